@@ -1,0 +1,1 @@
+//! The controller: watches meta, decides, drives jobs.

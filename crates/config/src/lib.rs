@@ -1,0 +1,1 @@
+//! Flags, environment and TOML, layered the same way for every role.

@@ -1,0 +1,1 @@
+//! The client of the metadata service: finds the leader, retries, watches.

@@ -1,0 +1,256 @@
+//! The catalog: what meta holds, as rows, and how a copy of it follows along.
+//!
+//! Pure. Meta's own state machine keeps one and changes it by commands (`coterie-meta`, `catalog`);
+//! proxies, servers and controllers keep copies and apply the [`Change`]s they are sent.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use coterie_types::{
+    GroupDescriptor, GroupId, JobId, NodeDescriptor, NodeId, RangeDescriptor, RangeId, Revision,
+    TableId, UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDescriptor {
+    /// Its id; Redis database `n` is table `n`.
+    pub table_id: TableId,
+    /// Its name; `dbN` for Redis' databases.
+    pub name: String,
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobState {
+    /// Being driven, or waiting to be.
+    Running,
+    /// Finished.
+    Done,
+    /// Given up; the reason is the last line of its log.
+    Failed,
+}
+
+/// A crash-safe piece of the controller's work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDescriptor {
+    /// Its id.
+    pub job_id: JobId,
+    /// What it does: `bootstrap`, `transfer-leader`, ...
+    pub kind: String,
+    /// Its parameters and how far it is, in the executor's own encoding.
+    pub step: Bytes,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Why it was started, in numbers, and what happened since; a line each, bounded.
+    pub log: Vec<String>,
+    /// When it was started.
+    pub started_at: UnixMillis,
+}
+
+/// The controller's lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who holds it; 0 is nobody.
+    pub holder: u64,
+    /// The fencing number: rises with each new holder.
+    pub fence: u64,
+    /// Until when, by meta's clock.
+    pub until: UnixMillis,
+}
+
+/// A row of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Row {
+    /// The cluster's id.
+    Cluster(u128),
+    /// A node.
+    Node(NodeDescriptor),
+    /// A group.
+    Group(GroupDescriptor),
+    /// A table.
+    Table(TableDescriptor),
+    /// A range.
+    Range(RangeDescriptor),
+    /// A job.
+    Job(JobDescriptor),
+    /// A setting.
+    Setting(String, String),
+    /// The controller's lease.
+    Lease(Lease),
+}
+
+/// What names a row that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowKey {
+    /// A group.
+    Group(GroupId),
+    /// A table.
+    Table(TableId),
+    /// A range.
+    Range(RangeId),
+    /// A job.
+    Job(JobId),
+    /// A setting.
+    Setting(String),
+}
+
+/// One commit: rows gone, then rows written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The revision after it.
+    pub revision: Revision,
+    /// Rows gone; applied first.
+    pub deletes: Vec<RowKey>,
+    /// Rows written.
+    pub upserts: Vec<Row>,
+}
+
+/// All rows at one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Catalog {
+    /// The commit it is of.
+    pub revision: Revision,
+    /// The cluster's id; 0 before its birth.
+    pub cluster_id: u128,
+    /// Nodes by id.
+    pub nodes: BTreeMap<NodeId, NodeDescriptor>,
+    /// Groups by id.
+    pub groups: BTreeMap<GroupId, GroupDescriptor>,
+    /// Tables by id.
+    pub tables: BTreeMap<TableId, TableDescriptor>,
+    /// Ranges by id.
+    pub ranges: BTreeMap<RangeId, RangeDescriptor>,
+    /// The same ranges by where they start.
+    pub range_starts: BTreeMap<(TableId, Bytes), RangeId>,
+    /// Jobs by id.
+    pub jobs: BTreeMap<JobId, JobDescriptor>,
+    /// Settings by name.
+    pub settings: BTreeMap<String, String>,
+    /// The controller's lease.
+    pub lease: Lease,
+}
+
+impl Catalog {
+    /// The range that holds `key`, if the map has one.
+    #[must_use]
+    pub fn locate(&self, table: TableId, key: &[u8]) -> Option<&RangeDescriptor> {
+        let from = (table, Bytes::new());
+        let to = (table, Bytes::copy_from_slice(key));
+        let (_, range_id) = self.range_starts.range(from..=to).next_back()?;
+        self.ranges
+            .get(range_id)
+            .filter(|range| range.bounds.contains(table, key))
+    }
+
+    /// A table's ranges in key order.
+    pub fn ranges_of(&self, table: TableId) -> impl Iterator<Item = &RangeDescriptor> {
+        let end = (TableId(table.0 + 1), Bytes::new());
+        self.range_starts
+            .range((table, Bytes::new())..end)
+            .filter_map(|(_, range_id)| self.ranges.get(range_id))
+    }
+
+    /// Applies one commit to this copy.
+    pub fn apply(&mut self, change: &Change) {
+        for key in &change.deletes {
+            self.delete(key);
+        }
+        for row in &change.upserts {
+            self.upsert(row.clone());
+        }
+        self.revision = change.revision;
+    }
+
+    fn delete(&mut self, key: &RowKey) {
+        match key {
+            RowKey::Group(id) => drop(self.groups.remove(id)),
+            RowKey::Table(id) => drop(self.tables.remove(id)),
+            RowKey::Range(id) => self.remove_range(*id),
+            RowKey::Job(id) => drop(self.jobs.remove(id)),
+            RowKey::Setting(name) => drop(self.settings.remove(name)),
+        }
+    }
+
+    fn upsert(&mut self, row: Row) {
+        match row {
+            Row::Cluster(id) => self.cluster_id = id,
+            Row::Node(node) => drop(self.nodes.insert(node.node_id, node)),
+            Row::Group(group) => drop(self.groups.insert(group.group_id, group)),
+            Row::Table(table) => drop(self.tables.insert(table.table_id, table)),
+            Row::Range(range) => {
+                self.remove_range(range.range_id);
+                let start = (range.bounds.table, range.bounds.start.clone());
+                self.range_starts.insert(start, range.range_id);
+                self.ranges.insert(range.range_id, range);
+            }
+            Row::Job(job) => drop(self.jobs.insert(job.job_id, job)),
+            Row::Setting(name, value) => drop(self.settings.insert(name, value)),
+            Row::Lease(lease) => self.lease = lease,
+        }
+    }
+
+    fn remove_range(&mut self, range_id: RangeId) {
+        let Some(old) = self.ranges.remove(&range_id) else {
+            return;
+        };
+        let start = (old.bounds.table, old.bounds.start);
+        // Another range may have taken this start in the same commit: only our own entry goes.
+        if self.range_starts.get(&start) == Some(&range_id) {
+            self.range_starts.remove(&start);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_types::{Epoch, KeyRange};
+
+    use super::*;
+
+    fn range(id: u64, start: &'static str, end: Option<&'static str>) -> Row {
+        Row::Range(RangeDescriptor {
+            range_id: RangeId(id),
+            epoch: Epoch(1),
+            bounds: KeyRange {
+                table: TableId(0),
+                start: Bytes::from_static(start.as_bytes()),
+                end: end.map(|e| Bytes::from_static(e.as_bytes())),
+            },
+            group_id: GroupId(id),
+        })
+    }
+
+    #[test]
+    fn a_key_is_located_and_a_cut_range_moves_its_start() {
+        let mut catalog = Catalog::default();
+        let upserts = vec![range(1, "", Some("m")), range(2, "m", None)];
+        catalog.apply(&Change {
+            revision: Revision(1),
+            deletes: vec![],
+            upserts,
+        });
+        assert_eq!(
+            catalog.locate(TableId(0), b"a").unwrap().range_id,
+            RangeId(1)
+        );
+        assert_eq!(
+            catalog.locate(TableId(0), b"m").unwrap().range_id,
+            RangeId(2)
+        );
+        assert_eq!(catalog.locate(TableId(1), b"m"), None);
+        let upserts = vec![range(2, "p", None), range(3, "m", Some("p"))];
+        catalog.apply(&Change {
+            revision: Revision(2),
+            deletes: vec![],
+            upserts,
+        });
+        assert_eq!(
+            catalog.locate(TableId(0), b"n").unwrap().range_id,
+            RangeId(3)
+        );
+        assert_eq!(catalog.ranges_of(TableId(0)).count(), 3);
+    }
+}

@@ -1,0 +1,231 @@
+//! A frame: the ordered commands of one client connection for one group, the unit that is sent,
+//! proposed, applied and deduplicated.
+//!
+//! Layout, all numbers LEB128 unless said otherwise:
+//!
+//! ```text
+//! flags: u8
+//! session: u64 little endian    sequence    acknowledged_below
+//! if TRANSACTION: watch count, then per watch: table, key length, key, token length, token
+//! command count, then per command: table, argument count, then per argument: length, bytes
+//! ```
+//!
+//! Decoding shares the input's memory: arguments are slices of what came from the socket.
+//! The same bytes go into the group's log entry unchanged (`coterie-group`).
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use coterie_types::{FrameSeq, SessionId, TableId, varint};
+
+use crate::DecodeError;
+
+/// What a frame asks for besides its commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FrameFlags(pub u8);
+
+impl FrameFlags {
+    /// Replies in RESP3, else RESP2.
+    pub const RESP3: Self = Self(1);
+    /// Every command is a read: served without the log. Carries no sequence.
+    pub const READ_ONLY: Self = Self(2);
+    /// `EXEC`: all or nothing, one array reply; the watches must hold.
+    pub const TRANSACTION: Self = Self(4);
+    /// A read that a follower may serve, after a read index from the leader.
+    pub const FOLLOWER_READ: Self = Self(8);
+
+    /// Whether every flag of `other` is set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets of flags.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A key that must not have changed since it was watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// The key's table.
+    pub table: TableId,
+    /// The key.
+    pub key: Bytes,
+    /// What `_WATCH` answered: opaque to the proxy.
+    pub token: Bytes,
+}
+
+/// One command: its table and its arguments, the name first, as the client wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameCommand {
+    /// The table the connection had selected.
+    pub table: TableId,
+    /// Name and arguments, at least one.
+    pub args: Vec<Bytes>,
+}
+
+/// See the module's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What it asks for.
+    pub flags: FrameFlags,
+    /// The proxy process' session.
+    pub session: SessionId,
+    /// This frame's number in the session and group; 0 in a read.
+    pub seq: FrameSeq,
+    /// Every frame of the session with a lower number has been answered: its replies may go.
+    pub acknowledged_below: FrameSeq,
+    /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
+    pub watches: Vec<Watch>,
+    /// At least one command.
+    pub commands: Vec<FrameCommand>,
+}
+
+impl Frame {
+    /// Appends the frame's bytes.
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.reserve(self.encoded_len_hint());
+        out.put_u8(self.flags.0);
+        out.put_u64_le(self.session.0);
+        varint::put(out, self.seq.0);
+        varint::put(out, self.acknowledged_below.0);
+        if self.flags.has(FrameFlags::TRANSACTION) {
+            varint::put(out, self.watches.len() as u64);
+            for watch in &self.watches {
+                varint::put(out, u64::from(watch.table.0));
+                varint::put_bytes(out, &watch.key);
+                varint::put_bytes(out, &watch.token);
+            }
+        }
+        varint::put(out, self.commands.len() as u64);
+        for command in &self.commands {
+            varint::put(out, u64::from(command.table.0));
+            varint::put(out, command.args.len() as u64);
+            for arg in &command.args {
+                varint::put_bytes(out, arg);
+            }
+        }
+    }
+
+    /// About how many bytes [`Frame::encode`] appends, never less than half of it.
+    #[must_use]
+    pub fn encoded_len_hint(&self) -> usize {
+        let args = |c: &FrameCommand| c.args.iter().map(|arg| arg.len() + 3).sum::<usize>() + 4;
+        let watches = |w: &Watch| w.key.len() + w.token.len() + 8;
+        32 + self.commands.iter().map(args).sum::<usize>()
+            + self.watches.iter().map(watches).sum::<usize>()
+    }
+
+    /// A frame from its bytes. Counts are checked against the bytes present before anything is
+    /// allocated, so a hostile count costs nothing.
+    pub fn decode(mut input: Bytes) -> Result<Self, DecodeError> {
+        Self::take(&mut input).ok_or_else(|| DecodeError::new("frame", "cut short or malformed"))
+    }
+
+    fn take(input: &mut Bytes) -> Option<Self> {
+        if input.remaining() < 9 {
+            return None;
+        }
+        let flags = FrameFlags(input.get_u8());
+        let session = SessionId(input.get_u64_le());
+        let seq = FrameSeq(varint::take(input)?);
+        let acknowledged_below = FrameSeq(varint::take(input)?);
+        let mut watches = Vec::new();
+        if flags.has(FrameFlags::TRANSACTION) {
+            let count = take_count(input, 3)?;
+            watches.reserve(count);
+            for _ in 0..count {
+                let table = TableId(u32::try_from(varint::take(input)?).ok()?);
+                let key = varint::take_bytes(input)?;
+                let token = varint::take_bytes(input)?;
+                watches.push(Watch { table, key, token });
+            }
+        }
+        let count = take_count(input, 3)?;
+        let mut commands = Vec::with_capacity(count);
+        for _ in 0..count {
+            commands.push(take_command(input)?);
+        }
+        let whole = input.is_empty() && !commands.is_empty();
+        whole.then_some(Self {
+            flags,
+            session,
+            seq,
+            acknowledged_below,
+            watches,
+            commands,
+        })
+    }
+}
+
+fn take_command(input: &mut Bytes) -> Option<FrameCommand> {
+    let table = TableId(u32::try_from(varint::take(input)?).ok()?);
+    let count = take_count(input, 1)?;
+    if count == 0 {
+        return None;
+    }
+    let mut args = Vec::with_capacity(count);
+    for _ in 0..count {
+        args.push(varint::take_bytes(input)?);
+    }
+    Some(FrameCommand { table, args })
+}
+
+/// A count of things that take at least `bytes_min` bytes each of what is left.
+fn take_count(input: &mut Bytes, bytes_min: usize) -> Option<usize> {
+    let count = usize::try_from(varint::take(input)?).ok()?;
+    (count.checked_mul(bytes_min)? <= input.len()).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn frame() -> Frame {
+        Frame {
+            flags: FrameFlags::RESP3.with(FrameFlags::TRANSACTION),
+            session: SessionId(7),
+            seq: FrameSeq(300),
+            acknowledged_below: FrameSeq(299),
+            watches: vec![Watch {
+                table: TableId(0),
+                key: Bytes::from_static(b"w"),
+                token: Bytes::from_static(b"t"),
+            }],
+            commands: vec![FrameCommand {
+                table: TableId(3),
+                args: vec![
+                    Bytes::from_static(b"SET"),
+                    Bytes::from_static(b"k"),
+                    Bytes::new(),
+                ],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_frame_survives_the_round_trip() {
+        let mut out = BytesMut::new();
+        frame().encode(&mut out);
+        assert_eq!(Frame::decode(out.freeze()).unwrap(), frame());
+    }
+
+    #[test]
+    fn every_cut_is_refused() {
+        let mut out = BytesMut::new();
+        frame().encode(&mut out);
+        let whole = out.freeze();
+        for cut in 0..whole.len() {
+            assert!(Frame::decode(whole.slice(..cut)).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_count_allocates_nothing() {
+        let mut bytes = vec![0u8; 11];
+        bytes.extend([0xff, 0xff, 0xff, 0xff, 0x7f]);
+        assert!(Frame::decode(Bytes::from(bytes)).is_err());
+    }
+}

@@ -1,0 +1,256 @@
+//! What is asked of the metadata service, and what it answers.
+//!
+//! Any member takes any request; one that is not the leader answers `NotLeader` with a hint.
+//! Reads are linearizable. Commits are numbered by [`Revision`]; a watcher resumes from its own.
+
+use coterie_types::{
+    GroupDescriptor, GroupId, JobId, NodeId, NodeState, RangeDescriptor, Revision, UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, Change, JobDescriptor, TableDescriptor};
+use crate::server::ReplicaStatus;
+
+/// A request to meta.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum MetaRequest {
+    /// Change the catalog. Answered after commit and apply.
+    Propose(Command),
+    /// The whole catalog, linearizable. Answered by `Catalog`.
+    Read,
+    /// Changes after `after`, as soon as there are any, or none after `wait_ms`.
+    /// Served by any member from what it has applied.
+    Watch {
+        /// The watcher's revision; 0 asks for a full copy.
+        after: Revision,
+        /// The longest wait, milliseconds.
+        wait_ms: u64,
+    },
+    /// A node says how it is. Kept in the leader's memory only.
+    Heartbeat(Heartbeat),
+    /// The heartbeats the leader holds, and how long ago each came.
+    Liveness,
+}
+
+/// What meta answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum MetaAnswer {
+    /// A proposal was applied: its outcome.
+    Applied(Outcome),
+    /// The catalog, and the revision it is of.
+    Catalog(Catalog),
+    /// Changes in order, none missing; empty when the wait was over.
+    Changes(Vec<Change>),
+    /// The heartbeat was taken.
+    HeartbeatTaken {
+        /// The newest revision, so that the node knows whether its copy is old.
+        revision: Revision,
+        /// The node was removed: it must wipe itself and register anew.
+        removed: bool,
+    },
+    /// The heartbeats held.
+    Liveness {
+        /// Each node heard from in this leader's time.
+        nodes: Vec<NodeLiveness>,
+        /// Milliseconds this member has been leader: judge nobody before a full liveness period.
+        leader_for_ms: u64,
+    },
+    /// Ask this member instead (its index in the configured list of peers is its id), or anyone
+    /// again shortly.
+    NotLeader {
+        /// The leader's meta member id, if known.
+        leader: Option<u64>,
+    },
+    /// The request was not understood.
+    Malformed(String),
+    /// The outcome of the proposal is unknown: read before trying again.
+    Unknown,
+}
+
+/// One node's heartbeat; the default period is 500 ms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The node.
+    pub node_id: NodeId,
+    /// Where it listens now.
+    pub addr: String,
+    /// Bytes used on its disk by Coterie.
+    pub disk_used_bytes: u64,
+    /// Bytes free on its disk.
+    pub disk_free_bytes: u64,
+    /// Its replicas.
+    pub replicas: Vec<ReplicaStatus>,
+    /// The process is being stopped and wants its leaders elsewhere.
+    pub stopping: bool,
+}
+
+/// A heartbeat and its age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLiveness {
+    /// The last heartbeat.
+    pub heartbeat: Heartbeat,
+    /// Milliseconds since it came, by the leader's monotonic clock.
+    pub age_ms: u64,
+}
+
+/// A change of the catalog, as it stands in meta's log. Validated when applied: an outcome of
+/// `Rejected` changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Give a node an id, or find the one it has: the same `token` always gets the same id.
+    RegisterNode {
+        /// Random, made once per data directory.
+        token: u128,
+        /// Where it listens.
+        addr: String,
+        /// Its failure domain.
+        zone: String,
+        /// Bytes it may fill.
+        capacity_bytes: u64,
+    },
+    /// A node listens elsewhere now.
+    SetNodeAddr {
+        /// The node.
+        node_id: NodeId,
+        /// The new address.
+        addr: String,
+    },
+    /// A node's state changed.
+    SetNodeState {
+        /// The node.
+        node_id: NodeId,
+        /// The new state.
+        state: NodeState,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Take or renew the controller's lease. `now` is meta's clock at the proposal.
+    AcquireLease {
+        /// Random, made once per controller process.
+        holder: u64,
+        /// For how long.
+        ttl_ms: u64,
+        /// Filled in by the proposing meta leader; a later one never goes back.
+        now: UnixMillis,
+    },
+    /// Give the lease back early.
+    ReleaseLease {
+        /// Who holds it.
+        holder: u64,
+    },
+    /// Add a table, or do nothing if one of that name is there. Answered by `Table`.
+    CreateTable {
+        /// Its name.
+        name: String,
+    },
+    /// Forget a table, its ranges first.
+    DropTable {
+        /// Its name.
+        name: String,
+    },
+    /// Set or, with `None`, unset a setting.
+    PutSetting {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Option<String>,
+    },
+    /// The controller's doings: everything or nothing, fenced.
+    Controller {
+        /// The controller's fencing number: refused unless it is the lease's.
+        fence: u64,
+        /// What to change, in order.
+        ops: Vec<ControllerOp>,
+    },
+    /// A group tells what it is: taken if newer (higher epochs, newer members), as a group's own
+    /// log is the truth about it.
+    GroupReport {
+        /// The group and its members.
+        group: GroupDescriptor,
+        /// The ranges it owns.
+        ranges: Vec<RangeDescriptor>,
+    },
+}
+
+/// One change by the controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControllerOp {
+    /// Write a group's row. A `group_id` must be below the next id (see `AllocateIds`).
+    PutGroup(GroupDescriptor),
+    /// Forget a group that owns nothing.
+    DeleteGroup(GroupId),
+    /// Write a range's row; refused when older (by epoch) than the one there.
+    PutRange(RangeDescriptor),
+    /// Forget a range; the same proposal must leave its table tiled.
+    DeleteRange(coterie_types::RangeId),
+    /// Write a job's row.
+    PutJob(JobDescriptor),
+    /// Forget a finished job.
+    DeleteJob(JobId),
+    /// Set aside so many ids of each kind; the outcome is `Ids` with the first ones.
+    AllocateIds {
+        /// How many group ids.
+        groups: u64,
+        /// How many range ids.
+        ranges: u64,
+        /// How many job ids.
+        jobs: u64,
+    },
+}
+
+/// What became of an applied command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It changed what it said, or nothing had to change.
+    Done {
+        /// The revision after it.
+        revision: Revision,
+    },
+    /// The node's id, and the cluster's.
+    Registered {
+        /// The node's id.
+        node_id: NodeId,
+        /// The cluster's id, random at its birth.
+        cluster_id: u128,
+    },
+    /// The lease is held by the asker, with this fencing number.
+    Leased {
+        /// Rises with each new holder.
+        fence: u64,
+    },
+    /// Somebody else holds the lease.
+    LeaseHeld {
+        /// Until when, by meta's clock.
+        until: UnixMillis,
+    },
+    /// The table.
+    Table(TableDescriptor),
+    /// The first ids set aside.
+    Ids {
+        /// First group id.
+        group: u64,
+        /// First range id.
+        range: u64,
+        /// First job id.
+        job: u64,
+    },
+    /// Nothing was changed, and why.
+    Rejected(Rejection),
+}
+
+/// Why a command changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// Another controller holds the lease now.
+    #[error("fenced: the lease's number is {current}")]
+    Fenced {
+        /// The lease's number.
+        current: u64,
+    },
+    /// The row is not there.
+    #[error("no such {0}")]
+    NotFound(String),
+    /// It would break a rule of the catalog, such as ranges that overlap.
+    #[error("{0}")]
+    Invalid(String),
+}

@@ -1,0 +1,25 @@
+//! Method numbers of the calls between processes. A number is never given a second meaning.
+
+/// Proxy to server: body `group id (LEB128)`, then a [`crate::Frame`]; answer a
+/// [`crate::FrameReply`].
+pub const EXECUTE: u16 = 1;
+
+/// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
+pub const RAFT_APPEND: u16 = 16;
+/// A vote request.
+pub const RAFT_VOTE: u16 = 17;
+/// A pre-vote request.
+pub const RAFT_PRE_VOTE: u16 = 18;
+/// The leader asks this replica to take over.
+pub const RAFT_TRANSFER: u16 = 19;
+/// A piece of a snapshot.
+pub const RAFT_SNAPSHOT: u16 = 20;
+/// A follower asks the leader for its read index.
+pub const RAFT_READ_INDEX: u16 = 21;
+
+/// Controller to server: a [`crate::server::ServerRequest`], answered by a
+/// [`crate::server::ServerAnswer`].
+pub const SERVER_ADMIN: u16 = 32;
+
+/// Anyone to meta: a [`crate::meta::MetaRequest`], answered by a [`crate::meta::MetaAnswer`].
+pub const META: u16 = 48;

@@ -1,0 +1,1 @@
+//! Calls between nodes: framing, authentication, deadlines, a connection pool.

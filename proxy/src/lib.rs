@@ -1,0 +1,1 @@
+//! The proxy: RESP to clients, routing, retries; keeps no data.

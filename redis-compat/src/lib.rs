@@ -1,0 +1,1 @@
+//! What Redis means: commands, arguments, replies, errors.

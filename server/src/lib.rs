@@ -1,0 +1,1 @@
+//! One node: a store of replicas.

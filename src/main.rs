@@ -1,0 +1,2 @@
+//! The `coterie` binary.
+fn main() {}

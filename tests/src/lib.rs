@@ -1,0 +1,1 @@
+//! Whole-cluster tests: harness, workloads, histories, checker.
