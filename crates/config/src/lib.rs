@@ -1,1 +1,19 @@
 //! Flags, environment and TOML, layered the same way for every role.
+//!
+//! A setting has one name everywhere: `--raft-election-timeout-min`,
+//! `COTERIE_RAFT_ELECTION_TIMEOUT_MIN`, and `election-timeout-min` in the section `[raft]` of the
+//! file given by `--config`. A flag wins over the environment, that over the file, that over the
+//! default. A key that nobody knows is refused, with the nearest name that exists.
+//!
+//! Roles describe their settings as `clap::Args` and know nothing of the layers: `layer` works
+//! on the `clap::Command` made of them. Values are written as people write them: [`duration`]
+//! takes `500ms`, [`size`] takes `512MiB`.
+//!
+//! Callers: the binary (`layer`, `Composite`), and the `config.rs` of each role (the parsers,
+//! [`ClusterToken`]).
+
+mod token;
+mod values;
+
+pub use token::{ClusterToken, Secret, TokenError};
+pub use values::{DurationText, SizeText, ValueError, duration, size};
