@@ -1,0 +1,2 @@
+//! Measures a cluster beside redis-server and etcd.
+fn main() {}

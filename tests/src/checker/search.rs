@@ -1,0 +1,195 @@
+//! The search for an order of one key's operations that a single register could have produced.
+//!
+//! Wing and Gong's search with Lowe's memory ("Testing for linearizability", 2017): take any
+//! operation that no other one ended before, apply it to the register, compare what it saw, go on;
+//! go back when stuck, and never enter the same (operations placed, value) twice. Three facts keep
+//! it short:
+//!
+//! - An operation that sees what it should and changes nothing can be placed at once: whatever
+//!   order works without it works with it in front. No other choice need be tried there.
+//! - An operation of unknown fate has no end, forbids nothing, and need not be placed at all: the
+//!   search is done when all *known* operations are placed. It is tried after the known ones.
+//! - Of several equal unknown operations it is enough to try the one that began first.
+
+use std::collections::HashSet;
+
+use super::done::Done;
+use super::register::{Value, step};
+use crate::history::{Observed, Operation};
+
+/// How a search ended.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    /// An order exists.
+    Order,
+    /// None exists; the furthest that any order came.
+    NoOrder(Stuck<'a>),
+    /// The bound on visited states was reached.
+    TooMany,
+}
+
+/// The furthest point of a failed search: what the key held, and what could not follow.
+#[derive(Debug)]
+pub(super) struct Stuck<'a> {
+    pub(super) placed: usize,
+    pub(super) value: Value,
+    pub(super) cannot_follow: Vec<&'a Operation>,
+}
+
+/// A point of the search.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Point {
+    known: Done,
+    unknown: Done,
+    value: Value,
+}
+
+/// A point with the ways on that were not tried yet, best last.
+struct Frame {
+    point: Point,
+    placed: usize,
+    ways: Vec<Point>,
+}
+
+struct Known<'a> {
+    operation: &'a Operation,
+    ended: u64,
+    observed: &'a Observed,
+}
+
+/// The operations of one key, in two lists, each by the moment it began.
+pub(super) struct Search<'a> {
+    known: Vec<Known<'a>>,
+    unknown: Vec<&'a Operation>,
+}
+
+impl<'a> Search<'a> {
+    /// `operations` are of one key, sorted by the moment they began.
+    pub(super) fn new(operations: &[&'a Operation]) -> Self {
+        let known = operations.iter().filter_map(|operation| {
+            let (ended, observed) = operation.ended.as_ref()?;
+            Some(Known {
+                operation,
+                ended: *ended,
+                observed,
+            })
+        });
+        let unknown = operations.iter().filter(|o| o.ended.is_none());
+        Self {
+            known: known.collect(),
+            unknown: unknown.copied().collect(),
+        }
+    }
+
+    /// Looks for an order that starts with the key holding `initial`, visiting at most
+    /// `states_max` points.
+    pub(super) fn run(&self, initial: Value, states_max: usize) -> Found<'a> {
+        let start = Point {
+            known: Done::default(),
+            unknown: Done::default(),
+            value: initial,
+        };
+        let mut furthest = (0, start.clone());
+        let mut visited = HashSet::from([start.clone()]);
+        let mut stack = vec![self.frame(start, 0)];
+        while let Some(frame) = stack.last_mut() {
+            if frame.placed == self.known.len() {
+                return Found::Order;
+            }
+            if frame.placed > furthest.0 {
+                furthest = (frame.placed, frame.point.clone());
+            }
+            let Some(next) = frame.ways.pop() else {
+                stack.pop();
+                continue;
+            };
+            // Placing an unknown operation places no known one.
+            let placed = frame.placed + usize::from(next.known != frame.point.known);
+            if visited.insert(next.clone()) {
+                if visited.len() > states_max {
+                    return Found::TooMany;
+                }
+                stack.push(self.frame(next, placed));
+            }
+        }
+        let (placed, point) = furthest;
+        Found::NoOrder(Stuck {
+            placed,
+            cannot_follow: self.window(&point.known).map(|i| self.known[i].operation).collect(),
+            value: point.value,
+        })
+    }
+
+    fn frame(&self, point: Point, placed: usize) -> Frame {
+        let ways = self.ways(&point);
+        Frame {
+            point,
+            placed,
+            ways,
+        }
+    }
+
+    /// The known operations, not placed yet, that no other such operation ended before.
+    fn window<'s>(&'s self, done: &'s Done) -> impl Iterator<Item = usize> + 's {
+        let mut first_end = u64::MAX;
+        (done.first_absent()..self.known.len())
+            .filter(|&i| !done.contains(i))
+            .take_while(move |&i| {
+                // In order of beginning: whatever begins after the first end can be no candidate,
+                // and whoever ends first begins before it ends.
+                let candidate = self.known[i].operation.began < first_end;
+                first_end = first_end.min(self.known[i].ended);
+                candidate
+            })
+    }
+
+    /// The points one step on, the one to try first at the end.
+    fn ways(&self, point: &Point) -> Vec<Point> {
+        let mut ways = Vec::new();
+        let mut first_end = u64::MAX;
+        for i in self.window(&point.known) {
+            let known = &self.known[i];
+            first_end = first_end.min(known.ended);
+            let (value, answer) = step(&point.value, &known.operation.action);
+            if answer != *known.observed {
+                continue;
+            }
+            let unchanged = value == point.value;
+            let next = Point {
+                known: point.known.with(i),
+                unknown: point.unknown.clone(),
+                value,
+            };
+            if unchanged {
+                return vec![next];
+            }
+            ways.push(next);
+        }
+        ways.reverse();
+        self.unknown_ways(point, first_end, &mut ways);
+        ways
+    }
+
+    /// Puts the unknown operations that change something in front of `ways`, to be tried last.
+    fn unknown_ways(&self, point: &Point, first_end: u64, ways: &mut Vec<Point>) {
+        let open: Vec<usize> = (point.unknown.first_absent()..self.unknown.len())
+            .take_while(|&i| self.unknown[i].began < first_end)
+            .filter(|&i| !point.unknown.contains(i))
+            .collect();
+        let mut late = Vec::new();
+        for (nth, &i) in open.iter().enumerate() {
+            let action = &self.unknown[i].action;
+            let (value, _) = step(&point.value, action);
+            let repeated = open[..nth].iter().any(|&j| self.unknown[j].action == *action);
+            if value != point.value && !repeated {
+                late.push(Point {
+                    known: point.known.clone(),
+                    unknown: point.unknown.with(i),
+                    value,
+                });
+            }
+        }
+        late.reverse();
+        ways.splice(0..0, late);
+    }
+}

@@ -1,0 +1,63 @@
+//! A small seeded random source (SplitMix64), so that a failing run can be run again.
+//!
+//! The seed comes from `COTERIE_SEED`, else from the system, and every test that uses chance
+//! prints it when it fails. Not for secrets.
+
+/// A stream of numbers that depends on its seed alone.
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The stream of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Another stream, independent of this one, for a client or a thread of its own.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// Any number.
+    #[expect(clippy::should_implement_trait, reason = "a stream without an end")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which must not be 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// True in `percent` of a hundred cases.
+    pub fn percent(&mut self, percent: u32) -> bool {
+        self.below(100) < percent as usize
+    }
+
+    /// One of `items`, which must not be empty.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+
+    /// `len` bytes of any value.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// The seed of this run: `COTERIE_SEED`, or a fresh one; printed, so that a failure can be repeated.
+#[must_use]
+pub fn seed() -> u64 {
+    let given = std::env::var("COTERIE_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| getrandom::u64().unwrap_or(1));
+    println!("seed: COTERIE_SEED={seed}");
+    seed
+}
