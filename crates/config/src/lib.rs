@@ -5,15 +5,24 @@
 //! file given by `--config`. A flag wins over the environment, that over the file, that over the
 //! default. A key that nobody knows is refused, with the nearest name that exists.
 //!
-//! Roles describe their settings as `clap::Args` and know nothing of the layers: `layer` works
+//! Roles describe their settings as `clap::Args` and know nothing of the layers: [`layer`] works
 //! on the `clap::Command` made of them. Values are written as people write them: [`duration`]
 //! takes `500ms`, [`size`] takes `512MiB`.
 //!
-//! Callers: the binary (`layer`, `Composite`), and the `config.rs` of each role (the parsers,
+//! Callers: the binary ([`layer`], [`Part`]), and the `config.rs` of each role (the parsers,
 //! [`ClusterToken`]).
 
+mod error;
+mod file;
+mod layers;
+mod nearest;
+mod part;
+mod print;
 mod token;
 mod values;
 
+pub use error::ConfigError;
+pub use layers::{Layered, layer};
+pub use part::Part;
 pub use token::{ClusterToken, Secret, TokenError};
 pub use values::{DurationText, SizeText, ValueError, duration, size};

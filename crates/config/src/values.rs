@@ -30,11 +30,7 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
 /// # Errors
 /// When the unit is unknown, or the value is negative or does not fit.
 pub fn size(text: &str) -> Result<u64, ValueError> {
-    // bytesize's error is a sentence of its own, of no public type: its words are the cause.
-    let size: bytesize::ByteSize = text
-        .trim()
-        .parse()
-        .map_err(|error| ValueError::Size(format!("{error}")))?;
+    let size: bytesize::ByteSize = text.trim().parse().map_err(ValueError::Size)?;
     Ok(size.as_u64())
 }
 
