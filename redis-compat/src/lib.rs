@@ -1,1 +1,43 @@
-//! What Redis means: commands, arguments, replies, errors.
+//! What Redis means: commands, arguments, replies, errors, and what each does to a record.
+//!
+//! Pure: no runtime, no clock, no socket, no disk, no random source. A command is executed when the
+//! log entry that carries it is applied, on every replica, over a [`View`] of the store; time,
+//! chance and versions come from the entry ([`Context`]), so that replicas reach the same state.
+//!
+//! A command is one row ([`COMMANDS`]), one function and one script (`testscripts/`). Routing,
+//! `COMMAND`, ownership checks and `docs/COMPAT.md` read the row; nothing else lists commands.
+//!
+//! Callers: `group` (executes at apply and for reads), `proxy` (routes by the rows, answers what is
+//! [`Run::Proxy`], words its own refusals by [`CommandError`]).
+
+mod args;
+mod command;
+mod error;
+mod execute;
+mod flags;
+pub mod glob;
+mod key;
+mod keys;
+mod mem_view;
+pub mod number;
+mod record;
+mod reply;
+mod string;
+mod table;
+mod txn;
+mod view;
+mod watch;
+
+pub use args::Args;
+pub use command::{Command, DATABASES, Group, Route, Run, parse_table};
+pub use error::{CommandError, EvalError};
+pub use execute::{execute, resolve};
+pub use flags::{Categories, Flags};
+pub use keys::{KeyFlags, KeySpec, Keys, Positions};
+pub use mem_view::MemView;
+pub use record::{Kind, Record};
+pub use reply::{Reply, Resp};
+pub use table::{COMMANDS, lookup, lookup_subcommand};
+pub use txn::{Changes, Context, Txn};
+pub use view::{Fault, View};
+pub use watch::watch_token_holds;

@@ -1,0 +1,330 @@
+//! The row of a command: all that is known of it apart from its function's body.
+//!
+//! Rows are constants, written with the `const fn`s below (`table/`). Adding a command is one row,
+//! one function, one script.
+
+use bytes::Bytes;
+use coterie_types::TableId;
+
+use crate::{
+    Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Keys, Reply, Txn, number,
+};
+
+/// How many databases there are: tables 0 to 15.
+pub const DATABASES: u32 = 16;
+
+/// Who runs a command.
+#[derive(Debug, Clone, Copy)]
+pub enum Run {
+    /// The group that owns the keys, at apply or at read.
+    Group(fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>),
+    /// The proxy: it answers alone, or asks groups by commands of its own.
+    Proxy,
+}
+
+/// How the proxy finds the groups for a command, and puts their answers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Nowhere: the proxy answers.
+    Local,
+    /// All keys must be on one group, else `CROSSGROUP`.
+    Keys,
+    /// Each group gets its keys; the integers add up.
+    SumOverKeys,
+    /// Each group gets its keys; the elements are put in the order of the keys.
+    ArrayOverKeys,
+    /// Each group gets its pairs of key and value; all answer OK.
+    PairsOverKeys,
+    /// The proxy walks the ranges of the table.
+    EachRange,
+}
+
+/// The group of commands a command is documented in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the word Redis' documentation uses")]
+pub enum Group {
+    Bitmap,
+    Cluster,
+    Connection,
+    Generic,
+    Scripting,
+    Server,
+    String,
+    Transactions,
+    /// Coterie's own.
+    Coterie,
+}
+
+impl Group {
+    /// The word `COMMAND DOCS` uses.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Group::Bitmap => "bitmap",
+            Group::Cluster => "cluster",
+            Group::Connection => "connection",
+            Group::Generic => "generic",
+            Group::Scripting => "scripting",
+            Group::Server => "server",
+            Group::String => "string",
+            Group::Transactions => "transactions",
+            Group::Coterie => "coterie",
+        }
+    }
+}
+
+/// One command or subcommand.
+#[derive(Debug, Clone, Copy)]
+pub struct Command {
+    /// Its full name in lower case; a subcommand's is `container|name`.
+    pub name: &'static str,
+    /// How many words it takes, the name included; `-n` is at least `n`.
+    pub arity: i32,
+    /// What it may do.
+    pub flags: Flags,
+    /// Where its keys are.
+    pub keys: Keys,
+    /// What Redis says it does with them.
+    pub key_specs: &'static [KeySpec],
+    /// Who runs it.
+    pub run: Run,
+    /// How it finds its groups.
+    pub route: Route,
+    /// Where it is documented.
+    pub group: Group,
+    /// The first Redis version that had it.
+    pub since: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// The cost of one call.
+    pub complexity: &'static str,
+    /// ACL categories beyond those the flags imply.
+    pub categories: Categories,
+    /// Redis' hints for clients and proxies.
+    pub tips: &'static [&'static str],
+    /// The subcommands of a container.
+    pub subcommands: &'static [Command],
+    /// How it differs from Redis; printed in `docs/COMPAT.md`.
+    pub deviation: &'static str,
+    /// The word with the number of another table that the command's keys are looked up in too.
+    pub(crate) other_table: OtherTable,
+}
+
+/// A command that works on two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtherTable {
+    None,
+    /// `MOVE key db`: the same key, in the table that word 2 names.
+    Move,
+    /// `COPY source destination DB db`: the destination, in the table after the word `DB`.
+    Copy,
+}
+
+impl Command {
+    /// Whether `words` words are right.
+    #[must_use]
+    pub fn takes(&self, words: usize) -> bool {
+        let arity = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 {
+            words >= arity
+        } else {
+            words == arity
+        }
+    }
+
+    /// Whether it may change a key, and so goes through the log.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        self.flags.contains(Flags::WRITE)
+    }
+
+    /// Whether only the proxy itself may send it.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.flags.contains(Flags::INTERNAL)
+    }
+
+    /// All ACL categories: the row's, and those its flags imply (`acl.c`).
+    #[must_use]
+    pub fn all_categories(&self) -> Categories {
+        let has = |flag| self.flags.contains(flag);
+        let implied = [
+            (has(Flags::WRITE), Categories::WRITE),
+            (has(Flags::READ), Categories::READ),
+            (
+                has(Flags::ADMIN),
+                Categories::ADMIN.with(Categories::DANGEROUS),
+            ),
+            (has(Flags::PUBSUB), Categories::PUBSUB),
+            (has(Flags::FAST), Categories::FAST),
+            (has(Flags::BLOCKING), Categories::BLOCKING),
+            (!has(Flags::FAST), Categories::SLOW),
+        ];
+        implied
+            .into_iter()
+            .filter(|(applies, _)| *applies)
+            .fold(self.categories, |all, (_, category)| all.with(category))
+    }
+
+    /// Names every key the command may touch, with its table: for routing and ownership checks.
+    /// `MOVE` and `COPY ... DB` also touch another table; if the number of that table is not valid,
+    /// the command will be refused, and only the keys of this table are named.
+    pub fn visit_keys(
+        &self,
+        table: TableId,
+        args: &[Bytes],
+        visit: &mut dyn FnMut(TableId, &Bytes),
+    ) -> Result<(), CommandError> {
+        for at in self.keys.positions(args)? {
+            visit(table, &args[at]);
+        }
+        let other = match self.other_table {
+            OtherTable::None => None,
+            OtherTable::Move => args.get(2).zip(args.get(1)),
+            OtherTable::Copy => args
+                .iter()
+                .skip(3)
+                .position(|word| word.eq_ignore_ascii_case(b"db"))
+                .and_then(|at| args.get(at + 4))
+                .zip(args.get(2)),
+        };
+        if let Some((word, key)) = other
+            && let Some(other) = parse_table(word)
+            && other != table
+        {
+            visit(other, key);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn since(mut self, since: &'static str, complexity: &'static str) -> Self {
+        self.since = since;
+        self.complexity = complexity;
+        self
+    }
+
+    pub(crate) const fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    pub(crate) const fn categories(mut self, categories: Categories) -> Self {
+        self.categories = categories;
+        self
+    }
+
+    pub(crate) const fn route(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    pub(crate) const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
+    }
+
+    pub(crate) const fn specs(mut self, key_specs: &'static [KeySpec]) -> Self {
+        self.key_specs = key_specs;
+        self
+    }
+
+    pub(crate) const fn subcommands(mut self, subcommands: &'static [Command]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+
+    pub(crate) const fn deviation(mut self, deviation: &'static str) -> Self {
+        self.deviation = deviation;
+        self
+    }
+
+    pub(crate) const fn other_table(mut self, other_table: OtherTable) -> Self {
+        self.other_table = other_table;
+        self
+    }
+}
+
+/// A database number that exists.
+#[must_use]
+pub fn parse_table(word: &[u8]) -> Option<TableId> {
+    let number = number::parse_int(word).and_then(|number| u32::try_from(number).ok())?;
+    (number < DATABASES).then_some(TableId(number))
+}
+
+/// A row that the group with the keys runs.
+pub(crate) const fn row(
+    group: Group,
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    keys: Keys,
+    run: fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>,
+) -> Command {
+    bare(
+        group,
+        name,
+        arity,
+        flags,
+        keys,
+        Run::Group(run),
+        Route::Keys,
+    )
+}
+
+/// A row that the proxy answers.
+pub(crate) const fn proxy(group: Group, name: &'static str, arity: i32, flags: Flags) -> Command {
+    bare(
+        group,
+        name,
+        arity,
+        flags,
+        Keys::None,
+        Run::Proxy,
+        Route::Local,
+    )
+}
+
+const fn bare(
+    group: Group,
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    keys: Keys,
+    run: Run,
+    route: Route,
+) -> Command {
+    Command {
+        name,
+        arity,
+        flags,
+        keys,
+        key_specs: &[],
+        run,
+        route,
+        group,
+        since: "1.0.0",
+        summary: "",
+        complexity: "",
+        categories: Categories::NONE,
+        tips: &[],
+        subcommands: &[],
+        deviation: "",
+        other_table: OtherTable::None,
+    }
+}
+
+/// A run of keys from word `first`; `last` counts from it, or from the end if below 0.
+pub(crate) const fn spec(
+    flags: &'static [&'static str],
+    first: usize,
+    last: i32,
+    step: usize,
+) -> KeySpec {
+    KeySpec {
+        notes: None,
+        flags: KeyFlags(flags),
+        first,
+        last,
+        step,
+    }
+}

@@ -1,0 +1,62 @@
+//! From the words of a command to the bytes of its reply.
+//!
+//! [`resolve`] finds the row and checks the number of words, in the order and with the words of
+//! Redis (`server.c`, `processCommand`); the proxy calls it before it routes. [`execute`] does the
+//! same again where the command runs, since a log entry may come from a proxy of another version.
+
+use bytes::{Bytes, BytesMut};
+use coterie_types::TableId;
+
+use crate::{
+    Args, Command, CommandError, EvalError, Fault, Reply, Resp, Run, Txn, table::lookup,
+    table::lookup_subcommand,
+};
+
+/// The row for `args`, a subcommand's where the command is a container.
+pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
+    let name = args.first().ok_or(CommandError::Syntax)?;
+    let unknown = || CommandError::UnknownCommand(name.clone(), args[1..].to_vec());
+    let mut command = lookup(name).ok_or_else(unknown)?;
+    if !command.subcommands.is_empty()
+        && let Some(word) = args.get(1)
+    {
+        command = lookup_subcommand(command, word)
+            .ok_or_else(|| CommandError::UnknownSubcommand(word.clone(), command.name))?;
+    }
+    if command.takes(args.len()) {
+        Ok(command)
+    } else {
+        Err(CommandError::WrongArity(command.name))
+    }
+}
+
+/// Runs one command in `txn` and appends its reply, or Redis' error line, to `out`.
+///
+/// `Err` means this node alone failed: nothing of the entry may be applied. The caller has checked
+/// that the keys are the group's own.
+pub fn execute(
+    txn: &mut Txn<'_>,
+    table: TableId,
+    args: &[Bytes],
+    resp: Resp,
+    out: &mut BytesMut,
+) -> Result<(), Fault> {
+    txn.set_table(table);
+    txn.set_resp(resp);
+    let reply = match run(txn, args) {
+        Ok(reply) => reply,
+        Err(EvalError::Rejected(error)) => error.into(),
+        Err(EvalError::Fault(fault)) => return Err(fault),
+    };
+    reply.encode(resp, out);
+    Ok(())
+}
+
+fn run(txn: &mut Txn<'_>, args: &[Bytes]) -> Result<Reply, EvalError> {
+    let command = resolve(args)?;
+    let Run::Group(function) = command.run else {
+        return Err(CommandError::NotSupported("command is answered by the proxy alone").into());
+    };
+    txn.set_writing(command.is_write());
+    function(txn, &Args::new(args, command.name))
+}

@@ -1,0 +1,211 @@
+//! One key's record on disk: a short header, then the value as it is.
+//!
+//! ```text
+//! byte 0      kind in bits 0-4, 0x20 = has an expiry, 0x40 = the expiry is wide; 0x80 is zero
+//! varint      version: the group that changed it last
+//! varint      version: that group's change counter
+//! 6 bytes     expiry in Unix ms, big endian, if 0x20 (8 bytes if 0x40, for years past 10889)
+//! rest        the value
+//! ```
+//!
+//! The layout is on disk: pinned by the tests below, described in `docs/disk-format.md`. Decoding
+//! never copies the value and never panics; bytes that do not fit are a [`Fault`].
+
+use bytes::{Buf, BufMut, Bytes};
+use coterie_types::{GroupId, UnixMillis, Version, varint};
+
+use crate::Fault;
+
+const KIND_MASK: u8 = 0x1f;
+const HAS_EXPIRY: u8 = 0x20;
+const WIDE_EXPIRY: u8 = 0x40;
+/// The first expiry that needs the wide form.
+const WIDE_FROM: u64 = 1 << 48;
+
+/// What a key holds. The number is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A string of bytes.
+    String = 0,
+}
+
+impl Kind {
+    /// What `TYPE` answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+        }
+    }
+}
+
+impl TryFrom<u8> for Kind {
+    type Error = Fault;
+
+    fn try_from(byte: u8) -> Result<Self, Fault> {
+        match byte {
+            0 => Ok(Kind::String),
+            other => Err(Fault::corrupt(format!("record of unknown kind {other}"))),
+        }
+    }
+}
+
+/// What is stored under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The type of the value.
+    pub kind: Kind,
+    /// The last change.
+    pub version: Version,
+    /// From this time on the key is absent to every command.
+    pub expires_at: Option<UnixMillis>,
+    /// The value; for a string, its bytes.
+    pub value: Bytes,
+}
+
+impl Record {
+    /// Appends the record as it is stored.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let wide = self.expires_at.is_some_and(|at| at.0 >= WIDE_FROM);
+        let expiry_flags = match self.expires_at {
+            None => 0,
+            Some(_) if wide => HAS_EXPIRY | WIDE_EXPIRY,
+            Some(_) => HAS_EXPIRY,
+        };
+        out.reserve(1 + 20 + 8 + self.value.len());
+        out.put_u8(self.kind as u8 | expiry_flags);
+        varint::put(out, self.version.group.0);
+        varint::put(out, self.version.change);
+        if let Some(at) = self.expires_at {
+            out.put_uint(at.0, if wide { 8 } else { 6 });
+        }
+        out.put_slice(&self.value);
+    }
+
+    /// Reads a stored record; the value shares memory with `raw`.
+    pub fn decode(mut raw: Bytes) -> Result<Self, Fault> {
+        let (kind, version, expires_at) = decode_header(&mut raw)?;
+        Ok(Self {
+            kind,
+            version,
+            expires_at,
+            value: raw,
+        })
+    }
+
+    /// The expiry of a stored record, without touching its value: for the sweep and the compaction
+    /// filter, which see every record.
+    pub fn peek_expires_at(mut raw: &[u8]) -> Result<Option<UnixMillis>, Fault> {
+        decode_header(&mut raw).map(|(_, _, expires_at)| expires_at)
+    }
+
+    /// Whether the key is absent at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+fn decode_header(raw: &mut impl Buf) -> Result<(Kind, Version, Option<UnixMillis>), Fault> {
+    let cut = || Fault::corrupt("record header is cut short");
+    if !raw.has_remaining() {
+        return Err(cut());
+    }
+    let first = raw.get_u8();
+    if first & !(KIND_MASK | HAS_EXPIRY | WIDE_EXPIRY) != 0 {
+        return Err(Fault::corrupt(format!(
+            "record header has unknown flags {first:#04x}"
+        )));
+    }
+    let kind = Kind::try_from(first & KIND_MASK)?;
+    let group = GroupId(varint::take(raw).ok_or_else(cut)?);
+    let change = varint::take(raw).ok_or_else(cut)?;
+    let width = match (first & HAS_EXPIRY != 0, first & WIDE_EXPIRY != 0) {
+        (false, false) => 0,
+        (true, wide) => 6 + 2 * usize::from(wide),
+        (false, true) => return Err(Fault::corrupt("record has a wide expiry and no expiry")),
+    };
+    if raw.remaining() < width {
+        return Err(cut());
+    }
+    let expires_at = (width > 0).then(|| UnixMillis(raw.get_uint(width)));
+    Ok((kind, Version { group, change }, expires_at))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn record(expires_at: Option<u64>, value: &'static [u8]) -> Record {
+        Record {
+            kind: Kind::String,
+            version: Version {
+                group: GroupId(3),
+                change: 300,
+            },
+            expires_at: expires_at.map(UnixMillis),
+            value: Bytes::from_static(value),
+        }
+    }
+
+    fn encoded(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        record.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn the_layout_on_disk_is_pinned() {
+        assert_eq!(encoded(&record(None, b"v")), b"\x00\x03\xac\x02v");
+        assert_eq!(
+            encoded(&record(Some(0x0192_0304_0506), b"")),
+            b"\x20\x03\xac\x02\x01\x92\x03\x04\x05\x06"
+        );
+        assert_eq!(
+            encoded(&record(Some(1 << 48), b"v")),
+            b"\x60\x03\xac\x02\x00\x01\x00\x00\x00\x00\x00\x00v"
+        );
+    }
+
+    #[test]
+    fn records_survive_the_round_trip() {
+        for at in [
+            None,
+            Some(0),
+            Some((1 << 48) - 1),
+            Some(1 << 48),
+            Some(u64::MAX),
+        ] {
+            let before = record(at, b"value");
+            let raw = encoded(&before);
+            assert_eq!(Record::peek_expires_at(&raw).unwrap(), before.expires_at);
+            assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_are_a_fault() {
+        let whole = encoded(&record(Some(5), b""));
+        for len in 0..whole.len() {
+            assert!(
+                Record::decode(Bytes::copy_from_slice(&whole[..len])).is_err(),
+                "{len}"
+            );
+        }
+        assert!(
+            Record::decode(Bytes::from_static(b"\x1f\x01\x01")).is_err(),
+            "unknown kind"
+        );
+        assert!(
+            Record::decode(Bytes::from_static(b"\x80\x01\x01")).is_err(),
+            "unknown flag"
+        );
+        assert!(
+            Record::decode(Bytes::from_static(b"\x40\x01\x01")).is_err(),
+            "wide without expiry"
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! `SET` and its older spellings.
+
+use bytes::Bytes;
+use coterie_types::UnixMillis;
+
+use super::expiry::{self, Expiry, Options, Parsed};
+use crate::{Args, EvalError, Kind, Reply, Txn};
+
+/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old value.
+///
+/// Blind: without NX, XX, GET and KEEPTTL the old record is not read. O(1).
+/// Errors: `Syntax`, `NotAnInteger`, `InvalidExpire`, `WrongType` (GET only). Source: Redis
+/// `t_string.c`, `setGenericCommand`.
+pub(crate) fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (key, value) = (args.bytes(1), args.bytes(2));
+    if args.len() == 3 {
+        txn.put_string(key.clone(), value.clone(), None);
+        return Ok(Reply::OK);
+    }
+    let options = expiry::parse(args, 3, Options::Set)?;
+    let expires_at = match options.expiry {
+        Expiry::At(unit, amount) => Some(unit.time(amount, txn.now(), args.name())?),
+        _ => None,
+    };
+    set_generic(txn, key, value, options, expires_at)
+}
+
+fn set_generic(
+    txn: &mut Txn<'_>,
+    key: &Bytes,
+    value: &Bytes,
+    options: Parsed<'_>,
+    expires_at: Option<UnixMillis>,
+) -> Result<Reply, EvalError> {
+    let keep = options.expiry == Expiry::Keep;
+    let old = match options {
+        Parsed { get: true, .. } => txn.string(key)?,
+        Parsed {
+            nx: false,
+            xx: false,
+            ..
+        } if !keep => None,
+        _ => txn.get(key)?,
+    };
+    let refused = (options.nx && old.is_some()) || (options.xx && old.is_none());
+    let kept = old.as_ref().and_then(|old| old.expires_at).filter(|_| keep);
+    if !refused {
+        txn.put(
+            key.clone(),
+            Kind::String,
+            value.clone(),
+            expires_at.or(kept),
+        );
+    }
+    Ok(match refused {
+        _ if options.get => Reply::bulk_or_null(old.map(|old| old.value)),
+        true => Reply::Null,
+        false => Reply::OK,
+    })
+}

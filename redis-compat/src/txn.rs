@@ -1,0 +1,467 @@
+//! The transaction view of one log entry: the store, and over it what the entry has changed so far.
+//!
+//! A lookup asks the overlay, then the cleared intervals, then the [`View`]. Nothing is written
+//! before [`Txn::finish`] hands back the [`Changes`]; the caller persists them in one batch.
+//!
+//! Invariants: a key whose expiry is at or before [`Context::now`] is absent to every command; each
+//! change of a key gets a change number of its own, and so does each removal, so that two states of
+//! a key never have the same version.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
+
+use crate::{CommandError, EvalError, Fault, Kind, Record, Resp, View};
+
+/// All the time and chance of one log entry, or of one read outside the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The group that applies.
+    pub group: GroupId,
+    /// The group clock: for an entry its own time, for a read that of the last applied entry.
+    pub now: UnixMillis,
+    /// Reads outside the log only: the leader's current clock, not before `now`.
+    pub read_now: Option<UnixMillis>,
+    /// Whatever chance the entry has.
+    pub seed: u64,
+    /// The group's change counter: the number the next change gets.
+    pub next_change: u64,
+}
+
+/// What an entry changed. Apply the clears first, then the records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Intervals whose records are gone. For `WATCH`, a clear removes keys of every hash slot.
+    pub clears: Vec<KeyRange>,
+    /// Records to put, or to delete.
+    pub records: BTreeMap<(TableId, Bytes), Option<Record>>,
+    /// Every key a command removed, also if created again later: feeds `WATCH`. Keys that a sweep
+    /// or a write found expired are not in it.
+    pub deleted: Vec<(TableId, Bytes)>,
+    /// The change counter after the entry. It is also what to remember as `last_removed` for the
+    /// slots of `deleted` ([`crate::watch_token_holds`]).
+    pub next_change: u64,
+}
+
+/// The state one log entry sees and changes.
+pub struct Txn<'a> {
+    view: &'a dyn View,
+    ctx: Context,
+    table: TableId,
+    resp: Resp,
+    /// The running command may write, so it deletes the expired records it meets.
+    writing: bool,
+    needs_tick: bool,
+    value_bytes_max: usize,
+    overlay: BTreeMap<(TableId, Bytes), Option<Record>>,
+    clears: Vec<KeyRange>,
+    deleted: Vec<(TableId, Bytes)>,
+}
+
+impl<'a> Txn<'a> {
+    /// Begins an entry over `view`.
+    #[must_use]
+    pub fn new(view: &'a dyn View, ctx: Context) -> Self {
+        Self {
+            view,
+            ctx,
+            table: TableId(0),
+            resp: Resp::V2,
+            writing: false,
+            needs_tick: false,
+            value_bytes_max: 512 << 20,
+            overlay: BTreeMap::new(),
+            clears: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
+
+    /// Ends the entry.
+    #[must_use]
+    pub fn finish(self) -> Changes {
+        Changes {
+            clears: self.clears,
+            records: self.overlay,
+            deleted: self.deleted,
+            next_change: self.ctx.next_change,
+        }
+    }
+
+    /// The table the next command works on.
+    pub fn set_table(&mut self, table: TableId) {
+        self.table = table;
+    }
+
+    /// The protocol version the next command answers in.
+    pub fn set_resp(&mut self, resp: Resp) {
+        self.resp = resp;
+    }
+
+    /// Whether the next command may write.
+    pub(crate) fn set_writing(&mut self, writing: bool) {
+        self.writing = writing;
+    }
+
+    /// The longest value a command may build (`APPEND`, `SETRANGE`, ...). It decides replies, so
+    /// it must be the same on every replica. 512 MiB unless set.
+    pub fn set_value_bytes_max(&mut self, max: usize) {
+        self.value_bytes_max = max;
+    }
+
+    /// The table the command works on.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// The protocol version the command answers in.
+    #[must_use]
+    pub fn resp(&self) -> Resp {
+        self.resp
+    }
+
+    /// The time of writes and of expiry.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.ctx.now
+    }
+
+    /// The time that remaining lifetimes are counted from.
+    #[must_use]
+    pub fn read_now(&self) -> UnixMillis {
+        self.ctx.read_now.unwrap_or(self.ctx.now)
+    }
+
+    /// The group that applies.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        self.ctx.group
+    }
+
+    /// The group's change counter.
+    #[must_use]
+    pub fn next_change(&self) -> u64 {
+        self.ctx.next_change
+    }
+
+    /// Whether a record was met that expires after the applied clock and before the leader's. The
+    /// replies are then void: commit a clock entry, and read again.
+    #[must_use]
+    pub fn needs_tick(&self) -> bool {
+        self.needs_tick
+    }
+
+    /// The next number of the entry's chance (SplitMix64).
+    pub fn random(&mut self) -> u64 {
+        self.ctx.seed = self.ctx.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.ctx.seed ^ (self.ctx.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Refuses a value longer than may be stored.
+    pub fn check_len(&self, len: usize) -> Result<(), CommandError> {
+        if len > self.value_bytes_max {
+            Err(CommandError::StringTooLong)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The record of a key, unless it is expired.
+    pub fn get(&mut self, key: &Bytes) -> Result<Option<Record>, Fault> {
+        self.get_in(self.table, key)
+    }
+
+    /// The same, in any table.
+    pub fn get_in(&mut self, table: TableId, key: &Bytes) -> Result<Option<Record>, Fault> {
+        let Some(record) = self.stored(table, key)? else {
+            return Ok(None);
+        };
+        if self.is_live(&record) {
+            return Ok(Some(record));
+        }
+        if self.writing {
+            self.drop_expired(table, key.clone());
+        }
+        Ok(None)
+    }
+
+    /// The record of a string key. Errors: `WrongType`.
+    pub fn string(&mut self, key: &Bytes) -> Result<Option<Record>, EvalError> {
+        let record = self.get(key)?;
+        // The match makes a new kind a compile error here, where it must become `WrongType`.
+        match record.as_ref().map(|record| record.kind) {
+            Some(Kind::String) | None => Ok(record),
+        }
+    }
+
+    /// Whether the record is there to commands. Notes it when only a later clock can say.
+    pub fn is_live(&mut self, record: &Record) -> bool {
+        if record.is_expired(self.ctx.now) {
+            return false;
+        }
+        self.needs_tick |= self.ctx.read_now.is_some_and(|now| record.is_expired(now));
+        true
+    }
+
+    /// Stores a value under a new version.
+    pub fn put(&mut self, key: Bytes, kind: Kind, value: Bytes, expires_at: Option<UnixMillis>) {
+        self.put_in(self.table, key, kind, value, expires_at);
+    }
+
+    /// The same, in any table.
+    pub fn put_in(
+        &mut self,
+        table: TableId,
+        key: Bytes,
+        kind: Kind,
+        value: Bytes,
+        expires_at: Option<UnixMillis>,
+    ) {
+        let version = Version {
+            group: self.ctx.group,
+            change: self.take_change(),
+        };
+        let record = Record {
+            kind,
+            version,
+            expires_at,
+            value,
+        };
+        self.overlay.insert((table, key), Some(record));
+    }
+
+    /// Stores a string under a new version.
+    pub fn put_string(&mut self, key: Bytes, value: Bytes, expires_at: Option<UnixMillis>) {
+        self.put(key, Kind::String, value, expires_at);
+    }
+
+    /// Removes a key that is there.
+    pub fn remove(&mut self, key: Bytes) {
+        self.remove_in(self.table, key);
+    }
+
+    /// The same, in any table.
+    pub fn remove_in(&mut self, table: TableId, key: Bytes) {
+        self.take_change();
+        self.deleted.push((table, key.clone()));
+        self.overlay.insert((table, key), None);
+    }
+
+    /// Deletes a record that is expired. No command saw it, so no watcher needs to be told: not a
+    /// change, and not in [`Changes::deleted`].
+    pub(crate) fn drop_expired(&mut self, table: TableId, key: Bytes) {
+        self.overlay.insert((table, key), None);
+    }
+
+    /// Removes every key of an interval.
+    pub fn clear(&mut self, range: KeyRange) {
+        self.take_change();
+        self.overlay
+            .retain(|(table, key), _| !range.contains(*table, key));
+        self.clears.push(range);
+    }
+
+    /// The stored record, expired or not.
+    pub(crate) fn stored(&self, table: TableId, key: &Bytes) -> Result<Option<Record>, Fault> {
+        // Most entries look a key up before they change anything: spare them the search.
+        if !self.overlay.is_empty()
+            && let Some(record) = self.overlay.get(&(table, key.clone()))
+        {
+            return Ok(record.clone());
+        }
+        if self.is_cleared(table, key) {
+            return Ok(None);
+        }
+        self.view.record(table, key)
+    }
+
+    /// Visits the stored records of an interval in key order, expired ones included, until `visit`
+    /// returns false: the view's, with this entry's changes laid over them.
+    pub fn scan(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<(), Fault> {
+        let table = bounds.table;
+        let mut changed = self
+            .overlay
+            .range((table, bounds.start.clone())..)
+            .take_while(|((t, key), _)| bounds.contains(*t, key))
+            .peekable();
+        let mut go_on = true;
+        self.view.scan(bounds, &mut |key, record| {
+            while go_on && let Some(((_, k), r)) = changed.next_if(|((_, k), _)| *k < key) {
+                go_on = r.as_ref().is_none_or(|r| visit(k.clone(), r.clone()));
+            }
+            if !go_on {
+                return false;
+            }
+            let visible = match changed.next_if(|((_, k), _)| *k == key) {
+                Some((_, changed)) => changed.clone(),
+                None => (!self.is_cleared(table, &key)).then_some(record),
+            };
+            go_on = visible.is_none_or(|record| visit(key, record));
+            go_on
+        })?;
+        while go_on && let Some(((_, key), record)) = changed.next() {
+            go_on = record
+                .as_ref()
+                .is_none_or(|r| visit(key.clone(), r.clone()));
+        }
+        Ok(())
+    }
+
+    fn is_cleared(&self, table: TableId, key: &[u8]) -> bool {
+        self.clears.iter().any(|range| range.contains(table, key))
+    }
+
+    fn take_change(&mut self) -> u64 {
+        let change = self.ctx.next_change;
+        self.ctx.next_change += 1;
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+    use crate::MemView;
+
+    const T: TableId = TableId(0);
+
+    fn ctx(now: u64) -> Context {
+        Context {
+            group: GroupId(1),
+            now: UnixMillis(now),
+            read_now: None,
+            seed: 7,
+            next_change: 1,
+        }
+    }
+
+    fn b(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn view_of(keys: &[(&'static str, Option<u64>)]) -> MemView {
+        let mut view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(0));
+        for (key, expires_at) in keys {
+            txn.put_string(b(key), b("old"), expires_at.map(UnixMillis));
+        }
+        let changes = txn.finish();
+        view.apply(&changes);
+        view
+    }
+
+    fn keys(txn: &Txn<'_>) -> Vec<Bytes> {
+        let mut keys = Vec::new();
+        txn.scan(&KeyRange::all(T), &mut |key, _| {
+            keys.push(key);
+            true
+        })
+        .unwrap();
+        keys
+    }
+
+    #[test]
+    fn the_overlay_hides_the_view() {
+        let view = view_of(&[("a", None), ("c", None), ("e", None)]);
+        let mut txn = Txn::new(&view, ctx(1));
+        txn.remove(b("c"));
+        txn.put_string(b("b"), b("new"), None);
+        txn.put_string(b("f"), b("new"), None);
+        assert_eq!(keys(&txn), ["a", "b", "e", "f"]);
+        assert!(txn.get(&b("c")).unwrap().is_none());
+        txn.clear(KeyRange {
+            table: T,
+            start: b("b"),
+            end: Some(b("f")),
+        });
+        txn.put_string(b("d"), b("new"), None);
+        assert_eq!(keys(&txn), ["a", "d", "f"]);
+        let changes = txn.finish();
+        assert_eq!(changes.deleted, [(T, b("c"))]);
+        let mut view = view;
+        view.apply(&changes);
+        assert_eq!(keys(&Txn::new(&view, ctx(1))), ["a", "d", "f"]);
+    }
+
+    #[test]
+    fn a_scan_stops_when_told() {
+        let view = view_of(&[("a", None), ("c", None)]);
+        let mut txn = Txn::new(&view, ctx(1));
+        txn.put_string(b("b"), b("new"), None);
+        for stop_after in 1..=3 {
+            let mut seen = 0;
+            let scanned = txn.scan(&KeyRange::all(T), &mut |_, _| {
+                seen += 1;
+                seen < stop_after
+            });
+            scanned.unwrap();
+            assert_eq!(seen, stop_after);
+        }
+    }
+
+    #[test]
+    fn an_expired_record_is_absent_and_only_a_write_drops_it() {
+        let view = view_of(&[("k", Some(10))]);
+        let mut txn = Txn::new(&view, ctx(9));
+        assert!(txn.get(&b("k")).unwrap().is_some());
+        let mut txn = Txn::new(&view, ctx(10));
+        assert!(txn.get(&b("k")).unwrap().is_none());
+        assert!(txn.finish().records.is_empty());
+        let mut txn = Txn::new(&view, ctx(10));
+        txn.set_writing(true);
+        assert!(txn.get(&b("k")).unwrap().is_none());
+        let changes = txn.finish();
+        assert_eq!(changes.records.get(&(T, b("k"))), Some(&None));
+        assert!(changes.deleted.is_empty() && changes.next_change == 1);
+    }
+
+    #[test]
+    fn a_record_between_the_two_clocks_asks_for_a_tick() {
+        let view = view_of(&[("k", Some(10))]);
+        let mut txn = Txn::new(
+            &view,
+            Context {
+                read_now: Some(UnixMillis(9)),
+                ..ctx(5)
+            },
+        );
+        assert!(txn.get(&b("k")).unwrap().is_some() && !txn.needs_tick());
+        let mut txn = Txn::new(
+            &view,
+            Context {
+                read_now: Some(UnixMillis(10)),
+                ..ctx(5)
+            },
+        );
+        txn.get(&b("k")).unwrap();
+        assert!(txn.needs_tick());
+    }
+
+    #[test]
+    fn every_change_has_its_own_number() {
+        let view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(1));
+        txn.put_string(b("a"), b("1"), None);
+        txn.put_string(b("b"), b("1"), None);
+        txn.remove(b("a"));
+        let changes = txn.finish();
+        assert_eq!(changes.next_change, 4);
+        let version = changes.records[&(T, b("b"))].as_ref().unwrap().version;
+        assert_eq!(
+            version,
+            Version {
+                group: GroupId(1),
+                change: 2
+            }
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! The store as a command sees it: records by key, and in key order.
+//!
+//! The storage crate implements [`View`] over its engine, tests over a map. A view is read-only and
+//! does not change while an entry is applied; what the entry changes lives in [`crate::Txn`].
+
+use std::error::Error;
+
+use bytes::Bytes;
+use coterie_types::{KeyRange, TableId};
+
+use crate::Record;
+
+/// This node alone could not read its state: it stops before it diverges from the other replicas.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    message: String,
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// A fault with its cause; `message` is a verb phrase such as "read record".
+    pub fn new(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// Bytes from the store that no version of Coterie wrote.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            source: None,
+        }
+    }
+}
+
+/// Read access to the records of one group's store.
+pub trait View {
+    /// The stored record, even if expired.
+    fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault>;
+
+    /// Visits the records with `start <= key < end` in key order, expired ones too, until `visit`
+    /// returns false.
+    fn scan(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<(), Fault>;
+}

@@ -1,0 +1,179 @@
+//! `WATCH` tokens: what a connection remembers of a key, and whether it still holds at `EXEC`.
+//!
+//! A token is the change counter at the time (varint), then nothing if the key was absent, else the
+//! record's version (two varints). A key that was there must have the same version. A key that was
+//! absent must be absent, and nothing of its hash slot may have been removed since: it could have
+//! been this key, created and removed again.
+
+use bytes::{Bytes, BytesMut};
+use coterie_types::{GroupId, TableId, Version, varint};
+
+use crate::{Args, EvalError, Fault, Reply, Txn};
+
+/// `_WATCH key`: the token. Reads one key, O(1).
+pub(crate) fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let record = txn.get(args.bytes(1))?;
+    let mut token = BytesMut::new();
+    varint::put(&mut token, txn.next_change());
+    if let Some(record) = record {
+        varint::put(&mut token, record.version.group.0);
+        varint::put(&mut token, record.version.change);
+    }
+    Ok(Reply::Bulk(token.freeze()))
+}
+
+/// Whether a watched key is as it was. A token that no version of Coterie wrote does not hold.
+///
+/// `last_removed` is [`crate::Changes::next_change`] of the last entry that removed a key of the
+/// same hash slot (or cleared an interval), 0 if none did.
+pub fn watch_token_holds(
+    txn: &mut Txn<'_>,
+    table: TableId,
+    key: &Bytes,
+    token: &[u8],
+    last_removed: u64,
+) -> Result<bool, Fault> {
+    let mut rest = token;
+    let Some(counter) = varint::take(&mut rest) else {
+        return Ok(false);
+    };
+    if rest.is_empty() {
+        // Created since and expired already: not there, and yet touched.
+        let touched = txn.stored(table, key)?.is_some_and(|record| {
+            record.version.change >= counter && record.version.group == txn.group()
+        });
+        return Ok(!touched && last_removed <= counter && txn.get_in(table, key)?.is_none());
+    }
+    let (Some(group), Some(change)) = (varint::take(&mut rest), varint::take(&mut rest)) else {
+        return Ok(false);
+    };
+    let version = Version {
+        group: GroupId(group),
+        change,
+    };
+    Ok(rest.is_empty()
+        && txn
+            .get_in(table, key)?
+            .is_some_and(|record| record.version == version))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use coterie_types::UnixMillis;
+
+    use super::*;
+    use crate::{Changes, Context, MemView, Resp, execute};
+
+    const T: TableId = TableId(0);
+
+    /// A group of one replica, as far as watching needs it.
+    #[derive(Default)]
+    struct Store {
+        view: MemView,
+        now: u64,
+        next_change: u64,
+        last_removed: u64,
+    }
+
+    impl Store {
+        fn txn<R>(&mut self, with: impl FnOnce(&mut Txn<'_>) -> R) -> R {
+            let ctx = Context {
+                group: GroupId(1),
+                now: UnixMillis(self.now),
+                read_now: None,
+                seed: 0,
+                next_change: self.next_change,
+            };
+            let mut txn = Txn::new(&self.view, ctx);
+            let result = with(&mut txn);
+            let changes: Changes = txn.finish();
+            self.view.apply(&changes);
+            if !changes.deleted.is_empty() || !changes.clears.is_empty() {
+                self.last_removed = changes.next_change;
+            }
+            self.next_change = changes.next_change;
+            result
+        }
+
+        fn run(&mut self, line: &str) -> Bytes {
+            let args: Vec<_> = line
+                .split(' ')
+                .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+                .collect();
+            let mut out = BytesMut::new();
+            self.txn(|txn| execute(txn, T, &args, Resp::V2, &mut out))
+                .unwrap();
+            out.freeze()
+        }
+
+        fn watch(&mut self, key: &'static str) -> Bytes {
+            let words = [
+                Bytes::from_static(b"_watch"),
+                Bytes::from_static(key.as_bytes()),
+            ];
+            let reply = self
+                .txn(|txn| watch(txn, &Args::new(&words, "_watch")))
+                .unwrap();
+            let Reply::Bulk(token) = reply else {
+                panic!("no token")
+            };
+            token
+        }
+
+        fn holds(&mut self, key: &'static str, token: &Bytes) -> bool {
+            let (key, last_removed) = (Bytes::from_static(key.as_bytes()), self.last_removed);
+            self.txn(|txn| watch_token_holds(txn, T, &key, token, last_removed))
+                .unwrap()
+        }
+    }
+
+    #[test]
+    fn a_present_key_holds_until_it_is_changed() {
+        let mut store = Store::default();
+        store.run("set k 1");
+        let token = store.watch("k");
+        store.run("get k");
+        store.run("set other 1");
+        assert!(store.holds("k", &token));
+        store.run("set k 1");
+        assert!(!store.holds("k", &token), "the same value is a change too");
+    }
+
+    #[test]
+    fn an_absent_key_holds_until_it_was_there() {
+        let mut store = Store::default();
+        store.run("set k 1");
+        store.run("del k");
+        let token = store.watch("k");
+        assert!(store.holds("k", &token), "removed before it was watched");
+        store.run("set k 1");
+        assert!(!store.holds("k", &token));
+        store.run("del k");
+        assert!(!store.holds("k", &token), "created and removed again");
+    }
+
+    #[test]
+    fn expiry_counts_as_a_touch() {
+        let mut store = Store::default();
+        store.run("set k 1 px 10");
+        let present = store.watch("k");
+        let absent = store.watch("other");
+        assert!(store.holds("k", &present));
+        store.run("set other 1 px 10");
+        store.now = 20;
+        assert!(!store.holds("k", &present), "expired since");
+        assert!(!store.holds("other", &absent), "created and expired since");
+        let token = store.watch("k");
+        assert!(store.holds("k", &token), "expired before it was watched");
+    }
+
+    #[test]
+    fn tokens_of_strangers_do_not_hold() {
+        let mut store = Store::default();
+        for token in [&b""[..], b"\xff", b"\x01\x01", b"\x01\x01\x01\x01"] {
+            assert!(!store.holds("k", &Bytes::copy_from_slice(token)));
+        }
+    }
+}
