@@ -1,0 +1,184 @@
+//! The side that calls: an address, a method and a body in; an answer or a reason out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Submitted;
+use crate::peer::{Peer, Shared};
+use crate::sweeper::Sweeper;
+use crate::{CallError, Handler, Limits, Request, Responder, Token};
+
+/// Calls other processes, one connection to each, opened when first needed and again when it broke.
+/// Clones share the connections, which close when the last clone is gone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    routes: DashMap<Box<str>, Route>,
+    sweeping: AtomicBool,
+}
+
+#[derive(Clone)]
+enum Route {
+    Remote(Arc<Peer>),
+    /// In this process: the socket is skipped.
+    Local(Arc<dyn Handler>),
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("addresses", &self.0.routes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the cluster with this token, with the default limits.
+    #[must_use]
+    pub fn new(token: Token) -> Self {
+        Self::with_limits(token, Limits::default())
+    }
+
+    /// A client with limits of its own.
+    #[must_use]
+    pub fn with_limits(token: Token, limits: Limits) -> Self {
+        Self(Arc::new(Inner {
+            shared: Arc::new(Shared {
+                token,
+                limits,
+                sweeper: Sweeper::default(),
+                ended: CancellationToken::new(),
+            }),
+            routes: DashMap::new(),
+            sweeping: AtomicBool::new(false),
+        }))
+    }
+
+    /// Calls `method` at `addr` (`IP:PORT`) and waits for the answer, `timeout` in all.
+    ///
+    /// After a failure to connect, calls to that address fail at once until a pause of up to
+    /// [`Limits::backoff_max`] is over: a caller that tries again should pause, too.
+    pub async fn call(
+        &self,
+        addr: &str,
+        method: u16,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        let deadline = Instant::now() + timeout;
+        match self.route(addr) {
+            Route::Remote(peer) => self.call_remote(&peer, method, body, deadline).await,
+            Route::Local(handler) => call_local(&*handler, method, body, deadline).await,
+        }
+    }
+
+    /// From now on calls to `addr` go straight to `handler`, which runs on the caller's task.
+    pub fn register_local(&self, addr: &str, handler: Arc<dyn Handler>) {
+        self.0.routes.insert(addr.into(), Route::Local(handler));
+    }
+
+    /// Undoes [`Client::register_local`].
+    pub fn unregister_local(&self, addr: &str) {
+        self.0
+            .routes
+            .remove_if(addr, |_, route| matches!(route, Route::Local(_)));
+    }
+
+    fn route(&self, addr: &str) -> Route {
+        if let Some(route) = self.0.routes.get(addr) {
+            return route.clone();
+        }
+        let fresh = || Route::Remote(Arc::new(Peer::new(addr)));
+        self.0
+            .routes
+            .entry(addr.into())
+            .or_insert_with(fresh)
+            .clone()
+    }
+
+    async fn call_remote(
+        &self,
+        peer: &Arc<Peer>,
+        method: u16,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        let shared = &self.0.shared;
+        // The head is counted generously; what matters is that the peer never has to refuse it.
+        if body.len() + 64 > shared.limits.frame_bytes_max {
+            let max = shared.limits.frame_bytes_max;
+            return Err(CallError::Refused(format!(
+                "a call of {} bytes, where frames have at most {max}",
+                body.len()
+            )));
+        }
+        self.ensure_sweeping();
+        loop {
+            let connection = peer.connection(shared, deadline).await?;
+            // Listening before the attempt: room made in between is not missed.
+            let room = connection.outbox.room.notified();
+            match connection.submit(method, &body, deadline) {
+                Submitted::Queued(answer) => {
+                    shared.sweeper.stir();
+                    return answer.await.unwrap_or(Err(CallError::Lost));
+                }
+                Submitted::Full => {
+                    if tokio::time::timeout_at(deadline.into(), room)
+                        .await
+                        .is_err()
+                    {
+                        return Err(peer.unreachable("its queue was full until the deadline"));
+                    }
+                }
+                Submitted::Closed if Instant::now() >= deadline => {
+                    return Err(peer.unreachable("the connection closed"));
+                }
+                Submitted::Closed => {}
+            }
+        }
+    }
+
+    fn ensure_sweeping(&self) {
+        if self.0.sweeping.load(Ordering::Relaxed) || self.0.sweeping.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let shared = Arc::clone(&self.0.shared);
+        tokio::spawn(async move {
+            shared.ended.run_until_cancelled(shared.sweeper.run()).await;
+        });
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.ended.cancel();
+    }
+}
+
+async fn call_local(
+    handler: &dyn Handler,
+    method: u16,
+    body: Bytes,
+    deadline: Instant,
+) -> Result<Bytes, CallError> {
+    let (sender, answer) = oneshot::channel();
+    let request = Request {
+        method,
+        body,
+        deadline,
+    };
+    handler.handle(request, Responder::local(sender));
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(answer) => answer.unwrap_or(Err(CallError::Lost)),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}

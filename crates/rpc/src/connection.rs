@@ -1,0 +1,223 @@
+//! One open connection of the side that calls: what is queued, what waits, and its two tasks.
+//!
+//! Rules: a call is in `waiting` from before its frame can be written until its answer, its
+//! deadline or the connection's end, whichever is first, and is told exactly one of these. When
+//! the connection breaks, calls whose frames the writer never took are told `Unreachable`, the
+//! others `Lost`. Lock order: `waiting`, then the outbox.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::outbox::Outbox;
+use crate::waiting::{Waiting, WaitingCalls};
+use crate::wire::{Head, take_frame};
+use crate::{CallError, Limits};
+
+/// Bytes asked for by one read: what one wake-up of a reader may handle.
+pub(crate) const READ_BYTES: usize = 64 << 10;
+
+/// See the module's head.
+pub(crate) struct Connection {
+    addr: Arc<str>,
+    limits: Limits,
+    pub(crate) outbox: Outbox,
+    waiting: Mutex<WaitingCalls>,
+    /// The peer closes: no new calls, and the end when those that wait are answered.
+    retired: AtomicBool,
+    ended: CancellationToken,
+}
+
+/// What became of an attempt to send a call.
+pub(crate) enum Submitted {
+    /// It is queued; the answer comes here.
+    Queued(oneshot::Receiver<Result<Bytes, CallError>>),
+    /// A bound is reached: again when there is room.
+    Full,
+    /// Not here: the connection is over.
+    Closed,
+}
+
+impl Connection {
+    /// Starts the tasks of a connection that has passed its handshake. They end with `client`.
+    pub(crate) fn start(
+        stream: TcpStream,
+        addr: Arc<str>,
+        limits: Limits,
+        client: &CancellationToken,
+    ) -> Arc<Self> {
+        let connection = Arc::new(Self {
+            addr,
+            limits,
+            outbox: Outbox::new(limits.queued_bytes_max),
+            waiting: Mutex::default(),
+            retired: AtomicBool::new(false),
+            ended: client.child_token(),
+        });
+        let (read_half, write_half) = stream.into_split();
+        tokio::spawn({
+            let connection = Arc::clone(&connection);
+            async move {
+                let writing = connection.outbox.write_to(write_half);
+                let written = connection.ended.run_until_cancelled(writing).await;
+                // After an orderly finish the answers under way are still to be read.
+                if !matches!(written, Some(Ok(()))) {
+                    connection.end(written.and_then(Result::err).as_ref());
+                }
+            }
+        });
+        tokio::spawn({
+            let connection = Arc::clone(&connection);
+            async move {
+                let reading = connection.read_from(read_half);
+                let read = connection.ended.run_until_cancelled(reading).await;
+                connection.end(read.and_then(Result::err).as_ref());
+            }
+        });
+        connection
+    }
+
+    /// Whether new calls may be sent.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.retired.load(Ordering::Acquire) && !self.ended.is_cancelled()
+    }
+
+    /// Queues a call if the bounds allow.
+    pub(crate) fn submit(&self, method: u16, body: &Bytes, deadline: Instant) -> Submitted {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
+        let mut waiting = self.lock();
+        if !self.is_usable() {
+            return Submitted::Closed;
+        }
+        if waiting.len() >= self.limits.in_flight_max || self.outbox.is_full() {
+            return Submitted::Full;
+        }
+        let head = Head::Call {
+            id: waiting.next_id(),
+            method,
+            timeout_ms,
+        };
+        let Ok(frame) = self.outbox.push(head, body) else {
+            return Submitted::Closed;
+        };
+        let (answer, receiver) = oneshot::channel();
+        waiting.insert(Waiting {
+            answer,
+            deadline,
+            frame,
+        });
+        Submitted::Queued(receiver)
+    }
+
+    /// Whether any call waits.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.lock().len() > 0
+    }
+
+    /// Tells the calls whose deadline is past.
+    pub(crate) fn expire(&self, now: Instant) {
+        let expired = self.lock().take_expired(now);
+        if expired.is_empty() {
+            return;
+        }
+        for call in expired {
+            // The receiver may be gone, which is one of the reasons to expire.
+            let _ = call.answer.send(Err(CallError::TimedOut));
+        }
+        self.after_calls_ended();
+    }
+
+    async fn read_from(&self, mut half: OwnedReadHalf) -> io::Result<()> {
+        let mut input = BytesMut::with_capacity(READ_BYTES);
+        let mut frames = Vec::new();
+        loop {
+            while let Some(frame) = take_frame(&mut input, self.limits.frame_bytes_max)? {
+                frames.push(frame);
+            }
+            self.answer_all(&mut frames)?;
+            input.reserve(READ_BYTES / 4);
+            if half.read_buf(&mut input).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands the answers of one read to their callers, under one lock for all of them.
+    fn answer_all(&self, frames: &mut Vec<(Head, Bytes)>) -> io::Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let mut answered = Vec::with_capacity(frames.len());
+        let mut waiting = self.lock();
+        for (head, body) in frames.drain(..) {
+            let (id, result) = match head {
+                Head::Answer { id } => (id, Ok(body)),
+                Head::Failure { id } => (id, Err(failure(&body))),
+                Head::Closing => {
+                    self.retired.store(true, Ordering::Release);
+                    continue;
+                }
+                Head::Call { .. } => {
+                    let reason = "a call from the side that answers";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+                }
+            };
+            if let Some(call) = waiting.take(id) {
+                answered.push((call.answer, result));
+            }
+        }
+        drop(waiting);
+        for (answer, result) in answered {
+            let _ = answer.send(result);
+        }
+        self.after_calls_ended();
+        Ok(())
+    }
+
+    fn after_calls_ended(&self) {
+        self.outbox.room.notify_waiters();
+        if self.retired.load(Ordering::Acquire) && !self.is_busy() {
+            self.outbox.finish();
+        }
+    }
+
+    /// Ends both tasks and tells every call that waits what it may conclude.
+    fn end(&self, error: Option<&io::Error>) {
+        self.ended.cancel();
+        let sent = self.outbox.close();
+        let waiting = self.lock().take_all();
+        if let Some(error) = error {
+            let calls = waiting.len();
+            debug!(addr = %self.addr, %error, calls, "connection broke");
+        }
+        for call in waiting {
+            let told = if call.frame > sent {
+                CallError::Unreachable {
+                    addr: self.addr.to_string(),
+                    reason: "the connection broke before the call was sent".to_owned(),
+                }
+            } else {
+                CallError::Lost
+            };
+            let _ = call.answer.send(Err(told));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WaitingCalls> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failure(reason: &[u8]) -> CallError {
+    CallError::Failed(String::from_utf8_lossy(reason).into_owned())
+}

@@ -1,0 +1,197 @@
+//! How a connection opens. Four messages of fixed size, so that a stranger can claim no memory:
+//!
+//! ```text
+//! client: magic "COTERIE\n"   version: u16 little endian   nonce: 32 bytes
+//! server: magic               version                      nonce
+//! client: proof: 32 bytes     HMAC-SHA256(token, "coterie rpc client", client hello, server hello)
+//! server: proof: 32 bytes     the same with "coterie rpc server"
+//! ```
+//!
+//! The server proves itself only after the client has, and says nothing after its hello to one that
+//! cannot. A server that speaks another version answers its hello and closes. The version is that
+//! of the frames and of every message in them.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::Token;
+use crate::token::{PROOF_BYTES, Side};
+
+/// The version of the wire protocol this build speaks.
+pub(crate) const VERSION: u16 = 1;
+
+const MAGIC: &[u8; 8] = b"COTERIE\n";
+const HELLO_BYTES: usize = MAGIC.len() + 2 + PROOF_BYTES;
+
+type Hello = [u8; HELLO_BYTES];
+
+/// Why a connection did not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error("handshake")]
+    Io(#[from] io::Error),
+    #[error("no handshake in time")]
+    TimedOut,
+    #[error("the peer does not speak this protocol")]
+    NotCoterie,
+    #[error("the peer speaks version {theirs} of the protocol, this process {VERSION}")]
+    Version { theirs: u16 },
+    #[error("the peer did not accept this process' cluster token")]
+    TokenNotAccepted,
+    #[error("the peer does not know the cluster token")]
+    Stranger,
+}
+
+/// Opens a connection as the side that calls.
+pub(crate) async fn connect(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    token: &Token,
+    timeout: Duration,
+) -> Result<(), HandshakeError> {
+    let open = async {
+        let ours = hello()?;
+        stream.write_all(&ours).await?;
+        let theirs = read_hello(stream).await?;
+        let transcript: [&[u8]; 2] = [&ours, &theirs];
+        stream
+            .write_all(&token.prove(Side::Client, &transcript))
+            .await?;
+        let mut proof = [0; PROOF_BYTES];
+        match stream.read_exact(&mut proof).await {
+            // A server closes on a wrong proof without a word.
+            Err(e) if is_closed(&e) => return Err(HandshakeError::TokenNotAccepted),
+            read => read?,
+        };
+        if token.verify(Side::Server, &transcript, &proof) {
+            Ok(())
+        } else {
+            Err(HandshakeError::Stranger)
+        }
+    };
+    within(timeout, open).await
+}
+
+/// Opens a connection as the side that answers.
+pub(crate) async fn accept(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    token: &Token,
+    timeout: Duration,
+) -> Result<(), HandshakeError> {
+    let open = async {
+        let theirs = match read_hello(stream).await {
+            Err(HandshakeError::Version { theirs }) => {
+                stream.write_all(&hello()?).await?;
+                return Err(HandshakeError::Version { theirs });
+            }
+            theirs => theirs?,
+        };
+        let ours = hello()?;
+        stream.write_all(&ours).await?;
+        let transcript: [&[u8]; 2] = [&theirs, &ours];
+        let mut proof = [0; PROOF_BYTES];
+        stream.read_exact(&mut proof).await?;
+        if !token.verify(Side::Client, &transcript, &proof) {
+            return Err(HandshakeError::Stranger);
+        }
+        stream
+            .write_all(&token.prove(Side::Server, &transcript))
+            .await?;
+        Ok(())
+    };
+    within(timeout, open).await
+}
+
+async fn within(
+    timeout: Duration,
+    open: impl Future<Output = Result<(), HandshakeError>>,
+) -> Result<(), HandshakeError> {
+    match tokio::time::timeout(timeout, open).await {
+        Ok(opened) => opened,
+        Err(_) => Err(HandshakeError::TimedOut),
+    }
+}
+
+fn hello() -> io::Result<Hello> {
+    let mut hello = [0; HELLO_BYTES];
+    let (magic, rest) = hello.split_at_mut(MAGIC.len());
+    let (version, nonce) = rest.split_at_mut(2);
+    magic.copy_from_slice(MAGIC);
+    version.copy_from_slice(&VERSION.to_le_bytes());
+    getrandom::fill(nonce).map_err(io::Error::other)?;
+    Ok(hello)
+}
+
+async fn read_hello(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, HandshakeError> {
+    let mut hello = [0; HELLO_BYTES];
+    // The magic apart: one that speaks something else is turned away at its eighth byte.
+    stream.read_exact(&mut hello[..MAGIC.len()]).await?;
+    if &hello[..MAGIC.len()] != MAGIC {
+        return Err(HandshakeError::NotCoterie);
+    }
+    stream.read_exact(&mut hello[MAGIC.len()..]).await?;
+    let theirs = u16::from_le_bytes([hello[MAGIC.len()], hello[MAGIC.len() + 1]]);
+    if theirs == VERSION {
+        Ok(hello)
+    } else {
+        Err(HandshakeError::Version { theirs })
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    async fn both(client: &str, server: &str) -> (Option<HandshakeError>, Option<HandshakeError>) {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let (client, server) = (Token::new(client), Token::new(server));
+        let accepting = async move {
+            let result = accept(&mut far, &server, TIMEOUT).await;
+            drop(far);
+            result
+        };
+        let (connected, accepted) = tokio::join!(connect(&mut near, &client, TIMEOUT), accepting);
+        (connected.err(), accepted.err())
+    }
+
+    #[tokio::test]
+    async fn the_same_token_opens() {
+        assert!(matches!(both("a", "a").await, (None, None)));
+    }
+
+    #[tokio::test]
+    async fn another_token_does_not() {
+        let (client, server) = both("a", "b").await;
+        assert!(matches!(client, Some(HandshakeError::TokenNotAccepted)));
+        assert!(matches!(server, Some(HandshakeError::Stranger)));
+    }
+
+    #[tokio::test]
+    async fn another_version_is_told_ours() {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let token = Token::new("a");
+        let mut hello = hello().unwrap();
+        hello[8] = 9;
+        near.write_all(&hello).await.unwrap();
+        let accepted = accept(&mut far, &token, TIMEOUT).await;
+        assert!(matches!(
+            accepted,
+            Err(HandshakeError::Version { theirs: 9 })
+        ));
+        assert_eq!(
+            read_hello(&mut near).await.unwrap()[8..10],
+            VERSION.to_le_bytes()
+        );
+    }
+}

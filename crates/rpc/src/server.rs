@@ -1,0 +1,294 @@
+//! The side that answers: a listener, and per connection a reader that calls the handler and a
+//! writer that sends what it answers.
+//!
+//! A stranger (no handshake yet) gets a few seconds and a fixed few bytes of memory, and only so
+//! many may be at the door. A reader stops reading while too many calls of its connection are
+//! unanswered or too many bytes wait to be sent: the pressure goes back to the callers.
+//!
+//! Shutting down: the callers are told (`Closing`), the calls under way are answered and written,
+//! then the connections end; after [`Limits::drain_timeout`] whatever is left is cut.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::connection::READ_BYTES;
+use crate::outbox::Outbox;
+use crate::wire::{Head, take_frame};
+use crate::{Handler, Limits, Request, Responder, Token, handshake, socket};
+
+/// Listens until it is shut down; dropped, it cuts its connections.
+pub struct Server {
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    _cut_on_drop: DropGuard,
+}
+
+struct Shared {
+    token: Token,
+    limits: Limits,
+    handler: Arc<dyn Handler>,
+    strangers: Arc<Semaphore>,
+    connections: TaskTracker,
+    /// No new connections, and word to the callers.
+    draining: CancellationToken,
+    /// The end of every task.
+    cut: CancellationToken,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens on `listen` (`IP:PORT`, port 0 for any) with the default limits.
+    pub async fn bind(listen: &str, token: Token, handler: Arc<dyn Handler>) -> io::Result<Self> {
+        Self::bind_with_limits(listen, token, handler, Limits::default()).await
+    }
+
+    /// The same with limits of its own.
+    pub async fn bind_with_limits(
+        listen: &str,
+        token: Token,
+        handler: Arc<dyn Handler>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let cut = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            token,
+            limits,
+            handler,
+            strangers: Arc::new(Semaphore::new(limits.strangers_max)),
+            connections: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            cut: cut.clone(),
+        });
+        let local_addr = listener.local_addr()?;
+        shared
+            .connections
+            .spawn(accept_all(listener, Arc::clone(&shared)));
+        Ok(Self {
+            local_addr,
+            shared,
+            _cut_on_drop: cut.drop_guard(),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Takes no new calls, lets the answers of those under way be written, and closes.
+    pub async fn shutdown(self) {
+        self.shared.connections.close();
+        self.shared.draining.cancel();
+        let drained = self.shared.connections.wait();
+        let timeout = self.shared.limits.drain_timeout;
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            warn!("calls were cut off by the shutdown");
+            self.shared.cut.cancel();
+            self.shared.connections.wait().await;
+        }
+    }
+}
+
+async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.draining.cancelled() => return,
+            () = shared.cut.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Mostly out of file descriptors, which is not over at once.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let serving = serve(stream, Arc::clone(&shared));
+        let cut = shared.cut.clone();
+        shared.connections.spawn(async move {
+            if let Some(Err(error)) = cut.run_until_cancelled(serving).await {
+                debug!(error = &error as &dyn std::error::Error, "connection ended");
+            }
+        });
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    shared: Arc<Shared>,
+) -> Result<(), handshake::HandshakeError> {
+    let Ok(stranger) = Arc::clone(&shared.strangers).try_acquire_owned() else {
+        return Ok(());
+    };
+    socket::prepare(&stream)?;
+    let timeout = shared.limits.handshake_timeout;
+    let opening = handshake::accept(&mut stream, &shared.token, timeout);
+    // A stranger does not hold up a shutdown.
+    match shared.draining.run_until_cancelled(opening).await {
+        Some(opened) => opened?,
+        None => return Ok(()),
+    }
+    drop(stranger);
+    let (read_half, write_half) = stream.into_split();
+    let caller = Arc::new(Caller {
+        outbox: Outbox::new(shared.limits.queued_bytes_max),
+        in_flight: AtomicUsize::new(0),
+        limits: shared.limits,
+    });
+    let writer = shared.connections.spawn({
+        let caller = Arc::clone(&caller);
+        let cut = shared.cut.clone();
+        async move {
+            let written = cut
+                .run_until_cancelled(caller.outbox.write_to(write_half))
+                .await;
+            caller.outbox.close();
+            if let Some(Err(error)) = written {
+                debug!(%error, "cannot write to a connection");
+            }
+        }
+    });
+    let read = caller.read_from(read_half, &shared).await;
+    if read.is_ok() {
+        caller
+            .wait_for(|| caller.in_flight.load(Ordering::Acquire) == 0)
+            .await;
+        caller.outbox.finish();
+        // The writer ends itself when all is written, or when the peer is gone.
+        let _ = writer.await;
+    } else {
+        caller.outbox.close();
+    }
+    Ok(read?)
+}
+
+/// The connection of one process that calls.
+pub(crate) struct Caller {
+    outbox: Outbox,
+    in_flight: AtomicUsize,
+    limits: Limits,
+}
+
+impl Caller {
+    /// Queues the answer to call `id`.
+    pub(crate) fn answer(&self, id: u64, result: Result<Bytes, &str>) {
+        let max = self.limits.frame_bytes_max;
+        // A closed outbox means that the caller is gone, and nobody is left to be told.
+        let _ = match result {
+            Ok(body) if body.len() + 64 <= max => self.outbox.push(Head::Answer { id }, &body),
+            Ok(body) => {
+                let reason = format!("an answer of {} bytes, where {max} are allowed", body.len());
+                self.outbox.push(Head::Failure { id }, &Bytes::from(reason))
+            }
+            Err(reason) => {
+                let reason = Bytes::copy_from_slice(reason.as_bytes());
+                self.outbox.push(Head::Failure { id }, &reason)
+            }
+        };
+        let before = self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        if before == 1 || before >= self.limits.in_flight_max {
+            self.outbox.room.notify_waiters();
+        }
+    }
+
+    /// Whether the connection is over.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.outbox.is_closed()
+    }
+
+    async fn read_from(
+        self: &Arc<Self>,
+        mut half: OwnedReadHalf,
+        shared: &Shared,
+    ) -> io::Result<()> {
+        let mut input = BytesMut::with_capacity(READ_BYTES);
+        let mut told = false;
+        loop {
+            let now = Instant::now();
+            while let Some((head, body)) = take_frame(&mut input, self.limits.frame_bytes_max)? {
+                if self.is_full() {
+                    self.wait_for(|| !self.is_full()).await;
+                }
+                self.take_call(head, body, now, &*shared.handler)?;
+            }
+            input.reserve(READ_BYTES / 4);
+            let count = tokio::select! {
+                biased;
+                count = half.read_buf(&mut input) => count?,
+                () = shared.draining.cancelled(), if !told => {
+                    told = true;
+                    let _ = self.outbox.push(Head::Closing, &Bytes::new());
+                    continue;
+                }
+            };
+            if count == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_call(
+        self: &Arc<Self>,
+        head: Head,
+        body: Bytes,
+        now: Instant,
+        handler: &dyn Handler,
+    ) -> io::Result<()> {
+        let Head::Call {
+            id,
+            method,
+            timeout_ms,
+        } = head
+        else {
+            let reason = "an answer from the side that calls";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        };
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let request = Request {
+            method,
+            body,
+            deadline: now + Duration::from_millis(timeout_ms.into()),
+        };
+        handler.handle(request, Responder::remote(Arc::clone(self), id));
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) >= self.limits.in_flight_max || self.outbox.is_full()
+    }
+
+    /// Waits for a condition that changes with what is answered and written, or for the end.
+    async fn wait_for(&self, condition: impl Fn() -> bool) {
+        loop {
+            // Listening before looking: a change in between is not missed.
+            let changed = self.outbox.room.notified();
+            if condition() || self.outbox.is_closed() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
