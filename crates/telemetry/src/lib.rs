@@ -1,1 +1,24 @@
 //! Tracing set-up, metric registry, HTTP endpoint of metrics.
+//!
+//! [`LogConfig::install`] sends `tracing` to stderr, once per process. [`Metrics`] is where each
+//! role registers what its `metrics.rs` describes. [`Health`] says whether the roles of the
+//! process serve. [`Http`] shows both: `/metrics` for Prometheus, `/health` for a supervisor that
+//! restarts what hangs, `/ready` for a load balancer that sends work.
+//!
+//! The names of log fields are in [`field`]. A value of a user never goes into a log, a key only
+//! at trace level. ERROR: a person must look. WARN: unexpected, went on. INFO: state changes.
+//! DEBUG: per request.
+
+mod health;
+mod http;
+mod log;
+mod metrics;
+
+pub mod field;
+
+pub use health::{Component, Health};
+pub use http::Http;
+pub use log::{LogConfig, LogError, LogFormat};
+pub use metrics::Metrics;
+/// The library behind [`Metrics`], for the counters and histograms of the roles.
+pub use prometheus_client;

@@ -1,0 +1,131 @@
+//! Whether the roles of this process serve.
+//!
+//! Each role adds a [`Component`], which is not ready at first, and says what it waits for. A
+//! component that failed cannot mend itself: the process is unhealthy until it is restarted. A
+//! component dropped is gone: it holds nobody up.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The state of all components; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    components: Arc<Mutex<BTreeMap<String, State>>>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Waiting(String),
+    Ready,
+    Failed(String),
+}
+
+impl Health {
+    /// No components: healthy and ready.
+    pub fn new() -> Health {
+        Health::default()
+    }
+
+    /// Adds a component, `server` or `server 2`, that is not ready yet.
+    pub fn component(&self, name: impl Into<String>) -> Component {
+        let name = name.into();
+        self.lock()
+            .insert(name.clone(), State::Waiting("starting".to_owned()));
+        Component {
+            name,
+            health: self.clone(),
+        }
+    }
+
+    /// No component failed.
+    pub fn is_healthy(&self) -> bool {
+        !self
+            .lock()
+            .values()
+            .any(|state| matches!(state, State::Failed(_)))
+    }
+
+    /// Every component serves.
+    pub fn is_ready(&self) -> bool {
+        self.lock()
+            .values()
+            .all(|state| matches!(state, State::Ready))
+    }
+
+    /// One line per component.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for (name, state) in self.lock().iter() {
+            let written = match state {
+                State::Ready => writeln!(text, "{name}: ready"),
+                State::Waiting(reason) => writeln!(text, "{name}: not ready: {reason}"),
+                State::Failed(reason) => writeln!(text, "{name}: failed: {reason}"),
+            };
+            written.expect("a String takes any text");
+        }
+        text
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
+        // The map is whole between any two calls on it, so a panic elsewhere did not break it.
+        self.components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One role's part of the health of the process.
+#[derive(Debug)]
+pub struct Component {
+    name: String,
+    health: Health,
+}
+
+impl Component {
+    /// It serves.
+    pub fn ready(&self) {
+        self.set(State::Ready);
+    }
+
+    /// It does not serve at the moment: `reason` says what it waits for.
+    pub fn waiting(&self, reason: impl Into<String>) {
+        self.set(State::Waiting(reason.into()));
+    }
+
+    /// It will not serve again in this process.
+    pub fn failed(&self, reason: impl Into<String>) {
+        self.set(State::Failed(reason.into()));
+    }
+
+    fn set(&self, state: State) {
+        self.health.lock().insert(self.name.clone(), state);
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        self.health.lock().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_all_and_healthy_is_none_failed() {
+        let health = Health::new();
+        assert!(health.is_ready() && health.is_healthy());
+        let (meta, server) = (health.component("meta"), health.component("server"));
+        meta.ready();
+        assert!(!health.is_ready() && health.is_healthy());
+        server.ready();
+        assert!(health.is_ready());
+        server.failed("disk");
+        assert!(!health.is_ready() && !health.is_healthy());
+        assert_eq!(health.describe(), "meta: ready\nserver: failed: disk\n");
+        drop(server);
+        assert!(health.is_ready() && health.is_healthy());
+    }
+}
