@@ -1,1 +1,33 @@
-//! Raft groups of one node: log, network, membership. The only crate that names openraft.
+//! Raft groups of one node: log, network, membership. The only crate that names openraft and
+//! raft-engine.
+//!
+//! A process opens one [`RaftNode`]: one log engine on disk and one write-and-fsync for all of its
+//! groups. Each group replicates the entries of one [`StateMachine`] and is driven through a
+//! [`Group`] handle. Callers: `server` (one group per replica) and `meta` (group 0).
+//!
+//! What this crate promises: an answer of [`Group::propose`] means committed and applied here;
+//! [`Group::read_barrier`] means a read that follows is linearizable; a process that has just
+//! started neither votes nor campaigns for one lease (`fence`); the log is purged only below what
+//! the state machine said is durable (`purge`).
+
+mod config;
+mod error;
+mod fence;
+mod group;
+mod lease;
+mod log;
+mod machine;
+mod network;
+mod node;
+mod purge;
+mod receive;
+mod snapshot;
+mod state_machine;
+mod type_config;
+mod wire;
+
+pub use config::{Fsync, RaftConfig};
+pub use error::{Fault, ProposeError, RaftError};
+pub use group::{Group, GroupStatus, PendingAnswer};
+pub use node::{AddressBook, RaftNode};
+pub use state_machine::{Entry, StateMachine};

@@ -1,0 +1,388 @@
+//! The handle of one group on this node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coterie_protocol::method;
+use coterie_types::{GroupId, LogIndex, NodeId, Replica, Role, Term};
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{
+    ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError as OpenraftError,
+};
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResult;
+use openraft::{EmptyNode, ReadPolicy};
+
+use crate::config::RaftConfig;
+use crate::error::{ProposeError, RaftError};
+use crate::fence::Fence;
+use crate::lease::{self, Transfers};
+use crate::log::GroupLog;
+use crate::machine::{Machine, Progress};
+use crate::network::Network;
+use crate::receive::ReadIndex;
+use crate::snapshot::Incoming;
+use crate::type_config::{Payload, TypeConfig};
+use crate::wire;
+
+type OneshotReceiver =
+    openraft::alias::OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
+
+pub(crate) struct Inner {
+    pub(crate) group_id: GroupId,
+    pub(crate) node_id: NodeId,
+    pub(crate) raft: openraft::Raft<TypeConfig, Machine>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) log: GroupLog,
+    pub(crate) config: RaftConfig,
+    pub(crate) fence: Fence,
+    pub(crate) transfers: Transfers,
+    pub(crate) incoming: Incoming,
+    pub(crate) network: Network,
+}
+
+/// One group of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Group(pub(crate) Arc<Inner>);
+
+/// How a replica is, as far as it knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Its term.
+    pub term: Term,
+    /// The leader it follows, or itself.
+    pub leader: Option<NodeId>,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// Last entry in its log.
+    pub last_index: LogIndex,
+    /// Last entry applied.
+    pub applied_index: LogIndex,
+    /// Last entry durable in the state machine.
+    pub flushed_index: LogIndex,
+    /// First entry still in the log.
+    pub first_index: LogIndex,
+    /// The members, as of its newest configuration, sorted by node.
+    pub replicas: Vec<Replica>,
+    /// On the leader: the last entry each member is known to have.
+    pub matched: BTreeMap<NodeId, LogIndex>,
+    /// Why it stopped, if it did.
+    pub fault: Option<String>,
+}
+
+/// A proposal under way: resolves to the answer of apply.
+pub struct PendingAnswer(OneshotReceiver);
+
+impl Future for PendingAnswer {
+    type Output = Result<Bytes, ProposeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|received| match received {
+                Ok(Ok(response)) => Ok(response.data.0),
+                // openraft 0.10.0-alpha.37 answers so only before anything is appended
+                // (`write_entries`): surely not proposed.
+                Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(not_leader(&forward)),
+                Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
+            })
+    }
+}
+
+fn not_leader(forward: &ForwardToLeader<TypeConfig>) -> ProposeError {
+    ProposeError::NotLeader {
+        leader: forward.leader_id.map(NodeId),
+        term: Term(0),
+    }
+}
+
+impl Group {
+    /// The group's id.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.0.group_id
+    }
+
+    /// Proposes an entry; waits until it is committed and applied here.
+    pub async fn propose(&self, payload: Bytes) -> Result<Bytes, ProposeError> {
+        self.start_proposal(payload)
+            .await?
+            .await
+            .map_err(|error| self.with_term(error))
+    }
+
+    /// Hands an entry to Raft; the answer is waited for apart. Entries are appended in the order
+    /// of these calls.
+    pub async fn start_proposal(&self, payload: Bytes) -> Result<PendingAnswer, ProposeError> {
+        let (responder, answer) = ProgressResponder::complete_only();
+        self.0
+            .raft
+            .client_write_ff(Payload(payload), Some(responder))
+            .await
+            .map_err(|fatal| ProposeError::Stopped(fatal.to_string()))?;
+        Ok(PendingAnswer(answer))
+    }
+
+    /// Fills in what a refusal does not know: this replica's term, and the leader by its metrics.
+    #[must_use]
+    pub fn with_term(&self, error: ProposeError) -> ProposeError {
+        match error {
+            ProposeError::NotLeader { leader, .. } => {
+                let (known, term) = self.leader();
+                ProposeError::NotLeader {
+                    leader: leader.or(known),
+                    term,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// The leader this replica knows, and its term.
+    #[must_use]
+    pub fn leader(&self) -> (Option<NodeId>, Term) {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let term = metrics.vote.leader_id.term;
+        (metrics.current_leader.map(NodeId), Term(term))
+    }
+
+    /// Whether a read may be served right now without asking anyone (see `lease`).
+    #[must_use]
+    pub fn lease_read_ready(&self) -> bool {
+        let inner = &self.0;
+        lease::allows_read(
+            &inner.raft,
+            &inner.progress,
+            &inner.transfers,
+            inner.config.lease(),
+        )
+    }
+
+    /// Waits until a read here is linearizable: by asking a quorum, then applying.
+    pub async fn read_barrier(&self) -> Result<(), ProposeError> {
+        let raft = &self.0.raft;
+        let linearizer = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => linearizer,
+            Err(OpenraftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                return Err(self.with_term(not_leader(&forward)));
+            }
+            Err(OpenraftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                let (_, term) = self.leader();
+                return Err(ProposeError::NotLeader { leader: None, term });
+            }
+            Err(OpenraftError::Fatal(fatal)) => {
+                return Err(ProposeError::Stopped(fatal.to_string()));
+            }
+        };
+        let ready = linearizer.await_ready(raft).await;
+        ready
+            .map(|_| ())
+            .map_err(|fatal| ProposeError::Stopped(fatal.to_string()))
+    }
+
+    /// As [`Group::read_barrier`], on a follower: the leader says how far to apply first.
+    pub async fn follower_read_barrier(&self, timeout: Duration) -> Result<(), ProposeError> {
+        let (leader, term) = self.leader();
+        let Some(leader) = leader else {
+            return Err(ProposeError::NotLeader { leader: None, term });
+        };
+        if leader == self.0.node_id {
+            return self.read_barrier().await;
+        }
+        let refused = ProposeError::NotLeader {
+            leader: Some(leader),
+            term,
+        };
+        let body = wire::with_group(self.0.group_id, &[]);
+        let answer = self
+            .0
+            .network
+            .call(leader, method::RAFT_READ_INDEX, body, timeout)
+            .await;
+        let answer = answer.map_err(|_| refused.clone())?;
+        let Ok(ReadIndex(Some(index))) = coterie_protocol::decode(&answer) else {
+            return Err(refused);
+        };
+        let wait = self.0.raft.wait(Some(timeout));
+        let applied = wait
+            .applied_index_at_least(Some(index.0), "follower read")
+            .await;
+        applied.map(|_| ()).map_err(|_| refused)
+    }
+
+    /// Starts the group with these voters; does nothing if it was started before. May be called on
+    /// several of them with the same list.
+    pub async fn initialize(&self, voters: Vec<NodeId>) -> Result<(), RaftError> {
+        let raft = &self.0.raft;
+        if raft
+            .is_initialized()
+            .await
+            .map_err(|e| RaftError::raft("initialize", e))?
+        {
+            return Ok(());
+        }
+        let members: BTreeMap<u64, EmptyNode> = voters
+            .iter()
+            .map(|node| (node.0, EmptyNode::default()))
+            .collect();
+        match raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            // Somebody was faster: a message of a started group has come in between.
+            Err(OpenraftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => {
+                Ok(())
+            }
+            Err(error) => Err(RaftError::raft("initialize", error)),
+        }
+    }
+
+    /// Makes these the replicas, by joint change; asked of the leader. New ones first catch up as
+    /// learners.
+    pub async fn change_replicas(&self, wanted: &[Replica]) -> Result<(), RaftError> {
+        let raft = &self.0.raft;
+        let present: BTreeSet<NodeId> = self.status().replicas.iter().map(|r| r.node_id).collect();
+        for replica in wanted.iter().filter(|r| !present.contains(&r.node_id)) {
+            raft.add_learner(replica.node_id.0, EmptyNode::default(), true)
+                .await
+                .map_err(|e| self.membership_error("add learner", e))?;
+        }
+        let voters: BTreeSet<u64> = wanted
+            .iter()
+            .filter(|r| r.role == Role::Voter)
+            .map(|r| r.node_id.0)
+            .collect();
+        raft.change_membership(voters, false)
+            .await
+            .map_err(|e| self.membership_error("change members", e))?;
+        Ok(())
+    }
+
+    fn membership_error(
+        &self,
+        what: &'static str,
+        error: OpenraftError<TypeConfig, ClientWriteError<TypeConfig>>,
+    ) -> RaftError {
+        match error.forward_to_leader() {
+            Some(forward) => RaftError::NotLeader {
+                leader: forward.leader_id.map(NodeId),
+            },
+            None => RaftError::raft(what, error),
+        }
+    }
+
+    /// Hands leadership to `to` and waits until some other node leads; refused when `to` is not a
+    /// voter that has nearly all of the log, as the group would stand still for an election.
+    pub async fn transfer_leader(&self, to: NodeId, timeout: Duration) -> Result<(), RaftError> {
+        let status = self.status();
+        if status.leader == Some(to) {
+            return Ok(());
+        }
+        if !status.is_leader {
+            return Err(RaftError::NotLeader {
+                leader: status.leader,
+            });
+        }
+        let is_voter = status
+            .replicas
+            .iter()
+            .any(|r| r.node_id == to && r.role == Role::Voter);
+        let lag = status
+            .last_index
+            .0
+            .saturating_sub(status.matched.get(&to).map_or(0, |i| i.0));
+        if !is_voter || lag > 1000 {
+            let reason = format!("node {to} is no voter, or {lag} entries behind");
+            return Err(RaftError::Raft {
+                what: "transfer leader",
+                reason,
+            });
+        }
+        self.0.transfers.begin(status.term.0);
+        let raft = &self.0.raft;
+        raft.trigger()
+            .transfer_leader(to.0)
+            .await
+            .map_err(|fatal| RaftError::raft("transfer leader", fatal))?;
+        let me = self.0.node_id.0;
+        let wait = raft.wait(Some(timeout));
+        let moved = wait.metrics(
+            |metrics| metrics.current_leader.is_some_and(|leader| leader != me),
+            "leadership moved",
+        );
+        moved
+            .await
+            .map(|_| ())
+            .map_err(|_| RaftError::TimedOut("transfer of leadership"))
+    }
+
+    /// Waits until `condition` holds of the leader this replica knows, or the time is over.
+    pub async fn wait_leader(&self, timeout: Duration) -> Result<NodeId, RaftError> {
+        let wait = self.0.raft.wait(Some(timeout));
+        let metrics = wait
+            .metrics(|metrics| metrics.current_leader.is_some(), "a leader")
+            .await
+            .map_err(|_| RaftError::TimedOut("election"))?;
+        metrics
+            .current_leader
+            .map(NodeId)
+            .ok_or(RaftError::TimedOut("election"))
+    }
+
+    /// How the replica is.
+    #[must_use]
+    pub fn status(&self) -> GroupStatus {
+        let progress = &self.0.progress;
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let replicas = membership.nodes().map(|(node, _)| Replica {
+            node_id: NodeId(*node),
+            role: if voters.contains(node) {
+                Role::Voter
+            } else {
+                Role::Learner
+            },
+        });
+        let matched = metrics.replication.iter().flatten().map(|(node, log_id)| {
+            (
+                NodeId(*node),
+                LogIndex(log_id.as_ref().map_or(0, |id| id.index)),
+            )
+        });
+        GroupStatus {
+            term: Term(metrics.current_term),
+            leader: metrics.current_leader.map(NodeId),
+            is_leader: metrics.current_leader == Some(self.0.node_id.0)
+                && metrics.state == openraft::ServerState::Leader,
+            last_index: LogIndex(metrics.last_log_index.unwrap_or(0)),
+            applied_index: LogIndex(progress.applied_index.load(Ordering::Acquire)),
+            flushed_index: LogIndex(progress.flushed_index.load(Ordering::Acquire)),
+            first_index: LogIndex(metrics.purged.map_or(0, |purged| purged.index + 1)),
+            replicas: replicas.collect(),
+            matched: matched.collect(),
+            fault: progress.fault().or_else(|| {
+                metrics
+                    .running_state
+                    .as_ref()
+                    .err()
+                    .map(std::string::ToString::to_string)
+            }),
+        }
+    }
+
+    /// Bytes of log above the flushed index: what a restart would apply again.
+    #[must_use]
+    pub fn replay_bytes(&self) -> u64 {
+        self.0
+            .log
+            .sizes()
+            .bytes_after(self.0.progress.flushed_index.load(Ordering::Acquire))
+    }
+}

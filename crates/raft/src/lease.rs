@@ -1,0 +1,60 @@
+//! When a leader may serve a read without asking anyone.
+//!
+//! Followers promise a lease from the moment they receive a leader's message; the leader counts it
+//! from the moment it sent the one that a quorum has acknowledged, so it ends here first. The
+//! leader uses 0.8 of it, against clocks that run at different speeds. Time is monotonic, so a
+//! process that was stopped for a while finds its lease over.
+//!
+//! A read may be served when all hold: this node leads; an entry of this term is applied (so every
+//! write acknowledged by an earlier leader is); the quorum's last acknowledgement is younger than
+//! 0.8 of the lease; no transfer of leadership was begun here (it bypasses the followers' leases).
+//! Source: Raft thesis §6.4.1; design §5.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use openraft::Instant;
+
+use crate::machine::{Machine, Progress};
+use crate::type_config::TypeConfig;
+
+type Raft = openraft::Raft<TypeConfig, Machine>;
+
+/// What the check needs besides Raft itself.
+#[derive(Default)]
+pub(crate) struct Transfers {
+    under_way: AtomicBool,
+    /// The term in which the transfer was begun: it can only matter in that term.
+    term: AtomicU64,
+}
+
+impl Transfers {
+    /// From now on no lease read in `term`; there is no way back within it, as the target may
+    /// campaign at any time once it was told to.
+    pub(crate) fn begin(&self, term: u64) {
+        self.term.store(term, Ordering::SeqCst);
+        self.under_way.store(true, Ordering::SeqCst);
+    }
+
+    fn bars(&self, term: u64) -> bool {
+        self.under_way.load(Ordering::SeqCst) && self.term.load(Ordering::SeqCst) == term
+    }
+}
+
+/// Whether a read may be served now.
+pub(crate) fn allows_read(
+    raft: &Raft,
+    progress: &Progress,
+    transfers: &Transfers,
+    lease: Duration,
+) -> bool {
+    let Ok(leader) = raft.as_leader() else {
+        return false;
+    };
+    let term = leader.term();
+    let fresh =
+        |acked: openraft::alias::InstantOf<TypeConfig>| acked.elapsed() < lease.mul_f32(0.8);
+    progress.applied_term.load(Ordering::Acquire) == term
+        && !transfers.bars(term)
+        && leader.last_quorum_acked().is_some_and(fresh)
+}

@@ -1,0 +1,16 @@
+//! The append-only log of a node: one raft-engine for all groups.
+//!
+//! `engine` owns it and the one thread that writes: it gathers what all groups have queued and
+//! does one write and one fsync for all. `store` is a group's view as openraft wants it, with the
+//! newest entries in memory (`tail`). `record` is what an entry looks like on disk.
+
+mod engine;
+mod record;
+mod store;
+mod tail;
+
+pub(crate) use engine::LogEngine;
+pub(crate) use store::GroupLog;
+
+#[cfg(test)]
+use record::log_id;

@@ -1,0 +1,356 @@
+//! One group's log as openraft wants it.
+//!
+//! Appends are readable at once (from `tail`) and durable later; openraft is told by the callback.
+//! The vote is durable before `save_vote` returns. The committed index rides in memory only: with
+//! leader restore off, a restarted replica learns it from the next leader.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use coterie_types::GroupId;
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+
+use super::engine::{Done, Job, LogEngine};
+use super::record::Record;
+use super::tail::{Tail, entry_bytes};
+use crate::type_config::{LogEntry, LogId, TypeConfig, Vote};
+
+pub(super) const VOTE_KEY: &[u8] = b"vote";
+pub(super) const PURGED_KEY: &[u8] = b"purged";
+
+/// Bytes of entries sent to a follower in one message, but at least one entry.
+const REPLICATE_BYTES_MAX: usize = 4 << 20;
+/// The log's size is sampled once per so many bytes (see [`LogSizes`]).
+const SIZE_SAMPLE_BYTES: u64 = 1 << 20;
+
+/// A clone of the group's log; all clones share one state.
+#[derive(Clone)]
+pub(crate) struct GroupLog {
+    group: GroupId,
+    engine: LogEngine,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    vote: Option<Vote>,
+    last: Option<LogId>,
+    purged: Option<LogId>,
+    committed: Option<LogId>,
+    tail: Tail,
+    sizes: LogSizes,
+}
+
+/// About how many bytes of log lie after an index: samples `(index, bytes appended up to it)`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogSizes {
+    appended: u64,
+    samples: std::collections::VecDeque<(u64, u64)>,
+}
+
+impl LogSizes {
+    fn appended(&mut self, index: u64, bytes: usize) {
+        while self
+            .samples
+            .back()
+            .is_some_and(|(sampled, _)| *sampled >= index)
+        {
+            self.samples.pop_back();
+        }
+        self.appended += bytes as u64;
+        let last = self.samples.back().map_or(0, |(_, bytes)| *bytes);
+        if self.samples.is_empty() || self.appended - last >= SIZE_SAMPLE_BYTES {
+            self.samples.push_back((index, self.appended));
+        }
+    }
+
+    fn purged_below(&mut self, index: u64) {
+        while self.samples.len() > 1 && self.samples[0].0 < index {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Bytes appended after `index`, a sample's worth too many at most.
+    pub(crate) fn bytes_after(&self, index: u64) -> u64 {
+        let at = self
+            .samples
+            .iter()
+            .rev()
+            .find(|(sampled, _)| *sampled <= index);
+        self.appended - at.map_or(self.samples.front().map_or(0, |s| s.1), |(_, bytes)| *bytes)
+    }
+
+    /// The highest index that may go so that about `bytes` of log stay.
+    pub(crate) fn index_keeping(&self, bytes: u64) -> Option<u64> {
+        let keep_from = self.appended.checked_sub(bytes)?;
+        let at = self
+            .samples
+            .iter()
+            .rev()
+            .find(|(_, appended)| *appended <= keep_from)?;
+        Some(at.0)
+    }
+}
+
+impl GroupLog {
+    /// The group's log as it is on disk.
+    pub(crate) fn open(group: GroupId, engine: LogEngine) -> io::Result<Self> {
+        let mut shared = Shared::default();
+        if let Some(bytes) = engine.get(group, VOTE_KEY) {
+            shared.vote = Some(decode(&bytes)?);
+        }
+        if let Some(bytes) = engine.get(group, PURGED_KEY) {
+            shared.purged = Some(decode(&bytes)?);
+        }
+        shared.last = shared.purged;
+        if let Some((first, last)) = engine.span(group) {
+            let records = engine.fetch(group, last, last + 1, None)?;
+            shared.last = match records.into_iter().next() {
+                Some(record) => Some(record.into_entry()?.log_id),
+                None => shared.purged,
+            };
+            seed_sizes(&mut shared.sizes, &engine, group, first, last)?;
+        }
+        Ok(Self {
+            group,
+            engine,
+            shared: Arc::new(Mutex::new(shared)),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // A panic while it was held leaves plain data behind.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much log lies where.
+    pub(crate) fn sizes(&self) -> LogSizes {
+        self.lock().sizes.clone()
+    }
+
+    /// Whether nothing was ever written: no vote was granted, nothing accepted.
+    pub(crate) fn is_pristine(&self) -> bool {
+        let shared = self.lock();
+        shared.vote.is_none() && shared.last.is_none()
+    }
+
+    fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        let (from_tail, disk_end) = {
+            let shared = self.lock();
+            let end = end.min(shared.last.map_or(0, |last| last.index + 1));
+            match shared.tail.first() {
+                Some(first) if first <= start => {
+                    return Ok(within(shared.tail.range(start, end), bytes_max));
+                }
+                Some(first) if first < end => {
+                    (within(shared.tail.range(first, end), bytes_max), first)
+                }
+                _ => (Vec::new(), end),
+            }
+        };
+        if start >= disk_end {
+            return Ok(from_tail);
+        }
+        let records = self
+            .engine
+            .fetch(self.group, start, disk_end, Some(bytes_max))?;
+        let whole = records.len() as u64 == disk_end - start;
+        let entries: io::Result<Vec<_>> = records.into_iter().map(Record::into_entry).collect();
+        let mut entries = entries?;
+        let bytes: usize = entries.iter().map(entry_bytes).sum();
+        if whole && bytes < bytes_max {
+            entries.extend(from_tail);
+        }
+        Ok(entries)
+    }
+}
+
+/// On opening, the sizes are estimated from an even spread, so that retention holds for old log.
+fn seed_sizes(
+    sizes: &mut LogSizes,
+    engine: &LogEngine,
+    group: GroupId,
+    first: u64,
+    last: u64,
+) -> io::Result<()> {
+    let step = ((last - first) / 256).max(1);
+    let mut index = first;
+    while index <= last {
+        let records = engine.fetch(group, index, index + 1, None)?;
+        let bytes: usize = records
+            .into_iter()
+            .map(|record| record.into_entry().map(|entry| entry_bytes(&entry)))
+            .sum::<io::Result<usize>>()?;
+        let covered = step.min(last + 1 - index);
+        sizes.appended(index, bytes * usize::try_from(covered).unwrap_or(1));
+        index += step;
+    }
+    Ok(())
+}
+
+fn within<'a>(
+    entries: impl Iterator<Item = &'a (LogEntry, usize)>,
+    bytes_max: usize,
+) -> Vec<LogEntry> {
+    let mut bytes = 0;
+    let mut taken = Vec::new();
+    for (entry, entry_bytes) in entries {
+        if !taken.is_empty() && bytes + entry_bytes > bytes_max {
+            break;
+        }
+        bytes += entry_bytes;
+        taken.push(entry.clone());
+    }
+    taken
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    coterie_protocol::decode(bytes).map_err(io::Error::other)
+}
+
+impl RaftLogReader<TypeConfig> for GroupLog {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<LogEntry>, io::Error> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.read(start, end, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<LogEntry>, io::Error> {
+        self.read(start, end, REPLICATE_BYTES_MAX)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        Ok(self.lock().vote)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for GroupLog {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
+        let shared = self.lock();
+        Ok(LogState {
+            last_purged_log_id: shared.purged,
+            last_log_id: shared.last,
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let value = coterie_protocol::encode(vote).to_vec();
+        let group = self.group;
+        self.engine
+            .submit_and_wait(|done| Job::Put {
+                group,
+                key: VOTE_KEY,
+                value,
+                done: Some(done),
+            })
+            .await?;
+        self.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        self.lock().committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self.lock().committed)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: IOFlushed<TypeConfig>,
+    ) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        {
+            let mut shared = self.lock();
+            for entry in entries {
+                let entry_bytes = entry_bytes(&entry);
+                records.push(Record::from_entry(&entry));
+                bytes += entry_bytes;
+                shared.last = Some(entry.log_id);
+                shared.sizes.appended(entry.log_id.index, entry_bytes);
+                shared.tail.append(entry.log_id.index, entry, entry_bytes);
+            }
+        }
+        let Some(last) = records.last().map(|record| record.index) else {
+            callback.io_completed(Ok(()));
+            return Ok(());
+        };
+        let shared = Arc::clone(&self.shared);
+        let done: Done = Box::new(move |result| {
+            if result.is_ok() {
+                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.tail.durable_below(last + 1);
+            }
+            callback.io_completed(result);
+        });
+        self.engine.submit(Job::Append {
+            group: self.group,
+            records,
+            bytes,
+            done,
+        })
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        // raft-engine has no truncation of its own: the append that follows overwrites. Should a
+        // crash come before it, the entries are back, uncommitted as they were.
+        let mut shared = self.lock();
+        shared
+            .tail
+            .truncate_from(last_log_id.map_or(0, |last| last.index + 1));
+        shared.last = last_log_id;
+        Ok(())
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        {
+            let mut shared = self.lock();
+            shared.tail.purge_below(log_id.index + 1);
+            shared.sizes.purged_below(log_id.index);
+            shared.purged = Some(log_id);
+            if shared.last.is_none_or(|last| last.index < log_id.index) {
+                shared.last = Some(log_id);
+            }
+        }
+        let purged = coterie_protocol::encode(&log_id).to_vec();
+        let index = log_id.index + 1;
+        self.engine.submit(Job::Compact {
+            group: self.group,
+            index,
+            purged,
+            done: None,
+        })
+    }
+}

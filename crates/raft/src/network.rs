@@ -1,0 +1,190 @@
+//! Raft's messages to other nodes, over the connections that all groups share.
+//!
+//! A node's address is looked up for every call, so a node that moved is found again. Every call
+//! has a deadline of its own: a half-open connection must not wedge replication.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coterie_protocol::method;
+use coterie_rpc::CallError;
+use coterie_types::{GroupId, NodeId};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{EmptyNode, OptionalSend};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::machine::TheSnapshot;
+use crate::node::AddressBook;
+use crate::snapshot::{SendError, SnapshotFiles, send};
+use crate::type_config::{TypeConfig, Vote};
+use crate::wire;
+
+/// Makes the clients of one group.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) group: GroupId,
+    pub(crate) rpc: coterie_rpc::Client,
+    pub(crate) addresses: Arc<dyn AddressBook>,
+    /// Deadline of a message that carries entries: the peer's fsync is in it.
+    pub(crate) append_timeout: Duration,
+    pub(crate) snapshot_rate: u64,
+}
+
+/// One peer, as one group sees it.
+pub(crate) struct Peer {
+    network: Network,
+    target: NodeId,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
+        Peer {
+            network: self.clone(),
+            target: NodeId(target),
+        }
+    }
+}
+
+type RpcError = RPCError<TypeConfig>;
+
+impl Network {
+    /// Calls `target`; the body starts with the group's id.
+    pub(crate) async fn call(
+        &self,
+        target: NodeId,
+        method: u16,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        let Some(addr) = self.addresses.address(target) else {
+            let reason = "its address is not known".to_owned();
+            return Err(CallError::Unreachable {
+                addr: format!("node {target}"),
+                reason,
+            });
+        };
+        self.rpc.call(&addr, method, body, timeout).await
+    }
+}
+
+impl Peer {
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        method: u16,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<A, RpcError> {
+        let body = wire::request(self.network.group, request);
+        let answer = self
+            .network
+            .call(self.target, method, body, timeout)
+            .await
+            .map_err(rpc_error)?;
+        coterie_protocol::decode(&answer).map_err(|e| NetworkError::new(&e).into())
+    }
+}
+
+fn rpc_error(error: CallError) -> RpcError {
+    match error {
+        // Back off: there is nobody, or nobody who takes us.
+        CallError::Unreachable { .. } | CallError::Refused(_) | CallError::Failed(_) => {
+            Unreachable::new(&error).into()
+        }
+        CallError::Lost | CallError::TimedOut => NetworkError::new(&error).into(),
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = SnapshotFiles;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let timeout = if request.entries.is_empty() {
+            option.hard_ttl()
+        } else {
+            option.hard_ttl().max(self.network.append_timeout)
+        };
+        self.ask(method::RAFT_APPEND, &request, timeout).await
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask(method::RAFT_VOTE, &request, option.hard_ttl())
+            .await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask(method::RAFT_PRE_VOTE, &request, option.hard_ttl())
+            .await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        self.ask(method::RAFT_TRANSFER, &request, option.hard_ttl())
+            .await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: TheSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let Some(dir) = snapshot.snapshot.dir() else {
+            return Err(Unreachable::from_string("the snapshot has no files").into());
+        };
+        let call = |body: Bytes, timeout| {
+            let body = wire::with_group(self.network.group, &body);
+            self.network
+                .call(self.target, method::RAFT_SNAPSHOT, body, timeout)
+        };
+        let transfer = send(
+            dir,
+            snapshot.meta.clone(),
+            vote,
+            self.network.snapshot_rate,
+            call,
+        );
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = transfer => match sent {
+                Ok(vote) => Ok(SnapshotResponse::new(vote)),
+                Err(error) => {
+                    tracing::warn!(
+                        group_id = %self.network.group, peer_id = %self.target, %error,
+                        "snapshot not delivered"
+                    );
+                    Err(streaming_error(&error))
+                }
+            },
+        }
+    }
+}
+
+fn streaming_error(error: &SendError) -> StreamingError<TypeConfig> {
+    Unreachable::new(error).into()
+}

@@ -1,0 +1,267 @@
+//! All groups of one process: opens the log engine, starts and stops groups, takes their messages.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use coterie_rpc::{Request, Responder};
+use coterie_types::{GroupId, NodeId};
+use tokio::sync::Mutex;
+
+use crate::config::RaftConfig;
+use crate::error::RaftError;
+use crate::fence::Fence;
+use crate::group::{Group, Inner};
+use crate::lease::Transfers;
+use crate::log::{GroupLog, LogEngine};
+use crate::machine::{Machine, Progress};
+use crate::network::Network;
+use crate::purge::Purge;
+use crate::snapshot::Incoming;
+use crate::{StateMachine, receive, wire};
+
+/// Where other nodes are, now. Asked for every call, so it must be quick.
+pub trait AddressBook: Send + Sync + 'static {
+    /// `IP:PORT` of a node; `None` when it is not known.
+    fn address(&self, node: NodeId) -> Option<String>;
+}
+
+/// The Raft side of one process.
+pub struct RaftNode {
+    node_id: NodeId,
+    config: RaftConfig,
+    engine: LogEngine,
+    snapshots: PathBuf,
+    rpc: coterie_rpc::Client,
+    addresses: Arc<dyn AddressBook>,
+    fence: Fence,
+    groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
+    /// Starting and stopping one at a time.
+    changes: Mutex<()>,
+}
+
+struct Running {
+    group: Group,
+    purge: tokio::task::JoinHandle<()>,
+    elect: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl RaftNode {
+    /// Opens `dir` (`log/` and `snapshots/` below it). From now on the restart fence counts.
+    pub async fn open(
+        dir: &Path,
+        node_id: NodeId,
+        config: RaftConfig,
+        rpc: coterie_rpc::Client,
+        addresses: Arc<dyn AddressBook>,
+    ) -> Result<Arc<Self>, RaftError> {
+        let fence = Fence::start(config.restart_fence, config.lease());
+        let snapshots = dir.join("snapshots");
+        let log_dir = dir.join("log");
+        let fsync = config.fsync;
+        let opened = tokio::task::spawn_blocking({
+            let snapshots = snapshots.clone();
+            move || {
+                // What a crash left of transfers is of no use: checkpoints are made anew.
+                if snapshots.exists() {
+                    std::fs::remove_dir_all(&snapshots)?;
+                }
+                std::fs::create_dir_all(&snapshots)?;
+                LogEngine::open(&log_dir, fsync)
+            }
+        });
+        let engine = opened
+            .await
+            .map_err(|e| RaftError::raft("open the log", e))??;
+        Ok(Arc::new(Self {
+            node_id,
+            config,
+            engine,
+            snapshots,
+            rpc,
+            addresses,
+            fence,
+            groups: std::sync::RwLock::default(),
+            changes: Mutex::new(()),
+        }))
+    }
+
+    /// Starts this node's replica of a group, from its log and what `machine` holds. Applies again
+    /// what the log has beyond the machine before it returns, as far as it is known to be
+    /// committed. Does nothing but answer the handle if the group runs already.
+    pub async fn start_group(
+        &self,
+        group_id: GroupId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Group, RaftError> {
+        let _one_at_a_time = self.changes.lock().await;
+        if let Some(group) = self.group(group_id) {
+            return Ok(group);
+        }
+        let log = GroupLog::open(group_id, self.engine.clone())?;
+        // A group that never voted here promised nothing.
+        let fence = if log.is_pristine() {
+            Fence::none()
+        } else {
+            self.fence
+        };
+        let snapshots = self.snapshots.join(group_id.to_string());
+        let progress = Arc::new(Progress::default());
+        let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
+        let network = Network {
+            group: group_id,
+            rpc: self.rpc.clone(),
+            addresses: Arc::clone(&self.addresses),
+            append_timeout: self.config.election_timeout_max,
+            snapshot_rate: self.config.snapshot_rate,
+        };
+        let config = self.config.openraft(!fence.is_closed());
+        let config = config
+            .validate()
+            .map_err(|e| RaftError::Config(e.to_string()))?;
+        let raft = openraft::Raft::new(
+            self.node_id.0,
+            Arc::new(config),
+            network.clone(),
+            log.clone(),
+            machine,
+        );
+        let raft = raft.await.map_err(|e| RaftError::raft("start group", e))?;
+        progress.started.store(true, Ordering::Release);
+        let elect = fence.is_closed().then(|| {
+            let raft = raft.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(fence.remaining()).await;
+                raft.runtime_config().elect(true);
+            })
+        });
+        let purge = Purge {
+            raft: raft.clone(),
+            log: log.clone(),
+            progress: Arc::clone(&progress),
+            config: self.config.clone(),
+        };
+        let group = Group(Arc::new(Inner {
+            group_id,
+            node_id: self.node_id,
+            raft,
+            progress,
+            log,
+            config: self.config.clone(),
+            fence,
+            transfers: Transfers::default(),
+            incoming: Incoming::new(snapshots),
+            network,
+        }));
+        let running = Running {
+            group: group.clone(),
+            purge: tokio::spawn(purge.run()),
+            elect,
+        };
+        self.write().insert(group_id, running);
+        Ok(group)
+    }
+
+    fn write(
+        &self,
+    ) -> std::sync::RwLockWriteGuard<'_, std::collections::BTreeMap<GroupId, Running>> {
+        self.groups
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A running group.
+    #[must_use]
+    pub fn group(&self, group_id: GroupId) -> Option<Group> {
+        let groups = self
+            .groups
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        groups.get(&group_id).map(|running| running.group.clone())
+    }
+
+    /// Every running group, by id.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Group> {
+        let groups = self
+            .groups
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        groups
+            .values()
+            .map(|running| running.group.clone())
+            .collect()
+    }
+
+    /// Whether the log has anything of the group: it was here before.
+    #[must_use]
+    pub fn has_log_of(&self, group_id: GroupId) -> bool {
+        self.engine.knows(group_id)
+    }
+
+    /// Bytes of the log's files, all groups together.
+    #[must_use]
+    pub fn log_size_bytes(&self) -> u64 {
+        self.engine.size_bytes()
+    }
+
+    /// How long this process still neither votes nor campaigns.
+    #[must_use]
+    pub fn fence_remaining(&self) -> Duration {
+        self.fence.remaining()
+    }
+
+    /// Takes a call with one of the methods `RAFT_*`; answers in a task of its own.
+    pub fn handle(&self, request: Request, responder: Responder) {
+        let Some((group_id, body)) = wire::split(request.body.clone()) else {
+            return responder.fail("no group id");
+        };
+        let Some(group) = self.group(group_id) else {
+            return responder.fail("no such group here");
+        };
+        tokio::spawn(async move {
+            receive::handle(&group.0, Request { body, ..request }, responder).await;
+        });
+    }
+
+    /// Stops a group; its log and state stay.
+    pub async fn stop_group(&self, group_id: GroupId) -> Result<(), RaftError> {
+        let _one_at_a_time = self.changes.lock().await;
+        let running = self.write().remove(&group_id);
+        match running {
+            Some(running) => stop(running).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops a group and forgets its log: only when the group has forgotten this replica.
+    pub async fn destroy_group(&self, group_id: GroupId) -> Result<(), RaftError> {
+        self.stop_group(group_id).await?;
+        self.engine.clean(group_id).await?;
+        Ok(())
+    }
+
+    /// Stops every group.
+    pub async fn shutdown(&self) {
+        for group in self.groups() {
+            if let Err(error) = self.stop_group(group.id()).await {
+                tracing::warn!(group_id = %group.id(), %error, "group not stopped cleanly");
+            }
+        }
+    }
+}
+
+async fn stop(running: Running) -> Result<(), RaftError> {
+    running.purge.abort();
+    if let Some(elect) = running.elect {
+        elect.abort();
+    }
+    running
+        .group
+        .0
+        .raft
+        .shutdown()
+        .await
+        .map_err(|e| RaftError::raft("stop group", e))
+}

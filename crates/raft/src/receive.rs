@@ -1,0 +1,70 @@
+//! Raft's messages from other nodes: decoded, handed to the group, answered.
+
+use coterie_protocol::method;
+use coterie_rpc::{Request, Responder};
+use coterie_types::LogIndex;
+use openraft::ReadPolicy;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::group::Inner;
+use crate::type_config::TypeConfig;
+
+/// A leader's answer to a follower that wants to serve a read: apply up to here first.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ReadIndex(pub(crate) Option<LogIndex>);
+
+/// Handles one message for `group`, whose id was already taken off the body.
+pub(crate) async fn handle(group: &Inner, request: Request, responder: Responder) {
+    match answer(group, &request).await {
+        Ok(body) => responder.send(body),
+        Err(reason) => responder.fail(&reason),
+    }
+}
+
+async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String> {
+    let raft = &group.raft;
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    match request.method {
+        method::RAFT_APPEND => {
+            let append: AppendEntriesRequest<TypeConfig> = decode(&request.body)?;
+            let response = raft.append_entries(append).await.map_err(|e| said(&e))?;
+            Ok(coterie_protocol::encode(&response))
+        }
+        // What this process promised before it was started is not known to it (see `fence`).
+        method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
+            if group.fence.is_closed() =>
+        {
+            Err("restarted a moment ago: no vote before one lease has passed".to_owned())
+        }
+        method::RAFT_VOTE => {
+            let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
+            let response = raft.vote(vote).await.map_err(|e| said(&e))?;
+            Ok(coterie_protocol::encode(&response))
+        }
+        method::RAFT_PRE_VOTE => {
+            let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
+            let response = raft.pre_vote(vote).await.map_err(|e| said(&e))?;
+            Ok(coterie_protocol::encode(&response))
+        }
+        method::RAFT_TRANSFER => {
+            let transfer: TransferLeaderRequest<TypeConfig> = decode(&request.body)?;
+            let response = raft
+                .handle_transfer_leader(transfer)
+                .await
+                .map_err(|e| said(&e))?;
+            Ok(coterie_protocol::encode(&response))
+        }
+        method::RAFT_SNAPSHOT => Ok(group.incoming.handle(raft, &request.body).await),
+        method::RAFT_READ_INDEX => {
+            let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+            let index = linearizer.ok().map(|l| LogIndex(l.read_log_id().index()));
+            Ok(coterie_protocol::encode(&ReadIndex(index)))
+        }
+        other => Err(format!("method {other} is not Raft's")),
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    coterie_protocol::decode(body).map_err(|e| e.to_string())
+}

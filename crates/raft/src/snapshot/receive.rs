@@ -1,0 +1,172 @@
+//! Receives a snapshot of one group: a directory per snapshot, kept across broken connections.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use openraft::storage::Snapshot;
+
+use super::files::SnapshotFiles;
+use super::manifest::{Manifest, SnapshotAnswer, SnapshotRequest, checksum};
+use crate::machine::{Machine, TheSnapshot};
+use crate::type_config::{TypeConfig, Vote};
+
+type Raft = openraft::Raft<TypeConfig, Machine>;
+
+/// The transfer under way to one replica; a new announcement replaces an old one.
+pub(crate) struct Incoming {
+    /// Where snapshots of this group are received.
+    parent: PathBuf,
+    current: Mutex<Option<Arc<Transfer>>>,
+}
+
+struct Transfer {
+    id: u64,
+    manifest: Manifest,
+    dir: PathBuf,
+}
+
+impl Incoming {
+    pub(crate) fn new(parent: PathBuf) -> Self {
+        Self {
+            parent,
+            current: Mutex::new(None),
+        }
+    }
+
+    /// Handles one message of a transfer.
+    pub(crate) async fn handle(&self, raft: &Raft, body: &[u8]) -> Bytes {
+        let answer = match coterie_protocol::decode(body) {
+            Ok(request) => self.answer(raft, request).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        coterie_protocol::encode(&answer.unwrap_or_else(|e| SnapshotAnswer::Failed(e.to_string())))
+    }
+
+    async fn answer(&self, raft: &Raft, request: SnapshotRequest) -> io::Result<SnapshotAnswer> {
+        match request {
+            SnapshotRequest::Begin { manifest, .. } => {
+                tokio::task::block_in_place(|| self.begin(manifest))
+            }
+            SnapshotRequest::Chunk {
+                id,
+                file,
+                offset,
+                data,
+            } => {
+                let transfer = self.transfer(id)?;
+                tokio::task::block_in_place(|| transfer.write(file, offset, &data))?;
+                Ok(SnapshotAnswer::Taken)
+            }
+            SnapshotRequest::Finish { id, vote } => self.finish(raft, id, vote).await,
+        }
+    }
+
+    fn transfer(&self, id: u64) -> io::Result<Arc<Transfer>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match current.as_ref().filter(|transfer| transfer.id == id) {
+            Some(transfer) => Ok(Arc::clone(transfer)),
+            None => Err(io::Error::other("no such transfer: announce it again")),
+        }
+    }
+
+    fn begin(&self, manifest: Manifest) -> io::Result<SnapshotAnswer> {
+        manifest.check_names()?;
+        let id = manifest.id();
+        let dir = self.parent.join(format!("in-{id:016x}"));
+        self.remove_others(&dir)?;
+        std::fs::create_dir_all(&dir)?;
+        let offsets = manifest
+            .files
+            .iter()
+            .map(|file| have(&dir.join(&file.name), file.size));
+        let offsets = offsets.collect();
+        let transfer = Arc::new(Transfer { id, manifest, dir });
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(transfer);
+        Ok(SnapshotAnswer::Have { offsets })
+    }
+
+    /// Transfers that were given up take their files with them.
+    fn remove_others(&self, keep: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(&self.parent)?;
+        for entry in std::fs::read_dir(&self.parent)? {
+            let path = entry?.path();
+            let incoming = path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("in-"));
+            if incoming && path != keep {
+                std::fs::remove_dir_all(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, raft: &Raft, id: u64, vote: Vote) -> io::Result<SnapshotAnswer> {
+        let transfer = self.transfer(id)?;
+        tokio::task::block_in_place(|| transfer.verify())?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let files = SnapshotFiles::adopt(transfer.dir.clone());
+        let snapshot: TheSnapshot = Snapshot {
+            meta: transfer.manifest.meta.clone(),
+            snapshot: files,
+        };
+        let response = raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(io::Error::other)?;
+        Ok(SnapshotAnswer::Installed {
+            vote: response.vote,
+        })
+    }
+}
+
+/// What is there of a file; more than its size means it is another one.
+fn have(path: &Path, size: u64) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| if found.len() > size { 0 } else { found.len() })
+}
+
+impl Transfer {
+    fn write(&self, file: u32, offset: u64, data: &[u8]) -> io::Result<()> {
+        let entry = usize::try_from(file)
+            .ok()
+            .and_then(|n| self.manifest.files.get(n));
+        let entry = entry.ok_or_else(|| io::Error::other("no such file in the snapshot"))?;
+        if offset.saturating_add(data.len() as u64) > entry.size {
+            return Err(io::Error::other("more bytes than announced"));
+        }
+        let path = self.dir.join(&entry.name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(data)
+    }
+
+    /// Every file whole and durable, every checksum right.
+    fn verify(&self) -> io::Result<()> {
+        for entry in &self.manifest.files {
+            let path = self.dir.join(&entry.name);
+            if entry.size == 0 {
+                File::create(&path)?;
+            }
+            let (size, crc32) = checksum(&path)?;
+            if (size, crc32) != (entry.size, entry.crc32) {
+                // Not worth keeping: the next transfer starts from nothing.
+                std::fs::remove_dir_all(&self.dir)?;
+                return Err(io::Error::other(format!(
+                    "checksum of {} is wrong",
+                    entry.name
+                )));
+            }
+            File::open(&path)?.sync_all()?;
+        }
+        File::open(&self.dir)?.sync_all()
+    }
+}
