@@ -53,7 +53,9 @@ mod tests {
     #[test]
     fn the_same_members_in_any_order_are_the_same_set() {
         let forward = (0..200).fold(Done::default(), |set, item| set.with(item));
-        let backward = (0..200).rev().fold(Done::default(), |set, item| set.with(item));
+        let backward = (0..200)
+            .rev()
+            .fold(Done::default(), |set, item| set.with(item));
         assert_eq!(forward, backward);
         assert_eq!(forward.first_absent(), 200);
         assert!((0..200).all(|item| forward.contains(item)));

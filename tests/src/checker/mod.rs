@@ -48,7 +48,10 @@ impl Verdict {
         match self {
             Self::Linearizable => {}
             Self::Violation { key, explanation } => {
-                panic!("not linearizable at key \"{}\": {explanation}", key.escape_ascii())
+                panic!(
+                    "not linearizable at key \"{}\": {explanation}",
+                    key.escape_ascii()
+                )
             }
             Self::Undecided { key } => {
                 panic!("the search gave up at key \"{}\"", key.escape_ascii())
@@ -96,7 +99,12 @@ fn explain(stuck: &Stuck<'_>, operations: &[&Operation]) -> String {
     for operation in &stuck.cannot_follow {
         let _ = writeln!(text, "  {operation}");
     }
-    let near = stuck.cannot_follow.iter().map(|o| o.began).min().unwrap_or(0);
+    let near = stuck
+        .cannot_follow
+        .iter()
+        .map(|o| o.began)
+        .min()
+        .unwrap_or(0);
     let _ = writeln!(text, "what happened around it:");
     let around = operations.iter().filter(|o| {
         o.began <= near + 100 && o.ended.as_ref().is_none_or(|(at, _)| *at + 100 >= near)

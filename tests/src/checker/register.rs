@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn a_counter_counts_and_text_does_not() {
         let text = |s: &'static str| Some(Bytes::from_static(s.as_bytes()));
-        assert_eq!(step(&None, &Action::Incr), (text("1"), Observed::Integer(1)));
+        assert_eq!(
+            step(&None, &Action::Incr),
+            (text("1"), Observed::Integer(1))
+        );
         assert_eq!(
             step(&text("-1"), &Action::Incr),
             (text("0"), Observed::Integer(0))

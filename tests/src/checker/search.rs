@@ -5,8 +5,9 @@
 //! go back when stuck, and never enter the same (operations placed, value) twice. Three facts keep
 //! it short:
 //!
-//! - An operation that sees what it should and changes nothing can be placed at once: whatever
-//!   order works without it works with it in front. No other choice need be tried there.
+//! - An operation that by its answer changed nothing can be placed as soon as the answer fits:
+//!   whatever order has it later has it in front as well. No other choice need be tried there. (Not
+//!   so a `SET` of the value that is there: placed later, it would undo what came between.)
 //! - An operation of unknown fate has no end, forbids nothing, and need not be placed at all: the
 //!   search is done when all *known* operations are placed. It is tried after the known ones.
 //! - Of several equal unknown operations it is enough to try the one that began first.
@@ -15,7 +16,7 @@ use std::collections::HashSet;
 
 use super::done::Done;
 use super::register::{Value, step};
-use crate::history::{Observed, Operation};
+use crate::history::{Action, Observed, Operation};
 
 /// How a search ended.
 #[derive(Debug)]
@@ -34,6 +35,16 @@ pub(super) struct Stuck<'a> {
     pub(super) placed: usize,
     pub(super) value: Value,
     pub(super) cannot_follow: Vec<&'a Operation>,
+}
+
+/// Whether an operation with this answer changes nothing, wherever it is placed.
+fn is_read(action: &Action, observed: &Observed) -> bool {
+    matches!(
+        (action, observed),
+        (Action::Get, _)
+            | (Action::SetNx(_) | Action::Del, Observed::Integer(0))
+            | (Action::Incr, Observed::Rejected)
+    )
 }
 
 /// A point of the search.
@@ -115,7 +126,10 @@ impl<'a> Search<'a> {
         let (placed, point) = furthest;
         Found::NoOrder(Stuck {
             placed,
-            cannot_follow: self.window(&point.known).map(|i| self.known[i].operation).collect(),
+            cannot_follow: self
+                .window(&point.known)
+                .map(|i| self.known[i].operation)
+                .collect(),
             value: point.value,
         })
     }
@@ -154,13 +168,13 @@ impl<'a> Search<'a> {
             if answer != *known.observed {
                 continue;
             }
-            let unchanged = value == point.value;
+            let changes_nothing = is_read(&known.operation.action, known.observed);
             let next = Point {
                 known: point.known.with(i),
                 unknown: point.unknown.clone(),
                 value,
             };
-            if unchanged {
+            if changes_nothing {
                 return vec![next];
             }
             ways.push(next);
@@ -180,7 +194,9 @@ impl<'a> Search<'a> {
         for (nth, &i) in open.iter().enumerate() {
             let action = &self.unknown[i].action;
             let (value, _) = step(&point.value, action);
-            let repeated = open[..nth].iter().any(|&j| self.unknown[j].action == *action);
+            let repeated = open[..nth]
+                .iter()
+                .any(|&j| self.unknown[j].action == *action);
             if value != point.value && !repeated {
                 late.push(Point {
                     known: point.known.clone(),

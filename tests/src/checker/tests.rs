@@ -124,10 +124,7 @@ fn getset_forms_a_chain() {
         op(2, 7, swap("c"), saw("a")),
         op(10, 11, Action::Get, saw("c")),
     ]);
-    bad(&[
-        op(0, 9, swap("a"), nil()),
-        op(1, 8, swap("b"), nil()),
-    ]);
+    bad(&[op(0, 9, swap("a"), nil()), op(1, 8, swap("b"), nil())]);
 }
 
 #[test]
@@ -213,7 +210,13 @@ fn long_history(operations: u64, clients: u64, seed: u64) -> Vec<Operation> {
         let unknown = action != Action::Get && rng.below(500) == 0;
         let observed = (!unknown).then_some((ended, answer));
         let (client, key) = (0, text("k"));
-        history.push(Operation { client, key, action, began, ended: observed });
+        history.push(Operation {
+            client,
+            key,
+            action,
+            began,
+            ended: observed,
+        });
     }
     history.sort_by_key(|operation| operation.began);
     history
@@ -242,10 +245,17 @@ fn brute_force(history: &[Operation]) -> bool {
         }
         left.iter().any(|&i| {
             let too_early = left.iter().any(|&j| {
-                j != i && history[j].ended.as_ref().is_some_and(|(at, _)| *at < history[i].began)
+                j != i
+                    && history[j]
+                        .ended
+                        .as_ref()
+                        .is_some_and(|(at, _)| *at < history[i].began)
             });
             let (after, answer) = step(value, &history[i].action);
-            let wrong = history[i].ended.as_ref().is_some_and(|(_, saw)| *saw != answer);
+            let wrong = history[i]
+                .ended
+                .as_ref()
+                .is_some_and(|(_, saw)| *saw != answer);
             if too_early || wrong {
                 return false;
             }
@@ -283,13 +293,22 @@ fn any_history() -> impl Strategy<Value = Vec<Operation>> {
     ];
     let one = (any_action(), 0u64..12, 1u64..8, held, 0u8..5);
     proptest::collection::vec(one, 1..8).prop_map(|drawn| {
-        let moments = drawn.into_iter().enumerate().map(|(i, (action, began, len, held, fate))| {
-            let (_, answer) = step(&held.map(text), &action);
-            // Distinct moments, as the shared counter gives them.
-            let (began, ended) = (began * 16 + i as u64, (began + len) * 16 + 8 + i as u64);
-            let ended = (fate > 0).then_some((ended, answer));
-            Operation { client: i, key: text("k"), action, began, ended }
-        });
+        let moments = drawn
+            .into_iter()
+            .enumerate()
+            .map(|(i, (action, began, len, held, fate))| {
+                let (_, answer) = step(&held.map(text), &action);
+                // Distinct moments, as the shared counter gives them.
+                let (began, ended) = (began * 16 + i as u64, (began + len) * 16 + 8 + i as u64);
+                let ended = (fate > 0).then_some((ended, answer));
+                Operation {
+                    client: i,
+                    key: text("k"),
+                    action,
+                    began,
+                    ended,
+                }
+            });
         moments.collect()
     })
 }
@@ -309,8 +328,18 @@ fn the_property_test_meets_both_kinds() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let verdicts: Vec<bool> = (0..1000)
-        .map(|_| brute_force(&any_history().new_tree(&mut runner).expect("draws").current()))
+        .map(|_| {
+            brute_force(
+                &any_history()
+                    .new_tree(&mut runner)
+                    .expect("draws")
+                    .current(),
+            )
+        })
         .collect();
     let good = verdicts.iter().filter(|good| **good).count();
-    assert!((100..900).contains(&good), "{good} of 1000 are linearizable");
+    assert!(
+        (100..900).contains(&good),
+        "{good} of 1000 are linearizable"
+    );
 }

@@ -1,0 +1,70 @@
+//! Ports that stay ours while a process is down.
+//!
+//! A process that is killed and started again must come back at its old address, so port 0 will not
+//! do: between the two lives the system may hand the port to anybody, above all as the local end of
+//! an outgoing connection. Ports are therefore taken from below the range the system gives out by
+//! itself (32768 on Linux), and reserved by a lock on a file, which holds across test processes and
+//! ends with ours however it ends.
+
+use std::fs::{File, create_dir_all};
+use std::net::TcpListener;
+
+use anyhow::{Context, bail};
+
+use crate::rng::Rng;
+
+const FIRST: u16 = 10_000;
+const LAST: u16 = 32_000;
+
+/// A loopback port that no other harness uses while this value lives.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    // Held for its lock.
+    _reservation: File,
+}
+
+impl Port {
+    /// Reserves a port on which nobody listens now.
+    pub fn reserve() -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join("coterie-test-ports");
+        create_dir_all(&dir).context("create the folder of port reservations")?;
+        let mut rng = Rng::new(getrandom::u64()?);
+        for _ in 0..10_000 {
+            let number = FIRST + rng.below(usize::from(LAST - FIRST)) as u16;
+            let file = File::create(dir.join(number.to_string()))?;
+            // Bound and let go: a foreign program may listen there without a reservation.
+            if file.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
+                return Ok(Self {
+                    number,
+                    _reservation: file,
+                });
+            }
+        }
+        bail!("no free port between {FIRST} and {LAST}")
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn addr(&self) -> String {
+        format!("127.0.0.1:{}", self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_reservations_differ() {
+        let ports: Vec<Port> = (0..50).map(|_| Port::reserve().expect("a port")).collect();
+        let distinct: std::collections::BTreeSet<u16> = ports.iter().map(Port::number).collect();
+        assert_eq!(distinct.len(), ports.len());
+    }
+}

@@ -1,0 +1,105 @@
+//! Clients under load, on a runtime of their own, while the test's thread does harm.
+//!
+//! A workload runs until it is stopped, within a bound of operations per client, and then hands over
+//! what its clients saw. They use the redis crate, as an application would.
+
+pub mod client;
+pub mod counters;
+pub mod fate;
+pub mod ledger;
+pub mod registers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::wait;
+
+/// What the tasks of a workload share with the test.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// Whether the test has seen enough.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// One more operation was acknowledged.
+    pub fn acknowledged(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Clients at work; each gives a `T` in the end. Dropped, it aborts them.
+pub struct Load<T> {
+    runtime: Runtime,
+    tasks: JoinSet<T>,
+    progress: Progress,
+}
+
+impl<T: Send + 'static> Load<T> {
+    /// Starts one task for each of `clients` numbers.
+    pub fn start<F, Fut>(clients: usize, client: F) -> anyhow::Result<Self>
+    where
+        F: Fn(usize, Progress) -> Fut,
+        Fut: Future<Output = T> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let progress = Progress::default();
+        let mut tasks = JoinSet::new();
+        for number in 0..clients {
+            tasks.spawn_on(client(number, progress.clone()), runtime.handle());
+        }
+        Ok(Self {
+            runtime,
+            tasks,
+            progress,
+        })
+    }
+
+    /// Operations acknowledged so far, over all clients.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.progress.done.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `more` operations are acknowledged from now on.
+    pub fn wait_for(&self, more: u64, within: Duration) -> anyhow::Result<()> {
+        let goal = self.acknowledged() + more;
+        wait::until("clients make progress", within, || {
+            let done = self.acknowledged();
+            ensure!(done >= goal, "{done} of {goal} operations acknowledged");
+            Ok(())
+        })
+    }
+
+    /// Tells the clients to stop and waits for what they have to say.
+    pub fn stop(mut self, within: Duration) -> anyhow::Result<Vec<T>> {
+        self.progress.stop.store(true, Ordering::Relaxed);
+        let mut results = Vec::new();
+        self.runtime.block_on(async {
+            let all = async {
+                while let Some(result) = self.tasks.join_next().await {
+                    results.push(result.context("a client panicked")?);
+                }
+                anyhow::Ok(())
+            };
+            tokio::time::timeout(within, all)
+                .await
+                .context("clients did not stop")?
+        })?;
+        Ok(results)
+    }
+}
