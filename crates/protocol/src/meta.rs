@@ -55,11 +55,12 @@ pub enum MetaAnswer {
         /// Milliseconds this member has been leader: judge nobody before a full liveness period.
         leader_for_ms: u64,
     },
-    /// Ask this member instead (its index in the configured list of peers is its id), or anyone
-    /// again shortly.
+    /// Ask this member instead, or anyone again shortly.
     NotLeader {
         /// The leader's meta member id, if known.
         leader: Option<u64>,
+        /// Where the leader listens, if known: the asker's list may be in another order.
+        addr: Option<String>,
     },
     /// The request was not understood.
     Malformed(String),
