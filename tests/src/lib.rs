@@ -9,6 +9,7 @@
 
 pub mod binary;
 pub mod checker;
+pub mod cluster;
 pub mod connection;
 pub mod history;
 pub mod liar;

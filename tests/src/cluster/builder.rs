@@ -1,0 +1,188 @@
+//! What kind of cluster to start: how many of each role, with which flags, in which folder.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::turn::Turn;
+use super::{Cluster, Member, folder::Folder};
+use crate::binary;
+use crate::ports::Port;
+use crate::process::Process;
+
+/// The four roles that run as processes of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// `coterie meta`.
+    Meta,
+    /// `coterie server`.
+    Server,
+    /// `coterie proxy`.
+    Proxy,
+    /// `coterie controller`.
+    Controller,
+}
+
+impl Role {
+    /// All of them, in the order in which they are started.
+    pub const ALL: [Self; 4] = [Self::Meta, Self::Server, Self::Proxy, Self::Controller];
+
+    /// The subcommand, and the first part of a process' name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Server => "server",
+            Self::Proxy => "proxy",
+            Self::Controller => "controller",
+        }
+    }
+}
+
+/// A cluster to be started.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    counts: [usize; 4],
+    flags: Vec<(Role, Vec<String>)>,
+    split_at: Vec<String>,
+    token: String,
+    server_dir: Option<PathBuf>,
+    serving_within: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            counts: [3, 3, 1, 1],
+            flags: Vec::new(),
+            split_at: Vec::new(),
+            token: "token of a test cluster".to_owned(),
+            server_dir: None,
+            serving_within: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Builder {
+    /// So many processes of a role; by default 3 metas, 3 servers, 1 proxy and 1 controller.
+    #[must_use]
+    pub fn count(mut self, role: Role, count: usize) -> Self {
+        self.counts[role as usize] = count;
+        self
+    }
+
+    /// Further flags for every process of a role.
+    #[must_use]
+    pub fn flags(mut self, role: Role, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self.flags.push((role, flags));
+        self
+    }
+
+    /// Where table 0 is cut from the start, so that several groups share it.
+    #[must_use]
+    pub fn split_at(mut self, boundaries: &[&str]) -> Self {
+        self.split_at = boundaries.iter().map(|&key| key.to_owned()).collect();
+        self
+    }
+
+    /// Where servers keep their data instead of the cluster's own folder: a small file system, say.
+    #[must_use]
+    pub fn server_dir(mut self, dir: PathBuf) -> Self {
+        self.server_dir = Some(dir);
+        self
+    }
+
+    /// Starts the processes and waits until every range takes reads and writes.
+    pub fn start(self) -> anyhow::Result<Cluster> {
+        let within = self.serving_within;
+        let mut cluster = self.start_processes()?;
+        if let Err(error) = cluster.wait_until_serving(within) {
+            cluster.print_logs();
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+
+    /// Starts the processes and waits for nothing.
+    pub fn start_processes(self) -> anyhow::Result<Cluster> {
+        let binary = binary::coterie()?;
+        let turn = Turn::take()?;
+        let folder = Folder::create()?;
+        let mut members = Vec::new();
+        for role in Role::ALL {
+            for number in 1..=self.counts[role as usize] {
+                let name = format!("{}-{number}", role.name());
+                let log = folder.path().join(format!("{name}.log"));
+                let process = Process::new(&name, binary, log).env("RUST_BACKTRACE", "1");
+                let parent = match (role, &self.server_dir) {
+                    (Role::Server, Some(dir)) => dir.as_path(),
+                    _ => folder.path(),
+                };
+                members.push(Member {
+                    role,
+                    number,
+                    dir: parent.join(&name),
+                    port: Port::reserve()?,
+                    process,
+                });
+            }
+        }
+        let args: Vec<_> = members.iter().map(|m| self.args(m, &members)).collect();
+        for (member, args) in members.iter_mut().zip(args) {
+            let process = std::mem::replace(
+                &mut member.process,
+                Process::new("", binary, PathBuf::new()),
+            );
+            member.process = process.args(args);
+            let start = member.process.start();
+            start.with_context(|| format!("binary {}", binary.display()))?;
+        }
+        Ok(Cluster::new(
+            folder,
+            turn,
+            members,
+            self.split_at,
+            self.token,
+        ))
+    }
+
+    /// The command line of one process, as design section 12 gives it.
+    fn args(&self, member: &Member, all: &[Member]) -> Vec<String> {
+        let metas = || all.iter().filter(|m| m.role == Role::Meta);
+        let meta_addrs: Vec<String> = metas().map(|m| m.port.addr()).collect();
+        let dir = member.dir.display().to_string();
+        let mut args = vec![member.role.name().to_owned()];
+        let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
+        match member.role {
+            Role::Meta => {
+                let peers: Vec<_> = metas()
+                    .map(|m| format!("{}={}", m.number, m.port.addr()))
+                    .collect();
+                flag("--id", member.number.to_string());
+                flag("--peers", peers.join(","));
+            }
+            _ => flag("--meta", meta_addrs.join(",")),
+        }
+        match member.role {
+            Role::Controller => {
+                flag("--http", member.port.addr());
+                if !self.split_at.is_empty() {
+                    flag("--split-at", self.split_at.join(","));
+                }
+            }
+            _ => flag("--listen", member.port.addr()),
+        }
+        if matches!(member.role, Role::Meta | Role::Server) {
+            flag("--dir", dir);
+        }
+        flag("--cluster-token", self.token.clone());
+        for (role, flags) in &self.flags {
+            if *role == member.role {
+                args.extend(flags.iter().cloned());
+            }
+        }
+        args
+    }
+}

@@ -1,0 +1,293 @@
+//! A cluster of real processes on loopback: started, harmed by name, asked who leads, and ended.
+//!
+//! Names are `meta-1`, `server-2`, `proxy-1`, `controller-1`. When a test fails, the folder with all
+//! data and logs is kept and its path printed with the last lines of each log; when it passes, the
+//! logs must hold no ERROR line that the test did not [announce](Cluster::announce).
+
+mod admin;
+mod builder;
+mod folder;
+mod logs;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+pub use builder::{Builder, Role};
+pub use turn::Turn;
+
+use crate::connection::Connection;
+use crate::ports::Port;
+use crate::process::Process;
+use crate::resp::Reply;
+use crate::wait;
+use folder::Folder;
+
+/// One process of a cluster.
+#[derive(Debug)]
+struct Member {
+    role: Role,
+    number: usize,
+    dir: PathBuf,
+    port: Port,
+    process: Process,
+}
+
+/// A running cluster. Dropping it ends every process.
+#[derive(Debug)]
+pub struct Cluster {
+    // Before the folder, so that the processes are gone when it is removed.
+    members: Vec<Member>,
+    folder: Folder,
+    split_at: Vec<String>,
+    token: String,
+    announced: Vec<String>,
+    _turn: Turn,
+}
+
+impl Cluster {
+    fn new(
+        folder: Folder,
+        turn: Turn,
+        members: Vec<Member>,
+        split_at: Vec<String>,
+        token: String,
+    ) -> Self {
+        Self {
+            members,
+            folder,
+            split_at,
+            token,
+            announced: Vec::new(),
+            _turn: turn,
+        }
+    }
+
+    /// A cluster to be described and started.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The names of all processes of a role.
+    #[must_use]
+    pub fn names(&self, role: Role) -> Vec<String> {
+        let of_role = self.members.iter().filter(|m| m.role == role);
+        of_role.map(|m| m.process.name().to_owned()).collect()
+    }
+
+    /// The names of all processes.
+    #[must_use]
+    pub fn all_names(&self) -> Vec<String> {
+        Role::ALL
+            .iter()
+            .flat_map(|&role| self.names(role))
+            .collect()
+    }
+
+    /// The address a process listens at.
+    #[must_use]
+    pub fn addr(&self, name: &str) -> String {
+        self.member(name).port.addr()
+    }
+
+    /// The addresses of the proxies: where clients connect.
+    #[must_use]
+    pub fn proxies(&self) -> Vec<String> {
+        self.names(Role::Proxy)
+            .iter()
+            .map(|name| self.addr(name))
+            .collect()
+    }
+
+    /// The first proxy's address.
+    #[must_use]
+    pub fn proxy(&self) -> String {
+        self.addr("proxy-1")
+    }
+
+    /// A connection to the first proxy that waits for replies as long as a proxy tries.
+    pub fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(&self.proxy(), crate::workload::client::REPLY_TIMEOUT)
+    }
+
+    /// The data directory of a process.
+    #[must_use]
+    pub fn dir(&self, name: &str) -> &Path {
+        &self.member(name).dir
+    }
+
+    /// The folder that holds all of it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The secret the processes share.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// A process, by name. Panics when there is none of that name.
+    #[track_caller]
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        let found = self.members.iter_mut().find(|m| m.process.name() == name);
+        &mut found
+            .unwrap_or_else(|| panic!("no process is called {name}"))
+            .process
+    }
+
+    #[track_caller]
+    fn member(&self, name: &str) -> &Member {
+        let found = self.members.iter().find(|m| m.process.name() == name);
+        found.unwrap_or_else(|| panic!("no process is called {name}"))
+    }
+
+    /// Kills a process and starts it again.
+    pub fn restart(&mut self, name: &str) -> anyhow::Result<()> {
+        let process = self.process(name);
+        process.kill();
+        process.start()
+    }
+
+    /// ERROR lines that hold `text` are expected from here on.
+    pub fn announce(&mut self, text: &str) {
+        self.announced.push(text.to_owned());
+    }
+
+    /// A key in each range that the cluster started with.
+    #[must_use]
+    pub fn key_in_each_range(&self, suffix: &str) -> Vec<String> {
+        let starts = std::iter::once("").chain(self.split_at.iter().map(String::as_str));
+        // The lowest byte behind a boundary, so that it stays below the next one.
+        starts.map(|start| format!("{start}\0{suffix}")).collect()
+    }
+
+    /// Waits until a write and a read succeed in every range, through every proxy that runs.
+    pub fn wait_until_serving(&mut self, within: Duration) -> anyhow::Result<()> {
+        let keys = self.key_in_each_range("serving");
+        for name in self.names(Role::Proxy) {
+            if !self.process(&name).is_running() {
+                continue;
+            }
+            let addr = self.addr(&name);
+            wait::until(
+                &format!("every range serves through {name}"),
+                within,
+                || keys.iter().try_for_each(|key| probe(&addr, key)),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The name of the server that leads each group. Fails while any group has none.
+    pub fn leaders(&self) -> anyhow::Result<BTreeMap<u64, String>> {
+        let proxy = self.proxy();
+        let addrs = admin::node_addrs(&proxy)?;
+        let mut leaders = BTreeMap::new();
+        for (group, leader) in admin::group_leaders(&proxy)? {
+            let leader = leader.with_context(|| format!("group {group} has no leader"))?;
+            let addr = addrs
+                .get(&leader)
+                .with_context(|| format!("no node {leader}"))?;
+            let server = self.members.iter().find(|m| m.port.addr() == *addr);
+            let server = server.with_context(|| format!("no server at {addr}"))?;
+            leaders.insert(group, server.process.name().to_owned());
+        }
+        ensure!(!leaders.is_empty(), "there is no group");
+        Ok(leaders)
+    }
+
+    /// Waits until every group has a leader that runs, and gives their names.
+    pub fn wait_for_leaders(&mut self, within: Duration) -> anyhow::Result<BTreeMap<u64, String>> {
+        let running: Vec<String> = self
+            .members
+            .iter_mut()
+            .filter_map(|m| m.process.is_running().then(|| m.process.name().to_owned()))
+            .collect();
+        wait::until("every group has a leader", within, || {
+            let leaders = self.leaders()?;
+            for (group, name) in &leaders {
+                ensure!(
+                    running.contains(name),
+                    "group {group} is led by {name}, which is down"
+                );
+            }
+            Ok(leaders)
+        })
+    }
+
+    /// The group that owns a key, as `COTERIE LOCATE` says.
+    pub fn group_of(&self, key: &str) -> anyhow::Result<u64> {
+        let mut connection = self.connect()?;
+        let reply = connection.call(&["COTERIE", "LOCATE", key])?;
+        if let Reply::Error(text) = &reply {
+            bail!("COTERIE LOCATE answered: {text}");
+        }
+        let field = ["group", "group_id"]
+            .iter()
+            .find_map(|name| reply.field(name));
+        let text = field.and_then(Reply::text);
+        let text = text.with_context(|| format!("no group in {reply:?}"))?;
+        text.parse().with_context(|| format!("group {text:?}"))
+    }
+
+    /// Lines in the logs that a person must look at and nobody announced.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        let mut alarms = Vec::new();
+        for member in &self.members {
+            for line in logs::alarms(member.process.log(), &self.announced) {
+                alarms.push(format!("{}: {line}", member.process.name()));
+            }
+        }
+        alarms
+    }
+
+    fn print_logs(&mut self) {
+        self.folder.keep();
+        eprintln!("data and logs are kept in {}", self.folder.path().display());
+        for member in &self.members {
+            let log = member.process.log();
+            eprintln!("--- the end of {}\n{}", log.display(), logs::tail(log, 15));
+        }
+    }
+}
+
+/// Writes and reads a key.
+fn probe(proxy: &str, key: &str) -> anyhow::Result<()> {
+    let mut connection = Connection::open(proxy, Duration::from_secs(12))?;
+    let written = connection.call(&["SET", key, "serving"])?;
+    ensure!(
+        written == Reply::Simple("OK".into()),
+        "SET answered {written:?}"
+    );
+    let read = connection.call(&["GET", key])?;
+    ensure!(
+        read == Reply::Bulk(b"serving".into()),
+        "GET answered {read:?}"
+    );
+    connection.call(&["DEL", key])?;
+    Ok(())
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            member.process.kill();
+        }
+        if std::thread::panicking() {
+            self.print_logs();
+            return;
+        }
+        let alarms = self.alarms();
+        if !alarms.is_empty() {
+            self.print_logs();
+            panic!("processes logged ERROR lines:\n{}", alarms.join("\n"));
+        }
+    }
+}
