@@ -1,1 +1,80 @@
-fn main() {}
+//! Developer commands: `cargo xtask dev | test | ci | fix | tidy | codegen | cluster | …`.
+//!
+//! Needs nothing but cargo: no dependencies, so that it builds in seconds on a bare machine and
+//! can then install what the rest needs. Each command is one file; what they share is `shell`
+//! (run a program, fail on its failure), `paths` (where things are), `cargo` (cargo with the
+//! prebuilt RocksDB) and `setup` (install what is missing).
+//!
+//! Rules: `ci` never writes to the tree, `fix` does. What is installed, and what was skipped
+//! because it could not be, is said.
+
+use std::process::ExitCode;
+
+mod bench;
+mod cargo;
+mod ci;
+mod cluster;
+mod codegen;
+mod deny;
+mod dev;
+mod fix;
+mod flags;
+mod paths;
+mod rocksdb;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+/// What any command gives back; the text of the error is for the person at the terminal.
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+Usage: cargo xtask <command> [arguments]
+
+  dev [--release] [ARGS]   a whole cluster in one process: `coterie dev ARGS`
+  test [ARGS]              every test of the workspace, doc tests too; ARGS go to the runner
+  ci                       what CI runs: fmt, tidy, deny, clippy, docs, tests; writes nothing
+  fix                      rustfmt, clippy --fix, generated files, the list of tidy
+  tidy [--accept]          sizes, words, heads, layers and links of the tree
+  deny                     licences and sources of the dependencies
+  codegen                  docs/COMPAT.md and the other files made from the code
+  cluster <start|stop|status|kill|restart|pause|resume>
+                           a cluster of processes on loopback; `cluster help` says more
+  bench [ARGS]             speed, as ratios against other stores in the same run
+  setup                    install what the commands above need, and nothing else
+
+Each command installs what it needs and misses. Caches are in ${XDG_CACHE_HOME:-~/.cache}/coterie.";
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let command = if args.is_empty() {
+        "help".to_owned()
+    } else {
+        args.remove(0)
+    };
+    let done = match command.as_str() {
+        "dev" => dev::run(args),
+        "test" => test::run(&args),
+        "ci" => ci::run(),
+        "fix" => fix::run(),
+        "tidy" => tidy::run(&args),
+        "deny" => deny::run(),
+        "codegen" => codegen::run(),
+        "cluster" => cluster::run(&args),
+        "bench" => bench::run(&args),
+        "setup" => setup::everything(),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no command `{other}`\n\n{HELP}").into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One process of the cluster: start it detached, know whether it runs, send it signals.
+//!
+//! A pid is trusted only while `/proc` says that it is still this command line: pids are reused,
+//! and a signal to a stranger is worse than none. Signals go through the shell's `kill`, since the
+//! standard library has none.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::layout::Member;
+use crate::Result;
+
+/// How long a process may drain before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a process does.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Running under this pid.
+    Running(u32),
+    /// There, but stopped by a signal.
+    Paused(u32),
+    /// Not there.
+    Stopped,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Running(pid) => f.pad(&format!("up {pid}")),
+            State::Paused(pid) => f.pad(&format!("paused {pid}")),
+            State::Stopped => f.pad("stopped"),
+        }
+    }
+}
+
+/// Starts `member` in a process group of its own, its output into its log.
+pub(super) fn start(member: &Member, binary: &Path) -> Result {
+    fs::create_dir_all(&member.dir)?;
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(member.log())?;
+    let child = Command::new(binary)
+        .args(&member.arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Ctrl-C in this terminal is not for it.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
+    fs::write(
+        member.dir.join("binary"),
+        binary.to_string_lossy().as_bytes(),
+    )?;
+    Ok(fs::write(member.dir.join("pid"), child.id().to_string())?)
+}
+
+/// The binary that `member` was last started with.
+pub(super) fn binary(member: &Member) -> Result<PathBuf> {
+    let path = fs::read_to_string(member.dir.join("binary"))
+        .map_err(|_| format!("{} was never started", member.name))?;
+    Ok(PathBuf::from(path))
+}
+
+/// Whether `member` runs.
+pub(super) fn state(member: &Member) -> State {
+    let Some(pid) = pid(member) else {
+        return State::Stopped;
+    };
+    // `pid (name) S …`: the state comes after the name, which may hold anything.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    match stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next())
+    {
+        Some('T') => State::Paused(pid),
+        Some('Z') | None => State::Stopped,
+        Some(_) => State::Running(pid),
+    }
+}
+
+/// Sends a signal to `member`.
+pub(super) fn signal(member: &Member, name: &str) -> Result {
+    let pid = pid(member).ok_or_else(|| format!("{} does not run", member.name))?;
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -\"$0\" \"$1\"", name, &pid.to_string()]);
+    if kill.status()?.success() {
+        Ok(())
+    } else {
+        Err(format!("could not send {name} to {}", member.name).into())
+    }
+}
+
+/// Ends `member` in order; one that does not end in time is killed, and that is said.
+pub(super) fn stop(member: &Member) -> Result {
+    if let State::Paused(_) = state(member) {
+        signal(member, "CONT")?;
+    }
+    if state(member) == State::Stopped {
+        return Ok(());
+    }
+    signal(member, "TERM")?;
+    if !gone_within(member, STOP_TIMEOUT) {
+        println!(
+            "{}: did not end within {STOP_TIMEOUT:?}, killed",
+            member.name
+        );
+        signal(member, "KILL")?;
+        if !gone_within(member, STOP_TIMEOUT) {
+            return Err(format!("{} does not end", member.name).into());
+        }
+    }
+    Ok(())
+}
+
+fn gone_within(member: &Member, timeout: Duration) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < timeout {
+        if state(member) == State::Stopped {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// The pid of `member`, if that process still has its command line.
+fn pid(member: &Member) -> Option<u32> {
+    let pid: u32 = fs::read_to_string(member.dir.join("pid"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line).into_owned();
+    let mut words = line.trim_end_matches('\0').split('\0');
+    let is_coterie = words
+        .next()
+        .is_some_and(|program| program.ends_with("coterie"));
+    (is_coterie && words.eq(member.arguments.iter().map(String::as_str))).then_some(pid)
+}

@@ -1,0 +1,178 @@
+//! System packages: each is looked for by what it brings, and installed only when that is absent.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Result, shell};
+
+/// Something a command needs from the system.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    /// What it is, for the person who must install it by hand.
+    what: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+    present: fn() -> bool,
+}
+
+/// A C++ compiler.
+pub(crate) const CXX: Need = Need {
+    what: "a C++ compiler (g++ or clang++)",
+    package: "g++",
+    present: || shell::which("c++").is_some() && shell::which("cc").is_some(),
+};
+
+/// libclang, which bindgen loads, with the compiler's own headers.
+pub(crate) const LIBCLANG: Need = Need {
+    what: "libclang with its headers",
+    package: "libclang-dev",
+    present: libclang,
+};
+
+/// The real Redis, to compare with.
+pub(crate) const REDIS_SERVER: Need = Need {
+    what: "redis-server",
+    package: "redis-server",
+    present: || shell::which("redis-server").is_some(),
+};
+
+/// redis-cli and redis-benchmark.
+pub(crate) const REDIS_CLI: Need = Need {
+    what: "redis-cli",
+    package: "redis-tools",
+    present: || shell::which("redis-cli").is_some(),
+};
+
+/// etcd, to compare with.
+pub(crate) const ETCD: Need = Need {
+    what: "etcd",
+    package: "etcd-server",
+    present: || shell::which("etcd").is_some(),
+};
+
+/// Python with pip, for redis-py.
+pub(crate) const PIP: Need = Need {
+    what: "python3 with pip",
+    package: "python3-pip",
+    present: || shell::succeeds(Command::new("python3").args(["-m", "pip", "--version"])),
+};
+
+/// Node.js with npm, for ioredis.
+pub(crate) const NPM: Need = Need {
+    what: "Node.js with npm",
+    package: "npm",
+    present: || shell::which("node").is_some() && shell::which("npm").is_some(),
+};
+
+/// Installs those of `needs` that are absent.
+pub(crate) fn ensure(needs: &[Need]) -> Result {
+    let missing: Vec<Need> = needs
+        .iter()
+        .copied()
+        .filter(|need| !(need.present)())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    eprintln!("xtask: missing {}", list(&missing));
+    install(&packages).map_err(|error| by_hand(&missing, &error.to_string()))?;
+    match missing.iter().find(|need| !(need.present)()) {
+        None => Ok(()),
+        Some(_) => Err(by_hand(&missing, "the packages did not bring them")),
+    }
+}
+
+fn install(packages: &[&str]) -> Result {
+    if shell::which("apt-get").is_none() {
+        return Err("this system has no apt-get".into());
+    }
+    shell::run(apt()?.args(["update", "--quiet"]))?;
+    let mut install = apt()?;
+    install
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(packages);
+    shell::run(&mut install)
+}
+
+/// `apt-get` with the rights it needs.
+fn apt() -> Result<Command> {
+    let mut command = if is_root() {
+        Command::new("apt-get")
+    } else if shell::which("sudo").is_some() {
+        let mut sudo = Command::new("sudo");
+        // Without a terminal sudo must not wait for a password that nobody types.
+        if std::env::var_os("CI").is_some() {
+            sudo.arg("--non-interactive");
+        }
+        sudo.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        sudo
+    } else {
+        return Err("neither root nor sudo is at hand".into());
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    Ok(command)
+}
+
+fn is_root() -> bool {
+    shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+fn by_hand(missing: &[Need], reason: &str) -> Box<dyn std::error::Error> {
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    format!(
+        "please install {} by hand (on Debian: apt-get install {}): {reason}",
+        list(missing),
+        packages.join(" ")
+    )
+    .into()
+}
+
+fn list(needs: &[Need]) -> String {
+    needs
+        .iter()
+        .map(|need| need.what)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Whether bindgen will find libclang: where it looks, and the headers beside it.
+fn libclang() -> bool {
+    if std::env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
+    }
+    let mut dirs = vec![
+        PathBuf::from("/usr/lib"),
+        "/usr/lib64".into(),
+        "/usr/local/lib".into(),
+    ];
+    for (parent, inner) in [("/usr/lib", ""), ("/usr/lib", "lib")] {
+        dirs.extend(
+            children(Path::new(parent))
+                .into_iter()
+                .map(|dir| dir.join(inner)),
+        );
+    }
+    let is_libclang = |file: &PathBuf| {
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        name.starts_with("libclang.so") || name.starts_with("libclang-") && name.contains(".so")
+    };
+    let library = dirs.iter().any(|dir| children(dir).iter().any(is_libclang));
+    // `stddef.h` is the compiler's own: Debian has it in a package beside the library's.
+    let headers = children(Path::new("/usr/lib/clang"))
+        .iter()
+        .chain(&children(Path::new("/usr/lib64/clang")))
+        .any(|version| version.join("include/stddef.h").is_file());
+    library && (headers || shell::which("clang").is_some())
+}
+
+fn children(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect()
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask test`: every test of the workspace, doc tests too.
+//!
+//! By `cargo nextest run` where it is installed, since it runs the tests of all crates at once
+//! and stops what hangs (`.config/nextest.toml`); else by `cargo test`. The closing lines of the
+//! runner are the last that is printed, so doc tests, which nextest cannot run, go first.
+
+use std::process::Command;
+
+use crate::{Result, cargo, paths, setup, shell};
+
+/// Runs the tests; `args` go to the runner, and then doc tests are left out.
+pub(crate) fn run(args: &[String]) -> Result {
+    setup::tests()?;
+    // The tests of the whole cluster start the real binary.
+    let profile = cargo::build_binary(false)?;
+    let mut outcome = Ok(());
+    if args.is_empty() {
+        let mut docs = cargo::cargo()?;
+        docs.args(["test", "--doc", "--workspace"]);
+        outcome = shell::run(with_environment(&mut docs, profile)?);
+    }
+    let ran = if cargo::has("nextest") {
+        nextest(args, profile)
+    } else {
+        plain(args, profile)
+    };
+    ran.and(outcome)
+}
+
+fn nextest(args: &[String], profile: &str) -> Result {
+    let mut tests = cargo::cargo()?;
+    tests.args(["nextest", "run", "--workspace"]).args(args);
+    if std::env::var_os("CI").is_some() {
+        tests.args(["--profile", "ci"]);
+    }
+    shell::run(with_environment(&mut tests, profile)?)
+}
+
+fn plain(args: &[String], profile: &str) -> Result {
+    eprintln!("xtask: cargo-nextest is not installed, running `cargo test` instead");
+    let mut tests = cargo::cargo()?;
+    tests
+        .args(["test", "--workspace", "--all-targets", "--no-fail-fast"])
+        .args(args);
+    let mut totals = Totals::default();
+    let ran = shell::run_reading(with_environment(&mut tests, profile)?, |line| {
+        totals.add(line)
+    });
+    println!(
+        "test result, all crates: {} passed; {} failed",
+        totals.passed, totals.failed
+    );
+    ran
+}
+
+/// What tests are told: where the binary and the client libraries are.
+fn with_environment<'a>(command: &'a mut Command, profile: &str) -> Result<&'a mut Command> {
+    let clients = setup::clients_dir()?;
+    Ok(command
+        .env("COTERIE_BIN", paths::binary(profile)?)
+        .env("COTERIE_TEST_PYTHON_PATH", clients.join("python"))
+        .env("COTERIE_TEST_NODE_PATH", clients.join("node/node_modules")))
+}
+
+/// The sum over the `test result:` lines of the test binaries.
+#[derive(Default)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+}
+
+impl Totals {
+    fn add(&mut self, line: &str) {
+        // `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; …`
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        for part in counts.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let count: Option<u64> = words.next().and_then(|word| word.parse().ok());
+            match (count, words.next()) {
+                (Some(count), Some("passed")) => self.passed += count,
+                (Some(count), Some("failed")) => self.failed += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_summed() {
+        let mut totals = Totals::default();
+        totals.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
+        totals.add("test some::test ... ok");
+        totals.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured");
+        assert_eq!((totals.passed, totals.failed), (15, 2));
+    }
+}
