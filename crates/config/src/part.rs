@@ -75,17 +75,29 @@ impl<C: Args> Part<C> {
 
 /// The flag as it would be typed to mean what `matches` holds of it.
 fn repeated(matches: &ArgMatches, arg: &Arg) -> Vec<String> {
-    let (id, name) = (arg.get_id().as_str(), arg.get_long().unwrap_or_default());
+    let name = name_of(arg);
+    // Under the name that `flags` gave it, or, where the command has it of its own, under the id
+    // that clap derives.
+    let known = |id: &str| matches.try_contains_id(id).is_ok();
+    let Some(id) = [name, arg.get_id().as_str()]
+        .into_iter()
+        .find(|id| known(id))
+    else {
+        return Vec::new();
+    };
     if matches!(arg.get_action(), ArgAction::SetTrue) {
-        let set = matches.try_get_one::<bool>(id).ok().flatten() == Some(&true);
-        return if set {
+        return if matches.get_flag(id) {
             vec![format!("--{name}")]
         } else {
             Vec::new()
         };
     }
-    let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+    let values = matches.get_raw(id).into_iter().flatten();
     values
         .map(|value| format!("--{name}={}", value.to_string_lossy()))
         .collect()
+}
+
+fn name_of(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or_default()
 }
