@@ -1,1 +1,2 @@
 //! The metadata service.
+pub mod catalog;

@@ -122,7 +122,8 @@ pub enum Command {
         node_id: NodeId,
         /// The new state.
         state: NodeState,
-        /// The controller's fencing number.
+        /// The controller's fencing number; 0 is an operator, who may drain a node, resume one
+        /// that is draining, and remove one that holds nothing.
         fence: u64,
     },
     /// Take or renew the controller's lease. `now` is meta's clock at the proposal.
@@ -170,6 +171,11 @@ pub enum Command {
         group: GroupDescriptor,
         /// The ranges it owns.
         ranges: Vec<RangeDescriptor>,
+    },
+    /// The first entry of a cluster: its id, and Redis' tables. Does nothing to one that was born.
+    Birth {
+        /// Random, not 0.
+        cluster_id: u128,
     },
 }
 

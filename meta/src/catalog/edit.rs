@@ -1,0 +1,216 @@
+//! An edit: rows written one after another, then committed as one change, or undone as if nothing
+//! had been.
+//!
+//! It remembers each row it touches as it was before. That makes the change (a row touched twice
+//! appears once, one that is as before not at all), and the way back.
+
+use std::collections::BTreeMap;
+
+use coterie_protocol::catalog::{Catalog, Change, Lease, Row, RowKey};
+use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis};
+
+use super::{NextIds, State};
+
+/// What names a row of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowName {
+    /// The cluster's id.
+    Cluster,
+    /// The controller's lease.
+    Lease,
+    /// A node.
+    Node(NodeId),
+    /// A table.
+    Table(TableId),
+    /// A group.
+    Group(GroupId),
+    /// A range.
+    Range(RangeId),
+    /// A job.
+    Job(JobId),
+    /// A setting.
+    Setting(String),
+}
+
+impl RowName {
+    /// The name of this row.
+    #[must_use]
+    pub fn of(row: &Row) -> Self {
+        match row {
+            Row::Cluster(_) => Self::Cluster,
+            Row::Lease(_) => Self::Lease,
+            Row::Node(node) => Self::Node(node.node_id),
+            Row::Table(table) => Self::Table(table.table_id),
+            Row::Group(group) => Self::Group(group.group_id),
+            Row::Range(range) => Self::Range(range.range_id),
+            Row::Job(job) => Self::Job(job.job_id),
+            Row::Setting(name, _) => Self::Setting(name.clone()),
+        }
+    }
+
+    /// The row of this name, if the catalog has it.
+    #[must_use]
+    pub fn row(&self, catalog: &Catalog) -> Option<Row> {
+        match self {
+            Self::Cluster => (catalog.cluster_id != 0).then_some(Row::Cluster(catalog.cluster_id)),
+            Self::Lease => (catalog.lease != Lease::default()).then_some(Row::Lease(catalog.lease)),
+            Self::Node(id) => catalog.nodes.get(id).cloned().map(Row::Node),
+            Self::Table(id) => catalog.tables.get(id).cloned().map(Row::Table),
+            Self::Group(id) => catalog.groups.get(id).cloned().map(Row::Group),
+            Self::Range(id) => catalog.ranges.get(id).cloned().map(Row::Range),
+            Self::Job(id) => catalog.jobs.get(id).cloned().map(Row::Job),
+            Self::Setting(name) => {
+                let value = catalog.settings.get(name)?;
+                Some(Row::Setting(name.clone(), value.clone()))
+            }
+        }
+    }
+
+    /// What a change says when the row is gone; `None` for rows that are never deleted.
+    fn delete_key(self) -> Option<RowKey> {
+        match self {
+            Self::Cluster | Self::Lease | Self::Node(_) => None,
+            Self::Table(id) => Some(RowKey::Table(id)),
+            Self::Group(id) => Some(RowKey::Group(id)),
+            Self::Range(id) => Some(RowKey::Range(id)),
+            Self::Job(id) => Some(RowKey::Job(id)),
+            Self::Setting(name) => Some(RowKey::Setting(name)),
+        }
+    }
+}
+
+/// See the module's head.
+pub(super) struct Edit<'a> {
+    state: &'a mut State,
+    before: BTreeMap<RowName, Option<Row>>,
+    counters_before: (NextIds, UnixMillis),
+    /// A node that is new gets its token recorded at commit.
+    registration: Option<(u128, NodeId)>,
+}
+
+impl<'a> Edit<'a> {
+    pub(super) fn new(state: &'a mut State) -> Self {
+        let counters_before = (state.next, state.clock);
+        Self {
+            state,
+            before: BTreeMap::new(),
+            counters_before,
+            registration: None,
+        }
+    }
+
+    /// The catalog with the edit so far.
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.state.catalog
+    }
+
+    /// The ids that nobody has yet.
+    pub(super) fn next(&mut self) -> &mut NextIds {
+        &mut self.state.next
+    }
+
+    /// The lease's clock.
+    pub(super) fn clock(&mut self) -> &mut UnixMillis {
+        &mut self.state.clock
+    }
+
+    /// The lease's expiry, which moves without a revision while its holder renews it.
+    pub(super) fn renew_lease(&mut self, until: UnixMillis) {
+        self.state.catalog.lease.until = until;
+    }
+
+    pub(super) fn registered(&self, token: u128) -> Option<NodeId> {
+        self.state.registrations.get(&token).copied()
+    }
+
+    pub(super) fn register(&mut self, token: u128, node_id: NodeId) {
+        self.registration = Some((token, node_id));
+    }
+
+    /// Writes a row.
+    pub(super) fn put(&mut self, row: Row) {
+        if let Row::Range(range) = &row {
+            let start = (range.bounds.table, range.bounds.start.clone());
+            // Whoever started there is touched too: it must be elsewhere by the end.
+            if let Some(other) = self.state.catalog.range_starts.get(&start).copied() {
+                self.remember(RowName::Range(other));
+            }
+        }
+        self.remember(RowName::of(&row));
+        self.apply(None, Some(row));
+    }
+
+    /// Removes a row that may be there; nodes, the lease and the cluster's id stay.
+    pub(super) fn delete(&mut self, name: RowName) {
+        self.remember(name.clone());
+        self.apply(name.delete_key(), None);
+    }
+
+    /// The ranges written or removed so far, as they were before; `None` for those that are new.
+    pub(super) fn touched_ranges(
+        &self,
+    ) -> impl Iterator<Item = (RangeId, Option<&RangeDescriptor>)> {
+        self.before.iter().filter_map(|(name, row)| match name {
+            RowName::Range(id) => match row {
+                Some(Row::Range(range)) => Some((*id, Some(range))),
+                _ => Some((*id, None)),
+            },
+            _ => None,
+        })
+    }
+
+    /// Raises the revision if a row differs from before, and says which.
+    pub(super) fn commit(self) -> Option<Change> {
+        let Self {
+            state,
+            before,
+            registration,
+            ..
+        } = self;
+        state.registrations.extend(registration);
+        let mut change = Change {
+            revision: state.catalog.revision.next(),
+            deletes: Vec::new(),
+            upserts: Vec::new(),
+        };
+        for (name, old) in before {
+            match name.row(&state.catalog) {
+                Some(new) if old.as_ref() != Some(&new) => change.upserts.push(new),
+                None if old.is_some() => change.deletes.extend(name.delete_key()),
+                _ => {}
+            }
+        }
+        if change.upserts.is_empty() && change.deletes.is_empty() {
+            return None;
+        }
+        state.catalog.revision = change.revision;
+        Some(change)
+    }
+
+    /// Puts everything back as it was.
+    pub(super) fn undo(mut self) {
+        (self.state.next, self.state.clock) = self.counters_before;
+        for (name, row) in std::mem::take(&mut self.before) {
+            match row {
+                Some(row) => self.apply(None, Some(row)),
+                None => self.apply(name.delete_key(), None),
+            }
+        }
+    }
+
+    fn remember(&mut self, name: RowName) {
+        let catalog = &self.state.catalog;
+        self.before
+            .entry(name)
+            .or_insert_with_key(|name| name.row(catalog));
+    }
+
+    fn apply(&mut self, delete: Option<RowKey>, upsert: Option<Row>) {
+        let catalog = &mut self.state.catalog;
+        catalog.apply(&Change {
+            revision: catalog.revision,
+            deletes: delete.into_iter().collect(),
+            upserts: upsert.into_iter().collect(),
+        });
+    }
+}

@@ -1,0 +1,176 @@
+//! Meta's state: a command in, an outcome and a change of rows out.
+//!
+//! Pure: no clock, no socket, no disk, no chance. Members that apply the same commands hold the
+//! same state. A command that is rejected changed nothing, not even in part (`edit`).
+//!
+//! Kept at every revision: the ranges of a table tile it, or it has none yet (`tiling`); the epoch
+//! at a key never goes back; ids are never used again; names of tables are unique; what names a
+//! fencing number is refused unless it is the lease's (`lease`).
+//!
+//! The catalog is what others see (rows, with a revision). The rest is meta's own: the next ids,
+//! who registered with which token, and the lease's clock, which rises without a revision.
+
+use std::collections::BTreeMap;
+
+use coterie_protocol::catalog::{Catalog, Change, Row, TableDescriptor};
+use coterie_protocol::meta::{Command, Outcome, Rejection};
+use coterie_types::{NodeId, TableId, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+mod controller;
+mod edit;
+mod lease;
+mod nodes;
+mod report;
+mod settings;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tiling;
+
+use edit::Edit;
+pub use edit::RowName;
+
+/// Redis' databases, there from birth: `db0` to `db15`.
+pub const REDIS_TABLES: u32 = 16;
+
+/// The first ids that nobody has; see [`State`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextIds {
+    /// For the next node that registers.
+    pub node: u64,
+    /// For the next group; group 0 is meta itself.
+    pub group: u64,
+    /// For the next range.
+    pub range: u64,
+    /// For the next job.
+    pub job: u64,
+    /// For the next table that is created.
+    pub table: u32,
+}
+
+impl Default for NextIds {
+    fn default() -> Self {
+        Self {
+            node: 1,
+            group: 1,
+            range: 1,
+            job: 1,
+            table: REDIS_TABLES,
+        }
+    }
+}
+
+/// All that meta replicates; see the module's head.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// What others see.
+    pub catalog: Catalog,
+    /// Ids never given.
+    pub next: NextIds,
+    /// Which node registered with which token.
+    pub registrations: BTreeMap<u128, NodeId>,
+    /// The lease's clock: the highest time any command brought.
+    pub clock: UnixMillis,
+}
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// For whoever proposed it.
+    pub outcome: Outcome,
+    /// For those who follow; `None` when no row changed.
+    pub change: Option<Change>,
+}
+
+impl State {
+    /// Applies one command.
+    pub fn apply(&mut self, command: Command) -> Applied {
+        if self.catalog.cluster_id == 0 && !matches!(command, Command::Birth { .. }) {
+            let reason = "the cluster is not born yet".to_owned();
+            return Applied {
+                outcome: Outcome::Rejected(Rejection::Invalid(reason)),
+                change: None,
+            };
+        }
+        let mut edit = Edit::new(self);
+        match edit.execute(command) {
+            Ok(outcome) => {
+                let change = edit.commit();
+                let outcome = outcome.unwrap_or(Outcome::Done {
+                    revision: self.catalog.revision,
+                });
+                Applied { outcome, change }
+            }
+            Err(rejection) => {
+                edit.undo();
+                Applied {
+                    outcome: Outcome::Rejected(rejection),
+                    change: None,
+                }
+            }
+        }
+    }
+}
+
+impl Edit<'_> {
+    /// The command's own outcome, or `None` for [`Outcome::Done`].
+    fn execute(&mut self, command: Command) -> Result<Option<Outcome>, Rejection> {
+        match command {
+            Command::Birth { cluster_id } => self.birth(cluster_id).map(|()| None),
+            Command::RegisterNode {
+                token,
+                addr,
+                zone,
+                capacity_bytes,
+            } => self
+                .register_node(token, addr, zone, capacity_bytes)
+                .map(Some),
+            Command::SetNodeAddr { node_id, addr } => {
+                self.set_node_addr(node_id, addr).map(|()| None)
+            }
+            Command::SetNodeState {
+                node_id,
+                state,
+                fence,
+            } => self.set_node_state(node_id, state, fence).map(|()| None),
+            Command::AcquireLease {
+                holder,
+                ttl_ms,
+                now,
+            } => self.acquire_lease(holder, ttl_ms, now).map(Some),
+            Command::ReleaseLease { holder } => {
+                self.release_lease(holder);
+                Ok(None)
+            }
+            Command::CreateTable { name } => self.create_table(name).map(Some),
+            Command::DropTable { name } => self.drop_table(&name).map(|()| None),
+            Command::PutSetting { name, value } => self.put_setting(name, value).map(|()| None),
+            Command::Controller { fence, ops } => self.controller(fence, ops),
+            Command::GroupReport { group, ranges } => {
+                self.group_report(group, ranges).map(|()| None)
+            }
+        }
+    }
+
+    fn birth(&mut self, cluster_id: u128) -> Result<(), Rejection> {
+        if self.catalog().cluster_id != 0 {
+            return Ok(());
+        }
+        if cluster_id == 0 {
+            return Err(invalid("a cluster's id is not 0"));
+        }
+        self.put(Row::Cluster(cluster_id));
+        for number in 0..REDIS_TABLES {
+            self.put(Row::Table(TableDescriptor {
+                table_id: TableId(number),
+                name: format!("db{number}"),
+            }));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(reason: impl Into<String>) -> Rejection {
+    Rejection::Invalid(reason.into())
+}

@@ -1,0 +1,157 @@
+//! Nodes: registration, addresses, states.
+
+use coterie_protocol::catalog::Row;
+use coterie_protocol::meta::{Outcome, Rejection};
+use coterie_types::{NodeDescriptor, NodeId, NodeState};
+
+use super::edit::Edit;
+use super::invalid;
+
+const ADDR_BYTES_MAX: usize = 256;
+const ZONE_BYTES_MAX: usize = 128;
+
+impl Edit<'_> {
+    /// The same token always gets the same id; a token not seen before gets a new one, though its
+    /// address be known: a disk was wiped, and what is there now is another node.
+    pub(super) fn register_node(
+        &mut self,
+        token: u128,
+        addr: String,
+        zone: String,
+        capacity_bytes: u64,
+    ) -> Result<Outcome, Rejection> {
+        check_addr(&addr)?;
+        if zone.len() > ZONE_BYTES_MAX {
+            return Err(invalid(format!(
+                "a zone of more than {ZONE_BYTES_MAX} bytes"
+            )));
+        }
+        let node = match self.registered(token) {
+            Some(node_id) => NodeDescriptor {
+                addr,
+                zone,
+                capacity_bytes,
+                ..self.node(node_id)?
+            },
+            None => {
+                let node_id = NodeId(self.next().node);
+                self.next().node += 1;
+                self.register(token, node_id);
+                NodeDescriptor {
+                    node_id,
+                    addr,
+                    zone,
+                    capacity_bytes,
+                    state: NodeState::Joining,
+                }
+            }
+        };
+        if node.state == NodeState::Removed {
+            return Err(removed(node.node_id));
+        }
+        let node_id = node.node_id;
+        self.claim_addr(&node);
+        self.put(Row::Node(node));
+        Ok(Outcome::Registered {
+            node_id,
+            cluster_id: self.catalog().cluster_id,
+        })
+    }
+
+    pub(super) fn set_node_addr(&mut self, node_id: NodeId, addr: String) -> Result<(), Rejection> {
+        check_addr(&addr)?;
+        let node = NodeDescriptor {
+            addr,
+            ..self.node(node_id)?
+        };
+        if node.state == NodeState::Removed {
+            return Err(removed(node_id));
+        }
+        self.claim_addr(&node);
+        self.put(Row::Node(node));
+        Ok(())
+    }
+
+    pub(super) fn set_node_state(
+        &mut self,
+        node_id: NodeId,
+        state: NodeState,
+        fence: u64,
+    ) -> Result<(), Rejection> {
+        if fence != 0 {
+            self.check_fence(fence)?;
+        }
+        let node = self.node(node_id)?;
+        if node.state == state {
+            return Ok(());
+        }
+        if node.state == NodeState::Removed {
+            return Err(removed(node_id));
+        }
+        let may_operator = match state {
+            NodeState::Draining | NodeState::Removed => true,
+            NodeState::Up => node.state == NodeState::Draining,
+            NodeState::Joining | NodeState::Down => false,
+        };
+        if fence == 0 && !may_operator {
+            let from = node.state;
+            return Err(invalid(format!(
+                "an operator does not take node {node_id} from {from:?} to {state:?}"
+            )));
+        }
+        if state == NodeState::Removed
+            && let Some(group_id) = self.a_group_on(node_id)
+        {
+            return Err(invalid(format!(
+                "node {node_id} holds a replica of group {group_id}: drain it first"
+            )));
+        }
+        self.put(Row::Node(NodeDescriptor { state, ..node }));
+        Ok(())
+    }
+
+    pub(super) fn node(&self, node_id: NodeId) -> Result<NodeDescriptor, Rejection> {
+        let node = self.catalog().nodes.get(&node_id).cloned();
+        node.ok_or_else(|| Rejection::NotFound(format!("node {node_id}")))
+    }
+
+    /// An address reaches one node: whoever had it before has none until it says where it is, so
+    /// that nobody takes the one for the other.
+    fn claim_addr(&mut self, claimant: &NodeDescriptor) {
+        let before: Vec<NodeDescriptor> = self
+            .catalog()
+            .nodes
+            .values()
+            .filter(|node| node.addr == claimant.addr && node.node_id != claimant.node_id)
+            .cloned()
+            .collect();
+        for node in before {
+            self.put(Row::Node(NodeDescriptor {
+                addr: String::new(),
+                ..node
+            }));
+        }
+    }
+
+    fn a_group_on(&self, node_id: NodeId) -> Option<coterie_types::GroupId> {
+        let mut groups = self.catalog().groups.values();
+        groups
+            .find(|group| group.replicas.iter().any(|r| r.node_id == node_id))
+            .map(|group| group.group_id)
+    }
+}
+
+fn check_addr(addr: &str) -> Result<(), Rejection> {
+    if addr.is_empty() || addr.len() > ADDR_BYTES_MAX {
+        return Err(invalid(format!(
+            "an address has 1 to {ADDR_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(())
+}
+
+fn removed(node_id: NodeId) -> Rejection {
+    invalid(format!(
+        "node {node_id} was removed; its id is not used again"
+    ))
+}

@@ -1,0 +1,62 @@
+//! Tables: created and dropped by name. Redis' sixteen are there from birth and stay.
+
+use coterie_protocol::catalog::{Row, TableDescriptor};
+use coterie_protocol::meta::{Outcome, Rejection};
+use coterie_types::{RangeId, TableId};
+
+use super::edit::{Edit, RowName};
+use super::{REDIS_TABLES, invalid};
+
+const NAME_BYTES_MAX: usize = 128;
+
+impl Edit<'_> {
+    pub(super) fn create_table(&mut self, name: String) -> Result<Outcome, Rejection> {
+        if let Some(table) = self.table_named(&name) {
+            return Ok(Outcome::Table(table));
+        }
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_printable) {
+            return Err(invalid(format!(
+                "a table's name has 1 to {NAME_BYTES_MAX} bytes, none of them space or control"
+            )));
+        }
+        let Some(after) = self.next().table.checked_add(1) else {
+            return Err(invalid("every table id was given"));
+        };
+        let table = TableDescriptor {
+            table_id: TableId(std::mem::replace(&mut self.next().table, after)),
+            name,
+        };
+        self.put(Row::Table(table.clone()));
+        Ok(Outcome::Table(table))
+    }
+
+    pub(super) fn drop_table(&mut self, name: &str) -> Result<(), Rejection> {
+        let Some(table) = self.table_named(name) else {
+            return Err(Rejection::NotFound(format!("table {name}")));
+        };
+        if table.table_id.0 < REDIS_TABLES {
+            return Err(invalid(format!(
+                "{name} is one of Redis' databases and stays; FLUSHDB empties it"
+            )));
+        }
+        let ranges: Vec<RangeId> = self
+            .catalog()
+            .ranges_of(table.table_id)
+            .map(|range| range.range_id)
+            .collect();
+        for range_id in ranges {
+            self.delete(RowName::Range(range_id));
+        }
+        self.delete(RowName::Table(table.table_id));
+        Ok(())
+    }
+
+    fn table_named(&self, name: &str) -> Option<TableDescriptor> {
+        let mut tables = self.catalog().tables.values();
+        tables.find(|table| table.name == name).cloned()
+    }
+}
+
+fn is_printable(char: char) -> bool {
+    !char.is_whitespace() && !char.is_control()
+}

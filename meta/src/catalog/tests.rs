@@ -1,0 +1,261 @@
+//! What single commands do, one rule a test; `tests/catalog.rs` has the properties.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bytes::Bytes;
+use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
+use coterie_types::{
+    Epoch, GroupDescriptor, GroupId, KeyRange, NodeId, NodeState, RangeDescriptor, RangeId,
+    Replica, Role, TableId, UnixMillis,
+};
+
+use super::State;
+
+fn born() -> State {
+    let mut state = State::default();
+    state.apply(Command::Birth { cluster_id: 7 });
+    state
+}
+
+fn register(state: &mut State, token: u128, addr: &str) -> Outcome {
+    let command = Command::RegisterNode {
+        token,
+        addr: addr.into(),
+        zone: "a".into(),
+        capacity_bytes: 1,
+    };
+    state.apply(command).outcome
+}
+
+fn acquire(state: &mut State, holder: u64, now: u64) -> Outcome {
+    let command = Command::AcquireLease {
+        holder,
+        ttl_ms: 100,
+        now: UnixMillis(now),
+    };
+    state.apply(command).outcome
+}
+
+fn rejected(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Rejected(_))
+}
+
+fn range(id: u64, epoch: u64, start: &'static str, end: Option<&'static str>) -> ControllerOp {
+    ControllerOp::PutRange(RangeDescriptor {
+        range_id: RangeId(id),
+        epoch: Epoch(epoch),
+        bounds: KeyRange {
+            table: TableId(0),
+            start: Bytes::from_static(start.as_bytes()),
+            end: end.map(|end| Bytes::from_static(end.as_bytes())),
+        },
+        group_id: GroupId(1),
+    })
+}
+
+/// A cluster with one node, one group, and table 0 in one range.
+fn with_a_range() -> State {
+    let mut state = born();
+    register(&mut state, 1, "a:1");
+    acquire(&mut state, 9, 0);
+    let group = GroupDescriptor {
+        group_id: GroupId(1),
+        replicas: vec![Replica {
+            node_id: NodeId(1),
+            role: Role::Voter,
+        }],
+    };
+    let ids = ControllerOp::AllocateIds {
+        groups: 1,
+        ranges: 3,
+        jobs: 0,
+    };
+    let ops = vec![ids, ControllerOp::PutGroup(group), range(1, 1, "", None)];
+    assert!(!rejected(&controller(&mut state, ops)));
+    state
+}
+
+fn controller(state: &mut State, ops: Vec<ControllerOp>) -> Outcome {
+    state.apply(Command::Controller { fence: 1, ops }).outcome
+}
+
+#[test]
+fn nothing_happens_before_birth_and_birth_happens_once() {
+    let mut state = State::default();
+    assert!(rejected(&register(&mut state, 1, "a:1")));
+    state.apply(Command::Birth { cluster_id: 7 });
+    let again = state.apply(Command::Birth { cluster_id: 8 });
+    assert_eq!((state.catalog.cluster_id, again.change), (7, None));
+    assert_eq!(state.catalog.tables.len(), 16);
+    assert_eq!(state.catalog.tables[&TableId(15)].name, "db15");
+}
+
+#[test]
+fn a_token_keeps_its_node_and_a_wiped_disk_is_another() {
+    let mut state = born();
+    let first = Outcome::Registered {
+        node_id: NodeId(1),
+        cluster_id: 7,
+    };
+    assert_eq!(register(&mut state, 11, "a:1"), first);
+    assert_eq!(register(&mut state, 11, "a:2"), first);
+    assert_eq!(state.catalog.nodes[&NodeId(1)].addr, "a:2");
+    let second = Outcome::Registered {
+        node_id: NodeId(2),
+        cluster_id: 7,
+    };
+    assert_eq!(register(&mut state, 12, "a:2"), second);
+    assert_eq!(state.catalog.nodes[&NodeId(1)].addr, "", "no longer there");
+}
+
+#[test]
+fn a_removed_node_stays_removed() {
+    let mut state = born();
+    register(&mut state, 11, "a:1");
+    let set = |state: &mut State, to| {
+        let command = Command::SetNodeState {
+            node_id: NodeId(1),
+            state: to,
+            fence: 0,
+        };
+        state.apply(command).outcome
+    };
+    assert!(
+        rejected(&set(&mut state, NodeState::Down)),
+        "not for an operator to say"
+    );
+    assert!(!rejected(&set(&mut state, NodeState::Removed)));
+    assert!(rejected(&set(&mut state, NodeState::Up)));
+    assert!(rejected(&register(&mut state, 11, "a:1")));
+}
+
+#[test]
+fn the_lease_passes_on_when_it_is_over_and_its_number_rises() {
+    let mut state = born();
+    assert_eq!(acquire(&mut state, 1, 1000), Outcome::Leased { fence: 1 });
+    let held = Outcome::LeaseHeld {
+        until: UnixMillis(1100),
+    };
+    assert_eq!(acquire(&mut state, 2, 1050), held);
+    assert_eq!(
+        acquire(&mut state, 1, 1050),
+        Outcome::Leased { fence: 1 },
+        "renewed"
+    );
+    assert!(matches!(
+        acquire(&mut state, 2, 1149),
+        Outcome::LeaseHeld { .. }
+    ));
+    assert_eq!(acquire(&mut state, 2, 1150), Outcome::Leased { fence: 2 });
+    // A leader whose clock is behind does not bring the old holder back.
+    assert!(matches!(
+        acquire(&mut state, 1, 10),
+        Outcome::LeaseHeld { .. }
+    ));
+    let stale = Command::Controller {
+        fence: 1,
+        ops: vec![],
+    };
+    let fenced = Outcome::Rejected(Rejection::Fenced { current: 2 });
+    assert_eq!(state.apply(stale.clone()).outcome, fenced);
+    state.apply(Command::ReleaseLease { holder: 2 });
+    assert_eq!(acquire(&mut state, 1, 20), Outcome::Leased { fence: 3 });
+    assert!(rejected(&state.apply(stale).outcome));
+}
+
+#[test]
+fn a_renewal_is_no_revision() {
+    let mut state = born();
+    acquire(&mut state, 1, 1000);
+    let before = state.catalog.revision;
+    acquire(&mut state, 1, 1050);
+    assert_eq!(state.catalog.revision, before);
+    assert_eq!(state.catalog.lease.until, UnixMillis(1150));
+}
+
+#[test]
+fn a_cut_is_one_proposal_that_leaves_no_gap() {
+    let mut state = with_a_range();
+    let before = state.clone();
+    assert!(rejected(&controller(
+        &mut state,
+        vec![range(1, 2, "", Some("m"))]
+    )));
+    assert!(rejected(&controller(
+        &mut state,
+        vec![range(2, 2, "m", None)]
+    )));
+    let overlap = vec![range(1, 2, "", Some("n")), range(2, 2, "m", None)];
+    assert!(rejected(&controller(&mut state, overlap)));
+    let too_old = vec![range(1, 2, "", Some("m")), range(2, 1, "m", None)];
+    assert!(rejected(&controller(&mut state, too_old)));
+    let double = vec![range(2, 2, "", None)];
+    assert!(
+        rejected(&controller(&mut state, double)),
+        "in the place of range 1"
+    );
+    assert_eq!(state, before);
+    let cut = vec![range(1, 2, "", Some("m")), range(2, 2, "m", None)];
+    assert!(!rejected(&controller(&mut state, cut.clone())));
+    let revision = state.catalog.revision;
+    assert_eq!(
+        controller(&mut state, cut),
+        Outcome::Done { revision },
+        "again: no change"
+    );
+    let merge = vec![ControllerOp::DeleteRange(RangeId(2)), range(1, 3, "", None)];
+    assert!(!rejected(&controller(&mut state, merge)));
+    assert_eq!(state.catalog.ranges_of(TableId(0)).count(), 1);
+}
+
+#[test]
+fn a_report_brings_what_is_newer() {
+    let mut state = with_a_range();
+    let group = state.catalog.groups[&GroupId(1)].clone();
+    let report = |epoch, id: u64| Command::GroupReport {
+        group: group.clone(),
+        ranges: vec![RangeDescriptor {
+            range_id: RangeId(id),
+            epoch: Epoch(epoch),
+            bounds: KeyRange::all(TableId(0)),
+            group_id: GroupId(1),
+        }],
+    };
+    let revision = state.catalog.revision;
+    assert_eq!(
+        state.apply(report(1, 1)).outcome,
+        Outcome::Done { revision }
+    );
+    assert!(!rejected(&state.apply(report(5, 1)).outcome));
+    assert_eq!(state.catalog.ranges[&RangeId(1)].epoch, Epoch(5));
+    assert!(
+        rejected(&state.apply(report(9, 1 << 60)).outcome),
+        "not an id"
+    );
+}
+
+#[test]
+fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
+    let mut state = with_a_range();
+    let name = || "users".to_owned();
+    let Outcome::Table(table) = state.apply(Command::CreateTable { name: name() }).outcome else {
+        panic!("no table");
+    };
+    assert_eq!(table.table_id, TableId(16));
+    let own = ControllerOp::PutRange(RangeDescriptor {
+        range_id: RangeId(2),
+        epoch: Epoch(1),
+        bounds: KeyRange::all(table.table_id),
+        group_id: GroupId(1),
+    });
+    assert!(!rejected(&controller(&mut state, vec![own])));
+    assert!(!rejected(
+        &state.apply(Command::DropTable { name: name() }).outcome
+    ));
+    assert_eq!(state.catalog.ranges.len(), 1);
+    let db0 = Command::DropTable { name: "db0".into() };
+    assert!(rejected(&state.apply(db0).outcome));
+    let Outcome::Table(table) = state.apply(Command::CreateTable { name: name() }).outcome else {
+        panic!("no table");
+    };
+    assert_eq!(table.table_id, TableId(17), "its id is not used again");
+}
