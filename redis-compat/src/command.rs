@@ -223,6 +223,11 @@ impl Command {
         self
     }
 
+    pub(crate) const fn keys(mut self, keys: Keys) -> Self {
+        self.keys = keys;
+        self
+    }
+
     pub(crate) const fn specs(mut self, key_specs: &'static [KeySpec]) -> Self {
         self.key_specs = key_specs;
         self

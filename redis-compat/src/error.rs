@@ -21,6 +21,9 @@ pub enum CommandError {
     /// An argument or a stored value is no i64 in Redis' strict decimal form.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
+    /// An argument is a number outside of what fits.
+    #[error("ERR value is out of range, value must between {0} and {1}")]
+    IntOutOfRange(i32, i32),
     /// An argument is a number, and not above zero.
     #[error("ERR value is out of range, must be positive")]
     NotPositive,

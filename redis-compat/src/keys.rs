@@ -43,6 +43,11 @@ pub enum Keys {
 }
 
 impl Keys {
+    /// Every `step`th word from `first` to `last`; a `last` below 0 counts from the end.
+    pub(crate) const fn range(first: usize, last: i32, step: usize) -> Self {
+        Keys::Range { first, last, step }
+    }
+
     /// The positions of the keys among `args`. Only [`Keys::NumKeys`] can fail.
     pub fn positions(&self, args: &[Bytes]) -> Result<Positions, CommandError> {
         let none = Positions {
@@ -135,6 +140,13 @@ pub struct KeySpec {
     pub last: i32,
     /// The distance between keys.
     pub step: usize,
+}
+
+impl KeySpec {
+    pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
+        self.notes = Some(notes);
+        self
+    }
 }
 
 #[cfg(test)]

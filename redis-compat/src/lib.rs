@@ -11,15 +11,20 @@
 //! [`Run::Proxy`], words its own refusals by [`CommandError`]).
 
 mod args;
+mod big;
+mod bitmap;
 mod command;
 mod error;
 mod execute;
 mod flags;
+mod float80;
 pub mod glob;
 mod key;
 mod keys;
 mod mem_view;
 pub mod number;
+mod range;
+mod rdb;
 mod record;
 mod reply;
 mod string;

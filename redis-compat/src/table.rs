@@ -3,11 +3,27 @@
 //! The rows stand in `table/`, one file per group of commands. They are joined, sorted and hashed
 //! when the crate is compiled; looking one up takes no allocation and a few comparisons.
 
+mod bitmap;
+mod cluster;
+mod connection;
+mod coterie;
+mod generic;
+mod server;
 mod string;
+mod transactions;
 
 use crate::Command;
 
-const PARTS: &[&[Command]] = &[string::ROWS];
+const PARTS: &[&[Command]] = &[
+    bitmap::ROWS,
+    cluster::ROWS,
+    connection::ROWS,
+    coterie::ROWS,
+    generic::ROWS,
+    server::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];
 const COUNT: usize = count();
 static SORTED: [Command; COUNT] = sorted();
 

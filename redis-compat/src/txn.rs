@@ -44,6 +44,25 @@ pub struct Changes {
     pub next_change: u64,
 }
 
+/// What a record's expiry is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    now: UnixMillis,
+    read_now: Option<UnixMillis>,
+}
+
+impl Clock {
+    /// Whether the record is there, by the applied clock.
+    pub(crate) fn is_live(self, record: &Record) -> bool {
+        !record.is_expired(self.now)
+    }
+
+    /// Whether the record is there by the applied clock and not by the leader's.
+    pub(crate) fn is_unsure(self, record: &Record) -> bool {
+        self.is_live(record) && self.read_now.is_some_and(|now| record.is_expired(now))
+    }
+}
+
 /// The state one log entry sees and changes.
 pub struct Txn<'a> {
     view: &'a dyn View,
@@ -169,6 +188,12 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The longest value that may be stored.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        self.value_bytes_max
+    }
+
     /// The record of a key, unless it is expired.
     pub fn get(&mut self, key: &Bytes) -> Result<Option<Record>, Fault> {
         self.get_in(self.table, key)
@@ -199,11 +224,22 @@ impl<'a> Txn<'a> {
 
     /// Whether the record is there to commands. Notes it when only a later clock can say.
     pub fn is_live(&mut self, record: &Record) -> bool {
-        if record.is_expired(self.ctx.now) {
-            return false;
+        let clock = self.clock();
+        self.needs_tick |= clock.is_unsure(record);
+        clock.is_live(record)
+    }
+
+    /// The clocks that decide what is expired.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock {
+            now: self.ctx.now,
+            read_now: self.ctx.read_now,
         }
-        self.needs_tick |= self.ctx.read_now.is_some_and(|now| record.is_expired(now));
-        true
+    }
+
+    /// Notes that a later clock must be committed before the replies count.
+    pub(crate) fn ask_for_tick(&mut self) {
+        self.needs_tick = true;
     }
 
     /// Stores a value under a new version.

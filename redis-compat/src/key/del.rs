@@ -22,3 +22,11 @@ pub(crate) fn exists(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     }
     Ok(Reply::Integer(found))
 }
+
+/// `TYPE key`: the name of the type, `none` if absent. O(1).
+pub(crate) fn key_type(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let record = txn.get(args.bytes(1))?;
+    Ok(Reply::simple(
+        record.map_or("none", |record| record.kind.name()),
+    ))
+}

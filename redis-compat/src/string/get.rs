@@ -1,9 +1,112 @@
 //! Reading a string, and the reads that also change it.
 
+use super::expiry::{self, Expiry, Options};
 use crate::{Args, EvalError, Reply, Txn};
 
 /// `GET key`: the value, or null. O(1). Errors: `WrongType`.
 pub(crate) fn get(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.string(args.bytes(1))?;
     Ok(Reply::bulk_or_null(record.map(|record| record.value)))
+}
+
+/// `GETDEL key`: the value, or null; the key is removed. O(1). Errors: `WrongType`.
+pub(crate) fn getdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let key = args.bytes(1);
+    let Some(record) = txn.string(key)? else {
+        return Ok(Reply::Null);
+    };
+    txn.remove(key.clone());
+    Ok(Reply::Bulk(record.value))
+}
+
+/// `GETSET key value`: the old value, or null; the expiry is dropped. O(1). Errors: `WrongType`.
+pub(crate) fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (key, value) = (args.bytes(1), args.bytes(2));
+    let old = txn.string(key)?;
+    txn.put_string(key.clone(), value.clone(), None);
+    Ok(Reply::bulk_or_null(old.map(|old| old.value)))
+}
+
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`: the value, or null; the expiry is changed.
+///
+/// Without an option it is a plain read. A time that has passed removes the key. O(1).
+/// Errors: `Syntax`, `WrongType`, `NotAnInteger`, `InvalidExpire`, in this order. Source: Redis
+/// `t_string.c`, `getexCommand`.
+pub(crate) fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let options = expiry::parse(args, 2, Options::GetEx)?;
+    let key = args.bytes(1);
+    let Some(record) = txn.string(key)? else {
+        return Ok(Reply::Null);
+    };
+    let value = record.value.clone();
+    match options.expiry {
+        Expiry::At(unit, amount) => {
+            let at = unit.time(amount, txn.now(), args.name())?;
+            if at <= txn.now() {
+                txn.remove(key.clone());
+            } else {
+                txn.put(key.clone(), record.kind, record.value, Some(at));
+            }
+        }
+        Expiry::Drop if record.expires_at.is_some() => {
+            txn.put(key.clone(), record.kind, record.value, None);
+        }
+        _ => {}
+    }
+    Ok(Reply::Bulk(value))
+}
+
+/// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WrongType`.
+pub(crate) fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let record = txn.string(args.bytes(1))?;
+    Ok(Reply::Integer(
+        record.map_or(0, |record| record.value.len() as i64),
+    ))
+}
+
+/// `GETRANGE key start end`, `SUBSTR`: the bytes from `start` to `end`, both included; below 0 they
+/// count from the end. Shares memory with the value. O(1).
+///
+/// Errors: `NotAnInteger`, `WrongType`. Source: Redis `t_string.c`, `getrangeCommand`.
+pub(crate) fn getrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (start, end) = (args.int(2)?, args.int(3)?);
+    let Some(record) = txn.string(args.bytes(1))? else {
+        return Ok(Reply::text(""));
+    };
+    let value = record.value;
+    Ok(Reply::Bulk(match clamp(start, end, value.len()) {
+        Some((first, last)) => value.slice(first..=last),
+        None => value.slice(..0),
+    }))
+}
+
+/// The first and the last position of a range given as Redis takes it, or `None` if it is empty.
+pub(crate) fn clamp(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
+    if start < 0 && end < 0 && start > end {
+        return None;
+    }
+    let from_end = |at: i64| if at < 0 { (len as i64 + at).max(0) } else { at };
+    let (start, end) = (from_end(start), from_end(end).min(len as i64 - 1));
+    (start <= end).then_some((start as usize, end as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clamp;
+
+    #[test]
+    fn ranges_are_clamped_as_redis_clamps_them() {
+        assert_eq!(clamp(0, -1, 5), Some((0, 4)));
+        assert_eq!(clamp(-3, -2, 5), Some((2, 3)));
+        assert_eq!(clamp(-99, 99, 5), Some((0, 4)));
+        assert_eq!(clamp(3, 2, 5), None);
+        assert_eq!(clamp(-1, -2, 5), None);
+        assert_eq!(
+            clamp(0, -99, 5),
+            Some((0, 0)),
+            "an end before the start of the text is its start"
+        );
+        assert_eq!(clamp(0, 0, 0), None);
+        assert_eq!(clamp(i64::MIN, i64::MAX, 5), Some((0, 4)));
+    }
 }

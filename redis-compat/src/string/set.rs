@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coterie_types::UnixMillis;
 
-use super::expiry::{self, Expiry, Options, Parsed};
+use super::expiry::{self, Expiry, Options, Parsed, Unit};
 use crate::{Args, EvalError, Kind, Reply, Txn};
 
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old value.
@@ -57,4 +57,30 @@ fn set_generic(
         true => Reply::Null,
         false => Reply::OK,
     })
+}
+
+/// `SETNX key value`: 1 if set, 0 if the key was there. O(1).
+pub(crate) fn setnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (key, value) = (args.bytes(1), args.bytes(2));
+    let absent = txn.get(key)?.is_none();
+    if absent {
+        txn.put_string(key.clone(), value.clone(), None);
+    }
+    Ok(Reply::Integer(absent.into()))
+}
+
+/// `SETEX key seconds value`: OK. Blind. O(1). Errors: `NotAnInteger`, `InvalidExpire`.
+pub(crate) fn setex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    set_for(txn, args, Unit::Seconds)
+}
+
+/// `PSETEX key milliseconds value`: OK. Blind. O(1). Errors: `NotAnInteger`, `InvalidExpire`.
+pub(crate) fn psetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    set_for(txn, args, Unit::Millis)
+}
+
+fn set_for(txn: &mut Txn<'_>, args: &Args<'_>, unit: Unit) -> Result<Reply, EvalError> {
+    let at = unit.time(args.bytes(2), txn.now(), args.name())?;
+    txn.put_string(args.bytes(1).clone(), args.bytes(3).clone(), Some(at));
+    Ok(Reply::OK)
 }

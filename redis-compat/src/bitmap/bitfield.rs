@@ -1,0 +1,257 @@
+//! `BITFIELD`: integers of 1 to 64 bits at any bit of a string.
+//!
+//! All operations are parsed before the first is done. Arithmetic is in i128, where nothing
+//! overflows; what leaves the field's bounds is then wrapped, saturated or refused. One oddity of
+//! Redis is kept: the value of a SET is taken as a field of the same sign, so that `SET u8 0 -1` is
+//! out of bounds by the largest u64, not below zero (`bitops.c`, `bitfieldGeneric`).
+
+use bytes::Bytes;
+
+use super::check_offset;
+use crate::string::zero_padded;
+use crate::{Args, CommandError, EvalError, Reply, Txn, number};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    Wrap,
+    Saturate,
+    Fail,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Get,
+    Set(i64),
+    IncrBy(i64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    signed: bool,
+    bits: u32,
+    offset: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    field: Field,
+    action: Action,
+    overflow: Overflow,
+}
+
+/// `BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET|INCRBY type offset value ...]`: an
+/// integer for each operation, null where FAIL refused it.
+///
+/// The value grows by zero bytes to hold every field written; the expiry is kept. O(length) if
+/// anything is written, else O(1) for each operation. Errors: `Syntax`, `BitfieldType`,
+/// `BitfieldOverflow`, `BitOffset`, `NotAnInteger`, `WrongType`, `StringTooLong`.
+pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let operations = parse(args)?;
+    let key = args.bytes(1);
+    let old = txn.string(key)?;
+    let expires_at = old.as_ref().and_then(|old| old.expires_at);
+    let old = old.map_or_else(Bytes::new, |old| old.value);
+    let Some(len) = operations.iter().filter_map(Operation::bytes_written).max() else {
+        return Ok(read_all(&operations, &old));
+    };
+    txn.check_len(len)?;
+    let mut value = zero_padded(&old, len);
+    let (reply, changed) = run_all(&operations, &mut value);
+    // As Redis: what was grown is kept even if every operation was refused.
+    if changed || value.len() != old.len() {
+        txn.put_string(key.clone(), value.freeze(), expires_at);
+    }
+    Ok(reply)
+}
+
+/// `BITFIELD_RO key [GET type offset ...]`: an integer for each. O(1) for each.
+///
+/// Errors: as [`bitfield`], and `BitfieldReadOnly`.
+pub(crate) fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let operations = parse(args)?;
+    if operations
+        .iter()
+        .any(|operation| operation.action != Action::Get)
+    {
+        return Err(CommandError::BitfieldReadOnly.into());
+    }
+    let value = txn
+        .string(args.bytes(1))?
+        .map_or_else(Bytes::new, |record| record.value);
+    Ok(read_all(&operations, &value))
+}
+
+fn read_all(operations: &[Operation], value: &[u8]) -> Reply {
+    Reply::Array(
+        operations
+            .iter()
+            .map(|op| integer(op.field.read(value)))
+            .collect(),
+    )
+}
+
+fn run_all(operations: &[Operation], value: &mut [u8]) -> (Reply, bool) {
+    let mut changed = false;
+    let replies = operations
+        .iter()
+        .map(|operation| operation.run(value, &mut changed));
+    (Reply::Array(replies.collect()), changed)
+}
+
+impl Operation {
+    /// How long the value must be for a write.
+    fn bytes_written(&self) -> Option<usize> {
+        let last = self.field.offset + u64::from(self.field.bits) - 1;
+        (self.action != Action::Get).then_some((last >> 3) as usize + 1)
+    }
+
+    fn run(&self, value: &mut [u8], changed: &mut bool) -> Reply {
+        let old = self.field.read(value);
+        let exact = match self.action {
+            Action::Get => return integer(old),
+            Action::Set(new) if self.field.signed => new.into(),
+            Action::Set(new) => i128::from(new as u64),
+            Action::IncrBy(by) => old + i128::from(by),
+        };
+        let Some(new) = self.field.fit(exact, self.overflow) else {
+            return Reply::Null;
+        };
+        self.field.write(value, new);
+        *changed |= new != old;
+        integer(if matches!(self.action, Action::Set(_)) {
+            old
+        } else {
+            new
+        })
+    }
+}
+
+fn integer(value: i128) -> Reply {
+    // Fields have at most 64 bits with sign or 63 without.
+    Reply::Integer(value as i64)
+}
+
+impl Field {
+    fn bounds(self) -> (i128, i128) {
+        let bits = self.bits - u32::from(self.signed);
+        (if self.signed { -(1 << bits) } else { 0 }, (1 << bits) - 1)
+    }
+
+    /// The value as the field holds it, by the overflow rule.
+    fn fit(self, exact: i128, overflow: Overflow) -> Option<i128> {
+        let (min, max) = self.bounds();
+        if (min..=max).contains(&exact) {
+            return Some(exact);
+        }
+        match overflow {
+            Overflow::Fail => None,
+            Overflow::Saturate => Some(exact.clamp(min, max)),
+            Overflow::Wrap => Some(self.from_bits(exact as u64)),
+        }
+    }
+
+    /// The number that the lowest bits of `raw` are in this field.
+    fn from_bits(self, raw: u64) -> i128 {
+        let unused = 64 - self.bits;
+        if self.signed {
+            ((raw << unused) as i64 >> unused).into()
+        } else {
+            (raw << unused >> unused).into()
+        }
+    }
+
+    fn read(self, value: &[u8]) -> i128 {
+        let raw = (self.offset..self.offset + u64::from(self.bits)).fold(0, |raw, at| {
+            let byte = value.get((at >> 3) as usize).copied().unwrap_or(0);
+            (raw << 1) | u64::from(byte >> (7 - (at & 7)) & 1)
+        });
+        self.from_bits(raw)
+    }
+
+    fn write(self, value: &mut [u8], new: i128) {
+        for (at, shift) in (self.offset..).zip((0..self.bits).rev()) {
+            let byte = &mut value[(at >> 3) as usize];
+            let mask = 1 << (7 - (at & 7));
+            *byte = if new >> shift & 1 == 1 {
+                *byte | mask
+            } else {
+                *byte & !mask
+            };
+        }
+    }
+}
+
+fn parse(args: &Args<'_>) -> Result<Vec<Operation>, CommandError> {
+    let mut operations = Vec::new();
+    let mut overflow = Overflow::Wrap;
+    let mut at = 2;
+    while at < args.len() {
+        let left = args.len() - at - 1;
+        let takes = |word, words| args.is(at, word) && left >= words;
+        if takes("overflow", 1) {
+            overflow = parse_overflow(args, at + 1)?;
+            at += 2;
+            continue;
+        }
+        let words = if takes("get", 2) {
+            3
+        } else if takes("set", 3) || takes("incrby", 3) {
+            4
+        } else {
+            return Err(CommandError::Syntax);
+        };
+        let field = parse_field(args.bytes(at + 1), args.bytes(at + 2))?;
+        let action = match words {
+            3 => Action::Get,
+            _ if args.is(at, "set") => Action::Set(args.int(at + 3)?),
+            _ => Action::IncrBy(args.int(at + 3)?),
+        };
+        operations.push(Operation {
+            field,
+            action,
+            overflow,
+        });
+        at += words;
+    }
+    Ok(operations)
+}
+
+fn parse_overflow(args: &Args<'_>, at: usize) -> Result<Overflow, CommandError> {
+    [
+        ("wrap", Overflow::Wrap),
+        ("sat", Overflow::Saturate),
+        ("fail", Overflow::Fail),
+    ]
+    .into_iter()
+    .find(|(word, _)| args.is(at, word))
+    .map(|(_, overflow)| overflow)
+    .ok_or(CommandError::BitfieldOverflow)
+}
+
+/// A type such as `i16` or `u63`, and an offset in bits, or in fields after `#`.
+fn parse_field(kind: &Bytes, offset: &Bytes) -> Result<Field, CommandError> {
+    let (signed, bits) = match kind.as_ref() {
+        [b'i', bits @ ..] => (true, bits),
+        [b'u', bits @ ..] => (false, bits),
+        _ => return Err(CommandError::BitfieldType),
+    };
+    let max = if signed { 64 } else { 63 };
+    let bits = match number::parse_int(bits) {
+        Some(bits @ 1..) if bits <= max => bits as u32,
+        _ => return Err(CommandError::BitfieldType),
+    };
+    let offset = match offset.as_ref() {
+        [b'#', index @ ..] => {
+            number::parse_int(index).and_then(|index| index.checked_mul(bits.into()))
+        }
+        offset => number::parse_int(offset),
+    };
+    let offset = offset
+        .and_then(check_offset)
+        .ok_or(CommandError::BitOffset)?;
+    Ok(Field {
+        signed,
+        bits,
+        offset,
+    })
+}

@@ -1,0 +1,139 @@
+//! Counting and finding bits.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::string::clamp;
+use crate::{Args, CommandError, EvalError, Reply, Txn};
+
+/// `BITCOUNT key [start end [BYTE | BIT]]`: how many bits are set. O(length).
+///
+/// Errors: `WrongType`, `NotAnInteger`, `Syntax`; an absent key is 0 whatever the rest says. Source:
+/// Redis `bitops.c`, `bitcountCommand`.
+pub(crate) fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let Some(record) = txn.string(args.bytes(1))? else {
+        return Ok(Reply::Integer(0));
+    };
+    let value = record.value;
+    let bits = match args.len() {
+        2 => 0..value.len() as u64 * 8,
+        4 | 5 => {
+            let (start, end) = (args.int(2)?, args.int(3)?);
+            // Before the unit: Redis answers an empty range at once.
+            if start < 0 && end < 0 && start > end {
+                return Ok(Reply::Integer(0));
+            }
+            let in_bits = unit_is_bits(args, 4)?;
+            bit_range(start, end, in_bits, value.len()).unwrap_or(0..0)
+        }
+        _ => return Err(CommandError::Syntax.into()),
+    };
+    Ok(Reply::Integer(count(&value, bits)))
+}
+
+/// `BITPOS key bit [start [end [BYTE | BIT]]]`: the first such bit, or -1. O(length).
+///
+/// Without an end the value counts as followed by zeros, so a zero is always found. Errors:
+/// `NotAnInteger`, `BitArgument`, `WrongType`, `Syntax`. Source: Redis `bitops.c`, `bitposCommand`.
+pub(crate) fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let set = match args.int(2)? {
+        0 => false,
+        1 => true,
+        _ => return Err(CommandError::BitArgument.into()),
+    };
+    let Some(record) = txn.string(args.bytes(1))? else {
+        return Ok(Reply::Integer(if set { -1 } else { 0 }));
+    };
+    let value = record.value;
+    let end_given = args.len() >= 5;
+    let bits = match args.len() {
+        3 => 0..value.len() as u64 * 8,
+        4..=6 => {
+            let start = args.int(3)?;
+            let in_bits = unit_is_bits(args, 5)?;
+            let end = if end_given { args.int(4)? } else { -1 };
+            bit_range(start, end, in_bits, value.len()).unwrap_or(0..0)
+        }
+        _ => return Err(CommandError::Syntax.into()),
+    };
+    if bits.is_empty() {
+        return Ok(Reply::Integer(-1));
+    }
+    let found = find(&value, bits.clone(), set).map(|at| at as i64);
+    let beyond = if set || end_given {
+        -1
+    } else {
+        bits.end as i64
+    };
+    Ok(Reply::Integer(found.unwrap_or(beyond)))
+}
+
+fn unit_is_bits(args: &Args<'_>, at: usize) -> Result<bool, CommandError> {
+    match args.get(at) {
+        None => Ok(false),
+        Some(_) if args.is(at, "byte") => Ok(false),
+        Some(_) if args.is(at, "bit") => Ok(true),
+        Some(_) => Err(CommandError::Syntax),
+    }
+}
+
+/// The bits that a range of bits or bytes of a value of `len` bytes covers.
+fn bit_range(start: i64, end: i64, in_bits: bool, len: usize) -> Option<Range<u64>> {
+    let unit = if in_bits { 1 } else { 8 };
+    let (first, last) = clamp_each(start, end, len * 8 / unit)?;
+    Some((first * unit) as u64..((last + 1) * unit) as u64)
+}
+
+/// As [`clamp`], but two ends below zero in the wrong order may still meet at the start.
+fn clamp_each(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
+    let from_end = |at: i64| {
+        if at < 0 {
+            (len as i64).saturating_add(at).max(0)
+        } else {
+            at
+        }
+    };
+    clamp(from_end(start), from_end(end), len)
+}
+
+fn count(value: &Bytes, bits: Range<u64>) -> i64 {
+    let whole = bits.start.div_ceil(8)..bits.end / 8;
+    if whole.start >= whole.end {
+        return bits.filter(|at| bit(value, *at)).count() as i64;
+    }
+    let edges = (bits.start..whole.start * 8).chain(whole.end * 8..bits.end);
+    let edges = edges.filter(|at| bit(value, *at)).count() as i64;
+    let inner = &value[whole.start as usize..whole.end as usize];
+    let mut words = inner.chunks_exact(8);
+    let mut count = 0u64;
+    for word in &mut words {
+        let word = word.try_into().map_or(0, u64::from_ne_bytes);
+        count += u64::from(word.count_ones());
+    }
+    count += words
+        .remainder()
+        .iter()
+        .map(|byte| u64::from(byte.count_ones()))
+        .sum::<u64>();
+    edges + count as i64
+}
+
+fn find(value: &Bytes, bits: Range<u64>, set: bool) -> Option<u64> {
+    let skip = if set { 0x00 } else { 0xff };
+    let mut at = bits.start;
+    while at < bits.end {
+        if at.is_multiple_of(8) && at + 8 <= bits.end && value[(at / 8) as usize] == skip {
+            at += 8;
+        } else if bit(value, at) == set {
+            return Some(at);
+        } else {
+            at += 1;
+        }
+    }
+    None
+}
+
+fn bit(value: &[u8], at: u64) -> bool {
+    value[(at / 8) as usize] >> (7 - at % 8) & 1 == 1
+}

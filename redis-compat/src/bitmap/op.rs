@@ -1,0 +1,94 @@
+//! Bitwise operations over several strings.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{Args, CommandError, EvalError, Reply, Txn};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    And,
+    Or,
+    Xor,
+    Not,
+}
+
+impl Op {
+    fn from_word(word: &[u8]) -> Option<Self> {
+        [
+            ("and", Op::And),
+            ("or", Op::Or),
+            ("xor", Op::Xor),
+            ("not", Op::Not),
+        ]
+        .into_iter()
+        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|(_, op)| op)
+    }
+}
+
+/// `BITOP AND|OR|XOR|NOT destination source [source ...]`: the length of the result, which replaces
+/// the destination; an empty result removes it.
+///
+/// Shorter and absent sources count as filled with zeros. O(length) for each source. Errors:
+/// `Syntax`, `BitOpNot`, `WrongType`. Source: Redis `bitops.c`, `bitopCommand`.
+pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let op = Op::from_word(args.bytes(1)).ok_or(CommandError::Syntax)?;
+    if op == Op::Not && args.len() != 4 {
+        return Err(CommandError::BitOpNot.into());
+    }
+    let mut sources = Vec::with_capacity(args.len() - 3);
+    for key in args.rest(3) {
+        sources.push(
+            txn.string(key)?
+                .map_or_else(Bytes::new, |record| record.value),
+        );
+    }
+    let destination = args.bytes(2);
+    let result = combine(op, &sources);
+    let len = result.len() as i64;
+    if len > 0 {
+        txn.put_string(destination.clone(), result, None);
+    } else if txn.get(destination)?.is_some() {
+        txn.remove(destination.clone());
+    }
+    Ok(Reply::Integer(len))
+}
+
+fn combine(op: Op, sources: &[Bytes]) -> Bytes {
+    let len = sources.iter().map(Bytes::len).max().unwrap_or(0);
+    let mut result = BytesMut::zeroed(len);
+    if let Some(first) = sources.first() {
+        result[..first.len()].copy_from_slice(first);
+    }
+    if op == Op::Not {
+        result.iter_mut().for_each(|byte| *byte = !*byte);
+    }
+    for source in sources.iter().skip(1) {
+        let (shared, beyond) = result.split_at_mut(source.len());
+        for (byte, other) in shared.iter_mut().zip(source) {
+            match op {
+                Op::And => *byte &= other,
+                Op::Or => *byte |= other,
+                Op::Xor | Op::Not => *byte ^= other,
+            }
+        }
+        if op == Op::And {
+            beyond.fill(0);
+        }
+    }
+    result.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_sources_count_as_zeros() {
+        let sources = [Bytes::from_static(b"\x0f\xff"), Bytes::from_static(b"\x3c")];
+        assert_eq!(combine(Op::And, &sources), b"\x0c\x00".as_slice());
+        assert_eq!(combine(Op::Or, &sources), b"\x3f\xff".as_slice());
+        assert_eq!(combine(Op::Xor, &sources), b"\x33\xff".as_slice());
+        assert_eq!(combine(Op::Not, &sources[..1]), b"\xf0\x00".as_slice());
+    }
+}

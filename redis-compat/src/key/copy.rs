@@ -1,0 +1,77 @@
+//! The same value under another key, or in another table.
+
+use coterie_types::TableId;
+
+use crate::{Args, CommandError, EvalError, Reply, Txn, parse_table};
+
+/// `COPY source destination [DB db] [REPLACE]`: 1 if copied, 0 if there is nothing to copy or the
+/// destination was there. The expiry is copied. O(1).
+///
+/// Errors: `NotAnInteger`, `DbOutOfRange`, `Syntax`, `SameObject`. Source: Redis `db.c`,
+/// `copyCommand`.
+pub(crate) fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (from, to) = (args.bytes(1), args.bytes(2));
+    let mut table = txn.table();
+    let mut replace = false;
+    let mut at = 3;
+    while at < args.len() {
+        if args.is(at, "replace") {
+            replace = true;
+        } else if args.is(at, "db") && at + 1 < args.len() {
+            at += 1;
+            table = table_at(args, at)?;
+        } else {
+            return Err(CommandError::Syntax.into());
+        }
+        at += 1;
+    }
+    if table == txn.table() && from == to {
+        return Err(CommandError::SameObject.into());
+    }
+    let Some(record) = txn.get(from)? else {
+        return Ok(Reply::Integer(0));
+    };
+    if txn.get_in(table, to)?.is_some() && !replace {
+        return Ok(Reply::Integer(0));
+    }
+    txn.put_in(
+        table,
+        to.clone(),
+        record.kind,
+        record.value,
+        record.expires_at,
+    );
+    Ok(Reply::Integer(1))
+}
+
+/// `MOVE key db`: 1 if moved, 0 if there is nothing to move or the key is there already. O(1).
+///
+/// Errors: `NotAnInteger`, `DbOutOfRange`, `SameObject`. Source: Redis `db.c`, `moveCommand`.
+pub(crate) fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (key, table) = (args.bytes(1), table_at(args, 2)?);
+    if table == txn.table() {
+        return Err(CommandError::SameObject.into());
+    }
+    let Some(record) = txn.get(key)? else {
+        return Ok(Reply::Integer(0));
+    };
+    if txn.get_in(table, key)?.is_some() {
+        return Ok(Reply::Integer(0));
+    }
+    txn.put_in(
+        table,
+        key.clone(),
+        record.kind,
+        record.value,
+        record.expires_at,
+    );
+    txn.remove(key.clone());
+    Ok(Reply::Integer(1))
+}
+
+fn table_at(args: &Args<'_>, at: usize) -> Result<TableId, CommandError> {
+    let number = args.int(at)?;
+    // Redis reads an int here, and complains of anything larger before it looks for the database.
+    i32::try_from(number).map_err(|_| CommandError::IntOutOfRange(i32::MIN, i32::MAX))?;
+    parse_table(args.bytes(at)).ok_or(CommandError::DbOutOfRange)
+}

@@ -1,0 +1,123 @@
+//! `DUMP` and `RESTORE`: values in the format of Redis' RDB files.
+//!
+//! ```text
+//! 1 byte      type, 0 = string
+//! n bytes     the value ([`crate::rdb`])
+//! 2 bytes     RDB version, little endian
+//! 8 bytes     CRC-64 of all before, little endian
+//! ```
+//!
+//! Source: Redis `cluster.c`, `createDumpPayload` and `restoreCommand`.
+
+use bytes::{BufMut, Bytes};
+use coterie_types::UnixMillis;
+
+use crate::rdb::{self, crc64};
+use crate::{Args, CommandError, EvalError, Kind, Reply, Txn};
+
+/// The RDB version written: Redis 7.0's, so that every Redis since takes the payload.
+const VERSION_WRITTEN: u16 = 10;
+/// The newest RDB version read: Redis 7.2's. Strings have not changed since version 1.
+const VERSION_READ_MAX: u16 = 11;
+const FOOTER_BYTES: usize = 10;
+const TYPE_STRING: u8 = 0;
+
+/// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
+pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let Some(record) = txn.get(args.bytes(1))? else {
+        return Ok(Reply::Null);
+    };
+    let mut payload = Vec::with_capacity(record.value.len() + FOOTER_BYTES + 6);
+    match record.kind {
+        Kind::String => {
+            payload.put_u8(TYPE_STRING);
+            rdb::put_string(&mut payload, &record.value);
+        }
+    }
+    payload.put_u16_le(VERSION_WRITTEN);
+    payload.put_u64_le(crc64(&payload));
+    Ok(Reply::Bulk(Bytes::from(payload)))
+}
+
+/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; one
+/// that has passed stores nothing. Idle time and frequency are checked and not kept.
+///
+/// O(length). Errors: `Syntax`, `InvalidIdleTime`, `InvalidFreq`, `BusyKey`, `NotAnInteger`,
+/// `InvalidTtl`, `BadDump`, `BadDataFormat`, in this order.
+pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let options = parse(args)?;
+    let key = args.bytes(1);
+    let found = txn.get(key)?.is_some();
+    if found && !options.replace {
+        return Err(CommandError::BusyKey.into());
+    }
+    let ttl = u64::try_from(args.int(2)?).map_err(|_| CommandError::InvalidTtl)?;
+    let value = decode(args.bytes(3), txn)?;
+    let base = if options.absolute {
+        UnixMillis(0)
+    } else {
+        txn.now()
+    };
+    let expires_at = (ttl > 0).then(|| base.plus(ttl));
+    if expires_at.is_some_and(|at| at <= txn.now()) {
+        if found {
+            txn.remove(key.clone());
+        }
+    } else {
+        txn.put_string(key.clone(), value, expires_at);
+    }
+    Ok(Reply::OK)
+}
+
+fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Bytes, CommandError> {
+    let body_len = payload
+        .len()
+        .checked_sub(FOOTER_BYTES)
+        .ok_or(CommandError::BadDump)?;
+    let (summed, sum) = payload.split_at(payload.len() - 8);
+    let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
+    if version > VERSION_READ_MAX || crc64(summed).to_le_bytes() != sum {
+        return Err(CommandError::BadDump);
+    }
+    let mut body = payload.slice(..body_len);
+    if body.is_empty() || body.split_to(1)[0] != TYPE_STRING {
+        return Err(CommandError::BadDataFormat);
+    }
+    rdb::take_string(&mut body, txn.value_bytes_max()).ok_or(CommandError::BadDataFormat)
+}
+
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+}
+
+fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
+    let mut options = Options::default();
+    let (mut idle, mut freq) = (false, false);
+    let mut at = 4;
+    while at < args.len() {
+        let more = at + 1 < args.len();
+        if args.is(at, "replace") {
+            options.replace = true;
+        } else if args.is(at, "absttl") {
+            options.absolute = true;
+        } else if args.is(at, "idletime") && more && !freq {
+            at += 1;
+            idle = true;
+            if args.int(at)? < 0 {
+                return Err(CommandError::InvalidIdleTime);
+            }
+        } else if args.is(at, "freq") && more && !idle {
+            at += 1;
+            freq = true;
+            if !(0..=255).contains(&args.int(at)?) {
+                return Err(CommandError::InvalidFreq);
+            }
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        at += 1;
+    }
+    Ok(options)
+}

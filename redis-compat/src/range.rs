@@ -1,0 +1,27 @@
+//! Commands over an interval of one table's keys. The proxy sends them, one for each range it walks;
+//! a client never can (their rows are flagged `INTERNAL`).
+//!
+//! `start` is the first key of the interval, `end` the first key after it; an empty `end` is the end
+//! of the table. `KEYS`, `SCAN`, `DBSIZE`, `FLUSHDB` and `RANDOMKEY` are made of them.
+
+mod flush;
+mod list;
+mod random;
+
+pub(crate) use flush::{expired, flush};
+pub(crate) use list::{count, keys, scan};
+pub(crate) use random::random;
+
+use coterie_types::KeyRange;
+
+use crate::{Args, Txn};
+
+/// The interval that words 1 and 2 name.
+fn bounds(txn: &Txn<'_>, args: &Args<'_>) -> KeyRange {
+    let (start, end) = (args.bytes(1).clone(), args.bytes(2).clone());
+    KeyRange {
+        table: txn.table(),
+        start,
+        end: (!end.is_empty()).then_some(end),
+    }
+}

@@ -1,0 +1,156 @@
+//! Listing and counting the keys of an interval.
+
+use bytes::Bytes;
+use coterie_types::KeyRange;
+
+use super::bounds;
+use crate::{Args, CommandError, EvalError, Record, Reply, Txn, glob};
+
+/// `_SCAN start end count [MATCH pattern] [TYPE type] [AFTER key]`: `[next, [key ...]]`.
+///
+/// Visits at most `count` records, from `start` or, if given, from behind `key`; `next` is the key
+/// to start from the next time, null at the end of the interval. A pattern that begins with plain
+/// bytes narrows the visit to keys that begin so. O(count). Errors: `NotAnInteger`, `Syntax`.
+pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let mut bounds = bounds(txn, args);
+    let count = match args.int(3)? {
+        count @ 1.. => count as usize,
+        _ => return Err(CommandError::Syntax.into()),
+    };
+    let filter = Filter::parse(args, &mut bounds)?;
+    let mut keys = Vec::new();
+    let mut next = Reply::Null;
+    let mut visited = 0;
+    visit_live(txn, &bounds, &mut |key, record, live| {
+        if visited == count {
+            next = Reply::Bulk(key);
+            return false;
+        }
+        visited += 1;
+        if live && filter.passes(&key, record) {
+            keys.push(Reply::Bulk(key));
+        }
+        true
+    })?;
+    Ok(Reply::Array(vec![next, Reply::Array(keys)]))
+}
+
+/// `_KEYS start end pattern`: every key that fits. O(n), n being the keys that begin as the pattern.
+pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let mut bounds = bounds(txn, args);
+    let filter = Filter::by_pattern(args.bytes(3), &mut bounds);
+    let mut keys = Vec::new();
+    visit_live(txn, &bounds, &mut |key, record, live| {
+        if live && filter.passes(&key, record) {
+            keys.push(Reply::Bulk(key));
+        }
+        true
+    })?;
+    Ok(Reply::Array(keys))
+}
+
+/// `_COUNT start end`: how many keys are there. O(n).
+pub(crate) fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let bounds = bounds(txn, args);
+    let mut count = 0;
+    visit_live(txn, &bounds, &mut |_, _, live| {
+        count += i64::from(live);
+        true
+    })?;
+    Ok(Reply::Integer(count))
+}
+
+/// Visits the records of an interval and says of each whether it is there to commands.
+pub(super) fn visit_live(
+    txn: &mut Txn<'_>,
+    bounds: &KeyRange,
+    visit: &mut dyn FnMut(Bytes, &Record, bool) -> bool,
+) -> Result<(), EvalError> {
+    let clock = txn.clock();
+    let mut needs_tick = false;
+    txn.scan(bounds, &mut |key, record| {
+        needs_tick |= clock.is_unsure(&record);
+        visit(key, &record, clock.is_live(&record))
+    })?;
+    if needs_tick {
+        txn.ask_for_tick();
+    }
+    Ok(())
+}
+
+/// Which keys are listed.
+#[derive(Default)]
+struct Filter<'a> {
+    pattern: Option<&'a Bytes>,
+    kind: Option<&'a Bytes>,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(args: &Args<'a>, bounds: &mut KeyRange) -> Result<Self, CommandError> {
+        let mut filter = Self::default();
+        let mut at = 4;
+        while at < args.len() {
+            let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
+            if args.is(at, "match") {
+                filter.pattern = Self::by_pattern(value, bounds).pattern;
+            } else if args.is(at, "type") {
+                filter.kind = Some(value);
+            } else if args.is(at, "after") {
+                // The least key above `value` is `value` and a zero byte.
+                let after: Bytes = [value, &b"\0"[..]].concat().into();
+                bounds.start = after.max(bounds.start.clone());
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    /// Filters by a pattern, and narrows `bounds` to the keys that can fit it.
+    fn by_pattern(pattern: &'a Bytes, bounds: &mut KeyRange) -> Self {
+        narrow(bounds, &glob::literal_prefix(pattern));
+        Self {
+            pattern: (pattern.as_ref() != b"*").then_some(pattern),
+            kind: None,
+        }
+    }
+
+    fn passes(&self, key: &[u8], record: &Record) -> bool {
+        self.pattern
+            .is_none_or(|pattern| glob::matches(pattern, key))
+            && self
+                .kind
+                .is_none_or(|kind| kind.eq_ignore_ascii_case(record.kind.name().as_bytes()))
+    }
+}
+
+/// Leaves of an interval the keys that begin with `prefix`.
+pub(super) fn narrow(bounds: &mut KeyRange, prefix: &[u8]) {
+    bounds.start = Bytes::copy_from_slice(prefix).max(bounds.start.clone());
+    bounds.end = match (successor(prefix), bounds.end.take()) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+}
+
+/// The first key behind all that begin with `prefix`; `None` if there is no such key.
+fn successor(prefix: &[u8]) -> Option<Bytes> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut next = prefix[..=last].to_vec();
+    next[last] += 1;
+    Some(Bytes::from(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::successor;
+
+    #[test]
+    fn the_successor_is_behind_every_key_with_the_prefix() {
+        assert_eq!(successor(b"ab").as_deref(), Some(&b"ac"[..]));
+        assert_eq!(successor(b"a\xff\xff").as_deref(), Some(&b"b"[..]));
+        assert_eq!(successor(b"\xff"), None);
+        assert_eq!(successor(b""), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! Changing a part of a string in place.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{Args, CommandError, EvalError, Reply, Txn};
+
+/// `APPEND key value`: the length after it. An absent key counts as empty; the expiry is kept.
+///
+/// O(length): the value is copied. Errors: `WrongType`, `StringTooLong`.
+pub(crate) fn append(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (key, tail) = (args.bytes(1), args.bytes(2));
+    let Some(old) = txn.string(key)? else {
+        txn.put_string(key.clone(), tail.clone(), None);
+        return Ok(Reply::Integer(tail.len() as i64));
+    };
+    let len = old.value.len() + tail.len();
+    txn.check_len(len)?;
+    let mut value = BytesMut::with_capacity(len);
+    value.extend_from_slice(&old.value);
+    value.extend_from_slice(tail);
+    txn.put_string(key.clone(), value.freeze(), old.expires_at);
+    Ok(Reply::Integer(len as i64))
+}
+
+/// `SETRANGE key offset value`: the length after it; a gap is filled with zero bytes.
+///
+/// An empty value changes nothing. O(length): the value is copied. Errors: `NotAnInteger`,
+/// `OffsetOutOfRange`, `WrongType`, `StringTooLong`. Source: Redis `t_string.c`, `setrangeCommand`.
+pub(crate) fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let (key, offset, part) = (args.bytes(1), args.int(2)?, args.bytes(3));
+    let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
+    let old = txn.string(key)?;
+    let expires_at = old.as_ref().and_then(|old| old.expires_at);
+    let old = old.map_or_else(Bytes::new, |old| old.value);
+    if part.is_empty() {
+        return Ok(Reply::Integer(old.len() as i64));
+    }
+    let end = offset
+        .checked_add(part.len())
+        .ok_or(CommandError::StringTooLong)?;
+    txn.check_len(end)?;
+    let mut value = zero_padded(&old, end);
+    value[offset..end].copy_from_slice(part);
+    let len = value.len();
+    txn.put_string(key.clone(), value.freeze(), expires_at);
+    Ok(Reply::Integer(len as i64))
+}
+
+/// A copy of `value`, at least `len` bytes long.
+pub(crate) fn zero_padded(value: &[u8], len: usize) -> BytesMut {
+    let mut copy = BytesMut::zeroed(len.max(value.len()));
+    copy[..value.len()].copy_from_slice(value);
+    copy
+}

@@ -1,0 +1,28 @@
+//! `INCRBYFLOAT`: a sum in 80-bit floating point, kept as decimal text.
+
+use crate::float80::Float80;
+use crate::{Args, CommandError, EvalError, Reply, Txn};
+
+/// `INCRBYFLOAT key increment`: the sum, once stored. An absent key counts as 0; the expiry is kept.
+///
+/// O(1). Errors: `WrongType`, `NotAFloat`, `NanOrInfinity`. Source: Redis `t_string.c`,
+/// `incrbyfloatCommand`, as it computes on x86-64.
+pub(crate) fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let key = args.bytes(1);
+    let old = txn.string(key)?;
+    let before = match &old {
+        Some(old) => Float80::parse(&old.value).ok_or(CommandError::NotAFloat)?,
+        None => Float80::ZERO,
+    };
+    let increment = Float80::parse(args.bytes(2)).ok_or(CommandError::NotAFloat)?;
+    let after = before
+        .add(increment)
+        .to_decimal()
+        .ok_or(CommandError::NanOrInfinity)?;
+    txn.put_string(
+        key.clone(),
+        after.clone(),
+        old.and_then(|old| old.expires_at),
+    );
+    Ok(Reply::Bulk(after))
+}

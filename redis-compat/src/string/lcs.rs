@@ -1,0 +1,159 @@
+//! `LCS`: the longest common subsequence of two strings, by the table of all prefixes.
+
+use bytes::Bytes;
+
+use crate::{Args, CommandError, EvalError, Reply, Txn};
+
+/// The most bytes the table may take: Redis' `proto-max-bulk-len`.
+const TABLE_BYTES_MAX: u64 = 512 << 20;
+
+#[derive(Default)]
+struct Options {
+    len: bool,
+    idx: bool,
+    with_match_len: bool,
+    min_match_len: i64,
+}
+
+/// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or where
+/// it lies. Absent keys count as empty.
+///
+/// O(n*m) time and memory, at most 512 MiB. Errors: `NotAnInteger`, `Syntax`, `LcsLenAndIdx`,
+/// `LcsMemory`. Source: Redis `t_string.c`, `lcsCommand`.
+pub(crate) fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let a = txn
+        .string(args.bytes(1))?
+        .map_or_else(Bytes::new, |record| record.value);
+    let b = txn
+        .string(args.bytes(2))?
+        .map_or_else(Bytes::new, |record| record.value);
+    let options = parse(args)?;
+    let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
+    if cells * 4 > TABLE_BYTES_MAX {
+        return Err(CommandError::LcsMemory.into());
+    }
+    let table = Table::new(&a, &b);
+    if options.idx {
+        return Ok(Reply::Map(vec![
+            (
+                Reply::text("matches"),
+                Reply::Array(table.matches(&options)),
+            ),
+            (Reply::text("len"), Reply::Integer(table.len())),
+        ]));
+    }
+    if options.len {
+        return Ok(Reply::Integer(table.len()));
+    }
+    let mut common: Vec<u8> = table.pairs().map(|(i, _)| a[i]).collect();
+    common.reverse();
+    Ok(Reply::Bulk(Bytes::from(common)))
+}
+
+fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
+    let mut options = Options::default();
+    let mut at = 3;
+    while at < args.len() {
+        if args.is(at, "idx") {
+            options.idx = true;
+        } else if args.is(at, "len") {
+            options.len = true;
+        } else if args.is(at, "withmatchlen") {
+            options.with_match_len = true;
+        } else if args.is(at, "minmatchlen") && at + 1 < args.len() {
+            at += 1;
+            options.min_match_len = args.int(at)?.max(0);
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        at += 1;
+    }
+    if options.len && options.idx {
+        Err(CommandError::LcsLenAndIdx)
+    } else {
+        Ok(options)
+    }
+}
+
+/// The length of the longest common subsequence of each two prefixes.
+struct Table<'a> {
+    a: &'a [u8],
+    b: &'a [u8],
+    cells: Vec<u32>,
+}
+
+impl<'a> Table<'a> {
+    fn new(a: &'a [u8], b: &'a [u8]) -> Self {
+        let width = b.len() + 1;
+        let mut cells = vec![0u32; (a.len() + 1) * width];
+        for (i, x) in a.iter().enumerate() {
+            let (above, row) = cells[i * width..].split_at_mut(width);
+            for (j, y) in b.iter().enumerate() {
+                row[j + 1] = if x == y {
+                    above[j] + 1
+                } else {
+                    above[j + 1].max(row[j])
+                };
+            }
+        }
+        Self { a, b, cells }
+    }
+
+    fn cell(&self, i: usize, j: usize) -> u32 {
+        self.cells[i * (self.b.len() + 1) + j]
+    }
+
+    fn len(&self) -> i64 {
+        self.cell(self.a.len(), self.b.len()).into()
+    }
+
+    /// The positions of the common bytes, last first, by the path Redis takes.
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let (mut i, mut j) = (self.a.len(), self.b.len());
+        std::iter::from_fn(move || {
+            while i > 0 && j > 0 {
+                if self.a[i - 1] == self.b[j - 1] {
+                    (i, j) = (i - 1, j - 1);
+                    return Some((i, j));
+                }
+                if self.cell(i - 1, j) > self.cell(i, j - 1) {
+                    i -= 1;
+                } else {
+                    j -= 1;
+                }
+            }
+            None
+        })
+    }
+
+    /// The runs of common bytes, last first, as `IDX` answers.
+    fn matches(&self, options: &Options) -> Vec<Reply> {
+        let mut runs: Vec<(usize, usize, i64)> = Vec::new();
+        for (i, j) in self.pairs() {
+            match runs.last_mut() {
+                Some((a, b, len)) if *a == i + 1 && *b == j + 1 => {
+                    (*a, *b, *len) = (i, j, *len + 1)
+                }
+                _ => runs.push((i, j, 1)),
+            }
+        }
+        let side = |start: usize, len: i64| {
+            Reply::Array(vec![
+                Reply::Integer(start as i64),
+                Reply::Integer(start as i64 + len - 1),
+            ])
+        };
+        let long_enough = runs
+            .into_iter()
+            .filter(|(_, _, len)| *len >= options.min_match_len);
+        long_enough
+            .map(|(a, b, len)| {
+                let mut run = vec![side(a, len), side(b, len)];
+                if options.with_match_len {
+                    run.push(Reply::Integer(len));
+                }
+                Reply::Array(run)
+            })
+            .collect()
+    }
+}
