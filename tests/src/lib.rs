@@ -10,6 +10,7 @@
 pub mod binary;
 pub mod checker;
 pub mod cluster;
+pub mod compat;
 pub mod connection;
 pub mod history;
 pub mod liar;

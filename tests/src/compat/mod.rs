@@ -1,0 +1,147 @@
+//! Coterie held against a real redis-server: the same commands to both, replies compared.
+//!
+//! `grammar` makes random sequences, `compare` judges replies, and this file runs them, in pipelines
+//! of random length, and makes a failing sequence short before it shows it.
+
+mod arguments;
+pub mod compare;
+pub mod grammar;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::connection::Connection;
+use grammar::Command;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a failing sequence is tried shorter.
+const SHRINK_RUNS_MAX: usize = 300;
+
+/// The protocol the clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// The default.
+    Resp2,
+    /// After `HELLO 3`.
+    Resp3,
+}
+
+/// Two servers to be compared: the first is right.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The address of the server that is right by definition.
+    pub right: String,
+    /// The address of the server to be judged.
+    pub judged: String,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// At most so many commands are sent before their replies are read.
+    pub pipeline_max: usize,
+}
+
+/// Where two servers first differed.
+#[derive(Debug, Clone)]
+struct Difference {
+    at: usize,
+    right: Vec<u8>,
+    judged: Vec<u8>,
+}
+
+impl Pair {
+    /// Runs a sequence on both, on empty databases. A difference is shown with a short sequence that
+    /// brings it about.
+    pub fn expect_same(&self, sequence: &[Command]) -> anyhow::Result<()> {
+        let Some(found) = self.run(sequence)? else {
+            return Ok(());
+        };
+        let (sequence, difference) = self.shrink(sequence, found)?;
+        anyhow::bail!(
+            "replies differ over {:?} after\n{}  a redis-server: {}\n  this server:    {}",
+            self.protocol,
+            render(&sequence[..=difference.at]),
+            difference.right.escape_ascii(),
+            difference.judged.escape_ascii(),
+        )
+    }
+
+    fn run(&self, sequence: &[Command]) -> anyhow::Result<Option<Difference>> {
+        let mut right = self.open(&self.right).context("the redis-server")?;
+        let mut judged = self.open(&self.judged).context("the judged server")?;
+        let mut at = 0;
+        // Lengths vary, but the same sequence always has the same ones.
+        for (round, _) in sequence.iter().enumerate() {
+            let len = 1 + round * 7 % self.pipeline_max;
+            let chunk = &sequence[at.min(sequence.len())..(at + len).min(sequence.len())];
+            for command in chunk {
+                right.send(command)?;
+                judged.send(command)?;
+            }
+            for command in chunk {
+                let left = right
+                    .receive_raw()
+                    .with_context(|| render(std::slice::from_ref(command)))?;
+                // A server that hangs or closes differs as well.
+                let other = judged.receive_raw();
+                let other = other.unwrap_or_else(|error| format!("{error:#}").into_bytes());
+                if !compare::same(command, &left, &other) {
+                    let (right, judged) = (left, other);
+                    return Ok(Some(Difference { at, right, judged }));
+                }
+                at += 1;
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&self, addr: &str) -> anyhow::Result<Connection> {
+        let mut connection = Connection::open(addr, TIMEOUT)?;
+        connection.call(&["FLUSHALL"])?;
+        if self.protocol == Protocol::Resp3 {
+            connection.call(&["HELLO", "3"])?;
+        }
+        Ok(connection)
+    }
+
+    /// Leaves out what the difference does not need: halves first, single commands last.
+    fn shrink(
+        &self,
+        sequence: &[Command],
+        found: Difference,
+    ) -> anyhow::Result<(Vec<Command>, Difference)> {
+        let mut best = sequence[..=found.at].to_vec();
+        let mut difference = found;
+        let mut size = best.len() / 2;
+        let mut runs = 0;
+        while size > 0 && runs < SHRINK_RUNS_MAX {
+            let mut start = 0;
+            while start + size < best.len() && runs < SHRINK_RUNS_MAX {
+                let mut shorter = best.clone();
+                shorter.drain(start..start + size);
+                runs += 1;
+                match self.run(&shorter)? {
+                    Some(found) => {
+                        shorter.truncate(found.at + 1);
+                        (best, difference) = (shorter, found);
+                    }
+                    None => start += size,
+                }
+            }
+            size /= 2;
+        }
+        Ok((best, difference))
+    }
+}
+
+fn render(sequence: &[Command]) -> String {
+    sequence.iter().fold(String::new(), |mut text, command| {
+        let words: Vec<String> = command
+            .iter()
+            .map(|word| format!("\"{}\"", word.escape_ascii()))
+            .collect();
+        let _ = writeln!(text, "  {}", words.join(" "));
+        text
+    })
+}

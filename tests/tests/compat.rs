@@ -1,0 +1,129 @@
+//! The same commands to Coterie and to a real redis-server: replies are compared byte by byte, over
+//! both protocols. `COTERIE_COMPAT_SEQUENCES` says how many random sequences are run.
+
+use coterie_tests::cluster::{Builder, Cluster};
+use coterie_tests::compat::grammar::{self, Spread};
+use coterie_tests::compat::{Pair, Protocol};
+use coterie_tests::liar::{Liar, Lie};
+use coterie_tests::redis_server::{self, RedisServer};
+use coterie_tests::rng::{self, Rng};
+
+const SEQUENCE_LEN: usize = 60;
+
+fn sequences() -> usize {
+    let given = std::env::var("COTERIE_COMPAT_SEQUENCES").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(40)
+}
+
+/// A redis-server, or `None` with a loud word when this machine has none.
+fn redis(dir: &tempfile::TempDir, name: &str) -> Option<RedisServer> {
+    if !redis_server::is_installed() {
+        eprintln!("SKIPPED: no redis-server on this machine");
+        return None;
+    }
+    Some(RedisServer::start(dir.path(), name, &[]).expect("redis-server starts"))
+}
+
+/// Whether the command of a template is one Coterie has.
+fn implemented(template: &str) -> bool {
+    // Names that nobody has are kept: the refusal is compared.
+    let name = template.split(' ').next().unwrap_or_default();
+    name == "NOSUCH" || coterie_redis_compat::lookup(name.as_bytes()).is_some()
+}
+
+fn compare(
+    redis: &RedisServer,
+    judged: &str,
+    spread: Spread,
+    sequences: usize,
+    implemented: &dyn Fn(&str) -> bool,
+) {
+    let mut rng = Rng::new(rng::seed());
+    for round in 0..sequences {
+        let protocol = [Protocol::Resp2, Protocol::Resp3][round % 2];
+        let pair = Pair {
+            right: redis.addr(),
+            judged: judged.to_owned(),
+            protocol,
+            pipeline_max: [1, 16][round / 2 % 2],
+        };
+        let sequence = grammar::sequence(&mut rng, SEQUENCE_LEN, spread, implemented);
+        if let Err(difference) = pair.expect_same(&sequence) {
+            panic!("{difference:#}");
+        }
+    }
+}
+
+fn compare_cluster(builder: Builder, spread: Spread) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Some(redis) = redis(&dir, "redis") else {
+        return;
+    };
+    let cluster = builder.start().expect("starts");
+    compare(&redis, &cluster.proxy(), spread, sequences(), &implemented);
+}
+
+#[test]
+fn random_commands_in_one_group_answer_as_redis_does() {
+    compare_cluster(Cluster::builder(), Spread::OneGroup);
+}
+
+#[test]
+fn random_commands_over_several_groups_answer_as_redis_does() {
+    compare_cluster(
+        Cluster::builder().split_at(&["b", "d", "f"]),
+        Spread::ManyGroups,
+    );
+}
+
+/// Two redis-servers agree, or the grammar makes commands whose answer is a matter of chance.
+#[test]
+fn two_redis_servers_answer_alike() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (Some(one), Some(other)) = (redis(&dir, "one"), redis(&dir, "other")) else {
+        return;
+    };
+    compare(&one, &other.addr(), Spread::OneGroup, 200, &|_| true);
+}
+
+#[test]
+fn one_wrong_digit_is_found() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (Some(one), Some(other)) = (redis(&dir, "one"), redis(&dir, "other")) else {
+        return;
+    };
+    let liar = Liar::start(Lie::WrongReply, &other.addr()).expect("starts");
+    let addr = liar.addr();
+    let outcome =
+        std::panic::catch_unwind(|| compare(&one, &addr, Spread::OneGroup, 20, &|_| true));
+    assert!(outcome.is_err(), "the liar was believed");
+}
+
+/// A command that no form exercises would go uncompared.
+#[test]
+fn every_command_on_keys_has_a_form() {
+    // Names with an underscore in front are between proxy and group; what is told
+    // of the others depends on chance, on the server's memory, or on another table.
+    const EXEMPT: &[&str] = &[
+        "randomkey",
+        "memory",
+        "move",
+        "copy",
+        "sort",
+        "wait",
+        "waitaof",
+    ];
+    let forms: Vec<String> = grammar::all_templates()
+        .filter_map(|form| form.split(' ').next())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    for command in coterie_redis_compat::COMMANDS {
+        let on_keys = matches!(command.run, coterie_redis_compat::Run::Group(_));
+        let covered = forms.iter().any(|form| form == command.name);
+        assert!(
+            !on_keys || covered || command.name.starts_with('_') || EXEMPT.contains(&command.name),
+            "no form for {}",
+            command.name
+        );
+    }
+}
