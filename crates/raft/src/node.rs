@@ -242,26 +242,25 @@ impl RaftNode {
         Ok(())
     }
 
-    /// Stops every group.
+    /// Stops every group and closes the log, so that the directory can be opened again.
     pub async fn shutdown(&self) {
         for group in self.groups() {
             if let Err(error) = self.stop_group(group.id()).await {
                 tracing::warn!(group_id = %group.id(), %error, "group not stopped cleanly");
             }
         }
+        if let Err(error) = self.engine.close().await {
+            tracing::warn!(%error, "log not closed cleanly");
+        }
     }
 }
 
 async fn stop(running: Running) -> Result<(), RaftError> {
-    running.purge.abort();
-    if let Some(elect) = running.elect {
-        elect.abort();
+    for task in std::iter::once(running.purge).chain(running.elect) {
+        task.abort();
+        // Its outcome is that it was aborted; what counts is that it has let go of the log.
+        let _ = task.await;
     }
-    running
-        .group
-        .0
-        .raft
-        .shutdown()
-        .await
-        .map_err(|e| RaftError::raft("stop group", e))
+    let stopped = running.group.0.raft.shutdown().await;
+    stopped.map_err(|e| RaftError::raft("stop group", e))
 }

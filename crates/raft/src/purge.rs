@@ -31,6 +31,7 @@ impl Purge {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut asked_at = Instant::now();
         let mut asked_index = 0;
+        let mut purged_to = 0;
         loop {
             ticks.tick().await;
             let applied = self.progress.applied_index.load(Ordering::Acquire);
@@ -50,10 +51,11 @@ impl Purge {
             let purge_to = sizes
                 .index_keeping(self.config.log_retention)
                 .map(|i| i.min(flushed));
-            if let Some(index) = purge_to.filter(|index| *index > 0)
-                && self.raft.trigger().purge_log(index).await.is_err()
-            {
-                return;
+            if let Some(index) = purge_to.filter(|index| *index > purged_to) {
+                purged_to = index;
+                if self.raft.trigger().purge_log(index).await.is_err() {
+                    return;
+                }
             }
         }
     }

@@ -52,6 +52,8 @@ pub(super) enum Job {
         purged: Vec<u8>,
         done: Option<Done>,
     },
+    /// End the thread; what was queued before is written.
+    Stop { done: Done },
     /// Forget the group: entries, vote and all.
     Clean { group: GroupId, done: Done },
 }
@@ -153,6 +155,11 @@ impl LogEngine {
             .await
     }
 
+    /// Ends the writer. The directory's lock goes with the last handle.
+    pub(crate) async fn close(&self) -> std::io::Result<()> {
+        self.submit_and_wait(|done| Job::Stop { done }).await
+    }
+
     /// Bytes of the log's files.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.engine.get_used_size() as u64
@@ -170,7 +177,12 @@ impl Writer {
         let mut purged_at = Instant::now();
         loop {
             match self.queue.recv_timeout(PURGE_FILES_PERIOD) {
-                Ok(job) => self.write(job),
+                Ok(job) => {
+                    if let Some(stopped) = self.write(job) {
+                        drop(self);
+                        return stopped(Ok(()));
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -183,12 +195,18 @@ impl Writer {
         }
     }
 
-    fn write(&self, first: Job) {
+    /// Writes what is queued; answers whom to tell when the thread is to end.
+    fn write(&self, first: Job) -> Option<Done> {
         let mut batch = LogBatch::default();
         let mut dones = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
+        let mut stop = None;
         while let Some(job) = next {
+            if let Job::Stop { done } = job {
+                stop = Some(done);
+                break;
+            }
             match add(&mut batch, job) {
                 Ok((added, done)) => {
                     bytes += added;
@@ -223,6 +241,7 @@ impl Writer {
                     .map_err(|e| std::io::Error::other(e.to_string())),
             );
         }
+        stop
     }
 }
 
@@ -264,5 +283,6 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
             batch.add_command(group.0, Command::Clean);
             Ok((64, Some(done)))
         }
+        Job::Stop { done } => Ok((0, Some(done))),
     }
 }

@@ -85,6 +85,9 @@ impl LogSizes {
 
     /// The highest index that may go so that about `bytes` of log stay.
     pub(crate) fn index_keeping(&self, bytes: u64) -> Option<u64> {
+        if bytes == 0 {
+            return Some(u64::MAX);
+        }
         let keep_from = self.appended.checked_sub(bytes)?;
         let at = self
             .samples

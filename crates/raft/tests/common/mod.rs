@@ -1,0 +1,245 @@
+//! A few Raft nodes in one process, connected by an RPC client that a test can cut.
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; not every test uses all"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coterie_raft::{AddressBook, Entry, Fault, Group, RaftConfig, RaftNode, StateMachine};
+use coterie_rpc::{Client, Handler, Request, Responder, Token};
+use coterie_types::{GroupId, NodeId};
+
+pub const GROUP: GroupId = GroupId(7);
+
+/// A list of everything applied; durable at `flush` only, like a memtable.
+#[derive(Default)]
+pub struct Journal {
+    pub seen: Arc<Mutex<Vec<Bytes>>>,
+    applied: Option<Bytes>,
+    disk: Arc<Mutex<(Vec<Bytes>, Option<Bytes>)>>,
+}
+
+impl Journal {
+    /// As a restart finds it: what was flushed.
+    pub fn open(disk: &Arc<Mutex<(Vec<Bytes>, Option<Bytes>)>>) -> Self {
+        let (seen, applied) = disk.lock().unwrap().clone();
+        Self {
+            seen: Arc::new(Mutex::new(seen)),
+            applied,
+            disk: Arc::clone(disk),
+        }
+    }
+}
+
+impl StateMachine for Journal {
+    fn apply(&mut self, entries: Vec<Entry>, applied: Bytes) -> Result<Vec<Bytes>, Fault> {
+        let mut seen = self.seen.lock().unwrap();
+        self.applied = Some(applied);
+        let answer = |entry: Entry| match entry.payload {
+            Some(payload) => {
+                seen.push(payload);
+                Bytes::from(seen.len().to_string())
+            }
+            None => Bytes::new(),
+        };
+        Ok(entries.into_iter().map(answer).collect())
+    }
+
+    fn applied(&self) -> Option<Bytes> {
+        self.applied.clone()
+    }
+
+    fn flush(&mut self) -> Result<Option<Bytes>, Fault> {
+        *self.disk.lock().unwrap() = (self.seen.lock().unwrap().clone(), self.applied.clone());
+        Ok(self.applied.clone())
+    }
+
+    fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault> {
+        std::fs::create_dir(dir.join("data"))?;
+        for (number, payload) in self.seen.lock().unwrap().iter().enumerate() {
+            std::fs::write(dir.join(format!("data/{number:06}")), payload)?;
+        }
+        std::fs::write(
+            dir.join("applied"),
+            self.applied.clone().unwrap_or_default(),
+        )?;
+        Ok(())
+    }
+
+    fn install(&mut self, dir: &Path) -> Result<(), Fault> {
+        let mut names: Vec<_> = std::fs::read_dir(dir.join("data"))?
+            .map(|e| e.unwrap().path())
+            .collect();
+        names.sort();
+        let payloads = names
+            .iter()
+            .map(|name| Bytes::from(std::fs::read(name).unwrap()));
+        *self.seen.lock().unwrap() = payloads.collect();
+        self.applied = Some(Bytes::from(std::fs::read(dir.join("applied"))?));
+        self.flush()?;
+        Ok(())
+    }
+}
+
+/// Who can reach whom: a pair in here cannot.
+#[derive(Default)]
+pub struct Cuts(Mutex<Vec<(u64, u64)>>);
+
+impl Cuts {
+    pub fn cut(&self, a: u64, b: u64) {
+        self.0.lock().unwrap().push((a, b));
+    }
+
+    pub fn heal(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    fn is_cut(&self, a: u64, b: u64) -> bool {
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|&pair| pair == (a, b) || pair == (b, a))
+    }
+}
+
+/// Every link has an address of its own, so that it can be cut at the receiver.
+struct Book(u64);
+
+impl AddressBook for Book {
+    fn address(&self, node: NodeId) -> Option<String> {
+        Some(format!("link-{}-{}", self.0, node))
+    }
+}
+
+struct Link {
+    from: u64,
+    to: u64,
+    cuts: Arc<Cuts>,
+    node: Arc<RaftNode>,
+}
+
+impl Handler for Link {
+    fn handle(&self, request: Request, responder: Responder) {
+        if self.cuts.is_cut(self.from, self.to) {
+            return responder.fail("cut");
+        }
+        self.node.handle(request, responder);
+    }
+}
+
+/// A node, its replica, and what that has applied.
+pub type Running = (Arc<RaftNode>, Group, Arc<Mutex<Vec<Bytes>>>);
+
+type Disk = Arc<Mutex<(Vec<Bytes>, Option<Bytes>)>>;
+
+pub struct Cluster {
+    pub dir: tempfile::TempDir,
+    pub rpc: Client,
+    pub cuts: Arc<Cuts>,
+    pub config: RaftConfig,
+    pub nodes: BTreeMap<u64, Running>,
+    pub disks: BTreeMap<u64, Disk>,
+    peers: u64,
+}
+
+impl Cluster {
+    pub async fn start(peers: u64, config: RaftConfig) -> Self {
+        let mut cluster = Self {
+            dir: tempfile::tempdir().unwrap(),
+            rpc: Client::new(Token::new("test")),
+            cuts: Arc::default(),
+            config,
+            nodes: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            peers,
+        };
+        for id in 1..=peers {
+            cluster.start_node(id).await;
+        }
+        let voters = (1..=peers).map(NodeId).collect();
+        cluster.group(1).initialize(voters).await.unwrap();
+        cluster
+    }
+
+    pub fn group(&self, id: u64) -> Group {
+        self.nodes[&id].1.clone()
+    }
+
+    pub fn seen(&self, id: u64) -> Vec<Bytes> {
+        self.nodes[&id].2.lock().unwrap().clone()
+    }
+
+    /// Starts a node from what its directory and its state machine's disk hold.
+    pub async fn start_node(&mut self, id: u64) {
+        let dir = self.dir.path().join(id.to_string());
+        let book = Arc::new(Book(id));
+        let node = RaftNode::open(
+            &dir,
+            NodeId(id),
+            self.config.clone(),
+            self.rpc.clone(),
+            book,
+        )
+        .await;
+        let node = node.unwrap();
+        let journal = Journal::open(self.disks.entry(id).or_default());
+        let seen = Arc::clone(&journal.seen);
+        for from in 1..=self.peers + 1 {
+            let cuts = Arc::clone(&self.cuts);
+            let link = Link {
+                from,
+                to: id,
+                cuts,
+                node: Arc::clone(&node),
+            };
+            self.rpc
+                .register_local(&format!("link-{from}-{id}"), Arc::new(link));
+        }
+        let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();
+        self.nodes.insert(id, (node, group, seen));
+    }
+
+    /// Stops a node; what its state machine had not flushed is gone.
+    pub async fn stop_node(&mut self, id: u64) {
+        let (node, _, _) = self.nodes.remove(&id).unwrap();
+        for from in 1..=self.peers + 1 {
+            self.rpc.unregister_local(&format!("link-{from}-{id}"));
+        }
+        node.shutdown().await;
+    }
+
+    /// The node that leads, among those running and not cut off, once a proposal went through it.
+    pub async fn leader(&self) -> u64 {
+        eventually("a leader that commits", async || {
+            for (id, (_, group, _)) in &self.nodes {
+                if group.status().is_leader && group.read_barrier().await.is_ok() {
+                    return Some(*id);
+                }
+            }
+            None
+        })
+        .await
+    }
+}
+
+/// Asks until there is an answer; the test fails after a minute.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "waited in vain for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
