@@ -43,11 +43,7 @@ pub(super) const ROWS: &[Command] = &[
         "bitop",
         -4,
         F::WRITE.with(F::DENYOOM),
-        Keys::Range {
-            first: 2,
-            last: -1,
-            step: 1,
-        },
+        Keys::range(2, -1, 1),
         bitmap::bitop,
     )
     .specs(&[

@@ -38,7 +38,8 @@ pub(super) const ROWS: &[Command] = &[
                     "O(N) where N is the number of arguments to the command",
                 )
                 .summary(
-                    "Finds the keys among the words of a command, and what is done with them.",
+                    "Finds the keys among the words of a command, and what is done with \
+them.",
                 ),
             proxy(G, "command|help", 2, F::LOADING.with(F::STALE))
                 .categories(C::CONNECTION)
@@ -203,7 +204,8 @@ pub(super) const ROWS: &[Command] = &[
             ])
             .since(
                 "7.0.0",
-                "O(N) where N is the number of commands with latency information being retrieved",
+                "O(N) where N is the number of commands with latency information being \
+retrieved",
             )
             .summary("Answers how long commands took."),
             proxy(
@@ -294,7 +296,10 @@ pub(super) const ROWS: &[Command] = &[
             .specs(&[spec(&["RO"], 2, 0, 1)])
             .since("4.0.0", "O(N) where N is the number of samples")
             .summary("Answers how many bytes a key and its value take.")
-            .deviation("the bytes of key and record as stored; SAMPLES is checked and not used."),
+            .deviation(
+                "the bytes of key and record as stored; SAMPLES is checked and not \
+used.",
+            ),
         ]),
     proxy(
         G,

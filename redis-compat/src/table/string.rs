@@ -132,36 +132,21 @@ pub(super) const ROWS: &[Command] = &[
     .categories(C::STRING)
     .since("2.6.0", "O(1)")
     .summary("Adds a floating point number to a counter."),
-    row(
-        G,
-        "lcs",
-        -3,
-        F::READ,
-        Keys::Range {
-            first: 1,
-            last: 2,
-            step: 1,
-        },
-        string::lcs,
-    )
-    .specs(&[spec(&["RO", "access"], 1, 1, 1)])
-    .categories(C::STRING)
-    .since(
-        "7.0.0",
-        "O(N*M) where N and M are the lengths of s1 and s2, respectively",
-    )
-    .summary("Finds the longest common subsequence of two strings.")
-    .deviation("the keys must be on one group, else CROSSGROUP."),
+    row(G, "lcs", -3, F::READ, Keys::range(1, 2, 1), string::lcs)
+        .specs(&[spec(&["RO", "access"], 1, 1, 1)])
+        .categories(C::STRING)
+        .since(
+            "7.0.0",
+            "O(N*M) where N and M are the lengths of s1 and s2, respectively",
+        )
+        .summary("Finds the longest common subsequence of two strings.")
+        .deviation("the keys must be on one group, else CROSSGROUP."),
     row(
         G,
         "mget",
         -2,
         F::READ.with(F::FAST),
-        Keys::Range {
-            first: 1,
-            last: -1,
-            step: 1,
-        },
+        Keys::range(1, -1, 1),
         string::mget,
     )
     .specs(&[spec(&["RO", "access"], 1, -1, 1)])
@@ -175,11 +160,7 @@ pub(super) const ROWS: &[Command] = &[
         "mset",
         -3,
         F::WRITE.with(F::DENYOOM),
-        Keys::Range {
-            first: 1,
-            last: -1,
-            step: 2,
-        },
+        Keys::range(1, -1, 2),
         string::mset,
     )
     .specs(&[spec(&["OW", "update"], 1, -1, 2)])
@@ -197,11 +178,7 @@ pub(super) const ROWS: &[Command] = &[
         "msetnx",
         -3,
         F::WRITE.with(F::DENYOOM),
-        Keys::Range {
-            first: 1,
-            last: -1,
-            step: 2,
-        },
+        Keys::range(1, -1, 2),
         string::msetnx,
     )
     .specs(&[spec(&["OW", "insert"], 1, -1, 2)])
