@@ -1,0 +1,32 @@
+//! Whether a cluster serves, asked as a client would: a read is answered, not refused.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+/// Between two attempts: short to a person, long to a machine.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until the proxy at `address` answers a read. Runs for ever when it never does.
+pub(crate) async fn served(address: SocketAddr) {
+    while let Err(error) = read(address).await {
+        tracing::debug!(error = format!("{error:#}"), "not served yet");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn read(address: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).await.context("connect")?;
+    stream.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\n0\r\n").await.context("ask")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.context("read the answer")?;
+    // A value, none, or a key of another type; or a password is wanted, which is as good a sign
+    // of life as this process can get.
+    if ["$", "_", "-WRONGTYPE", "-NOAUTH"].iter().any(|good| line.starts_with(good)) {
+        return Ok(());
+    }
+    bail!("refused: {}", line.trim())
+}
