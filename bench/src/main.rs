@@ -1,2 +1,36 @@
-//! Measures a cluster beside redis-server and etcd.
-fn main() {}
+//! Measures a cluster beside redis-server and etcd: the same load, one machine, one run.
+//!
+//! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
+//! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios; `--json`
+//! writes the same to a file. Whether the project's bars are met is printed and decides nothing: a
+//! figure depends on the machine, so it is no test.
+
+mod cpu;
+mod disk;
+mod load;
+mod machine;
+mod peers;
+mod plan;
+mod report;
+mod run;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "coterie-bench", about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// SET and GET against Coterie, redis-server in three settings, and etcd.
+    Cluster(plan::Settings),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Cluster(settings) => run::cluster(&settings),
+    }
+}

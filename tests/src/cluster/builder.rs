@@ -48,6 +48,7 @@ pub struct Builder {
     split_at: Vec<String>,
     token: String,
     server_dir: Option<PathBuf>,
+    binary: Option<PathBuf>,
     serving_within: Duration,
 }
 
@@ -59,6 +60,7 @@ impl Default for Builder {
             split_at: Vec::new(),
             token: "token of a test cluster".to_owned(),
             server_dir: None,
+            binary: None,
             serving_within: Duration::from_secs(90),
         }
     }
@@ -94,6 +96,13 @@ impl Builder {
         self
     }
 
+    /// The binary to run instead of the one that belongs to the tests.
+    #[must_use]
+    pub fn binary(mut self, binary: PathBuf) -> Self {
+        self.binary = Some(binary);
+        self
+    }
+
     /// Starts the processes and waits until every range takes reads and writes.
     pub fn start(self) -> anyhow::Result<Cluster> {
         let within = self.serving_within;
@@ -107,7 +116,10 @@ impl Builder {
 
     /// Starts the processes and waits for nothing.
     pub fn start_processes(self) -> anyhow::Result<Cluster> {
-        let binary = binary::coterie()?;
+        let binary = match &self.binary {
+            Some(given) => given.as_path(),
+            None => binary::coterie()?,
+        };
         let turn = Turn::take()?;
         let folder = Folder::create()?;
         let mut members = Vec::new();

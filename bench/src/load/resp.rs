@@ -1,0 +1,171 @@
+//! Clients that speak RESP, as lean as they come: a batch is one write, replies are skipped over and
+//! not built.
+
+use anyhow::{Context, bail, ensure};
+use coterie_tests::resp::encode;
+use coterie_tests::rng::Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Data, Recorder, Target, Task};
+use crate::plan::Operation;
+
+/// Milliseconds a WAIT may take before it counts as an error.
+const WAIT_MS: &str = "10000";
+
+/// A peer that speaks RESP.
+#[derive(Debug, Clone)]
+pub(crate) struct Resp {
+    pub(crate) addr: String,
+    /// Whether each write is followed by `WAIT 1`.
+    pub(crate) wait: bool,
+    pub(crate) task: Task,
+}
+
+impl Target for Resp {
+    async fn client(&self, number: usize, recorder: &mut Recorder) -> anyhow::Result<()> {
+        let mut connection = Connection::open(&self.addr).await?;
+        let mut rng = Rng::new(number as u64 + 1000);
+        while !recorder.stopped() {
+            let replies = self.batch(&mut rng, &mut connection.out);
+            let begun = recorder.begin();
+            let errors = connection.exchange(replies).await?;
+            recorder.end(begun, self.task.shape.pipeline, errors);
+        }
+        Ok(())
+    }
+}
+
+impl Resp {
+    /// Writes the commands of one batch; gives the number of replies they will have.
+    fn batch(&self, rng: &mut Rng, out: &mut Vec<u8>) -> usize {
+        let pipeline = self.task.shape.pipeline;
+        let data = &self.task.data;
+        for _ in 0..pipeline {
+            let key = data.random_key(rng);
+            match self.task.operation {
+                Operation::Get => encode(out, &["GET", &key]),
+                Operation::Set | Operation::SetWaitOnce => {
+                    encode(out, &[b"SET", key.as_bytes(), data.random_value(rng)]);
+                    if self.wait && self.task.operation == Operation::Set {
+                        encode(out, &["WAIT", "1", WAIT_MS]);
+                    }
+                }
+            }
+        }
+        match self.task.operation {
+            Operation::Set if self.wait => 2 * pipeline,
+            Operation::SetWaitOnce => {
+                encode(out, &["WAIT", "1", WAIT_MS]);
+                pipeline + 1
+            }
+            Operation::Set | Operation::Get => pipeline,
+        }
+    }
+}
+
+/// Writes every key once through `addr`.
+pub(crate) async fn fill(addr: &str, data: &Data) -> anyhow::Result<()> {
+    let mut connection = Connection::open(addr).await?;
+    let mut rng = Rng::new(7);
+    let all: Vec<usize> = (0..data.keys()).collect();
+    for chunk in all.chunks(200) {
+        for &nth in chunk {
+            let key = Data::key(nth);
+            encode(
+                &mut connection.out,
+                &[b"SET", key.as_bytes(), data.random_value(&mut rng)],
+            );
+        }
+        let errors = connection.exchange(chunk.len()).await?;
+        ensure!(
+            errors == 0,
+            "{errors} of {} writes failed while filling",
+            chunk.len()
+        );
+    }
+    Ok(())
+}
+
+struct Connection {
+    stream: TcpStream,
+    out: Vec<u8>,
+    unread: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(addr: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(addr).await;
+        let stream = stream.with_context(|| format!("connect to {addr}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            out: Vec::with_capacity(64 * 1024),
+            unread: Vec::with_capacity(64 * 1024),
+        })
+    }
+
+    /// Sends what is in `out` and skips over so many replies; gives the number of those that are
+    /// errors, nils, or a WAIT that nobody answered.
+    async fn exchange(&mut self, replies: usize) -> anyhow::Result<u64> {
+        self.stream.write_all(&self.out).await?;
+        self.out.clear();
+        let (mut left, mut at, mut errors) = (replies, 0, 0);
+        loop {
+            while left > 0 {
+                let Some((len, good)) = skip(&self.unread[at..])? else {
+                    break;
+                };
+                at += len;
+                left -= 1;
+                errors += u64::from(!good);
+            }
+            if left == 0 {
+                ensure!(at == self.unread.len(), "more replies than commands");
+                self.unread.clear();
+                return Ok(errors);
+            }
+            let n = self.stream.read_buf(&mut self.unread).await?;
+            ensure!(n > 0, "the server closed the connection");
+        }
+    }
+}
+
+/// The length of the reply at the front, and whether it is a good one; `None` if it is not whole.
+fn skip(input: &[u8]) -> anyhow::Result<Option<(usize, bool)>> {
+    let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
+        return Ok(None);
+    };
+    let line = end + 1;
+    match input[0] {
+        b'+' => Ok(Some((line, true))),
+        b'-' => Ok(Some((line, false))),
+        b':' => Ok(Some((line, input[1] != b'0'))),
+        b'$' if input[1] == b'-' => Ok(Some((line, false))),
+        b'$' => {
+            let digits = &input[1..end - 1];
+            let len = digits
+                .iter()
+                .fold(0, |n, digit| n * 10 + usize::from(digit - b'0'));
+            let whole = line + len + 2;
+            Ok((input.len() >= whole).then_some((whole, true)))
+        }
+        other => bail!("unexpected reply {:?}", char::from(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_skipped_whole() {
+        assert_eq!(skip(b"+OK\r\n+").expect("valid"), Some((5, true)));
+        assert_eq!(skip(b"$3\r\nabc\r\n").expect("valid"), Some((9, true)));
+        assert_eq!(skip(b"$3\r\nabc\r").expect("valid"), None);
+        assert_eq!(skip(b"$-1\r\n").expect("valid"), Some((5, false)));
+        assert_eq!(skip(b"-ERR\r\n").expect("valid"), Some((6, false)));
+        assert_eq!(skip(b":0\r\n").expect("valid"), Some((4, false)));
+        assert!(skip(b"*1\r\n").is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! Coterie: three servers with fsync on, three replicas of each group, one proxy, one controller.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use coterie_tests::cluster::{Cluster, Role};
+
+use super::Peer;
+use crate::load::{self, Data};
+use crate::plan::Settings;
+use crate::report::Overhead;
+use crate::{cpu, disk};
+
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// Starts the cluster.
+pub(super) fn start(settings: &Settings) -> anyhow::Result<Peer> {
+    Ok(Peer::Coterie(Box::new(cluster(settings)?)))
+}
+
+fn cluster(settings: &Settings) -> anyhow::Result<Cluster> {
+    let binary = &settings.coterie;
+    ensure!(
+        binary.is_file(),
+        "no coterie binary at {}; see --coterie",
+        binary.display()
+    );
+    let split_at: Vec<&str> = settings.split_at.iter().map(String::as_str).collect();
+    let server_flags: Vec<&str> = settings.server_flags.iter().map(String::as_str).collect();
+    let proxy_flags: Vec<&str> = settings.proxy_flags.iter().map(String::as_str).collect();
+    Cluster::builder()
+        .binary(binary.clone())
+        .count(Role::Meta, settings.metas)
+        .split_at(&split_at)
+        .flags(Role::Server, &server_flags)
+        .flags(Role::Proxy, &proxy_flags)
+        .start()
+        .context("start the cluster")
+}
+
+/// The processes, by role.
+pub(super) fn processes(cluster: &mut Cluster) -> Vec<cpu::Process> {
+    let mut processes = Vec::new();
+    for role in Role::ALL {
+        for name in cluster.names(role) {
+            if let Some(pid) = cluster.process(&name).pid() {
+                processes.push(cpu::Process {
+                    role: role.name().to_owned(),
+                    pid,
+                });
+            }
+        }
+    }
+    processes
+}
+
+/// Fills a cluster of its own, each key once, has its servers flush by SIGTERM, and adds up what one
+/// server's tables take. The log is left out: it is bounded, and purged as tables are flushed.
+pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> {
+    let records = settings.disk_records;
+    let data = Data::new(records, settings.value_bytes);
+    let mut cluster = cluster(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(load::resp::fill(&cluster.proxy(), &data))?;
+    let server = cluster.names(Role::Server).swap_remove(0);
+    cluster.process(&server).terminate(STOP_WITHIN)?;
+    let tables = disk::bytes(cluster.dir(&server), &|name| name.ends_with(".sst"))?;
+    let key_and_value_bytes = Data::key(0).len() + settings.value_bytes;
+    Ok(Overhead {
+        records,
+        key_and_value_bytes,
+        bytes_per_record: tables as f64 / records as f64 - key_and_value_bytes as f64,
+        how: "table files of one server after a clean stop".to_owned(),
+    })
+}

@@ -1,0 +1,134 @@
+//! The peers: started one at a time, each in a folder of its own on the same file system, filled,
+//! measured, stopped.
+
+mod coterie;
+mod etcd;
+mod redis;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coterie_tests::cluster::Cluster;
+use coterie_tests::process::Process;
+use coterie_tests::redis_server::RedisServer;
+
+use crate::cpu;
+use crate::load::{self, Data, Seen, Task};
+use crate::plan::{PeerKind, Settings};
+
+pub(crate) use coterie::bytes_per_record;
+
+/// A peer that runs. Dropped, it is ended.
+pub(crate) enum Peer {
+    Coterie(Box<Cluster>),
+    /// One server, or a primary and its replicas; whether writes wait for one of those.
+    Redis {
+        servers: Vec<RedisServer>,
+        wait: bool,
+    },
+    Etcd {
+        members: Vec<Process>,
+        leader: String,
+    },
+}
+
+/// One figure, unprocessed.
+pub(crate) struct Raw {
+    pub(crate) seen: Seen,
+    pub(crate) took: std::time::Duration,
+    pub(crate) cpu_before: cpu::Used,
+    pub(crate) cpu_after: cpu::Used,
+}
+
+impl Peer {
+    /// Starts a peer in `dir` and waits until it serves.
+    pub(crate) fn start(kind: PeerKind, settings: &Settings, dir: &Path) -> anyhow::Result<Self> {
+        match kind {
+            PeerKind::Coterie => coterie::start(settings),
+            PeerKind::Redis => redis::start(dir, false, 0),
+            PeerKind::RedisAof => redis::start(dir, true, 0),
+            PeerKind::RedisWait => redis::start(dir, true, 2),
+            PeerKind::Etcd => etcd::start(dir),
+        }
+    }
+
+    /// Writes every key once.
+    pub(crate) fn fill(&self, data: &Data) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            match self {
+                Self::Coterie(cluster) => load::resp::fill(&cluster.proxy(), data).await,
+                Self::Redis { servers, .. } => load::resp::fill(&servers[0].addr(), data).await,
+                Self::Etcd { leader, .. } => load::etcd::fill(leader, data).await,
+            }
+        })
+    }
+
+    /// Measures one figure.
+    pub(crate) fn measure(&mut self, task: Task, settings: &Settings) -> anyhow::Result<Raw> {
+        let processes = self.processes();
+        let mark = || cpu::used(&processes);
+        let clients = task.shape.clients;
+        let times = (settings.warmup(), settings.measured());
+        let threads = settings.threads;
+        let resp = |addr: String, wait| load::resp::Resp {
+            addr,
+            wait,
+            task: task.clone(),
+        };
+        let (seen, took, cpu_before, cpu_after) = match self {
+            Self::Coterie(cluster) => {
+                load::run(&resp(cluster.proxy(), false), clients, threads, times, mark)?
+            }
+            Self::Redis { servers, wait } => load::run(
+                &resp(servers[0].addr(), *wait),
+                clients,
+                threads,
+                times,
+                mark,
+            )?,
+            Self::Etcd { leader, .. } => {
+                let etcd = load::etcd::Etcd {
+                    leader: leader.clone(),
+                    connections: settings.etcd_connections.clamp(1, clients),
+                    task: Task {
+                        data: Arc::clone(&task.data),
+                        ..task
+                    },
+                };
+                load::run(&etcd, clients, threads, times, mark)?
+            }
+        };
+        Ok(Raw {
+            seen,
+            took,
+            cpu_before,
+            cpu_after,
+        })
+    }
+
+    /// The processes of the server side.
+    fn processes(&mut self) -> Vec<cpu::Process> {
+        let process = |role: &str, pid| cpu::Process {
+            role: role.to_owned(),
+            pid,
+        };
+        match self {
+            Self::Coterie(cluster) => coterie::processes(cluster),
+            Self::Redis { servers, .. } => servers
+                .iter()
+                .enumerate()
+                .filter_map(|(n, server)| {
+                    let role = if n == 0 { "primary" } else { "replica" };
+                    Some(process(role, server.process.pid()?))
+                })
+                .collect(),
+            Self::Etcd { members, .. } => members
+                .iter()
+                .filter_map(|m| Some(process("member", m.pid()?)))
+                .collect(),
+        }
+    }
+}

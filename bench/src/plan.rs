@@ -1,0 +1,162 @@
+//! What is measured: settings, shapes of load, operations.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// What the user may set.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct Settings {
+    /// The coterie binary to measure, a release build.
+    #[arg(long, default_value = "target/release/coterie")]
+    pub(crate) coterie: PathBuf,
+    /// Whom to measure, in this order.
+    #[arg(long, value_delimiter = ',', default_values = ["coterie", "redis", "redis-aof", "redis-wait", "etcd"])]
+    pub(crate) peers: Vec<PeerKind>,
+    /// How many keys there are; each operation takes one of them at random.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) keys: usize,
+    /// Bytes of each value: random, so that compression gains nothing.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) value_bytes: usize,
+    /// Seconds each figure is measured for.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// Seconds of the same load before measuring starts.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) warmup: f64,
+    /// How often each figure is measured; the median by throughput is shown.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) runs: usize,
+    /// Shapes of load: CLIENTSxPIPELINE.
+    #[arg(long, value_delimiter = ',', default_values = ["50x1", "200x1", "50x16"])]
+    pub(crate) shapes: Vec<Shape>,
+    /// Threads that make the load.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// Members of Coterie's meta group.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) metas: usize,
+    /// A further flag for each Coterie server; may be given several times.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    pub(crate) server_flags: Vec<String>,
+    /// A further flag for the Coterie proxy; may be given several times.
+    #[arg(long = "proxy-flag", allow_hyphen_values = true)]
+    pub(crate) proxy_flags: Vec<String>,
+    /// Keys at which table 0 is cut, so that several groups share the load.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) split_at: Vec<String>,
+    /// Connections to etcd: its clients share them, as HTTP/2 lets them.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) etcd_connections: usize,
+    /// Records in the measurement of bytes on disk; 0 leaves it out.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) disk_records: usize,
+    /// Where to write the results as JSON.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Settings {
+    pub(crate) fn measured(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    pub(crate) fn warmup(&self) -> Duration {
+        Duration::from_secs_f64(self.warmup)
+    }
+}
+
+/// Whom to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PeerKind {
+    /// Three servers, fsync on, replicas 3, one proxy.
+    Coterie,
+    /// redis-server without persistence.
+    Redis,
+    /// redis-server with appendfsync always.
+    RedisAof,
+    /// A primary with two replicas, all appendfsync always, WAIT 1 after each write.
+    RedisWait,
+    /// Three members; put, and linearizable range.
+    Etcd,
+}
+
+impl PeerKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Coterie => "coterie",
+            Self::Redis => "redis",
+            Self::RedisAof => "redis-aof",
+            Self::RedisWait => "redis-wait",
+            Self::Etcd => "etcd",
+        }
+    }
+}
+
+/// Clients, and how many commands each has under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Shape {
+    pub(crate) clients: usize,
+    pub(crate) pipeline: usize,
+}
+
+impl std::str::FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (clients, pipeline) = text.split_once('x')?;
+            let (clients, pipeline) = (clients.parse().ok()?, pipeline.parse().ok()?);
+            (clients > 0 && pipeline > 0).then_some(Self { clients, pipeline })
+        };
+        parse().ok_or_else(|| format!("{text:?} is not CLIENTSxPIPELINE, as in 50x16"))
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.clients, self.pipeline)
+    }
+}
+
+impl Serialize for Shape {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What each client does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Operation {
+    /// Write one key.
+    Set,
+    /// Read one key, linearizably where there is a choice.
+    Get,
+    /// Write a pipeline of keys and wait once, at its end, for the replica: Redis alone, for
+    /// comparison with one wait per write.
+    SetWaitOnce,
+}
+
+impl Operation {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Set => "SET",
+            Self::Get => "GET",
+            Self::SetWaitOnce => "SET, one WAIT",
+        }
+    }
+}
+
+/// The operations measured at a peer in a shape.
+pub(crate) fn operations(peer: PeerKind, shape: Shape) -> Vec<Operation> {
+    let mut operations = vec![Operation::Set, Operation::Get];
+    if peer == PeerKind::RedisWait && shape.pipeline > 1 {
+        operations.push(Operation::SetWaitOnce);
+    }
+    operations
+}
