@@ -1,1 +1,24 @@
 //! The replicated state machine of one group: a committed entry in, effects out.
+//!
+//! Pure: no clock, no socket, no disk, no random source. Replicas that apply the same entries
+//! reach the same state and return the same effects. Time and chance come with the entry.
+//!
+//! Invariants: entries apply in log order, each once; a command outside the owned ranges changes
+//! nothing; a frame that was applied is never applied again, and a retry gets the first replies.
+//! Callers: `server::replica`, which persists the effects and sends the replies.
+
+mod apply;
+mod clock;
+mod entry;
+mod ownership;
+mod read;
+mod sessions;
+mod state;
+
+pub use apply::Effects;
+pub use clock::GroupClock;
+pub use entry::{Body, Entry, EntryError, Expired};
+pub use ownership::Ownership;
+pub use read::{ReadOutcome, ReadState};
+pub use sessions::SESSION_BYTES_MAX;
+pub use state::{GroupState, StateError};

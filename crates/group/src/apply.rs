@@ -1,0 +1,178 @@
+//! Applies a committed entry: frames in order, each admitted by its session, checked against what
+//! the group owns, executed over the store plus what the entry has changed so far.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
+use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, View, execute, watch_token_holds};
+use coterie_types::FrameSeq;
+
+use crate::entry::{Body, Entry, Expired};
+use crate::sessions::Admission;
+use crate::state::{GroupState, removal_slot};
+
+/// What the caller must do after an entry, in this order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Persist, in one atomic batch with the applied index.
+    pub changes: Changes,
+    /// Remove these entries of the index of expiries, in the same batch.
+    pub swept: Vec<Expired>,
+    /// Send, per frame of the entry: bytes of [`FrameReply`]. Only the proposer has them to send to.
+    pub replies: Vec<Bytes>,
+}
+
+impl GroupState {
+    /// Applies one committed entry over `view`. `Err` means this node alone failed: nothing was
+    /// changed that counts, and the replica stops.
+    pub fn apply(&mut self, entry: Entry, view: &dyn View) -> Result<Effects, Fault> {
+        // A new leader's first entries may carry an older clock than the last of the old one.
+        self.clock = self.clock.max(entry.clock);
+        self.sessions.expire(self.clock);
+        let mut effects = Effects::default();
+        match entry.body {
+            Body::Tick => {}
+            Body::Init(ranges) => {
+                if self.ownership.owned().is_empty() {
+                    self.ownership = crate::Ownership::of(ranges);
+                }
+            }
+            Body::Frames(frames) => {
+                let mut txn = Txn::new(view, self.context(entry.seed));
+                for frame in frames {
+                    effects.replies.push(self.apply_frame(&mut txn, frame)?);
+                }
+                effects.changes = txn.finish();
+            }
+            Body::Sweep(expired) => {
+                let mut txn = Txn::new(view, self.context(entry.seed));
+                self.sweep(&mut txn, &expired)?;
+                effects.changes = txn.finish();
+                effects.swept = expired;
+            }
+        }
+        self.next_change = self.next_change.max(effects.changes.next_change);
+        self.note_removals(&effects.changes);
+        Ok(effects)
+    }
+
+    fn context(&self, seed: u64) -> Context {
+        Context {
+            group: self.group_id,
+            now: self.clock,
+            read_now: None,
+            seed,
+            next_change: self.next_change,
+        }
+    }
+
+    fn apply_frame(&mut self, txn: &mut Txn<'_>, bytes: Bytes) -> Result<Bytes, Fault> {
+        let frame = match Frame::decode(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                let reason = error.to_string();
+                return Ok(FrameReply::Refused(Refusal::Malformed { reason }).encode());
+            }
+        };
+        // A frame of reads that came through the log (its leader had no lease) has no number.
+        let numbered = frame.seq > FrameSeq(0);
+        if numbered {
+            let below = frame.acknowledged_below;
+            match self
+                .sessions
+                .admit(frame.session, frame.seq, below, self.clock)
+            {
+                Admission::Apply => {}
+                Admission::Answered(answer) => return Ok(answer),
+                Admission::Refused(refusal) => return Ok(FrameReply::Refused(refusal).encode()),
+            }
+        }
+        let answer = match self.check(&frame) {
+            Ok(()) => self.run(txn, &frame)?,
+            Err(refusal) => FrameReply::Refused(refusal).encode(),
+        };
+        if numbered {
+            self.sessions
+                .answered(frame.session, frame.seq, answer.clone());
+        }
+        Ok(answer)
+    }
+
+    /// All keys of the frame are the group's, or none of it is executed.
+    fn check(&self, frame: &Frame) -> Result<(), Refusal> {
+        for watch in &frame.watches {
+            self.ownership.check_key(watch.table, &watch.key)?;
+        }
+        for command in &frame.commands {
+            self.ownership.check(command.table, &command.args)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+        for watch in &frame.watches {
+            let last_removed = self.last_removed(watch.table, &watch.key);
+            if !watch_token_holds(txn, watch.table, &watch.key, &watch.token, last_removed)? {
+                let null: &[u8] = match resp(frame) {
+                    Resp::V2 => b"*-1\r\n",
+                    Resp::V3 => b"_\r\n",
+                };
+                return Ok(FrameReply::encode_done(&[null.len()], null));
+            }
+        }
+        run_commands(txn, frame)
+    }
+
+    fn sweep(&self, txn: &mut Txn<'_>, expired: &[Expired]) -> Result<(), Fault> {
+        let mut out = BytesMut::new();
+        for one in expired
+            .iter()
+            .filter(|one| self.ownership.owns(one.table, &one.key))
+        {
+            let args = [Bytes::from_static(b"_EXPIRED"), one.key.clone()];
+            execute(txn, one.table, &args, Resp::V2, &mut out)?;
+            out.clear();
+        }
+        Ok(())
+    }
+
+    /// A removal of any kind counts, a sweep's too: `WATCH` may fail in vain, never pass in vain.
+    fn note_removals(&mut self, changes: &Changes) {
+        let removed = changes
+            .records
+            .iter()
+            .filter(|(_, record)| record.is_none());
+        let keys = removed.map(|(key, _)| key).chain(&changes.deleted);
+        for (table, key) in keys {
+            self.removals[removal_slot(*table, key)] = self.next_change;
+        }
+        if !changes.clears.is_empty() {
+            self.cleared = self.next_change;
+        }
+    }
+}
+
+fn resp(frame: &Frame) -> Resp {
+    if frame.flags.has(FrameFlags::RESP3) {
+        Resp::V3
+    } else {
+        Resp::V2
+    }
+}
+
+/// Executes a frame's commands one after another; the reply is the bytes of [`FrameReply::Done`].
+pub(crate) fn run_commands(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+    let mut out = BytesMut::new();
+    let mut ends = Vec::with_capacity(frame.commands.len());
+    let transaction = frame.flags.has(FrameFlags::TRANSACTION);
+    if transaction {
+        out.put_slice(format!("*{}\r\n", frame.commands.len()).as_bytes());
+    }
+    for command in &frame.commands {
+        execute(txn, command.table, &command.args, resp(frame), &mut out)?;
+        ends.push(out.len());
+    }
+    if transaction {
+        ends = vec![out.len()];
+    }
+    Ok(FrameReply::encode_done(&ends, &out))
+}

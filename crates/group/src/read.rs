@@ -1,0 +1,103 @@
+//! Reads outside the log: what a reader needs of the state, published after each entry.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coterie_protocol::{Frame, FrameReply, Refusal};
+use coterie_redis_compat::{Context, Fault, Txn, View, resolve};
+use coterie_types::{GroupId, UnixMillis};
+
+use crate::apply::run_commands;
+use crate::ownership::Ownership;
+use crate::state::GroupState;
+
+/// The state as of one applied entry. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadState {
+    group_id: GroupId,
+    clock: UnixMillis,
+    next_change: u64,
+    ownership: Arc<Ownership>,
+}
+
+/// What became of a read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// Bytes of [`FrameReply`].
+    Reply(Bytes),
+    /// A record is expired by the leader's clock and not yet by the log's: commit a tick, then read
+    /// again (see `clock`).
+    NeedsTick,
+}
+
+impl GroupState {
+    /// What readers need, as of now. `before` is what was published last: shared where unchanged.
+    #[must_use]
+    pub fn read_state(&self, before: Option<&ReadState>) -> ReadState {
+        let ownership = match before {
+            Some(before) if *before.ownership == self.ownership => Arc::clone(&before.ownership),
+            _ => Arc::new(self.ownership.clone()),
+        };
+        let (group_id, clock, next_change) = (self.group_id, self.clock, self.next_change);
+        ReadState {
+            group_id,
+            clock,
+            next_change,
+            ownership,
+        }
+    }
+}
+
+impl ReadState {
+    /// What the group owns.
+    #[must_use]
+    pub fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    /// The clock of the last entry applied.
+    #[must_use]
+    pub fn clock(&self) -> UnixMillis {
+        self.clock
+    }
+
+    /// Executes a frame of reads over `view`, which must not be older than this state.
+    /// `now` is the leader's clock; `seed` is the chance the commands get.
+    pub fn read(
+        &self,
+        frame: &Frame,
+        view: &dyn View,
+        now: UnixMillis,
+        seed: u64,
+    ) -> Result<ReadOutcome, Fault> {
+        for command in &frame.commands {
+            let writes = resolve(&command.args).is_ok_and(|row| row.is_write());
+            if writes {
+                // The proxy must not have sent it so; nothing may change outside the log.
+                let reason = "a write in a frame of reads".to_owned();
+                return Ok(refused(Refusal::Malformed { reason }));
+            }
+            if let Err(refusal) = self.ownership.check(command.table, &command.args) {
+                return Ok(refused(refusal));
+            }
+        }
+        let context = Context {
+            group: self.group_id,
+            now: self.clock,
+            read_now: Some(now.max(self.clock)),
+            seed,
+            next_change: self.next_change,
+        };
+        let mut txn = Txn::new(view, context);
+        let reply = run_commands(&mut txn, frame)?;
+        Ok(if txn.needs_tick() {
+            ReadOutcome::NeedsTick
+        } else {
+            ReadOutcome::Reply(reply)
+        })
+    }
+}
+
+fn refused(refusal: Refusal) -> ReadOutcome {
+    ReadOutcome::Reply(FrameReply::Refused(refusal).encode())
+}

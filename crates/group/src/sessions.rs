@@ -1,0 +1,184 @@
+//! Exactly once: the answers of frames whose proxies may still send them again.
+//!
+//! As RAMCloud's RIFL does it: a frame is `(session, sequence)`, and says below which sequence all
+//! are answered. What was answered to the others is kept, replicated, in bounded bytes; a frame
+//! that comes again gets the first answer and changes nothing. A refusal is an answer too: else a
+//! late copy of a frame that was refused, and went elsewhere under another number, could be
+//! applied here after all. A session that was silent for minutes of the group clock is dropped.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use coterie_protocol::Refusal;
+use coterie_types::{FrameSeq, SessionId, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of answers kept for one session at most; beyond it frames are refused.
+pub const SESSION_BYTES_MAX: usize = 64 << 20;
+/// A session silent for so long, by the group clock, is forgotten. Proxies give a frame up after
+/// seconds.
+const SILENCE_MS_MAX: u64 = 10 * 60 * 1000;
+/// How often silence is looked for, by the group clock.
+const SILENCE_CHECK_MS: u64 = 10 * 1000;
+/// What an answer costs besides its bytes.
+const ANSWER_BYTES: usize = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Session {
+    last_seen: UnixMillis,
+    acknowledged_below: FrameSeq,
+    answers: BTreeMap<FrameSeq, Bytes>,
+    bytes: usize,
+}
+
+/// All sessions of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Sessions {
+    sessions: BTreeMap<SessionId, Session>,
+    checked_at: UnixMillis,
+}
+
+/// What to do with a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is new: apply it, then [`Sessions::answered`].
+    Apply,
+    /// It was applied: this was the answer.
+    Answered(Bytes),
+    /// It must not be applied, and nothing is remembered of it.
+    Refused(Refusal),
+}
+
+impl Sessions {
+    /// Decides about a frame, and drops the answers it acknowledges.
+    pub(crate) fn admit(
+        &mut self,
+        id: SessionId,
+        seq: FrameSeq,
+        acknowledged_below: FrameSeq,
+        clock: UnixMillis,
+    ) -> Admission {
+        let first = FrameSeq(1);
+        let session = match self.sessions.entry(id) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                if acknowledged_below > first {
+                    // It had frames applied here, and was dropped: this one may be among them.
+                    return Admission::Refused(Refusal::SessionExpired);
+                }
+                entry.insert(Session {
+                    acknowledged_below: first,
+                    ..Session::default()
+                })
+            }
+        };
+        session.last_seen = clock;
+        session.acknowledge(acknowledged_below);
+        if seq < session.acknowledged_below {
+            // A copy that was late: its proxy has the answer and does not wait for this one.
+            return Admission::Refused(Refusal::FateUnknown);
+        }
+        if let Some(answer) = session.answers.get(&seq) {
+            return Admission::Answered(answer.clone());
+        }
+        if session.bytes > SESSION_BYTES_MAX {
+            return Admission::Refused(Refusal::Overloaded);
+        }
+        Admission::Apply
+    }
+
+    /// Keeps the answer of a frame that was applied.
+    pub(crate) fn answered(&mut self, id: SessionId, seq: FrameSeq, answer: Bytes) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.bytes += answer.len() + ANSWER_BYTES;
+            session.answers.insert(seq, answer);
+        }
+    }
+
+    /// Forgets sessions that were silent too long.
+    pub(crate) fn expire(&mut self, clock: UnixMillis) {
+        if clock.since(self.checked_at) < SILENCE_CHECK_MS {
+            return;
+        }
+        self.checked_at = clock;
+        self.sessions
+            .retain(|_, session| clock.since(session.last_seen) < SILENCE_MS_MAX);
+    }
+}
+
+impl Session {
+    fn acknowledge(&mut self, below: FrameSeq) {
+        if below <= self.acknowledged_below {
+            return;
+        }
+        self.acknowledged_below = below;
+        while let Some(entry) = self.answers.first_entry() {
+            if *entry.key() >= below {
+                break;
+            }
+            self.bytes -= entry.remove().len() + ANSWER_BYTES;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: SessionId = SessionId(1);
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    fn admit(sessions: &mut Sessions, seq: u64, below: u64) -> Admission {
+        sessions.admit(S, FrameSeq(seq), FrameSeq(below), NOW)
+    }
+
+    #[test]
+    fn a_frame_is_applied_once_and_answered_alike() {
+        let mut sessions = Sessions::default();
+        assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
+        sessions.answered(S, FrameSeq(1), Bytes::from_static(b"one"));
+        assert_eq!(
+            admit(&mut sessions, 1, 1),
+            Admission::Answered(Bytes::from_static(b"one"))
+        );
+    }
+
+    #[test]
+    fn acknowledged_answers_go_and_their_frames_do_not_come_back() {
+        let mut sessions = Sessions::default();
+        for seq in 1..=3 {
+            assert_eq!(admit(&mut sessions, seq, 1), Admission::Apply);
+            sessions.answered(S, FrameSeq(seq), Bytes::from_static(b"x"));
+        }
+        assert_eq!(admit(&mut sessions, 4, 3), Admission::Apply);
+        assert_eq!(sessions.sessions[&S].answers.len(), 1);
+        assert_eq!(sessions.sessions[&S].bytes, 1 + ANSWER_BYTES);
+        assert_eq!(
+            admit(&mut sessions, 2, 1),
+            Admission::Refused(Refusal::FateUnknown)
+        );
+    }
+
+    #[test]
+    fn a_dropped_session_is_not_mistaken_for_a_new_one() {
+        let mut sessions = Sessions::default();
+        assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
+        sessions.expire(NOW.plus(SILENCE_MS_MAX));
+        assert_eq!(
+            admit(&mut sessions, 2, 2),
+            Admission::Refused(Refusal::SessionExpired)
+        );
+    }
+
+    #[test]
+    fn answers_are_bounded() {
+        let mut sessions = Sessions::default();
+        assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
+        sessions.answered(S, FrameSeq(1), Bytes::from(vec![0; SESSION_BYTES_MAX]));
+        assert_eq!(
+            admit(&mut sessions, 2, 1),
+            Admission::Refused(Refusal::Overloaded)
+        );
+        assert_eq!(admit(&mut sessions, 2, 2), Admission::Apply);
+    }
+}

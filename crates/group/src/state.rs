@@ -1,0 +1,140 @@
+//! All of a group's replicated state besides its records: small, in memory, and persisted as one
+//! value together with the records (`server::replica::store`).
+
+use coterie_types::{GroupId, TableId, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use crate::ownership::Ownership;
+use crate::sessions::Sessions;
+
+/// Format of the persisted state.
+const VERSION: u8 = 1;
+/// Slots of the table of removals: a key's removal is remembered for all keys of its slot.
+pub(crate) const REMOVAL_SLOTS: usize = 4096;
+
+/// See the module's head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupState {
+    pub(crate) group_id: GroupId,
+    /// The clock of the last entry applied.
+    pub(crate) clock: UnixMillis,
+    /// The number the next change of a record gets.
+    pub(crate) next_change: u64,
+    pub(crate) ownership: Ownership,
+    pub(crate) sessions: Sessions,
+    /// Per slot, the change counter after the last entry that removed a key of it: `WATCH` of an
+    /// absent key must notice that the key was there in between.
+    pub(crate) removals: Vec<u64>,
+    /// Change counter after the last entry that cleared an interval: stands for every slot.
+    pub(crate) cleared: u64,
+}
+
+/// A persisted state that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("group state: {0}")]
+pub struct StateError(String);
+
+impl GroupState {
+    /// A group that owns nothing yet.
+    #[must_use]
+    pub fn new(group_id: GroupId) -> Self {
+        Self {
+            group_id,
+            clock: UnixMillis(0),
+            next_change: 1,
+            ownership: Ownership::default(),
+            sessions: Sessions::default(),
+            removals: vec![0; REMOVAL_SLOTS],
+            cleared: 0,
+        }
+    }
+
+    /// The state as persisted: a version byte, then postcard.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&coterie_protocol::encode(self));
+        out
+    }
+
+    /// The state from its bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => {
+                let state: Self =
+                    coterie_protocol::decode(rest).map_err(|e| StateError(e.to_string()))?;
+                if state.removals.len() == REMOVAL_SLOTS {
+                    Ok(state)
+                } else {
+                    Err(StateError("table of removals has another size".to_owned()))
+                }
+            }
+            Some((version, _)) => Err(StateError(format!(
+                "version {version}, this program knows {VERSION}"
+            ))),
+            None => Err(StateError("empty".to_owned())),
+        }
+    }
+
+    /// The group's id.
+    #[must_use]
+    pub fn group_id(&self) -> GroupId {
+        self.group_id
+    }
+
+    /// The clock of the last entry applied.
+    #[must_use]
+    pub fn clock(&self) -> UnixMillis {
+        self.clock
+    }
+
+    /// What the group owns.
+    #[must_use]
+    pub fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    /// The change counter at which a key of this key's slot was last removed; 0 if never.
+    pub(crate) fn last_removed(&self, table: TableId, key: &[u8]) -> u64 {
+        self.removals[removal_slot(table, key)].max(self.cleared)
+    }
+}
+
+/// FNV-1a over table and key: any fixed hash does, it is the same on every replica for ever.
+pub(crate) fn removal_slot(table: TableId, key: &[u8]) -> usize {
+    let bytes = table.0.to_le_bytes();
+    let hash = bytes
+        .iter()
+        .chain(key)
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+    usize::try_from(hash % REMOVAL_SLOTS as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn the_state_survives_the_round_trip_and_newer_ones_are_refused() {
+        let mut state = GroupState::new(GroupId(3));
+        state.removals[7] = 9;
+        let bytes = state.encode();
+        assert_eq!(GroupState::decode(&bytes).unwrap(), state);
+        let mut newer = bytes;
+        newer[0] = 2;
+        assert!(GroupState::decode(&newer).is_err());
+        assert!(GroupState::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn slots_are_the_same_for_ever() {
+        assert_eq!(
+            removal_slot(TableId(0), b"key"),
+            removal_slot(TableId(0), b"key")
+        );
+        assert_eq!(removal_slot(TableId(1), b"user:1000"), 3398);
+    }
+}

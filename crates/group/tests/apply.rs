@@ -1,0 +1,244 @@
+//! Frames through the state machine: order, exactly once, all or nothing, WATCH, ownership, expiry.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bytes::{Bytes, BytesMut};
+use coterie_group::{Body, Entry, Expired, GroupState, ReadOutcome};
+use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch};
+use coterie_redis_compat::MemView;
+use coterie_types::{
+    Epoch, FrameSeq, GroupId, KeyRange, RangeDescriptor, RangeId, SessionId, TableId, UnixMillis,
+};
+
+const T: TableId = TableId(0);
+
+struct Group {
+    state: GroupState,
+    view: MemView,
+    clock: u64,
+    seq: u64,
+}
+
+fn range(start: &str, end: Option<&str>) -> RangeDescriptor {
+    RangeDescriptor {
+        range_id: RangeId(1),
+        epoch: Epoch(1),
+        bounds: KeyRange {
+            table: T,
+            start: Bytes::copy_from_slice(start.as_bytes()),
+            end: end.map(|end| Bytes::copy_from_slice(end.as_bytes())),
+        },
+        group_id: GroupId(1),
+    }
+}
+
+fn command(line: &str) -> FrameCommand {
+    let args = line
+        .split(' ')
+        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+        .collect();
+    FrameCommand { table: T, args }
+}
+
+fn bytes(frame: &Frame) -> Bytes {
+    let mut out = BytesMut::new();
+    frame.encode(&mut out);
+    out.freeze()
+}
+
+impl Group {
+    fn new(ranges: Vec<RangeDescriptor>) -> Self {
+        let mut group = Self {
+            state: GroupState::new(GroupId(1)),
+            view: MemView::default(),
+            clock: 1_000,
+            seq: 0,
+        };
+        group.apply(Body::Init(ranges));
+        group
+    }
+
+    fn apply(&mut self, body: Body) -> Vec<Bytes> {
+        let entry = Entry {
+            clock: UnixMillis(self.clock),
+            seed: 0,
+            body,
+        };
+        let effects = self.state.apply(entry, &self.view).unwrap();
+        self.view.apply(&effects.changes);
+        effects.replies
+    }
+
+    fn frame(&mut self, lines: &[&str]) -> Frame {
+        self.seq += 1;
+        Frame {
+            flags: FrameFlags::default(),
+            session: SessionId(9),
+            seq: FrameSeq(self.seq),
+            acknowledged_below: FrameSeq(self.seq),
+            watches: Vec::new(),
+            commands: lines.iter().map(|line| command(line)).collect(),
+        }
+    }
+
+    fn send(&mut self, frame: &Frame) -> FrameReply {
+        let replies = self.apply(Body::Frames(vec![bytes(frame)]));
+        FrameReply::decode(replies[0].clone()).unwrap()
+    }
+
+    fn run(&mut self, lines: &[&str]) -> Vec<String> {
+        let frame = self.frame(lines);
+        match self.send(&frame) {
+            FrameReply::Done(replies) => replies
+                .iter()
+                .map(|reply| String::from_utf8_lossy(reply).into_owned())
+                .collect(),
+            FrameReply::Refused(refusal) => panic!("refused: {refusal:?}"),
+        }
+    }
+
+    fn read(&self, line: &str, now: u64) -> ReadOutcome {
+        let frame = Frame {
+            flags: FrameFlags::READ_ONLY,
+            session: SessionId(9),
+            seq: FrameSeq(0),
+            acknowledged_below: FrameSeq(0),
+            watches: Vec::new(),
+            commands: vec![command(line)],
+        };
+        self.state
+            .read_state(None)
+            .read(&frame, &self.view, UnixMillis(now), 0)
+            .unwrap()
+    }
+}
+
+fn reply(reply: &str) -> ReadOutcome {
+    ReadOutcome::Reply(FrameReply::Done(vec![Bytes::copy_from_slice(reply.as_bytes())]).encode())
+}
+
+#[test]
+fn a_frame_sent_again_is_applied_once_and_answered_alike() {
+    let mut group = Group::new(vec![range("", None)]);
+    let frame = group.frame(&["incr n", "incr n"]);
+    let first = group.send(&frame);
+    assert_eq!(group.send(&frame), first);
+    assert_eq!(group.run(&["get n"]), ["$1\r\n2\r\n"]);
+}
+
+#[test]
+fn a_frame_with_a_foreign_key_is_refused_whole_and_for_good() {
+    let mut group = Group::new(vec![range("a", Some("m"))]);
+    let frame = group.frame(&["set a 1", "set z 1"]);
+    let refused = group.send(&frame);
+    assert!(matches!(
+        refused,
+        FrameReply::Refused(Refusal::Moved { .. })
+    ));
+    assert_eq!(
+        group.run(&["exists a"]),
+        [":0\r\n"],
+        "nothing of it was executed"
+    );
+    assert_eq!(
+        group.send(&frame),
+        refused,
+        "a late copy of it is refused for ever"
+    );
+}
+
+#[test]
+fn a_transaction_runs_only_while_its_watches_hold() {
+    let mut group = Group::new(vec![range("", None)]);
+    group.run(&["set k 1"]);
+    let token = |group: &mut Group| {
+        let reply = group.run(&["_watch k"]).remove(0).into_bytes();
+        let start = reply.iter().position(|b| *b == b'\n').unwrap() + 1;
+        Bytes::copy_from_slice(&reply[start..reply.len() - 2])
+    };
+    let exec = |group: &mut Group, token: Bytes| {
+        let mut frame = group.frame(&["incr k", "get k"]);
+        frame.flags = FrameFlags::TRANSACTION;
+        frame.watches = vec![Watch {
+            table: T,
+            key: Bytes::from_static(b"k"),
+            token,
+        }];
+        group.send(&frame)
+    };
+    let before = token(&mut group);
+    assert_eq!(
+        exec(&mut group, before.clone()),
+        FrameReply::Done(vec![Bytes::from_static(b"*2\r\n:2\r\n$1\r\n2\r\n")])
+    );
+    assert_eq!(
+        exec(&mut group, before),
+        FrameReply::Done(vec![Bytes::from_static(b"*-1\r\n")])
+    );
+    group.run(&["del k"]);
+    let absent = token(&mut group);
+    group.run(&["set k 5", "del k"]);
+    assert_eq!(
+        exec(&mut group, absent),
+        FrameReply::Done(vec![Bytes::from_static(b"*-1\r\n")]),
+        "created and deleted again, within one entry"
+    );
+}
+
+#[test]
+fn what_expired_for_a_reader_never_comes_back() {
+    let mut group = Group::new(vec![range("", None)]);
+    group.run(&["set k v px 100"]);
+    assert_eq!(group.read("get k", 1_050), reply("$1\r\nv\r\n"));
+    assert_eq!(group.read("get k", 1_100), ReadOutcome::NeedsTick);
+    group.clock = 1_100;
+    group.apply(Body::Tick);
+    assert_eq!(group.read("get k", 1_100), reply("$-1\r\n"));
+    // A new leader whose wall clock is behind.
+    group.clock = 500;
+    assert_eq!(group.run(&["get k"]), ["$-1\r\n"]);
+    assert_eq!(group.read("get k", 500), reply("$-1\r\n"));
+}
+
+#[test]
+fn a_sweep_removes_what_is_expired_and_nothing_else() {
+    let mut group = Group::new(vec![range("", None)]);
+    group.run(&["set gone v px 100", "set stays v px 5000"]);
+    group.clock = 2_000;
+    let expired = |key: &'static str| Expired {
+        at: UnixMillis(1_100),
+        table: T,
+        key: Bytes::from_static(key.as_bytes()),
+    };
+    let body = Body::Sweep(vec![expired("gone"), expired("stays"), expired("never")]);
+    group.apply(body);
+    assert_eq!(
+        group.run(&["exists gone stays", "pttl stays"]),
+        [":1\r\n", ":4000\r\n"]
+    );
+}
+
+#[test]
+fn a_write_outside_the_log_is_refused() {
+    let group = Group::new(vec![range("", None)]);
+    let ReadOutcome::Reply(answer) = group.read("set k v", 0) else {
+        panic!("no reply")
+    };
+    assert!(matches!(
+        FrameReply::decode(answer).unwrap(),
+        FrameReply::Refused(Refusal::Malformed { .. })
+    ));
+}
+
+#[test]
+fn replicas_that_apply_the_same_entries_reach_the_same_state() {
+    let mut groups = [
+        Group::new(vec![range("", None)]),
+        Group::new(vec![range("", None)]),
+    ];
+    for group in &mut groups {
+        group.run(&["set a 1", "incr a", "append b x", "del a", "randomkey"]);
+        group.run(&["_random 0 0", "setrange c 3 y", "expire b 10"]);
+    }
+    assert_eq!(groups[0].state, groups[1].state);
+    assert_eq!(groups[0].state.encode(), groups[1].state.encode());
+}
