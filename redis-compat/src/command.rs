@@ -10,6 +10,10 @@ use crate::{
     Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Keys, Reply, Txn, number,
 };
 
+pub use crate::introspect::{
+    command, docs, docs_of, getkeys, getkeysandflags, help, info, info_of, list, rows_of,
+};
+
 /// How many databases there are: tables 0 to 15.
 pub const DATABASES: u32 = 16;
 

@@ -93,7 +93,7 @@ pub enum CommandError {
     #[error("ERR GT and LT options at the same time are not compatible")]
     ExpireGtAndLt,
     /// An option that is not known.
-    #[error("ERR Unsupported option {}", c_str(.0))]
+    #[error("{}", lossy(&quoting("Unsupported option ", .0, "")))]
     UnsupportedOption(Bytes),
     /// `RESTORE` on a key that exists.
     #[error("BUSYKEY Target key name already exists.")]
@@ -132,10 +132,10 @@ pub enum CommandError {
     #[error("ERR wrong number of arguments for '{0}' command")]
     WrongArity(&'static str),
     /// No such command; with its words.
-    #[error("ERR unknown command '{}', with args beginning with: {}", prefix(.0, 128), preview(.1))]
+    #[error("{}", lossy(&unknown_command(.0, .1)))]
     UnknownCommand(Bytes, Vec<Bytes>),
     /// No such subcommand; with the container's name.
-    #[error("ERR unknown subcommand '{}'. Try {} HELP.", prefix(.0, 128), .1.to_ascii_uppercase())]
+    #[error("{}", lossy(&unknown_subcommand(.0, .1)))]
     UnknownSubcommand(Bytes, &'static str),
     /// `COMMAND GETKEYS` of a command that is not known.
     #[error("ERR Invalid command specified")]
@@ -182,7 +182,7 @@ pub enum CommandError {
     #[error("ERR Protocol version is not an integer or out of range")]
     ProtoNotANumber,
     /// `HELLO` with an option that is not known.
-    #[error("ERR Syntax error in HELLO option '{}'", c_str(.0))]
+    #[error("{}", lossy(&quoting("Syntax error in HELLO option '", .0, "'")))]
     HelloOption(Bytes),
     /// Bytes that are no request; the connection is closed after it.
     #[error("ERR Protocol error: {0}")]
@@ -218,7 +218,7 @@ pub enum CommandError {
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAbort,
     /// `CONFIG GET|SET` of a name that is not known.
-    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{}'", c_str(.0))]
+    #[error("{}", lossy(&quoting(UNKNOWN_CONFIG, .0, "'")))]
     UnknownConfig(Bytes),
     /// `CLIENT KILL` and friends on a client that is gone.
     #[error("ERR No such client")]
@@ -269,33 +269,67 @@ pub enum EvalError {
     Fault(#[from] Fault),
 }
 
-/// The bytes up to the first NUL, as C's `%s` prints them.
-fn c_str(bytes: &[u8]) -> String {
-    prefix(bytes, usize::MAX)
+const UNKNOWN_CONFIG: &str = "Unknown option or number of arguments for CONFIG SET - '";
+
+impl CommandError {
+    /// The error line as sent, without `-` and CRLF. Differs from `Display` where a client's words
+    /// that are quoted are not UTF-8.
+    #[must_use]
+    pub fn line(&self) -> Bytes {
+        Bytes::from(match self {
+            Self::UnknownCommand(name, args) => unknown_command(name, args),
+            Self::UnknownSubcommand(word, container) => unknown_subcommand(word, container),
+            Self::UnsupportedOption(word) => quoting("Unsupported option ", word, ""),
+            Self::HelloOption(word) => quoting("Syntax error in HELLO option '", word, "'"),
+            Self::UnknownConfig(name) => quoting(UNKNOWN_CONFIG, name, "'"),
+            other => other.to_string().into_bytes(),
+        })
+    }
 }
 
-/// At most `max` bytes of a C string; other than UTF-8 is replaced.
-fn prefix(bytes: &[u8], max: usize) -> String {
-    let end = bytes
-        .iter()
-        .take(max)
-        .position(|&b| b == 0)
-        .unwrap_or(bytes.len().min(max));
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+fn lossy(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).into_owned()
 }
 
-/// Redis' preview of the arguments: quoted, until 128 bytes are written (`server.c`,
+/// At most `max` bytes, and none from the first NUL on, as C's `%.*s` prints them.
+fn c_str(bytes: &[u8], max: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(max)];
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn quoting(before: &str, word: &[u8], after: &str) -> Vec<u8> {
+    [
+        b"ERR ",
+        before.as_bytes(),
+        c_str(word, usize::MAX),
+        after.as_bytes(),
+    ]
+    .concat()
+}
+
+fn unknown_subcommand(word: &[u8], container: &str) -> Vec<u8> {
+    let after = format!("'. Try {} HELP.", container.to_ascii_uppercase());
+    quoting("unknown subcommand '", c_str(word, 128), &after)
+}
+
+/// With Redis' preview of the arguments: quoted, until 128 bytes are written (`server.c`,
 /// `commandCheckExistence`).
-fn preview(args: &[Bytes]) -> String {
-    let mut out = String::new();
+fn unknown_command(name: &[u8], args: &[Bytes]) -> Vec<u8> {
+    let mut preview = Vec::new();
     for arg in args {
-        if out.len() >= 128 {
+        if preview.len() >= 128 {
             break;
         }
-        let room = 128 - out.len();
-        out.push_str(&format!("'{}' ", prefix(arg, room)));
+        let room = 128 - preview.len();
+        preview.extend([b"'", c_str(arg, room), b"' "].concat());
     }
-    out
+    let mut line = quoting(
+        "unknown command '",
+        c_str(name, 128),
+        "', with args beginning with: ",
+    );
+    line.extend(preview);
+    line
 }
 
 #[cfg(test)]
@@ -309,7 +343,9 @@ mod tests {
                 .iter()
                 .map(|a| Bytes::from_static(a.as_bytes()))
                 .collect();
-            CommandError::UnknownCommand(Bytes::from_static(b"foo"), args).to_string()
+            let error = CommandError::UnknownCommand(Bytes::from_static(b"foo"), args);
+            assert_eq!(error.line(), error.to_string());
+            error.to_string()
         };
         assert_eq!(
             unknown(&[]),

@@ -13,12 +13,13 @@
 mod args;
 mod big;
 mod bitmap;
-mod command;
+pub mod command;
 mod error;
 mod execute;
 mod flags;
 mod float80;
 pub mod glob;
+mod introspect;
 mod key;
 mod keys;
 mod mem_view;

@@ -26,7 +26,7 @@ pub enum Reply {
     /// A line without CR or LF.
     Simple(Cow<'static, str>),
     /// An error line, without `-`; CR and LF are blanked.
-    Error(Cow<'static, str>),
+    Error(Bytes),
     /// An integer.
     Integer(i64),
     /// Any bytes.
@@ -134,7 +134,7 @@ impl Reply {
 
 impl From<CommandError> for Reply {
     fn from(error: CommandError) -> Self {
-        Reply::Error(error.to_string().into())
+        Reply::Error(error.line())
     }
 }
 
@@ -146,12 +146,17 @@ fn put_line(sign: u8, line: &[u8], out: &mut BytesMut) {
 }
 
 /// A client's words may be part of the line, so CR and LF are blanked, as in `addReplyErrorFormat`.
-fn put_error(line: &str, out: &mut BytesMut) {
+fn put_error(line: &[u8], out: &mut BytesMut) {
+    let is_end = |byte: &u8| *byte == b'\r' || *byte == b'\n';
+    let len = line
+        .iter()
+        .rposition(|byte| !is_end(byte))
+        .map_or(0, |last| last + 1);
     out.put_u8(b'-');
-    let line = line.trim_end_matches(['\r', '\n']);
     out.extend(
-        line.bytes()
-            .map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }),
+        line[..len]
+            .iter()
+            .map(|byte| if is_end(byte) { b' ' } else { *byte }),
     );
     out.put_slice(b"\r\n");
 }

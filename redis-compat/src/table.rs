@@ -56,7 +56,7 @@ pub fn lookup_subcommand(container: &'static Command, word: &[u8]) -> Option<&'s
     container
         .subcommands
         .iter()
-        .find(|sub| sub.name[skip..].as_bytes().eq_ignore_ascii_case(word))
+        .find(|sub| sub.name.as_bytes()[skip..].eq_ignore_ascii_case(word))
 }
 
 /// FNV-1a over the letters without their case.

@@ -146,12 +146,12 @@ impl Field {
         match overflow {
             Overflow::Fail => None,
             Overflow::Saturate => Some(exact.clamp(min, max)),
-            Overflow::Wrap => Some(self.from_bits(exact as u64)),
+            Overflow::Wrap => Some(self.number_of(exact as u64)),
         }
     }
 
     /// The number that the lowest bits of `raw` are in this field.
-    fn from_bits(self, raw: u64) -> i128 {
+    fn number_of(self, raw: u64) -> i128 {
         let unused = 64 - self.bits;
         if self.signed {
             ((raw << unused) as i64 >> unused).into()
@@ -165,7 +165,7 @@ impl Field {
             let byte = value.get((at >> 3) as usize).copied().unwrap_or(0);
             (raw << 1) | u64::from(byte >> (7 - (at & 7)) & 1)
         });
-        self.from_bits(raw)
+        self.number_of(raw)
     }
 
     fn write(self, value: &mut [u8], new: i128) {

@@ -51,14 +51,19 @@ pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalE
     if found && !options.replace {
         return Err(CommandError::BusyKey.into());
     }
-    let ttl = u64::try_from(args.int(2)?).map_err(|_| CommandError::InvalidTtl)?;
+    let ttl = args.int(2)?;
+    if ttl < 0 {
+        return Err(CommandError::InvalidTtl.into());
+    }
     let value = decode(args.bytes(3), txn)?;
+    // The sum wraps, as it does in Redis: a lifetime past the end of time has passed.
     let base = if options.absolute {
-        UnixMillis(0)
+        0
     } else {
-        txn.now()
+        txn.now().0 as i64
     };
-    let expires_at = (ttl > 0).then(|| base.plus(ttl));
+    let time = u64::try_from(ttl.wrapping_add(base)).unwrap_or(0);
+    let expires_at = (ttl > 0).then_some(UnixMillis(time));
     if expires_at.is_some_and(|at| at <= txn.now()) {
         if found {
             txn.remove(key.clone());

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn what_is_compressed_comes_back() {
         let mut text = b"the quick brown fox ".repeat(700);
-        text.extend((0..40_000u32).map(|i| (i * i >> 9) as u8));
+        text.extend((0..40_000u32).map(|i| ((i * i) >> 9) as u8));
         text.extend(vec![b'x'; 20_000]);
         for end in [21, 64, 1000, 13_000, text.len()] {
             let input = &text[..end];

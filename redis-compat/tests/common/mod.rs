@@ -1,0 +1,45 @@
+//! What the tests share: a store that executes commands, and a real Redis to compare with.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub(crate) mod real;
+
+use bytes::{Bytes, BytesMut};
+use coterie_redis_compat::{Context, MemView, Resp, Txn, execute};
+use coterie_types::{GroupId, TableId, UnixMillis};
+
+/// The words of a line, split at spaces.
+pub(crate) fn words(line: &str) -> Vec<Bytes> {
+    line.split(' ')
+        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+        .collect()
+}
+
+/// A store of one group: each command is a log entry of its own.
+#[derive(Default)]
+pub(crate) struct Store {
+    view: MemView,
+    /// The group clock.
+    pub(crate) now: u64,
+    next_change: u64,
+}
+
+impl Store {
+    pub(crate) fn run(&mut self, table: u32, args: &[Bytes], resp: Resp) -> Bytes {
+        self.next_change = self.next_change.max(1);
+        let ctx = Context {
+            group: GroupId(1),
+            now: UnixMillis(self.now),
+            read_now: None,
+            seed: self.next_change,
+            next_change: self.next_change,
+        };
+        let mut out = BytesMut::new();
+        let mut txn = Txn::new(&self.view, ctx);
+        execute(&mut txn, TableId(table), args, resp, &mut out).unwrap();
+        let changes = txn.finish();
+        self.view.apply(&changes);
+        self.next_change = changes.next_change;
+        out.freeze()
+    }
+}

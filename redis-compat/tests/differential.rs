@@ -1,0 +1,211 @@
+//! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
+//!
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats one, `DIFFERENTIAL_RUNS=n` makes more. A small pool
+//! of keys and values makes the commands interact; options come in any order and some are wrong.
+//! Lifetimes are either long or over, so that both sides agree on what is expired.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the real server reads the real clock"
+)]
+
+mod common;
+mod generate;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use common::real::{Connection, Server};
+use common::{Store, words};
+use coterie_redis_compat::Resp;
+use generate::{Random, command};
+
+const COMMANDS_PER_RUN: usize = 400;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+#[test]
+fn replies_are_those_of_redis() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut real = server.connect();
+    let seeds = match setting("DIFFERENTIAL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => {
+            let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+            first..first + setting("DIFFERENTIAL_RUNS").unwrap_or(40)
+        }
+    };
+    for seed in seeds {
+        run(seed, &mut real);
+    }
+}
+
+fn run(seed: u64, real: &mut Connection) {
+    let mut random = Random::new(seed);
+    let resp = if seed.is_multiple_of(2) {
+        Resp::V2
+    } else {
+        Resp::V3
+    };
+    real.run(&words(if resp == Resp::V2 {
+        "hello 2"
+    } else {
+        "hello 3"
+    }));
+    real.run(&words("flushall"));
+    let mut ours = Store::default();
+    let mut table = 0;
+    let mut log = Vec::new();
+    for _ in 0..COMMANDS_PER_RUN {
+        if random.one_in(40) {
+            table = random.below(2) as u32;
+        }
+        let args = command(&mut random);
+        real.run(&[Bytes::from("select"), Bytes::from(table.to_string())]);
+        let theirs = real.run(&real_form(&args));
+        ours.now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_millis() as u64;
+        let our_reply = ours.run(table, &args, resp);
+        log.push(format!("[{table}] {}", shown(&args)));
+        if let Err(why) = agree(&args, &our_reply, &theirs, table, real, &mut ours) {
+            let history = log
+                .iter()
+                .rev()
+                .take(25)
+                .rev()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n");
+            panic!(
+                "DIFFERENTIAL_SEED={seed}: {why}\n{history}\n  ours: {}\ntheirs: {}",
+                our_reply.escape_ascii(),
+                theirs.escape_ascii()
+            );
+        }
+        random.remember_payload(&args, &theirs);
+    }
+}
+
+/// What a proxy would make of an internal command.
+fn real_form(args: &[Bytes]) -> Vec<Bytes> {
+    match args[0].as_ref() {
+        b"_keys" => vec![Bytes::from("keys"), args[3].clone()],
+        b"_flush" => words("flushdb"),
+        b"_random" => words("randomkey"),
+        _ => args.to_vec(),
+    }
+}
+
+fn shown(args: &[Bytes]) -> String {
+    let words = args.iter().map(|arg| format!("\"{}\"", arg.escape_ascii()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether both replies say the same, by the measure that fits the command.
+fn agree(
+    args: &[Bytes],
+    ours: &Bytes,
+    theirs: &Bytes,
+    table: u32,
+    real: &mut Connection,
+    store: &mut Store,
+) -> Result<(), &'static str> {
+    if ours == theirs {
+        return Ok(());
+    }
+    let name = args[0].to_ascii_lowercase();
+    let subcommand = args
+        .get(1)
+        .map(|word| word.to_ascii_lowercase())
+        .unwrap_or_default();
+    let integers = || Some((integer(ours)?, integer(theirs)?));
+    let fine = match (name.as_slice(), subcommand.as_slice()) {
+        // The clock goes on between the two.
+        (b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime", _) => {
+            let slack = if name.starts_with(b"p") { 200 } else { 1 };
+            integers().is_some_and(|(a, b)| (a - b).abs() <= slack && a >= 0)
+        }
+        (b"_keys", _) => sorted(ours) == sorted(theirs),
+        (b"_random", _) => theirs.starts_with(b"$") && ours.starts_with(b"$"),
+        // These tell the history of a value in Redis (see docs/COMPAT.md).
+        (b"object", b"encoding") => theirs.starts_with(b"$") && ours.starts_with(b"$"),
+        (b"object", b"refcount" | b"idletime") => integers().is_some(),
+        // Redis measures also a key that is expired and not yet removed.
+        (b"memory", b"usage") => {
+            integers().is_some() || (is_null(ours) && integer(theirs).is_some())
+        }
+        (b"dump", _) => return dumps_agree(ours, theirs, table, real, store),
+        _ => false,
+    };
+    if fine {
+        Ok(())
+    } else {
+        Err("the replies differ")
+    }
+}
+
+fn is_null(reply: &[u8]) -> bool {
+    reply == b"$-1\r\n" || reply == b"_\r\n"
+}
+
+fn integer(reply: &[u8]) -> Option<i64> {
+    std::str::from_utf8(reply.strip_prefix(b":")?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+fn sorted(reply: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<_> = reply.split(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The compressed forms may differ: each side must read the other's.
+fn dumps_agree(
+    ours: &Bytes,
+    theirs: &Bytes,
+    table: u32,
+    real: &mut Connection,
+    store: &mut Store,
+) -> Result<(), &'static str> {
+    let (Some(ours), Some(theirs)) = (bulk(ours), bulk(theirs)) else {
+        return Err("only one has a payload");
+    };
+    let key = Bytes::from("restored");
+    let restore = |payload| {
+        [
+            Bytes::from("restore"),
+            key.clone(),
+            Bytes::from("0"),
+            payload,
+            Bytes::from("replace"),
+        ]
+    };
+    let get = [Bytes::from("get"), key.clone()];
+    let delete = [Bytes::from("del"), key.clone()];
+    real.run(&restore(ours));
+    store.run(table, &restore(theirs), Resp::V2);
+    let (a, b) = (real.run(&get), store.run(table, &get, Resp::V2));
+    real.run(&delete);
+    store.run(table, &delete, Resp::V2);
+    if a == b && a.starts_with(b"$") {
+        Ok(())
+    } else {
+        Err("the payloads are not exchangeable")
+    }
+}
+
+/// The bytes of a bulk reply.
+fn bulk(reply: &Bytes) -> Option<Bytes> {
+    let start = reply.iter().position(|byte| *byte == b'\n')? + 1;
+    (reply.starts_with(b"$") && reply.len() > start + 2)
+        .then(|| reply.slice(start..reply.len() - 2))
+}
