@@ -14,6 +14,7 @@ pub mod compat;
 pub mod connection;
 pub mod history;
 pub mod liar;
+pub mod nemesis;
 pub mod ports;
 pub mod process;
 pub mod redis_server;

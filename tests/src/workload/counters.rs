@@ -80,13 +80,18 @@ pub fn finish(load: CountersLoad, within: Duration) -> anyhow::Result<(Counts, T
     let mut troubles = Troubles::default();
     for (counts, met) in load.stop(within).context("stop the counting clients")? {
         troubles.merge(met);
-        for (key, count) in counts {
-            let sum = all.entry(key).or_default();
-            sum.acknowledged += count.acknowledged;
-            sum.unknown += count.unknown;
-        }
+        absorb(&mut all, &counts);
     }
     Ok((all, troubles))
+}
+
+/// Adds `more` to `counts`.
+pub fn absorb(counts: &mut Counts, more: &Counts) {
+    for (key, count) in more {
+        let sum = counts.entry(key.clone()).or_default();
+        sum.acknowledged += count.acknowledged;
+        sum.unknown += count.unknown;
+    }
 }
 
 /// Compares what the clients did with what the counters say.

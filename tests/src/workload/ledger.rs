@@ -91,7 +91,7 @@ pub fn finish(load: LedgerLoad, within: Duration) -> anyhow::Result<(Ledger, Tro
     let mut all = Ledger::default();
     let mut troubles = Troubles::default();
     for (ledger, met) in load.stop(within).context("stop the writing clients")? {
-        all.entries.extend(ledger.entries);
+        all.absorb(ledger);
         troubles.merge(met);
     }
     Ok((all, troubles))
@@ -108,6 +108,15 @@ impl Ledger {
     /// A write may have happened, or may happen later.
     pub fn unknown(&mut self, key: String, value: String) {
         self.entries.entry(key).or_default().unknown.push(value);
+    }
+
+    /// Adds what was written later.
+    pub fn absorb(&mut self, later: Self) {
+        for (key, new) in later.entries {
+            let entry = self.entries.entry(key).or_default();
+            entry.unknown.extend(new.unknown);
+            entry.acknowledged = new.acknowledged.or(entry.acknowledged.take());
+        }
     }
 
     /// How many keys are written down.
