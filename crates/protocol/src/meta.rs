@@ -177,6 +177,12 @@ pub enum Command {
         /// Random, not 0.
         cluster_id: u128,
     },
+    /// The first entry of a cluster that is restored from a backup. Does nothing to one that was
+    /// born.
+    Restore {
+        /// Meta's whole state, in meta's own encoding.
+        state: bytes::Bytes,
+    },
 }
 
 /// One change by the controller.

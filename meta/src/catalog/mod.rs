@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use coterie_protocol::catalog::{Catalog, Change, Row, TableDescriptor};
+use coterie_protocol::decode;
 use coterie_protocol::meta::{Command, Outcome, Rejection};
 use coterie_types::{NodeId, TableId, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -86,12 +87,12 @@ pub struct Applied {
 impl State {
     /// Applies one command.
     pub fn apply(&mut self, command: Command) -> Applied {
-        if self.catalog.cluster_id == 0 && !matches!(command, Command::Birth { .. }) {
-            let reason = "the cluster is not born yet".to_owned();
-            return Applied {
-                outcome: Outcome::Rejected(Rejection::Invalid(reason)),
-                change: None,
-            };
+        let unborn = self.catalog.cluster_id == 0;
+        match &command {
+            Command::Restore { state } => return self.restore(state),
+            Command::Birth { .. } => {}
+            _ if unborn => return rejected(invalid("the cluster is not born yet")),
+            _ => {}
         }
         let mut edit = Edit::new(self);
         match edit.execute(command) {
@@ -104,11 +105,26 @@ impl State {
             }
             Err(rejection) => {
                 edit.undo();
-                Applied {
-                    outcome: Outcome::Rejected(rejection),
-                    change: None,
-                }
+                rejected(rejection)
             }
+        }
+    }
+
+    /// The state of a backup becomes that of a cluster that has none. There is no change of rows
+    /// to tell: the revision jumps, and whoever follows takes a full copy.
+    fn restore(&mut self, state: &[u8]) -> Applied {
+        if self.catalog.cluster_id == 0 {
+            match decode(state) {
+                Ok(state) => *self = state,
+                Err(error) => return rejected(invalid(error.to_string())),
+            }
+        }
+        let outcome = Outcome::Done {
+            revision: self.catalog.revision,
+        };
+        Applied {
+            outcome,
+            change: None,
         }
     }
 }
@@ -118,6 +134,7 @@ impl Edit<'_> {
     fn execute(&mut self, command: Command) -> Result<Option<Outcome>, Rejection> {
         match command {
             Command::Birth { cluster_id } => self.birth(cluster_id).map(|()| None),
+            Command::Restore { .. } => unreachable!("restored without an edit"),
             Command::RegisterNode {
                 token,
                 addr,
@@ -168,6 +185,13 @@ impl Edit<'_> {
             }));
         }
         Ok(())
+    }
+}
+
+fn rejected(rejection: Rejection) -> Applied {
+    Applied {
+        outcome: Outcome::Rejected(rejection),
+        change: None,
     }
 }
 

@@ -1,0 +1,141 @@
+//! From a backup to the directory of a member: what a restored cluster begins with.
+
+use std::fs;
+use std::path::Path;
+
+use coterie_protocol::catalog::Lease;
+use coterie_protocol::decode;
+use coterie_types::{LogIndex, Revision};
+
+use super::{pairs, tail};
+use crate::RunError;
+use crate::directory::Directory;
+use crate::snapshot::Snapshot;
+
+/// The last changes before the loss may be missing from the backup. What they gave (ids, fencing
+/// numbers, revisions) must not be given twice, so the restored cluster goes on this much later.
+const LEAP: u64 = 100_000;
+
+/// What was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// The cluster.
+    pub cluster_id: u128,
+    /// The revision that the backup reached.
+    pub revision: Revision,
+    /// The entry of the lost log that it reached; of several backups the one with the highest is
+    /// the newest.
+    pub index: LogIndex,
+}
+
+/// Makes the directory of `member` from a backup. To be done for every member, from the same
+/// backup, before any is started; whichever leads first brings the state to all.
+///
+/// Refuses a directory that has anything in it.
+pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, RunError> {
+    let mut newest = newest_state(backup_dir)?;
+    let restored = Restored {
+        cluster_id: newest.state.catalog.cluster_id,
+        revision: newest.state.catalog.revision,
+        index: newest.index,
+    };
+    leap(&mut newest);
+    fs::create_dir_all(dir).map_err(RunError::io("make the directory", dir))?;
+    let mut entries = fs::read_dir(dir).map_err(RunError::io("read", dir))?;
+    if entries.next().is_some() {
+        let reason = "it is not empty, and nothing is overwritten";
+        return Err(RunError::directory(dir, reason));
+    }
+    let mut directory = Directory::open(dir, member)?;
+    newest.write(&directory.seed())?;
+    directory.belongs_to(restored.cluster_id)?;
+    Ok(restored)
+}
+
+/// The newest state that a backup directory can give.
+pub(super) fn newest_state(backup_dir: &Path) -> Result<Snapshot, RunError> {
+    let mut newest: Option<Snapshot> = None;
+    let mut failure = None;
+    for pair in pairs(backup_dir)? {
+        match state_of(&pair) {
+            Ok(state) if newest.as_ref().is_none_or(|n| n.index <= state.index) => {
+                newest = Some(state);
+            }
+            Ok(_) => {}
+            Err(error) => failure = Some(error),
+        }
+    }
+    match (newest, failure) {
+        (Some(newest), _) => Ok(newest),
+        (None, Some(failure)) => Err(failure),
+        (None, None) => {
+            let reason = "there is no backup of meta in it";
+            Err(RunError::directory(backup_dir, reason))
+        }
+    }
+}
+
+/// The snapshot, and the commands of its tail applied to it.
+fn state_of(pair: &super::Pair) -> Result<Snapshot, RunError> {
+    let path = pair.snapshot();
+    let mut snapshot =
+        Snapshot::read(&path)?.ok_or_else(|| RunError::damaged(&path, "it is gone"))?;
+    for record in tail::read(&pair.tail())? {
+        let command = decode(&record.command)
+            .map_err(|error| RunError::damaged(&pair.tail(), error.to_string()))?;
+        snapshot.state.apply(command);
+        snapshot.index = record.index;
+        if snapshot.state.catalog.revision != record.revision {
+            let reason = format!("entry {} does not lead where it led", record.index);
+            return Err(RunError::damaged(&pair.tail(), reason));
+        }
+    }
+    Ok(snapshot)
+}
+
+fn leap(snapshot: &mut Snapshot) {
+    let state = &mut snapshot.state;
+    state.catalog.revision.0 += LEAP;
+    state.next.node += LEAP;
+    state.next.group += LEAP;
+    state.next.range += LEAP;
+    state.next.job += LEAP;
+    state.catalog.lease = Lease {
+        fence: state.catalog.lease.fence + LEAP,
+        ..Lease::default()
+    };
+    snapshot.applied = None;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_protocol::meta::Command;
+
+    use super::super::Pair;
+    use super::*;
+
+    #[test]
+    fn restoring_overwrites_nothing_and_gives_no_id_twice() {
+        let backup = tempfile::tempdir().unwrap();
+        let error = restore(backup.path(), backup.path(), 1).unwrap_err();
+        assert!(error.to_string().contains("no backup"), "{error}");
+        let mut snapshot = Snapshot::default();
+        snapshot.state.apply(Command::Birth { cluster_id: 7 });
+        let pair = Pair {
+            index: LogIndex(3),
+            member: 2,
+            dir: backup.path().to_path_buf(),
+        };
+        snapshot.write(&pair.snapshot()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let restored = restore(backup.path(), dir.path(), 1).unwrap();
+        assert_eq!((restored.cluster_id, restored.revision), (7, Revision(1)));
+        let error = restore(backup.path(), dir.path(), 1).unwrap_err();
+        assert!(error.to_string().contains("not empty"), "{error}");
+        let mut directory = Directory::open(dir.path(), 1).unwrap();
+        let seed = Snapshot::read(&directory.seed()).unwrap().unwrap();
+        assert!(directory.belongs_to(8).is_err() && directory.belongs_to(7).is_ok());
+        assert!(seed.state.next.node > LEAP && seed.state.catalog.lease.fence >= LEAP);
+    }
+}

@@ -1,0 +1,234 @@
+//! Writes the backup while this member leads: a snapshot when it begins, then each command.
+//!
+//! Runs in a task beside the group, so that a slow or full backup disk delays nothing but the
+//! backup. When it fails, or is too far behind, it begins a new pair of files.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_raft::Group;
+use coterie_types::LogIndex;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::tail::Tail;
+use super::{Pair, pairs};
+use crate::RunError;
+use crate::directory::sync_parent;
+use crate::held::{Held, News};
+use crate::snapshot::Snapshot;
+
+/// A tail longer than this is followed by a new snapshot.
+const TAIL_BYTES_MAX: u64 = 4 << 20;
+
+/// Pairs of files that are kept.
+const PAIRS_KEPT: usize = 3;
+
+/// Between two looks at whether this member leads.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// After a failure, before the next attempt.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// See the module's head.
+pub(crate) struct Writer {
+    dir: PathBuf,
+    member: u64,
+    held: Arc<Held>,
+    open: Option<Open>,
+}
+
+struct Open {
+    tail: Tail,
+    /// The last command that is backed up.
+    index: LogIndex,
+}
+
+impl Writer {
+    pub(crate) fn new(dir: PathBuf, member: u64, held: Arc<Held>) -> Self {
+        Self {
+            dir,
+            member,
+            held,
+            open: None,
+        }
+    }
+
+    /// Backs up until it is told to stop.
+    pub(crate) async fn run(mut self, group: Group, stop: CancellationToken) {
+        let mut positions = self.held.positions();
+        while !stop.is_cancelled() {
+            let mut pause = PAUSE;
+            if group.status().is_leader {
+                let (writer, written) = self.step_in_background().await;
+                self = writer;
+                if let Err(failure) = written {
+                    error!(
+                        error = &failure as &dyn std::error::Error,
+                        "meta is not backed up"
+                    );
+                    self.open = None;
+                    pause = PAUSE_AFTER_FAILURE;
+                }
+            } else {
+                self.open = None;
+            }
+            tokio::select! {
+                changed = positions.changed(), if self.open.is_some() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn step_in_background(mut self) -> (Self, Result<(), RunError>) {
+        let (dir, member, held) = (self.dir.clone(), self.member, Arc::clone(&self.held));
+        let stepped = tokio::task::spawn_blocking(move || {
+            let written = self.step();
+            (self, written)
+        });
+        match stepped.await {
+            Ok(stepped) => stepped,
+            Err(error) => {
+                let failure = RunError::damaged(&dir, error.to_string());
+                (Self::new(dir, member, held), Err(failure))
+            }
+        }
+    }
+
+    /// Backs up what is new.
+    fn step(&mut self) -> Result<(), RunError> {
+        let Some(open) = &mut self.open else {
+            return self.begin();
+        };
+        match self.held.commands_after(open.index) {
+            News::Whole(_) => self.begin(),
+            News::Items(commands) => {
+                let Some(last) = commands.last() else {
+                    return Ok(());
+                };
+                open.tail
+                    .append(&commands)
+                    .map_err(RunError::io("append to a tail in", &self.dir))?;
+                open.index = last.index;
+                if open.tail.bytes > TAIL_BYTES_MAX {
+                    self.begin()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a new pair of files with the state as of now.
+    fn begin(&mut self) -> Result<(), RunError> {
+        let snapshot = self.held.snapshot();
+        let cluster_id = snapshot.state.catalog.cluster_id;
+        if cluster_id == 0 {
+            return Ok(());
+        }
+        let dir = &self.dir;
+        fs::create_dir_all(dir).map_err(RunError::io("make the directory", dir))?;
+        let before = pairs(dir)?;
+        if let Some(newest) = before.last()
+            && let Some(theirs) = Snapshot::read(&newest.snapshot())?
+            && theirs.state.catalog.cluster_id != cluster_id
+        {
+            let theirs = theirs.state.catalog.cluster_id;
+            let reason = format!("it holds the backup of another cluster, {theirs:032x}");
+            return Err(RunError::directory(dir, reason));
+        }
+        let pair = Pair {
+            index: snapshot.index,
+            member: self.member,
+            dir: dir.clone(),
+        };
+        // The tail first: a snapshot without its tail would look complete.
+        let tail = Tail::create(&pair.tail()).map_err(RunError::io("make", &pair.tail()))?;
+        snapshot.write(&pair.snapshot())?;
+        let (index, revision) = (snapshot.index, snapshot.state.catalog.revision);
+        info!(log_index = %index, %revision, "a new backup of meta begins");
+        self.open = Some(Open { tail, index });
+        self.remove_old(before, &pair)
+    }
+
+    fn remove_old(&self, before: Vec<Pair>, newest: &Pair) -> Result<(), RunError> {
+        let mut old: Vec<Pair> = before.into_iter().filter(|pair| pair != newest).collect();
+        let remove = (old.len() + 1).saturating_sub(PAIRS_KEPT);
+        for pair in old.drain(..remove) {
+            for path in [pair.snapshot(), pair.tail()] {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(RunError::io("remove", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        sync_parent(&newest.snapshot()).map_err(RunError::io("sync", &self.dir))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use bytes::Bytes;
+    use coterie_protocol::encode;
+    use coterie_protocol::meta::Command;
+
+    use super::super::restore::newest_state;
+    use super::*;
+
+    fn apply(held: &Held, index: u64, command: Command) {
+        let commands = vec![(LogIndex(index), encode(&command), command)];
+        held.apply(commands, Bytes::new());
+    }
+
+    fn table(number: u64) -> Command {
+        Command::CreateTable {
+            name: format!("t{number}"),
+        }
+    }
+
+    #[test]
+    fn what_is_backed_up_is_what_is_held_and_files_are_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Arc::new(Held::new(Snapshot::default()));
+        let mut writer = Writer::new(dir.path().join("b"), 1, Arc::clone(&held));
+        writer.step().unwrap();
+        assert!(writer.open.is_none(), "nothing before birth");
+        apply(&held, 1, Command::Birth { cluster_id: 7 });
+        for number in 2..40 {
+            writer.step().unwrap();
+            apply(&held, number, table(number));
+            if number % 5 == 0 {
+                // As after a change of leader.
+                writer.open = None;
+            }
+        }
+        writer.step().unwrap();
+        let newest = newest_state(&dir.path().join("b")).unwrap();
+        let held = held.snapshot();
+        assert_eq!((newest.index, &newest.state), (held.index, &held.state));
+        assert_eq!(
+            fs::read_dir(dir.path().join("b")).unwrap().count(),
+            2 * PAIRS_KEPT
+        );
+    }
+
+    #[test]
+    fn another_clusters_backup_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for (cluster_id, good) in [(7, true), (8, false), (7, true)] {
+            let held = Arc::new(Held::new(Snapshot::default()));
+            apply(&held, 1, Command::Birth { cluster_id });
+            let mut writer = Writer::new(dir.path().to_path_buf(), 1, held);
+            assert_eq!(writer.step().is_ok(), good);
+        }
+    }
+}

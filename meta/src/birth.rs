@@ -1,0 +1,73 @@
+//! How a cluster begins: the member that leads first proposes its id, or the state of a backup.
+//!
+//! Runs on every member until the cluster is born, and then checks that it is the cluster this
+//! member's directory belongs to. A restored cluster begins with the seed that `restore` put into
+//! the directory of each member.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coterie_protocol::encode;
+use coterie_protocol::meta::Command;
+use coterie_raft::Group;
+use tracing::{debug, info};
+
+use crate::RunError;
+use crate::directory::{Directory, sync_parent};
+use crate::held::Held;
+use crate::snapshot::Snapshot;
+
+/// Between two looks at whether this member leads.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What this member proposes if it is the one that leads.
+pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> {
+    if let Some(seed) = Snapshot::read(&directory.seed())? {
+        return Ok(Command::Restore {
+            state: encode(&seed.state),
+        });
+    }
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)
+        .map_err(io::Error::other)
+        .map_err(RunError::io("draw a cluster id for", &directory.seed()))?;
+    // 0 is no cluster; it is also nothing that chance gives.
+    Ok(Command::Birth {
+        cluster_id: u128::from_le_bytes(id).max(1),
+    })
+}
+
+/// Waits for the cluster's birth, seeing to it if this member leads.
+pub(crate) async fn attend(
+    group: &Group,
+    held: &Arc<Held>,
+    directory: &mut Directory,
+    first: &Command,
+) -> Result<(), RunError> {
+    let mut positions = held.positions();
+    let payload: Bytes = encode(first);
+    let cluster_id = loop {
+        let cluster_id = held.snapshot().state.catalog.cluster_id;
+        if cluster_id != 0 {
+            break cluster_id;
+        }
+        if group.status().is_leader {
+            match group.propose(payload.clone()).await {
+                Ok(_) => info!("the cluster is born"),
+                Err(error) => debug!(%error, "the cluster's birth is delayed"),
+            }
+        }
+        // Told when another leader has seen to it.
+        let _ = tokio::time::timeout(PAUSE, positions.changed()).await;
+    };
+    directory.belongs_to(cluster_id)?;
+    match fs::remove_file(directory.seed()) {
+        Ok(()) => sync_parent(&directory.seed()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+    .map_err(RunError::io("remove", &directory.seed()))
+}

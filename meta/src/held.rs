@@ -1,0 +1,235 @@
+//! What a member holds, shared by those who apply, answer, and back up.
+//!
+//! The state itself is replaced as a whole for readers (a cheap clone of an `Arc`), and the last
+//! commands are kept for those who follow: watchers take their changes, the backup takes the
+//! commands. Who is further behind than these reach takes the whole.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use coterie_protocol::catalog::Change;
+use coterie_protocol::meta::{Command, Outcome};
+use coterie_types::{LogIndex, Revision};
+use tokio::sync::watch;
+
+use crate::snapshot::Snapshot;
+
+/// How many commands are kept, and how many bytes of them.
+const RECENT_MAX: usize = 4096;
+const RECENT_BYTES_MAX: usize = 16 << 20;
+
+/// A command that was applied.
+#[derive(Debug, Clone)]
+pub(crate) struct Recent {
+    /// Its place in the log.
+    pub(crate) index: LogIndex,
+    /// The revision after it.
+    pub(crate) revision: Revision,
+    /// As it stands in the log.
+    pub(crate) command: Bytes,
+    /// What it changed.
+    pub(crate) change: Option<Arc<Change>>,
+}
+
+/// Where the state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Position {
+    /// The last command applied.
+    pub(crate) index: LogIndex,
+    /// The catalog's revision.
+    pub(crate) revision: Revision,
+}
+
+/// What is new since a position.
+pub(crate) enum News<T> {
+    /// Each thing in order, none missing.
+    Items(Vec<T>),
+    /// Too far behind: the whole state, as of now.
+    Whole(Arc<Snapshot>),
+}
+
+/// See the module's head.
+pub(crate) struct Held {
+    inner: Mutex<Inner>,
+    position: watch::Sender<Position>,
+}
+
+struct Inner {
+    snapshot: Arc<Snapshot>,
+    recent: VecDeque<Recent>,
+    recent_bytes: usize,
+    /// Commands up to this one are not among the recent ones.
+    forgotten: Position,
+}
+
+impl Held {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        let position = position(&snapshot);
+        Self {
+            inner: Mutex::new(Inner {
+                snapshot: Arc::new(snapshot),
+                recent: VecDeque::new(),
+                recent_bytes: 0,
+                forgotten: position,
+            }),
+            position: watch::Sender::new(position),
+        }
+    }
+
+    /// All of it, as of now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.lock().snapshot)
+    }
+
+    /// Told after each batch that was applied.
+    pub(crate) fn positions(&self) -> watch::Receiver<Position> {
+        self.position.subscribe()
+    }
+
+    /// Applies commands in order, and says what became of each.
+    pub(crate) fn apply(
+        &self,
+        commands: Vec<(LogIndex, Bytes, Command)>,
+        applied: Bytes,
+    ) -> Vec<Outcome> {
+        let mut inner = self.lock();
+        let mut outcomes = Vec::with_capacity(commands.len());
+        // A copy is made only while somebody reads the one before.
+        let mut snapshot = Arc::clone(&inner.snapshot);
+        inner.snapshot = Arc::default();
+        let held = Arc::make_mut(&mut snapshot);
+        for (index, bytes, command) in commands {
+            let before = held.state.catalog.revision;
+            let applied = held.state.apply(command);
+            held.index = index;
+            let revision = held.state.catalog.revision;
+            if applied.change.is_none() && revision != before {
+                inner.forget_all(Position { index, revision });
+            } else {
+                inner.remember(Recent {
+                    index,
+                    revision,
+                    command: bytes,
+                    change: applied.change.map(Arc::new),
+                });
+            }
+            outcomes.push(applied.outcome);
+        }
+        held.applied = Some(applied);
+        let position = position(held);
+        inner.snapshot = snapshot;
+        drop(inner);
+        self.position.send_replace(position);
+        outcomes
+    }
+
+    /// Replaces all.
+    pub(crate) fn install(&self, snapshot: Snapshot) {
+        let position = position(&snapshot);
+        let mut inner = self.lock();
+        inner.snapshot = Arc::new(snapshot);
+        inner.forget_all(position);
+        drop(inner);
+        self.position.send_replace(position);
+    }
+
+    /// The changes after a revision, for a watcher.
+    pub(crate) fn changes_after(&self, after: Revision) -> News<Arc<Change>> {
+        let inner = self.lock();
+        if after < inner.forgotten.revision || after == Revision(0) {
+            return News::Whole(Arc::clone(&inner.snapshot));
+        }
+        let later = inner.recent.iter().filter(|r| r.revision > after);
+        News::Items(later.filter_map(|r| r.change.clone()).collect())
+    }
+
+    /// The commands after an entry, for the backup.
+    pub(crate) fn commands_after(&self, after: LogIndex) -> News<Recent> {
+        let inner = self.lock();
+        if after < inner.forgotten.index {
+            return News::Whole(Arc::clone(&inner.snapshot));
+        }
+        let later = inner.recent.iter().filter(|r| r.index > after);
+        News::Items(later.cloned().collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn remember(&mut self, recent: Recent) {
+        self.recent_bytes += recent.command.len();
+        self.recent.push_back(recent);
+        while self.recent.len() > RECENT_MAX || self.recent_bytes > RECENT_BYTES_MAX {
+            let Some(oldest) = self.recent.pop_front() else {
+                return;
+            };
+            self.recent_bytes -= oldest.command.len();
+            self.forgotten = Position {
+                index: oldest.index,
+                revision: oldest.revision,
+            };
+        }
+    }
+
+    fn forget_all(&mut self, position: Position) {
+        self.recent.clear();
+        self.recent_bytes = 0;
+        self.forgotten = position;
+    }
+}
+
+fn position(snapshot: &Snapshot) -> Position {
+    Position {
+        index: snapshot.index,
+        revision: snapshot.state.catalog.revision,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coterie_protocol::encode;
+
+    use super::*;
+
+    fn setting(value: usize) -> Command {
+        Command::PutSetting {
+            name: "a".into(),
+            value: Some(value.to_string()),
+        }
+    }
+
+    fn apply(held: &Held, index: u64, command: Command) {
+        let commands = vec![(LogIndex(index), encode(&command), command)];
+        held.apply(commands, Bytes::new());
+    }
+
+    #[test]
+    fn followers_get_what_is_new_or_the_whole() {
+        let held = Held::new(Snapshot::default());
+        apply(&held, 2, Command::Birth { cluster_id: 7 });
+        apply(&held, 4, setting(0));
+        let News::Items(changes) = held.changes_after(Revision(1)) else {
+            panic!("the whole");
+        };
+        assert_eq!(changes.len(), 1);
+        assert!(matches!(held.changes_after(Revision(0)), News::Whole(_)));
+        let News::Items(commands) = held.commands_after(LogIndex(0)) else {
+            panic!("the whole");
+        };
+        assert_eq!(commands.len(), 2);
+        for number in 0..RECENT_MAX {
+            apply(&held, 5 + number as u64, setting(number + 1));
+        }
+        assert!(matches!(held.changes_after(Revision(1)), News::Whole(_)));
+        assert!(matches!(held.commands_after(LogIndex(3)), News::Whole(_)));
+        let News::Items(changes) = held.changes_after(Revision(2)) else {
+            panic!("the whole");
+        };
+        assert_eq!(changes.len(), RECENT_MAX);
+        assert_eq!(*held.positions().borrow(), position(&held.snapshot()));
+    }
+}

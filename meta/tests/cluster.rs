@@ -1,0 +1,202 @@
+//! Meta as its users see it: members in one process over loopback, stopped and started again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use coterie_config::ClusterToken;
+use coterie_meta::{Config, Handle, Peer, RunError, restore, start};
+use coterie_meta_client::MetaClient;
+use coterie_protocol::meta::{Command, Heartbeat, Outcome};
+use coterie_rpc::{Client, Token};
+use coterie_types::{NodeId, Revision};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn free_addr() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn config(id: u64, dir: &Path, peers: &[Peer]) -> Config {
+    let listen = peers
+        .iter()
+        .find(|peer| peer.id == id)
+        .map_or("127.0.0.1:0", |peer| &peer.addr);
+    let mut config = Config::alone(listen, dir.join(format!("m{id}")), ClusterToken::given("t"));
+    config.id = id;
+    config.peers = peers.to_vec();
+    config.backup_dir = Some(dir.join("backup"));
+    config
+}
+
+fn peers() -> Vec<Peer> {
+    (1..=3)
+        .map(|id| Peer {
+            id,
+            addr: free_addr(),
+        })
+        .collect()
+}
+
+fn client(addrs: impl IntoIterator<Item = String>) -> MetaClient {
+    MetaClient::new(Client::new(Token::new("t")), addrs.into_iter().collect())
+}
+
+fn setting(name: &str) -> Command {
+    Command::PutSetting {
+        name: name.into(),
+        value: Some("v".into()),
+    }
+}
+
+async fn register(client: &MetaClient, token: u128) -> (NodeId, u128) {
+    let command = Command::RegisterNode {
+        token,
+        addr: format!("127.0.0.1:{token}"),
+        zone: String::new(),
+        capacity_bytes: 0,
+    };
+    match client.propose(command, LONG).await.unwrap() {
+        Outcome::Registered {
+            node_id,
+            cluster_id,
+        } => (node_id, cluster_id),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn start_all(dir: &Path, peers: &[Peer]) -> Vec<Handle> {
+    let mut handles = Vec::new();
+    for peer in peers {
+        handles.push(start(config(peer.id, dir, peers)).await.unwrap());
+    }
+    handles
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_member_is_a_meta_and_remembers() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = start(config(1, dir.path(), &[])).await.unwrap();
+    let meta = client([member.addr.to_string()]);
+    let (node_id, cluster_id) = register(&meta, 5).await;
+    assert_eq!(node_id, NodeId(1));
+    let in_use = start(config(1, dir.path(), &[])).await.err().unwrap();
+    assert!(matches!(in_use, RunError::Directory { .. }), "{in_use}");
+    member.shutdown().await;
+    let member = start(config(1, dir.path(), &[])).await.unwrap();
+    let meta = client([member.addr.to_string()]);
+    assert_eq!(register(&meta, 5).await, (node_id, cluster_id));
+    let catalog = meta.read(LONG).await.unwrap();
+    assert_eq!((catalog.tables.len(), catalog.nodes.len()), (16, 1));
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_death_of_a_leader_loses_nothing_and_watchers_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let peers = peers();
+    let mut members = start_all(dir.path(), &peers).await;
+    let meta = client(peers.iter().map(|peer| peer.addr.clone()));
+    let mut copy = meta.follow(None);
+    register(&meta, 5).await;
+    let leader = members.iter().position(Handle::is_leader).unwrap();
+    let dead = members.remove(leader);
+    let dead_id = peers[leader].id;
+    dead.shutdown().await;
+
+    let mut outcome = meta.propose(setting("after"), LONG).await;
+    while outcome.is_err() {
+        outcome = meta.propose(setting("after"), LONG).await;
+    }
+    let catalog = meta.read(LONG).await.unwrap();
+    assert!(catalog.nodes.contains_key(&NodeId(1)) && catalog.settings.contains_key("after"));
+    let followed = copy
+        .wait_for(|copy| copy.revision >= catalog.revision)
+        .await;
+    assert_eq!(**followed.unwrap(), catalog);
+
+    // The one that was away catches up.
+    let back = start(config(dead_id, dir.path(), &peers)).await.unwrap();
+    while back.catalog().revision < catalog.revision {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(back.catalog(), catalog);
+    for member in members.into_iter().chain([back]) {
+        member.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_are_the_leaders_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = start(config(1, dir.path(), &[])).await.unwrap();
+    let meta = client([member.addr.to_string()]);
+    let (node_id, _) = register(&meta, 5).await;
+    let heartbeat = |node_id| Heartbeat {
+        node_id,
+        addr: "127.0.0.1:5".into(),
+        disk_used_bytes: 1,
+        disk_free_bytes: 2,
+        replicas: vec![],
+        stopping: false,
+    };
+    let taken = meta.heartbeat(heartbeat(node_id)).await.unwrap();
+    assert!(!taken.removed && taken.revision > Revision(0));
+    meta.heartbeat(heartbeat(NodeId(99))).await.unwrap();
+    let liveness = meta.liveness().await.unwrap();
+    assert_eq!(liveness.nodes.len(), 1, "strangers are not kept");
+    assert_eq!(liveness.nodes[0].heartbeat, heartbeat(node_id));
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_brings_everything_back_to_new_members() {
+    let dir = tempfile::tempdir().unwrap();
+    let peers = peers();
+    let members = start_all(dir.path(), &peers).await;
+    let meta = client(peers.iter().map(|peer| peer.addr.clone()));
+    let (node_id, cluster_id) = register(&meta, 5).await;
+    for number in 0..20 {
+        meta.propose(setting(&format!("s{number}")), LONG)
+            .await
+            .unwrap();
+    }
+    let before = meta.read(LONG).await.unwrap();
+    // The last change is in the backup; then everything else is lost.
+    let probe = dir.path().join("probe");
+    loop {
+        let _ = std::fs::remove_dir_all(&probe);
+        let restored = restore(&dir.path().join("backup"), &probe, 1);
+        if restored.is_ok_and(|restored| restored.revision == before.revision) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for member in members {
+        member.shutdown().await;
+    }
+    let new_dir = tempfile::tempdir().unwrap();
+    for id in 1..=3 {
+        let member_dir = new_dir.path().join(format!("m{id}"));
+        restore(&dir.path().join("backup"), &member_dir, id).unwrap();
+    }
+    let peers = self::peers();
+    let members = start_all(new_dir.path(), &peers).await;
+    let meta = client(peers.iter().map(|peer| peer.addr.clone()));
+    let after = meta.read(LONG).await.unwrap();
+    assert!(
+        after.revision > before.revision,
+        "watchers of the old one notice"
+    );
+    assert_eq!(after.settings, before.settings);
+    assert_eq!((after.cluster_id, after.nodes), (cluster_id, before.nodes));
+    assert_eq!(register(&meta, 5).await, (node_id, cluster_id));
+    assert!(
+        register(&meta, 6).await.0 > NodeId(1000),
+        "ids that may have been given are not"
+    );
+    for member in members {
+        member.shutdown().await;
+    }
+}
