@@ -12,6 +12,7 @@ pub mod checker;
 pub mod cluster;
 pub mod compat;
 pub mod connection;
+pub mod foreign;
 pub mod history;
 pub mod liar;
 pub mod nemesis;

@@ -1,0 +1,151 @@
+//! Client libraries of other languages: installed once into the user's cache folder, from their own
+//! registries, at a fixed version.
+//!
+//! A machine without Python, Node or a way to the registry makes the test say SKIPPED, loudly, and
+//! go on: the absence of a registry says nothing about Coterie.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::process::Process;
+
+const REDIS_PY: &str = "redis==5.2.1";
+const IOREDIS: &str = "ioredis@5.4.2";
+
+/// How long a client's script may run.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Runs a Python script that may import redis-py. `None`: it could not be installed.
+pub fn run_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
+    let installed = install(REDIS_PY, "redis/__init__.py", &|dir| {
+        let mut command = Command::new("python3");
+        command
+            .args(["-m", "pip", "install", "--quiet", "--target"])
+            .arg(dir)
+            .arg(REDIS_PY);
+        command
+    })?;
+    let Some(dir) = installed else {
+        return Ok(None);
+    };
+    run("python3", ("PYTHONPATH", &dir), script, args).map(Some)
+}
+
+/// Runs a script for Node that may require ioredis. `None`: it could not be installed.
+pub fn run_ioredis(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
+    let installed = install(IOREDIS, "node_modules/ioredis/package.json", &|dir| {
+        let mut command = Command::new("npm");
+        command.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+        command.arg(dir).arg(IOREDIS);
+        command
+    })?;
+    let Some(dir) = installed else {
+        return Ok(None);
+    };
+    run(
+        "node",
+        ("NODE_PATH", &dir.join("node_modules")),
+        script,
+        args,
+    )
+    .map(Some)
+}
+
+/// The folder with the package, made now if need be.
+fn install(
+    package: &str,
+    marker: &str,
+    installer: &dyn Fn(&Path) -> Command,
+) -> anyhow::Result<Option<PathBuf>> {
+    let dir = cache_dir()?.join(package);
+    if dir.join(marker).is_file() {
+        return Ok(Some(dir));
+    }
+    let parent = dir.parent().context("the cache folder has no parent")?;
+    std::fs::create_dir_all(parent)?;
+    // Beside the goal and renamed when whole, so that an interrupted run leaves nothing half done.
+    let fresh = tempfile::tempdir_in(parent)?;
+    let output = installer(fresh.path()).stdin(Stdio::null()).output();
+    let why = match output {
+        Ok(output) if output.status.success() && fresh.path().join(marker).is_file() => {
+            match std::fs::rename(fresh.path(), &dir) {
+                Err(error) if !dir.join(marker).is_file() => return Err(error.into()),
+                _ => return Ok(Some(dir)),
+            }
+        }
+        Ok(Output { stderr, .. }) => String::from_utf8_lossy(&stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!("SKIPPED: {package} could not be installed: {why}");
+    Ok(None)
+}
+
+fn cache_dir() -> anyhow::Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(dir) => PathBuf::from(dir),
+        None => PathBuf::from(std::env::var_os("HOME").context("no HOME")?).join(".cache"),
+    };
+    Ok(base.join("coterie").join("clients"))
+}
+
+fn run(
+    program: &str,
+    (variable, value): (&str, &Path),
+    script: &Path,
+    args: &[&str],
+) -> anyhow::Result<String> {
+    let dir = tempfile::tempdir()?;
+    let log = dir.path().join("output");
+    let mut process = Process::new(program, Path::new(program), log.clone())
+        .args([script])
+        .args(args)
+        .env(variable, &value.to_string_lossy());
+    process.start()?;
+    let ended = process.wait_for_end(WITHIN);
+    process.kill();
+    let output = std::fs::read_to_string(log)?;
+    match ended {
+        Ok(status) => ensure!(status.success(), "{} failed:\n{output}", script.display()),
+        Err(error) => bail!("{error:#}; so far it said:\n{output}"),
+    }
+    Ok(output)
+}
+
+/// Runs a program that is on this machine, with `input` on its standard input; its output, both
+/// kinds. Fails when it exits with another status than 0. `None`: there is no such program.
+pub fn run_program(program: &str, args: &[&str], input: &[u8]) -> anyhow::Result<Option<String>> {
+    use std::io::Write as _;
+    let mut command = Command::new("timeout");
+    // A client that hangs must not hang the test.
+    command
+        .arg(WITHIN.as_secs().to_string())
+        .arg(program)
+        .args(args);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("run {program}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = input.to_vec();
+        // A program that ends without reading breaks the pipe: no concern of ours.
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
+    }
+    let output = child.wait_with_output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    // As `timeout` reports a program that is not there.
+    if output.status.code() == Some(127) {
+        eprintln!("SKIPPED: no {program} on this machine");
+        return Ok(None);
+    }
+    ensure!(
+        output.status.success(),
+        "{program} {args:?}: {}:\n{said}",
+        output.status
+    );
+    Ok(Some(said))
+}
