@@ -1,9 +1,10 @@
 //! `BITFIELD`: integers of 1 to 64 bits at any bit of a string.
 //!
 //! All operations are parsed before the first is done. Arithmetic is in i128, where nothing
-//! overflows; what leaves the field's bounds is then wrapped, saturated or refused. One oddity of
-//! Redis is kept: the value of a SET is taken as a field of the same sign, so that `SET u8 0 -1` is
-//! out of bounds by the largest u64, not below zero (`bitops.c`, `bitfieldGeneric`).
+//! overflows; what leaves the field's bounds is then wrapped, saturated or refused. Two oddities
+//! of Redis are kept: the value of a SET is taken as a field of the same sign, so that `SET u8 0 -1`
+//! is far too large, not below zero; and a signed value near the least i64 counts as too large, too
+//! (`bitops.c`, `bitfieldGeneric` and `checkSignedBitfieldOverflow`).
 
 use bytes::Bytes;
 
@@ -109,7 +110,7 @@ impl Operation {
         let old = self.field.read(value);
         let exact = match self.action {
             Action::Get => return integer(old),
-            Action::Set(new) if self.field.signed => new.into(),
+            Action::Set(new) if self.field.signed => self.field.as_redis_compares(new),
             Action::Set(new) => i128::from(new as u64),
             Action::IncrBy(by) => old + i128::from(by),
         };
@@ -135,6 +136,18 @@ impl Field {
     fn bounds(self) -> (i128, i128) {
         let bits = self.bits - u32::from(self.signed);
         (if self.signed { -(1 << bits) } else { 0 }, (1 << bits) - 1)
+    }
+
+    /// A value to be set in a signed field. Redis subtracts it from the field's maximum, and where
+    /// that overflows takes it for one that is too large, not too small.
+    fn as_redis_compares(self, new: i64) -> i128 {
+        let (_, max) = self.bounds();
+        let overflows = max - i128::from(new) > i64::MAX.into();
+        if self.bits < 64 && overflows {
+            i128::from(new) + (1 << 64)
+        } else {
+            new.into()
+        }
     }
 
     /// The value as the field holds it, by the overflow rule.

@@ -1,0 +1,115 @@
+//! What must hold of every row of the command table.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use coterie_redis_compat::{
+    COMMANDS, Command, Flags, Keys, Route, Run, lookup, lookup_subcommand, resolve,
+};
+
+/// Every row, subcommands included.
+fn rows() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().flat_map(|row| std::iter::once(row).chain(row.subcommands))
+}
+
+#[test]
+fn names_are_sorted_and_lower_case() {
+    assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name), "sorted, each once");
+    for row in COMMANDS {
+        assert!(row.subcommands.is_sorted_by(|a, b| a.name < b.name), "{}", row.name);
+        for sub in row.subcommands {
+            let word = sub.name.strip_prefix(row.name).and_then(|rest| rest.strip_prefix('|'));
+            let found = lookup_subcommand(row, word.unwrap().to_uppercase().as_bytes());
+            assert_eq!(found.map(|row| row.name), Some(sub.name));
+        }
+    }
+    assert!(rows().all(|row| row.name == row.name.to_lowercase()));
+}
+
+#[test]
+fn every_row_says_what_it_is() {
+    for row in rows() {
+        let told = !row.summary.is_empty() && !row.complexity.is_empty() && !row.since.is_empty();
+        assert!(told, "{} has no summary, cost or version", row.name);
+        assert!(row.summary.ends_with('.'), "{}: a summary is a sentence", row.name);
+        assert_eq!(row.is_internal(), row.name.starts_with('_'), "{}", row.name);
+        assert_ne!(row.arity, 0, "{}", row.name);
+    }
+}
+
+#[test]
+fn what_a_group_runs_has_keys_and_a_direction() {
+    for row in rows().filter(|row| matches!(row.run, Run::Group(_))) {
+        let help = row.name.ends_with("|help");
+        assert!(help || row.keys != Keys::None, "{} has no keys", row.name);
+        let (read, write) = (row.flags.contains(Flags::READ), row.flags.contains(Flags::WRITE));
+        assert!(help || (read != write), "{} reads or writes", row.name);
+        assert_ne!(row.route, Route::Local, "{}", row.name);
+    }
+    for row in rows().filter(|row| row.is_write()) {
+        let walks = row.route == Route::EachRange;
+        assert!(walks || row.keys != Keys::None, "{} writes without a key", row.name);
+    }
+}
+
+#[test]
+fn keys_and_key_specs_name_the_same_words() {
+    for row in rows().filter(|row| !row.is_internal()) {
+        // As many words as the command takes, and some more if it may have them.
+        let words = row.arity.unsigned_abs() as usize + if row.arity < 0 { 4 } else { 0 };
+        let args = vec![Bytes::from_static(b"1"); words];
+        let keys: Vec<_> = row.keys.positions(&args).unwrap().collect();
+        let mut specified = Vec::new();
+        for spec in row.key_specs {
+            let last = if spec.last < 0 { spec.last } else { spec.first as i32 + spec.last };
+            let range = Keys::Range { first: spec.first, last, step: spec.step };
+            specified.extend(range.positions(&args).unwrap());
+        }
+        assert_eq!(keys, specified, "{}", row.name);
+    }
+}
+
+#[test]
+fn keys_of_both_tables_are_visited() {
+    let visited = |line: &str| {
+        let args: Vec<_> = line.split(' ').map(|word| Bytes::from(word.to_owned())).collect();
+        let mut keys = Vec::new();
+        let row = resolve(&args).unwrap();
+        row.visit_keys(coterie_types::TableId(0), &args, &mut |table, key| {
+            keys.push(format!("{table}:{}", String::from_utf8_lossy(key)));
+        })
+        .unwrap();
+        keys.join(" ")
+    };
+    assert_eq!(visited("get k"), "0:k");
+    assert_eq!(visited("mset a 1 b 2"), "0:a 0:b");
+    assert_eq!(visited("move k 3"), "0:k 3:k");
+    assert_eq!(visited("move k 99"), "0:k");
+    assert_eq!(visited("copy a b"), "0:a 0:b");
+    assert_eq!(visited("copy a b replace DB 2"), "0:a 0:b 2:b");
+    assert_eq!(visited("copy db db db 0"), "0:db 0:db");
+    assert_eq!(visited("object encoding k"), "0:k");
+    assert_eq!(visited("_count a b"), "");
+}
+
+#[test]
+fn every_command_a_group_runs_has_a_script() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
+    for row in rows().filter(|row| matches!(row.run, Run::Group(_))) {
+        let file = row.name.trim_start_matches('_').replace('|', "_");
+        let script = scripts.join(row.group.word()).join(file);
+        assert!(script.exists(), "{} has no {}", row.name, script.display());
+    }
+}
+
+#[test]
+fn internal_commands_are_found_but_not_listed() {
+    assert!(lookup(b"_scan").unwrap().is_internal());
+    let count = coterie_redis_compat::command::command(&[
+        Bytes::from_static(b"command"),
+        Bytes::from_static(b"count"),
+    ]);
+    let public = COMMANDS.iter().filter(|row| !row.is_internal()).count() as i64;
+    assert_eq!(count.unwrap(), coterie_redis_compat::Reply::Integer(public));
+}
