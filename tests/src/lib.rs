@@ -21,6 +21,7 @@ pub mod process;
 pub mod redis_server;
 pub mod resp;
 pub mod rng;
+pub mod small_disk;
 mod spawn;
 pub mod wait;
 pub mod workload;

@@ -44,6 +44,45 @@ impl Process {
         self
     }
 
+    /// Replaces all arguments, from the next start on.
+    pub fn set_args(&mut self, args: Vec<String>) {
+        self.args = args.into_iter().map(Into::into).collect();
+    }
+
+    /// Another process, called as this one is, but for the values of some flags.
+    #[must_use]
+    pub fn variant(&self, name: &str, changes: &[(&str, &str)]) -> Self {
+        let mut args = self.args.clone();
+        for (flag, value) in changes {
+            if let Some(at) = args.iter().position(|arg| arg == flag) {
+                args[at + 1] = value.into();
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            program: self.program.clone(),
+            args,
+            env: self.env.clone(),
+            log: self.log.with_file_name(format!("{name}.log")),
+            child: None,
+        }
+    }
+
+    /// All that it has written.
+    #[must_use]
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let pid = self.pid().context("not running")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -44,7 +44,8 @@ impl Role {
 #[derive(Debug, Clone)]
 pub struct Builder {
     counts: [usize; 4],
-    flags: Vec<(Role, Vec<String>)>,
+    /// By the name of a role or of a process.
+    flags: Vec<(String, Vec<String>)>,
     split_at: Vec<String>,
     token: String,
     server_dir: Option<PathBuf>,
@@ -76,9 +77,15 @@ impl Builder {
 
     /// Further flags for every process of a role.
     #[must_use]
-    pub fn flags(mut self, role: Role, flags: &[&str]) -> Self {
+    pub fn flags(self, role: Role, flags: &[&str]) -> Self {
+        self.flags_of(role.name(), flags)
+    }
+
+    /// Further flags for one process, by name.
+    #[must_use]
+    pub fn flags_of(mut self, name: &str, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        self.flags.push((role, flags));
+        self.flags.push((name.to_owned(), flags));
         self
     }
 
@@ -143,11 +150,7 @@ impl Builder {
         }
         let args: Vec<_> = members.iter().map(|m| self.args(m, &members)).collect();
         for (member, args) in members.iter_mut().zip(args) {
-            let process = std::mem::replace(
-                &mut member.process,
-                Process::new("", binary, PathBuf::new()),
-            );
-            member.process = process.args(args);
+            member.process.set_args(args);
             let start = member.process.start();
             start.with_context(|| format!("binary {}", binary.display()))?;
         }
@@ -190,8 +193,8 @@ impl Builder {
             flag("--dir", dir);
         }
         flag("--cluster-token", self.token.clone());
-        for (role, flags) in &self.flags {
-            if *role == member.role {
+        for (of, flags) in &self.flags {
+            if of == member.role.name() || of == member.process.name() {
                 args.extend(flags.iter().cloned());
             }
         }

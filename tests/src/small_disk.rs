@@ -1,0 +1,89 @@
+//! A file system small enough to be filled: a tmpfs, mounted for one test and unmounted after it.
+//!
+//! Mounting takes root; without it the test says SKIPPED, loudly.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tempfile::TempDir;
+
+/// A mounted file system of a given size.
+#[derive(Debug)]
+pub struct SmallDisk {
+    dir: TempDir,
+    mounted: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts one. `None`, after a loud word, when this process may not.
+    pub fn mount(mebibytes: usize) -> anyhow::Result<Option<Self>> {
+        let dir = tempfile::Builder::new()
+            .prefix("coterie-small-disk-")
+            .tempdir()?;
+        let mounted = dir.path().join("disk");
+        std::fs::create_dir(&mounted)?;
+        let options = CString::new(format!("size={mebibytes}m"))?;
+        match mount(
+            "tmpfs",
+            &mounted,
+            "tmpfs",
+            MountFlags::empty(),
+            options.as_c_str(),
+        ) {
+            Ok(()) => Ok(Some(Self { dir, mounted })),
+            Err(error) => {
+                eprintln!("SKIPPED: a small file system cannot be mounted: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.mounted
+    }
+
+    /// Takes all the space that is left, by a file that is given back.
+    pub fn fill(&self) -> anyhow::Result<PathBuf> {
+        use std::io::Write as _;
+        let path = self.mounted.join("filler");
+        let mut file = std::fs::File::create(&path)?;
+        let chunk = vec![0; 1 << 20];
+        // To the last byte: smaller and smaller pieces until none fits.
+        let mut piece = chunk.len();
+        while piece > 0 {
+            if file.write(&chunk[..piece]).is_err() {
+                piece /= 2;
+            }
+        }
+        Ok(path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that was just killed may still be giving up its files.
+        if let Err(error) = unmount(&self.mounted, UnmountFlags::DETACH) {
+            eprintln!("{} stays mounted: {error}", self.dir.path().display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filled_disk_takes_no_more_until_something_is_removed() {
+        let Some(disk) = SmallDisk::mount(4).expect("mounts or skips") else {
+            return;
+        };
+        let filler = disk.fill().expect("fills");
+        let other = disk.path().join("other");
+        assert!(std::fs::write(&other, [0; 8192]).is_err());
+        std::fs::remove_file(filler).expect("removes");
+        std::fs::write(&other, [0; 8192]).expect("writes again");
+    }
+}

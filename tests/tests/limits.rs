@@ -1,0 +1,514 @@
+//! What is refused, with a clear word and no harm to others: what is too large, what is malformed,
+//! who does not belong, what does not fit.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use coterie_tests::cluster::{Cluster, Role};
+use coterie_tests::connection::Connection;
+use coterie_tests::process::Process;
+use coterie_tests::redis_server::{self, RedisServer};
+use coterie_tests::resp::{self, Reply};
+use coterie_tests::rng::{self, Rng};
+use coterie_tests::small_disk::SmallDisk;
+use coterie_tests::wait;
+
+const WITHIN: Duration = Duration::from_secs(60);
+const MIB: usize = 1 << 20;
+
+fn ok() -> Reply {
+    Reply::Simple("OK".to_owned())
+}
+
+/// The text of an error reply.
+#[track_caller]
+fn refused(reply: &Reply) -> &str {
+    match reply {
+        Reply::Error(text) => text,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn connect(addr: &str) -> Connection {
+    Connection::open(addr, WITHIN).expect("connects")
+}
+
+#[track_caller]
+fn still_serves(addr: &str) {
+    let mut connection = connect(addr);
+    assert_eq!(
+        connection
+            .call(&["SET", "still", "serves"])
+            .expect("answers"),
+        ok()
+    );
+    let value = connection.call(&["GET", "still"]).expect("answers");
+    assert_eq!(value, Reply::Bulk(b"serves".to_vec()));
+}
+
+const PASSWORD: &str = "correct horse battery staple";
+
+#[test]
+fn a_proxy_refuses_what_it_must_and_serves_on() {
+    let builder = Cluster::builder().count(Role::Proxy, 2);
+    let builder = builder.flags_of("proxy-2", &["--requirepass", PASSWORD]);
+    let mut cluster = builder.start().expect("starts");
+    let (open, locked) = (cluster.proxy(), cluster.addr("proxy-2"));
+    oversize_keys_and_values(&open);
+    hostile_bytes(&open, &locked);
+    noise(&open);
+    wrong_password(&locked);
+    a_million_arguments(&open);
+    a_thousand_slow_readers(&mut cluster, &open);
+    still_serves(&open);
+    for name in cluster.all_names() {
+        assert!(cluster.process(&name).is_running(), "{name} ended");
+    }
+}
+
+fn oversize_keys_and_values(addr: &str) {
+    let mut connection = connect(addr);
+    let (fits, over) = (vec![b'x'; MIB], vec![b'x'; MIB + 1]);
+    assert_eq!(
+        connection
+            .call(&[b"SET", &b"big"[..], &fits])
+            .expect("answers"),
+        ok()
+    );
+    let cases: [&[&[u8]]; 6] = [
+        &[b"SET", b"big", &over],
+        &[b"APPEND", b"big", b"x"],
+        &[b"SETRANGE", b"big", b"1048576", b"x"],
+        &[b"MSET", b"small", b"x", b"big", &over],
+        &[b"SET", &over, b"x"],
+        &[b"GETSET", &over, b"x"],
+    ];
+    for case in cases {
+        let reply = connection
+            .call(case)
+            .expect("answers on the same connection");
+        let text = refused(&reply);
+        assert!(
+            !text.starts_with("UNKNOWN"),
+            "refused before it is proposed: {text}"
+        );
+    }
+    assert_eq!(
+        connection.call(&["GET", "big"]).expect("answers"),
+        Reply::Bulk(fits)
+    );
+    assert_eq!(
+        connection.call(&["EXISTS", "small"]).expect("answers"),
+        Reply::Integer(0)
+    );
+    assert_eq!(
+        connection.call(&["DEL", "big"]).expect("answers"),
+        Reply::Integer(1)
+    );
+}
+
+/// What a server says to bytes, until it closes or has answered a PING sent behind them.
+fn said_to(addr: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(addr).expect("connects");
+    stream.set_read_timeout(Some(WITHIN)).expect("sets");
+    let marker = b"*2\r\n$4\r\nECHO\r\n$6\r\nmarker\r\n";
+    // A server may close before all is sent.
+    let _ = stream.write_all(&[bytes, marker].concat());
+    let mut said = Vec::new();
+    let mut chunk = [0; 4096];
+    while !said.ends_with(b"$6\r\nmarker\r\n") {
+        match stream.read(&mut chunk) {
+            Ok(n) if n > 0 => said.extend_from_slice(&chunk[..n]),
+            _ => {
+                said.extend_from_slice(b"<closed>");
+                break;
+            }
+        }
+    }
+    said
+}
+
+/// Malformed requests, before and after authentication; a redis-server says what to answer.
+fn hostile_bytes(open: &str, locked: &str) {
+    let nested = b"*1\r\n".repeat(100_000);
+    let long_line = [&b"PING "[..], &vec![b'x'; 70_000]].concat();
+    let many_inline = [b"DEL".to_vec(), b" x".repeat(20_000), b"\r\n".to_vec()].concat();
+    let cases: &[&[u8]] = &[
+        b"*1\r\n:1\r\n",
+        b"*1\r\n+PING\r\n",
+        b"*abc\r\n",
+        b"*\r\n",
+        b"*-5\r\n",
+        b"*0\r\n",
+        b"*1048577\r\n",
+        b"*99999999999999999999\r\n",
+        b"*1\r\n$abc\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1\r\n$536870913\r\n",
+        b"*1\r\n$99999999999999999999\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"$4\r\nPING\r\n",
+        b"SET \"unbalanced\r\n",
+        b"SET 'a'b c\r\n",
+        b"\r\n\r\n",
+        b"   \r\n",
+        b"PING\n",
+        b"ECHO \"a\\x41\\n\"\r\n",
+        b"SET \"\" ''\r\nGET \"\"\r\nDEL \"\"\r\n",
+        b"*2\r\n$3\r\nGET\r\n$1000000000000\r\n",
+        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$20000\r\n",
+        b"*11\r\n",
+        b"%1\r\n+a\r\n+b\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\n\r\n",
+        &nested,
+        &long_line,
+        &many_inline,
+    ];
+    if !redis_server::is_installed() {
+        eprintln!("SKIPPED: no redis-server to say what is right");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let plain = RedisServer::start(dir.path(), "plain", &[]).expect("starts");
+    let secret = ["--requirepass", PASSWORD];
+    let guarded = RedisServer::start(dir.path(), "guarded", &secret).expect("starts");
+    for (right, judged) in [(plain.addr(), open), (guarded.addr(), locked)] {
+        for case in cases {
+            let (expected, said) = (said_to(&right, case), said_to(judged, case));
+            // A server that closes with bytes unread resets the connection, and what it said last
+            // may be lost on the way: then the rest must agree.
+            let lost = expected == b"<closed>" || said == b"<closed>";
+            assert!(
+                said == expected || lost,
+                "to {}\n  a redis-server says {}\n  this proxy says    {}",
+                case[..case.len().min(80)].escape_ascii(),
+                expected.escape_ascii(),
+                said.escape_ascii(),
+            );
+        }
+    }
+}
+
+/// Random bytes, and commands cut short at random: nothing breaks.
+fn noise(addr: &str) {
+    let mut rng = Rng::new(rng::seed());
+    for _ in 0..200 {
+        let mut bytes = Vec::new();
+        resp::encode(
+            &mut bytes,
+            &[b"SET".to_vec(), b"noise".to_vec(), rng.bytes(20)],
+        );
+        bytes.truncate(rng.below(bytes.len()));
+        if rng.percent(50) {
+            let len = rng.below(200);
+            bytes = rng.bytes(len);
+            bytes.insert(0, *rng.pick(b"*$+-:%~>\r\n"));
+        }
+        let mut stream = TcpStream::connect(addr).expect("connects");
+        let _ = stream.write_all(&bytes);
+    }
+    still_serves(addr);
+}
+
+fn wrong_password(addr: &str) {
+    let mut connection = connect(addr);
+    let mut call = |words: &[&str]| connection.call(words).expect("answers");
+    assert!(refused(&call(&["GET", "a"])).starts_with("NOAUTH"));
+    for wrong in [
+        &["AUTH", "wrong"][..],
+        &["AUTH", "default", "wrong"],
+        &["AUTH", "x", PASSWORD],
+    ] {
+        assert!(refused(&call(wrong)).starts_with("WRONGPASS"), "{wrong:?}");
+    }
+    assert!(refused(&call(&["HELLO", "3"])).starts_with("NOAUTH"));
+    assert!(refused(&call(&["GET", "a"])).starts_with("NOAUTH"));
+    assert_eq!(call(&["AUTH", PASSWORD]), ok());
+    assert_eq!(call(&["GET", "a"]), Reply::Null);
+}
+
+/// Redis' own limit on arguments is a little more than a million; such a command is answered, or
+/// refused clearly, and meanwhile others are served.
+fn a_million_arguments(addr: &str) {
+    const ARGUMENTS: usize = 1_000_000;
+    let mut words = vec!["x"; ARGUMENTS];
+    words[0] = "EXISTS";
+    let mut bytes = Vec::new();
+    resp::encode(&mut bytes, &words);
+    let mut large = connect(addr);
+    let mut sender = connect(addr);
+    large.send_raw(&bytes).expect("sends");
+    let asked = Instant::now();
+    assert_eq!(
+        sender.call(&["PING"]).expect("answers"),
+        Reply::Simple("PONG".to_owned())
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "others waited {:?}",
+        asked.elapsed()
+    );
+    match large.receive().expect("answers") {
+        Reply::Integer(found) => assert_eq!(found, 0),
+        Reply::Error(text) => println!("a million arguments: {text}"),
+        other => panic!("EXISTS answered {other:?}"),
+    }
+}
+
+/// A thousand clients ask for 4 MiB each and read nothing. Their replies must not pile up in the
+/// proxy, and others are served.
+fn a_thousand_slow_readers(cluster: &mut Cluster, addr: &str) {
+    const READERS: usize = 1_000;
+    const MEMORY_MAX: u64 = 1_500 << 20;
+    let mut normal = connect(addr);
+    let value = vec![b'v'; 64 * 1024];
+    assert_eq!(
+        normal
+            .call(&[b"SET", &b"slow"[..], &value])
+            .expect("answers"),
+        ok()
+    );
+    let mut asked = Vec::new();
+    for _ in 0..64 {
+        resp::encode(&mut asked, &["GET", "slow"]);
+    }
+    allow_many_files();
+    let resolved: SocketAddr = addr.parse().expect("an address");
+    let mut slow = Vec::new();
+    for _ in 0..READERS {
+        slow.push(slow_reader(resolved, &asked).expect("connects"));
+        if slow.len().is_multiple_of(100) {
+            let begun = Instant::now();
+            let reply = normal.call(&["GET", "slow"]).expect("answers");
+            assert_eq!(reply, Reply::Bulk(value.clone()));
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "waited {:?}",
+                begun.elapsed()
+            );
+        }
+    }
+    let memory = cluster.process("proxy-1").memory().expect("runs");
+    println!(
+        "{READERS} slow readers: the proxy takes {} MiB",
+        memory >> 20
+    );
+    assert!(memory < MEMORY_MAX, "the proxy takes {} MiB", memory >> 20);
+    drop(slow);
+    still_serves(addr);
+}
+
+/// A client with a small receive buffer that asks and does not read.
+fn slow_reader(addr: SocketAddr, asked: &[u8]) -> anyhow::Result<socket2::Socket> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    // Before connecting, or the kernel would take megabytes off the server's hands.
+    socket.set_recv_buffer_size(4 * 1024)?;
+    socket.connect(&addr.into())?;
+    socket.send(asked)?;
+    Ok(socket)
+}
+
+/// A thousand connections need as many file descriptors, here and, inherited, in the proxy.
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("raises the limit of open files");
+}
+
+#[test]
+fn strangers_and_foreign_directories_are_refused() {
+    let mut cluster = Cluster::builder().start().expect("starts");
+    for name in ["meta-1", "server-1"] {
+        a_stranger_at_an_internal_port(&cluster.addr(name));
+    }
+    a_server_with_another_token(&mut cluster);
+    two_processes_on_one_directory(&mut cluster);
+    still_serves(&cluster.proxy());
+    a_directory_of_a_newer_format(&mut cluster);
+    // Kept for the next cluster, whose it is not.
+    let foreign = tempfile::tempdir().expect("a folder");
+    cluster.process("server-2").terminate(WITHIN).expect("ends");
+    std::fs::rename(cluster.dir("server-2"), foreign.path().join("server")).expect("moves");
+    drop(cluster);
+    a_directory_of_another_cluster(&foreign.path().join("server"));
+}
+
+/// Whatever a stranger sends to an internal port, no more than a greeting comes back, and it is
+/// shown the door in time.
+fn a_stranger_at_an_internal_port(addr: &str) {
+    const GREETING_MAX: usize = 64;
+    let mut greeting = b"COTERIE\n\x01\x00".to_vec();
+    greeting.extend([7; 32]);
+    let wrong_proof = [&greeting[..], &[9; 32], &[0; 4096]].concat();
+    let cases: [&[u8]; 5] = [
+        b"PING\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0; 4096],
+        &[0xff; 4096],
+        &wrong_proof,
+    ];
+    for case in cases {
+        let mut stream = TcpStream::connect(addr).expect("connects");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("sets");
+        let _ = stream.write_all(case);
+        let mut said = Vec::new();
+        let end = stream.read_to_end(&mut said);
+        let timed_out = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!timed_out, "the connection stays open");
+        assert!(
+            said.len() <= GREETING_MAX,
+            "a stranger was told {}",
+            said.escape_ascii()
+        );
+    }
+    // One who says nothing is shown the door as well.
+    assert!(
+        Connection::open(addr, Duration::from_secs(20))
+            .expect("connects")
+            .closed_by_server()
+    );
+}
+
+/// A process that knows another token cannot join.
+fn a_server_with_another_token(cluster: &mut Cluster) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path().join("stranger").display().to_string();
+    let changes = [
+        ("--cluster-token", "another"),
+        ("--listen", "127.0.0.1:0"),
+        ("--dir", &dir),
+    ];
+    let mut stranger = cluster.process("server-1").variant("stranger", &changes);
+    let before = nodes(cluster);
+    stranger.start().expect("starts");
+    let said = wait::until("it says or shows that it is refused", WITHIN, || {
+        let said = stranger.output();
+        let refused = said.contains("token") || stranger.exit_status().is_some();
+        ensure!(refused, "it said: {said}");
+        Ok(said)
+    });
+    println!("a server with another token: {}", said.expect("a word"));
+    stranger.kill();
+    assert_eq!(nodes(cluster), before, "the stranger has joined");
+}
+
+fn nodes(cluster: &Cluster) -> usize {
+    let mut connection = cluster.connect().expect("connects");
+    connection
+        .call(&["COTERIE", "NODES"])
+        .expect("answers")
+        .elements()
+        .len()
+}
+
+fn two_processes_on_one_directory(cluster: &mut Cluster) {
+    for name in ["server-1", "meta-1"] {
+        let changes = [("--listen", "127.0.0.1:0")];
+        let second = cluster
+            .process(name)
+            .variant(&format!("second-{name}"), &changes);
+        ends_in_refusal(second, &["lock", "in use", "another process"]);
+        assert!(cluster.process(name).is_running());
+    }
+}
+
+/// The version stands in a file of text at the top of each directory.
+fn a_directory_of_a_newer_format(cluster: &mut Cluster) {
+    for (name, role) in [("server-1", "server"), ("meta-1", "meta")] {
+        cluster.process(name).terminate(WITHIN).expect("ends");
+        let identity = cluster.dir(name).join("IDENTITY");
+        let text = std::fs::read_to_string(&identity).expect("an identity");
+        let (now, newer) = (
+            format!("coterie {role} 1\n"),
+            format!("coterie {role} 999\n"),
+        );
+        assert!(text.starts_with(&now), "{text}");
+        std::fs::write(&identity, text.replacen(&now, &newer, 1)).expect("writes");
+        let upgraded = cluster
+            .process(name)
+            .variant(&format!("upgraded-{name}"), &[]);
+        ends_in_refusal(upgraded, &["999", "newer", "version"]);
+        std::fs::write(&identity, text).expect("writes");
+        cluster.process(name).start().expect("starts again");
+    }
+    cluster.wait_until_serving(WITHIN).expect("serves");
+}
+
+fn a_directory_of_another_cluster(foreign: &Path) {
+    let mut cluster = Cluster::builder().start().expect("starts");
+    let changes = [
+        ("--dir", foreign.to_str().expect("UTF-8")),
+        ("--listen", "127.0.0.1:0"),
+    ];
+    let lost = cluster
+        .process("server-1")
+        .variant("of-another-cluster", &changes);
+    ends_in_refusal(lost, &["cluster"]);
+    still_serves(&cluster.proxy());
+}
+
+/// The process ends by itself, not with 0, and says one of these words.
+fn ends_in_refusal(mut process: Process, words: &[&str]) {
+    process.start().expect("starts");
+    let status = process.wait_for_end(WITHIN).expect("ends");
+    let said = process.output();
+    assert!(!status.success(), "{} ended well: {said}", process.name());
+    let lower = said.to_lowercase();
+    assert!(
+        words.iter().any(|word| lower.contains(word)),
+        "{}: {said}",
+        process.name()
+    );
+}
+
+/// The servers' disk fills up: writes are refused with a clear word, reads and deletions are served,
+/// and when there is room again writes are taken, without a restart.
+#[test]
+fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
+    let Some(disk) = SmallDisk::mount(1024).expect("mounts or skips") else {
+        return;
+    };
+    let builder = Cluster::builder().server_dir(disk.path().to_owned());
+    let mut cluster = builder.start().expect("starts");
+    let mut connection = cluster.connect().expect("connects");
+    assert_eq!(
+        connection.call(&["SET", "before", "1"]).expect("answers"),
+        ok()
+    );
+    let filler = disk.fill().expect("fills");
+    let refusal = wait::until("writes are refused", WITHIN, || {
+        let reply = connection.call(&["SET", "while", "x"])?;
+        ensure!(matches!(reply, Reply::Error(_)), "{reply:?}");
+        Ok(reply)
+    });
+    let refusal = refusal.expect("a refusal");
+    println!("a full disk: {}", refused(&refusal));
+    assert!(
+        refused(&refusal).to_lowercase().contains("disk"),
+        "{refusal:?}"
+    );
+    let value = connection.call(&["GET", "before"]).expect("answers");
+    assert_eq!(value, Reply::Bulk(b"1".to_vec()));
+    assert_eq!(
+        connection.call(&["DEL", "before"]).expect("answers"),
+        Reply::Integer(1)
+    );
+    std::fs::remove_file(filler).expect("removes");
+    wait::until("writes are taken again", WITHIN, || {
+        let reply = connection.call(&["SET", "after", "1"])?;
+        ensure!(reply == ok(), "{reply:?}");
+        Ok(())
+    })
+    .expect("recovers");
+    for name in cluster.names(Role::Server) {
+        assert!(cluster.process(&name).is_running(), "{name} ended");
+    }
+}
