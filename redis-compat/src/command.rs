@@ -171,34 +171,40 @@ impl Command {
     }
 
     /// Names every key the command may touch, with its table: for routing and ownership checks.
-    /// `MOVE` and `COPY ... DB` also touch another table; if the number of that table is not valid,
-    /// the command will be refused, and only the keys of this table are named.
+    /// `MOVE` and `COPY ... DB` touch another table, too; if its number is not valid, the command
+    /// will be refused, and the keys are taken to be of this table.
     pub fn visit_keys(
         &self,
         table: TableId,
         args: &[Bytes],
         visit: &mut dyn FnMut(TableId, &Bytes),
     ) -> Result<(), CommandError> {
-        for at in self.keys.positions(args)? {
+        let other = self.other_key(args).filter(|(other, _)| *other != table);
+        let elsewhere = |at| self.other_table == OtherTable::Copy && other.is_some() && at == 2;
+        for at in self.keys.positions(args)?.filter(|at| !elsewhere(*at)) {
             visit(table, &args[at]);
         }
-        let other = match self.other_table {
-            OtherTable::None => None,
-            OtherTable::Move => args.get(2).zip(args.get(1)),
-            OtherTable::Copy => args
-                .iter()
-                .skip(3)
-                .position(|word| word.eq_ignore_ascii_case(b"db"))
-                .and_then(|at| args.get(at + 4))
-                .zip(args.get(2)),
-        };
-        if let Some((word, key)) = other
-            && let Some(other) = parse_table(word)
-            && other != table
-        {
+        if let Some((other, key)) = other {
             visit(other, key);
         }
         Ok(())
+    }
+
+    /// The key that a command names in a table of its own.
+    fn other_key<'a>(&self, args: &'a [Bytes]) -> Option<(TableId, &'a Bytes)> {
+        let (word, key) = match self.other_table {
+            OtherTable::None => return None,
+            OtherTable::Move => (args.get(2)?, args.get(1)?),
+            OtherTable::Copy => {
+                let options = args.get(3..)?;
+                // The last one counts, as it does for the command.
+                let at = options
+                    .iter()
+                    .rposition(|word| word.eq_ignore_ascii_case(b"db"))?;
+                (options.get(at + 1)?, args.get(2)?)
+            }
+        };
+        Some((parse_table(word)?, key))
     }
 
     pub(crate) const fn since(mut self, since: &'static str, complexity: &'static str) -> Self {

@@ -10,16 +10,28 @@ use coterie_redis_compat::{
 
 /// Every row, subcommands included.
 fn rows() -> impl Iterator<Item = &'static Command> {
-    COMMANDS.iter().flat_map(|row| std::iter::once(row).chain(row.subcommands))
+    COMMANDS
+        .iter()
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands))
 }
 
 #[test]
 fn names_are_sorted_and_lower_case() {
-    assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name), "sorted, each once");
+    assert!(
+        COMMANDS.is_sorted_by(|a, b| a.name < b.name),
+        "sorted, each once"
+    );
     for row in COMMANDS {
-        assert!(row.subcommands.is_sorted_by(|a, b| a.name < b.name), "{}", row.name);
+        assert!(
+            row.subcommands.is_sorted_by(|a, b| a.name < b.name),
+            "{}",
+            row.name
+        );
         for sub in row.subcommands {
-            let word = sub.name.strip_prefix(row.name).and_then(|rest| rest.strip_prefix('|'));
+            let word = sub
+                .name
+                .strip_prefix(row.name)
+                .and_then(|rest| rest.strip_prefix('|'));
             let found = lookup_subcommand(row, word.unwrap().to_uppercase().as_bytes());
             assert_eq!(found.map(|row| row.name), Some(sub.name));
         }
@@ -32,7 +44,11 @@ fn every_row_says_what_it_is() {
     for row in rows() {
         let told = !row.summary.is_empty() && !row.complexity.is_empty() && !row.since.is_empty();
         assert!(told, "{} has no summary, cost or version", row.name);
-        assert!(row.summary.ends_with('.'), "{}: a summary is a sentence", row.name);
+        assert!(
+            row.summary.ends_with('.'),
+            "{}: a summary is a sentence",
+            row.name
+        );
         assert_eq!(row.is_internal(), row.name.starts_with('_'), "{}", row.name);
         assert_ne!(row.arity, 0, "{}", row.name);
     }
@@ -43,13 +59,20 @@ fn what_a_group_runs_has_keys_and_a_direction() {
     for row in rows().filter(|row| matches!(row.run, Run::Group(_))) {
         let help = row.name.ends_with("|help");
         assert!(help || row.keys != Keys::None, "{} has no keys", row.name);
-        let (read, write) = (row.flags.contains(Flags::READ), row.flags.contains(Flags::WRITE));
+        let (read, write) = (
+            row.flags.contains(Flags::READ),
+            row.flags.contains(Flags::WRITE),
+        );
         assert!(help || (read != write), "{} reads or writes", row.name);
         assert_ne!(row.route, Route::Local, "{}", row.name);
     }
     for row in rows().filter(|row| row.is_write()) {
         let walks = row.route == Route::EachRange;
-        assert!(walks || row.keys != Keys::None, "{} writes without a key", row.name);
+        assert!(
+            walks || row.keys != Keys::None,
+            "{} writes without a key",
+            row.name
+        );
     }
 }
 
@@ -62,8 +85,16 @@ fn keys_and_key_specs_name_the_same_words() {
         let keys: Vec<_> = row.keys.positions(&args).unwrap().collect();
         let mut specified = Vec::new();
         for spec in row.key_specs {
-            let last = if spec.last < 0 { spec.last } else { spec.first as i32 + spec.last };
-            let range = Keys::Range { first: spec.first, last, step: spec.step };
+            let last = if spec.last < 0 {
+                spec.last
+            } else {
+                spec.first as i32 + spec.last
+            };
+            let range = Keys::Range {
+                first: spec.first,
+                last,
+                step: spec.step,
+            };
             specified.extend(range.positions(&args).unwrap());
         }
         assert_eq!(keys, specified, "{}", row.name);
@@ -73,7 +104,10 @@ fn keys_and_key_specs_name_the_same_words() {
 #[test]
 fn keys_of_both_tables_are_visited() {
     let visited = |line: &str| {
-        let args: Vec<_> = line.split(' ').map(|word| Bytes::from(word.to_owned())).collect();
+        let args: Vec<_> = line
+            .split(' ')
+            .map(|word| Bytes::from(word.to_owned()))
+            .collect();
         let mut keys = Vec::new();
         let row = resolve(&args).unwrap();
         row.visit_keys(coterie_types::TableId(0), &args, &mut |table, key| {
@@ -87,7 +121,8 @@ fn keys_of_both_tables_are_visited() {
     assert_eq!(visited("move k 3"), "0:k 3:k");
     assert_eq!(visited("move k 99"), "0:k");
     assert_eq!(visited("copy a b"), "0:a 0:b");
-    assert_eq!(visited("copy a b replace DB 2"), "0:a 0:b 2:b");
+    assert_eq!(visited("copy a b replace DB 2"), "0:a 2:b");
+    assert_eq!(visited("copy a b db 2 db 3"), "0:a 3:b");
     assert_eq!(visited("copy db db db 0"), "0:db 0:db");
     assert_eq!(visited("object encoding k"), "0:k");
     assert_eq!(visited("_count a b"), "");
