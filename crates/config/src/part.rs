@@ -41,6 +41,7 @@ impl<C: Args> Part<C> {
     }
 
     /// The role's settings: `given` by the command (long name, value), the rest as in `matches`.
+    /// What is given wins.
     ///
     /// # Errors
     /// When a value is not what the role takes, or the role requires one that nobody gives.
@@ -55,7 +56,11 @@ impl<C: Args> Part<C> {
             .iter()
             .map(|(name, value)| format!("--{name}={value}"))
             .collect();
-        for arg in role.get_arguments().filter(|arg| self.passes(arg)) {
+        let decided = |arg: &Arg| given.iter().any(|(name, _)| arg.get_long() == Some(name));
+        for arg in role
+            .get_arguments()
+            .filter(|arg| self.passes(arg) && !decided(arg))
+        {
             argv.extend(repeated(matches, arg));
         }
         C::from_arg_matches(&role.try_get_matches_from(argv)?)
