@@ -135,14 +135,14 @@ fn a_frame_with_a_foreign_key_is_refused_whole_and_for_good() {
         FrameReply::Refused(Refusal::Moved { .. })
     ));
     assert_eq!(
-        group.run(&["exists a"]),
-        [":0\r\n"],
-        "nothing of it was executed"
-    );
-    assert_eq!(
         group.send(&frame),
         refused,
         "a late copy of it is refused for ever"
+    );
+    assert_eq!(
+        group.run(&["exists a"]),
+        [":0\r\n"],
+        "nothing of it was executed"
     );
 }
 

@@ -1,1 +1,14 @@
-//! The store of one replica: engine, key layout, checkpoints.
+//! The store of one replica: ordered bytes on disk. The only crate that names rocksdb.
+//!
+//! [`Engine`] is what a replica needs of it; [`RocksEngine`] is the real one, [`MemEngine`] stands
+//! in for it in tests and simulations. [`layout`] says what the keys mean. The engine's own
+//! write-ahead log is off: the Raft log is the log, and what a crash takes is applied again.
+
+mod engine;
+pub mod layout;
+mod mem;
+mod rocks;
+
+pub use engine::{Batch, Engine, StorageError};
+pub use mem::MemEngine;
+pub use rocks::{RocksEngine, RocksShared};

@@ -1,0 +1,96 @@
+//! What a replica needs of its store.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+/// The store could not do it: this node alone is broken (disk, damage).
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {reason}")]
+pub struct StorageError {
+    /// What was being done, a verb phrase.
+    pub what: &'static str,
+    /// What the engine said.
+    pub reason: String,
+}
+
+impl StorageError {
+    pub(crate) fn new(what: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self {
+            what,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Writes that take effect together, range deletions first.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) clears: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Removes all keys `start <= key < end`, before anything else of the batch.
+    pub fn clear(&mut self, start: Vec<u8>, end: Vec<u8>) {
+        self.bytes += start.len() + end.len();
+        self.clears.push((start, end));
+    }
+
+    /// Puts a value.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.bytes += key.len() + value.len();
+        self.writes.push((key, Some(value)));
+    }
+
+    /// Deletes a key.
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.bytes += key.len();
+        self.writes.push((key, None));
+    }
+
+    /// Bytes of keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Ordered keys and values, with batches that are atomic, also over a crash.
+///
+/// A crash may lose the newest batches, never an older one without the newer: what is durable is
+/// always the state after some batch.
+pub trait Engine: Send + Sync + 'static {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
+
+    /// The value of a key as a crash now would leave it.
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
+
+    /// Visits `start <= key < end` in order until `visit` returns false, over one consistent view.
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError>;
+
+    /// Applies a batch. Visible at once, durable after a flush.
+    fn write(&self, batch: Batch) -> Result<(), StorageError>;
+
+    /// Begins to make all that was written durable; `get_durable` tells when it is.
+    fn start_flush(&self) -> Result<(), StorageError>;
+
+    /// Makes all that was written durable.
+    fn flush(&self) -> Result<(), StorageError>;
+
+    /// Bytes written since the last flush was begun.
+    fn unflushed_bytes(&self) -> usize;
+
+    /// Writes a copy of the whole store into `dir`, which must not exist yet.
+    fn checkpoint(&self, dir: &Path) -> Result<(), StorageError>;
+
+    /// Bytes on disk.
+    fn size_bytes(&self) -> u64;
+}

@@ -1,0 +1,99 @@
+//! A store in memory, with a crash that loses what was not flushed: for tests and simulations.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+
+use crate::{Batch, Engine, StorageError};
+
+type Map = BTreeMap<Vec<u8>, Bytes>;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct MemEngine {
+    live: RwLock<Map>,
+    durable: RwLock<Map>,
+}
+
+impl MemEngine {
+    /// Forgets what was not flushed, as a crash does.
+    pub fn crash(&self) {
+        let durable = read(&self.durable).clone();
+        *write(&self.live) = durable;
+    }
+}
+
+fn read(map: &RwLock<Map>) -> RwLockReadGuard<'_, Map> {
+    map.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(map: &RwLock<Map>) -> RwLockWriteGuard<'_, Map> {
+    map.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine for MemEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Ok(read(&self.live).get(key).cloned())
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Ok(read(&self.durable).get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        if start < end {
+            for (key, value) in read(&self.live).range(start.to_vec()..end.to_vec()) {
+                if !visit(key, value) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StorageError> {
+        let mut live = write(&self.live);
+        for (start, end) in &batch.clears {
+            live.retain(|key, _| key < start || key >= end);
+        }
+        for (key, value) in batch.writes {
+            match value {
+                Some(value) => drop(live.insert(key, Bytes::from(value))),
+                None => drop(live.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_flush(&self) -> Result<(), StorageError> {
+        self.flush()
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        let live = read(&self.live).clone();
+        *write(&self.durable) = live;
+        Ok(())
+    }
+
+    fn unflushed_bytes(&self) -> usize {
+        0
+    }
+
+    fn checkpoint(&self, _dir: &Path) -> Result<(), StorageError> {
+        Err(StorageError::new("checkpoint", "the store is in memory"))
+    }
+
+    fn size_bytes(&self) -> u64 {
+        read(&self.live)
+            .iter()
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum()
+    }
+}
