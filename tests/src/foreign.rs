@@ -1,5 +1,6 @@
-//! Client libraries of other languages: installed once into the user's cache folder, from their own
-//! registries, at a fixed version.
+//! Client libraries of other languages. `cargo xtask test` installs them and says where by
+//! `COTERIE_TEST_PYTHON_PATH` and `COTERIE_TEST_NODE_PATH`; without it they are installed here, once,
+//! into the user's cache folder, from their own registries, at a fixed version.
 //!
 //! A machine without Python, Node or a way to the registry makes the test say SKIPPED, loudly, and
 //! go on: the absence of a registry says nothing about Coterie.
@@ -12,15 +13,16 @@ use anyhow::{Context, bail, ensure};
 
 use crate::process::Process;
 
-const REDIS_PY: &str = "redis==5.2.1";
-const IOREDIS: &str = "ioredis@5.4.2";
+const REDIS_PY: &str = "redis==8.1.0";
+const IOREDIS: &str = "ioredis@5.9.2";
 
 /// How long a client's script may run.
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// Runs a Python script that may import redis-py. `None`: it could not be installed.
 pub fn run_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
-    let installed = install(REDIS_PY, "redis/__init__.py", &|dir| {
+    let given = std::env::var_os("COTERIE_TEST_PYTHON_PATH").map(PathBuf::from);
+    let installed = install(given, REDIS_PY, "redis/__init__.py", &|dir| {
         let mut command = Command::new("python3");
         command
             .args(["-m", "pip", "install", "--quiet", "--target"])
@@ -36,12 +38,20 @@ pub fn run_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<Strin
 
 /// Runs a script for Node that may require ioredis. `None`: it could not be installed.
 pub fn run_ioredis(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
-    let installed = install(IOREDIS, "node_modules/ioredis/package.json", &|dir| {
-        let mut command = Command::new("npm");
-        command.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]);
-        command.arg(dir).arg(IOREDIS);
-        command
-    })?;
+    let given = std::env::var_os("COTERIE_TEST_NODE_PATH").map(PathBuf::from);
+    // What is given is the folder of modules; the installation has it one level down.
+    let given = given.and_then(|modules| Some(modules.parent()?.to_owned()));
+    let installed = install(
+        given,
+        IOREDIS,
+        "node_modules/ioredis/package.json",
+        &|dir| {
+            let mut command = Command::new("npm");
+            command.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+            command.arg(dir).arg(IOREDIS);
+            command
+        },
+    )?;
     let Some(dir) = installed else {
         return Ok(None);
     };
@@ -54,12 +64,17 @@ pub fn run_ioredis(script: &Path, args: &[&str]) -> anyhow::Result<Option<String
     .map(Some)
 }
 
-/// The folder with the package, made now if need be.
+/// The folder with the package: the one that is given if it has it, else one of our own, made now
+/// if need be.
 fn install(
+    given: Option<PathBuf>,
     package: &str,
     marker: &str,
     installer: &dyn Fn(&Path) -> Command,
 ) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(dir) = given.filter(|dir| dir.join(marker).is_file()) {
+        return Ok(Some(dir));
+    }
     let dir = cache_dir()?.join(package);
     if dir.join(marker).is_file() {
         return Ok(Some(dir));

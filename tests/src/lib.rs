@@ -4,6 +4,21 @@
 //! loopback, do what users and failures do, and judge by what clients saw. Everything here waits
 //! for conditions under a deadline, never for a duration, and ends what it started.
 //!
+//! What a run does is set by the environment:
+//!
+//! | variable | meaning | default | full run |
+//! |---|---|---|---|
+//! | `COTERIE_BIN` | the binary to test | built by cargo | |
+//! | `COTERIE_SEED` | the source of chance, printed by each test that uses it | new | |
+//! | `COTERIE_ROUNDS` | rounds of writing, killing the leader, reading everything | 5 | 1000 |
+//! | `COTERIE_RESTARTS` | rounds of killing and starting all processes | 2 | 20 |
+//! | `COTERIE_PAUSES` | rounds of a paused leader | 3 | 50 |
+//! | `COTERIE_AWAY_WRITES` | writes while a follower is away | 3000 | 5 minutes' worth |
+//! | `COTERIE_LOG_MIB` | log before a restart | 24 | 1024 |
+//! | `COTERIE_RESTART_SECONDS` | bound on that restart | 40 | 10, release build |
+//! | `COTERIE_BLOWS` | kills and pauses in the chaos test | 8 | 200 |
+//! | `COTERIE_COMPAT_SEQUENCES` | random command sequences held against Redis | 40 | 2000 |
+//!
 //! The harness is blocking: a test's own thread starts, kills and waits, while the clients of a
 //! [`workload`] run on threads of their own.
 

@@ -180,8 +180,8 @@ fn hostile_bytes(open: &str, locked: &str) {
         for case in cases {
             let (expected, said) = (said_to(&right, case), said_to(judged, case));
             // A server that closes with bytes unread resets the connection, and what it said last
-            // may be lost on the way: then the rest must agree.
-            let lost = expected == b"<closed>" || said == b"<closed>";
+            // may be lost on the way; it has not read all of what is longer than its buffer.
+            let lost = case.len() > 4096 && said.ends_with(b"<closed>");
             assert!(
                 said == expected || lost,
                 "to {}\n  a redis-server says {}\n  this proxy says    {}",

@@ -64,18 +64,19 @@ impl Resp {
     }
 }
 
-/// Writes every key once through `addr`.
-pub(crate) async fn fill(addr: &str, data: &Data) -> anyhow::Result<()> {
+/// Writes every key once through `addr`; `key` gives the bytes of the nth.
+pub(crate) async fn fill(
+    addr: &str,
+    data: &Data,
+    key: impl Fn(usize) -> Vec<u8>,
+) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr).await?;
     let mut rng = Rng::new(7);
     let all: Vec<usize> = (0..data.keys()).collect();
     for chunk in all.chunks(200) {
         for &nth in chunk {
-            let key = Data::key(nth);
-            encode(
-                &mut connection.out,
-                &[b"SET", key.as_bytes(), data.random_value(&mut rng)],
-            );
+            let value = data.random_value(&mut rng);
+            encode(&mut connection.out, &[&b"SET"[..], &key(nth), value]);
         }
         let errors = connection.exchange(chunk.len()).await?;
         ensure!(

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Cluster, Role};
+use coterie_tests::rng::Rng;
 
 use super::Peer;
 use crate::load::{self, Data};
 use crate::plan::Settings;
 use crate::report::Overhead;
 use crate::{cpu, disk};
+
+const KEY_BYTES: usize = 16;
 
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
@@ -63,11 +66,16 @@ pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(load::resp::fill(&cluster.proxy(), &data))?;
+    // Random bytes, so that neither a common beginning nor compression makes keys small.
+    let key = |nth: usize| {
+        let mut rng = Rng::new(nth as u64);
+        rng.bytes(KEY_BYTES)
+    };
+    runtime.block_on(load::resp::fill(&cluster.proxy(), &data, key))?;
     let server = cluster.names(Role::Server).swap_remove(0);
     cluster.process(&server).terminate(STOP_WITHIN)?;
     let tables = disk::bytes(cluster.dir(&server), &|name| name.ends_with(".sst"))?;
-    let key_and_value_bytes = Data::key(0).len() + settings.value_bytes;
+    let key_and_value_bytes = KEY_BYTES + settings.value_bytes;
     Ok(Overhead {
         records,
         key_and_value_bytes,

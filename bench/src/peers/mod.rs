@@ -57,10 +57,13 @@ impl Peer {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let key = |nth| Data::key(nth).into_bytes();
         runtime.block_on(async {
             match self {
-                Self::Coterie(cluster) => load::resp::fill(&cluster.proxy(), data).await,
-                Self::Redis { servers, .. } => load::resp::fill(&servers[0].addr(), data).await,
+                Self::Coterie(cluster) => load::resp::fill(&cluster.proxy(), data, key).await,
+                Self::Redis { servers, .. } => {
+                    load::resp::fill(&servers[0].addr(), data, key).await
+                }
                 Self::Etcd { leader, .. } => load::etcd::fill(leader, data).await,
             }
         })
