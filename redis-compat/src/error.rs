@@ -155,7 +155,7 @@ pub enum CommandError {
     NoAuth,
     /// `HELLO` before `AUTH`, without credentials.
     #[error(
-        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
     )]
     NoAuthHello,
     /// Wrong credentials.
@@ -195,9 +195,6 @@ pub enum CommandError {
         "DENIED Coterie is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, set an authentication password for the default user, or disable protected mode."
     )]
     ProtectedMode,
-    /// `SELECT` with something that is no number.
-    #[error("ERR invalid DB index")]
-    InvalidDb,
 
     /// `MULTI` within `MULTI`.
     #[error("ERR MULTI calls can not be nested")]
@@ -238,6 +235,13 @@ pub enum CommandError {
     /// The command may or may not have been done.
     #[error("UNKNOWN {0}")]
     Unknown(String),
+    /// `WAIT` with a timeout that is no number.
+    #[error("ERR timeout is not an integer or out of range")]
+    TimeoutNotAnInteger,
+    /// `WAIT` with a timeout below zero.
+    #[error("ERR timeout is negative")]
+    TimeoutNegative,
+
     /// No room on disk.
     #[error("OOM command not allowed when the disk is full")]
     DiskFull,

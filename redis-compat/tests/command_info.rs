@@ -1,0 +1,95 @@
+//! The rows against `COMMAND INFO` of a real Redis: arity, flags, categories, tips, key positions.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod common;
+
+use bytes::{Bytes, BytesMut};
+use common::real::Server;
+use common::words;
+use coterie_redis_compat::{COMMANDS, Command, Resp, command};
+
+/// Newer than the server compared with, or ours alone.
+const UNKNOWN_TO_REDIS_7_0: &[&str] = &[
+    "client|no-touch",
+    "client|setinfo",
+    "cluster|myshardid",
+    "coterie",
+];
+
+fn encoded(row: &Command) -> Bytes {
+    let mut out = BytesMut::new();
+    // Subcommands are compared one by one: Redis lists them in the order of a hash table.
+    let mut row = *row;
+    row.subcommands = &[];
+    command::info(&row).encode(Resp::V3, &mut out);
+    out.freeze()
+}
+
+#[test]
+fn rows_say_what_redis_says() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut real = server.connect();
+    real.run(&words("hello 3"));
+    let public = COMMANDS.iter().filter(|row| !row.is_internal());
+    for row in public.flat_map(|row| std::iter::once(row).chain(row.subcommands)) {
+        let theirs = real.run(&words(&format!("command info {}", row.name)));
+        let theirs = theirs.slice(b"*1\r\n".len()..);
+        if UNKNOWN_TO_REDIS_7_0.contains(&row.name) {
+            assert_eq!(theirs, "_\r\n", "{} is known to Redis 7.0", row.name);
+            continue;
+        }
+        let ours = encoded(row);
+        let (ours, theirs) = match row.subcommands {
+            [] => (ours, theirs),
+            _ => {
+                let ours = ours.slice(..ours.len() - b"~0\r\n".len());
+                let theirs = theirs.slice(..ours.len().min(theirs.len()));
+                (ours, theirs)
+            }
+        };
+        assert_eq!(ours, theirs, "{}", row.name);
+    }
+}
+
+#[test]
+fn keys_are_found_as_redis_finds_them() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut real = server.connect();
+    real.run(&words("hello 3"));
+    for line in [
+        "getkeys get k",
+        "getkeys mset a 1 b 2",
+        "getkeys mset a 1 b",
+        "getkeys bitop or a b c",
+        "getkeys object encoding k",
+        "getkeys object nothing k",
+        "getkeys nothing k",
+        "getkeys ping x",
+        "getkeys get a b",
+        "getkeys copy a b db 1",
+        "getkeysandflags set k v",
+        "getkeysandflags set k v GET",
+        "getkeysandflags bitop or a b c",
+        "getkeysandflags bitfield k get u8 0",
+        "getkeysandflags bitfield k get u8 0 set u8 0 1",
+        "getkeysandflags rename a b",
+        "getkeysandflags ping x",
+        "list filterby",
+        "list filterby bogus x",
+        "list filterby module x",
+        "list filterby pattern get",
+        "list filterby aclcat nothing",
+        "info nothing",
+        "docs nothing",
+    ] {
+        let args = words(&format!("command {line}"));
+        let mut ours = BytesMut::new();
+        let reply = command::command(&args).unwrap_or_else(Into::into);
+        reply.encode(Resp::V3, &mut ours);
+        assert_eq!(ours.freeze(), real.run(&args), "{line}");
+    }
+}

@@ -1,0 +1,95 @@
+//! `docs/COMPAT.md` is written from the command table; this fails when it is stale.
+//!
+//! `UPDATE_GOLDENFILES=1 cargo test -p coterie-redis-compat --test compat_md` writes it anew.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fmt::Write;
+use std::path::Path;
+
+use coterie_redis_compat::{Command, Group, Route, Run, command::rows_of};
+
+const HEAD: &str = "\
+# What Coterie has of Redis
+
+<!-- Written from redis-compat/src/table/ by redis-compat/tests/compat_md.rs; do not edit. -->
+
+Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
+with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line has
+changed between the two, it is that of 7.0.15. What is not listed here does not exist yet: lists,
+hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`, `MIGRATE`,
+`SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
+
+## Everywhere
+
+- A command whose keys are on several groups answers `CROSSGROUP`, except where the table below says
+  that it is *scattered* over the groups. It is then not atomic as a whole.
+- A key is at most 1 MiB and a value at most what `--max-value-bytes` says (1 MiB unless set), where
+  Redis has 512 MiB for both. A command that would build a longer value is refused with Redis' words
+  for its own limit.
+- A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
+- Expired keys are absent at once, by the group clock, and are removed in the background.
+- There are 16 databases, tables 0 to 15.
+- Patterns fit as in Redis, except that `**` and the like also fit the empty key.
+- `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
+
+";
+
+fn file() -> String {
+    let groups = [
+        (Group::String, "Strings"),
+        (Group::Bitmap, "Bitmaps"),
+        (Group::Generic, "Keys of any type"),
+        (Group::Transactions, "Transactions"),
+        (Group::Connection, "Connection"),
+        (Group::Server, "Server"),
+        (Group::Cluster, "Cluster"),
+        (Group::Coterie, "Coterie's own"),
+    ];
+    let mut out = HEAD.to_owned();
+    for (group, title) in groups {
+        writeln!(out, "## {title}\n").unwrap();
+        writeln!(
+            out,
+            "| command | since | runs | differs from Redis |\n|---|---|---|---|"
+        )
+        .unwrap();
+        for row in rows_of(group) {
+            let name = row.name.to_uppercase().replace('|', " ");
+            writeln!(
+                out,
+                "| `{name}` | {} | {} | {} |",
+                row.since,
+                place(row),
+                row.deviation
+            )
+            .unwrap();
+        }
+        writeln!(out).unwrap();
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+/// Where a command runs, in a word.
+fn place(row: &Command) -> &'static str {
+    match (row.run, row.route) {
+        (_, Route::SumOverKeys | Route::ArrayOverKeys | Route::PairsOverKeys) => "scattered",
+        (_, Route::EachRange) => "range by range",
+        (Run::Group(_), _) => "on one group",
+        (Run::Proxy, _) => "on the proxy",
+    }
+}
+
+#[test]
+fn compat_md_is_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMPAT.md");
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
+        std::fs::write(&path, file()).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == file(),
+        "docs/COMPAT.md is stale: run with UPDATE_GOLDENFILES=1"
+    );
+}

@@ -1,0 +1,153 @@
+//! Properties of the parts that take bytes from disks and strangers.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use bytes::{Bytes, BytesMut};
+use coterie_redis_compat::{Context, Kind, MemView, Record, Resp, Txn, execute, glob, number};
+use coterie_types::{GroupId, TableId, UnixMillis, Version};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn run(args: &[Bytes]) -> Bytes {
+    let view = MemView::new();
+    let ctx = Context {
+        group: GroupId(1),
+        now: UnixMillis(1),
+        read_now: None,
+        seed: 1,
+        next_change: 1,
+    };
+    let mut out = BytesMut::new();
+    execute(
+        &mut Txn::new(&view, ctx),
+        TableId(0),
+        args,
+        Resp::V3,
+        &mut out,
+    )
+    .unwrap();
+    out.freeze()
+}
+
+/// What `glob::matches` is to do, by plain recursion as Redis writes it.
+fn matches_slowly(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern, text) {
+        ([], _) => text.is_empty(),
+        ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| matches_slowly(rest, &text[skip..])),
+        (_, []) => false,
+        ([b'?', rest @ ..], [_, text @ ..]) => matches_slowly(rest, text),
+        ([b'\\', byte, rest @ ..], [first, text @ ..]) => {
+            byte == first && matches_slowly(rest, text)
+        }
+        ([byte, rest @ ..], [first, text @ ..]) => byte == first && matches_slowly(rest, text),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn records_survive_the_round_trip(
+        group: u64,
+        change: u64,
+        expires_at: Option<u64>,
+        value in vec(any::<u8>(), 0..200),
+    ) {
+        let record = Record {
+            kind: Kind::String,
+            version: Version { group: GroupId(group), change },
+            expires_at: expires_at.map(UnixMillis),
+            value: Bytes::from(value),
+        };
+        let mut raw = Vec::new();
+        record.encode(&mut raw);
+        prop_assert_eq!(Record::peek_expires_at(&raw).unwrap(), record.expires_at);
+        prop_assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), record);
+    }
+
+    #[test]
+    fn no_bytes_make_a_record_panic(raw in vec(any::<u8>(), 0..40)) {
+        let _ = Record::peek_expires_at(&raw);
+        let _ = Record::decode(Bytes::from(raw));
+    }
+
+    #[test]
+    fn integers_are_read_back_and_nothing_else_is(value: i64, text in "[-+ 0-9.x]{0,21}") {
+        prop_assert_eq!(number::parse_int(&number::format_int(value)), Some(value));
+        match number::parse_int(text.as_bytes()) {
+            Some(value) => prop_assert_eq!(number::format_int(value), text),
+            None => prop_assert!(text.parse::<i64>().map(|v| v.to_string()).as_ref() != Ok(&text)),
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_back(value: f64) {
+        let text = number::double(value);
+        if value.is_finite() {
+            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn globs_fit_as_plain_recursion_says(pattern in "[ab*?\\\\]{0,8}", text in "[ab]{0,8}") {
+        prop_assume!(!pattern.ends_with('\\'));
+        let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+        prop_assert_eq!(glob::matches(pattern, text), matches_slowly(pattern, text));
+    }
+
+    #[test]
+    fn globs_never_panic_and_keep_their_prefix(
+        pattern in vec(prop_oneof![any::<u8>(), Just(b'['), Just(b'\\'), Just(b'-'), Just(b']')], 0..12),
+        text in vec(any::<u8>(), 0..12),
+    ) {
+        if glob::matches(&pattern, &text) {
+            prop_assert!(text.starts_with(&glob::literal_prefix(&pattern)));
+        }
+    }
+
+    #[test]
+    fn any_words_get_one_reply(args in vec(vec(any::<u8>(), 0..20), 1..6)) {
+        let args: Vec<_> = args.into_iter().map(Bytes::from).collect();
+        prop_assert!(run(&args).ends_with(b"\r\n"));
+    }
+
+    #[test]
+    fn payloads_of_strangers_never_panic(payload in vec(any::<u8>(), 0..60)) {
+        let mut args = ["restore", "k", "0"].map(Bytes::from).to_vec();
+        args.push(Bytes::from(payload));
+        prop_assert!(run(&args).starts_with(b"-ERR "));
+    }
+
+    #[test]
+    fn values_survive_dump_and_restore(
+        word in vec(any::<u8>(), 0..40),
+        times in 1usize..50,
+        number: Option<i64>,
+    ) {
+        let value = number.map_or_else(|| Bytes::from(word.repeat(times)), number::format_int);
+        let mut view = MemView::new();
+        let ctx = |next_change| Context {
+            group: GroupId(1), now: UnixMillis(1), read_now: None, seed: 1, next_change,
+        };
+        let mut txn = Txn::new(&view, ctx(1));
+        txn.put_string(Bytes::from("k"), value.clone(), None);
+        let mut reply = BytesMut::new();
+        let dump = [Bytes::from("dump"), Bytes::from("k")];
+        execute(&mut txn, TableId(0), &dump, Resp::V3, &mut reply).unwrap();
+        let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let payload = Bytes::copy_from_slice(&reply[start..reply.len() - 2]);
+        let restore = [Bytes::from("restore"), Bytes::from("copy"), Bytes::from("0"), payload];
+        execute(&mut txn, TableId(0), &restore, Resp::V3, &mut reply).unwrap();
+        let changes = txn.finish();
+        view.apply(&changes);
+        let mut txn = Txn::new(&view, ctx(changes.next_change));
+        prop_assert_eq!(txn.get(&Bytes::from("copy")).unwrap().unwrap().value, value);
+    }
+
+    #[test]
+    fn error_lines_stay_lines(words in vec("[a-z\r\n]{0,6}", 1..4)) {
+        let args: Vec<_> = words.into_iter().map(Bytes::from).collect();
+        let reply = run(&args);
+        let line_ends = reply.iter().filter(|byte| **byte == b'\n').count();
+        prop_assert!(!reply.starts_with(b"-") || line_ends == 1);
+    }
+}
