@@ -53,8 +53,8 @@ impl Big {
         self.0.len() * 32 - if self.0.is_empty() { 0 } else { top as usize }
     }
 
-    /// The highest bits, at least 65 if it has as many; how many were dropped below; and whether any
-    /// of those is set.
+    /// The highest bits, at least 65 if it has as many; how many were dropped below; and whether
+    /// any of those is set.
     pub(crate) fn top_bits(&self) -> (u128, usize, bool) {
         let dropped = self.0.len().saturating_sub(4);
         let top = self.0[dropped..]

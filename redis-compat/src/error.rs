@@ -2,8 +2,8 @@
 //!
 //! The words live here alone, those of the proxy included (authentication, protocol, transactions,
 //! limits), so that one test can compare each with a line recorded from a real Redis
-//! (`tests/error_lines.rs`). Coterie's own errors stand at the end: each begins with a code a client
-//! can match.
+//! (`tests/error_lines.rs`). Coterie's own errors stand at the end: each begins with a code a
+//! client can match.
 
 use bytes::Bytes;
 

@@ -1,8 +1,8 @@
 //! The x87 extended format, in software: what `long double` is where Redis runs.
 //!
 //! `INCRBYFLOAT` computes in it, and its replies are its rounding. A hardware float would differ in
-//! the last digits, and could differ between replicas; so parsing, sum and printing are done here in
-//! integers, each rounded once, to the nearest, ties to even.
+//! the last digits, and could differ between replicas; so parsing, sum and printing are done here
+//! in integers, each rounded once, to the nearest, ties to even.
 //!
 //! A number is `mantissa * 2^exponent` with 64 bits of mantissa; the exponent runs from that of the
 //! smallest denormal to that of the largest number. Big integers serve for the long cases

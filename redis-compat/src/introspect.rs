@@ -1,7 +1,7 @@
 //! What `COMMAND` answers, read from the rows alone. The proxy calls [`command`] and adds nothing.
 //!
-//! Commands come in the order of the table, where Redis follows its hash table; internal commands are
-//! left out. Source: Redis `server.c`, `addReplyCommandInfo` and what follows it.
+//! Commands come in the order of the table, where Redis follows its hash table; internal commands
+//! are left out. Source: Redis `server.c`, `addReplyCommandInfo` and what follows it.
 
 use bytes::Bytes;
 
@@ -9,7 +9,8 @@ use crate::command::{Command, Group};
 use crate::table::{COMMANDS, lookup, lookup_subcommand};
 use crate::{Args, Categories, CommandError, KeyFlags, KeySpec, Keys, Reply, glob};
 
-/// Runs `COMMAND` and its subcommands; `args` are all words, whose number [`crate::resolve`] checked.
+/// Runs `COMMAND` and its subcommands; `args` are all words, whose number [`crate::resolve`]
+/// checked.
 pub fn command(args: &[Bytes]) -> Result<Reply, CommandError> {
     let words = Args::new(args, "command");
     match () {

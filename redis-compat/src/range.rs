@@ -1,8 +1,8 @@
-//! Commands over an interval of one table's keys. The proxy sends them, one for each range it walks;
-//! a client never can (their rows are flagged `INTERNAL`).
+//! Commands over an interval of one table's keys. The proxy sends them, one for each range it
+//! walks; a client never can (their rows are flagged `INTERNAL`).
 //!
-//! `start` is the first key of the interval, `end` the first key after it; an empty `end` is the end
-//! of the table. `KEYS`, `SCAN`, `DBSIZE`, `FLUSHDB` and `RANDOMKEY` are made of them.
+//! `start` is the first key of the interval, `end` the first key after it; an empty `end` is the
+//! end of the table. `KEYS`, `SCAN`, `DBSIZE`, `FLUSHDB` and `RANDOMKEY` are made of them.
 
 mod flush;
 mod list;

@@ -5,7 +5,7 @@
 //! 01llllll llllllll            length in 14 bits
 //! 10000000 + 4 bytes           length, big endian
 //! 10000001 + 8 bytes           length, big endian
-//! 11000000 | 01 | 10           integer of 1, 2 or 4 bytes, little endian, standing for its decimal text
+//! 11000000 | 01 | 10           integer of 1, 2 or 4 bytes, little endian, for its decimal text
 //! 11000011                     LZF: compressed length, length, compressed bytes
 //! ```
 //!

@@ -292,6 +292,11 @@ impl<'a> Txn<'a> {
         self.overlay.insert((table, key), None);
     }
 
+    /// Whether this entry has removed the key, even if it is there again.
+    pub(crate) fn was_removed(&self, table: TableId, key: &Bytes) -> bool {
+        self.is_cleared(table, key) || self.deleted.iter().any(|(t, k)| *t == table && k == key)
+    }
+
     /// Removes every key of an interval.
     pub fn clear(&mut self, range: KeyRange) {
         self.take_change();

@@ -24,8 +24,9 @@ pub(crate) fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
 
 /// Whether a watched key is as it was. A token that no version of Coterie wrote does not hold.
 ///
-/// `last_removed` is [`crate::Changes::next_change`] of the last entry that removed a key of the
-/// same hash slot (or cleared an interval), 0 if none did.
+/// `last_removed` is [`crate::Changes::next_change`] of the last entry before this one that removed
+/// a key of the same hash slot (or cleared an interval), 0 if none did. What this entry has removed
+/// so far, the transaction knows itself.
 pub fn watch_token_holds(
     txn: &mut Txn<'_>,
     table: TableId,
@@ -38,11 +39,14 @@ pub fn watch_token_holds(
         return Ok(false);
     };
     if rest.is_empty() {
+        if last_removed > counter || txn.was_removed(table, key) {
+            return Ok(false);
+        }
         // Created since and expired already: not there, and yet touched.
         let touched = txn.stored(table, key)?.is_some_and(|record| {
             record.version.change >= counter && record.version.group == txn.group()
         });
-        return Ok(!touched && last_removed <= counter && txn.get_in(table, key)?.is_none());
+        return Ok(!touched && txn.get_in(table, key)?.is_none());
     }
     let (Some(group), Some(change)) = (varint::take(&mut rest), varint::take(&mut rest)) else {
         return Ok(false);
@@ -152,6 +156,27 @@ mod tests {
         assert!(!store.holds("k", &token));
         store.run("del k");
         assert!(!store.holds("k", &token), "created and removed again");
+    }
+
+    #[test]
+    fn removals_of_the_same_entry_count() {
+        let mut store = Store::default();
+        let token = store.watch("k");
+        let (key, last_removed) = (Bytes::from_static(b"k"), store.last_removed);
+        let words = |line: &str| -> Vec<_> {
+            line.split(' ')
+                .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+                .collect()
+        };
+        for removal in ["del k", "_flush a z"] {
+            let holds = store.txn(|txn| {
+                let mut out = BytesMut::new();
+                execute(txn, T, &words("set k 1"), Resp::V2, &mut out)?;
+                execute(txn, T, &words(removal), Resp::V2, &mut out)?;
+                watch_token_holds(txn, T, &key, &token, last_removed)
+            });
+            assert!(!holds.unwrap(), "{removal}");
+        }
     }
 
     #[test]

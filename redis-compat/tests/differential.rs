@@ -1,8 +1,8 @@
 //! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats one, `DIFFERENTIAL_RUNS=n` makes more. A small pool
-//! of keys and values makes the commands interact; options come in any order and some are wrong.
-//! Lifetimes are either long or over, so that both sides agree on what is expired.
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats one, `DIFFERENTIAL_RUNS=n` makes more. A small
+//! pool of keys and values makes the commands interact; options come in any order and some are
+//! wrong. Lifetimes are either long or over, so that both sides agree on what is expired.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(
     clippy::disallowed_methods,

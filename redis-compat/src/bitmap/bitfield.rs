@@ -1,8 +1,8 @@
 //! `BITFIELD`: integers of 1 to 64 bits at any bit of a string.
 //!
 //! All operations are parsed before the first is done. Arithmetic is in i128, where nothing
-//! overflows; what leaves the field's bounds is then wrapped, saturated or refused. Two oddities
-//! of Redis are kept: the value of a SET is taken as a field of the same sign, so that `SET u8 0 -1`
+//! overflows; what leaves the field's bounds is then wrapped, saturated or refused. Two oddities of
+//! Redis are kept: the value of a SET is taken as a field of the same sign, so that `SET u8 0 -1`
 //! is far too large, not below zero; and a signed value near the least i64 counts as too large, too
 //! (`bitops.c`, `bitfieldGeneric` and `checkSignedBitfieldOverflow`).
 

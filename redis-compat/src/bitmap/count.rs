@@ -9,8 +9,8 @@ use crate::{Args, CommandError, EvalError, Reply, Txn};
 
 /// `BITCOUNT key [start end [BYTE | BIT]]`: how many bits are set. O(length).
 ///
-/// Errors: `WrongType`, `NotAnInteger`, `Syntax`; an absent key is 0 whatever the rest says. Source:
-/// Redis `bitops.c`, `bitcountCommand`.
+/// Errors: `WrongType`, `NotAnInteger`, `Syntax`; an absent key is 0 whatever the rest says.
+/// Source: Redis `bitops.c`, `bitcountCommand`.
 pub(crate) fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some(record) = txn.string(args.bytes(1))? else {
         return Ok(Reply::Integer(0));

@@ -14,7 +14,8 @@ pub(crate) fn del(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError
     Ok(Reply::Integer(removed))
 }
 
-/// `EXISTS key [key ...]`, `TOUCH`: how many are there, each as often as it is named. O(1) for each.
+/// `EXISTS key [key ...]`, `TOUCH`: how many are there, each as often as it is named. O(1) for
+/// each.
 pub(crate) fn exists(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut found = 0;
     for key in args.rest(1) {

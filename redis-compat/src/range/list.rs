@@ -35,7 +35,8 @@ pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Array(vec![next, Reply::Array(keys)]))
 }
 
-/// `_KEYS start end pattern`: every key that fits. O(n), n being the keys that begin as the pattern.
+/// `_KEYS start end pattern`: every key that fits. O(n), n being the keys that begin as the
+/// pattern.
 pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let filter = Filter::by_pattern(args.bytes(3), &mut bounds);

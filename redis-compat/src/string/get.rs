@@ -27,7 +27,8 @@ pub(crate) fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     Ok(Reply::bulk_or_null(old.map(|old| old.value)))
 }
 
-/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`: the value, or null; the expiry is changed.
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`: the value, or null; the expiry is
+/// changed.
 ///
 /// Without an option it is a plain read. A time that has passed removes the key. O(1).
 /// Errors: `Syntax`, `WrongType`, `NotAnInteger`, `InvalidExpire`, in this order. Source: Redis

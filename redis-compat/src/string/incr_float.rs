@@ -3,7 +3,8 @@
 use crate::float80::Float80;
 use crate::{Args, CommandError, EvalError, Reply, Txn};
 
-/// `INCRBYFLOAT key increment`: the sum, once stored. An absent key counts as 0; the expiry is kept.
+/// `INCRBYFLOAT key increment`: the sum, once stored. An absent key counts as 0; the expiry is
+/// kept.
 ///
 /// O(1). Errors: `WrongType`, `NotAFloat`, `NanOrInfinity`. Source: Redis `t_string.c`,
 /// `incrbyfloatCommand`, as it computes on x86-64.

@@ -15,8 +15,8 @@ struct Options {
     min_match_len: i64,
 }
 
-/// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or where
-/// it lies. Absent keys count as empty.
+/// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or
+/// where it lies. Absent keys count as empty.
 ///
 /// O(n*m) time and memory, at most 512 MiB. Errors: `NotAnInteger`, `Syntax`, `LcsLenAndIdx`,
 /// `LcsMemory`. Source: Redis `t_string.c`, `lcsCommand`.

@@ -2,7 +2,8 @@
 
 use crate::{Args, CommandError, EvalError, Kind, Reply, Txn};
 
-/// `MGET key [key ...]`: the values in order, null for a key that is absent or no string. O(1) each.
+/// `MGET key [key ...]`: the values in order, null for a key that is absent or no string. O(1)
+/// each.
 pub(crate) fn mget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut values = Vec::with_capacity(args.len() - 1);
     for key in args.rest(1) {

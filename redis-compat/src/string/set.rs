@@ -6,7 +6,8 @@ use coterie_types::UnixMillis;
 use super::expiry::{self, Expiry, Options, Parsed, Unit};
 use crate::{Args, EvalError, Kind, Reply, Txn};
 
-/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old value.
+/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old
+/// value.
 ///
 /// Blind: without NX, XX, GET and KEEPTTL the old record is not read. O(1).
 /// Errors: `Syntax`, `NotAnInteger`, `InvalidExpire`, `WrongType` (GET only). Source: Redis

@@ -1,5 +1,5 @@
-//! Rows of Coterie's own commands: the administrator's `COTERIE`, and the internal ones by which the
-//! proxy asks groups. The names of the latter begin with `_`; they are refused to clients.
+//! Rows of Coterie's own commands: the administrator's `COTERIE`, and the internal ones by which
+//! the proxy asks groups. The names of the latter begin with `_`; they are refused to clients.
 
 use crate::command::{Command, Group, proxy, row};
 use crate::{Categories as C, Flags as F, Keys, Route, range, watch};
