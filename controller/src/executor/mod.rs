@@ -1,0 +1,284 @@
+//! Does what the planner decided, and drives jobs step by step.
+//!
+//! A job's step is in meta before it is taken, and is taken as often as needed: whoever holds the
+//! lease next goes on from there. Everything carries the fencing number; the first to say that it
+//! is an old one ends all of this controller's doings.
+//!
+//! One file per kind of step; this one has what they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_meta_client::MetaError;
+use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
+use coterie_types::{JobId, NodeId, Revision, UnixMillis};
+use tracing::{info, warn};
+
+use crate::job::{self, NewGroup, Step};
+use crate::planner::{Action, GroupPlan};
+use crate::ports::{Meta, Servers};
+
+mod make_groups;
+#[cfg(test)]
+mod tests;
+mod transfer_leader;
+
+/// Between two attempts at a step that has to wait; doubled up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a server may take over an ordinary request.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why nothing more is done for now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    /// Another controller holds the lease.
+    #[error("another controller is active")]
+    Fenced,
+    /// Meta does not answer, or its answer was lost: what it holds is to be looked at again.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    /// Meta refused; the view that led here is no longer true.
+    #[error("meta refused: {0}")]
+    Refused(Rejection),
+}
+
+/// What came of one attempt at a step.
+enum Taken {
+    /// It is done, and this comes next.
+    Next(Step),
+    /// The job is done.
+    Done(String),
+    /// The job is given up.
+    GiveUp(String),
+    /// Not yet.
+    Wait(String),
+}
+
+/// See the module's head.
+pub(crate) struct Executor<M, S> {
+    meta: Arc<M>,
+    servers: Arc<S>,
+    fence: u64,
+}
+
+impl<M, S> Clone for Executor<M, S> {
+    fn clone(&self) -> Self {
+        Self {
+            meta: Arc::clone(&self.meta),
+            servers: Arc::clone(&self.servers),
+            fence: self.fence,
+        }
+    }
+}
+
+impl<M: Meta, S: Servers> Executor<M, S> {
+    /// An executor for as long as the lease with this number is held.
+    pub(crate) fn new(meta: Arc<M>, servers: Arc<S>, fence: u64) -> Self {
+        Self {
+            meta,
+            servers,
+            fence,
+        }
+    }
+
+    /// Does one action, or begins its job, at the time of the view; the revision after it.
+    pub(crate) async fn apply(&self, action: Action, now: UnixMillis) -> Result<Revision, Stop> {
+        match action {
+            Action::SetNodeState {
+                node_id,
+                state,
+                reason,
+            } => {
+                info!(%node_id, ?state, reason, "the state of a node changes");
+                let fence = self.fence;
+                let command = Command::SetNodeState {
+                    node_id,
+                    state,
+                    fence,
+                };
+                revision(self.propose(command).await?)
+            }
+            Action::MakeGroups {
+                kind,
+                groups,
+                reasons,
+            } => {
+                let ranges = groups.iter().map(|group| group.ranges.len()).sum();
+                let ids = self.allocate(groups.len(), ranges).await?;
+                let step = Step::MakeGroups {
+                    phase: job::MakePhase::Create,
+                    groups: number(groups, ids),
+                };
+                self.begin(kind, ids.job, step, reasons, now).await
+            }
+            Action::Begin {
+                kind,
+                step,
+                reasons,
+            } => {
+                let ids = self.allocate(0, 0).await?;
+                self.begin(kind, ids.job, step, reasons, now).await
+            }
+            Action::ForgetJob(job_id) => {
+                revision(self.change(vec![ControllerOp::DeleteJob(job_id)]).await?)
+            }
+        }
+    }
+
+    /// Drives a job until it is over; the revision at which it was.
+    pub(crate) async fn drive(&self, mut job: JobDescriptor) -> Result<Revision, Stop> {
+        let mut pause = PAUSE_MIN;
+        let mut revision = Revision(0);
+        while job.state == JobState::Running {
+            let taken = match Step::of(&job) {
+                Ok(step) => self.take(&step).await?,
+                Err(error) => Taken::GiveUp(error.to_string()),
+            };
+            let job_id = job.job_id;
+            let line = match taken {
+                Taken::Next(step) => {
+                    job.step = step.encode();
+                    pause = PAUSE_MIN;
+                    format!("next: {step}")
+                }
+                Taken::Done(line) => {
+                    info!(%job_id, kind = job.kind, line, "a job is done");
+                    job.state = JobState::Done;
+                    line
+                }
+                Taken::GiveUp(line) => {
+                    warn!(%job_id, kind = job.kind, line, "a job is given up");
+                    job.state = JobState::Failed;
+                    line
+                }
+                Taken::Wait(line) => {
+                    if job::add_line(&mut job, line) {
+                        self.write(&job).await?;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    continue;
+                }
+            };
+            job::add_line(&mut job, line);
+            revision = self.write(&job).await?;
+        }
+        Ok(revision)
+    }
+
+    async fn take(&self, step: &Step) -> Result<Taken, Stop> {
+        match step {
+            Step::MakeGroups { phase, groups } => self.make_groups(*phase, groups).await,
+            Step::TransferLeader {
+                group_id, from, to, ..
+            } => self.transfer_leader(*group_id, *from, *to).await,
+        }
+    }
+
+    async fn begin(
+        &self,
+        kind: &str,
+        job_id: JobId,
+        step: Step,
+        reasons: Vec<String>,
+        now: UnixMillis,
+    ) -> Result<Revision, Stop> {
+        info!(%job_id, kind, %step, ?reasons, "a job begins");
+        let job = job::begin(job_id, kind, &step, reasons, now);
+        self.write(&job).await
+    }
+
+    async fn write(&self, job: &JobDescriptor) -> Result<Revision, Stop> {
+        let ops = vec![ControllerOp::PutJob(job.clone())];
+        revision(self.change(ops).await?)
+    }
+
+    async fn allocate(&self, groups: usize, ranges: usize) -> Result<Ids, Stop> {
+        let ops = vec![ControllerOp::AllocateIds {
+            groups: groups as u64,
+            ranges: ranges as u64,
+            jobs: 1,
+        }];
+        match self.change(ops).await? {
+            Outcome::Ids { group, range, job } => Ok(Ids {
+                group,
+                range,
+                job: JobId(job),
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn change(&self, ops: Vec<ControllerOp>) -> Result<Outcome, Stop> {
+        let fence = self.fence;
+        self.propose(Command::Controller { fence, ops }).await
+    }
+
+    async fn propose(&self, command: Command) -> Result<Outcome, Stop> {
+        match self.meta.propose(command).await? {
+            Outcome::Rejected(Rejection::Fenced { .. }) => Err(Stop::Fenced),
+            Outcome::Rejected(rejection) => Err(Stop::Refused(rejection)),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Asks a server; that it has seen a newer controller is this one's end.
+    async fn ask(
+        &self,
+        node_id: NodeId,
+        request: ServerRequest,
+        timeout: Duration,
+    ) -> Result<Result<ServerAnswer, String>, Stop> {
+        match self.servers.ask(node_id, request, timeout).await {
+            Ok(ServerAnswer::Fenced { .. }) => Err(Stop::Fenced),
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// The first ids that were set aside.
+#[derive(Clone, Copy)]
+struct Ids {
+    group: u64,
+    range: u64,
+    job: JobId,
+}
+
+/// Gives planned groups and their ranges the ids that were set aside for them.
+fn number(groups: Vec<GroupPlan>, ids: Ids) -> Vec<NewGroup> {
+    let mut range_ids = (ids.range..).map(coterie_types::RangeId);
+    let group_ids = (ids.group..).map(coterie_types::GroupId);
+    group_ids
+        .zip(groups)
+        .map(|(group_id, group)| NewGroup {
+            group_id,
+            voters: group.voters,
+            ranges: range_ids
+                .by_ref()
+                .zip(group.ranges)
+                .map(|(range_id, range)| coterie_types::RangeDescriptor {
+                    range_id,
+                    group_id,
+                    ..range
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn revision(outcome: Outcome) -> Result<Revision, Stop> {
+    match outcome {
+        Outcome::Done { revision } => Ok(revision),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(outcome: &Outcome) -> Stop {
+    Stop::Refused(Rejection::Invalid(format!(
+        "not what was asked: {outcome:?}"
+    )))
+}

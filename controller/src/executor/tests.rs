@@ -1,0 +1,152 @@
+//! The executor against a cluster of values: it may die at any call, and another goes on.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_protocol::catalog::JobState;
+use coterie_protocol::meta::Command;
+use coterie_types::{GroupId, NodeId};
+
+use super::*;
+use crate::planner::{Settings, plan};
+use crate::sim::Sim;
+
+fn settings() -> Settings {
+    Settings {
+        groups: 3,
+        replicas: 3,
+        bootstrap_nodes: 3,
+        split_at: vec!["m".into()],
+        liveness_timeout: Duration::from_secs(3),
+    }
+}
+
+fn check_served(sim: &Sim, groups: usize) {
+    let inner = sim.lock();
+    let catalog = &inner.meta.catalog;
+    assert_eq!(catalog.groups.len(), groups);
+    for table in catalog.tables.keys() {
+        assert!(catalog.ranges_of(*table).next().is_some(), "table {table}");
+    }
+    for range in catalog.ranges.values() {
+        assert!(inner.groups[&range.group_id].ranges.contains(range));
+    }
+    assert!(inner.groups.values().all(|group| group.conflicts == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controller_may_die_at_any_call() {
+    // Until a life is long enough to do all of it.
+    for calls in 0.. {
+        let sim = Sim::with_nodes(&["a", "b", "c"]);
+        let fence = sim.take_over(1);
+        sim.lock().calls_left = calls;
+        let wanted = settings();
+        let first_life = sim.settle(fence, &wanted);
+        // A dead controller waits for answers that never come; nobody waits for it.
+        let first = tokio::time::timeout(Duration::from_secs(30), first_life).await;
+        let survived = matches!(first, Ok(Ok(_)));
+        let fence = sim.take_over(2);
+        sim.settle(fence, &settings()).await.unwrap();
+        check_served(&sim, 3);
+        let jobs = sim.lock().meta.catalog.jobs.clone();
+        assert!(
+            jobs.values().all(|job| job.state == JobState::Done),
+            "after {calls} calls"
+        );
+        if survived {
+            assert!(calls > 10, "it takes more than {calls} calls");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_again_and_again_comes_to_an_end_too() {
+    let sim = Sim::with_nodes(&["a", "b", "c"]);
+    for life in 1..100 {
+        let fence = sim.take_over(life);
+        sim.lock().calls_left = 4;
+        let wanted = settings();
+        let settling = sim.settle(fence, &wanted);
+        let _ = tokio::time::timeout(Duration::from_secs(5), settling).await;
+    }
+    let fence = sim.take_over(1000);
+    sim.settle(fence, &settings()).await.unwrap();
+    check_served(&sim, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_lost_the_lease_changes_nothing_more() {
+    let sim = Sim::with_nodes(&["a", "b", "c"]);
+    let old = sim.take_over(1);
+    let new = sim.take_over(2);
+    assert_eq!(sim.settle(old, &settings()).await, Err(Stop::Fenced));
+    assert!(sim.lock().meta.catalog.jobs.is_empty());
+    sim.settle(new, &settings()).await.unwrap();
+    // Also where it asks a server, which has heard of the newer one.
+    let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), old);
+    let transfer = executor
+        .transfer_leader(GroupId(1), NodeId(1), NodeId(2))
+        .await;
+    assert_eq!(transfer.err(), Some(Stop::Fenced));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_dies_before_the_start_costs_the_attempt_and_no_more() {
+    let sim = Sim::with_nodes(&["a", "b", "c", "d"]);
+    let fence = sim.take_over(1);
+    let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), fence);
+    let up = plan(&sim.view(), &settings());
+    for action in up.actions {
+        executor.apply(action, UnixMillis(0)).await.unwrap();
+    }
+    for action in plan(&sim.view(), &settings()).actions {
+        executor.apply(action, UnixMillis(0)).await.unwrap();
+    }
+    sim.lock().alive.remove(&NodeId(2));
+    let view = sim.view();
+    let (job, _) = view.running_jobs().next().unwrap();
+    let driving = tokio::spawn({
+        let (executor, job) = (executor.clone(), job.clone());
+        async move { executor.drive(job).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!driving.is_finished(), "it waits for the node");
+    for action in plan(&sim.view(), &settings()).actions {
+        executor.apply(action, UnixMillis(0)).await.unwrap();
+    }
+    driving.await.unwrap().unwrap();
+    sim.settle(fence, &settings()).await.unwrap();
+    check_served(&sim, 3);
+    let inner = sim.lock();
+    let jobs: Vec<_> = inner.meta.catalog.jobs.values().collect();
+    assert_eq!(
+        (jobs[0].state, jobs[1].state),
+        (JobState::Failed, JobState::Done)
+    );
+    assert!(
+        jobs[0].log.last().unwrap().contains("node 2 went away"),
+        "{:?}",
+        jobs[0].log
+    );
+    let members = inner.meta.catalog.groups.values().flat_map(|g| g.voters());
+    assert!(members.into_iter().all(|id| id != NodeId(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_dropped_half_way_is_left_out() {
+    let sim = Sim::with_nodes(&["a", "b", "c"]);
+    let fence = sim.take_over(1);
+    sim.settle(fence, &settings()).await.unwrap();
+    let name = || "users".to_owned();
+    sim.command(Command::CreateTable { name: name() });
+    let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), fence);
+    for action in plan(&sim.view(), &settings()).actions {
+        executor.apply(action, UnixMillis(0)).await.unwrap();
+    }
+    sim.command(Command::DropTable { name: name() });
+    sim.settle(fence, &settings()).await.unwrap();
+    check_served(&sim, 4);
+}

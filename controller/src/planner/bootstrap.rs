@@ -1,0 +1,102 @@
+//! A new cluster's first groups and ranges, once enough nodes have joined.
+//!
+//! Table 0 is cut where the settings say (`--split-at`, or the setting `bootstrap.split-at` in
+//! meta, which goes before it) and its ranges are dealt to the groups in turn. Without, it begins
+//! as one range: keys are not spread over the byte values in any way that could be guessed, and a
+//! wrong guess costs every scan. The other databases are one range each, dealt in turn as well, so
+//! that every group has something to do.
+
+use bytes::Bytes;
+use coterie_types::{Epoch, GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
+
+use super::placement::Placement;
+use super::{Action, GroupPlan, Plan, Settings};
+use crate::config::parse_keys;
+use crate::job::Step;
+use crate::view::View;
+
+/// The kind of job.
+pub(super) const KIND: &str = "bootstrap";
+
+/// The setting that says where table 0 is cut.
+const SPLIT_AT: &str = "bootstrap.split-at";
+
+pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
+    let catalog = &view.catalog;
+    let under_way = view
+        .running_jobs()
+        .any(|(_, step)| matches!(step, Step::MakeGroups { .. }));
+    if !catalog.groups.is_empty() || under_way || catalog.tables.is_empty() {
+        return;
+    }
+    let mut placement = Placement::new(view, settings);
+    let joined = placement.usable();
+    if joined < settings.bootstrap_nodes {
+        plan.refusals.push(format!(
+            "bootstrap: {joined} of {} nodes are up",
+            settings.bootstrap_nodes
+        ));
+        return;
+    }
+    let cuts = match catalog.settings.get(SPLIT_AT) {
+        Some(text) => match parse_keys(text.split(',')) {
+            Ok(cuts) => cuts,
+            Err(reason) => {
+                plan.refusals
+                    .push(format!("bootstrap: {SPLIT_AT}: {reason}"));
+                return;
+            }
+        },
+        None => settings.split_at.clone(),
+    };
+    let mut groups: Vec<GroupPlan> = Vec::new();
+    for _ in 0..settings.groups {
+        let Some(voters) = placement.choose(settings.replicas) else {
+            return;
+        };
+        groups.push(GroupPlan {
+            voters,
+            ranges: Vec::new(),
+        });
+    }
+    let count = groups.len();
+    for (index, bounds) in cut(TableId(0), &cuts).into_iter().enumerate() {
+        groups[index % count].ranges.push(unnumbered(bounds));
+    }
+    for table in catalog.tables.keys().filter(|table| table.0 != 0) {
+        let group = table.0 as usize % count;
+        groups[group].ranges.push(unnumbered(KeyRange::all(*table)));
+    }
+    let reasons = vec![format!(
+        "{joined} nodes are up, {} are asked for: {count} groups of {} replicas, table 0 in {} \
+         range(s)",
+        settings.bootstrap_nodes,
+        settings.replicas,
+        cuts.len() + 1
+    )];
+    plan.actions.push(Action::MakeGroups {
+        kind: KIND,
+        groups,
+        reasons,
+    });
+}
+
+/// A range whose ids come when its job is begun.
+pub(super) fn unnumbered(bounds: KeyRange) -> RangeDescriptor {
+    RangeDescriptor {
+        range_id: RangeId(0),
+        epoch: Epoch(1),
+        bounds,
+        group_id: GroupId(0),
+    }
+}
+
+/// The intervals of a table that is cut at these keys, which are sorted.
+fn cut(table: TableId, cuts: &[Bytes]) -> Vec<KeyRange> {
+    let starts = std::iter::once(Bytes::new()).chain(cuts.iter().cloned());
+    let ends = cuts.iter().cloned().map(Some).chain([None]);
+    starts
+        .zip(ends)
+        .map(|(start, end)| KeyRange { table, start, end })
+        .collect()
+}

@@ -1,0 +1,296 @@
+//! What the planner decides on clusters of values.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use coterie_protocol::meta::Command;
+use coterie_types::{GroupId, NodeId, NodeState, TableId};
+use proptest::prelude::*;
+
+use super::*;
+use crate::sim::Sim;
+
+fn settings(groups: usize, replicas: usize) -> Settings {
+    Settings {
+        groups,
+        replicas,
+        bootstrap_nodes: replicas,
+        split_at: Vec::new(),
+        liveness_timeout: Duration::from_secs(3),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
+fn states(plan: &Plan) -> Vec<(NodeId, NodeState)> {
+    let of = |action: &Action| match action {
+        Action::SetNodeState { node_id, state, .. } => Some((*node_id, *state)),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_node_is_up_at_its_first_heartbeat_and_down_after_a_full_silence() {
+    let sim = Sim::with_nodes(&["", ""]);
+    let wanted = settings(1, 3);
+    let up = [(NodeId(1), NodeState::Up), (NodeId(2), NodeState::Up)];
+    assert_eq!(states(&plan(&sim.view(), &wanted)), up);
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+    });
+    sim.lock().alive.remove(&NodeId(2));
+    let mut view = sim.view();
+    assert_eq!(
+        states(&plan(&view, &wanted)),
+        [(NodeId(2), NodeState::Down)]
+    );
+    view.listening_for = Duration::from_secs(1);
+    assert_eq!(
+        states(&plan(&view, &wanted)),
+        [],
+        "meta's leader is new itself"
+    );
+}
+
+#[test]
+fn nothing_is_made_before_enough_nodes_are_up_and_the_reason_is_told() {
+    let sim = Sim::with_nodes(&["", ""]);
+    let settled = runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &settings(3, 3)).await.unwrap()
+    });
+    assert!(sim.lock().groups.is_empty());
+    assert_eq!(settled.refusals, ["bootstrap: 2 of 3 nodes are up"]);
+}
+
+#[test]
+fn groups_are_spread_over_zones_and_every_table_is_tiled() {
+    let sim = Sim::with_nodes(&["a", "a", "b", "b", "c", "c"]);
+    let mut wanted = settings(3, 3);
+    wanted.bootstrap_nodes = 6;
+    wanted.split_at = vec!["g".into(), "p".into()];
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+    });
+    let inner = sim.lock();
+    let catalog = &inner.meta.catalog;
+    for group in catalog.groups.values() {
+        let zones: BTreeSet<&str> = group
+            .voters()
+            .map(|id| catalog.nodes[&id].zone.as_str())
+            .collect();
+        assert_eq!(zones.len(), 3, "{group:?}");
+    }
+    let owners: Vec<GroupId> = catalog.ranges_of(TableId(0)).map(|r| r.group_id).collect();
+    assert_eq!(owners, [GroupId(1), GroupId(2), GroupId(3)]);
+    for table in catalog.tables.keys().skip(1) {
+        assert_eq!(catalog.ranges_of(*table).count(), 1, "table {table}");
+    }
+    let leaders: BTreeSet<_> = inner.groups.values().filter_map(|g| g.leader).collect();
+    assert_eq!(
+        leaders.len(),
+        3,
+        "each is led by another node from the start"
+    );
+    let replicas = |id| {
+        catalog
+            .groups
+            .values()
+            .filter(|g| g.voters().any(|v| v == id))
+            .count()
+    };
+    assert!(
+        catalog
+            .nodes
+            .keys()
+            .all(|id| (1..=2).contains(&replicas(*id)))
+    );
+}
+
+#[test]
+fn the_setting_in_meta_says_where_table_0_is_cut() {
+    let sim = Sim::with_nodes(&[""]);
+    sim.command(Command::PutSetting {
+        name: "bootstrap.split-at".into(),
+        value: Some("b,c".into()),
+    });
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &settings(2, 1)).await.unwrap();
+    });
+    let catalog = sim.lock().meta.catalog.clone();
+    let owners: Vec<GroupId> = catalog.ranges_of(TableId(0)).map(|r| r.group_id).collect();
+    assert_eq!(owners, [GroupId(1), GroupId(2), GroupId(1)]);
+}
+
+#[test]
+fn a_new_table_gets_a_group() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &settings(3, 3)).await.unwrap();
+        sim.command(Command::CreateTable {
+            name: "users".into(),
+        });
+        sim.settle(fence, &settings(3, 3)).await.unwrap();
+    });
+    let inner = sim.lock();
+    let range = inner.meta.catalog.locate(TableId(16), b"any").unwrap();
+    assert_eq!(range.group_id, GroupId(4));
+    assert_eq!(
+        inner.groups[&GroupId(4)].ranges,
+        std::slice::from_ref(range)
+    );
+}
+
+#[test]
+fn leaders_leave_a_node_that_is_draining_or_stopping() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    let wanted = settings(6, 3);
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+        sim.command(Command::SetNodeState {
+            node_id: NodeId(1),
+            state: NodeState::Draining,
+            fence: 0,
+        });
+        sim.settle(fence, &wanted).await.unwrap();
+        let led: Vec<usize> = sim.leaders().into_values().collect();
+        assert_eq!(led, [0, 3, 3]);
+        sim.lock().stopping.insert(NodeId(2));
+        let settled = sim.settle(fence, &wanted).await.unwrap();
+        assert_eq!(settled.refusals, [] as [&str; 0]);
+        let led: Vec<usize> = sim.leaders().into_values().collect();
+        assert_eq!(led, [0, 0, 6]);
+    });
+}
+
+#[test]
+fn leaders_are_evened_out_unless_that_is_off() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    let wanted = settings(7, 3);
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+        for group in sim.lock().groups.values_mut() {
+            group.leader = Some(NodeId(1));
+        }
+        let balance = |value: &str| Command::PutSetting {
+            name: "balance".into(),
+            value: Some(value.into()),
+        };
+        sim.command(balance("off"));
+        sim.settle(fence, &wanted).await.unwrap();
+        assert_eq!(sim.leaders()[&NodeId(1)], 7);
+        sim.command(balance("on"));
+        sim.settle(fence, &wanted).await.unwrap();
+        let led: Vec<usize> = sim.leaders().into_values().collect();
+        assert!(
+            led.iter().max().unwrap() - led.iter().min().unwrap() <= 1,
+            "{led:?}"
+        );
+    });
+}
+
+#[test]
+fn a_group_is_left_alone_after_a_transfer() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    let wanted = settings(4, 3);
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+        sim.lock()
+            .groups
+            .values_mut()
+            .for_each(|g| g.leader = Some(NodeId(1)));
+        let first = plan(&sim.view(), &wanted);
+        assert_eq!(first.actions.len(), 1, "one at a time");
+        let executor = crate::executor::Executor::new(
+            std::sync::Arc::new(sim.clone()),
+            std::sync::Arc::new(sim.clone()),
+            fence,
+        );
+        executor
+            .apply(first.actions[0].clone(), sim.view().now)
+            .await
+            .unwrap();
+        assert_eq!(plan(&sim.view(), &wanted).actions, [], "while it runs");
+    });
+}
+
+#[test]
+fn old_jobs_are_forgotten() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    let wanted = settings(2, 3);
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+        for round in 0..300 {
+            let lead = NodeId(1 + round % 3);
+            sim.lock()
+                .groups
+                .values_mut()
+                .for_each(|g| g.leader = Some(lead));
+            sim.settle(fence, &wanted).await.unwrap();
+        }
+    });
+    assert!(sim.lock().meta.catalog.jobs.len() <= 201);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Whatever the cluster looks like: plans come to an end, and then every table is tiled, every
+    /// group has as many replicas as wanted, and leaders are even.
+    #[test]
+    fn clusters_come_to_rest(
+        zones in proptest::collection::vec("[a-c]?", 1..9),
+        groups in 1..9usize,
+        replicas in 1..5usize,
+        cuts in proptest::collection::btree_set("[a-z]{1,3}", 0..6),
+        tables in 0..4usize,
+        leader in 0..8usize,
+    ) {
+        let zones: Vec<&str> = zones.iter().map(String::as_str).collect();
+        let sim = Sim::with_nodes(&zones);
+        let mut wanted = settings(groups, replicas);
+        wanted.split_at = cuts.into_iter().map(Bytes::from).collect();
+        runtime().block_on(async {
+            let fence = sim.take_over(1);
+            sim.settle(fence, &wanted).await.unwrap();
+            for number in 0..tables {
+                sim.command(Command::CreateTable { name: format!("t{number}") });
+            }
+            for group in sim.lock().groups.values_mut() {
+                group.leader = Some(group.voters[leader % group.voters.len()]);
+            }
+            let settled = sim.settle(fence, &wanted).await.unwrap();
+            let inner = sim.lock();
+            let catalog = &inner.meta.catalog;
+            if zones.len() < replicas {
+                assert!(catalog.groups.is_empty() && !settled.refusals.is_empty());
+                return;
+            }
+            assert_eq!(catalog.groups.len(), groups + tables);
+            assert!(catalog.groups.values().all(|group| group.replicas.len() == replicas));
+            assert!(catalog.tables.keys().all(|table| catalog.ranges_of(*table).next().is_some()));
+            for range in catalog.ranges.values() {
+                assert!(inner.groups[&range.group_id].ranges.contains(range), "the group knows");
+            }
+            drop(inner);
+            // Even among the voters of each group: no hand-over would help.
+            assert_eq!(plan(&sim.view(), &wanted).actions, []);
+        });
+    }
+}

@@ -1,0 +1,81 @@
+//! What the executor reaches the world through: meta, and the servers. Played by the tests.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_meta_client::{MetaClient, MetaError};
+use coterie_protocol::catalog::Catalog;
+use coterie_protocol::meta::{Command, Outcome};
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
+use coterie_protocol::{decode, encode, method};
+use coterie_types::NodeId;
+use tokio::sync::watch;
+
+/// How long meta may take to answer a proposal.
+const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the controller's doings are written down.
+pub(crate) trait Meta: Send + Sync + 'static {
+    /// Proposes a command, and says what became of it.
+    fn propose(&self, command: Command) -> impl Future<Output = Result<Outcome, MetaError>> + Send;
+
+    /// The newest copy of the catalog at hand.
+    fn catalog(&self) -> Arc<Catalog>;
+}
+
+/// Where they are done.
+pub(crate) trait Servers: Send + Sync + 'static {
+    /// Asks a node; an error says why there is no answer, and nothing about whether it was done.
+    fn ask(
+        &self,
+        node_id: NodeId,
+        request: ServerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<ServerAnswer, String>> + Send;
+}
+
+/// Meta by its client, with a copy that follows.
+pub(crate) struct RealMeta {
+    pub(crate) client: MetaClient,
+    pub(crate) copy: watch::Receiver<Arc<Catalog>>,
+}
+
+impl Meta for RealMeta {
+    async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {
+        self.client.propose(command, PROPOSE_TIMEOUT).await
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.copy.borrow())
+    }
+}
+
+/// Servers at the addresses that the catalog has.
+pub(crate) struct RealServers {
+    pub(crate) rpc: coterie_rpc::Client,
+    pub(crate) copy: watch::Receiver<Arc<Catalog>>,
+}
+
+impl Servers for RealServers {
+    async fn ask(
+        &self,
+        node_id: NodeId,
+        request: ServerRequest,
+        timeout: Duration,
+    ) -> Result<ServerAnswer, String> {
+        let addr = {
+            let catalog = self.copy.borrow();
+            catalog.nodes.get(&node_id).map(|node| node.addr.clone())
+        };
+        let addr = addr
+            .filter(|addr| !addr.is_empty())
+            .ok_or_else(|| format!("node {node_id} has no address"))?;
+        let answer = self
+            .rpc
+            .call(&addr, method::SERVER_ADMIN, encode(&request), timeout)
+            .await
+            .map_err(|error| error.to_string())?;
+        decode(&answer).map_err(|error| error.to_string())
+    }
+}

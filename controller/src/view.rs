@@ -1,0 +1,127 @@
+//! What the planner sees: the catalog, and what nodes said of themselves lately.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_meta_client::Liveness;
+use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState};
+use coterie_protocol::meta::Heartbeat;
+use coterie_protocol::server::ReplicaStatus;
+use coterie_types::{GroupId, NodeId, NodeState, UnixMillis};
+
+use crate::job::Step;
+
+/// The last heartbeat of a node.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// How long ago it came.
+    pub age: Duration,
+    /// What it said.
+    pub heartbeat: Heartbeat,
+}
+
+/// See the module's head.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Meta's catalog.
+    pub catalog: Arc<Catalog>,
+    /// The nodes heard from in this meta leader's time.
+    pub heard: BTreeMap<NodeId, Heard>,
+    /// How long meta's leader has led: silence before that is its own.
+    pub listening_for: Duration,
+    /// The controller's clock.
+    pub now: UnixMillis,
+}
+
+impl View {
+    /// A view of the catalog with these heartbeats.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, liveness: Liveness, now: UnixMillis) -> Self {
+        let heard = liveness.nodes.into_iter().map(|node| {
+            let age = Duration::from_millis(node.age_ms);
+            let heartbeat = node.heartbeat;
+            (heartbeat.node_id, Heard { age, heartbeat })
+        });
+        Self {
+            catalog,
+            heard: heard.collect(),
+            listening_for: liveness.leader_for,
+            now,
+        }
+    }
+
+    /// Whether the node was heard within `timeout`.
+    #[must_use]
+    pub fn is_heard(&self, node_id: NodeId, timeout: Duration) -> bool {
+        self.heard
+            .get(&node_id)
+            .is_some_and(|heard| heard.age < timeout)
+    }
+
+    /// Whether the node serves, and is not about to stop.
+    #[must_use]
+    pub fn is_usable(&self, node_id: NodeId, timeout: Duration) -> bool {
+        let node = self.catalog.nodes.get(&node_id);
+        node.is_some_and(|node| node.state == NodeState::Up)
+            && self.is_heard(node_id, timeout)
+            && !self.is_stopping(node_id)
+    }
+
+    /// Whether the node said that its process is being stopped.
+    #[must_use]
+    pub fn is_stopping(&self, node_id: NodeId) -> bool {
+        let heard = self.heard.get(&node_id);
+        heard.is_some_and(|heard| heard.heartbeat.stopping)
+    }
+
+    /// What a node said of its replica of a group.
+    #[must_use]
+    pub fn replica(&self, node_id: NodeId, group_id: GroupId) -> Option<&ReplicaStatus> {
+        let replicas = &self.heard.get(&node_id)?.heartbeat.replicas;
+        replicas.iter().find(|status| status.group_id == group_id)
+    }
+
+    /// Who leads a group, by its own word within `timeout`; of several, the one of the latest term.
+    #[must_use]
+    pub fn leader(&self, group_id: GroupId, timeout: Duration) -> Option<NodeId> {
+        let group = self.catalog.groups.get(&group_id)?;
+        group
+            .voters()
+            .filter(|node_id| self.is_heard(*node_id, timeout))
+            .filter_map(|node_id| Some((node_id, self.replica(node_id, group_id)?)))
+            .filter(|(_, status)| status.serving)
+            .max_by_key(|(_, status)| status.term)
+            .map(|(node_id, _)| node_id)
+    }
+
+    /// The jobs that run, with their steps; one whose step is not understood is of a newer version
+    /// and nobody's here.
+    pub fn running_jobs(&self) -> impl Iterator<Item = (&JobDescriptor, Step)> {
+        self.catalog
+            .jobs
+            .values()
+            .filter(|job| job.state == JobState::Running)
+            .filter_map(|job| Some((job, Step::of(job).ok()?)))
+    }
+
+    /// How many replicas each node that is there holds, by meta's groups and by jobs that make more.
+    #[must_use]
+    pub fn replica_counts(&self) -> BTreeMap<NodeId, usize> {
+        let mut counts: BTreeMap<NodeId, usize> =
+            self.catalog.nodes.keys().map(|id| (*id, 0)).collect();
+        let mut count = |node_id: NodeId| *counts.entry(node_id).or_default() += 1;
+        for group in self.catalog.groups.values() {
+            group.replicas.iter().for_each(|r| count(r.node_id));
+        }
+        for (_, step) in self.running_jobs() {
+            if let Step::MakeGroups { groups, .. } = step {
+                let fresh = groups
+                    .iter()
+                    .filter(|new| !self.catalog.groups.contains_key(&new.group_id));
+                fresh.flat_map(|new| &new.voters).for_each(|id| count(*id));
+            }
+        }
+        counts
+    }
+}
