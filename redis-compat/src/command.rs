@@ -1,14 +1,16 @@
 //! The row of a command: all that is known of it apart from its function's body.
 //!
-//! Rows are constants, written with the `const fn`s below (`table/`). Adding a command is one row,
-//! one function, one script.
+//! Rows are constants (`table/`), written with the `const fn`s of `row.rs`. Adding a command is one
+//! row, one function, one script.
+
+mod row;
 
 use bytes::Bytes;
 use coterie_types::TableId;
 
-use crate::{
-    Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Keys, Reply, Txn, number,
-};
+use crate::{Args, Categories, CommandError, EvalError, Flags, KeySpec, Keys, Reply, Txn, number};
+
+pub(crate) use row::{proxy, row, spec};
 
 pub use crate::introspect::{
     command, docs, docs_of, getkeys, getkeysandflags, help, info, info_of, list, rows_of,
@@ -206,57 +208,6 @@ impl Command {
         };
         Some((parse_table(word)?, key))
     }
-
-    pub(crate) const fn since(mut self, since: &'static str, complexity: &'static str) -> Self {
-        self.since = since;
-        self.complexity = complexity;
-        self
-    }
-
-    pub(crate) const fn summary(mut self, summary: &'static str) -> Self {
-        self.summary = summary;
-        self
-    }
-
-    pub(crate) const fn categories(mut self, categories: Categories) -> Self {
-        self.categories = categories;
-        self
-    }
-
-    pub(crate) const fn route(mut self, route: Route) -> Self {
-        self.route = route;
-        self
-    }
-
-    pub(crate) const fn tips(mut self, tips: &'static [&'static str]) -> Self {
-        self.tips = tips;
-        self
-    }
-
-    pub(crate) const fn keys(mut self, keys: Keys) -> Self {
-        self.keys = keys;
-        self
-    }
-
-    pub(crate) const fn specs(mut self, key_specs: &'static [KeySpec]) -> Self {
-        self.key_specs = key_specs;
-        self
-    }
-
-    pub(crate) const fn subcommands(mut self, subcommands: &'static [Command]) -> Self {
-        self.subcommands = subcommands;
-        self
-    }
-
-    pub(crate) const fn deviation(mut self, deviation: &'static str) -> Self {
-        self.deviation = deviation;
-        self
-    }
-
-    pub(crate) const fn other_table(mut self, other_table: OtherTable) -> Self {
-        self.other_table = other_table;
-        self
-    }
 }
 
 /// A database number that exists.
@@ -264,82 +215,4 @@ impl Command {
 pub fn parse_table(word: &[u8]) -> Option<TableId> {
     let number = number::parse_int(word).and_then(|number| u32::try_from(number).ok())?;
     (number < DATABASES).then_some(TableId(number))
-}
-
-/// A row that the group with the keys runs.
-pub(crate) const fn row(
-    group: Group,
-    name: &'static str,
-    arity: i32,
-    flags: Flags,
-    keys: Keys,
-    run: fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>,
-) -> Command {
-    bare(
-        group,
-        name,
-        arity,
-        flags,
-        keys,
-        Run::Group(run),
-        Route::Keys,
-    )
-}
-
-/// A row that the proxy answers.
-pub(crate) const fn proxy(group: Group, name: &'static str, arity: i32, flags: Flags) -> Command {
-    bare(
-        group,
-        name,
-        arity,
-        flags,
-        Keys::None,
-        Run::Proxy,
-        Route::Local,
-    )
-}
-
-const fn bare(
-    group: Group,
-    name: &'static str,
-    arity: i32,
-    flags: Flags,
-    keys: Keys,
-    run: Run,
-    route: Route,
-) -> Command {
-    Command {
-        name,
-        arity,
-        flags,
-        keys,
-        key_specs: &[],
-        run,
-        route,
-        group,
-        since: "1.0.0",
-        summary: "",
-        complexity: "",
-        categories: Categories::NONE,
-        tips: &[],
-        subcommands: &[],
-        deviation: "",
-        other_table: OtherTable::None,
-    }
-}
-
-/// A run of keys from word `first`; `last` counts from it, or from the end if below 0.
-pub(crate) const fn spec(
-    flags: &'static [&'static str],
-    first: usize,
-    last: i32,
-    step: usize,
-) -> KeySpec {
-    KeySpec {
-        notes: None,
-        flags: KeyFlags(flags),
-        first,
-        last,
-        step,
-    }
 }

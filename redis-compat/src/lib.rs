@@ -13,7 +13,9 @@
 mod args;
 mod big;
 mod bitmap;
+mod changes;
 pub mod command;
+mod context;
 mod error;
 mod execute;
 mod flags;
@@ -35,7 +37,9 @@ mod view;
 mod watch;
 
 pub use args::Args;
+pub use changes::Changes;
 pub use command::{Command, DATABASES, Group, Route, Run, parse_table};
+pub use context::Context;
 pub use error::{CommandError, EvalError};
 pub use execute::{execute, resolve};
 pub use flags::{Categories, Flags};
@@ -44,6 +48,6 @@ pub use mem_view::MemView;
 pub use record::{Kind, Record};
 pub use reply::{Reply, Resp};
 pub use table::{COMMANDS, lookup, lookup_subcommand};
-pub use txn::{Changes, Context, Txn};
+pub use txn::Txn;
 pub use view::{Fault, View};
 pub use watch::watch_token_holds;

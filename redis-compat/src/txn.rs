@@ -7,61 +7,15 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version.
 
+mod scan;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
 
-use crate::{CommandError, EvalError, Fault, Kind, Record, Resp, View};
-
-/// All the time and chance of one log entry, or of one read outside the log.
-#[derive(Debug, Clone, Copy)]
-pub struct Context {
-    /// The group that applies.
-    pub group: GroupId,
-    /// The group clock: for an entry its own time, for a read that of the last applied entry.
-    pub now: UnixMillis,
-    /// Reads outside the log only: the leader's current clock, not before `now`.
-    pub read_now: Option<UnixMillis>,
-    /// Whatever chance the entry has.
-    pub seed: u64,
-    /// The group's change counter: the number the next change gets.
-    pub next_change: u64,
-}
-
-/// What an entry changed. Apply the clears first, then the records.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Intervals whose records are gone. For `WATCH`, a clear removes keys of every hash slot.
-    pub clears: Vec<KeyRange>,
-    /// Records to put, or to delete.
-    pub records: BTreeMap<(TableId, Bytes), Option<Record>>,
-    /// Every key a command removed, also if created again later: feeds `WATCH`. Keys that a sweep
-    /// or a write found expired are not in it.
-    pub deleted: Vec<(TableId, Bytes)>,
-    /// The change counter after the entry. It is also what to remember as `last_removed` for the
-    /// slots of `deleted` ([`crate::watch_token_holds`]).
-    pub next_change: u64,
-}
-
-/// What a record's expiry is compared with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    now: UnixMillis,
-    read_now: Option<UnixMillis>,
-}
-
-impl Clock {
-    /// Whether the record is there, by the applied clock.
-    pub(crate) fn is_live(self, record: &Record) -> bool {
-        !record.is_expired(self.now)
-    }
-
-    /// Whether the record is there by the applied clock and not by the leader's.
-    pub(crate) fn is_unsure(self, record: &Record) -> bool {
-        self.is_live(record) && self.read_now.is_some_and(|now| record.is_expired(now))
-    }
-}
+use crate::context::Clock;
+use crate::{Changes, CommandError, Context, EvalError, Fault, Kind, Record, Resp, View};
 
 /// The state one log entry sees and changes.
 pub struct Txn<'a> {
@@ -319,42 +273,6 @@ impl<'a> Txn<'a> {
         self.view.record(table, key)
     }
 
-    /// Visits the stored records of an interval in key order, expired ones included, until `visit`
-    /// returns false: the view's, with this entry's changes laid over them.
-    pub fn scan(
-        &self,
-        bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
-    ) -> Result<(), Fault> {
-        let table = bounds.table;
-        let mut changed = self
-            .overlay
-            .range((table, bounds.start.clone())..)
-            .take_while(|((t, key), _)| bounds.contains(*t, key))
-            .peekable();
-        let mut go_on = true;
-        self.view.scan(bounds, &mut |key, record| {
-            while go_on && let Some(((_, k), r)) = changed.next_if(|((_, k), _)| *k < key) {
-                go_on = r.as_ref().is_none_or(|r| visit(k.clone(), r.clone()));
-            }
-            if !go_on {
-                return false;
-            }
-            let visible = match changed.next_if(|((_, k), _)| *k == key) {
-                Some((_, changed)) => changed.clone(),
-                None => (!self.is_cleared(table, &key)).then_some(record),
-            };
-            go_on = visible.is_none_or(|record| visit(key, record));
-            go_on
-        })?;
-        while go_on && let Some(((_, key), record)) = changed.next() {
-            go_on = record
-                .as_ref()
-                .is_none_or(|r| visit(key.clone(), r.clone()));
-        }
-        Ok(())
-    }
-
     fn is_cleared(&self, table: TableId, key: &[u8]) -> bool {
         self.clears.iter().any(|range| range.contains(table, key))
     }
@@ -373,9 +291,9 @@ mod tests {
     use super::*;
     use crate::MemView;
 
-    const T: TableId = TableId(0);
+    pub(super) const T: TableId = TableId(0);
 
-    fn ctx(now: u64) -> Context {
+    pub(super) fn ctx(now: u64) -> Context {
         Context {
             group: GroupId(1),
             now: UnixMillis(now),
@@ -385,11 +303,11 @@ mod tests {
         }
     }
 
-    fn b(text: &'static str) -> Bytes {
+    pub(super) fn b(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())
     }
 
-    fn view_of(keys: &[(&'static str, Option<u64>)]) -> MemView {
+    pub(super) fn view_of(keys: &[(&'static str, Option<u64>)]) -> MemView {
         let mut view = MemView::new();
         let mut txn = Txn::new(&view, ctx(0));
         for (key, expires_at) in keys {
@@ -398,55 +316,6 @@ mod tests {
         let changes = txn.finish();
         view.apply(&changes);
         view
-    }
-
-    fn keys(txn: &Txn<'_>) -> Vec<Bytes> {
-        let mut keys = Vec::new();
-        txn.scan(&KeyRange::all(T), &mut |key, _| {
-            keys.push(key);
-            true
-        })
-        .unwrap();
-        keys
-    }
-
-    #[test]
-    fn the_overlay_hides_the_view() {
-        let view = view_of(&[("a", None), ("c", None), ("e", None)]);
-        let mut txn = Txn::new(&view, ctx(1));
-        txn.remove(b("c"));
-        txn.put_string(b("b"), b("new"), None);
-        txn.put_string(b("f"), b("new"), None);
-        assert_eq!(keys(&txn), ["a", "b", "e", "f"]);
-        assert!(txn.get(&b("c")).unwrap().is_none());
-        txn.clear(KeyRange {
-            table: T,
-            start: b("b"),
-            end: Some(b("f")),
-        });
-        txn.put_string(b("d"), b("new"), None);
-        assert_eq!(keys(&txn), ["a", "d", "f"]);
-        let changes = txn.finish();
-        assert_eq!(changes.deleted, [(T, b("c"))]);
-        let mut view = view;
-        view.apply(&changes);
-        assert_eq!(keys(&Txn::new(&view, ctx(1))), ["a", "d", "f"]);
-    }
-
-    #[test]
-    fn a_scan_stops_when_told() {
-        let view = view_of(&[("a", None), ("c", None)]);
-        let mut txn = Txn::new(&view, ctx(1));
-        txn.put_string(b("b"), b("new"), None);
-        for stop_after in 1..=3 {
-            let mut seen = 0;
-            let scanned = txn.scan(&KeyRange::all(T), &mut |_, _| {
-                seen += 1;
-                seen < stop_after
-            });
-            scanned.unwrap();
-            assert_eq!(seen, stop_after);
-        }
     }
 
     #[test]

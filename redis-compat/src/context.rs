@@ -1,0 +1,42 @@
+//! The time and chance of one log entry, and what of it decides whether a record is expired.
+//!
+//! Nothing in this crate knows any other clock or source of chance, so replicas that execute the
+//! same entry over the same state reach the same state.
+
+use coterie_types::{GroupId, UnixMillis};
+
+use crate::Record;
+
+/// All the time and chance of one log entry, or of one read outside the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The group that applies.
+    pub group: GroupId,
+    /// The group clock: for an entry its own time, for a read that of the last applied entry.
+    pub now: UnixMillis,
+    /// Reads outside the log only: the leader's current clock, not before `now`.
+    pub read_now: Option<UnixMillis>,
+    /// Whatever chance the entry has.
+    pub seed: u64,
+    /// The group's change counter: the number the next change gets.
+    pub next_change: u64,
+}
+
+/// What a record's expiry is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) now: UnixMillis,
+    pub(crate) read_now: Option<UnixMillis>,
+}
+
+impl Clock {
+    /// Whether the record is there, by the applied clock.
+    pub(crate) fn is_live(self, record: &Record) -> bool {
+        !record.is_expired(self.now)
+    }
+
+    /// Whether the record is there by the applied clock and not by the leader's.
+    pub(crate) fn is_unsure(self, record: &Record) -> bool {
+        self.is_live(record) && self.read_now.is_some_and(|now| record.is_expired(now))
+    }
+}
