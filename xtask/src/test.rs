@@ -11,55 +11,52 @@ use crate::{Result, cargo, paths, setup, shell};
 /// Runs the tests; `args` go to the runner, and then doc tests are left out.
 pub(crate) fn run(args: &[String]) -> Result {
     setup::tests()?;
-    // The tests of the whole cluster start the real binary.
-    let profile = cargo::build_binary(false)?;
-    let mut outcome = Ok(());
+    let mut documented = Ok(());
     if args.is_empty() {
         let mut docs = cargo::cargo()?;
-        docs.args(["test", "--doc", "--workspace"]);
-        outcome = shell::run(with_environment(&mut docs, profile)?);
+        documented = shell::run(docs.args(["test", "--doc", "--workspace"]));
+    }
+    let mut tests = cargo::cargo()?;
+    let clients = setup::clients_dir()?;
+    tests
+        .env("COTERIE_TEST_PYTHON_PATH", clients.join("python"))
+        .env("COTERIE_TEST_NODE_PATH", clients.join("node/node_modules"));
+    if args.is_empty() {
+        // The tests of the whole cluster start the real binary. Where only some tests are asked
+        // for, those that need it build it themselves.
+        let profile = cargo::build_binary(false)?;
+        tests.env("COTERIE_BIN", paths::binary(profile)?);
     }
     let ran = if cargo::has("nextest") {
-        nextest(args, profile)
+        nextest(tests, args)
     } else {
-        plain(args, profile)
+        plain(tests, args)
     };
-    ran.and(outcome)
+    ran.and(documented)
 }
 
-fn nextest(args: &[String], profile: &str) -> Result {
-    let mut tests = cargo::cargo()?;
-    tests.args(["nextest", "run", "--workspace"]).args(args);
+fn nextest(mut tests: Command, args: &[String]) -> Result {
+    tests.args(["nextest", "run"]);
     if std::env::var_os("CI").is_some() {
         tests.args(["--profile", "ci"]);
     }
-    shell::run(with_environment(&mut tests, profile)?)
+    shell::run(tests.args(scope(args)).args(args))
 }
 
-fn plain(args: &[String], profile: &str) -> Result {
+fn plain(mut tests: Command, args: &[String]) -> Result {
     eprintln!("xtask: cargo-nextest is not installed, running `cargo test` instead");
-    let mut tests = cargo::cargo()?;
-    tests
-        .args(["test", "--workspace", "--all-targets", "--no-fail-fast"])
-        .args(args);
+    tests.args(["test", "--all-targets", "--no-fail-fast"]);
     let mut totals = Totals::default();
-    let ran = shell::run_reading(with_environment(&mut tests, profile)?, |line| {
-        totals.add(line)
-    });
-    println!(
-        "test result, all crates: {} passed; {} failed",
-        totals.passed, totals.failed
-    );
+    let ran = shell::run_reading(tests.args(scope(args)).args(args), |line| totals.add(line));
+    let Totals { passed, failed } = totals;
+    println!("test result, all crates: {passed} passed; {failed} failed");
     ran
 }
 
-/// What tests are told: where the binary and the client libraries are.
-fn with_environment<'a>(command: &'a mut Command, profile: &str) -> Result<&'a mut Command> {
-    let clients = setup::clients_dir()?;
-    Ok(command
-        .env("COTERIE_BIN", paths::binary(profile)?)
-        .env("COTERIE_TEST_PYTHON_PATH", clients.join("python"))
-        .env("COTERIE_TEST_NODE_PATH", clients.join("node/node_modules")))
+/// The whole workspace, unless packages are named.
+fn scope(args: &[String]) -> Option<&'static str> {
+    let named = |arg: &String| arg == "-p" || arg.starts_with("--package");
+    (!args.iter().any(named)).then_some("--workspace")
 }
 
 /// The sum over the `test result:` lines of the test binaries.
