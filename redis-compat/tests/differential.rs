@@ -60,35 +60,41 @@ fn run(seed: u64, real: &mut Connection) {
     let mut ours = Store::default();
     let mut table = 0;
     let mut log = Vec::new();
-    for _ in 0..COMMANDS_PER_RUN {
-        if random.one_in(40) {
+    while log.len() < COMMANDS_PER_RUN {
+        if random.one_in(20) {
             table = random.below(2) as u32;
         }
-        let args = command(&mut random);
         real.run(&[Bytes::from("select"), Bytes::from(table.to_string())]);
-        let theirs = real.run(&real_form(&args));
+        // Several commands in one log entry see what those before them changed.
+        let entry: Vec<_> = (0..=random.below(4))
+            .map(|_| (table, command(&mut random)))
+            .collect();
+        let theirs: Vec<_> = entry
+            .iter()
+            .map(|(_, args)| real.run(&real_form(args)))
+            .collect();
         ours.now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap()
             .as_millis() as u64;
-        let our_reply = ours.run(table, &args, resp);
-        log.push(format!("[{table}] {}", shown(&args)));
-        if let Err(why) = agree(&args, &our_reply, &theirs, table, real, &mut ours) {
-            let history = log
+        let replies = ours.run_all(&entry, resp);
+        log.extend(
+            entry
                 .iter()
-                .rev()
-                .take(25)
-                .rev()
-                .cloned()
-                .collect::<Vec<_>>()
-                .join("\n");
-            panic!(
-                "DIFFERENTIAL_SEED={seed}: {why}\n{history}\n  ours: {}\ntheirs: {}",
-                our_reply.escape_ascii(),
-                theirs.escape_ascii()
-            );
+                .map(|(_, args)| format!("[{table}] {}", shown(args))),
+        );
+        for (((_, args), our_reply), their_reply) in entry.iter().zip(&replies).zip(&theirs) {
+            if let Err(why) = agree(args, our_reply, their_reply, table, real, &mut ours) {
+                let history = log[log.len().saturating_sub(30)..].join("\n");
+                panic!(
+                    "DIFFERENTIAL_SEED={seed}: {why}: {}\n  ours: {}\ntheirs: {}\nafter\n{history}",
+                    shown(args),
+                    our_reply.escape_ascii(),
+                    their_reply.escape_ascii()
+                );
+            }
+            random.remember_payload(args, their_reply);
         }
-        random.remember_payload(&args, &theirs);
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn words(line: &str) -> Vec<Bytes> {
         .collect()
 }
 
-/// A store of one group: each command is a log entry of its own.
+/// A store of one group.
 #[derive(Default)]
 pub(crate) struct Store {
     view: MemView,
@@ -25,7 +25,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Runs one command as a log entry of its own.
     pub(crate) fn run(&mut self, table: u32, args: &[Bytes], resp: Resp) -> Bytes {
+        self.run_all(&[(table, args.to_vec())], resp).remove(0)
+    }
+
+    /// Runs commands as one log entry; a reply for each.
+    pub(crate) fn run_all(&mut self, commands: &[(u32, Vec<Bytes>)], resp: Resp) -> Vec<Bytes> {
         self.next_change = self.next_change.max(1);
         let ctx = Context {
             group: GroupId(1),
@@ -34,12 +40,18 @@ impl Store {
             seed: self.next_change,
             next_change: self.next_change,
         };
-        let mut out = BytesMut::new();
         let mut txn = Txn::new(&self.view, ctx);
-        execute(&mut txn, TableId(table), args, resp, &mut out).unwrap();
+        let replies = commands
+            .iter()
+            .map(|(table, args)| {
+                let mut out = BytesMut::new();
+                execute(&mut txn, TableId(*table), args, resp, &mut out).unwrap();
+                out.freeze()
+            })
+            .collect();
         let changes = txn.finish();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
-        out.freeze()
+        replies
     }
 }
