@@ -1,2 +1,57 @@
-//! The `coterie` binary.
-fn main() {}
+//! The `coterie` binary: every role of a cluster, alone or several in one process.
+//!
+//! It parses flags, sets up logs and signals, and calls the `run(config)` of a role. The roles are
+//! libraries and know nothing of each other; `dev` and `node` are where several are put together.
+//!
+//! Exit codes: 0 after a drain, 1 when a role failed, 2 when the configuration cannot be used,
+//! 130 when a second signal cut the drain short.
+
+mod cli;
+mod dev;
+mod host;
+mod node;
+mod ready;
+mod restore;
+mod role;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use coterie_config::{ConfigError, Layered};
+
+/// What a configuration that cannot be used ends with, as clap's own errors do.
+const EXIT_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    match coterie_config::layer(cli::command(), std::env::args_os()) {
+        Ok(Layered::Run(matches)) => run(&matches),
+        Ok(Layered::Print(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        // Help and version are such "errors" too: clap knows where to print, and the code.
+        Err(ConfigError::Usage(error)) => error.exit(),
+        Err(error) => complain(&error.into(), EXIT_CONFIG),
+    }
+}
+
+fn run(matches: &ArgMatches) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&anyhow::Error::from(error).context("start threads"), 1),
+    };
+    match runtime.block_on(cli::run(matches)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, 1),
+    }
+}
+
+/// Tells the person at the terminal, with every cause. Logs may be JSON, or off.
+fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("coterie: {error:#}");
+    ExitCode::from(code)
+}

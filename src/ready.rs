@@ -20,12 +20,21 @@ pub(crate) async fn served(address: SocketAddr) {
 
 async fn read(address: SocketAddr) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address).await.context("connect")?;
-    stream.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\n0\r\n").await.context("ask")?;
+    stream
+        .write_all(b"*2\r\n$3\r\nGET\r\n$1\r\n0\r\n")
+        .await
+        .context("ask")?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.context("read the answer")?;
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .await
+        .context("read the answer")?;
     // A value, none, or a key of another type; or a password is wanted, which is as good a sign
     // of life as this process can get.
-    if ["$", "_", "-WRONGTYPE", "-NOAUTH"].iter().any(|good| line.starts_with(good)) {
+    if ["$", "_", "-WRONGTYPE", "-NOAUTH"]
+        .iter()
+        .any(|good| line.starts_with(good))
+    {
         return Ok(());
     }
     bail!("refused: {}", line.trim())

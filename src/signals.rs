@@ -26,7 +26,10 @@ pub(crate) fn shutdown() -> io::Result<CancellationToken> {
             }
         };
         let first = next().await;
-        info!(signal = first, "draining; another signal ends the process at once");
+        info!(
+            signal = first,
+            "draining; another signal ends the process at once"
+        );
         asked.cancel();
         let second = next().await;
         warn!(signal = second, "ended before it was drained");

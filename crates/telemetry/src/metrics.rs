@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
@@ -45,6 +46,14 @@ impl Metrics {
         let mut registry = self.lock();
         let labelled = registry.sub_registry_with_labels(self.labels.clone().into_iter());
         register(labelled.sub_registry_with_prefix(prefix))
+    }
+
+    /// Adds metrics that are read when they are asked for, not counted as they happen.
+    pub fn register_collector(&self, collector: Box<dyn Collector>) {
+        let mut registry = self.lock();
+        registry
+            .sub_registry_with_labels(self.labels.clone().into_iter())
+            .register_collector(collector);
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads.

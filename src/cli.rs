@@ -1,0 +1,71 @@
+//! What can be typed: the subcommands, their flags, and what each runs.
+//!
+//! Flags of a role are its crate's `Config`; those of logging are the same everywhere. The layers
+//! below the flags (environment, file, defaults) are put on by `coterie_config::layer`.
+
+use anyhow::Context as _;
+use clap::{ArgMatches, Args, Command};
+use coterie_telemetry::LogConfig;
+
+use crate::{dev, node, restore, role};
+
+const ABOUT: &str = "A store that speaks the Redis protocol and does not lose what it acknowledged";
+
+const AFTER_HELP: &str = "\
+Try it:
+  coterie dev                    a whole cluster in one process
+  redis-cli -p 6379              in another terminal
+
+Every flag is an environment variable and a key of a TOML file too: --raft-heartbeat-interval,
+COTERIE_RAFT_HEARTBEAT_INTERVAL, `heartbeat-interval` in the section [raft] of --config FILE.";
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("coterie")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(AFTER_HELP)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(dev::command())
+        .subcommand(
+            role_command::<coterie_meta::Config>("meta", "One member of the metadata service")
+                .args_conflicts_with_subcommands(true)
+                .subcommand_negates_reqs(true)
+                .subcommand(restore::command()),
+        )
+        .subcommand(role_command::<coterie_server::Config>(
+            "server",
+            "One node: replicas of groups, with their logs and stores",
+        ))
+        .subcommand(role_command::<coterie_proxy::Config>(
+            "proxy",
+            "Takes Redis clients and forwards to the groups; keeps no data",
+        ))
+        .subcommand(role_command::<coterie_controller::Config>(
+            "controller",
+            "Makes the first groups and spreads their leaders; one of several is active",
+        ))
+        .subcommand(node::command())
+}
+
+fn role_command<C: Args>(name: &'static str, about: &'static str) -> Command {
+    LogConfig::augment_args(C::augment_args(Command::new(name))).about(about)
+}
+
+/// Runs what was typed, until it ends or a signal asks it to.
+pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+    let (name, matches) = matches.subcommand().context("no command was given")?;
+    if let ("meta", Some(("restore", matches))) = (name, matches.subcommand()) {
+        return restore::run(matches);
+    }
+    match name {
+        "dev" => Box::pin(dev::run(matches)).await,
+        "node" => Box::pin(node::run(matches)).await,
+        "meta" => role::run(matches, name, coterie_meta::run).await,
+        "server" => role::run(matches, name, coterie_server::run).await,
+        "proxy" => role::run(matches, name, coterie_proxy::run).await,
+        "controller" => role::run(matches, name, coterie_controller::run).await,
+        other => anyhow::bail!("no command `{other}`"),
+    }
+}

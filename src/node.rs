@@ -1,0 +1,238 @@
+//! `coterie node`: every role of one host, so that three hosts need three like commands.
+//!
+//! `--join` lists the members of meta, in the same order on every host: the first is member 1.
+//! A host whose address is in the list runs that member, a server, a proxy and a controller; any
+//! other host runs all but meta. Which address is this host's own is found by trying which can be
+//! bound; where several can (all on loopback), `--advertise` says it.
+//!
+//! Ports follow from that of meta, so that nothing else needs to be said: the server is one above.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use coterie_config::ClusterToken;
+use coterie_telemetry::LogConfig;
+use tracing::info;
+
+use crate::host::{self, Host};
+use crate::{ready, signals};
+
+/// Flags of `coterie node` itself; those of the roles are passed through.
+#[derive(Debug, Args)]
+struct Node {
+    /// The members of meta, one per host, in the same order on every host.
+    #[arg(
+        long,
+        value_name = "IP:PORT,...",
+        value_delimiter = ',',
+        required = true
+    )]
+    join: Vec<SocketAddr>,
+    /// Where this host keeps its data.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// This host's own address, as the others reach it [default: found].
+    #[arg(long, value_name = "IP")]
+    advertise: Option<IpAddr>,
+    /// Where Redis clients connect [default: port 6379 of this host's address].
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where metrics and health are served.
+    #[arg(long, value_name = "IP:PORT")]
+    http: Option<SocketAddr>,
+    #[command(flatten)]
+    token: ClusterToken,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+/// Its part of the command line.
+pub(crate) fn command() -> Command {
+    host::flags(Node::augment_args(Command::new("node")))
+        .about("Every role of one host: three hosts, three like commands")
+        .after_help(
+            "On each of three hosts, with the same list and the same token:\n  \
+             coterie node --join 10.0.0.1:7100,10.0.0.2:7100,10.0.0.3:7100 \\\n    \
+             --dir /var/lib/coterie --cluster-token-file /etc/coterie/token\n\n\
+             Further hosts are added by the same command; they run no member of meta.\n\
+             `coterie node --help` lists the flags of the roles too.",
+        )
+}
+
+/// Starts the roles of this host and runs until a signal.
+pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+    let node = Node::from_arg_matches(matches)?;
+    node.log.install()?;
+    let place = Place::find(&node.join, node.advertise)?;
+    let shutdown = signals::shutdown().context("take signals")?;
+    let mut host = Host::new(matches, &node.token, node.http).await?;
+    let started = shutdown
+        .run_until_cancelled(start(&node, &place, &mut host))
+        .await;
+    if let Some(Ok(clients)) = started {
+        let cluster = host.health().component("cluster");
+        cluster.waiting("too few hosts are up, or groups elect their leaders");
+        if shutdown
+            .run_until_cancelled(ready::served(clients))
+            .await
+            .is_some()
+        {
+            cluster.ready();
+            println!("Coterie serves at {clients}.");
+        }
+        shutdown.cancelled().await;
+    }
+    host.stop().await;
+    started.map_or(Ok(()), |started| started.map(drop))
+}
+
+async fn start(node: &Node, place: &Place, host: &mut Host<'_>) -> anyhow::Result<SocketAddr> {
+    let metas: Vec<String> = node.join.iter().map(SocketAddr::to_string).collect();
+    if let Some(id) = place.member {
+        let peers: Vec<String> = (1..)
+            .zip(&metas)
+            .map(|(id, addr): (usize, _)| format!("{id}={addr}"))
+            .collect();
+        host.meta(id, &place.meta.to_string(), &peers, &node.dir.join("meta"))
+            .await?;
+    }
+    let server = SocketAddr::new(place.meta.ip(), place.meta.port() + 1);
+    info!(member = place.member, %server, "host starts");
+    host.server(
+        &server.to_string(),
+        &metas,
+        &node.dir.join("server"),
+        Vec::new(),
+    )
+    .await?;
+    host.controller(&metas, Vec::new()).await?;
+    let listen = node
+        .listen
+        .unwrap_or(SocketAddr::new(place.meta.ip(), 6379));
+    host.proxy(&listen.to_string(), &metas).await
+}
+
+/// Which of the hosts this is.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// The id of its member of meta, if it runs one.
+    member: Option<usize>,
+    /// Where that member listens, or would: other ports follow from it.
+    meta: SocketAddr,
+}
+
+impl Place {
+    fn find(join: &[SocketAddr], advertise: Option<IpAddr>) -> anyhow::Result<Place> {
+        let is_own = |ip: IpAddr| match advertise {
+            Some(own) => ip == own,
+            // Only an address of this host can be bound.
+            None => TcpListener::bind((ip, 0)).is_ok(),
+        };
+        let own: Vec<(usize, SocketAddr)> = (1..)
+            .zip(join.iter().copied())
+            .filter(|(_, address)| is_own(address.ip()))
+            .collect();
+        match own.as_slice() {
+            [(id, address)] => Ok(Place {
+                member: Some(*id),
+                meta: *address,
+            }),
+            [] => {
+                let first = join.first().context("--join is empty")?;
+                let ip = advertise.map_or_else(|| address_towards(*first), Ok)?;
+                Ok(Place {
+                    member: None,
+                    meta: SocketAddr::new(ip, first.port()),
+                })
+            }
+            several => {
+                let found: Vec<String> = several.iter().map(|(_, a)| a.to_string()).collect();
+                bail!(
+                    "{} are all of this host: say --advertise IP",
+                    found.join(" and ")
+                )
+            }
+        }
+    }
+}
+
+/// The address of this host by which `peer` is reached. Nothing is sent.
+fn address_towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
+    let any: IpAddr = match peer.is_ipv4() {
+        true => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        false => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).context("open a socket")?;
+    socket
+        .connect(peer)
+        .with_context(|| format!("find the way to {peer}"))?;
+    Ok(socket
+        .local_addr()
+        .context("find this host's address")?
+        .ip())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a test that cannot go on should stop here"
+    )]
+
+    use super::*;
+
+    fn list(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_host_finds_its_member_by_its_address() {
+        // TEST-NET addresses are of no host.
+        let join = list(&["192.0.2.1:7100", "127.0.0.1:7100", "192.0.2.3:7100"]);
+        let place = Place::find(&join, None).unwrap();
+        assert_eq!(
+            place,
+            Place {
+                member: Some(2),
+                meta: join[1]
+            }
+        );
+    }
+
+    #[test]
+    fn among_several_own_addresses_one_must_be_named() {
+        let join = list(&["127.0.0.1:7100", "127.0.0.2:7100", "127.0.0.3:7100"]);
+        assert!(
+            Place::find(&join, None)
+                .unwrap_err()
+                .to_string()
+                .contains("--advertise")
+        );
+        let place = Place::find(&join, Some("127.0.0.3".parse().unwrap())).unwrap();
+        assert_eq!(
+            place,
+            Place {
+                member: Some(3),
+                meta: join[2]
+            }
+        );
+    }
+
+    #[test]
+    fn a_host_outside_the_list_runs_no_member() {
+        let join = list(&["192.0.2.1:7100"]);
+        let place = Place::find(&join, Some("127.0.0.9".parse().unwrap())).unwrap();
+        assert_eq!(
+            place,
+            Place {
+                member: None,
+                meta: "127.0.0.9:7100".parse().unwrap()
+            }
+        );
+    }
+}

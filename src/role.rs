@@ -1,0 +1,31 @@
+//! One role as this process: flags to its settings, logs, signals, then the role's own `run`.
+
+use anyhow::Context as _;
+use clap::{ArgMatches, FromArgMatches};
+use coterie_telemetry::LogConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::signals;
+
+/// Runs the role called `name`, whose settings are a `C`, until it ends or is asked to.
+///
+/// # Errors
+/// When the process cannot be set up, or the role fails.
+pub(crate) async fn run<C, F, E>(
+    matches: &ArgMatches,
+    name: &str,
+    run: impl FnOnce(C, CancellationToken) -> F,
+) -> anyhow::Result<()>
+where
+    C: FromArgMatches,
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let config = C::from_arg_matches(matches)?;
+    LogConfig::from_arg_matches(matches)?.install()?;
+    let shutdown = signals::shutdown().context("take signals")?;
+    // Boxed: roles are large state machines, and this is the only one of the process.
+    Box::pin(run(config, shutdown))
+        .await
+        .with_context(|| name.to_owned())
+}
