@@ -13,6 +13,7 @@ mod error;
 mod executor;
 pub mod job;
 mod lease;
+mod metrics;
 pub mod planner;
 mod ports;
 mod run;

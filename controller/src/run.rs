@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::error::RunError;
 use crate::executor::{Executor, Stop};
 use crate::lease::{self, Lease};
+use crate::metrics::ControllerMetrics;
 use crate::planner::{self, Settings};
 use crate::ports::{RealMeta, RealServers};
 use crate::view::View;
@@ -61,11 +62,12 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let settings = config.settings().map_err(RunError::Config)?;
     let mut holder = [0; 8];
     getrandom::fill(&mut holder).map_err(|error| RunError::Chance(io::Error::other(error)))?;
-    let health = Health::new();
+    let (registry, health) = (Metrics::new(), Health::new());
+    let metrics = ControllerMetrics::register(&registry);
     let component = health.component("controller");
     let http = match &config.http {
         Some(listen) => {
-            let started = Http::start(listen, Metrics::new(), health).await;
+            let started = Http::start(listen, registry, health).await;
             Some(started.map_err(|source| RunError::Listen {
                 addr: listen.clone(),
                 source,
@@ -91,6 +93,7 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         holder: u64::from_le_bytes(holder).max(1),
         ttl: config.lease,
         component,
+        metrics,
     };
     let stop = CancellationToken::new();
     let task = tokio::spawn(controller.run(stop.clone()));
@@ -128,6 +131,7 @@ struct Controller {
     holder: u64,
     ttl: Duration,
     component: Component,
+    metrics: ControllerMetrics,
 }
 
 impl Controller {
@@ -144,8 +148,10 @@ impl Controller {
             let lease = lease::acquire(&self.meta, self.holder, self.ttl).await;
             let (fence, lost) = (lease.fence, lease.lost.clone());
             info!(fence, "this controller is active");
+            self.metrics.active.set(1);
             let _keeper = self.keep(lease);
             lost.run_until_cancelled(self.lead(fence)).await;
+            self.metrics.active.set(0);
             info!(fence, "this controller is not active any more");
         }
     }
@@ -182,6 +188,7 @@ impl Controller {
             }
             if let Some(catalog) = self.catalog(seen).await {
                 drive_new(&executor, &catalog, &mut driven);
+                self.metrics.jobs_running.set(driven.len() as u64);
             }
             tokio::time::sleep(LOOK_PAUSE).await;
             // An error is the end of the follower, which lives as long as its receivers.
@@ -246,8 +253,11 @@ impl Controller {
             }
             refusals.clone_from(&plan.refusals);
         }
+        self.metrics.plans.inc();
+        self.metrics.refusals.set(refusals.len() as u64);
         for action in plan.actions {
             *seen = executor.apply(action, view.now).await?.max(*seen);
+            self.metrics.actions.inc();
         }
         Ok(())
     }

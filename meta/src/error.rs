@@ -63,6 +63,12 @@ impl RunError {
         move |source| Self::Io { what, path, source }
     }
 
+    /// For `map_err`: where it was to listen.
+    pub(crate) fn listen(addr: &str) -> impl FnOnce(io::Error) -> Self {
+        let addr = addr.to_owned();
+        move |source| Self::Listen { addr, source }
+    }
+
     pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_path_buf(),

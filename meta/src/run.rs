@@ -1,52 +1,33 @@
 //! A running member: opens its directory, starts its group, listens, and stops in order.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use coterie_protocol::catalog::Catalog;
-use coterie_protocol::meta::MetaAnswer;
-use coterie_protocol::{encode, method};
+use coterie_protocol::meta::Command;
 use coterie_raft::{AddressBook, Group, RaftNode};
-use coterie_rpc::{Client, Handler, Request, Responder, Server, Token};
-use coterie_types::{GroupId, NodeId};
+use coterie_rpc::{Client, Handler, Server, Token};
+use coterie_telemetry::{Component, Health, Http, Metrics};
+use coterie_types::GroupId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 
 use crate::backup::Writer;
 use crate::birth;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::door::Door;
 use crate::error::RunError;
 use crate::held::Held;
 use crate::machine::Machine;
+use crate::members::Members;
+use crate::metrics::MetaMetrics;
 use crate::service::{Front, Service};
 
 /// Meta's own Raft group.
 const GROUP: GroupId = GroupId(0);
-
-/// The members and where they listen.
-pub(crate) struct Members {
-    own: NodeId,
-    addrs: BTreeMap<NodeId, String>,
-}
-
-impl Members {
-    pub(crate) fn own_id(&self) -> NodeId {
-        self.own
-    }
-
-    pub(crate) fn addr(&self, member: NodeId) -> Option<String> {
-        self.addrs.get(&member).cloned()
-    }
-}
-
-impl AddressBook for Members {
-    fn address(&self, node: NodeId) -> Option<String> {
-        self.addr(node)
-    }
-}
 
 /// A member that runs in this process.
 pub struct Handle {
@@ -58,17 +39,27 @@ pub struct Handle {
     raft: Arc<RaftNode>,
     group: Group,
     held: Arc<Held>,
-    /// The first word of a shutdown, and the last.
-    stopping: CancellationToken,
-    stop: CancellationToken,
-    failed: CancellationToken,
+    signals: Signals,
     tasks: Vec<JoinHandle<()>>,
+    http: Option<Http>,
+    _measuring: AbortOnDropHandle<()>,
+}
+
+/// What the parts of a member tell each other.
+#[derive(Debug, Clone, Default)]
+struct Signals {
+    /// The first word of a shutdown: nothing that waits goes on waiting.
+    stopping: CancellationToken,
+    /// The last: the group is down.
+    stop: CancellationToken,
+    /// The member cannot go on.
+    failed: CancellationToken,
 }
 
 /// Runs a member until `shutdown`, or until it cannot go on.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     let handle = start(config).await?;
-    let failed = handle.failed.clone();
+    let failed = handle.failed();
     tokio::select! {
         () = shutdown.cancelled() => info!("meta member stops"),
         () = failed.cancelled() => error!("meta member cannot go on"),
@@ -93,70 +84,58 @@ pub async fn start(config: Config) -> Result<Handle, RunError> {
 pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError> {
     config.check().map_err(RunError::Config)?;
     let token = Token::new(config.cluster_token.secret()?);
-    let mut directory = Directory::open(&config.dir, config.id)?;
+    let directory = Directory::open(&config.dir, config.id)?;
     let first = birth::first_command(&directory)?;
     let (machine, held) = Machine::open(directory.state())?;
-    let own = NodeId(config.id);
+    let (registry, health) = (Metrics::new(), Health::new());
+    let http = match &config.http {
+        Some(addr) => Some(
+            Http::start(addr, registry.clone(), health.clone())
+                .await
+                .map_err(RunError::listen(addr))?,
+        ),
+        None => None,
+    };
     let door = Arc::new(Door::default());
-    let server = Server::bind(&config.listen, token, Arc::clone(&door) as Arc<dyn Handler>)
+    let listen = &config.listen;
+    let server = Server::bind(listen, token, Arc::clone(&door) as Arc<dyn Handler>)
         .await
-        .map_err(|source| RunError::Listen {
-            addr: config.listen.clone(),
-            source,
-        })?;
+        .map_err(RunError::listen(listen))?;
     let addr = server.local_addr();
-    let mut addrs: BTreeMap<NodeId, String> = config
-        .peers
-        .iter()
-        .map(|peer| (NodeId(peer.id), peer.addr.clone()))
-        .collect();
-    let own_addr = addrs.entry(own).or_insert_with(|| addr.to_string()).clone();
-    let members = Arc::new(Members { own, addrs });
-    let voters: Vec<NodeId> = members.addrs.keys().copied().collect();
+    let members = Arc::new(Members::of(&config, &addr.to_string()));
 
-    let raft = RaftNode::open(
-        &directory.raft(),
-        own,
-        config.raft.clone(),
-        rpc.clone(),
-        Arc::clone(&members) as Arc<dyn AddressBook>,
-    )
-    .await?;
+    let book = Arc::clone(&members) as Arc<dyn AddressBook>;
+    let (own, raft_config) = (members.own_id(), config.raft.clone());
+    let raft = RaftNode::open(&directory.raft(), own, raft_config, rpc.clone(), book).await?;
     let group = raft.start_group(GROUP, Box::new(machine)).await?;
-    let (stopping, stop, failed) =
-        <(CancellationToken, CancellationToken, CancellationToken)>::default();
+    let signals = Signals::default();
     let service = Service::new(
         Arc::clone(&raft),
         group.clone(),
         Arc::clone(&held),
         Arc::clone(&members),
-        stopping.clone(),
+        signals.stopping.clone(),
     );
     let front: Arc<dyn Handler> = Arc::new(Front(service));
     door.open(Arc::clone(&front));
+    let own_addr = members.addr(own).unwrap_or_default();
     rpc.register_local(&own_addr, front);
     // Every member does so with the same list; only the first start changes anything.
-    group.initialize(voters).await?;
+    group.initialize(members.ids()).await?;
     info!(member = config.id, %addr, "meta member listens");
 
     let mut tasks = Vec::new();
-    if let Some(dir) = config.backup_dir.clone() {
+    if let Some(dir) = config.backup_dir {
         let writer = Writer::new(dir, config.id, Arc::clone(&held));
-        tasks.push(tokio::spawn(writer.run(group.clone(), stop.clone())));
+        tasks.push(tokio::spawn(
+            writer.run(group.clone(), signals.stop.clone()),
+        ));
     }
-    tasks.push(tokio::spawn({
-        let (group, held) = (group.clone(), Arc::clone(&held));
-        let (stop, failed) = (stop.clone(), failed.clone());
-        async move {
-            let attending = birth::attend(&group, &held, &mut directory, &first);
-            if let Some(Err(failure)) = stop.run_until_cancelled(attending).await {
-                error!(error = &failure as &dyn std::error::Error, "wrong cluster");
-                failed.cancel();
-            }
-            // The directory stays locked until the member is down.
-            stop.cancelled().await;
-        }
-    }));
+    let component = health.component("meta");
+    let (attended, seen) = (group.clone(), Arc::clone(&held));
+    let attending = attend(directory, first, attended, seen, component, signals.clone());
+    tasks.push(tokio::spawn(attending));
+    let measuring = MetaMetrics::register(&registry).run(group.clone(), Arc::clone(&held));
     Ok(Handle {
         addr,
         own_addr,
@@ -165,11 +144,34 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         raft,
         group,
         held,
-        stopping,
-        stop,
-        failed,
+        signals,
         tasks,
+        http,
+        _measuring: AbortOnDropHandle::new(tokio::spawn(measuring)),
     })
+}
+
+/// Sees to the cluster's birth, then holds the directory's lock until the member is down.
+async fn attend(
+    mut directory: Directory,
+    first: Command,
+    group: Group,
+    held: Arc<Held>,
+    component: Component,
+    signals: Signals,
+) {
+    component.waiting("no leader yet");
+    let attending = birth::attend(&group, &held, &mut directory, &first);
+    match signals.stop.run_until_cancelled(attending).await {
+        Some(Ok(())) => component.ready(),
+        Some(Err(failure)) => {
+            error!(error = &failure as &dyn std::error::Error, "wrong cluster");
+            component.failed(failure.to_string());
+            signals.failed.cancel();
+        }
+        None => {}
+    }
+    signals.stop.cancelled().await;
 }
 
 impl Handle {
@@ -185,47 +187,32 @@ impl Handle {
         self.group.status().is_leader
     }
 
+    /// Where `/metrics` and `/health` are served, if they are.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Http::local_addr)
+    }
+
     /// Cancelled when the member cannot go on, for example because its directory belongs to
     /// another cluster.
     #[must_use]
     pub fn failed(&self) -> CancellationToken {
-        self.failed.clone()
+        self.signals.failed.clone()
     }
 
     /// Stops: no new requests, those under way are answered, then the group and the tasks end.
     pub async fn shutdown(self) {
-        self.stopping.cancel();
+        self.signals.stopping.cancel();
         self.rpc.unregister_local(&self.own_addr);
         self.server.shutdown().await;
         self.raft.shutdown().await;
-        self.stop.cancel();
+        self.signals.stop.cancel();
         for task in self.tasks {
             // A task that panicked has said so.
             let _ = task.await;
         }
-    }
-}
-
-/// Stands at the listener until the group has started: the address must be known before.
-#[derive(Default)]
-struct Door(std::sync::OnceLock<Arc<dyn Handler>>);
-
-impl Door {
-    fn open(&self, front: Arc<dyn Handler>) {
-        // Opened once.
-        let _ = self.0.set(front);
-    }
-}
-
-impl Handler for Door {
-    fn handle(&self, request: Request, responder: Responder) {
-        match self.0.get() {
-            Some(front) => front.handle(request, responder),
-            None if request.method == method::META => {
-                let (leader, addr) = (None, None);
-                responder.send(encode(&MetaAnswer::NotLeader { leader, addr }));
-            }
-            None => responder.fail("the member is starting"),
+        if let Some(http) = self.http {
+            http.shutdown().await;
         }
     }
 }

@@ -15,7 +15,7 @@ use coterie_types::{NodeId, NodeState};
 use tokio_util::sync::CancellationToken;
 
 use crate::held::Held;
-use crate::run::Members;
+use crate::members::Members;
 
 mod clock;
 mod liveness;
