@@ -1,1 +1,25 @@
 //! One node: a store of replicas.
+//!
+//! A process opens its directory (`directory`), gets its node id from meta (`register`), opens one
+//! log for all groups (`coterie-raft`) and a RocksDB per replica (`replica`), takes calls
+//! (`handler`, `admin`) and tells meta how it is (`heartbeat`). Data is served without meta: what a
+//! node must know to go on is in its directory.
+
+mod addresses;
+mod admin;
+mod config;
+mod directory;
+mod disk;
+mod error;
+mod handler;
+mod heartbeat;
+mod metrics;
+mod node;
+mod register;
+mod replica;
+mod run;
+
+pub use config::Config;
+pub use error::RunError;
+pub use replica::ReadMode;
+pub use run::{Handle, run, start, start_with};

@@ -57,16 +57,10 @@ impl Batch {
     }
 }
 
-/// Ordered keys and values, with batches that are atomic, also over a crash.
-///
-/// A crash may lose the newest batches, never an older one without the newer: what is durable is
-/// always the state after some batch.
-pub trait Engine: Send + Sync + 'static {
+/// Reading a store, or one unchanging view of it.
+pub trait Reader {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
-
-    /// The value of a key as a crash now would leave it.
-    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
     /// Visits `start <= key < end` in order until `visit` returns false, over one consistent view.
     fn scan(
@@ -75,6 +69,18 @@ pub trait Engine: Send + Sync + 'static {
         end: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StorageError>;
+}
+
+/// Ordered keys and values, with batches that are atomic, also over a crash.
+///
+/// A crash may lose the newest batches, never an older one without the newer: what is durable is
+/// always the state after some batch.
+pub trait Engine: Reader + Send + Sync + 'static {
+    /// Calls `read` with a view that batches written meanwhile do not change.
+    fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader));
+
+    /// The value of a key as a crash now would leave it.
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
     /// Applies a batch. Visible at once, durable after a flush.
     fn write(&self, batch: Batch) -> Result<(), StorageError>;

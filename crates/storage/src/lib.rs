@@ -9,6 +9,6 @@ pub mod layout;
 mod mem;
 mod rocks;
 
-pub use engine::{Batch, Engine, StorageError};
+pub use engine::{Batch, Engine, Reader, StorageError};
 pub use mem::MemEngine;
 pub use rocks::{RocksEngine, RocksShared};

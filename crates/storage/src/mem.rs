@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::{Batch, Engine, StorageError};
+use crate::{Batch, Engine, Reader, StorageError};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
 
@@ -33,13 +33,9 @@ fn write(map: &RwLock<Map>) -> RwLockWriteGuard<'_, Map> {
     map.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Engine for MemEngine {
+impl Reader for Map {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Ok(read(&self.live).get(key).cloned())
-    }
-
-    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Ok(read(&self.durable).get(key).cloned())
+        Ok(BTreeMap::get(self, key).cloned())
     }
 
     fn scan(
@@ -49,13 +45,38 @@ impl Engine for MemEngine {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StorageError> {
         if start < end {
-            for (key, value) in read(&self.live).range(start.to_vec()..end.to_vec()) {
+            for (key, value) in self.range(start.to_vec()..end.to_vec()) {
                 if !visit(key, value) {
                     break;
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Reader for MemEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Reader::get(&*read(&self.live), key)
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        read(&self.live).scan(start, end, visit)
+    }
+}
+
+impl Engine for MemEngine {
+    fn read_consistently(&self, reading: &mut dyn FnMut(&dyn Reader)) {
+        reading(&*read(&self.live));
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Reader::get(&*read(&self.durable), key)
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {

@@ -18,7 +18,7 @@ use rocksdb::{
     Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
-use crate::{Batch, Engine, StorageError};
+use crate::{Batch, Engine, Reader, StorageError};
 
 /// RocksDB switches a memtable by itself at this size: far above what a replica lets gather.
 const WRITE_BUFFER_BYTES: usize = 1 << 30;
@@ -113,20 +113,32 @@ fn without_wal() -> WriteOptions {
     options
 }
 
-impl Engine for RocksEngine {
+fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(start.to_vec());
+    options.set_iterate_upper_bound(end.to_vec());
+    options
+}
+
+fn visit_all(
+    mut iterator: rocksdb::DBRawIterator<'_>,
+    start: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<(), StorageError> {
+    iterator.seek(start);
+    while let Some((key, value)) = iterator.item() {
+        if !visit(key, value) {
+            return Ok(());
+        }
+        iterator.next();
+    }
+    iterator.status().map_err(error("scan"))
+}
+
+impl Reader for RocksEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let value = self.db.get_pinned(key).map_err(error("read"))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
-    }
-
-    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let mut options = ReadOptions::default();
-        options.set_read_tier(ReadTier::Persisted);
-        let value = self
-            .db
-            .get_opt(key, &options)
-            .map_err(error("read what is durable"))?;
-        Ok(value.map(Bytes::from))
     }
 
     fn scan(
@@ -138,18 +150,44 @@ impl Engine for RocksEngine {
         if start >= end {
             return Ok(());
         }
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(start.to_vec());
-        options.set_iterate_upper_bound(end.to_vec());
-        let mut iterator = self.db.raw_iterator_opt(options);
-        iterator.seek(start);
-        while let Some((key, value)) = iterator.item() {
-            if !visit(key, value) {
-                return Ok(());
-            }
-            iterator.next();
+        visit_all(self.db.raw_iterator_opt(bounds(start, end)), start, visit)
+    }
+}
+
+struct Snapshot<'a>(rocksdb::Snapshot<'a>);
+
+impl Reader for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let value = self.0.get_pinned(key).map_err(error("read"))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        if start >= end {
+            return Ok(());
         }
-        iterator.status().map_err(error("scan"))
+        visit_all(self.0.raw_iterator_opt(bounds(start, end)), start, visit)
+    }
+}
+
+impl Engine for RocksEngine {
+    fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader)) {
+        read(&Snapshot(self.db.snapshot()));
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::Persisted);
+        let value = self
+            .db
+            .get_opt(key, &options)
+            .map_err(error("read what is durable"))?;
+        Ok(value.map(Bytes::from))
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {

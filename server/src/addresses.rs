@@ -1,0 +1,68 @@
+//! Where the other nodes are: from meta's catalog, kept on disk for when meta is away.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coterie_protocol::catalog::Catalog;
+use coterie_raft::AddressBook;
+use coterie_types::NodeId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::directory::write_atomically;
+
+/// The newest catalog this node has.
+#[derive(Clone)]
+pub(crate) struct Addresses(watch::Receiver<Arc<Catalog>>);
+
+impl Addresses {
+    pub(crate) fn new(catalog: watch::Receiver<Arc<Catalog>>) -> Self {
+        Self(catalog)
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Keeps the copy on disk fresh until `stop`: rewritten when somebody moved, came or went.
+    pub(crate) async fn keep(mut self, path: PathBuf, stop: CancellationToken) {
+        let mut kept = self.catalog().nodes.clone();
+        while let Some(Ok(())) = stop.run_until_cancelled(self.0.changed()).await {
+            let catalog = Arc::clone(&self.0.borrow_and_update());
+            if catalog.nodes == kept {
+                continue;
+            }
+            kept.clone_from(&catalog.nodes);
+            let bytes = coterie_protocol::encode(catalog.as_ref());
+            let path = path.clone();
+            let written =
+                tokio::task::spawn_blocking(move || write_atomically(&path, &bytes)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "the copy of the catalog was not written");
+            }
+        }
+    }
+}
+
+/// The copy of an earlier run; `None` when there is none that can be read.
+pub(crate) fn load(path: &std::path::Path) -> Option<Catalog> {
+    let bytes = std::fs::read(path).ok()?;
+    match coterie_protocol::decode(&bytes) {
+        Ok(catalog) => Some(catalog),
+        Err(error) => {
+            // Meta has the truth; the copy is of use only while meta is away.
+            tracing::warn!(%error, "the copy of the catalog cannot be read");
+            None
+        }
+    }
+}
+
+impl AddressBook for Addresses {
+    fn address(&self, node: NodeId) -> Option<String> {
+        self.0
+            .borrow()
+            .nodes
+            .get(&node)
+            .map(|node| node.addr.clone())
+    }
+}

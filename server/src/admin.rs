@@ -1,0 +1,189 @@
+//! What a controller asks of this node. Every request is idempotent, and refused when a newer
+//! controller has been here (its fencing number is on disk).
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
+use coterie_raft::{ProposeError, RaftError};
+use coterie_rpc::Responder;
+use coterie_types::{GroupId, NodeId, RangeDescriptor};
+
+use crate::directory::write_atomically;
+use crate::node::Node;
+
+/// How long a new group may take to elect its first leader, before the asker tries again.
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a transfer of leadership may take.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The highest fencing number seen, also by earlier processes of this directory.
+pub(crate) struct Fencing {
+    path: PathBuf,
+    seen: Mutex<u64>,
+}
+
+impl Fencing {
+    /// Reads what was seen before.
+    pub(crate) fn open(path: PathBuf) -> Self {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        Self {
+            path,
+            seen: Mutex::new(text.trim_end().parse().unwrap_or(0)),
+        }
+    }
+
+    /// `Err` with the number seen when `fence` is an older controller's.
+    fn admit(&self, fence: u64) -> Result<(), ServerAnswer> {
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if fence < *seen {
+            return Err(ServerAnswer::Fenced { seen: *seen });
+        }
+        if fence > *seen {
+            write_atomically(&self.path, fence.to_string().as_bytes())
+                .map_err(|error| ServerAnswer::Failed(format!("record the fence: {error}")))?;
+            *seen = fence;
+        }
+        Ok(())
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn handle(node: &Node, body: &[u8], responder: Responder) {
+    let answer = match coterie_protocol::decode(body) {
+        Ok(request) => answer(node, request)
+            .await
+            .unwrap_or_else(|refused| refused),
+        Err(error) => ServerAnswer::Failed(error.to_string()),
+    };
+    responder.send(coterie_protocol::encode(&answer));
+}
+
+async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, ServerAnswer> {
+    let failed = |error: &dyn std::error::Error| ServerAnswer::Failed(chain(error));
+    match request {
+        ServerRequest::CreateReplica { group_id, fence } => {
+            node.fencing.admit(fence)?;
+            node.create_replica(group_id)
+                .await
+                .map_err(|e| failed(&e))?;
+            Ok(ServerAnswer::Ok)
+        }
+        ServerRequest::InitGroup {
+            group_id,
+            voters,
+            ranges,
+            fence,
+        } => {
+            node.fencing.admit(fence)?;
+            init_group(node, group_id, voters, ranges).await
+        }
+        ServerRequest::TransferLeader {
+            group_id,
+            to,
+            fence,
+        } => {
+            node.fencing.admit(fence)?;
+            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+            match replica.group.transfer_leader(to, TRANSFER_TIMEOUT).await {
+                Ok(()) => Ok(ServerAnswer::Ok),
+                Err(error) => Err(raft_error(&error)),
+            }
+        }
+        ServerRequest::ChangeReplicas {
+            group_id,
+            replicas,
+            fence,
+        } => {
+            node.fencing.admit(fence)?;
+            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+            match replica.group.change_replicas(&replicas).await {
+                Ok(()) => Ok(ServerAnswer::Ok),
+                Err(error) => Err(raft_error(&error)),
+            }
+        }
+        ServerRequest::DestroyReplica { group_id, fence } => {
+            node.fencing.admit(fence)?;
+            node.destroy_replica(group_id)
+                .await
+                .map_err(|e| failed(&e))?;
+            Ok(ServerAnswer::Ok)
+        }
+        ServerRequest::Status => {
+            let replicas = node.replicas();
+            Ok(ServerAnswer::Status(
+                replicas
+                    .iter()
+                    .map(crate::replica::Replica::status)
+                    .collect(),
+            ))
+        }
+    }
+}
+
+async fn init_group(
+    node: &Node,
+    group_id: GroupId,
+    voters: Vec<NodeId>,
+    ranges: Vec<RangeDescriptor>,
+) -> Result<ServerAnswer, ServerAnswer> {
+    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+    let started = replica.group.initialize(voters).await;
+    started.map_err(|error| raft_error(&error))?;
+    let leader = replica
+        .group
+        .wait_leader(ELECTION_TIMEOUT)
+        .await
+        .map_err(|error| raft_error(&error))?;
+    if leader != node.node_id {
+        return Ok(ServerAnswer::NotLeader {
+            leader: Some(leader),
+        });
+    }
+    match replica.init(ranges).await {
+        Ok(()) => Ok(ServerAnswer::Ok),
+        Err(ProposeError::NotLeader { leader, .. }) => Ok(ServerAnswer::NotLeader { leader }),
+        Err(error) => Err(ServerAnswer::Failed(error.to_string())),
+    }
+}
+
+fn raft_error(error: &RaftError) -> ServerAnswer {
+    match error {
+        RaftError::NotLeader { leader } => ServerAnswer::NotLeader { leader: *leader },
+        other => ServerAnswer::Failed(chain(other)),
+    }
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn an_older_controller_is_refused_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("FENCE");
+        let fencing = Fencing::open(path.clone());
+        assert!(fencing.admit(5).is_ok() && fencing.admit(5).is_ok());
+        assert_eq!(fencing.admit(4), Err(ServerAnswer::Fenced { seen: 5 }));
+        assert_eq!(
+            Fencing::open(path).admit(4),
+            Err(ServerAnswer::Fenced { seen: 5 })
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! The settings of a server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coterie_config::{ClusterToken, duration, size};
+use coterie_raft::RaftConfig;
+
+use crate::replica::ReadMode;
+
+/// Flags of `coterie server`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Where to listen for proxies, other servers and controllers.
+    #[arg(long, env = "COTERIE_LISTEN", value_name = "IP:PORT")]
+    pub listen: String,
+    /// Where others reach this server, if not where it listens.
+    #[arg(long, env = "COTERIE_ADVERTISE", value_name = "IP:PORT")]
+    pub advertise: Option<String>,
+    /// The members of the metadata service.
+    #[arg(
+        long,
+        env = "COTERIE_META",
+        value_name = "IP:PORT,...",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub meta: Vec<String>,
+    /// Where the log and the replicas are kept.
+    #[arg(long, env = "COTERIE_DIR", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where to serve `/metrics` and `/health`.
+    #[arg(long, env = "COTERIE_HTTP", value_name = "IP:PORT")]
+    pub http: Option<String>,
+    /// The failure domain this server is in; replicas of a group are spread over zones.
+    #[arg(long, env = "COTERIE_ZONE", value_name = "ZONE", default_value = "")]
+    pub zone: String,
+    /// Bytes this server may fill; by default the size of its file system.
+    #[arg(long, env = "COTERIE_CAPACITY", value_name = "SIZE", value_parser = size)]
+    pub capacity: Option<u64>,
+    /// Memory for blocks of all stores.
+    #[arg(long, env = "COTERIE_BLOCK_CACHE", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    pub block_cache: u64,
+    /// How a leader makes sure that it may serve a read.
+    #[arg(
+        long,
+        env = "COTERIE_READ_MODE",
+        value_name = "MODE",
+        default_value = "lease"
+    )]
+    pub read_mode: ReadMode,
+    /// Writes are refused when the file system has less free than this; reads and deletes are not.
+    #[arg(long, env = "COTERIE_DISK_RESERVE", value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    pub disk_reserve: u64,
+    /// How often meta is told how this node is.
+    #[arg(long, env = "COTERIE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub heartbeat_interval: Duration,
+    /// How long a stop waits for leaders to move elsewhere.
+    #[arg(long, env = "COTERIE_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub drain_timeout: Duration,
+    /// The secret shared by the cluster.
+    #[command(flatten)]
+    pub cluster_token: ClusterToken,
+    /// How its Raft groups behave.
+    #[command(flatten)]
+    pub raft: RaftConfig,
+}

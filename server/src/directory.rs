@@ -1,0 +1,220 @@
+//! A node's directory: who it is, and that one process at a time uses it.
+//!
+//! ```text
+//! LOCK            locked by the process that runs
+//! IDENTITY        text: `coterie server 1`, `token HEX`, then, once meta has answered,
+//!                 `node N` and `cluster HEX`
+//! FENCE           text: the highest fencing number of a controller seen
+//! catalog         the map of the cluster as last seen: who is where, should meta be away
+//! raft/           the log of all groups, and snapshots under way (`coterie-raft`)
+//! replicas/<id>/  one replica's store (`replica::place`)
+//! ```
+//!
+//! The first line carries the format's version: a newer one is refused. The token is drawn once
+//! per directory and is what meta knows the node by: a wiped disk at the same address is another
+//! node.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use coterie_types::NodeId;
+
+use crate::RunError;
+
+/// The version of what is in the directory.
+const FORMAT: u32 = 1;
+const KIND: &str = "coterie server";
+
+/// A directory that this process has locked; unlocked when dropped.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    token: u128,
+    member: Option<(NodeId, u128)>,
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens or makes the directory.
+    pub(crate) fn open(path: &Path) -> Result<Self, RunError> {
+        fs::create_dir_all(path).map_err(RunError::io("make the directory", path))?;
+        let lock = lock(path)?;
+        let identity = path.join("IDENTITY");
+        let (token, member) = match fs::read_to_string(&identity) {
+            Ok(text) => parse(&text).map_err(|reason| RunError::Directory {
+                dir: path.to_path_buf(),
+                reason,
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (draw_token()?, None),
+            Err(error) => return Err(RunError::io("read", &identity)(error)),
+        };
+        let directory = Self {
+            path: path.to_path_buf(),
+            token,
+            member,
+            _lock: lock,
+        };
+        directory.write_identity()?;
+        Ok(directory)
+    }
+
+    /// What meta knows this node by.
+    pub(crate) fn token(&self) -> u128 {
+        self.token
+    }
+
+    /// The node's id and its cluster's, if meta has given them.
+    pub(crate) fn member(&self) -> Option<(NodeId, u128)> {
+        self.member
+    }
+
+    /// Records what meta answered, or refuses if it is another cluster or node than before.
+    pub(crate) fn belongs_to(&mut self, node: NodeId, cluster: u128) -> Result<(), RunError> {
+        match self.member {
+            Some(before) if before == (node, cluster) => Ok(()),
+            Some((old_node, old_cluster)) => Err(RunError::Directory {
+                dir: self.path.clone(),
+                reason: format!(
+                    "it belongs to node {old_node} of cluster {old_cluster:032x}; meta says \
+                     node {node} of cluster {cluster:032x}: point --meta at its own cluster, or \
+                     --dir at an empty directory"
+                ),
+            }),
+            None => {
+                self.member = Some((node, cluster));
+                self.write_identity()
+            }
+        }
+    }
+
+    /// The log of all groups.
+    pub(crate) fn raft(&self) -> PathBuf {
+        self.path.join("raft")
+    }
+
+    /// The replicas' directories.
+    pub(crate) fn replicas(&self) -> PathBuf {
+        self.path.join("replicas")
+    }
+
+    /// The map of the cluster as last seen.
+    pub(crate) fn catalog(&self) -> PathBuf {
+        self.path.join("catalog")
+    }
+
+    /// The highest fencing number seen.
+    pub(crate) fn fence(&self) -> PathBuf {
+        self.path.join("FENCE")
+    }
+
+    fn write_identity(&self) -> Result<(), RunError> {
+        let mut text = format!("{KIND} {FORMAT}\ntoken {:032x}\n", self.token);
+        if let Some((node, cluster)) = self.member {
+            text.push_str(&format!("node {node}\ncluster {cluster:032x}\n"));
+        }
+        let path = self.path.join("IDENTITY");
+        write_atomically(&path, text.as_bytes()).map_err(RunError::io("write", &path))
+    }
+}
+
+fn draw_token() -> Result<u128, RunError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| RunError::Config(format!("no random bytes for the node's token: {e}")))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+fn lock(dir: &Path) -> Result<File, RunError> {
+    let path = dir.join("LOCK");
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(RunError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::Directory {
+            dir: dir.to_path_buf(),
+            reason: "another process is using it".to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(RunError::io("lock", &path)(error)),
+    }
+}
+
+type Identity = (u128, Option<(NodeId, u128)>);
+
+fn parse(text: &str) -> Result<Identity, String> {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let version = first
+        .strip_prefix(KIND)
+        .and_then(|version| version.trim().parse::<u32>().ok())
+        .ok_or_else(|| format!("its IDENTITY is not a server's: `{first}`"))?;
+    if version > FORMAT {
+        return Err(format!(
+            "its format is {version}; this version of Coterie knows {FORMAT}"
+        ));
+    }
+    let (mut token, mut node, mut cluster) = (None, None, None);
+    for line in lines {
+        match line.split_once(' ') {
+            Some(("token", hex)) => token = u128::from_str_radix(hex, 16).ok(),
+            Some(("node", id)) => node = id.parse().ok().map(NodeId),
+            Some(("cluster", hex)) => cluster = u128::from_str_radix(hex, 16).ok(),
+            _ => return Err(format!("its IDENTITY has a line `{line}`")),
+        }
+    }
+    let token = token.ok_or("its IDENTITY has no token")?;
+    Ok((token, node.zip(cluster)))
+}
+
+/// Writes a file whole or not at all, durably.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_node_keeps_its_token_and_its_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(dir.path()).unwrap();
+        let token = directory.token();
+        directory.belongs_to(NodeId(4), 77).unwrap();
+        drop(directory);
+        let mut directory = Directory::open(dir.path()).unwrap();
+        assert_eq!(
+            (directory.token(), directory.member()),
+            (token, Some((NodeId(4), 77)))
+        );
+        let error = directory.belongs_to(NodeId(4), 78).unwrap_err();
+        assert!(error.to_string().contains("belongs to node 4"), "{error}");
+    }
+
+    #[test]
+    fn two_processes_and_newer_formats_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Directory::open(dir.path()).unwrap();
+        let error = Directory::open(dir.path()).unwrap_err();
+        assert!(
+            error.to_string().contains("another process is using it"),
+            "{error}"
+        );
+        drop(first);
+        fs::write(dir.path().join("IDENTITY"), "coterie server 9\n").unwrap();
+        let error = Directory::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("its format is 9"), "{error}");
+        fs::write(dir.path().join("IDENTITY"), "coterie meta 1\n").unwrap();
+        assert!(Directory::open(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! Why a server does not start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use coterie_config::TokenError;
+use coterie_raft::RaftError;
+use coterie_storage::StorageError;
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Something that does not make sense.
+    #[error("{0}")]
+    Config(String),
+    /// No cluster token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The directory is in use, of another cluster, or of a newer version.
+    #[error("{}: {reason}", dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// What is in the way.
+        reason: String,
+    },
+    /// Files that are not what was written.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A file or directory cannot be read or written.
+    #[error("{what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A group does not start.
+    #[error("start a group")]
+    Raft(#[from] RaftError),
+    /// A store cannot be opened.
+    #[error("open a store")]
+    Storage(#[from] StorageError),
+    /// Meta refuses this node.
+    #[error("meta refuses this node: {0}")]
+    Refused(String),
+    /// Asked to stop before it had started.
+    #[error("stopped before meta answered")]
+    Stopped,
+}
+
+impl RunError {
+    /// For `map_err`: what was tried with which file.
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { what, path, source }
+    }
+}

@@ -1,0 +1,80 @@
+//! Calls from proxies, other servers and controllers: told apart by method, answered or handed on.
+//!
+//! Runs on the connection's reader: a short read is served right here, everything that waits goes
+//! to a task or a queue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coterie_protocol::{Frame, FrameFlags, Refusal, method};
+use coterie_redis_compat::{Flags, resolve};
+use coterie_rpc::{Handler, Request, Responder};
+use coterie_types::{GroupId, varint};
+
+use crate::admin;
+use crate::node::Node;
+use crate::replica::{Replica, refuse};
+
+/// See the module's head.
+pub(crate) struct Calls(pub(crate) Arc<Node>);
+
+impl Handler for Calls {
+    fn handle(&self, request: Request, responder: Responder) {
+        match request.method {
+            method::EXECUTE => execute(&self.0, request.body, responder),
+            method::RAFT_APPEND..=method::RAFT_READ_INDEX => self.0.raft.handle(request, responder),
+            method::SERVER_ADMIN => {
+                let node = Arc::clone(&self.0);
+                tokio::spawn(async move { admin::handle(&node, &request.body, responder).await });
+            }
+            other => responder.fail(&format!("a server has no method {other}")),
+        }
+    }
+}
+
+fn execute(node: &Node, mut body: Bytes, responder: Responder) {
+    let Some(group_id) = varint::take(&mut body).map(GroupId) else {
+        let reason = "no group id".to_owned();
+        return refuse(responder, Refusal::Malformed { reason });
+    };
+    let Some(replica) = node.replica(group_id) else {
+        return refuse(responder, Refusal::NoSuchGroup { group_id });
+    };
+    let flags = FrameFlags(body.first().copied().unwrap_or_default());
+    if flags.has(FrameFlags::READ_ONLY) {
+        return match Frame::decode(body) {
+            Ok(frame) => read(&replica, frame, responder),
+            Err(error) => {
+                refuse(
+                    responder,
+                    Refusal::Malformed {
+                        reason: error.to_string(),
+                    },
+                );
+            }
+        };
+    }
+    let (leader, term) = replica.group.leader();
+    if leader != Some(node.node_id) {
+        return refuse(responder, Refusal::NotLeader { leader, term });
+    }
+    if node.disk.is_full() && needs_room(&body) {
+        return refuse(responder, Refusal::DiskFull);
+    }
+    replica.proposer.submit(body, responder);
+}
+
+fn read(replica: &Replica, frame: Frame, responder: Responder) {
+    replica.reads.submit(frame, responder);
+}
+
+/// Whether a frame has a command that may make the data grow.
+fn needs_room(frame: &Bytes) -> bool {
+    let Ok(frame) = Frame::decode(frame.clone()) else {
+        return false;
+    };
+    frame
+        .commands
+        .iter()
+        .any(|command| resolve(&command.args).is_ok_and(|row| row.flags.contains(Flags::DENYOOM)))
+}

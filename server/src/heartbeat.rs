@@ -1,0 +1,53 @@
+//! Tells meta how this node is, every half second, and tells it when the node moved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_meta_client::MetaClient;
+use coterie_protocol::meta::Heartbeat;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use crate::node::Node;
+use crate::replica::Replica;
+
+/// Sends heartbeats until `stop`. A meta that is away is no reason to stop serving.
+pub(crate) async fn run(
+    node: Arc<Node>,
+    meta: MetaClient,
+    addr: String,
+    period: Duration,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let heartbeat = Heartbeat {
+            node_id: node.node_id,
+            addr: addr.clone(),
+            disk_used_bytes: used_bytes(&node),
+            disk_free_bytes: node.disk.free_bytes(),
+            replicas: node.replicas().iter().map(Replica::status).collect(),
+            stopping: node.is_stopping(),
+        };
+        let sent = meta.heartbeat(heartbeat);
+        match stop.run_until_cancelled(sent).await {
+            Some(Ok(taken)) if taken.removed => {
+                error!(node_id = %node.node_id,
+                    "this node was removed from the cluster: wipe its directory to join anew");
+            }
+            Some(Ok(_)) | None => {}
+            Some(Err(error)) => debug!(%error, "heartbeat not taken"),
+        }
+    }
+}
+
+/// Bytes of the log and of all stores.
+fn used_bytes(node: &Node) -> u64 {
+    let stores: u64 = node
+        .replicas()
+        .iter()
+        .map(|replica| replica.status().size_bytes)
+        .sum();
+    stores + node.raft.log_size_bytes()
+}

@@ -1,0 +1,102 @@
+//! What a server counts, for Prometheus: read from the replicas when it is scraped.
+
+use std::sync::Weak;
+
+use coterie_telemetry::prometheus_client::collector::Collector;
+use coterie_telemetry::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use coterie_telemetry::prometheus_client::metrics::counter::ConstCounter;
+use coterie_telemetry::prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::node::Node;
+use crate::replica::Replica;
+
+/// One family a replica has (names get `coterie_server_` before them), labelled by `group_id`: groups per node are tens.
+type Family = (
+    &'static str,
+    &'static str,
+    fn(&coterie_protocol::server::ReplicaStatus) -> i64,
+);
+
+const GAUGES: [Family; 6] = [
+    ("replica_applied_index", "Last entry applied.", |s| {
+        i64::try_from(s.applied_index.0).unwrap_or(i64::MAX)
+    }),
+    ("replica_last_index", "Last entry in the log.", |s| {
+        i64::try_from(s.last_index.0).unwrap_or(i64::MAX)
+    }),
+    (
+        "replica_flushed_index",
+        "Last entry durable in the store.",
+        |s| i64::try_from(s.flushed_index.0).unwrap_or(i64::MAX),
+    ),
+    ("replica_size_bytes", "Bytes of the store on disk.", |s| {
+        i64::try_from(s.size_bytes).unwrap_or(i64::MAX)
+    }),
+    ("replica_serving", "1 when it leads and serves.", |s| {
+        i64::from(s.serving)
+    }),
+    (
+        "replica_faulty",
+        "1 when it stopped for a fault of its own.",
+        |s| i64::from(s.fault.is_some()),
+    ),
+];
+
+/// Collects from a node for as long as it is there.
+#[derive(Debug)]
+pub(crate) struct NodeCollector(pub(crate) Weak<Node>);
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {}", self.node_id)
+    }
+}
+
+impl Collector for NodeCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(node) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let statuses: Vec<_> = node.replicas().iter().map(Replica::status).collect();
+        for (name, help, value) in GAUGES {
+            let gauge = ConstGauge::new(0i64);
+            let mut family = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            for status in &statuses {
+                let labels = [("group_id", status.group_id.to_string())];
+                ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, value) in [
+            ("reads", "Read commands served.", 0),
+            ("writes", "Frames applied for proxies.", 1),
+        ] {
+            let counter = ConstCounter::new(0u64);
+            let mut family = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            for status in &statuses {
+                let total = if value == 0 {
+                    status.reads_total
+                } else {
+                    status.writes_total
+                };
+                let labels = [("group_id", status.group_id.to_string())];
+                ConstCounter::new(total).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, value) in [
+            (
+                "disk_free_bytes",
+                "Free bytes of the file system.",
+                node.disk.free_bytes(),
+            ),
+            (
+                "log_size_bytes",
+                "Bytes of the log of all groups.",
+                node.raft.log_size_bytes(),
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

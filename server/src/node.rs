@@ -1,0 +1,150 @@
+//! What this process serves: its replicas, and what all of them share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use coterie_raft::RaftNode;
+use coterie_storage::RocksShared;
+use coterie_types::{GroupId, NodeId};
+use tokio::sync::Mutex;
+
+use crate::admin::Fencing;
+use crate::disk::Disk;
+use crate::error::RunError;
+use crate::replica::{ReadMode, Replica, groups_in};
+
+pub(crate) struct Node {
+    pub(crate) node_id: NodeId,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) fencing: Fencing,
+    /// The process stops: its leaders are to move elsewhere.
+    pub(crate) stopping: AtomicBool,
+    replicas_dir: PathBuf,
+    rocks: RocksShared,
+    read_mode: ReadMode,
+    replicas: RwLock<BTreeMap<GroupId, Replica>>,
+    /// Replicas are made and destroyed one at a time.
+    changes: Mutex<()>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        node_id: NodeId,
+        raft: Arc<RaftNode>,
+        disk: Arc<Disk>,
+        fencing: Fencing,
+        replicas_dir: PathBuf,
+        rocks: RocksShared,
+        read_mode: ReadMode,
+    ) -> Self {
+        Self {
+            node_id,
+            raft,
+            disk,
+            fencing,
+            stopping: AtomicBool::new(false),
+            replicas_dir,
+            rocks,
+            read_mode,
+            replicas: RwLock::default(),
+            changes: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn replica(&self, group: GroupId) -> Option<Replica> {
+        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        replicas.get(&group).cloned()
+    }
+
+    pub(crate) fn replicas(&self) -> Vec<Replica> {
+        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        replicas.values().cloned().collect()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Opens every replica of the directory, all at once: opening waits for the disk.
+    pub(crate) async fn open_replicas(self: &Arc<Self>) -> Result<(), RunError> {
+        let groups =
+            groups_in(&self.replicas_dir).map_err(RunError::io("read", &self.replicas_dir))?;
+        let mut opening = tokio::task::JoinSet::new();
+        for group in groups {
+            let node = Arc::clone(self);
+            opening.spawn(async move {
+                let replica = node.start_replica(group).await?;
+                node.insert(replica);
+                Ok::<(), RunError>(())
+            });
+        }
+        while let Some(opened) = opening.join_next().await {
+            opened.map_err(|e| RunError::Config(format!("open a replica: {e}")))??;
+        }
+        Ok(())
+    }
+
+    /// The replica of a group, made if it is not there.
+    pub(crate) async fn create_replica(&self, group: GroupId) -> Result<Replica, RunError> {
+        let _one_at_a_time = self.changes.lock().await;
+        if let Some(replica) = self.replica(group) {
+            return Ok(replica);
+        }
+        let replica = self.start_replica(group).await?;
+        self.insert(replica.clone());
+        Ok(replica)
+    }
+
+    /// Ends a replica and removes all that is left of it. Does nothing if there is none.
+    pub(crate) async fn destroy_replica(&self, group: GroupId) -> Result<(), RunError> {
+        let _one_at_a_time = self.changes.lock().await;
+        let removed = self
+            .replicas
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&group);
+        let dir = self.replicas_dir.join(group.to_string());
+        if let Some(replica) = removed {
+            replica.stop().await;
+        }
+        // The log goes last: a crash before leaves a directory or a log, both found again here.
+        self.raft.stop_group(group).await?;
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(RunError::io("remove", &dir)(error));
+            }
+            _ => {}
+        }
+        self.raft.destroy_group(group).await?;
+        Ok(())
+    }
+
+    async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {
+        let dir = self.replicas_dir.join(group.to_string());
+        Replica::start(group, &dir, self.rocks.clone(), &self.raft, self.read_mode).await
+    }
+
+    fn insert(&self, replica: Replica) {
+        let id = replica.group.id();
+        self.replicas
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, replica);
+    }
+
+    /// Ends every replica's tasks.
+    pub(crate) async fn stop_replicas(&self) {
+        let replicas = std::mem::take(
+            &mut *self
+                .replicas
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for replica in replicas.into_values() {
+            replica.stop().await;
+        }
+    }
+}

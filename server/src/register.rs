@@ -1,0 +1,75 @@
+//! How a node gets its id: from meta, once; afterwards it knows who it is without asking.
+
+use std::time::Duration;
+
+use coterie_meta_client::MetaClient;
+use coterie_protocol::meta::{Command, Outcome};
+use coterie_types::NodeId;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::directory::Directory;
+use crate::error::RunError;
+
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What the node says of itself.
+pub(crate) struct Card {
+    pub(crate) addr: String,
+    pub(crate) zone: String,
+    pub(crate) capacity_bytes: u64,
+}
+
+/// The node's id. The first start waits until meta answers; later ones only check in passing, and
+/// go on without meta.
+pub(crate) async fn node_id(
+    directory: &mut Directory,
+    meta: &MetaClient,
+    card: &Card,
+    stop: &CancellationToken,
+) -> Result<NodeId, RunError> {
+    let known = directory.member();
+    loop {
+        let asked = meta.propose(command(directory, card), ASK_TIMEOUT);
+        let answer = stop
+            .run_until_cancelled(asked)
+            .await
+            .ok_or(RunError::Stopped)?;
+        match answer {
+            Ok(Outcome::Registered {
+                node_id,
+                cluster_id,
+            }) => {
+                directory.belongs_to(node_id, cluster_id)?;
+                info!(%node_id, "registered");
+                return Ok(node_id);
+            }
+            Ok(Outcome::Rejected(reason)) => return Err(RunError::Refused(reason.to_string())),
+            Ok(other) => return Err(RunError::Refused(format!("unexpected answer {other:?}"))),
+            Err(error) => match known {
+                Some((node_id, _)) => {
+                    warn!(%node_id, %error, "meta is away: going on with what is known");
+                    return Ok(node_id);
+                }
+                None => warn!(%error, "waiting for meta to give this node its id"),
+            },
+        }
+        if stop
+            .run_until_cancelled(tokio::time::sleep(PAUSE))
+            .await
+            .is_none()
+        {
+            return Err(RunError::Stopped);
+        }
+    }
+}
+
+fn command(directory: &Directory, card: &Card) -> Command {
+    Command::RegisterNode {
+        token: directory.token(),
+        addr: card.addr.clone(),
+        zone: card.zone.clone(),
+        capacity_bytes: card.capacity_bytes,
+    }
+}

@@ -1,0 +1,238 @@
+//! The Raft state machine of a replica: the pure group state over a RocksDB.
+//!
+//! What is durable is always the state after some entry, with everything that belongs to it: the
+//! records, the applied blob, and the group's state. The records and the blob go into the store
+//! with every batch; the state, which is as large as its sessions' answers, only at a *mark*: right
+//! before a flush is begun. As RocksDB never switches memtables by itself (`storage::rocks`), every
+//! durable state ends with a mark. Opening checks it: blob and state must be of the same entry.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use coterie_group::{Effects, Entry, GroupState};
+use coterie_raft::{Fault, StateMachine};
+use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
+use coterie_types::{GroupId, varint};
+
+use super::place::Place;
+use super::shared::{Published, Shared};
+use super::view::StoreView;
+use crate::error::RunError;
+
+/// A memtable is switched when it holds so much (measured: larger ones are slower).
+const MEMTABLE_BYTES_MAX: usize = 12 << 20;
+
+pub(super) struct Machine {
+    group_id: GroupId,
+    place: Place,
+    rocks: RocksShared,
+    engine: Arc<RocksEngine>,
+    state: GroupState,
+    applied: Option<Bytes>,
+    shared: Arc<Shared>,
+    /// Something was applied since the last mark.
+    dirty: bool,
+}
+
+impl Machine {
+    /// Opens the store in `dir`, or makes an empty one.
+    pub(super) fn open(
+        group_id: GroupId,
+        dir: &Path,
+        rocks: &RocksShared,
+    ) -> Result<(Self, Arc<Shared>), RunError> {
+        let place = Place::open(dir).map_err(RunError::io("open replica", dir))?;
+        let path = place.store().map_err(RunError::io("open replica", dir))?;
+        let engine = Arc::new(RocksEngine::open(&path, rocks)?);
+        let damaged = |reason: String| RunError::Damaged {
+            path: path.clone(),
+            reason,
+        };
+        let (state, applied) = load(&engine, group_id).map_err(|f| damaged(f.to_string()))?;
+        let read = state.read_state(None);
+        let shared = Arc::new(Shared::new(Published {
+            engine: Arc::clone(&engine),
+            read,
+        }));
+        let machine = Self {
+            group_id,
+            place,
+            rocks: rocks.clone(),
+            engine,
+            state,
+            applied,
+            shared: Arc::clone(&shared),
+            dirty: false,
+        };
+        Ok((machine, shared))
+    }
+
+    fn apply_one(&mut self, payload: Bytes, batch: &mut Batch) -> Result<Vec<Bytes>, Fault> {
+        let entry = Entry::decode(payload)?;
+        self.shared.observe(entry.clock);
+        let effects = self.state.apply(entry, &StoreView(self.engine.as_ref()))?;
+        add(&effects, batch);
+        Ok(effects.replies)
+    }
+
+    /// Completes what is in the store, and begins to make it durable.
+    fn mark(&mut self) -> Result<(), Fault> {
+        if let Some(applied) = self.applied.as_ref().filter(|_| self.dirty) {
+            let mut batch = Batch::default();
+            batch.put(layout::APPLIED.to_vec(), applied.to_vec());
+            batch.put(layout::STATE.to_vec(), encode_state(applied, &self.state));
+            self.engine.write(batch)?;
+            self.dirty = false;
+            self.engine.start_flush()?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let before = self.shared.published();
+        let read = self.state.read_state(Some(&before.read));
+        self.shared.publish(Published {
+            engine: Arc::clone(&self.engine),
+            read,
+        });
+    }
+}
+
+impl StateMachine for Machine {
+    fn apply(
+        &mut self,
+        entries: Vec<coterie_raft::Entry>,
+        applied: Bytes,
+    ) -> Result<Vec<Bytes>, Fault> {
+        let mut answers = Vec::with_capacity(entries.len());
+        let last = entries.len().saturating_sub(1);
+        for (number, entry) in entries.into_iter().enumerate() {
+            let mut batch = Batch::default();
+            let answer = match entry.payload {
+                Some(payload) => encode_answer(&self.apply_one(payload, &mut batch)?),
+                None => Bytes::new(),
+            };
+            // The blob names the last entry of this call: with that one's effects it goes.
+            if number == last {
+                batch.put(layout::APPLIED.to_vec(), applied.to_vec());
+            }
+            self.engine.write(batch)?;
+            answers.push(answer);
+        }
+        self.applied = Some(applied);
+        self.dirty = true;
+        if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX {
+            self.mark()?;
+        }
+        self.publish();
+        Ok(answers)
+    }
+
+    fn applied(&self) -> Option<Bytes> {
+        self.applied.clone()
+    }
+
+    fn flush(&mut self) -> Result<Option<Bytes>, Fault> {
+        self.mark()?;
+        Ok(self.engine.get_durable(layout::APPLIED)?)
+    }
+
+    fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault> {
+        self.mark()?;
+        Ok(self.engine.checkpoint(&dir.join("store"))?)
+    }
+
+    fn install(&mut self, dir: &Path) -> Result<(), Fault> {
+        let old = self.engine.path().to_path_buf();
+        let path = self.place.adopt(&dir.join("store"))?;
+        let engine = Arc::new(RocksEngine::open(&path, &self.rocks)?);
+        let (state, applied) = load(&engine, self.group_id)?;
+        self.engine = engine;
+        self.state = state;
+        self.applied = applied;
+        self.dirty = false;
+        self.shared.observe(self.state.clock());
+        self.publish();
+        // Reads under way may fail on it; this replica does not lead while it takes a snapshot.
+        std::fs::remove_dir_all(&old)?;
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    /// Closing a store flushes it, so the mark must be there first.
+    fn drop(&mut self) {
+        if let Err(fault) = self.mark() {
+            tracing::error!(group_id = %self.group_id, error = %fault, "store not closed cleanly");
+        }
+    }
+}
+
+/// State and blob from the store, which must be of the same entry.
+fn load(engine: &RocksEngine, group_id: GroupId) -> Result<(GroupState, Option<Bytes>), Fault> {
+    let applied = engine.get(layout::APPLIED)?;
+    let Some(stored) = engine.get(layout::STATE)? else {
+        return match applied {
+            None => Ok((GroupState::new(group_id), None)),
+            Some(_) => Err(Fault::from("the group's state is missing")),
+        };
+    };
+    let mut rest = stored;
+    let blob = varint::take_bytes(&mut rest).ok_or("the group's state is cut short")?;
+    if applied.as_ref() != Some(&blob) {
+        return Err(Fault::from(
+            "records and the group's state are not of the same entry",
+        ));
+    }
+    let state = GroupState::decode(&rest)?;
+    if state.group_id() != group_id {
+        return Err(Fault::from(format!(
+            "the store is group {}'s",
+            state.group_id()
+        )));
+    }
+    Ok((state, applied))
+}
+
+fn encode_state(applied: &[u8], state: &GroupState) -> Vec<u8> {
+    let mut out = Vec::new();
+    varint::put_bytes(&mut out, applied);
+    out.extend_from_slice(&state.encode());
+    out
+}
+
+/// An entry's effects as writes to the store.
+fn add(effects: &Effects, batch: &mut Batch) {
+    for range in &effects.changes.clears {
+        let (start, end) = layout::record_interval(range);
+        batch.clear(start, end);
+    }
+    for ((table, key), record) in &effects.changes.records {
+        let stored = layout::record_key(*table, key);
+        match record {
+            Some(record) => {
+                if let Some(at) = record.expires_at {
+                    batch.put(layout::expiry_key(at, *table, key), Vec::new());
+                }
+                let mut value = Vec::new();
+                record.encode(&mut value);
+                batch.put(stored, value);
+            }
+            None => batch.delete(stored),
+        }
+    }
+    for expired in &effects.swept {
+        batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
+    }
+}
+
+/// The answer of an entry: its frames' replies, each behind its length.
+fn encode_answer(replies: &[Bytes]) -> Bytes {
+    let mut out = BytesMut::with_capacity(replies.iter().map(|reply| reply.len() + 5).sum());
+    for reply in replies {
+        varint::put(&mut out, reply.len() as u64);
+        out.put_slice(reply);
+    }
+    out.freeze()
+}

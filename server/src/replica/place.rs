@@ -1,0 +1,110 @@
+//! Where a replica's store is: `replicas/<group id>/store-<n>`, and the file `CURRENT` says which.
+//!
+//! A snapshot is installed beside the store that is in use; what makes it the replica's state is
+//! the rename of `CURRENT`, which is atomic. What `CURRENT` does not name is left over from a crash
+//! and removed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use coterie_types::GroupId;
+
+const CURRENT: &str = "CURRENT";
+
+/// A replica's directory.
+#[derive(Debug, Clone)]
+pub(super) struct Place(PathBuf);
+
+impl Place {
+    /// The directory, made if it is not there; left-overs are removed.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let place = Self(dir.to_path_buf());
+        let current = place.number()?;
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if store_number(&path).is_some_and(|number| number != current) {
+                fs::remove_dir_all(&path)?;
+            }
+        }
+        Ok(place)
+    }
+
+    /// The store in use.
+    pub(super) fn store(&self) -> io::Result<PathBuf> {
+        Ok(self.path_of(self.number()?))
+    }
+
+    /// Makes the store in `files` the one in use; answers where it is now.
+    pub(super) fn adopt(&self, files: &Path) -> io::Result<PathBuf> {
+        let next = self.number()? + 1;
+        let path = self.path_of(next);
+        fs::rename(files, &path)?;
+        let temporary = self.0.join("CURRENT.new");
+        let mut file = File::create(&temporary)?;
+        writeln!(file, "store-{next}")?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.0.join(CURRENT))?;
+        File::open(&self.0)?.sync_all()?;
+        Ok(path)
+    }
+
+    fn path_of(&self, number: u64) -> PathBuf {
+        self.0.join(format!("store-{number}"))
+    }
+
+    fn number(&self) -> io::Result<u64> {
+        match fs::read_to_string(self.0.join(CURRENT)) {
+            Ok(text) => store_number(Path::new(text.trim_end()))
+                .ok_or_else(|| io::Error::other(format!("CURRENT says {text:?}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn store_number(path: &Path) -> Option<u64> {
+    path.file_name()?
+        .to_str()?
+        .strip_prefix("store-")?
+        .parse()
+        .ok()
+}
+
+/// The groups that have a replica below `replicas`.
+pub(crate) fn groups_in(replicas: &Path) -> io::Result<Vec<GroupId>> {
+    let mut groups = Vec::new();
+    if replicas.exists() {
+        for entry in fs::read_dir(replicas)? {
+            let name = entry?.file_name();
+            groups.extend(
+                name.to_str()
+                    .and_then(|name| name.parse().ok())
+                    .map(GroupId),
+            );
+        }
+    }
+    groups.sort_unstable();
+    Ok(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn the_adopted_store_is_in_use_and_the_old_one_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::open(dir.path()).unwrap();
+        fs::create_dir(place.store().unwrap()).unwrap();
+        let files = dir.path().join("incoming");
+        fs::create_dir(&files).unwrap();
+        fs::write(files.join("mark"), "new").unwrap();
+        place.adopt(&files).unwrap();
+        let again = Place::open(dir.path()).unwrap();
+        assert!(again.store().unwrap().join("mark").exists());
+        assert!(!dir.path().join("store-0").exists());
+    }
+}

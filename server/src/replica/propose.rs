@@ -1,0 +1,166 @@
+//! Gathers frames into entries: all that wait go into the next entry, up to a bound, while the
+//! entries before it are being replicated. Batches grow by themselves under load; nothing waits
+//! for company.
+//!
+//! Two entries are under way at most (measured: more gains nothing). The queue is bounded in frames
+//! and bytes; what does not fit is refused as `Overloaded`, and the proxy sends it again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use coterie_group::{Body, Entry};
+use coterie_protocol::Refusal;
+use coterie_raft::{Group, PendingAnswer, ProposeError};
+use coterie_rpc::Responder;
+use coterie_types::varint;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::shared::{Shared, seed};
+use super::{refusal_of, refuse};
+
+/// Frames that wait at most.
+const QUEUE_FRAMES_MAX: usize = 16 * 1024;
+/// Bytes that wait at most; one frame more may make it.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Frames of an entry at most.
+const ENTRY_FRAMES_MAX: usize = 1024;
+/// Bytes after which an entry takes no more frames.
+const ENTRY_BYTES_MAX: usize = 256 << 10;
+/// Entries proposed and not yet applied.
+const ENTRIES_IN_FLIGHT: usize = 2;
+
+struct Pending {
+    frame: Bytes,
+    responder: Responder,
+}
+
+/// Where frames that go through the log are handed in. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Proposer {
+    queue: mpsc::Sender<Pending>,
+    queued_bytes: Arc<AtomicUsize>,
+}
+
+impl Proposer {
+    /// Starts the task that makes entries.
+    pub(super) fn start(
+        group: Group,
+        shared: Arc<Shared>,
+        stop: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        let (queue, waiting) = mpsc::channel(QUEUE_FRAMES_MAX);
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let batcher = Batcher {
+            group,
+            shared,
+            waiting,
+            queued_bytes: Arc::clone(&queued_bytes),
+        };
+        let task = tokio::spawn(batcher.run(stop));
+        (
+            Self {
+                queue,
+                queued_bytes,
+            },
+            task,
+        )
+    }
+
+    /// Takes a frame, to be answered through `responder`.
+    pub(crate) fn submit(&self, frame: Bytes, responder: Responder) {
+        let bytes = frame.len();
+        if self.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX {
+            return refuse(responder, Refusal::Overloaded);
+        }
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Err(refused) = self.queue.try_send(Pending { frame, responder }) {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            refuse(refused.into_inner().responder, Refusal::Overloaded);
+        }
+    }
+}
+
+struct Batcher {
+    group: Group,
+    shared: Arc<Shared>,
+    waiting: mpsc::Receiver<Pending>,
+    queued_bytes: Arc<AtomicUsize>,
+}
+
+impl Batcher {
+    async fn run(mut self, stop: CancellationToken) {
+        let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
+        while let Some(Some(first)) = stop.run_until_cancelled(self.waiting.recv()).await {
+            // What arrives while this waits is in the entry too.
+            let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
+                return;
+            };
+            let (frames, responders) = self.gather(first);
+            let body = Body::Frames(frames);
+            let entry = Entry {
+                clock: self.shared.now(),
+                seed: seed(),
+                body,
+            };
+            let proposal = self.group.start_proposal(entry.encode()).await;
+            let (group, shared) = (self.group.clone(), Arc::clone(&self.shared));
+            tokio::spawn(async move {
+                answer(&group, &shared, proposal, responders).await;
+                drop(permit);
+            });
+        }
+    }
+
+    fn gather(&mut self, first: Pending) -> (Vec<Bytes>, Vec<Responder>) {
+        let (mut frames, mut responders, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(pending) = next {
+            bytes += pending.frame.len();
+            frames.push(pending.frame);
+            responders.push(pending.responder);
+            let full = frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
+            next = if full {
+                None
+            } else {
+                self.waiting.try_recv().ok()
+            };
+        }
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        (frames, responders)
+    }
+}
+
+/// Waits for an entry's answer and hands each frame its part.
+async fn answer(
+    group: &Group,
+    shared: &Shared,
+    proposal: Result<PendingAnswer, ProposeError>,
+    responders: Vec<Responder>,
+) {
+    let answered = match proposal {
+        Ok(pending) => pending.await.map_err(|error| group.with_term(error)),
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(mut answers) => {
+            shared
+                .writes_total
+                .fetch_add(responders.len() as u64, Ordering::Relaxed);
+            for responder in responders {
+                match varint::take_bytes(&mut answers) {
+                    Some(reply) => responder.send(reply),
+                    None => responder.fail("the entry had fewer answers than frames"),
+                }
+            }
+        }
+        Err(error) => {
+            let refusal = refusal_of(error);
+            for responder in responders {
+                refuse(responder, refusal.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a replica's machine, proposer, readers and sweeper know of each other.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, Guard};
+use coterie_group::{GroupClock, ReadState};
+use coterie_storage::RocksEngine;
+use coterie_types::UnixMillis;
+
+/// The store and the state as of one applied entry. Published after the entry is in the store and
+/// before its replies leave, so that who was answered reads what it wrote.
+pub(crate) struct Published {
+    pub(crate) engine: Arc<RocksEngine>,
+    pub(crate) read: ReadState,
+}
+
+pub(crate) struct Shared {
+    published: ArcSwap<Published>,
+    clock: Mutex<GroupClock>,
+    started: Instant,
+    /// Read commands served since the process started.
+    pub(crate) reads_total: AtomicU64,
+    /// Frames applied with this replica as proposer since the process started.
+    pub(crate) writes_total: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(published: Published) -> Self {
+        let mut clock = GroupClock::default();
+        clock.observe(published.read.clock(), Duration::ZERO);
+        Self {
+            published: ArcSwap::from_pointee(published),
+            clock: Mutex::new(clock),
+            started: Instant::now(),
+            reads_total: AtomicU64::new(0),
+            writes_total: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn published(&self) -> Guard<Arc<Published>> {
+        self.published.load()
+    }
+
+    pub(crate) fn publish(&self, published: Published) {
+        self.published.store(Arc::new(published));
+    }
+
+    /// The group clock, as a leader gives it to the next entry or read.
+    pub(crate) fn now(&self) -> UnixMillis {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let wall = UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
+        self.clock().read(wall, self.started.elapsed())
+    }
+
+    /// Learns the clock of an applied entry.
+    pub(crate) fn observe(&self, clock: UnixMillis) {
+        self.clock().observe(clock, self.started.elapsed());
+    }
+
+    fn clock(&self) -> std::sync::MutexGuard<'_, GroupClock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The chance of an entry.
+pub(crate) fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Without it `RANDOMKEY` is less random, and nothing worse.
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::warn!(%error, "no random bytes");
+    }
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,76 @@
+//! Removes what has expired, through the log, so that every replica removes the same.
+//!
+//! The leader walks the index of expiries up to the committed clock and proposes what it finds, a
+//! bounded number at a time. Readers do not wait for it: an expired key is hidden at once. The
+//! index may name keys that were written again since; applying decides (decision record
+//! `2026-11-23-expiry-by-committed-clock`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_group::{Body, Entry, Expired};
+use coterie_raft::{Fault, Group};
+use coterie_storage::{Reader, layout};
+use tokio_util::sync::CancellationToken;
+
+use super::shared::{Shared, seed};
+
+/// How often the index is looked at while there is nothing, or little, to do.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Pause between full sweeps: bounds the rate to some ten thousand keys a second.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Keys of one entry at most.
+const KEYS_MAX: usize = 512;
+
+/// Runs until `stop`.
+pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationToken) {
+    let mut pause = PERIOD;
+    while stop
+        .run_until_cancelled(tokio::time::sleep(pause))
+        .await
+        .is_some()
+    {
+        pause = match sweep(&group, &shared).await {
+            Ok(removed) if removed == KEYS_MAX => PAUSE,
+            Ok(_) => PERIOD,
+            Err(fault) => {
+                tracing::error!(group_id = %group.id(), error = %fault, "expired keys not read");
+                return;
+            }
+        };
+    }
+}
+
+/// Proposes what has expired; answers how many keys that were.
+async fn sweep(group: &Group, shared: &Arc<Shared>) -> Result<usize, Fault> {
+    if !group.lease_read_ready() {
+        return Ok(0);
+    }
+    let looking = Arc::clone(shared);
+    let found = tokio::task::spawn_blocking(move || expired(&looking)).await??;
+    let count = found.len();
+    if count > 0 {
+        let entry = Entry {
+            clock: shared.now(),
+            seed: seed(),
+            body: Body::Sweep(found),
+        };
+        // Not the leader any more: the next one sweeps.
+        let _ = group.propose(entry.encode()).await;
+    }
+    Ok(count)
+}
+
+fn expired(shared: &Shared) -> Result<Vec<Expired>, Fault> {
+    let until = shared.now();
+    let (start, end) = layout::expiry_interval(until);
+    let mut found = Vec::new();
+    let mut visit = |stored: &[u8], _: &[u8]| {
+        found.extend(
+            layout::parse_expiry_key(stored).map(|(at, table, key)| Expired { at, table, key }),
+        );
+        found.len() < KEYS_MAX
+    };
+    shared.published().engine.scan(&start, &end, &mut visit)?;
+    Ok(found)
+}

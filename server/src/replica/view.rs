@@ -1,0 +1,43 @@
+//! The store as commands see it: records by key, decoded.
+
+use bytes::Bytes;
+use coterie_redis_compat::{Fault, Record, View};
+use coterie_storage::{Reader, layout};
+use coterie_types::{KeyRange, TableId};
+
+/// A [`View`] over a store, or over one unchanging view of it.
+pub(super) struct StoreView<'a>(pub(super) &'a dyn Reader);
+
+impl View for StoreView<'_> {
+    fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
+        let found = self.0.get(&layout::record_key(table, key));
+        match found.map_err(|error| Fault::new("read record", error))? {
+            Some(raw) => Record::decode(raw).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn scan(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<(), Fault> {
+        let (start, end) = layout::record_interval(bounds);
+        let mut damaged = None;
+        let mut each = |stored: &[u8], value: &[u8]| {
+            let parsed = layout::parse_record_key(stored)
+                .ok_or_else(|| Fault::corrupt("a store key that is no record's"))
+                .and_then(|(_, key)| Ok((key, Record::decode(Bytes::copy_from_slice(value))?)));
+            match parsed {
+                Ok((key, record)) => visit(key, record),
+                Err(fault) => {
+                    damaged = Some(fault);
+                    false
+                }
+            }
+        };
+        let scanned = self.0.scan(&start, &end, &mut each);
+        scanned.map_err(|error| Fault::new("scan records", error))?;
+        damaged.map_or(Ok(()), Err)
+    }
+}

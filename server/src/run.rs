@@ -1,0 +1,279 @@
+//! A running server: opens its directory, gets its id, opens its replicas, listens, and stops in
+//! order: leaders away first, then no more calls, then the replicas, then the log.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use coterie_meta_client::MetaClient;
+use coterie_raft::{AddressBook, RaftNode};
+use coterie_rpc::{Client, Handler, Request, Responder, Server, Token};
+use coterie_storage::RocksShared;
+use coterie_telemetry::{Component, Health, Http, Metrics};
+use coterie_types::{NodeId, Role};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::addresses::{self, Addresses};
+use crate::admin::Fencing;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::disk::Disk;
+use crate::error::RunError;
+use crate::handler::Calls;
+use crate::heartbeat;
+use crate::metrics::NodeCollector;
+use crate::node::Node;
+use crate::register::{self, Card};
+
+/// A server that runs in this process.
+pub struct Handle {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its id.
+    pub node_id: NodeId,
+    advertised: String,
+    rpc: Client,
+    server: Server,
+    node: Arc<Node>,
+    http: Option<Http>,
+    drain_timeout: Duration,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    // Unlocked last.
+    _directory: Directory,
+}
+
+/// Runs a server until `shutdown`.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let handle = match start_until(config, &shutdown).await {
+        Err(RunError::Stopped) => return Ok(()),
+        started => started?,
+    };
+    shutdown.cancelled().await;
+    handle.shutdown().await;
+    Ok(())
+}
+
+/// Starts a server.
+pub async fn start(config: Config) -> Result<Handle, RunError> {
+    start_until(config, &CancellationToken::new()).await
+}
+
+/// Starts a server that shares connections, metrics and health with other roles of the process, and
+/// is called by them through `rpc`. `config.http` is not looked at.
+pub async fn start_with(
+    config: Config,
+    rpc: Client,
+    metrics: &Metrics,
+    health: &Health,
+) -> Result<Handle, RunError> {
+    start_node(config, rpc, metrics, health, &CancellationToken::new()).await
+}
+
+async fn start_until(config: Config, shutdown: &CancellationToken) -> Result<Handle, RunError> {
+    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let (metrics, health) = (Metrics::new(), Health::new());
+    let http = match &config.http {
+        Some(addr) => {
+            let started = Http::start(addr, metrics.clone(), health.clone()).await;
+            Some(started.map_err(|source| RunError::Listen {
+                addr: addr.clone(),
+                source,
+            })?)
+        }
+        None => None,
+    };
+    let mut handle = start_node(config, rpc, &metrics, &health, shutdown).await?;
+    handle.http = http;
+    Ok(handle)
+}
+
+/// Takes calls from the moment the address is bound; answers them once the node is there.
+#[derive(Default)]
+struct Door(OnceLock<Calls>);
+
+impl Handler for Door {
+    fn handle(&self, request: Request, responder: Responder) {
+        match self.0.get() {
+            Some(calls) => calls.handle(request, responder),
+            None => responder.fail("the server is starting"),
+        }
+    }
+}
+
+async fn start_node(
+    config: Config,
+    rpc: Client,
+    metrics: &Metrics,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<Handle, RunError> {
+    let mut directory = Directory::open(&config.dir)?;
+    let ready = health.component("server");
+    ready.waiting("starting");
+
+    let door = Arc::new(Door::default());
+    let handler: Arc<dyn Handler> = Arc::clone(&door) as Arc<dyn Handler>;
+    let token = Token::new(config.cluster_token.secret()?);
+    let server = Server::bind(&config.listen, token, Arc::clone(&handler))
+        .await
+        .map_err(|source| RunError::Listen {
+            addr: config.listen.clone(),
+            source,
+        })?;
+    let addr = server.local_addr();
+    let advertised = config.advertise.clone().unwrap_or_else(|| addr.to_string());
+
+    let disk = Disk::new(&config.dir, config.disk_reserve);
+    let card = Card {
+        addr: advertised.clone(),
+        zone: config.zone.clone(),
+        capacity_bytes: config.capacity.unwrap_or_else(|| disk.total_bytes()),
+    };
+    let meta = MetaClient::new(rpc.clone(), config.meta.clone());
+    let node_id = register::node_id(&mut directory, &meta, &card, shutdown).await?;
+    let catalog = meta.follow(addresses::load(&directory.catalog()));
+    let book = Addresses::new(catalog);
+
+    let node = open(&config, &directory, node_id, &rpc, &book, Arc::clone(&disk)).await?;
+    metrics.register("coterie_server", |registry| {
+        registry.register_collector(Box::new(NodeCollector(Arc::downgrade(&node))));
+    });
+    // Nobody else sets it.
+    let _ = door.0.set(Calls(Arc::clone(&node)));
+    rpc.register_local(&advertised, handler);
+
+    let stop = CancellationToken::new();
+    let tasks = vec![
+        tokio::spawn(disk.watch(stop.clone())),
+        tokio::spawn(book.keep(directory.catalog(), stop.clone())),
+        tokio::spawn(heartbeat::run(
+            Arc::clone(&node),
+            meta,
+            advertised.clone(),
+            config.heartbeat_interval,
+            stop.clone(),
+        )),
+        tokio::spawn(report_faults(Arc::clone(&node), ready, stop.clone())),
+    ];
+    info!(%node_id, %addr, replicas = node.replicas().len(), "server listens");
+    let drain_timeout = config.drain_timeout;
+    Ok(Handle {
+        addr,
+        node_id,
+        advertised,
+        rpc,
+        server,
+        node,
+        http: None,
+        drain_timeout,
+        stop,
+        tasks,
+        _directory: directory,
+    })
+}
+
+/// Opens the log and every replica of the directory.
+async fn open(
+    config: &Config,
+    directory: &Directory,
+    node_id: NodeId,
+    rpc: &Client,
+    book: &Addresses,
+    disk: Arc<Disk>,
+) -> Result<Arc<Node>, RunError> {
+    let started = Instant::now();
+    let addresses: Arc<dyn AddressBook> = Arc::new(book.clone());
+    let raft = RaftNode::open(
+        &directory.raft(),
+        node_id,
+        config.raft.clone(),
+        rpc.clone(),
+        addresses,
+    )
+    .await?;
+    let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
+    let node = Arc::new(Node::new(
+        node_id,
+        raft,
+        disk,
+        Fencing::open(directory.fence()),
+        directory.replicas(),
+        RocksShared::new(cache_bytes)?,
+        config.read_mode,
+    ));
+    node.open_replicas().await?;
+    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    info!(
+        replicas = node.replicas().len(),
+        elapsed_ms, "replicas opened"
+    );
+    Ok(node)
+}
+
+/// Health says what is wrong with which replica.
+async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToken) {
+    loop {
+        let faulty = node.replicas().into_iter().find_map(|replica| {
+            let fault = replica.group.status().fault?;
+            Some(format!("group {}: {fault}", replica.group.id()))
+        });
+        match faulty {
+            Some(fault) => ready.failed(fault),
+            None => ready.ready(),
+        }
+        let pause = tokio::time::sleep(Duration::from_secs(1));
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
+}
+
+impl Handle {
+    /// Moves leaders elsewhere, stops taking calls, closes everything.
+    pub async fn shutdown(self) {
+        self.node.stopping.store(true, Ordering::Relaxed);
+        self.move_leaders().await;
+        self.stop.cancel();
+        for task in self.tasks {
+            // Its outcome is that it ended.
+            let _ = task.await;
+        }
+        self.rpc.unregister_local(&self.advertised);
+        self.server.shutdown().await;
+        self.node.stop_replicas().await;
+        self.node.raft.shutdown().await;
+        if let Some(http) = self.http {
+            http.shutdown().await;
+        }
+        info!(node_id = %self.node_id, "server stopped");
+    }
+
+    /// Hands every group it leads to the voter that has most of its log, as long as there is time.
+    async fn move_leaders(&self) {
+        let deadline = Instant::now() + self.drain_timeout;
+        for replica in self.node.replicas() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let status = replica.group.status();
+            let target = status
+                .replicas
+                .iter()
+                .filter(|r| r.role == Role::Voter && r.node_id != self.node_id)
+                .max_by_key(|r| status.matched.get(&r.node_id));
+            let (true, Some(target)) = (status.is_leader, target) else {
+                continue;
+            };
+            let moved = replica.group.transfer_leader(target.node_id, left);
+            match tokio::time::timeout(left, moved).await {
+                Ok(Ok(())) => info!(group_id = %replica.group.id(), "leader moved away"),
+                Ok(Err(error)) => {
+                    warn!(group_id = %replica.group.id(), %error, "leader not moved");
+                }
+                Err(_) => warn!(group_id = %replica.group.id(), "no time to move the leader"),
+            }
+        }
+    }
+}
