@@ -1,0 +1,308 @@
+//! `CLIENT` and its subcommands, but for KILL (Redis `networking.c`). They see and touch the
+//! clients of this proxy only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply, Resp, number};
+
+use super::{Answer, Local, is};
+use crate::clients::Client;
+use crate::conn::ReplyMode;
+
+/// `CLIENT ID`.
+pub(crate) fn id(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(super::int(local.client.id).into())
+}
+
+/// `CLIENT GETNAME`.
+pub(crate) fn getname(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let name = local.client.details().name.clone();
+    Ok(Reply::bulk_or_null((!name.is_empty()).then_some(name)).into())
+}
+
+/// `CLIENT SETNAME name`; an empty one is none.
+pub(crate) fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    set_name(local, &args[2])?;
+    Ok(Reply::OK.into())
+}
+
+/// Names the client; the name must not break the lines of CLIENT LIST.
+pub(super) fn set_name(local: &Local<'_>, name: &[u8]) -> Result<(), CommandError> {
+    if !is_printable(name) {
+        return Err(CommandError::BadClientName);
+    }
+    local.client.details().name = Bytes::copy_from_slice(name);
+    Ok(())
+}
+
+fn is_printable(name: &[u8]) -> bool {
+    name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+/// `CLIENT SETINFO LIB-NAME|LIB-VER value`.
+pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let mut details = local.client.details();
+    let (slot, word) = if is(args, 2, "lib-name") {
+        (&mut details.lib_name, "lib-name")
+    } else if is(args, 2, "lib-ver") {
+        (&mut details.lib_ver, "lib-ver")
+    } else {
+        let option = String::from_utf8_lossy(&args[2]).into_owned();
+        return Err(CommandError::Other(format!(
+            "ERR Unrecognized option '{option}'"
+        )));
+    };
+    if !is_printable(&args[3]) {
+        return Err(CommandError::Other(format!(
+            "ERR {word} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    *slot = Bytes::copy_from_slice(&args[3]);
+    Ok(Reply::OK.into())
+}
+
+/// `CLIENT INFO`.
+pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(lines(local.session.resp, &[Arc::clone(local.client)]).into())
+}
+
+/// `CLIENT LIST [TYPE type] [ID id ...]`.
+pub(crate) fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let clients = &local.shared.clients;
+    let listed = if args.len() == 2 {
+        clients.all()
+    } else if args.len() == 4 && is(args, 2, "type") {
+        match is_normal_type(&args[3])? {
+            true => clients.all(),
+            false => Vec::new(),
+        }
+    } else if args.len() > 3 && is(args, 2, "id") {
+        let ids = args[3..].iter().map(|word| client_id(word));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        ids.into_iter().filter_map(|id| clients.get(id)).collect()
+    } else {
+        return Err(CommandError::Syntax);
+    };
+    Ok(lines(local.session.resp, &listed).into())
+}
+
+fn lines(resp: Resp, clients: &[Arc<Client>]) -> Reply {
+    let mut lines = Vec::new();
+    for client in clients {
+        lines.extend(client.line());
+        lines.push(b'\n');
+    }
+    text(resp, lines)
+}
+
+/// Text for people: verbatim in RESP3.
+fn text(resp: Resp, text: Vec<u8>) -> Reply {
+    match resp {
+        Resp::V2 => Reply::Bulk(text.into()),
+        Resp::V3 => Reply::Verbatim {
+            format: *b"txt",
+            text: text.into(),
+        },
+    }
+}
+
+/// Whether a client type is the one that all clients here have.
+pub(super) fn is_normal_type(word: &[u8]) -> Result<bool, CommandError> {
+    if word.eq_ignore_ascii_case(b"normal") {
+        return Ok(true);
+    }
+    let others = ["master", "slave", "replica", "pubsub"];
+    if others
+        .iter()
+        .any(|other| word.eq_ignore_ascii_case(other.as_bytes()))
+    {
+        return Ok(false);
+    }
+    let word = String::from_utf8_lossy(word).into_owned();
+    Err(CommandError::Other(format!(
+        "ERR Unknown client type '{word}'"
+    )))
+}
+
+pub(super) fn client_id(word: &[u8]) -> Result<u64, CommandError> {
+    let id = number::parse_int(word)
+        .and_then(|id| u64::try_from(id).ok())
+        .filter(|id| *id > 0);
+    id.ok_or_else(|| CommandError::Other("ERR Invalid client ID".to_owned()))
+}
+
+/// `CLIENT NO-EVICT ON|OFF`: remembered and shown; clients are not evicted for memory.
+pub(crate) fn no_evict(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    local.client.details().no_evict = on_or_off(args, 2)?;
+    Ok(Reply::OK.into())
+}
+
+/// `CLIENT NO-TOUCH ON|OFF`: remembered and shown; there are no access times to touch.
+pub(crate) fn no_touch(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    local.client.details().no_touch = on_or_off(args, 2)?;
+    Ok(Reply::OK.into())
+}
+
+fn on_or_off(args: &[Bytes], at: usize) -> Result<bool, CommandError> {
+    match (is(args, at, "on"), is(args, at, "off")) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// `CLIENT PAUSE timeout [WRITE|ALL]`.
+pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let writes_only = match args.len() {
+        3 => false,
+        4 if is(args, 3, "write") => true,
+        4 if is(args, 3, "all") => false,
+        4 => {
+            let line = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+            return Err(CommandError::Other(line.to_owned()));
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let error = |line: &str| CommandError::Other(line.to_owned());
+    let millis = number::parse_int(&args[2])
+        .ok_or_else(|| error("ERR timeout is not an integer or out of range"))?;
+    let millis = u64::try_from(millis).map_err(|_| error("ERR timeout is negative"))?;
+    // A pause of ages is as good as one for ever, and does not overflow.
+    let longest = Duration::from_secs(100 * 365 * 86_400);
+    local
+        .shared
+        .pause
+        .begin(Duration::from_millis(millis).min(longest), writes_only);
+    Ok(Reply::OK.into())
+}
+
+/// `CLIENT UNPAUSE`.
+pub(crate) fn unpause(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    local.shared.pause.end();
+    Ok(Reply::OK.into())
+}
+
+/// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`: no command waits for data here, so nobody is woken.
+pub(crate) fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    match args.len() {
+        3 => {}
+        4 if is(args, 3, "timeout") || is(args, 3, "error") => {}
+        4 => {
+            let line = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+            return Err(CommandError::Other(line.to_owned()));
+        }
+        _ => return Err(CommandError::Syntax),
+    }
+    number::parse_int(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    Ok(Reply::Integer(0).into())
+}
+
+/// `CLIENT REPLY ON|OFF|SKIP`.
+pub(crate) fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    if is(args, 2, "on") {
+        local.session.reply_mode = ReplyMode::On;
+        return Ok(Answer::Always(Reply::OK));
+    }
+    if is(args, 2, "off") {
+        local.session.reply_mode = ReplyMode::Off;
+    } else if is(args, 2, "skip") {
+        if local.session.reply_mode == ReplyMode::On {
+            local.session.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(CommandError::Syntax);
+    }
+    Ok(Answer::Nothing)
+}
+
+/// `CLIENT TRACKING ON|OFF ...`: not offered; turning it off is.
+pub(crate) fn tracking(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    match on_or_off(args, 2)? {
+        false => Ok(Reply::OK.into()),
+        true => Err(CommandError::NotSupported(
+            "client-side caching is not offered",
+        )),
+    }
+}
+
+/// `CLIENT CACHING YES|NO`.
+pub(crate) fn caching(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let line = "ERR CLIENT CACHING can be called only when the client is in tracking mode with \
+                OPTIN or OPTOUT mode enabled";
+    Err(CommandError::Other(line.to_owned()))
+}
+
+/// `CLIENT TRACKINGINFO`.
+pub(crate) fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::Map(vec![
+        (Reply::text("flags"), Reply::Set(vec![Reply::text("off")])),
+        (Reply::text("redirect"), Reply::Integer(-1)),
+        (Reply::text("prefixes"), Reply::Array(Vec::new())),
+    ])
+    .into())
+}
+
+/// `CLIENT GETREDIR`.
+pub(crate) fn getredir(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::Integer(-1).into())
+}
+
+/// `CLIENT HELP`.
+pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::help(
+        "CLIENT",
+        &[
+            "GETNAME",
+            "    Return the name of the current connection.",
+            "ID",
+            "    Return the ID of the current connection.",
+            "INFO",
+            "    Return information about the current client connection.",
+            "KILL <ip:port>",
+            "    Kill connection made from <ip:port>.",
+            "KILL <option> <value> [<option> <value> [...]]",
+            "    Kill connections. Options are:",
+            "    * ADDR (<ip:port>|<unixsocket>:0)",
+            "      Kill connections made from the specified address",
+            "    * LADDR (<ip:port>|<unixsocket>:0)",
+            "      Kill connections made to specified local address",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Kill connections by type.",
+            "    * USER <username>",
+            "      Kill connections authenticated by <username>.",
+            "    * SKIPME (YES|NO)",
+            "      Skip killing current connection (default: yes).",
+            "    * ID <client-id>",
+            "      Kill connections by client id.",
+            "    * MAXAGE <maxage>",
+            "      Kill connections older than the specified age.",
+            "LIST [options ...]",
+            "    Return information about client connections. Options:",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Return clients of specified type.",
+            "    * ID id [id ...]",
+            "      Return clients of specified IDs only.",
+            "NO-EVICT (ON|OFF)",
+            "    Protect current client connection from eviction.",
+            "NO-TOUCH (ON|OFF)",
+            "    Will not touch LRU/LFU stats when this mode is on.",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "    Suspend all, or just write, clients of this proxy for <timeout> milliseconds.",
+            "REPLY (ON|OFF|SKIP)",
+            "    Control the replies sent to the current connection.",
+            "SETINFO <option> <value>",
+            "    Set client meta attr. Options are:",
+            "    * LIB-NAME: the client lib name.",
+            "    * LIB-VER: the client lib version.",
+            "SETNAME <name>",
+            "    Assign the name <name> to the current connection.",
+            "TRACKINGINFO",
+            "    Report tracking status for the current connection.",
+            "UNPAUSE",
+            "    Stop the current client pause, resuming traffic.",
+        ],
+    )
+    .into())
+}

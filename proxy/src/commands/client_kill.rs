@@ -1,0 +1,131 @@
+//! `CLIENT KILL`: an address, or filters that must all fit (Redis `networking.c`, `clientKill`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply, number};
+
+use super::client::is_normal_type;
+use super::{Answer, Local, is};
+use crate::clients::Client;
+
+/// Which clients are closed.
+#[derive(Debug, Default)]
+struct Filter {
+    id: Option<u64>,
+    addr: Option<Bytes>,
+    local_addr: Option<Bytes>,
+    user: Option<Bytes>,
+    is_normal: Option<bool>,
+    age_min: Option<i64>,
+    /// Whether the client that asks is spared.
+    skip_me: bool,
+}
+
+/// `CLIENT KILL addr` answers OK; `CLIENT KILL filter value ...` how many were closed.
+pub(crate) fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let by_address = args.len() == 3;
+    let filter = match by_address {
+        true => Filter {
+            addr: Some(args[2].clone()),
+            ..Filter::default()
+        },
+        false => Filter::parse(&args[2..])?,
+    };
+    let (mut killed, mut killed_me) = (0, false);
+    for client in local.shared.clients.all() {
+        let is_me = client.id == local.client.id;
+        if !filter.fits(&client) || (is_me && filter.skip_me) {
+            continue;
+        }
+        killed += 1;
+        match is_me {
+            // It gets its answer first.
+            true => killed_me = true,
+            false => client.kill(),
+        }
+    }
+    let reply = match by_address {
+        true if killed == 0 => return Err(CommandError::NoSuchClient),
+        true => Reply::OK,
+        false => Reply::Integer(killed),
+    };
+    Ok(match killed_me {
+        true => Answer::Close(reply),
+        false => Answer::Reply(reply),
+    })
+}
+
+impl Filter {
+    fn parse(words: &[Bytes]) -> Result<Self, CommandError> {
+        let mut filter = Self {
+            skip_me: true,
+            ..Self::default()
+        };
+        if !words.len().is_multiple_of(2) {
+            return Err(CommandError::Syntax);
+        }
+        for pair in words.chunks_exact(2) {
+            filter.take(pair)?;
+        }
+        Ok(filter)
+    }
+
+    fn take(&mut self, pair: &[Bytes]) -> Result<(), CommandError> {
+        let value = &pair[1];
+        let error = |line: &str| CommandError::Other(line.to_owned());
+        if is(pair, 0, "id") {
+            let id = number::parse_int(value).and_then(|id| u64::try_from(id).ok());
+            let id = id.filter(|id| *id > 0);
+            self.id = Some(id.ok_or_else(|| error("ERR client-id should be greater than 0"))?);
+        } else if is(pair, 0, "addr") {
+            self.addr = Some(value.clone());
+        } else if is(pair, 0, "laddr") {
+            self.local_addr = Some(value.clone());
+        } else if is(pair, 0, "type") {
+            self.is_normal = Some(is_normal_type(value)?);
+        } else if is(pair, 0, "user") {
+            if value.as_ref() != b"default" {
+                let name = String::from_utf8_lossy(value).into_owned();
+                return Err(CommandError::Other(format!("ERR No such user '{name}'")));
+            }
+            self.user = Some(value.clone());
+        } else if is(pair, 0, "skipme") {
+            self.skip_me = match (is(pair, 1, "yes"), is(pair, 1, "no")) {
+                (true, _) => true,
+                (_, true) => false,
+                _ => return Err(CommandError::Syntax),
+            };
+        } else if is(pair, 0, "maxage") {
+            let age = number::parse_int(value);
+            let age = age.ok_or_else(|| error("ERR maxage is not an integer or out of range"))?;
+            if age <= 0 {
+                return Err(error("ERR maxage should be greater than 0"));
+            }
+            self.age_min = Some(age);
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        Ok(())
+    }
+
+    fn fits(&self, client: &Arc<Client>) -> bool {
+        let is_addr = |wanted: &Option<Bytes>, addr: std::net::SocketAddr| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| *wanted == addr.to_string())
+        };
+        let age = client.connected_at.elapsed().as_secs();
+        self.id.is_none_or(|id| id == client.id)
+            && is_addr(&self.addr, client.addr)
+            && is_addr(&self.local_addr, client.local_addr)
+            && self
+                .user
+                .as_ref()
+                .is_none_or(|_| client.details().authenticated)
+            && self.is_normal.unwrap_or(true)
+            && self
+                .age_min
+                .is_none_or(|min| i64::try_from(age).unwrap_or(i64::MAX) >= min)
+    }
+}

@@ -1,0 +1,144 @@
+//! `CLUSTER`: truthful answers for tools that ask a Redis Cluster. To a client the cluster is one
+//! node with all slots, this proxy: it may send any command here. What is behind it stands in
+//! `COTERIE`.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply};
+
+use super::slot::{SLOTS, slot};
+use super::{Answer, Local, int, text};
+
+/// `CLUSTER INFO`.
+pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let map = local.shared.router.cache.load();
+    let (state, slots) = match map.is_empty() {
+        true => ("fail", 0),
+        false => ("ok", SLOTS),
+    };
+    let catalog = local.shared.catalog();
+    let lines = format!(
+        "cluster_enabled:0\r\ncluster_state:{state}\r\ncluster_slots_assigned:{slots}\r\n\
+         cluster_slots_ok:{slots}\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:0\r\n\
+         cluster_known_nodes:1\r\ncluster_size:1\r\ncluster_current_epoch:{0}\r\n\
+         cluster_my_epoch:{0}\r\n",
+        catalog.revision
+    );
+    Ok(text(lines).into())
+}
+
+/// `CLUSTER MYID`.
+pub(crate) fn myid(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(text(local.shared.run_id.clone()).into())
+}
+
+/// `CLUSTER NODES`.
+pub(crate) fn nodes(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let addr = address(local);
+    let line = format!(
+        "{} {}:{}@{} myself,master - 0 0 {} connected 0-{}\n",
+        local.shared.run_id,
+        addr.ip(),
+        addr.port(),
+        addr.port(),
+        local.shared.catalog().revision,
+        SLOTS - 1,
+    );
+    Ok(text(line).into())
+}
+
+/// `CLUSTER SLOTS`.
+pub(crate) fn slots(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let addr = address(local);
+    let node = Reply::Array(vec![
+        text(addr.ip().to_string()),
+        int(addr.port().into()),
+        text(local.shared.run_id.clone()),
+        Reply::Array(Vec::new()),
+    ]);
+    let all = Reply::Array(vec![int(0), int(u64::from(SLOTS) - 1), node]);
+    Ok(Reply::Array(vec![all]).into())
+}
+
+/// `CLUSTER SHARDS`.
+pub(crate) fn shards(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let addr = address(local);
+    let pair = |name, value| (Reply::text(name), value);
+    let node = Reply::Map(vec![
+        pair("id", text(local.shared.run_id.clone())),
+        pair("port", int(addr.port().into())),
+        pair("ip", text(addr.ip().to_string())),
+        pair("endpoint", text(addr.ip().to_string())),
+        pair("role", Reply::text("master")),
+        pair("replication-offset", int(0)),
+        pair("health", Reply::text("online")),
+    ]);
+    let shard = Reply::Map(vec![
+        pair(
+            "slots",
+            Reply::Array(vec![int(0), int(u64::from(SLOTS) - 1)]),
+        ),
+        pair("nodes", Reply::Array(vec![node])),
+    ]);
+    Ok(Reply::Array(vec![shard]).into())
+}
+
+/// `CLUSTER KEYSLOT key`.
+pub(crate) fn keyslot(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(int(slot(&args[2]).into()).into())
+}
+
+/// `CLUSTER LINKS`.
+pub(crate) fn links(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::Array(Vec::new()).into())
+}
+
+/// `CLUSTER REPLICAS node`.
+pub(crate) fn replicas(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    if args[2] != local.shared.run_id {
+        let node = String::from_utf8_lossy(&args[2]).into_owned();
+        return Err(CommandError::Other(format!("ERR Unknown node {node}")));
+    }
+    Ok(Reply::Array(Vec::new()).into())
+}
+
+/// `CLUSTER COUNTKEYSINSLOT`, `CLUSTER GETKEYSINSLOT`.
+pub(crate) fn keys_in_slot(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Err(CommandError::NotSupported(
+        "keys are kept in key order, not by slot",
+    ))
+}
+
+/// `CLUSTER HELP`.
+pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::help(
+        "CLUSTER",
+        &[
+            "INFO",
+            "    Return information about the cluster.",
+            "KEYSLOT <key>",
+            "    Return the hash slot for <key>.",
+            "LINKS",
+            "    Return information about all network links between this node and its peers.",
+            "MYID",
+            "    Return the node id.",
+            "MYSHARDID",
+            "    Return the node's shard id.",
+            "NODES",
+            "    Return cluster configuration seen by node.",
+            "REPLICAS <node-id>",
+            "    Return <node-id> replicas.",
+            "SLOTS",
+            "    Return information about slots range mappings.",
+            "SHARDS",
+            "    Return information about slot range mappings and the nodes associated with them.",
+        ],
+    )
+    .into())
+}
+
+/// Where the client that asks reached this proxy: an address that works for it.
+fn address(local: &Local<'_>) -> SocketAddr {
+    local.client.local_addr
+}

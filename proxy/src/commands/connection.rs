@@ -1,0 +1,131 @@
+//! Commands about the connection itself (Redis `networking.c`, `acl.c`, `db.c`).
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply, Resp};
+
+use super::client::set_name;
+use super::{Answer, Local, is, table_named};
+use crate::VERSION;
+
+/// `PING [message]`.
+pub(crate) fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    match args {
+        [_] => Ok(Reply::simple("PONG").into()),
+        [_, message] => Ok(Reply::Bulk(message.clone()).into()),
+        _ => Err(CommandError::WrongArity("ping")),
+    }
+}
+
+/// `ECHO message`.
+pub(crate) fn echo(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::Bulk(args[1].clone()).into())
+}
+
+/// `SELECT index`, or the name of a table that is not Redis'.
+pub(crate) fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let table = table_named(&local.shared.catalog(), &args[1]);
+    let is_number = coterie_redis_compat::number::parse_int(&args[1]).is_some();
+    local.session.table = table.ok_or(match is_number {
+        true => CommandError::DbOutOfRange,
+        false => CommandError::NotAnInteger,
+    })?;
+    Ok(Reply::OK.into())
+}
+
+/// `UNWATCH`.
+pub(crate) fn unwatch(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    local.session.unwatch();
+    Ok(Reply::OK.into())
+}
+
+/// `READONLY`: followers may serve this connection's reads.
+pub(crate) fn readonly(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    local.session.follower_reads = true;
+    Ok(Reply::OK.into())
+}
+
+/// `READWRITE`.
+pub(crate) fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    local.session.follower_reads = false;
+    Ok(Reply::OK.into())
+}
+
+/// `AUTH [username] password`.
+pub(crate) fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    match args {
+        [_, _] if !local.shared.settings.has_password() => Err(CommandError::NoPasswordSet),
+        [_, password] => authenticate(local, b"default", password),
+        [_, user, password] => authenticate(local, user, password),
+        _ => Err(CommandError::Syntax),
+    }
+    .map(|()| Reply::OK.into())
+}
+
+fn authenticate(local: &mut Local<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let settings = &local.shared.settings;
+    // Without a password the default user takes any (`acl.c`, `nopass`).
+    let good = !settings.has_password() || settings.is_password(password);
+    if user == b"default" && good {
+        local.session.authenticated = true;
+        Ok(())
+    } else {
+        local.shared.metrics.auth_failures.inc();
+        local
+            .shared
+            .stats
+            .auth_failures
+            .fetch_add(1, Ordering::Relaxed);
+        Err(CommandError::WrongPass)
+    }
+}
+
+/// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
+pub(crate) fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let resp = match args.get(1) {
+        None => local.session.resp,
+        Some(word) => match coterie_redis_compat::number::parse_int(word) {
+            None => return Err(CommandError::ProtoNotANumber),
+            Some(2) => Resp::V2,
+            Some(3) => Resp::V3,
+            Some(_) => return Err(CommandError::NoProto),
+        },
+    };
+    let (mut user, mut name, mut at) = (None, None, 2);
+    while at < args.len() {
+        if is(args, at, "auth") && at + 2 < args.len() {
+            user = Some((&args[at + 1], &args[at + 2]));
+            at += 3;
+        } else if is(args, at, "setname") && at + 1 < args.len() {
+            name = Some(&args[at + 1]);
+            at += 2;
+        } else {
+            return Err(CommandError::HelloOption(args[at].clone()));
+        }
+    }
+    if let Some((user, password)) = user {
+        authenticate(local, user, password)?;
+    }
+    if !local.session.authenticated {
+        return Err(CommandError::NoAuthHello);
+    }
+    if let Some(name) = name {
+        set_name(local, name)?;
+    }
+    local.session.resp = resp;
+    let pair = |name, value| (Reply::text(name), value);
+    Ok(Reply::Map(vec![
+        pair("server", Reply::text("redis")),
+        pair("version", Reply::text(VERSION)),
+        pair(
+            "proto",
+            Reply::Integer(if resp == Resp::V3 { 3 } else { 2 }),
+        ),
+        pair("id", super::int(local.client.id)),
+        pair("mode", Reply::text("standalone")),
+        pair("role", Reply::text("master")),
+        pair("modules", Reply::Array(Vec::new())),
+    ])
+    .into())
+}

@@ -1,0 +1,160 @@
+//! What `COTERIE` changes, through meta or a group's leader.
+
+use std::time::{Duration, Instant};
+
+use coterie_protocol::meta::{Command, Outcome};
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
+use coterie_protocol::{decode, encode, method};
+use coterie_redis_compat::{CommandError, Reply};
+use coterie_types::{GroupId, NodeId, NodeState};
+
+use super::{error, number, word};
+use crate::commands::{Call, int, text};
+
+/// How long a transfer of leadership may take.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Proposes a change of the catalog.
+async fn propose(call: &Call, command: Command) -> Result<Outcome, CommandError> {
+    let timeout = call.deadline.saturating_duration_since(Instant::now());
+    match call.shared.meta.propose(command, timeout).await {
+        Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
+        Ok(outcome) => Ok(outcome),
+        Err(coterie_meta_client::MetaError::Unknown) => Err(CommandError::Unknown(
+            "meta may or may not have made the change".to_owned(),
+        )),
+        Err(reason) => Err(CommandError::TryAgain(reason.to_string())),
+    }
+}
+
+/// `COTERIE LEADER group node`.
+pub(super) async fn leader(call: &Call) -> Result<Reply, CommandError> {
+    let (group_id, to) = (GroupId(number(call, 2)?), NodeId(number(call, 3)?));
+    let catalog = call.shared.catalog();
+    let group = catalog
+        .groups
+        .get(&group_id)
+        .ok_or_else(|| error("no such group"))?;
+    if !group.voters().any(|node| node == to) {
+        return Err(error("the node has no voting replica of the group"));
+    }
+    let request = encode(&ServerRequest::TransferLeader {
+        group_id,
+        to,
+        // An operator's wish stands beside the controller's: it is not fenced off by it.
+        fence: catalog.lease.fence,
+    });
+    // The leader is asked; who is not it says who is.
+    let mut candidates: Vec<NodeId> = group.voters().collect();
+    let mut reason = "no replica of the group answered".to_owned();
+    while let Some(node) = candidates.pop() {
+        let Some(descriptor) = catalog.nodes.get(&node) else {
+            continue;
+        };
+        let rpc = &call.shared.router.rpc;
+        let answer = rpc
+            .call(
+                &descriptor.addr,
+                method::SERVER_ADMIN,
+                request.clone(),
+                TRANSFER_TIMEOUT,
+            )
+            .await;
+        match answer.map(|body| decode::<ServerAnswer>(&body)) {
+            Ok(Ok(ServerAnswer::Ok)) => return Ok(Reply::OK),
+            Ok(Ok(ServerAnswer::NotLeader { leader })) => {
+                reason = format!("node {node} does not lead");
+                // The hint is asked next, once.
+                if let Some(at) = candidates.iter().position(|known| Some(*known) == leader) {
+                    let hinted = candidates.remove(at);
+                    candidates.push(hinted);
+                }
+            }
+            Ok(Ok(ServerAnswer::Failed(why))) => return Err(error(why)),
+            Ok(Ok(ServerAnswer::Fenced { seen })) => {
+                return Err(error(format!("fenced: the controller's number is {seen}")));
+            }
+            Ok(Ok(_)) => reason = format!("node {node} has no replica of the group"),
+            Ok(Err(malformed)) => reason = malformed.to_string(),
+            Err(failed) => reason = failed.to_string(),
+        }
+    }
+    Err(CommandError::TryAgain(reason))
+}
+
+/// `COTERIE NODE DRAIN|RESUME|REMOVE id`.
+pub(super) async fn node(call: &Call) -> Result<Reply, CommandError> {
+    let state = match () {
+        () if call.is(2, "drain") => NodeState::Draining,
+        () if call.is(2, "resume") => NodeState::Up,
+        () if call.is(2, "remove") => NodeState::Removed,
+        () => return Err(CommandError::Syntax),
+    };
+    let command = Command::SetNodeState {
+        node_id: NodeId(number(call, 3)?),
+        state,
+        // An operator.
+        fence: 0,
+    };
+    propose(call, command).await.map(|_| Reply::OK)
+}
+
+/// `COTERIE SETTING GET [name] | SET name [value]`.
+pub(super) async fn setting(call: &Call) -> Result<Reply, CommandError> {
+    let words = call.args.len();
+    if call.is(2, "get") && words <= 4 {
+        let catalog = call.shared.catalog();
+        if words == 4 {
+            let value = catalog.settings.get(&word(call, 3));
+            return Ok(value.map_or(Reply::Null, |value| text(value.clone())));
+        }
+        let pairs = catalog
+            .settings
+            .iter()
+            .map(|(n, v)| (text(n.clone()), text(v.clone())));
+        return Ok(Reply::Map(pairs.collect()));
+    }
+    if call.is(2, "set") && (4..=5).contains(&words) {
+        let value = (words == 5).then(|| word(call, 4));
+        let name = word(call, 3);
+        return propose(call, Command::PutSetting { name, value })
+            .await
+            .map(|_| Reply::OK);
+    }
+    Err(CommandError::Syntax)
+}
+
+/// `COTERIE TABLE CREATE name | DROP name | LIST`.
+pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
+    let words = call.args.len();
+    if call.is(2, "list") && words == 3 {
+        let catalog = call.shared.catalog();
+        let tables = catalog.tables.values().map(|table| {
+            Reply::Map(vec![
+                (Reply::text("id"), int(table.table_id.0.into())),
+                (Reply::text("name"), text(table.name.clone())),
+                (
+                    Reply::text("ranges"),
+                    int(catalog.ranges_of(table.table_id).count() as u64),
+                ),
+            ])
+        });
+        return Ok(Reply::Array(tables.collect()));
+    }
+    if words != 4 {
+        return Err(CommandError::Syntax);
+    }
+    let name = word(call, 3);
+    if call.is(2, "create") {
+        return match propose(call, Command::CreateTable { name }).await? {
+            Outcome::Table(table) => Ok(int(table.table_id.0.into())),
+            _ => Ok(Reply::OK),
+        };
+    }
+    if call.is(2, "drop") {
+        return propose(call, Command::DropTable { name })
+            .await
+            .map(|_| Reply::OK);
+    }
+    Err(CommandError::Syntax)
+}

@@ -1,0 +1,114 @@
+//! Commands over all keys of a table (`fanout`).
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply, number};
+
+use super::Call;
+use crate::fanout;
+
+/// `DBSIZE`.
+pub(crate) async fn dbsize(call: Call) -> Result<Reply, CommandError> {
+    let counted = fanout::count(&call.calls(), call.table).await?;
+    Ok(super::int(counted.iter().map(|(_, keys)| keys).sum()))
+}
+
+/// `KEYS pattern`.
+pub(crate) async fn keys(call: Call) -> Result<Reply, CommandError> {
+    fanout::keys(&call.calls(), call.table, &call.args[1]).await
+}
+
+/// `RANDOMKEY`.
+pub(crate) async fn randomkey(call: Call) -> Result<Reply, CommandError> {
+    fanout::random_key(&call.calls(), &call.shared.key_counts, call.table).await
+}
+
+/// `FLUSHDB [ASYNC|SYNC]`.
+pub(crate) async fn flushdb(call: Call) -> Result<Reply, CommandError> {
+    check_flush(&call)?;
+    fanout::flush(&call.calls(), call.table).await?;
+    Ok(Reply::OK)
+}
+
+/// `FLUSHALL [ASYNC|SYNC]`: every table, those with names too.
+pub(crate) async fn flushall(call: Call) -> Result<Reply, CommandError> {
+    check_flush(&call)?;
+    let tables = call.shared.router.cache.load().tables();
+    for table in tables {
+        fanout::flush(&call.calls(), table).await?;
+    }
+    Ok(Reply::OK)
+}
+
+fn check_flush(call: &Call) -> Result<(), CommandError> {
+    let known = call.is(1, "async") || call.is(1, "sync");
+    match call.args.len() {
+        1 => Ok(()),
+        2 if known => Ok(()),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
+pub(crate) async fn scan(call: Call) -> Result<Reply, CommandError> {
+    let scan = parse_scan(&call.args)?;
+    fanout::scan(&call.calls(), call.table, &scan).await
+}
+
+fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
+    // Digits only, as `strtoul` with Redis' checks around it.
+    let digits = std::str::from_utf8(&args[1]).ok();
+    let cursor = digits.and_then(|digits| digits.parse().ok());
+    let cursor = cursor.filter(|_| args[1].first() != Some(&b'+'));
+    let mut scan = fanout::Scan {
+        cursor: cursor.ok_or(CommandError::InvalidCursor)?,
+        count: 10,
+        filter: Vec::new(),
+    };
+    let mut at = 2;
+    while at < args.len() {
+        let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
+        if super::is(args, at, "count") {
+            let count = number::parse_int(value).ok_or(CommandError::NotAnInteger)?;
+            scan.count = usize::try_from(count).unwrap_or(0);
+            if scan.count == 0 {
+                return Err(CommandError::Syntax);
+            }
+        } else if super::is(args, at, "match") || super::is(args, at, "type") {
+            scan.filter.extend([args[at].clone(), value.clone()]);
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        at += 2;
+    }
+    Ok(scan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<fanout::Scan, CommandError> {
+        let args: Vec<_> = line
+            .split(' ')
+            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+            .collect();
+        parse_scan(&args)
+    }
+
+    #[test]
+    fn options_of_scan_are_read_as_redis_reads_them() {
+        let scan = parse("scan 7 MATCH a* count 3 type string").map(|s| (s.cursor, s.count));
+        assert_eq!(scan, Ok((7, 3)));
+        for (line, error) in [
+            ("scan x", CommandError::InvalidCursor),
+            ("scan -1", CommandError::InvalidCursor),
+            ("scan +1", CommandError::InvalidCursor),
+            ("scan 0 count", CommandError::Syntax),
+            ("scan 0 count 0", CommandError::Syntax),
+            ("scan 0 count x", CommandError::NotAnInteger),
+            ("scan 0 foo 1", CommandError::Syntax),
+        ] {
+            assert_eq!(parse(line), Err(error), "{line}");
+        }
+    }
+}

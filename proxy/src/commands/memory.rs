@@ -1,0 +1,60 @@
+//! `MEMORY`, but for USAGE, which the key's group answers.
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply};
+
+use super::info::resident_bytes;
+use super::{Answer, Local, int};
+
+/// `MEMORY STATS`: what is known of the process; an allocator's own figures are not.
+pub(crate) fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let clients = local.shared.clients.all();
+    let buffers = clients.iter().map(|client| {
+        let details = client.details();
+        details.input_bytes + details.input_free_bytes + details.queued_bytes + details.output_bytes
+    });
+    let buffers: usize = buffers.sum();
+    let pair = |name, value| (Reply::text(name), value);
+    Ok(Reply::Map(vec![
+        pair("total.allocated", int(resident_bytes())),
+        pair("clients.normal", int(buffers as u64)),
+        pair("keys.count", Reply::Integer(0)),
+    ])
+    .into())
+}
+
+/// `MEMORY DOCTOR`.
+pub(crate) fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let text = "The proxy keeps no data: its memory is the buffers of its clients.";
+    Ok(Reply::text(text).into())
+}
+
+/// `MEMORY PURGE`.
+pub(crate) fn purge(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::OK.into())
+}
+
+/// `MEMORY MALLOC-STATS`.
+pub(crate) fn malloc_stats(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::text("Stats not supported for the current allocator").into())
+}
+
+/// `MEMORY HELP`.
+pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::help(
+        "MEMORY",
+        &[
+            "DOCTOR",
+            "    Return memory problems reports.",
+            "MALLOC-STATS",
+            "    Return internal statistics report from the memory allocator.",
+            "PURGE",
+            "    Attempt to purge dirty pages for reclamation by the allocator.",
+            "STATS",
+            "    Return information about the memory usage of the server.",
+            "USAGE <key> [SAMPLES <count>]",
+            "    Return memory in bytes used by <key> and its value.",
+        ],
+    )
+    .into())
+}

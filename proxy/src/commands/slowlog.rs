@@ -1,0 +1,67 @@
+//! `SLOWLOG` (Redis `slowlog.c`): the slow commands of this proxy's clients.
+
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply, number};
+
+use super::{Answer, Local, int};
+
+/// `SLOWLOG GET [count]`: ten, or `count`; all for -1.
+pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let count = match args.get(2) {
+        None => 10,
+        Some(_) if args.len() > 3 => return Err(CommandError::WrongArity("slowlog|get")),
+        Some(word) => match number::parse_int(word) {
+            Some(-1) => usize::MAX,
+            Some(count @ 0..) => usize::try_from(count).unwrap_or(usize::MAX),
+            _ => {
+                let line = "ERR count should be greater than or equal to -1";
+                return Err(CommandError::Other(line.to_owned()));
+            }
+        },
+    };
+    let entries = local.shared.slowlog.newest(count);
+    let entries = entries.into_iter().map(|entry| {
+        let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Reply::Array(vec![
+            int(entry.id),
+            int(at.as_secs()),
+            int(entry.elapsed.as_micros() as u64),
+            Reply::Array(entry.words.into_iter().map(Reply::Bulk).collect()),
+            super::text(entry.client_addr),
+            Reply::Bulk(entry.client_name),
+        ])
+    });
+    Ok(Reply::Array(entries.collect()).into())
+}
+
+/// `SLOWLOG LEN`.
+pub(crate) fn len(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(int(local.shared.slowlog.len() as u64).into())
+}
+
+/// `SLOWLOG RESET`.
+pub(crate) fn reset(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    local.shared.slowlog.reset();
+    Ok(Reply::OK.into())
+}
+
+/// `SLOWLOG HELP`.
+pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Ok(Reply::help(
+        "SLOWLOG",
+        &[
+            "GET [<count>]",
+            "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+            "    Entries are made of:",
+            "    id, timestamp, time in microseconds, arguments array, client IP and port,",
+            "    client name",
+            "LEN",
+            "    Return the length of the slowlog.",
+            "RESET",
+            "    Reset the slowlog.",
+        ],
+    )
+    .into())
+}

@@ -1,0 +1,209 @@
+//! The proxy's settings. Those that Redis has bear Redis' names, and `CONFIG GET|SET` shows and
+//! changes them while the proxy runs (`settings`).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::ArgAction;
+use coterie_config::{ClusterToken, Secret, duration, size};
+
+/// See the module's head.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Where clients connect.
+    // Redis' port, and loopback only: who opens it to the world says so.
+    #[arg(
+        long,
+        env = "COTERIE_LISTEN",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:6379"
+    )]
+    pub listen: SocketAddr,
+
+    /// The members of the metadata service.
+    #[arg(
+        long,
+        env = "COTERIE_META",
+        value_name = "IP:PORT,...",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub meta: Vec<String>,
+
+    /// Where metrics and health are served.
+    #[arg(long, env = "COTERIE_HTTP", value_name = "IP:PORT")]
+    pub http: Option<String>,
+
+    /// The secret of the cluster.
+    #[command(flatten)]
+    pub cluster_token: ClusterToken,
+
+    /// How long a command may take before its client is told `TRYAGAIN` or `UNKNOWN`.
+    // Long enough for a leader to die and another to be elected several times over.
+    #[arg(
+        long,
+        env = "COTERIE_REQUEST_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "10s"
+    )]
+    pub request_timeout: Duration,
+
+    /// How long a stopping proxy waits for clients to take their replies.
+    #[arg(
+        long,
+        env = "COTERIE_DRAIN_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "5s"
+    )]
+    pub drain_timeout: Duration,
+
+    /// The largest value a client may write.
+    // Each value goes through the log of a group as a whole: large ones delay all others.
+    #[arg(
+        long,
+        env = "COTERIE_MAX_VALUE_BYTES",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "1MiB"
+    )]
+    pub max_value_bytes: u64,
+
+    /// The password of the default user; empty is none.
+    #[arg(
+        long,
+        env = "COTERIE_REQUIREPASS",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    pub requirepass: Option<Secret>,
+
+    /// Without a password, serve loopback only.
+    #[arg(
+        long,
+        env = "COTERIE_PROTECTED_MODE",
+        value_name = "yes|no",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        action = ArgAction::Set,
+        default_value = "yes"
+    )]
+    pub protected_mode: bool,
+
+    /// How many clients may be connected.
+    #[arg(
+        long,
+        env = "COTERIE_MAXCLIENTS",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    pub maxclients: u64,
+
+    /// Close clients that were idle for so long; 0s is never.
+    #[arg(
+        long,
+        env = "COTERIE_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "0s"
+    )]
+    pub timeout: Duration,
+
+    /// Close clients that do not authenticate in time, when there is a password; 0s is never.
+    #[arg(
+        long,
+        env = "COTERIE_AUTH_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "60s"
+    )]
+    pub auth_timeout: Duration,
+
+    /// How often silent peers are probed by TCP; 0s is never.
+    #[arg(
+        long,
+        env = "COTERIE_TCP_KEEPALIVE",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "300s"
+    )]
+    pub tcp_keepalive: Duration,
+
+    /// The largest argument a client may send.
+    #[arg(
+        long,
+        env = "COTERIE_PROTO_MAX_BULK_LEN",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "512MiB"
+    )]
+    pub proto_max_bulk_len: u64,
+
+    /// What one client may have sent that is no whole command yet, or is queued by MULTI.
+    #[arg(
+        long,
+        env = "COTERIE_CLIENT_QUERY_BUFFER_LIMIT",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "1GiB"
+    )]
+    pub client_query_buffer_limit: u64,
+
+    /// Replies that may wait for one client: past it the client is closed; 0 is no limit.
+    // Redis has none for normal clients. Here a client that does not read is not read from
+    // either, so that only replies to what was under way can pile up.
+    #[arg(
+        long,
+        env = "COTERIE_CLIENT_OUTPUT_BUFFER_LIMIT",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "1GiB"
+    )]
+    pub client_output_buffer_limit: u64,
+
+    /// Commands that take longer are kept by SLOWLOG. It counts the way to the group and back.
+    #[arg(
+        long,
+        env = "COTERIE_SLOWLOG_LOG_SLOWER_THAN",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "100ms"
+    )]
+    pub slowlog_log_slower_than: Duration,
+
+    /// How many slow commands are kept.
+    #[arg(
+        long,
+        env = "COTERIE_SLOWLOG_MAX_LEN",
+        value_name = "N",
+        default_value_t = 128
+    )]
+    pub slowlog_max_len: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn settings_are_written_as_people_write_them() {
+        let argv = "x --meta 127.0.0.1:1,127.0.0.1:2 --request-timeout 500ms --protected-mode no \
+                    --proto-max-bulk-len 1MiB --requirepass s3cret";
+        let config = Cli::try_parse_from(argv.split_whitespace()).unwrap().config;
+        assert_eq!(config.meta, ["127.0.0.1:1", "127.0.0.1:2"]);
+        assert_eq!(config.request_timeout, Duration::from_millis(500));
+        assert!(!config.protected_mode);
+        assert_eq!(config.proto_max_bulk_len, 1 << 20);
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(Cli::try_parse_from(["x"]).is_err(), "meta is required");
+    }
+}

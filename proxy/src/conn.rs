@@ -1,0 +1,23 @@
+//! One client connection: bytes in, commands to their groups, replies out in order.
+//!
+//! [`codec`] takes requests apart; `pipeline` sends commands to groups and puts replies back in
+//! order; `session` is what the connection remembers; `connection` is the task that owns all of it
+//! and the socket; `listener` takes strangers in.
+
+mod begin;
+pub mod codec;
+mod connection;
+mod exec;
+mod inline;
+mod lane;
+mod listener;
+mod output;
+mod pipeline;
+mod replies;
+mod resp;
+mod route;
+mod session;
+
+pub(crate) use listener::{Listener, bind};
+pub(crate) use resp::{array_items, bulk, integer};
+pub(crate) use session::{ReplyMode, Session};

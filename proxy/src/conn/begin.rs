@@ -1,0 +1,313 @@
+//! How a command begins: checked in Redis' order (`server.c`, `processCommand`), then queued by
+//! MULTI, sent to its groups, or answered here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, resolve};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::{Alone, Connection, Parked, Until};
+use super::pipeline::Request;
+use super::route::Unroutable;
+use super::session::{Multi, Queued, Session};
+use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
+
+/// The longest key: what a group takes.
+const KEY_BYTES_MAX: usize = 1 << 20;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Begins the command with these words. They are taken only if the command has to wait.
+    pub(super) fn begin(&mut self, args: &mut Vec<Bytes>) {
+        let silent = self.session.next_is_silent();
+        match resolve(args) {
+            Ok(row) if row.is_internal() => {
+                let unknown = CommandError::UnknownCommand(args[0].clone(), args[1..].to_vec());
+                self.refuse(unknown, silent);
+            }
+            Ok(row) => self.begin_row(row, args, silent),
+            Err(error) => self.refuse(error, silent),
+        }
+    }
+
+    fn begin_row(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
+        self.last_command = row.name;
+        self.shared.stats.called(row);
+        if !self.session.authenticated && !row.flags.contains(Flags::NO_AUTH) {
+            return self.refuse(CommandError::NoAuth, silent);
+        }
+        if self.shared.pause.holds(self.may_write(row)) {
+            let shared = Arc::clone(&self.shared);
+            let over = Box::pin(async move { shared.pause.over().await });
+            return self.park(row, args, silent, Until::Unpaused(over));
+        }
+        let handler = match row.run {
+            Run::Group(_) => None,
+            Run::Proxy => commands::handler(row.name),
+        };
+        if self.session.multi.is_some()
+            && !matches!(handler, Some(Handler::OfSession(word)) if word.is_run_in_multi())
+        {
+            return self.queue(row, handler, args, silent);
+        }
+        match handler {
+            None if matches!(row.run, Run::Group(_)) => self.submit(row, args, silent),
+            None => self.push_error(CommandError::NotSupported("command is not offered"), silent),
+            Some(Handler::Now(run)) => {
+                let answer = self.run_now(run, args);
+                self.take_answer(answer, silent);
+            }
+            Some(Handler::Alone(_)) if !self.is_settled() => {
+                self.park(row, args, silent, Until::Settled);
+            }
+            Some(Handler::Alone(run)) => self.run_alone(run, args, silent),
+            Some(Handler::OfSession(word)) => self.of_session(word, row, args, silent),
+        }
+    }
+
+    /// Begins again a command that had to wait.
+    pub(super) fn resume(&mut self, mut parked: Parked) {
+        let deadline = match parked.until {
+            Until::Map { deadline, .. } => deadline,
+            _ => Instant::now() + self.shared.router.request_timeout,
+        };
+        if Instant::now() >= deadline {
+            let error = self.no_owner();
+            return self.refuse(error, parked.silent);
+        }
+        self.deadline = deadline;
+        self.begin_row(parked.command, &mut parked.args, parked.silent);
+    }
+
+    fn may_write(&self, row: &Command) -> bool {
+        let queue = || self.session.multi.iter().flat_map(|multi| &multi.queue);
+        row.is_write()
+            || row.flags.contains(Flags::MAY_REPLICATE)
+            || (row.name == "exec" && queue().any(|queued| queued.command.is_write()))
+    }
+
+    fn is_settled(&self) -> bool {
+        self.pipeline.is_idle() && self.pipeline.replies.is_settled()
+    }
+
+    pub(super) fn park(
+        &mut self,
+        command: &'static Command,
+        args: &mut Vec<Bytes>,
+        silent: bool,
+        until: Until,
+    ) {
+        self.parked = Some(Parked {
+            command,
+            args: std::mem::take(args),
+            silent,
+            until,
+        });
+    }
+
+    /// An error that also spoils a transaction.
+    fn refuse(&mut self, error: CommandError, silent: bool) {
+        if let Some(multi) = &mut self.session.multi {
+            multi.aborted = true;
+        }
+        self.push_error(error, silent);
+    }
+
+    /// Why a key has no owner, after all that waiting.
+    fn no_owner(&self) -> CommandError {
+        if self.pipeline.map().is_empty() {
+            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
+        } else {
+            CommandError::TryAgain(
+                "the command was not applied: no range of the map holds its keys".to_owned(),
+            )
+        }
+    }
+
+    fn check_sizes(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
+        let values_max = usize::try_from(self.shared.max_value_bytes).unwrap_or(usize::MAX);
+        if args
+            .iter()
+            .all(|arg| arg.len() <= KEY_BYTES_MAX.min(values_max))
+        {
+            return Ok(());
+        }
+        let mut keys = row.keys.positions(args)?.peekable();
+        for (at, arg) in args.iter().enumerate() {
+            if keys.next_if_eq(&at).is_some() {
+                if arg.len() > KEY_BYTES_MAX {
+                    return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
+                }
+            } else if arg.len() > values_max && row.is_write() {
+                return Err(CommandError::ValueTooLong(values_max));
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
+        if let Err(error) = self.check_sizes(row, args) {
+            return self.push_error(error, silent);
+        }
+        let request = self.request(row, args);
+        let result = self.pipeline.submit(request, silent);
+        self.routed(result, row, args, silent);
+    }
+
+    fn request<'a>(&self, command: &'static Command, args: &'a [Bytes]) -> Request<'a> {
+        Request {
+            command,
+            args,
+            table: self.session.table,
+            flags: self.session.frame_flags(),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Deals with a command that may not have found its groups.
+    fn routed(
+        &mut self,
+        result: Result<(), Unroutable>,
+        row: &'static Command,
+        args: &mut Vec<Bytes>,
+        silent: bool,
+    ) {
+        match result {
+            Ok(()) => {}
+            Err(Unroutable::Refused(error)) => self.push_error(error, silent),
+            Err(Unroutable::NoRange) => {
+                let (deadline, newer) = (self.deadline, None);
+                self.park(row, args, silent, Until::Map { deadline, newer });
+            }
+        }
+    }
+
+    fn run_now(&mut self, run: commands::Now, args: &[Bytes]) -> Result<Answer, CommandError> {
+        // What it may print of this client should be true.
+        self.publish();
+        let mut local = Local {
+            shared: &self.shared,
+            client: &self.client,
+            session: &mut self.session,
+        };
+        run(&mut local, args)
+    }
+
+    fn take_answer(&mut self, answer: Result<Answer, CommandError>, silent: bool) {
+        match answer {
+            Ok(Answer::Reply(reply)) => self.push(&reply, silent),
+            Ok(Answer::Always(reply)) => self.push(&reply, false),
+            Ok(Answer::Nothing) => {}
+            Ok(Answer::Close(reply)) => {
+                self.push(&reply, silent);
+                self.end_input();
+            }
+            Err(error) => self.push_error(error, silent),
+        }
+    }
+
+    fn run_alone(&mut self, run: commands::Alone, args: &mut Vec<Bytes>, silent: bool) {
+        self.pipeline.refresh_map();
+        self.publish();
+        let args = std::mem::take(args);
+        let work = run(Call {
+            shared: Arc::clone(&self.shared),
+            args: args.clone(),
+            table: self.session.table,
+            resp: self.session.resp,
+            wrote: self.pipeline.wrote.clone(),
+            deadline: self.deadline,
+        });
+        self.alone = Some(Alone {
+            work,
+            silent,
+            args,
+            started: Instant::now(),
+        });
+    }
+
+    fn queue(
+        &mut self,
+        row: &'static Command,
+        handler: Option<Handler>,
+        args: &[Bytes],
+        silent: bool,
+    ) {
+        let refusal = match handler {
+            // It would need groups of its own, in the midst of what is to be one entry of a log.
+            Some(Handler::Alone(_)) => Some(CommandError::NotInMulti),
+            _ if row.flags.contains(Flags::NO_MULTI) => Some(CommandError::NotInMulti),
+            _ => self.check_sizes(row, args).err(),
+        };
+        if let Some(error) = refusal {
+            return self.refuse(error, silent);
+        }
+        let limit = &self.shared.settings.client_query_buffer_limit;
+        let limit = limit.load(std::sync::atomic::Ordering::Relaxed);
+        let Some(multi) = &mut self.session.multi else {
+            return;
+        };
+        multi.bytes += args
+            .iter()
+            .map(|arg| arg.len() + size_of::<Bytes>())
+            .sum::<usize>();
+        if multi.bytes as u64 > limit {
+            // As Redis: it counts as query buffer.
+            return self.client.kill();
+        }
+        multi.queue.push(Queued {
+            command: row,
+            args: args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect(),
+        });
+        self.push(&Reply::simple("QUEUED"), silent);
+    }
+
+    fn of_session(
+        &mut self,
+        word: OfSession,
+        row: &'static Command,
+        args: &mut Vec<Bytes>,
+        silent: bool,
+    ) {
+        match word {
+            OfSession::Multi if self.session.multi.is_some() => {
+                self.push_error(CommandError::NestedMulti, silent);
+            }
+            OfSession::Multi => {
+                self.session.multi = Some(Multi::default());
+                self.push(&Reply::OK, silent);
+            }
+            OfSession::Discard => match self.session.multi.take() {
+                None => self.push_error(CommandError::DiscardWithoutMulti, silent),
+                Some(_) => {
+                    self.session.unwatch();
+                    self.push(&Reply::OK, silent);
+                }
+            },
+            OfSession::Exec => self.exec(row, args, silent),
+            OfSession::Watch if self.session.multi.is_some() => {
+                self.push_error(CommandError::WatchInsideMulti, silent);
+            }
+            OfSession::Watch => {
+                let request = self.request(row, args);
+                let generation = self.session.watch_generation;
+                let result = self.pipeline.submit_watch(request, generation, silent);
+                self.session.watching |= result.is_ok();
+                self.routed(result, row, args, silent);
+            }
+            OfSession::Reset => {
+                let authenticated = !self.shared.settings.has_password();
+                let generation = self.session.watch_generation + 1;
+                self.session = Session::new(authenticated);
+                self.session.watch_generation = generation;
+                self.client.details().reset();
+                self.push(&Reply::simple("RESET"), false);
+            }
+            OfSession::Quit => {
+                self.push(&Reply::OK, silent);
+                self.end_input();
+            }
+        }
+    }
+}

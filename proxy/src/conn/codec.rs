@@ -1,0 +1,344 @@
+//! The parser of what clients send: arrays of bulk strings, and inline commands (`inline`).
+//!
+//! Requests come from strangers, so everything is bounded and nothing recurses: the number of
+//! arguments, the bytes of each, the bytes of a line without an end; the limits are tight until the
+//! client has authenticated. A frame that came in part is not looked at again from its start: the
+//! parser remembers where it stopped. Arguments are slices of the read buffer; nothing is copied.
+//!
+//! Errors are Redis' own (`networking.c`, `processMultibulkBuffer`); after one the connection is
+//! answered and closed. Caller: `conn::pipeline`.
+
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+use coterie_redis_compat::CommandError;
+
+use super::inline;
+
+/// Bytes of a line: an inline command, or the header of an array or a bulk string.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Arguments of one command.
+const ARGS_MAX: i64 = 1 << 20;
+/// The same before authentication.
+const ARGS_MAX_STRANGER: i64 = 10;
+/// Bytes of an argument before authentication.
+const BULK_BYTES_MAX_STRANGER: i64 = 16 << 10;
+/// Vectors that grew beyond this for one large command are given back after it.
+const KEPT_ARGS: usize = 1024;
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of one argument: `proto-max-bulk-len`.
+    pub bulk_bytes_max: u64,
+    /// Whether the client has authenticated, or need not.
+    pub trusted: bool,
+}
+
+/// A parser of one connection's requests. It goes with one buffer, to which bytes are only
+/// appended by its owner; the parser takes whole commands off its front.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// Arguments still to come; 0 between commands.
+    missing: usize,
+    /// The length of the argument whose header was read last.
+    bulk_len: Option<usize>,
+    /// How far the current command was understood.
+    parsed: usize,
+    /// How far a line end was looked for, at least `parsed`.
+    searched: usize,
+    /// Where the arguments stand in the buffer.
+    spans: Vec<Range<usize>>,
+}
+
+impl Parser {
+    /// Takes one command off the front of `input` into `args`, which is emptied first. `false`
+    /// when there is no whole command yet.
+    ///
+    /// # Errors
+    /// When the bytes are no request, or one over a limit. The parser must not be used again.
+    pub fn next(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        args: &mut Vec<Bytes>,
+    ) -> Result<bool, CommandError> {
+        args.clear();
+        if args.capacity() > KEPT_ARGS {
+            args.shrink_to(KEPT_ARGS);
+        }
+        loop {
+            while self.missing > 0 {
+                if !self.argument(input, limits)? {
+                    return Ok(false);
+                }
+                if self.missing == 0 {
+                    self.take(input, args);
+                    return Ok(true);
+                }
+            }
+            match input.first() {
+                None => return Ok(false),
+                Some(b'*') => match self.array_header(input, limits)? {
+                    None => return Ok(false),
+                    // `*0` and `*-1` are no commands, and no errors.
+                    Some(0) => self.reset(input),
+                    Some(count) => self.missing = count,
+                },
+                Some(_) => match self.inline(input, args)? {
+                    None => return Ok(false),
+                    Some(()) if args.is_empty() => {}
+                    Some(()) => return Ok(true),
+                },
+            }
+        }
+    }
+
+    /// How many bytes the buffer should have room for beyond its `len`, so that the argument that
+    /// is coming in need not be moved often.
+    #[must_use]
+    pub fn wanted(&self, len: usize) -> usize {
+        self.bulk_len
+            .map_or(0, |bulk| (self.parsed + bulk + 2).saturating_sub(len))
+    }
+
+    /// Whether part of a command was read.
+    #[must_use]
+    pub fn is_within(&self, input: &BytesMut) -> bool {
+        self.missing > 0 || !input.is_empty()
+    }
+
+    fn array_header(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, CommandError> {
+        let Some(line) = self.line(input, "too big mbulk count string")? else {
+            return Ok(None);
+        };
+        let invalid = || protocol("invalid multibulk length");
+        let count = number(&input[line.start + 1..line.end]).ok_or_else(invalid)?;
+        if count > ARGS_MAX {
+            return Err(invalid());
+        }
+        if count > ARGS_MAX_STRANGER && !limits.trusted {
+            return Err(protocol("unauthenticated multibulk length"));
+        }
+        Ok(Some(usize::try_from(count).unwrap_or(0)))
+    }
+
+    /// Reads one more argument; `false` when it is not whole yet.
+    fn argument(&mut self, input: &[u8], limits: &Limits) -> Result<bool, CommandError> {
+        let len = match self.bulk_len {
+            Some(len) => len,
+            None => {
+                let Some(line) = self.line(input, "too big bulk count string")? else {
+                    return Ok(false);
+                };
+                let len = bulk_header(&input[line], limits)?;
+                self.bulk_len = Some(len);
+                len
+            }
+        };
+        // The two bytes after it are CR LF; like Redis, nobody looks.
+        if input.len() < self.parsed + len + 2 {
+            return Ok(false);
+        }
+        self.spans.push(self.parsed..self.parsed + len);
+        self.parsed += len + 2;
+        self.searched = self.parsed;
+        self.bulk_len = None;
+        self.missing -= 1;
+        Ok(true)
+    }
+
+    /// The line that begins at `parsed`, without its CR LF, once it is whole.
+    fn line(
+        &mut self,
+        input: &[u8],
+        too_long: &'static str,
+    ) -> Result<Option<Range<usize>>, CommandError> {
+        let found = input[self.searched..].iter().position(|&b| b == b'\r');
+        let Some(end) = found.map(|at| self.searched + at) else {
+            self.searched = input.len();
+            if self.searched - self.parsed > LINE_BYTES_MAX {
+                return Err(protocol(too_long));
+            }
+            return Ok(None);
+        };
+        self.searched = end;
+        if input.len() < end + 2 {
+            return Ok(None);
+        }
+        let line = self.parsed..end;
+        self.parsed = end + 2;
+        self.searched = self.parsed;
+        Ok(Some(line))
+    }
+
+    fn inline(
+        &mut self,
+        input: &mut BytesMut,
+        args: &mut Vec<Bytes>,
+    ) -> Result<Option<()>, CommandError> {
+        let found = input[self.searched..].iter().position(|&b| b == b'\n');
+        let Some(end) = found.map(|at| self.searched + at) else {
+            self.searched = input.len();
+            if self.searched > LINE_BYTES_MAX {
+                return Err(protocol("too big inline request"));
+            }
+            return Ok(None);
+        };
+        let line = input.split_to(end + 1).freeze();
+        self.parsed = 0;
+        self.searched = 0;
+        let cut = if end > 0 && line[end - 1] == b'\r' {
+            end - 1
+        } else {
+            end
+        };
+        inline::split(&line.slice(..cut), args)
+            .ok_or_else(|| protocol("unbalanced quotes in request"))?;
+        Ok(Some(()))
+    }
+
+    fn take(&mut self, input: &mut BytesMut, args: &mut Vec<Bytes>) {
+        let whole = input.split_to(self.parsed).freeze();
+        args.extend(self.spans.drain(..).map(|span| whole.slice(span)));
+        self.spans.shrink_to(KEPT_ARGS);
+        self.parsed = 0;
+        self.searched = 0;
+    }
+
+    fn reset(&mut self, input: &mut BytesMut) {
+        input.advance(self.parsed);
+        self.parsed = 0;
+        self.searched = 0;
+    }
+}
+
+fn bulk_header(line: &[u8], limits: &Limits) -> Result<usize, CommandError> {
+    let Some((b'$', digits)) = line.split_first() else {
+        // A line that begins with its CR: Redis quotes the CR, as a blank.
+        let got = line.first().copied().unwrap_or(b'\r');
+        return Err(CommandError::Protocol(format!(
+            "expected '$', got '{}'",
+            char::from(got)
+        )));
+    };
+    let len = number(digits)
+        .and_then(|len| u64::try_from(len).ok())
+        .filter(|len| *len <= limits.bulk_bytes_max)
+        .ok_or_else(|| protocol("invalid bulk length"))?;
+    if len > BULK_BYTES_MAX_STRANGER as u64 && !limits.trusted {
+        return Err(protocol("unauthenticated bulk length"));
+    }
+    usize::try_from(len).map_err(|_| protocol("invalid bulk length"))
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    // Nearly every header is one or two digits.
+    match digits {
+        [d @ b'0'..=b'9'] => Some(i64::from(d - b'0')),
+        [t @ b'1'..=b'9', d @ b'0'..=b'9'] => Some(i64::from((t - b'0') * 10 + d - b'0')),
+        _ => coterie_redis_compat::number::parse_int(digits),
+    }
+}
+
+fn protocol(text: &'static str) -> CommandError {
+    CommandError::Protocol(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        bulk_bytes_max: 512 << 20,
+        trusted: true,
+    };
+
+    fn parse(input: &[u8], limits: &Limits) -> Result<Vec<Vec<Bytes>>, String> {
+        let mut buffer = BytesMut::from(input);
+        let (mut parser, mut args, mut commands) = (Parser::default(), Vec::new(), Vec::new());
+        loop {
+            match parser.next(&mut buffer, limits, &mut args) {
+                Ok(true) => commands.push(args.clone()),
+                Ok(false) => return Ok(commands),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn error(input: &[u8], limits: &Limits) -> String {
+        let error = parse(input, limits).unwrap_err();
+        error
+            .strip_prefix("ERR Protocol error: ")
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn a_pipeline_is_taken_apart() {
+        let commands = parse(
+            b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\r\n\r\n*0\r\n*-1\r\n*1\r\n$0\r\n\r\n*1\r\n$4\r\nPI",
+            &LIMITS,
+        );
+        assert_eq!(
+            commands.unwrap(),
+            vec![
+                vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k")],
+                vec![Bytes::from_static(b"PING")],
+                vec![Bytes::new()],
+            ]
+        );
+    }
+
+    #[test]
+    fn protocol_errors_are_in_redis_words() {
+        assert_eq!(error(b"*x\r\n", &LIMITS), "invalid multibulk length");
+        assert_eq!(error(b"*1048577\r\n", &LIMITS), "invalid multibulk length");
+        assert_eq!(error(b"*1\r\nx1\r\n", &LIMITS), "expected '$', got 'x'");
+        assert_eq!(error(b"*1\r\n$-1\r\n", &LIMITS), "invalid bulk length");
+        assert_eq!(
+            error(b"*1\r\n$536870913\r\n", &LIMITS),
+            "invalid bulk length"
+        );
+        assert_eq!(
+            error(b"get \"a\r\n", &LIMITS),
+            "unbalanced quotes in request"
+        );
+        let endless = vec![b'*'; LINE_BYTES_MAX + 2];
+        assert_eq!(error(&endless, &LIMITS), "too big mbulk count string");
+        let endless = [b"*1\r\n".as_slice(), &[b'$'; LINE_BYTES_MAX + 1]].concat();
+        assert_eq!(error(&endless, &LIMITS), "too big bulk count string");
+        let endless = vec![b'a'; LINE_BYTES_MAX + 1];
+        assert_eq!(error(&endless, &LIMITS), "too big inline request");
+    }
+
+    #[test]
+    fn strangers_have_tight_limits() {
+        let stranger = Limits {
+            trusted: false,
+            ..LIMITS
+        };
+        assert_eq!(
+            error(b"*11\r\n", &stranger),
+            "unauthenticated multibulk length"
+        );
+        assert_eq!(
+            error(b"*1\r\n$16385\r\n", &stranger),
+            "unauthenticated bulk length"
+        );
+        assert!(parse(b"*10\r\n$16384\r\n", &stranger).is_ok());
+    }
+
+    #[test]
+    fn the_room_a_large_argument_wants_is_known() {
+        let mut buffer = BytesMut::from(b"*1\r\n$1000\r\nabc".as_slice());
+        let (mut parser, mut args) = (Parser::default(), Vec::new());
+        assert!(!parser.next(&mut buffer, &LIMITS, &mut args).unwrap());
+        assert_eq!(parser.wanted(buffer.len()), 999);
+    }
+}

@@ -1,0 +1,446 @@
+//! The task of one client connection: it owns the socket, the parser, the session and the pipeline,
+//! and is woken by any of them.
+//!
+//! One turn: take what groups have answered, begin what was read, read, write. No command has a
+//! task, a channel or a timer of its own. Reading stops while the client has too much under way or
+//! does not take its replies, so that memory is bounded whatever it sends.
+//!
+//! Most commands begin at once. Some must run alone (`begin`): those wait, with everything behind
+//! them, until all before them is answered.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use coterie_redis_compat::{Command, CommandError, Reply};
+use coterie_types::TableId;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, poll_fn};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use super::codec::{Limits, Parser};
+use super::pipeline::Pipeline;
+use super::replies::Event;
+use super::session::Session;
+use crate::clients::Client;
+use crate::shared::Shared;
+
+/// Commands of one client that may be unanswered; then it is not read from.
+const UNANSWERED_MAX: usize = 4096;
+/// Bytes of commands that may wait for the frame before them.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+/// Bytes of replies that may wait for the client before it is no longer read from.
+const OUTPUT_BYTES_HIGH: usize = 1 << 20;
+/// Room for one read.
+const READ_BYTES: usize = 16 << 10;
+/// Room for one read within a large argument.
+const READ_BYTES_LARGE: usize = 1 << 20;
+
+/// See the module's head.
+pub(crate) struct Connection<S> {
+    pub(super) io: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Arc<Client>,
+    pub(super) session: Session,
+    pub(super) pipeline: Pipeline,
+    input: BytesMut,
+    parser: Parser,
+    /// The words of the command that begins, kept for their memory.
+    args: Vec<Bytes>,
+    /// There may be whole commands in `input`.
+    unparsed: bool,
+    /// A command that waits, and everything behind it does.
+    pub(super) parked: Option<Parked>,
+    /// A command that runs alone.
+    pub(super) alone: Option<Alone>,
+    /// The client sends no more, or what it sends is not to be read any more.
+    input_ended: bool,
+    /// The last command that began.
+    pub(super) last_command: &'static str,
+    /// When commands that begin now are given up.
+    pub(super) deadline: Instant,
+    /// A transaction that selects a table is under way: the table before it, should it not be run.
+    /// Nothing begins meanwhile.
+    pub(super) table_before: Option<TableId>,
+}
+
+/// A command that cannot begin yet.
+pub(super) struct Parked {
+    pub(super) command: &'static Command,
+    pub(super) args: Vec<Bytes>,
+    pub(super) silent: bool,
+    pub(super) until: Until,
+}
+
+/// What a parked command waits for.
+pub(super) enum Until {
+    /// Everything before it is answered.
+    Settled,
+    /// A map that knows its keys; until then.
+    Map {
+        deadline: Instant,
+        newer: Option<BoxFuture<'static, ()>>,
+    },
+    /// The end of CLIENT PAUSE.
+    Unpaused(BoxFuture<'static, ()>),
+}
+
+/// A command that runs alone, and what happens with its outcome.
+pub(super) struct Alone {
+    pub(super) work: BoxFuture<'static, Result<Reply, CommandError>>,
+    pub(super) silent: bool,
+    /// Its words and when it began, for SLOWLOG.
+    pub(super) args: Vec<Bytes>,
+    pub(super) started: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(crate) fn new(io: S, shared: Arc<Shared>, client: Arc<Client>) -> Self {
+        let authenticated = !shared.settings.has_password();
+        client.details().authenticated = authenticated;
+        Self {
+            io,
+            session: Session::new(authenticated),
+            pipeline: Pipeline::new(Arc::clone(&shared.router)),
+            shared,
+            client,
+            input: BytesMut::new(),
+            parser: Parser::default(),
+            args: Vec::new(),
+            unparsed: false,
+            parked: None,
+            alone: None,
+            input_ended: false,
+            last_command: "NULL",
+            deadline: Instant::now(),
+            table_before: None,
+        }
+    }
+
+    /// Serves the client until it leaves, is closed, or the proxy stops.
+    pub(crate) async fn run(mut self) {
+        let result = poll_fn(|cx| self.poll(cx)).await;
+        if let Err(error) = result {
+            tracing::debug!(client = self.client.id, %error, "connection broke");
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.client.waker.register(cx.waker());
+        loop {
+            if self.client.is_killed() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut progress = self.pipeline.poll(cx);
+            progress |= self.poll_waiting(cx);
+            progress |= self.begin_commands();
+            progress |= self.poll_read(cx)?;
+            // What was read goes out in as few frames as possible, and before anything is written.
+            self.pipeline.dispatch();
+            progress |= self.poll_write(cx)?;
+            if self.is_over() {
+                return Poll::Ready(Ok(()));
+            }
+            if !progress {
+                self.publish();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether there is nothing left to do for this client.
+    fn is_over(&mut self) -> bool {
+        if !self.input_ended && self.shared.stopping.load(Ordering::Relaxed) {
+            self.input_ended = !self.unparsed;
+        }
+        let settled = self.pipeline.is_idle() && self.pipeline.replies.is_settled();
+        self.input_ended
+            && settled
+            && !self.unparsed
+            && self.parked.is_none()
+            && self.alone.is_none()
+            && self.pipeline.replies.out.len() == 0
+    }
+
+    /// Stops reading: what has begun is answered, then the connection is closed.
+    pub(super) fn end_input(&mut self) {
+        self.input_ended = true;
+        self.unparsed = false;
+        self.input.clear();
+    }
+
+    /// Whether another command may begin.
+    fn may_begin(&self) -> bool {
+        let replies = &self.pipeline.replies;
+        self.parked.is_none()
+            && self.alone.is_none()
+            && self.table_before.is_none()
+            && !self.pipeline.is_mending()
+            && replies.len() < UNANSWERED_MAX
+            && replies.bytes() < OUTPUT_BYTES_HIGH
+            && self.pipeline.waiting_bytes() < WAITING_BYTES_MAX
+    }
+
+    fn begin_commands(&mut self) -> bool {
+        if !self.unparsed || !self.may_begin() {
+            return false;
+        }
+        let settings = &self.shared.settings;
+        let limits = Limits {
+            bulk_bytes_max: settings.proto_max_bulk_len.load(Ordering::Relaxed),
+            trusted: self.session.authenticated,
+        };
+        self.deadline = Instant::now() + self.shared.router.request_timeout;
+        self.pipeline.refresh_map();
+        self.pipeline.set_slower_than(settings.slower_than());
+        let mut args = std::mem::take(&mut self.args);
+        let mut begun = 0;
+        while self.may_begin() {
+            match self.parser.next(&mut self.input, &limits, &mut args) {
+                Ok(true) => {
+                    begun += 1;
+                    self.begin(&mut args);
+                    if !self.unparsed || self.session.authenticated != limits.trusted {
+                        break;
+                    }
+                }
+                Ok(false) => {
+                    self.unparsed = false;
+                    break;
+                }
+                Err(error) => {
+                    self.push_error(error, false);
+                    self.end_input();
+                }
+            }
+            if self.input_ended && !self.unparsed {
+                break;
+            }
+        }
+        args.clear();
+        self.args = args;
+        self.shared.metrics.commands.inc_by(begun);
+        self.shared
+            .stats
+            .commands
+            .fetch_add(begun, Ordering::Relaxed);
+        true
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.input_ended || self.unparsed || !self.may_begin() {
+            return Ok(false);
+        }
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            self.input_ended = true;
+            return Ok(true);
+        }
+        self.reserve();
+        let Poll::Ready(read) =
+            poll_read_buf(std::pin::Pin::new(&mut self.io), cx, &mut self.input)
+        else {
+            return Ok(false);
+        };
+        let len = read?;
+        if len == 0 {
+            // What the client has sent is answered still, as far as it listens.
+            self.input_ended = true;
+            return Ok(true);
+        }
+        self.shared.metrics.input_bytes.inc_by(len as u64);
+        self.shared
+            .stats
+            .input_bytes
+            .fetch_add(len as u64, Ordering::Relaxed);
+        self.unparsed = true;
+        let limit = self
+            .shared
+            .settings
+            .client_query_buffer_limit
+            .load(Ordering::Relaxed);
+        if self.input.len() as u64 > limit {
+            tracing::warn!(client = self.client.id, addr = %self.client.addr, "query buffer limit reached");
+            return Err(io::Error::other("query buffer limit reached"));
+        }
+        Ok(true)
+    }
+
+    fn reserve(&mut self) {
+        let wanted = self.parser.wanted(self.input.len());
+        if wanted > READ_BYTES {
+            self.input.reserve(wanted.min(READ_BYTES_LARGE));
+        } else if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
+            self.input.reserve(READ_BYTES);
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let out = &mut self.pipeline.replies.out;
+        if out.len() == 0 {
+            return Ok(false);
+        }
+        match out.poll_write(cx, &mut self.io) {
+            Poll::Ready(written) => {
+                let written = written? as u64;
+                self.shared.metrics.output_bytes.inc_by(written);
+                self.shared
+                    .stats
+                    .output_bytes
+                    .fetch_add(written, Ordering::Relaxed);
+                Ok(true)
+            }
+            Poll::Pending => {
+                self.check_output_limit()?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn check_output_limit(&self) -> io::Result<()> {
+        let limit = self.shared.settings.output_limit.load(Ordering::Relaxed);
+        if limit > 0 && self.pipeline.replies.bytes() as u64 > limit {
+            self.shared.metrics.output_limit_disconnections.inc();
+            tracing::warn!(client = self.client.id, addr = %self.client.addr, "output buffer limit reached");
+            return Err(io::Error::other("output buffer limit reached"));
+        }
+        Ok(())
+    }
+
+    /// Goes on with what waits: a parked command, or one that runs alone.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        self.take_events();
+        if let Some(alone) = &mut self.alone {
+            let Poll::Ready(result) = alone.work.poll_unpin(cx) else {
+                return false;
+            };
+            self.finish_alone(result);
+            return true;
+        }
+        let settled = self.pipeline.is_idle() && self.pipeline.replies.is_settled();
+        let generation = self.pipeline.map().generation;
+        let ready = match self.parked.as_mut().map(|parked| &mut parked.until) {
+            None => false,
+            Some(Until::Settled) => settled,
+            Some(Until::Unpaused(over)) => over.poll_unpin(cx).is_ready(),
+            Some(Until::Map { newer, .. }) => {
+                settled && {
+                    let router = &self.shared.router;
+                    let newer = newer.get_or_insert_with(|| wait_for_map(router, generation));
+                    self.pipeline.has_newer_map() || newer.poll_unpin(cx).is_ready()
+                }
+            }
+        };
+        if ready && let Some(parked) = self.parked.take() {
+            self.pipeline.refresh_map();
+            self.resume(parked);
+        }
+        ready
+    }
+
+    fn finish_alone(&mut self, result: Result<Reply, CommandError>) {
+        let Some(alone) = self.alone.take() else {
+            return;
+        };
+        let elapsed = alone.started.elapsed();
+        if self
+            .shared
+            .settings
+            .slower_than()
+            .is_some_and(|bound| elapsed >= bound)
+        {
+            let len_max = self.shared.settings.slowlog_max_len.load(Ordering::Relaxed);
+            let addr = self.client.addr.to_string();
+            let name = self.client.details().name.clone();
+            self.shared
+                .slowlog
+                .add(&alone.args, elapsed, &addr, &name, len_max as usize);
+        }
+        match result {
+            Ok(reply) => self.push(&reply, alone.silent),
+            Err(error) => self.push_error(error, alone.silent),
+        }
+    }
+
+    /// What the pipeline has for the session and for SLOWLOG.
+    fn take_events(&mut self) {
+        for event in self.pipeline.events.drain(..) {
+            match event {
+                Event::Watched {
+                    generation,
+                    watches,
+                } => self.session.watched(generation, watches),
+                Event::NotRun => {
+                    self.session.table = self.table_before.unwrap_or(self.session.table)
+                }
+            }
+        }
+        if self.table_before.is_some() && self.pipeline.replies.is_settled() {
+            self.table_before = None;
+        }
+        if !self.pipeline.slow.is_empty() {
+            let len_max = self.shared.settings.slowlog_max_len.load(Ordering::Relaxed);
+            let name = self.client.details().name.clone();
+            let addr = self.client.addr.to_string();
+            for slow in self.pipeline.slow.drain(..) {
+                self.shared
+                    .slowlog
+                    .add_frame(&slow, &addr, &name, len_max as usize);
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, reply: &Reply, silent: bool) {
+        self.pipeline.replies.push(reply, self.session.resp, silent);
+    }
+
+    pub(super) fn push_error(&mut self, error: CommandError, silent: bool) {
+        self.shared.metrics.errors.inc();
+        self.shared.stats.errors.fetch_add(1, Ordering::Relaxed);
+        self.push(&Reply::from(error), silent);
+    }
+
+    /// Shows others how this connection is.
+    pub(super) fn publish(&mut self) {
+        let replies = &self.pipeline.replies;
+        let soft = self
+            .shared
+            .settings
+            .output_limit_soft
+            .load(Ordering::Relaxed);
+        let mut details = self.client.details();
+        details.command = self.last_command;
+        details.active_at = Instant::now();
+        details.authenticated = self.session.authenticated;
+        details.table = self.session.table.0;
+        details.resp = match self.session.resp {
+            coterie_redis_compat::Resp::V2 => 2,
+            coterie_redis_compat::Resp::V3 => 3,
+        };
+        let multi = self.session.multi.as_ref();
+        details.queued = multi.map(|multi| multi.queue.len());
+        details.queued_bytes = multi.map_or(0, |multi| multi.bytes);
+        details.watches = self.session.watches.len();
+        details.read_only = self.session.follower_reads;
+        details.input_bytes = self.input.len();
+        details.input_free_bytes = self.input.capacity() - self.input.len();
+        details.output_bytes = replies.bytes();
+        details.output_pieces = replies.out.pieces();
+        details.waits_for_group = !replies.is_settled();
+        let over = soft > 0 && replies.bytes() as u64 > soft;
+        details.over_soft_since = match (over, details.over_soft_since) {
+            (false, _) => None,
+            (true, None) => Some(Instant::now()),
+            (true, since) => since,
+        };
+    }
+}
+
+fn wait_for_map(router: &Arc<crate::router::Router>, generation: u64) -> BoxFuture<'static, ()> {
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+    let router = Arc::clone(router);
+    Box::pin(async move { router.cache.newer_than(generation, PAUSE).await })
+}

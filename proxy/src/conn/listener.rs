@@ -1,0 +1,212 @@
+//! Takes clients in: counts them, refuses those over the limit or not allowed in protected mode, and
+//! starts a task for each. Closes the idle ones once a second.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use coterie_redis_compat::{CommandError, Reply, Resp};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use crate::clients::Client;
+use crate::shared::Shared;
+
+/// Connections that may wait to be accepted: Redis' default.
+const BACKLOG: u32 = 511;
+/// How long a refused client has to take its error.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Refusals being written at a time; more are closed without a word.
+const REFUSALS_MAX: usize = 128;
+/// After accept failed, as when there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often idle clients are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// See the module's head.
+pub(crate) struct Listener {
+    socket: TcpListener,
+    shared: Arc<Shared>,
+    drain_timeout: Duration,
+}
+
+/// Listens at `addr`.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener, shared: Arc<Shared>, drain_timeout: Duration) -> Self {
+        Self {
+            socket,
+            shared,
+            drain_timeout,
+        }
+    }
+
+    /// Serves until told to stop; returns when every client has its replies, or was given the time.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut connections = JoinSet::new();
+        let mut refusals = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, addr)) => self.take_in(stream, addr, &mut connections, &mut refusals),
+                    Err(error) => {
+                        tracing::warn!(%error, "accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+                Some(_) = refusals.join_next() => {}
+                _ = tick.tick() => self.close_idle(),
+            }
+        }
+        // No more clients; those that are connected finish what was read from them.
+        drop(self.socket);
+        self.shared.stopping.store(true, Ordering::Release);
+        for client in self.shared.clients.all() {
+            client.waker.wake();
+        }
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain_timeout, drained)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                clients = connections.len(),
+                "clients closed before they took their replies"
+            );
+        }
+        connections.shutdown().await;
+    }
+
+    fn take_in(
+        &self,
+        stream: TcpStream,
+        addr: SocketAddr,
+        connections: &mut JoinSet<()>,
+        refusals: &mut JoinSet<()>,
+    ) {
+        let shared = &self.shared;
+        if let Some(error) = self.refusal(addr) {
+            shared.metrics.rejected_connections.inc();
+            shared
+                .stats
+                .rejected_connections
+                .fetch_add(1, Ordering::Relaxed);
+            if refusals.len() < REFUSALS_MAX {
+                refusals.spawn(refuse(stream, error));
+            }
+            return;
+        }
+        let Ok(local_addr) = prepare(&stream, shared) else {
+            return;
+        };
+        shared.metrics.connections.inc();
+        shared.metrics.clients.inc();
+        shared.stats.connections.fetch_add(1, Ordering::Relaxed);
+        let client = shared.clients.add(addr, local_addr);
+        let listed = Listed {
+            shared: Arc::clone(shared),
+            client: Arc::clone(&client),
+        };
+        let connection = Connection::new(stream, Arc::clone(shared), client);
+        connections.spawn(async move {
+            let _listed = listed;
+            connection.run().await;
+        });
+    }
+
+    fn refusal(&self, addr: SocketAddr) -> Option<CommandError> {
+        let settings = &self.shared.settings;
+        let is_protected =
+            settings.protected_mode.load(Ordering::Relaxed) && !settings.has_password();
+        if is_protected && !addr.ip().to_canonical().is_loopback() {
+            return Some(CommandError::ProtectedMode);
+        }
+        let max = settings.maxclients.load(Ordering::Relaxed);
+        (self.shared.clients.len() as u64 >= max).then_some(CommandError::MaxClients)
+    }
+
+    /// Closes clients that were silent, do not authenticate, or were over the soft limit of output
+    /// for too long.
+    fn close_idle(&self) {
+        let (shared, settings) = (&self.shared, &self.shared.settings);
+        shared.stats.sample();
+        let seconds = |field: &std::sync::atomic::AtomicU64| {
+            Duration::from_secs(field.load(Ordering::Relaxed))
+        };
+        let timeout = seconds(&settings.timeout);
+        let soft = seconds(&settings.output_limit_soft_seconds);
+        let is_over = |since: Option<Instant>, bound: Duration| {
+            since.is_some_and(|since| since.elapsed() >= bound)
+        };
+        for client in shared.clients.all() {
+            let details = client.details().clone();
+            let is_idle = !timeout.is_zero()
+                && !details.waits_for_group
+                && details.active_at.elapsed() > timeout;
+            let is_stranger = !shared.auth_timeout.is_zero()
+                && !details.authenticated
+                && client.connected_at.elapsed() > shared.auth_timeout;
+            if is_idle || is_stranger || is_over(details.over_soft_since, soft) {
+                tracing::debug!(client = client.id, addr = %client.addr, "client closed");
+                client.kill();
+            }
+        }
+    }
+}
+
+/// Takes the client off the list, however its task ends.
+struct Listed {
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.shared.clients.remove(self.client.id);
+        self.shared.metrics.clients.dec();
+    }
+}
+
+/// Sets the socket's options; where the client reached us.
+fn prepare(stream: &TcpStream, shared: &Shared) -> io::Result<SocketAddr> {
+    stream.set_nodelay(true)?;
+    let keepalive = shared.settings.tcp_keepalive.load(Ordering::Relaxed);
+    if keepalive > 0 {
+        let time = Duration::from_secs(keepalive);
+        // A third, as Redis: three probes until the peer counts as gone.
+        let interval = Duration::from_secs((keepalive / 3).max(1));
+        let probes = socket2::TcpKeepalive::new()
+            .with_time(time)
+            .with_interval(interval);
+        socket2::SockRef::from(stream).set_tcp_keepalive(&probes)?;
+    }
+    stream.local_addr()
+}
+
+async fn refuse(mut stream: TcpStream, error: CommandError) {
+    let mut line = BytesMut::new();
+    Reply::from(error).encode(Resp::V2, &mut line);
+    let written = async {
+        let _ = stream.write_all(&line).await;
+        let _ = stream.shutdown().await;
+    };
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, written).await;
+}

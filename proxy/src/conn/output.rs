@@ -1,0 +1,159 @@
+//! Bytes on their way to the client: small replies are copied together, large ones are passed on as
+//! they came, and all of it goes out by as few system calls as possible.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+
+/// From this size on a reply is not copied.
+const LARGE: usize = 8 << 10;
+/// Slices of one vectored write.
+const SLICES: usize = 32;
+/// An empty buffer that grew beyond this is given back.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// What is to be written first.
+    segments: VecDeque<Bytes>,
+    segment_bytes: usize,
+    /// What follows it.
+    tail: BytesMut,
+}
+
+impl Output {
+    /// Bytes not written yet.
+    pub(crate) fn len(&self) -> usize {
+        self.segment_bytes + self.tail.len()
+    }
+
+    /// How many pieces they are in.
+    pub(crate) fn pieces(&self) -> usize {
+        self.segments.len() + usize::from(!self.tail.is_empty())
+    }
+
+    /// Appends a reply.
+    pub(crate) fn put(&mut self, reply: Bytes) {
+        if reply.len() < LARGE {
+            self.tail.extend_from_slice(&reply);
+        } else {
+            self.seal();
+            self.segment_bytes += reply.len();
+            self.segments.push_back(reply);
+        }
+    }
+
+    /// Where a small reply can be encoded straight into.
+    pub(crate) fn tail(&mut self) -> &mut BytesMut {
+        &mut self.tail
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.segment_bytes += self.tail.len();
+            self.segments.push_back(self.tail.split().freeze());
+        }
+    }
+
+    /// Writes until all is written or the socket takes no more; how many bytes it took.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<usize>> {
+        let mut written = 0;
+        while self.len() > 0 {
+            match self.poll_write_once(cx, io) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(len)) => {
+                    written += len;
+                    self.advance(len);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if written > 0 => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<usize>> {
+        if self.segments.is_empty() {
+            return Pin::new(io).poll_write(cx, &self.tail);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let parts = self.segments.iter().map(|part| part.as_ref());
+        let mut count = 0;
+        for (slice, part) in slices.iter_mut().zip(parts.chain([self.tail.as_ref()])) {
+            *slice = IoSlice::new(part);
+            count += 1;
+        }
+        let len = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..count]))?;
+        Poll::Ready(Ok(len))
+    }
+
+    fn advance(&mut self, mut len: usize) {
+        while let Some(front) = self.segments.front_mut() {
+            let taken = len.min(front.len());
+            front.advance(taken);
+            self.segment_bytes -= taken;
+            len -= taken;
+            if !front.is_empty() {
+                return;
+            }
+            self.segments.pop_front();
+        }
+        self.tail.advance(len);
+        if self.tail.is_empty() {
+            if self.tail.capacity() > KEPT_BYTES {
+                self.tail = BytesMut::new();
+            } else {
+                // Back to the start of the buffer.
+                self.tail.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use futures_util::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_and_large_replies_keep_their_order() {
+        let (mut near, mut far) = tokio::io::duplex(100);
+        let mut output = Output::default();
+        let mut expected = Vec::new();
+        for at in 0..200usize {
+            let reply = vec![b'a' + (at % 26) as u8; at * 97 % 20_000];
+            expected.extend_from_slice(&reply);
+            output.put(Bytes::from(reply));
+        }
+        assert_eq!(output.len(), expected.len());
+        let writer = tokio::spawn(async move {
+            while output.len() > 0 {
+                poll_fn(|cx| output.poll_write(cx, &mut near))
+                    .await
+                    .unwrap();
+            }
+            output.pieces()
+        });
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, expected);
+        assert_eq!(writer.await.unwrap(), 0);
+    }
+}

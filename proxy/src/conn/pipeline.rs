@@ -1,0 +1,621 @@
+//! Commands of one connection on their way to groups, and the replies on their way back in order.
+//!
+//! Commands for one group keep their order whatever happens: one frame per group is under way, and
+//! all commands are routed by one map as long as any is unanswered. When a group says that keys
+//! moved, nothing more is sent; once every frame under way has come back, what was refused and what
+//! waits is put in the order of the client again and routed by the new map.
+//!
+//! Commands for different groups run at the same time, and have no order among them.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use coterie_protocol::{Frame, FrameFlags};
+use coterie_redis_compat::{Command, CommandError, Resp, Route, lookup};
+use coterie_types::{GroupId, TableId, varint};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::lane::{Batch, Encode, Lane, Return};
+use super::replies::{Combine, Event, Replies};
+use super::route::{Destination, Unroutable, destination, piece};
+use crate::router::{Failure, Outcome, RangeMap, Router};
+use crate::slowlog::Slow;
+
+/// How long to wait for a map that knows the owner of a key before looking again.
+const MAP_PAUSE: Duration = Duration::from_millis(25);
+
+/// A command for groups, as the connection has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) command: &'static Command,
+    pub(crate) args: &'a [Bytes],
+    pub(crate) table: TableId,
+    /// How the connection wants it: [`FrameFlags::RESP3`], [`FrameFlags::FOLLOWER_READ`].
+    pub(crate) flags: FrameFlags,
+    pub(crate) deadline: Instant,
+}
+
+/// See the module's head.
+pub(crate) struct Pipeline {
+    router: Arc<Router>,
+    map: Arc<RangeMap>,
+    lanes: Vec<Lane>,
+    under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
+    waiting_bytes: usize,
+    mending: Option<Mending>,
+    pub(crate) replies: Replies,
+    /// What the session has not heard yet.
+    pub(crate) events: Vec<Event>,
+    /// The groups that were sent writes: those that WAIT is about.
+    pub(crate) wrote: Vec<GroupId>,
+    /// Frames that took long, for SLOWLOG.
+    pub(crate) slow: Vec<Slow>,
+    slower_than: Option<Duration>,
+}
+
+struct Finished {
+    group: GroupId,
+    outcome: Outcome,
+    started: Instant,
+    deadline: Instant,
+    /// The group's id and the frame: to route it again, and for SLOWLOG.
+    body: Bytes,
+}
+
+/// Commands that wait for a new map, and for what is under way by the old one.
+#[derive(Default)]
+struct Mending {
+    items: Vec<Item>,
+    newer_map: Option<BoxFuture<'static, ()>>,
+}
+
+/// A command, or all of a transaction, to be routed again.
+struct Item {
+    back: Return,
+    frame: Frame,
+    deadline: Instant,
+}
+
+impl Pipeline {
+    pub(crate) fn new(router: Arc<Router>) -> Self {
+        Self {
+            map: router.cache.load(),
+            router,
+            lanes: Vec::new(),
+            under_way: FuturesUnordered::new(),
+            waiting_bytes: 0,
+            mending: None,
+            replies: Replies::default(),
+            events: Vec::new(),
+            wrote: Vec::new(),
+            slow: Vec::new(),
+            slower_than: None,
+        }
+    }
+
+    /// Whether no command waits for a group.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+            && self.mending.is_none()
+            && self.lanes.iter().all(|lane| lane.waiting.is_empty())
+    }
+
+    /// Whether commands go to groups now; else they wait for a map.
+    pub(crate) fn is_mending(&self) -> bool {
+        self.mending.is_some()
+    }
+
+    /// Bytes of commands that wait for the frame before them.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// From which duration on frames are reported as slow.
+    pub(crate) fn set_slower_than(&mut self, duration: Option<Duration>) {
+        self.slower_than = duration;
+    }
+
+    /// The newest map, if nothing was routed by an older one; see the module's head.
+    pub(crate) fn refresh_map(&mut self) {
+        if self.map.generation != self.router.cache.generation() && self.is_idle() {
+            self.map = self.router.cache.load();
+            self.lanes.clear();
+        }
+    }
+
+    /// Whether a newer map is there and waits for this pipeline to be idle.
+    pub(crate) fn has_newer_map(&self) -> bool {
+        self.map.generation != self.router.cache.generation()
+    }
+
+    /// The map that commands are routed by.
+    pub(crate) fn map(&self) -> &Arc<RangeMap> {
+        &self.map
+    }
+
+    /// Puts a command into the lanes of its groups. It is sent by [`Pipeline::dispatch`].
+    pub(crate) fn submit(&mut self, request: Request<'_>, silent: bool) -> Result<(), Unroutable> {
+        let slot = self.replies.open(silent);
+        let back = Return { slot, piece: None };
+        let result = self.enqueue(request, back);
+        if result.is_err() {
+            self.replies.close_last();
+        }
+        result
+    }
+
+    /// `WATCH`: asks for the token of each key.
+    pub(crate) fn submit_watch(
+        &mut self,
+        request: Request<'_>,
+        generation: u64,
+        silent: bool,
+    ) -> Result<(), Unroutable> {
+        let Some(watch) = lookup(b"_watch") else {
+            let missing = CommandError::NotSupported("WATCH is not offered");
+            return Err(Unroutable::Refused(missing));
+        };
+        let keys = &request.args[1..];
+        if keys
+            .iter()
+            .any(|key| self.map.locate(request.table, key).is_none())
+        {
+            return Err(Unroutable::NoRange);
+        }
+        let slot = self.replies.open(silent);
+        let combine = Combine::watch(generation, request.table, keys);
+        self.replies
+            .gather(slot, combine, keys.len(), false, resp_of(request.flags));
+        for (ordinal, key) in (0u32..).zip(keys) {
+            let args = [Bytes::from_static(b"_watch"), key.clone()];
+            let request = Request {
+                command: watch,
+                args: &args,
+                // A token must not be older than what the client reads next.
+                flags: FrameFlags(request.flags.0 & !FrameFlags::FOLLOWER_READ.0),
+                ..request
+            };
+            let piece = Some([ordinal].into());
+            self.enqueue(request, Return { slot, piece })?;
+        }
+        Ok(())
+    }
+
+    /// `EXEC`: commands that are one frame, all or nothing. `ours` are the replies that the proxy
+    /// gave itself, at their places; the group's are put where there is none.
+    pub(crate) fn submit_transaction(
+        &mut self,
+        batch: Batch,
+        group: &RoutedGroup,
+        ours: Vec<Option<Bytes>>,
+        silent: bool,
+    ) {
+        let slot = self.replies.open(silent);
+        let mut back = Return { slot, piece: None };
+        if ours.len() != batch.count || ours.iter().any(Option::is_some) {
+            let reply = Bytes::new();
+            let combine = Combine::Transaction { ours, reply };
+            let resp = resp_of(batch.flags);
+            self.replies.gather(slot, combine, 1, true, resp);
+            back.piece = Some([].into());
+        }
+        self.push_transaction(batch, group, back);
+    }
+
+    fn push_transaction(&mut self, mut batch: Batch, group: &RoutedGroup, back: Return) {
+        batch.returns.push(back);
+        self.waiting_bytes += batch.commands.len();
+        lane(&mut self.lanes, &group.0).waiting.push_back(batch);
+    }
+
+    /// The one group of a transaction's keys.
+    pub(crate) fn transaction_group<'a>(
+        &self,
+        commands: impl Iterator<Item = (&'static Command, TableId, &'a [Bytes])>,
+        watched: impl Iterator<Item = (TableId, &'a Bytes)>,
+    ) -> Result<Option<RoutedGroup>, Unroutable> {
+        let mut found = None;
+        let mut is_same = |group: &Arc<crate::router::Group>| {
+            let known = found.get_or_insert_with(|| Arc::clone(group));
+            match known.id == group.id {
+                true => Ok(()),
+                false => Err(Unroutable::Refused(CommandError::CrossGroup)),
+            }
+        };
+        for (command, table, args) in commands {
+            match destination(&self.map, command, table, args)? {
+                Destination::One(group) => is_same(group)?,
+                Destination::Many(_) => return Err(Unroutable::Refused(CommandError::CrossGroup)),
+            }
+        }
+        for (table, key) in watched {
+            is_same(
+                &self
+                    .map
+                    .locate(table, key)
+                    .ok_or(Unroutable::NoRange)?
+                    .group,
+            )?;
+        }
+        Ok(found.map(RoutedGroup))
+    }
+
+    /// Sends the next frame of every lane that has none under way.
+    pub(crate) fn dispatch(&mut self) {
+        if self.mending.is_some() {
+            return;
+        }
+        for lane in &mut self.lanes {
+            if lane.under_way.is_some() {
+                continue;
+            }
+            let Some(batch) = lane.waiting.pop_front() else {
+                continue;
+            };
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(batch.commands.len());
+            let (frame, returns) = batch.into_parts();
+            self.router
+                .metrics
+                .frame_commands
+                .observe(frame.count as f64);
+            if !frame.is_read() && !self.wrote.contains(&lane.group.id) {
+                self.wrote.push(lane.group.id);
+            }
+            lane.under_way = Some(returns);
+            let (router, group) = (Arc::clone(&self.router), Arc::clone(&lane.group));
+            self.under_way.push(Box::pin(async move {
+                let (started, deadline) = (Instant::now(), frame.deadline);
+                let (outcome, body) = router.execute(&group, frame).await;
+                Finished {
+                    group: group.id,
+                    outcome,
+                    started,
+                    deadline,
+                    body,
+                }
+            }));
+        }
+    }
+
+    /// Takes what has come back; whether anything has.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(Some(finished)) = self.under_way.poll_next_unpin(cx) {
+            self.finish(finished);
+            progress = true;
+        }
+        if self.mending.is_some() && self.under_way.is_empty() {
+            progress |= self.poll_mending(cx);
+        }
+        if progress {
+            self.dispatch();
+        }
+        progress
+    }
+
+    fn enqueue(&mut self, request: Request<'_>, back: Return) -> Result<(), Unroutable> {
+        let Request {
+            command,
+            args,
+            table,
+            flags,
+            deadline,
+        } = request;
+        let is_read = !command.is_write();
+        match destination(&self.map, command, table, args)? {
+            Destination::One(group) => {
+                let command = Encode {
+                    table,
+                    args,
+                    is_read,
+                    deadline,
+                };
+                let lane = lane(&mut self.lanes, group);
+                self.waiting_bytes += lane.push(flags, command, back);
+            }
+            Destination::Many(pieces) => {
+                let slot = back.slot;
+                match &back.piece {
+                    Some(_) => self.replies.cut_piece(slot, pieces.len()),
+                    None => {
+                        let keys: usize = pieces.iter().map(|(_, keys)| keys.len()).sum();
+                        let combine = combine(command, keys);
+                        let resp = resp_of(flags);
+                        self.replies
+                            .gather(slot, combine, pieces.len(), !is_read, resp);
+                    }
+                }
+                for (group, ordinals) in pieces {
+                    let words = piece(command, args, &ordinals);
+                    let command = Encode {
+                        table,
+                        args: &words,
+                        is_read,
+                        deadline,
+                    };
+                    let of_whole = |at: u32| match &back.piece {
+                        Some(ordinals) => ordinals[at as usize],
+                        None => at,
+                    };
+                    let piece = Some(ordinals.into_iter().map(of_whole).collect());
+                    let lane = lane(&mut self.lanes, group);
+                    self.waiting_bytes += lane.push(flags, command, Return { slot, piece });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let elapsed = finished.started.elapsed();
+        self.router
+            .metrics
+            .frame_seconds
+            .observe(elapsed.as_secs_f64());
+        if self.slower_than.is_some_and(|bound| elapsed >= bound) {
+            self.slow.push(Slow {
+                elapsed,
+                body: finished.body.clone(),
+            });
+        }
+        let lane = self
+            .lanes
+            .iter_mut()
+            .find(|lane| lane.group.id == finished.group);
+        let Some(returns) = lane.and_then(|lane| lane.under_way.take()) else {
+            return;
+        };
+        match finished.outcome {
+            Outcome::Done(replies) => self.deliver(returns, replies),
+            Outcome::Moved => {
+                let mending = self.mending.get_or_insert_default();
+                mending.add(&finished.body, returns, finished.deadline);
+            }
+            Outcome::Failed(failure) => {
+                for back in returns {
+                    self.fail(back, failure.clone());
+                }
+            }
+        }
+    }
+
+    /// Replies as `FrameReply` lays them out behind the tag: count, lengths, bytes.
+    fn deliver(&mut self, returns: Vec<Return>, mut lengths: Bytes) {
+        let count = varint::take(&mut lengths);
+        let mut replies = lengths.clone();
+        let skipped = count.is_some_and(|count| {
+            count == returns.len() as u64
+                && (0..count).all(|_| varint::take(&mut replies).is_some())
+        });
+        for back in returns {
+            let len = varint::take(&mut lengths).and_then(|len| usize::try_from(len).ok());
+            match len {
+                Some(len) if skipped && len <= replies.remaining() => {
+                    let reply = replies.split_to(len);
+                    self.answer(back, reply);
+                }
+                _ => {
+                    let reason = "the group's answer cannot be read".to_owned();
+                    self.fail(back, Failure::Unknown(reason));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, back: Return, reply: Bytes) {
+        match back.piece {
+            None => self.replies.fill(back.slot, reply),
+            Some(keys) => self
+                .events
+                .extend(self.replies.fill_piece(back.slot, &keys, Ok(reply))),
+        }
+    }
+
+    fn fail(&mut self, back: Return, failure: Failure) {
+        match back.piece {
+            None => self.replies.fail(back.slot, failure.error()),
+            Some(keys) => {
+                let event = self.replies.fill_piece(back.slot, &keys, Err(failure));
+                self.events.extend(event);
+            }
+        }
+    }
+
+    /// Routes again what was refused, once nothing is under way; whether anything was done.
+    fn poll_mending(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(mut mending) = self.mending.take() else {
+            return false;
+        };
+        if let Some(newer_map) = &mut mending.newer_map
+            && newer_map.as_mut().poll(cx).is_pending()
+        {
+            self.mending = Some(mending);
+            return false;
+        }
+        for mut lane in self.lanes.drain(..) {
+            for batch in lane.waiting.drain(..) {
+                let deadline = batch.deadline;
+                let (frame, returns) = batch.into_parts();
+                mending.add(
+                    &frame.into_body(lane.group.id, Default::default()),
+                    returns,
+                    deadline,
+                );
+            }
+        }
+        self.waiting_bytes = 0;
+        mending.items.sort_by_key(|item| item.back.slot);
+        self.map = self.router.cache.load();
+        let now = Instant::now();
+        for item in mending.items.extract_if(.., |item| item.deadline <= now) {
+            let reason = "no group serves its keys".to_owned();
+            self.fail(item.back, Failure::TryAgain(reason));
+        }
+        if mending.items.iter().all(|item| item.is_routable(&self.map)) {
+            for item in mending.items {
+                self.route_again(item);
+            }
+        } else {
+            let (router, generation) = (Arc::clone(&self.router), self.map.generation);
+            let mut newer_map: BoxFuture<'static, ()> = Box::pin(async move {
+                router.cache.newer_than(generation, MAP_PAUSE).await;
+            });
+            // Polled once, so that it wakes this task.
+            let ready = newer_map.as_mut().poll(cx).is_ready();
+            mending.newer_map = (!ready).then_some(newer_map);
+            self.mending = Some(mending);
+            return ready;
+        }
+        true
+    }
+
+    fn route_again(&mut self, item: Item) {
+        let Item {
+            back,
+            frame,
+            deadline,
+        } = item;
+        let base = FrameFlags(frame.flags.0 & !FrameFlags::READ_ONLY.0);
+        let result = if frame.flags.has(FrameFlags::TRANSACTION) {
+            self.transact_again(&frame, deadline, back.clone())
+        } else {
+            let args = &frame.commands[0].args;
+            match lookup_row(args) {
+                Some(command) => {
+                    let request = Request {
+                        command,
+                        args,
+                        table: frame.commands[0].table,
+                        flags: base,
+                        deadline,
+                    };
+                    self.enqueue(request, back.clone())
+                }
+                None => Err(Unroutable::NoRange),
+            }
+        };
+        match result {
+            Ok(()) => {}
+            Err(Unroutable::Refused(error)) => {
+                let reason = error.to_string();
+                match back.piece {
+                    None => self.replies.fail(back.slot, error),
+                    Some(_) => self.fail(back, Failure::Refused(reason)),
+                }
+            }
+            Err(Unroutable::NoRange) => {
+                let reason = "no group serves its keys".to_owned();
+                self.fail(back, Failure::TryAgain(reason));
+            }
+        }
+    }
+
+    fn transact_again(
+        &mut self,
+        frame: &Frame,
+        deadline: Instant,
+        back: Return,
+    ) -> Result<(), Unroutable> {
+        let rows = frame.commands.iter().filter_map(|command| {
+            let row = lookup_row(&command.args)?;
+            Some((row, command.table, command.args.as_slice()))
+        });
+        let watches = frame.watches.iter().map(|watch| (watch.table, &watch.key));
+        let group = self
+            .transaction_group(rows, watches)?
+            .ok_or(Unroutable::NoRange)?;
+        let mut batch = Batch::new(frame.flags, deadline);
+        batch.watches.clone_from(&frame.watches);
+        for command in &frame.commands {
+            batch.put(command.table, &command.args, false);
+        }
+        self.push_transaction(batch, &group, back);
+        Ok(())
+    }
+}
+
+/// A group that was found by the pipeline's map.
+#[derive(Debug)]
+pub(crate) struct RoutedGroup(Arc<crate::router::Group>);
+
+impl Mending {
+    /// Adds the commands of a call's body.
+    fn add(&mut self, body: &Bytes, returns: Vec<Return>, deadline: Instant) {
+        let mut rest = body.clone();
+        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
+        // It was encoded here: it decodes.
+        let Some(mut frame) = frame else {
+            return;
+        };
+        if frame.flags.has(FrameFlags::TRANSACTION) {
+            let item = returns.into_iter().map(|back| Item {
+                back,
+                frame: frame.clone(),
+                deadline,
+            });
+            self.items.extend(item);
+            return;
+        }
+        let commands = std::mem::take(&mut frame.commands);
+        for (back, command) in returns.into_iter().zip(commands) {
+            self.items.push(Item {
+                back,
+                frame: Frame {
+                    commands: vec![command],
+                    watches: Vec::new(),
+                    ..frame
+                },
+                deadline,
+            });
+        }
+    }
+}
+
+impl Item {
+    fn is_routable(&self, map: &RangeMap) -> bool {
+        let commands = self.frame.commands.iter();
+        let no_range = |command: &coterie_protocol::FrameCommand| {
+            let row = lookup_row(&command.args);
+            row.is_some_and(|row| {
+                matches!(
+                    destination(map, row, command.table, &command.args),
+                    Err(Unroutable::NoRange)
+                )
+            })
+        };
+        !commands.into_iter().any(no_range)
+    }
+}
+
+fn lookup_row(args: &[Bytes]) -> Option<&'static Command> {
+    coterie_redis_compat::resolve(args).ok()
+}
+
+fn lane<'a>(lanes: &'a mut Vec<Lane>, group: &Arc<crate::router::Group>) -> &'a mut Lane {
+    match lanes.iter().position(|lane| lane.group.id == group.id) {
+        Some(at) => &mut lanes[at],
+        None => {
+            lanes.push(Lane::new(Arc::clone(group)));
+            let last = lanes.len() - 1;
+            &mut lanes[last]
+        }
+    }
+}
+
+fn combine(command: &Command, keys: usize) -> Combine {
+    match command.route {
+        Route::ArrayOverKeys => Combine::Array(vec![Bytes::new(); keys]),
+        Route::PairsOverKeys => Combine::AllOk,
+        _ => Combine::Sum(0),
+    }
+}
+
+fn resp_of(flags: FrameFlags) -> Resp {
+    match flags.has(FrameFlags::RESP3) {
+        true => Resp::V3,
+        false => Resp::V2,
+    }
+}

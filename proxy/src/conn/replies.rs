@@ -1,0 +1,444 @@
+//! Replies in the order of the commands. A command gets a slot; slots are filled in any order, and
+//! leave from the front. A reply that comes in pieces from several groups is gathered in its slot.
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use coterie_protocol::Watch;
+use coterie_redis_compat::{CommandError, Reply, Resp};
+use coterie_types::TableId;
+
+use super::output::Output;
+use super::resp;
+use crate::router::Failure;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    slots: VecDeque<Slot>,
+    /// The number of the front slot.
+    first: u64,
+    /// Bytes in slots that are filled and cannot leave yet.
+    held_bytes: usize,
+    pub(crate) out: Output,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// The client asked not to be answered.
+    silent: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Filled(Bytes),
+    Gathering(Box<Gather>),
+}
+
+/// How pieces become a reply.
+#[derive(Debug)]
+pub(crate) enum Combine {
+    /// Integers add up.
+    Sum(i64),
+    /// Elements in the order of the keys.
+    Array(Vec<Bytes>),
+    /// Every piece is OK, or else.
+    AllOk,
+    /// Tokens of watched keys; the watches are of this generation of the session's.
+    Watch {
+        generation: u64,
+        watches: Vec<Watch>,
+    },
+    /// The replies of a transaction, between those the proxy gave: a group's wherever there is
+    /// none. An empty result is a transaction that was dropped.
+    Transaction {
+        ours: Vec<Option<Bytes>>,
+        reply: Bytes,
+    },
+}
+
+#[derive(Debug)]
+struct Gather {
+    missing: usize,
+    combine: Combine,
+    /// Some piece was executed, perhaps.
+    any_done: bool,
+    failure: Option<Failure>,
+    error: Option<Bytes>,
+    /// Whether it is a write that must not say that nothing was done when a part was.
+    is_write: bool,
+    resp: Resp,
+}
+
+/// What the session must hear of a reply.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Watches that are in force now, if the session's generation is still this one.
+    Watched {
+        generation: u64,
+        watches: Vec<Watch>,
+    },
+    /// A transaction was not run: what it did to the session is to be undone.
+    NotRun,
+}
+
+impl Combine {
+    /// Watches of `keys`, whose tokens are yet to come.
+    pub(crate) fn watch(generation: u64, table: TableId, keys: &[Bytes]) -> Self {
+        // Copies: a watch may live long, and a slice would keep the whole read buffer.
+        let watch = |key: &Bytes| Watch {
+            table,
+            key: Bytes::copy_from_slice(key),
+            token: Bytes::new(),
+        };
+        Combine::Watch {
+            generation,
+            watches: keys.iter().map(watch).collect(),
+        }
+    }
+}
+
+impl Replies {
+    /// Whether every command has been answered.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many commands wait for their replies to leave.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes held here.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held_bytes + self.out.len()
+    }
+
+    /// A slot behind all others.
+    pub(crate) fn open(&mut self, silent: bool) -> u64 {
+        let state = State::Waiting;
+        self.slots.push_back(Slot { silent, state });
+        self.first + self.slots.len() as u64 - 1
+    }
+
+    /// Takes back the slot opened last.
+    pub(crate) fn close_last(&mut self) {
+        self.slots.pop_back();
+    }
+
+    /// A reply behind all others that is known at once.
+    pub(crate) fn push(&mut self, reply: &Reply, resp: Resp, silent: bool) {
+        if silent {
+            return;
+        }
+        if self.slots.is_empty() {
+            reply.encode(resp, self.out.tail());
+        } else {
+            let mut bytes = BytesMut::new();
+            reply.encode(resp, &mut bytes);
+            self.held_bytes += bytes.len();
+            let state = State::Filled(bytes.freeze());
+            self.slots.push_back(Slot { silent, state });
+        }
+    }
+
+    /// The whole reply of a slot.
+    pub(crate) fn fill(&mut self, slot: u64, reply: Bytes) {
+        let Some(slot) = slot_mut(&mut self.slots, self.first, slot) else {
+            return;
+        };
+        if slot.silent {
+            slot.state = State::Filled(Bytes::new());
+        } else {
+            self.held_bytes += reply.len();
+            slot.state = State::Filled(reply);
+        }
+        self.release();
+    }
+
+    /// The whole reply of a slot is an error.
+    pub(crate) fn fail(&mut self, slot: u64, error: CommandError) {
+        let mut bytes = BytesMut::new();
+        Reply::from(error).encode(Resp::V2, &mut bytes);
+        self.fill(slot, bytes.freeze());
+    }
+
+    /// From now on the slot waits for `pieces`.
+    pub(crate) fn gather(
+        &mut self,
+        slot: u64,
+        combine: Combine,
+        pieces: usize,
+        is_write: bool,
+        resp: Resp,
+    ) {
+        if let Some(slot) = slot_mut(&mut self.slots, self.first, slot) {
+            slot.state = State::Gathering(Box::new(Gather {
+                missing: pieces,
+                combine,
+                any_done: false,
+                failure: None,
+                error: None,
+                is_write,
+                resp,
+            }));
+        }
+    }
+
+    /// One of the slot's pieces was cut into `pieces`.
+    pub(crate) fn cut_piece(&mut self, slot: u64, pieces: usize) {
+        if let Some(State::Gathering(gather)) =
+            slot_mut(&mut self.slots, self.first, slot).map(|slot| &mut slot.state)
+        {
+            gather.missing += pieces - 1;
+        }
+    }
+
+    /// A piece of a slot: what a group answered for these keys, or why it did not.
+    pub(crate) fn fill_piece(
+        &mut self,
+        slot: u64,
+        keys: &[u32],
+        piece: Result<Bytes, Failure>,
+    ) -> Option<Event> {
+        let found = slot_mut(&mut self.slots, self.first, slot);
+        let Some(State::Gathering(gather)) = found.map(|slot| &mut slot.state) else {
+            return None;
+        };
+        gather.take(keys, piece);
+        gather.missing -= 1;
+        if gather.missing > 0 {
+            return None;
+        }
+        let (reply, event) = gather.finish();
+        self.fill(slot, reply);
+        event
+    }
+
+    fn release(&mut self) {
+        while let Some(Slot {
+            state: State::Filled(reply),
+            ..
+        }) = self.slots.front_mut()
+        {
+            let reply = std::mem::take(reply);
+            self.held_bytes -= reply.len();
+            self.out.put(reply);
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        if self.slots.is_empty() && self.slots.capacity() > 4096 {
+            self.slots.shrink_to(64);
+        }
+    }
+}
+
+fn slot_mut(slots: &mut VecDeque<Slot>, first: u64, slot: u64) -> Option<&mut Slot> {
+    slots.get_mut(usize::try_from(slot.checked_sub(first)?).ok()?)
+}
+
+impl Gather {
+    fn take(&mut self, keys: &[u32], piece: Result<Bytes, Failure>) {
+        let reply = match piece {
+            Err(failure) => {
+                self.any_done |= matches!(failure, Failure::Unknown(_));
+                self.failure = Some(failure);
+                return;
+            }
+            Ok(reply) if reply.first() == Some(&b'-') => {
+                self.error = Some(reply);
+                return;
+            }
+            Ok(reply) => reply,
+        };
+        self.any_done = true;
+        if self.combine.add(keys, &reply).is_none() {
+            let reason = "a group's answer cannot be read".to_owned();
+            self.failure = Some(Failure::Unknown(reason));
+        }
+    }
+
+    fn finish(&mut self) -> (Bytes, Option<Event>) {
+        let mut out = BytesMut::new();
+        if let Some(failure) = self.failure.take() {
+            let failure = match failure {
+                // Some groups did their part: it must not sound as if nothing was done.
+                Failure::TryAgain(reason) if self.is_write && self.any_done => {
+                    Failure::Unknown(format!("only some groups did their part: {reason}"))
+                }
+                other => other,
+            };
+            Reply::from(failure.error()).encode(self.resp, &mut out);
+            return (out.freeze(), Some(Event::NotRun));
+        }
+        if let Some(error) = self.error.take() {
+            return (error, Some(Event::NotRun));
+        }
+        match &mut self.combine {
+            Combine::Sum(sum) => Reply::Integer(*sum).encode(self.resp, &mut out),
+            Combine::AllOk => out.put_slice(b"+OK\r\n"),
+            Combine::Array(items) => {
+                out.reserve(items.iter().map(Bytes::len).sum::<usize>() + 16);
+                out.put_slice(format!("*{}\r\n", items.len()).as_bytes());
+                items.iter().for_each(|item| out.put_slice(item));
+            }
+            Combine::Watch {
+                generation,
+                watches,
+            } => {
+                let watched = Event::Watched {
+                    generation: *generation,
+                    watches: std::mem::take(watches),
+                };
+                return (Bytes::from_static(b"+OK\r\n"), Some(watched));
+            }
+            Combine::Transaction { ours, reply } => {
+                let Some(theirs) = resp::array_items(reply) else {
+                    // A watched key was touched.
+                    return (std::mem::take(reply), Some(Event::NotRun));
+                };
+                let mut theirs = theirs.into_iter();
+                out.put_slice(format!("*{}\r\n", ours.len()).as_bytes());
+                for item in ours {
+                    let item = item.take().or_else(|| theirs.next());
+                    out.put_slice(&item.unwrap_or_default());
+                }
+            }
+        }
+        (out.freeze(), None)
+    }
+}
+
+impl Combine {
+    /// Adds one group's reply; `None` if it is not of the kind that was asked for.
+    fn add(&mut self, keys: &[u32], reply: &Bytes) -> Option<()> {
+        match self {
+            Combine::Sum(sum) => *sum += resp::integer(reply)?,
+            Combine::AllOk => {}
+            Combine::Array(items) => {
+                let found = resp::array_items(reply).filter(|found| found.len() == keys.len())?;
+                for (key, item) in keys.iter().zip(found) {
+                    *items.get_mut(*key as usize)? = item;
+                }
+            }
+            Combine::Watch { watches, .. } => {
+                let watch = watches.get_mut(*keys.first()? as usize)?;
+                watch.token = Bytes::copy_from_slice(&resp::bulk(reply)??);
+            }
+            Combine::Transaction { ours, reply: kept } => {
+                let wanted = ours.iter().filter(|item| item.is_none()).count();
+                if let Some(found) = resp::array_items(reply)
+                    && found.len() < wanted
+                {
+                    return None;
+                }
+                *kept = reply.clone();
+            }
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(replies: &mut Replies) -> String {
+        String::from_utf8_lossy(replies.out.tail()).into_owned()
+    }
+
+    fn b(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn replies_leave_in_order() {
+        let mut replies = Replies::default();
+        let (one, two) = (replies.open(false), replies.open(false));
+        replies.push(&Reply::OK, Resp::V2, false);
+        let silent = replies.open(true);
+        replies.fill(two, b(":2\r\n"));
+        replies.fill(silent, b(":9\r\n"));
+        assert_eq!((written(&mut replies).as_str(), replies.bytes()), ("", 9));
+        replies.fill(one, b(":1\r\n"));
+        assert_eq!(written(&mut replies), ":1\r\n:2\r\n+OK\r\n");
+        assert!(replies.is_settled());
+        replies.push(&Reply::Integer(4), Resp::V2, false);
+        assert_eq!(written(&mut replies), ":1\r\n:2\r\n+OK\r\n:4\r\n");
+    }
+
+    #[test]
+    fn pieces_are_put_together() {
+        let mut replies = Replies::default();
+        let (sum, array) = (replies.open(false), replies.open(false));
+        replies.gather(sum, Combine::Sum(0), 2, true, Resp::V2);
+        replies.gather(
+            array,
+            Combine::Array(vec![Bytes::new(); 3]),
+            1,
+            false,
+            Resp::V2,
+        );
+        replies.cut_piece(array, 2);
+        replies.fill_piece(array, &[2, 0], Ok(b("*2\r\n$1\r\nc\r\n$-1\r\n")));
+        replies.fill_piece(array, &[1], Ok(b("*1\r\n$1\r\nb\r\n")));
+        replies.fill_piece(sum, &[0], Ok(b(":3\r\n")));
+        replies.fill_piece(sum, &[1], Ok(b(":4\r\n")));
+        assert_eq!(
+            written(&mut replies),
+            ":7\r\n*3\r\n$-1\r\n$1\r\nb\r\n$1\r\nc\r\n"
+        );
+    }
+
+    #[test]
+    fn a_write_that_was_done_in_part_does_not_claim_that_it_was_not() {
+        let mut replies = Replies::default();
+        let slot = replies.open(false);
+        replies.gather(slot, Combine::AllOk, 2, true, Resp::V2);
+        replies.fill_piece(slot, &[0], Ok(b("+OK\r\n")));
+        replies.fill_piece(slot, &[1], Err(Failure::TryAgain("no leader".to_owned())));
+        assert!(written(&mut replies).starts_with("-UNKNOWN "));
+    }
+
+    #[test]
+    fn watches_come_with_their_tokens() {
+        let mut replies = Replies::default();
+        let slot = replies.open(false);
+        let combine = Combine::watch(5, TableId(1), &[b("a"), b("b")]);
+        replies.gather(slot, combine, 2, false, Resp::V2);
+        assert!(
+            replies
+                .fill_piece(slot, &[1], Ok(b("$2\r\ntb\r\n")))
+                .is_none()
+        );
+        let watched = replies.fill_piece(slot, &[0], Ok(b("$2\r\nta\r\n")));
+        let Some(Event::Watched { watches, .. }) = watched else {
+            panic!("no watches: {watched:?}")
+        };
+        let tokens: Vec<_> = watches.iter().map(|watch| watch.token.clone()).collect();
+        assert_eq!(tokens, [b("ta"), b("tb")]);
+    }
+
+    #[test]
+    fn a_transaction_is_merged_with_what_the_proxy_answered() {
+        let mut replies = Replies::default();
+        let transaction = || Combine::Transaction {
+            ours: vec![None, Some(b("+PONG\r\n")), None],
+            reply: Bytes::new(),
+        };
+        let slot = replies.open(false);
+        replies.gather(slot, transaction(), 1, true, Resp::V2);
+        assert!(
+            replies
+                .fill_piece(slot, &[], Ok(b("*2\r\n:1\r\n:2\r\n")))
+                .is_none()
+        );
+        let slot = replies.open(false);
+        replies.gather(slot, transaction(), 1, true, Resp::V2);
+        let event = replies.fill_piece(slot, &[], Ok(b("*-1\r\n")));
+        assert!(matches!(event, Some(Event::NotRun)));
+        assert_eq!(written(&mut replies), "*3\r\n:1\r\n+PONG\r\n:2\r\n*-1\r\n");
+    }
+}

@@ -1,0 +1,123 @@
+//! The little that the proxy must understand of replies: where one ends, and what an integer, a
+//! bulk string or an array holds. Replies come from groups, so malformed ones are a fault and give
+//! `None`; still nothing here recurses or trusts a length.
+
+use bytes::Bytes;
+
+/// The line that begins at `at`, without its CR LF, and where the next begins.
+fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let rest = bytes.get(at..)?;
+    let len = rest.iter().position(|&b| b == b'\r')?;
+    (rest.get(len + 1) == Some(&b'\n')).then(|| (&rest[..len], at + len + 2))
+}
+
+fn number(text: &[u8]) -> Option<i64> {
+    coterie_redis_compat::number::parse_int(text)
+}
+
+/// Where the reply that begins at `at` ends.
+fn end_of(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let mut left = 1usize;
+    while left > 0 {
+        left -= 1;
+        let (head, next) = line(bytes, at)?;
+        at = next;
+        let (kind, text) = head.split_first()?;
+        match kind {
+            b'$' | b'=' | b'!' => {
+                if let Ok(len) = usize::try_from(number(text)?) {
+                    at = at.checked_add(len)?.checked_add(2)?;
+                }
+            }
+            b'*' | b'~' | b'>' => left += usize::try_from(number(text)?).unwrap_or(0),
+            b'%' => left += usize::try_from(number(text)?).unwrap_or(0).checked_mul(2)?,
+            _ => {}
+        }
+        if at > bytes.len() || left > bytes.len() {
+            return None;
+        }
+    }
+    Some(at)
+}
+
+/// The integer that a reply is.
+pub(crate) fn integer(reply: &[u8]) -> Option<i64> {
+    let (head, _) = line(reply, 0)?;
+    number(head.strip_prefix(b":")?)
+}
+
+/// The bulk string that a reply is; `Some(None)` for a null.
+pub(crate) fn bulk(reply: &Bytes) -> Option<Option<Bytes>> {
+    let (head, at) = line(reply, 0)?;
+    match head.split_first()? {
+        (b'_', _) => Some(None),
+        (b'$', text) => match usize::try_from(number(text)?) {
+            Ok(len) if at.checked_add(len)? <= reply.len() => Some(Some(reply.slice(at..at + len))),
+            Ok(_) => None,
+            Err(_) => Some(None),
+        },
+        _ => None,
+    }
+}
+
+/// The elements of an array that a reply is, each as a reply.
+pub(crate) fn array_items(reply: &Bytes) -> Option<Vec<Bytes>> {
+    let (head, mut at) = line(reply, 0)?;
+    let (b'*' | b'~', text) = head.split_first()? else {
+        return None;
+    };
+    let count = usize::try_from(number(text)?).ok()?;
+    // No element is shorter than three bytes.
+    let mut items = Vec::with_capacity(count.min(reply.len() / 3));
+    for _ in 0..count {
+        let end = end_of(reply, at)?;
+        items.push(reply.slice(at..end));
+        at = end;
+    }
+    Some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn b(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn replies_are_taken_apart() {
+        assert_eq!(integer(b":-7\r\n"), Some(-7));
+        assert_eq!(integer(b"+OK\r\n"), None);
+        assert_eq!(bulk(&b("$2\r\nab\r\n")), Some(Some(b("ab"))));
+        assert_eq!(bulk(&b("$-1\r\n")), Some(None));
+        assert_eq!(bulk(&b("_\r\n")), Some(None));
+        assert_eq!(bulk(&b(":1\r\n")), None);
+        let items = array_items(&b("*3\r\n$1\r\na\r\n*2\r\n:1\r\n%1\r\n+k\r\n,1.5\r\n_\r\n"));
+        let expected = [
+            b("$1\r\na\r\n"),
+            b("*2\r\n:1\r\n%1\r\n+k\r\n,1.5\r\n"),
+            b("_\r\n"),
+        ];
+        assert_eq!(items.as_deref(), Some(expected.as_slice()));
+    }
+
+    #[test]
+    fn malformed_replies_are_none() {
+        for reply in [
+            "",
+            "*",
+            "*2\r\n:1\r\n",
+            "$5\r\nab\r\n",
+            "$99999999999999999999\r\n",
+            "*1\r\n$9\r\na\r\n",
+            "*9223372036854775807\r\n",
+            "*1\r\n%9223372036854775807\r\n",
+            ":\r\n",
+            "*-1\r\n",
+        ] {
+            assert_eq!(array_items(&b(reply)), None, "{reply:?}");
+        }
+        assert_eq!(bulk(&b("$5\r\nab\r\n")), None);
+    }
+}

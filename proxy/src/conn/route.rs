@@ -1,0 +1,102 @@
+//! Which groups a command goes to: one for all of its keys, or several that each get theirs.
+//!
+//! Only commands whose row says so are cut (`Route`); each piece is the same command with some of
+//! the keys, so that a piece can be cut again when its range is split meanwhile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coterie_redis_compat::{Command, CommandError, Route};
+use coterie_types::TableId;
+
+use crate::router::{Group, RangeMap};
+
+/// Where a command goes.
+#[derive(Debug)]
+pub(crate) enum Destination<'m> {
+    /// One group has all keys.
+    One(&'m Arc<Group>),
+    /// Each group gets the keys with these ordinals.
+    Many(Vec<(&'m Arc<Group>, Vec<u32>)>),
+}
+
+/// Why a command goes nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unroutable {
+    /// The map does not say who owns a key; a newer one may.
+    NoRange,
+    /// It never will.
+    Refused(CommandError),
+}
+
+/// Finds the groups for a command that a group runs.
+pub(crate) fn destination<'m>(
+    map: &'m RangeMap,
+    command: &Command,
+    table: TableId,
+    args: &[Bytes],
+) -> Result<Destination<'m>, Unroutable> {
+    let (mut group, mut several, mut unknown) = (None::<&Arc<Group>>, false, false);
+    let mut visit = |table, key: &Bytes| match (map.locate(table, key), group) {
+        (None, _) => unknown = true,
+        (Some(entry), None) => group = Some(&entry.group),
+        (Some(entry), Some(group)) => several |= group.id != entry.group.id,
+    };
+    let visited = command.visit_keys(table, args, &mut visit);
+    visited.map_err(Unroutable::Refused)?;
+    if unknown {
+        return Err(Unroutable::NoRange);
+    }
+    if several {
+        return cut(map, command, table, args);
+    }
+    // A command without keys asks no group in particular.
+    let anyone = || map.entries(table).first().map(|entry| &entry.group);
+    let group = group.or_else(anyone).ok_or(Unroutable::NoRange)?;
+    Ok(Destination::One(group))
+}
+
+fn cut<'m>(
+    map: &'m RangeMap,
+    command: &Command,
+    table: TableId,
+    args: &[Bytes],
+) -> Result<Destination<'m>, Unroutable> {
+    if step(command).is_none() {
+        return Err(Unroutable::Refused(CommandError::CrossGroup));
+    }
+    let positions = command.keys.positions(args).map_err(Unroutable::Refused)?;
+    let mut pieces: Vec<(&Arc<Group>, Vec<u32>)> = Vec::new();
+    for (ordinal, at) in (0u32..).zip(positions) {
+        let entry = map.locate(table, &args[at]).ok_or(Unroutable::NoRange)?;
+        match pieces
+            .iter_mut()
+            .find(|(group, _)| group.id == entry.group.id)
+        {
+            Some((_, keys)) => keys.push(ordinal),
+            None => pieces.push((&entry.group, vec![ordinal])),
+        }
+    }
+    Ok(Destination::Many(pieces))
+}
+
+/// How many words belong to each key of a command that may be cut.
+fn step(command: &Command) -> Option<usize> {
+    match command.route {
+        Route::SumOverKeys | Route::ArrayOverKeys => Some(1),
+        Route::PairsOverKeys => Some(2),
+        Route::Local | Route::Keys | Route::EachRange => None,
+    }
+}
+
+/// The words of a piece: the name, and what belongs to the keys with these ordinals.
+pub(crate) fn piece(command: &Command, args: &[Bytes], ordinals: &[u32]) -> Vec<Bytes> {
+    let step = step(command).unwrap_or(1);
+    let mut words = Vec::with_capacity(1 + ordinals.len() * step);
+    words.push(args[0].clone());
+    for ordinal in ordinals {
+        let at = 1 + *ordinal as usize * step;
+        words.extend_from_slice(&args[at..at + step]);
+    }
+    words
+}

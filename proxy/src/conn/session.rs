@@ -1,0 +1,135 @@
+//! What a connection remembers between commands.
+
+use bytes::Bytes;
+use coterie_protocol::{FrameFlags, Watch};
+use coterie_redis_compat::{Command, Resp};
+use coterie_types::TableId;
+
+/// Whether the client wants replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// Not the next one.
+    SkipNext,
+}
+
+/// A command queued by MULTI. The words are copies: slices would keep read buffers in memory.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) command: &'static Command,
+    pub(crate) args: Vec<Bytes>,
+}
+
+/// A transaction that has begun.
+#[derive(Debug, Default)]
+pub(crate) struct Multi {
+    pub(crate) queue: Vec<Queued>,
+    /// Bytes of the words.
+    pub(crate) bytes: usize,
+    /// A command could not be queued: EXEC will refuse.
+    pub(crate) aborted: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) table: TableId,
+    pub(crate) resp: Resp,
+    pub(crate) authenticated: bool,
+    pub(crate) reply_mode: ReplyMode,
+    pub(crate) multi: Option<Multi>,
+    pub(crate) watches: Vec<Watch>,
+    /// Raised when the watches are forgotten, so that tokens still on their way are too.
+    pub(crate) watch_generation: u64,
+    /// A WATCH is on its way or has come.
+    pub(crate) watching: bool,
+    /// READONLY: followers may serve the reads.
+    pub(crate) follower_reads: bool,
+}
+
+impl Session {
+    pub(crate) fn new(authenticated: bool) -> Self {
+        Self {
+            table: TableId(0),
+            resp: Resp::V2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            multi: None,
+            watches: Vec::new(),
+            watch_generation: 0,
+            watching: false,
+            follower_reads: false,
+        }
+    }
+
+    /// Forgets the watched keys.
+    pub(crate) fn unwatch(&mut self) {
+        self.watches.clear();
+        self.watch_generation += 1;
+        self.watching = false;
+    }
+
+    /// Tokens have come; those of watches that were forgotten meanwhile do not count.
+    pub(crate) fn watched(&mut self, generation: u64, watches: Vec<Watch>) {
+        if generation != self.watch_generation {
+            return;
+        }
+        for watch in watches {
+            let same = |known: &Watch| known.table == watch.table && known.key == watch.key;
+            // The first token stands: what happened since then must not be forgotten.
+            if !self.watches.iter().any(same) {
+                self.watches.push(watch);
+            }
+        }
+    }
+
+    /// How this connection wants frames to be served.
+    pub(crate) fn frame_flags(&self) -> FrameFlags {
+        let mut flags = FrameFlags::default();
+        if self.resp == Resp::V3 {
+            flags = flags.with(FrameFlags::RESP3);
+        }
+        if self.follower_reads {
+            flags = flags.with(FrameFlags::FOLLOWER_READ);
+        }
+        flags
+    }
+
+    /// Whether the reply to the command that begins now is held back.
+    pub(crate) fn next_is_silent(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::On;
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(token: &'static str) -> Watch {
+        Watch {
+            table: TableId(0),
+            key: Bytes::from_static(b"k"),
+            token: Bytes::from_static(token.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn tokens_of_forgotten_watches_do_not_count() {
+        let mut session = Session::new(true);
+        session.watched(0, vec![watch("first")]);
+        session.watched(0, vec![watch("second")]);
+        assert_eq!(session.watches, [watch("first")]);
+        session.unwatch();
+        session.watched(0, vec![watch("late")]);
+        assert!(session.watches.is_empty());
+    }
+}

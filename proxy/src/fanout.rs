@@ -1,0 +1,17 @@
+//! Commands that the proxy answers by asking every range of a table: `DBSIZE`, `KEYS`, `SCAN`,
+//! `FLUSHDB`, `RANDOMKEY`.
+//!
+//! [`Calls`] walks the intervals of a table whatever moves meanwhile; the rest puts answers
+//! together. These commands run alone on their connection (`conn::begin`), so nothing here keeps
+//! an order. Commands over several *keys* are cut by `conn::route` instead.
+
+mod calls;
+mod cursor;
+mod key_counts;
+mod ranges;
+mod scan;
+
+pub(crate) use calls::Calls;
+pub(crate) use key_counts::KeyCounts;
+pub(crate) use ranges::{count, flush, keys, random_key};
+pub(crate) use scan::{Scan, scan};

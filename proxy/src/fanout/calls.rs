@@ -1,0 +1,168 @@
+//! Commands of the proxy's own to the owners of an interval of keys.
+//!
+//! A group refuses an interval that it does not own whole. So an interval is walked piece by piece:
+//! each piece is what the map says one owner has of the rest, and when the owner says otherwise the
+//! map is newer by then. Every key is in exactly one of the pieces that were answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_protocol::FrameFlags;
+use coterie_redis_compat::{CommandError, Resp};
+use coterie_types::TableId;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::router::{Group, Outcome, Prepared, Router};
+
+/// Intervals asked at the same time.
+const CONCURRENT: usize = 8;
+/// How long to wait for a map that knows the owner before looking again.
+const MAP_PAUSE: Duration = Duration::from_millis(50);
+
+/// The keys `start <= key < end` of a table; no end is the table's.
+pub(crate) type Interval = (Bytes, Option<Bytes>);
+
+/// Sends commands of the proxy's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Calls {
+    pub(crate) router: Arc<Router>,
+    pub(crate) resp: Resp,
+    pub(crate) deadline: Instant,
+}
+
+/// Writes the words of a command for an interval: `start`, and `end` (empty is the table's end).
+pub(crate) type Words<'a> = &'a (dyn Fn(Bytes, Bytes) -> Vec<Bytes> + Sync);
+
+impl Calls {
+    /// Asks every interval of a table; the answers in key order, each with its interval.
+    pub(crate) async fn each(
+        &self,
+        table: TableId,
+        is_read: bool,
+        words: Words<'_>,
+    ) -> Result<Vec<(Interval, Bytes)>, CommandError> {
+        let map = self.router.cache.load();
+        let entries = map.entries(table);
+        let mut intervals: Vec<Interval> = entries
+            .iter()
+            .map(|entry| (entry.start.clone(), entry.end.clone()))
+            .collect();
+        if intervals.is_empty() {
+            // Before the first map: the walk waits for one.
+            intervals.push((Bytes::new(), None));
+        }
+        let walks = stream::iter(intervals.into_iter().map(|interval| {
+            // One owner may have several neighbours.
+            self.walk(table, interval, is_read, words)
+        }));
+        let answers: Vec<Vec<_>> = walks.buffered(CONCURRENT).try_collect().await?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Asks the owners of an interval, one after another.
+    pub(crate) async fn walk(
+        &self,
+        table: TableId,
+        (mut start, end): Interval,
+        is_read: bool,
+        words: Words<'_>,
+    ) -> Result<Vec<(Interval, Bytes)>, CommandError> {
+        let mut answers = Vec::new();
+        loop {
+            let (piece, reply) = self
+                .first(table, (start, end.clone()), is_read, words)
+                .await?;
+            let piece_end = piece.1.clone();
+            answers.push((piece, reply));
+            match piece_end {
+                Some(at) if end.as_ref().is_none_or(|end| at < *end) => start = at,
+                _ => return Ok(answers),
+            }
+        }
+    }
+
+    /// Asks the first owner of an interval for what it has of it.
+    pub(crate) async fn first(
+        &self,
+        table: TableId,
+        (start, end): Interval,
+        is_read: bool,
+        words: Words<'_>,
+    ) -> Result<(Interval, Bytes), CommandError> {
+        loop {
+            let map = self.router.cache.load();
+            let Some(entry) = map.locate(table, &start) else {
+                self.wait_for_map(map.generation, map.is_empty()).await?;
+                continue;
+            };
+            let piece_end = match (&entry.end, &end) {
+                (Some(a), Some(b)) => Some(a.min(b).clone()),
+                (a, b) => a.clone().or_else(|| b.clone()),
+            };
+            let args = words(start.clone(), piece_end.clone().unwrap_or_default());
+            if let Some(reply) = self.call(&entry.group, table, &args, is_read).await? {
+                return Ok(((start, piece_end), reply));
+            }
+        }
+    }
+
+    /// Asks one group; `None` if it does not own the keys (any more).
+    async fn call(
+        &self,
+        group: &Group,
+        table: TableId,
+        args: &[Bytes],
+        is_read: bool,
+    ) -> Result<Option<Bytes>, CommandError> {
+        let mut flags = FrameFlags::default();
+        if is_read {
+            flags = flags.with(FrameFlags::READ_ONLY);
+        }
+        if self.resp == Resp::V3 {
+            flags = flags.with(FrameFlags::RESP3);
+        }
+        let frame = Prepared::single(table, args, flags, self.deadline);
+        match self.router.execute(group, frame).await.0 {
+            Outcome::Done(replies) => only_reply(replies).map(Some),
+            Outcome::Moved if Instant::now() < self.deadline => Ok(None),
+            Outcome::Moved => Err(no_owner(false)),
+            Outcome::Failed(failure) => Err(failure.error()),
+        }
+    }
+
+    async fn wait_for_map(&self, generation: u64, is_empty: bool) -> Result<(), CommandError> {
+        if Instant::now() >= self.deadline {
+            return Err(no_owner(is_empty));
+        }
+        self.router.cache.newer_than(generation, MAP_PAUSE).await;
+        Ok(())
+    }
+}
+
+fn no_owner(map_is_empty: bool) -> CommandError {
+    match map_is_empty {
+        true => CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned()),
+        false => CommandError::TryAgain("no group serves the table".to_owned()),
+    }
+}
+
+/// The reply of a frame of one command.
+fn only_reply(replies: Bytes) -> Result<Bytes, CommandError> {
+    let mut rest = replies;
+    let count = coterie_types::varint::take(&mut rest);
+    let reply = coterie_types::varint::take_bytes(&mut rest).filter(|_| count == Some(1));
+    let reply = reply.ok_or_else(unreadable)?;
+    match reply.strip_prefix(b"-") {
+        None => Ok(reply),
+        Some(line) => {
+            let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+            Err(CommandError::Other(line))
+        }
+    }
+}
+
+/// What a client is told when a group answers nonsense.
+pub(crate) fn unreadable() -> CommandError {
+    CommandError::Unknown("a group's answer cannot be read".to_owned())
+}

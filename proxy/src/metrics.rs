@@ -1,0 +1,115 @@
+//! The proxy's metrics: `coterie_proxy_*`. INFO and the Prometheus endpoint read the same counters.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Commands taken from clients.
+    pub commands: Counter,
+    /// Error replies of the proxy itself.
+    pub errors: Counter,
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Connections refused: too many, or protected mode.
+    pub rejected_connections: Counter,
+    /// Connections open now.
+    pub clients: Gauge,
+    /// Bytes read from clients.
+    pub input_bytes: Counter,
+    /// Bytes written to clients.
+    pub output_bytes: Counter,
+    /// Attempts after the first one and a pause.
+    pub retries: Counter,
+    /// Frames refused because keys had moved.
+    pub moved: Counter,
+    /// Commands of one frame.
+    pub frame_commands: Histogram,
+    /// From sending a frame to its replies, retries included.
+    pub frame_seconds: Histogram,
+    /// Wrong passwords.
+    pub auth_failures: Counter,
+    /// Clients closed because they did not read their replies.
+    pub output_limit_disconnections: Counter,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    #[must_use]
+    pub fn new(telemetry: &coterie_telemetry::Metrics) -> Arc<Self> {
+        let metrics = Self {
+            commands: Counter::default(),
+            errors: Counter::default(),
+            connections: Counter::default(),
+            rejected_connections: Counter::default(),
+            clients: Gauge::default(),
+            input_bytes: Counter::default(),
+            output_bytes: Counter::default(),
+            retries: Counter::default(),
+            moved: Counter::default(),
+            frame_commands: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
+            frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
+            auth_failures: Counter::default(),
+            output_limit_disconnections: Counter::default(),
+        };
+        telemetry.register("coterie_proxy", |registry| {
+            let mut counter = |name: &str, help: &str, counter: &Counter| {
+                registry.register(name, help, counter.clone());
+            };
+            counter("commands", "Commands taken from clients", &metrics.commands);
+            counter(
+                "errors",
+                "Error replies of the proxy itself",
+                &metrics.errors,
+            );
+            counter("connections", "Connections accepted", &metrics.connections);
+            counter(
+                "rejected_connections",
+                "Connections refused: too many, or protected mode",
+                &metrics.rejected_connections,
+            );
+            counter(
+                "input_bytes",
+                "Bytes read from clients",
+                &metrics.input_bytes,
+            );
+            counter(
+                "output_bytes",
+                "Bytes written to clients",
+                &metrics.output_bytes,
+            );
+            counter(
+                "retries",
+                "Attempts to send a frame after a pause",
+                &metrics.retries,
+            );
+            counter(
+                "moved",
+                "Frames refused because keys had moved",
+                &metrics.moved,
+            );
+            counter("auth_failures", "Wrong passwords", &metrics.auth_failures);
+            counter(
+                "output_limit_disconnections",
+                "Clients closed because they did not read their replies",
+                &metrics.output_limit_disconnections,
+            );
+            registry.register("clients", "Connections open", metrics.clients.clone());
+            registry.register(
+                "frame_commands",
+                "Commands of one frame",
+                metrics.frame_commands.clone(),
+            );
+            registry.register(
+                "frame_seconds",
+                "From sending a frame to its replies, retries included",
+                metrics.frame_seconds.clone(),
+            );
+        });
+        Arc::new(metrics)
+    }
+}

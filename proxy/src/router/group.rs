@@ -1,0 +1,142 @@
+//! What a proxy remembers of one group, for as long as it runs: who leads it, as far as anyone has
+//! said, and the numbers of the frames sent to it.
+//!
+//! A hint of a higher term wins. A node that did not answer is a suspect for a moment: until then
+//! the others' word that it leads is not taken, as they need time to notice too.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use coterie_types::{GroupId, NodeId, Term};
+
+use super::window::Window;
+
+/// How long a node that did not answer is passed over.
+const SUSPECT_FOR: Duration = Duration::from_millis(250);
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) window: Arc<Window>,
+    /// Whom to ask next while no leader is known.
+    next_probe: AtomicUsize,
+    leader: Mutex<Leader>,
+}
+
+#[derive(Debug, Default)]
+struct Leader {
+    node: Option<NodeId>,
+    term: Term,
+    suspect: Option<(NodeId, Instant)>,
+}
+
+impl Group {
+    pub(crate) fn new(id: GroupId) -> Self {
+        Self {
+            id,
+            window: Arc::new(Window::new()),
+            next_probe: AtomicUsize::new(0),
+            leader: Mutex::default(),
+        }
+    }
+
+    /// The leader, if known.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.lock().node
+    }
+
+    /// Whom to ask when no leader is known: each in turn.
+    pub(crate) fn probe<T: Copy>(&self, candidates: &[T]) -> Option<T> {
+        let turn = self.next_probe.fetch_add(1, Ordering::Relaxed);
+        candidates.get(turn % candidates.len().max(1)).copied()
+    }
+
+    /// `node` executed a frame.
+    pub(crate) fn confirm(&self, node: NodeId) {
+        let mut leader = self.lock();
+        if leader.node != Some(node) {
+            leader.node = Some(node);
+        }
+    }
+
+    /// `from` does not lead, and says who does. Whether there is a leader to go to at once.
+    pub(crate) fn redirect(&self, from: NodeId, to: Option<NodeId>, term: Term) -> bool {
+        let mut leader = self.lock();
+        if leader.node == Some(from) {
+            leader.node = None;
+        }
+        let suspected = leader
+            .suspect
+            .is_some_and(|(node, since)| to == Some(node) && since.elapsed() < SUSPECT_FOR);
+        if let Some(to) = to
+            && to != from
+            && !suspected
+            && (leader.node.is_none() || term > leader.term)
+            && term >= leader.term
+        {
+            leader.node = Some(to);
+            leader.term = term;
+            return true;
+        }
+        leader.node.is_some()
+    }
+
+    /// `node` did not answer.
+    pub(crate) fn suspect(&self, node: NodeId) {
+        let mut leader = self.lock();
+        leader.suspect = Some((node, Instant::now()));
+        if leader.node == Some(node) {
+            leader.node = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Leader> {
+        // Nothing panics while holding it.
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: NodeId = NodeId(1);
+    const B: NodeId = NodeId(2);
+    const C: NodeId = NodeId(3);
+
+    #[test]
+    fn the_hint_of_a_higher_term_wins() {
+        let group = Group::new(GroupId(1));
+        assert!(group.redirect(A, Some(B), Term(3)));
+        assert_eq!(group.leader(), Some(B));
+        assert!(
+            group.redirect(C, Some(A), Term(2)),
+            "B is still there to ask"
+        );
+        assert_eq!(group.leader(), Some(B), "C's word is older");
+        assert!(group.redirect(C, Some(A), Term(4)));
+        assert_eq!(group.leader(), Some(A));
+        assert!(!group.redirect(A, None, Term(5)));
+        assert_eq!(group.leader(), None);
+    }
+
+    #[test]
+    fn a_suspect_is_not_gone_back_to_at_once() {
+        let group = Group::new(GroupId(1));
+        group.confirm(A);
+        group.suspect(A);
+        assert_eq!(group.leader(), None);
+        assert!(!group.redirect(B, Some(A), Term(1)));
+        assert!(group.redirect(B, Some(C), Term(2)));
+    }
+
+    #[test]
+    fn candidates_are_asked_in_turn() {
+        let group = Group::new(GroupId(1));
+        let asked: Vec<_> = (0..4).map(|_| group.probe(&[A, B, C])).collect();
+        assert_eq!(asked, [Some(A), Some(B), Some(C), Some(A)]);
+        assert_eq!(group.probe::<NodeId>(&[]), None);
+    }
+}

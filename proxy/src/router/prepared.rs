@@ -1,0 +1,188 @@
+//! A frame on its way to becoming the body of a call.
+//!
+//! Commands are written once, into a buffer that has room for the head before them: the head is
+//! known only when the frame is sent (its number is), and is then put in front without moving
+//! anything. The layout is `coterie_protocol::Frame`'s behind the group's id; a test holds them
+//! together.
+
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use coterie_protocol::{FrameFlags, Watch};
+use coterie_types::{FrameSeq, GroupId, SessionId, TableId, varint};
+
+/// Room before the commands: a head without watches takes at most 1 + 8 + 4 × 10 bytes.
+const HEAD_ROOM: usize = 64;
+/// What a new frame has room for.
+const BYTES_FIRST: usize = 512;
+
+/// Commands for one group, encoded, and what goes with them.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) flags: FrameFlags,
+    /// Only with [`FrameFlags::TRANSACTION`].
+    pub(crate) watches: Vec<Watch>,
+    /// How many commands.
+    pub(crate) count: usize,
+    /// [`HEAD_ROOM`] bytes, then the commands.
+    pub(crate) commands: BytesMut,
+    /// When to give up.
+    pub(crate) deadline: Instant,
+}
+
+/// What the head says besides the flags.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Numbers {
+    pub(crate) session: SessionId,
+    pub(crate) seq: FrameSeq,
+    pub(crate) acknowledged_below: FrameSeq,
+}
+
+impl Prepared {
+    /// A frame of one command.
+    pub(crate) fn single(
+        table: TableId,
+        args: &[Bytes],
+        flags: FrameFlags,
+        deadline: Instant,
+    ) -> Self {
+        let mut commands = new_commands();
+        put_command(&mut commands, table, args);
+        Self {
+            flags,
+            watches: Vec::new(),
+            count: 1,
+            commands,
+            deadline,
+        }
+    }
+
+    /// Whether the frame goes around the log.
+    pub(crate) fn is_read(&self) -> bool {
+        self.flags.has(FrameFlags::READ_ONLY)
+    }
+
+    /// The body of the call.
+    pub(crate) fn into_body(self, group: GroupId, numbers: Numbers) -> Bytes {
+        if self.watches.is_empty() {
+            let mut head = [0; HEAD_ROOM];
+            let mut rest = head.as_mut_slice();
+            self.put_head(&mut rest, group, numbers);
+            let len = HEAD_ROOM - rest.len();
+            put_in_room(self.commands, &head[..len])
+        } else {
+            let mut body = BytesMut::with_capacity(self.commands.len() + 64 * self.watches.len());
+            self.put_head(&mut body, group, numbers);
+            body.put_slice(&self.commands[HEAD_ROOM..]);
+            body.freeze()
+        }
+    }
+
+    fn put_head(&self, head: &mut impl BufMut, group: GroupId, numbers: Numbers) {
+        varint::put(head, group.0);
+        head.put_u8(self.flags.0);
+        head.put_u64_le(numbers.session.0);
+        varint::put(head, numbers.seq.0);
+        varint::put(head, numbers.acknowledged_below.0);
+        if self.flags.has(FrameFlags::TRANSACTION) {
+            varint::put(head, self.watches.len() as u64);
+            for watch in &self.watches {
+                varint::put(head, u64::from(watch.table.0));
+                varint::put_bytes(head, &watch.key);
+                varint::put_bytes(head, &watch.token);
+            }
+        }
+        varint::put(head, self.count as u64);
+    }
+}
+
+/// An empty list of commands, with room for the head before it.
+pub(crate) fn new_commands() -> BytesMut {
+    let mut commands = BytesMut::with_capacity(BYTES_FIRST);
+    commands.put_bytes(0, HEAD_ROOM);
+    commands
+}
+
+/// Appends a command as a frame has it.
+pub(crate) fn put_command(out: &mut BytesMut, table: TableId, args: &[Bytes]) {
+    out.reserve(encoded_len(args));
+    varint::put(out, u64::from(table.0));
+    varint::put(out, args.len() as u64);
+    for arg in args {
+        varint::put_bytes(out, arg);
+    }
+}
+
+/// At least what [`put_command`] appends.
+pub(crate) fn encoded_len(args: &[Bytes]) -> usize {
+    16 + args.iter().map(|arg| arg.len() + 5).sum::<usize>()
+}
+
+fn put_in_room(mut commands: BytesMut, head: &[u8]) -> Bytes {
+    let start = HEAD_ROOM - head.len();
+    commands[start..HEAD_ROOM].copy_from_slice(head);
+    commands.freeze().slice(start..)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_protocol::{Frame, FrameCommand};
+
+    use super::*;
+
+    fn body(flags: FrameFlags, watches: Vec<Watch>) -> (Frame, Bytes) {
+        let args = vec![
+            Bytes::from_static(b"SET"),
+            Bytes::from_static(b"k"),
+            Bytes::new(),
+        ];
+        let mut commands = BytesMut::zeroed(HEAD_ROOM);
+        put_command(&mut commands, TableId(3), &args);
+        put_command(&mut commands, TableId(0), &args);
+        let numbers = Numbers {
+            session: SessionId(u64::MAX),
+            seq: FrameSeq(300),
+            acknowledged_below: FrameSeq(u64::MAX),
+        };
+        let prepared = Prepared {
+            flags,
+            watches: watches.clone(),
+            count: 2,
+            commands,
+            deadline: Instant::now(),
+        };
+        let frame = Frame {
+            flags,
+            session: numbers.session,
+            seq: numbers.seq,
+            acknowledged_below: numbers.acknowledged_below,
+            watches,
+            commands: [3, 0]
+                .map(|table| FrameCommand {
+                    table: TableId(table),
+                    args: args.clone(),
+                })
+                .to_vec(),
+        };
+        (frame, prepared.into_body(GroupId(u64::MAX), numbers))
+    }
+
+    #[test]
+    fn the_body_is_the_group_and_a_frame() {
+        let long = Watch {
+            table: TableId(1),
+            key: Bytes::from(vec![b'k'; 100]),
+            token: Bytes::from_static(b"t"),
+        };
+        for (flags, watches) in [
+            (FrameFlags::RESP3, vec![]),
+            (FrameFlags::TRANSACTION, vec![]),
+            (FrameFlags::TRANSACTION, vec![long]),
+        ] {
+            let (frame, mut body) = body(flags, watches);
+            assert_eq!(varint::take(&mut body), Some(u64::MAX));
+            assert_eq!(Frame::decode(body).unwrap(), frame);
+        }
+    }
+}

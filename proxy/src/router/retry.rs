@@ -1,0 +1,310 @@
+//! Sends a frame until it is answered, refused for good, or out of time.
+//!
+//! The same number goes with every attempt, so that a frame whose fate is unknown is applied once
+//! and answered with its first replies (design §5). Only when the proxy gives up does the client
+//! see an error, and it says whether the write may have happened.
+//!
+//! A refusal carries what the group knows better. `Moved` mends the map and goes back to the
+//! connection, which routes the commands again; everything else is dealt with here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_protocol::{FrameFlags, Refusal, decode, method};
+use coterie_redis_compat::CommandError;
+use coterie_rpc::CallError;
+use coterie_types::NodeId;
+use tracing::{debug, warn};
+
+use super::backoff::Backoff;
+use super::prepared::Numbers;
+use super::window::Ticket;
+use super::{Group, Prepared, RangeCache, RangeMap};
+use crate::metrics::Metrics;
+
+/// How long the first attempt may take before the leader counts as silent: shorter than the client
+/// should have to wait, longer than any commit of a healthy group. Doubles with each attempt.
+const ATTEMPT: Duration = Duration::from_millis(800);
+/// What a body may take on its way, added to an attempt.
+const BYTES_PER_SECOND: u64 = 16 << 20;
+
+/// What became of a frame.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The replies: count, lengths, bytes, as in `FrameReply` behind the tag.
+    Done(Bytes),
+    /// Nothing was executed: the commands have other owners, and the map may know them now.
+    Moved,
+    /// Given up.
+    Failed(Failure),
+}
+
+/// Why a frame was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It may have been applied.
+    Unknown(String),
+    /// It was surely not applied.
+    TryAgain(String),
+    /// The group's disks are full.
+    DiskFull,
+    /// The group could not make sense of it, or it is over a limit.
+    Refused(String),
+}
+
+impl Failure {
+    /// The line the client gets.
+    pub(crate) fn error(&self) -> CommandError {
+        match self {
+            Failure::Unknown(reason) => CommandError::Unknown(format!(
+                "the command may or may not have been applied: {reason}"
+            )),
+            Failure::TryAgain(reason) => {
+                CommandError::TryAgain(format!("the command was not applied: {reason}"))
+            }
+            Failure::DiskFull => CommandError::DiskFull,
+            Failure::Refused(reason) => CommandError::Other(format!("ERR {reason}")),
+        }
+    }
+}
+
+/// Sends frames.
+#[derive(Debug)]
+pub(crate) struct Router {
+    pub(crate) cache: RangeCache,
+    pub(crate) rpc: coterie_rpc::Client,
+    pub(crate) metrics: Arc<Metrics>,
+    /// How long a command may take in all.
+    pub(crate) request_timeout: Duration,
+}
+
+impl Router {
+    /// Sends `frame` to `group`. Also the body that was sent: the group's id and the frame.
+    pub(crate) async fn execute(&self, group: &Group, frame: Prepared) -> (Outcome, Bytes) {
+        let ticket = match frame.is_read() {
+            true => None,
+            false => Some(group.window.ticket().await),
+        };
+        let attempts = Attempts {
+            router: self,
+            group,
+            flags: frame.flags,
+            deadline: frame.deadline,
+            backoff: Backoff::new(),
+            silences: 0,
+            maybe_applied: false,
+            reason: String::new(),
+        };
+        let numbers = ticket.as_ref().map_or_else(Numbers::default, numbers);
+        let body = frame.into_body(group.id, numbers);
+        attempts.run(ticket, body).await
+    }
+}
+
+fn numbers(ticket: &Ticket) -> Numbers {
+    Numbers {
+        session: ticket.session,
+        seq: ticket.seq,
+        acknowledged_below: ticket.acknowledged_below,
+    }
+}
+
+/// The attempts of one frame.
+struct Attempts<'a> {
+    router: &'a Router,
+    group: &'a Group,
+    flags: FrameFlags,
+    deadline: Instant,
+    backoff: Backoff,
+    /// How often nobody answered.
+    silences: u32,
+    /// Some attempt may have been applied.
+    maybe_applied: bool,
+    /// Why the last attempt failed.
+    reason: String,
+}
+
+/// What to do after an attempt.
+enum Next {
+    /// Nothing: this is it.
+    Finish(Outcome),
+    /// Try at once, as somebody said where.
+    Now,
+    /// Try after a pause.
+    Pause,
+    /// The session is gone: number the frame anew.
+    Renew,
+}
+
+impl Attempts<'_> {
+    async fn run(mut self, mut ticket: Option<Ticket>, mut body: Bytes) -> (Outcome, Bytes) {
+        // Redirects in a row: two replicas that point at each other are not to be run between.
+        let mut redirects = 0;
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return (Outcome::Failed(self.give_up()), body);
+            }
+            let map = self.router.cache.load();
+            let next = match self.target(&map) {
+                Some((node, addr)) => self.attempt(&map, node, addr, &body, left).await,
+                None => {
+                    self.reason = format!("no address of a replica of group {}", self.group.id);
+                    Next::Pause
+                }
+            };
+            match next {
+                Next::Finish(outcome) => return (outcome, body),
+                Next::Now if redirects < 2 => redirects += 1,
+                Next::Now | Next::Pause => {
+                    redirects = 0;
+                    self.router.metrics.retries.inc();
+                    let pause = self.backoff.pause().min(left);
+                    self.router.cache.newer_than(map.generation, pause).await;
+                }
+                Next::Renew => {
+                    ticket = ticket.map(Ticket::renew);
+                    let numbers = ticket.as_ref().map_or_else(Numbers::default, numbers);
+                    body = renumber(self.group, &body, numbers);
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        map: &RangeMap,
+        node: NodeId,
+        addr: &str,
+        body: &Bytes,
+        left: Duration,
+    ) -> Next {
+        let way = Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND);
+        let timeout = (ATTEMPT * (1 << self.silences.min(4)) + way).min(left);
+        let rpc = &self.router.rpc;
+        let result = rpc.call(addr, method::EXECUTE, body.clone(), timeout).await;
+        match result {
+            Ok(reply) => match reply.first() {
+                Some(0) => {
+                    if !self.flags.has(FrameFlags::FOLLOWER_READ) {
+                        self.group.confirm(node);
+                    }
+                    Next::Finish(Outcome::Done(reply.slice(1..)))
+                }
+                Some(1) => match decode::<Refusal>(&reply[1..]) {
+                    Ok(refusal) => self.refused(map, node, refusal).await,
+                    Err(error) => self.garbled(node, &error.to_string()),
+                },
+                _ => self.garbled(node, "an answer without a tag"),
+            },
+            Err(error) => self.silent(node, &error),
+        }
+    }
+
+    /// There was no answer.
+    fn silent(&mut self, node: NodeId, error: &CallError) -> Next {
+        debug!(group_id = %self.group.id, node_id = %node, %error, "no answer to a frame");
+        self.reason = format!("node {node}: {error}");
+        self.maybe_applied |= !error.surely_not_executed();
+        self.group.suspect(node);
+        if matches!(error, CallError::TimedOut) {
+            self.silences += 1;
+        }
+        Next::Pause
+    }
+
+    /// The answer makes no sense: a fault of the server, which may have done anything.
+    fn garbled(&mut self, node: NodeId, what: &str) -> Next {
+        warn!(group_id = %self.group.id, node_id = %node, error = what, "a frame's answer is malformed");
+        self.maybe_applied = true;
+        self.reason = format!("node {node} answered what cannot be read");
+        Next::Pause
+    }
+
+    async fn refused(&mut self, map: &RangeMap, node: NodeId, refusal: Refusal) -> Next {
+        debug!(group_id = %self.group.id, node_id = %node, ?refusal, "frame refused");
+        match refusal {
+            Refusal::NotLeader { leader, term } => {
+                self.reason = format!("group {} has no leader", self.group.id);
+                match self.group.redirect(node, leader, term) {
+                    true => Next::Now,
+                    false => Next::Pause,
+                }
+            }
+            Refusal::Moved { ranges } => {
+                self.router.metrics.moved.inc();
+                self.router.cache.learn(ranges);
+                // If that was no news the next owner is not known yet: a moment, not a storm.
+                let pause = self.backoff.pause();
+                self.router.cache.newer_than(map.generation, pause).await;
+                Next::Finish(Outcome::Moved)
+            }
+            Refusal::NoSuchGroup { .. } => {
+                self.reason = format!("node {node} has no replica of group {}", self.group.id);
+                self.group.suspect(node);
+                Next::Pause
+            }
+            Refusal::Overloaded => {
+                self.reason = format!("group {} is overloaded", self.group.id);
+                Next::Pause
+            }
+            Refusal::FateUnknown => {
+                self.maybe_applied = true;
+                self.reason = format!("group {} changed its leader", self.group.id);
+                Next::Pause
+            }
+            Refusal::SessionExpired if !self.maybe_applied => Next::Renew,
+            Refusal::SessionExpired => Next::Finish(Outcome::Failed(Failure::Unknown(
+                "its session has expired".to_owned(),
+            ))),
+            Refusal::DiskFull => Next::Finish(Outcome::Failed(Failure::DiskFull)),
+            Refusal::Malformed { reason } => {
+                Next::Finish(Outcome::Failed(Failure::Refused(reason)))
+            }
+        }
+    }
+
+    fn target<'m>(&self, map: &'m RangeMap) -> Option<(NodeId, &'m str)> {
+        let address = |node: NodeId| {
+            let node = map.catalog.nodes.get(&node)?;
+            Some((node.node_id, node.addr.as_str()))
+        };
+        let follower_read = self.flags.has(FrameFlags::FOLLOWER_READ);
+        if !follower_read && let Some(leader) = self.group.leader().and_then(address) {
+            return Some(leader);
+        }
+        let group = map.catalog.groups.get(&self.group.id)?;
+        let voters: Vec<_> = group.voters().filter_map(address).collect();
+        self.group.probe(&voters)
+    }
+
+    fn give_up(&self) -> Failure {
+        let reason = match self.reason.is_empty() {
+            true => "it took too long".to_owned(),
+            false => self.reason.clone(),
+        };
+        match self.maybe_applied && !self.flags.has(FrameFlags::READ_ONLY) {
+            true => Failure::Unknown(reason),
+            false => Failure::TryAgain(reason),
+        }
+    }
+}
+
+/// The body of a call with another number in it.
+fn renumber(group: &Group, body: &Bytes, numbers: Numbers) -> Bytes {
+    let mut rest = body.clone();
+    let frame = coterie_types::varint::take(&mut rest)
+        .and_then(|_| coterie_protocol::Frame::decode(rest).ok());
+    // It was encoded here: it decodes.
+    let Some(mut frame) = frame else {
+        return body.clone();
+    };
+    frame.session = numbers.session;
+    frame.seq = numbers.seq;
+    frame.acknowledged_below = numbers.acknowledged_below;
+    let mut out = bytes::BytesMut::new();
+    coterie_types::varint::put(&mut out, group.id.0);
+    frame.encode(&mut out);
+    out.freeze()
+}

@@ -1,0 +1,205 @@
+//! The numbers of the frames a proxy sends to one group: each write gets the next one, and each
+//! tells the group below which number everything has been answered, so that it may forget those
+//! replies (design §5, exactly once).
+//!
+//! Bounded: at most [`WINDOW`] writes of a session are unanswered per group; more wait. A number
+//! given up by its client counts as answered: nobody will ask for its reply again.
+//!
+//! A session is a random number, so that a group never takes two processes for one. The group drops
+//! sessions that were silent for minutes; this side begins a new one well before.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use coterie_types::{FrameSeq, SessionId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Writes under way per group.
+const WINDOW: usize = 4096;
+/// A session that had nothing under way for so long is not used again.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Gives numbers out and takes them back.
+#[derive(Debug)]
+pub(crate) struct Window {
+    state: Mutex<State>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct State {
+    session: SessionId,
+    /// The lowest number that is unanswered; all of `answered` count from it.
+    first: u64,
+    answered: VecDeque<bool>,
+    used_at: Instant,
+}
+
+/// A number in use, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    window: Arc<Window>,
+    pub(crate) session: SessionId,
+    pub(crate) seq: FrameSeq,
+    pub(crate) acknowledged_below: FrameSeq,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Window {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::new()),
+            room: Arc::new(Semaphore::new(WINDOW)),
+        }
+    }
+
+    /// The next number, once there is room.
+    pub(crate) async fn ticket(self: &Arc<Self>) -> Ticket {
+        let room = match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(room) => Some(room),
+            // The semaphore is never closed: the only error is that it has no room.
+            Err(_) => Arc::clone(&self.room).acquire_owned().await.ok(),
+        };
+        self.number(room)
+    }
+
+    fn number(self: &Arc<Self>, room: Option<OwnedSemaphorePermit>) -> Ticket {
+        let mut state = self.lock();
+        if state.answered.is_empty() && state.used_at.elapsed() > IDLE_MAX {
+            *state = State::new();
+        }
+        let seq = state.first + state.answered.len() as u64;
+        state.answered.push_back(false);
+        state.used_at = Instant::now();
+        Ticket {
+            window: Arc::clone(self),
+            session: state.session,
+            seq: FrameSeq(seq),
+            acknowledged_below: FrameSeq(state.first),
+            _room: room,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while holding it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            session: SessionId(random()),
+            first: 1,
+            answered: VecDeque::new(),
+            used_at: Instant::now(),
+        }
+    }
+
+    fn release(&mut self, seq: u64) {
+        let at = seq
+            .checked_sub(self.first)
+            .and_then(|at| usize::try_from(at).ok());
+        if let Some(answered) = at.and_then(|at| self.answered.get_mut(at)) {
+            *answered = true;
+        }
+        while self.answered.front() == Some(&true) {
+            self.answered.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+impl Ticket {
+    /// A number of a new session, after the group dropped this one's. Only for a frame that was
+    /// surely not applied.
+    pub(crate) fn renew(mut self) -> Ticket {
+        let window = Arc::clone(&self.window);
+        let mut state = window.lock();
+        if state.session == self.session {
+            *state = State::new();
+        }
+        drop(state);
+        let room = self._room.take();
+        window.number(room)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.window.lock();
+        // A number of an older session means nothing to this one.
+        if state.session == self.session {
+            state.release(self.seq.0);
+        }
+    }
+}
+
+/// A number that nobody else has chosen. Never 0.
+pub(crate) fn random() -> u64 {
+    match getrandom::u64() {
+        Ok(number) => number.max(1),
+        // Without a source of chance in the system: the hasher's keys are all there is.
+        Err(_) => {
+            use std::hash::{BuildHasher, Hasher};
+            let hasher = std::collections::hash_map::RandomState::new().build_hasher();
+            hasher.finish().max(1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_acknowledged_is_the_lowest_unanswered() {
+        let window = Arc::new(Window::new());
+        let (one, two, three) = (
+            window.ticket().await,
+            window.ticket().await,
+            window.ticket().await,
+        );
+        assert_eq!((one.seq, three.seq), (FrameSeq(1), FrameSeq(3)));
+        drop(two);
+        let four = window.ticket().await;
+        assert_eq!(four.acknowledged_below, FrameSeq(1));
+        drop(one);
+        let five = window.ticket().await;
+        assert_eq!(
+            (five.seq, five.acknowledged_below),
+            (FrameSeq(5), FrameSeq(3))
+        );
+        drop((three, four));
+        assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(5));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_session_is_followed_by_a_new_one() {
+        let window = Arc::new(Window::new());
+        let (old, other) = (window.ticket().await, window.ticket().await);
+        let old_session = old.session;
+        let new = old.renew();
+        assert_ne!(new.session, old_session);
+        assert_eq!(new.seq, FrameSeq(1));
+        let other = other.renew();
+        assert_eq!((other.session, other.seq), (new.session, FrameSeq(2)));
+        drop(new);
+        assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(2));
+    }
+
+    #[tokio::test]
+    async fn a_full_window_waits() {
+        let window = Arc::new(Window::new());
+        let mut tickets = Vec::new();
+        for _ in 0..WINDOW {
+            tickets.push(window.ticket().await);
+        }
+        let next = window.ticket();
+        tokio::pin!(next);
+        assert!(futures_util::poll!(next.as_mut()).is_pending());
+        tickets.pop();
+        assert!(futures_util::poll!(next.as_mut()).is_ready());
+    }
+}

@@ -1,0 +1,52 @@
+//! What every connection of a proxy shares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
+
+use coterie_meta_client::MetaClient;
+use coterie_protocol::catalog::Catalog;
+use tokio::sync::watch;
+
+use crate::clients::Clients;
+use crate::fanout::KeyCounts;
+use crate::metrics::Metrics;
+use crate::pause::Pause;
+use crate::router::Router;
+use crate::settings::Settings;
+use crate::slowlog::SlowLog;
+use crate::stats::Stats;
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) router: Arc<Router>,
+    pub(crate) meta: MetaClient,
+    pub(crate) catalog: watch::Receiver<Arc<Catalog>>,
+    pub(crate) clients: Clients,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) stats: Stats,
+    pub(crate) slowlog: SlowLog,
+    pub(crate) pause: Pause,
+    pub(crate) key_counts: Arc<KeyCounts>,
+    /// Where clients connect.
+    pub(crate) addr: SocketAddr,
+    /// 40 hexadecimal digits, new with each start.
+    pub(crate) run_id: String,
+    pub(crate) started: Instant,
+    pub(crate) started_at: SystemTime,
+    /// The largest value a client may write.
+    pub(crate) max_value_bytes: u64,
+    pub(crate) auth_timeout: Duration,
+    /// No more commands are read.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Shared {
+    /// The newest catalog: its settings and jobs may be newer than those of the range map.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
+    }
+}

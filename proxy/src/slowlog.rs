@@ -1,0 +1,158 @@
+//! SLOWLOG: the commands that took longest, newest first, bounded in number and in bytes.
+//!
+//! Time is counted from sending a frame to its replies, so the way to the group, its log and every
+//! retry are in it; all commands of a frame share it. Words are cut as Redis cuts them
+//! (`slowlog.c`): at most 32, at most 128 bytes each.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use coterie_protocol::Frame;
+use coterie_redis_compat::{Flags, resolve};
+use coterie_types::varint;
+
+const WORDS_MAX: usize = 32;
+const WORD_BYTES_MAX: usize = 128;
+
+/// A frame that took long.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    pub(crate) elapsed: Duration,
+    /// The group's id and the frame.
+    pub(crate) body: Bytes,
+}
+
+/// One entry.
+#[derive(Debug, Clone)]
+pub(crate) struct SlowEntry {
+    pub(crate) id: u64,
+    pub(crate) at: SystemTime,
+    pub(crate) elapsed: Duration,
+    pub(crate) words: Vec<Bytes>,
+    pub(crate) client_addr: String,
+    pub(crate) client_name: Bytes,
+}
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(crate) struct SlowLog(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    next_id: u64,
+    newest_first: VecDeque<SlowEntry>,
+}
+
+impl SlowLog {
+    /// Adds the commands of a frame; at most `len_max` entries are kept.
+    pub(crate) fn add_frame(&self, slow: &Slow, addr: &str, name: &Bytes, len_max: usize) {
+        let mut rest = slow.body.clone();
+        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
+        for command in frame.into_iter().flat_map(|frame| frame.commands) {
+            self.add(&command.args, slow.elapsed, addr, name, len_max);
+        }
+    }
+
+    /// Adds a command.
+    pub(crate) fn add(
+        &self,
+        args: &[Bytes],
+        elapsed: Duration,
+        addr: &str,
+        name: &Bytes,
+        len_max: usize,
+    ) {
+        let skipped = |flags: Flags| flags.contains(Flags::SKIP_SLOWLOG);
+        if resolve(args).is_ok_and(|row| skipped(row.flags)) {
+            return;
+        }
+        let mut entries = self.lock();
+        let id = entries.next_id;
+        entries.next_id += 1;
+        entries.newest_first.push_front(SlowEntry {
+            id,
+            at: SystemTime::now(),
+            elapsed,
+            words: cut(args),
+            client_addr: addr.to_owned(),
+            client_name: name.clone(),
+        });
+        entries.newest_first.truncate(len_max);
+    }
+
+    /// The newest entries.
+    pub(crate) fn newest(&self, count: usize) -> Vec<SlowEntry> {
+        self.lock()
+            .newest_first
+            .iter()
+            .take(count)
+            .cloned()
+            .collect()
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().newest_first.len()
+    }
+
+    /// Forgets all of them.
+    pub(crate) fn reset(&self) {
+        self.lock().newest_first.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // Nothing panics while holding it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn cut(args: &[Bytes]) -> Vec<Bytes> {
+    let shown = if args.len() > WORDS_MAX {
+        WORDS_MAX - 1
+    } else {
+        args.len()
+    };
+    let mut words: Vec<_> = args[..shown].iter().map(cut_word).collect();
+    if args.len() > WORDS_MAX {
+        let more = format!("... ({} more arguments)", args.len() - shown);
+        words.push(Bytes::from(more));
+    }
+    words
+}
+
+/// A copy: an entry must not keep a whole frame in memory.
+fn cut_word(word: &Bytes) -> Bytes {
+    match word.len().checked_sub(WORD_BYTES_MAX) {
+        None | Some(0) => Bytes::copy_from_slice(word),
+        Some(more) => {
+            let mut cut = word[..WORD_BYTES_MAX].to_vec();
+            cut.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
+            Bytes::from(cut)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_cut_and_bounded() {
+        let log = SlowLog::default();
+        let long = Bytes::from(vec![b'x'; 200]);
+        let mut args = vec![Bytes::from_static(b"mset")];
+        args.extend(std::iter::repeat_n(long, 40));
+        for _ in 0..5 {
+            log.add(&args, Duration::from_millis(1), "a", &Bytes::new(), 3);
+        }
+        let newest = log.newest(10);
+        assert_eq!((newest.len(), newest[0].id, newest[2].id), (3, 4, 2));
+        assert_eq!(newest[0].words.len(), 32);
+        assert_eq!(newest[0].words[31].as_ref(), b"... (10 more arguments)");
+        assert!(newest[0].words[1].ends_with(b"... (72 more bytes)"));
+        log.reset();
+        assert_eq!(log.len(), 0);
+    }
+}

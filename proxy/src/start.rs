@@ -1,0 +1,193 @@
+//! Starts a proxy: its sockets, its copy of the catalog, its tasks; and stops it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use coterie_config::TokenError;
+use coterie_meta_client::MetaClient;
+use coterie_protocol::catalog::Catalog;
+use coterie_rpc::{Client, Token};
+use coterie_telemetry::{Component, Health, Http};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::clients::Clients;
+use crate::conn::{Listener, bind};
+use crate::metrics::Metrics;
+use crate::pause::Pause;
+use crate::router::{RangeCache, Router, random};
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::slowlog::SlowLog;
+use crate::stats::Stats;
+
+/// Why a proxy does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The cluster's secret is missing or given twice.
+    #[error("read the cluster token")]
+    Token(#[from] TokenError),
+    /// An address cannot be listened at.
+    #[error("listen at {addr}")]
+    Listen {
+        /// The address.
+        addr: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Handle {
+    /// Where clients connect.
+    pub addr: SocketAddr,
+    /// Where metrics and health are served, if they are.
+    pub http_addr: Option<SocketAddr>,
+    stop: CancellationToken,
+    listener: JoinHandle<()>,
+    follower: JoinHandle<()>,
+    http: Option<Http>,
+}
+
+impl Handle {
+    /// Takes no more clients, answers what was read, closes.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        // A task that panicked has nothing left to wait for.
+        let _ = self.listener.await;
+        self.follower.abort();
+        if let Some(http) = self.http {
+            http.shutdown().await;
+        }
+    }
+}
+
+/// Runs a proxy until `shutdown`.
+///
+/// # Errors
+/// When its settings do not allow it to start.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let handle = start(config).await?;
+    tracing::info!(addr = %handle.addr, "proxy started");
+    shutdown.cancelled().await;
+    handle.shutdown().await;
+    tracing::info!("proxy stopped");
+    Ok(())
+}
+
+/// Starts a proxy with connections of its own.
+///
+/// # Errors
+/// When its settings do not allow it to start.
+pub async fn start(config: Config) -> Result<Handle, RunError> {
+    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let telemetry = coterie_telemetry::Metrics::new();
+    let health = Health::new();
+    let http = match &config.http {
+        None => None,
+        Some(addr) => {
+            let started = Http::start(addr, telemetry.clone(), health.clone()).await;
+            Some(started.map_err(|source| RunError::Listen {
+                addr: addr.clone(),
+                source,
+            })?)
+        }
+    };
+    let mut handle = start_with(config, rpc, &telemetry, &health).await?;
+    handle.http_addr = http.as_ref().map(Http::local_addr);
+    handle.http = http;
+    Ok(handle)
+}
+
+/// Starts a proxy that shares connections, metrics and health with other roles of the process.
+/// `config.http` is not looked at.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn start_with(
+    config: Config,
+    rpc: Client,
+    telemetry: &coterie_telemetry::Metrics,
+    health: &Health,
+) -> Result<Handle, RunError> {
+    let listen_error = |source| RunError::Listen {
+        addr: config.listen.to_string(),
+        source,
+    };
+    let socket = bind(config.listen).map_err(listen_error)?;
+    let addr = socket.local_addr().map_err(listen_error)?;
+    let meta = MetaClient::new(rpc.clone(), config.meta.clone());
+    let catalog = meta.follow(None);
+    let metrics = Metrics::new(telemetry);
+    let router = Arc::new(Router {
+        cache: RangeCache::new(),
+        rpc,
+        metrics: Arc::clone(&metrics),
+        request_timeout: config.request_timeout,
+    });
+    let follower = tokio::spawn(follow(
+        Arc::clone(&router),
+        catalog.clone(),
+        health.component("proxy"),
+    ));
+    let shared = Arc::new(Shared {
+        settings: Settings::new(&config),
+        router,
+        meta,
+        catalog,
+        clients: Clients::default(),
+        metrics,
+        stats: Stats::new(),
+        slowlog: SlowLog::default(),
+        pause: Pause::new(),
+        key_counts: Arc::default(),
+        addr,
+        run_id: run_id(),
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        max_value_bytes: config.max_value_bytes,
+        auth_timeout: config.auth_timeout,
+        stopping: false.into(),
+    });
+    let stop = CancellationToken::new();
+    let listener = Listener::new(socket, shared, config.drain_timeout);
+    Ok(Handle {
+        addr,
+        http_addr: None,
+        listener: tokio::spawn(listener.run(stop.clone())),
+        stop,
+        follower,
+        http: None,
+    })
+}
+
+/// Passes every catalog on to the range map. Ready with the first one that has ranges.
+async fn follow(
+    router: Arc<Router>,
+    mut catalog: watch::Receiver<Arc<Catalog>>,
+    health: Component,
+) {
+    health.waiting("no ranges yet");
+    loop {
+        let newest = Arc::clone(&catalog.borrow_and_update());
+        let has_ranges = !newest.ranges.is_empty();
+        router.cache.follow(newest);
+        if has_ranges {
+            health.ready();
+        }
+        if catalog.changed().await.is_err() {
+            // Nobody follows any more: the process ends.
+            return;
+        }
+    }
+}
+
+fn run_id() -> String {
+    format!("{:016x}{:016x}{:08x}", random(), random(), random() >> 32)
+}
