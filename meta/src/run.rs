@@ -11,7 +11,6 @@ use coterie_telemetry::{Component, Health, Http, Metrics};
 use coterie_types::GroupId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 
 use crate::backup::Writer;
@@ -42,7 +41,6 @@ pub struct Handle {
     signals: Signals,
     tasks: Vec<JoinHandle<()>>,
     http: Option<Http>,
-    _measuring: AbortOnDropHandle<()>,
 }
 
 /// What the parts of a member tell each other.
@@ -136,6 +134,10 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let attending = attend(directory, first, attended, seen, component, signals.clone());
     tasks.push(tokio::spawn(attending));
     let measuring = MetaMetrics::register(&registry).run(group.clone(), Arc::clone(&held));
+    let measured = signals.stop.clone();
+    tasks.push(tokio::spawn(async move {
+        measured.run_until_cancelled(measuring).await;
+    }));
     Ok(Handle {
         addr,
         own_addr,
@@ -147,7 +149,6 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         signals,
         tasks,
         http,
-        _measuring: AbortOnDropHandle::new(tokio::spawn(measuring)),
     })
 }
 
@@ -200,7 +201,8 @@ impl Handle {
         self.signals.failed.clone()
     }
 
-    /// Stops: no new requests, those under way are answered, then the group and the tasks end.
+    /// Stops: no new requests, those under way are answered, then the group and the tasks end. The
+    /// directory may be opened again when it returns.
     pub async fn shutdown(self) {
         self.signals.stopping.cancel();
         self.rpc.unregister_local(&self.own_addr);
