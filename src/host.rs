@@ -58,8 +58,8 @@ pub(crate) struct Host<'a> {
 struct Running {
     role: &'static str,
     stop: Stop,
-    /// Says that it is ready; gone with the role.
-    _ready: Component,
+    /// Says that it is ready, where the role does not do so itself; gone with the role.
+    _ready: Option<Component>,
 }
 
 impl<'a> Host<'a> {
@@ -118,7 +118,8 @@ impl<'a> Host<'a> {
         let started = coterie_meta::start_with(config, self.rpc.clone()).await;
         let handle = started.with_context(|| format!("start meta {id}"))?;
         let addr = handle.addr;
-        self.runs("meta", &format!("meta {id}"), handle.shutdown());
+        let ready = self.ready("meta");
+        self.runs("meta", Some(ready), handle.shutdown());
         Ok(addr)
     }
 
@@ -134,13 +135,11 @@ impl<'a> Host<'a> {
         given.extend([("listen", listen.to_owned()), path(dir)?]);
         given.extend(list("meta", meta));
         let config = self.config(&SERVER, given)?;
-        let started = coterie_server::start_with(config, self.rpc.clone()).await;
+        let metrics = self.metrics.with_label("server", dir.display().to_string());
+        let rpc = self.rpc.clone();
+        let started = coterie_server::start_with(config, rpc, &metrics, &self.health).await;
         let handle = started.with_context(|| format!("start the server of {}", dir.display()))?;
-        self.runs(
-            "server",
-            &format!("server {}", dir.display()),
-            handle.shutdown(),
-        );
+        self.runs("server", None, handle.shutdown());
         Ok(())
     }
 
@@ -157,7 +156,7 @@ impl<'a> Host<'a> {
         let started = coterie_proxy::start_with(config, self.rpc.clone(), metrics, health).await;
         let handle = started.context("start the proxy")?;
         let addr = handle.addr;
-        self.runs("proxy", "proxy listener", handle.shutdown());
+        self.runs("proxy", None, handle.shutdown());
         Ok(addr)
     }
 
@@ -172,7 +171,8 @@ impl<'a> Host<'a> {
         let config = self.config(&CONTROLLER, given)?;
         let started = coterie_controller::start_with(config, self.rpc.clone()).await;
         let handle = started.context("start the controller")?;
-        self.runs("controller", "controller", handle.shutdown());
+        let ready = self.ready("controller");
+        self.runs("controller", Some(ready), handle.shutdown());
         Ok(())
     }
 
@@ -190,16 +190,20 @@ impl<'a> Host<'a> {
     fn runs(
         &mut self,
         role: &'static str,
-        name: &str,
+        ready: Option<Component>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
-        let ready = self.health.component(name);
-        ready.ready();
         self.running.push(Running {
             role,
             stop: Box::pin(stop),
             _ready: ready,
         });
+    }
+
+    fn ready(&self, role: &str) -> Component {
+        let component = self.health.component(role);
+        component.ready();
+        component
     }
 
     fn config<C: clap::Args>(

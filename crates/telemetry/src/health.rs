@@ -27,11 +27,18 @@ impl Health {
         Health::default()
     }
 
-    /// Adds a component, `server` or `server 2`, that is not ready yet.
+    /// Adds a component that is not ready yet. A second `server` is called `server 2`.
     pub fn component(&self, name: impl Into<String>) -> Component {
-        let name = name.into();
-        self.lock()
-            .insert(name.clone(), State::Waiting("starting".to_owned()));
+        let wanted: String = name.into();
+        let mut components = self.lock();
+        let mut name = wanted.clone();
+        let mut number = 1;
+        while components.contains_key(&name) {
+            number += 1;
+            name = format!("{wanted} {number}");
+        }
+        components.insert(name.clone(), State::Waiting("starting".to_owned()));
+        drop(components);
         Component {
             name,
             health: self.clone(),
@@ -125,7 +132,14 @@ mod tests {
         server.failed("disk");
         assert!(!health.is_ready() && !health.is_healthy());
         assert_eq!(health.describe(), "meta: ready\nserver: failed: disk\n");
+        let other = health.component("server");
+        other.failed("disk too");
+        assert_eq!(
+            health.describe(),
+            "meta: ready\nserver: failed: disk\nserver 2: failed: disk too\n"
+        );
         drop(server);
+        drop(other);
         assert!(health.is_ready() && health.is_healthy());
     }
 }
