@@ -6,9 +6,9 @@
 //! others `Lost`. Lock order: `waiting`, then the outbox.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -26,12 +26,18 @@ use crate::{CallError, Limits};
 /// Bytes asked for by one read: what one wake-up of a reader may handle.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
+/// Silence after which a call that gets no answer in time takes the connection with it.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// See the module's head.
 pub(crate) struct Connection {
     addr: Arc<str>,
     limits: Limits,
     pub(crate) outbox: Outbox,
     waiting: Mutex<WaitingCalls>,
+    opened_at: Instant,
+    /// When bytes came last, in milliseconds since `opened_at`.
+    heard_ms: AtomicU64,
     /// The peer closes: no new calls, and the end when those that wait are answered.
     retired: AtomicBool,
     ended: CancellationToken,
@@ -60,6 +66,8 @@ impl Connection {
             limits,
             outbox: Outbox::new(limits.queued_bytes_max),
             waiting: Mutex::default(),
+            opened_at: Instant::now(),
+            heard_ms: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             ended: client.child_token(),
         });
@@ -124,17 +132,28 @@ impl Connection {
         self.lock().len() > 0
     }
 
-    /// Tells the calls whose deadline is past.
+    /// Tells the calls whose deadline is past. When one is, on a connection that was silent for
+    /// long, the connection is given up: the path may be cut, and a new one mends sooner than TCP.
     pub(crate) fn expire(&self, now: Instant) {
         let expired = self.lock().take_expired(now);
         if expired.is_empty() {
             return;
         }
+        let mut overdue = false;
         for call in expired {
+            overdue |= call.deadline <= now;
             // The receiver may be gone, which is one of the reasons to expire.
             let _ = call.answer.send(Err(CallError::TimedOut));
         }
         self.after_calls_ended();
+        if overdue && self.silent_for(now) >= SILENCE_MAX {
+            self.end(Some(&io::Error::from(io::ErrorKind::TimedOut)));
+        }
+    }
+
+    fn silent_for(&self, now: Instant) -> Duration {
+        let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.opened_at + heard)
     }
 
     async fn read_from(&self, mut half: OwnedReadHalf) -> io::Result<()> {
@@ -149,6 +168,8 @@ impl Connection {
             if half.read_buf(&mut input).await? == 0 {
                 return Ok(());
             }
+            let heard_ms = self.opened_at.elapsed().as_millis() as u64;
+            self.heard_ms.store(heard_ms, Ordering::Relaxed);
         }
     }
 

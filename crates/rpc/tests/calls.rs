@@ -380,6 +380,24 @@ async fn a_local_handler_is_called_without_a_socket() {
 }
 
 #[tokio::test]
+async fn a_connection_that_went_silent_is_given_up() {
+    let (echo, _server, addr) = start(Limits::default()).await;
+    let client = client();
+    let patient = tokio::spawn({
+        let (client, addr) = (client.clone(), addr.clone());
+        async move { client.call(&addr, HOLD, Bytes::new(), LONG).await }
+    });
+    echo.until_calls(1).await;
+    let late = client
+        .call(&addr, HOLD, Bytes::new(), Duration::from_millis(2100))
+        .await;
+    assert_eq!(late, Err(CallError::TimedOut));
+    assert_eq!(patient.await.unwrap(), Err(CallError::Lost));
+    let answer = client.call(&addr, ECHO, Bytes::new(), LONG).await;
+    assert_eq!(answer, Ok(Bytes::new()), "by a new connection");
+}
+
+#[tokio::test]
 async fn connections_close_with_the_last_client() {
     let (echo, server, addr) = start(Limits::default()).await;
     let client = client();
