@@ -112,7 +112,7 @@ async fn start_node(
     shutdown: &CancellationToken,
 ) -> Result<Handle, RunError> {
     let mut directory = Directory::open(&config.dir)?;
-    let ready = health.component("server");
+    let ready = health.component(format!("server {}", config.dir.display()));
     ready.waiting("starting");
 
     let door = Arc::new(Door::default());

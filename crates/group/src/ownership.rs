@@ -69,13 +69,15 @@ impl Ownership {
                 None => Ok(()),
             };
         }
-        let Ok(positions) = command.keys.positions(args) else {
-            return Ok(());
+        let mut checked = Ok(());
+        let mut check = |table, key: &Bytes| {
+            if checked.is_ok() {
+                checked = self.check_key(table, key);
+            }
         };
-        for position in positions {
-            self.check_key(table, &args[position])?;
-        }
-        Ok(())
+        // Keys that cannot be found: the command will say so itself.
+        let _ = command.visit_keys(table, args, &mut check);
+        checked
     }
 
     /// `Err` when the key is not owned.
@@ -138,6 +140,10 @@ mod tests {
         let check = |line| ownership.check(TableId(0), &args(line)).is_ok();
         assert!(check("get b") && check("get cz") && check("get z"));
         assert!(!check("get d") && !check("get a") && !check("mget b e"));
+        assert!(
+            !check("copy b c db 1") && !check("move b 1"),
+            "a key of another table"
+        );
         assert!(check("ping") && check("nonsense d") && check("get"));
         assert!(
             ownership.check(TableId(1), &args("get b")).is_err(),

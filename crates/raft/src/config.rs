@@ -15,15 +15,15 @@ pub enum Fsync {
 #[derive(Debug, Clone, clap::Args)]
 pub struct RaftConfig {
     /// How often a leader says that it lives.
-    #[arg(long = "raft-heartbeat-interval", env = "COTERIE_RAFT_HEARTBEAT_INTERVAL",
+    #[arg(id = "raft-heartbeat-interval", long, env = "COTERIE_RAFT_HEARTBEAT_INTERVAL",
         value_name = "DURATION", default_value = "150ms", value_parser = coterie_config::duration)]
     pub heartbeat_interval: Duration,
     /// Shortest silence of a leader after which a follower campaigns.
-    #[arg(long = "raft-election-timeout-min", env = "COTERIE_RAFT_ELECTION_TIMEOUT_MIN",
+    #[arg(id = "raft-election-timeout-min", long = "raft-election-timeout-min", env = "COTERIE_RAFT_ELECTION_TIMEOUT_MIN",
         value_name = "DURATION", default_value = "600ms", value_parser = coterie_config::duration)]
     pub election_timeout_min: Duration,
     /// Longest such silence; also the length of the leader lease.
-    #[arg(long = "raft-election-timeout-max", env = "COTERIE_RAFT_ELECTION_TIMEOUT_MAX",
+    #[arg(id = "raft-election-timeout-max", long = "raft-election-timeout-max", env = "COTERIE_RAFT_ELECTION_TIMEOUT_MAX",
         value_name = "DURATION", default_value = "1200ms", value_parser = coterie_config::duration)]
     pub election_timeout_max: Duration,
     /// When an append counts as durable; `never` is for tests.
@@ -52,7 +52,7 @@ pub struct RaftConfig {
     pub snapshot_rate: u64,
     /// Off only to show what goes wrong without it: a process that has just started then votes at
     /// once, though it may have granted a lease before it died.
-    #[arg(long = "raft-restart-fence", env = "COTERIE_RAFT_RESTART_FENCE", hide = true,
+    #[arg(id = "raft-restart-fence", long = "raft-restart-fence", env = "COTERIE_RAFT_RESTART_FENCE", hide = true,
         default_value = "true", action = clap::ArgAction::Set)]
     pub restart_fence: bool,
 }
