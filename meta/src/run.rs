@@ -25,6 +25,9 @@ use crate::members::Members;
 use crate::metrics::MetaMetrics;
 use crate::service::{Front, Service};
 
+/// Log kept at most, whatever the flags that meta shares with servers say.
+const LOG_RETENTION_MAX: u64 = 16 << 20;
+
 /// Meta's own Raft group.
 const GROUP: GroupId = GroupId(0);
 
@@ -103,7 +106,11 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let members = Arc::new(Members::of(&config, &addr.to_string()));
 
     let book = Arc::clone(&members) as Arc<dyn AddressBook>;
-    let (own, raft_config) = (members.own_id(), config.raft.clone());
+    let (own, mut raft_config) = (members.own_id(), config.raft.clone());
+    // Entries are small and each costs memory while it is kept: a member that was away for longer
+    // than these reach is sent the snapshot, which is small, too.
+    raft_config.log_retention = raft_config.log_retention.min(LOG_RETENTION_MAX);
+    raft_config.log_replay_bytes_max = raft_config.log_replay_bytes_max.min(LOG_RETENTION_MAX);
     let raft = RaftNode::open(&directory.raft(), own, raft_config, rpc.clone(), book).await?;
     let group = raft.start_group(GROUP, Box::new(machine)).await?;
     let signals = Signals::default();
