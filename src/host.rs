@@ -135,7 +135,9 @@ impl<'a> Host<'a> {
         given.extend([("listen", listen.to_owned()), path(dir)?]);
         given.extend(list("meta", meta));
         let config = self.config(&SERVER, given)?;
-        let metrics = self.metrics.with_label("server", dir.display().to_string());
+        // Several servers in one process are told apart by the names of their directories.
+        let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
+        let metrics = self.metrics.with_label("server", name);
         let rpc = self.rpc.clone();
         let started = coterie_server::start_with(config, rpc, &metrics, &self.health).await;
         let handle = started.with_context(|| format!("start the server of {}", dir.display()))?;

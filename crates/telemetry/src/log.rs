@@ -10,8 +10,9 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-/// `warn` for libraries: openraft tells at `info` of each vote and each membership entry.
-const DEFAULT_DIRECTIVES: &str = "info,openraft=warn,raft_engine=warn,hyper=warn";
+/// Libraries only when they warn; openraft warns of each vote that a restarted peer refuses, which
+/// is what the restart fence is for: what matters of it, `coterie_raft` says.
+const DEFAULT_DIRECTIVES: &str = "info,openraft=error,raft_engine=warn,hyper=warn";
 
 /// Flags that say how the process logs.
 #[derive(Debug, Clone, Default, clap::Args)]
