@@ -45,19 +45,18 @@ impl SmallDisk {
         &self.mounted
     }
 
-    /// Takes all the space that is left, by a file that is given back.
-    pub fn fill(&self) -> anyhow::Result<PathBuf> {
-        use std::io::Write as _;
+    /// Takes all the space there is but for so many bytes, by a file that can be removed.
+    pub fn fill(&self, leaving: u64) -> anyhow::Result<PathBuf> {
         let path = self.mounted.join("filler");
-        let mut file = std::fs::File::create(&path)?;
-        let chunk = vec![0; 1 << 20];
-        // To the last byte: smaller and smaller pieces until none fits.
-        let mut piece = chunk.len();
-        while piece > 0 {
-            if file.write(&chunk[..piece]).is_err() {
-                piece /= 2;
-            }
-        }
+        let file = std::fs::File::create(&path)?;
+        let stat = rustix::fs::statvfs(&self.mounted)?;
+        let free = stat.f_bavail * stat.f_frsize;
+        rustix::fs::fallocate(
+            &file,
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            free.saturating_sub(leaving),
+        )?;
         Ok(path)
     }
 }
@@ -80,7 +79,7 @@ mod tests {
         let Some(disk) = SmallDisk::mount(4).expect("mounts or skips") else {
             return;
         };
-        let filler = disk.fill().expect("fills");
+        let filler = disk.fill(0).expect("fills");
         let other = disk.path().join("other");
         assert!(std::fs::write(&other, [0; 8192]).is_err());
         std::fs::remove_file(filler).expect("removes");

@@ -179,10 +179,15 @@ fn a_follower_whose_log_is_gone_gets_a_snapshot_while_writes_go_on() {
         .expect("everything is found");
 }
 
-/// Whether a server's log tells of a snapshot it installed.
+/// Whether a server was sent a snapshot: its replicas count their stores, and each snapshot is one.
 fn installed_snapshot(cluster: &Cluster, server: &str) -> bool {
-    let log = cluster.folder().join(format!("{server}.log"));
-    std::fs::read_to_string(log).is_ok_and(|text| text.contains("snapshot installed"))
+    let replicas = std::fs::read_dir(cluster.dir(server).join("replicas")).expect("replicas");
+    let current = |replica: std::io::Result<std::fs::DirEntry>| -> Option<String> {
+        std::fs::read_to_string(replica.ok()?.path().join("CURRENT")).ok()
+    };
+    replicas
+        .filter_map(current)
+        .any(|store| store.trim_end() != "store-0")
 }
 
 /// Of the group that owns the first keys: the server that leads it, and the other two.

@@ -340,14 +340,17 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
     let Some(disk) = SmallDisk::mount(1024).expect("mounts or skips") else {
         return;
     };
+    let reserve = ["--disk-reserve", "96MiB"];
     let builder = Cluster::builder().server_dir(disk.path().to_owned());
+    let builder = builder.flags(Role::Server, &reserve);
     let mut cluster = builder.start().expect("starts");
     let mut connection = cluster.connect().expect("connects");
     assert_eq!(
         connection.call(&["SET", "before", "1"]).expect("answers"),
         ok()
     );
-    let filler = disk.fill().expect("fills");
+    // Less than the reserve, and still enough for what goes on without writes.
+    let filler = disk.fill(64 * MIB as u64).expect("fills");
     let refusal = wait::until("writes are refused", WITHIN, || {
         let reply = connection.call(&["SET", "while", "x"])?;
         ensure!(matches!(reply, Reply::Error(_)), "{reply:?}");
