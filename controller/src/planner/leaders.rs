@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_types::{GroupId, NodeId, NodeState};
 
 use super::{Action, Plan, Settings};
@@ -68,7 +69,8 @@ struct Leaders<'a> {
     timeout: Duration,
     /// Who leads each group, as far as known.
     led: BTreeMap<GroupId, NodeId>,
-    /// How many each node leads, with the transfers that run as if they were done.
+    /// How many each node leads, once the transfers that run are done and those that are done have
+    /// been heard of.
     counts: BTreeMap<NodeId, usize>,
 }
 
@@ -84,8 +86,19 @@ impl<'a> Leaders<'a> {
         let nodes = view.catalog.nodes.keys().copied();
         let mut counts: BTreeMap<NodeId, usize> = nodes.map(|id| (id, 0)).collect();
         let mut expected = led.clone();
-        for (_, step) in view.running_jobs() {
-            if let Step::TransferLeader { group_id, to, .. } = step {
+        for job in view.catalog.jobs.values() {
+            let counts = match job.state {
+                JobState::Running => true,
+                // Heartbeats are older than this: without it, the next plan would repeat it.
+                JobState::Done => is_recent(view, job, REST),
+                JobState::Failed => false,
+            };
+            if let Ok(Step::TransferLeader {
+                group_id, from, to, ..
+            }) = Step::of(job)
+                && counts
+                && led.get(&group_id) == Some(&from)
+            {
                 expected.insert(group_id, to);
             }
         }
@@ -121,11 +134,10 @@ impl<'a> Leaders<'a> {
     /// Whether a job is about the group, or a transfer of it began not long ago.
     fn is_busy(&self, group_id: GroupId, rest: Duration) -> bool {
         let view = self.view;
-        let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
         view.running_jobs().any(|(_, step)| step.is_about(group_id))
             || view.catalog.jobs.values().any(|job| {
                 job.kind == KIND
-                    && view.now.0.abs_diff(job.started_at.0) < rest_ms
+                    && is_recent(view, job, rest)
                     && Step::of(job).is_ok_and(|step| step.is_about(group_id))
             })
     }
@@ -199,4 +211,10 @@ impl<'a> Leaders<'a> {
         let (most, least) = (self.count(from), self.count(to));
         format!("node {from} leads {most} group(s), node {to} leads {least}")
     }
+}
+
+/// Whether the job was begun less than `time` ago, or by a clock that is as much ahead.
+fn is_recent(view: &View, job: &JobDescriptor, time: Duration) -> bool {
+    let apart = view.now.0.abs_diff(job.started_at.0);
+    u128::from(apart) < time.as_millis()
 }

@@ -230,6 +230,39 @@ fn a_group_is_left_alone_after_a_transfer() {
 }
 
 #[test]
+fn heartbeats_that_are_older_than_a_transfer_do_not_repeat_it() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    let wanted = settings(4, 3);
+    let all_to_1 = || {
+        let mut inner = sim.lock();
+        inner
+            .groups
+            .values_mut()
+            .for_each(|g| g.leader = Some(NodeId(1)));
+    };
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+        let port = std::sync::Arc::new(sim.clone());
+        let executor = crate::executor::Executor::new(std::sync::Arc::clone(&port), port, fence);
+        let mut transfers = 0;
+        for _ in 0..10 {
+            // As it is still heard, whatever was done since.
+            all_to_1();
+            for action in plan(&sim.view(), &wanted).actions {
+                executor.apply(action, sim.view().now).await.unwrap();
+                transfers += 1;
+            }
+            let view = sim.view();
+            for (job, _) in view.running_jobs() {
+                executor.drive(job.clone()).await.unwrap();
+            }
+        }
+        assert_eq!(transfers, 2, "4, 0, 0 becomes 2, 1, 1");
+    });
+}
+
+#[test]
 fn old_jobs_are_forgotten() {
     let sim = Sim::with_nodes(&["", "", ""]);
     let wanted = settings(2, 3);
