@@ -153,7 +153,8 @@ impl<'a> Leaders<'a> {
 
     fn could_lead(&self, group_id: GroupId, leader: NodeId, node_id: NodeId) -> bool {
         let view = self.view;
-        if node_id == leader || !view.is_usable(node_id, self.timeout) {
+        // Fresher than it takes to count as up: one that has just died is still up.
+        if node_id == leader || !view.is_usable(node_id, self.timeout / 2) {
             return false;
         }
         let last = view
