@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Writes under way per group.
 const WINDOW: usize = 4096;
 /// A session that had nothing under way for so long is not used again.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Gives numbers out and takes them back.
 #[derive(Debug)]

@@ -1,0 +1,14 @@
+//! A whole proxy between clients on sockets and groups in this process: no Raft, no disk.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod proxy {
+    mod commands;
+    mod fanout;
+    mod faults;
+    mod hostile;
+    mod pipelines;
+    mod transactions;
+}

@@ -1,0 +1,124 @@
+//! Commands over several groups, and over all ranges.
+
+use std::collections::BTreeMap;
+
+use coterie_protocol::catalog::Row;
+
+use crate::support::{Client, Cluster, Fault, range};
+
+fn strings(reply: &str) -> Vec<String> {
+    reply
+        .split("\r\n")
+        .filter(|line| !line.starts_with(['*', '$', ':']) && !line.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn keys_of_several_groups_are_gathered_in_order() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("MSET z 26 a 1 b 2 y 25").await, "+OK\r\n");
+    let reply = client.run("MGET y a nokey z b").await;
+    assert_eq!(
+        reply,
+        "*5\r\n$2\r\n25\r\n$1\r\n1\r\n$-1\r\n$2\r\n26\r\n$1\r\n2\r\n"
+    );
+    assert_eq!(client.run("EXISTS a z a nokey").await, ":3\r\n");
+    assert_eq!(client.run("DEL a z nokey").await, ":2\r\n");
+    assert_eq!(client.run("DBSIZE").await, ":2\r\n");
+    assert_eq!(client.run("KEYS *").await, "*2\r\n$1\r\nb\r\n$1\r\ny\r\n");
+    assert_eq!(client.run("FLUSHDB").await, "+OK\r\n");
+    assert_eq!(client.run("DBSIZE").await, ":0\r\n");
+    assert_eq!(client.run("RANDOMKEY").await, "$-1\r\n");
+    client.run("SET x 1").await;
+    assert_eq!(client.run("RANDOMKEY").await, "$1\r\nx\r\n");
+    assert_eq!(client.run("FLUSHALL ASYNC").await, "+OK\r\n");
+    assert_eq!(client.run("FLUSHALL NOW").await, "-ERR syntax error\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_write_done_in_part_is_unknown_and_an_error_is_the_answer() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--request-timeout 200ms").await;
+    let mut client = Client::connect(proxy.addr).await;
+    cluster.faults(2, &[Fault::NoLeader; 1000]);
+    let reply = client.run("MSET a 1 z 1").await;
+    assert!(reply.starts_with("-UNKNOWN"), "{reply}");
+    let reply = client.run("MGET a z").await;
+    assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
+    proxy.shutdown().await;
+}
+
+/// Reads all keys by SCAN; how often each came, and in how many pages.
+async fn scan(client: &mut Client, options: &str) -> (BTreeMap<String, usize>, usize) {
+    let (mut cursor, mut seen, mut pages) = ("0".to_owned(), BTreeMap::new(), 0);
+    loop {
+        let reply = client.run(&format!("SCAN {cursor}{options}")).await;
+        let mut words = strings(&reply).into_iter();
+        cursor = words.next().expect("a cursor");
+        for key in words {
+            *seen.entry(key).or_default() += 1;
+        }
+        pages += 1;
+        if cursor == "0" {
+            return (seen, pages);
+        }
+        assert!(cursor.parse::<u64>().unwrap() < 1 << 53);
+    }
+}
+
+#[tokio::test]
+async fn scan_returns_each_key_once_on_any_proxy_and_across_splits() {
+    let cluster = Cluster::new(vec![range(1, 1, "", "", 1)]);
+    let (first, second) = (cluster.proxy("").await, cluster.proxy("").await);
+    let mut client = Client::connect(first.addr).await;
+    let mut sent = String::new();
+    for at in 0..500 {
+        sent.push_str(&format!("SET key:{at:012} 1\r\nSET user:{at} 1\r\n"));
+    }
+    client.send(sent).await;
+    for _ in 0..1000 {
+        client.reply().await;
+    }
+    let (seen, pages) = scan(&mut client, " COUNT 50").await;
+    assert_eq!((seen.len(), seen.values().max()), (1000, Some(&1)));
+    assert!(pages > 10, "{pages}");
+    let (seen, _) = scan(&mut client, " COUNT 7 MATCH user:1*").await;
+    assert_eq!(seen.len(), 111);
+    assert_eq!(scan(&mut client, " TYPE list").await.0.len(), 0);
+    assert_eq!(client.run("SCAN x").await, "-ERR invalid cursor\r\n");
+
+    // Half-way, the range is cut in three, and another proxy goes on.
+    let mut seen = BTreeMap::<String, usize>::new();
+    let mut cursor = "0".to_owned();
+    let mut other = Client::connect(second.addr).await;
+    for page in 0.. {
+        if page == 3 {
+            let cut = vec![
+                range(1, 2, "", "user:2", 1),
+                range(2, 2, "user:2", "user:31", 1),
+                range(3, 2, "user:31", "", 1),
+            ];
+            cluster.hand_over(1, cut.clone());
+            cluster.publish(cut.into_iter().map(Row::Range).collect());
+        }
+        let client = if page % 2 == 0 {
+            &mut client
+        } else {
+            &mut other
+        };
+        let reply = client.run(&format!("SCAN {cursor} COUNT 60")).await;
+        let mut words = strings(&reply).into_iter();
+        cursor = words.next().unwrap();
+        words.for_each(|key| *seen.entry(key).or_default() += 1);
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!((seen.len(), seen.values().max()), (1000, Some(&1)));
+    first.shutdown().await;
+    second.shutdown().await;
+}

@@ -1,0 +1,182 @@
+//! Leaders that go, answers that are lost, ranges that move: what the client sees of it.
+
+use coterie_protocol::catalog::Row;
+use coterie_types::NodeId;
+
+use super::pipelines::wait_until;
+use crate::support::{Client, Cluster, Fault, range};
+
+#[tokio::test]
+async fn a_frame_whose_answer_is_lost_is_applied_once() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let faults = [
+        Fault::LoseAnswer,
+        Fault::FateUnknown,
+        Fault::LoseAnswer,
+        Fault::NoLeader,
+        Fault::Overloaded,
+    ];
+    cluster.faults(1, &faults);
+    client.send("INCR a\r\nINCR a\r\nINCR a\r\n").await;
+    for expected in [":1\r\n", ":2\r\n", ":3\r\n"] {
+        assert_eq!(client.reply().await, expected);
+    }
+    let seen = cluster.group(1, |group| group.seen.clone());
+    assert!(
+        seen.len() > 5 && seen.iter().all(|(seq, _)| seq.0 <= 3),
+        "{seen:?}"
+    );
+    assert_eq!(client.run("GET a").await, "$1\r\n3\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_silent_leader_is_passed_over() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("INCR a").await, ":1\r\n");
+    cluster.faults(1, &[Fault::Silence]);
+    client.put("INCR a").await;
+    wait_until(|| cluster.group(1, |group| group.faults.is_empty())).await;
+    cluster.group(1, |group| {
+        group.leader = NodeId(3);
+        group.term += 1;
+    });
+    assert_eq!(client.reply().await, ":2\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_leader_is_found_and_followed() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    for leader in [2, 3, 1, 2] {
+        cluster.group(1, |group| {
+            group.leader = NodeId(leader);
+            group.term += 1;
+        });
+        assert_eq!(client.run("SET a 1").await, "+OK\r\n");
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn giving_up_says_whether_the_write_may_have_happened() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--request-timeout 300ms").await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("SET a 0").await, "+OK\r\n");
+    cluster.faults(1, &[Fault::NoLeader; 1000]);
+    let reply = client.run("INCR a").await;
+    assert!(
+        reply.starts_with("-TRYAGAIN the command was not applied"),
+        "{reply}"
+    );
+    cluster.group(1, |group| group.faults.clear());
+    cluster.faults(1, &[Fault::FateUnknown]);
+    cluster.faults(1, &[Fault::NoLeader; 1000]);
+    let reply = client.run("INCR a").await;
+    assert!(
+        reply.starts_with("-UNKNOWN the command may or may not"),
+        "{reply}"
+    );
+    cluster.group(1, |group| group.faults.clear());
+    assert_eq!(client.run("GET a").await, "$1\r\n1\r\n");
+    assert_eq!(client.run("INCR a").await, ":2\r\n");
+    // A read changes nothing, whatever became of it.
+    cluster.faults(1, &[Fault::LoseAnswer; 1000]);
+    let reply = client.run("GET a").await;
+    assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_expired_session_is_followed_by_a_new_one_unless_that_could_apply_twice() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("INCR a").await, ":1\r\n");
+    cluster.faults(1, &[Fault::SessionExpired]);
+    assert_eq!(client.run("INCR a").await, ":2\r\n");
+    cluster.faults(1, &[Fault::FateUnknown, Fault::SessionExpired]);
+    let reply = client.run("INCR a").await;
+    assert!(reply.starts_with("-UNKNOWN"), "{reply}");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn moved_keys_are_followed_and_the_order_of_a_key_is_kept() {
+    let cluster = Cluster::new(vec![range(1, 1, "", "", 1)]);
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("SET c 1").await, "+OK\r\n");
+    // Half of it goes to another group; only the old owner is told.
+    cluster.publish(vec![group_row(2)]);
+    cluster.hand_over(1, vec![range(1, 2, "", "m", 1), range(2, 2, "m", "", 2)]);
+    let mut sent = String::new();
+    for at in 0..200 {
+        sent.push_str(&format!(
+            "SET c {at}\r\nSET x {at}\r\nGET x\r\nMSET d {at} y {at}\r\n"
+        ));
+    }
+    client.send(sent).await;
+    for at in 0..200 {
+        assert_eq!(client.reply().await, "+OK\r\n");
+        assert_eq!(client.reply().await, "+OK\r\n");
+        let text = at.to_string();
+        assert_eq!(
+            client.reply().await,
+            format!("${}\r\n{text}\r\n", text.len())
+        );
+        assert_eq!(client.reply().await, "+OK\r\n");
+    }
+    let reply = client.run("MGET y c d x nokey").await;
+    assert_eq!(
+        reply,
+        "*5\r\n$3\r\n199\r\n$3\r\n199\r\n$3\r\n199\r\n$3\r\n199\r\n$-1\r\n"
+    );
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_owner_that_knows_nothing_is_asked_again_until_the_catalog_does() {
+    let cluster = Cluster::new(vec![range(1, 1, "", "", 1)]);
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("SET a 1").await;
+    cluster.hand_over(1, vec![range(1, 2, "", "", 2)]);
+    cluster.group(1, |group| group.knows.clear());
+    client.put("INCR a").await;
+    wait_until(|| cluster.group(1, |group| group.seen.len() > 3)).await;
+    cluster.publish(vec![group_row(2), Row::Range(range(1, 2, "", "", 2))]);
+    assert_eq!(client.reply().await, ":2\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn before_the_first_map_commands_wait_and_are_told_that_it_is_loading() {
+    let cluster = Cluster::new(Vec::new());
+    let proxy = cluster.proxy("--request-timeout 200ms").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let reply = client.run("SET a 1").await;
+    assert_eq!(reply, "-LOADING Coterie is starting: no ranges yet\r\n");
+    assert_eq!(client.run("PING").await, "+PONG\r\n");
+    proxy.shutdown().await;
+}
+
+fn group_row(id: u64) -> Row {
+    use coterie_types::{GroupDescriptor, GroupId, Replica, Role};
+    Row::Group(GroupDescriptor {
+        group_id: GroupId(id),
+        replicas: (1..=3)
+            .map(|node| Replica {
+                node_id: NodeId(node),
+                role: Role::Voter,
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,178 @@
+//! What strangers and broken clients send.
+
+use std::time::Duration;
+
+use crate::support::client::command;
+use crate::support::{Client, Cluster};
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_in_order_and_closed() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let cases = [
+        (
+            "*1\r\n$x\r\n",
+            "-ERR Protocol error: invalid bulk length\r\n",
+        ),
+        (
+            "*1\r\n:1\r\n",
+            "-ERR Protocol error: expected '$', got ':'\r\n",
+        ),
+        (
+            "*9999999999\r\n",
+            "-ERR Protocol error: invalid multibulk length\r\n",
+        ),
+        (
+            "SET \"a\r\n",
+            "-ERR Protocol error: unbalanced quotes in request\r\n",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        let mut client = Client::connect(proxy.addr).await;
+        client
+            .send(format!("SET a 1\r\nGET a\r\n{bytes}SET a 2\r\n"))
+            .await;
+        let rest = client.rest().await;
+        assert_eq!(rest, format!("+OK\r\n$1\r\n1\r\n{expected}"));
+    }
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(
+        client.run("GET a").await,
+        "$1\r\n1\r\n",
+        "nothing behind the error was done"
+    );
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_million_arguments_are_taken_and_one_more_is_not() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let mut words: Vec<&[u8]> = vec![b"EXISTS"];
+    words.resize(1 << 20, b"a");
+    client.send(command(&words)).await;
+    assert_eq!(client.reply().await, ":0\r\n");
+    client.send("*1048577\r\n").await;
+    assert_eq!(
+        client.rest().await,
+        "-ERR Protocol error: invalid multibulk length\r\n"
+    );
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn large_values_arrive_whole_and_too_large_ones_are_refused() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--max-value-bytes 3MiB").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let value = vec![b'v'; 3 << 20];
+    client.send(command(&[b"SET", b"a", &value])).await;
+    assert_eq!(client.reply().await, "+OK\r\n");
+    assert_eq!(client.run("STRLEN a").await, format!(":{}\r\n", 3 << 20));
+    assert_eq!(
+        client.run("GET a").await.len(),
+        value.len() + "$3145728\r\n\r\n".len()
+    );
+    let value = vec![b'v'; (3 << 20) + 1];
+    client.send(command(&[b"SET", b"a", &value])).await;
+    assert_eq!(
+        client.reply().await,
+        "-ERR value exceeds maximum allowed size (3145728 bytes)\r\n"
+    );
+    let key = vec![b'k'; (1 << 20) + 1];
+    client.send(command(&[b"GET", &key])).await;
+    assert_eq!(
+        client.reply().await,
+        "-ERR key exceeds maximum allowed size (1048576 bytes)\r\n"
+    );
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn garbage_harms_nobody_else() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut chance = 0x2545_f491_4f6c_dd1du64;
+    for _ in 0..50 {
+        let mut client = Client::connect(proxy.addr).await;
+        let mut garbage = Vec::new();
+        for _ in 0..500 {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            garbage.push(b"*$:\r\n0123456789\0\xffaSET"[chance as usize % 21]);
+        }
+        client.send(&garbage).await;
+        drop(client);
+    }
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("PING").await, "+PONG\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn strangers_get_little_and_not_for_long() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster
+        .proxy("--requirepass s3cret --auth-timeout 1s")
+        .await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(
+        client.run("GET a").await,
+        "-NOAUTH Authentication required.\r\n"
+    );
+    let reply = client.run("HELLO 3").await;
+    assert!(reply.starts_with("-NOAUTH HELLO must be called"), "{reply}");
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    assert_eq!(client.run("AUTH wrong").await, wrong);
+    assert_eq!(client.run("AUTH nobody s3cret").await, wrong);
+    client.send("*11\r\n").await;
+    let rest = client.rest().await;
+    assert_eq!(
+        rest,
+        "-ERR Protocol error: unauthenticated multibulk length\r\n"
+    );
+
+    let mut silent = Client::connect(proxy.addr).await;
+    let mut good = Client::connect(proxy.addr).await;
+    // What comes behind the password in one go is trusted.
+    let mut words: Vec<&[u8]> = vec![b"EXISTS"];
+    words.resize(100, b"a");
+    good.send([command(&[b"AUTH", b"s3cret"]), command(&words)].concat())
+        .await;
+    assert_eq!(good.reply().await, "+OK\r\n");
+    assert_eq!(good.reply().await, ":0\r\n");
+    assert_eq!(silent.rest().await, "");
+    assert_eq!(good.run("PING").await, "+PONG\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn too_many_clients_are_told_so() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--maxclients 2").await;
+    let mut clients = [
+        Client::connect(proxy.addr).await,
+        Client::connect(proxy.addr).await,
+    ];
+    for client in &mut clients {
+        client.run("PING").await;
+    }
+    let mut third = Client::connect(proxy.addr).await;
+    assert_eq!(third.rest().await, "-ERR max number of clients reached\r\n");
+    drop(clients);
+    let again = async {
+        loop {
+            let mut client = Client::connect(proxy.addr).await;
+            client.send("PING\r\n").await;
+            if client.reply().await == "+PONG\r\n" {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again)
+        .await
+        .expect("room again");
+    proxy.shutdown().await;
+}

@@ -1,0 +1,169 @@
+//! MULTI, EXEC, WATCH.
+
+use crate::support::{Client, Cluster, Fault};
+
+#[tokio::test]
+async fn a_transaction_is_one_frame() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client
+        .send("MULTI\r\nSET a 1\r\nINCR a\r\nPING\r\nGET a\r\nEXEC\r\n")
+        .await;
+    for expected in [
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+    ] {
+        assert_eq!(client.reply().await, expected);
+    }
+    assert_eq!(
+        client.reply().await,
+        "*4\r\n+OK\r\n:2\r\n+PONG\r\n$1\r\n2\r\n"
+    );
+    assert_eq!(cluster.group(1, |group| group.executed.len()), 1);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_touched_key_stops_the_transaction() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let (mut one, mut two) = (
+        Client::connect(proxy.addr).await,
+        Client::connect(proxy.addr).await,
+    );
+    one.run("SET a 1").await;
+    assert_eq!(one.run("WATCH a b").await, "+OK\r\n");
+    two.run("SET b 1").await;
+    one.run("MULTI").await;
+    one.run("SET a 2").await;
+    assert_eq!(one.run("EXEC").await, "*-1\r\n");
+    // Nothing is watched any more; all at once, so that EXEC has to wait for the tokens.
+    one.send("WATCH a\r\nMULTI\r\nINCR a\r\nEXEC\r\n").await;
+    for expected in ["+OK\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n:2\r\n"] {
+        assert_eq!(one.reply().await, expected);
+    }
+    // Touched by itself counts; an empty transaction depends on it, too.
+    one.send("WATCH a\r\nSET a 5\r\nMULTI\r\nEXEC\r\nWATCH a\r\nUNWATCH\r\nSET a 6\r\nMULTI\r\nPING\r\nEXEC\r\n").await;
+    let expected = [
+        "+OK\r\n",
+        "+OK\r\n",
+        "+OK\r\n",
+        "*-1\r\n",
+        "+OK\r\n",
+        "+OK\r\n",
+        "+OK\r\n",
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "*1\r\n+PONG\r\n",
+    ];
+    for expected in expected {
+        assert_eq!(one.reply().await, expected);
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn errors_while_queueing_abort_and_others_do_not() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let exchange = [
+        ("EXEC", "-ERR EXEC without MULTI\r\n"),
+        ("DISCARD", "-ERR DISCARD without MULTI\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("MULTI", "-ERR MULTI calls can not be nested\r\n"),
+        ("WATCH a", "-ERR WATCH inside MULTI is not allowed\r\n"),
+        ("SET a 1", "+QUEUED\r\n"),
+        ("EXEC", "*1\r\n+OK\r\n"),
+        ("MULTI", "+OK\r\n"),
+        (
+            "GET",
+            "-ERR wrong number of arguments for 'get' command\r\n",
+        ),
+        (
+            "EXEC",
+            "-EXECABORT Transaction discarded because of previous errors.\r\n",
+        ),
+        ("MULTI", "+OK\r\n"),
+        (
+            "DBSIZE",
+            "-ERR Command not allowed inside a transaction\r\n",
+        ),
+        (
+            "EXEC",
+            "-EXECABORT Transaction discarded because of previous errors.\r\n",
+        ),
+        ("MULTI", "+OK\r\n"),
+        ("INCR a", "+QUEUED\r\n"),
+        ("DISCARD", "+OK\r\n"),
+        ("GET a", "$1\r\n1\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("EXEC", "*0\r\n"),
+    ];
+    for (line, expected) in exchange {
+        assert_eq!(client.run(line).await, expected, "{line}");
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn several_groups_are_refused_and_nothing_is_done() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    for line in ["MULTI", "SET a 1", "SET z 1"] {
+        client.run(line).await;
+    }
+    let reply = client.run("EXEC").await;
+    assert!(reply.starts_with("-CROSSGROUP"), "{reply}");
+    assert_eq!(client.run("EXISTS a z").await, ":0\r\n");
+    let reply = client.run("RENAME a z").await;
+    assert!(reply.starts_with("-CROSSGROUP"), "{reply}");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_selected_table_counts_from_where_it_stands_and_only_if_the_transaction_ran() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("SET a 1").await;
+    client.run("WATCH a").await;
+    client.run("INCR a").await;
+    client
+        .send("MULTI\r\nGET a\r\nSELECT 99\r\nSELECT 0\r\nEXEC\r\nGET a\r\n")
+        .await;
+    for expected in [
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "*-1\r\n",
+        "$1\r\n2\r\n",
+    ] {
+        assert_eq!(client.reply().await, expected);
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_retried_as_a_whole() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    cluster.faults(1, &[Fault::LoseAnswer, Fault::FateUnknown]);
+    client.send("MULTI\r\nINCR a\r\nINCR a\r\nEXEC\r\n").await;
+    for expected in [
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "*2\r\n:1\r\n:2\r\n",
+    ] {
+        assert_eq!(client.reply().await, expected);
+    }
+    proxy.shutdown().await;
+}

@@ -1,0 +1,437 @@
+//! Groups in memory, their nodes and a meta service, all reached without a socket.
+//!
+//! A group applies frames by the real state machine (`coterie-group`), so numbers, ownership and
+//! watches are what they are in a server. Tests say who leads, what goes wrong next, and what the
+//! catalog says, which may differ from what the groups own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Parser;
+use coterie_group::{Body, Entry, GroupState};
+use coterie_protocol::catalog::{Catalog, Row, TableDescriptor};
+use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome};
+use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
+use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
+use coterie_proxy::{Config, Handle};
+use coterie_redis_compat::MemView;
+use coterie_rpc::{Handler, Request, Responder, Token};
+use coterie_types::{
+    Epoch, FrameSeq, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeDescriptor, NodeId,
+    NodeState, RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
+    varint,
+};
+use tokio::sync::watch;
+
+pub(crate) const NODES: u64 = 3;
+
+/// What happens to the next frame of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Applied, and the answer is lost.
+    LoseAnswer,
+    /// Applied, and the node says that it does not know.
+    FateUnknown,
+    /// Not applied: no leader is known.
+    NoLeader,
+    /// Not applied: a queue is full.
+    Overloaded,
+    /// Not applied: the session is gone.
+    SessionExpired,
+    /// Not applied, and never answered.
+    Silence,
+    /// Answered only when the group is told to go on.
+    Hold,
+}
+
+/// A range of table 0; the end `""` is the table's.
+pub(crate) fn range(id: u64, epoch: u64, start: &str, end: &str, group: u64) -> RangeDescriptor {
+    RangeDescriptor {
+        range_id: RangeId(id),
+        epoch: Epoch(epoch),
+        bounds: KeyRange {
+            table: TableId(0),
+            start: Bytes::copy_from_slice(start.as_bytes()),
+            end: (!end.is_empty()).then(|| Bytes::copy_from_slice(end.as_bytes())),
+        },
+        group_id: GroupId(group),
+    }
+}
+
+pub(crate) struct Group {
+    state: GroupState,
+    view: MemView,
+    pub(crate) leader: NodeId,
+    pub(crate) term: u64,
+    pub(crate) faults: VecDeque<Fault>,
+    held: Vec<(Bytes, Responder)>,
+    /// Every frame that came: its sequence and how many commands.
+    pub(crate) seen: Vec<(FrameSeq, usize)>,
+    /// Every frame that was executed: the first words of its commands.
+    pub(crate) executed: Vec<Vec<String>>,
+    /// What it says of keys that it does not own.
+    pub(crate) knows: Vec<RangeDescriptor>,
+}
+
+impl Group {
+    fn new(id: GroupId, ranges: Vec<RangeDescriptor>) -> Group {
+        let mut group = Group {
+            state: GroupState::new(id),
+            view: MemView::new(),
+            leader: NodeId(1),
+            term: 1,
+            faults: VecDeque::new(),
+            held: Vec::new(),
+            seen: Vec::new(),
+            executed: Vec::new(),
+            knows: Vec::new(),
+        };
+        group.apply(Body::Init(ranges));
+        group
+    }
+
+    fn apply(&mut self, body: Body) -> Vec<Bytes> {
+        let entry = Entry {
+            clock: UnixMillis(1),
+            seed: self.seen.len() as u64,
+            body,
+        };
+        let effects = self
+            .state
+            .apply(entry, &self.view)
+            .expect("a map does not fail");
+        self.view.apply(&effects.changes);
+        effects.replies
+    }
+
+    /// Executes a frame, unless a fault says otherwise; `None` is no answer.
+    fn execute(&mut self, bytes: Bytes) -> Option<Bytes> {
+        let frame = Frame::decode(bytes.clone()).expect("the proxy's frames decode");
+        self.seen.push((frame.seq, frame.commands.len()));
+        let refuse = |refusal| Some(FrameReply::Refused(refusal).encode());
+        let fault = self.faults.pop_front();
+        match fault {
+            Some(Fault::NoLeader) => {
+                let (leader, term) = (None, Term(self.term));
+                return refuse(Refusal::NotLeader { leader, term });
+            }
+            Some(Fault::Overloaded) => return refuse(Refusal::Overloaded),
+            Some(Fault::SessionExpired) => return refuse(Refusal::SessionExpired),
+            _ => {}
+        }
+        let reply = self.apply(Body::Frames(vec![bytes])).remove(0);
+        let reply = match FrameReply::decode(reply.clone()).expect("replies decode") {
+            FrameReply::Refused(Refusal::Moved { ranges }) if ranges.is_empty() => {
+                let ranges = self.knows.clone();
+                return refuse(Refusal::Moved { ranges });
+            }
+            FrameReply::Refused(_) => reply,
+            FrameReply::Done(_) => {
+                let name = |words: &Vec<Bytes>| {
+                    let words = words
+                        .iter()
+                        .take(3)
+                        .map(|word| String::from_utf8_lossy(word));
+                    words.collect::<Vec<_>>().join(" ")
+                };
+                self.executed
+                    .push(frame.commands.iter().map(|c| name(&c.args)).collect());
+                reply
+            }
+        };
+        match fault {
+            Some(Fault::LoseAnswer) => None,
+            Some(Fault::FateUnknown) => refuse(Refusal::FateUnknown),
+            _ => Some(reply),
+        }
+    }
+}
+
+pub(crate) struct Cluster {
+    pub(crate) rpc: coterie_rpc::Client,
+    pub(crate) groups: Mutex<BTreeMap<GroupId, Group>>,
+    catalog: watch::Sender<Catalog>,
+    /// Answers that never come are kept, not dropped: a drop would tell the caller.
+    silent: Mutex<Vec<Responder>>,
+    /// What was asked of servers.
+    pub(crate) admin: Mutex<Vec<ServerRequest>>,
+}
+
+struct Node(NodeId, Arc<Cluster>);
+struct Meta(Arc<Cluster>);
+
+fn addr(node: u64) -> String {
+    format!("10.0.0.{node}:7000")
+}
+
+const META: &str = "10.0.0.100:7000";
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Cluster {
+    /// Groups that own these ranges, and a catalog that says so.
+    pub(crate) fn new(ranges: Vec<RangeDescriptor>) -> Arc<Cluster> {
+        let mut catalog = Catalog::default();
+        let mut upserts: Vec<Row> = (1..=NODES)
+            .map(|node| {
+                Row::Node(NodeDescriptor {
+                    node_id: NodeId(node),
+                    addr: addr(node),
+                    zone: String::new(),
+                    capacity_bytes: 0,
+                    state: NodeState::Up,
+                })
+            })
+            .collect();
+        let mut owned = BTreeMap::<GroupId, Vec<RangeDescriptor>>::new();
+        for range in &ranges {
+            owned.entry(range.group_id).or_default().push(range.clone());
+        }
+        for group_id in owned.keys() {
+            let replica = |node| Replica {
+                node_id: NodeId(node),
+                role: Role::Voter,
+            };
+            upserts.push(Row::Group(GroupDescriptor {
+                group_id: *group_id,
+                replicas: (1..=NODES).map(replica).collect(),
+            }));
+        }
+        upserts.extend(ranges.into_iter().map(Row::Range));
+        catalog.apply(&coterie_protocol::catalog::Change {
+            revision: Revision(1),
+            deletes: vec![],
+            upserts,
+        });
+        let groups = owned
+            .into_iter()
+            .map(|(id, ranges)| (id, Group::new(id, ranges)));
+        let cluster = Arc::new(Cluster {
+            rpc: coterie_rpc::Client::new(Token::new("secret")),
+            groups: Mutex::new(groups.collect()),
+            catalog: watch::Sender::new(catalog),
+            silent: Mutex::default(),
+            admin: Mutex::default(),
+        });
+        for node in 1..=NODES {
+            let handler = Node(NodeId(node), Arc::clone(&cluster));
+            cluster.rpc.register_local(&addr(node), Arc::new(handler));
+        }
+        cluster
+            .rpc
+            .register_local(META, Arc::new(Meta(Arc::clone(&cluster))));
+        cluster
+    }
+
+    /// The usual one: two groups, cut at `m`.
+    pub(crate) fn of_two() -> Arc<Cluster> {
+        Cluster::new(vec![range(1, 1, "", "m", 1), range(2, 1, "m", "", 2)])
+    }
+
+    /// A proxy of this cluster, with these flags.
+    pub(crate) async fn proxy(self: &Arc<Cluster>, flags: &str) -> Handle {
+        let line =
+            format!("proxy --listen 127.0.0.1:0 --meta {META} --cluster-token secret {flags}");
+        let config = Cli::parse_from(line.split_whitespace()).config;
+        let telemetry = coterie_telemetry::Metrics::new();
+        let health = coterie_telemetry::Health::new();
+        coterie_proxy::start_with(config, self.rpc.clone(), &telemetry, &health)
+            .await
+            .expect("the proxy starts")
+    }
+
+    /// Looks at, or changes, a group.
+    pub(crate) fn group<R>(&self, id: u64, with: impl FnOnce(&mut Group) -> R) -> R {
+        with(
+            self.groups
+                .lock()
+                .unwrap()
+                .get_mut(&GroupId(id))
+                .expect("the group exists"),
+        )
+    }
+
+    /// The next frames of a group meet these faults.
+    pub(crate) fn faults(&self, id: u64, faults: &[Fault]) {
+        self.group(id, |group| group.faults.extend(faults));
+    }
+
+    /// Answers what was held.
+    pub(crate) fn go_on(&self, id: u64) {
+        let held = self.group(id, |group| std::mem::take(&mut group.held));
+        for (frame, responder) in held {
+            if let Some(reply) = self.group(id, |group| group.execute(frame)) {
+                responder.send(reply);
+            }
+        }
+    }
+
+    /// Changes the catalog.
+    pub(crate) fn publish(&self, rows: Vec<Row>) {
+        self.catalog.send_modify(|catalog| {
+            let revision = catalog.revision.next();
+            catalog.apply(&coterie_protocol::catalog::Change {
+                revision,
+                deletes: vec![],
+                upserts: rows,
+            });
+        });
+    }
+
+    /// Takes what a group owns away and gives it to others, with the data; nobody is told.
+    pub(crate) fn hand_over(&self, from: u64, ranges: Vec<RangeDescriptor>) {
+        let mut groups = self.groups.lock().unwrap();
+        let old = groups.remove(&GroupId(from)).expect("the group exists");
+        for range in &ranges {
+            let id = range.group_id;
+            let owned: Vec<_> = ranges
+                .iter()
+                .filter(|range| range.group_id == id)
+                .cloned()
+                .collect();
+            let mut group = Group::new(id, owned);
+            group.view = old.view.clone();
+            group.knows.clone_from(&ranges);
+            groups.insert(id, group);
+        }
+        if let std::collections::btree_map::Entry::Vacant(entry) = groups.entry(GroupId(from)) {
+            let group = entry.insert(Group::new(GroupId(from), Vec::new()));
+            group.knows = ranges;
+        }
+    }
+}
+
+impl Handler for Node {
+    fn handle(&self, request: Request, responder: Responder) {
+        let Node(node, cluster) = self;
+        if request.method == method::SERVER_ADMIN {
+            return cluster.administer(*node, decode(&request.body).expect("decodes"), responder);
+        }
+        assert_eq!(request.method, method::EXECUTE);
+        let mut body = request.body;
+        let group_id = GroupId(varint::take(&mut body).expect("a group id"));
+        let mut groups = cluster.groups.lock().unwrap();
+        let Some(group) = groups.get_mut(&group_id) else {
+            let refusal = Refusal::NoSuchGroup { group_id };
+            return responder.send(FrameReply::Refused(refusal).encode());
+        };
+        if group.leader != *node {
+            let (leader, term) = (Some(group.leader), Term(group.term));
+            let refusal = Refusal::NotLeader { leader, term };
+            return responder.send(FrameReply::Refused(refusal).encode());
+        }
+        match group.faults.front() {
+            Some(Fault::Silence) => {
+                group.faults.pop_front();
+                cluster.silent.lock().unwrap().push(responder);
+            }
+            Some(Fault::Hold) => {
+                group.faults.pop_front();
+                group.held.push((body, responder));
+            }
+            _ => match group.execute(body) {
+                Some(reply) => responder.send(reply),
+                None => responder.fail("the answer is lost"),
+            },
+        }
+    }
+}
+
+impl Cluster {
+    fn administer(&self, node: NodeId, request: ServerRequest, responder: Responder) {
+        self.admin.lock().unwrap().push(request.clone());
+        let mut groups = self.groups.lock().unwrap();
+        let answer = match request {
+            ServerRequest::Status => {
+                let status = |group: &Group| ReplicaStatus {
+                    group_id: group.state.group_id(),
+                    term: Term(group.term),
+                    leader: Some(group.leader),
+                    serving: group.leader == node,
+                    last_index: LogIndex(10),
+                    applied_index: LogIndex(10),
+                    flushed_index: LogIndex(0),
+                    replicas: vec![],
+                    ranges: vec![],
+                    size_bytes: 0,
+                    reads_total: 0,
+                    writes_total: 0,
+                    fault: None,
+                };
+                ServerAnswer::Status(groups.values().map(status).collect())
+            }
+            ServerRequest::TransferLeader { group_id, to, .. } => match groups.get_mut(&group_id) {
+                Some(group) if group.leader == node => {
+                    group.leader = to;
+                    group.term += 1;
+                    ServerAnswer::Ok
+                }
+                Some(group) => ServerAnswer::NotLeader {
+                    leader: Some(group.leader),
+                },
+                None => ServerAnswer::NoSuchGroup,
+            },
+            other => ServerAnswer::Failed(format!("not in this test: {other:?}")),
+        };
+        responder.send(encode(&answer));
+    }
+}
+
+impl Handler for Meta {
+    fn handle(&self, request: Request, responder: Responder) {
+        let cluster = Arc::clone(&self.0);
+        match decode(&request.body).expect("decodes") {
+            MetaRequest::Watch { after, wait_ms } => {
+                let mut catalog = cluster.catalog.subscribe();
+                tokio::spawn(async move {
+                    let newer = catalog.wait_for(|catalog| catalog.revision > after);
+                    let waited = tokio::time::timeout(Duration::from_millis(wait_ms), newer).await;
+                    let answer = match waited {
+                        Ok(Ok(catalog)) => MetaAnswer::Catalog(catalog.clone()),
+                        _ => MetaAnswer::Changes(Vec::new()),
+                    };
+                    responder.send(encode(&answer));
+                });
+            }
+            MetaRequest::Liveness => {
+                let answer = MetaAnswer::Liveness {
+                    nodes: Vec::new(),
+                    leader_for_ms: 0,
+                };
+                responder.send(encode(&answer));
+            }
+            MetaRequest::Propose(command) => {
+                let outcome = cluster.change(command);
+                responder.send(encode(&MetaAnswer::Applied(outcome)));
+            }
+            other => responder.fail(&format!("not in this test: {other:?}")),
+        }
+    }
+}
+
+impl Cluster {
+    fn change(&self, command: Command) -> Outcome {
+        match command {
+            Command::PutSetting { name, value } => {
+                self.publish(vec![Row::Setting(name, value.unwrap_or_default())]);
+                let revision = self.catalog.borrow().revision;
+                Outcome::Done { revision }
+            }
+            Command::CreateTable { name } => {
+                let table_id = TableId(100);
+                let table = TableDescriptor { table_id, name };
+                self.publish(vec![Row::Table(table.clone())]);
+                Outcome::Table(table)
+            }
+            other => Outcome::Rejected(coterie_protocol::meta::Rejection::Invalid(format!(
+                "{other:?}"
+            ))),
+        }
+    }
+}

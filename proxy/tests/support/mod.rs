@@ -1,0 +1,7 @@
+//! A cluster for the proxy to talk to (`cluster`), and a client to talk to the proxy (`client`).
+
+pub(crate) mod client;
+pub(crate) mod cluster;
+
+pub(crate) use client::Client;
+pub(crate) use cluster::{Cluster, Fault, range};
