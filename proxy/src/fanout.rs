@@ -8,10 +8,12 @@
 mod calls;
 mod cursor;
 mod key_counts;
+mod prefixes;
 mod ranges;
 mod scan;
 
 pub(crate) use calls::Calls;
 pub(crate) use key_counts::KeyCounts;
+pub(crate) use prefixes::Prefixes;
 pub(crate) use ranges::{count, flush, keys, random_key};
 pub(crate) use scan::{Scan, scan};

@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             None if matches!(row.run, Run::Group(_)) => self.submit(row, args, silent),
             None => self.push_error(CommandError::NotSupported("command is not offered"), silent),
             Some(Handler::Now(run)) => {
-                let answer = self.run_now(run, args);
+                let answer = self.run_now(row, run, args);
                 self.take_answer(answer, silent);
             }
             Some(Handler::Alone(_)) if !self.is_settled() => {
@@ -183,9 +183,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn run_now(&mut self, run: commands::Now, args: &[Bytes]) -> Result<Answer, CommandError> {
-        // What it may print of this client should be true.
-        self.publish();
+    fn run_now(
+        &mut self,
+        row: &Command,
+        run: commands::Now,
+        args: &[Bytes],
+    ) -> Result<Answer, CommandError> {
+        if row.name.starts_with("client|") {
+            // What it may print of this client should be true.
+            self.publish();
+        }
         let mut local = Local {
             shared: &self.shared,
             client: &self.client,

@@ -35,8 +35,10 @@ const UNANSWERED_MAX: usize = 4096;
 const WAITING_BYTES_MAX: usize = 4 << 20;
 /// Bytes of replies that may wait for the client before it is no longer read from.
 const OUTPUT_BYTES_HIGH: usize = 1 << 20;
-/// Room for one read.
-const READ_BYTES: usize = 16 << 10;
+/// Room for one read, to begin with: most clients are idle, or send little.
+const READ_BYTES_FIRST: usize = 2 << 10;
+/// Room for one read of a client that fills it.
+const READ_BYTES: usize = 32 << 10;
 /// Room for one read within a large argument.
 const READ_BYTES_LARGE: usize = 1 << 20;
 
@@ -51,6 +53,8 @@ pub(crate) struct Connection<S> {
     parser: Parser,
     /// The words of the command that begins, kept for their memory.
     args: Vec<Bytes>,
+    /// Room for the next read; grows with what comes.
+    read_bytes: usize,
     /// There may be whole commands in `input`.
     unparsed: bool,
     /// A command that waits, and everything behind it does.
@@ -111,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             input: BytesMut::new(),
             parser: Parser::default(),
             args: Vec::new(),
+            read_bytes: READ_BYTES_FIRST,
             unparsed: false,
             parked: None,
             alone: None,
@@ -257,6 +262,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .input_bytes
             .fetch_add(len as u64, Ordering::Relaxed);
         self.unparsed = true;
+        if len >= self.read_bytes / 2 {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES);
+        }
         let limit = self
             .shared
             .settings
@@ -273,8 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let wanted = self.parser.wanted(self.input.len());
         if wanted > READ_BYTES {
             self.input.reserve(wanted.min(READ_BYTES_LARGE));
-        } else if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
-            self.input.reserve(READ_BYTES);
+        } else if self.input.capacity() - self.input.len() < self.read_bytes / 2 {
+            self.input.reserve(self.read_bytes);
         }
     }
 

@@ -4,10 +4,16 @@
 //! and restarts, for ever. Clients read it as a number; 53 bits are what all of them keep whole
 //! (decision record `2026-11-23-scan-cursor`).
 //!
-//! A key is mapped to a number in an order-preserving way: the interval of all numbers is cut by
-//! the first byte, that piece by the second, and so on, each byte getting a share as large as it is
-//! likely after the one before (arithmetic coding). When a piece is too small to cut, all keys that
-//! begin so share its number. The shares are part of the format: they never change.
+//! ```text
+//! 0                           the beginning, and the end
+//! 1 .. 2^52                   1 + the code of a place among all keys
+//! 2^52 + id * 2^40 + code     a place among the keys with the prefix `id` (`prefixes`)
+//! ```
+//!
+//! A key's code is order-preserving: the interval of all numbers is cut by the first byte, that
+//! piece by the second, and so on, each byte getting a share as large as it is likely after the one
+//! before (arithmetic coding). When a piece is too small to cut, all keys that begin so share its
+//! number. The shares are part of the format: they never change.
 //!
 //! `code` is monotone: a < b implies code(a) <= code(b). `start_of(c)` is the least key whose code
 //! is at least c. So "everything before `start_of(c)` was returned, nothing from there on" is what
@@ -17,8 +23,15 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 
-/// Codes are below this.
-const CODES: u64 = (1 << 53) - 2;
+/// Cursors are below this.
+const CURSORS: u64 = 1 << 53;
+/// Cursors of places among all keys are below this.
+const PLAIN_CURSORS: u64 = 1 << 52;
+/// Places among the keys with one prefix.
+const WITHIN_BITS: u32 = 40;
+/// Prefixes that can be named.
+pub(crate) const PREFIXES: u16 = 1 << 12;
+
 /// The sum of the shares.
 const TOTAL: u32 = 1 << 14;
 /// What every byte gets, however unlikely.
@@ -35,55 +48,105 @@ const UPPER: usize = 2;
 const DIGIT: usize = 3;
 const PUNCTUATION: usize = 4;
 
-/// The cursor for a place from which on nothing was returned; never 0.
-pub(crate) fn cursor(code: u64) -> u64 {
-    code + 1
+/// A place in key order, as a cursor names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cursor {
+    /// Before every key.
+    Start,
+    /// Among all keys.
+    Plain(u64),
+    /// Among the keys with a prefix.
+    Within { prefix: u16, code: u64 },
 }
 
-/// The code in a cursor that is not 0.
-pub(crate) fn code_in(cursor: u64) -> u64 {
-    cursor - 1
-}
-
-/// The number of a key.
-pub(crate) fn code(key: &[u8]) -> u64 {
-    let mut piece = Piece::all();
-    for byte in key {
-        if piece.is_whole() {
-            break;
+impl Cursor {
+    /// The place that a client names; `None` if there is no such cursor.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        let within = number.checked_sub(PLAIN_CURSORS);
+        match (number, within) {
+            (0, _) => Some(Cursor::Start),
+            (_, None) => Some(Cursor::Plain(number - 1)),
+            (CURSORS.., _) => None,
+            (_, Some(within)) => Some(Cursor::Within {
+                prefix: (within >> WITHIN_BITS) as u16,
+                code: within & (WITHIN.codes - 1),
+            }),
         }
-        piece = piece.part(*byte);
     }
-    piece.low
-}
 
-/// The least key whose code is at least `code`; `None` if there is none.
-pub(crate) fn start_of(code: u64) -> Option<Bytes> {
-    let mut key = Vec::new();
-    let mut piece = Piece::all();
-    if code == 0 {
-        return Some(Bytes::new());
-    }
-    // Down the last part that begins below: what it has at or above `code` is deeper, and what it
-    // has not is in the part after it.
-    while !piece.is_whole() {
-        let (mut below, mut above) = (0u32, 256u32);
-        while above - below > 1 {
-            let middle = (below + above) / 2;
-            match piece.low_of(middle as usize) < code {
-                true => below = middle,
-                false => above = middle,
+    /// What a client is told; 0 only for the start.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Cursor::Start => 0,
+            Cursor::Plain(code) => code + 1,
+            Cursor::Within { prefix, code } => {
+                PLAIN_CURSORS + (u64::from(prefix) << WITHIN_BITS) + code
             }
         }
-        key.push(below as u8);
-        piece = piece.part(below as u8);
     }
-    // Everything that begins with `key` has a code below.
-    while key.last() == Some(&u8::MAX) {
-        key.pop();
+}
+
+/// How many codes the keys are spread over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Coder {
+    codes: u64,
+}
+
+/// For all keys.
+pub(crate) const PLAIN: Coder = Coder {
+    codes: PLAIN_CURSORS - 1,
+};
+
+/// For what follows a prefix.
+pub(crate) const WITHIN: Coder = Coder {
+    codes: 1 << WITHIN_BITS,
+};
+
+impl Coder {
+    /// The number of a key.
+    pub(crate) fn code(self, key: &[u8]) -> u64 {
+        let mut piece = Piece::all(self.codes);
+        for byte in key {
+            if piece.is_whole() {
+                break;
+            }
+            piece = piece.part(*byte);
+        }
+        piece.low
     }
-    *key.last_mut()? += 1;
-    Some(Bytes::from(key))
+
+    /// The least key whose code is at least `code`; `None` if there is none.
+    pub(crate) fn start_of(self, code: u64) -> Option<Bytes> {
+        let mut key = Vec::new();
+        let mut piece = Piece::all(self.codes);
+        if code == 0 {
+            return Some(Bytes::new());
+        }
+        // Down the last part that begins below: what it has at or above `code` is deeper, and what
+        // it has not is in the part after it.
+        while !piece.is_whole() {
+            let (mut below, mut above) = (0u32, 256u32);
+            while above - below > 1 {
+                let middle = (below + above) / 2;
+                match piece.low_of(middle as usize) < code {
+                    true => below = middle,
+                    false => above = middle,
+                }
+            }
+            key.push(below as u8);
+            piece = piece.part(below as u8);
+        }
+        // Everything that begins with `key` has a code below.
+        successor(&key)
+    }
+}
+
+/// The least key behind all that begin with `prefix`.
+pub(crate) fn successor(prefix: &[u8]) -> Option<Bytes> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut next = prefix[..=last].to_vec();
+    next[last] += 1;
+    Some(Bytes::from(next))
 }
 
 /// The numbers `low .. low + width`, of the keys with one prefix.
@@ -96,10 +159,10 @@ struct Piece {
 }
 
 impl Piece {
-    fn all() -> Self {
+    fn all(codes: u64) -> Self {
         Self {
             low: 0,
-            width: CODES,
+            width: codes,
             class: OTHER,
         }
     }
@@ -186,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_format_is_pinned() {
-        let codes = [
+        let keys = [
             "",
             "a",
             "key:000000012345",
@@ -194,32 +257,52 @@ mod tests {
             "\u{ff}",
             "{tag}:x",
         ];
-        let codes = codes.map(|key| code(key.as_bytes()));
-        assert_eq!(codes, PINNED);
+        assert_eq!(keys.map(|key| PLAIN.code(key.as_bytes())), PINNED);
+        assert_eq!(WITHIN.code(b"0012345"), PINNED_WITHIN);
     }
 
     const PINNED: [u64; 6] = [
         0,
-        2_848_284_871_753_727,
-        4_936_207_245_603_509,
-        7_401_367_405_577_641,
-        8_499_343_665_397_758,
-        7_974_357_057_310_345,
+        1_424_142_435_876_863,
+        2_468_103_622_801_752,
+        3_700_683_702_788_819,
+        4_249_671_832_698_879,
+        3_987_178_528_655_171,
     ];
+    const PINNED_WITHIN: u64 = 52_322_027_247;
+
+    #[test]
+    fn cursors_are_numbers_and_back() {
+        let places = [
+            Cursor::Start,
+            Cursor::Plain(0),
+            Cursor::Plain(PLAIN.codes - 1),
+            Cursor::Within { prefix: 0, code: 0 },
+            Cursor::Within {
+                prefix: PREFIXES - 1,
+                code: WITHIN.codes - 1,
+            },
+        ];
+        for place in places {
+            assert_eq!(Cursor::from_number(place.number()), Some(place));
+        }
+        assert_eq!(Cursor::from_number(CURSORS), None);
+        assert_eq!(Cursor::from_number(u64::MAX), None);
+    }
 
     #[test]
     fn keys_of_the_usual_forms_share_a_number_with_few_others() {
         // How many keys that differ in their last digits only share a number.
-        let shared = |prefix: &str, digits: usize| {
+        let shared = |coder: Coder, prefix: &str, digits: usize| {
             let codes: std::collections::BTreeSet<_> = (0..10_000)
-                .map(|n| code(format!("{prefix}{n:0digits$}").as_bytes()))
+                .map(|n| coder.code(format!("{prefix}{n:0digits$}").as_bytes()))
                 .collect();
             10_000 / codes.len()
         };
-        assert_eq!(shared("user:", 6), 1);
-        assert!(shared("memtier-", 7) <= 5000);
-        assert!(shared("key:", 12) <= 1000, "{}", shared("key:", 12));
-        assert_eq!(shared("", 10), 1);
+        assert_eq!(shared(PLAIN, "user:", 6), 1);
+        assert_eq!(shared(PLAIN, "", 10), 1);
+        assert_eq!(shared(WITHIN, "", 10), 1);
+        assert!(shared(PLAIN, "key:", 9) <= 16);
     }
 
     fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -230,29 +313,34 @@ mod tests {
         ]
     }
 
+    fn coder() -> impl Strategy<Value = Coder> {
+        prop_oneof![Just(PLAIN), Just(WITHIN), Just(Coder { codes: 1000 })]
+    }
+
     proptest! {
         #[test]
-        fn order_is_kept(a in key(), b in key()) {
+        fn order_is_kept(a in key(), b in key(), coder in coder()) {
             let (a, b) = if a <= b { (a, b) } else { (b, a) };
-            prop_assert!(code(&a) <= code(&b));
+            prop_assert!(coder.code(&a) <= coder.code(&b));
         }
 
         #[test]
-        fn the_start_of_a_code_is_its_least_key(key in key(), other in key()) {
-            let code_of_key = code(&key);
-            let start = start_of(code_of_key).unwrap();
+        fn the_start_of_a_code_is_its_least_key(key in key(), other in key(), coder in coder()) {
+            let code = coder.code(&key);
+            let start = coder.start_of(code).unwrap();
             prop_assert!(start.as_ref() <= key.as_slice());
-            prop_assert!(code(&start) >= code_of_key);
+            prop_assert!(coder.code(&start) >= code);
             if other.as_slice() < start.as_ref() {
-                prop_assert!(code(&other) < code_of_key);
+                prop_assert!(coder.code(&other) < code);
             }
         }
 
         #[test]
-        fn any_number_divides_the_keys(number in 0..CODES + 10, key in key()) {
-            match start_of(number) {
-                Some(start) => prop_assert_eq!(key.as_slice() >= start.as_ref(), code(&key) >= number),
-                None => prop_assert!(code(&key) < number),
+        fn any_number_divides_the_keys(number in 0..PLAIN.codes + 10, key in key()) {
+            let is_behind = PLAIN.code(&key) >= number;
+            match PLAIN.start_of(number) {
+                Some(start) => prop_assert_eq!(key.as_slice() >= start.as_ref(), is_behind),
+                None => prop_assert!(!is_behind),
             }
         }
     }

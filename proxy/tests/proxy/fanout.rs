@@ -122,3 +122,48 @@ async fn scan_returns_each_key_once_on_any_proxy_and_across_splits() {
     first.shutdown().await;
     second.shutdown().await;
 }
+
+#[tokio::test]
+async fn keys_with_a_long_common_beginning_come_in_pages_too() {
+    let cluster = Cluster::of_two();
+    let (first, second) = (cluster.proxy("").await, cluster.proxy("").await);
+    let mut clients = [
+        Client::connect(first.addr).await,
+        Client::connect(second.addr).await,
+    ];
+    let mut sent = String::new();
+    for at in 0..1000 {
+        sent.push_str(&format!(
+            "SET product:inventory:warehouse:item:{at:010} 1\r\n"
+        ));
+    }
+    clients[0].send(sent).await;
+    for _ in 0..1000 {
+        clients[0].reply().await;
+    }
+    for _ in 0..2 {
+        let (mut cursor, mut seen) = ("0".to_owned(), BTreeMap::<String, usize>::new());
+        for page in 0.. {
+            let client = &mut clients[page % 2];
+            let reply = client.run(&format!("SCAN {cursor} COUNT 20")).await;
+            let mut words = strings(&reply).into_iter();
+            cursor = words.next().expect("a cursor");
+            assert!(words.len() <= 20, "page {page} has {} keys", words.len());
+            words.for_each(|key| *seen.entry(key).or_default() += 1);
+            if cursor == "0" {
+                assert!(page > 45, "{page}");
+                break;
+            }
+        }
+        assert_eq!((seen.len(), seen.values().max()), (1000, Some(&1)));
+    }
+    let settings = cluster.settings();
+    assert!(settings.len() <= 3, "{settings:?}");
+    assert!(settings.keys().all(|name| name.starts_with("scan-prefix.")));
+    assert_eq!(
+        clients[0].run("SCAN 9007199254740992").await,
+        "-ERR invalid cursor\r\n"
+    );
+    first.shutdown().await;
+    second.shutdown().await;
+}

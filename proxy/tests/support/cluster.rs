@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use coterie_group::{Body, Entry, GroupState};
-use coterie_protocol::catalog::{Catalog, Row, TableDescriptor};
+use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
@@ -274,14 +274,23 @@ impl Cluster {
 
     /// Changes the catalog.
     pub(crate) fn publish(&self, rows: Vec<Row>) {
+        self.change_rows(rows, Vec::new());
+    }
+
+    fn change_rows(&self, upserts: Vec<Row>, deletes: Vec<RowKey>) {
         self.catalog.send_modify(|catalog| {
             let revision = catalog.revision.next();
             catalog.apply(&coterie_protocol::catalog::Change {
                 revision,
-                deletes: vec![],
-                upserts: rows,
+                deletes,
+                upserts,
             });
         });
+    }
+
+    /// The settings of the cluster.
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        self.catalog.borrow().settings.clone()
     }
 
     /// Takes what a group owns away and gives it to others, with the data; nobody is told.
@@ -406,6 +415,10 @@ impl Handler for Meta {
                 };
                 responder.send(encode(&answer));
             }
+            MetaRequest::Read => {
+                let answer = MetaAnswer::Catalog(cluster.catalog.borrow().clone());
+                responder.send(encode(&answer));
+            }
             MetaRequest::Propose(command) => {
                 let outcome = cluster.change(command);
                 responder.send(encode(&MetaAnswer::Applied(outcome)));
@@ -419,7 +432,12 @@ impl Cluster {
     fn change(&self, command: Command) -> Outcome {
         match command {
             Command::PutSetting { name, value } => {
-                self.publish(vec![Row::Setting(name, value.unwrap_or_default())]);
+                let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
+                match value {
+                    Some(value) => upserts.push(Row::Setting(name, value)),
+                    None => deletes.push(RowKey::Setting(name)),
+                }
+                self.change_rows(upserts, deletes);
                 let revision = self.catalog.borrow().revision;
                 Outcome::Done { revision }
             }
