@@ -27,21 +27,31 @@ pub struct Port {
 impl Port {
     /// Reserves a port on which nobody listens now.
     pub fn reserve() -> anyhow::Result<Self> {
-        let dir = std::env::temp_dir().join("coterie-test-ports");
-        create_dir_all(&dir).context("create the folder of port reservations")?;
         let mut rng = Rng::new(getrandom::u64()?);
         for _ in 0..10_000 {
             let number = FIRST + rng.below(usize::from(LAST - FIRST)) as u16;
-            let file = File::create(dir.join(number.to_string()))?;
-            // Bound and let go: a foreign program may listen there without a reservation.
-            if file.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Ok(Self {
-                    number,
-                    _reservation: file,
-                });
+            if let Some(port) = Self::try_reserve(number)? {
+                return Ok(port);
             }
         }
         bail!("no free port between {FIRST} and {LAST}")
+    }
+
+    /// Reserves this very port.
+    pub fn reserve_number(number: u16) -> anyhow::Result<Self> {
+        Self::try_reserve(number)?.with_context(|| format!("port {number} is taken"))
+    }
+
+    fn try_reserve(number: u16) -> anyhow::Result<Option<Self>> {
+        let dir = std::env::temp_dir().join("coterie-test-ports");
+        create_dir_all(&dir).context("create the folder of port reservations")?;
+        let file = File::create(dir.join(number.to_string()))?;
+        // Bound and let go: a foreign program may listen there without a reservation.
+        let free = file.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok();
+        Ok(free.then_some(Self {
+            number,
+            _reservation: file,
+        }))
     }
 
     /// The number.

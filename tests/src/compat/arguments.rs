@@ -91,6 +91,9 @@ const SECONDS: &[&[u8]] = &[
     b"1000", b"5000", b"100000", b"9999999", b"0", b"-1", b"-1000",
 ];
 
+/// None of [`SECONDS`]: which of two equal times is the later depends on the millisecond.
+const OTHER_SECONDS: &[&[u8]] = &[b"2000", b"70000", b"88888888", b"-7"];
+
 const MILLISECONDS: &[&[u8]] = &[b"1000000", b"90000000", b"123456789", b"0", b"-1", b"-5000"];
 
 /// Moments, in seconds since 1970: far ahead, or past.
@@ -150,6 +153,7 @@ pub(super) fn argument(word: &str, rng: &mut Rng) -> Option<Vec<u8>> {
         "fieldoffset" => BIT_FIELD_OFFSETS,
         "pattern" => PATTERNS,
         "seconds" => SECONDS,
+        "otherseconds" => OTHER_SECONDS,
         "ms" => MILLISECONDS,
         "moment" => MOMENTS,
         "momentms" => MOMENTS_MS,

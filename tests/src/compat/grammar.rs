@@ -48,8 +48,8 @@ const ONE_KEY: &[&str] = &[
     "EXPIRE key seconds",
     "EXPIRE key seconds NX",
     "EXPIRE key seconds XX",
-    "EXPIRE key seconds GT",
-    "EXPIRE key seconds LT",
+    "EXPIRE key otherseconds GT",
+    "EXPIRE key otherseconds LT",
     "PEXPIRE key ms",
     "PEXPIRE key ms XX",
     "EXPIREAT key moment",
@@ -112,6 +112,10 @@ const LOOSE: &[&str] = &[
     "EXPIRETIME key",
     "PEXPIRETIME key",
     "KEYS pattern",
+];
+
+/// One page holds all keys only where they are in one place: elsewhere the cursor goes on.
+const SCANS: &[&str] = &[
     "SCAN 0 COUNT 10000",
     "SCAN 0 COUNT 10000 MATCH pattern",
     "SCAN 0 COUNT 10000 TYPE STRING",
@@ -147,7 +151,7 @@ pub enum Spread {
 
 /// Every form, for a test that sees to it that each command has one.
 pub fn all_templates() -> impl Iterator<Item = &'static str> {
-    let lists = [ONE_KEY, SPREAD_KEYS, JOINED_KEYS, LOOSE, OTHER];
+    let lists = [ONE_KEY, SPREAD_KEYS, JOINED_KEYS, LOOSE, SCANS, OTHER];
     let transactions = ["MULTI", "WATCH key+"];
     lists.into_iter().flatten().copied().chain(transactions)
 }
@@ -169,7 +173,11 @@ pub fn sequence(
     if spread == Spread::OneGroup {
         on_keys.extend(known(JOINED_KEYS));
     }
-    let (spread_keys, loose, other) = (known(SPREAD_KEYS), known(LOOSE), known(OTHER));
+    let (spread_keys, other) = (known(SPREAD_KEYS), known(OTHER));
+    let mut loose = known(LOOSE);
+    if spread == Spread::OneGroup {
+        loose.extend(known(SCANS));
+    }
     let mut sequence = Vec::new();
     while sequence.len() < len {
         let list = match rng.below(100) {

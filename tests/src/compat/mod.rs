@@ -5,6 +5,7 @@
 
 mod arguments;
 pub mod compare;
+mod dump;
 pub mod grammar;
 
 use std::fmt::Write as _;
@@ -42,29 +43,41 @@ pub struct Pair {
     pub pipeline_max: usize,
 }
 
-/// Where two servers first differed.
+/// Where two servers differed: the last command of a sequence that is as short as could be found.
 #[derive(Debug, Clone)]
-struct Difference {
-    at: usize,
+pub struct Difference {
+    protocol: Protocol,
+    sequence: Vec<Command>,
     right: Vec<u8>,
     judged: Vec<u8>,
 }
 
+impl Difference {
+    /// The name of the command that was answered differently, in capitals.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let name = self.sequence.last().and_then(|command| command.first());
+        String::from_utf8_lossy(name.map_or(b"", |name| name)).to_uppercase()
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "replies differ over {:?} after", self.protocol)?;
+        write!(f, "{}", render(&self.sequence))?;
+        writeln!(f, "  a redis-server: {}", self.right.escape_ascii())?;
+        writeln!(f, "  this server:    {}", self.judged.escape_ascii())
+    }
+}
+
 impl Pair {
-    /// Runs a sequence on both, on empty databases. A difference is shown with a short sequence that
+    /// Runs a sequence on both, on empty databases. A difference comes with a short sequence that
     /// brings it about.
-    pub fn expect_same(&self, sequence: &[Command]) -> anyhow::Result<()> {
-        let Some(found) = self.run(sequence)? else {
-            return Ok(());
-        };
-        let (sequence, difference) = self.shrink(sequence, found)?;
-        anyhow::bail!(
-            "replies differ over {:?} after\n{}  a redis-server: {}\n  this server:    {}",
-            self.protocol,
-            render(&sequence[..=difference.at]),
-            difference.right.escape_ascii(),
-            difference.judged.escape_ascii(),
-        )
+    pub fn compare(&self, sequence: &[Command]) -> anyhow::Result<Option<Difference>> {
+        match self.run(sequence)? {
+            Some(found) => self.shrink(found).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn run(&self, sequence: &[Command]) -> anyhow::Result<Option<Difference>> {
@@ -87,8 +100,12 @@ impl Pair {
                 let other = judged.receive_raw();
                 let other = other.unwrap_or_else(|error| format!("{error:#}").into_bytes());
                 if !compare::same(command, &left, &other) {
-                    let (right, judged) = (left, other);
-                    return Ok(Some(Difference { at, right, judged }));
+                    return Ok(Some(Difference {
+                        protocol: self.protocol,
+                        sequence: sequence[..=at].to_vec(),
+                        right: left,
+                        judged: other,
+                    }));
                 }
                 at += 1;
             }
@@ -106,32 +123,25 @@ impl Pair {
     }
 
     /// Leaves out what the difference does not need: halves first, single commands last.
-    fn shrink(
-        &self,
-        sequence: &[Command],
-        found: Difference,
-    ) -> anyhow::Result<(Vec<Command>, Difference)> {
-        let mut best = sequence[..=found.at].to_vec();
-        let mut difference = found;
-        let mut size = best.len() / 2;
+    fn shrink(&self, found: Difference) -> anyhow::Result<Difference> {
+        let mut best = found;
+        let mut size = best.sequence.len() / 2;
         let mut runs = 0;
         while size > 0 && runs < SHRINK_RUNS_MAX {
             let mut start = 0;
-            while start + size < best.len() && runs < SHRINK_RUNS_MAX {
-                let mut shorter = best.clone();
+            while start + size < best.sequence.len() && runs < SHRINK_RUNS_MAX {
+                let mut shorter = best.sequence.clone();
                 shorter.drain(start..start + size);
                 runs += 1;
                 match self.run(&shorter)? {
-                    Some(found) => {
-                        shorter.truncate(found.at + 1);
-                        (best, difference) = (shorter, found);
-                    }
-                    None => start += size,
+                    // Another command that differs is another find: not to be lost in this one.
+                    Some(shorter) if shorter.command() == best.command() => best = shorter,
+                    _ => start += size,
                 }
             }
             size /= 2;
         }
-        Ok((best, difference))
+        Ok(best)
     }
 }
 

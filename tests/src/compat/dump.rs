@@ -1,0 +1,88 @@
+//! What a `DUMP` payload of a string holds: Redis' RDB encoding of it, read back.
+//!
+//! ```text
+//! 0x00 (a string)   the string   version: 2 bytes   checksum: 8 bytes
+//! the string        00xxxxxx bytes                        length in 6 bits
+//!                   01xxxxxx xxxxxxxx bytes               length in 14 bits
+//!                   10000000 xxxxxxxx*4 bytes             length in 32 bits, big endian
+//!                   11000000 / 11000001 / 11000010        an integer of 1, 2 or 4 bytes
+//!                   11000011 length length bytes          LZF: compressed and whole length
+//! ```
+
+const FOOTER: usize = 10;
+
+/// The string, or `None` if that is no payload of one.
+pub(super) fn content(payload: &[u8]) -> Option<Vec<u8>> {
+    let body = payload.get(..payload.len().checked_sub(FOOTER)?)?;
+    let mut rest = body.strip_prefix(&[0])?;
+    match rest.first()? {
+        0xc0..=0xc2 => integer(&rest[1..]),
+        0xc3 => {
+            rest = &rest[1..];
+            let compressed = length(&mut rest)?;
+            let whole = length(&mut rest)?;
+            lzf(rest.get(..compressed)?, whole)
+        }
+        _ => {
+            let len = length(&mut rest)?;
+            (rest.len() == len).then(|| rest.to_vec())
+        }
+    }
+}
+
+fn integer(bytes: &[u8]) -> Option<Vec<u8>> {
+    let number = match *bytes {
+        [a] => i32::from(a.cast_signed()),
+        [a, b] => i32::from(i16::from_le_bytes([a, b])),
+        [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
+        _ => return None,
+    };
+    Some(number.to_string().into_bytes())
+}
+
+fn length(rest: &mut &[u8]) -> Option<usize> {
+    let (&first, after) = rest.split_first()?;
+    let (len, after) = match first >> 6 {
+        0 => (usize::from(first), after),
+        1 => {
+            let (&low, after) = after.split_first()?;
+            (usize::from(first & 0x3f) << 8 | usize::from(low), after)
+        }
+        2 => {
+            let (bytes, after) = after.split_first_chunk::<4>()?;
+            (u32::from_be_bytes(*bytes) as usize, after)
+        }
+        _ => return None,
+    };
+    *rest = after;
+    Some(len)
+}
+
+/// LibLZF: a control byte below 32 copies so many bytes and one; else its upper 3 bits are a length,
+/// the lower 5 and the next byte how far back to copy from.
+fn lzf(mut input: &[u8], whole: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(whole);
+    while let Some((&control, rest)) = input.split_first() {
+        let control = usize::from(control);
+        if control < 32 {
+            let (literal, rest) = rest.split_at_checked(control + 1)?;
+            out.extend_from_slice(literal);
+            input = rest;
+            continue;
+        }
+        let (mut len, mut rest) = (control >> 5, rest);
+        if len == 7 {
+            let (&more, after) = rest.split_first()?;
+            (len, rest) = (len + usize::from(more), after);
+        }
+        let (&low, after) = rest.split_first()?;
+        let back = (control & 0x1f) << 8 | usize::from(low);
+        let start = out.len().checked_sub(back + 1)?;
+        // Byte by byte: what is copied may reach into what this copies.
+        for from in start..start + len + 2 {
+            out.push(out[from]);
+        }
+        input = after;
+    }
+    (out.len() == whole).then_some(out)
+}
