@@ -139,7 +139,7 @@ pub struct Config {
     )]
     pub proto_max_bulk_len: u64,
 
-    /// What one client may have sent that is no whole command yet, or is queued by MULTI.
+    /// What one client may have sent that is no whole command yet.
     #[arg(
         long,
         env = "COTERIE_CLIENT_QUERY_BUFFER_LIMIT",

@@ -11,6 +11,7 @@ mod exec;
 mod inline;
 mod lane;
 mod listener;
+mod mending;
 mod output;
 mod pipeline;
 mod replies;

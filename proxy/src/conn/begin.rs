@@ -16,6 +16,8 @@ use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
 
 /// The longest key: what a group takes.
 const KEY_BYTES_MAX: usize = 1 << 20;
+/// The longest request, unless a value alone may be longer: what a group's log takes in one piece.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Begins the command with these words. They are taken only if the command has to wait.
@@ -125,12 +127,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// What a group would refuse is refused here, before it costs anybody anything.
     fn check_sizes(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
         let values_max = usize::try_from(self.shared.max_value_bytes).unwrap_or(usize::MAX);
-        if args
-            .iter()
-            .all(|arg| arg.len() <= KEY_BYTES_MAX.min(values_max))
-        {
+        let (mut longest, mut total) = (0, self.session.multi.as_ref().map_or(0, |m| m.bytes));
+        for arg in args {
+            longest = longest.max(arg.len());
+            total += arg.len();
+        }
+        let total_max = REQUEST_BYTES_MAX.max(values_max.saturating_add(2 * KEY_BYTES_MAX));
+        if total > total_max {
+            return Err(CommandError::RequestTooLong(total_max));
+        }
+        if longest <= KEY_BYTES_MAX.min(values_max) {
             return Ok(());
         }
         let mut keys = row.keys.positions(args)?.peekable();
@@ -250,19 +259,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(error) = refusal {
             return self.refuse(error, silent);
         }
-        let limit = &self.shared.settings.client_query_buffer_limit;
-        let limit = limit.load(std::sync::atomic::Ordering::Relaxed);
         let Some(multi) = &mut self.session.multi else {
             return;
         };
-        multi.bytes += args
-            .iter()
-            .map(|arg| arg.len() + size_of::<Bytes>())
-            .sum::<usize>();
-        if multi.bytes as u64 > limit {
-            // As Redis: it counts as query buffer.
-            return self.client.kill();
-        }
+        let bytes = args.iter().map(|arg| arg.len() + size_of::<Bytes>());
+        multi.bytes += bytes.sum::<usize>();
         multi.queue.push(Queued {
             command: row,
             args: args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect(),

@@ -16,6 +16,12 @@ use crate::router::{Group, Prepared, encoded_len, new_commands, put_command};
 
 /// Commands of one frame.
 const COMMANDS_MAX: usize = 1024;
+/// The same for the first one, and the least it is cut to.
+const COMMANDS_FIRST: usize = 128;
+const COMMANDS_MIN: usize = 16;
+/// Bytes of replies to one frame that are well below, and well above, what should come at once.
+const REPLY_BYTES_LOW: usize = 2 << 20;
+const REPLY_BYTES_HIGH: usize = 16 << 20;
 /// Bytes of one frame, except that one command always fits.
 const BYTES_MAX: usize = 1 << 20;
 
@@ -62,11 +68,11 @@ impl Batch {
         self.count += 1;
     }
 
-    fn takes(&self, base: FrameFlags, args: &[Bytes]) -> bool {
+    fn takes(&self, base: FrameFlags, args: &[Bytes], commands_max: usize) -> bool {
         let ignoring = |flags: FrameFlags| flags.0 & !FrameFlags::READ_ONLY.0;
         ignoring(self.flags) == ignoring(base)
             && !self.flags.has(FrameFlags::TRANSACTION)
-            && self.count < COMMANDS_MAX
+            && self.count < commands_max
             && self.commands.len() + encoded_len(args) <= BYTES_MAX
     }
 
@@ -94,6 +100,9 @@ pub(crate) struct Lane {
     pub(crate) waiting: VecDeque<Batch>,
     /// What the frame under way will answer.
     pub(crate) under_way: Option<Vec<Return>>,
+    /// Commands of the next frame: fewer when their replies are large, as a group answers a frame
+    /// as a whole.
+    commands_max: usize,
 }
 
 impl Lane {
@@ -102,7 +111,17 @@ impl Lane {
             group,
             waiting: VecDeque::new(),
             under_way: None,
+            commands_max: COMMANDS_FIRST,
         }
+    }
+
+    /// A frame was answered by so many bytes.
+    pub(crate) fn answered(&mut self, bytes: usize) {
+        self.commands_max = match bytes {
+            ..REPLY_BYTES_LOW => (self.commands_max * 2).min(COMMANDS_MAX),
+            REPLY_BYTES_HIGH.. => (self.commands_max / 2).max(COMMANDS_MIN),
+            _ => self.commands_max,
+        };
     }
 
     /// Appends a command to the last batch, or begins one. The bytes it takes.
@@ -111,7 +130,7 @@ impl Lane {
         if !self
             .waiting
             .back()
-            .is_some_and(|batch| batch.takes(base, command.args))
+            .is_some_and(|batch| batch.takes(base, command.args, self.commands_max))
         {
             self.waiting.push_back(Batch::new(base, command.deadline));
         }

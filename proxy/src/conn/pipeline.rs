@@ -12,20 +12,18 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use coterie_protocol::{Frame, FrameFlags};
+use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{Command, CommandError, Resp, Route, lookup};
 use coterie_types::{GroupId, TableId, varint};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::lane::{Batch, Encode, Lane, Return};
+use super::mending::Mending;
 use super::replies::{Combine, Event, Replies};
 use super::route::{Destination, Unroutable, destination, piece};
 use crate::router::{Failure, Outcome, RangeMap, Router};
 use crate::slowlog::Slow;
-
-/// How long to wait for a map that knows the owner of a key before looking again.
-const MAP_PAUSE: Duration = Duration::from_millis(25);
 
 /// A command for groups, as the connection has it.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +38,12 @@ pub(crate) struct Request<'a> {
 
 /// See the module's head.
 pub(crate) struct Pipeline {
-    router: Arc<Router>,
-    map: Arc<RangeMap>,
-    lanes: Vec<Lane>,
+    pub(super) router: Arc<Router>,
+    pub(super) map: Arc<RangeMap>,
+    pub(super) lanes: Vec<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
-    waiting_bytes: usize,
-    mending: Option<Mending>,
+    pub(super) waiting_bytes: usize,
+    pub(super) mending: Option<Mending>,
     pub(crate) replies: Replies,
     /// What the session has not heard yet.
     pub(crate) events: Vec<Event>,
@@ -63,20 +61,6 @@ struct Finished {
     deadline: Instant,
     /// The group's id and the frame: to route it again, and for SLOWLOG.
     body: Bytes,
-}
-
-/// Commands that wait for a new map, and for what is under way by the old one.
-#[derive(Default)]
-struct Mending {
-    items: Vec<Item>,
-    newer_map: Option<BoxFuture<'static, ()>>,
-}
-
-/// A command, or all of a transaction, to be routed again.
-struct Item {
-    back: Return,
-    frame: Frame,
-    deadline: Instant,
 }
 
 impl Pipeline {
@@ -205,7 +189,7 @@ impl Pipeline {
         self.push_transaction(batch, group, back);
     }
 
-    fn push_transaction(&mut self, mut batch: Batch, group: &RoutedGroup, back: Return) {
+    pub(super) fn push_transaction(&mut self, mut batch: Batch, group: &RoutedGroup, back: Return) {
         batch.returns.push(back);
         self.waiting_bytes += batch.commands.len();
         lane(&mut self.lanes, &group.0).waiting.push_back(batch);
@@ -296,7 +280,7 @@ impl Pipeline {
         progress
     }
 
-    fn enqueue(&mut self, request: Request<'_>, back: Return) -> Result<(), Unroutable> {
+    pub(super) fn enqueue(&mut self, request: Request<'_>, back: Return) -> Result<(), Unroutable> {
         let Request {
             command,
             args,
@@ -361,13 +345,17 @@ impl Pipeline {
                 body: finished.body.clone(),
             });
         }
-        let lane = self
-            .lanes
-            .iter_mut()
-            .find(|lane| lane.group.id == finished.group);
-        let Some(returns) = lane.and_then(|lane| lane.under_way.take()) else {
+        let mut lanes = self.lanes.iter_mut();
+        let lane = lanes.find(|lane| lane.group.id == finished.group);
+        let Some((lane, returns)) = lane.and_then(|lane| {
+            let returns = lane.under_way.take()?;
+            Some((lane, returns))
+        }) else {
             return;
         };
+        if let Outcome::Done(replies) = &finished.outcome {
+            lane.answered(replies.len());
+        }
         match finished.outcome {
             Outcome::Done(replies) => self.deliver(returns, replies),
             Outcome::Moved => {
@@ -414,7 +402,7 @@ impl Pipeline {
         }
     }
 
-    fn fail(&mut self, back: Return, failure: Failure) {
+    pub(super) fn fail(&mut self, back: Return, failure: Failure) {
         match back.piece {
             None => self.replies.fail(back.slot, failure.error()),
             Some(keys) => {
@@ -423,176 +411,11 @@ impl Pipeline {
             }
         }
     }
-
-    /// Routes again what was refused, once nothing is under way; whether anything was done.
-    fn poll_mending(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(mut mending) = self.mending.take() else {
-            return false;
-        };
-        if let Some(newer_map) = &mut mending.newer_map
-            && newer_map.as_mut().poll(cx).is_pending()
-        {
-            self.mending = Some(mending);
-            return false;
-        }
-        for mut lane in self.lanes.drain(..) {
-            for batch in lane.waiting.drain(..) {
-                let deadline = batch.deadline;
-                let (frame, returns) = batch.into_parts();
-                mending.add(
-                    &frame.into_body(lane.group.id, Default::default()),
-                    returns,
-                    deadline,
-                );
-            }
-        }
-        self.waiting_bytes = 0;
-        mending.items.sort_by_key(|item| item.back.slot);
-        self.map = self.router.cache.load();
-        let now = Instant::now();
-        for item in mending.items.extract_if(.., |item| item.deadline <= now) {
-            let reason = "no group serves its keys".to_owned();
-            self.fail(item.back, Failure::TryAgain(reason));
-        }
-        if mending.items.iter().all(|item| item.is_routable(&self.map)) {
-            for item in mending.items {
-                self.route_again(item);
-            }
-        } else {
-            let (router, generation) = (Arc::clone(&self.router), self.map.generation);
-            let mut newer_map: BoxFuture<'static, ()> = Box::pin(async move {
-                router.cache.newer_than(generation, MAP_PAUSE).await;
-            });
-            // Polled once, so that it wakes this task.
-            let ready = newer_map.as_mut().poll(cx).is_ready();
-            mending.newer_map = (!ready).then_some(newer_map);
-            self.mending = Some(mending);
-            return ready;
-        }
-        true
-    }
-
-    fn route_again(&mut self, item: Item) {
-        let Item {
-            back,
-            frame,
-            deadline,
-        } = item;
-        let base = FrameFlags(frame.flags.0 & !FrameFlags::READ_ONLY.0);
-        let result = if frame.flags.has(FrameFlags::TRANSACTION) {
-            self.transact_again(&frame, deadline, back.clone())
-        } else {
-            let args = &frame.commands[0].args;
-            match lookup_row(args) {
-                Some(command) => {
-                    let request = Request {
-                        command,
-                        args,
-                        table: frame.commands[0].table,
-                        flags: base,
-                        deadline,
-                    };
-                    self.enqueue(request, back.clone())
-                }
-                None => Err(Unroutable::NoRange),
-            }
-        };
-        match result {
-            Ok(()) => {}
-            Err(Unroutable::Refused(error)) => {
-                let reason = error.to_string();
-                match back.piece {
-                    None => self.replies.fail(back.slot, error),
-                    Some(_) => self.fail(back, Failure::Refused(reason)),
-                }
-            }
-            Err(Unroutable::NoRange) => {
-                let reason = "no group serves its keys".to_owned();
-                self.fail(back, Failure::TryAgain(reason));
-            }
-        }
-    }
-
-    fn transact_again(
-        &mut self,
-        frame: &Frame,
-        deadline: Instant,
-        back: Return,
-    ) -> Result<(), Unroutable> {
-        let rows = frame.commands.iter().filter_map(|command| {
-            let row = lookup_row(&command.args)?;
-            Some((row, command.table, command.args.as_slice()))
-        });
-        let watches = frame.watches.iter().map(|watch| (watch.table, &watch.key));
-        let group = self
-            .transaction_group(rows, watches)?
-            .ok_or(Unroutable::NoRange)?;
-        let mut batch = Batch::new(frame.flags, deadline);
-        batch.watches.clone_from(&frame.watches);
-        for command in &frame.commands {
-            batch.put(command.table, &command.args, false);
-        }
-        self.push_transaction(batch, &group, back);
-        Ok(())
-    }
 }
 
 /// A group that was found by the pipeline's map.
 #[derive(Debug)]
 pub(crate) struct RoutedGroup(Arc<crate::router::Group>);
-
-impl Mending {
-    /// Adds the commands of a call's body.
-    fn add(&mut self, body: &Bytes, returns: Vec<Return>, deadline: Instant) {
-        let mut rest = body.clone();
-        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
-        // It was encoded here: it decodes.
-        let Some(mut frame) = frame else {
-            return;
-        };
-        if frame.flags.has(FrameFlags::TRANSACTION) {
-            let item = returns.into_iter().map(|back| Item {
-                back,
-                frame: frame.clone(),
-                deadline,
-            });
-            self.items.extend(item);
-            return;
-        }
-        let commands = std::mem::take(&mut frame.commands);
-        for (back, command) in returns.into_iter().zip(commands) {
-            self.items.push(Item {
-                back,
-                frame: Frame {
-                    commands: vec![command],
-                    watches: Vec::new(),
-                    ..frame
-                },
-                deadline,
-            });
-        }
-    }
-}
-
-impl Item {
-    fn is_routable(&self, map: &RangeMap) -> bool {
-        let commands = self.frame.commands.iter();
-        let no_range = |command: &coterie_protocol::FrameCommand| {
-            let row = lookup_row(&command.args);
-            row.is_some_and(|row| {
-                matches!(
-                    destination(map, row, command.table, &command.args),
-                    Err(Unroutable::NoRange)
-                )
-            })
-        };
-        !commands.into_iter().any(no_range)
-    }
-}
-
-fn lookup_row(args: &[Bytes]) -> Option<&'static Command> {
-    coterie_redis_compat::resolve(args).ok()
-}
 
 fn lane<'a>(lanes: &'a mut Vec<Lane>, group: &Arc<crate::router::Group>) -> &'a mut Lane {
     match lanes.iter().position(|lane| lane.group.id == group.id) {

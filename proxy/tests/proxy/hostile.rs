@@ -80,6 +80,14 @@ async fn large_values_arrive_whole_and_too_large_ones_are_refused() {
         client.reply().await,
         "-ERR value exceeds maximum allowed size (3145728 bytes)\r\n"
     );
+    let value = vec![b'v'; 1 << 20];
+    let mut words: Vec<&[u8]> = vec![b"MSET"];
+    (0..65).for_each(|_| words.extend([b"a".as_slice(), &value]));
+    client.send(command(&words)).await;
+    assert_eq!(
+        client.reply().await,
+        "-ERR request exceeds maximum allowed size (67108864 bytes)\r\n"
+    );
     let key = vec![b'k'; (1 << 20) + 1];
     client.send(command(&[b"GET", &key])).await;
     assert_eq!(

@@ -1,0 +1,200 @@
+//! What a pipeline does when keys have moved: it drains, and routes again by the newest map.
+//!
+//! Commands come back from frames that were refused, and out of the lanes where they waited. They
+//! are put in the order of the client and go into lanes anew, each with the deadline it had. While
+//! the map does not know the owner of a key of theirs, they wait for one that does.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_protocol::{Frame, FrameCommand, FrameFlags};
+use coterie_redis_compat::resolve;
+use coterie_types::varint;
+use futures_util::future::BoxFuture;
+
+use super::lane::{Batch, Return};
+use super::pipeline::{Pipeline, Request};
+use super::route::{Unroutable, destination};
+use crate::router::{Failure, RangeMap};
+
+/// How long to wait for a map that knows the owner of a key before looking again.
+const MAP_PAUSE: Duration = Duration::from_millis(25);
+
+/// Commands that wait for a new map, and for what is under way by the old one.
+#[derive(Default)]
+pub(super) struct Mending {
+    items: Vec<Item>,
+    newer_map: Option<BoxFuture<'static, ()>>,
+}
+
+/// A command, or all of a transaction, to be routed again.
+struct Item {
+    back: Return,
+    frame: Frame,
+    deadline: Instant,
+}
+
+impl Pipeline {
+    /// Routes again what was refused, once nothing is under way; whether anything was done.
+    pub(super) fn poll_mending(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(mut mending) = self.mending.take() else {
+            return false;
+        };
+        if let Some(newer_map) = &mut mending.newer_map
+            && newer_map.as_mut().poll(cx).is_pending()
+        {
+            self.mending = Some(mending);
+            return false;
+        }
+        for mut lane in self.lanes.drain(..) {
+            for batch in lane.waiting.drain(..) {
+                let deadline = batch.deadline;
+                let (frame, returns) = batch.into_parts();
+                mending.add(
+                    &frame.into_body(lane.group.id, Default::default()),
+                    returns,
+                    deadline,
+                );
+            }
+        }
+        self.waiting_bytes = 0;
+        mending.items.sort_by_key(|item| item.back.slot);
+        self.map = self.router.cache.load();
+        let now = Instant::now();
+        for item in mending.items.extract_if(.., |item| item.deadline <= now) {
+            let reason = "no group serves its keys".to_owned();
+            self.fail(item.back, Failure::TryAgain(reason));
+        }
+        if mending.items.iter().all(|item| item.is_routable(&self.map)) {
+            for item in mending.items {
+                self.route_again(item);
+            }
+        } else {
+            let (router, generation) = (Arc::clone(&self.router), self.map.generation);
+            let mut newer_map: BoxFuture<'static, ()> = Box::pin(async move {
+                router.cache.newer_than(generation, MAP_PAUSE).await;
+            });
+            // Polled once, so that it wakes this task.
+            let ready = newer_map.as_mut().poll(cx).is_ready();
+            mending.newer_map = (!ready).then_some(newer_map);
+            self.mending = Some(mending);
+            return ready;
+        }
+        true
+    }
+
+    fn route_again(&mut self, item: Item) {
+        let Item {
+            back,
+            frame,
+            deadline,
+        } = item;
+        let base = FrameFlags(frame.flags.0 & !FrameFlags::READ_ONLY.0);
+        let result = if frame.flags.has(FrameFlags::TRANSACTION) {
+            self.transact_again(&frame, deadline, back.clone())
+        } else {
+            let args = &frame.commands[0].args;
+            match resolve(args).ok() {
+                Some(command) => {
+                    let request = Request {
+                        command,
+                        args,
+                        table: frame.commands[0].table,
+                        flags: base,
+                        deadline,
+                    };
+                    self.enqueue(request, back.clone())
+                }
+                None => Err(Unroutable::NoRange),
+            }
+        };
+        match result {
+            Ok(()) => {}
+            Err(Unroutable::Refused(error)) => {
+                let reason = error.to_string();
+                match back.piece {
+                    None => self.replies.fail(back.slot, error),
+                    Some(_) => self.fail(back, Failure::Refused(reason)),
+                }
+            }
+            Err(Unroutable::NoRange) => {
+                let reason = "no group serves its keys".to_owned();
+                self.fail(back, Failure::TryAgain(reason));
+            }
+        }
+    }
+
+    fn transact_again(
+        &mut self,
+        frame: &Frame,
+        deadline: Instant,
+        back: Return,
+    ) -> Result<(), Unroutable> {
+        let rows = frame.commands.iter().filter_map(|command| {
+            let row = resolve(&command.args).ok()?;
+            Some((row, command.table, command.args.as_slice()))
+        });
+        let watches = frame.watches.iter().map(|watch| (watch.table, &watch.key));
+        let group = self
+            .transaction_group(rows, watches)?
+            .ok_or(Unroutable::NoRange)?;
+        let mut batch = Batch::new(frame.flags, deadline);
+        batch.watches.clone_from(&frame.watches);
+        for command in &frame.commands {
+            batch.put(command.table, &command.args, false);
+        }
+        self.push_transaction(batch, &group, back);
+        Ok(())
+    }
+}
+
+impl Mending {
+    /// Adds the commands of a call's body.
+    pub(super) fn add(&mut self, body: &Bytes, returns: Vec<Return>, deadline: Instant) {
+        let mut rest = body.clone();
+        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
+        // It was encoded here: it decodes.
+        let Some(mut frame) = frame else {
+            return;
+        };
+        if frame.flags.has(FrameFlags::TRANSACTION) {
+            let item = returns.into_iter().map(|back| Item {
+                back,
+                frame: frame.clone(),
+                deadline,
+            });
+            self.items.extend(item);
+            return;
+        }
+        let commands = std::mem::take(&mut frame.commands);
+        for (back, command) in returns.into_iter().zip(commands) {
+            self.items.push(Item {
+                back,
+                frame: Frame {
+                    commands: vec![command],
+                    watches: Vec::new(),
+                    ..frame
+                },
+                deadline,
+            });
+        }
+    }
+}
+
+impl Item {
+    fn is_routable(&self, map: &RangeMap) -> bool {
+        let commands = self.frame.commands.iter();
+        let no_range = |command: &FrameCommand| {
+            let row = resolve(&command.args).ok();
+            row.is_some_and(|row| {
+                matches!(
+                    destination(map, row, command.table, &command.args),
+                    Err(Unroutable::NoRange)
+                )
+            })
+        };
+        !commands.into_iter().any(no_range)
+    }
+}
