@@ -27,5 +27,9 @@ fn cluster(args: &[String]) -> Result {
 fn micro(args: &[String]) -> Result {
     setup::native()?;
     let mut bench = cargo::cargo()?;
-    shell::run(bench.args(["bench", "--workspace", "--bench", "*"]).args(args))
+    shell::run(
+        bench
+            .args(["bench", "--workspace", "--bench", "*"])
+            .args(args),
+    )
 }
