@@ -4,6 +4,7 @@
 //! say truthfully how Coterie works and cannot be set. `CONFIG SET` changes all it names or nothing,
 //! on this proxy and until it ends: lasting settings are flags.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -48,6 +49,13 @@ pub(crate) fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
     if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity("config|set"));
     }
+    for (at, pair) in pairs.chunks_exact(2).enumerate() {
+        let mut before = pairs.chunks_exact(2).take(at);
+        if before.any(|other| other[0].eq_ignore_ascii_case(&pair[0])) {
+            let name = String::from_utf8_lossy(&pair[0]).into_owned();
+            return Err(failed(&name, "duplicate parameter"));
+        }
+    }
     for change in [false, true] {
         for pair in pairs.chunks_exact(2) {
             set_one(local.shared, pair, change)?;
@@ -61,18 +69,20 @@ fn set_one(shared: &Shared, pair: &[Bytes], change: bool) -> Result<(), CommandE
         .iter()
         .find(|s| pair[0].eq_ignore_ascii_case(s.name.as_bytes()));
     let setting = found.ok_or_else(|| CommandError::UnknownConfig(pair[0].clone()))?;
-    let failed = |reason: &str| {
-        CommandError::Other(format!(
-            "ERR CONFIG SET failed (possibly related to argument '{}') - {reason}",
-            setting.name
-        ))
-    };
     match setting.set {
-        Some(set) => set(&shared.settings, &pair[1], change).map_err(|reason| failed(&reason)),
+        Some(set) => {
+            set(&shared.settings, &pair[1], change).map_err(|reason| failed(setting.name, &reason))
+        }
         // What it is already may be "set": libraries and benchmarks do.
         None if (setting.get)(shared) == pair[1] => Ok(()),
-        None => Err(failed("can't set immutable config")),
+        None => Err(failed(setting.name, "can't set immutable config")),
     }
+}
+
+fn failed(name: &str, reason: &str) -> CommandError {
+    CommandError::Other(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
+    ))
 }
 
 /// `CONFIG RESETSTAT`.
@@ -123,14 +133,14 @@ macro_rules! constant {
     };
 }
 
-/// A number in `$field`, at least `$least`, read by `$parse`.
+/// A number in `$field`, within `$range`, read by `$parse`.
 macro_rules! number {
-    ($name:literal, $field:ident, $least:literal, $parse:path) => {
+    ($name:literal, $field:ident, $range:expr, $parse:path) => {
         Setting {
             name: $name,
             get: |shared| decimal(shared.settings.$field.load(Ordering::Relaxed)),
             set: Some(|settings, value, change| {
-                set_number(&settings.$field, $parse(value), $least, change)
+                set_number(&settings.$field, $parse(value), $range, change)
             }),
         }
     };
@@ -142,33 +152,32 @@ fn decimal(value: impl ToString) -> Bytes {
 
 fn set_number(
     field: &AtomicU64,
-    value: Option<u64>,
-    least: u64,
+    value: Option<i128>,
+    range: RangeInclusive<u64>,
     change: bool,
 ) -> Result<(), String> {
     let value = value.ok_or("argument couldn't be parsed into an integer")?;
-    if value < least {
-        return Err(format!(
-            "argument must be between {least} and {} inclusive",
-            u64::MAX
-        ));
-    }
+    let inside = u64::try_from(value)
+        .ok()
+        .filter(|value| range.contains(value));
+    let value = inside.ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        format!("argument must be between {least} and {most} inclusive")
+    })?;
     if change {
         field.store(value, Ordering::Relaxed);
     }
     Ok(())
 }
 
-fn plain(value: &[u8]) -> Option<u64> {
-    number::parse_int(value).and_then(|value| u64::try_from(value).ok())
+fn plain(value: &[u8]) -> Option<i128> {
+    number::parse_int(value).map(i128::from)
 }
 
 /// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6 (`util.c`, `memtoull`).
-fn memory(value: &[u8]) -> Option<u64> {
-    let digits = value
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+fn memory(value: &[u8]) -> Option<i128> {
+    let is_number = |byte: &&u8| byte.is_ascii_digit() || **byte == b'-';
+    let digits = value.iter().take_while(is_number).count();
     let (number, unit) = value.split_at(digits);
     let factor = match unit.to_ascii_lowercase().as_slice() {
         b"" | b"b" => 1,
@@ -180,7 +189,7 @@ fn memory(value: &[u8]) -> Option<u64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
-    plain(number)?.checked_mul(factor)
+    Some(plain(number)? * factor)
 }
 
 fn yes_no(value: bool) -> Bytes {
@@ -253,9 +262,11 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
         {
             return Err("Invalid client class specified in buffer limit configuration.".to_owned());
         }
-        let numbers = memory(limit[1]).zip(memory(limit[2])).zip(plain(limit[3]));
-        let ((hard, soft), seconds) =
-            numbers.ok_or("Error in hard, soft or soft_seconds setting in buffer limit.")?;
+        let size = |word| memory(word).and_then(|size| u64::try_from(size).ok());
+        let seconds = plain(limit[3]).and_then(|seconds| u64::try_from(seconds).ok());
+        let numbers = size(limit[1]).zip(size(limit[2])).zip(seconds);
+        let ((hard, soft), seconds) = numbers
+            .ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
         if change && limit[0].eq_ignore_ascii_case(b"normal") {
             settings.output_limit.store(hard, Ordering::Relaxed);
             settings.output_limit_soft.store(soft, Ordering::Relaxed);
@@ -282,13 +293,13 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         number!(
             "client-query-buffer-limit",
             client_query_buffer_limit,
-            1_048_576,
+            1_048_576..=i64::MAX as u64,
             memory
         ),
         constant!("cluster-enabled", "no"),
         fixed("databases", |_| decimal(DATABASES)),
         constant!("io-threads", "1"),
-        number!("maxclients", maxclients, 1, plain),
+        number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
@@ -299,7 +310,12 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             get: |shared| yes_no(shared.settings.protected_mode.load(Ordering::Relaxed)),
             set: Some(set_protected),
         },
-        number!("proto-max-bulk-len", proto_max_bulk_len, 1_048_576, memory),
+        number!(
+            "proto-max-bulk-len",
+            proto_max_bulk_len,
+            1_048_576..=i64::MAX as u64,
+            memory
+        ),
         Setting {
             name: "requirepass",
             get: |shared| shared.settings.password().into(),
@@ -318,9 +334,14 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             },
             set: Some(set_slower_than),
         },
-        number!("slowlog-max-len", slowlog_max_len, 0, plain),
-        number!("tcp-keepalive", tcp_keepalive, 0, plain),
-        number!("timeout", timeout, 0, plain),
+        number!(
+            "slowlog-max-len",
+            slowlog_max_len,
+            0..=i64::MAX as u64,
+            plain
+        ),
+        number!("tcp-keepalive", tcp_keepalive, 0..=i32::MAX as u64, plain),
+        number!("timeout", timeout, 0..=i32::MAX as u64, plain),
     ]
 });
 
@@ -344,7 +365,7 @@ mod tests {
         ] {
             assert_eq!(memory(text.as_bytes()), Some(bytes), "{text}");
         }
-        for text in ["", "mb", "-1", "1x", "1.5mb", "99999999999999999999gb"] {
+        for text in ["", "mb", "1x", "1.5mb", "99999999999999999999gb"] {
             assert_eq!(memory(text.as_bytes()), None, "{text}");
         }
     }

@@ -25,18 +25,9 @@ pub(crate) async fn coterie(call: Call) -> Result<Reply, CommandError> {
         b"setting" if words >= 3 => change::setting(&call).await,
         b"table" if words >= 3 => change::table(&call).await,
         b"help" if words == 2 => Ok(help()),
-        known if KNOWN.contains(&known) => Err(CommandError::WrongArity("coterie")),
-        _ => Err(CommandError::UnknownSubcommand(
-            call.args[1].clone(),
-            "coterie",
-        )),
+        _ => Err(super::subcommand_syntax(&call.args[1], "COTERIE")),
     }
 }
-
-const KNOWN: [&[u8]; 10] = [
-    b"nodes", b"groups", b"ranges", b"jobs", b"locate", b"leader", b"node", b"setting", b"table",
-    b"help",
-];
 
 fn help() -> Reply {
     Reply::help(

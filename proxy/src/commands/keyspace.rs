@@ -61,12 +61,8 @@ pub(crate) async fn scan(call: Call) -> Result<Reply, CommandError> {
 }
 
 fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
-    // Digits only, as `strtoul` with Redis' checks around it.
-    let digits = std::str::from_utf8(&args[1]).ok();
-    let cursor = digits.and_then(|digits| digits.parse().ok());
-    let cursor = cursor.filter(|_| args[1].first() != Some(&b'+'));
     let mut scan = fanout::Scan {
-        cursor: cursor.ok_or(CommandError::InvalidCursor)?,
+        cursor: parse_cursor(&args[1]).ok_or(CommandError::InvalidCursor)?,
         count: 10,
         filter: Vec::new(),
     };
@@ -89,6 +85,18 @@ fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
     Ok(scan)
 }
 
+/// A cursor as `strtoul` reads one: a sign is taken, and a number below zero wraps around.
+fn parse_cursor(word: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(word).ok()?;
+    match text.strip_prefix('-') {
+        Some(digits) if !digits.starts_with('+') => {
+            Some(digits.parse::<u64>().ok()?.wrapping_neg())
+        }
+        Some(_) => None,
+        None => text.parse().ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +115,8 @@ mod tests {
         assert_eq!(scan, Ok((7, 3)));
         for (line, error) in [
             ("scan x", CommandError::InvalidCursor),
-            ("scan -1", CommandError::InvalidCursor),
-            ("scan +1", CommandError::InvalidCursor),
+            ("scan -+1", CommandError::InvalidCursor),
+            ("scan 99999999999999999999", CommandError::InvalidCursor),
             ("scan 0 count", CommandError::Syntax),
             ("scan 0 count 0", CommandError::Syntax),
             ("scan 0 count x", CommandError::NotAnInteger),

@@ -11,7 +11,7 @@ use super::{Answer, Local, int};
 pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let count = match args.get(2) {
         None => 10,
-        Some(_) if args.len() > 3 => return Err(CommandError::WrongArity("slowlog|get")),
+        Some(_) if args.len() > 3 => return Err(super::subcommand_syntax(&args[1], "SLOWLOG")),
         Some(word) => match number::parse_int(word) {
             Some(-1) => usize::MAX,
             Some(count @ 0..) => usize::try_from(count).unwrap_or(usize::MAX),

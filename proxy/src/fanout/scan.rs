@@ -43,7 +43,10 @@ pub(crate) async fn scan(
     table: TableId,
     scan: &Scan,
 ) -> Result<Reply, CommandError> {
-    let cursor = Cursor::from_number(scan.cursor).ok_or(CommandError::InvalidCursor)?;
+    // No page ever ended there, but Redis takes any number.
+    let Some(cursor) = Cursor::from_number(scan.cursor) else {
+        return Ok(page(Cursor::Start, Vec::new()));
+    };
     let Some(start) = start(prefixes, table, cursor).await? else {
         return Ok(page(Cursor::Start, Vec::new()));
     };

@@ -225,7 +225,7 @@ async fn the_cluster_is_shown_and_administered() {
             ("COTERIE TABLE CREATE orders", ":100\r\n"),
             (
                 "COTERIE FOO",
-                "-ERR unknown subcommand 'FOO'. Try COTERIE HELP.\r\n",
+                "-ERR unknown subcommand or wrong number of arguments for 'FOO'. Try COTERIE HELP.\r\n",
             ),
             ("WAIT 2 1000", ":2\r\n"),
             ("WAIT 0 0", ":1\r\n"),
