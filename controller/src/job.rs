@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_protocol::{DecodeError, decode, encode};
-use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, TableId, UnixMillis};
+use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, Replica, TableId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 /// Lines of a job's log that are kept from its beginning, and from its end.
@@ -38,6 +38,17 @@ pub enum MakePhase {
     Publish,
 }
 
+/// How far the replacing of a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReplacePhase {
+    /// The new node gets an empty replica. Nothing is decided yet.
+    Create,
+    /// The group takes it in, once it has caught up, and forgets the old one.
+    Change,
+    /// Meta's map says who the members are.
+    Publish,
+}
+
 /// What a job does next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -59,6 +70,19 @@ pub enum Step {
         /// Away from a node that is being emptied, or for balance.
         urgent: bool,
     },
+    /// Put a replica on another node in the place of one that cannot come back.
+    ReplaceReplica {
+        /// How far it is.
+        phase: ReplacePhase,
+        /// The group.
+        group_id: GroupId,
+        /// The node that is lost.
+        from: NodeId,
+        /// The node that takes its place.
+        to: NodeId,
+        /// The replicas afterwards.
+        replicas: Vec<Replica>,
+    },
 }
 
 impl Step {
@@ -78,7 +102,9 @@ impl Step {
     pub fn is_about(&self, group: GroupId) -> bool {
         match self {
             Self::MakeGroups { groups, .. } => groups.iter().any(|new| new.group_id == group),
-            Self::TransferLeader { group_id, .. } => *group_id == group,
+            Self::TransferLeader { group_id, .. } | Self::ReplaceReplica { group_id, .. } => {
+                *group_id == group
+            }
         }
     }
 
@@ -90,7 +116,7 @@ impl Step {
                 .iter()
                 .flat_map(|group| &group.ranges)
                 .any(|range| range.bounds.table == table),
-            Self::TransferLeader { .. } => false,
+            Self::TransferLeader { .. } | Self::ReplaceReplica { .. } => false,
         }
     }
 }
@@ -113,6 +139,20 @@ impl fmt::Display for Step {
                     f,
                     "transfer the leader of group {group_id} from node {from} to {to}"
                 )
+            }
+            Self::ReplaceReplica {
+                phase,
+                group_id,
+                from,
+                to,
+                ..
+            } => {
+                let phase = match phase {
+                    ReplacePhase::Create => "create the replica of",
+                    ReplacePhase::Change => "change the members of",
+                    ReplacePhase::Publish => "publish",
+                };
+                write!(f, "{phase} group {group_id}: node {to} for node {from}")
             }
         }
     }

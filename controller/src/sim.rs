@@ -93,6 +93,34 @@ impl Sim {
         node_id
     }
 
+    /// The node's disk was wiped: it is dead for good, and another one has its address.
+    pub(crate) fn wipe(&self, node_id: NodeId) -> NodeId {
+        let mut inner = self.lock();
+        inner.alive.remove(&node_id);
+        let voters = |group: &SimGroup| group.voters.clone();
+        let alive = inner.alive.clone();
+        for group in inner.groups.values_mut() {
+            group.replicas.remove(&node_id);
+            if group.leader == Some(node_id) {
+                group.leader = voters(group).into_iter().find(|id| alive.contains(id));
+                group.term += 1;
+            }
+        }
+        let node = inner.meta.catalog.nodes[&node_id].clone();
+        let token = u128::from(inner.meta.next.node);
+        let outcome = inner.command(Command::RegisterNode {
+            token,
+            addr: node.addr,
+            zone: node.zone,
+            capacity_bytes: 0,
+        });
+        let Outcome::Registered { node_id, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        inner.alive.insert(node_id);
+        node_id
+    }
+
     pub(crate) fn command(&self, command: Command) -> Outcome {
         self.lock().command(command)
     }
@@ -253,8 +281,39 @@ impl Inner {
                         leader: group.leader,
                     };
                 }
+                if !self.alive.contains(&to) {
+                    return ServerAnswer::Failed("it does not take over".to_owned());
+                }
                 group.leader = Some(to);
                 group.term += 1;
+                ServerAnswer::Ok
+            }
+            ServerRequest::ChangeReplicas {
+                group_id, replicas, ..
+            } => {
+                let alive = &self.alive;
+                let Some(group) = self.groups.get_mut(&group_id) else {
+                    return ServerAnswer::NoSuchGroup;
+                };
+                if group.leader != Some(node_id) {
+                    return ServerAnswer::NotLeader {
+                        leader: group.leader,
+                    };
+                }
+                let wanted: Vec<NodeId> = replicas.iter().map(|r| r.node_id).collect();
+                let ready = |id: &NodeId| {
+                    group.voters.contains(id) || group.replicas.contains(id) && alive.contains(id)
+                };
+                if !wanted.iter().all(ready) {
+                    return ServerAnswer::Failed("a new member does not catch up".to_owned());
+                }
+                let up = |ids: &[NodeId]| {
+                    2 * ids.iter().filter(|id| alive.contains(id)).count() > ids.len()
+                };
+                if !up(&group.voters) || !up(&wanted) {
+                    return ServerAnswer::Failed("no quorum".to_owned());
+                }
+                group.voters = wanted;
                 ServerAnswer::Ok
             }
             other => ServerAnswer::Failed(format!("not played: {other:?}")),
@@ -290,6 +349,9 @@ impl Servers for Sim {
         let mut inner = self.lock();
         if !inner.alive.contains(&node_id) {
             return Err(format!("node {node_id} is unreachable"));
+        }
+        if inner.meta.catalog.nodes[&node_id].addr.is_empty() {
+            return Err(format!("node {node_id} has no address"));
         }
         let fence = match &request {
             ServerRequest::CreateReplica { fence, .. }

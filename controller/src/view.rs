@@ -115,11 +115,15 @@ impl View {
             group.replicas.iter().for_each(|r| count(r.node_id));
         }
         for (_, step) in self.running_jobs() {
-            if let Step::MakeGroups { groups, .. } = step {
-                let fresh = groups
-                    .iter()
-                    .filter(|new| !self.catalog.groups.contains_key(&new.group_id));
-                fresh.flat_map(|new| &new.voters).for_each(|id| count(*id));
+            match step {
+                Step::MakeGroups { groups, .. } => {
+                    let fresh = groups
+                        .iter()
+                        .filter(|new| !self.catalog.groups.contains_key(&new.group_id));
+                    fresh.flat_map(|new| &new.voters).for_each(|id| count(*id));
+                }
+                Step::ReplaceReplica { to, .. } => count(to),
+                Step::TransferLeader { .. } => {}
             }
         }
         counts

@@ -8,13 +8,17 @@ use std::time::Duration;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_raft::{ProposeError, RaftError};
 use coterie_rpc::Responder;
-use coterie_types::{GroupId, NodeId, RangeDescriptor};
+use coterie_types::{GroupId, NodeId, RangeDescriptor, Replica};
 
 use crate::directory::write_atomically;
 use crate::node::Node;
 
 /// How long a new group may take to elect its first leader, before the asker tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a change of members is waited for. It goes on being made ready after that, and whoever
+/// asks again finds it further on.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -100,11 +104,7 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
             fence,
         } => {
             node.fencing.admit(fence)?;
-            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-            match replica.group.change_replicas(&replicas).await {
-                Ok(()) => Ok(ServerAnswer::Ok),
-                Err(error) => Err(raft_error(&error)),
-            }
+            change_replicas(node, group_id, &replicas).await
         }
         ServerRequest::DestroyReplica { group_id, fence } => {
             node.fencing.admit(fence)?;
@@ -148,6 +148,25 @@ async fn init_group(
         Ok(()) => Ok(ServerAnswer::Ok),
         Err(ProposeError::NotLeader { leader, .. }) => Ok(ServerAnswer::NotLeader { leader }),
         Err(error) => Err(ServerAnswer::Failed(error.to_string())),
+    }
+}
+
+async fn change_replicas(
+    node: &Node,
+    group_id: GroupId,
+    replicas: &[Replica],
+) -> Result<ServerAnswer, ServerAnswer> {
+    let group = node
+        .replica(group_id)
+        .ok_or(ServerAnswer::NoSuchGroup)?
+        .group;
+    match tokio::time::timeout(CHANGE_TIMEOUT, group.change_replicas(replicas)).await {
+        Ok(Ok(())) => Ok(ServerAnswer::Ok),
+        Ok(Err(error)) => Err(raft_error(&error)),
+        Err(_) => Err(ServerAnswer::Failed(match group.catching_up(replicas) {
+            Some((node_id, lag)) => format!("node {node_id} is {lag} entries behind"),
+            None => "the change of members is not committed yet".to_owned(),
+        })),
     }
 }
 

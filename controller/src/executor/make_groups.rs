@@ -117,7 +117,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
     }
 
     /// Whether the node was judged down or removed since it was chosen.
-    fn is_gone(&self, node_id: NodeId) -> bool {
+    pub(super) fn is_gone(&self, node_id: NodeId) -> bool {
         let catalog = self.meta.catalog();
         let state = catalog.nodes.get(&node_id).map(|node| node.state);
         matches!(state, Some(NodeState::Down | NodeState::Removed))

@@ -19,8 +19,11 @@ use tracing::{info, warn};
 use crate::job::{self, NewGroup, Step};
 use crate::planner::{Action, GroupPlan};
 use crate::ports::{Meta, Servers};
+use replace::Replacement;
 
+mod leader;
 mod make_groups;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod transfer_leader;
@@ -176,6 +179,21 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             Step::TransferLeader {
                 group_id, from, to, ..
             } => self.transfer_leader(*group_id, *from, *to).await,
+            Step::ReplaceReplica {
+                phase,
+                group_id,
+                from,
+                to,
+                replicas,
+            } => {
+                let replacement = Replacement {
+                    group_id: *group_id,
+                    from: *from,
+                    to: *to,
+                    replicas,
+                };
+                self.replace(*phase, replacement).await
+            }
         }
     }
 

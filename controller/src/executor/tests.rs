@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coterie_protocol::catalog::JobState;
 use coterie_protocol::meta::Command;
-use coterie_types::{GroupId, NodeId};
+use coterie_types::{GroupId, NodeId, NodeState};
 
 use super::*;
 use crate::planner::{Settings, plan};
@@ -149,4 +149,57 @@ async fn a_table_dropped_half_way_is_left_out() {
     sim.command(Command::DropTable { name: name() });
     sim.settle(fence, &settings()).await.unwrap();
     check_served(&sim, 4);
+}
+
+fn check_replaced(sim: &Sim, lost: NodeId, new: NodeId) {
+    let inner = sim.lock();
+    let catalog = &inner.meta.catalog;
+    for (group_id, group) in &inner.groups {
+        let row: Vec<NodeId> = catalog.groups[group_id].voters().collect();
+        assert_eq!(group.voters, row, "meta's row is what the group is");
+        assert!(row.contains(&new) && !row.contains(&lost), "{row:?}");
+    }
+    assert_eq!(catalog.nodes[&lost].state, NodeState::Removed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controller_may_die_at_any_call_of_a_replacement() {
+    for calls in 0.. {
+        let sim = Sim::with_nodes(&["a", "b", "c"]);
+        let fence = sim.take_over(1);
+        sim.settle(fence, &settings()).await.unwrap();
+        let new = sim.wipe(NodeId(1));
+        sim.lock().calls_left = calls;
+        let wanted = settings();
+        let first_life = sim.settle(fence, &wanted);
+        let first = tokio::time::timeout(Duration::from_secs(30), first_life).await;
+        let survived = matches!(first, Ok(Ok(_)));
+        let fence = sim.take_over(2);
+        sim.settle(fence, &settings()).await.unwrap();
+        check_replaced(&sim, NodeId(1), new);
+        check_served(&sim, 3);
+        if survived {
+            assert!(calls > 20, "it takes more than {calls} calls");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_wiped_again_while_it_takes_a_place_costs_the_attempt() {
+    let sim = Sim::with_nodes(&["a", "b", "c"]);
+    let fence = sim.take_over(1);
+    sim.settle(fence, &settings()).await.unwrap();
+    let second = sim.wipe(NodeId(1));
+    // Enough for some of the groups, not for all.
+    sim.lock().calls_left = 15;
+    let wanted = settings();
+    let settling = sim.settle(fence, &wanted);
+    let _ = tokio::time::timeout(Duration::from_secs(30), settling).await;
+    let third = sim.wipe(second);
+    let fence = sim.take_over(2);
+    let planned = sim.settle(fence, &settings()).await.unwrap();
+    assert_eq!(planned.refusals, Vec::<String>::new());
+    check_replaced(&sim, NodeId(1), third);
+    check_replaced(&sim, second, third);
 }

@@ -17,6 +17,7 @@ mod leaders;
 mod liveness;
 mod placement;
 mod prune;
+mod replace;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -95,6 +96,7 @@ pub fn plan(view: &View, settings: &Settings) -> Plan {
     liveness::plan(view, settings, &mut plan);
     bootstrap::plan(view, settings, &mut plan);
     tables::plan(view, settings, &mut plan);
+    replace::plan(view, settings, &mut plan);
     leaders::plan(view, settings, &mut plan);
     prune::plan(view, &mut plan);
     plan

@@ -1,13 +1,13 @@
-//! Which nodes a new group goes to: spread over zones, then over nodes.
+//! Which nodes a replica goes to: spread over zones, then over nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coterie_types::NodeId;
+use coterie_types::{GroupDescriptor, NodeId};
 
 use super::Settings;
 use crate::view::View;
 
-/// Chooses nodes for new groups, one group after another, and keeps count.
+/// Chooses nodes, for one replica or group after another, and keeps count.
 pub(super) struct Placement<'a> {
     view: &'a View,
     usable: Vec<NodeId>,
@@ -63,6 +63,35 @@ impl<'a> Placement<'a> {
         *self.leads.entry(leader).or_default() += 1;
         chosen.sort_by_key(|id| (*id != leader, *id));
         Some(chosen)
+    }
+
+    /// The node that takes the place of `lost` in a group: of those that are free, one in a zone
+    /// where the group has fewest, then one with few replicas. `Err` with the reason if none is.
+    pub(super) fn replacement(
+        &mut self,
+        group: &GroupDescriptor,
+        lost: NodeId,
+        busy: &BTreeSet<NodeId>,
+    ) -> Result<NodeId, String> {
+        let members = group.replicas.iter().map(|replica| replica.node_id);
+        let members: BTreeSet<NodeId> = members.collect();
+        let kept = || members.iter().filter(|id| **id != lost);
+        let free = self.usable.iter().filter(|id| !members.contains(id));
+        if free.clone().next().is_none() {
+            return Err("no other node is up and has no replica of it".to_owned());
+        }
+        let cost = |id: &NodeId| {
+            let zone = self.zone(*id);
+            let taken = kept().filter(|kept| !zone.is_empty() && self.zone(**kept) == zone);
+            (taken.count(), self.replicas.get(id).copied(), *id)
+        };
+        let chosen = free
+            .copied()
+            .filter(|id| !busy.contains(id))
+            .min_by_key(cost)
+            .ok_or("the node for it takes in another group first")?;
+        *self.replicas.entry(chosen).or_default() += 1;
+        Ok(chosen)
     }
 
     fn zone(&self, node_id: NodeId) -> &'a str {

@@ -327,3 +327,98 @@ proptest! {
         });
     }
 }
+
+fn settled(zones: &[&str], wanted: &Settings) -> (Sim, u64) {
+    let sim = Sim::with_nodes(zones);
+    let fence = runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, wanted).await.unwrap();
+        fence
+    });
+    (sim, fence)
+}
+
+/// Of each job that would replace a replica: the group, the lost node, the new one.
+fn replacements(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
+    let of = |action: &Action| match action {
+        Action::Begin {
+            step: Step::ReplaceReplica {
+                group_id, from, to, ..
+            },
+            ..
+        } => Some((*group_id, *from, *to)),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_node_that_is_only_down_keeps_its_place() {
+    let wanted = settings(2, 3);
+    let (sim, fence) = settled(&["", "", "", ""], &wanted);
+    sim.lock().alive.remove(&NodeId(1));
+    runtime().block_on(async { sim.settle(fence, &wanted).await.unwrap() });
+    let inner = sim.lock();
+    let node = &inner.meta.catalog.nodes[&NodeId(1)];
+    assert_eq!(node.state, NodeState::Down);
+    let mut groups = inner.meta.catalog.groups.values();
+    assert!(groups.any(|group| group.voters().any(|id| id == NodeId(1))));
+}
+
+#[test]
+fn a_wiped_node_is_replaced_one_group_at_a_time_and_then_removed() {
+    let wanted = settings(2, 3);
+    let (sim, fence) = settled(&["a", "b", "c"], &wanted);
+    sim.command(Command::PutSetting {
+        name: "balance".into(),
+        value: Some("off".into()),
+    });
+    let new = sim.wipe(NodeId(2));
+    // It takes in nobody's place before it was heard and is up.
+    assert_eq!(replacements(&plan(&sim.view(), &wanted)), []);
+    runtime().block_on(async {
+        let executor =
+            crate::executor::Executor::new(sim.clone().into(), sim.clone().into(), fence);
+        for action in plan(&sim.view(), &wanted).actions {
+            executor.apply(action, sim.view().now).await.unwrap();
+        }
+    });
+    let planned = plan(&sim.view(), &wanted);
+    assert_eq!(replacements(&planned), [(GroupId(1), NodeId(2), new)]);
+    let waits = "group 2: node 2 is lost, and the node for it takes in another group first";
+    assert_eq!(planned.refusals, [waits]);
+    runtime().block_on(async { sim.settle(fence, &wanted).await.unwrap() });
+    let inner = sim.lock();
+    let catalog = &inner.meta.catalog;
+    for (group_id, group) in &inner.groups {
+        let row: Vec<NodeId> = catalog.groups[group_id].voters().collect();
+        assert_eq!(row, [NodeId(1), NodeId(3), new]);
+        assert_eq!(group.voters, row);
+        assert!(group.replicas.contains(&new));
+    }
+    assert_eq!(catalog.nodes[&NodeId(2)].state, NodeState::Removed);
+    assert_eq!(catalog.nodes[&new].state, NodeState::Up);
+}
+
+#[test]
+fn nothing_is_replaced_without_a_majority() {
+    let wanted = settings(1, 3);
+    let (sim, _) = settled(&["", "", ""], &wanted);
+    sim.wipe(NodeId(1));
+    sim.wipe(NodeId(2));
+    let planned = plan(&sim.view(), &wanted);
+    assert_eq!(replacements(&planned), []);
+    let told = "group 1: node 1 is lost, and 1 of 3 voters are up";
+    assert_eq!(planned.refusals, [told]);
+}
+
+#[test]
+fn a_spare_node_in_the_zone_of_the_lost_one_takes_its_place() {
+    let wanted = settings(1, 3);
+    let (sim, fence) = settled(&["a", "b", "c"], &wanted);
+    let spares = [sim.add_node("a"), sim.add_node("b"), sim.add_node("c")];
+    runtime().block_on(async { sim.settle(fence, &wanted).await.unwrap() });
+    sim.wipe(NodeId(2));
+    let planned = plan(&sim.view(), &wanted);
+    assert_eq!(replacements(&planned), [(GroupId(1), NodeId(2), spares[1])]);
+}

@@ -29,7 +29,6 @@ use crate::network::Network;
 use crate::receive::ReadIndex;
 use crate::snapshot::Incoming;
 use crate::type_config::{Payload, TypeConfig};
-use crate::wire;
 
 type OneshotReceiver =
     openraft::alias::OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
@@ -200,11 +199,9 @@ impl Group {
             leader: Some(leader),
             term,
         };
-        let body = wire::with_group(self.0.group_id, &[]);
-        let answer = self
-            .0
-            .network
-            .call(leader, method::RAFT_READ_INDEX, body, timeout)
+        let network = &self.0.network;
+        let answer = network
+            .call(leader, method::RAFT_READ_INDEX, &[], timeout)
             .await;
         let answer = answer.map_err(|_| refused.clone())?;
         let Ok(ReadIndex(Some(index))) = coterie_protocol::decode(&answer) else {
@@ -239,40 +236,6 @@ impl Group {
                 Ok(())
             }
             Err(error) => Err(RaftError::raft("initialize", error)),
-        }
-    }
-
-    /// Makes these the replicas, by joint change; asked of the leader. New ones first catch up as
-    /// learners.
-    pub async fn change_replicas(&self, wanted: &[Replica]) -> Result<(), RaftError> {
-        let raft = &self.0.raft;
-        let present: BTreeSet<NodeId> = self.status().replicas.iter().map(|r| r.node_id).collect();
-        for replica in wanted.iter().filter(|r| !present.contains(&r.node_id)) {
-            raft.add_learner(replica.node_id.0, EmptyNode::default(), true)
-                .await
-                .map_err(|e| self.membership_error("add learner", e))?;
-        }
-        let voters: BTreeSet<u64> = wanted
-            .iter()
-            .filter(|r| r.role == Role::Voter)
-            .map(|r| r.node_id.0)
-            .collect();
-        raft.change_membership(voters, false)
-            .await
-            .map_err(|e| self.membership_error("change members", e))?;
-        Ok(())
-    }
-
-    fn membership_error(
-        &self,
-        what: &'static str,
-        error: OpenraftError<TypeConfig, ClientWriteError<TypeConfig>>,
-    ) -> RaftError {
-        match error.forward_to_leader() {
-            Some(forward) => RaftError::NotLeader {
-                leader: forward.leader_id.map(NodeId),
-            },
-            None => RaftError::raft(what, error),
         }
     }
 

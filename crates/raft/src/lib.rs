@@ -17,6 +17,7 @@ mod group;
 mod lease;
 mod log;
 mod machine;
+mod members;
 mod network;
 mod node;
 mod purge;

@@ -58,22 +58,25 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 type RpcError = RPCError<TypeConfig>;
 
 impl Network {
-    /// Calls `target`; the body starts with the group's id.
+    /// Sends a message of this group to `target`.
     pub(crate) async fn call(
         &self,
         target: NodeId,
         method: u16,
-        body: Bytes,
+        body: &[u8],
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
-        let Some(addr) = self.addresses.address(target) else {
+        // An empty one: another node has its address now.
+        let known = self.addresses.address(target);
+        let Some(addr) = known.filter(|addr| !addr.is_empty()) else {
             let reason = "its address is not known".to_owned();
             return Err(CallError::Unreachable {
                 addr: format!("node {target}"),
                 reason,
             });
         };
-        self.rpc.call(&addr, method, body, timeout).await
+        let request = wire::request(self.group, target, body);
+        self.rpc.call(&addr, method, request, timeout).await
     }
 }
 
@@ -84,10 +87,10 @@ impl Peer {
         request: &Q,
         timeout: Duration,
     ) -> Result<A, RpcError> {
-        let body = wire::request(self.network.group, request);
+        let body = coterie_protocol::encode(request);
         let answer = self
             .network
-            .call(self.target, method, body, timeout)
+            .call(self.target, method, &body, timeout)
             .await
             .map_err(rpc_error)?;
         coterie_protocol::decode(&answer).map_err(|e| NetworkError::new(&e).into())
@@ -157,10 +160,11 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let Some(dir) = snapshot.snapshot.dir() else {
             return Err(Unreachable::from_string("the snapshot has no files").into());
         };
-        let call = |body: Bytes, timeout| {
-            let body = wire::with_group(self.network.group, &body);
-            self.network
-                .call(self.target, method::RAFT_SNAPSHOT, body, timeout)
+        let call = async |body: Bytes, timeout| {
+            let (network, target) = (&self.network, self.target);
+            network
+                .call(target, method::RAFT_SNAPSHOT, &body, timeout)
+                .await
         };
         let transfer = send(
             dir,

@@ -214,9 +214,12 @@ impl RaftNode {
 
     /// Takes a call with one of the methods `RAFT_*`; answers in a task of its own.
     pub fn handle(&self, request: Request, responder: Responder) {
-        let Some((group_id, body)) = wire::split(request.body.clone()) else {
-            return responder.fail("no group id");
+        let Some((group_id, target, body)) = wire::split(request.body.clone()) else {
+            return responder.fail("no group or node id");
         };
+        if target != self.node_id {
+            return responder.fail(&format!("node {target} is not here any more"));
+        }
         let Some(group) = self.group(group_id) else {
             return responder.fail("no such group here");
         };

@@ -1,25 +1,40 @@
-//! What Raft calls look like on the wire: the group's id (LEB128), then postcard.
+//! What Raft calls look like on the wire: the group's id and the id of the node that is meant (both
+//! LEB128), then postcard.
+//!
+//! The node is named because an address may pass to another one: a wiped disk comes back under a
+//! new id, and must not vote or acknowledge for the one that was there.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use coterie_types::{GroupId, varint};
-use serde::Serialize;
+use coterie_types::{GroupId, NodeId, varint};
 
-/// A request's body.
-pub(crate) fn request<T: Serialize>(group: GroupId, message: &T) -> Bytes {
-    let body = coterie_protocol::encode(message);
-    with_group(group, &body)
-}
-
-/// A body that is already encoded, behind its group.
-pub(crate) fn with_group(group: GroupId, body: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(body.len() + 10);
+/// A message to `target`'s replica of `group`.
+pub(crate) fn request(group: GroupId, target: NodeId, body: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(body.len() + 20);
     varint::put(&mut out, group.0);
+    varint::put(&mut out, target.0);
     out.put_slice(body);
     out.freeze()
 }
 
-/// The group a request is for, and the rest of the body.
-pub(crate) fn split(mut body: Bytes) -> Option<(GroupId, Bytes)> {
+/// Whom a request is for, and the rest of the body.
+pub(crate) fn split(mut body: Bytes) -> Option<(GroupId, NodeId, Bytes)> {
     let group = GroupId(varint::take(&mut body)?);
-    Some((group, body))
+    let target = NodeId(varint::take(&mut body)?);
+    Some((group, target, body))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn the_layout_is_pinned() {
+        let bytes = request(GroupId(300), NodeId(4), b"body");
+        assert_eq!(bytes, b"\xac\x02\x04body".as_slice());
+        let (group, target, body) = split(bytes).unwrap();
+        assert_eq!((group, target), (GroupId(300), NodeId(4)));
+        assert_eq!(body, b"body".as_slice());
+        assert_eq!(split(Bytes::from_static(b"\x07")), None);
+    }
 }

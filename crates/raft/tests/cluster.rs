@@ -88,6 +88,14 @@ async fn a_wiped_node_comes_back_as_a_new_one_by_snapshot_and_then_the_log() {
         cluster.group(leader).change_replicas(&voters).await.ok()
     })
     .await;
+    // Asked again, as by a caller that lost the answer: nothing is left to do.
+    eventually("the same change again", async || {
+        let leader = cluster.leader().await;
+        let group = cluster.group(leader);
+        group.change_replicas(&voters).await.ok()?;
+        (group.status().replicas == voters).then_some(())
+    })
+    .await;
     propose_all(&cluster, &payloads(60..65)).await;
     eventually("the wiped node to have all", async || {
         (cluster.seen(4) == payloads(0..65)).then_some(())
