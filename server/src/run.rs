@@ -28,6 +28,9 @@ use crate::metrics::NodeCollector;
 use crate::node::Node;
 use crate::register::{self, Card};
 
+/// How long a stop waits for one leader to move: longer, and an election would have been sooner.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A server that runs in this process.
 pub struct Handle {
     /// Where it listens.
@@ -252,28 +255,28 @@ impl Handle {
         info!(node_id = %self.node_id, "server stopped");
     }
 
-    /// Hands every group it leads to the voter that has most of its log, as long as there is time.
+    /// Hands every group it leads to the voter that has most of its log, all at once.
     async fn move_leaders(&self) {
-        let deadline = Instant::now() + self.drain_timeout;
+        let within = self.drain_timeout.min(TRANSFER_TIMEOUT);
+        let mut moves = tokio::task::JoinSet::new();
         for replica in self.node.replicas() {
-            let left = deadline.saturating_duration_since(Instant::now());
             let status = replica.group.status();
-            let target = status
-                .replicas
-                .iter()
+            let others = status.replicas.iter();
+            let target = others
                 .filter(|r| r.role == Role::Voter && r.node_id != self.node_id)
                 .max_by_key(|r| status.matched.get(&r.node_id));
-            let (true, Some(target)) = (status.is_leader, target) else {
+            let (true, Some(target)) = (status.is_leader, target.copied()) else {
                 continue;
             };
-            let moved = replica.group.transfer_leader(target.node_id, left);
-            match tokio::time::timeout(left, moved).await {
-                Ok(Ok(())) => info!(group_id = %replica.group.id(), "leader moved away"),
-                Ok(Err(error)) => {
-                    warn!(group_id = %replica.group.id(), %error, "leader not moved");
+            moves.spawn(async move {
+                let group_id = replica.group.id();
+                match replica.group.transfer_leader(target.node_id, within).await {
+                    Ok(()) => info!(%group_id, "leader moved away"),
+                    // The others elect one when this node is gone.
+                    Err(error) => warn!(%group_id, %error, "leader not moved"),
                 }
-                Err(_) => warn!(group_id = %replica.group.id(), "no time to move the leader"),
-            }
+            });
         }
+        moves.join_all().await;
     }
 }
