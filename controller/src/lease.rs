@@ -2,10 +2,14 @@
 //!
 //! It counts from before the request was sent, by the monotonic clock, so it is over here before
 //! it is over for meta. When it is not renewed in time, everything that hangs on it is cancelled.
+//!
+//! To ask for it is to write meta's log. So a controller that stands by asks once, then only reads,
+//! and asks again when the lease it sees is free or has not been renewed for its whole length.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coterie_protocol::catalog;
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_types::UnixMillis;
 use tokio_util::sync::CancellationToken;
@@ -23,20 +27,44 @@ pub(crate) struct Lease {
     until: Instant,
 }
 
-/// Asks for the lease until it is given.
+/// Stands by until the lease is given.
 pub(crate) async fn acquire<M: Meta>(meta: &Arc<M>, holder: u64, ttl: Duration) -> Lease {
+    let mut watched = Watched::default();
     loop {
-        let asked_at = Instant::now();
-        match ask(meta, holder, ttl).await {
-            Some(fence) => {
-                return Lease {
-                    fence,
-                    lost: CancellationToken::new(),
-                    until: asked_at + ttl,
-                };
+        let is_free = match meta.lease().await {
+            Ok(lease) => watched.is_free(lease, ttl, Instant::now()),
+            Err(error) => {
+                debug!(%error, "the lease cannot be read");
+                false
             }
-            None => tokio::time::sleep(ttl / 6).await,
+        };
+        let asked_at = Instant::now();
+        if is_free && let Some(fence) = ask(meta, holder, ttl).await {
+            return Lease {
+                fence,
+                lost: CancellationToken::new(),
+                until: asked_at + ttl,
+            };
         }
+        tokio::time::sleep(ttl / 6).await;
+    }
+}
+
+/// The lease as it was seen last, and since when it has been the same.
+#[derive(Default)]
+struct Watched(Option<(catalog::Lease, Instant)>);
+
+impl Watched {
+    /// Whether it is worth asking for. Its end is by meta's clock, which is not known here; that it
+    /// is not renewed can be seen.
+    fn is_free(&mut self, lease: catalog::Lease, ttl: Duration, now: Instant) -> bool {
+        let since = match self.0 {
+            Some((seen, since)) if seen == lease => since,
+            _ => now,
+        };
+        // What is seen first may be over already.
+        let is_first = self.0.replace((lease, since)).is_none();
+        is_first || lease.holder == 0 || now.saturating_duration_since(since) >= ttl
     }
 }
 
@@ -86,5 +114,28 @@ async fn ask<M: Meta>(meta: &Arc<M>, holder: u64, ttl: Duration) -> Option<u64> 
             debug!(%error, "the lease cannot be asked for");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_stands_by_asks_when_nobody_renews() {
+        let (ttl, start) = (Duration::from_secs(6), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let lease = |holder, until| catalog::Lease {
+            holder,
+            fence: 1,
+            until: UnixMillis(until),
+        };
+        let mut watched = Watched::default();
+        assert!(watched.is_free(lease(1, 6000), ttl, start), "not asked yet");
+        assert!(!watched.is_free(lease(1, 6000), ttl, after(1)));
+        assert!(!watched.is_free(lease(1, 8000), ttl, after(5)), "renewed");
+        assert!(!watched.is_free(lease(1, 8000), ttl, after(10)));
+        assert!(watched.is_free(lease(1, 8000), ttl, after(11)));
+        assert!(watched.is_free(lease(0, 0), ttl, after(11)), "given back");
     }
 }

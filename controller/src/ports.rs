@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_meta_client::{MetaClient, MetaError};
-use coterie_protocol::catalog::Catalog;
+use coterie_protocol::catalog::{Catalog, Lease};
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 /// How long meta may take to answer a proposal.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the controller's doings are written down.
 pub(crate) trait Meta: Send + Sync + 'static {
@@ -22,6 +23,8 @@ pub(crate) trait Meta: Send + Sync + 'static {
 
     /// The newest copy of the catalog at hand.
     fn catalog(&self) -> Arc<Catalog>;
+    /// The controller's lease as it stands now: its renewals are in no copy.
+    fn lease(&self) -> impl Future<Output = Result<Lease, MetaError>> + Send;
 }
 
 /// Where they are done.
@@ -48,6 +51,10 @@ impl Meta for RealMeta {
 
     fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.copy.borrow())
+    }
+
+    async fn lease(&self) -> Result<Lease, MetaError> {
+        Ok(self.client.read(READ_TIMEOUT).await?.lease)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use coterie_meta::catalog::State;
 use coterie_meta_client::{Liveness, MetaError};
-use coterie_protocol::catalog::Catalog;
+use coterie_protocol::catalog::{Catalog, Lease};
 use coterie_protocol::meta::{Command, Heartbeat, NodeLiveness, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_types::{GroupId, LogIndex, NodeId, RangeDescriptor, Replica, Role, Term, UnixMillis};
@@ -332,6 +332,10 @@ impl Meta for Sim {
 
     fn catalog(&self) -> Arc<Catalog> {
         Arc::new(self.lock().meta.catalog.clone())
+    }
+
+    async fn lease(&self) -> Result<Lease, MetaError> {
+        Ok(self.lock().meta.catalog.lease)
     }
 }
 
