@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coterie_redis_compat::{Command, CommandError, Route};
+use coterie_redis_compat::{Command, CommandError, Keys, Route};
 use coterie_types::TableId;
 
 use crate::router::{Group, RangeMap};
@@ -62,6 +62,11 @@ fn cut<'m>(
     table: TableId,
     args: &[Bytes],
 ) -> Result<Destination<'m>, Unroutable> {
+    // The group says the same of those that it gets whole.
+    if !is_of_whole_pairs(command, args) {
+        let error = CommandError::WrongArity(command.name);
+        return Err(Unroutable::Refused(error));
+    }
     if step(command).is_none() {
         return Err(Unroutable::Refused(CommandError::CrossGroup));
     }
@@ -78,6 +83,18 @@ fn cut<'m>(
         }
     }
     Ok(Destination::Many(pieces))
+}
+
+/// Whether the last key has all of its words.
+fn is_of_whole_pairs(command: &Command, args: &[Bytes]) -> bool {
+    match command.keys {
+        Keys::Range {
+            first,
+            last: -1,
+            step,
+        } => args.len().saturating_sub(first).is_multiple_of(step),
+        _ => true,
+    }
 }
 
 /// How many words belong to each key of a command that may be cut.

@@ -52,6 +52,24 @@ async fn a_write_done_in_part_is_unknown_and_an_error_is_the_answer() {
     proxy.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_key_without_its_value_is_refused_as_redis_does_wherever_the_keys_are() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    // One group, several, several by the word without a value, and none of it is done.
+    for line in ["MSET a 1 b", "MSET a 1 z 1 b", "MSET a 1 z", "mSeT a"] {
+        let expected = "-ERR wrong number of arguments for 'mset' command\r\n";
+        assert_eq!(client.run(line).await, expected, "{line}");
+    }
+    let expected = "-ERR wrong number of arguments for 'msetnx' command\r\n";
+    for line in ["MSETNX a 1 b", "MSETNX a 1 z"] {
+        assert_eq!(client.run(line).await, expected, "{line}");
+    }
+    assert_eq!(client.run("EXISTS a b z").await, ":0\r\n");
+    proxy.shutdown().await;
+}
+
 /// Reads all keys by SCAN; how often each came, and in how many pages.
 async fn scan(client: &mut Client, options: &str) -> (BTreeMap<String, usize>, usize) {
     let (mut cursor, mut seen, mut pages) = ("0".to_owned(), BTreeMap::new(), 0);
