@@ -258,6 +258,11 @@ impl Attempts<'_> {
             Refusal::SessionExpired => Next::Finish(Outcome::Failed(Failure::Unknown(
                 "its session has expired".to_owned(),
             ))),
+            // An earlier attempt may have been applied: then only the group's log can tell.
+            Refusal::DiskFull if self.maybe_applied => {
+                self.reason = format!("the disks of group {} are full", self.group.id);
+                Next::Pause
+            }
             Refusal::DiskFull => Next::Finish(Outcome::Failed(Failure::DiskFull)),
             Refusal::Malformed { reason } => {
                 Next::Finish(Outcome::Failed(Failure::Refused(reason)))

@@ -109,6 +109,35 @@ async fn an_expired_session_is_followed_by_a_new_one_unless_that_could_apply_twi
 }
 
 #[tokio::test]
+async fn a_full_disk_is_said_at_once_unless_the_write_may_have_happened() {
+    const FULL: &str = "-OOM command not allowed when the disk is full\r\n";
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    assert_eq!(client.run("SET a 0").await, "+OK\r\n");
+    cluster.faults(1, &[Fault::DiskFull]);
+    assert_eq!(client.run("INCR a").await, FULL);
+    cluster.faults(1, &[Fault::NoLeader, Fault::DiskFull]);
+    assert_eq!(client.run("INCR a").await, FULL);
+    // Applied by the first attempt: a later one gets its reply.
+    cluster.faults(1, &[Fault::LoseAnswer, Fault::DiskFull, Fault::DiskFull]);
+    assert_eq!(client.run("INCR a").await, ":1\r\n");
+    let hasty = cluster.proxy("--request-timeout 300ms").await;
+    let mut client = Client::connect(hasty.addr).await;
+    cluster.faults(1, &[Fault::FateUnknown]);
+    cluster.faults(1, &[Fault::DiskFull; 1000]);
+    let reply = client.run("INCR a").await;
+    assert!(
+        reply.starts_with("-UNKNOWN the command may or may not"),
+        "{reply}"
+    );
+    cluster.group(1, |group| group.faults.clear());
+    assert_eq!(client.run("GET a").await, "$1\r\n2\r\n");
+    hasty.shutdown().await;
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
 async fn moved_keys_are_followed_and_the_order_of_a_key_is_kept() {
     let cluster = Cluster::new(vec![range(1, 1, "", "", 1)]);
     let proxy = cluster.proxy("").await;

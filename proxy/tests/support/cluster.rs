@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     SessionExpired,
     /// Not applied, and never answered.
     Silence,
+    /// Not applied: the disks are full.
+    DiskFull,
     /// Answered only when the group is told to go on.
     Hold,
 }
@@ -118,6 +120,7 @@ impl Group {
                 return refuse(Refusal::NotLeader { leader, term });
             }
             Some(Fault::Overloaded) => return refuse(Refusal::Overloaded),
+            Some(Fault::DiskFull) => return refuse(Refusal::DiskFull),
             Some(Fault::SessionExpired) => return refuse(Refusal::SessionExpired),
             _ => {}
         }
