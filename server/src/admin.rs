@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use coterie_group::Body;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_raft::{ProposeError, RaftError};
 use coterie_rpc::Responder;
@@ -113,6 +114,22 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
                 .map_err(|e| failed(&e))?;
             Ok(ServerAnswer::Ok)
         }
+        ServerRequest::AddRanges {
+            group_id,
+            ranges,
+            fence,
+        } => {
+            node.fencing.admit(fence)?;
+            change_ranges(node, group_id, Body::AddRanges(ranges)).await
+        }
+        ServerRequest::DropRanges {
+            group_id,
+            ranges,
+            fence,
+        } => {
+            node.fencing.admit(fence)?;
+            change_ranges(node, group_id, Body::DropRanges(ranges)).await
+        }
         ServerRequest::Status => {
             let replicas = node.replicas();
             Ok(ServerAnswer::Status(
@@ -146,8 +163,27 @@ async fn init_group(
     }
     match replica.init(ranges).await {
         Ok(()) => Ok(ServerAnswer::Ok),
-        Err(ProposeError::NotLeader { leader, .. }) => Ok(ServerAnswer::NotLeader { leader }),
-        Err(error) => Err(ServerAnswer::Failed(error.to_string())),
+        Err(error) => Err(propose_error(&error)),
+    }
+}
+
+async fn change_ranges(
+    node: &Node,
+    group_id: GroupId,
+    change: Body,
+) -> Result<ServerAnswer, ServerAnswer> {
+    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+    match replica.change_ranges(change).await {
+        Ok(Ok(())) => Ok(ServerAnswer::Ok),
+        Ok(Err(refusal)) => Err(ServerAnswer::Failed(refusal)),
+        Err(error) => Err(propose_error(&error)),
+    }
+}
+
+fn propose_error(error: &ProposeError) -> ServerAnswer {
+    match error {
+        ProposeError::NotLeader { leader, .. } => ServerAnswer::NotLeader { leader: *leader },
+        other => ServerAnswer::Failed(other.to_string()),
     }
 }
 
@@ -178,7 +214,7 @@ fn raft_error(error: &RaftError) -> ServerAnswer {
 }
 
 /// An error with its causes, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

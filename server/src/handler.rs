@@ -4,6 +4,7 @@
 //! to a task or a queue.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_protocol::{Frame, FrameFlags, Refusal, method};
@@ -21,7 +22,7 @@ pub(crate) struct Calls(pub(crate) Arc<Node>);
 impl Handler for Calls {
     fn handle(&self, request: Request, responder: Responder) {
         match request.method {
-            method::EXECUTE => execute(&self.0, request.body, responder),
+            method::EXECUTE => execute(&self.0, request.body, request.deadline, responder),
             method::RAFT_APPEND..=method::RAFT_READ_INDEX => self.0.raft.handle(request, responder),
             method::SERVER_ADMIN => {
                 let node = Arc::clone(&self.0);
@@ -32,7 +33,7 @@ impl Handler for Calls {
     }
 }
 
-fn execute(node: &Node, mut body: Bytes, responder: Responder) {
+fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder) {
     let Some(group_id) = varint::take(&mut body).map(GroupId) else {
         let reason = "no group id".to_owned();
         return refuse(responder, Refusal::Malformed { reason });
@@ -61,7 +62,7 @@ fn execute(node: &Node, mut body: Bytes, responder: Responder) {
     if node.disk.is_full() && needs_room(&body) {
         return refuse(responder, Refusal::DiskFull);
     }
-    replica.proposer.submit(body, responder);
+    replica.proposer.submit(body, deadline, responder);
 }
 
 fn read(replica: &Replica, frame: Frame, responder: Responder) {

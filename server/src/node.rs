@@ -9,8 +9,10 @@ use coterie_raft::RaftNode;
 use coterie_storage::RocksShared;
 use coterie_types::{GroupId, NodeId};
 use tokio::sync::Mutex;
+use tracing::error;
 
-use crate::admin::Fencing;
+use crate::admin::{Fencing, chain};
+use crate::directory::write_atomically;
 use crate::disk::Disk;
 use crate::error::RunError;
 use crate::replica::{ReadMode, Replica, groups_in};
@@ -26,6 +28,8 @@ pub(crate) struct Node {
     rocks: RocksShared,
     read_mode: ReadMode,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
+    /// Replicas of the directory that could not be opened, and why.
+    broken: RwLock<BTreeMap<GroupId, String>>,
     /// Replicas are made and destroyed one at a time.
     changes: Mutex<()>,
 }
@@ -50,6 +54,7 @@ impl Node {
             rocks,
             read_mode,
             replicas: RwLock::default(),
+            broken: RwLock::default(),
             changes: Mutex::new(()),
         }
     }
@@ -68,7 +73,22 @@ impl Node {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Opens every replica of the directory, all at once: opening waits for the disk.
+    /// What is wrong with which replica: those that could not be opened, and those that stopped.
+    pub(crate) fn faults(&self) -> Vec<(GroupId, String)> {
+        let broken = self
+            .broken
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let stopped = self.replicas().into_iter().filter_map(|replica| {
+            let fault = replica.group.status().fault?;
+            Some((replica.group.id(), fault))
+        });
+        broken.into_iter().chain(stopped).collect()
+    }
+
+    /// Opens every replica of the directory, all at once: opening waits for the disk. One that
+    /// cannot be opened is reported and left as it is; the others serve.
     pub(crate) async fn open_replicas(self: &Arc<Self>) -> Result<(), RunError> {
         let groups =
             groups_in(&self.replicas_dir).map_err(RunError::io("read", &self.replicas_dir))?;
@@ -76,15 +96,29 @@ impl Node {
         for group in groups {
             let node = Arc::clone(self);
             opening.spawn(async move {
-                let replica = node.start_replica(group).await?;
-                node.insert(replica);
-                Ok::<(), RunError>(())
+                if let Err(error) = node.open_replica(group).await {
+                    let reason = chain(&error);
+                    error!(group_id = %group, error = reason, "replica not opened");
+                    let mut broken = node.broken.write().unwrap_or_else(PoisonError::into_inner);
+                    broken.insert(group, reason);
+                }
             });
         }
-        while let Some(opened) = opening.join_next().await {
-            opened.map_err(|e| RunError::Config(format!("open a replica: {e}")))??;
-        }
+        opening.join_all().await;
         Ok(())
+    }
+
+    async fn open_replica(&self, group: GroupId) -> Result<(), RunError> {
+        if self.marker(group).exists() {
+            return self.destroy_replica(group).await;
+        }
+        self.insert(self.start_replica(group).await?);
+        Ok(())
+    }
+
+    /// The file that says that a replica is being destroyed, should a crash come in between.
+    fn marker(&self, group: GroupId) -> PathBuf {
+        self.replicas_dir.join(group.to_string()).join("DESTROYED")
     }
 
     /// The replica of a group, made if it is not there.
@@ -107,19 +141,21 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&group);
         let dir = self.replicas_dir.join(group.to_string());
+        if dir.exists() {
+            let marker = self.marker(group);
+            write_atomically(&marker, b"").map_err(RunError::io("write", &marker))?;
+        }
         if let Some(replica) = removed {
             replica.stop().await;
         }
-        // The log goes last: a crash before leaves a directory or a log, both found again here.
-        self.raft.stop_group(group).await?;
-        match std::fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(RunError::io("remove", &dir)(error));
-            }
-            _ => {}
-        }
+        // The log first: the marker, which finds the rest again after a crash, is in the directory.
         self.raft.destroy_group(group).await?;
-        Ok(())
+        match tokio::fs::remove_dir_all(&dir).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::io("remove", &dir)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {

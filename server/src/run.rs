@@ -220,12 +220,8 @@ async fn open(
 /// Health says what is wrong with which replica.
 async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToken) {
     loop {
-        let faulty = node.replicas().into_iter().find_map(|replica| {
-            let fault = replica.group.status().fault?;
-            Some(format!("group {}: {fault}", replica.group.id()))
-        });
-        match faulty {
-            Some(fault) => ready.failed(fault),
+        match node.faults().first() {
+            Some((group, fault)) => ready.failed(format!("group {group}: {fault}")),
             None => ready.ready(),
         }
         let pause = tokio::time::sleep(Duration::from_secs(1));

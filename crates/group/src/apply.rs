@@ -17,7 +17,8 @@ pub struct Effects {
     pub changes: Changes,
     /// Remove these entries of the index of expiries, in the same batch.
     pub swept: Vec<Expired>,
-    /// Send, per frame of the entry: bytes of [`FrameReply`]. Only the proposer has them to send to.
+    /// Send, per frame of the entry: bytes of [`FrameReply`]; of a change of ranges, its answer. Only
+    /// the proposer has them to send to.
     pub replies: Vec<Bytes>,
 }
 
@@ -35,6 +36,15 @@ impl GroupState {
                 if self.ownership.owned().is_empty() {
                     self.ownership = crate::Ownership::of(ranges);
                 }
+            }
+            Body::AddRanges(ranges) => {
+                let added = self.ownership.add(self.group_id, ranges);
+                let answer = added.err().unwrap_or_default();
+                effects.replies.push(Bytes::from(answer));
+            }
+            Body::DropRanges(ranges) => {
+                effects.changes.clears = self.ownership.remove(&ranges);
+                effects.replies.push(Bytes::new());
             }
             Body::Frames(frames) => {
                 let mut txn = Txn::new(view, self.context(entry.seed));
@@ -77,10 +87,7 @@ impl GroupState {
         let numbered = frame.seq > FrameSeq(0);
         if numbered {
             let below = frame.acknowledged_below;
-            match self
-                .sessions
-                .admit(frame.session, frame.seq, below, self.clock)
-            {
+            match self.sessions.admit(frame.session, frame.seq, below) {
                 Admission::Apply => {}
                 Admission::Answered(answer) => return Ok(answer),
                 Admission::Refused(refusal) => return Ok(FrameReply::Refused(refusal).encode()),

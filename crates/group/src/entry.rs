@@ -6,6 +6,8 @@
 //! kind 1 Tick:   nothing: the clock is all it carries
 //! kind 2 Init:   the first ranges, postcard
 //! kind 3 Sweep:  expired keys, postcard
+//! kind 4 Add:    ranges that are new to the group, postcard
+//! kind 5 Drop:   ids of ranges that go with their records, postcard
 //! ```
 //!
 //! The clock is the leader's group clock when it proposed; the seed is all the chance the commands
@@ -13,7 +15,7 @@
 //! by every replica alike.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use coterie_types::{RangeDescriptor, TableId, UnixMillis, varint};
+use coterie_types::{RangeDescriptor, RangeId, TableId, UnixMillis, varint};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u8 = 1;
@@ -21,6 +23,8 @@ const FRAMES: u8 = 0;
 const TICK: u8 = 1;
 const INIT: u8 = 2;
 const SWEEP: u8 = 3;
+const ADD_RANGES: u8 = 4;
+const DROP_RANGES: u8 = 5;
 
 /// A key that was seen expired, and when it expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +59,11 @@ pub enum Body {
     Init(Vec<RangeDescriptor>),
     /// Removes records that are expired, and their index entries.
     Sweep(Vec<Expired>),
+    /// Gives the group ranges that nobody owned before: all or, when one does not fit, none. The
+    /// answer is empty, or the reason why not.
+    AddRanges(Vec<RangeDescriptor>),
+    /// Takes these ranges from the group, with their records. The answer is empty.
+    DropRanges(Vec<RangeId>),
 }
 
 /// An entry that this version cannot read: written by a newer one, or damaged.
@@ -73,6 +82,8 @@ impl Entry {
             Body::Tick => TICK,
             Body::Init(_) => INIT,
             Body::Sweep(_) => SWEEP,
+            Body::AddRanges(_) => ADD_RANGES,
+            Body::DropRanges(_) => DROP_RANGES,
         });
         out.put_u64_le(self.clock.0);
         out.put_u64_le(self.seed);
@@ -83,7 +94,10 @@ impl Entry {
                 }
             }
             Body::Tick => {}
-            Body::Init(ranges) => out.put_slice(&coterie_protocol::encode(ranges)),
+            Body::Init(ranges) | Body::AddRanges(ranges) => {
+                out.put_slice(&coterie_protocol::encode(ranges));
+            }
+            Body::DropRanges(ranges) => out.put_slice(&coterie_protocol::encode(ranges)),
             Body::Sweep(expired) => out.put_slice(&coterie_protocol::encode(expired)),
         }
         out.freeze()
@@ -114,6 +128,8 @@ impl Entry {
             TICK => Body::Tick,
             INIT => Body::Init(decode(&input)?),
             SWEEP => Body::Sweep(decode(&input)?),
+            ADD_RANGES => Body::AddRanges(decode(&input)?),
+            DROP_RANGES => Body::DropRanges(decode(&input)?),
             kind => return Err(EntryError(format!("unknown kind {kind}"))),
         };
         Ok(Self { clock, seed, body })
@@ -124,7 +140,7 @@ impl Body {
     fn len_hint(&self) -> usize {
         match self {
             Self::Frames(frames) => frames.iter().map(|frame| frame.len() + 5).sum(),
-            Self::Tick | Self::Init(_) | Self::Sweep(_) => 0,
+            _ => 0,
         }
     }
 }
@@ -136,7 +152,22 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, EntryError>
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_types::{Epoch, GroupId, KeyRange};
+
     use super::*;
+
+    fn range() -> RangeDescriptor {
+        RangeDescriptor {
+            range_id: RangeId(7),
+            epoch: Epoch(1),
+            bounds: KeyRange {
+                table: TableId(16),
+                start: Bytes::from_static(b"a"),
+                end: None,
+            },
+            group_id: GroupId(3),
+        }
+    }
 
     fn entry(body: Body) -> Entry {
         Entry {
@@ -158,6 +189,8 @@ mod tests {
             Body::Tick,
             Body::Init(vec![]),
             Body::Sweep(vec![expired]),
+            Body::AddRanges(vec![range()]),
+            Body::DropRanges(vec![RangeId(7), RangeId(8)]),
         ] {
             let entry = entry(body);
             assert_eq!(Entry::decode(entry.encode()).unwrap(), entry);
@@ -171,6 +204,18 @@ mod tests {
             1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, b'x',
         ];
         assert_eq!(bytes, expected.as_slice());
+        let head = [1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0];
+        let with = |kind: u8, body: &[u8]| {
+            let mut bytes = head.to_vec();
+            bytes[1] = kind;
+            bytes.extend_from_slice(body);
+            bytes
+        };
+        // One range: id, epoch, table, start, no end, group.
+        let bytes = entry(Body::AddRanges(vec![range()])).encode();
+        assert_eq!(bytes, with(4, &[1, 7, 1, 16, 1, b'a', 0, 3]));
+        let bytes = entry(Body::DropRanges(vec![RangeId(7), RangeId(300)])).encode();
+        assert_eq!(bytes, with(5, &[2, 7, 0xac, 0x02]));
     }
 
     #[test]

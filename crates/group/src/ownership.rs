@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use coterie_protocol::Refusal;
 use coterie_redis_compat::{Keys, resolve};
-use coterie_types::{KeyRange, RangeDescriptor, TableId};
+use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
 /// The ranges a group owns, and what it knows of those it gave away.
@@ -25,6 +25,50 @@ impl Ownership {
             owned: ranges,
             moved: Vec::new(),
         }
+    }
+
+    /// Takes ranges in that nobody owned before: all, or none with the reason. One that is owned
+    /// already, just so, is no reason.
+    pub(crate) fn add(
+        &mut self,
+        group: GroupId,
+        ranges: Vec<RangeDescriptor>,
+    ) -> Result<(), String> {
+        let mut after = self.owned.clone();
+        for range in ranges {
+            let (range_id, bounds) = (range.range_id, &range.bounds);
+            if after.contains(&range) {
+                continue;
+            }
+            if range.group_id != group || bounds.is_empty() {
+                return Err(format!("range {range_id} is empty or another group's"));
+            }
+            let in_the_way = |owned: &&RangeDescriptor| {
+                owned.range_id == range_id || owned.bounds.overlaps(bounds)
+            };
+            if let Some(owned) = after.iter().find(in_the_way) {
+                return Err(format!(
+                    "range {range_id} {bounds} does not fit beside range {} {}",
+                    owned.range_id, owned.bounds
+                ));
+            }
+            after.push(range);
+        }
+        after.sort_by(|a, b| a.bounds.cmp(&b.bounds));
+        self.owned = after;
+        let owned = &self.owned;
+        let is_owned =
+            |range: &RangeDescriptor| owned.iter().any(|o| o.bounds.overlaps(&range.bounds));
+        self.moved.retain(|range| !is_owned(range));
+        Ok(())
+    }
+
+    /// Forgets ranges that are to be nobody's; answers which intervals they were.
+    pub(crate) fn remove(&mut self, ranges: &[RangeId]) -> Vec<KeyRange> {
+        let removed = self
+            .owned
+            .extract_if(.., |range| ranges.contains(&range.range_id));
+        removed.map(|range| range.bounds).collect()
     }
 
     /// What is owned, in key order.
@@ -110,7 +154,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
-    use coterie_types::{Epoch, GroupId, RangeId};
+    use coterie_types::Epoch;
 
     use super::*;
 
@@ -149,6 +193,37 @@ mod tests {
             ownership.check(TableId(1), &args("get b")).is_err(),
             "another table"
         );
+    }
+
+    #[test]
+    fn ranges_are_added_all_or_none_and_twice_is_once() {
+        let numbered = |id, start, end| RangeDescriptor {
+            range_id: RangeId(id),
+            ..range(start, end)
+        };
+        let (first, last) = (numbered(1, "b", Some("d")), numbered(2, "p", None));
+        let mut ownership = Ownership::of(vec![last.clone()]);
+        let group = GroupId(1);
+        assert_eq!(ownership.add(group, vec![first.clone()]), Ok(()));
+        assert_eq!(ownership.owned(), [first.clone(), last.clone()]);
+        assert_eq!(ownership.add(group, vec![last.clone(), first]), Ok(()));
+        assert!(
+            ownership
+                .add(GroupId(2), vec![numbered(3, "e", Some("f"))])
+                .is_err()
+        );
+        let fits_not = vec![numbered(3, "e", Some("f")), numbered(4, "c", Some("e"))];
+        assert!(ownership.add(group, fits_not).is_err());
+        assert!(
+            ownership
+                .add(group, vec![numbered(2, "e", Some("f"))])
+                .is_err(),
+            "other bounds"
+        );
+        assert_eq!(ownership.owned().len(), 2);
+        let gone = ownership.remove(&[RangeId(1), RangeId(9)]);
+        assert_eq!(gone, [range("b", Some("d")).bounds]);
+        assert_eq!(ownership.owned(), [last]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! are answered. What was answered to the others is kept, replicated, in bounded bytes; a frame
 //! that comes again gets the first answer and changes nothing. A refusal is an answer too: else a
 //! late copy of a frame that was refused, and went elsewhere under another number, could be
-//! applied here after all. A session that was silent for minutes of the group clock is dropped.
+//! applied here after all. A session that was silent for minutes of the group clock is dropped; a
+//! jump of that clock, as a new leader may cause, counts for seconds only.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +21,15 @@ pub const SESSION_BYTES_MAX: usize = 64 << 20;
 const SILENCE_MS_MAX: u64 = 10 * 60 * 1000;
 /// How often silence is looked for, by the group clock.
 const SILENCE_CHECK_MS: u64 = 10 * 1000;
+/// What a step of the group clock from one entry to the next counts for at most.
+const STEP_MS_MAX: u64 = 10 * 1000;
 /// What an answer costs besides its bytes.
 const ANSWER_BYTES: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Session {
-    last_seen: UnixMillis,
+    /// The age of all sessions when it was heard last, milliseconds.
+    last_seen: u64,
     acknowledged_below: FrameSeq,
     answers: BTreeMap<FrameSeq, Bytes>,
     bytes: usize,
@@ -35,7 +39,11 @@ struct Session {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
-    checked_at: UnixMillis,
+    /// Milliseconds of the group clock, each step between entries counted up to `STEP_MS_MAX`.
+    age: u64,
+    /// The clock of the last entry.
+    clock: UnixMillis,
+    checked_at: u64,
 }
 
 /// What to do with a frame.
@@ -56,7 +64,6 @@ impl Sessions {
         id: SessionId,
         seq: FrameSeq,
         acknowledged_below: FrameSeq,
-        clock: UnixMillis,
     ) -> Admission {
         let first = FrameSeq(1);
         let session = match self.sessions.entry(id) {
@@ -72,7 +79,7 @@ impl Sessions {
                 })
             }
         };
-        session.last_seen = clock;
+        session.last_seen = self.age;
         session.acknowledge(acknowledged_below);
         if seq < session.acknowledged_below {
             // A copy that was late: its proxy has the answer and does not wait for this one.
@@ -95,14 +102,16 @@ impl Sessions {
         }
     }
 
-    /// Forgets sessions that were silent too long.
+    /// Ages all sessions by an entry's clock, and forgets those that were silent too long.
     pub(crate) fn expire(&mut self, clock: UnixMillis) {
-        if clock.since(self.checked_at) < SILENCE_CHECK_MS {
-            return;
+        self.age += clock.since(self.clock).min(STEP_MS_MAX);
+        self.clock = clock;
+        if self.age - self.checked_at >= SILENCE_CHECK_MS {
+            self.checked_at = self.age;
+            let age = self.age;
+            self.sessions
+                .retain(|_, session| age - session.last_seen < SILENCE_MS_MAX);
         }
-        self.checked_at = clock;
-        self.sessions
-            .retain(|_, session| clock.since(session.last_seen) < SILENCE_MS_MAX);
     }
 }
 
@@ -129,7 +138,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_000_000);
 
     fn admit(sessions: &mut Sessions, seq: u64, below: u64) -> Admission {
-        sessions.admit(S, FrameSeq(seq), FrameSeq(below), NOW)
+        sessions.admit(S, FrameSeq(seq), FrameSeq(below))
     }
 
     #[test]
@@ -163,10 +172,25 @@ mod tests {
     fn a_dropped_session_is_not_mistaken_for_a_new_one() {
         let mut sessions = Sessions::default();
         assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
-        sessions.expire(NOW.plus(SILENCE_MS_MAX));
+        for step in 0..=SILENCE_MS_MAX / 1000 {
+            sessions.expire(NOW.plus(step * 1000));
+        }
         assert_eq!(
             admit(&mut sessions, 2, 2),
             Admission::Refused(Refusal::SessionExpired)
+        );
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_drops_nobody() {
+        let mut sessions = Sessions::default();
+        sessions.expire(NOW);
+        assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
+        sessions.answered(S, FrameSeq(1), Bytes::from_static(b"one"));
+        sessions.expire(NOW.plus(2 * SILENCE_MS_MAX));
+        assert_eq!(
+            admit(&mut sessions, 1, 1),
+            Admission::Answered(Bytes::from_static(b"one"))
         );
     }
 

@@ -242,3 +242,46 @@ fn replicas_that_apply_the_same_entries_reach_the_same_state() {
     assert_eq!(groups[0].state, groups[1].state);
     assert_eq!(groups[0].state.encode(), groups[1].state.encode());
 }
+
+#[test]
+fn a_range_that_is_dropped_goes_with_its_records_and_comes_back_empty() {
+    let mut group = Group::new(vec![range("", Some("m"))]);
+    let added = RangeDescriptor {
+        range_id: RangeId(2),
+        ..range("m", None)
+    };
+    for _ in 0..2 {
+        let answers = group.apply(Body::AddRanges(vec![added.clone()]));
+        assert_eq!(answers, [Bytes::new()]);
+    }
+    group.run(&["set a 1", "set z 2", "set zz 3 px 50"]);
+    let overlapping = RangeDescriptor {
+        range_id: RangeId(3),
+        ..range("k", None)
+    };
+    let answers = group.apply(Body::AddRanges(vec![overlapping]));
+    assert!(!answers[0].is_empty(), "the reason why not");
+    for _ in 0..2 {
+        let answers = group.apply(Body::DropRanges(vec![RangeId(2)]));
+        assert_eq!(answers, [Bytes::new()]);
+    }
+    assert_eq!(group.run(&["get a"]), ["$1\r\n1\r\n"]);
+    let frame = group.frame(&["get z"]);
+    assert!(matches!(
+        group.send(&frame),
+        FrameReply::Refused(Refusal::Moved { ranges }) if ranges.is_empty()
+    ));
+    // Its expiry was in the index of what is to be swept: nothing is left to remove but that.
+    group.clock += 100;
+    let swept = Expired {
+        at: UnixMillis(1_050),
+        table: T,
+        key: Bytes::from_static(b"zz"),
+    };
+    group.apply(Body::Sweep(vec![swept]));
+    group.apply(Body::AddRanges(vec![RangeDescriptor {
+        range_id: RangeId(4),
+        ..added
+    }]));
+    assert_eq!(group.run(&["exists z zz"]), [":0\r\n"]);
+}

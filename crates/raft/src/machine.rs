@@ -151,10 +151,12 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     }
                 };
                 self.applied.log_id = Some(log_id);
+                let applied = self.applied.encode();
                 let (term, index) = (Term(*log_id.leader_id), LogIndex(log_id.index));
                 entries.push(Entry {
                     term,
                     index,
+                    applied,
                     payload,
                 });
                 responders.push(responder);
@@ -162,8 +164,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             if entries.is_empty() {
                 return Ok(());
             }
-            let blob = self.applied.encode();
-            let answers = self.run("apply", |machine| machine.apply(entries, blob))?;
+            let answers = self.run("apply", |machine| machine.apply(entries))?;
             self.progress.applied(self.applied.log_id);
             debug_assert_eq!(answers.len(), responders.len(), "one answer per entry");
             let answers = answers

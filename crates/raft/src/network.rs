@@ -21,11 +21,15 @@ use openraft::{EmptyNode, OptionalSend};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::log::entry_bytes;
 use crate::machine::TheSnapshot;
 use crate::node::AddressBook;
 use crate::snapshot::{SendError, SnapshotFiles, send};
 use crate::type_config::{TypeConfig, Vote};
 use crate::wire;
+
+/// A message is given a second more for so many bytes: a slow network and disk.
+const SLOW_BYTES_PER_SECOND: usize = 16 << 20;
 
 /// Makes the clients of one group.
 #[derive(Clone)]
@@ -115,10 +119,12 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let bytes: usize = request.entries.iter().map(entry_bytes).sum();
         let timeout = if request.entries.is_empty() {
             option.hard_ttl()
         } else {
-            option.hard_ttl().max(self.network.append_timeout)
+            let transfer = Duration::from_secs((bytes / SLOW_BYTES_PER_SECOND) as u64);
+            option.hard_ttl().max(self.network.append_timeout) + transfer
         };
         self.ask(method::RAFT_APPEND, &request, timeout).await
     }

@@ -14,20 +14,22 @@ pub struct Entry {
     pub term: Term,
     /// Its place in the log.
     pub index: LogIndex,
+    /// The blob to keep with the state as of this entry (see [`StateMachine`]).
+    pub applied: Bytes,
     /// What was proposed; `None` for an entry of Raft's own (a new leader's, or of membership).
     pub payload: Option<Bytes>,
 }
 
 /// What a group replicates. Called from one thread at a time, in log order; may block.
 ///
-/// The `applied` blob is opaque: it names the last entry applied and the membership as of it. The
+/// The `applied` blob of an entry is opaque: it names the last entry applied and the membership as of it. The
 /// state machine keeps it with its effects, atomically, so that after a restart the blob and the
 /// state belong to the same entry. The state may be older than what was applied before a crash:
 /// the log is applied again from there.
 pub trait StateMachine: Send + 'static {
     /// Applies committed entries in order; one answer per entry, empty for those without payload.
     /// An error means that this node alone failed: the replica stops.
-    fn apply(&mut self, entries: Vec<Entry>, applied: Bytes) -> Result<Vec<Bytes>, Fault>;
+    fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, Fault>;
 
     /// The blob of the state as it is now; `None` for an empty state machine.
     fn applied(&self) -> Option<Bytes>;

@@ -92,7 +92,13 @@ fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
 impl RocksEngine {
     /// Opens the store in `path`, or makes it.
     pub fn open(path: &Path, shared: &RocksShared) -> Result<Self, StorageError> {
-        let db = DB::open(&shared.options(), path).map_err(error("open the store"))?;
+        // A store that is closed half-way through a change must not make it durable. The binding
+        // has no setter for this one.
+        let options = shared
+            .options()
+            .get_options_from_string("avoid_flush_during_shutdown=true")
+            .map_err(error("set up the store"))?;
+        let db = DB::open(&options, path).map_err(error("open the store"))?;
         Ok(Self {
             db,
             path: path.to_path_buf(),
@@ -268,6 +274,17 @@ mod tests {
         put(&engine, b"k", b"2");
         assert_eq!(engine.get_durable(b"k").unwrap().unwrap(), "1");
         assert_eq!(engine.get(b"k").unwrap().unwrap(), "2");
+    }
+
+    #[test]
+    fn closing_makes_nothing_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        put(&engine, b"k", b"flushed");
+        engine.flush().unwrap();
+        put(&engine, b"k", b"not flushed");
+        drop(engine);
+        assert_eq!(open(dir.path()).get(b"k").unwrap().unwrap(), "flushed");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! with every batch; the state, which is as large as its sessions' answers, only at a *mark*: right
 //! before a flush is begun. As RocksDB never switches memtables by itself (`storage::rocks`), every
 //! durable state ends with a mark. Opening checks it: blob and state must be of the same entry.
+//!
+//! A fault half-way leaves the state in memory ahead of the store: from then on nothing is marked, and
+//! closing flushes nothing, so that what is durable stays the last mark.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +36,8 @@ pub(super) struct Machine {
     shared: Arc<Shared>,
     /// Something was applied since the last mark.
     dirty: bool,
+    /// A fault, or a panic, interrupted a change: what is in memory is of no entry.
+    broken: bool,
 }
 
 impl Machine {
@@ -64,6 +69,7 @@ impl Machine {
             applied,
             shared: Arc::clone(&shared),
             dirty: false,
+            broken: false,
         };
         Ok((machine, shared))
     }
@@ -74,6 +80,31 @@ impl Machine {
         let effects = self.state.apply(entry, &StoreView(self.engine.as_ref()))?;
         add(&effects, batch);
         Ok(effects.replies)
+    }
+
+    /// Applies one entry and writes its effects, with all that a durable state needs when they are
+    /// so many that RocksDB may switch the memtable by itself.
+    fn apply_entry(&mut self, entry: coterie_raft::Entry) -> Result<Bytes, Fault> {
+        let mut batch = Batch::default();
+        let answer = match entry.payload {
+            Some(payload) => encode_answer(&self.apply_one(payload, &mut batch)?),
+            None => Bytes::new(),
+        };
+        batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
+        let large = batch.bytes() >= MEMTABLE_BYTES_MAX;
+        if large {
+            let state = encode_state(&entry.applied, &self.state);
+            batch.put(layout::STATE.to_vec(), state);
+        }
+        self.engine.write(batch)?;
+        self.applied = Some(entry.applied);
+        self.dirty = !large;
+        if large {
+            self.engine.start_flush()?;
+        } else if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX {
+            self.mark()?;
+        }
+        Ok(answer)
     }
 
     /// Completes what is in the store, and begins to make it durable.
@@ -89,61 +120,18 @@ impl Machine {
         Ok(())
     }
 
-    fn publish(&self) {
-        let before = self.shared.published();
-        let read = self.state.read_state(Some(&before.read));
-        self.shared.publish(Published {
-            engine: Arc::clone(&self.engine),
-            read,
-        });
-    }
-}
-
-impl StateMachine for Machine {
-    fn apply(
-        &mut self,
-        entries: Vec<coterie_raft::Entry>,
-        applied: Bytes,
-    ) -> Result<Vec<Bytes>, Fault> {
-        let mut answers = Vec::with_capacity(entries.len());
-        let last = entries.len().saturating_sub(1);
-        for (number, entry) in entries.into_iter().enumerate() {
-            let mut batch = Batch::default();
-            let answer = match entry.payload {
-                Some(payload) => encode_answer(&self.apply_one(payload, &mut batch)?),
-                None => Bytes::new(),
-            };
-            // The blob names the last entry of this call: with that one's effects it goes.
-            if number == last {
-                batch.put(layout::APPLIED.to_vec(), applied.to_vec());
-            }
-            self.engine.write(batch)?;
-            answers.push(answer);
+    /// Runs a change that leaves the machine broken unless it succeeds.
+    fn whole<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        if self.broken {
+            return Err(Fault::from("the replica stopped for an earlier fault"));
         }
-        self.applied = Some(applied);
-        self.dirty = true;
-        if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX {
-            self.mark()?;
-        }
-        self.publish();
-        Ok(answers)
+        self.broken = true;
+        let done = change(self)?;
+        self.broken = false;
+        Ok(done)
     }
 
-    fn applied(&self) -> Option<Bytes> {
-        self.applied.clone()
-    }
-
-    fn flush(&mut self) -> Result<Option<Bytes>, Fault> {
-        self.mark()?;
-        Ok(self.engine.get_durable(layout::APPLIED)?)
-    }
-
-    fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault> {
-        self.mark()?;
-        Ok(self.engine.checkpoint(&dir.join("store"))?)
-    }
-
-    fn install(&mut self, dir: &Path) -> Result<(), Fault> {
+    fn install_files(&mut self, dir: &Path) -> Result<(), Fault> {
         let old = self.engine.path().to_path_buf();
         let path = self.place.adopt(&dir.join("store"))?;
         let engine = Arc::new(RocksEngine::open(&path, &self.rocks)?);
@@ -155,15 +143,62 @@ impl StateMachine for Machine {
         self.shared.observe(self.state.clock());
         self.publish();
         // Reads under way may fail on it; this replica does not lead while it takes a snapshot.
-        std::fs::remove_dir_all(&old)?;
+        if let Err(error) = std::fs::remove_dir_all(&old) {
+            // Still in use: the next start removes what CURRENT does not name.
+            tracing::warn!(%error, dir = %old.display(), "old store not removed");
+        }
         Ok(())
+    }
+
+    fn publish(&self) {
+        let before = self.shared.published();
+        let read = self.state.read_state(Some(&before.read));
+        self.shared.publish(Published {
+            engine: Arc::clone(&self.engine),
+            read,
+        });
+    }
+}
+
+impl StateMachine for Machine {
+    fn apply(&mut self, entries: Vec<coterie_raft::Entry>) -> Result<Vec<Bytes>, Fault> {
+        self.whole(|machine| {
+            let apply = |entry| machine.apply_entry(entry);
+            let answers = entries.into_iter().map(apply).collect::<Result<_, _>>()?;
+            machine.publish();
+            Ok(answers)
+        })
+    }
+
+    fn applied(&self) -> Option<Bytes> {
+        self.applied.clone()
+    }
+
+    fn flush(&mut self) -> Result<Option<Bytes>, Fault> {
+        self.whole(|machine| {
+            machine.mark()?;
+            Ok(machine.engine.get_durable(layout::APPLIED)?)
+        })
+    }
+
+    fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault> {
+        self.whole(|machine| {
+            machine.mark()?;
+            Ok(machine.engine.checkpoint(&dir.join("store"))?)
+        })
+    }
+
+    fn install(&mut self, dir: &Path) -> Result<(), Fault> {
+        self.whole(|machine| machine.install_files(dir))
     }
 }
 
 impl Drop for Machine {
-    /// Closing a store flushes it, so the mark must be there first.
+    /// Leaves as little log as possible to apply again.
     fn drop(&mut self) {
-        if let Err(fault) = self.mark() {
+        if !self.broken
+            && let Err(fault) = self.mark()
+        {
             tracing::error!(group_id = %self.group_id, error = %fault, "store not closed cleanly");
         }
     }

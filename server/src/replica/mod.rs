@@ -22,7 +22,7 @@ use coterie_protocol::{FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError, RaftNode};
 use coterie_rpc::Responder;
 use coterie_storage::{Engine, RocksShared};
-use coterie_types::{GroupId, RangeDescriptor};
+use coterie_types::{GroupId, RangeDescriptor, varint};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +92,25 @@ impl Replica {
             body: Body::Init(ranges),
         };
         self.group.propose(entry.encode()).await.map(|_| ())
+    }
+
+    /// Has the group take in or drop ranges; the inner error is the group's own refusal. Asked of
+    /// the leader.
+    pub(crate) async fn change_ranges(
+        &self,
+        change: Body,
+    ) -> Result<Result<(), String>, ProposeError> {
+        let entry = Entry {
+            clock: self.shared.now(),
+            seed: shared::seed(),
+            body: change,
+        };
+        let mut answers = self.group.propose(entry.encode()).await?;
+        let refusal = varint::take_bytes(&mut answers).unwrap_or_default();
+        if refusal.is_empty() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(String::from_utf8_lossy(&refusal).into_owned()))
     }
 
     /// How it is, for heartbeats and operators.

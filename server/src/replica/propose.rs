@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_group::{Body, Entry};
@@ -34,6 +35,8 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 
 struct Pending {
     frame: Bytes,
+    /// When the proxy stops waiting.
+    deadline: Instant,
     responder: Responder,
 }
 
@@ -70,13 +73,17 @@ impl Proposer {
     }
 
     /// Takes a frame, to be answered through `responder`.
-    pub(crate) fn submit(&self, frame: Bytes, responder: Responder) {
+    pub(crate) fn submit(&self, frame: Bytes, deadline: Instant, responder: Responder) {
         let bytes = frame.len();
         if self.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX {
             return refuse(responder, Refusal::Overloaded);
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Err(refused) = self.queue.try_send(Pending { frame, responder }) {
+        if let Err(refused) = self.queue.try_send(Pending {
+            frame,
+            deadline,
+            responder,
+        }) {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             refuse(refused.into_inner().responder, Refusal::Overloaded);
         }
@@ -95,17 +102,23 @@ impl Batcher {
         let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
         while let Some(Some(first)) = stop.run_until_cancelled(self.waiting.recv()).await {
             // What arrives while this waits is in the entry too.
-            let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
+            let permit = stop.run_until_cancelled(Arc::clone(&in_flight).acquire_owned());
+            let Some(Ok(permit)) = permit.await else {
                 return;
             };
             let (frames, responders) = self.gather(first);
-            let body = Body::Frames(frames);
+            if frames.is_empty() {
+                continue;
+            }
             let entry = Entry {
                 clock: self.shared.now(),
                 seed: seed(),
-                body,
+                body: Body::Frames(frames),
             };
-            let proposal = self.group.start_proposal(entry.encode()).await;
+            let proposing = self.group.start_proposal(entry.encode());
+            let Some(proposal) = stop.run_until_cancelled(proposing).await else {
+                return;
+            };
             let (group, shared) = (self.group.clone(), Arc::clone(&self.shared));
             tokio::spawn(async move {
                 answer(&group, &shared, proposal, responders).await;
@@ -116,11 +129,15 @@ impl Batcher {
 
     fn gather(&mut self, first: Pending) -> (Vec<Bytes>, Vec<Responder>) {
         let (mut frames, mut responders, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let now = Instant::now();
         let mut next = Some(first);
         while let Some(pending) = next {
             bytes += pending.frame.len();
-            frames.push(pending.frame);
-            responders.push(pending.responder);
+            // Given up by its proxy: it sends the frame again, or has told its client.
+            if pending.deadline > now {
+                frames.push(pending.frame);
+                responders.push(pending.responder);
+            }
             let full = frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
             next = if full {
                 None

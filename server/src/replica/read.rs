@@ -54,7 +54,7 @@ impl Reads {
     pub(crate) fn submit(&self, frame: Frame, responder: Responder) {
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
         if now && is_short(&frame) {
-            match self.read(&frame) {
+            match self.read(&frame, When::Now) {
                 Ok(ReadOutcome::Reply(reply)) => return responder.send(reply),
                 Ok(ReadOutcome::NeedsTick) => {}
                 Err(fault) => return self.failed(&fault, responder),
@@ -73,27 +73,34 @@ impl Reads {
     async fn read_when_allowed(
         &self,
         frame: Arc<Frame>,
-        mut allowed: bool,
+        allowed: bool,
     ) -> Result<bytes::Bytes, Refused> {
-        loop {
-            if !allowed {
-                self.barrier(&frame).await?;
-            }
-            let (reads, reading) = (self.clone(), Arc::clone(&frame));
-            let outcome = if is_short(&frame) {
-                reads.read(&reading)
-            } else {
-                let task = tokio::task::spawn_blocking(move || reads.read(&reading));
-                task.await
-                    .unwrap_or_else(|e| Err(Fault::new("run a read", e)))
-            };
-            match outcome.map_err(Refused::Fault)? {
-                ReadOutcome::Reply(reply) => return Ok(reply),
-                ReadOutcome::NeedsTick => self.tick().await?,
-            }
-            // The tick was committed by this term's leader, this one, or the barrier says so.
-            allowed = false;
+        if !allowed {
+            self.barrier(&frame).await?;
         }
+        if let ReadOutcome::Reply(reply) = self.read_apart(&frame, When::Now).await? {
+            return Ok(reply);
+        }
+        // Read again as of the clock that was committed, not of a later one: one tick is enough,
+        // whatever expires meanwhile.
+        self.tick().await?;
+        match self.read_apart(&frame, When::AsCommitted).await? {
+            ReadOutcome::Reply(reply) => Ok(reply),
+            ReadOutcome::NeedsTick => Err(Refused::By(Refusal::Overloaded)),
+        }
+    }
+
+    /// Reads; what takes long, on a thread of its own.
+    async fn read_apart(&self, frame: &Arc<Frame>, when: When) -> Result<ReadOutcome, Refused> {
+        let outcome = if is_short(frame) {
+            self.read(frame, when)
+        } else {
+            let (reads, frame) = (self.clone(), Arc::clone(frame));
+            let task = tokio::task::spawn_blocking(move || reads.read(&frame, when));
+            task.await
+                .unwrap_or_else(|e| Err(Fault::new("run a read", e)))
+        };
+        outcome.map_err(Refused::Fault)
     }
 
     async fn barrier(&self, frame: &Frame) -> Result<(), Refused> {
@@ -121,9 +128,12 @@ impl Reads {
             .map_err(Refused::from)
     }
 
-    fn read(&self, frame: &Frame) -> Result<ReadOutcome, Fault> {
+    fn read(&self, frame: &Frame, when: When) -> Result<ReadOutcome, Fault> {
         let published = self.shared.published();
-        let now = self.shared.now();
+        let now = match when {
+            When::Now => self.shared.now(),
+            When::AsCommitted => published.read.clock(),
+        };
         let outcome = if is_one_key(frame) {
             published
                 .read
@@ -146,6 +156,15 @@ impl Reads {
         tracing::error!(group_id = %self.group.id(), error = %fault, "read failed");
         responder.fail("the replica could not read its store");
     }
+}
+
+/// The clock of a read.
+#[derive(Clone, Copy)]
+enum When {
+    /// The leader's.
+    Now,
+    /// That of the last applied entry.
+    AsCommitted,
 }
 
 enum Refused {

@@ -1,7 +1,7 @@
 //! What a replica's machine, proposer, readers and sweeper know of each other.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
@@ -66,12 +66,19 @@ impl Shared {
     }
 }
 
-/// The chance of an entry.
+/// The chance of an entry or a read: drawn once per process from the system, which is asked by a
+/// call too slow for every read, then counted on (the reader mixes it: SplitMix64).
 pub(crate) fn seed() -> u64 {
-    let mut bytes = [0; 8];
-    // Without it `RANDOMKEY` is less random, and nothing worse.
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        tracing::warn!(%error, "no random bytes");
-    }
-    u64::from_le_bytes(bytes)
+    static FIRST: OnceLock<u64> = OnceLock::new();
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let first = *FIRST.get_or_init(|| {
+        let mut bytes = [0; 8];
+        // Without it `RANDOMKEY` is less random, and nothing worse.
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            tracing::warn!(%error, "no random bytes");
+        }
+        u64::from_le_bytes(bytes)
+    });
+    let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
+    first.wrapping_add(drawn.wrapping_mul(0xd1b5_4a32_d192_ed03))
 }

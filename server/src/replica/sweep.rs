@@ -19,6 +19,8 @@ use super::shared::{Shared, seed};
 const PERIOD: Duration = Duration::from_secs(1);
 /// Pause between full sweeps: bounds the rate to some ten thousand keys a second.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Pause after the store could not be read.
+const FAULT_PAUSE: Duration = Duration::from_secs(30);
 /// Keys of one entry at most.
 const KEYS_MAX: usize = 512;
 
@@ -35,7 +37,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationTok
             Ok(_) => PERIOD,
             Err(fault) => {
                 tracing::error!(group_id = %group.id(), error = %fault, "expired keys not read");
-                return;
+                FAULT_PAUSE
             }
         };
     }

@@ -9,7 +9,7 @@
 //! is on disk, and the process must not go on.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use coterie_types::GroupId;
@@ -27,10 +27,13 @@ pub(crate) type Done = Box<dyn FnOnce(std::io::Result<()>) + Send>;
 const QUEUE_JOBS_MAX: usize = 16 * 1024;
 /// Bytes gathered into one write at most.
 const BATCH_BYTES_MAX: usize = 16 << 20;
+/// How long stopped groups may take to let go of the log.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often expired log files are looked for.
 const PURGE_FILES_PERIOD: Duration = Duration::from_secs(5);
-/// Total size above which raft-engine drops and rewrites old files.
-const PURGE_THRESHOLD: ReadableSize = ReadableSize::mb(256);
+/// Total size above which raft-engine drops old files, and rewrites what little is still needed of
+/// them. Above what a few groups retain, else it would rewrite live log for ever.
+const PURGE_THRESHOLD: ReadableSize = ReadableSize::gb(4);
 
 pub(super) enum Job {
     Append {
@@ -92,10 +95,16 @@ impl LogEngine {
             engine: Arc::clone(&engine),
             queue,
             sync: fsync == Fsync::Always,
+            failed: None,
         };
+        let purged = Arc::downgrade(&engine);
+        let (running, stopped) = crossbeam_channel::bounded(0);
         std::thread::Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || writer.run())?;
+            .spawn(move || writer.run(running))?;
+        std::thread::Builder::new()
+            .name("log-purger".to_owned())
+            .spawn(move || purge_files(&purged, &stopped))?;
         Ok(Self { engine, jobs })
     }
 
@@ -155,9 +164,18 @@ impl LogEngine {
             .await
     }
 
-    /// Ends the writer. The directory's lock goes with the last handle.
+    /// Ends the writer, and waits until the tasks of groups that were stopped have let go of the
+    /// log. The directory's lock goes with the last handle, which is the caller's then.
     pub(crate) async fn close(&self) -> std::io::Result<()> {
-        self.submit_and_wait(|done| Job::Stop { done }).await
+        self.submit_and_wait(|done| Job::Stop { done }).await?;
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        while Arc::strong_count(&self.engine) > 1 {
+            if Instant::now() > deadline {
+                return Err(std::io::Error::other("something still holds the log"));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
     }
 
     /// Bytes of the log's files.
@@ -166,40 +184,54 @@ impl LogEngine {
     }
 }
 
+/// Drops files that no group needs, for as long as the writer runs. Apart from the writer: it may
+/// have to rewrite old entries, and nobody's append should wait for that.
+fn purge_files(engine: &Weak<Engine>, stopped: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PURGE_FILES_PERIOD) {
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        if let Err(error) = engine.purge_expired_files() {
+            error!(%error, "expired log files not purged");
+        }
+    }
+}
+
+/// Ends the process when the writer panics, as raft-engine does when fdatasync fails: nobody knows
+/// what is on disk then, and nothing may be acknowledged any more.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            error!("the log writer panicked: the process ends");
+            std::process::abort();
+        }
+    }
+}
+
 struct Writer {
     engine: Arc<Engine>,
     queue: Receiver<Job>,
     sync: bool,
+    /// Why a write failed. What came after it would leave a hole: nothing is written any more.
+    failed: Option<String>,
 }
 
 impl Writer {
-    fn run(self) {
-        let mut purged_at = Instant::now();
-        loop {
-            match self.queue.recv_timeout(PURGE_FILES_PERIOD) {
-                Ok(job) => {
-                    if let Some(stopped) = self.write(job) {
-                        drop(self);
-                        return stopped(Ok(()));
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if purged_at.elapsed() >= PURGE_FILES_PERIOD {
-                purged_at = Instant::now();
-                if let Err(error) = self.engine.purge_expired_files() {
-                    error!(%error, "expired log files not purged");
-                }
+    fn run(mut self, _running: Sender<()>) {
+        let _abort = AbortOnPanic;
+        while let Ok(job) = self.queue.recv() {
+            if let Some(stopped) = self.write(job) {
+                drop(self);
+                return stopped(Ok(()));
             }
         }
     }
 
     /// Writes what is queued; answers whom to tell when the thread is to end.
-    fn write(&self, first: Job) -> Option<Done> {
-        let mut batch = LogBatch::default();
-        let mut dones = Vec::new();
-        let mut bytes = 0;
+    fn write(&mut self, first: Job) -> Option<Done> {
+        let (mut batch, mut dones, mut bytes) = (LogBatch::default(), Vec::new(), 0);
         let mut next = Some(first);
         let mut stop = None;
         while let Some(job) = next {
@@ -213,33 +245,24 @@ impl Writer {
                     dones.extend(done);
                 }
                 Err((error, done)) => {
-                    if let Some(done) = done {
-                        done(Err(std::io::Error::other(error)));
-                    }
+                    self.failed.get_or_insert_with(|| error.to_string());
+                    dones.extend(done);
                 }
             }
-            next = if bytes < BATCH_BYTES_MAX {
-                self.queue.try_recv().ok()
-            } else {
-                None
-            };
+            let more = bytes < BATCH_BYTES_MAX;
+            next = more.then(|| self.queue.try_recv().ok()).flatten();
         }
         // An empty batch would be an error of its own in raft-engine.
-        let result = if batch.is_empty() {
-            Ok(0)
-        } else {
-            self.engine.write(&mut batch, self.sync)
-        };
-        if let Err(error) = &result {
-            error!(%error, "log not written");
+        if self.failed.is_none()
+            && !batch.is_empty()
+            && let Err(error) = self.engine.write(&mut batch, self.sync)
+        {
+            error!(%error, "log not written: this node takes no more entries");
+            self.failed = Some(error.to_string());
         }
         for done in dones {
-            done(
-                result
-                    .as_ref()
-                    .map(|_| ())
-                    .map_err(|e| std::io::Error::other(e.to_string())),
-            );
+            let failed = self.failed.clone();
+            done(failed.map_or(Ok(()), |reason| Err(std::io::Error::other(reason))));
         }
         stop
     }

@@ -11,6 +11,7 @@ mod tail;
 
 pub(crate) use engine::LogEngine;
 pub(crate) use store::GroupLog;
+pub(crate) use tail::entry_bytes;
 
 #[cfg(test)]
 use record::log_id;

@@ -38,6 +38,8 @@ pub(crate) struct GroupLog {
 struct Shared {
     vote: Option<Vote>,
     last: Option<LogId>,
+    /// The highest index that may be on disk: truncated entries stay until overwritten.
+    highest: u64,
     purged: Option<LogId>,
     committed: Option<LogId>,
     tail: Tail,
@@ -109,19 +111,36 @@ impl GroupLog {
             shared.purged = Some(decode(&bytes)?);
         }
         shared.last = shared.purged;
+        let purged_index = shared.purged.map_or(0, |purged| purged.index);
+        let mut left_over = None;
         if let Some((first, last)) = engine.span(group) {
-            let records = engine.fetch(group, last, last + 1, None)?;
-            shared.last = match records.into_iter().next() {
-                Some(record) => Some(record.into_entry()?.log_id),
-                None => shared.purged,
-            };
-            seed_sizes(&mut shared.sizes, &engine, group, first, last)?;
+            shared.highest = last;
+            if shared.purged.is_some() && last <= purged_index {
+                // Old entries that came back with a file of theirs: purged they are.
+                left_over = shared.purged;
+            } else {
+                let records = engine.fetch(group, last, last + 1, None)?;
+                if let Some(record) = records.into_iter().next() {
+                    shared.last = Some(record.into_entry()?.log_id);
+                }
+                seed_sizes(
+                    &mut shared.sizes,
+                    &engine,
+                    group,
+                    first.max(purged_index + 1),
+                    last,
+                )?;
+            }
         }
-        Ok(Self {
+        let log = Self {
             group,
             engine,
             shared: Arc::new(Mutex::new(shared)),
-        })
+        };
+        if let Some(purged) = left_over {
+            log.compact(purged.index + 1, purged)?;
+        }
+        Ok(log)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -138,6 +157,17 @@ impl GroupLog {
     pub(crate) fn is_pristine(&self) -> bool {
         let shared = self.lock();
         shared.vote.is_none() && shared.last.is_none()
+    }
+
+    /// Lets go of all entries below `index` on disk.
+    fn compact(&self, index: u64, purged: LogId) -> io::Result<()> {
+        let (group, purged) = (self.group, coterie_protocol::encode(&purged).to_vec());
+        self.engine.submit(Job::Compact {
+            group,
+            index,
+            purged,
+            done: None,
+        })
     }
 
     fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
@@ -293,20 +323,21 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut records = Vec::new();
-        let mut bytes = 0;
+        let (mut records, mut bytes, mut last) = (Vec::new(), 0, None);
         {
             let mut shared = self.lock();
             for entry in entries {
                 let entry_bytes = entry_bytes(&entry);
                 records.push(Record::from_entry(&entry));
                 bytes += entry_bytes;
-                shared.last = Some(entry.log_id);
+                last = Some(entry.log_id);
+                shared.last = last;
+                shared.highest = shared.highest.max(entry.log_id.index);
                 shared.sizes.appended(entry.log_id.index, entry_bytes);
                 shared.tail.append(entry.log_id.index, entry, entry_bytes);
             }
         }
-        let Some(last) = records.last().map(|record| record.index) else {
+        let Some(last) = last else {
             callback.io_completed(Ok(()));
             return Ok(());
         };
@@ -314,7 +345,10 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
         let done: Done = Box::new(move |result| {
             if result.is_ok() {
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                shared.tail.durable_below(last + 1);
+                // Unless it was replaced while it was being written.
+                if shared.tail.holds(last) {
+                    shared.tail.durable_below(last.index + 1);
+                }
             }
             callback.io_completed(result);
         });
@@ -338,22 +372,20 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
-        {
+        let below = {
             let mut shared = self.lock();
             shared.tail.purge_below(log_id.index + 1);
             shared.sizes.purged_below(log_id.index);
             shared.purged = Some(log_id);
             if shared.last.is_none_or(|last| last.index < log_id.index) {
+                // A snapshot took the log's place. What is left of a conflicting log above it, cut
+                // in memory only, must not be found again.
                 shared.last = Some(log_id);
+                shared.highest.max(log_id.index) + 1
+            } else {
+                log_id.index + 1
             }
-        }
-        let purged = coterie_protocol::encode(&log_id).to_vec();
-        let index = log_id.index + 1;
-        self.engine.submit(Job::Compact {
-            group: self.group,
-            index,
-            purged,
-            done: None,
-        })
+        };
+        self.compact(below, log_id)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::type_config::LogEntry;
+use crate::type_config::{LogEntry, LogId};
 
 /// Durable entries are kept up to so many bytes.
 const TAIL_BYTES_MAX: usize = 16 << 20;
@@ -18,7 +18,7 @@ pub(super) struct Tail {
 }
 
 /// What an entry costs in memory and, nearly, on disk.
-pub(super) fn entry_bytes(entry: &LogEntry) -> usize {
+pub(crate) fn entry_bytes(entry: &LogEntry) -> usize {
     let body = match &entry.payload {
         openraft::EntryPayload::Normal(payload) => payload.0.len(),
         openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => 64,
@@ -36,6 +36,16 @@ impl Tail {
         self.entries.push_back((entry, bytes));
         self.bytes += bytes;
         self.durable_below = self.durable_below.min(index);
+    }
+
+    /// Whether this very entry is held.
+    pub(super) fn holds(&self, log_id: LogId) -> bool {
+        let at = log_id
+            .index
+            .checked_sub(self.first)
+            .and_then(|at| usize::try_from(at).ok());
+        let held = at.and_then(|at| self.entries.get(at));
+        held.is_some_and(|(entry, _)| entry.log_id == log_id)
     }
 
     /// Everything below `index` is durable: old entries may go from memory.

@@ -76,29 +76,38 @@ impl Incoming {
         manifest.check_names()?;
         let id = manifest.id();
         let dir = self.parent.join(format!("in-{id:016x}"));
-        self.remove_others(&dir)?;
         std::fs::create_dir_all(&dir)?;
-        let offsets = manifest
-            .files
-            .iter()
-            .map(|file| have(&dir.join(&file.name), file.size));
-        let offsets = offsets.collect();
+        self.inherit(&dir, &manifest)?;
+        let files = manifest.files.iter();
+        let offsets = files
+            .map(|file| have(&dir.join(&file.name), file.size))
+            .collect();
         let transfer = Arc::new(Transfer { id, manifest, dir });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(transfer);
         Ok(SnapshotAnswer::Have { offsets })
     }
 
-    /// Transfers that were given up take their files with them.
-    fn remove_others(&self, keep: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(&self.parent)?;
+    /// Takes over what transfers that were given up have of the same files, and removes the rest of
+    /// them. A busy leader makes a new checkpoint for every attempt, of nearly the same files; the
+    /// checksums decide in the end.
+    fn inherit(&self, dir: &Path, manifest: &Manifest) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.parent)? {
-            let path = entry?.path();
-            let incoming = path
+            let old = entry?.path();
+            let given_up = old
                 .file_name()
                 .is_some_and(|n| n.to_string_lossy().starts_with("in-"));
-            if incoming && path != keep {
-                std::fs::remove_dir_all(&path)?;
+            if !given_up || old == dir {
+                continue;
             }
+            for file in &manifest.files {
+                let (from, to) = (old.join(&file.name), dir.join(&file.name));
+                let whole = std::fs::metadata(&from).is_ok_and(|found| found.len() == file.size);
+                if whole && !to.exists() {
+                    make_parent(&to)?;
+                    std::fs::rename(&from, &to)?;
+                }
+            }
+            std::fs::remove_dir_all(&old)?;
         }
         Ok(())
     }
@@ -107,7 +116,10 @@ impl Incoming {
         let transfer = self.transfer(id)?;
         tokio::task::block_in_place(|| transfer.verify())?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let files = SnapshotFiles::adopt(transfer.dir.clone());
+        // Under a name that no later announcement clears away.
+        let dir = self.parent.join(format!("got-{id:016x}"));
+        std::fs::rename(&transfer.dir, &dir)?;
+        let files = SnapshotFiles::adopt(dir);
         let snapshot: TheSnapshot = Snapshot {
             meta: transfer.manifest.meta.clone(),
             snapshot: files,
@@ -120,6 +132,10 @@ impl Incoming {
             vote: response.vote,
         })
     }
+}
+
+fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
 }
 
 /// What is there of a file; more than its size means it is another one.
@@ -137,9 +153,7 @@ impl Transfer {
             return Err(io::Error::other("more bytes than announced"));
         }
         let path = self.dir.join(&entry.name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
+        make_parent(&path)?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -154,6 +168,7 @@ impl Transfer {
         for entry in &self.manifest.files {
             let path = self.dir.join(&entry.name);
             if entry.size == 0 {
+                make_parent(&path)?;
                 File::create(&path)?;
             }
             let (size, crc32) = checksum(&path)?;
@@ -166,6 +181,9 @@ impl Transfer {
                 )));
             }
             File::open(&path)?.sync_all()?;
+            if let Some(parent) = path.parent() {
+                File::open(parent)?.sync_all()?;
+            }
         }
         File::open(&self.dir)?.sync_all()
     }

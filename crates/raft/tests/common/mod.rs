@@ -38,9 +38,9 @@ impl Journal {
 }
 
 impl StateMachine for Journal {
-    fn apply(&mut self, entries: Vec<Entry>, applied: Bytes) -> Result<Vec<Bytes>, Fault> {
+    fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, Fault> {
         let mut seen = self.seen.lock().unwrap();
-        self.applied = Some(applied);
+        self.applied = entries.last().map(|entry| entry.applied.clone());
         let answer = |entry: Entry| match entry.payload {
             Some(payload) => {
                 seen.push(payload);
