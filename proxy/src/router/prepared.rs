@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_protocol::{FrameFlags, Watch};
 use coterie_types::{FrameSeq, GroupId, SessionId, TableId, varint};
 
@@ -31,7 +31,7 @@ pub(crate) struct Prepared {
 }
 
 /// What the head says besides the flags.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Numbers {
     pub(crate) session: SessionId,
     pub(crate) seq: FrameSeq,
@@ -79,11 +79,7 @@ impl Prepared {
     }
 
     fn put_head(&self, head: &mut impl BufMut, group: GroupId, numbers: Numbers) {
-        varint::put(head, group.0);
-        head.put_u8(self.flags.0);
-        head.put_u64_le(numbers.session.0);
-        varint::put(head, numbers.seq.0);
-        varint::put(head, numbers.acknowledged_below.0);
+        put_numbers(head, group, self.flags, numbers);
         if self.flags.has(FrameFlags::TRANSACTION) {
             varint::put(head, self.watches.len() as u64);
             for watch in &self.watches {
@@ -94,6 +90,43 @@ impl Prepared {
         }
         varint::put(head, self.count as u64);
     }
+}
+
+/// The body of another attempt: the same frame with these numbers.
+///
+/// Copied when they differ: it goes over the wire again, which costs more.
+pub(crate) fn renumbered(body: Bytes, numbers: Numbers) -> Bytes {
+    let mut rest = body.clone();
+    // It was encoded here: it decodes.
+    let Some((group, flags, before)) = take_numbers(&mut rest) else {
+        return body;
+    };
+    if numbers == before {
+        return body;
+    }
+    let mut out = BytesMut::with_capacity(HEAD_ROOM + rest.len());
+    put_numbers(&mut out, group, flags, numbers);
+    out.put_slice(&rest);
+    out.freeze()
+}
+
+fn put_numbers(head: &mut impl BufMut, group: GroupId, flags: FrameFlags, numbers: Numbers) {
+    varint::put(head, group.0);
+    head.put_u8(flags.0);
+    head.put_u64_le(numbers.session.0);
+    varint::put(head, numbers.seq.0);
+    varint::put(head, numbers.acknowledged_below.0);
+}
+
+fn take_numbers(head: &mut Bytes) -> Option<(GroupId, FrameFlags, Numbers)> {
+    let group = GroupId(varint::take(head)?);
+    let flags = FrameFlags(head.try_get_u8().ok()?);
+    let numbers = Numbers {
+        session: SessionId(head.try_get_u64_le().ok()?),
+        seq: FrameSeq(varint::take(head)?),
+        acknowledged_below: FrameSeq(varint::take(head)?),
+    };
+    Some((group, flags, numbers))
 }
 
 /// An empty list of commands, with room for the head before it.
@@ -180,9 +213,22 @@ mod tests {
             (FrameFlags::TRANSACTION, vec![]),
             (FrameFlags::TRANSACTION, vec![long]),
         ] {
-            let (frame, mut body) = body(flags, watches);
-            assert_eq!(varint::take(&mut body), Some(u64::MAX));
-            assert_eq!(Frame::decode(body).unwrap(), frame);
+            let (mut frame, sent) = body(flags, watches);
+            assert_eq!(decoded(sent.clone()), frame);
+            let numbers = Numbers {
+                session: frame.session,
+                seq: frame.seq,
+                acknowledged_below: FrameSeq(299),
+            };
+            frame.acknowledged_below = numbers.acknowledged_below;
+            let again = renumbered(sent, numbers);
+            assert_eq!(decoded(again.clone()), frame);
+            assert_eq!(renumbered(again.clone(), numbers).as_ptr(), again.as_ptr());
         }
+    }
+
+    fn decoded(mut body: Bytes) -> Frame {
+        assert_eq!(varint::take(&mut body), Some(u64::MAX));
+        Frame::decode(body).unwrap()
     }
 }

@@ -1,7 +1,8 @@
 //! Sends a frame until it is answered, refused for good, or out of time.
 //!
 //! The same number goes with every attempt, so that a frame whose fate is unknown is applied once
-//! and answered with its first replies (design §5). Only when the proxy gives up does the client
+//! and answered with its first replies (design §5). What else was answered meanwhile goes with it,
+//! too: a group that keeps as many replies as it may waits for nothing else. Only when the proxy gives up does the client
 //! see an error, and it says whether the write may have happened.
 //!
 //! A refusal carries what the group knows better. `Moved` mends the map and goes back to the
@@ -18,7 +19,7 @@ use coterie_types::NodeId;
 use tracing::{debug, warn};
 
 use super::backoff::Backoff;
-use super::prepared::Numbers;
+use super::prepared::{Numbers, renumbered};
 use super::window::Ticket;
 use super::{Group, Prepared, RangeCache, RangeMap};
 use crate::metrics::Metrics;
@@ -82,7 +83,7 @@ pub(crate) struct Router {
 impl Router {
     /// Sends `frame` to `group`. Also the body that was sent: the group's id and the frame.
     pub(crate) async fn execute(&self, group: &Group, frame: Prepared) -> (Outcome, Bytes) {
-        let ticket = match frame.is_read() {
+        let mut ticket = match frame.is_read() {
             true => None,
             false => Some(group.window.ticket().await),
         };
@@ -96,17 +97,11 @@ impl Router {
             maybe_applied: false,
             reason: String::new(),
         };
-        let numbers = ticket.as_ref().map_or_else(Numbers::default, numbers);
+        let numbers = ticket
+            .as_mut()
+            .map_or_else(Numbers::default, Ticket::numbers);
         let body = frame.into_body(group.id, numbers);
         attempts.run(ticket, body).await
-    }
-}
-
-fn numbers(ticket: &Ticket) -> Numbers {
-    Numbers {
-        session: ticket.session,
-        seq: ticket.seq,
-        acknowledged_below: ticket.acknowledged_below,
     }
 }
 
@@ -163,11 +158,10 @@ impl Attempts<'_> {
                     let pause = self.backoff.pause().min(left);
                     self.router.cache.newer_than(map.generation, pause).await;
                 }
-                Next::Renew => {
-                    ticket = ticket.map(Ticket::renew);
-                    let numbers = ticket.as_ref().map_or_else(Numbers::default, numbers);
-                    body = renumber(self.group, &body, numbers);
-                }
+                Next::Renew => ticket = ticket.map(Ticket::renew),
+            }
+            if let Some(ticket) = &mut ticket {
+                body = renumbered(body, ticket.numbers());
             }
         }
     }
@@ -294,22 +288,4 @@ impl Attempts<'_> {
             false => Failure::TryAgain(reason),
         }
     }
-}
-
-/// The body of a call with another number in it.
-fn renumber(group: &Group, body: &Bytes, numbers: Numbers) -> Bytes {
-    let mut rest = body.clone();
-    let frame = coterie_types::varint::take(&mut rest)
-        .and_then(|_| coterie_protocol::Frame::decode(rest).ok());
-    // It was encoded here: it decodes.
-    let Some(mut frame) = frame else {
-        return body.clone();
-    };
-    frame.session = numbers.session;
-    frame.seq = numbers.seq;
-    frame.acknowledged_below = numbers.acknowledged_below;
-    let mut out = bytes::BytesMut::new();
-    coterie_types::varint::put(&mut out, group.id.0);
-    frame.encode(&mut out);
-    out.freeze()
 }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use coterie_types::{FrameSeq, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::prepared::Numbers;
+
 /// Writes under way per group.
 const WINDOW: usize = 4096;
 /// A session that had nothing under way for so long is not used again.
@@ -76,7 +78,7 @@ impl Window {
             window: Arc::clone(self),
             session: state.session,
             seq: FrameSeq(seq),
-            acknowledged_below: FrameSeq(state.first),
+            acknowledged_below: state.acknowledged_below(),
             _room: room,
         }
     }
@@ -97,6 +99,10 @@ impl State {
         }
     }
 
+    fn acknowledged_below(&self) -> FrameSeq {
+        FrameSeq(self.first)
+    }
+
     fn release(&mut self, seq: u64) {
         let at = seq
             .checked_sub(self.first)
@@ -112,6 +118,20 @@ impl State {
 }
 
 impl Ticket {
+    /// What the next attempt's head says: the same number, and what has been answered by now.
+    pub(crate) fn numbers(&mut self) -> Numbers {
+        let state = self.window.lock();
+        // Of an older session nothing more is known; what was acknowledged stays so.
+        if state.session == self.session {
+            self.acknowledged_below = state.acknowledged_below();
+        }
+        Numbers {
+            session: self.session,
+            seq: self.seq,
+            acknowledged_below: self.acknowledged_below,
+        }
+    }
+
     /// A number of a new session, after the group dropped this one's. Only for a frame that was
     /// surely not applied.
     pub(crate) fn renew(mut self) -> Ticket {
@@ -187,6 +207,23 @@ mod tests {
         assert_eq!((other.session, other.seq), (new.session, FrameSeq(2)));
         drop(new);
         assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(2));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_acknowledges_what_was_answered_since_the_last() {
+        let window = Arc::new(Window::new());
+        let (one, mut two) = (window.ticket().await, window.ticket().await);
+        assert_eq!(two.numbers().acknowledged_below, FrameSeq(1));
+        drop(one);
+        let numbers = two.numbers();
+        assert_eq!(
+            (numbers.seq, numbers.acknowledged_below),
+            (FrameSeq(2), FrameSeq(2))
+        );
+        // The session goes while this frame is under way: nothing is taken back.
+        let renewed = window.ticket().await.renew();
+        assert_ne!(renewed.session, two.session);
+        assert_eq!(two.numbers().acknowledged_below, FrameSeq(2));
     }
 
     #[tokio::test]

@@ -138,6 +138,30 @@ async fn a_full_disk_is_said_at_once_unless_the_write_may_have_happened() {
 }
 
 #[tokio::test]
+async fn a_group_full_of_replies_forgets_them_when_a_refused_frame_comes_again() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut first = Client::connect(proxy.addr).await;
+    let mut second = Client::connect(proxy.addr).await;
+    // 16 MiB: four replies are more than a group keeps of a session.
+    assert_eq!(first.run("SETRANGE big 16777215 x").await, ":16777216\r\n");
+    cluster.faults(1, &[Fault::HoldAnswer]);
+    first.put("INCR a").await;
+    wait_until(|| cluster.group(1, |group| group.executed.len() == 2)).await;
+    for _ in 0..4 {
+        assert!(second.run("GETEX big").await.len() > 16 << 20);
+    }
+    second.put("INCR b").await;
+    wait_until(|| cluster.group(1, |group| group.seen.len() > 7)).await;
+    assert_eq!(cluster.group(1, |group| group.executed.len()), 6);
+    cluster.go_on(1);
+    // No other frame comes: the one that was refused has to say what may go.
+    assert_eq!(first.reply().await, ":1\r\n");
+    assert_eq!(second.reply().await, ":1\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
 async fn moved_keys_are_followed_and_the_order_of_a_key_is_kept() {
     let cluster = Cluster::new(vec![range(1, 1, "", "", 1)]);
     let proxy = cluster.proxy("").await;

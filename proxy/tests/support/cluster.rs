@@ -46,6 +46,8 @@ pub(crate) enum Fault {
     DiskFull,
     /// Answered only when the group is told to go on.
     Hold,
+    /// Applied, and it and its copies are answered only when the group is told to go on.
+    HoldAnswer,
 }
 
 /// A range of table 0; the end `""` is the table's.
@@ -69,6 +71,8 @@ pub(crate) struct Group {
     pub(crate) term: u64,
     pub(crate) faults: VecDeque<Fault>,
     held: Vec<(Bytes, Responder)>,
+    /// The frames of [`Fault::HoldAnswer`].
+    held_answers: Vec<FrameSeq>,
     /// Every frame that came: its sequence and how many commands.
     pub(crate) seen: Vec<(FrameSeq, usize)>,
     /// Every frame that was executed: the first words of its commands.
@@ -86,6 +90,7 @@ impl Group {
             term: 1,
             faults: VecDeque::new(),
             held: Vec::new(),
+            held_answers: Vec::new(),
             seen: Vec::new(),
             executed: Vec::new(),
             knows: Vec::new(),
@@ -267,7 +272,10 @@ impl Cluster {
 
     /// Answers what was held.
     pub(crate) fn go_on(&self, id: u64) {
-        let held = self.group(id, |group| std::mem::take(&mut group.held));
+        let held = self.group(id, |group| {
+            group.held_answers.clear();
+            std::mem::take(&mut group.held)
+        });
         for (frame, responder) in held {
             if let Some(reply) = self.group(id, |group| group.execute(frame)) {
                 responder.send(reply);
@@ -338,6 +346,12 @@ impl Handler for Node {
             let refusal = Refusal::NotLeader { leader, term };
             return responder.send(FrameReply::Refused(refusal).encode());
         }
+        let seq = Frame::decode(body.clone())
+            .expect("the proxy's frames decode")
+            .seq;
+        if group.held_answers.contains(&seq) {
+            return group.held.push((body, responder));
+        }
         match group.faults.front() {
             Some(Fault::Silence) => {
                 group.faults.pop_front();
@@ -345,6 +359,12 @@ impl Handler for Node {
             }
             Some(Fault::Hold) => {
                 group.faults.pop_front();
+                group.held.push((body, responder));
+            }
+            Some(Fault::HoldAnswer) => {
+                group.faults.pop_front();
+                group.execute(body.clone());
+                group.held_answers.push(seq);
                 group.held.push((body, responder));
             }
             _ => match group.execute(body) {
