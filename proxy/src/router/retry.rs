@@ -150,7 +150,12 @@ impl Attempts<'_> {
                 }
             };
             match next {
-                Next::Finish(outcome) => return (outcome, body),
+                Next::Finish(outcome) => {
+                    if let (Outcome::Done(_), Some(ticket)) = (&outcome, &ticket) {
+                        ticket.session_is_known();
+                    }
+                    return (outcome, body);
+                }
                 Next::Now if redirects < 2 => redirects += 1,
                 Next::Now | Next::Pause => {
                     redirects = 0;

@@ -5,6 +5,10 @@
 //! Bounded: at most [`WINDOW`] writes of a session are unanswered per group; more wait. A number
 //! given up by its client counts as answered: nobody will ask for its reply again.
 //!
+//! Until the group's log has answered one frame of a session, its frames acknowledge nothing: to a
+//! group that never saw the session, a frame that acknowledges others is one of a session that it
+//! dropped, and those that were given up on their way here it never saw.
+//!
 //! A session is a random number, so that a group never takes two processes for one. The group drops
 //! sessions that were silent for minutes; this side begins a new one well before.
 
@@ -32,6 +36,8 @@ pub(crate) struct Window {
 #[derive(Debug)]
 struct State {
     session: SessionId,
+    /// Whether the group's log has answered a frame of the session.
+    known: bool,
     /// The lowest number that is unanswered; all of `answered` count from it.
     first: u64,
     answered: VecDeque<bool>,
@@ -93,6 +99,7 @@ impl State {
     fn new() -> Self {
         Self {
             session: SessionId(random()),
+            known: false,
             first: 1,
             answered: VecDeque::new(),
             used_at: Instant::now(),
@@ -100,7 +107,7 @@ impl State {
     }
 
     fn acknowledged_below(&self) -> FrameSeq {
-        FrameSeq(self.first)
+        FrameSeq(if self.known { self.first } else { 1 })
     }
 
     fn release(&mut self, seq: u64) {
@@ -129,6 +136,14 @@ impl Ticket {
             session: self.session,
             seq: self.seq,
             acknowledged_below: self.acknowledged_below,
+        }
+    }
+
+    /// The group's log answered this frame: it knows the session.
+    pub(crate) fn session_is_known(&self) {
+        let mut state = self.window.lock();
+        if state.session == self.session {
+            state.known = true;
         }
     }
 
@@ -181,6 +196,7 @@ mod tests {
             window.ticket().await,
             window.ticket().await,
         );
+        one.session_is_known();
         assert_eq!((one.seq, three.seq), (FrameSeq(1), FrameSeq(3)));
         drop(two);
         let four = window.ticket().await;
@@ -200,12 +216,16 @@ mod tests {
         let window = Arc::new(Window::new());
         let (old, other) = (window.ticket().await, window.ticket().await);
         let old_session = old.session;
+        old.session_is_known();
         let new = old.renew();
         assert_ne!(new.session, old_session);
         assert_eq!(new.seq, FrameSeq(1));
         let other = other.renew();
         assert_eq!((other.session, other.seq), (new.session, FrameSeq(2)));
         drop(new);
+        // It is not the session that the group knew.
+        assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(1));
+        other.session_is_known();
         assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(2));
     }
 
@@ -214,6 +234,7 @@ mod tests {
         let window = Arc::new(Window::new());
         let (one, mut two) = (window.ticket().await, window.ticket().await);
         assert_eq!(two.numbers().acknowledged_below, FrameSeq(1));
+        one.session_is_known();
         drop(one);
         let numbers = two.numbers();
         assert_eq!(
@@ -224,6 +245,19 @@ mod tests {
         let renewed = window.ticket().await.renew();
         assert_ne!(renewed.session, two.session);
         assert_eq!(two.numbers().acknowledged_below, FrameSeq(2));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_to_a_group_that_may_not_know_the_session() {
+        let window = Arc::new(Window::new());
+        drop((window.ticket().await, window.ticket().await));
+        let mut three = window.ticket().await;
+        assert_eq!(
+            (three.seq, three.acknowledged_below),
+            (FrameSeq(3), FrameSeq(1))
+        );
+        three.session_is_known();
+        assert_eq!(three.numbers().acknowledged_below, FrameSeq(3));
     }
 
     #[tokio::test]

@@ -138,6 +138,19 @@ async fn a_full_disk_is_said_at_once_unless_the_write_may_have_happened() {
 }
 
 #[tokio::test]
+async fn a_group_that_never_saw_a_session_takes_it_for_a_new_one() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    cluster.faults(1, &[Fault::DiskFull]);
+    assert!(client.run("INCR a").await.starts_with("-OOM"));
+    // This one may have been applied, as far as the proxy knows.
+    cluster.faults(1, &[Fault::Silence]);
+    assert_eq!(client.run("INCR a").await, ":1\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_group_full_of_replies_forgets_them_when_a_refused_frame_comes_again() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
