@@ -9,7 +9,9 @@ use std::fmt;
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_protocol::{DecodeError, decode, encode};
-use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, Replica, TableId, UnixMillis};
+use coterie_types::{
+    GroupId, JobId, NodeId, RangeDescriptor, RangeId, Replica, TableId, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
 /// Lines of a job's log that are kept from its beginning, and from its end.
@@ -49,6 +51,15 @@ pub enum ReplacePhase {
     Publish,
 }
 
+/// How far the adding of ranges is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AddPhase {
+    /// The group takes them in.
+    Add,
+    /// Meta's map says where they are.
+    Publish,
+}
+
 /// What a job does next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -83,6 +94,22 @@ pub enum Step {
         /// The replicas afterwards.
         replicas: Vec<Replica>,
     },
+    /// Give a group the ranges of a new table.
+    AddRanges {
+        /// How far it is.
+        phase: AddPhase,
+        /// The group.
+        group_id: GroupId,
+        /// The ranges.
+        ranges: Vec<RangeDescriptor>,
+    },
+    /// Have a group remove ranges of dropped tables, and their records.
+    DropRanges {
+        /// The group.
+        group_id: GroupId,
+        /// The ranges.
+        ranges: Vec<RangeId>,
+    },
 }
 
 impl Step {
@@ -102,21 +129,25 @@ impl Step {
     pub fn is_about(&self, group: GroupId) -> bool {
         match self {
             Self::MakeGroups { groups, .. } => groups.iter().any(|new| new.group_id == group),
-            Self::TransferLeader { group_id, .. } | Self::ReplaceReplica { group_id, .. } => {
-                *group_id == group
-            }
+            Self::TransferLeader { group_id, .. }
+            | Self::ReplaceReplica { group_id, .. }
+            | Self::AddRanges { group_id, .. }
+            | Self::DropRanges { group_id, .. } => *group_id == group,
         }
     }
 
     /// Whether the job will give this table its ranges.
     #[must_use]
     pub fn makes_ranges_of(&self, table: TableId) -> bool {
+        let of_table = |range: &RangeDescriptor| range.bounds.table == table;
         match self {
-            Self::MakeGroups { groups, .. } => groups
-                .iter()
-                .flat_map(|group| &group.ranges)
-                .any(|range| range.bounds.table == table),
-            Self::TransferLeader { .. } | Self::ReplaceReplica { .. } => false,
+            Self::MakeGroups { groups, .. } => {
+                groups.iter().flat_map(|group| &group.ranges).any(of_table)
+            }
+            Self::AddRanges { ranges, .. } => ranges.iter().any(of_table),
+            Self::TransferLeader { .. } | Self::ReplaceReplica { .. } | Self::DropRanges { .. } => {
+                false
+            }
         }
     }
 }
@@ -153,6 +184,20 @@ impl fmt::Display for Step {
                     ReplacePhase::Publish => "publish",
                 };
                 write!(f, "{phase} group {group_id}: node {to} for node {from}")
+            }
+            Self::AddRanges {
+                phase,
+                group_id,
+                ranges,
+            } => {
+                let phase = match phase {
+                    AddPhase::Add => "add",
+                    AddPhase::Publish => "publish",
+                };
+                write!(f, "{phase} {} range(s) of group {group_id}", ranges.len())
+            }
+            Self::DropRanges { group_id, ranges } => {
+                write!(f, "drop {} range(s) of group {group_id}", ranges.len())
             }
         }
     }

@@ -316,7 +316,54 @@ impl Inner {
                 group.voters = wanted;
                 ServerAnswer::Ok
             }
-            other => ServerAnswer::Failed(format!("not played: {other:?}")),
+            ServerRequest::AddRanges {
+                group_id, ranges, ..
+            } => self.change_ranges(node_id, group_id, |group| {
+                let fits = |range: &RangeDescriptor| {
+                    group.ranges.contains(range)
+                        || !group
+                            .ranges
+                            .iter()
+                            .any(|o| o.bounds.overlaps(&range.bounds))
+                };
+                if !ranges.iter().all(fits) {
+                    return ServerAnswer::Failed("a range overlaps".to_owned());
+                }
+                for range in ranges {
+                    if !group.ranges.contains(&range) {
+                        group.ranges.push(range);
+                    }
+                }
+                ServerAnswer::Ok
+            }),
+            ServerRequest::DropRanges {
+                group_id, ranges, ..
+            } => self.change_ranges(node_id, group_id, |group| {
+                group
+                    .ranges
+                    .retain(|range| !ranges.contains(&range.range_id));
+                ServerAnswer::Ok
+            }),
+            ServerRequest::DestroyReplica { .. } | ServerRequest::Status => {
+                ServerAnswer::Failed("not played".to_owned())
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn change_ranges(
+        &mut self,
+        node_id: NodeId,
+        group_id: GroupId,
+        change: impl FnOnce(&mut SimGroup) -> ServerAnswer,
+    ) -> ServerAnswer {
+        match self.groups.get_mut(&group_id) {
+            None => ServerAnswer::NoSuchGroup,
+            Some(group) if group.leader != Some(node_id) => ServerAnswer::NotLeader {
+                leader: group.leader,
+            },
+            Some(group) => change(group),
         }
     }
 }
@@ -362,6 +409,8 @@ impl Servers for Sim {
             | ServerRequest::InitGroup { fence, .. }
             | ServerRequest::TransferLeader { fence, .. }
             | ServerRequest::ChangeReplicas { fence, .. }
+            | ServerRequest::AddRanges { fence, .. }
+            | ServerRequest::DropRanges { fence, .. }
             | ServerRequest::DestroyReplica { fence, .. } => *fence,
             ServerRequest::Status => 0,
         };

@@ -52,6 +52,14 @@ impl Handler for Node {
                     leader: other.map(|(leader, _)| *leader),
                 },
             },
+            ServerRequest::AddRanges { group_id, .. } => {
+                let leader = groups.get(&group_id).map(|(leader, _)| *leader);
+                if leader == Some(self.node_id) {
+                    ServerAnswer::Ok
+                } else {
+                    ServerAnswer::NotLeader { leader }
+                }
+            }
             other => ServerAnswer::Failed(format!("not played: {other:?}")),
         };
         responder.send(encode(&answer));

@@ -22,7 +22,7 @@ use crate::directory::write_atomically;
 
 const MAGIC: &[u8; 8] = b"COTMETA\n";
 /// The version of the payload: raised by any change of [`State`] or of what it consists of.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEAD_BYTES: usize = 8 + 4 + 8;
 const CRC_BYTES: usize = 4;
 
@@ -56,9 +56,9 @@ impl Snapshot {
             .filter(|(head, _)| head.starts_with(MAGIC))
             .ok_or_else(|| wrong("it is not one"))?;
         let format = u32::from_le_bytes(head[8..12].try_into().unwrap_or_default());
-        if format > FORMAT {
+        if format != FORMAT {
             return Err(wrong(&format!(
-                "it is of format {format}, made by a newer version; this one knows up to {FORMAT}"
+                "it is of format {format}, made by another version; this one knows {FORMAT}"
             )));
         }
         let length = u64::from_le_bytes(head[12..20].try_into().unwrap_or_default());
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn the_layout_is_pinned() {
         let bytes = Snapshot::default().to_bytes();
-        assert_eq!(&bytes[..12], b"COTMETA\n\x01\0\0\0");
+        assert_eq!(&bytes[..12], b"COTMETA\n\x02\0\0\0");
         // Differs when the payload's encoding changed: then `FORMAT` must change, too.
         let bytes = snapshot().to_bytes();
         let crc = bytes.last_chunk::<CRC_BYTES>().unwrap();
-        assert_eq!(u32::from_le_bytes(*crc), 3281063833);
+        assert_eq!(u32::from_le_bytes(*crc), 4024754746);
     }
 }

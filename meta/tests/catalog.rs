@@ -64,6 +64,7 @@ fn op() -> impl Strategy<Value = ControllerOp> {
             started_at: UnixMillis(0),
         })),
         1 => (1..4u64).prop_map(|id| ControllerOp::DeleteJob(JobId(id))),
+        1 => (1..8u64).prop_map(|id| ControllerOp::ForgetDropped(RangeId(id))),
         1 => (0..3u64, 0..3u64, 0..3u64).prop_map(|(groups, ranges, jobs)| {
             ControllerOp::AllocateIds { groups, ranges, jobs }
         }),
@@ -184,6 +185,13 @@ fn check(catalog: &Catalog) {
         assert_eq!(indexed, sorted, "the index by start");
     }
     assert_eq!(catalog.range_starts.len(), catalog.ranges.len());
+    for range in catalog.dropped.values() {
+        assert!(
+            !catalog.tables.contains_key(&range.bounds.table),
+            "{range:?}"
+        );
+        assert!(catalog.groups.contains_key(&range.group_id), "{range:?}");
+    }
     assert!(
         catalog
             .ranges

@@ -13,7 +13,7 @@ use coterie_meta_client::MetaError;
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_types::{JobId, NodeId, Revision, UnixMillis};
+use coterie_types::{Epoch, JobId, NodeId, RangeDescriptor, RangeId, Revision, UnixMillis};
 use tracing::{info, warn};
 
 use crate::job::{self, NewGroup, Step};
@@ -23,6 +23,7 @@ use replace::Replacement;
 
 mod leader;
 mod make_groups;
+mod ranges;
 mod replace;
 #[cfg(test)]
 mod tests;
@@ -126,6 +127,27 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 let ids = self.allocate(0, 0).await?;
                 self.begin(kind, ids.job, step, reasons, now).await
             }
+            Action::AddRanges {
+                kind,
+                group_id,
+                bounds,
+                reasons,
+            } => {
+                let ids = self.allocate(0, bounds.len()).await?;
+                let numbered = (ids.range..).zip(bounds);
+                let ranges = numbered.map(|(id, bounds)| RangeDescriptor {
+                    range_id: RangeId(id),
+                    epoch: Epoch(1),
+                    bounds,
+                    group_id,
+                });
+                let step = Step::AddRanges {
+                    phase: job::AddPhase::Add,
+                    group_id,
+                    ranges: ranges.collect(),
+                };
+                self.begin(kind, ids.job, step, reasons, now).await
+            }
             Action::ForgetJob(job_id) => {
                 revision(self.change(vec![ControllerOp::DeleteJob(job_id)]).await?)
             }
@@ -194,6 +216,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 self.replace(*phase, replacement).await
             }
+            Step::AddRanges {
+                phase,
+                group_id,
+                ranges,
+            } => self.add_ranges(*phase, *group_id, ranges).await,
+            Step::DropRanges { group_id, ranges } => self.drop_ranges(*group_id, ranges).await,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coterie_protocol::catalog::JobState;
 use coterie_protocol::meta::Command;
-use coterie_types::{GroupId, NodeId, NodeState};
+use coterie_types::{GroupId, NodeId, NodeState, TableId};
 
 use super::*;
 use crate::planner::{Settings, plan};
@@ -148,7 +148,46 @@ async fn a_table_dropped_half_way_is_left_out() {
     }
     sim.command(Command::DropTable { name: name() });
     sim.settle(fence, &settings()).await.unwrap();
-    check_served(&sim, 4);
+    check_served(&sim, 3);
+    check_nothing_of(&sim, TableId(16));
+}
+
+fn check_nothing_of(sim: &Sim, table: TableId) {
+    let inner = sim.lock();
+    assert!(inner.meta.catalog.dropped.is_empty());
+    let of_table = |range: &RangeDescriptor| range.bounds.table == table;
+    for group in inner.groups.values() {
+        assert!(!group.ranges.iter().any(of_table), "{group:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controller_may_die_at_any_call_while_tables_come_and_go() {
+    let name = || "users".to_owned();
+    for calls in 0.. {
+        let sim = Sim::with_nodes(&["a", "b", "c"]);
+        let fence = sim.take_over(1);
+        let wanted = settings();
+        sim.settle(fence, &wanted).await.unwrap();
+        sim.command(Command::CreateTable { name: name() });
+        sim.lock().calls_left = calls;
+        let first = tokio::time::timeout(Duration::from_secs(30), sim.settle(fence, &wanted));
+        let created = matches!(first.await, Ok(Ok(_)));
+        sim.command(Command::DropTable { name: name() });
+        sim.command(Command::CreateTable { name: name() });
+        let fence = sim.take_over(2);
+        sim.lock().calls_left = calls;
+        let second = tokio::time::timeout(Duration::from_secs(30), sim.settle(fence, &wanted));
+        let survived = matches!(second.await, Ok(Ok(_)));
+        let fence = sim.take_over(3);
+        sim.settle(fence, &wanted).await.unwrap();
+        check_served(&sim, 3);
+        check_nothing_of(&sim, TableId(16));
+        if created && survived {
+            assert!(calls > 5, "it takes more than {calls} calls");
+            return;
+        }
+    }
 }
 
 fn check_replaced(sim: &Sim, lost: NodeId, new: NodeId) {

@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coterie_types::{JobId, NodeId, NodeState, RangeDescriptor};
+use coterie_types::{GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor};
 
 use crate::job::Step;
 use crate::view::View;
 
 mod bootstrap;
+mod dropped;
 mod leaders;
 mod liveness;
 mod placement;
@@ -76,6 +77,17 @@ pub enum Action {
         /// Why.
         reasons: Vec<String>,
     },
+    /// Begin a job that gives a group the ranges of a new table.
+    AddRanges {
+        /// The kind of job.
+        kind: &'static str,
+        /// The group.
+        group_id: GroupId,
+        /// What is to be its own.
+        bounds: Vec<KeyRange>,
+        /// Why.
+        reasons: Vec<String>,
+    },
     /// Forget a job that is over.
     ForgetJob(JobId),
 }
@@ -96,6 +108,7 @@ pub fn plan(view: &View, settings: &Settings) -> Plan {
     liveness::plan(view, settings, &mut plan);
     bootstrap::plan(view, settings, &mut plan);
     tables::plan(view, settings, &mut plan);
+    dropped::plan(view, &mut plan);
     replace::plan(view, settings, &mut plan);
     leaders::plan(view, settings, &mut plan);
     prune::plan(view, &mut plan);

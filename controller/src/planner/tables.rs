@@ -1,21 +1,22 @@
-//! Tables that have no ranges yet, because they were just made: each gets a group of its own.
+//! Tables that have no ranges yet, because they were just made: each is given to a group that is
+//! there, as one range.
 //!
-//! What a group owns is in its log from its first entry on, and changes only by moves; so a table
-//! that nobody owns begins with a group. The group is one more in the balance of leaders, and its
-//! table may be merged into others like any range.
+//! A group costs every node heartbeats, files and memory, and a table by itself needs none of its
+//! own. The group with the fewest ranges gets it; how much it is used shows later.
 
-use coterie_types::{KeyRange, TableId};
+use std::collections::BTreeMap;
 
-use super::bootstrap::unnumbered;
-use super::placement::Placement;
-use super::{Action, GroupPlan, Plan, Settings};
+use coterie_types::{GroupId, KeyRange, TableId};
+
+use super::{Action, Plan, Settings};
+use crate::job::Step;
 use crate::view::View;
 
 /// The kind of job.
-const KIND: &str = "table-group";
+const KIND: &str = "add-table";
 
-/// Tables that are given groups at once.
-const AT_ONCE: usize = 4;
+/// Tables that are given to groups at once.
+const AT_ONCE: usize = 16;
 
 pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     let catalog = &view.catalog;
@@ -38,22 +39,50 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     if bare.is_empty() {
         return;
     }
-    let mut placement = Placement::new(view, settings);
+    let mut counts = range_counts(view);
     for table in bare {
-        let Some(voters) = placement.choose(settings.replicas) else {
+        let led = counts
+            .iter_mut()
+            .filter(|(group_id, _)| view.leader(**group_id, settings.liveness_timeout).is_some());
+        let Some((group_id, count)) = led.min_by_key(|(group_id, count)| (**count, **group_id))
+        else {
             plan.refusals.push(format!(
-                "table {table}: it has no group, and {} of {} nodes that one needs are up",
-                placement.usable(),
-                settings.replicas
+                "table {table}: it has no ranges, and no group that could take them has a leader"
             ));
             continue;
         };
-        let reasons = vec![format!("table {table} has no ranges yet")];
-        let ranges = vec![unnumbered(KeyRange::all(table))];
-        plan.actions.push(Action::MakeGroups {
+        let reasons = vec![format!(
+            "table {table} has no ranges yet; group {group_id} has the fewest, {count}"
+        )];
+        *count += 1;
+        plan.actions.push(Action::AddRanges {
             kind: KIND,
-            groups: vec![GroupPlan { voters, ranges }],
+            group_id: *group_id,
+            bounds: vec![KeyRange::all(table)],
             reasons,
         });
     }
+}
+
+/// How many ranges each group owns, those that jobs are adding included.
+fn range_counts(view: &View) -> BTreeMap<GroupId, usize> {
+    let catalog = &view.catalog;
+    let mut counts: BTreeMap<GroupId, usize> = catalog.groups.keys().map(|id| (*id, 0)).collect();
+    let mut count = |group_id: GroupId, more: usize| {
+        if let Some(count) = counts.get_mut(&group_id) {
+            *count += more;
+        }
+    };
+    for range in catalog.ranges.values() {
+        count(range.group_id, 1);
+    }
+    for (_, step) in view.running_jobs() {
+        if let Step::AddRanges {
+            group_id, ranges, ..
+        } = step
+        {
+            count(group_id, ranges.len());
+        }
+    }
+    counts
 }

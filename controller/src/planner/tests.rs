@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coterie_protocol::meta::Command;
-use coterie_types::{GroupId, NodeId, NodeState, TableId};
+use coterie_types::{GroupId, KeyRange, NodeId, NodeState, RangeId, TableId};
 use proptest::prelude::*;
 
 use super::*;
@@ -134,23 +134,57 @@ fn the_setting_in_meta_says_where_table_0_is_cut() {
 }
 
 #[test]
-fn a_new_table_gets_a_group() {
+fn a_new_table_goes_to_the_group_with_the_fewest_ranges() {
     let sim = Sim::with_nodes(&["", "", ""]);
+    let named = |number: u32| format!("table-{number}");
     runtime().block_on(async {
         let fence = sim.take_over(1);
         sim.settle(fence, &settings(3, 3)).await.unwrap();
-        sim.command(Command::CreateTable {
-            name: "users".into(),
-        });
+        // 16 tables over 3 groups: 6, 5 and 5 ranges.
+        for number in 0..5 {
+            sim.command(Command::CreateTable {
+                name: named(number),
+            });
+        }
         sim.settle(fence, &settings(3, 3)).await.unwrap();
     });
     let inner = sim.lock();
-    let range = inner.meta.catalog.locate(TableId(16), b"any").unwrap();
-    assert_eq!(range.group_id, GroupId(4));
-    assert_eq!(
-        inner.groups[&GroupId(4)].ranges,
-        std::slice::from_ref(range)
-    );
+    assert_eq!(inner.groups.len(), 3, "no group is made for a table");
+    for group in inner.groups.values() {
+        assert_eq!(group.ranges.len(), 7);
+    }
+    for table in 16..21 {
+        let range = inner.meta.catalog.locate(TableId(table), b"any").unwrap();
+        assert!(inner.groups[&range.group_id].ranges.contains(range));
+    }
+}
+
+#[test]
+fn a_dropped_table_is_taken_from_its_group_and_no_other_is() {
+    let sim = Sim::with_nodes(&["", "", ""]);
+    let wanted = settings(2, 3);
+    let name = || "users".to_owned();
+    runtime().block_on(async {
+        let fence = sim.take_over(1);
+        sim.settle(fence, &wanted).await.unwrap();
+        sim.command(Command::CreateTable { name: name() });
+        sim.settle(fence, &wanted).await.unwrap();
+        // What meta does not know of may be what a restored one forgot.
+        let mut unknown = sim.lock().meta.catalog.ranges[&RangeId(1)].clone();
+        (unknown.range_id, unknown.bounds) = (RangeId(900), KeyRange::all(TableId(900)));
+        let mut groups = std::mem::take(&mut sim.lock().groups);
+        groups.get_mut(&GroupId(1)).unwrap().ranges.push(unknown);
+        sim.lock().groups = groups;
+        sim.command(Command::DropTable { name: name() });
+        sim.settle(fence, &wanted).await.unwrap();
+    });
+    let inner = sim.lock();
+    assert!(inner.meta.catalog.dropped.is_empty());
+    let owned = |table| {
+        let mut ranges = inner.groups.values().flat_map(|group| &group.ranges);
+        ranges.any(|range| range.bounds.table == TableId(table))
+    };
+    assert!(!owned(16) && owned(15) && owned(900));
 }
 
 #[test]
@@ -315,7 +349,7 @@ proptest! {
                 assert!(catalog.groups.is_empty() && !settled.refusals.is_empty());
                 return;
             }
-            assert_eq!(catalog.groups.len(), groups + tables);
+            assert_eq!(catalog.groups.len(), groups);
             assert!(catalog.groups.values().all(|group| group.replicas.len() == replicas));
             assert!(catalog.tables.keys().all(|table| catalog.ranges_of(*table).next().is_some()));
             for range in catalog.ranges.values() {

@@ -53,7 +53,7 @@ pub struct MetaClient {
 
 /// What to do after one try.
 enum Tried {
-    Answered(MetaAnswer),
+    Answered(Box<MetaAnswer>),
     /// Not done by this member; another may.
     Elsewhere {
         hint: Option<String>,
@@ -153,7 +153,7 @@ impl MetaClient {
             let reason = match judge(answer, changes_something)? {
                 Tried::Answered(answer) => {
                     self.peers.led(&addr);
-                    return Ok(answer);
+                    return Ok(*answer);
                 }
                 Tried::MayBeDone => return Err(MetaError::Unknown),
                 Tried::Elsewhere { hint: to, reason } => {
@@ -189,7 +189,7 @@ fn judge(
                 reason: "no leader was found".to_owned(),
             }),
             Ok(MetaAnswer::Malformed(reason)) => Err(MetaError::Misunderstood { reason }),
-            Ok(answer) => Ok(Tried::Answered(answer)),
+            Ok(answer) => Ok(Tried::Answered(Box::new(answer))),
             Err(error) => Err(MetaError::Misunderstood {
                 reason: error.to_string(),
             }),

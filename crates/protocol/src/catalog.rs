@@ -79,6 +79,8 @@ pub enum Row {
     Setting(String, String),
     /// The controller's lease.
     Lease(Lease),
+    /// A range of a table that was dropped, whose group may still hold its records.
+    Dropped(RangeDescriptor),
 }
 
 /// What names a row that is gone.
@@ -94,6 +96,8 @@ pub enum RowKey {
     Job(JobId),
     /// A setting.
     Setting(String),
+    /// A range of a table that was dropped.
+    Dropped(RangeId),
 }
 
 /// One commit: rows gone, then rows written.
@@ -130,6 +134,8 @@ pub struct Catalog {
     pub settings: BTreeMap<String, String>,
     /// The controller's lease.
     pub lease: Lease,
+    /// Ranges of tables that were dropped, until their groups have removed the records.
+    pub dropped: BTreeMap<RangeId, RangeDescriptor>,
 }
 
 impl Catalog {
@@ -170,6 +176,7 @@ impl Catalog {
             RowKey::Range(id) => self.remove_range(*id),
             RowKey::Job(id) => drop(self.jobs.remove(id)),
             RowKey::Setting(name) => drop(self.settings.remove(name)),
+            RowKey::Dropped(id) => drop(self.dropped.remove(id)),
         }
     }
 
@@ -188,6 +195,7 @@ impl Catalog {
             Row::Job(job) => drop(self.jobs.insert(job.job_id, job)),
             Row::Setting(name, value) => drop(self.settings.insert(name, value)),
             Row::Lease(lease) => self.lease = lease,
+            Row::Dropped(range) => drop(self.dropped.insert(range.range_id, range)),
         }
     }
 

@@ -145,7 +145,7 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Forget a table, its ranges first.
+    /// Forget a table. Its ranges are kept as dropped until their groups have removed the records.
     DropTable {
         /// Its name.
         name: String,
@@ -209,6 +209,8 @@ pub enum ControllerOp {
         /// How many job ids.
         jobs: u64,
     },
+    /// Forget a range of a dropped table: its group has removed it.
+    ForgetDropped(coterie_types::RangeId),
 }
 
 /// What became of an applied command.

@@ -1,7 +1,7 @@
 //! What a controller (or an operator's command, through a proxy) asks of one server.
 //! Every request is idempotent: asked twice, the second changes nothing.
 
-use coterie_types::{GroupId, LogIndex, NodeId, RangeDescriptor, Replica, Term};
+use coterie_types::{GroupId, LogIndex, NodeId, RangeDescriptor, RangeId, Replica, Term};
 use serde::{Deserialize, Serialize};
 
 /// A request of control to one server.
@@ -53,6 +53,24 @@ pub enum ServerRequest {
     },
     /// What the node knows of its replicas.
     Status,
+    /// Give the group ranges that nobody owned before: all of them or none. Asked of the leader.
+    AddRanges {
+        /// The group.
+        group_id: GroupId,
+        /// The ranges; one it owns already, at this epoch, changes nothing.
+        ranges: Vec<RangeDescriptor>,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Take ranges from the group, and remove their records for good. Asked of the leader.
+    DropRanges {
+        /// The group.
+        group_id: GroupId,
+        /// The ranges; one it does not own changes nothing.
+        ranges: Vec<RangeId>,
+        /// The controller's fencing number.
+        fence: u64,
+    },
 }
 
 /// What a server answers.

@@ -30,6 +30,9 @@ impl Edit<'_> {
                 ControllerOp::DeleteRange(range_id) => self.delete_range(range_id)?,
                 ControllerOp::PutJob(job) => self.put_job(job)?,
                 ControllerOp::DeleteJob(job_id) => self.delete_job(job_id)?,
+                ControllerOp::ForgetDropped(range_id) => {
+                    self.delete(RowName::Dropped(range_id));
+                }
                 ControllerOp::AllocateIds { .. } if ids.is_some() => {
                     return Err(invalid("ids are set aside once in a proposal"));
                 }
@@ -82,7 +85,8 @@ impl Edit<'_> {
         if !self.catalog().groups.contains_key(&group_id) {
             return Err(Rejection::NotFound(format!("group {group_id}")));
         }
-        let mut ranges = self.catalog().ranges.values();
+        let catalog = self.catalog();
+        let mut ranges = catalog.ranges.values().chain(catalog.dropped.values());
         if let Some(range) = ranges.find(|range| range.group_id == group_id) {
             let range_id = range.range_id;
             return Err(invalid(format!("group {group_id} owns range {range_id}")));
@@ -104,6 +108,9 @@ impl Edit<'_> {
         let table = range.bounds.table;
         if !self.catalog().tables.contains_key(&table) {
             return Err(Rejection::NotFound(format!("table {table}")));
+        }
+        if self.catalog().dropped.contains_key(&range.range_id) {
+            return Err(invalid(format!("range {} was dropped", range.range_id)));
         }
         let ends = [Some(&range.bounds.start), range.bounds.end.as_ref()];
         if ends

@@ -30,6 +30,8 @@ pub enum RowName {
     Job(JobId),
     /// A setting.
     Setting(String),
+    /// A range of a dropped table.
+    Dropped(RangeId),
 }
 
 impl RowName {
@@ -45,6 +47,7 @@ impl RowName {
             Row::Range(range) => Self::Range(range.range_id),
             Row::Job(job) => Self::Job(job.job_id),
             Row::Setting(name, _) => Self::Setting(name.clone()),
+            Row::Dropped(range) => Self::Dropped(range.range_id),
         }
     }
 
@@ -63,6 +66,7 @@ impl RowName {
                 let value = catalog.settings.get(name)?;
                 Some(Row::Setting(name.clone(), value.clone()))
             }
+            Self::Dropped(id) => catalog.dropped.get(id).cloned().map(Row::Dropped),
         }
     }
 
@@ -75,6 +79,7 @@ impl RowName {
             Self::Range(id) => Some(RowKey::Range(id)),
             Self::Job(id) => Some(RowKey::Job(id)),
             Self::Setting(name) => Some(RowKey::Setting(name)),
+            Self::Dropped(id) => Some(RowKey::Dropped(id)),
         }
     }
 }

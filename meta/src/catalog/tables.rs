@@ -1,8 +1,12 @@
 //! Tables: created and dropped by name. Redis' sixteen are there from birth and stay.
+//!
+//! A dropped table is gone at once for whoever looks for it, and its name is free: a table created
+//! again has another id, under which nothing was ever written. Its ranges are kept apart until the
+//! controller has seen to it that their groups removed the records.
 
 use coterie_protocol::catalog::{Row, TableDescriptor};
 use coterie_protocol::meta::{Outcome, Rejection};
-use coterie_types::{RangeId, TableId};
+use coterie_types::{RangeDescriptor, TableId};
 
 use super::edit::{Edit, RowName};
 use super::{REDIS_TABLES, invalid};
@@ -39,13 +43,11 @@ impl Edit<'_> {
                 "{name} is one of Redis' databases and stays; FLUSHDB empties it"
             )));
         }
-        let ranges: Vec<RangeId> = self
-            .catalog()
-            .ranges_of(table.table_id)
-            .map(|range| range.range_id)
-            .collect();
-        for range_id in ranges {
-            self.delete(RowName::Range(range_id));
+        let ranges: Vec<RangeDescriptor> =
+            self.catalog().ranges_of(table.table_id).cloned().collect();
+        for range in ranges {
+            self.delete(RowName::Range(range.range_id));
+            self.put(Row::Dropped(range));
         }
         self.delete(RowName::Table(table.table_id));
         Ok(())

@@ -252,6 +252,20 @@ fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
         &state.apply(Command::DropTable { name: name() }).outcome
     ));
     assert_eq!(state.catalog.ranges.len(), 1);
+    // Until the group has removed its records.
+    let dropped = &state.catalog.dropped[&RangeId(2)];
+    assert_eq!(dropped.bounds, KeyRange::all(table.table_id));
+    assert!(rejected(&controller(
+        &mut state,
+        vec![
+            ControllerOp::DeleteRange(RangeId(1)),
+            ControllerOp::DeleteGroup(GroupId(1))
+        ]
+    )));
+    let forget = || vec![ControllerOp::ForgetDropped(RangeId(2))];
+    assert!(!rejected(&controller(&mut state, forget())));
+    assert!(!rejected(&controller(&mut state, forget())));
+    assert!(state.catalog.dropped.is_empty());
     let db0 = Command::DropTable { name: "db0".into() };
     assert!(rejected(&state.apply(db0).outcome));
     let Outcome::Table(table) = state.apply(Command::CreateTable { name: name() }).outcome else {
