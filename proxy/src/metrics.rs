@@ -41,7 +41,7 @@ impl Metrics {
     /// Registers all of them.
     #[must_use]
     pub fn new(telemetry: &coterie_telemetry::Metrics) -> Arc<Self> {
-        let metrics = Self {
+        let metrics = Arc::new(Self {
             commands: Counter::default(),
             errors: Counter::default(),
             connections: Counter::default(),
@@ -55,61 +55,57 @@ impl Metrics {
             frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
             auth_failures: Counter::default(),
             output_limit_disconnections: Counter::default(),
-        };
+        });
+        metrics.register(telemetry);
+        metrics
+    }
+
+    fn register(&self, telemetry: &coterie_telemetry::Metrics) {
         telemetry.register("coterie_proxy", |registry| {
             let mut counter = |name: &str, help: &str, counter: &Counter| {
                 registry.register(name, help, counter.clone());
             };
-            counter("commands", "Commands taken from clients", &metrics.commands);
-            counter(
-                "errors",
-                "Error replies of the proxy itself",
-                &metrics.errors,
-            );
-            counter("connections", "Connections accepted", &metrics.connections);
+            counter("commands", "Commands taken from clients", &self.commands);
+            counter("errors", "Error replies of the proxy itself", &self.errors);
+            counter("connections", "Connections accepted", &self.connections);
             counter(
                 "rejected_connections",
                 "Connections refused: too many, or protected mode",
-                &metrics.rejected_connections,
+                &self.rejected_connections,
             );
-            counter(
-                "input_bytes",
-                "Bytes read from clients",
-                &metrics.input_bytes,
-            );
+            counter("input_bytes", "Bytes read from clients", &self.input_bytes);
             counter(
                 "output_bytes",
                 "Bytes written to clients",
-                &metrics.output_bytes,
+                &self.output_bytes,
             );
             counter(
                 "retries",
                 "Attempts to send a frame after a pause",
-                &metrics.retries,
+                &self.retries,
             );
             counter(
                 "moved",
                 "Frames refused because keys had moved",
-                &metrics.moved,
+                &self.moved,
             );
-            counter("auth_failures", "Wrong passwords", &metrics.auth_failures);
+            counter("auth_failures", "Wrong passwords", &self.auth_failures);
             counter(
                 "output_limit_disconnections",
                 "Clients closed because they did not read their replies",
-                &metrics.output_limit_disconnections,
+                &self.output_limit_disconnections,
             );
-            registry.register("clients", "Connections open", metrics.clients.clone());
+            registry.register("clients", "Connections open", self.clients.clone());
             registry.register(
                 "frame_commands",
                 "Commands of one frame",
-                metrics.frame_commands.clone(),
+                self.frame_commands.clone(),
             );
             registry.register(
                 "frame_seconds",
                 "From sending a frame to its replies, retries included",
-                metrics.frame_seconds.clone(),
+                self.frame_seconds.clone(),
             );
         });
-        Arc::new(metrics)
     }
 }
