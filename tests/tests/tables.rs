@@ -1,0 +1,101 @@
+//! Tables of their own: they share the groups that are there, and a dropped one leaves nothing.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use coterie_tests::cluster::{Cluster, Role};
+use coterie_tests::connection::Connection;
+use coterie_tests::resp::Reply;
+use coterie_tests::wait;
+
+/// For anything a healthy cluster does within seconds, even on a busy machine.
+const WITHIN: Duration = Duration::from_secs(90);
+
+#[test]
+fn a_table_made_again_under_the_name_of_a_dropped_one_is_empty() {
+    let mut cluster = Cluster::builder().start().expect("starts");
+    let groups = rows(&cluster, "GROUPS").expect("answers").len();
+    for round in 0..3 {
+        let created = call(&cluster, &["COTERIE", "TABLE", "CREATE", "users"]);
+        let id = created.expect("answers").text().expect("its id");
+        wait_until_served(&cluster, &format!("round {round}, table {id}"));
+        let mut client = select(&cluster).expect("selects");
+        assert_eq!(
+            client.call(&["DBSIZE"]).expect("answers"),
+            Reply::Integer(0)
+        );
+        for number in 0..200 {
+            let key = format!("key:{number}");
+            client
+                .send(&["SET", &key, "x", "PX", "3600000"])
+                .expect("sends");
+        }
+        for _ in 0..200 {
+            assert_eq!(client.receive().expect("answers"), ok());
+        }
+        assert_eq!(
+            client.call(&["DBSIZE"]).expect("answers"),
+            Reply::Integer(200)
+        );
+        assert_eq!(
+            rows(&cluster, "GROUPS").expect("answers").len(),
+            groups,
+            "a table needs no group"
+        );
+        let dropped = call(&cluster, &["COTERIE", "TABLE", "DROP", "users"]);
+        assert_eq!(dropped.expect("answers"), ok());
+        wait::until("the group has removed it", WITHIN, || {
+            let done = jobs(&cluster, "drop-table", "done")?;
+            ensure!(done == round + 1, "{done} done");
+            Ok(())
+        })
+        .expect("removed");
+        if round == 1 {
+            // What they did is in the log, to be applied again.
+            for name in cluster.names(Role::Server) {
+                cluster.restart(&name).expect("starts again");
+            }
+            cluster.wait_until_serving(WITHIN).expect("serves again");
+        }
+    }
+}
+
+fn wait_until_served(cluster: &Cluster, context: &str) {
+    wait::until("the new table is served", WITHIN, || {
+        let reply = select(cluster)?.call(&["GET", "key:1"])?;
+        ensure!(reply == Reply::Null, "{reply:?}");
+        Ok(())
+    })
+    .expect(context);
+}
+
+/// A connection that has selected the table.
+fn select(cluster: &Cluster) -> anyhow::Result<Connection> {
+    let mut client = cluster.connect()?;
+    let reply = client.call(&["SELECT", "users"])?;
+    ensure!(reply == ok(), "{reply:?}");
+    Ok(client)
+}
+
+fn jobs(cluster: &Cluster, kind: &str, state: &str) -> anyhow::Result<usize> {
+    let is = |job: &&Reply, field, wanted: &str| {
+        job.field(field).and_then(Reply::text).as_deref() == Some(wanted)
+    };
+    let jobs = rows(cluster, "JOBS")?;
+    let of_kind = jobs.iter().filter(|job| is(job, "kind", kind));
+    Ok(of_kind.filter(|job| is(job, "state", state)).count())
+}
+
+fn rows(cluster: &Cluster, subcommand: &str) -> anyhow::Result<Vec<Reply>> {
+    Ok(call(cluster, &["COTERIE", subcommand])?.elements().to_vec())
+}
+
+fn call(cluster: &Cluster, words: &[&str]) -> anyhow::Result<Reply> {
+    let reply = cluster.connect()?.call(words)?;
+    ensure!(!matches!(reply, Reply::Error(_)), "{words:?}: {reply:?}");
+    Ok(reply)
+}
+
+fn ok() -> Reply {
+    Reply::Simple("OK".to_owned())
+}
