@@ -242,6 +242,9 @@ pub enum CommandError {
     #[error("ERR timeout is negative")]
     TimeoutNegative,
 
+    /// One log entry has changed as much as it may.
+    #[error("OOM command not allowed: the commands sent together change too much")]
+    EntryFull,
     /// No room on disk.
     #[error("OOM command not allowed when the disk is full")]
     DiskFull,

@@ -17,6 +17,10 @@ use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
 use crate::context::Clock;
 use crate::{Changes, CommandError, Context, EvalError, Fault, Kind, Record, Resp, View};
 
+/// What one log entry may change, in bytes; one value more may make it. It decides replies: the same
+/// on every replica.
+const CHANGED_BYTES_MAX: usize = 256 << 20;
+
 /// The state one log entry sees and changes.
 pub struct Txn<'a> {
     view: &'a dyn View,
@@ -27,6 +31,7 @@ pub struct Txn<'a> {
     writing: bool,
     needs_tick: bool,
     value_bytes_max: usize,
+    changed_bytes: usize,
     overlay: BTreeMap<(TableId, Bytes), Option<Record>>,
     clears: Vec<KeyRange>,
     deleted: Vec<(TableId, Bytes)>,
@@ -44,6 +49,7 @@ impl<'a> Txn<'a> {
             writing: false,
             needs_tick: false,
             value_bytes_max: 512 << 20,
+            changed_bytes: 0,
             overlay: BTreeMap::new(),
             clears: Vec::new(),
             deleted: Vec::new(),
@@ -142,6 +148,14 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// Whether the entry has changed so much that commands which may add to it are refused: what an
+    /// entry changes is held in memory and written as one batch. Small requests can make large
+    /// values (`SETBIT`), so the bound cannot be on what is sent.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.changed_bytes > CHANGED_BYTES_MAX
+    }
+
     /// The longest value that may be stored.
     #[must_use]
     pub fn value_bytes_max(&self) -> usize {
@@ -220,6 +234,7 @@ impl<'a> Txn<'a> {
             expires_at,
             value,
         };
+        self.changed_bytes += key.len() + record.value.len();
         self.overlay.insert((table, key), Some(record));
     }
 

@@ -49,6 +49,10 @@ pub struct Config {
         default_value = "lease"
     )]
     pub read_mode: ReadMode,
+    /// Bytes of the longest value that a command may make; the proxies' setting of that name is for
+    /// what clients send.
+    #[arg(long, env = "COTERIE_MAX_VALUE_BYTES", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub max_value_bytes: u64,
     /// Writes are refused when the file system has less free than this; reads and deletes are not.
     #[arg(long, env = "COTERIE_DISK_RESERVE", value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     pub disk_reserve: u64,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use coterie_raft::RaftNode;
-use coterie_storage::RocksShared;
 use coterie_types::{GroupId, NodeId};
 use tokio::sync::Mutex;
 use tracing::error;
@@ -15,7 +14,7 @@ use crate::admin::{Fencing, chain};
 use crate::directory::write_atomically;
 use crate::disk::Disk;
 use crate::error::RunError;
-use crate::replica::{ReadMode, Replica, groups_in};
+use crate::replica::{Replica, Settings, groups_in};
 
 pub(crate) struct Node {
     pub(crate) node_id: NodeId,
@@ -25,8 +24,7 @@ pub(crate) struct Node {
     /// The process stops: its leaders are to move elsewhere.
     pub(crate) stopping: AtomicBool,
     replicas_dir: PathBuf,
-    rocks: RocksShared,
-    read_mode: ReadMode,
+    settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
     /// Replicas of the directory that could not be opened, and why.
     broken: RwLock<BTreeMap<GroupId, String>>,
@@ -41,8 +39,7 @@ impl Node {
         disk: Arc<Disk>,
         fencing: Fencing,
         replicas_dir: PathBuf,
-        rocks: RocksShared,
-        read_mode: ReadMode,
+        settings: Settings,
     ) -> Self {
         Self {
             node_id,
@@ -51,8 +48,7 @@ impl Node {
             fencing,
             stopping: AtomicBool::new(false),
             replicas_dir,
-            rocks,
-            read_mode,
+            settings,
             replicas: RwLock::default(),
             broken: RwLock::default(),
             changes: Mutex::new(()),
@@ -160,7 +156,7 @@ impl Node {
 
     async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {
         let dir = self.replicas_dir.join(group.to_string());
-        Replica::start(group, &dir, self.rocks.clone(), &self.raft, self.read_mode).await
+        Replica::start(group, &dir, &self.settings, &self.raft).await
     }
 
     fn insert(&self, replica: Replica) {

@@ -27,6 +27,7 @@ use crate::heartbeat;
 use crate::metrics::NodeCollector;
 use crate::node::Node;
 use crate::register::{self, Card};
+use crate::replica::Settings;
 
 /// How long a stop waits for one leader to move: longer, and an election would have been sooner.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -199,15 +200,14 @@ async fn open(
     )
     .await?;
     let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
-    let node = Arc::new(Node::new(
-        node_id,
-        raft,
-        disk,
-        Fencing::open(directory.fence()),
-        directory.replicas(),
-        RocksShared::new(cache_bytes)?,
-        config.read_mode,
-    ));
+    let settings = Settings {
+        rocks: RocksShared::new(cache_bytes)?,
+        read_mode: config.read_mode,
+        value_bytes_max: config.max_value_bytes,
+    };
+    let fencing = Fencing::open(directory.fence());
+    let node = Node::new(node_id, raft, disk, fencing, directory.replicas(), settings);
+    let node = Arc::new(node);
     node.open_replicas().await?;
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(

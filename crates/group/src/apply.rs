@@ -47,14 +47,14 @@ impl GroupState {
                 effects.replies.push(Bytes::new());
             }
             Body::Frames(frames) => {
-                let mut txn = Txn::new(view, self.context(entry.seed));
+                let mut txn = self.txn(view, entry.seed, entry.value_bytes_max);
                 for frame in frames {
                     effects.replies.push(self.apply_frame(&mut txn, frame)?);
                 }
                 effects.changes = txn.finish();
             }
             Body::Sweep(expired) => {
-                let mut txn = Txn::new(view, self.context(entry.seed));
+                let mut txn = self.txn(view, entry.seed, entry.value_bytes_max);
                 self.sweep(&mut txn, &expired)?;
                 effects.changes = txn.finish();
                 effects.swept = expired;
@@ -65,14 +65,17 @@ impl GroupState {
         Ok(effects)
     }
 
-    fn context(&self, seed: u64) -> Context {
-        Context {
+    fn txn<'a>(&self, view: &'a dyn View, seed: u64, value_bytes_max: u64) -> Txn<'a> {
+        let context = Context {
             group: self.group_id,
             now: self.clock,
             read_now: None,
             seed,
             next_change: self.next_change,
-        }
+        };
+        let mut txn = Txn::new(view, context);
+        txn.set_value_bytes_max(usize::try_from(value_bytes_max).unwrap_or(usize::MAX));
+        txn
     }
 
     fn apply_frame(&mut self, txn: &mut Txn<'_>, bytes: Bytes) -> Result<Bytes, Fault> {

@@ -1,7 +1,7 @@
 //! What a group's log entries say.
 //!
 //! ```text
-//! version: u8 = 1    kind: u8    clock: u64 le    seed: u64 le    body
+//! version: u8 = 1    kind: u8    clock: u64 le    seed: u64 le    value_bytes_max: u64 le    body
 //! kind 0 Frames: per frame: length (LEB128), the frame's bytes as the proxy sent them
 //! kind 1 Tick:   nothing: the clock is all it carries
 //! kind 2 Init:   the first ranges, postcard
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The clock is the leader's group clock when it proposed; the seed is all the chance the commands
-//! get. Frames are not looked into here: a frame that cannot be decoded is refused when applied,
+//! get; the longest value is the leader's setting, carried along as it decides replies. Frames are not looked into here: a frame that cannot be decoded is refused when applied,
 //! by every replica alike.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -44,6 +44,8 @@ pub struct Entry {
     pub clock: UnixMillis,
     /// All the chance its commands get.
     pub seed: u64,
+    /// Bytes of the longest value that its commands may make.
+    pub value_bytes_max: u64,
     /// What it does.
     pub body: Body,
 }
@@ -87,6 +89,7 @@ impl Entry {
         });
         out.put_u64_le(self.clock.0);
         out.put_u64_le(self.seed);
+        out.put_u64_le(self.value_bytes_max);
         match &self.body {
             Body::Frames(frames) => {
                 for frame in frames {
@@ -106,7 +109,7 @@ impl Entry {
     /// An entry from its bytes, sharing their memory.
     pub fn decode(mut input: Bytes) -> Result<Self, EntryError> {
         let error = |what: &str| EntryError(what.to_owned());
-        if input.remaining() < 18 {
+        if input.remaining() < 26 {
             return Err(error("cut short"));
         }
         let (version, kind) = (input.get_u8(), input.get_u8());
@@ -116,6 +119,7 @@ impl Entry {
             )));
         }
         let (clock, seed) = (UnixMillis(input.get_u64_le()), input.get_u64_le());
+        let value_bytes_max = input.get_u64_le();
         let body = match kind {
             FRAMES => {
                 let mut frames = Vec::new();
@@ -132,7 +136,12 @@ impl Entry {
             DROP_RANGES => Body::DropRanges(decode(&input)?),
             kind => return Err(EntryError(format!("unknown kind {kind}"))),
         };
-        Ok(Self { clock, seed, body })
+        Ok(Self {
+            clock,
+            seed,
+            value_bytes_max,
+            body,
+        })
     }
 }
 
@@ -173,6 +182,7 @@ mod tests {
         Entry {
             clock: UnixMillis(5),
             seed: 6,
+            value_bytes_max: 7,
             body,
         }
     }
@@ -201,10 +211,10 @@ mod tests {
     fn the_layout_in_the_log_is_pinned() {
         let bytes = entry(Body::Frames(vec![Bytes::from_static(b"x")])).encode();
         let expected = [
-            1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, b'x',
+            1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, b'x',
         ];
         assert_eq!(bytes, expected.as_slice());
-        let head = [1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0];
+        let head = &expected[..26];
         let with = |kind: u8, body: &[u8]| {
             let mut bytes = head.to_vec();
             bytes[1] = kind;

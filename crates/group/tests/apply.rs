@@ -61,6 +61,7 @@ impl Group {
         let entry = Entry {
             clock: UnixMillis(self.clock),
             seed: 0,
+            value_bytes_max: 1 << 20,
             body,
         };
         let effects = self.state.apply(entry, &self.view).unwrap();
@@ -284,4 +285,18 @@ fn a_range_that_is_dropped_goes_with_its_records_and_comes_back_empty() {
         ..added
     }]));
     assert_eq!(group.run(&["exists z zz"]), [":0\r\n"]);
+}
+
+#[test]
+fn small_requests_make_no_value_over_the_limit_and_no_entry_without_bound() {
+    let mut group = Group::new(vec![range("", None)]);
+    let refused = group.run(&["setbit k 4294967295 1"]).remove(0);
+    assert!(refused.starts_with("-ERR string exceeds"), "{refused}");
+    // Each makes a value of nearly 1 MiB; together they would be 300 MiB.
+    let lines: Vec<String> = (0..300).map(|n| format!("setbit k{n} 8388000 1")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let replies = group.run(&lines);
+    assert_eq!(replies[0], ":0\r\n");
+    assert!(replies[299].starts_with("-OOM "), "{}", replies[299]);
+    assert_eq!(group.run(&["del k0"]), [":1\r\n"]);
 }

@@ -103,6 +103,7 @@ impl Group {
         let entry = Entry {
             clock: UnixMillis(1),
             seed: self.seen.len() as u64,
+            value_bytes_max: 1 << 20,
             body,
         };
         let effects = self

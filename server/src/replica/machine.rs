@@ -46,6 +46,7 @@ impl Machine {
         group_id: GroupId,
         dir: &Path,
         rocks: &RocksShared,
+        value_bytes_max: u64,
     ) -> Result<(Self, Arc<Shared>), RunError> {
         let place = Place::open(dir).map_err(RunError::io("open replica", dir))?;
         let path = place.store().map_err(RunError::io("open replica", dir))?;
@@ -56,10 +57,13 @@ impl Machine {
         };
         let (state, applied) = load(&engine, group_id).map_err(|f| damaged(f.to_string()))?;
         let read = state.read_state(None);
-        let shared = Arc::new(Shared::new(Published {
-            engine: Arc::clone(&engine),
-            read,
-        }));
+        let shared = Arc::new(Shared::new(
+            Published {
+                engine: Arc::clone(&engine),
+                read,
+            },
+            value_bytes_max,
+        ));
         let machine = Self {
             group_id,
             place,

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use coterie_group::{Body, Entry};
+use coterie_group::Body;
 use coterie_protocol::server::ReplicaStatus;
 use coterie_protocol::{FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError, RaftNode};
@@ -34,6 +34,17 @@ pub(crate) use shared::Shared;
 
 use crate::error::RunError;
 use machine::Machine;
+
+/// What all replicas of a node have in common.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// What their stores share.
+    pub(crate) rocks: RocksShared,
+    /// How leaders make sure that they may serve reads.
+    pub(crate) read_mode: ReadMode,
+    /// Bytes of the longest value that commands may make while this node leads.
+    pub(crate) value_bytes_max: u64,
+}
 
 /// A running replica. Cheap to clone.
 #[derive(Clone)]
@@ -55,12 +66,14 @@ impl Replica {
     pub(crate) async fn start(
         group_id: GroupId,
         dir: &Path,
-        rocks: RocksShared,
+        settings: &Settings,
         raft: &RaftNode,
-        mode: ReadMode,
     ) -> Result<Self, RunError> {
-        let path = dir.to_path_buf();
-        let opened = tokio::task::spawn_blocking(move || Machine::open(group_id, &path, &rocks));
+        let (path, rocks) = (dir.to_path_buf(), settings.rocks.clone());
+        let value_bytes_max = settings.value_bytes_max;
+        let opened = tokio::task::spawn_blocking(move || {
+            Machine::open(group_id, &path, &rocks, value_bytes_max)
+        });
         let (machine, shared) = opened
             .await
             .map_err(|e| RunError::Config(format!("open replica {group_id}: {e}")))??;
@@ -69,7 +82,7 @@ impl Replica {
         let (proposer, proposing) =
             Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
         let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
-        let reads = Reads::new(group.clone(), Arc::clone(&shared), mode);
+        let reads = Reads::new(group.clone(), Arc::clone(&shared), settings.read_mode);
         let running = tokio::sync::Mutex::new(vec![proposing, sweeping]);
         let tasks = Arc::new(Tasks { stop, running });
         Ok(Self {
@@ -86,12 +99,8 @@ impl Replica {
         if !self.shared.published().read.ownership().owned().is_empty() {
             return Ok(());
         }
-        let entry = Entry {
-            clock: self.shared.now(),
-            seed: shared::seed(),
-            body: Body::Init(ranges),
-        };
-        self.group.propose(entry.encode()).await.map(|_| ())
+        let entry = self.shared.entry(Body::Init(ranges));
+        self.group.propose(entry).await.map(|_| ())
     }
 
     /// Has the group take in or drop ranges; the inner error is the group's own refusal. Asked of
@@ -100,12 +109,8 @@ impl Replica {
         &self,
         change: Body,
     ) -> Result<Result<(), String>, ProposeError> {
-        let entry = Entry {
-            clock: self.shared.now(),
-            seed: shared::seed(),
-            body: change,
-        };
-        let mut answers = self.group.propose(entry.encode()).await?;
+        let entry = self.shared.entry(change);
+        let mut answers = self.group.propose(entry).await?;
         let refusal = varint::take_bytes(&mut answers).unwrap_or_default();
         if refusal.is_empty() {
             return Ok(Ok(()));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_group::{Body, Entry};
+use coterie_group::Body;
 use coterie_protocol::Refusal;
 use coterie_raft::{Group, PendingAnswer, ProposeError};
 use coterie_rpc::Responder;
@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{Shared, seed};
+use super::shared::Shared;
 use super::{refusal_of, refuse};
 
 /// Frames that wait at most.
@@ -110,12 +110,8 @@ impl Batcher {
             if frames.is_empty() {
                 continue;
             }
-            let entry = Entry {
-                clock: self.shared.now(),
-                seed: seed(),
-                body: Body::Frames(frames),
-            };
-            let proposing = self.group.start_proposal(entry.encode());
+            let entry = self.shared.entry(Body::Frames(frames));
+            let proposing = self.group.start_proposal(entry);
             let Some(proposal) = stop.run_until_cancelled(proposing).await else {
                 return;
             };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use coterie_group::{Body, Entry, ReadOutcome};
+use coterie_group::{Body, ReadOutcome};
 use coterie_protocol::{Frame, FrameFlags, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Keys, resolve};
@@ -116,13 +116,9 @@ impl Reads {
     /// Commits the clock, so that what has expired for this leader has expired for all. A follower
     /// cannot: the read is the leader's then.
     async fn tick(&self) -> Result<(), Refused> {
-        let entry = Entry {
-            clock: self.shared.now(),
-            seed: seed(),
-            body: Body::Tick,
-        };
+        let entry = self.shared.entry(Body::Tick);
         self.group
-            .propose(entry.encode())
+            .propose(entry)
             .await
             .map(|_| ())
             .map_err(Refused::from)

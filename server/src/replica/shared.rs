@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
-use coterie_group::{GroupClock, ReadState};
+use bytes::Bytes;
+use coterie_group::{Body, Entry, GroupClock, ReadState};
 use coterie_storage::RocksEngine;
 use coterie_types::UnixMillis;
 
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     published: ArcSwap<Published>,
     clock: Mutex<GroupClock>,
     started: Instant,
+    /// Bytes of the longest value that commands may make while this node leads.
+    value_bytes_max: u64,
     /// Read commands served since the process started.
     pub(crate) reads_total: AtomicU64,
     /// Frames applied with this replica as proposer since the process started.
@@ -27,13 +30,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(published: Published) -> Self {
+    pub(crate) fn new(published: Published, value_bytes_max: u64) -> Self {
         let mut clock = GroupClock::default();
         clock.observe(published.read.clock(), Duration::ZERO);
         Self {
             published: ArcSwap::from_pointee(published),
             clock: Mutex::new(clock),
             started: Instant::now(),
+            value_bytes_max,
             reads_total: AtomicU64::new(0),
             writes_total: AtomicU64::new(0),
         }
@@ -54,6 +58,17 @@ impl Shared {
             .unwrap_or_default();
         let wall = UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
         self.clock().read(wall, self.started.elapsed())
+    }
+
+    /// An entry's bytes, with the time and the chance of now.
+    pub(crate) fn entry(&self, body: Body) -> Bytes {
+        let entry = Entry {
+            clock: self.now(),
+            seed: seed(),
+            value_bytes_max: self.value_bytes_max,
+            body,
+        };
+        entry.encode()
     }
 
     /// Learns the clock of an applied entry.

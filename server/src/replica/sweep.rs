@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coterie_group::{Body, Entry, Expired};
+use coterie_group::{Body, Expired};
 use coterie_raft::{Fault, Group};
 use coterie_storage::{Reader, layout};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{Shared, seed};
+use super::shared::Shared;
 
 /// How often the index is looked at while there is nothing, or little, to do.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -52,13 +52,9 @@ async fn sweep(group: &Group, shared: &Arc<Shared>) -> Result<usize, Fault> {
     let found = tokio::task::spawn_blocking(move || expired(&looking)).await??;
     let count = found.len();
     if count > 0 {
-        let entry = Entry {
-            clock: shared.now(),
-            seed: seed(),
-            body: Body::Sweep(found),
-        };
+        let entry = shared.entry(Body::Sweep(found));
         // Not the leader any more: the next one sweeps.
-        let _ = group.propose(entry.encode()).await;
+        let _ = group.propose(entry).await;
     }
     Ok(count)
 }
