@@ -12,7 +12,9 @@ use coterie_rpc::Responder;
 use coterie_types::{GroupId, NodeId, RangeDescriptor, Replica};
 
 use crate::directory::write_atomically;
+use crate::error::RunError;
 use crate::node::Node;
+use crate::replica::Replica;
 
 /// How long a new group may take to elect its first leader, before the asker tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,76 +71,61 @@ pub(crate) async fn handle(node: &Node, body: &[u8], responder: Responder) {
 }
 
 async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, ServerAnswer> {
-    let failed = |error: &dyn std::error::Error| ServerAnswer::Failed(chain(error));
+    if let Some(fence) = fence_of(&request) {
+        node.fencing.admit(fence)?;
+    }
+    let failed = |error: RunError| ServerAnswer::Failed(chain(&error));
     match request {
-        ServerRequest::CreateReplica { group_id, fence } => {
-            node.fencing.admit(fence)?;
-            node.create_replica(group_id)
-                .await
-                .map_err(|e| failed(&e))?;
+        ServerRequest::CreateReplica { group_id, .. } => {
+            node.create_replica(group_id).await.map_err(failed)?;
             Ok(ServerAnswer::Ok)
         }
         ServerRequest::InitGroup {
             group_id,
             voters,
             ranges,
-            fence,
-        } => {
-            node.fencing.admit(fence)?;
-            init_group(node, group_id, voters, ranges).await
-        }
-        ServerRequest::TransferLeader {
-            group_id,
-            to,
-            fence,
-        } => {
-            node.fencing.admit(fence)?;
+            ..
+        } => init_group(node, group_id, voters, ranges).await,
+        ServerRequest::TransferLeader { group_id, to, .. } => {
             let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-            match replica.group.transfer_leader(to, TRANSFER_TIMEOUT).await {
-                Ok(()) => Ok(ServerAnswer::Ok),
-                Err(error) => Err(raft_error(&error)),
-            }
+            let moved = replica.group.transfer_leader(to, TRANSFER_TIMEOUT).await;
+            moved
+                .map(|()| ServerAnswer::Ok)
+                .map_err(|error| raft_error(&error))
         }
         ServerRequest::ChangeReplicas {
-            group_id,
-            replicas,
-            fence,
-        } => {
-            node.fencing.admit(fence)?;
-            change_replicas(node, group_id, &replicas).await
-        }
-        ServerRequest::DestroyReplica { group_id, fence } => {
-            node.fencing.admit(fence)?;
-            node.destroy_replica(group_id)
-                .await
-                .map_err(|e| failed(&e))?;
+            group_id, replicas, ..
+        } => change_replicas(node, group_id, &replicas).await,
+        ServerRequest::DestroyReplica { group_id, .. } => {
+            node.destroy_replica(group_id).await.map_err(failed)?;
             Ok(ServerAnswer::Ok)
         }
         ServerRequest::AddRanges {
-            group_id,
-            ranges,
-            fence,
-        } => {
-            node.fencing.admit(fence)?;
-            change_ranges(node, group_id, Body::AddRanges(ranges)).await
-        }
+            group_id, ranges, ..
+        } => change_ranges(node, group_id, Body::AddRanges(ranges)).await,
         ServerRequest::DropRanges {
-            group_id,
-            ranges,
-            fence,
-        } => {
-            node.fencing.admit(fence)?;
-            change_ranges(node, group_id, Body::DropRanges(ranges)).await
-        }
+            group_id, ranges, ..
+        } => change_ranges(node, group_id, Body::DropRanges(ranges)).await,
         ServerRequest::Status => {
             let replicas = node.replicas();
             Ok(ServerAnswer::Status(
-                replicas
-                    .iter()
-                    .map(crate::replica::Replica::status)
-                    .collect(),
+                replicas.iter().map(Replica::status).collect(),
             ))
         }
+    }
+}
+
+/// The fencing number of a request that changes something.
+fn fence_of(request: &ServerRequest) -> Option<u64> {
+    match request {
+        ServerRequest::CreateReplica { fence, .. }
+        | ServerRequest::InitGroup { fence, .. }
+        | ServerRequest::TransferLeader { fence, .. }
+        | ServerRequest::ChangeReplicas { fence, .. }
+        | ServerRequest::DestroyReplica { fence, .. }
+        | ServerRequest::AddRanges { fence, .. }
+        | ServerRequest::DropRanges { fence, .. } => Some(*fence),
+        ServerRequest::Status => None,
     }
 }
 

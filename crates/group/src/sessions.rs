@@ -88,7 +88,8 @@ impl Sessions {
         if let Some(answer) = session.answers.get(&seq) {
             return Admission::Answered(answer.clone());
         }
-        if session.bytes > SESSION_BYTES_MAX {
+        // The lowest unanswered frame is always let in: only its answer lets the others go.
+        if session.bytes > SESSION_BYTES_MAX && seq > session.acknowledged_below {
             return Admission::Refused(Refusal::Overloaded);
         }
         Admission::Apply
