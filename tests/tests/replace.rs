@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use coterie_tests::cluster::{Cluster, Role};
+use coterie_tests::cluster::{Builder, Cluster, Role};
 use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 use coterie_tests::wait;
@@ -13,26 +13,55 @@ use coterie_tests::workload::ledger;
 /// For anything a healthy cluster does within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
+const WIPED: &str = "server-2";
+const OTHER: &str = "server-3";
+
 #[test]
 fn a_wiped_server_is_replaced_in_every_group_while_writes_go_on() {
-    let mut cluster = Cluster::builder()
-        .split_at(&["55", "aa"])
-        .start()
-        .expect("starts");
+    let _cluster = wipe_one(Cluster::builder(), 100, 300);
+}
+
+/// Servers that keep little log: the new node is sent a snapshot of each group.
+#[test]
+fn a_wiped_server_is_replaced_by_snapshots() {
+    let flags = [
+        "--log-retention",
+        "64KiB",
+        "--log-replay-bytes-max",
+        "64KiB",
+    ];
+    let more = ["--flush-interval", "200ms"];
+    let builder = Cluster::builder()
+        .flags(Role::Server, &flags)
+        .flags(Role::Server, &more);
+    let cluster = wipe_one(builder, 2_000, 1_500);
+    let replicas = std::fs::read_dir(cluster.dir(WIPED).join("replicas")).expect("replicas");
+    // Replicas count their stores, and each snapshot is one.
+    let stores: Vec<String> = replicas
+        .filter_map(|replica| std::fs::read_to_string(replica.ok()?.path().join("CURRENT")).ok())
+        .collect();
+    assert!(
+        stores.iter().any(|store| store.trim_end() != "store-0"),
+        "{stores:?}"
+    );
+}
+
+/// Wipes a server behind so many writes of so many bytes, and sees it replaced.
+fn wipe_one(builder: Builder, padding: usize, writes: u64) -> Cluster {
+    let mut cluster = builder.split_at(&["55", "aa"]).start().expect("starts");
     let plan = ledger::Plan {
         addrs: cluster.proxies(),
         clients: 4,
         keys_per_client: 50,
-        padding: 200,
+        padding,
         operations_max: 100_000,
     };
     let load = plan.start().expect("starts");
-    load.wait_for(300, WITHIN).expect("writes before");
-    let (wiped, other) = ("server-2", "server-3");
-    cluster.process(wiped).kill();
-    std::fs::remove_dir_all(cluster.dir(wiped)).expect("wiped");
+    load.wait_for(writes, WITHIN).expect("writes before");
+    cluster.process(WIPED).kill();
+    std::fs::remove_dir_all(cluster.dir(WIPED)).expect("wiped");
     load.wait_for(100, WITHIN).expect("writes without it");
-    cluster.process(wiped).start().expect("starts again");
+    cluster.process(WIPED).start().expect("starts again");
     wait::until("every group has three voters up to date", WITHIN, || {
         check_replicas(&cluster)
     })
@@ -46,15 +75,15 @@ fn a_wiped_server_is_replaced_in_every_group_while_writes_go_on() {
     .expect("removed");
     load.wait_for(100, WITHIN).expect("writes with it");
     // Nothing commits without the new node now.
-    cluster.process(other).kill();
+    cluster.process(OTHER).kill();
     load.wait_for(100, WITHIN).expect("writes that need it");
     let (written, troubles) = ledger::finish(load, WITHIN).expect("stops");
     troubles.expect_none();
     written
         .verify(&cluster.proxy())
         .expect("everything is found");
-    cluster.process(other).start().expect("starts again");
-    assert_eq!(cluster.names(Role::Server).len(), 3);
+    cluster.process(OTHER).start().expect("starts again");
+    cluster
 }
 
 /// Each group has three voters, all of which say that they have applied nearly all of its log.
