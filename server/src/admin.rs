@@ -14,7 +14,6 @@ use coterie_types::{GroupId, NodeId, RangeDescriptor, Replica};
 use crate::directory::write_atomically;
 use crate::error::RunError;
 use crate::node::Node;
-use crate::replica::Replica;
 
 /// How long a new group may take to elect its first leader, before the asker tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,7 +108,7 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
         ServerRequest::Status => {
             let replicas = node.replicas();
             Ok(ServerAnswer::Status(
-                replicas.iter().map(Replica::status).collect(),
+                replicas.iter().map(|replica| replica.status()).collect(),
             ))
         }
     }
