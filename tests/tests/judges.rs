@@ -106,7 +106,8 @@ fn pauses_and_kills_leave_an_honest_server_honest() {
         addrs: vec![redis.addr()],
         clients: 6,
         keys: vec![Bytes::from_static(b"key")],
-        operations_max: 2_000,
+        // More than are done before the kill.
+        operations_max: 200_000,
         seed: rng::seed(),
     };
     let load = plan.start().expect("starts");

@@ -78,8 +78,10 @@ fn oversize_keys_and_values(addr: &str) {
             .expect("answers"),
         ok()
     );
-    let cases: [&[&[u8]]; 5] = [
+    let cases: [&[&[u8]]; 7] = [
         &[b"SET", b"big", &over],
+        &[b"APPEND", b"big", b"x"],
+        &[b"SETRANGE", b"big", b"1048576", b"x"],
         &[b"SETRANGE", b"big", b"536870912", b"x"],
         &[b"MSET", b"small", b"x", b"big", &over],
         &[b"SET", &over, b"x"],

@@ -87,7 +87,8 @@ impl Pair {
         // Lengths vary, but the same sequence always has the same ones.
         for (round, _) in sequence.iter().enumerate() {
             let len = 1 + round * 7 % self.pipeline_max;
-            let chunk = &sequence[at.min(sequence.len())..(at + len).min(sequence.len())];
+            let sent = (at + len).min(sequence.len());
+            let chunk = &sequence[at..sent];
             for command in chunk {
                 right.send(command)?;
                 judged.send(command)?;
@@ -96,13 +97,15 @@ impl Pair {
                 let left = right
                     .receive_raw()
                     .with_context(|| render(std::slice::from_ref(command)))?;
-                // A server that hangs or closes differs as well.
-                let other = judged.receive_raw();
-                let other = other.unwrap_or_else(|error| format!("{error:#}").into_bytes());
+                // A server that hangs or closes differs as well: by any command it was sent so far.
+                let (other, last) = match judged.receive_raw() {
+                    Ok(other) => (other, at),
+                    Err(error) => (format!("{error:#}").into_bytes(), sent - 1),
+                };
                 if !compare::same(command, &left, &other) {
                     return Ok(Some(Difference {
                         protocol: self.protocol,
-                        sequence: sequence[..=at].to_vec(),
+                        sequence: sequence[..=last].to_vec(),
                         right: left,
                         judged: other,
                     }));
