@@ -273,72 +273,31 @@ impl Inner {
                 ServerAnswer::Ok
             }
             ServerRequest::TransferLeader { group_id, to, .. } => {
-                let Some(group) = self.groups.get_mut(&group_id) else {
-                    return ServerAnswer::NoSuchGroup;
-                };
-                if group.leader != Some(node_id) {
-                    return ServerAnswer::NotLeader {
-                        leader: group.leader,
-                    };
-                }
-                if !self.alive.contains(&to) {
-                    return ServerAnswer::Failed("it does not take over".to_owned());
-                }
-                group.leader = Some(to);
-                group.term += 1;
-                ServerAnswer::Ok
+                let is_alive = self.alive.contains(&to);
+                self.ask_leader(node_id, group_id, |group| {
+                    if !is_alive {
+                        return ServerAnswer::Failed("it does not take over".to_owned());
+                    }
+                    group.leader = Some(to);
+                    group.term += 1;
+                    ServerAnswer::Ok
+                })
             }
             ServerRequest::ChangeReplicas {
                 group_id, replicas, ..
             } => {
-                let alive = &self.alive;
-                let Some(group) = self.groups.get_mut(&group_id) else {
-                    return ServerAnswer::NoSuchGroup;
-                };
-                if group.leader != Some(node_id) {
-                    return ServerAnswer::NotLeader {
-                        leader: group.leader,
-                    };
-                }
-                let wanted: Vec<NodeId> = replicas.iter().map(|r| r.node_id).collect();
-                let ready = |id: &NodeId| {
-                    group.voters.contains(id) || group.replicas.contains(id) && alive.contains(id)
-                };
-                if !wanted.iter().all(ready) {
-                    return ServerAnswer::Failed("a new member does not catch up".to_owned());
-                }
-                let up = |ids: &[NodeId]| {
-                    2 * ids.iter().filter(|id| alive.contains(id)).count() > ids.len()
-                };
-                if !up(&group.voters) || !up(&wanted) {
-                    return ServerAnswer::Failed("no quorum".to_owned());
-                }
-                group.voters = wanted;
-                ServerAnswer::Ok
+                let alive = self.alive.clone();
+                let wanted = replicas.iter().map(|r| r.node_id).collect();
+                self.ask_leader(node_id, group_id, |group| {
+                    change_members(group, wanted, &alive)
+                })
             }
             ServerRequest::AddRanges {
                 group_id, ranges, ..
-            } => self.change_ranges(node_id, group_id, |group| {
-                let fits = |range: &RangeDescriptor| {
-                    group.ranges.contains(range)
-                        || !group
-                            .ranges
-                            .iter()
-                            .any(|o| o.bounds.overlaps(&range.bounds))
-                };
-                if !ranges.iter().all(fits) {
-                    return ServerAnswer::Failed("a range overlaps".to_owned());
-                }
-                for range in ranges {
-                    if !group.ranges.contains(&range) {
-                        group.ranges.push(range);
-                    }
-                }
-                ServerAnswer::Ok
-            }),
+            } => self.ask_leader(node_id, group_id, |group| add_ranges(group, ranges)),
             ServerRequest::DropRanges {
                 group_id, ranges, ..
-            } => self.change_ranges(node_id, group_id, |group| {
+            } => self.ask_leader(node_id, group_id, |group| {
                 group
                     .ranges
                     .retain(|range| !ranges.contains(&range.range_id));
@@ -352,7 +311,7 @@ impl Inner {
 }
 
 impl Inner {
-    fn change_ranges(
+    fn ask_leader(
         &mut self,
         node_id: NodeId,
         group_id: GroupId,
@@ -366,6 +325,42 @@ impl Inner {
             Some(group) => change(group),
         }
     }
+}
+
+/// New members must hold a replica and be up, to catch up; both quorums must be there.
+fn change_members(
+    group: &mut SimGroup,
+    wanted: Vec<NodeId>,
+    alive: &BTreeSet<NodeId>,
+) -> ServerAnswer {
+    let ready = |id: &NodeId| {
+        group.voters.contains(id) || group.replicas.contains(id) && alive.contains(id)
+    };
+    if !wanted.iter().all(ready) {
+        return ServerAnswer::Failed("a new member does not catch up".to_owned());
+    }
+    let up = |ids: &[NodeId]| 2 * ids.iter().filter(|id| alive.contains(id)).count() > ids.len();
+    if !up(&group.voters) || !up(&wanted) {
+        return ServerAnswer::Failed("no quorum".to_owned());
+    }
+    group.voters = wanted;
+    ServerAnswer::Ok
+}
+
+fn add_ranges(group: &mut SimGroup, ranges: Vec<RangeDescriptor>) -> ServerAnswer {
+    let overlaps = |range: &RangeDescriptor| {
+        let mut owned = group.ranges.iter();
+        owned.any(|owned| owned != range && owned.bounds.overlaps(&range.bounds))
+    };
+    if ranges.iter().any(overlaps) {
+        return ServerAnswer::Failed("a range overlaps".to_owned());
+    }
+    for range in ranges {
+        if !group.ranges.contains(&range) {
+            group.ranges.push(range);
+        }
+    }
+    ServerAnswer::Ok
 }
 
 impl Meta for Sim {
