@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Cluster, Role};
+use coterie_tests::connection::Connection;
+use coterie_tests::resp::Reply;
 use coterie_tests::rng::Rng;
+use coterie_tests::wait;
 
 use super::Peer;
 use crate::load::{self, Data};
@@ -13,6 +16,8 @@ use crate::report::Overhead;
 use crate::{cpu, disk};
 
 const KEY_BYTES: usize = 16;
+
+const FLUSH_WITHIN: Duration = Duration::from_secs(120);
 
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
@@ -57,12 +62,16 @@ pub(super) fn processes(cluster: &mut Cluster) -> Vec<cpu::Process> {
     processes
 }
 
-/// Fills a cluster of its own, each key once, has its servers flush by SIGTERM, and adds up what one
-/// server's tables take. The log is left out: it is bounded, and purged as tables are flushed.
+/// Fills a cluster of its own, each key once, waits until its stores have flushed all of it, and adds
+/// up what one server's tables take. The log is left out: it is bounded, and purged as stores flush.
 pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> {
     let records = settings.disk_records;
     let data = Data::new(records, settings.value_bytes);
-    let mut cluster = cluster(settings)?;
+    let mut settings = settings.clone();
+    settings
+        .server_flags
+        .extend(["--flush-interval".to_owned(), "1s".to_owned()]);
+    let mut cluster = cluster(&settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -72,14 +81,41 @@ pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> 
         rng.bytes(KEY_BYTES)
     };
     runtime.block_on(load::resp::fill(&cluster.proxy(), &data, key))?;
+    let proxy = cluster.proxy();
+    wait::until("the stores flush", FLUSH_WITHIN, || all_flushed(&proxy))?;
     let server = cluster.names(Role::Server).swap_remove(0);
     cluster.process(&server).terminate(STOP_WITHIN)?;
     let tables = disk::bytes(cluster.dir(&server), &|name| name.ends_with(".sst"))?;
     let key_and_value_bytes = KEY_BYTES + settings.value_bytes;
+    let bytes_per_record = tables as f64 / records as f64 - key_and_value_bytes as f64;
+    ensure!(
+        bytes_per_record > 0.0,
+        "the tables of {server} take only {tables} bytes"
+    );
     Ok(Overhead {
         records,
         key_and_value_bytes,
-        bytes_per_record: tables as f64 / records as f64 - key_and_value_bytes as f64,
-        how: "table files of one server after a clean stop".to_owned(),
+        bytes_per_record,
+        how: "all tables of one server, random keys and values, compressed as always".to_owned(),
     })
+}
+
+/// Fails while `COTERIE GROUPS` shows a replica whose store lacks what its log has.
+fn all_flushed(proxy: &str) -> anyhow::Result<()> {
+    let groups = Connection::open(proxy, STOP_WITHIN)?.call(&["COTERIE", "GROUPS"])?;
+    for group in groups.elements() {
+        let replicas = group
+            .field("replicas")
+            .map(Reply::elements)
+            .unwrap_or_default();
+        ensure!(!replicas.is_empty(), "no replicas in {group:?}");
+        for replica in replicas {
+            let (last, flushed) = (replica.field("last_index"), replica.field("flushed_index"));
+            ensure!(
+                last.is_some() && last == flushed,
+                "flushed {flushed:?} of {last:?}"
+            );
+        }
+    }
+    Ok(())
 }
