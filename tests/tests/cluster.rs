@@ -163,6 +163,10 @@ fn a_follower_whose_log_is_gone_gets_a_snapshot_while_writes_go_on() {
     let load = plan.start().expect("starts");
     cluster.process(&away).kill();
     load.wait_for(1_500, WITHIN * 4).expect("writes without it");
+    let group = cluster.group_of("00").expect("a group owns it");
+    cluster
+        .wait_until_purged(group, WITHIN)
+        .expect("its log goes");
     cluster.process(&away).start().expect("starts again");
     wait::until("it installs a snapshot", WITHIN, || {
         ensure!(installed_snapshot(&cluster, &away), "not yet");

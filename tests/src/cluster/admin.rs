@@ -34,6 +34,21 @@ pub(super) fn group_leaders(proxy: &str) -> anyhow::Result<BTreeMap<u64, Option<
     rows.elements().iter().map(group).collect()
 }
 
+/// The highest index that any replica of each group has flushed.
+pub(super) fn flushed_indexes(proxy: &str) -> anyhow::Result<BTreeMap<u64, u64>> {
+    let rows = ask(proxy, "GROUPS")?;
+    let group = |row: &Reply| -> anyhow::Result<_> {
+        let replicas = row.field("replicas").context("no replicas")?;
+        let flushed = |replica| number(replica, &["flushed_index"]).unwrap_or(0);
+        let highest = replicas.elements().iter().map(flushed).max();
+        Ok((
+            number(row, &["group", "group_id", "id"])?,
+            highest.unwrap_or(0),
+        ))
+    };
+    rows.elements().iter().map(group).collect()
+}
+
 fn ask(proxy: &str, subcommand: &str) -> anyhow::Result<Reply> {
     let mut connection = Connection::open(proxy, WITHIN)?;
     match connection.call(&["COTERIE", subcommand])? {
