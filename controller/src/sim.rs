@@ -216,6 +216,7 @@ impl Inner {
             last_index: LogIndex(5),
             applied_index: LogIndex(5),
             flushed_index: LogIndex(5),
+            first_index: LogIndex(0),
             replicas: group
                 .voters
                 .iter()

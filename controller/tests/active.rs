@@ -80,6 +80,7 @@ impl Node {
                 last_index: LogIndex(1),
                 applied_index: LogIndex(1),
                 flushed_index: LogIndex(1),
+                first_index: LogIndex(0),
                 replicas: vec![],
                 ranges: vec![],
                 size_bytes: 0,

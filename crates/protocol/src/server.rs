@@ -113,6 +113,8 @@ pub struct ReplicaStatus {
     pub applied_index: LogIndex,
     /// Last entry that is flushed in the store.
     pub flushed_index: LogIndex,
+    /// First entry still in its log.
+    pub first_index: LogIndex,
     /// The members, as of its newest configuration.
     pub replicas: Vec<Replica>,
     /// The ranges the group owns, as applied here.

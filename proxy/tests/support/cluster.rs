@@ -390,6 +390,7 @@ impl Cluster {
                     last_index: LogIndex(10),
                     applied_index: LogIndex(10),
                     flushed_index: LogIndex(0),
+                    first_index: LogIndex(0),
                     replicas: vec![],
                     ranges: vec![],
                     size_bytes: 0,

@@ -130,6 +130,7 @@ impl Replica {
             last_index: status.last_index,
             applied_index: status.applied_index,
             flushed_index: status.flushed_index,
+            first_index: status.first_index,
             replicas: status.replicas,
             ranges: published.read.ownership().owned().to_vec(),
             size_bytes: published.engine.size_bytes(),

@@ -34,17 +34,16 @@ pub(super) fn group_leaders(proxy: &str) -> anyhow::Result<BTreeMap<u64, Option<
     rows.elements().iter().map(group).collect()
 }
 
-/// The highest index that any replica of each group has flushed.
-pub(super) fn flushed_indexes(proxy: &str) -> anyhow::Result<BTreeMap<u64, u64>> {
+/// Where the log of the leader of each group begins.
+pub(super) fn first_indexes(proxy: &str) -> anyhow::Result<BTreeMap<u64, u64>> {
     let rows = ask(proxy, "GROUPS")?;
     let group = |row: &Reply| -> anyhow::Result<_> {
-        let replicas = row.field("replicas").context("no replicas")?;
-        let flushed = |replica| number(replica, &["flushed_index"]).unwrap_or(0);
-        let highest = replicas.elements().iter().map(flushed).max();
-        Ok((
-            number(row, &["group", "group_id", "id"])?,
-            highest.unwrap_or(0),
-        ))
+        let leader = number(row, &["leader"])?;
+        let replicas = row.field("replicas").context("no replicas")?.elements();
+        let leads = |replica: &&Reply| number(replica, &["node"]).is_ok_and(|node| node == leader);
+        let replica = replicas.iter().find(leads).context("no replica leads")?;
+        let first = number(replica, &["first_index"])?;
+        Ok((number(row, &["group", "group_id", "id"])?, first))
     };
     rows.elements().iter().map(group).collect()
 }

@@ -221,24 +221,21 @@ impl Cluster {
         })
     }
 
-    /// Waits, under load, until the group's log was flushed, and again after that: by then what the
-    /// first flush let go of, and nobody has to keep, is purged.
-    pub fn wait_until_purged(&self, group: u64, within: Duration) -> anyhow::Result<()> {
-        let flushed = || -> anyhow::Result<u64> {
-            let indexes = admin::flushed_indexes(&self.proxy())?;
-            indexes
+    /// Waits, under load, until the leader of a group has let go of its log up to `index`.
+    pub fn wait_until_purged(
+        &self,
+        group: u64,
+        index: u64,
+        within: Duration,
+    ) -> anyhow::Result<()> {
+        wait::until("the group's log is purged", within, || {
+            let firsts = admin::first_indexes(&self.proxy())?;
+            let first = firsts
                 .get(&group)
-                .copied()
-                .with_context(|| format!("no group {group}"))
-        };
-        for _ in 0..3 {
-            let before = flushed()?;
-            wait::until("the group's log is flushed", within, || {
-                ensure!(flushed()? > before, "not beyond {before}");
-                Ok(())
-            })?;
-        }
-        Ok(())
+                .with_context(|| format!("no group {group}"))?;
+            ensure!(*first > index, "it begins at {first}");
+            Ok(())
+        })
     }
 
     /// The group that owns a key, as `COTERIE LOCATE` says.

@@ -106,6 +106,7 @@ fn status_pairs(status: &ReplicaStatus) -> Vec<Pair> {
         pair("applied_index", int(status.applied_index.0)),
         pair("last_index", int(status.last_index.0)),
         pair("flushed_index", int(status.flushed_index.0)),
+        pair("first_index", int(status.first_index.0)),
         pair("size_bytes", int(status.size_bytes)),
     ];
     if let Some(fault) = &status.fault {
