@@ -26,10 +26,11 @@ pub(crate) fn echo(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandE
 /// `SELECT index`, or the name of a table that is not Redis'.
 pub(crate) fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let table = table_named(&local.shared.catalog(), &args[1]);
-    let is_number = coterie_redis_compat::number::parse_int(&args[1]).is_some();
-    local.session.table = table.ok_or(match is_number {
-        true => CommandError::DbOutOfRange,
-        false => CommandError::NotAnInteger,
+    let number = coterie_redis_compat::number::parse_int(&args[1]);
+    local.session.table = table.ok_or(match number.map(i32::try_from) {
+        None => CommandError::NotAnInteger,
+        Some(Err(_)) => CommandError::IntOutOfRange(i32::MIN, i32::MAX),
+        Some(Ok(_)) => CommandError::DbOutOfRange,
     })?;
     Ok(Reply::OK.into())
 }
