@@ -7,6 +7,7 @@
 mod begin;
 pub mod codec;
 mod connection;
+mod cross_protocol;
 mod exec;
 mod inline;
 mod lane;

@@ -9,6 +9,7 @@ use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, resolve};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{Alone, Connection, Parked, Until};
+use super::cross_protocol;
 use super::pipeline::Request;
 use super::route::Unroutable;
 use super::session::{Multi, Queued, Session};
@@ -29,6 +30,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.refuse(unknown, silent);
             }
             Ok(row) => self.begin_row(row, args, silent),
+            Err(CommandError::UnknownCommand(name, _)) if cross_protocol::is_http(&name) => {
+                cross_protocol::warn(&self.client);
+                self.abort();
+            }
+            Err(error @ CommandError::WrongArity("exec")) => self.refuse_exec(&error, silent),
             Err(error) => self.refuse(error, silent),
         }
     }
@@ -37,7 +43,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.last_command = row.name;
         self.shared.stats.called(row);
         if !self.session.authenticated && !row.flags.contains(Flags::NO_AUTH) {
-            return self.refuse(CommandError::NoAuth, silent);
+            return match row.name {
+                "exec" => self.refuse_exec(&CommandError::NoAuth, silent),
+                _ => self.refuse(CommandError::NoAuth, silent),
+            };
         }
         if self.shared.pause.holds(self.may_write(row)) {
             let shared = Arc::clone(&self.shared);

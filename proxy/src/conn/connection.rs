@@ -63,6 +63,8 @@ pub(crate) struct Connection<S> {
     pub(super) alone: Option<Alone>,
     /// The client sends no more, or what it sends is not to be read any more.
     input_ended: bool,
+    /// The client is an attacker: closed at once, and nothing of its replies is written.
+    aborted: bool,
     /// The last command that began.
     pub(super) last_command: &'static str,
     /// When commands that begin now are given up.
@@ -120,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             parked: None,
             alone: None,
             input_ended: false,
+            aborted: false,
             last_command: "NULL",
             deadline: Instant::now(),
             table_before: None,
@@ -143,6 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let mut progress = self.pipeline.poll(cx);
             progress |= self.poll_waiting(cx);
             progress |= self.begin_commands();
+            if self.aborted {
+                return Poll::Ready(Ok(()));
+            }
             progress |= self.poll_read(cx)?;
             // What was read goes out in as few frames as possible, and before anything is written.
             self.pipeline.dispatch();
@@ -176,6 +182,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input_ended = true;
         self.unparsed = false;
         self.input.clear();
+    }
+
+    /// Closes the connection without another word.
+    pub(super) fn abort(&mut self) {
+        self.aborted = true;
+        self.end_input();
     }
 
     /// Whether another command may begin.

@@ -45,6 +45,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.session.unwatch();
     }
 
+    /// An EXEC that does not even begin takes its transaction along, and the watches, too (Redis
+    /// `multi.c`, `execCommandAbort`).
+    pub(super) fn refuse_exec(&mut self, error: &CommandError, silent: bool) {
+        self.session.multi = None;
+        self.session.unwatch();
+        let line = error.to_string();
+        let reason = line.strip_prefix("ERR ").unwrap_or(&line);
+        let refusal = format!("EXECABORT Transaction discarded because of: {reason}");
+        self.push_error(CommandError::Other(refusal), silent);
+    }
+
     fn transact(&mut self, multi: &Multi, silent: bool) -> Result<(), Unroutable> {
         let tables = self.tables(multi);
         let watches = &self.session.watches;

@@ -157,6 +157,33 @@ async fn strangers_get_little_and_not_for_long() {
 }
 
 #[tokio::test]
+async fn an_http_request_is_cut_off_without_a_word() {
+    let cluster = Cluster::of_two();
+    let open = cluster.proxy("").await;
+    let locked = cluster.proxy("--requirepass s3cret").await;
+    let requests = [
+        "POST / HTTP/1.1\r\n\r\nSET a 1\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\nSET a 1\r\n",
+        "*1\r\n$4\r\npost\r\nSET a 1\r\n",
+        "MULTI\r\nHOST:\r\nSET a 1\r\nEXEC\r\n",
+    ];
+    for request in requests {
+        for addr in [open.addr, locked.addr] {
+            let mut client = Client::connect(addr).await;
+            client.send(request).await;
+            assert_eq!(client.rest().await, "", "{request}");
+        }
+    }
+    let mut client = Client::connect(open.addr).await;
+    assert_eq!(client.run("GET a").await, "$-1\r\n");
+    // No line of HTTP has this name.
+    let reply = client.run("Host").await;
+    assert!(reply.starts_with("-ERR unknown command 'Host'"), "{reply}");
+    open.shutdown().await;
+    locked.shutdown().await;
+}
+
+#[tokio::test]
 async fn too_many_clients_are_told_so() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("--maxclients 2").await;

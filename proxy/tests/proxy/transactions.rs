@@ -111,6 +111,49 @@ async fn errors_while_queueing_abort_and_others_do_not() {
 }
 
 #[tokio::test]
+async fn an_exec_that_does_not_begin_discards_the_transaction() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let refused = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
+    let exchange = [
+        ("EXEC extra", refused),
+        ("WATCH a", "+OK\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("SET a 1", "+QUEUED\r\n"),
+        ("EXEC extra", refused),
+        ("EXEC", "-ERR EXEC without MULTI\r\n"),
+        // The watch is forgotten, too.
+        ("SET a 2", "+OK\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("GET a", "+QUEUED\r\n"),
+        ("EXEC", "*1\r\n$1\r\n2\r\n"),
+        // No other word does so.
+        ("MULTI", "+OK\r\n"),
+        (
+            "DISCARD extra",
+            "-ERR wrong number of arguments for 'discard' command\r\n",
+        ),
+        ("GET a", "+QUEUED\r\n"),
+        (
+            "EXEC",
+            "-EXECABORT Transaction discarded because of previous errors.\r\n",
+        ),
+    ];
+    for (line, expected) in exchange {
+        assert_eq!(client.run(line).await, expected, "{line}");
+    }
+    proxy.shutdown().await;
+    let proxy = cluster.proxy("--requirepass s3cret").await;
+    let mut stranger = Client::connect(proxy.addr).await;
+    assert_eq!(
+        stranger.run("EXEC").await,
+        "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n"
+    );
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
 async fn several_groups_are_refused_and_nothing_is_done() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;

@@ -1,0 +1,48 @@
+//! Cross-protocol attacks: a browser, made to send an HTTP request to this port, would have the
+//! lines of its body run as commands. `POST` and `Host:` give it away, and are no commands of
+//! Redis: the connection is closed without a word (Redis `server.c`, `securityWarningCommand`).
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clients::Client;
+
+/// A page may try often: the log says it once in this time, as Redis' does.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
+/// Whether a command of this name is a line of an HTTP request.
+pub(super) fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Tells the operator who it was.
+pub(super) fn warn(client: &Client) {
+    // Of the process, as its log is.
+    static WARNED_AT: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut warned_at = WARNED_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned_at.is_some_and(|at| at.elapsed() < WARNING_PAUSE) {
+        return;
+    }
+    *warned_at = Some(Instant::now());
+    tracing::warn!(
+        client = client.id,
+        addr = %client.addr,
+        "possible attack: somebody sends POST or Host: commands, likely by cross-protocol \
+         scripting; connection aborted"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_http;
+
+    #[test]
+    fn lines_of_http_are_known_in_any_case() {
+        for name in ["POST", "post", "Host:", "HOST:"] {
+            assert!(is_http(name.as_bytes()), "{name}");
+        }
+        for name in ["host", "host:x", "posts", "get", ""] {
+            assert!(!is_http(name.as_bytes()), "{name}");
+        }
+    }
+}
