@@ -26,6 +26,9 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 const REFUSALS_MAX: usize = 128;
 /// After accept failed, as when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Replies that the kernel may hold for one client. Left alone it takes megabytes, that no limit
+/// of ours counts.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// How often idle clients are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -188,6 +191,7 @@ impl Drop for Listed {
 /// Sets the socket's options; where the client reached us.
 fn prepare(stream: &TcpStream, shared: &Shared) -> io::Result<SocketAddr> {
     stream.set_nodelay(true)?;
+    bound_send_buffer(stream)?;
     let keepalive = shared.settings.tcp_keepalive.load(Ordering::Relaxed);
     if keepalive > 0 {
         let time = Duration::from_secs(keepalive);
@@ -201,6 +205,10 @@ fn prepare(stream: &TcpStream, shared: &Shared) -> io::Result<SocketAddr> {
     stream.local_addr()
 }
 
+fn bound_send_buffer(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_send_buffer_size(SEND_BUFFER_BYTES)
+}
+
 async fn refuse(mut stream: TcpStream, error: CommandError) {
     let mut line = BytesMut::new();
     Reply::from(error).encode(Resp::V2, &mut line);
@@ -209,4 +217,23 @@ async fn refuse(mut stream: TcpStream, error: CommandError) {
         let _ = stream.shutdown().await;
     };
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, written).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_takes_few_replies_of_a_client_that_does_not_read() -> io::Result<()> {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let (_client, accepted) = tokio::try_join!(
+            TcpStream::connect(listener.local_addr()?),
+            listener.accept()
+        )?;
+        bound_send_buffer(&accepted.0)?;
+        let size = socket2::SockRef::from(&accepted.0).send_buffer_size()?;
+        // Linux doubles it, for what it needs itself.
+        assert!(size <= 2 * SEND_BUFFER_BYTES, "{size}");
+        Ok(())
+    }
 }
