@@ -151,14 +151,13 @@ pub struct Config {
 
     /// Replies that may wait for one client: past it the client is closed; 0 is no limit.
     // Redis has none for normal clients. Here a client that does not read is not read from
-    // either, so that only replies to what was under way can pile up. That is up to 4096 commands:
-    // who pipelines so many reads of values over 64 KiB, and takes the replies late, needs more.
+    // either, so that only replies to what was under way can pile up.
     #[arg(
         long,
         env = "COTERIE_CLIENT_OUTPUT_BUFFER_LIMIT",
         value_name = "SIZE",
         value_parser = size,
-        default_value = "256MiB"
+        default_value = "1GiB"
     )]
     pub client_output_buffer_limit: u64,
 
