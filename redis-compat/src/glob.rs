@@ -4,10 +4,16 @@
 //! is. Unclosed classes and a final `\` are taken as Redis takes them. Works on bytes, never
 //! panics, and takes at most (pattern x text) steps: where Redis recurses, this goes back to the
 //! last `*` only.
+//!
+//! As in Redis the empty text fits the empty pattern alone, not even `*`; `KEYS` and `SCAN` take a
+//! plain `*` for no pattern at all.
 
 /// Whether `text` as a whole fits `pattern`.
 #[must_use]
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last star, if what follows it does not fit here.
     let mut retry = None;
@@ -100,8 +106,10 @@ mod tests {
         for (pattern, text, fits) in [
             ("", "", true),
             ("", "a", false),
-            ("*", "", true),
-            ("**", "", true),
+            ("*", "", false),
+            ("**", "", false),
+            ("**", "a", true),
+            ("a**", "a", true),
             ("?", "", false),
             ("a*c", "abc", true),
             ("a*c*", "abcd", true),

@@ -29,7 +29,6 @@ hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
 - There are 16 databases, tables 0 to 15.
-- Patterns fit as in Redis, except that `**` and the like also fit the empty key.
 - `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
 
 ";

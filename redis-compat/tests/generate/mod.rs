@@ -57,8 +57,17 @@ impl Random {
 
     fn key(&mut self) -> Bytes {
         Bytes::from(
-            self.pick(&["a", "b", "c", "key:1", "key:2", "{tag}x", "\u{e9}\0\r\n"])
-                .to_owned(),
+            self.pick(&[
+                "a",
+                "b",
+                "c",
+                "key:1",
+                "key:2",
+                "{tag}x",
+                "",
+                "\u{e9}\0\r\n",
+            ])
+            .to_owned(),
         )
     }
 
@@ -548,7 +557,7 @@ fn fill_rest(r: &mut Random, name: &str, args: &mut Args) {
         }
         "_keys" => {
             let pattern = r.pick(&[
-                "*", "key:*", "?", "[a-b]", "{tag}*", "[^a]", "*\\**", "nothing",
+                "**", "*", "key:*", "?", "[a-b]", "{tag}*", "[^a]", "*\\**", "nothing",
             ]);
             args.bytes(Bytes::new()).bytes(Bytes::new()).word(pattern);
         }
