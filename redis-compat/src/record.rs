@@ -1,7 +1,8 @@
 //! One key's record on disk: a short header, then the value as it is.
 //!
 //! ```text
-//! byte 0      kind in bits 0-4, 0x20 = has an expiry, 0x40 = the expiry is wide; 0x80 is zero
+//! byte 0      kind in bits 0-3, 0x20 = has an expiry, 0x40 = the expiry is wide;
+//!             0x10 = kept as `embstr`, 0x80 = kept as `raw`, neither = as if freshly set
 //! varint      version: the group that changed it last
 //! varint      version: that group's change counter
 //! 6 bytes     expiry in Unix ms, big endian, if 0x20 (8 bytes if 0x40, for years past 10889)
@@ -14,11 +15,13 @@
 use bytes::{Buf, BufMut, Bytes};
 use coterie_types::{GroupId, UnixMillis, Version, varint};
 
-use crate::Fault;
+use crate::{Encoding, Fault};
 
-const KIND_MASK: u8 = 0x1f;
+const KIND_MASK: u8 = 0x0f;
+const KEPT_EMBSTR: u8 = 0x10;
 const HAS_EXPIRY: u8 = 0x20;
 const WIDE_EXPIRY: u8 = 0x40;
+const KEPT_RAW: u8 = 0x80;
 /// The first expiry that needs the wide form.
 const WIDE_FROM: u64 = 1 << 48;
 
@@ -60,6 +63,9 @@ pub struct Record {
     pub version: Version,
     /// From this time on the key is absent to every command.
     pub expires_at: Option<UnixMillis>,
+    /// How Redis would keep the value, where its history makes that differ from
+    /// [`Encoding::when_set`].
+    pub kept: Option<Encoding>,
     /// The value; for a string, its bytes.
     pub value: Bytes,
 }
@@ -74,7 +80,12 @@ impl Record {
             Some(_) => HAS_EXPIRY,
         };
         out.reserve(1 + 20 + 8 + self.value.len());
-        out.put_u8(self.kind as u8 | expiry_flags);
+        let kept_flag = match self.kept {
+            None | Some(Encoding::Int) => 0,
+            Some(Encoding::Embstr) => KEPT_EMBSTR,
+            Some(Encoding::Raw) => KEPT_RAW,
+        };
+        out.put_u8(self.kind as u8 | kept_flag | expiry_flags);
         varint::put(out, self.version.group.0);
         varint::put(out, self.version.change);
         if let Some(at) = self.expires_at {
@@ -85,11 +96,12 @@ impl Record {
 
     /// Reads a stored record; the value shares memory with `raw`.
     pub fn decode(mut raw: Bytes) -> Result<Self, Fault> {
-        let (kind, version, expires_at) = decode_header(&mut raw)?;
+        let header = decode_header(&mut raw)?;
         Ok(Self {
-            kind,
-            version,
-            expires_at,
+            kind: header.kind,
+            version: header.version,
+            expires_at: header.expires_at,
+            kept: header.kept,
             value: raw,
         })
     }
@@ -97,7 +109,13 @@ impl Record {
     /// The expiry of a stored record, without touching its value: for the sweep and the compaction
     /// filter, which see every record.
     pub fn peek_expires_at(mut raw: &[u8]) -> Result<Option<UnixMillis>, Fault> {
-        decode_header(&mut raw).map(|(_, _, expires_at)| expires_at)
+        decode_header(&mut raw).map(|header| header.expires_at)
+    }
+
+    /// How Redis would keep the value.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.kept.unwrap_or_else(|| Encoding::when_set(&self.value))
     }
 
     /// Whether the key is absent at `now`.
@@ -107,17 +125,26 @@ impl Record {
     }
 }
 
-fn decode_header(raw: &mut impl Buf) -> Result<(Kind, Version, Option<UnixMillis>), Fault> {
+/// A record but for its value.
+struct Header {
+    kind: Kind,
+    version: Version,
+    expires_at: Option<UnixMillis>,
+    kept: Option<Encoding>,
+}
+
+fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
     let cut = || Fault::corrupt("record header is cut short");
     if !raw.has_remaining() {
         return Err(cut());
     }
     let first = raw.get_u8();
-    if first & !(KIND_MASK | HAS_EXPIRY | WIDE_EXPIRY) != 0 {
-        return Err(Fault::corrupt(format!(
-            "record header has unknown flags {first:#04x}"
-        )));
-    }
+    let kept = match (first & KEPT_EMBSTR != 0, first & KEPT_RAW != 0) {
+        (false, false) => None,
+        (true, false) => Some(Encoding::Embstr),
+        (false, true) => Some(Encoding::Raw),
+        (true, true) => return Err(Fault::corrupt("record is kept as embstr and as raw")),
+    };
     let kind = Kind::try_from(first & KIND_MASK)?;
     let group = GroupId(varint::take(raw).ok_or_else(cut)?);
     let change = varint::take(raw).ok_or_else(cut)?;
@@ -130,7 +157,12 @@ fn decode_header(raw: &mut impl Buf) -> Result<(Kind, Version, Option<UnixMillis
         return Err(cut());
     }
     let expires_at = (width > 0).then(|| UnixMillis(raw.get_uint(width)));
-    Ok((kind, Version { group, change }, expires_at))
+    Ok(Header {
+        kind,
+        version: Version { group, change },
+        expires_at,
+        kept,
+    })
 }
 
 #[cfg(test)]
@@ -147,6 +179,7 @@ mod tests {
                 change: 300,
             },
             expires_at: expires_at.map(UnixMillis),
+            kept: None,
             value: Bytes::from_static(value),
         }
     }
@@ -168,6 +201,12 @@ mod tests {
             encoded(&record(Some(1 << 48), b"v")),
             b"\x60\x03\xac\x02\x00\x01\x00\x00\x00\x00\x00\x00v"
         );
+        let kept = |kept| Record {
+            kept: Some(kept),
+            ..record(None, b"5")
+        };
+        assert_eq!(encoded(&kept(Encoding::Raw)), b"\x80\x03\xac\x025");
+        assert_eq!(encoded(&kept(Encoding::Embstr)), b"\x10\x03\xac\x025");
     }
 
     #[test]
@@ -179,10 +218,15 @@ mod tests {
             Some(1 << 48),
             Some(u64::MAX),
         ] {
-            let before = record(at, b"value");
-            let raw = encoded(&before);
-            assert_eq!(Record::peek_expires_at(&raw).unwrap(), before.expires_at);
-            assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), before);
+            for kept in [None, Some(Encoding::Embstr), Some(Encoding::Raw)] {
+                let before = Record {
+                    kept,
+                    ..record(at, b"5")
+                };
+                let raw = encoded(&before);
+                assert_eq!(Record::peek_expires_at(&raw).unwrap(), before.expires_at);
+                assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), before);
+            }
         }
     }
 
@@ -196,12 +240,12 @@ mod tests {
             );
         }
         assert!(
-            Record::decode(Bytes::from_static(b"\x1f\x01\x01")).is_err(),
+            Record::decode(Bytes::from_static(b"\x0f\x01\x01")).is_err(),
             "unknown kind"
         );
         assert!(
-            Record::decode(Bytes::from_static(b"\x80\x01\x01")).is_err(),
-            "unknown flag"
+            Record::decode(Bytes::from_static(b"\x90\x01\x01")).is_err(),
+            "kept in two ways"
         );
         assert!(
             Record::decode(Bytes::from_static(b"\x40\x01\x01")).is_err(),

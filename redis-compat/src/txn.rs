@@ -5,7 +5,7 @@
 //!
 //! Invariants: a key whose expiry is at or before [`Context::now`] is absent to every command; each
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
-//! a key never have the same version.
+//! a key never have the same version. [`Txn::mark_raw`] is no change: only `OBJECT ENCODING` sees it.
 
 mod scan;
 
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
 
 use crate::context::Clock;
-use crate::{Changes, CommandError, Context, EvalError, Fault, Kind, Record, Resp, View};
+use crate::{Changes, CommandError, Context, Encoding, EvalError, Fault, Kind, Record, Resp, View};
 
 /// What one log entry may change, in bytes; one value more may make it. It decides replies: the same
 /// on every replica.
@@ -210,37 +210,58 @@ impl<'a> Txn<'a> {
         self.needs_tick = true;
     }
 
-    /// Stores a value under a new version.
-    pub fn put(&mut self, key: Bytes, kind: Kind, value: Bytes, expires_at: Option<UnixMillis>) {
-        self.put_in(self.table, key, kind, value, expires_at);
+    /// Stores a record under a new version; all else of it is kept.
+    pub fn put(&mut self, key: Bytes, record: Record) {
+        self.put_in(self.table, key, record);
     }
 
     /// The same, in any table.
-    pub fn put_in(
-        &mut self,
-        table: TableId,
-        key: Bytes,
-        kind: Kind,
-        value: Bytes,
-        expires_at: Option<UnixMillis>,
-    ) {
-        let version = Version {
-            group: self.ctx.group,
-            change: self.take_change(),
-        };
-        let record = Record {
-            kind,
-            version,
-            expires_at,
-            value,
-        };
-        self.changed_bytes += key.len() + record.value.len();
-        self.overlay.insert((table, key), Some(record));
+    pub fn put_in(&mut self, table: TableId, key: Bytes, record: Record) {
+        let version = self.take_version();
+        self.store(table, key, Record { version, ..record });
     }
 
     /// Stores a string under a new version.
     pub fn put_string(&mut self, key: Bytes, value: Bytes, expires_at: Option<UnixMillis>) {
-        self.put(key, Kind::String, value, expires_at);
+        let encoding = Encoding::when_set(&value);
+        self.put_kept(key, value, encoding, expires_at);
+    }
+
+    /// Stores a string that was built in place, which Redis keeps as `raw`.
+    pub fn put_raw(&mut self, key: Bytes, value: Bytes, expires_at: Option<UnixMillis>) {
+        self.put_kept(key, value, Encoding::Raw, expires_at);
+    }
+
+    /// Stores a string under a new version, to be kept as `encoding` says.
+    pub fn put_kept(
+        &mut self,
+        key: Bytes,
+        value: Bytes,
+        encoding: Encoding,
+        expires_at: Option<UnixMillis>,
+    ) {
+        let record = Record {
+            kind: Kind::String,
+            version: self.take_version(),
+            expires_at,
+            kept: Some(encoding).filter(|kept| *kept != Encoding::when_set(&value)),
+            value,
+        };
+        self.store(self.table, key, record);
+    }
+
+    /// Notes that a value is kept as `raw` from now on. No watcher needs to be told: the version
+    /// stays.
+    pub fn mark_raw(&mut self, key: &Bytes, record: Record) {
+        if record.encoding() != Encoding::Raw {
+            let kept = Some(Encoding::Raw);
+            self.store(self.table, key.clone(), Record { kept, ..record });
+        }
+    }
+
+    fn store(&mut self, table: TableId, key: Bytes, record: Record) {
+        self.changed_bytes += key.len() + record.value.len();
+        self.overlay.insert((table, key), Some(record));
     }
 
     /// Removes a key that is there.
@@ -290,6 +311,13 @@ impl<'a> Txn<'a> {
 
     fn is_cleared(&self, table: TableId, key: &[u8]) -> bool {
         self.clears.iter().any(|range| range.contains(table, key))
+    }
+
+    fn take_version(&mut self) -> Version {
+        Version {
+            group: self.ctx.group,
+            change: self.take_change(),
+        }
     }
 
     fn take_change(&mut self) -> u64 {

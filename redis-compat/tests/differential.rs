@@ -140,7 +140,6 @@ fn agree(
         (b"_keys", _) => sorted(ours) == sorted(theirs),
         (b"_random", _) => theirs.starts_with(b"$") && ours.starts_with(b"$"),
         // These tell the history of a value in Redis (see docs/COMPAT.md).
-        (b"object", b"encoding") => theirs.starts_with(b"$") && ours.starts_with(b"$"),
         (b"object", b"refcount" | b"idletime") => integers().is_some(),
         // Redis measures also a key that is expired and not yet removed.
         (b"memory", b"usage") => {

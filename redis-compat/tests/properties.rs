@@ -56,6 +56,7 @@ proptest! {
             kind: Kind::String,
             version: Version { group: GroupId(group), change },
             expires_at: expires_at.map(UnixMillis),
+            kept: None,
             value: Bytes::from(value),
         };
         let mut raw = Vec::new();

@@ -51,16 +51,20 @@ pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     let key = args.bytes(1);
     let old = txn.string(key)?;
     let expires_at = old.as_ref().and_then(|old| old.expires_at);
-    let old = old.map_or_else(Bytes::new, |old| old.value);
+    let bytes = old
+        .as_ref()
+        .map_or_else(Bytes::new, |old| old.value.clone());
     let Some(len) = operations.iter().filter_map(Operation::bytes_written).max() else {
-        return Ok(read_all(&operations, &old));
+        return Ok(read_all(&operations, &bytes));
     };
     txn.check_len(len)?;
-    let mut value = zero_padded(&old, len);
+    let mut value = zero_padded(&bytes, len);
     let (reply, changed) = run_all(&operations, &mut value);
     // As Redis: what was grown is kept even if every operation was refused.
-    if changed || value.len() != old.len() {
-        txn.put_string(key.clone(), value.freeze(), expires_at);
+    if changed || value.len() != bytes.len() {
+        txn.put_raw(key.clone(), value.freeze(), expires_at);
+    } else if let Some(old) = old {
+        txn.mark_raw(key, old);
     }
     Ok(reply)
 }

@@ -47,7 +47,7 @@ pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
     let result = combine(op, &sources);
     let len = result.len() as i64;
     if len > 0 {
-        txn.put_string(destination.clone(), result, None);
+        txn.put_raw(destination.clone(), result, None);
     } else if txn.get(destination)?.is_some() {
         txn.remove(destination.clone());
     }

@@ -30,13 +30,17 @@ pub(crate) fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     let (at, shift) = ((offset >> 3) as usize, 7 - (offset & 7));
     let old = txn.string(key)?;
     let expires_at = old.as_ref().and_then(|old| old.expires_at);
-    let bytes = old.map_or_else(Bytes::new, |old| old.value);
+    let bytes = old
+        .as_ref()
+        .map_or_else(Bytes::new, |old| old.value.clone());
     let before = bytes.get(at).map(|byte| byte >> shift & 1);
     if before != Some(on) {
         txn.check_len(at + 1)?;
         let mut bytes = zero_padded(&bytes, at + 1);
         bytes[at] = (bytes[at] & !(1 << shift)) | (on << shift);
-        txn.put_string(key.clone(), bytes.freeze(), expires_at);
+        txn.put_raw(key.clone(), bytes.freeze(), expires_at);
+    } else if let Some(old) = old {
+        txn.mark_raw(key, old);
     }
     Ok(Reply::Integer(before.unwrap_or(0).into()))
 }

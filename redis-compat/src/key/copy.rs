@@ -34,13 +34,7 @@ pub(crate) fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     if txn.get_in(table, to)?.is_some() && !replace {
         return Ok(Reply::Integer(0));
     }
-    txn.put_in(
-        table,
-        to.clone(),
-        record.kind,
-        record.value,
-        record.expires_at,
-    );
+    txn.put_in(table, to.clone(), record);
     Ok(Reply::Integer(1))
 }
 
@@ -58,13 +52,7 @@ pub(crate) fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     if txn.get_in(table, key)?.is_some() {
         return Ok(Reply::Integer(0));
     }
-    txn.put_in(
-        table,
-        key.clone(),
-        record.kind,
-        record.value,
-        record.expires_at,
-    );
+    txn.put_in(table, key.clone(), record);
     txn.remove(key.clone());
     Ok(Reply::Integer(1))
 }

@@ -36,13 +36,14 @@ pub(crate) fn pexpireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eva
 pub(crate) fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     match txn.get(key)? {
-        Some(Record {
-            kind,
-            expires_at: Some(_),
-            value,
-            ..
-        }) => {
-            txn.put(key.clone(), kind, value, None);
+        Some(record) if record.expires_at.is_some() => {
+            txn.put(
+                key.clone(),
+                Record {
+                    expires_at: None,
+                    ..record
+                },
+            );
             Ok(Reply::Integer(1))
         }
         _ => Ok(Reply::Integer(0)),
@@ -70,7 +71,13 @@ fn set_expiry(
         return Ok(Reply::Integer(0));
     }
     match u64::try_from(when).map(UnixMillis) {
-        Ok(at) if at > txn.now() => txn.put(key.clone(), record.kind, record.value, Some(at)),
+        Ok(at) if at > txn.now() => txn.put(
+            key.clone(),
+            Record {
+                expires_at: Some(at),
+                ..record
+            },
+        ),
         _ => txn.remove(key.clone()),
     }
     Ok(Reply::Integer(1))

@@ -1,14 +1,12 @@
 //! What is known of a value's keeping: `OBJECT` and `MEMORY USAGE`.
 //!
-//! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes; the
-//! answers here are what Redis would say of the same value freshly set. Accesses are not tracked.
+//! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
+//! notes what Redis would say ([`crate::Encoding`]). Accesses are not tracked.
 
-use crate::{Args, CommandError, EvalError, Record, Reply, Txn, number};
+use crate::{Args, CommandError, Encoding, EvalError, Record, Reply, Txn, number};
 
 /// Redis shares the integers below this.
 const SHARED_INTEGERS: i64 = 10_000;
-/// The longest string Redis keeps in one piece with its header.
-const EMBSTR_MAX: usize = 44;
 /// What Redis says of an object that is shared.
 const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 
@@ -16,13 +14,13 @@ const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 pub(crate) fn object_encoding(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(txn
         .get(args.bytes(2))?
-        .map_or(Reply::Null, |record| Reply::text(encoding(&record))))
+        .map_or(Reply::Null, |record| Reply::text(record.encoding().name())))
 }
 
 /// `OBJECT REFCOUNT key`: 1, or a large number for small integers; null if absent. O(1).
 pub(crate) fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let refcount = |record: Record| match number::parse_int(&record.value) {
-        Some(0..SHARED_INTEGERS) => SHARED_REFCOUNT,
+        Some(0..SHARED_INTEGERS) if record.encoding() == Encoding::Int => SHARED_REFCOUNT,
         _ => 1,
     };
     Ok(txn
@@ -86,15 +84,4 @@ pub(crate) fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, 
         record.encode(&mut raw);
         Reply::Integer((key.len() + raw.len()) as i64)
     }))
-}
-
-fn encoding(record: &Record) -> &'static str {
-    // Redis looks for an integer in texts of at most 20 bytes, which is as long as one can be.
-    if number::parse_int(&record.value).is_some() {
-        "int"
-    } else if record.value.len() <= EMBSTR_MAX {
-        "embstr"
-    } else {
-        "raw"
-    }
 }

@@ -21,7 +21,7 @@ fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, 
     if from == to || (nx && txn.get(to)?.is_some()) {
         return Ok(false);
     }
-    txn.put(to.clone(), record.kind, record.value, record.expires_at);
+    txn.put(to.clone(), record);
     txn.remove(from.clone());
     Ok(true)
 }

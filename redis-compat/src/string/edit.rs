@@ -18,7 +18,7 @@ pub(crate) fn append(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     let mut value = BytesMut::with_capacity(len);
     value.extend_from_slice(&old.value);
     value.extend_from_slice(tail);
-    txn.put_string(key.clone(), value.freeze(), old.expires_at);
+    txn.put_raw(key.clone(), value.freeze(), old.expires_at);
     Ok(Reply::Integer(len as i64))
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     let mut value = zero_padded(&old, end);
     value[offset..end].copy_from_slice(part);
     let len = value.len();
-    txn.put_string(key.clone(), value.freeze(), expires_at);
+    txn.put_raw(key.clone(), value.freeze(), expires_at);
     Ok(Reply::Integer(len as i64))
 }
 

@@ -1,7 +1,7 @@
 //! Reading a string, and the reads that also change it.
 
 use super::expiry::{self, Expiry, Options};
-use crate::{Args, EvalError, Reply, Txn};
+use crate::{Args, EvalError, Record, Reply, Txn};
 
 /// `GET key`: the value, or null. O(1). Errors: `WrongType`.
 pub(crate) fn get(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -46,11 +46,23 @@ pub(crate) fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
             if at <= txn.now() {
                 txn.remove(key.clone());
             } else {
-                txn.put(key.clone(), record.kind, record.value, Some(at));
+                txn.put(
+                    key.clone(),
+                    Record {
+                        expires_at: Some(at),
+                        ..record
+                    },
+                );
             }
         }
         Expiry::Drop if record.expires_at.is_some() => {
-            txn.put(key.clone(), record.kind, record.value, None);
+            txn.put(
+                key.clone(),
+                Record {
+                    expires_at: None,
+                    ..record
+                },
+            );
         }
         _ => {}
     }

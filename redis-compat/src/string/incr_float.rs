@@ -1,7 +1,7 @@
 //! `INCRBYFLOAT`: a sum in 80-bit floating point, kept as decimal text.
 
 use crate::float80::Float80;
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::{Args, CommandError, Encoding, EvalError, Reply, Txn};
 
 /// `INCRBYFLOAT key increment`: the sum, once stored. An absent key counts as 0; the expiry is
 /// kept.
@@ -20,9 +20,10 @@ pub(crate) fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, E
         .add(increment)
         .to_decimal()
         .ok_or(CommandError::NanOrInfinity)?;
-    txn.put_string(
+    txn.put_kept(
         key.clone(),
         after.clone(),
+        Encoding::of_text(&after),
         old.and_then(|old| old.expires_at),
     );
     Ok(Reply::Bulk(after))

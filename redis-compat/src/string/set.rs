@@ -4,7 +4,7 @@ use bytes::Bytes;
 use coterie_types::UnixMillis;
 
 use super::expiry::{self, Expiry, Options, Parsed, Unit};
-use crate::{Args, EvalError, Kind, Reply, Txn};
+use crate::{Args, EvalError, Reply, Txn};
 
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old
 /// value.
@@ -46,12 +46,7 @@ fn set_generic(
     let refused = (options.nx && old.is_some()) || (options.xx && old.is_none());
     let kept = old.as_ref().and_then(|old| old.expires_at).filter(|_| keep);
     if !refused {
-        txn.put(
-            key.clone(),
-            Kind::String,
-            value.clone(),
-            expires_at.or(kept),
-        );
+        txn.put_string(key.clone(), value.clone(), expires_at.or(kept));
     }
     Ok(match refused {
         _ if options.get => Reply::bulk_or_null(old.map(|old| old.value)),

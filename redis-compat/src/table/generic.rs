@@ -143,11 +143,7 @@ have limited length",
             .categories(C::KEYSPACE)
             .tips(&["nondeterministic_output"])
             .since("2.2.3", "O(1)")
-            .summary("Answers how a value is kept.")
-            .deviation(
-                "answers what Redis would for the value freshly set; the history of a \
-value (APPEND makes it raw) is not kept.",
-            ),
+            .summary("Answers how a value is kept."),
             row(G, "object|freq", 3, F::READ, Keys::One(2), key::object_freq)
                 .specs(&[spec(&["RO"], 2, 0, 1)])
                 .categories(C::KEYSPACE)
