@@ -139,7 +139,7 @@ fn agree(
         }
         (b"_keys", _) => sorted(ours) == sorted(theirs),
         (b"_random", _) => theirs.starts_with(b"$") && ours.starts_with(b"$"),
-        // These tell the history of a value in Redis (see docs/COMPAT.md).
+        // Redis does not share copied integers and tracks accesses (see docs/COMPAT.md).
         (b"object", b"refcount" | b"idletime") => integers().is_some(),
         // Redis measures also a key that is expired and not yet removed.
         (b"memory", b"usage") => {

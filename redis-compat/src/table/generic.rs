@@ -191,7 +191,7 @@ have limited length",
             .tips(&["nondeterministic_output"])
             .since("2.2.3", "O(1)")
             .summary("Answers how often a value is shared.")
-            .deviation("answers what Redis would for the value freshly set."),
+            .deviation("a copy of a small integer counts as shared, too."),
         ]),
     row(
         G,
