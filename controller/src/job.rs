@@ -7,10 +7,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::catalog::{JobDescriptor, JobState, Wish};
 use coterie_protocol::{DecodeError, decode, encode};
 use coterie_types::{
-    GroupId, JobId, NodeId, RangeDescriptor, RangeId, Replica, TableId, UnixMillis,
+    GroupDescriptor, GroupId, JobId, NodeId, RangeDescriptor, RangeId, Replica, TableId, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +45,62 @@ pub enum MakePhase {
 pub enum ReplacePhase {
     /// The new node gets an empty replica. Nothing is decided yet.
     Create,
-    /// The group takes it in, once it has caught up, and forgets the old one.
+    /// The group takes it in as a learner, until it has caught up.
+    Learn,
+    /// Its records are compared with the leader's, at one log index.
+    Verify,
+    /// It becomes a voter, and the group forgets the old one.
     Change,
     /// Meta's map says who the members are.
     Publish,
+    /// The old replica's node removes it, if it is there.
+    Destroy,
+}
+
+/// How far the cutting of a range is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SplitPhase {
+    /// The group's log says so.
+    Split,
+    /// Meta's map says so.
+    Publish,
+}
+
+/// How far the joining of two ranges is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum MergePhase {
+    /// The group's log says so.
+    Merge,
+    /// Meta's map says so.
+    Publish,
+}
+
+/// How far a move is (design §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum MovePhase {
+    /// The destination gets to know the range. Nothing is decided yet: the job may be given up.
+    Begin,
+    /// The source gives the range up; from now on it only goes forward.
+    HandOff,
+    /// The destination serves it.
+    Activate,
+    /// Meta's map says so.
+    Publish,
+    /// The destination copies what it has not got yet.
+    Copy,
+    /// The source removes its copy.
+    Drop,
+    /// The source did not give it up: the destination forgets it.
+    Cancel,
+}
+
+/// How far the removal of a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RemovePhase {
+    /// Meta forgets it. Refused while it owns anything.
+    Forget,
+    /// Its members remove their replicas.
+    Destroy,
 }
 
 /// How far the adding of ranges is.
@@ -69,6 +121,8 @@ pub enum Step {
         phase: MakePhase,
         /// The groups.
         groups: Vec<NewGroup>,
+        /// The range that is then moved to the first of them.
+        then_move: Option<RangeDescriptor>,
     },
     /// Bring a group's leadership to another voter.
     TransferLeader {
@@ -110,12 +164,53 @@ pub enum Step {
         /// The ranges.
         ranges: Vec<RangeId>,
     },
+    /// Find out what an operator's wish comes to.
+    Wish(Wish),
+    /// Cut a range in two within its group.
+    SplitRange {
+        /// How far it is.
+        phase: SplitPhase,
+        /// The range before; it keeps its id for the left part.
+        range: RangeDescriptor,
+        /// The first key of the right part.
+        at: Bytes,
+        /// The id of the right part.
+        right_id: RangeId,
+    },
+    /// Make one range of two neighbours of one group.
+    MergeRanges {
+        /// How far it is.
+        phase: MergePhase,
+        /// The left one before; it keeps its id.
+        left: RangeDescriptor,
+        /// The right one before.
+        right: RangeDescriptor,
+    },
+    /// Bring a range to another group.
+    MoveRange {
+        /// How far it is.
+        phase: MovePhase,
+        /// The range before, with the group that owned it then.
+        range: RangeDescriptor,
+        /// The group that is to own it.
+        to: GroupId,
+    },
+    /// Remove a group that owns nothing.
+    RemoveGroup {
+        /// How far it is.
+        phase: RemovePhase,
+        /// The group, with its members.
+        group: GroupDescriptor,
+    },
 }
 
 impl Step {
     /// The step of a job.
     pub fn of(job: &JobDescriptor) -> Result<Self, DecodeError> {
-        decode(&job.step)
+        match &job.wish {
+            Some(wish) if job.step.is_empty() => Ok(Self::Wish(wish.clone())),
+            _ => decode(&job.step),
+        }
     }
 
     /// For the job's row.
@@ -128,11 +223,49 @@ impl Step {
     #[must_use]
     pub fn is_about(&self, group: GroupId) -> bool {
         match self {
-            Self::MakeGroups { groups, .. } => groups.iter().any(|new| new.group_id == group),
+            Self::MakeGroups {
+                groups, then_move, ..
+            } => {
+                groups.iter().any(|new| new.group_id == group)
+                    || then_move
+                        .as_ref()
+                        .is_some_and(|range| range.group_id == group)
+            }
+            Self::Wish(wish) => match wish {
+                Wish::Replace { group_id, .. } => *group_id == group,
+                Wish::Split { .. } | Wish::Merge { .. } | Wish::Move { .. } => false,
+            },
+            Self::SplitRange { range, .. } => range.group_id == group,
+            Self::MergeRanges { left, .. } => left.group_id == group,
+            Self::MoveRange { range, to, .. } => range.group_id == group || *to == group,
+            Self::RemoveGroup { group: removed, .. } => removed.group_id == group,
             Self::TransferLeader { group_id, .. }
             | Self::ReplaceReplica { group_id, .. }
             | Self::AddRanges { group_id, .. }
             | Self::DropRanges { group_id, .. } => *group_id == group,
+        }
+    }
+
+    /// Whether the job changes something about this range.
+    #[must_use]
+    pub fn is_about_range(&self, range_id: RangeId) -> bool {
+        match self {
+            Self::MakeGroups { then_move, .. } => then_move
+                .as_ref()
+                .is_some_and(|range| range.range_id == range_id),
+            Self::SplitRange {
+                range, right_id, ..
+            } => range.range_id == range_id || *right_id == range_id,
+            Self::MergeRanges { left, right, .. } => {
+                left.range_id == range_id || right.range_id == range_id
+            }
+            Self::MoveRange { range, .. } => range.range_id == range_id,
+            Self::AddRanges { ranges, .. } => ranges.iter().any(|r| r.range_id == range_id),
+            Self::DropRanges { ranges, .. } => ranges.contains(&range_id),
+            Self::TransferLeader { .. }
+            | Self::ReplaceReplica { .. }
+            | Self::Wish(_)
+            | Self::RemoveGroup { .. } => false,
         }
     }
 
@@ -145,9 +278,7 @@ impl Step {
                 groups.iter().flat_map(|group| &group.ranges).any(of_table)
             }
             Self::AddRanges { ranges, .. } => ranges.iter().any(of_table),
-            Self::TransferLeader { .. } | Self::ReplaceReplica { .. } | Self::DropRanges { .. } => {
-                false
-            }
+            _ => false,
         }
     }
 }
@@ -155,13 +286,21 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MakeGroups { phase, groups } => {
+            Self::MakeGroups {
+                phase,
+                groups,
+                then_move,
+            } => {
                 let phase = match phase {
                     MakePhase::Create => "create replicas of",
                     MakePhase::Init => "start",
                     MakePhase::Publish => "publish",
                 };
-                write!(f, "{phase} {} group(s)", groups.len())
+                write!(f, "{phase} {} group(s)", groups.len())?;
+                match then_move {
+                    Some(range) => write!(f, ", for range {}", range.range_id),
+                    None => Ok(()),
+                }
             }
             Self::TransferLeader {
                 group_id, from, to, ..
@@ -180,8 +319,11 @@ impl fmt::Display for Step {
             } => {
                 let phase = match phase {
                     ReplacePhase::Create => "create the replica of",
+                    ReplacePhase::Learn => "bring up the replica of",
+                    ReplacePhase::Verify => "compare the replicas of",
                     ReplacePhase::Change => "change the members of",
                     ReplacePhase::Publish => "publish",
+                    ReplacePhase::Destroy => "destroy the old replica of",
                 };
                 write!(f, "{phase} group {group_id}: node {to} for node {from}")
             }
@@ -199,6 +341,74 @@ impl fmt::Display for Step {
             Self::DropRanges { group_id, ranges } => {
                 write!(f, "drop {} range(s) of group {group_id}", ranges.len())
             }
+            Self::Wish(wish) => fmt_wish(f, wish),
+            Self::SplitRange {
+                phase, range, at, ..
+            } => {
+                let phase = match phase {
+                    SplitPhase::Split => "split",
+                    SplitPhase::Publish => "publish the split of",
+                };
+                let (range_id, at) = (range.range_id, at.escape_ascii());
+                write!(f, "{phase} range {range_id} at \"{at}\"")
+            }
+            Self::MergeRanges { phase, left, right } => {
+                let phase = match phase {
+                    MergePhase::Merge => "merge",
+                    MergePhase::Publish => "publish the merge of",
+                };
+                write!(f, "{phase} ranges {} and {}", left.range_id, right.range_id)
+            }
+            Self::MoveRange { phase, range, to } => {
+                let phase = match phase {
+                    MovePhase::Begin => "announce",
+                    MovePhase::HandOff => "hand off",
+                    MovePhase::Activate => "activate",
+                    MovePhase::Publish => "publish",
+                    MovePhase::Copy => "copy",
+                    MovePhase::Drop => "drop the old copy of",
+                    MovePhase::Cancel => "leave where it is",
+                };
+                let (range_id, from) = (range.range_id, range.group_id);
+                write!(f, "{phase} range {range_id}: from group {from} to {to}")
+            }
+            Self::RemoveGroup { phase, group } => {
+                let phase = match phase {
+                    RemovePhase::Forget => "forget",
+                    RemovePhase::Destroy => "destroy the replicas of",
+                };
+                write!(f, "{phase} group {}", group.group_id)
+            }
+        }
+    }
+}
+
+fn fmt_wish(f: &mut fmt::Formatter<'_>, wish: &Wish) -> fmt::Result {
+    match wish {
+        Wish::Split { table, at } => {
+            write!(f, "split table {table} at \"{}\"", at.escape_ascii())
+        }
+        Wish::Merge { table, key } => write!(
+            f,
+            "merge the range of \"{}\" of table {table} with the next",
+            key.escape_ascii()
+        ),
+        Wish::Move { table, key, to } => {
+            write!(
+                f,
+                "move the range of \"{}\" of table {table} to ",
+                key.escape_ascii()
+            )?;
+            match to {
+                Some(group) => write!(f, "group {group}"),
+                None => write!(f, "a new group"),
+            }
+        }
+        Wish::Replace { group_id, node_id } => {
+            write!(
+                f,
+                "replace the replica of group {group_id} on node {node_id}"
+            )
         }
     }
 }
@@ -216,6 +426,8 @@ pub fn begin(
         job_id,
         kind: kind.to_owned(),
         step: step.encode(),
+        wish: None,
+        progress: None,
         state: JobState::Running,
         log: reasons,
         started_at: now,

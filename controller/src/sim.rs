@@ -230,6 +230,10 @@ impl Inner {
             reads_total: 0,
             writes_total: 0,
             fault: None,
+            loads: vec![],
+            importing: vec![],
+            frozen: vec![],
+            matched: vec![],
         });
         Heartbeat {
             node_id,
@@ -238,6 +242,8 @@ impl Inner {
             disk_free_bytes: 0,
             replicas: replicas.collect(),
             stopping: self.stopping.contains(&node_id),
+            log_write_micros: 0,
+            apply_micros: 0,
         }
     }
 

@@ -87,6 +87,10 @@ impl Node {
                 reads_total: 0,
                 writes_total: 0,
                 fault: None,
+                loads: vec![],
+                importing: vec![],
+                frozen: vec![],
+                matched: vec![],
             }
         });
         Heartbeat {
@@ -96,6 +100,8 @@ impl Node {
             disk_free_bytes: 0,
             replicas: replicas.collect(),
             stopping: false,
+            log_write_micros: 0,
+            apply_micros: 0,
         }
     }
 }

@@ -121,7 +121,10 @@ mod tests {
         };
         assert_eq!(decode::<Outcome>(&answers[1]).unwrap(), done);
         assert_eq!(machine.flush().unwrap(), Some(Bytes::from_static(b"2")));
-        let table = Command::CreateTable { name: "t".into() };
+        let table = Command::CreateTable {
+            name: "t".into(),
+            split_at: vec![],
+        };
         machine.apply(vec![entry(3, Some(table))]).unwrap();
         assert_eq!(machine.applied(), Some(Bytes::from_static(b"3")));
 

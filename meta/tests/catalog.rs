@@ -59,6 +59,8 @@ fn op() -> impl Strategy<Value = ControllerOp> {
             job_id: JobId(id),
             kind: "test".into(),
             step: Bytes::new(),
+            wish: None,
+            progress: None,
             state: if running { JobState::Running } else { JobState::Done },
             log: vec![],
             started_at: UnixMillis(0),

@@ -140,6 +140,8 @@ async fn heartbeats_are_the_leaders_memory() {
         disk_free_bytes: 2,
         replicas: vec![],
         stopping: false,
+        log_write_micros: 0,
+        apply_micros: 0,
     };
     let taken = meta.heartbeat(heartbeat(node_id)).await.unwrap();
     assert!(!taken.removed && taken.revision > Revision(0));

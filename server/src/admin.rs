@@ -111,6 +111,7 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
                 replicas.iter().map(|replica| replica.status()).collect(),
             ))
         }
+        other => Err(ServerAnswer::Failed(format!("not built yet: {other:?}"))),
     }
 }
 
@@ -124,7 +125,19 @@ fn fence_of(request: &ServerRequest) -> Option<u64> {
         | ServerRequest::DestroyReplica { fence, .. }
         | ServerRequest::AddRanges { fence, .. }
         | ServerRequest::DropRanges { fence, .. } => Some(*fence),
-        ServerRequest::Status => None,
+        ServerRequest::SplitRange { fence, .. }
+        | ServerRequest::MergeRanges { fence, .. }
+        | ServerRequest::BeginImport { fence, .. }
+        | ServerRequest::CancelImport { fence, .. }
+        | ServerRequest::HandOff { fence, .. }
+        | ServerRequest::DropFrozen { fence, .. }
+        | ServerRequest::AddLearner { fence, .. } => Some(*fence),
+        ServerRequest::TakeDigest { fence, .. } => (*fence > 0).then_some(*fence),
+        ServerRequest::Status
+        | ServerRequest::Activate { .. }
+        | ServerRequest::ImportState { .. }
+        | ServerRequest::SplitPoint { .. }
+        | ServerRequest::Digest { .. } => None,
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) async fn run(
             disk_free_bytes: node.disk.free_bytes(),
             replicas: node.replicas().iter().map(Replica::status).collect(),
             stopping: node.is_stopping(),
+            log_write_micros: 0,
+            apply_micros: 0,
         };
         let sent = meta.heartbeat(heartbeat);
         match stop.run_until_cancelled(sent).await {

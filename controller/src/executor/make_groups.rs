@@ -6,7 +6,7 @@
 
 use coterie_protocol::meta::ControllerOp;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_types::{GroupDescriptor, NodeId, NodeState, Replica, Role};
+use coterie_types::{GroupDescriptor, NodeId, NodeState, RangeDescriptor, Replica, Role};
 
 use super::{ASK_TIMEOUT, Executor, Stop, Taken};
 use crate::job::{MakePhase, NewGroup, Step};
@@ -17,10 +17,14 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         &self,
         phase: MakePhase,
         groups: &[NewGroup],
+        then_move: Option<&RangeDescriptor>,
     ) -> Result<Taken, Stop> {
         let next = |phase| {
-            let groups = groups.to_vec();
-            Taken::Next(Step::MakeGroups { phase, groups })
+            Taken::Next(Step::MakeGroups {
+                phase,
+                groups: groups.to_vec(),
+                then_move: then_move.cloned(),
+            })
         };
         match phase {
             MakePhase::Create => {

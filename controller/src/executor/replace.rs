@@ -54,6 +54,9 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         }
         match phase {
             ReplacePhase::Create => self.create_replacement(replacement).await,
+            ReplacePhase::Learn | ReplacePhase::Verify | ReplacePhase::Destroy => {
+                Ok(Taken::GiveUp("not built yet".to_owned()))
+            }
             ReplacePhase::Change => self.change_members(replacement).await,
             ReplacePhase::Publish => self.publish_members(replacement).await,
         }

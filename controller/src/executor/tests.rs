@@ -141,7 +141,10 @@ async fn a_table_dropped_half_way_is_left_out() {
     let fence = sim.take_over(1);
     sim.settle(fence, &settings()).await.unwrap();
     let name = || "users".to_owned();
-    sim.command(Command::CreateTable { name: name() });
+    sim.command(Command::CreateTable {
+        name: name(),
+        split_at: vec![],
+    });
     let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), fence);
     for action in plan(&sim.view(), &settings()).actions {
         executor.apply(action, UnixMillis(0)).await.unwrap();
@@ -169,12 +172,18 @@ async fn the_controller_may_die_at_any_call_while_tables_come_and_go() {
         let fence = sim.take_over(1);
         let wanted = settings();
         sim.settle(fence, &wanted).await.unwrap();
-        sim.command(Command::CreateTable { name: name() });
+        sim.command(Command::CreateTable {
+            name: name(),
+            split_at: vec![],
+        });
         sim.lock().calls_left = calls;
         let first = tokio::time::timeout(Duration::from_secs(30), sim.settle(fence, &wanted));
         let created = matches!(first.await, Ok(Ok(_)));
         sim.command(Command::DropTable { name: name() });
-        sim.command(Command::CreateTable { name: name() });
+        sim.command(Command::CreateTable {
+            name: name(),
+            split_at: vec![],
+        });
         let fence = sim.take_over(2);
         sim.lock().calls_left = calls;
         let second = tokio::time::timeout(Duration::from_secs(30), sim.settle(fence, &wanted));

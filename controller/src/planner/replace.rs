@@ -132,6 +132,6 @@ fn is_named(view: &View, node_id: NodeId) -> bool {
                 groups.iter().any(|new| new.voters.contains(&node_id))
             }
             Step::ReplaceReplica { to, .. } => to == node_id,
-            Step::TransferLeader { .. } | Step::AddRanges { .. } | Step::DropRanges { .. } => false,
+            _ => false,
         })
 }

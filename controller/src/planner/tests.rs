@@ -167,7 +167,10 @@ fn a_dropped_table_is_taken_from_its_group_and_no_other_is() {
     runtime().block_on(async {
         let fence = sim.take_over(1);
         sim.settle(fence, &wanted).await.unwrap();
-        sim.command(Command::CreateTable { name: name() });
+        sim.command(Command::CreateTable {
+            name: name(),
+            split_at: vec![],
+        });
         sim.settle(fence, &wanted).await.unwrap();
         // What meta does not know of may be what a restored one forgot.
         let mut unknown = sim.lock().meta.catalog.ranges[&RangeId(1)].clone();
@@ -337,7 +340,7 @@ proptest! {
             let fence = sim.take_over(1);
             sim.settle(fence, &wanted).await.unwrap();
             for number in 0..tables {
-                sim.command(Command::CreateTable { name: format!("t{number}") });
+                sim.command(Command::CreateTable { name: format!("t{number}"), split_at: vec![] });
             }
             for group in sim.lock().groups.values_mut() {
                 group.leader = Some(group.voters[leader % group.voters.len()]);

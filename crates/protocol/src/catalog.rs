@@ -19,6 +19,8 @@ pub struct TableDescriptor {
     pub table_id: TableId,
     /// Its name; `dbN` for Redis' databases.
     pub name: String,
+    /// Where it is cut when it gets its first ranges; sorted, each once, none empty.
+    pub split_at: Vec<Bytes>,
 }
 
 /// Where a job is in its life.
@@ -32,6 +34,52 @@ pub enum JobState {
     Failed,
 }
 
+/// What an operator asks of the controller, by a command of `COTERIE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// Cut the range that holds this key, so that the key is the first of the right part.
+    Split {
+        /// The table.
+        table: TableId,
+        /// The key.
+        at: Bytes,
+    },
+    /// Make one range of the one that holds this key and its right neighbour.
+    Merge {
+        /// The table.
+        table: TableId,
+        /// The key.
+        key: Bytes,
+    },
+    /// Move the range that holds this key.
+    Move {
+        /// The table.
+        table: TableId,
+        /// The key.
+        key: Bytes,
+        /// To this group; `None` is one that is made for it.
+        to: Option<GroupId>,
+    },
+    /// Put a replica of a group elsewhere.
+    Replace {
+        /// The group.
+        group_id: GroupId,
+        /// The node that holds the replica.
+        node_id: NodeId,
+    },
+}
+
+/// How far a job that copies is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes copied.
+    pub bytes: u64,
+    /// Bytes there are to copy, about; 0 when that is not known.
+    pub bytes_total: u64,
+    /// Bytes per second, lately.
+    pub bytes_per_second: u64,
+}
+
 /// A crash-safe piece of the controller's work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobDescriptor {
@@ -39,8 +87,13 @@ pub struct JobDescriptor {
     pub job_id: JobId,
     /// What it does: `bootstrap`, `transfer-leader`, ...
     pub kind: String,
-    /// Its parameters and how far it is, in the executor's own encoding.
+    /// Its parameters and how far it is, in the executor's own encoding; empty while an operator's
+    /// wish has not been looked at.
     pub step: Bytes,
+    /// What an operator asked for, if that is how it began.
+    pub wish: Option<Wish>,
+    /// How far it is, if it copies.
+    pub progress: Option<Progress>,
     /// Where it is in its life.
     pub state: JobState,
     /// Why it was started, in numbers, and what happened since; a line each, bounded.

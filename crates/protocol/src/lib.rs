@@ -10,6 +10,7 @@
 pub mod catalog;
 mod codec;
 mod frame;
+pub mod frozen;
 pub mod meta;
 pub mod method;
 mod refusal;

@@ -8,7 +8,7 @@ use coterie_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Change, JobDescriptor, TableDescriptor};
+use crate::catalog::{Catalog, Change, JobDescriptor, TableDescriptor, Wish};
 use crate::server::ReplicaStatus;
 
 /// A request to meta.
@@ -83,6 +83,11 @@ pub struct Heartbeat {
     pub replicas: Vec<ReplicaStatus>,
     /// The process is being stopped and wants its leaders elsewhere.
     pub stopping: bool,
+    /// Microseconds that a write of the log, with its fsync, took on average lately; 0 when nothing
+    /// was written.
+    pub log_write_micros: u64,
+    /// Microseconds that applying an entry took on average lately; 0 when nothing was applied.
+    pub apply_micros: u64,
 }
 
 /// A heartbeat and its age.
@@ -144,6 +149,8 @@ pub enum Command {
     CreateTable {
         /// Its name.
         name: String,
+        /// Where to cut it from the start; sorted, each once, none empty.
+        split_at: Vec<bytes::Bytes>,
     },
     /// Forget a table. Its ranges are kept as dropped until their groups have removed the records.
     DropTable {
@@ -171,6 +178,13 @@ pub enum Command {
         group: GroupDescriptor,
         /// The ranges it owns.
         ranges: Vec<RangeDescriptor>,
+    },
+    /// Begin a job that an operator wants. Answered by `Job`.
+    Ask {
+        /// What is wanted.
+        wish: Wish,
+        /// When, by the asker's clock: for people who read jobs.
+        now: UnixMillis,
     },
     /// The first entry of a cluster: its id, and Redis' tables. Does nothing to one that was born.
     Birth {
@@ -249,6 +263,8 @@ pub enum Outcome {
         /// First job id.
         job: u64,
     },
+    /// The job that was begun.
+    Job(JobId),
     /// Nothing was changed, and why.
     Rejected(Rejection),
 }

@@ -4,6 +4,10 @@
 /// [`crate::FrameReply`].
 pub const EXECUTE: u16 = 1;
 
+/// Server to server: the frozen copy of a range that was handed off; a
+/// [`crate::frozen::FrozenRequest`], answered by a [`crate::frozen::FrozenAnswer`].
+pub const FROZEN: u16 = 2;
+
 /// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
 pub const RAFT_APPEND: u16 = 16;
 /// A vote request.

@@ -28,6 +28,9 @@ pub enum Refusal {
     },
     /// A queue is full: again after a pause. Nothing was executed.
     Overloaded,
+    /// The keys are moving here, and cannot be served for a moment: here again, under the same
+    /// number. Nothing was executed, and nothing is remembered of it.
+    Moving,
     /// The node's disk is too full to take writes; reads and deletes are served.
     DiskFull,
     /// The session was silent so long that it was dropped: whether this frame was applied before

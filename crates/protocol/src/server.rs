@@ -1,7 +1,10 @@
 //! What a controller (or an operator's command, through a proxy) asks of one server.
 //! Every request is idempotent: asked twice, the second changes nothing.
 
-use coterie_types::{GroupId, LogIndex, NodeId, RangeDescriptor, RangeId, Replica, Term};
+use bytes::Bytes;
+use coterie_types::{
+    Epoch, GroupId, LogIndex, NodeId, RangeDescriptor, RangeId, Replica, Term, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
 /// A request of control to one server.
@@ -71,6 +74,127 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
+    /// Cut a range in two within its group, at the next epoch. Asked of the leader.
+    SplitRange {
+        /// The group.
+        group_id: GroupId,
+        /// The range as it is before; it keeps its id for the left part.
+        range: RangeDescriptor,
+        /// The first key of the right part.
+        at: Bytes,
+        /// The id of the right part.
+        right_id: RangeId,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Make one range of two neighbours of one group, at the higher epoch's next. Asked of the leader.
+    MergeRanges {
+        /// The group.
+        group_id: GroupId,
+        /// The left one as it is before; it keeps its id.
+        left: RangeDescriptor,
+        /// The right one as it is before.
+        right: RangeDescriptor,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Have the destination of a move know the range, not serving it yet. Asked of its leader.
+    BeginImport {
+        /// The destination.
+        group_id: GroupId,
+        /// The range as it is to be: the next epoch, owned by the destination.
+        range: RangeDescriptor,
+        /// The group that owns it now.
+        source: GroupId,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Take [`ServerRequest::BeginImport`] back; refused once the import is active.
+    CancelImport {
+        /// The destination.
+        group_id: GroupId,
+        /// The range.
+        range_id: RangeId,
+        /// The epoch it was to have.
+        epoch: Epoch,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Have the source of a move give the range up: it refuses its keys from this entry on, and its
+    /// copy is frozen. Its leader tells the destination at once. Answered by `HandedOff`.
+    HandOff {
+        /// The source.
+        group_id: GroupId,
+        /// The range as it is to be: the next epoch, owned by the destination.
+        range: RangeDescriptor,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Have the destination serve the range: its source has handed it off, by its own log. Asked of
+    /// its leader, by the source's leader or by the controller; therefore without a fencing number.
+    Activate {
+        /// The destination.
+        group_id: GroupId,
+        /// The range.
+        range_id: RangeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The source's clock at the hand-off: the destination's is at least that from now on.
+        clock: UnixMillis,
+    },
+    /// How far an import is. Asked of the destination's leader; answered by `Import`.
+    ImportState {
+        /// The destination.
+        group_id: GroupId,
+        /// The range.
+        range_id: RangeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Remove the frozen copy of a range whose import is finished. Asked of the source's leader.
+    DropFrozen {
+        /// The source.
+        group_id: GroupId,
+        /// The range.
+        range_id: RangeId,
+        /// The epoch it was handed off at.
+        epoch: Epoch,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Where a range would be cut into halves of equal size. Asked of any replica; answered by
+    /// `SplitPoint`.
+    SplitPoint {
+        /// The group.
+        group_id: GroupId,
+        /// The range.
+        range_id: RangeId,
+    },
+    /// Take a learner into the group, and wait until it has nearly all of the log. Asked of the leader.
+    AddLearner {
+        /// The group.
+        group_id: GroupId,
+        /// The node, which has an empty replica.
+        node_id: NodeId,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Have every replica take a digest of its records at the same log index. Asked of the leader.
+    TakeDigest {
+        /// The group.
+        group_id: GroupId,
+        /// Names the digest; random.
+        nonce: u64,
+        /// The controller's fencing number, or 0: it changes no data.
+        fence: u64,
+    },
+    /// The digest of that name, as this node's replica took it; answered by `Digest`.
+    Digest {
+        /// The group.
+        group_id: GroupId,
+        /// Names the digest.
+        nonce: u64,
+    },
 }
 
 /// What a server answers.
@@ -94,6 +218,62 @@ pub enum ServerAnswer {
     },
     /// It could not be done, and why.
     Failed(String),
+    /// The range is handed off.
+    HandedOff {
+        /// The source's clock at the hand-off.
+        clock: UnixMillis,
+        /// Whether the destination has said that it serves.
+        activated: bool,
+    },
+    /// How far an import is.
+    Import(ImportState),
+    /// The key that halves a range.
+    SplitPoint {
+        /// The first key of the right half; none when the range has fewer than two keys.
+        at: Option<Bytes>,
+        /// Bytes of the left half.
+        left_bytes: u64,
+        /// Bytes of the right half.
+        right_bytes: u64,
+    },
+    /// What a replica's records come to; `None` while it is being counted, or when it was not
+    /// asked for since the process started.
+    Digest(Option<Digest>),
+}
+
+/// The records of a replica at one log index: equal on all replicas, or one of them is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// The index of the entry that asked for it.
+    pub index: LogIndex,
+    /// How many records.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// The sum of the XXH3 hashes of all records, modulo 2^64: the order does not matter.
+    pub checksum: u64,
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImportState {
+    /// The group does not know of it.
+    Unknown,
+    /// It was begun, and the range is not handed off as far as this group knows.
+    Waiting,
+    /// The range is served here, and copied.
+    Copying {
+        /// Records copied so far.
+        records: u64,
+        /// Bytes copied so far.
+        bytes: u64,
+        /// Bytes there are about to copy in all; 0 while that is not known.
+        bytes_total: u64,
+        /// Why the copy does not go on, if so.
+        problem: Option<String>,
+    },
+    /// All of it is here, and was compared with the source.
+    Finished,
 }
 
 /// One replica as its node sees it; part of each heartbeat.
@@ -127,4 +307,51 @@ pub struct ReplicaStatus {
     pub writes_total: u64,
     /// Why it stopped, if it did: a fault of this node alone.
     pub fault: Option<String>,
+    /// What each range costs; only where this replica serves as leader.
+    pub loads: Vec<RangeLoad>,
+    /// Ranges that are being imported, as applied here.
+    pub importing: Vec<RangeId>,
+    /// Ranges that were handed off and are still held as frozen copies, as applied here.
+    pub frozen: Vec<RangeDescriptor>,
+    /// On the leader: the last entry that each other member is known to have.
+    pub matched: Vec<(NodeId, LogIndex)>,
+}
+
+/// What a range costs its leader, over the last seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeLoad {
+    /// The range.
+    pub range_id: RangeId,
+    /// Bytes on disk, about.
+    pub size_bytes: u64,
+    /// Commands that read, per second.
+    pub reads_per_second: u64,
+    /// Commands that write, per second.
+    pub writes_per_second: u64,
+    /// Bytes of commands and replies, per second.
+    pub bytes_per_second: u64,
+    /// Microseconds of CPU per second, about.
+    pub cpu_micros_per_second: u64,
+    /// Where to cut it so that the load is halved, if a sample of its keys says so.
+    pub cut: Option<Cut>,
+    /// The key that is used most, if it has at least a tenth of the load.
+    pub hot_key: Option<HotKey>,
+}
+
+/// Where a range may be cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The first key of the right part.
+    pub at: Bytes,
+    /// Thousandths of the load on the left part.
+    pub left_permille: u16,
+}
+
+/// A key and its share of its range's load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HotKey {
+    /// The key.
+    pub key: Bytes,
+    /// Thousandths of the range's load.
+    pub permille: u16,
 }

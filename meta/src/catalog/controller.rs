@@ -9,7 +9,7 @@ use super::edit::{Edit, RowName};
 use super::invalid;
 
 const REPLICAS_MAX: usize = 64;
-const KEY_BYTES_MAX: usize = 1 << 20;
+pub(super) const KEY_BYTES_MAX: usize = 1 << 20;
 const JOB_BYTES_MAX: usize = 256 << 10;
 /// Ids set aside at once at most.
 const IDS_MAX: u64 = 1 << 20;

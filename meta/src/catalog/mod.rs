@@ -28,6 +28,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tiling;
+mod wishes;
 
 use edit::Edit;
 pub use edit::RowName;
@@ -160,10 +161,11 @@ impl Edit<'_> {
                 self.release_lease(holder);
                 Ok(None)
             }
-            Command::CreateTable { name } => self.create_table(name).map(Some),
+            Command::CreateTable { name, split_at } => self.create_table(name, split_at).map(Some),
             Command::DropTable { name } => self.drop_table(&name).map(|()| None),
             Command::PutSetting { name, value } => self.put_setting(name, value).map(|()| None),
             Command::Controller { fence, ops } => self.controller(fence, ops),
+            Command::Ask { wish, now } => self.ask(wish, now).map(Some),
             Command::GroupReport { group, ranges } => {
                 self.group_report(group, ranges).map(|()| None)
             }
@@ -182,6 +184,7 @@ impl Edit<'_> {
             self.put(Row::Table(TableDescriptor {
                 table_id: TableId(number),
                 name: format!("db{number}"),
+                split_at: Vec::new(),
             }));
         }
         Ok(())

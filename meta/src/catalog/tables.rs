@@ -4,6 +4,7 @@
 //! again has another id, under which nothing was ever written. Its ranges are kept apart until the
 //! controller has seen to it that their groups removed the records.
 
+use bytes::Bytes;
 use coterie_protocol::catalog::{Row, TableDescriptor};
 use coterie_protocol::meta::{Outcome, Rejection};
 use coterie_types::{RangeDescriptor, TableId};
@@ -12,9 +13,16 @@ use super::edit::{Edit, RowName};
 use super::{REDIS_TABLES, invalid};
 
 const NAME_BYTES_MAX: usize = 128;
+/// Boundaries of a new table, and the bytes of them, at most.
+const BOUNDARIES_MAX: usize = 1024;
+const BOUNDARY_BYTES_MAX: usize = 1 << 20;
 
 impl Edit<'_> {
-    pub(super) fn create_table(&mut self, name: String) -> Result<Outcome, Rejection> {
+    pub(super) fn create_table(
+        &mut self,
+        name: String,
+        split_at: Vec<Bytes>,
+    ) -> Result<Outcome, Rejection> {
         if let Some(table) = self.table_named(&name) {
             return Ok(Outcome::Table(table));
         }
@@ -23,12 +31,14 @@ impl Edit<'_> {
                 "a table's name has 1 to {NAME_BYTES_MAX} bytes, none of them space or control"
             )));
         }
+        check_boundaries(&split_at)?;
         let Some(after) = self.next().table.checked_add(1) else {
             return Err(invalid("every table id was given"));
         };
         let table = TableDescriptor {
             table_id: TableId(std::mem::replace(&mut self.next().table, after)),
             name,
+            split_at,
         };
         self.put(Row::Table(table.clone()));
         Ok(Outcome::Table(table))
@@ -57,6 +67,20 @@ impl Edit<'_> {
         let mut tables = self.catalog().tables.values();
         tables.find(|table| table.name == name).cloned()
     }
+}
+
+fn check_boundaries(split_at: &[Bytes]) -> Result<(), Rejection> {
+    let bytes: usize = split_at.iter().map(Bytes::len).sum();
+    if split_at.len() > BOUNDARIES_MAX || bytes > BOUNDARY_BYTES_MAX {
+        return Err(invalid(format!(
+            "a table begins with at most {BOUNDARIES_MAX} boundaries of {BOUNDARY_BYTES_MAX} bytes in all"
+        )));
+    }
+    let in_order = split_at.windows(2).all(|pair| pair[0] < pair[1]);
+    if !in_order || split_at.first().is_some_and(Bytes::is_empty) {
+        return Err(invalid("boundaries are sorted, each once, none empty"));
+    }
+    Ok(())
 }
 
 fn is_printable(char: char) -> bool {

@@ -237,7 +237,13 @@ fn a_report_brings_what_is_newer() {
 fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
     let mut state = with_a_range();
     let name = || "users".to_owned();
-    let Outcome::Table(table) = state.apply(Command::CreateTable { name: name() }).outcome else {
+    let Outcome::Table(table) = state
+        .apply(Command::CreateTable {
+            name: name(),
+            split_at: vec![],
+        })
+        .outcome
+    else {
         panic!("no table");
     };
     assert_eq!(table.table_id, TableId(16));
@@ -268,7 +274,13 @@ fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
     assert!(state.catalog.dropped.is_empty());
     let db0 = Command::DropTable { name: "db0".into() };
     assert!(rejected(&state.apply(db0).outcome));
-    let Outcome::Table(table) = state.apply(Command::CreateTable { name: name() }).outcome else {
+    let Outcome::Table(table) = state
+        .apply(Command::CreateTable {
+            name: name(),
+            split_at: vec![],
+        })
+        .outcome
+    else {
         panic!("no table");
     };
     assert_eq!(table.table_id, TableId(17), "its id is not used again");

@@ -68,6 +68,8 @@ mod tests {
             disk_free_bytes: 0,
             replicas: vec![],
             stopping: false,
+            log_write_micros: 0,
+            apply_micros: 0,
         };
         let told =
             |liveness: &Liveness, ms| match liveness.answer(start + Duration::from_millis(ms)) {

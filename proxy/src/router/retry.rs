@@ -248,6 +248,10 @@ impl Attempts<'_> {
                 self.reason = format!("group {} is overloaded", self.group.id);
                 Next::Pause
             }
+            Refusal::Moving => {
+                self.reason = format!("keys are moving to group {}", self.group.id);
+                Next::Pause
+            }
             Refusal::FateUnknown => {
                 self.maybe_applied = true;
                 self.reason = format!("group {} changed its leader", self.group.id);

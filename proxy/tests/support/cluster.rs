@@ -397,6 +397,10 @@ impl Cluster {
                     reads_total: 0,
                     writes_total: 0,
                     fault: None,
+                    loads: vec![],
+                    importing: vec![],
+                    frozen: vec![],
+                    matched: vec![],
                 };
                 ServerAnswer::Status(groups.values().map(status).collect())
             }
@@ -468,7 +472,11 @@ impl Cluster {
             }
             Command::CreateTable { name } => {
                 let table_id = TableId(100);
-                let table = TableDescriptor { table_id, name };
+                let table = TableDescriptor {
+                    table_id,
+                    name,
+                    split_at: vec![],
+                };
                 self.publish(vec![Row::Table(table.clone())]);
                 Outcome::Table(table)
             }

@@ -137,6 +137,10 @@ impl Replica {
             reads_total: self.shared.reads_total.load(Ordering::Relaxed),
             writes_total: self.shared.writes_total.load(Ordering::Relaxed),
             fault: status.fault,
+            loads: Vec::new(),
+            importing: Vec::new(),
+            frozen: Vec::new(),
+            matched: status.matched.into_iter().collect(),
         }
     }
 

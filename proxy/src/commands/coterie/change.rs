@@ -146,7 +146,15 @@ pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
     }
     let name = word(call, 3);
     if call.is(2, "create") {
-        return match propose(call, Command::CreateTable { name }).await? {
+        return match propose(
+            call,
+            Command::CreateTable {
+                name,
+                split_at: vec![],
+            },
+        )
+        .await?
+        {
             Outcome::Table(table) => Ok(int(table.table_id.0.into())),
             _ => Ok(Reply::OK),
         };
