@@ -282,6 +282,17 @@ impl<'a> Txn<'a> {
         self.overlay.insert((table, key), None);
     }
 
+    /// Whether the entry or the store says what the key holds: a record, or that it was removed.
+    pub fn knows(&self, table: TableId, key: &Bytes) -> Result<bool, Fault> {
+        let changed = self.overlay.contains_key(&(table, key.clone()));
+        Ok(changed || self.is_cleared(table, key) || self.view.record(table, key)?.is_some())
+    }
+
+    /// Takes a record in as it is, version and all: no change, it was there before.
+    pub fn import(&mut self, table: TableId, key: Bytes, record: Record) {
+        self.store(table, key, record);
+    }
+
     /// Whether this entry has removed the key, even if it is there again.
     pub(crate) fn was_removed(&self, table: TableId, key: &Bytes) -> bool {
         self.is_cleared(table, key) || self.deleted.iter().any(|(t, k)| *t == table && k == key)

@@ -1,9 +1,11 @@
 //! `WATCH` tokens: what a connection remembers of a key, and whether it still holds at `EXEC`.
 //!
-//! A token is the change counter at the time (varint), then nothing if the key was absent, else the
-//! record's version (two varints). A key that was there must have the same version. A key that was
-//! absent must be absent, and nothing of its hash slot may have been removed since: it could have
-//! been this key, created and removed again.
+//! A token is the group and its change counter at the time (two varints), then nothing if the key
+//! was absent, else the record's version (two varints). A key that was there must have the same
+//! version, whichever group has it by now. A key that was absent must be absent, and nothing of its
+//! hash slot may have been removed since: it could have been this key, created and removed again.
+//! Counters of two groups cannot be compared, so a key that was absent and has moved counts as
+//! touched: `EXEC` fails in vain rather than passing in vain.
 
 use bytes::{Bytes, BytesMut};
 use coterie_types::{GroupId, TableId, Version, varint};
@@ -14,6 +16,7 @@ use crate::{Args, EvalError, Fault, Reply, Txn};
 pub(crate) fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.get(args.bytes(1))?;
     let mut token = BytesMut::new();
+    varint::put(&mut token, txn.group().0);
     varint::put(&mut token, txn.next_change());
     if let Some(record) = record {
         varint::put(&mut token, record.version.group.0);
@@ -35,11 +38,11 @@ pub fn watch_token_holds(
     last_removed: u64,
 ) -> Result<bool, Fault> {
     let mut rest = token;
-    let Some(counter) = varint::take(&mut rest) else {
+    let (Some(group), Some(counter)) = (varint::take(&mut rest), varint::take(&mut rest)) else {
         return Ok(false);
     };
     if rest.is_empty() {
-        if last_removed > counter || txn.was_removed(table, key) {
+        if GroupId(group) != txn.group() || last_removed > counter || txn.was_removed(table, key) {
             return Ok(false);
         }
         // Created since and expired already: not there, and yet touched.
@@ -197,7 +200,13 @@ mod tests {
     #[test]
     fn tokens_of_strangers_do_not_hold() {
         let mut store = Store::default();
-        for token in [&b""[..], b"\xff", b"\x01\x01", b"\x01\x01\x01\x01"] {
+        for token in [
+            &b""[..],
+            b"\xff",
+            b"\x01",
+            b"\x01\x01\x01",
+            b"\x01\x01\x01\x01\x01",
+        ] {
             assert!(!store.holds("k", &Bytes::copy_from_slice(token)));
         }
     }

@@ -3,20 +3,30 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, View, execute, watch_token_holds};
+use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, execute, watch_token_holds};
 use coterie_types::FrameSeq;
 
-use crate::entry::{Body, Entry, Expired};
+use crate::entry::{Body, ChangeAnswer, Entry, Expired};
+use crate::import::Arrival;
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
+use crate::store::{Store, StoreChange};
+use arrivals::Absent;
+
+mod arrivals;
+mod ranges;
 
 /// What the caller must do after an entry, in this order.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Persist, in one atomic batch with the applied index.
     pub changes: Changes,
+    /// Persist in the same batch: discards before everything else, the rest after it.
+    pub store: Vec<StoreChange>,
     /// Remove these entries of the index of expiries, in the same batch.
     pub swept: Vec<Expired>,
+    /// Count the records as they are after this entry, under this name.
+    pub digest: Option<u64>,
     /// Send, per frame of the entry: bytes of [`FrameReply`]; of a change of ranges, its answer. Only
     /// the proposer has them to send to.
     pub replies: Vec<Bytes>,
@@ -25,7 +35,7 @@ pub struct Effects {
 impl GroupState {
     /// Applies one committed entry over `view`. `Err` means this node alone failed: nothing was
     /// changed that counts, and the replica stops.
-    pub fn apply(&mut self, entry: Entry, view: &dyn View) -> Result<Effects, Fault> {
+    pub fn apply(&mut self, entry: Entry, store: &dyn Store) -> Result<Effects, Fault> {
         // A new leader's first entries may carry an older clock than the last of the old one.
         self.clock = self.clock.max(entry.clock);
         self.sessions.expire(self.clock);
@@ -39,33 +49,66 @@ impl GroupState {
             }
             Body::AddRanges(ranges) => {
                 let added = self.ownership.add(self.group_id, ranges);
-                let answer = added.err().unwrap_or_default();
-                effects.replies.push(Bytes::from(answer));
+                effects.answer(added.map(|()| self.clock));
             }
             Body::DropRanges(ranges) => {
                 effects.changes.clears = self.ownership.remove(&ranges);
-                effects.replies.push(Bytes::new());
-            }
-            Body::Frames(frames) => {
-                let mut txn = self.txn(view, entry.seed, entry.value_bytes_max);
-                for frame in frames {
-                    effects.replies.push(self.apply_frame(&mut txn, frame)?);
+                for range_id in ranges {
+                    if self.imports.remove(&range_id).is_some() {
+                        effects.store.push(StoreChange::Forget(range_id));
+                    }
                 }
+                effects.answer(Ok(self.clock));
+            }
+            Body::Change(change) => {
+                let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
+                let answer = self.change_range(change, &mut txn, store, &mut effects)?;
+                effects.answer(answer);
                 effects.changes = txn.finish();
             }
+            Body::Frames(frames) => {
+                let txn = self.txn(store, entry.seed, entry.value_bytes_max);
+                self.apply_frames(frames, Vec::new(), txn, store, &mut effects)?;
+            }
+            Body::Fetched { arrivals, frames } => {
+                let txn = self.txn(store, entry.seed, entry.value_bytes_max);
+                self.apply_frames(frames, arrivals, txn, store, &mut effects)?;
+            }
             Body::Sweep(expired) => {
-                let mut txn = self.txn(view, entry.seed, entry.value_bytes_max);
+                let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
                 self.sweep(&mut txn, &expired)?;
                 effects.changes = txn.finish();
                 effects.swept = expired;
             }
+            Body::Digest { nonce } => {
+                effects.digest = Some(nonce);
+                effects.answer(Ok(self.clock));
+            }
         }
+        self.note_arrivals(&effects.changes, &mut effects.store);
         self.next_change = self.next_change.max(effects.changes.next_change);
         self.note_removals(&effects.changes);
         Ok(effects)
     }
 
-    fn txn<'a>(&self, view: &'a dyn View, seed: u64, value_bytes_max: u64) -> Txn<'a> {
+    fn apply_frames(
+        &mut self,
+        frames: Vec<Bytes>,
+        arrivals: Vec<Arrival>,
+        mut txn: Txn<'_>,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        let absent = self.take_arrivals(arrivals, &mut txn, store, effects)?;
+        for frame in frames {
+            let answer = self.apply_frame(&mut txn, store, &absent, frame)?;
+            effects.replies.push(answer);
+        }
+        effects.changes = txn.finish();
+        Ok(())
+    }
+
+    fn txn<'a>(&self, view: &'a dyn Store, seed: u64, value_bytes_max: u64) -> Txn<'a> {
         let context = Context {
             group: self.group_id,
             now: self.clock,
@@ -78,7 +121,13 @@ impl GroupState {
         txn
     }
 
-    fn apply_frame(&mut self, txn: &mut Txn<'_>, bytes: Bytes) -> Result<Bytes, Fault> {
+    fn apply_frame(
+        &mut self,
+        txn: &mut Txn<'_>,
+        store: &dyn Store,
+        absent: &Absent,
+        bytes: Bytes,
+    ) -> Result<Bytes, Fault> {
         let frame = match Frame::decode(bytes) {
             Ok(frame) => frame,
             Err(error) => {
@@ -96,8 +145,14 @@ impl GroupState {
                 Admission::Refused(refusal) => return Ok(FrameReply::Refused(refusal).encode()),
             }
         }
-        let answer = match self.check(&frame) {
+        let checked = match self.check(&frame) {
+            Ok(()) => self.check_arrived(&frame, txn, store, absent)?,
+            Err(refusal) => Err(refusal),
+        };
+        let answer = match checked {
             Ok(()) => self.run(txn, &frame)?,
+            // It comes again under the same number, and is to be applied then.
+            Err(Refusal::Moving) => return Ok(FrameReply::Refused(Refusal::Moving).encode()),
             Err(refusal) => FrameReply::Refused(refusal).encode(),
         };
         if numbered {
@@ -158,6 +213,12 @@ impl GroupState {
         if !changes.clears.is_empty() {
             self.cleared = self.next_change;
         }
+    }
+}
+
+impl Effects {
+    fn answer(&mut self, answer: ChangeAnswer) {
+        self.replies.push(coterie_protocol::encode(&answer));
     }
 }
 

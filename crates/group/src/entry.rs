@@ -8,6 +8,9 @@
 //! kind 3 Sweep:  expired keys, postcard
 //! kind 4 Add:    ranges that are new to the group, postcard
 //! kind 5 Drop:   ids of ranges that go with their records, postcard
+//! kind 6 Change: a change of one range's bounds or owner, postcard
+//! kind 7 Fetched: length (LEB128) and arrivals, postcard; then frames as in kind 0
+//! kind 8 Digest: its name: u64 le
 //! ```
 //!
 //! The clock is the leader's group clock when it proposed; the seed is all the chance the commands
@@ -15,8 +18,11 @@
 //! by every replica alike.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use coterie_types::{RangeDescriptor, RangeId, TableId, UnixMillis, varint};
+use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, TableId, UnixMillis, varint};
 use serde::{Deserialize, Serialize};
+
+use crate::digest::Tally;
+use crate::import::Arrival;
 
 const VERSION: u8 = 1;
 const FRAMES: u8 = 0;
@@ -25,6 +31,9 @@ const INIT: u8 = 2;
 const SWEEP: u8 = 3;
 const ADD_RANGES: u8 = 4;
 const DROP_RANGES: u8 = 5;
+const CHANGE: u8 = 6;
+const FETCHED: u8 = 7;
+const DIGEST: u8 = 8;
 
 /// A key that was seen expired, and when it expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,10 +71,104 @@ pub enum Body {
     /// Removes records that are expired, and their index entries.
     Sweep(Vec<Expired>),
     /// Gives the group ranges that nobody owned before: all or, when one does not fit, none. The
-    /// answer is empty, or the reason why not.
+    /// answer is a [`ChangeAnswer`].
     AddRanges(Vec<RangeDescriptor>),
-    /// Takes these ranges from the group, with their records. The answer is empty.
+    /// Takes these ranges from the group, with their records. The answer is a [`ChangeAnswer`].
     DropRanges(Vec<RangeId>),
+    /// Changes one range. The answer is a [`ChangeAnswer`].
+    Change(RangeChange),
+    /// Frames, and before them the records of keys that they name and that had not arrived yet.
+    Fetched {
+        /// The records.
+        arrivals: Vec<Arrival>,
+        /// As in [`Body::Frames`].
+        frames: Vec<Bytes>,
+    },
+    /// Has every replica count its records, as of this entry.
+    Digest {
+        /// Names the count.
+        nonce: u64,
+    },
+}
+
+/// What became of a change of ranges: the group's clock then, or why nothing was changed.
+pub type ChangeAnswer = Result<UnixMillis, String>;
+
+/// A change of the bounds or the owner of a range (design §9). Each may be asked for again, and finds
+/// its own result then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RangeChange {
+    /// Cuts a range; the left part keeps its id, both get the next epoch.
+    Split {
+        /// The range before.
+        range: RangeDescriptor,
+        /// The first key of the right part.
+        at: Bytes,
+        /// The id of the right part.
+        right_id: RangeId,
+    },
+    /// Joins two neighbours; the left one's id stays, at the higher epoch's next.
+    Merge {
+        /// The left one before.
+        left: RangeDescriptor,
+        /// The right one before.
+        right: RangeDescriptor,
+    },
+    /// Announces a range that another group is about to give to this one.
+    BeginImport {
+        /// The range as it is to be.
+        range: RangeDescriptor,
+        /// The group that has it.
+        source: GroupId,
+    },
+    /// Takes an announcement back.
+    CancelImport {
+        /// The range.
+        range_id: RangeId,
+        /// The epoch it was to have.
+        epoch: Epoch,
+    },
+    /// Gives a range to another group; what is held of it is frozen.
+    HandOff {
+        /// The range as it is to be.
+        range: RangeDescriptor,
+    },
+    /// Begins to serve an announced range.
+    Activate {
+        /// The range.
+        range_id: RangeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The next records of an imported range, in key order.
+    Chunk {
+        /// The range.
+        range_id: RangeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Where the chunk begins: where the one before it ended.
+        from: Bytes,
+        /// Keys and records as the source stores them.
+        records: Vec<(Bytes, Bytes)>,
+        /// Where the next one begins; `None` when there is nothing more.
+        next: Option<Bytes>,
+    },
+    /// Ends an import whose source says that this is what it has.
+    FinishImport {
+        /// The range.
+        range_id: RangeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What the source has of it.
+        all: Tally,
+    },
+    /// Lets go of the frozen copy of a range.
+    DropFrozen {
+        /// The range.
+        range_id: RangeId,
+        /// The epoch it was handed off at.
+        epoch: Epoch,
+    },
 }
 
 /// An entry that this version cannot read: written by a newer one, or damaged.
@@ -86,16 +189,21 @@ impl Entry {
             Body::Sweep(_) => SWEEP,
             Body::AddRanges(_) => ADD_RANGES,
             Body::DropRanges(_) => DROP_RANGES,
+            Body::Change(_) => CHANGE,
+            Body::Fetched { .. } => FETCHED,
+            Body::Digest { .. } => DIGEST,
         });
         out.put_u64_le(self.clock.0);
         out.put_u64_le(self.seed);
         out.put_u64_le(self.value_bytes_max);
         match &self.body {
-            Body::Frames(frames) => {
-                for frame in frames {
-                    varint::put_bytes(&mut out, frame);
-                }
+            Body::Frames(frames) => put_frames(&mut out, frames),
+            Body::Fetched { arrivals, frames } => {
+                varint::put_bytes(&mut out, &coterie_protocol::encode(arrivals));
+                put_frames(&mut out, frames);
             }
+            Body::Change(change) => out.put_slice(&coterie_protocol::encode(change)),
+            Body::Digest { nonce } => out.put_u64_le(*nonce),
             Body::Tick => {}
             Body::Init(ranges) | Body::AddRanges(ranges) => {
                 out.put_slice(&coterie_protocol::encode(ranges));
@@ -121,14 +229,17 @@ impl Entry {
         let (clock, seed) = (UnixMillis(input.get_u64_le()), input.get_u64_le());
         let value_bytes_max = input.get_u64_le();
         let body = match kind {
-            FRAMES => {
-                let mut frames = Vec::new();
-                while input.has_remaining() {
-                    let frame = varint::take_bytes(&mut input);
-                    frames.push(frame.ok_or_else(|| error("frame cut short"))?);
-                }
-                Body::Frames(frames)
+            FRAMES => Body::Frames(take_frames(input)?),
+            FETCHED => {
+                let arrivals = varint::take_bytes(&mut input);
+                let arrivals = decode(&arrivals.ok_or_else(|| error("arrivals cut short"))?)?;
+                let frames = take_frames(input)?;
+                Body::Fetched { arrivals, frames }
             }
+            CHANGE => Body::Change(decode(&input)?),
+            DIGEST => Body::Digest {
+                nonce: input.try_get_u64_le().map_err(|_| error("cut short"))?,
+            },
             TICK => Body::Tick,
             INIT => Body::Init(decode(&input)?),
             SWEEP => Body::Sweep(decode(&input)?),
@@ -148,10 +259,27 @@ impl Entry {
 impl Body {
     fn len_hint(&self) -> usize {
         match self {
-            Self::Frames(frames) => frames.iter().map(|frame| frame.len() + 5).sum(),
+            Self::Frames(frames) | Self::Fetched { frames, .. } => {
+                frames.iter().map(|frame| frame.len() + 5).sum()
+            }
             _ => 0,
         }
     }
+}
+
+fn put_frames(out: &mut BytesMut, frames: &[Bytes]) {
+    for frame in frames {
+        varint::put_bytes(out, frame);
+    }
+}
+
+fn take_frames(mut input: Bytes) -> Result<Vec<Bytes>, EntryError> {
+    let mut frames = Vec::new();
+    while input.has_remaining() {
+        let frame = varint::take_bytes(&mut input);
+        frames.push(frame.ok_or_else(|| EntryError("frame cut short".to_owned()))?);
+    }
+    Ok(frames)
 }
 
 fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, EntryError> {
@@ -201,6 +329,24 @@ mod tests {
             Body::Sweep(vec![expired]),
             Body::AddRanges(vec![range()]),
             Body::DropRanges(vec![RangeId(7), RangeId(8)]),
+            Body::Change(RangeChange::HandOff { range: range() }),
+            Body::Change(RangeChange::Chunk {
+                range_id: RangeId(7),
+                epoch: Epoch(2),
+                from: Bytes::new(),
+                records: vec![(Bytes::from_static(b"k"), Bytes::from_static(b"r"))],
+                next: None,
+            }),
+            Body::Fetched {
+                arrivals: vec![Arrival {
+                    range_id: RangeId(7),
+                    table: TableId(0),
+                    key: Bytes::from_static(b"k"),
+                    record: None,
+                }],
+                frames: vec![Bytes::from_static(b"one")],
+            },
+            Body::Digest { nonce: u64::MAX },
         ] {
             let entry = entry(body);
             assert_eq!(Entry::decode(entry.encode()).unwrap(), entry);
@@ -226,6 +372,23 @@ mod tests {
         assert_eq!(bytes, with(4, &[1, 7, 1, 16, 1, b'a', 0, 3]));
         let bytes = entry(Body::DropRanges(vec![RangeId(7), RangeId(300)])).encode();
         assert_eq!(bytes, with(5, &[2, 7, 0xac, 0x02]));
+        let change = RangeChange::Activate {
+            range_id: RangeId(7),
+            epoch: Epoch(300),
+        };
+        let bytes = entry(Body::Change(change)).encode();
+        assert_eq!(bytes, with(6, &[5, 7, 0xac, 0x02]));
+        let arrival = Arrival {
+            range_id: RangeId(7),
+            table: TableId(0),
+            key: Bytes::from_static(b"k"),
+            record: Some(Bytes::from_static(b"r")),
+        };
+        let (arrivals, frames) = (vec![arrival], vec![Bytes::from_static(b"x")]);
+        let bytes = entry(Body::Fetched { arrivals, frames }).encode();
+        assert_eq!(bytes, with(7, &[8, 1, 7, 0, 1, b'k', 1, 1, b'r', 1, b'x']));
+        let bytes = entry(Body::Digest { nonce: 1 }).encode();
+        assert_eq!(bytes, with(8, &[1, 0, 0, 0, 0, 0, 0, 0]));
     }
 
     #[test]

@@ -9,16 +9,22 @@
 
 mod apply;
 mod clock;
+mod digest;
 mod entry;
+mod import;
 mod ownership;
 mod read;
 mod sessions;
 mod state;
+mod store;
 
 pub use apply::Effects;
 pub use clock::GroupClock;
-pub use entry::{Body, Entry, EntryError, Expired};
-pub use ownership::Ownership;
+pub use digest::Tally;
+pub use entry::{Body, ChangeAnswer, Entry, EntryError, Expired, RangeChange};
+pub use import::{Arrival, Import, Known};
+pub use ownership::{Arriving, Ownership};
 pub use read::{ReadOutcome, ReadState};
 pub use sessions::SESSION_BYTES_MAX;
 pub use state::{GroupState, StateError};
+pub use store::{Store, StoreChange};

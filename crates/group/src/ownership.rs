@@ -4,16 +4,34 @@
 use bytes::Bytes;
 use coterie_protocol::Refusal;
 use coterie_redis_compat::{Keys, resolve};
-use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
+use coterie_types::{GroupId, KeyRange, RangeDescriptor, TableId};
 use serde::{Deserialize, Serialize};
 
-/// The ranges a group owns, and what it knows of those it gave away.
+mod transitions;
+
+/// A range that comes from another group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arriving {
+    /// The range, as it is to be here.
+    pub range: RangeDescriptor,
+    /// The group that has all of it.
+    pub source: GroupId,
+}
+
+/// The ranges a group owns, and what it knows of those that come and go.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ownership {
     /// Owned, sorted by table and start, without overlap.
     owned: Vec<RangeDescriptor>,
-    /// Given away, with their new owners; bounded.
+    /// Given away, with their new owners, the last one at the end; bounded.
     moved: Vec<RangeDescriptor>,
+    /// Announced by a move; not owned until their source has handed them off.
+    incoming: Vec<Arriving>,
+    /// Owned, and not all of their records are here yet.
+    importing: Vec<Arriving>,
+    /// Handed off, as they are at their new owners; their records are here still, and nothing
+    /// changes them.
+    frozen: Vec<RangeDescriptor>,
 }
 
 impl Ownership {
@@ -23,52 +41,8 @@ impl Ownership {
         ranges.sort_by(|a, b| a.bounds.cmp(&b.bounds));
         Self {
             owned: ranges,
-            moved: Vec::new(),
+            ..Self::default()
         }
-    }
-
-    /// Takes ranges in that nobody owned before: all, or none with the reason. One that is owned
-    /// already, just so, is no reason.
-    pub(crate) fn add(
-        &mut self,
-        group: GroupId,
-        ranges: Vec<RangeDescriptor>,
-    ) -> Result<(), String> {
-        let mut after = self.owned.clone();
-        for range in ranges {
-            let (range_id, bounds) = (range.range_id, &range.bounds);
-            if after.contains(&range) {
-                continue;
-            }
-            if range.group_id != group || bounds.is_empty() {
-                return Err(format!("range {range_id} is empty or another group's"));
-            }
-            let in_the_way = |owned: &&RangeDescriptor| {
-                owned.range_id == range_id || owned.bounds.overlaps(bounds)
-            };
-            if let Some(owned) = after.iter().find(in_the_way) {
-                return Err(format!(
-                    "range {range_id} {bounds} does not fit beside range {} {}",
-                    owned.range_id, owned.bounds
-                ));
-            }
-            after.push(range);
-        }
-        after.sort_by(|a, b| a.bounds.cmp(&b.bounds));
-        self.owned = after;
-        let owned = &self.owned;
-        let is_owned =
-            |range: &RangeDescriptor| owned.iter().any(|o| o.bounds.overlaps(&range.bounds));
-        self.moved.retain(|range| !is_owned(range));
-        Ok(())
-    }
-
-    /// Forgets ranges that are to be nobody's; answers which intervals they were.
-    pub(crate) fn remove(&mut self, ranges: &[RangeId]) -> Vec<KeyRange> {
-        let removed = self
-            .owned
-            .extract_if(.., |range| ranges.contains(&range.range_id));
-        removed.map(|range| range.bounds).collect()
     }
 
     /// What is owned, in key order.
@@ -124,10 +98,65 @@ impl Ownership {
         checked
     }
 
+    /// Ranges that are announced, and not owned yet.
+    #[must_use]
+    pub fn incoming(&self) -> &[Arriving] {
+        &self.incoming
+    }
+
+    /// Owned ranges of which not all records are here.
+    #[must_use]
+    pub fn importing(&self) -> &[Arriving] {
+        &self.importing
+    }
+
+    /// Ranges that were handed off and whose records are still here, as they are at their new owners.
+    #[must_use]
+    pub fn frozen(&self) -> &[RangeDescriptor] {
+        &self.frozen
+    }
+
+    /// The range with this key, if it is being imported.
+    #[must_use]
+    pub fn import_of(&self, table: TableId, key: &[u8]) -> Option<&Arriving> {
+        let mut importing = self.importing.iter();
+        importing.find(|arriving| arriving.range.bounds.contains(table, key))
+    }
+
+    /// Whether a command names a key, or an interval, of a range that is being imported.
+    #[must_use]
+    pub fn names_import(&self, table: TableId, args: &[Bytes]) -> bool {
+        let Ok(command) = resolve(args) else {
+            return false;
+        };
+        if let Keys::Interval { .. } = command.keys {
+            return command.keys.interval(args).is_some_and(|(start, end)| {
+                let interval = KeyRange { table, start, end };
+                let mut importing = self.importing.iter();
+                importing.any(|arriving| arriving.range.bounds.overlaps(&interval))
+            });
+        }
+        let mut named = false;
+        let mut visit = |table, key: &Bytes| named |= self.import_of(table, key).is_some();
+        // Keys that cannot be found: the command will say so itself.
+        let _ = command.visit_keys(table, args, &mut visit);
+        named
+    }
+
+    /// Whether any range comes: only then the questions about arrivals need be asked.
+    #[must_use]
+    pub fn has_arrivals(&self) -> bool {
+        !self.importing.is_empty() || !self.incoming.is_empty()
+    }
+
     /// `Err` when the key is not owned.
     pub fn check_key(&self, table: TableId, key: &[u8]) -> Result<(), Refusal> {
         if self.owns(table, key) {
             return Ok(());
+        }
+        let mut incoming = self.incoming.iter();
+        if incoming.any(|arriving| arriving.range.bounds.contains(table, key)) {
+            return Err(Refusal::Moving);
         }
         let knows = self
             .moved
@@ -142,8 +171,12 @@ impl Ownership {
         if self.owns_interval(interval) {
             return Ok(());
         }
+        let incoming = || self.incoming.iter().map(|arriving| &arriving.range);
+        if incoming().any(|range| range.bounds.contains_range(interval)) {
+            return Err(Refusal::Moving);
+        }
         // What is owned of it helps too: the interval was cut into ranges since.
-        let known = self.owned.iter().chain(&self.moved);
+        let known = self.owned.iter().chain(&self.moved).chain(incoming());
         let ranges = known
             .filter(|range| range.bounds.overlaps(interval))
             .cloned()
@@ -154,7 +187,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
-    use coterie_types::Epoch;
+    use coterie_types::{Epoch, RangeId};
 
     use super::*;
 
@@ -193,37 +226,6 @@ mod tests {
             ownership.check(TableId(1), &args("get b")).is_err(),
             "another table"
         );
-    }
-
-    #[test]
-    fn ranges_are_added_all_or_none_and_twice_is_once() {
-        let numbered = |id, start, end| RangeDescriptor {
-            range_id: RangeId(id),
-            ..range(start, end)
-        };
-        let (first, last) = (numbered(1, "b", Some("d")), numbered(2, "p", None));
-        let mut ownership = Ownership::of(vec![last.clone()]);
-        let group = GroupId(1);
-        assert_eq!(ownership.add(group, vec![first.clone()]), Ok(()));
-        assert_eq!(ownership.owned(), [first.clone(), last.clone()]);
-        assert_eq!(ownership.add(group, vec![last.clone(), first]), Ok(()));
-        assert!(
-            ownership
-                .add(GroupId(2), vec![numbered(3, "e", Some("f"))])
-                .is_err()
-        );
-        let fits_not = vec![numbered(3, "e", Some("f")), numbered(4, "c", Some("e"))];
-        assert!(ownership.add(group, fits_not).is_err());
-        assert!(
-            ownership
-                .add(group, vec![numbered(2, "e", Some("f"))])
-                .is_err(),
-            "other bounds"
-        );
-        assert_eq!(ownership.owned().len(), 2);
-        let gone = ownership.remove(&[RangeId(1), RangeId(9)]);
-        assert_eq!(gone, [range("b", Some("d")).bounds]);
-        assert_eq!(ownership.owned(), [last]);
     }
 
     #[test]

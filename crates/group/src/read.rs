@@ -1,13 +1,15 @@
 //! Reads outside the log: what a reader needs of the state, published after each entry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use coterie_protocol::{Frame, FrameReply, Refusal};
 use coterie_redis_compat::{Context, Fault, Txn, View, resolve};
-use coterie_types::{GroupId, UnixMillis};
+use coterie_types::{GroupId, RangeId, UnixMillis};
 
 use crate::apply::run_commands;
+use crate::import::Import;
 use crate::ownership::Ownership;
 use crate::state::GroupState;
 
@@ -18,6 +20,7 @@ pub struct ReadState {
     clock: UnixMillis,
     next_change: u64,
     ownership: Arc<Ownership>,
+    imports: Arc<BTreeMap<RangeId, Import>>,
 }
 
 /// What became of a read.
@@ -38,12 +41,17 @@ impl GroupState {
             Some(before) if *before.ownership == self.ownership => Arc::clone(&before.ownership),
             _ => Arc::new(self.ownership.clone()),
         };
+        let imports = match before {
+            Some(before) if *before.imports == self.imports => Arc::clone(&before.imports),
+            _ => Arc::new(self.imports.clone()),
+        };
         let (group_id, clock, next_change) = (self.group_id, self.clock, self.next_change);
         ReadState {
             group_id,
             clock,
             next_change,
             ownership,
+            imports,
         }
     }
 }
@@ -55,10 +63,32 @@ impl ReadState {
         &self.ownership
     }
 
+    /// How far the import of a range is.
+    #[must_use]
+    pub fn import(&self, range_id: RangeId) -> Option<&Import> {
+        self.imports.get(&range_id)
+    }
+
     /// The clock of the last entry applied.
     #[must_use]
     pub fn clock(&self) -> UnixMillis {
         self.clock
+    }
+
+    /// Whether this state owns and awaits the same as `other`, and nothing else.
+    #[must_use]
+    pub fn same_ownership(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ownership, &other.ownership)
+    }
+
+    /// Whether the frame names keys that may not have arrived yet: `view` must ask their source then.
+    #[must_use]
+    pub fn needs_source(&self, frame: &Frame) -> bool {
+        self.ownership.has_arrivals()
+            && frame
+                .commands
+                .iter()
+                .any(|command| self.ownership.names_import(command.table, &command.args))
     }
 
     /// Executes a frame of reads over `view`, which must not be older than this state.

@@ -1,14 +1,17 @@
 //! All of a group's replicated state besides its records: small, in memory, and persisted as one
 //! value together with the records (`server::replica::store`).
 
-use coterie_types::{GroupId, TableId, UnixMillis};
+use std::collections::BTreeMap;
+
+use coterie_types::{GroupId, RangeId, TableId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use crate::import::Import;
 use crate::ownership::Ownership;
 use crate::sessions::Sessions;
 
 /// Format of the persisted state.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Slots of the table of removals: a key's removal is remembered for all keys of its slot.
 pub(crate) const REMOVAL_SLOTS: usize = 4096;
 
@@ -21,6 +24,8 @@ pub struct GroupState {
     /// The number the next change of a record gets.
     pub(crate) next_change: u64,
     pub(crate) ownership: Ownership,
+    /// How far each import is; one for each of `ownership.importing()`.
+    pub(crate) imports: BTreeMap<RangeId, Import>,
     pub(crate) sessions: Sessions,
     /// Per slot, the change counter after the last entry that removed a key of it: `WATCH` of an
     /// absent key must notice that the key was there in between.
@@ -43,6 +48,7 @@ impl GroupState {
             clock: UnixMillis(0),
             next_change: 1,
             ownership: Ownership::default(),
+            imports: BTreeMap::new(),
             sessions: Sessions::default(),
             removals: vec![0; REMOVAL_SLOTS],
             cleared: 0,
@@ -94,6 +100,12 @@ impl GroupState {
         &self.ownership
     }
 
+    /// How far the import of a range is.
+    #[must_use]
+    pub fn import(&self, range_id: RangeId) -> Option<&Import> {
+        self.imports.get(&range_id)
+    }
+
     /// The change counter at which a key of this key's slot was last removed; 0 if never.
     pub(crate) fn last_removed(&self, table: TableId, key: &[u8]) -> u64 {
         self.removals[removal_slot(table, key)].max(self.cleared)
@@ -124,7 +136,7 @@ mod tests {
         let bytes = state.encode();
         assert_eq!(GroupState::decode(&bytes).unwrap(), state);
         let mut newer = bytes;
-        newer[0] = 2;
+        newer[0] = 3;
         assert!(GroupState::decode(&newer).is_err());
         assert!(GroupState::decode(&[]).is_err());
     }

@@ -99,4 +99,11 @@ pub trait Engine: Reader + Send + Sync + 'static {
 
     /// Bytes on disk.
     fn size_bytes(&self) -> u64;
+
+    /// Bytes on disk of each of these intervals, about; what was written last may be missing.
+    fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64>;
+
+    /// Gives space of an interval back at once whose clearing has just been written and whose records
+    /// nobody will read again, at no later state nor at an earlier one that a crash brings back.
+    fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError>;
 }

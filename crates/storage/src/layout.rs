@@ -3,8 +3,10 @@
 //! ```text
 //! 00 'applied'                              the applied blob of the Raft crate
 //! 00 'state'                                the group's state besides its records
+//! 00 'known' range(u64 be)                  what is known of a range that is being imported
 //! 10 table(u32 be) key(escaped) 00 00       a record; suffixes will be elements of a collection
 //! 20 time(u64 be) table(u32 be) key         index of expiries: empty value
+//! 30 range(u64 be) table(u32 be) key        a key marked in the import of a range: empty value
 //! ```
 //!
 //! A key is escaped so that no key is a prefix of another one's records and the order is that of
@@ -12,7 +14,7 @@
 //! store: copying, clearing and checking it are scans.
 
 use bytes::Bytes;
-use coterie_types::{KeyRange, TableId, UnixMillis};
+use coterie_types::{KeyRange, RangeId, TableId, UnixMillis};
 
 /// The key of the applied blob.
 pub const APPLIED: &[u8] = b"\x00applied";
@@ -21,6 +23,45 @@ pub const STATE: &[u8] = b"\x00state";
 
 const RECORD: u8 = 0x10;
 const EXPIRY: u8 = 0x20;
+const MARK: u8 = 0x30;
+const KNOWN: &[u8] = b"\x00known";
+
+/// The interval of the store that holds all records.
+#[must_use]
+pub fn all_records() -> (Vec<u8>, Vec<u8>) {
+    (vec![RECORD], vec![RECORD + 1])
+}
+
+/// The key of what is known of an import.
+#[must_use]
+pub fn known_key(range_id: RangeId) -> Vec<u8> {
+    [KNOWN, &range_id.0.to_be_bytes()].concat()
+}
+
+/// The key of a mark.
+#[must_use]
+pub fn mark_key(range_id: RangeId, table: TableId, key: &[u8]) -> Vec<u8> {
+    let mut out = mark_prefix(range_id);
+    out.extend_from_slice(&table.0.to_be_bytes());
+    out.extend_from_slice(key);
+    out
+}
+
+/// The interval of the store that holds all marks of an import.
+#[must_use]
+pub fn mark_interval(range_id: RangeId) -> (Vec<u8>, Vec<u8>) {
+    let end = match range_id.0.checked_add(1) {
+        Some(next) => mark_prefix(RangeId(next)),
+        None => vec![MARK + 1],
+    };
+    (mark_prefix(range_id), end)
+}
+
+fn mark_prefix(range_id: RangeId) -> Vec<u8> {
+    let mut out = vec![MARK];
+    out.extend_from_slice(&range_id.0.to_be_bytes());
+    out
+}
 
 /// The key of a record.
 #[must_use]
@@ -173,6 +214,21 @@ mod tests {
             expiry_key(UnixMillis(1), TableId(2), b"k"),
             b"\x20\0\0\0\0\0\0\0\x01\0\0\0\x02k"
         );
+        assert_eq!(
+            mark_key(RangeId(1), TableId(2), b"k"),
+            b"\x30\0\0\0\0\0\0\0\x01\0\0\0\x02k"
+        );
+        assert_eq!(known_key(RangeId(1)), b"\0known\0\0\0\0\0\0\0\x01");
+    }
+
+    #[test]
+    fn the_marks_of_an_import_are_one_interval() {
+        let (start, end) = mark_interval(RangeId(5));
+        let within = |id| {
+            let key = mark_key(RangeId(id), TableId(u32::MAX), b"\xff");
+            start <= key && key < end
+        };
+        assert!(within(5) && !within(4) && !within(6));
     }
 
     #[test]

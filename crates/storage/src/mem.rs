@@ -117,4 +117,22 @@ impl Engine for MemEngine {
             .map(|(key, value)| (key.len() + value.len()) as u64)
             .sum()
     }
+
+    fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64> {
+        let live = read(&self.live);
+        let size = |(start, end): &(Vec<u8>, Vec<u8>)| {
+            let within = live
+                .iter()
+                .filter(|(key, _)| *start <= **key && **key < *end);
+            within
+                .map(|(key, value)| (key.len() + value.len()) as u64)
+                .sum()
+        };
+        intervals.iter().map(size).collect()
+    }
+
+    /// Memory is given back at once.
+    fn reclaim(&self, _start: &[u8], _end: &[u8]) -> Result<(), StorageError> {
+        Ok(())
+    }
 }

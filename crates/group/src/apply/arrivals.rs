@@ -1,0 +1,159 @@
+//! Keys of ranges that are being imported, in entries of frames: their records may come with the
+//! entry, and what commands do to them is noted, so that what arrives later is not taken.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use coterie_protocol::{Frame, Refusal};
+use coterie_redis_compat::{Changes, Fault, Flags, Keys, Record, Txn, resolve};
+use coterie_types::{KeyRange, TableId};
+
+use super::Effects;
+use super::ranges::know;
+use crate::import::Arrival;
+use crate::state::GroupState;
+use crate::store::{Store, StoreChange};
+
+/// Keys of this entry that their source has no record of.
+#[derive(Debug, Default)]
+pub(super) struct Absent(BTreeSet<(TableId, Bytes)>);
+
+impl GroupState {
+    /// Takes in what came with the entry, unless it is known by now.
+    pub(super) fn take_arrivals(
+        &self,
+        arrivals: Vec<Arrival>,
+        txn: &mut Txn<'_>,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<Absent, Fault> {
+        let mut absent = Absent::default();
+        for arrival in arrivals {
+            let Arrival {
+                range_id,
+                table,
+                key,
+                record,
+            } = arrival;
+            let of_import = self.ownership.import_of(table, &key);
+            let expected = of_import.is_some_and(|arriving| arriving.range.range_id == range_id);
+            if !expected || self.is_known(table, &key, txn, store, &absent)? {
+                continue;
+            }
+            match record.map(Record::decode) {
+                // The frames that needed it are refused for the moment.
+                Some(Err(_)) => {}
+                Some(Ok(record)) => txn.import(table, key, record),
+                None => {
+                    effects.store.push(StoreChange::Mark {
+                        range_id,
+                        table,
+                        key: key.clone(),
+                    });
+                    absent.0.insert((table, key));
+                }
+            }
+        }
+        Ok(absent)
+    }
+
+    /// `Moving` when the frame names a key whose record has not arrived.
+    pub(super) fn check_arrived(
+        &self,
+        frame: &Frame,
+        txn: &Txn<'_>,
+        store: &dyn Store,
+        absent: &Absent,
+    ) -> Result<Result<(), Refusal>, Fault> {
+        if self.ownership.importing().is_empty() {
+            return Ok(Ok(()));
+        }
+        let mut keys: Vec<(TableId, Bytes)> = Vec::new();
+        for watch in &frame.watches {
+            keys.push((watch.table, watch.key.clone()));
+        }
+        for command in &frame.commands {
+            let Ok(row) = resolve(&command.args) else {
+                continue;
+            };
+            if let Keys::Interval { .. } = row.keys {
+                // Emptying an interval needs none of its records; reading it is not for the log.
+                let reads = !row.flags.contains(Flags::WRITE);
+                if reads && self.ownership.names_import(command.table, &command.args) {
+                    return Ok(Err(Refusal::Moving));
+                }
+                continue;
+            }
+            let mut visit = |table, key: &Bytes| keys.push((table, key.clone()));
+            // Keys that cannot be found: the command will say so itself.
+            let _ = row.visit_keys(command.table, &command.args, &mut visit);
+        }
+        for (table, key) in keys {
+            if !self.is_known(table, &key, txn, store, absent)? {
+                return Ok(Err(Refusal::Moving));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn is_known(
+        &self,
+        table: TableId,
+        key: &Bytes,
+        txn: &Txn<'_>,
+        store: &dyn Store,
+        absent: &Absent,
+    ) -> Result<bool, Fault> {
+        let Some(arriving) = self.ownership.import_of(table, key) else {
+            return Ok(true);
+        };
+        let range_id = arriving.range.range_id;
+        let import = self.imports.get(&range_id);
+        Ok(import.is_none_or(|import| import.known.holds(table, key))
+            || absent.0.contains(&(table, key.clone()))
+            || txn.knows(table, key)?
+            || store.is_marked(range_id, table, key)?)
+    }
+
+    /// Notes what the entry removed of ranges that are being imported.
+    pub(super) fn note_arrivals(&mut self, changes: &Changes, store: &mut Vec<StoreChange>) {
+        if self.imports.is_empty() {
+            return;
+        }
+        for clear in &changes.clears {
+            self.note_cleared(clear, store);
+        }
+        let removed = changes
+            .records
+            .iter()
+            .filter(|(_, record)| record.is_none());
+        for ((table, key), _) in removed {
+            let Some(arriving) = self.ownership.import_of(*table, key) else {
+                continue;
+            };
+            let range_id = arriving.range.range_id;
+            let import = self.imports.get(&range_id);
+            if import.is_some_and(|import| !import.known.holds(*table, key)) {
+                store.push(StoreChange::Mark {
+                    range_id,
+                    table: *table,
+                    key: key.clone(),
+                });
+            }
+        }
+    }
+
+    fn note_cleared(&mut self, clear: &KeyRange, store: &mut Vec<StoreChange>) {
+        for arriving in self.ownership.importing() {
+            let range_id = arriving.range.range_id;
+            if !arriving.range.bounds.overlaps(clear) {
+                continue;
+            }
+            if let Some(import) = self.imports.get_mut(&range_id)
+                && import.clear(clear)
+            {
+                store.push(know(range_id, import));
+            }
+        }
+    }
+}
