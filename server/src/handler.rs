@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRequest};
 use coterie_protocol::{Frame, FrameFlags, Refusal, method};
 use coterie_redis_compat::{Flags, resolve};
 use coterie_rpc::{Handler, Request, Responder};
@@ -14,7 +15,8 @@ use coterie_types::{GroupId, varint};
 
 use crate::admin;
 use crate::node::Node;
-use crate::replica::{Replica, refuse};
+use crate::replica::load::Kind;
+use crate::replica::{Replica, frozen, refuse};
 
 /// See the module's head.
 pub(crate) struct Calls(pub(crate) Arc<Node>);
@@ -23,6 +25,7 @@ impl Handler for Calls {
     fn handle(&self, request: Request, responder: Responder) {
         match request.method {
             method::EXECUTE => execute(&self.0, request.body, request.deadline, responder),
+            method::FROZEN => read_frozen(&self.0, &request.body, responder),
             method::RAFT_APPEND..=method::RAFT_READ_INDEX => self.0.raft.handle(request, responder),
             method::SERVER_ADMIN => {
                 let node = Arc::clone(&self.0);
@@ -62,7 +65,35 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
     if node.disk.is_full() && needs_room(&body) {
         return refuse(responder, Refusal::DiskFull);
     }
-    replica.proposer.submit(body, deadline, responder);
+    if replica.shared.loads.is_turn()
+        && let Ok(frame) = Frame::decode(body.clone())
+    {
+        let published = replica.shared.published();
+        let ownership = published.read.ownership();
+        let loads = &replica.shared.loads;
+        loads.add(ownership, &frame, Kind::Write, body.len());
+    }
+    replica.arrivals.submit(body, deadline, responder);
+}
+
+/// What the destination of a move asks of a frozen copy here.
+fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
+    let request: FrozenRequest = match coterie_protocol::decode(body) {
+        Ok(request) => request,
+        Err(error) => return responder.fail(&error.to_string()),
+    };
+    let Some(replica) = node.replica(request.group_id) else {
+        return responder.send(coterie_protocol::encode(&FrozenAnswer::NotHere));
+    };
+    let short = frozen::is_short(&request.read);
+    let answer = move || {
+        let answer = frozen::answer(&replica.shared, &request);
+        responder.send(coterie_protocol::encode(&answer));
+    };
+    match short {
+        true => answer(),
+        false => drop(tokio::task::spawn_blocking(answer)),
+    }
 }
 
 fn read(replica: &Replica, frame: Frame, responder: Responder) {

@@ -30,7 +30,7 @@ pub(crate) async fn run(
             replicas: node.replicas().iter().map(Replica::status).collect(),
             stopping: node.is_stopping(),
             log_write_micros: 0,
-            apply_micros: 0,
+            apply_micros: apply_micros(&node),
         };
         let sent = meta.heartbeat(heartbeat);
         match stop.run_until_cancelled(sent).await {
@@ -52,4 +52,11 @@ fn used_bytes(node: &Node) -> u64 {
         .map(|replica| replica.status().size_bytes)
         .sum();
     stores + node.raft.log_size_bytes()
+}
+
+/// How long an entry took to apply on average, in the slowest group.
+fn apply_micros(node: &Node) -> u64 {
+    let replicas = node.replicas();
+    let means = replicas.iter().map(|r| r.shared.apply_time.look_micros());
+    means.max().unwrap_or(0)
 }

@@ -8,13 +8,17 @@
 mod addresses;
 mod admin;
 mod config;
+mod cpu_time;
 mod directory;
 mod disk;
 mod error;
 mod handler;
 mod heartbeat;
+mod mean;
 mod metrics;
 mod node;
+mod peers;
+mod rate;
 mod register;
 mod replica;
 mod run;

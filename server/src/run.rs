@@ -26,6 +26,8 @@ use crate::handler::Calls;
 use crate::heartbeat;
 use crate::metrics::NodeCollector;
 use crate::node::Node;
+use crate::peers::Peers;
+use crate::rate::Rate;
 use crate::register::{self, Card};
 use crate::replica::Settings;
 
@@ -204,6 +206,8 @@ async fn open(
         rocks: RocksShared::new(cache_bytes)?,
         read_mode: config.read_mode,
         value_bytes_max: config.max_value_bytes,
+        peers: Peers::new(rpc.clone(), book.clone()),
+        move_rate: Arc::new(Rate::new(config.move_rate)),
     };
     let fencing = Fencing::open(directory.fence());
     let node = Node::new(node_id, raft, disk, fencing, directory.replicas(), settings);

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use coterie_protocol::Refusal;
 use coterie_redis_compat::{Keys, resolve};
-use coterie_types::{GroupId, KeyRange, RangeDescriptor, TableId};
+use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
 mod transitions;
@@ -56,6 +56,13 @@ impl Ownership {
     pub fn owns(&self, table: TableId, key: &[u8]) -> bool {
         self.candidate(table, key)
             .is_some_and(|range| range.bounds.contains(table, key))
+    }
+
+    /// The owned range with this key.
+    #[must_use]
+    pub fn range_of(&self, table: TableId, key: &[u8]) -> Option<RangeId> {
+        let range = self.candidate(table, key)?;
+        range.bounds.contains(table, key).then_some(range.range_id)
     }
 
     /// The last owned range that starts at or before `key`.
@@ -187,7 +194,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
-    use coterie_types::{Epoch, RangeId};
+    use coterie_types::Epoch;
 
     use super::*;
 

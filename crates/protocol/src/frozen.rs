@@ -64,6 +64,8 @@ pub enum FrozenAnswer {
     Digest {
         /// How many records.
         records: u64,
+        /// Bytes of their keys and of what is stored.
+        bytes: u64,
         /// The sum of their hashes, as in [`crate::server::Digest`].
         checksum: u64,
     },

@@ -152,6 +152,12 @@ impl Group {
         (metrics.current_leader.map(NodeId), Term(term))
     }
 
+    /// Whether this replica leads, as far as it knows.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.leader().0 == Some(self.0.node_id)
+    }
+
     /// Whether a read may be served right now without asking anyone (see `lease`).
     #[must_use]
     pub fn lease_read_ready(&self) -> bool {

@@ -11,16 +11,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use coterie_group::{Effects, Entry, GroupState};
+use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine};
 use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
 use coterie_types::{GroupId, varint};
 
+use super::digests;
 use super::place::Place;
 use super::shared::{Published, Shared};
 use super::view::StoreView;
+use crate::cpu_time::cpu_time;
 use crate::error::RunError;
 
 /// A memtable is switched when it holds so much (measured: larger ones are slower).
@@ -78,21 +82,21 @@ impl Machine {
         Ok((machine, shared))
     }
 
-    fn apply_one(&mut self, payload: Bytes, batch: &mut Batch) -> Result<Vec<Bytes>, Fault> {
+    fn apply_one(&mut self, payload: Bytes, batch: &mut Batch) -> Result<Effects, Fault> {
         let entry = Entry::decode(payload)?;
         self.shared.observe(entry.clock);
         let effects = self.state.apply(entry, &StoreView(self.engine.as_ref()))?;
         add(&effects, batch);
-        Ok(effects.replies)
+        Ok(effects)
     }
 
     /// Applies one entry and writes its effects, with all that a durable state needs when they are
     /// so many that RocksDB may switch the memtable by itself.
     fn apply_entry(&mut self, entry: coterie_raft::Entry) -> Result<Bytes, Fault> {
         let mut batch = Batch::default();
-        let answer = match entry.payload {
-            Some(payload) => encode_answer(&self.apply_one(payload, &mut batch)?),
-            None => Bytes::new(),
+        let effects = match entry.payload {
+            Some(payload) => self.apply_one(payload, &mut batch)?,
+            None => Effects::default(),
         };
         batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
         let large = batch.bytes() >= MEMTABLE_BYTES_MAX;
@@ -101,6 +105,10 @@ impl Machine {
             batch.put(layout::STATE.to_vec(), state);
         }
         self.engine.write(batch)?;
+        self.reclaim(&effects)?;
+        if let Some(nonce) = effects.digest {
+            digests::take(&self.shared.digests, &self.engine, nonce, entry.index)?;
+        }
         self.applied = Some(entry.applied);
         self.dirty = !large;
         if large {
@@ -108,7 +116,18 @@ impl Machine {
         } else if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX {
             self.mark()?;
         }
-        Ok(answer)
+        Ok(encode_answer(&effects.replies))
+    }
+
+    /// Gives the space of what left the group back, before anything can come in its place.
+    fn reclaim(&self, effects: &Effects) -> Result<(), Fault> {
+        for change in &effects.store {
+            if let StoreChange::Discard(bounds) = change {
+                let (start, end) = layout::record_interval(bounds);
+                self.engine.reclaim(&start, &end)?;
+            }
+        }
+        Ok(())
     }
 
     /// Completes what is in the store, and begins to make it durable.
@@ -145,7 +164,7 @@ impl Machine {
         self.applied = applied;
         self.dirty = false;
         self.shared.observe(self.state.clock());
-        self.publish();
+        self.publish(false);
         // Reads under way may fail on it; this replica does not lead while it takes a snapshot.
         if let Err(error) = std::fs::remove_dir_all(&old) {
             // Still in use: the next start removes what CURRENT does not name.
@@ -154,9 +173,10 @@ impl Machine {
         Ok(())
     }
 
-    fn publish(&self) {
+    /// Shows the state to readers; `same` if it came from the one before by applying entries.
+    fn publish(&self, same: bool) {
         let before = self.shared.published();
-        let read = self.state.read_state(Some(&before.read));
+        let read = self.state.read_state(same.then_some(&before.read));
         self.shared.publish(Published {
             engine: Arc::clone(&self.engine),
             read,
@@ -166,12 +186,19 @@ impl Machine {
 
 impl StateMachine for Machine {
     fn apply(&mut self, entries: Vec<coterie_raft::Entry>) -> Result<Vec<Bytes>, Fault> {
-        self.whole(|machine| {
+        let (began, cpu, count) = (Instant::now(), cpu_time(), entries.len());
+        let answers = self.whole(|machine| {
             let apply = |entry| machine.apply_entry(entry);
             let answers = entries.into_iter().map(apply).collect::<Result<_, _>>()?;
-            machine.publish();
+            machine.publish(true);
             Ok(answers)
-        })
+        });
+        self.shared.apply_time.add(began.elapsed(), count as u64);
+        let cpu = u64::try_from(cpu_time().saturating_sub(cpu).as_nanos()).unwrap_or(0);
+        self.shared
+            .apply_cpu_nanos
+            .fetch_add(cpu, Ordering::Relaxed);
+        answers
     }
 
     fn applied(&self) -> Option<Bytes> {
@@ -243,6 +270,27 @@ fn encode_state(applied: &[u8], state: &GroupState) -> Vec<u8> {
 
 /// An entry's effects as writes to the store.
 fn add(effects: &Effects, batch: &mut Batch) {
+    for change in &effects.store {
+        match change {
+            StoreChange::Discard(bounds) => {
+                let (start, end) = layout::record_interval(bounds);
+                batch.clear(start, end);
+            }
+            StoreChange::Forget(range_id) => {
+                let (start, end) = layout::mark_interval(*range_id);
+                batch.clear(start, end);
+                batch.delete(layout::known_key(*range_id));
+            }
+            StoreChange::Mark {
+                range_id,
+                table,
+                key,
+            } => batch.put(layout::mark_key(*range_id, *table, key), Vec::new()),
+            StoreChange::Know { range_id, known } => {
+                batch.put(layout::known_key(*range_id), known.to_vec());
+            }
+        }
+    }
     for range in &effects.changes.clears {
         let (start, end) = layout::record_interval(range);
         batch.clear(start, end);

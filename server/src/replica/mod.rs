@@ -3,29 +3,43 @@
 //! `machine` applies committed entries and `view` shows the store to them; `propose` gathers frames
 //! into entries; `read` serves reads outside the log; `sweep` removes what has expired. `shared` is
 //! what they know of each other. A replica's directory is `replicas/<group id>/` (`place`).
+//!
+//! Of a move, the source's part is `handover` (tells the new owner) and `frozen` (what it asks), the
+//! destination's `importer` (copies), `arrivals` (writes to keys that have not come yet) and
+//! `arriving_view` (reads of them).
 
+mod arrivals;
+mod arriving_view;
+mod digests;
+pub(crate) mod frozen;
+mod handover;
+mod importer;
+pub(crate) mod load;
 mod machine;
 mod place;
 mod propose;
 mod read;
 mod shared;
+mod split_point;
 mod sweep;
 mod view;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use coterie_group::Body;
-use coterie_protocol::server::ReplicaStatus;
+use coterie_group::{Body, ChangeAnswer};
+use coterie_protocol::server::{ImportState, RangeLoad, ReplicaStatus};
 use coterie_protocol::{FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError, RaftNode};
 use coterie_rpc::Responder;
-use coterie_storage::{Engine, RocksShared};
-use coterie_types::{GroupId, RangeDescriptor, varint};
+use coterie_storage::{Engine, RocksShared, layout};
+use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, UnixMillis, varint};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use arrivals::Arrivals;
 pub(crate) use place::groups_in;
 pub(crate) use propose::Proposer;
 pub use read::ReadMode;
@@ -33,6 +47,9 @@ pub(crate) use read::Reads;
 pub(crate) use shared::Shared;
 
 use crate::error::RunError;
+use crate::peers::Peers;
+use crate::rate::Rate;
+use importer::Importer;
 use machine::Machine;
 
 /// What all replicas of a node have in common.
@@ -44,6 +61,10 @@ pub(crate) struct Settings {
     pub(crate) read_mode: ReadMode,
     /// Bytes of the longest value that commands may make while this node leads.
     pub(crate) value_bytes_max: u64,
+    /// Other groups.
+    pub(crate) peers: Peers,
+    /// How fast ranges are copied, all of this node's together.
+    pub(crate) move_rate: Arc<Rate>,
 }
 
 /// A running replica. Cheap to clone.
@@ -53,8 +74,22 @@ pub(crate) struct Replica {
     pub(crate) shared: Arc<Shared>,
     pub(crate) proposer: Proposer,
     pub(crate) reads: Reads,
+    pub(crate) arrivals: Arrivals,
+    sizes: Arc<Mutex<Sizes>>,
     tasks: Arc<Tasks>,
 }
+
+/// Bytes of each range, and what applying had taken, as of a moment.
+struct Sizes {
+    at: Instant,
+    ranges: Vec<(RangeId, u64)>,
+    apply_cpu_nanos: u64,
+    /// CPU per second that applying took before.
+    apply_cpu: Duration,
+}
+
+/// How long sizes of ranges are taken to be the same.
+const SIZES_FOR: Duration = Duration::from_secs(3);
 
 struct Tasks {
     stop: CancellationToken,
@@ -82,14 +117,42 @@ impl Replica {
         let (proposer, proposing) =
             Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
         let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
-        let reads = Reads::new(group.clone(), Arc::clone(&shared), settings.read_mode);
-        let running = tokio::sync::Mutex::new(vec![proposing, sweeping]);
+        let peers = settings.peers.clone();
+        let telling = tokio::spawn(handover::run(
+            group.clone(),
+            Arc::clone(&shared),
+            peers.clone(),
+            stop.clone(),
+        ));
+        let importer = Importer {
+            group: group.clone(),
+            shared: Arc::clone(&shared),
+            peers: peers.clone(),
+            rate: Arc::clone(&settings.move_rate),
+        };
+        let importing = tokio::spawn(importer.run(stop.clone()));
+        let arrivals = Arrivals::new(Arc::clone(&shared), proposer.clone(), peers.clone());
+        let reads = Reads::new(
+            group.clone(),
+            Arc::clone(&shared),
+            peers,
+            settings.read_mode,
+        );
+        let running = tokio::sync::Mutex::new(vec![proposing, sweeping, telling, importing]);
         let tasks = Arc::new(Tasks { stop, running });
+        let sizes = Arc::new(Mutex::new(Sizes {
+            at: Instant::now(),
+            ranges: Vec::new(),
+            apply_cpu_nanos: 0,
+            apply_cpu: Duration::ZERO,
+        }));
         Ok(Self {
             group,
             shared,
             proposer,
             reads,
+            arrivals,
+            sizes,
             tasks,
         })
     }
@@ -103,43 +166,114 @@ impl Replica {
         self.group.propose(entry).await.map(|_| ())
     }
 
-    /// Has the group take in or drop ranges; the inner error is the group's own refusal. Asked of
-    /// the leader.
+    /// Has the group change its ranges: its clock then, or the group's own refusal as the inner error.
+    /// Asked of the leader.
     pub(crate) async fn change_ranges(
         &self,
-        change: Body,
-    ) -> Result<Result<(), String>, ProposeError> {
-        let entry = self.shared.entry(change);
-        let mut answers = self.group.propose(entry).await?;
-        let refusal = varint::take_bytes(&mut answers).unwrap_or_default();
-        if refusal.is_empty() {
-            return Ok(Ok(()));
+        body: Body,
+    ) -> Result<Result<UnixMillis, String>, ProposeError> {
+        change(&self.group, &self.shared, body).await
+    }
+
+    /// How far the import of a range is.
+    pub(crate) fn import_state(&self, range_id: RangeId, epoch: Epoch) -> ImportState {
+        let published = self.shared.published();
+        let ownership = published.read.ownership();
+        let is_it = |range: &RangeDescriptor| range.range_id == range_id && range.epoch == epoch;
+        if let Some(import) = published.read.import(range_id)
+            && ownership.importing().iter().any(|a| is_it(&a.range))
+        {
+            let copied = import.copied();
+            return ImportState::Copying {
+                records: copied.records,
+                bytes: copied.bytes,
+                bytes_total: self.shared.import_size(range_id).unwrap_or(0),
+                problem: self.shared.import_problem(range_id),
+            };
         }
-        Ok(Err(String::from_utf8_lossy(&refusal).into_owned()))
+        // It may have been cut, joined or given away since: then it was finished before.
+        let newer = |r: &RangeDescriptor| r.range_id == range_id && r.epoch >= epoch;
+        if ownership.owned().iter().any(newer) || ownership.frozen().iter().any(newer) {
+            return ImportState::Finished;
+        }
+        match ownership.incoming().iter().any(|a| is_it(&a.range)) {
+            true => ImportState::Waiting,
+            false => ImportState::Unknown,
+        }
+    }
+
+    /// The key that halves a range by size, and the bytes on both sides of it. Walks the whole range:
+    /// for a thread of its own.
+    pub(crate) fn split_point(
+        &self,
+        range_id: RangeId,
+    ) -> Result<Option<split_point::SplitPoint>, String> {
+        let published = self.shared.published();
+        let mut owned = published.read.ownership().owned().iter();
+        let range = owned.find(|range| range.range_id == range_id);
+        let range = range.ok_or_else(|| format!("range {range_id} is not owned here"))?;
+        split_point::find(published.engine.as_ref(), &range.bounds).map_err(|e| e.to_string())
+    }
+
+    /// What each range costs, where this replica serves as leader.
+    fn loads(&self) -> Vec<RangeLoad> {
+        let published = self.shared.published();
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = sizes.at.elapsed();
+        let owned = published.read.ownership().owned();
+        let same = sizes.ranges.len() == owned.len()
+            && owned
+                .iter()
+                .zip(&sizes.ranges)
+                .all(|(range, (id, _))| range.range_id == *id);
+        if age >= SIZES_FOR || !same {
+            let intervals = owned
+                .iter()
+                .map(|range| layout::record_interval(&range.bounds));
+            let intervals: Vec<_> = intervals.collect();
+            let bytes = published.engine.approximate_sizes(&intervals);
+            sizes.ranges = owned
+                .iter()
+                .map(|range| range.range_id)
+                .zip(bytes)
+                .collect();
+            let nanos = self.shared.apply_cpu_nanos.load(Ordering::Relaxed);
+            let used = Duration::from_nanos(nanos.saturating_sub(sizes.apply_cpu_nanos));
+            sizes.apply_cpu = used.div_f64(age.as_secs_f64().max(0.1));
+            sizes.apply_cpu_nanos = nanos;
+            sizes.at = Instant::now();
+        }
+        self.shared.loads.report(&sizes.ranges, sizes.apply_cpu)
     }
 
     /// How it is, for heartbeats and operators.
     pub(crate) fn status(&self) -> ReplicaStatus {
         let status = self.group.status();
         let published = self.shared.published();
+        let ownership = published.read.ownership();
+        let serving = status.is_leader && self.group.lease_read_ready();
         ReplicaStatus {
             group_id: self.group.id(),
             term: status.term,
             leader: status.leader,
-            serving: status.is_leader && self.group.lease_read_ready(),
+            serving,
             last_index: status.last_index,
             applied_index: status.applied_index,
             flushed_index: status.flushed_index,
             first_index: status.first_index,
             replicas: status.replicas,
-            ranges: published.read.ownership().owned().to_vec(),
+            ranges: ownership.owned().to_vec(),
             size_bytes: published.engine.size_bytes(),
             reads_total: self.shared.reads_total.load(Ordering::Relaxed),
             writes_total: self.shared.writes_total.load(Ordering::Relaxed),
             fault: status.fault,
-            loads: Vec::new(),
-            importing: Vec::new(),
-            frozen: Vec::new(),
+            loads: if serving { self.loads() } else { Vec::new() },
+            importing: ownership
+                .importing()
+                .iter()
+                .map(|a| a.range.range_id)
+                .collect(),
+            frozen: ownership.frozen().to_vec(),
             matched: status.matched.into_iter().collect(),
         }
     }
@@ -152,6 +286,14 @@ impl Replica {
             let _ = task.await;
         }
     }
+}
+
+/// Proposes a change of the group's ranges; the inner error is the group's own refusal.
+async fn change(group: &Group, shared: &Shared, body: Body) -> Result<ChangeAnswer, ProposeError> {
+    let mut answers = group.propose(shared.entry(body)).await?;
+    let answer = varint::take_bytes(&mut answers).unwrap_or_default();
+    // It was encoded by this process, when it applied the entry.
+    Ok(coterie_protocol::decode(&answer).unwrap_or_else(|error| Err(error.to_string())))
 }
 
 /// Answers a frame with a refusal.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_group::Body;
+use coterie_group::{Arrival, Body};
 use coterie_protocol::Refusal;
 use coterie_raft::{Group, PendingAnswer, ProposeError};
 use coterie_rpc::Responder;
@@ -35,6 +35,8 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 
 struct Pending {
     frame: Bytes,
+    /// Records of keys that the frame names, if they come from another group.
+    arrivals: Vec<Arrival>,
     /// When the proxy stops waiting.
     deadline: Instant,
     responder: Responder,
@@ -72,15 +74,22 @@ impl Proposer {
         )
     }
 
-    /// Takes a frame, to be answered through `responder`.
-    pub(crate) fn submit(&self, frame: Bytes, deadline: Instant, responder: Responder) {
-        let bytes = frame.len();
+    /// Takes a frame and what has to be in the log before it, to be answered through `responder`.
+    pub(crate) fn submit(
+        &self,
+        frame: Bytes,
+        arrivals: Vec<Arrival>,
+        deadline: Instant,
+        responder: Responder,
+    ) {
+        let bytes = frame.len() + arrival_bytes(&arrivals);
         if self.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX {
             return refuse(responder, Refusal::Overloaded);
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Err(refused) = self.queue.try_send(Pending {
             frame,
+            arrivals,
             deadline,
             responder,
         }) {
@@ -88,6 +97,20 @@ impl Proposer {
             refuse(refused.into_inner().responder, Refusal::Overloaded);
         }
     }
+}
+
+/// What goes into one entry.
+#[derive(Default)]
+struct Gathered {
+    frames: Vec<Bytes>,
+    arrivals: Vec<Arrival>,
+    responders: Vec<Responder>,
+}
+
+fn arrival_bytes(arrivals: &[Arrival]) -> usize {
+    let bytes =
+        |arrival: &Arrival| arrival.key.len() + arrival.record.as_ref().map_or(0, Bytes::len);
+    arrivals.iter().map(bytes).sum()
 }
 
 struct Batcher {
@@ -106,11 +129,19 @@ impl Batcher {
             let Some(Ok(permit)) = permit.await else {
                 return;
             };
-            let (frames, responders) = self.gather(first);
+            let Gathered {
+                frames,
+                arrivals,
+                responders,
+            } = self.gather(first);
             if frames.is_empty() {
                 continue;
             }
-            let entry = self.shared.entry(Body::Frames(frames));
+            let body = match arrivals.is_empty() {
+                true => Body::Frames(frames),
+                false => Body::Fetched { arrivals, frames },
+            };
+            let entry = self.shared.entry(body);
             let proposing = self.group.start_proposal(entry);
             let Some(proposal) = stop.run_until_cancelled(proposing).await else {
                 return;
@@ -123,18 +154,19 @@ impl Batcher {
         }
     }
 
-    fn gather(&mut self, first: Pending) -> (Vec<Bytes>, Vec<Responder>) {
-        let (mut frames, mut responders, mut bytes) = (Vec::new(), Vec::new(), 0);
+    fn gather(&mut self, first: Pending) -> Gathered {
+        let (mut gathered, mut bytes) = (Gathered::default(), 0);
         let now = Instant::now();
         let mut next = Some(first);
         while let Some(pending) = next {
-            bytes += pending.frame.len();
+            bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
             // Given up by its proxy: it sends the frame again, or has told its client.
             if pending.deadline > now {
-                frames.push(pending.frame);
-                responders.push(pending.responder);
+                gathered.frames.push(pending.frame);
+                gathered.arrivals.extend(pending.arrivals);
+                gathered.responders.push(pending.responder);
             }
-            let full = frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
+            let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
             next = if full {
                 None
             } else {
@@ -142,7 +174,7 @@ impl Batcher {
             };
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        (frames, responders)
+        gathered
     }
 }
 

@@ -14,10 +14,14 @@ use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Keys, resolve};
 use coterie_rpc::Responder;
 use coterie_storage::Engine;
+use tokio::runtime::Handle;
 
-use super::shared::{Shared, seed};
+use super::arriving_view::{ArrivingView, Source};
+use super::load::Kind;
+use super::shared::{Published, Shared, seed};
 use super::view::StoreView;
-use super::{refusal_of, refuse};
+use super::{Peers, refusal_of, refuse};
+use crate::cpu_time::cpu_time;
 
 /// How a leader makes sure that it may serve a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,14 +42,16 @@ const SHORT_KEYS_MAX: usize = 64;
 pub(crate) struct Reads {
     group: Group,
     shared: Arc<Shared>,
+    peers: Peers,
     mode: ReadMode,
 }
 
 impl Reads {
-    pub(super) fn new(group: Group, shared: Arc<Shared>, mode: ReadMode) -> Self {
+    pub(super) fn new(group: Group, shared: Arc<Shared>, peers: Peers, mode: ReadMode) -> Self {
         Self {
             group,
             shared,
+            peers,
             mode,
         }
     }
@@ -54,9 +60,9 @@ impl Reads {
     pub(crate) fn submit(&self, frame: Frame, responder: Responder) {
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
         if now && is_short(&frame) {
-            match self.read(&frame, When::Now) {
-                Ok(ReadOutcome::Reply(reply)) => return responder.send(reply),
-                Ok(ReadOutcome::NeedsTick) => {}
+            match self.read(&frame, When::Now, Ask::Nobody) {
+                Ok(Looked::Done(ReadOutcome::Reply(reply))) => return responder.send(reply),
+                Ok(Looked::Done(ReadOutcome::NeedsTick) | Looked::NeedsSource) => {}
                 Err(fault) => return self.failed(&fault, responder),
             }
         }
@@ -90,17 +96,24 @@ impl Reads {
         }
     }
 
-    /// Reads; what takes long, on a thread of its own.
+    /// Reads; what takes long, or asks another group, on a thread of its own.
     async fn read_apart(&self, frame: &Arc<Frame>, when: When) -> Result<ReadOutcome, Refused> {
-        let outcome = if is_short(frame) {
-            self.read(frame, when)
-        } else {
-            let (reads, frame) = (self.clone(), Arc::clone(frame));
-            let task = tokio::task::spawn_blocking(move || reads.read(&frame, when));
-            task.await
-                .unwrap_or_else(|e| Err(Fault::new("run a read", e)))
-        };
-        outcome.map_err(Refused::Fault)
+        if is_short(frame)
+            && let Looked::Done(outcome) = self
+                .read(frame, when, Ask::Nobody)
+                .map_err(Refused::Fault)?
+        {
+            return Ok(outcome);
+        }
+        let (reads, frame) = (self.clone(), Arc::clone(frame));
+        let task = tokio::task::spawn_blocking(move || reads.read(&frame, when, Ask::Source));
+        let looked = task
+            .await
+            .unwrap_or_else(|e| Err(Fault::new("run a read", e)));
+        match looked.map_err(Refused::Fault)? {
+            Looked::Done(outcome) => Ok(outcome),
+            Looked::NeedsSource => Err(Refused::By(Refusal::Moving)),
+        }
     }
 
     async fn barrier(&self, frame: &Frame) -> Result<(), Refused> {
@@ -124,34 +137,88 @@ impl Reads {
             .map_err(Refused::from)
     }
 
-    fn read(&self, frame: &Frame, when: When) -> Result<ReadOutcome, Fault> {
-        let published = self.shared.published();
+    fn read(&self, frame: &Frame, when: When, ask: Ask) -> Result<Looked, Fault> {
+        let began = self.shared.loads.is_turn().then(cpu_time);
+        loop {
+            let published = self.shared.published();
+            let looked = self.read_as_of(&published, frame, when, ask)?;
+            // A range that left meanwhile may have been emptied under the reader.
+            if !self.shared.published().read.same_ownership(&published.read) {
+                continue;
+            }
+            let commands = frame.commands.len() as u64;
+            self.shared
+                .reads_total
+                .fetch_add(commands, Ordering::Relaxed);
+            if let (Some(began), Looked::Done(ReadOutcome::Reply(reply))) = (began, &looked) {
+                let kind = Kind::Read(cpu_time().saturating_sub(began));
+                let ownership = published.read.ownership();
+                self.shared.loads.add(ownership, frame, kind, reply.len());
+            }
+            return Ok(looked);
+        }
+    }
+
+    fn read_as_of(
+        &self,
+        published: &Published,
+        frame: &Frame,
+        when: When,
+        ask: Ask,
+    ) -> Result<Looked, Fault> {
         let now = match when {
             When::Now => self.shared.now(),
             When::AsCommitted => published.read.clock(),
         };
-        let outcome = if is_one_key(frame) {
-            published
-                .read
-                .read(frame, &StoreView(published.engine.as_ref()), now, seed())
-        } else {
-            let mut outcome = None;
-            published.engine.read_consistently(&mut |reader| {
-                outcome = Some(published.read.read(frame, &StoreView(reader), now, seed()));
-            });
-            outcome.unwrap_or_else(|| Err(Fault::corrupt("the store gave no view")))
-        };
-        let commands = frame.commands.len() as u64;
-        self.shared
-            .reads_total
-            .fetch_add(commands, Ordering::Relaxed);
-        outcome
+        let (engine, read) = (published.engine.as_ref(), &published.read);
+        let needs_source = read.needs_source(frame);
+        if !needs_source && is_one_key(frame) {
+            return read
+                .read(frame, &StoreView(engine), now, seed())
+                .map(Looked::Done);
+        }
+        let (mut outcome, mut missed) = (None, false);
+        engine.read_consistently(&mut |reader| {
+            if needs_source {
+                let source = matches!(ask, Ask::Source).then(|| Source {
+                    peers: &self.peers,
+                    runtime: Handle::current(),
+                });
+                let view = ArrivingView::new(reader, read.ownership(), source);
+                outcome = Some(read.read(frame, &view, now, seed()));
+                missed = view.missed();
+            } else {
+                outcome = Some(read.read(frame, &StoreView(reader), now, seed()));
+            }
+        });
+        if missed {
+            return Ok(Looked::NeedsSource);
+        }
+        let none = || Err(Fault::corrupt("the store gave no view"));
+        outcome.unwrap_or_else(none).map(Looked::Done)
     }
 
     fn failed(&self, fault: &Fault, responder: Responder) {
         tracing::error!(group_id = %self.group.id(), error = %fault, "read failed");
         responder.fail("the replica could not read its store");
     }
+}
+
+/// Whom to ask for what has not arrived.
+#[derive(Clone, Copy)]
+enum Ask {
+    /// Nobody: the read may not wait.
+    Nobody,
+    /// The group that the keys come from.
+    Source,
+}
+
+/// What came of looking.
+enum Looked {
+    /// It was read.
+    Done(ReadOutcome),
+    /// The source of a range has to be asked, or did not answer.
+    NeedsSource,
 }
 
 /// The clock of a read.

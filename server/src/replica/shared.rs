@@ -1,5 +1,6 @@
 //! What a replica's machine, proposer, readers and sweeper know of each other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +9,12 @@ use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use coterie_group::{Body, Entry, GroupClock, ReadState};
 use coterie_storage::RocksEngine;
-use coterie_types::UnixMillis;
+use coterie_types::{Epoch, RangeDescriptor, RangeId, UnixMillis};
+use tokio::sync::watch;
+
+use super::digests::Digests;
+use super::load::Loads;
+use crate::mean::Mean;
 
 /// The store and the state as of one applied entry. Published after the entry is in the store and
 /// before its replies leave, so that who was answered reads what it wrote.
@@ -23,10 +29,32 @@ pub(crate) struct Shared {
     started: Instant,
     /// Bytes of the longest value that commands may make while this node leads.
     value_bytes_max: u64,
+    /// Rises when what the group owns or awaits has changed.
+    ownership_changed: watch::Sender<u64>,
+    moves: Mutex<Moves>,
+    /// What each range costs.
+    pub(crate) loads: Loads,
+    /// What the records came to.
+    pub(crate) digests: Arc<Digests>,
+    /// How long an entry took to apply, lately.
+    pub(crate) apply_time: Mean,
+    /// Nanoseconds of CPU that applying took since the process started.
+    pub(crate) apply_cpu_nanos: AtomicU64,
     /// Read commands served since the process started.
     pub(crate) reads_total: AtomicU64,
     /// Frames applied with this replica as proposer since the process started.
     pub(crate) writes_total: AtomicU64,
+}
+
+/// What this process knows of moves besides the log. Bounded by the ranges that move.
+#[derive(Debug, Default)]
+struct Moves {
+    /// Ranges whose new owner has said that it serves them.
+    told: BTreeSet<(RangeId, Epoch)>,
+    /// About how many bytes the sources have.
+    sizes: BTreeMap<RangeId, u64>,
+    /// Why imports do not go on.
+    problems: BTreeMap<RangeId, String>,
 }
 
 impl Shared {
@@ -38,6 +66,12 @@ impl Shared {
             clock: Mutex::new(clock),
             started: Instant::now(),
             value_bytes_max,
+            ownership_changed: watch::Sender::new(0),
+            moves: Mutex::default(),
+            loads: Loads::new(),
+            digests: Arc::default(),
+            apply_time: Mean::default(),
+            apply_cpu_nanos: AtomicU64::new(0),
             reads_total: AtomicU64::new(0),
             writes_total: AtomicU64::new(0),
         }
@@ -48,7 +82,76 @@ impl Shared {
     }
 
     pub(crate) fn publish(&self, published: Published) {
-        self.published.store(Arc::new(published));
+        let before = self.published.swap(Arc::new(published));
+        if !before.read.same_ownership(&self.published().read) {
+            self.forget_moves();
+            self.ownership_changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Tells when what the group owns or awaits has changed.
+    pub(crate) fn ownership_changed(&self) -> watch::Receiver<u64> {
+        self.ownership_changed.subscribe()
+    }
+
+    /// Whether the new owner of a range that was handed off serves it, as far as this process knows.
+    pub(crate) fn is_told(&self, range: &RangeDescriptor) -> bool {
+        self.moves().told.contains(&(range.range_id, range.epoch))
+    }
+
+    /// The new owner of a range has said that it serves it.
+    pub(crate) fn set_told(&self, range: &RangeDescriptor) {
+        self.moves().told.insert((range.range_id, range.epoch));
+        self.ownership_changed.send_modify(|count| *count += 1);
+    }
+
+    /// About how many bytes the source of an import has, once that was asked.
+    pub(crate) fn import_size(&self, range_id: RangeId) -> Option<u64> {
+        self.moves().sizes.get(&range_id).copied()
+    }
+
+    /// The source of an import has about so many bytes.
+    pub(crate) fn set_import_size(&self, range_id: RangeId, bytes: u64) {
+        self.moves().sizes.insert(range_id, bytes);
+    }
+
+    /// Why an import does not go on, if so.
+    pub(crate) fn import_problem(&self, range_id: RangeId) -> Option<String> {
+        self.moves().problems.get(&range_id).cloned()
+    }
+
+    /// Notes why an import does not go on, or that it does; whether that is news.
+    pub(crate) fn set_import_problem(&self, range_id: RangeId, problem: Option<String>) -> bool {
+        let problems = &mut self.moves().problems;
+        if problems.get(&range_id) == problem.as_ref() {
+            return false;
+        }
+        match problem {
+            Some(problem) => drop(problems.insert(range_id, problem)),
+            None => drop(problems.remove(&range_id)),
+        }
+        true
+    }
+
+    /// Forgets what was noted of moves that are over.
+    fn forget_moves(&self) {
+        let published = self.published();
+        let ownership = published.read.ownership();
+        let mut moves = self.moves();
+        moves.told.retain(|(range_id, epoch)| {
+            let mut frozen = ownership.frozen().iter();
+            frozen.any(|range| range.range_id == *range_id && range.epoch == *epoch)
+        });
+        let importing = |range_id: &RangeId| {
+            let mut importing = ownership.importing().iter();
+            importing.any(|arriving| arriving.range.range_id == *range_id)
+        };
+        moves.sizes.retain(|range_id, _| importing(range_id));
+        moves.problems.retain(|range_id, _| importing(range_id));
+    }
+
+    fn moves(&self) -> std::sync::MutexGuard<'_, Moves> {
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The group clock, as a leader gives it to the next entry or read.

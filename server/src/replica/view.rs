@@ -1,9 +1,10 @@
 //! The store as commands see it: records by key, decoded.
 
 use bytes::Bytes;
+use coterie_group::Store;
 use coterie_redis_compat::{Fault, Record, View};
 use coterie_storage::{Reader, layout};
-use coterie_types::{KeyRange, TableId};
+use coterie_types::{KeyRange, RangeId, TableId};
 
 /// A [`View`] over a store, or over one unchanging view of it.
 pub(super) struct StoreView<'a>(pub(super) &'a dyn Reader);
@@ -39,5 +40,13 @@ impl View for StoreView<'_> {
         let scanned = self.0.scan(&start, &end, &mut each);
         scanned.map_err(|error| Fault::new("scan records", error))?;
         damaged.map_or(Ok(()), Err)
+    }
+}
+
+impl Store for StoreView<'_> {
+    fn is_marked(&self, range_id: RangeId, table: TableId, key: &[u8]) -> Result<bool, Fault> {
+        let found = self.0.get(&layout::mark_key(range_id, table, key));
+        let found = found.map_err(|error| Fault::new("read mark", error))?;
+        Ok(found.is_some())
     }
 }

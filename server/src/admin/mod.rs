@@ -1,26 +1,26 @@
 //! What a controller asks of this node. Every request is idempotent, and refused when a newer
 //! controller has been here (its fencing number is on disk).
+//!
+//! What is about ranges is in `ranges`, what is about a group's replicas in `members`.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use coterie_group::Body;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_raft::{ProposeError, RaftError};
 use coterie_rpc::Responder;
-use coterie_types::{GroupId, NodeId, RangeDescriptor, Replica};
+use coterie_types::{GroupId, NodeId, RangeDescriptor};
 
 use crate::directory::write_atomically;
 use crate::error::RunError;
 use crate::node::Node;
 
+mod members;
+mod ranges;
+
 /// How long a new group may take to elect its first leader, before the asker tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a change of members is waited for. It goes on being made ready after that, and whoever
-/// asks again finds it further on.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -94,24 +94,28 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
         }
         ServerRequest::ChangeReplicas {
             group_id, replicas, ..
-        } => change_replicas(node, group_id, &replicas).await,
+        } => members::change_replicas(node, group_id, &replicas).await,
         ServerRequest::DestroyReplica { group_id, .. } => {
             node.destroy_replica(group_id).await.map_err(failed)?;
             Ok(ServerAnswer::Ok)
         }
-        ServerRequest::AddRanges {
-            group_id, ranges, ..
-        } => change_ranges(node, group_id, Body::AddRanges(ranges)).await,
-        ServerRequest::DropRanges {
-            group_id, ranges, ..
-        } => change_ranges(node, group_id, Body::DropRanges(ranges)).await,
         ServerRequest::Status => {
             let replicas = node.replicas();
             Ok(ServerAnswer::Status(
                 replicas.iter().map(|replica| replica.status()).collect(),
             ))
         }
-        other => Err(ServerAnswer::Failed(format!("not built yet: {other:?}"))),
+        ServerRequest::AddLearner {
+            group_id, node_id, ..
+        } => members::add_learner(node, group_id, node_id).await,
+        ServerRequest::TakeDigest {
+            group_id, nonce, ..
+        } => members::take_digest(node, group_id, nonce).await,
+        ServerRequest::Digest { group_id, nonce } => {
+            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+            Ok(ServerAnswer::Digest(replica.shared.digests.get(nonce)))
+        }
+        other => ranges::answer(node, other).await,
     }
 }
 
@@ -166,42 +170,10 @@ async fn init_group(
     }
 }
 
-async fn change_ranges(
-    node: &Node,
-    group_id: GroupId,
-    change: Body,
-) -> Result<ServerAnswer, ServerAnswer> {
-    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-    match replica.change_ranges(change).await {
-        Ok(Ok(())) => Ok(ServerAnswer::Ok),
-        Ok(Err(refusal)) => Err(ServerAnswer::Failed(refusal)),
-        Err(error) => Err(propose_error(&error)),
-    }
-}
-
 fn propose_error(error: &ProposeError) -> ServerAnswer {
     match error {
         ProposeError::NotLeader { leader, .. } => ServerAnswer::NotLeader { leader: *leader },
         other => ServerAnswer::Failed(other.to_string()),
-    }
-}
-
-async fn change_replicas(
-    node: &Node,
-    group_id: GroupId,
-    replicas: &[Replica],
-) -> Result<ServerAnswer, ServerAnswer> {
-    let group = node
-        .replica(group_id)
-        .ok_or(ServerAnswer::NoSuchGroup)?
-        .group;
-    match tokio::time::timeout(CHANGE_TIMEOUT, group.change_replicas(replicas)).await {
-        Ok(Ok(())) => Ok(ServerAnswer::Ok),
-        Ok(Err(error)) => Err(raft_error(&error)),
-        Err(_) => Err(ServerAnswer::Failed(match group.catching_up(replicas) {
-            Some((node_id, lag)) => format!("node {node_id} is {lag} entries behind"),
-            None => "the change of members is not committed yet".to_owned(),
-        })),
     }
 }
 

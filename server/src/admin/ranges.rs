@@ -1,0 +1,167 @@
+//! What is asked about ranges: that they come and go, are cut, joined and moved. The group's log
+//! decides; here requests become entries, and their answers answers.
+
+use std::time::Duration;
+
+use coterie_group::{Body, RangeChange};
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
+use coterie_types::{GroupId, RangeDescriptor, UnixMillis};
+
+use super::propose_error;
+use crate::node::Node;
+use crate::replica::Replica;
+
+/// How long a hand-off waits for the new owner to serve, before it is answered without. The new owner
+/// goes on being told.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Answer = Result<ServerAnswer, ServerAnswer>;
+
+/// Answers a request about ranges.
+pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
+    match request {
+        ServerRequest::HandOff {
+            group_id, range, ..
+        } => hand_off(node, group_id, range).await,
+        ServerRequest::Activate {
+            group_id,
+            range_id,
+            epoch,
+            clock,
+        } => {
+            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+            // The entry carries it: nothing that expired at the source comes back here.
+            replica.shared.observe(clock);
+            let change = RangeChange::Activate { range_id, epoch };
+            propose(&replica, Body::Change(change)).await.map(done)
+        }
+        ServerRequest::ImportState {
+            group_id,
+            range_id,
+            epoch,
+        } => {
+            let replica = leader(node, group_id)?;
+            Ok(ServerAnswer::Import(replica.import_state(range_id, epoch)))
+        }
+        ServerRequest::SplitPoint { group_id, range_id } => {
+            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+            let looking = tokio::task::spawn_blocking(move || replica.split_point(range_id));
+            let found = looking
+                .await
+                .map_err(|e| ServerAnswer::Failed(e.to_string()))?;
+            let found = found.map_err(ServerAnswer::Failed)?;
+            Ok(match found {
+                Some(point) => ServerAnswer::SplitPoint {
+                    at: Some(point.at),
+                    left_bytes: point.left_bytes,
+                    right_bytes: point.right_bytes,
+                },
+                None => ServerAnswer::SplitPoint {
+                    at: None,
+                    left_bytes: 0,
+                    right_bytes: 0,
+                },
+            })
+        }
+        other => {
+            let Some((group_id, body)) = body_of(other) else {
+                return Err(ServerAnswer::Failed("nothing about ranges".to_owned()));
+            };
+            let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+            propose(&replica, body).await.map(done)
+        }
+    }
+}
+
+/// The entry that does what is asked, and no more than that.
+fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
+    let (group_id, change) = match request {
+        ServerRequest::AddRanges {
+            group_id, ranges, ..
+        } => return Some((group_id, Body::AddRanges(ranges))),
+        ServerRequest::DropRanges {
+            group_id, ranges, ..
+        } => return Some((group_id, Body::DropRanges(ranges))),
+        ServerRequest::SplitRange {
+            group_id,
+            range,
+            at,
+            right_id,
+            ..
+        } => (
+            group_id,
+            RangeChange::Split {
+                range,
+                at,
+                right_id,
+            },
+        ),
+        ServerRequest::MergeRanges {
+            group_id,
+            left,
+            right,
+            ..
+        } => (group_id, RangeChange::Merge { left, right }),
+        ServerRequest::BeginImport {
+            group_id,
+            range,
+            source,
+            ..
+        } => (group_id, RangeChange::BeginImport { range, source }),
+        ServerRequest::CancelImport {
+            group_id,
+            range_id,
+            epoch,
+            ..
+        } => (group_id, RangeChange::CancelImport { range_id, epoch }),
+        ServerRequest::DropFrozen {
+            group_id,
+            range_id,
+            epoch,
+            ..
+        } => (group_id, RangeChange::DropFrozen { range_id, epoch }),
+        _ => return None,
+    };
+    Some((group_id, Body::Change(change)))
+}
+
+/// Gives a range up, and waits a moment for its new owner to serve it.
+async fn hand_off(node: &Node, group_id: GroupId, range: RangeDescriptor) -> Answer {
+    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+    let mut changed = replica.shared.ownership_changed();
+    let change = RangeChange::HandOff {
+        range: range.clone(),
+    };
+    let clock = propose(&replica, Body::Change(change)).await?;
+    let told = async {
+        // An error is the end of the replica: it is not told then.
+        while !replica.shared.is_told(&range) && changed.changed().await.is_ok() {}
+    };
+    let waited = tokio::time::timeout(HAND_OVER_TIMEOUT, told).await;
+    let activated = waited.is_ok() && replica.shared.is_told(&range);
+    Ok(ServerAnswer::HandedOff { clock, activated })
+}
+
+async fn propose(replica: &Replica, body: Body) -> Result<UnixMillis, ServerAnswer> {
+    match replica.change_ranges(body).await {
+        Ok(Ok(clock)) => Ok(clock),
+        Ok(Err(refusal)) => Err(ServerAnswer::Failed(refusal)),
+        Err(error) => Err(propose_error(&error)),
+    }
+}
+
+fn done(_clock: UnixMillis) -> ServerAnswer {
+    ServerAnswer::Ok
+}
+
+/// The replica, if it leads: only the leader is surely not behind.
+fn leader(node: &Node, group_id: GroupId) -> Result<Replica, ServerAnswer> {
+    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+    if replica.group.lease_read_ready() {
+        return Ok(replica);
+    }
+    let (leader, _) = replica.group.leader();
+    Err(ServerAnswer::NotLeader {
+        leader: leader.filter(|leader| *leader != node.node_id),
+    })
+}

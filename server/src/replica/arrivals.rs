@@ -1,0 +1,225 @@
+//! Writes to ranges that come from another group: frames wait until their range is served here, and
+//! take the records of keys that have not arrived with them into the log.
+//!
+//! Applying decides what is known by then; here one only sees to it that nothing is missing. A frame
+//! whose records cannot be had is refused as `Moving`, and comes again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_group::{Arrival, Arriving, Known, Store};
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
+use coterie_protocol::{Frame, Refusal};
+use coterie_redis_compat::{Fault, Keys, Record, View, resolve};
+use coterie_rpc::Responder;
+use coterie_storage::{Reader, layout};
+use coterie_types::{RangeId, TableId};
+use tokio::sync::Semaphore;
+
+use super::refuse;
+use super::shared::Shared;
+use super::view::StoreView;
+use super::{Peers, Proposer};
+use crate::peers::FrozenRange;
+
+/// Frames that wait for records at once; more are refused for the moment.
+const WAITING_MAX: usize = 4096;
+/// How long a frame waits for its range to be served, or its records to come, before it is refused
+/// for the moment: within one attempt of the proxy.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Between two attempts to read the source.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Where frames for a group with arrivals are handed in. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Arrivals {
+    shared: Arc<Shared>,
+    proposer: Proposer,
+    peers: Peers,
+    room: Arc<Semaphore>,
+}
+
+/// What a frame lacks.
+enum Missing {
+    Nothing,
+    /// A range of its keys is announced, and not served yet.
+    Range,
+    /// Keys whose records are at their source.
+    Keys(BTreeMap<RangeId, (Arriving, Vec<Bytes>)>),
+}
+
+impl Arrivals {
+    pub(super) fn new(shared: Arc<Shared>, proposer: Proposer, peers: Peers) -> Self {
+        Self {
+            shared,
+            proposer,
+            peers,
+            room: Arc::new(Semaphore::new(WAITING_MAX)),
+        }
+    }
+
+    /// Takes a frame that goes through the log.
+    pub(crate) fn submit(&self, frame: Bytes, deadline: Instant, responder: Responder) {
+        if !self.shared.published().read.ownership().has_arrivals() {
+            return self.proposer.submit(frame, Vec::new(), deadline, responder);
+        }
+        // One that cannot be decoded is refused when it is applied.
+        let Ok(decoded) = Frame::decode(frame.clone()) else {
+            return self.proposer.submit(frame, Vec::new(), deadline, responder);
+        };
+        match self.missing(&decoded) {
+            Ok(Missing::Nothing) => self.proposer.submit(frame, Vec::new(), deadline, responder),
+            Ok(_) => {
+                let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+                    return refuse(responder, Refusal::Overloaded);
+                };
+                let arrivals = self.clone();
+                tokio::spawn(async move {
+                    arrivals.fetch(frame, decoded, deadline, responder).await;
+                    drop(room);
+                });
+            }
+            Err(fault) => {
+                tracing::error!(error = %fault, "what has arrived cannot be told");
+                responder.fail("the replica could not read its store");
+            }
+        }
+    }
+
+    async fn fetch(&self, frame: Bytes, decoded: Frame, deadline: Instant, responder: Responder) {
+        let until = deadline.min(Instant::now() + PATIENCE);
+        let mut changed = self.shared.ownership_changed();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return refuse(responder, Refusal::Moving);
+            }
+            match self.missing(&decoded) {
+                Ok(Missing::Nothing) => {
+                    return self.proposer.submit(frame, Vec::new(), deadline, responder);
+                }
+                Ok(Missing::Range) => {
+                    // Its end is looked at above.
+                    let _ = tokio::time::timeout(left, changed.changed()).await;
+                }
+                Ok(Missing::Keys(ranges)) => match self.records(ranges).await {
+                    Ok(arrivals) => {
+                        return self.proposer.submit(frame, arrivals, deadline, responder);
+                    }
+                    Err(reason) => {
+                        tracing::debug!(reason, "records not fetched");
+                        tokio::time::sleep(PAUSE.min(left)).await;
+                    }
+                },
+                Err(fault) => {
+                    tracing::error!(error = %fault, "what has arrived cannot be told");
+                    return responder.fail("the replica could not read its store");
+                }
+            }
+        }
+    }
+
+    /// What the frame lacks, as of the state that was published last.
+    fn missing(&self, frame: &Frame) -> Result<Missing, Fault> {
+        let published = self.shared.published();
+        let ownership = published.read.ownership();
+        let store = StoreView(published.engine.as_ref());
+        let mut known: BTreeMap<RangeId, Option<Known>> = BTreeMap::new();
+        let mut missing: BTreeMap<RangeId, (Arriving, Vec<Bytes>)> = BTreeMap::new();
+        for (table, key) in keys_of(frame) {
+            let incoming = ownership.incoming().iter();
+            let mut incoming = incoming.map(|arriving| &arriving.range.bounds);
+            if incoming.any(|bounds| bounds.contains(table, &key)) && !ownership.owns(table, &key) {
+                return Ok(Missing::Range);
+            }
+            let Some(arriving) = ownership.import_of(table, &key) else {
+                continue;
+            };
+            let range_id = arriving.range.range_id;
+            let known = match known.entry(range_id) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(read_known(published.engine.as_ref(), range_id)?)
+                }
+            };
+            let is_known = known.as_ref().is_none_or(|known| known.holds(table, &key))
+                || store.record(table, &key)?.is_some()
+                || store.is_marked(range_id, table, &key)?;
+            if !is_known {
+                let (_, keys) = missing
+                    .entry(range_id)
+                    .or_insert_with(|| (arriving.clone(), Vec::new()));
+                keys.push(key);
+            }
+        }
+        Ok(match missing.is_empty() {
+            true => Missing::Nothing,
+            false => Missing::Keys(missing),
+        })
+    }
+
+    /// Asks the sources for records.
+    async fn records(
+        &self,
+        ranges: BTreeMap<RangeId, (Arriving, Vec<Bytes>)>,
+    ) -> Result<Vec<Arrival>, String> {
+        let mut arrivals = Vec::new();
+        for (range_id, (arriving, keys)) in ranges {
+            let range = FrozenRange {
+                source: arriving.source,
+                range_id,
+                epoch: arriving.range.epoch,
+            };
+            let read = FrozenRead::Keys(keys.clone());
+            let answer = self.peers.read_frozen(range, read).await?;
+            let FrozenAnswer::Keys(records) = answer else {
+                return Err("the source answered something else".to_owned());
+            };
+            if records.len() != keys.len() {
+                return Err("the source answered other keys".to_owned());
+            }
+            for (key, record) in keys.into_iter().zip(records) {
+                // What cannot be read must not get into the log.
+                if let Some(Err(fault)) = record.clone().map(Record::decode) {
+                    return Err(fault.to_string());
+                }
+                arrivals.push(Arrival {
+                    range_id,
+                    table: arriving.range.bounds.table,
+                    key,
+                    record,
+                });
+            }
+        }
+        Ok(arrivals)
+    }
+}
+
+/// What is known of an import; `None` when it is over.
+fn read_known(reader: &dyn Reader, range_id: RangeId) -> Result<Option<Known>, Fault> {
+    let stored = reader.get(&layout::known_key(range_id));
+    let stored = stored.map_err(|error| Fault::new("read what is known", error))?;
+    let known = stored.map(|stored| Known::decode(&stored)).transpose();
+    known.map_err(|error| Fault::new("read what is known", error))
+}
+
+/// The keys that the frame's commands name, and those it watches. Emptying an interval needs none of
+/// its records.
+fn keys_of(frame: &Frame) -> Vec<(TableId, Bytes)> {
+    let watches = frame.watches.iter();
+    let mut keys: Vec<_> = watches.map(|w| (w.table, w.key.clone())).collect();
+    for command in &frame.commands {
+        let Ok(row) = resolve(&command.args) else {
+            continue;
+        };
+        if let Keys::Interval { .. } = row.keys {
+            continue;
+        }
+        let mut visit = |table, key: &Bytes| keys.push((table, key.clone()));
+        // Keys that cannot be found: the command will say so itself.
+        let _ = row.visit_keys(command.table, &command.args, &mut visit);
+    }
+    keys
+}

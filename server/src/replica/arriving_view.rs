@@ -1,0 +1,231 @@
+//! The store with what has not arrived yet: keys of ranges that are being imported are read from their
+//! source's frozen copy (design §9: both groups are asked).
+//!
+//! What is known here is told by the same view of the store that the records are read from, so that
+//! all of a frame is of one moment. Without a way to ask the source, the view says that it was needed,
+//! and the replies are void. It blocks while it asks: for threads of their own only.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use coterie_group::{Arriving, Known, Ownership, Store};
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
+use coterie_redis_compat::{Fault, Record, View};
+use coterie_storage::{Reader, layout};
+use coterie_types::{KeyRange, RangeId, TableId};
+use tokio::runtime::Handle;
+
+use super::view::StoreView;
+use crate::peers::{FrozenRange, Peers};
+
+/// Headers fetched at once for reads of intervals.
+const PAGE_RECORDS: u64 = 4096;
+
+/// How the source is asked.
+pub(super) struct Source<'a> {
+    pub(super) peers: &'a Peers,
+    pub(super) runtime: Handle,
+}
+
+/// See the module's head.
+pub(super) struct ArrivingView<'a> {
+    reader: &'a dyn Reader,
+    ownership: &'a Ownership,
+    source: Option<Source<'a>>,
+    known: RefCell<BTreeMap<RangeId, Known>>,
+    /// The source was needed and not asked, or did not answer.
+    missed: Cell<bool>,
+}
+
+impl<'a> ArrivingView<'a> {
+    pub(super) fn new(
+        reader: &'a dyn Reader,
+        ownership: &'a Ownership,
+        source: Option<Source<'a>>,
+    ) -> Self {
+        Self {
+            reader,
+            ownership,
+            source,
+            known: RefCell::default(),
+            missed: Cell::new(false),
+        }
+    }
+
+    /// Whether the replies are void, as the source had to be asked and did not answer.
+    pub(super) fn missed(&self) -> bool {
+        self.missed.get()
+    }
+
+    fn local(&self) -> StoreView<'a> {
+        StoreView(self.reader)
+    }
+
+    /// Whether this group can tell what the key holds; a record that is here was looked at before.
+    fn is_known(&self, range_id: RangeId, table: TableId, key: &[u8]) -> Result<bool, Fault> {
+        let mut all = self.known.borrow_mut();
+        let known = match all.entry(range_id) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let stored = self.reader.get(&layout::known_key(range_id));
+                let stored = stored.map_err(|error| Fault::new("read what is known", error))?;
+                // The import is over: everything is here.
+                let Some(stored) = stored else {
+                    return Ok(true);
+                };
+                let known = Known::decode(&stored);
+                entry.insert(known.map_err(|error| Fault::new("read what is known", error))?)
+            }
+        };
+        Ok(known.holds(table, key) || self.local().is_marked(range_id, table, key)?)
+    }
+
+    /// Asks the source; an empty answer, and void replies, when it cannot be asked.
+    fn ask(&self, arriving: &Arriving, read: FrozenRead) -> Option<FrozenAnswer> {
+        let Some(source) = &self.source else {
+            self.missed.set(true);
+            return None;
+        };
+        let range = FrozenRange {
+            source: arriving.source,
+            range_id: arriving.range.range_id,
+            epoch: arriving.range.epoch,
+        };
+        let asked = source.peers.read_frozen(range, read);
+        match source.runtime.block_on(asked) {
+            Ok(answer) => Some(answer),
+            Err(reason) => {
+                tracing::debug!(range_id = %range.range_id, reason, "the source was not read");
+                self.missed.set(true);
+                None
+            }
+        }
+    }
+}
+
+impl View for ArrivingView<'_> {
+    fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
+        let here = self.local().record(table, key)?;
+        let Some(arriving) = self.ownership.import_of(table, key) else {
+            return Ok(here);
+        };
+        if here.is_some() || self.is_known(arriving.range.range_id, table, key)? {
+            return Ok(here);
+        }
+        let keys = FrozenRead::Keys(vec![Bytes::copy_from_slice(key)]);
+        match self.ask(arriving, keys) {
+            Some(FrozenAnswer::Keys(mut records)) => {
+                records.pop().flatten().map(Record::decode).transpose()
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn scan(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<(), Fault> {
+        let mut importing = self.ownership.importing().iter();
+        // Intervals that commands walk lie in one range.
+        let Some(arriving) = importing.find(|a| a.range.bounds.overlaps(bounds)) else {
+            return self.local().scan(bounds, visit);
+        };
+        let mut there = There::new(self, arriving, bounds);
+        let (mut go_on, mut fault) = (true, None);
+        self.local().scan(bounds, &mut |key, record| {
+            let before = there.visit_before(Some(&key), visit);
+            go_on = before.unwrap_or_else(|error| {
+                fault = Some(error);
+                false
+            });
+            if go_on {
+                there.skip(&key);
+                go_on = visit(key, record);
+            }
+            go_on
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        if go_on {
+            there.visit_before(None, visit)?;
+        }
+        Ok(())
+    }
+}
+
+/// The records of the source in an interval, in key order, page by page; their values stay there.
+struct There<'v, 'a> {
+    view: &'v ArrivingView<'a>,
+    arriving: &'v Arriving,
+    bounds: &'v KeyRange,
+    page: VecDeque<(Bytes, Bytes)>,
+    /// Where the next page begins; `None` after the last one.
+    next: Option<Bytes>,
+}
+
+impl<'v, 'a> There<'v, 'a> {
+    fn new(view: &'v ArrivingView<'a>, arriving: &'v Arriving, bounds: &'v KeyRange) -> Self {
+        Self {
+            view,
+            arriving,
+            bounds,
+            page: VecDeque::new(),
+            next: Some(bounds.start.clone()),
+        }
+    }
+
+    /// Visits what is before `end` and not known here; whether to go on.
+    fn visit_before(
+        &mut self,
+        end: Option<&Bytes>,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<bool, Fault> {
+        let range_id = self.arriving.range.range_id;
+        while self.fill() {
+            if end.is_some_and(|end| self.page.front().is_some_and(|(key, _)| key >= end)) {
+                break;
+            }
+            let Some((key, raw)) = self.page.pop_front() else {
+                break;
+            };
+            if self.view.is_known(range_id, self.bounds.table, &key)? {
+                continue;
+            }
+            if !visit(key, Record::decode(raw)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The key is here: what the source has of it does not count.
+    fn skip(&mut self, key: &Bytes) {
+        if self.page.front().is_some_and(|(there, _)| there == key) {
+            self.page.pop_front();
+        }
+    }
+
+    /// Sees that the page has a record, if there is any left.
+    fn fill(&mut self) -> bool {
+        while self.page.is_empty() {
+            let Some(from) = self.next.take() else {
+                return false;
+            };
+            let headers = FrozenRead::Headers {
+                from,
+                end: self.bounds.end.clone(),
+                count_max: PAGE_RECORDS,
+            };
+            if let Some(FrozenAnswer::Records { records, next }) =
+                self.view.ask(self.arriving, headers)
+            {
+                self.page.extend(records);
+                self.next = next;
+            }
+        }
+        true
+    }
+}

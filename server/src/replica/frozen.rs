@@ -1,0 +1,230 @@
+//! Answers what the destination of a move asks of a frozen copy.
+//!
+//! Served by any replica that has applied the hand-off, without lease or read index: from there on
+//! nothing changes the copy until it is dropped, which is after nobody asks any more.
+
+use bytes::Bytes;
+use coterie_group::Tally;
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
+use coterie_redis_compat::Record;
+use coterie_storage::{Engine, Reader, StorageError, layout};
+use coterie_types::{KeyRange, RangeDescriptor};
+
+use super::shared::Shared;
+
+/// Keys of one question at most.
+const KEYS_MAX: usize = 64 * 1024;
+/// Bytes of one chunk at most, but for its last record.
+const CHUNK_BYTES_MAX: u64 = 16 << 20;
+/// Records of one answer at most.
+const RECORDS_MAX: usize = 64 * 1024;
+
+/// Whether the question is about few keys, and is answered where it arrives.
+pub(crate) fn is_short(read: &FrozenRead) -> bool {
+    matches!(read, FrozenRead::Keys(keys) if keys.len() <= 64)
+}
+
+/// Answers one question.
+pub(crate) fn answer(shared: &Shared, request: &FrozenRequest) -> FrozenAnswer {
+    let published = shared.published();
+    let frozen = published.read.ownership().frozen().iter();
+    let is_it = |r: &&RangeDescriptor| r.range_id == request.range_id && r.epoch == request.epoch;
+    let Some(range) = frozen.clone().find(is_it) else {
+        return FrozenAnswer::NotHere;
+    };
+    let read = read(published.engine.as_ref(), &range.bounds, &request.read);
+    read.unwrap_or_else(|error| FrozenAnswer::Failed(error.to_string()))
+}
+
+fn read(
+    engine: &dyn Engine,
+    bounds: &KeyRange,
+    read: &FrozenRead,
+) -> Result<FrozenAnswer, StorageError> {
+    match read {
+        FrozenRead::Keys(keys) => {
+            let keys = keys.iter().take(KEYS_MAX);
+            let records = keys.map(|key| engine.get(&layout::record_key(bounds.table, key)));
+            Ok(FrozenAnswer::Keys(records.collect::<Result<_, _>>()?))
+        }
+        FrozenRead::Chunk { from, bytes_max } => {
+            let page = Page {
+                bytes_max: (*bytes_max).min(CHUNK_BYTES_MAX),
+                records_max: RECORDS_MAX,
+                values: true,
+            };
+            page.read(engine, &rest(bounds, from, None))
+        }
+        FrozenRead::Headers {
+            from,
+            end,
+            count_max,
+        } => {
+            let page = Page {
+                bytes_max: CHUNK_BYTES_MAX,
+                records_max: usize::try_from(*count_max)
+                    .map_or(RECORDS_MAX, |n| n.min(RECORDS_MAX)),
+                values: false,
+            };
+            page.read(engine, &rest(bounds, from, end.as_ref()))
+        }
+        FrozenRead::Digest => {
+            let tally = tally(engine, layout::record_interval(bounds))?;
+            Ok(FrozenAnswer::Digest {
+                records: tally.records,
+                bytes: tally.bytes,
+                checksum: tally.checksum,
+            })
+        }
+        FrozenRead::Size => {
+            let sizes = engine.approximate_sizes(&[layout::record_interval(bounds)]);
+            Ok(FrozenAnswer::Size(sizes.first().copied().unwrap_or(0)))
+        }
+    }
+}
+
+/// What of `bounds` is at or behind `from`, and before `end`.
+fn rest(bounds: &KeyRange, from: &Bytes, end: Option<&Bytes>) -> KeyRange {
+    let end = match (end, &bounds.end) {
+        (Some(a), Some(b)) => Some(a.min(b).clone()),
+        (a, b) => a.cloned().or_else(|| b.clone()),
+    };
+    KeyRange {
+        table: bounds.table,
+        start: from.max(&bounds.start).clone(),
+        end,
+    }
+}
+
+/// A page of records.
+struct Page {
+    bytes_max: u64,
+    records_max: usize,
+    values: bool,
+}
+
+impl Page {
+    fn read(&self, reader: &dyn Reader, bounds: &KeyRange) -> Result<FrozenAnswer, StorageError> {
+        let (start, end) = layout::record_interval(bounds);
+        let (mut records, mut bytes, mut next) = (Vec::new(), 0u64, None);
+        reader.scan(&start, &end, &mut |stored, raw| {
+            // The scan is of records only.
+            let Some((_, key)) = layout::parse_record_key(stored) else {
+                return true;
+            };
+            if records.len() >= self.records_max || (bytes >= self.bytes_max && !records.is_empty())
+            {
+                next = Some(key);
+                return false;
+            }
+            let raw = if self.values {
+                Bytes::copy_from_slice(raw)
+            } else {
+                header(raw)
+            };
+            bytes += (key.len() + raw.len()) as u64;
+            records.push((key, raw));
+            true
+        })?;
+        Ok(FrozenAnswer::Records { records, next })
+    }
+}
+
+/// The record without its value; one that cannot be read as it is, for the reader to say so.
+fn header(raw: &[u8]) -> Bytes {
+    match Record::decode(Bytes::copy_from_slice(raw)) {
+        Ok(record) => {
+            let mut out = Vec::new();
+            let value = Bytes::new();
+            Record { value, ..record }.encode(&mut out);
+            Bytes::from(out)
+        }
+        Err(_) => Bytes::copy_from_slice(raw),
+    }
+}
+
+/// What the records of an interval come to.
+pub(super) fn tally(
+    reader: &dyn Reader,
+    (start, end): (Vec<u8>, Vec<u8>),
+) -> Result<Tally, StorageError> {
+    let mut tally = Tally::default();
+    reader.scan(&start, &end, &mut |stored, raw| {
+        // In a digest of several tables the table counts too; in one of a range it is the same.
+        if let Some((_, key)) = layout::parse_record_key(stored) {
+            tally.add(&key, raw);
+        }
+        true
+    })?;
+    Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_storage::{Batch, MemEngine};
+    use coterie_types::TableId;
+
+    use super::*;
+
+    fn engine(keys: &[&str]) -> MemEngine {
+        let engine = MemEngine::default();
+        let mut batch = Batch::default();
+        for key in keys {
+            batch.put(
+                layout::record_key(TableId(0), key.as_bytes()),
+                b"\x00\x01\x01value".to_vec(),
+            );
+        }
+        engine.write(batch).unwrap();
+        engine
+    }
+
+    fn bounds() -> KeyRange {
+        KeyRange {
+            table: TableId(0),
+            start: Bytes::from_static(b"b"),
+            end: Some(Bytes::from_static(b"x")),
+        }
+    }
+
+    #[test]
+    fn chunks_follow_one_another_to_the_end_of_the_range() {
+        let engine = engine(&["a", "b", "c", "d", "x"]);
+        let (mut from, mut seen) = (Bytes::new(), Vec::new());
+        loop {
+            let bytes_max = 10;
+            let chunk = read(&engine, &bounds(), &FrozenRead::Chunk { from, bytes_max });
+            let FrozenAnswer::Records { records, next } = chunk.unwrap() else {
+                panic!("no records");
+            };
+            seen.extend(records.into_iter().map(|(key, raw)| (key, raw.len())));
+            match next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        let expected = ["b", "c", "d"].map(|key| (Bytes::from(key), 8));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn headers_have_no_values_and_end_where_they_are_told() {
+        let engine = engine(&["b", "c", "d"]);
+        let headers = FrozenRead::Headers {
+            from: Bytes::new(),
+            end: Some(Bytes::from_static(b"d")),
+            count_max: 9,
+        };
+        let FrozenAnswer::Records { records, next } = read(&engine, &bounds(), &headers).unwrap()
+        else {
+            panic!("no records");
+        };
+        assert_eq!((records.len(), next), (2, None));
+        assert!(
+            records
+                .iter()
+                .all(|(_, raw)| raw.as_ref() == b"\x00\x01\x01")
+        );
+    }
+}

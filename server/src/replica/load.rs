@@ -1,0 +1,271 @@
+//! What each range costs, from a sample: one frame in [`SAMPLE`] is looked into, and counts for that
+//! many. Kept for windows of a few seconds; the last whole one is what is reported.
+//!
+//! The keys of a sample say where a range could be cut so that the load is halved, and whether one
+//! key is the load.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_group::Ownership;
+use coterie_protocol::Frame;
+use coterie_protocol::server::{Cut, HotKey, RangeLoad};
+use coterie_redis_compat::{Keys, resolve};
+use coterie_types::RangeId;
+
+/// One frame in so many is looked into.
+const SAMPLE: u64 = 8;
+/// How long a window is.
+const WINDOW: Duration = Duration::from_secs(3);
+/// Keys of a range that are kept of a window.
+const KEYS_MAX: usize = 256;
+/// Fewer keys say nothing.
+const KEYS_MIN: usize = 32;
+/// A key with so many thousandths of the load is hot.
+const HOT_PERMILLE: usize = 100;
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Loads {
+    turn: AtomicU64,
+    windows: Mutex<Windows>,
+}
+
+#[derive(Debug)]
+struct Windows {
+    began: Instant,
+    now: HashMap<RangeId, Sample>,
+    /// The last whole window, and how long it was.
+    last: (HashMap<RangeId, Sample>, Duration),
+}
+
+#[derive(Debug, Default)]
+struct Sample {
+    reads: u64,
+    writes: u64,
+    bytes: u64,
+    /// CPU of reads.
+    cpu: Duration,
+    seen: u64,
+    keys: Vec<Bytes>,
+}
+
+/// What a sampled frame was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// Reads outside the log, and the CPU they took.
+    Read(Duration),
+    /// For the log.
+    Write,
+}
+
+impl Loads {
+    pub(crate) fn new() -> Self {
+        Self {
+            turn: AtomicU64::new(0),
+            windows: Mutex::new(Windows {
+                began: Instant::now(),
+                now: HashMap::new(),
+                last: (HashMap::new(), WINDOW),
+            }),
+        }
+    }
+
+    /// Whether this frame is one of the sample.
+    pub(crate) fn is_turn(&self) -> bool {
+        self.turn
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(SAMPLE)
+    }
+
+    /// Adds a frame of the sample; `bytes` are those of its commands and, if known, its replies.
+    pub(crate) fn add(&self, ownership: &Ownership, frame: &Frame, kind: Kind, bytes: usize) {
+        let share = bytes as u64 / frame.commands.len().max(1) as u64;
+        let mut windows = self.lock();
+        windows.turn(Instant::now());
+        for command in &frame.commands {
+            let Ok(row) = resolve(&command.args) else {
+                continue;
+            };
+            let mut first = None;
+            let mut visit = |table, key: &Bytes| {
+                let Some(range_id) = ownership.range_of(table, key) else {
+                    return;
+                };
+                first.get_or_insert(range_id);
+                windows.now.entry(range_id).or_default().see(key);
+            };
+            if let Keys::Interval { .. } = row.keys {
+                let interval = row.keys.interval(&command.args);
+                let range =
+                    interval.and_then(|(start, _)| ownership.range_of(command.table, &start));
+                first = range;
+            } else {
+                // Keys that cannot be found are no load.
+                let _ = row.visit_keys(command.table, &command.args, &mut visit);
+            }
+            let Some(range_id) = first else {
+                continue;
+            };
+            let sample = windows.now.entry(range_id).or_default();
+            sample.bytes += share;
+            match kind {
+                Kind::Read(cpu) => {
+                    sample.reads += 1;
+                    sample.cpu += cpu / u32::try_from(frame.commands.len()).unwrap_or(u32::MAX);
+                }
+                Kind::Write => sample.writes += 1,
+            }
+        }
+    }
+
+    /// The load of these ranges in the last window; `sizes` are their bytes on disk, `apply_cpu` the
+    /// CPU per second that applying took, which is theirs by their writes.
+    pub(crate) fn report(&self, ranges: &[(RangeId, u64)], apply_cpu: Duration) -> Vec<RangeLoad> {
+        let mut windows = self.lock();
+        windows.turn(Instant::now());
+        let (last, length) = &windows.last;
+        let writes_total: u64 = last.values().map(|sample| sample.writes).sum();
+        let idle = Sample::default();
+        let load = |(range_id, size_bytes): &(RangeId, u64)| {
+            let sample = last.get(range_id).unwrap_or(&idle);
+            let per_second = |count: u64| {
+                (count as f64 * SAMPLE as f64 / length.as_secs_f64().max(0.001)).round() as u64
+            };
+            let applied = match writes_total {
+                0 => 0.0,
+                total => apply_cpu.as_micros() as f64 * sample.writes as f64 / total as f64,
+            };
+            RangeLoad {
+                range_id: *range_id,
+                size_bytes: *size_bytes,
+                reads_per_second: per_second(sample.reads),
+                writes_per_second: per_second(sample.writes),
+                bytes_per_second: per_second(sample.bytes),
+                cpu_micros_per_second: per_second(
+                    u64::try_from(sample.cpu.as_micros()).unwrap_or(u64::MAX),
+                ) + applied as u64,
+                cut: sample.cut(),
+                hot_key: sample.hot_key(),
+            }
+        };
+        ranges.iter().map(load).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Windows {
+    /// Ends the window if its time is over.
+    fn turn(&mut self, now: Instant) {
+        let length = now.saturating_duration_since(self.began);
+        if length >= WINDOW {
+            self.last = (std::mem::take(&mut self.now), length);
+            self.began = now;
+        }
+    }
+}
+
+impl Sample {
+    /// Keeps the key, or not: each key seen has the same chance (reservoir sampling).
+    fn see(&mut self, key: &Bytes) {
+        self.seen += 1;
+        if self.keys.len() < KEYS_MAX {
+            self.keys.push(Bytes::copy_from_slice(key));
+            return;
+        }
+        // Only which keys are kept hangs on it.
+        let at = mix(self.seen) % self.seen;
+        if let Some(kept) = usize::try_from(at)
+            .ok()
+            .and_then(|at| self.keys.get_mut(at))
+        {
+            *kept = Bytes::copy_from_slice(key);
+        }
+    }
+
+    fn sorted(&self) -> Vec<&Bytes> {
+        let mut keys: Vec<_> = self.keys.iter().collect();
+        keys.sort();
+        keys
+    }
+
+    /// Where the load is halved best; none when all of it is one key's.
+    fn cut(&self) -> Option<Cut> {
+        let keys = self.sorted();
+        if keys.len() < KEYS_MIN {
+            return None;
+        }
+        let boundaries = (1..keys.len()).filter(|at| keys[at - 1] != keys[*at]);
+        let at = boundaries.min_by_key(|at| (2 * at).abs_diff(keys.len()))?;
+        Some(Cut {
+            at: keys[at].clone(),
+            left_permille: u16::try_from(at * 1000 / keys.len()).unwrap_or(1000),
+        })
+    }
+
+    fn hot_key(&self) -> Option<HotKey> {
+        let keys = self.sorted();
+        if keys.len() < KEYS_MIN {
+            return None;
+        }
+        let runs = keys.chunk_by(|a, b| a == b);
+        let longest = runs.max_by_key(|run| run.len())?;
+        let permille = longest.len() * 1000 / keys.len();
+        (permille >= HOT_PERMILLE).then(|| HotKey {
+            key: longest[0].clone(),
+            permille: u16::try_from(permille).unwrap_or(1000),
+        })
+    }
+}
+
+/// SplitMix64.
+fn mix(n: u64) -> u64 {
+    let z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn sample(keys: impl Iterator<Item = usize>) -> Sample {
+        let mut sample = Sample::default();
+        for key in keys {
+            sample.see(&Bytes::from(format!("{key:05}")));
+        }
+        sample
+    }
+
+    #[test]
+    fn an_even_load_is_cut_in_the_middle() {
+        let sample = sample((0..10_000).map(|n| n * 7919 % 1000));
+        let cut = sample.cut().unwrap();
+        assert!((400..=600).contains(&cut.left_permille), "{cut:?}");
+        assert!(cut.at > "00350" && cut.at < "00650", "{cut:?}");
+        assert_eq!(sample.hot_key(), None);
+    }
+
+    #[test]
+    fn a_hot_key_is_named_and_never_cut() {
+        let sample = sample((0..10_000).map(|n| if n % 10 < 8 { 500 } else { n % 1000 }));
+        let hot = sample.hot_key().unwrap();
+        assert!(hot.key == "00500" && hot.permille > 700, "{hot:?}");
+        let cut = sample.cut().unwrap();
+        assert!(!(300..=700).contains(&cut.left_permille), "{cut:?}");
+        assert_eq!(super::Sample::default().cut(), None);
+    }
+
+    #[test]
+    fn one_key_alone_cannot_be_cut() {
+        assert_eq!(sample(std::iter::repeat_n(5, 1000)).cut(), None);
+    }
+}
