@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use coterie_group::Body;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_raft::{ProposeError, RaftError};
+use coterie_raft::{Group, ProposeError, RaftError};
 use coterie_rpc::Responder;
-use coterie_types::{GroupId, NodeId, RangeDescriptor, Replica};
+use coterie_types::{GroupId, NodeId, RangeDescriptor, Replica, Role};
+use tokio::time::error::Elapsed;
 
 use crate::directory::write_atomically;
 use crate::error::RunError;
@@ -95,6 +96,9 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
         ServerRequest::ChangeReplicas {
             group_id, replicas, ..
         } => change_replicas(node, group_id, &replicas).await,
+        ServerRequest::AddLearner {
+            group_id, node_id, ..
+        } => add_learner(node, group_id, node_id).await,
         ServerRequest::DestroyReplica { group_id, .. } => {
             node.destroy_replica(group_id).await.map_err(failed)?;
             Ok(ServerAnswer::Ok)
@@ -195,7 +199,42 @@ async fn change_replicas(
         .replica(group_id)
         .ok_or(ServerAnswer::NoSuchGroup)?
         .group;
-    match tokio::time::timeout(CHANGE_TIMEOUT, group.change_replicas(replicas)).await {
+    let changing = group.change_replicas(replicas);
+    changed(
+        &group,
+        replicas,
+        tokio::time::timeout(CHANGE_TIMEOUT, changing).await,
+    )
+}
+
+async fn add_learner(
+    node: &Node,
+    group_id: GroupId,
+    node_id: NodeId,
+) -> Result<ServerAnswer, ServerAnswer> {
+    let group = node
+        .replica(group_id)
+        .ok_or(ServerAnswer::NoSuchGroup)?
+        .group;
+    let learner = Replica {
+        node_id,
+        role: Role::Learner,
+    };
+    let learning = group.add_learner(node_id);
+    changed(
+        &group,
+        &[learner],
+        tokio::time::timeout(CHANGE_TIMEOUT, learning).await,
+    )
+}
+
+/// The answer to a change of members that was waited for.
+fn changed(
+    group: &Group,
+    replicas: &[Replica],
+    outcome: Result<Result<(), RaftError>, Elapsed>,
+) -> Result<ServerAnswer, ServerAnswer> {
+    match outcome {
         Ok(Ok(())) => Ok(ServerAnswer::Ok),
         Ok(Err(error)) => Err(raft_error(&error)),
         Err(_) => Err(ServerAnswer::Failed(match group.catching_up(replicas) {
