@@ -59,7 +59,7 @@ impl RaftNode {
         let fence = Fence::start(config.restart_fence, config.lease());
         let snapshots = dir.join("snapshots");
         let log_dir = dir.join("log");
-        let fsync = config.fsync;
+        let settings = config.clone();
         let opened = tokio::task::spawn_blocking({
             let snapshots = snapshots.clone();
             move || {
@@ -68,7 +68,7 @@ impl RaftNode {
                     std::fs::remove_dir_all(&snapshots)?;
                 }
                 std::fs::create_dir_all(&snapshots)?;
-                LogEngine::open(&log_dir, fsync)
+                LogEngine::open(&log_dir, &settings)
             }
         });
         let engine = opened
@@ -204,6 +204,13 @@ impl RaftNode {
     #[must_use]
     pub fn log_size_bytes(&self) -> u64 {
         self.engine.size_bytes()
+    }
+
+    /// Mean microseconds of a write and fsync of the log over the last seconds; 0 when nothing was
+    /// written.
+    #[must_use]
+    pub fn log_write_micros(&self) -> u64 {
+        self.engine.write_micros()
     }
 
     /// How long this process still neither votes nor campaigns.

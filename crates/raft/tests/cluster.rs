@@ -200,3 +200,34 @@ async fn a_learner_is_added_once_and_waited_for() {
     assert_eq!(group.catching_up(&[learner]), None);
     assert!(group.status().replicas.contains(&learner));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_log_is_seen_and_gets_well_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("delay");
+    let config = RaftConfig {
+        fault_log_delay_file: Some(file.clone()),
+        ..RaftConfig::default()
+    };
+    let cluster = Cluster::start(1, config).await;
+    let (node, group, _) = &cluster.nodes[&1];
+    let write = async || {
+        let payload = Bytes::from_static(b"payload");
+        group.propose(payload).await.ok()?;
+        Some(node.log_write_micros())
+    };
+    eventually("a write to be measured", async || {
+        (write().await? > 0).then_some(())
+    })
+    .await;
+    std::fs::write(&file, "60\n").unwrap();
+    eventually("writes to be slow", async || {
+        (write().await? > 50_000).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&file).unwrap();
+    eventually("writes to be quick", async || {
+        (write().await? < 30_000).then_some(())
+    })
+    .await;
+}
