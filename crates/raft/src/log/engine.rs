@@ -60,8 +60,12 @@ pub(super) enum Job {
     },
     /// End the thread; what was queued before is written.
     Stop { done: Done },
-    /// Forget the group: entries, vote and all.
-    Clean { group: GroupId, done: Done },
+    /// Forget the group, entries and all, but for what is put back.
+    Clean {
+        group: GroupId,
+        keep: Vec<(&'static [u8], Vec<u8>)>,
+        done: Done,
+    },
 }
 
 /// A handle: cheap to clone; the thread ends when the last one is gone.
@@ -172,12 +176,6 @@ impl LogEngine {
     /// Whether the group has anything here: a vote or entries.
     pub(crate) fn knows(&self, group: GroupId) -> bool {
         self.span(group).is_some() || self.get(group, super::store::VOTE_KEY).is_some()
-    }
-
-    /// Forgets a group whose replica is destroyed.
-    pub(crate) async fn clean(&self, group: GroupId) -> std::io::Result<()> {
-        self.submit_and_wait(|done| Job::Clean { group, done })
-            .await
     }
 
     /// Ends the writer, and waits until the tasks of groups that were stopped have let go of the
@@ -325,9 +323,13 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
                 Err(error) => Err((error, done)),
             }
         }
-        Job::Clean { group, done } => {
+        Job::Clean { group, keep, done } => {
             batch.add_command(group.0, Command::Clean);
-            Ok((64, Some(done)))
+            let mut keep = keep.into_iter();
+            match keep.try_for_each(|(key, value)| batch.put(group.0, key.to_vec(), value)) {
+                Ok(()) => Ok((64, Some(done))),
+                Err(error) => Err((error, Some(done))),
+            }
         }
         Job::Stop { done } => Ok((0, Some(done))),
     }
