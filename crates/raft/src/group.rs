@@ -239,51 +239,6 @@ impl Group {
         }
     }
 
-    /// Hands leadership to `to` and waits until some other node leads; refused when `to` is not a
-    /// voter that has nearly all of the log, as the group would stand still for an election.
-    pub async fn transfer_leader(&self, to: NodeId, timeout: Duration) -> Result<(), RaftError> {
-        let status = self.status();
-        if status.leader == Some(to) {
-            return Ok(());
-        }
-        if !status.is_leader {
-            return Err(RaftError::NotLeader {
-                leader: status.leader,
-            });
-        }
-        let is_voter = status
-            .replicas
-            .iter()
-            .any(|r| r.node_id == to && r.role == Role::Voter);
-        let lag = status
-            .last_index
-            .0
-            .saturating_sub(status.matched.get(&to).map_or(0, |i| i.0));
-        if !is_voter || lag > 1000 {
-            let reason = format!("node {to} is no voter, or {lag} entries behind");
-            return Err(RaftError::Raft {
-                what: "transfer leader",
-                reason,
-            });
-        }
-        self.0.transfers.begin(status.term.0);
-        let raft = &self.0.raft;
-        raft.trigger()
-            .transfer_leader(to.0)
-            .await
-            .map_err(|fatal| RaftError::raft("transfer leader", fatal))?;
-        let me = self.0.node_id.0;
-        let wait = raft.wait(Some(timeout));
-        let moved = wait.metrics(
-            |metrics| metrics.current_leader.is_some_and(|leader| leader != me),
-            "leadership moved",
-        );
-        moved
-            .await
-            .map(|_| ())
-            .map_err(|_| RaftError::TimedOut("transfer of leadership"))
-    }
-
     /// Waits until `condition` holds of the leader this replica knows, or the time is over.
     pub async fn wait_leader(&self, timeout: Duration) -> Result<NodeId, RaftError> {
         let wait = self.0.raft.wait(Some(timeout));

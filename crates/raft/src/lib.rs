@@ -24,6 +24,7 @@ mod purge;
 mod receive;
 mod snapshot;
 mod state_machine;
+mod transfer;
 mod type_config;
 mod wire;
 
