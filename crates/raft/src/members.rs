@@ -6,6 +6,7 @@
 //! finished by the next call.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use coterie_types::{LogIndex, NodeId, Replica, Role};
 use openraft::async_runtime::WatchReceiver;
@@ -19,10 +20,14 @@ use crate::type_config::TypeConfig;
 
 /// Entries that a new member may lack when it gets its vote: fewer than are sent within a moment.
 const LAG_MAX: u64 = 1000;
+/// How long handing leadership on may take; a lease is the bound, if that is shorter.
+const RESIGN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Group {
     /// Makes exactly these the replicas, by joint change; asked of the leader. New ones first catch
-    /// up as learners, for as long as that takes. Does nothing if they are the replicas already.
+    /// up as learners, for as long as that takes. Does nothing if they are the replicas already. A leader
+    /// that is not to vote any more hands leadership on first, and answers who leads: the rest is
+    /// to be asked of that one.
     pub async fn change_replicas(&self, wanted: &[Replica]) -> Result<(), RaftError> {
         let raft = &self.0.raft;
         self.wait_settled().await?;
@@ -36,6 +41,9 @@ impl Group {
             .collect();
         self.wait_leading(|metrics| lagging(metrics, &voters).is_none())
             .await?;
+        if !voters.contains(&self.0.node_id.0) {
+            return self.resign(&voters).await;
+        }
         if !self.votes_as(&voters) {
             raft.change_membership(voters, false)
                 .await
@@ -72,6 +80,31 @@ impl Group {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
         lagging(&metrics, &nodes)
+    }
+
+    /// Hands leadership to the one of `voters` that has most of the log; `NotLeader` is success. Left
+    /// to openraft, the leader would remove itself, and nobody could say what became of it.
+    async fn resign(&self, voters: &BTreeSet<u64>) -> Result<(), RaftError> {
+        let raft = &self.0.raft;
+        let vote_now = |node: &&u64| raft.voter_ids().any(|voter| voter == **node);
+        if !voters.iter().any(|node| vote_now(&node)) {
+            // None of them can lead yet.
+            let mut with_me = voters.clone();
+            with_me.insert(self.0.node_id.0);
+            raft.change_membership(with_me, false)
+                .await
+                .map_err(|error| self.membership_error("change members", error))?;
+        }
+        let matched = self.status().matched;
+        let to = voters
+            .iter()
+            .filter(vote_now)
+            .max_by_key(|node| matched.get(&NodeId(**node)))
+            .map(|node| NodeId(*node))
+            .ok_or_else(|| RaftError::raft("resign", "no voter is left to lead"))?;
+        self.transfer_leader(to, RESIGN_TIMEOUT).await?;
+        let (leader, _) = self.leader();
+        Err(RaftError::NotLeader { leader })
     }
 
     /// Waits until no change of members is under way: openraft refuses one before that.

@@ -10,7 +10,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Cluster, eventually};
-use coterie_raft::RaftConfig;
+use coterie_raft::{RaftConfig, RaftError};
 use coterie_types::{LogIndex, NodeId, Replica, Role};
 use std::time::Duration;
 
@@ -230,4 +230,51 @@ async fn a_slow_log_is_seen_and_gets_well_again() {
         (write().await? < 30_000).then_some(())
     })
     .await;
+}
+
+/// Asks whom the answers name, as a controller does, until it is done.
+async fn change_following_the_leader(cluster: &Cluster, first: u64, wanted: &[Replica]) {
+    let mut ask = first;
+    eventually("the change of members", async || {
+        match cluster.group(ask).change_replicas(wanted).await {
+            Ok(()) => Some(()),
+            Err(RaftError::NotLeader { leader }) => {
+                ask = leader.map_or(1 + ask % 4, |leader| leader.0);
+                None
+            }
+            Err(_) => None,
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_to_go_hands_leadership_on_first() {
+    let mut cluster = Cluster::start(3, RaftConfig::default()).await;
+    cluster.start_node(4).await;
+    propose_all(&cluster, &payloads(0..10)).await;
+    let voters = |ids: &[u64]| -> Vec<Replica> {
+        let voter = |id: &u64| Replica {
+            node_id: NodeId(*id),
+            role: Role::Voter,
+        };
+        ids.iter().map(voter).collect()
+    };
+    // Its own replica is replaced.
+    let leader = cluster.leader().await;
+    let stay: Vec<u64> = (1..=4).filter(|id| *id != leader).collect();
+    let answer = cluster.group(leader).change_replicas(&voters(&stay)).await;
+    match answer {
+        Err(RaftError::NotLeader { leader: Some(next) }) => assert!(stay.contains(&next.0)),
+        other => panic!("{other:?}"),
+    }
+    change_following_the_leader(&cluster, leader, &voters(&stay)).await;
+    let next = cluster.leader().await;
+    assert_eq!(cluster.group(next).status().replicas, voters(&stay));
+    // Nobody of those that stay votes yet.
+    change_following_the_leader(&cluster, next, &voters(&[leader])).await;
+    propose_all(&cluster, &payloads(10..12)).await;
+    assert_eq!(cluster.leader().await, leader);
+    assert_eq!(cluster.group(leader).status().replicas, voters(&[leader]));
+    assert_eq!(cluster.seen(leader), payloads(0..12));
 }
