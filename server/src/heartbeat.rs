@@ -29,7 +29,7 @@ pub(crate) async fn run(
             disk_free_bytes: node.disk.free_bytes(),
             replicas: node.replicas().iter().map(Replica::status).collect(),
             stopping: node.is_stopping(),
-            log_write_micros: 0,
+            log_write_micros: node.raft.log_write_micros(),
             apply_micros: apply_micros(&node),
         };
         let sent = meta.heartbeat(heartbeat);

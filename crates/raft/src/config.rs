@@ -1,5 +1,6 @@
 //! How the groups of a node behave: timeouts, durability, how much log is kept.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// When an append counts as durable.
@@ -55,6 +56,15 @@ pub struct RaftConfig {
     #[arg(id = "raft-restart-fence", long = "raft-restart-fence", env = "COTERIE_RAFT_RESTART_FENCE", hide = true,
         default_value = "true", action = clap::ArgAction::Set)]
     pub restart_fence: bool,
+    /// For tests: a file with the milliseconds that every write of the log takes longer. It is read
+    /// again as the log is written; while it is absent or empty nothing is slower.
+    #[arg(
+        long,
+        env = "COTERIE_FAULT_LOG_DELAY_FILE",
+        value_name = "PATH",
+        hide = true
+    )]
+    pub fault_log_delay_file: Option<PathBuf>,
 }
 
 impl Default for RaftConfig {
@@ -70,6 +80,7 @@ impl Default for RaftConfig {
             log_retention: 512 << 20,
             snapshot_rate: 128 << 20,
             restart_fence: true,
+            fault_log_delay_file: None,
         }
     }
 }

@@ -25,16 +25,9 @@ impl Group {
     /// up as learners, for as long as that takes. Does nothing if they are the replicas already.
     pub async fn change_replicas(&self, wanted: &[Replica]) -> Result<(), RaftError> {
         let raft = &self.0.raft;
-        // openraft refuses a change before the one before it is committed.
-        self.wait_leading(|metrics| {
-            metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
-        })
-        .await?;
-        let present = self.member_ids();
-        for replica in wanted.iter().filter(|r| !present.contains(&r.node_id.0)) {
-            raft.add_learner(replica.node_id.0, EmptyNode::default(), false)
-                .await
-                .map_err(|error| self.membership_error("add learner", error))?;
+        self.wait_settled().await?;
+        for replica in wanted {
+            self.learn(replica.node_id).await?;
         }
         let voters: BTreeSet<u64> = wanted
             .iter()
@@ -61,14 +54,44 @@ impl Group {
         Ok(())
     }
 
-    /// Of the wanted voters one that is to catch up first, and how many entries it lacks.
+    /// Makes the node a learner unless it is a member already, and waits until it has nearly all of
+    /// the log; asked of the leader.
+    pub async fn add_learner(&self, node: NodeId) -> Result<(), RaftError> {
+        self.wait_settled().await?;
+        self.learn(node).await?;
+        let learner = BTreeSet::from([node.0]);
+        self.wait_leading(|metrics| lagging(metrics, &learner).is_none())
+            .await
+    }
+
+    /// Of the wanted replicas one that does not vote yet and is to catch up, and how many entries
+    /// it lacks.
     #[must_use]
     pub fn catching_up(&self, wanted: &[Replica]) -> Option<(NodeId, u64)> {
-        let voters = wanted.iter().filter(|r| r.role == Role::Voter);
-        let voters = voters.map(|r| r.node_id.0).collect();
+        let nodes = wanted.iter().map(|r| r.node_id.0).collect();
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
-        lagging(&metrics, &voters)
+        lagging(&metrics, &nodes)
+    }
+
+    /// Waits until no change of members is under way: openraft refuses one before that.
+    async fn wait_settled(&self) -> Result<(), RaftError> {
+        self.wait_leading(|metrics| {
+            metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
+        })
+        .await
+    }
+
+    /// Makes the node a learner unless it is a member.
+    async fn learn(&self, node: NodeId) -> Result<(), RaftError> {
+        if self.member_ids().contains(&node.0) {
+            return Ok(());
+        }
+        let raft = &self.0.raft;
+        raft.add_learner(node.0, EmptyNode::default(), false)
+            .await
+            .map(|_| ())
+            .map_err(|error| self.membership_error("add learner", error))
     }
 
     /// Waits for `condition`; an error as soon as this replica does not lead.
@@ -125,15 +148,15 @@ impl Group {
     }
 }
 
-/// A node that is to vote, does not yet, and is far behind.
-fn lagging(metrics: &RaftMetrics<TypeConfig>, voters: &BTreeSet<u64>) -> Option<(NodeId, u64)> {
+/// One of the nodes that does not vote yet and is far behind.
+fn lagging(metrics: &RaftMetrics<TypeConfig>, nodes: &BTreeSet<u64>) -> Option<(NodeId, u64)> {
     let last = metrics.last_log_index.unwrap_or(0);
     let votes: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
     let matched = |node: &u64| {
         let replication = metrics.replication.as_ref()?;
         Some(LogIndex(replication.get(node)?.as_ref()?.index))
     };
-    voters.difference(&votes).find_map(|node| {
+    nodes.difference(&votes).find_map(|node| {
         let lag = last.saturating_sub(matched(node).map_or(0, |index| index.0));
         // With nothing at all it is behind, however short the log is.
         (lag > LAG_MAX || matched(node).is_none()).then_some((NodeId(*node), lag))

@@ -59,7 +59,7 @@ impl RaftNode {
         let fence = Fence::start(config.restart_fence, config.lease());
         let snapshots = dir.join("snapshots");
         let log_dir = dir.join("log");
-        let fsync = config.fsync;
+        let settings = config.clone();
         let opened = tokio::task::spawn_blocking({
             let snapshots = snapshots.clone();
             move || {
@@ -68,7 +68,7 @@ impl RaftNode {
                     std::fs::remove_dir_all(&snapshots)?;
                 }
                 std::fs::create_dir_all(&snapshots)?;
-                LogEngine::open(&log_dir, fsync)
+                LogEngine::open(&log_dir, &settings)
             }
         });
         let engine = opened
@@ -100,12 +100,16 @@ impl RaftNode {
             return Ok(group);
         }
         let log = GroupLog::open(group_id, self.engine.clone())?;
-        // A group that never voted here promised nothing.
         let fence = if log.is_pristine() {
+            // A group that never voted here promised nothing.
             Fence::none()
+        } else if log.is_short_of_promises() {
+            // What was destroyed may have granted a lease a moment ago.
+            Fence::start(self.config.restart_fence, self.config.lease())
         } else {
             self.fence
         };
+        let held_back = fence.is_closed() || log.is_short_of_promises();
         let snapshots = self.snapshots.join(group_id.to_string());
         let progress = Arc::new(Progress::default());
         let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
@@ -116,7 +120,7 @@ impl RaftNode {
             append_timeout: self.config.election_timeout_max,
             snapshot_rate: self.config.snapshot_rate,
         };
-        let config = self.config.openraft(!fence.is_closed());
+        let config = self.config.openraft(!held_back);
         let config = config
             .validate()
             .map_err(|e| RaftError::Config(e.to_string()))?;
@@ -129,11 +133,16 @@ impl RaftNode {
         );
         let raft = raft.await.map_err(|e| RaftError::raft("start group", e))?;
         progress.started.store(true, Ordering::Release);
-        let elect = fence.is_closed().then(|| {
-            let raft = raft.clone();
+        let elect = held_back.then(|| {
+            let (raft, log) = (raft.clone(), log.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(fence.remaining()).await;
-                raft.runtime_config().elect(true);
+                let wait = raft.wait(None);
+                let kept = wait.metrics(|_| !log.is_short_of_promises(), "the log of before");
+                // An error: the group has stopped.
+                if kept.await.is_ok() {
+                    raft.runtime_config().elect(true);
+                }
             })
         });
         let purge = Purge {
@@ -206,6 +215,13 @@ impl RaftNode {
         self.engine.size_bytes()
     }
 
+    /// Mean microseconds of a write and fsync of the log over the last seconds; 0 when nothing was
+    /// written.
+    #[must_use]
+    pub fn log_write_micros(&self) -> u64 {
+        self.engine.write_micros()
+    }
+
     /// How long this process still neither votes nor campaigns.
     #[must_use]
     pub fn fence_remaining(&self) -> Duration {
@@ -238,10 +254,12 @@ impl RaftNode {
         }
     }
 
-    /// Stops a group and forgets its log: only when the group has forgotten this replica.
+    /// Stops a group and forgets its log: only when the group has forgotten this replica. What it
+    /// promised is kept, should the group have a replica here again.
     pub async fn destroy_group(&self, group_id: GroupId) -> Result<(), RaftError> {
         self.stop_group(group_id).await?;
-        self.engine.clean(group_id).await?;
+        let log = GroupLog::open(group_id, self.engine.clone())?;
+        log.forget().await?;
         Ok(())
     }
 

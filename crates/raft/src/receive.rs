@@ -37,6 +37,12 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
         {
             Err("restarted a moment ago: no vote before one lease has passed".to_owned())
         }
+        // The votes it gave for entries that it has lost would be given once more.
+        method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
+            if group.log.is_short_of_promises() =>
+        {
+            Err("made again: no vote before the log is what it was".to_owned())
+        }
         method::RAFT_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
             let response = raft.vote(vote).await.map_err(|e| said(&e))?;

@@ -170,3 +170,64 @@ async fn a_leader_cut_off_serves_no_lease_read_once_another_may_lead() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_is_added_once_and_waited_for() {
+    let mut cluster = Cluster::start(3, RaftConfig::default()).await;
+    propose_all(&cluster, &payloads(0..20)).await;
+    let leader = cluster.leader().await;
+    let learner = Replica {
+        node_id: NodeId(4),
+        role: Role::Learner,
+    };
+    // It is a member from the first call on, and has nothing while it is away.
+    let group = cluster.group(leader);
+    let waiting = group.add_learner(NodeId(4));
+    let in_vain = tokio::time::timeout(Duration::from_millis(500), waiting).await;
+    assert!(in_vain.is_err(), "nobody is there to learn");
+    let (node, lag) = group.catching_up(&[learner]).unwrap();
+    assert!(node == NodeId(4) && lag >= 20, "{node} lacks {lag}");
+    cluster.start_node(4).await;
+    for _ in 0..2 {
+        eventually("the learner to have the log", async || {
+            let leader = cluster.leader().await;
+            cluster.group(leader).add_learner(NodeId(4)).await.ok()
+        })
+        .await;
+    }
+    let leader = cluster.leader().await;
+    let group = cluster.group(leader);
+    assert_eq!(group.catching_up(&[learner]), None);
+    assert!(group.status().replicas.contains(&learner));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_log_is_seen_and_gets_well_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("delay");
+    let config = RaftConfig {
+        fault_log_delay_file: Some(file.clone()),
+        ..RaftConfig::default()
+    };
+    let cluster = Cluster::start(1, config).await;
+    let (node, group, _) = &cluster.nodes[&1];
+    let write = async || {
+        let payload = Bytes::from_static(b"payload");
+        group.propose(payload).await.ok()?;
+        Some(node.log_write_micros())
+    };
+    eventually("a write to be measured", async || {
+        (write().await? > 0).then_some(())
+    })
+    .await;
+    std::fs::write(&file, "60\n").unwrap();
+    eventually("writes to be slow", async || {
+        (write().await? > 50_000).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&file).unwrap();
+    eventually("writes to be quick", async || {
+        (write().await? < 30_000).then_some(())
+    })
+    .await;
+}

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use coterie_group::Body;
 use coterie_protocol::server::ServerAnswer;
-use coterie_types::{GroupId, NodeId, Replica};
+use coterie_raft::{Group, RaftError};
+use coterie_types::{GroupId, NodeId, Replica, Role};
+use tokio::time::error::Elapsed;
 
 use super::{propose_error, raft_error};
 use crate::node::Node;
@@ -22,31 +24,47 @@ pub(super) async fn change_replicas(
         .replica(group_id)
         .ok_or(ServerAnswer::NoSuchGroup)?
         .group;
-    match tokio::time::timeout(CHANGE_TIMEOUT, group.change_replicas(replicas)).await {
-        Ok(Ok(())) => Ok(ServerAnswer::Ok),
-        Ok(Err(error)) => Err(raft_error(&error)),
-        Err(_) => Err(ServerAnswer::Failed(match group.catching_up(replicas) {
-            Some((node_id, lag)) => format!("node {node_id} is {lag} entries behind"),
-            None => "the change of members is not committed yet".to_owned(),
-        })),
-    }
+    let changing = group.change_replicas(replicas);
+    changed(
+        &group,
+        replicas,
+        tokio::time::timeout(CHANGE_TIMEOUT, changing).await,
+    )
 }
 
 pub(super) async fn add_learner(
     node: &Node,
     group_id: GroupId,
-    learner: NodeId,
+    node_id: NodeId,
 ) -> Result<ServerAnswer, ServerAnswer> {
     let group = node
         .replica(group_id)
         .ok_or(ServerAnswer::NoSuchGroup)?
         .group;
-    match tokio::time::timeout(CHANGE_TIMEOUT, group.add_learner(learner)).await {
+    let learner = Replica {
+        node_id,
+        role: Role::Learner,
+    };
+    let learning = group.add_learner(node_id);
+    changed(
+        &group,
+        &[learner],
+        tokio::time::timeout(CHANGE_TIMEOUT, learning).await,
+    )
+}
+
+/// The answer to a change of members that was waited for.
+fn changed(
+    group: &Group,
+    replicas: &[Replica],
+    outcome: Result<Result<(), RaftError>, Elapsed>,
+) -> Result<ServerAnswer, ServerAnswer> {
+    match outcome {
         Ok(Ok(())) => Ok(ServerAnswer::Ok),
         Ok(Err(error)) => Err(raft_error(&error)),
-        Err(_) => Err(ServerAnswer::Failed(match group.learner_lag(learner) {
-            Some(lag) => format!("node {learner} is {lag} entries behind"),
-            None => format!("node {learner} is no learner yet"),
+        Err(_) => Err(ServerAnswer::Failed(match group.catching_up(replicas) {
+            Some((node_id, lag)) => format!("node {node_id} is {lag} entries behind"),
+            None => "the change of members is not committed yet".to_owned(),
         })),
     }
 }

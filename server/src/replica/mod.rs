@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use place::groups_in;
-pub(crate) use propose::Proposer;
+use propose::Proposer;
 pub use read::ReadMode;
 pub(crate) use read::Reads;
 pub(crate) use shared::Shared;
@@ -72,7 +72,6 @@ pub(crate) struct Settings {
 pub(crate) struct Replica {
     pub(crate) group: Group,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) proposer: Proposer,
     pub(crate) reads: Reads,
     pub(crate) arrivals: Arrivals,
     sizes: Arc<Mutex<Sizes>>,
@@ -131,7 +130,7 @@ impl Replica {
             rate: Arc::clone(&settings.move_rate),
         };
         let importing = tokio::spawn(importer.run(stop.clone()));
-        let arrivals = Arrivals::new(Arc::clone(&shared), proposer.clone(), peers.clone());
+        let arrivals = Arrivals::new(Arc::clone(&shared), proposer, peers.clone());
         let reads = Reads::new(
             group.clone(),
             Arc::clone(&shared),
@@ -149,7 +148,6 @@ impl Replica {
         Ok(Self {
             group,
             shared,
-            proposer,
             reads,
             arrivals,
             sizes,

@@ -14,11 +14,14 @@ use std::time::{Duration, Instant};
 
 use coterie_types::GroupId;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use raft_engine::internals::EventListener;
 use raft_engine::{Command, Engine, LogBatch, ReadableSize};
 use tracing::{error, info};
 
+use super::fault::LogDelay;
+use super::latency::WriteLatency;
 use super::record::{Record, Records};
-use crate::{Fsync, RaftError};
+use crate::{Fsync, RaftConfig, RaftError};
 
 /// Called with the outcome once a job is durable.
 pub(crate) type Done = Box<dyn FnOnce(std::io::Result<()>) + Send>;
@@ -57,8 +60,12 @@ pub(super) enum Job {
     },
     /// End the thread; what was queued before is written.
     Stop { done: Done },
-    /// Forget the group: entries, vote and all.
-    Clean { group: GroupId, done: Done },
+    /// Forget the group, entries and all, but for what is put back.
+    Clean {
+        group: GroupId,
+        keep: Vec<(&'static [u8], Vec<u8>)>,
+        done: Done,
+    },
 }
 
 /// A handle: cheap to clone; the thread ends when the last one is gone.
@@ -66,12 +73,14 @@ pub(super) enum Job {
 pub(crate) struct LogEngine {
     engine: Arc<Engine>,
     jobs: Sender<Job>,
+    latency: Arc<WriteLatency>,
 }
 
 impl LogEngine {
     /// Opens (or makes) the engine in `dir` and starts the writer. A torn tail, which was never
     /// acknowledged, is cut; damage before it is an error.
-    pub(crate) fn open(dir: &Path, fsync: Fsync) -> Result<Self, RaftError> {
+    pub(crate) fn open(dir: &Path, settings: &RaftConfig) -> Result<Self, RaftError> {
+        let fsync = settings.fsync;
         let config = raft_engine::Config {
             dir: dir.to_string_lossy().into_owned(),
             purge_threshold: PURGE_THRESHOLD,
@@ -81,7 +90,12 @@ impl LogEngine {
             ..raft_engine::Config::default()
         };
         let started = Instant::now();
-        let engine = Arc::new(Engine::open(config)?);
+        let mut listeners: Vec<Arc<dyn EventListener>> = Vec::new();
+        if let Some(path) = &settings.fault_log_delay_file {
+            tracing::warn!(path = %path.display(), "the log is as slow as this file says");
+            listeners.push(Arc::new(LogDelay::new(path.clone())));
+        }
+        let engine = Arc::new(Engine::open_with_listeners(config, listeners)?);
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(
             groups = engine.raft_groups().len(),
@@ -91,9 +105,11 @@ impl LogEngine {
             tracing::warn!("fsync is off: a power failure loses acknowledged writes");
         }
         let (jobs, queue) = crossbeam_channel::bounded(QUEUE_JOBS_MAX);
+        let latency = Arc::new(WriteLatency::new());
         let writer = Writer {
             engine: Arc::clone(&engine),
             queue,
+            latency: Arc::clone(&latency),
             sync: fsync == Fsync::Always,
             failed: None,
         };
@@ -105,7 +121,11 @@ impl LogEngine {
         std::thread::Builder::new()
             .name("log-purger".to_owned())
             .spawn(move || purge_files(&purged, &stopped))?;
-        Ok(Self { engine, jobs })
+        Ok(Self {
+            engine,
+            jobs,
+            latency,
+        })
     }
 
     pub(super) fn submit(&self, job: Job) -> std::io::Result<()> {
@@ -158,12 +178,6 @@ impl LogEngine {
         self.span(group).is_some() || self.get(group, super::store::VOTE_KEY).is_some()
     }
 
-    /// Forgets a group whose replica is destroyed.
-    pub(crate) async fn clean(&self, group: GroupId) -> std::io::Result<()> {
-        self.submit_and_wait(|done| Job::Clean { group, done })
-            .await
-    }
-
     /// Ends the writer, and waits until the tasks of groups that were stopped have let go of the
     /// log. The directory's lock goes with the last handle, which is the caller's then.
     pub(crate) async fn close(&self) -> std::io::Result<()> {
@@ -176,6 +190,11 @@ impl LogEngine {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(())
+    }
+
+    /// Mean microseconds that a write and its fsync took over the last seconds; 0 without any.
+    pub(crate) fn write_micros(&self) -> u64 {
+        self.latency.mean_micros()
     }
 
     /// Bytes of the log's files.
@@ -213,6 +232,7 @@ impl Drop for AbortOnPanic {
 struct Writer {
     engine: Arc<Engine>,
     queue: Receiver<Job>,
+    latency: Arc<WriteLatency>,
     sync: bool,
     /// Why a write failed. What came after it would leave a hole: nothing is written any more.
     failed: Option<String>,
@@ -253,12 +273,13 @@ impl Writer {
             next = more.then(|| self.queue.try_recv().ok()).flatten();
         }
         // An empty batch would be an error of its own in raft-engine.
-        if self.failed.is_none()
-            && !batch.is_empty()
-            && let Err(error) = self.engine.write(&mut batch, self.sync)
-        {
-            error!(%error, "log not written: this node takes no more entries");
-            self.failed = Some(error.to_string());
+        if self.failed.is_none() && !batch.is_empty() {
+            let started = Instant::now();
+            if let Err(error) = self.engine.write(&mut batch, self.sync) {
+                error!(%error, "log not written: this node takes no more entries");
+                self.failed = Some(error.to_string());
+            }
+            self.latency.record(started.elapsed());
         }
         for done in dones {
             let failed = self.failed.clone();
@@ -302,9 +323,13 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
                 Err(error) => Err((error, done)),
             }
         }
-        Job::Clean { group, done } => {
+        Job::Clean { group, keep, done } => {
             batch.add_command(group.0, Command::Clean);
-            Ok((64, Some(done)))
+            let mut keep = keep.into_iter();
+            match keep.try_for_each(|(key, value)| batch.put(group.0, key.to_vec(), value)) {
+                Ok(()) => Ok((64, Some(done))),
+                Err(error) => Err((error, Some(done))),
+            }
         }
         Job::Stop { done } => Ok((0, Some(done))),
     }

@@ -3,6 +3,9 @@
 //! Appends are readable at once (from `tail`) and durable later; openraft is told by the callback.
 //! The vote is durable before `save_vote` returns. The committed index rides in memory only: with
 //! leader restore off, a restarted replica learns it from the next leader.
+//!
+//! A log that is forgotten, as its replica is destroyed, leaves its promises behind: the vote, and
+//! the last entry it acknowledged. A replica that is made again is held to them (`node`).
 
 use std::fmt::Debug;
 use std::io;
@@ -20,6 +23,7 @@ use crate::type_config::{LogEntry, LogId, TypeConfig, Vote};
 
 pub(super) const VOTE_KEY: &[u8] = b"vote";
 pub(super) const PURGED_KEY: &[u8] = b"purged";
+const PROMISED_KEY: &[u8] = b"promised";
 
 /// Bytes of entries sent to a follower in one message, but at least one entry.
 const REPLICATE_BYTES_MAX: usize = 4 << 20;
@@ -42,6 +46,8 @@ struct Shared {
     highest: u64,
     purged: Option<LogId>,
     committed: Option<LogId>,
+    /// The last entry of the log that was here before it was forgotten.
+    promised: Option<LogId>,
     tail: Tail,
     sizes: LogSizes,
 }
@@ -110,6 +116,9 @@ impl GroupLog {
         if let Some(bytes) = engine.get(group, PURGED_KEY) {
             shared.purged = Some(decode(&bytes)?);
         }
+        if let Some(bytes) = engine.get(group, PROMISED_KEY) {
+            shared.promised = Some(decode(&bytes)?);
+        }
         shared.last = shared.purged;
         let purged_index = shared.purged.map_or(0, |purged| purged.index);
         let mut left_over = None;
@@ -157,6 +166,30 @@ impl GroupLog {
     pub(crate) fn is_pristine(&self) -> bool {
         let shared = self.lock();
         shared.vote.is_none() && shared.last.is_none()
+    }
+
+    /// Whether the log lacks entries that it acknowledged before it was forgotten.
+    pub(crate) fn is_short_of_promises(&self) -> bool {
+        let shared = self.lock();
+        shared.last < shared.promised
+    }
+
+    /// Forgets all but what it promised; nobody may use the log any more.
+    pub(crate) async fn forget(&self) -> io::Result<()> {
+        let mut keep = Vec::new();
+        {
+            let shared = self.lock();
+            if let Some(vote) = &shared.vote {
+                keep.push((VOTE_KEY, coterie_protocol::encode(vote).to_vec()));
+            }
+            if let Some(promised) = shared.promised.max(shared.last) {
+                keep.push((PROMISED_KEY, coterie_protocol::encode(&promised).to_vec()));
+            }
+        }
+        let group = self.group;
+        self.engine
+            .submit_and_wait(|done| Job::Clean { group, keep, done })
+            .await
     }
 
     /// Lets go of all entries below `index` on disk.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coterie_protocol::method;
 use coterie_raft::{AddressBook, Entry, Fault, Group, RaftConfig, RaftNode, StateMachine};
 use coterie_rpc::{Client, Handler, Request, Responder, Token};
 use coterie_types::{GroupId, NodeId};
@@ -87,25 +88,38 @@ impl StateMachine for Journal {
     }
 }
 
-/// Who can reach whom: a pair in here cannot.
+/// Who can reach whom: what is in here, from the first to the second, does not arrive.
 #[derive(Default)]
-pub struct Cuts(Mutex<Vec<(u64, u64)>>);
+pub struct Cuts {
+    links: Mutex<Vec<(u64, u64)>>,
+    /// Requests for a vote or a pre-vote that did arrive, by who asked whom.
+    asked: Mutex<BTreeMap<(u64, u64), u64>>,
+}
 
 impl Cuts {
+    /// Neither hears the other any more.
     pub fn cut(&self, a: u64, b: u64) {
-        self.0.lock().unwrap().push((a, b));
+        self.cut_requests(a, b);
+        self.cut_requests(b, a);
+    }
+
+    /// What `from` asks of `to` is lost.
+    pub fn cut_requests(&self, from: u64, to: u64) {
+        self.links.lock().unwrap().push((from, to));
     }
 
     pub fn heal(&self) {
-        self.0.lock().unwrap().clear();
+        self.links.lock().unwrap().clear();
     }
 
-    fn is_cut(&self, a: u64, b: u64) -> bool {
-        self.0
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|&pair| pair == (a, b) || pair == (b, a))
+    /// How often `from` has asked `to` for its vote.
+    pub fn votes_asked(&self, from: u64, to: u64) -> u64 {
+        let asked = self.asked.lock().unwrap();
+        asked.get(&(from, to)).copied().unwrap_or(0)
+    }
+
+    fn is_cut(&self, from: u64, to: u64) -> bool {
+        self.links.lock().unwrap().contains(&(from, to))
     }
 }
 
@@ -129,6 +143,10 @@ impl Handler for Link {
     fn handle(&self, request: Request, responder: Responder) {
         if self.cuts.is_cut(self.from, self.to) {
             return responder.fail("cut");
+        }
+        if [method::RAFT_VOTE, method::RAFT_PRE_VOTE].contains(&request.method) {
+            let mut asked = self.cuts.asked.lock().unwrap();
+            *asked.entry((self.from, self.to)).or_default() += 1;
         }
         self.node.handle(request, responder);
     }
@@ -213,6 +231,17 @@ impl Cluster {
             self.rpc.unregister_local(&format!("link-{from}-{id}"));
         }
         node.shutdown().await;
+    }
+
+    /// Destroys a node's replica and makes an empty one in its place.
+    pub async fn make_again(&mut self, id: u64) {
+        let (node, _, _) = self.nodes.remove(&id).unwrap();
+        node.destroy_group(GROUP).await.unwrap();
+        self.disks.remove(&id);
+        let journal = Journal::open(self.disks.entry(id).or_default());
+        let seen = Arc::clone(&journal.seen);
+        let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();
+        self.nodes.insert(id, (node, group, seen));
     }
 
     /// The node that leads, among those running and not cut off, once a proposal went through it.

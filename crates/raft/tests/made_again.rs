@@ -1,0 +1,119 @@
+//! A replica that was destroyed and is made again on the same node is held to what it promised.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    unreachable_pub,
+    reason = "the common module is shared by several tests"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Cluster, eventually};
+use coterie_raft::{Group, RaftConfig};
+use coterie_types::{NodeId, Replica, Role};
+
+/// How often a candidate is refused before the test believes it.
+const REFUSALS: u64 = 4;
+
+fn voters(ids: &[u64]) -> Vec<Replica> {
+    let voter = |id: &u64| Replica {
+        node_id: NodeId(*id),
+        role: Role::Voter,
+    };
+    let mut voters: Vec<Replica> = ids.iter().map(voter).collect();
+    voters.sort_by_key(|replica| replica.node_id);
+    voters
+}
+
+async fn propose(group: &Group, payload: &'static [u8]) {
+    eventually("a proposal", async || {
+        group.propose(Bytes::from_static(payload)).await.ok()
+    })
+    .await;
+}
+
+/// Old members A, B, X. While B is cut off, X leaves, is destroyed, and made again: empty. B, which
+/// knows of nothing, must not get the vote of X, or it would lead beside A.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_of_old_members_gets_no_vote_from_a_replica_made_again() {
+    let config = RaftConfig::default();
+    let mut cluster = Cluster::start(3, config.clone()).await;
+    let a = cluster.leader().await;
+    let (b, x) = (1 + a % 3, 1 + (a + 1) % 3);
+    propose(&cluster.group(a), b"everywhere").await;
+    cluster.start_node(4).await;
+    cluster.cuts.cut(b, a);
+    cluster.cuts.cut(b, x);
+    cluster.cuts.cut(b, 4);
+    let without = voters(&[a, 4]);
+    eventually("the members to change", async || {
+        cluster.group(a).change_replicas(&without).await.ok()
+    })
+    .await;
+    propose(&cluster.group(a), b"not at B").await;
+
+    cluster.make_again(x).await;
+    assert_eq!(cluster.seen(x).len(), 0);
+    // Only B reaches X now, and X is asked beyond the lease it may have granted.
+    cluster.cuts.heal();
+    for (one, other) in [(b, a), (b, 4), (x, a), (x, 4)] {
+        cluster.cuts.cut(one, other);
+    }
+    tokio::time::sleep(config.election_timeout_max).await;
+    let asked = cluster.cuts.votes_asked(b, x);
+    eventually("B to be refused again and again", async || {
+        assert!(!cluster.group(b).status().is_leader, "B leads beside A");
+        assert!(!cluster.group(x).status().is_leader, "X leads beside A");
+        (cluster.cuts.votes_asked(b, x) >= asked + REFUSALS).then_some(())
+    })
+    .await;
+    propose(&cluster.group(a), b"A leads still").await;
+
+    // Back among the members it is a voter as any: with A gone, nobody leads without it.
+    cluster.cuts.heal();
+    let with = voters(&[a, 4, x]);
+    eventually("X to be a member again", async || {
+        let leader = cluster.leader().await;
+        cluster.group(leader).change_replicas(&with).await.ok()
+    })
+    .await;
+    cluster.stop_node(b).await;
+    cluster.stop_node(a).await;
+    let leader = cluster.leader().await;
+    propose(&cluster.group(leader), b"with the vote of X").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promises_outlast_a_restart_and_being_destroyed_twice() {
+    let config = RaftConfig {
+        election_timeout_max: Duration::from_millis(800),
+        ..RaftConfig::default()
+    };
+    let mut cluster = Cluster::start(3, config.clone()).await;
+    let a = cluster.leader().await;
+    let (b, x) = (1 + a % 3, 1 + (a + 1) % 3);
+    propose(&cluster.group(a), b"payload").await;
+    eventually("X to have it", async || {
+        (cluster.seen(x).len() == 1).then_some(())
+    })
+    .await;
+    // Nobody told the others: they still count on X.
+    for other in [a, b] {
+        cluster.cuts.cut(x, other);
+    }
+    cluster.make_again(x).await;
+    cluster.make_again(x).await;
+    cluster.stop_node(x).await;
+    cluster.start_node(x).await;
+    cluster.stop_node(a).await;
+    cluster.cuts.heal();
+    tokio::time::sleep(config.election_timeout_max).await;
+    let asked = cluster.cuts.votes_asked(b, x);
+    eventually("B to be refused again and again", async || {
+        assert!(!cluster.group(b).status().is_leader, "X forgot");
+        (cluster.cuts.votes_asked(b, x) >= asked + REFUSALS).then_some(())
+    })
+    .await;
+}
