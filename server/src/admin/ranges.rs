@@ -154,10 +154,11 @@ fn done(_clock: UnixMillis) -> ServerAnswer {
     ServerAnswer::Ok
 }
 
-/// The replica, if it leads: only the leader is surely not behind.
+/// The replica, if it leads: the others may be behind. One that led a moment ago may be, too: what it
+/// says of an import only comes late.
 fn leader(node: &Node, group_id: GroupId) -> Result<Replica, ServerAnswer> {
     let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-    if replica.group.lease_read_ready() {
+    if replica.group.is_leader() {
         return Ok(replica);
     }
     let (leader, _) = replica.group.leader();
