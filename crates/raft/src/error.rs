@@ -1,5 +1,7 @@
 //! What callers of a group must tell apart: surely not done, perhaps done, this node is broken.
 
+use std::path::PathBuf;
+
 use coterie_types::{NodeId, Term};
 
 /// This node alone failed (disk, memory): the replica stops before it diverges.
@@ -30,6 +32,20 @@ pub enum RaftError {
     /// The log engine's directory could not be opened or written.
     #[error("log engine: {0}")]
     Log(#[from] raft_engine::Error),
+    /// Acknowledged entries are lost: the node must not vote or acknowledge as if it had them.
+    #[error(
+        "log damaged: {} has no whole record at byte {at} but one at byte {whole_at}: bits have \
+         changed on this disk, and what it acknowledged is lost",
+        file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where what is damaged begins.
+        at: usize,
+        /// Where what follows it begins.
+        whole_at: usize,
+    },
     /// Files of snapshots.
     #[error("snapshot files: {0}")]
     Io(#[from] std::io::Error),

@@ -18,6 +18,7 @@ use raft_engine::internals::EventListener;
 use raft_engine::{Command, Engine, LogBatch, ReadableSize};
 use tracing::{error, info};
 
+use super::damage;
 use super::fault::LogDelay;
 use super::latency::WriteLatency;
 use super::record::{Record, Records};
@@ -90,6 +91,7 @@ impl LogEngine {
             ..raft_engine::Config::default()
         };
         let started = Instant::now();
+        damage::check(dir)?;
         let mut listeners: Vec<Arc<dyn EventListener>> = Vec::new();
         if let Some(path) = &settings.fault_log_delay_file {
             tracing::warn!(path = %path.display(), "the log is as slow as this file says");

@@ -1,0 +1,228 @@
+//! Tells a torn tail from damage, before the engine is opened.
+//!
+//! raft-engine cuts its newest append file at the first record that is not whole, and says nothing:
+//! right when the last write was torn by a crash, as it was never acknowledged; wrong when a bit has
+//! flipped, as all that follows was. The two can be told apart. The writer begins a record only when
+//! the one before it is durable, so a torn record is the last one: a whole record after one that is
+//! not means damage. (Older files must be whole; raft-engine refuses them otherwise.)
+//!
+//! The format, raft-engine 0.4.2, V2: a file header (magic, version, alignment), then records: eight
+//! bytes big endian of length (56 bits) and compression (8 bits), eight of where the footer begins,
+//! the entries with their checksum, the footer with its own. A footer's checksum is signed with the
+//! file's number: what a recycled file has left of its former life is no whole record.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::RaftError;
+
+const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
+/// Magic, version, alignment.
+const FILE_HEADER_LEN: usize = MAGIC.len() + 16;
+const VERSION: u64 = 2;
+const RECORD_HEADER_LEN: usize = 16;
+const CHECKSUM_LEN: usize = 4;
+/// No compression, LZ4.
+const COMPRESSION_MAX: u64 = 1;
+
+/// Refuses the log in `dir` when its newest file is damaged before its tail.
+pub(super) fn check(dir: &Path) -> Result<(), RaftError> {
+    let Some((number, path)) = newest(dir)? else {
+        return Ok(());
+    };
+    let bytes = fs::read(&path)?;
+    // The signature is the low half.
+    let signature = number as u32;
+    let bad_at = first_bad(&bytes, signature);
+    let Some(later) = bytes.get(bad_at..).filter(|rest| !rest.is_empty()) else {
+        return Ok(());
+    };
+    let whole = (1..later.len()).find(|at| record_len(&later[*at..], signature).is_some());
+    match whole {
+        Some(at) => Err(RaftError::Damaged {
+            file: path,
+            at: bad_at,
+            whole_at: bad_at + at,
+        }),
+        None => {
+            // Space that was made ready is empty, and no word's worth.
+            if later.iter().any(|byte| *byte != 0) {
+                tracing::warn!(file = %path.display(), at = bad_at,
+                    "the log's last write was torn by a crash, or is left from a former file: cut");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The append file with the highest number.
+fn newest(dir: &Path) -> std::io::Result<Option<(u64, PathBuf)>> {
+    let mut newest = None;
+    if dir.exists() {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let number = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_suffix(".raftlog")?.parse().ok());
+            newest = newest.max(number.map(|number: u64| (number, path)));
+        }
+    }
+    Ok(newest)
+}
+
+/// Where the first record begins that is not whole; the end if there is none.
+fn first_bad(bytes: &[u8], signature: u32) -> usize {
+    let mut header = bytes;
+    let known = take(&mut header, MAGIC.len()) == Some(MAGIC)
+        && take_u64(&mut header) == Some(VERSION)
+        && take_u64(&mut header) == Some(0);
+    if !known {
+        return 0;
+    }
+    let mut at = FILE_HEADER_LEN;
+    while let Some(len) = record_len(&bytes[at..], signature) {
+        at += len;
+    }
+    at
+}
+
+/// The length of the record that `bytes` begin with, if it is whole.
+fn record_len(bytes: &[u8], signature: u32) -> Option<usize> {
+    let mut header = bytes;
+    let len_and_compression = take_u64(&mut header)?;
+    let footer_at = usize::try_from(take_u64(&mut header)?).ok()?;
+    let len = usize::try_from(len_and_compression >> 8).ok()?;
+    if len_and_compression & 0xff > COMPRESSION_MAX
+        || footer_at < RECORD_HEADER_LEN
+        || footer_at > len
+    {
+        return None;
+    }
+    let record = bytes.get(..len)?;
+    let (entries, footer) = (&record[RECORD_HEADER_LEN..footer_at], &record[footer_at..]);
+    let whole = is_whole(footer, signature) && (entries.is_empty() || is_whole(entries, 0));
+    whole.then_some(len)
+}
+
+/// Whether the last four bytes are the checksum of those before them.
+fn is_whole(block: &[u8], signature: u32) -> bool {
+    let Some((content, checksum)) = block.split_last_chunk::<CHECKSUM_LEN>() else {
+        return false;
+    };
+    !content.is_empty() && crc32fast::hash(content) == u32::from_le_bytes(*checksum) ^ signature
+}
+
+fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_be_bytes(*number))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::RaftConfig;
+    use crate::log::LogEngine;
+    use crate::log::engine::Job;
+    use coterie_types::GroupId;
+
+    const RECORDS: u8 = 20;
+    const KEY: &[u8] = b"key";
+
+    /// A log of so many writes, each larger than the one before; answers its newest file.
+    async fn write(dir: &Path) -> PathBuf {
+        let engine = LogEngine::open(dir, &RaftConfig::default()).unwrap();
+        for number in 1..=RECORDS {
+            let put = |done| Job::Put {
+                group: GroupId(1),
+                key: KEY,
+                value: vec![number; 100 * usize::from(number)],
+                done: Some(done),
+            };
+            engine.submit_and_wait(put).await.unwrap();
+        }
+        engine.close().await.unwrap();
+        newest(dir).unwrap().unwrap().1
+    }
+
+    async fn last_value(dir: &Path) -> Option<u8> {
+        let engine = LogEngine::open(dir, &RaftConfig::default()).unwrap();
+        let value = engine.get(GroupId(1), KEY);
+        engine.close().await.unwrap();
+        value.map(|value| value[0])
+    }
+
+    fn records(file: &Path) -> Vec<usize> {
+        let bytes = fs::read(file).unwrap();
+        let mut starts = vec![FILE_HEADER_LEN];
+        while let Some(len) = record_len(&bytes[starts[starts.len() - 1]..], 1) {
+            starts.push(starts[starts.len() - 1] + len);
+        }
+        assert_eq!(starts.pop(), Some(bytes.len()), "the format is known");
+        starts
+    }
+
+    #[tokio::test]
+    async fn a_flipped_bit_before_the_tail_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = write(dir.path()).await;
+        let sound = fs::read(&file).unwrap();
+        let starts = records(&file);
+        assert_eq!(starts.len(), usize::from(RECORDS));
+        // In the file's header, a record's length, its footer's place, its content, its checksum.
+        let middle = starts[10];
+        let flips = [
+            3,
+            MAGIC.len() + 7,
+            middle + 5,
+            middle + 15,
+            middle + 60,
+            starts[11] - 1,
+        ];
+        for flipped in flips {
+            let mut bytes = sound.clone();
+            bytes[flipped] ^= 0x10;
+            fs::write(&file, &bytes).unwrap();
+            let refused = LogEngine::open(dir.path(), &RaftConfig::default());
+            let error = refused.err().unwrap().to_string();
+            let at = if flipped < FILE_HEADER_LEN { 0 } else { middle };
+            assert!(error.contains(&format!("at byte {at} ")), "{error}");
+            // Nothing was cut: the file is as it was.
+            assert!(fs::read(&file).unwrap() == bytes);
+        }
+        fs::write(&file, &sound).unwrap();
+        assert_eq!(last_value(dir.path()).await, Some(RECORDS));
+    }
+
+    #[tokio::test]
+    async fn a_torn_tail_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = write(dir.path()).await;
+        let sound = fs::read(&file).unwrap();
+        let last = *records(&file).last().unwrap();
+        for keep in [last + 1, last + 16, last + 40, sound.len() - 1] {
+            fs::write(&file, &sound[..keep]).unwrap();
+            assert_eq!(
+                last_value(dir.path()).await,
+                Some(RECORDS - 1),
+                "{keep} bytes kept"
+            );
+            // As it is with space made ready behind it, or what a former file left there.
+            for behind in [&[0; 5000][..], &sound[last - 50..][..40]] {
+                fs::write(&file, [&sound[..keep], behind].concat()).unwrap();
+                assert_eq!(
+                    last_value(dir.path()).await,
+                    Some(RECORDS - 1),
+                    "{keep} bytes kept"
+                );
+            }
+        }
+    }
+}
