@@ -1,9 +1,11 @@
 //! `WATCH` tokens: what a connection remembers of a key, and whether it still holds at `EXEC`.
 //!
-//! A token is the change counter at the time (varint), then nothing if the key was absent, else the
-//! record's version (two varints). A key that was there must have the same version. A key that was
+//! A token is the change counter at the time and a group (varints). If the key was absent, the group
+//! is the one that counts; else the record's version, of which the group is the first half, is made
+//! whole by another varint. A key that was there must have the same version. A key that was
 //! absent must be absent, and nothing of its hash slot may have been removed since: it could have
-//! been this key, created and removed again.
+//! been this key, created and removed again. Another group counts otherwise: when the range of an
+//! absent key has moved, the token does not hold.
 
 use bytes::{Bytes, BytesMut};
 use coterie_types::{GroupId, TableId, Version, varint};
@@ -15,9 +17,12 @@ pub(crate) fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
     let record = txn.get(args.bytes(1))?;
     let mut token = BytesMut::new();
     varint::put(&mut token, txn.next_change());
-    if let Some(record) = record {
-        varint::put(&mut token, record.version.group.0);
-        varint::put(&mut token, record.version.change);
+    match record {
+        None => varint::put(&mut token, txn.group().0),
+        Some(record) => {
+            varint::put(&mut token, record.version.group.0);
+            varint::put(&mut token, record.version.change);
+        }
     }
     Ok(Reply::Bulk(token.freeze()))
 }
@@ -35,11 +40,12 @@ pub fn watch_token_holds(
     last_removed: u64,
 ) -> Result<bool, Fault> {
     let mut rest = token;
-    let Some(counter) = varint::take(&mut rest) else {
+    let (Some(counter), Some(group)) = (varint::take(&mut rest), varint::take(&mut rest)) else {
         return Ok(false);
     };
+    let group = GroupId(group);
     if rest.is_empty() {
-        if last_removed > counter || txn.was_removed(table, key) {
+        if group != txn.group() || last_removed > counter || txn.was_removed(table, key) {
             return Ok(false);
         }
         // Created since and expired already: not there, and yet touched.
@@ -48,13 +54,10 @@ pub fn watch_token_holds(
         });
         return Ok(!touched && txn.get_in(table, key)?.is_none());
     }
-    let (Some(group), Some(change)) = (varint::take(&mut rest), varint::take(&mut rest)) else {
+    let Some(change) = varint::take(&mut rest) else {
         return Ok(false);
     };
-    let version = Version {
-        group: GroupId(group),
-        change,
-    };
+    let version = Version { group, change };
     Ok(rest.is_empty()
         && txn
             .get_in(table, key)?
@@ -75,6 +78,7 @@ mod tests {
     /// A group of one replica, as far as watching needs it.
     #[derive(Default)]
     struct Store {
+        group: u64,
         view: MemView,
         now: u64,
         next_change: u64,
@@ -84,7 +88,7 @@ mod tests {
     impl Store {
         fn txn<R>(&mut self, with: impl FnOnce(&mut Txn<'_>) -> R) -> R {
             let ctx = Context {
-                group: GroupId(1),
+                group: GroupId(self.group),
                 now: UnixMillis(self.now),
                 read_now: None,
                 seed: 0,
@@ -131,6 +135,18 @@ mod tests {
             self.txn(|txn| watch_token_holds(txn, T, &key, token, last_removed))
                 .unwrap()
         }
+    }
+
+    #[test]
+    fn another_group_knows_of_keys_that_are_there_only() {
+        let mut store = Store::default();
+        store.run("set k 1");
+        let (present, absent) = (store.watch("k"), store.watch("none"));
+        assert!(store.holds("k", &present) && store.holds("none", &absent));
+        // As after a move: the records are the same, the counter is another.
+        store.group = 2;
+        store.next_change = 0;
+        assert!(store.holds("k", &present) && !store.holds("none", &absent));
     }
 
     #[test]
