@@ -97,10 +97,13 @@ struct Loads<'a> {
 impl<'a> Loads<'a> {
     fn of(heard: &'a [NodeLiveness]) -> Self {
         let (mut leaders, mut sources) = (BTreeMap::new(), BTreeMap::new());
-        for status in heard.iter().flat_map(|live| &live.heartbeat.replicas) {
+        let nodes = heard.iter().map(|live| &live.heartbeat);
+        let statuses =
+            nodes.flat_map(|node| node.replicas.iter().map(move |status| (node, status)));
+        for (node, status) in statuses {
             let frozen = status.frozen.iter();
             sources.extend(frozen.map(|range| (range.range_id, status.group_id)));
-            if !status.serving {
+            if status.leader != Some(node.node_id) {
                 continue;
             }
             let leader = leaders.entry(status.group_id).or_insert(status);
