@@ -3,11 +3,13 @@
 //! Flags of a role are its crate's `Config`; those of logging are the same everywhere. The layers
 //! below the flags (environment, file, defaults) are put on by `coterie_config::layer`.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command};
 use coterie_telemetry::LogConfig;
 
-use crate::{dev, node, restore, role};
+use crate::{check, dev, node, restore, role};
 
 const ABOUT: &str = "A store that speaks the Redis protocol and does not lose what it acknowledged";
 
@@ -47,17 +49,22 @@ pub(crate) fn command() -> Command {
             "Makes the first groups and spreads their leaders; one of several is active",
         ))
         .subcommand(node::command())
+        .subcommand(check::command())
 }
 
 fn role_command<C: Args>(name: &'static str, about: &'static str) -> Command {
     LogConfig::augment_args(C::augment_args(Command::new(name))).about(about)
 }
 
-/// Runs what was typed, until it ends or a signal asks it to.
-pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+/// Runs what was typed, until it ends or a signal asks it to; with what to end if all went well.
+pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (name, matches) = matches.subcommand().context("no command was given")?;
+    if name == "check" {
+        return Ok(Box::pin(check::run(matches)).await);
+    }
     if let ("meta", Some(("restore", matches))) = (name, matches.subcommand()) {
-        return restore::run(matches);
+        restore::run(matches)?;
+        return Ok(ExitCode::SUCCESS);
     }
     match name {
         "dev" => Box::pin(dev::run(matches)).await,
@@ -67,5 +74,6 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         "proxy" => role::run(matches, name, coterie_proxy::run).await,
         "controller" => role::run(matches, name, coterie_controller::run).await,
         other => anyhow::bail!("no command `{other}`"),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,10 +2,12 @@
 //!
 //! It parses flags, sets up logs and signals, and calls the `run(config)` of a role. The roles are
 //! libraries and know nothing of each other; `dev` and `node` are where several are put together.
+//! `check` asks a cluster that runs, and is no role.
 //!
 //! Exit codes: 0 after a drain, 1 when a role failed, 2 when the configuration cannot be used,
-//! 130 when a second signal cut the drain short.
+//! 130 when a second signal cut the drain short. `check` has its own: 0, 1 and 2.
 
+mod check;
 mod cli;
 mod dev;
 mod host;
@@ -45,7 +47,7 @@ fn run(matches: &ArgMatches) -> ExitCode {
         Err(error) => return complain(&anyhow::Error::from(error).context("start threads"), 1),
     };
     match runtime.block_on(cli::run(matches)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => complain(&error, 1),
     }
 }

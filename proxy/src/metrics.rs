@@ -27,6 +27,8 @@ pub struct Metrics {
     pub retries: Counter,
     /// Frames refused because keys had moved.
     pub moved: Counter,
+    /// Frames put off because their keys were just moving.
+    pub moving: Counter,
     /// Commands of one frame.
     pub frame_commands: Histogram,
     /// From sending a frame to its replies, retries included.
@@ -51,6 +53,7 @@ impl Metrics {
             output_bytes: Counter::default(),
             retries: Counter::default(),
             moved: Counter::default(),
+            moving: Counter::default(),
             frame_commands: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
             frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
             auth_failures: Counter::default(),
@@ -88,6 +91,11 @@ impl Metrics {
                 "moved",
                 "Frames refused because keys had moved",
                 &self.moved,
+            );
+            counter(
+                "moving",
+                "Frames put off because their keys were just moving",
+                &self.moving,
             );
             counter("auth_failures", "Wrong passwords", &self.auth_failures);
             counter(

@@ -6,9 +6,11 @@ mod support;
 
 mod proxy {
     mod commands;
+    mod coterie;
     mod fanout;
     mod faults;
     mod hostile;
+    mod moves;
     mod pipelines;
     mod transactions;
 }

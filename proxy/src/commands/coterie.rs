@@ -5,11 +5,15 @@
 //! is away; what changes something goes to meta or to a group's leader, and says how it went.
 
 mod change;
+mod jobs;
 mod list;
+mod ranges;
+mod wish;
 
 use coterie_redis_compat::{CommandError, Reply};
+use coterie_types::TableId;
 
-use super::Call;
+use super::{Call, table_named};
 
 /// `COTERIE subcommand ...`.
 pub(crate) async fn coterie(call: Call) -> Result<Reply, CommandError> {
@@ -17,9 +21,15 @@ pub(crate) async fn coterie(call: Call) -> Result<Reply, CommandError> {
     match call.args[1].to_ascii_lowercase().as_slice() {
         b"nodes" if words == 2 => list::nodes(&call).await,
         b"groups" if words == 2 => list::groups(&call).await,
-        b"ranges" if words <= 3 => list::ranges(&call),
-        b"jobs" if words <= 3 => list::jobs(&call),
-        b"locate" if words == 3 => list::locate(&call),
+        b"ranges" if words <= 3 => ranges::ranges(&call).await,
+        b"hotkeys" if words <= 3 => ranges::hotkeys(&call).await,
+        b"jobs" if words <= 3 => jobs::jobs(&call),
+        b"locate" if words == 3 => ranges::locate(&call),
+        b"split" if words == 4 => wish::split(&call).await,
+        b"merge" if words == 4 => wish::merge(&call).await,
+        b"move" if (5..=6).contains(&words) => wish::move_range(&call).await,
+        b"replace" if words == 4 => wish::replace(&call).await,
+        b"balance" if words <= 3 => change::balance(&call).await,
         b"leader" if words == 4 => change::leader(&call).await,
         b"node" if words == 4 => change::node(&call).await,
         b"setting" if words >= 3 => change::setting(&call).await,
@@ -34,15 +44,27 @@ fn help() -> Reply {
         "COTERIE",
         &[
             "NODES",
-            "    List the nodes, with their state and load.",
+            "    List the nodes, with their state and load, and which may be stopped.",
             "GROUPS",
             "    List the replication groups, with their leaders and replicas.",
             "RANGES [<table>]",
-            "    List the ranges of all tables or of one, in key order.",
+            "    List the ranges of all tables or of one, in key order, with their load.",
+            "HOTKEYS [<count>]",
+            "    List the keys that have the greatest load, 10 by default.",
             "JOBS [<id>]",
-            "    List the controller's jobs, or describe one.",
+            "    List the controller's jobs with their progress, or describe one.",
             "LOCATE <key>",
             "    Tell the range and the group of a key of the selected table.",
+            "SPLIT <table> <key>",
+            "    Cut the range that holds the key, at the key. Answers the job, as the next three do.",
+            "MERGE <table> <key>",
+            "    Make one range of the one that holds the key and its right neighbour.",
+            "MOVE <table> <key> GROUP <group>|NEW",
+            "    Move the range that holds the key to a group, or to a new one.",
+            "REPLACE <group> <node>",
+            "    Put the replica of a group that is on a node elsewhere.",
+            "BALANCE [ON|OFF]",
+            "    Show whether ranges and leaders are evened out, or say so.",
             "LEADER <group> <node>",
             "    Hand the leadership of a group to the replica on a node.",
             "NODE DRAIN|RESUME|REMOVE <node>",
@@ -51,8 +73,10 @@ fn help() -> Reply {
             "    Show the cluster's settings, or one.",
             "SETTING SET <name> [<value>]",
             "    Set a setting of the cluster, or remove it.",
-            "TABLE CREATE|DROP <name>",
-            "    Create or drop a table of its own. SELECT <name> selects it.",
+            "TABLE CREATE <name> [SPLIT <key> [<key> ...]]",
+            "    Create a table of its own, cut at keys if asked. SELECT <name> selects it.",
+            "TABLE DROP <name>",
+            "    Drop a table with its data.",
             "TABLE LIST",
             "    List the tables.",
         ],
@@ -75,6 +99,22 @@ fn number(call: &Call, at: usize) -> Result<u64, CommandError> {
 /// Words as text.
 fn word(call: &Call, at: usize) -> String {
     String::from_utf8_lossy(&call.args[at]).into_owned()
+}
+
+type Pair = (Reply, Reply);
+
+fn pair(name: &'static str, value: Reply) -> Pair {
+    (Reply::text(name), value)
+}
+
+/// The table that a word names, by number or name.
+fn table(call: &Call, at: usize) -> Result<TableId, CommandError> {
+    let catalog = call.shared.catalog();
+    let named = table_named(&catalog, &call.args[at]);
+    // A number may be of no table.
+    named
+        .filter(|table| catalog.tables.contains_key(table))
+        .ok_or_else(|| error(format!("no such table '{}'", word(call, at))))
 }
 
 fn error(line: impl Into<String>) -> CommandError {

@@ -4,7 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
+use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_redis_compat::{CommandError, Reply, Resp};
+use coterie_types::{NodeDescriptor, NodeState};
 
 use super::Call;
 use crate::VERSION;
@@ -236,17 +238,26 @@ pub(super) fn resident_bytes() -> u64 {
 fn coterie(shared: &Shared) -> String {
     let catalog = shared.catalog();
     let (revision, ranges) = (catalog.revision, catalog.ranges.len());
+    let up = |node: &&NodeDescriptor| node.state == NodeState::Up;
+    let nodes_up = catalog.nodes.values().filter(up).count();
+    let running = |job: &&JobDescriptor| job.state == JobState::Running;
+    let jobs: Vec<_> = catalog.jobs.values().filter(running).collect();
+    let copying = jobs.iter().filter(|job| job.progress.is_some()).count();
     lines(
         "Coterie",
         &[
             ("cluster_id", format!("{:032x}", catalog.cluster_id)),
             ("catalog_revision", revision.to_string()),
             ("nodes", catalog.nodes.len().to_string()),
+            ("nodes_up", nodes_up.to_string()),
             ("groups", catalog.groups.len().to_string()),
             ("tables", catalog.tables.len().to_string()),
             ("ranges", ranges.to_string()),
+            ("jobs_running", jobs.len().to_string()),
+            ("jobs_copying", copying.to_string()),
             ("retries", shared.metrics.retries.get().to_string()),
             ("moved", shared.metrics.moved.get().to_string()),
+            ("moving", shared.metrics.moving.get().to_string()),
         ],
     )
 }

@@ -250,9 +250,10 @@ impl Pipeline {
             }
             lane.under_way = Some(returns);
             let (router, group) = (Arc::clone(&self.router), Arc::clone(&lane.group));
+            let routed_by = self.map.generation;
             self.under_way.push(Box::pin(async move {
                 let (started, deadline) = (Instant::now(), frame.deadline);
-                let (outcome, body) = router.execute(&group, frame).await;
+                let (outcome, body) = router.execute(&group, routed_by, frame).await;
                 Finished {
                     group: group.id,
                     outcome,

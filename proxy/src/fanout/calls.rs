@@ -101,16 +101,17 @@ impl Calls {
                 (a, b) => a.clone().or_else(|| b.clone()),
             };
             let args = words(start.clone(), piece_end.clone().unwrap_or_default());
-            if let Some(reply) = self.call(&entry.group, table, &args, is_read).await? {
+            let owner = (entry.group.as_ref(), map.generation);
+            if let Some(reply) = self.call(owner, table, &args, is_read).await? {
                 return Ok(((start, piece_end), reply));
             }
         }
     }
 
-    /// Asks one group; `None` if it does not own the keys (any more).
+    /// Asks one group, the owner by the map of a generation; `None` if it does not own the keys (any more).
     async fn call(
         &self,
-        group: &Group,
+        (group, routed_by): (&Group, u64),
         table: TableId,
         args: &[Bytes],
         is_read: bool,
@@ -123,7 +124,7 @@ impl Calls {
             flags = flags.with(FrameFlags::RESP3);
         }
         let frame = Prepared::single(table, args, flags, self.deadline);
-        match self.router.execute(group, frame).await.0 {
+        match self.router.execute(group, routed_by, frame).await.0 {
             Outcome::Done(replies) => only_reply(replies).map(Some),
             Outcome::Moved if Instant::now() < self.deadline => Ok(None),
             Outcome::Moved => Err(no_owner(false)),

@@ -3,8 +3,11 @@
 //!
 //! A hint of a higher term wins. A node that did not answer is a suspect for a moment: until then
 //! the others' word that it leads is not taken, as they need time to notice too.
+//!
+//! It also says since which map the group owns what it owns: a frame that was routed by an older one,
+//! and was surely not applied, may have another owner by now.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,10 @@ pub(crate) struct Group {
     /// Whom to ask next while no leader is known.
     next_probe: AtomicUsize,
     leader: Mutex<Leader>,
+    /// A digest of the intervals it owns by the newest map; 0 is none.
+    owned: AtomicU64,
+    /// The generation of the first map with those.
+    owned_since: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +46,22 @@ impl Group {
             window: Arc::new(Window::new()),
             next_probe: AtomicUsize::new(0),
             leader: Mutex::default(),
+            owned: AtomicU64::new(0),
+            owned_since: AtomicU64::new(0),
         }
+    }
+
+    /// The map of this generation, which is about to be the newest, says that the group owns the
+    /// intervals of this digest. Called by one map after the other.
+    pub(crate) fn owns(&self, digest: u64, generation: u64) {
+        if self.owned.swap(digest, Ordering::Relaxed) != digest {
+            self.owned_since.store(generation, Ordering::Release);
+        }
+    }
+
+    /// Whether it owns other intervals now than by the map of this generation.
+    pub(crate) fn owns_other_than(&self, generation: u64) -> bool {
+        self.owned_since.load(Ordering::Acquire) > generation
     }
 
     /// The leader, if known.

@@ -7,7 +7,8 @@
 //!
 //! Handles of groups outlive the maps: their leaders and numbers are kept (`group`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -179,6 +180,8 @@ impl RangeCache {
         used.sort();
         learnt.retain(|id, _| used.binary_search(id).is_ok());
         let generation = self.generation.load(Ordering::Relaxed) + 1;
+        // Before the map is there: whoever routes by it must not be told that it is old.
+        self.tell_groups(&tables, generation);
         self.map.store(Arc::new(RangeMap {
             generation,
             tables: tables.into_iter().collect(),
@@ -186,6 +189,21 @@ impl RangeCache {
         }));
         self.generation.store(generation, Ordering::Release);
         self.changed.send_replace(generation);
+    }
+
+    /// Tells every group what it owns by the map of this generation.
+    fn tell_groups(&self, tables: &BTreeMap<TableId, Vec<Entry>>, generation: u64) {
+        let mut digests = HashMap::<GroupId, DefaultHasher>::new();
+        for (table, entries) in tables {
+            for entry in entries {
+                let digest = digests.entry(entry.group.id).or_default();
+                (table, &entry.start, &entry.end).hash(digest);
+            }
+        }
+        for group in &self.groups {
+            let digest = digests.get(group.key()).map_or(0, Hasher::finish);
+            group.owns(digest, generation);
+        }
     }
 
     fn group(&self, id: GroupId) -> Arc<Group> {
@@ -365,6 +383,23 @@ mod tests {
         cache.follow(catalog(vec![range(1, 3, "", "")]));
         assert_eq!(owners(&cache), [("..".to_owned(), 13)]);
         assert!(cache.lock().learnt.is_empty(), "merged back");
+    }
+
+    #[test]
+    fn a_group_knows_since_when_it_owns_what_it_owns() {
+        let cache = RangeCache::new();
+        cache.follow(catalog(vec![range(1, 1, "", "m"), range(2, 1, "m", "")]));
+        let map = cache.load();
+        let (first, second) = (
+            Arc::clone(&map.entries(TableId(0))[0].group),
+            Arc::clone(&map.entries(TableId(0))[1].group),
+        );
+        let generation = map.generation;
+        assert!(!first.owns_other_than(generation) && !second.owns_other_than(generation));
+        cache.learn(vec![range(2, 2, "m", "")]);
+        assert!(!first.owns_other_than(generation), "nothing changed for it");
+        assert!(second.owns_other_than(generation), "all of it is another's");
+        assert!(!second.owns_other_than(cache.generation()));
     }
 
     #[test]

@@ -6,7 +6,11 @@
 //! see an error, and it says whether the write may have happened.
 //!
 //! A refusal carries what the group knows better. `Moved` mends the map and goes back to the
-//! connection, which routes the commands again; everything else is dealt with here.
+//! connection, which routes the commands again; everything else is dealt with here. Between attempts
+//! the map may become newer and say that the group owns something else, or that there is no such
+//! group any more: then a frame that was surely not applied goes back to the connection, too. One
+//! that may have been applied stays with its group, whose log alone can tell, until it is answered
+//! or the time is up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,8 +85,14 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Sends `frame` to `group`. Also the body that was sent: the group's id and the frame.
-    pub(crate) async fn execute(&self, group: &Group, frame: Prepared) -> (Outcome, Bytes) {
+    /// Sends `frame` to `group`, which owns its keys by the map of generation `routed_by`. Also the
+    /// body that was sent: the group's id and the frame.
+    pub(crate) async fn execute(
+        &self,
+        group: &Group,
+        routed_by: u64,
+        frame: Prepared,
+    ) -> (Outcome, Bytes) {
         let mut ticket = match frame.is_read() {
             true => None,
             false => Some(group.window.ticket().await),
@@ -90,6 +100,7 @@ impl Router {
         let attempts = Attempts {
             router: self,
             group,
+            routed_by,
             flags: frame.flags,
             deadline: frame.deadline,
             backoff: Backoff::new(),
@@ -109,6 +120,8 @@ impl Router {
 struct Attempts<'a> {
     router: &'a Router,
     group: &'a Group,
+    /// The generation of the map that chose the group.
+    routed_by: u64,
     flags: FrameFlags,
     deadline: Instant,
     backoff: Backoff,
@@ -128,6 +141,8 @@ enum Next {
     Now,
     /// Try after a pause.
     Pause,
+    /// Try after a pause that stays short, as what is waited for takes a moment only.
+    BriefPause,
     /// The session is gone: number the frame anew.
     Renew,
 }
@@ -157,11 +172,18 @@ impl Attempts<'_> {
                     return (outcome, body);
                 }
                 Next::Now if redirects < 2 => redirects += 1,
-                Next::Now | Next::Pause => {
+                Next::Now | Next::Pause | Next::BriefPause => {
                     redirects = 0;
                     self.router.metrics.retries.inc();
-                    let pause = self.backoff.pause().min(left);
-                    self.router.cache.newer_than(map.generation, pause).await;
+                    let pause = match next {
+                        Next::BriefPause => self.backoff.brief_pause(),
+                        _ => self.backoff.pause(),
+                    };
+                    let cache = &self.router.cache;
+                    cache.newer_than(map.generation, pause.min(left)).await;
+                    if !self.may_be_applied() && self.group.owns_other_than(self.routed_by) {
+                        return (Outcome::Moved, body);
+                    }
                 }
                 Next::Renew => ticket = ticket.map(Ticket::renew),
             }
@@ -249,8 +271,9 @@ impl Attempts<'_> {
                 Next::Pause
             }
             Refusal::Moving => {
+                self.router.metrics.moving.inc();
                 self.reason = format!("keys are moving to group {}", self.group.id);
-                Next::Pause
+                Next::BriefPause
             }
             Refusal::FateUnknown => {
                 self.maybe_applied = true;
@@ -287,12 +310,17 @@ impl Attempts<'_> {
         self.group.probe(&voters)
     }
 
+    /// Whether it would matter if an attempt was applied, and one may have been.
+    fn may_be_applied(&self) -> bool {
+        self.maybe_applied && !self.flags.has(FrameFlags::READ_ONLY)
+    }
+
     fn give_up(&self) -> Failure {
         let reason = match self.reason.is_empty() {
             true => "it took too long".to_owned(),
             false => self.reason.clone(),
         };
-        match self.maybe_applied && !self.flags.has(FrameFlags::READ_ONLY) {
+        match self.may_be_applied() {
             true => Failure::Unknown(reason),
             false => Failure::TryAgain(reason),
         }

@@ -6,7 +6,7 @@ use coterie_protocol::catalog::Row;
 
 use crate::support::{Client, Cluster, Fault, range};
 
-fn strings(reply: &str) -> Vec<String> {
+pub(super) fn strings(reply: &str) -> Vec<String> {
     reply
         .split("\r\n")
         .filter(|line| !line.starts_with(['*', '$', ':']) && !line.is_empty())
@@ -68,6 +68,18 @@ async fn a_key_without_its_value_is_refused_as_redis_does_wherever_the_keys_are(
     }
     assert_eq!(client.run("EXISTS a b z").await, ":0\r\n");
     proxy.shutdown().await;
+}
+
+/// One page of SCAN: where to go on, and its keys.
+pub(super) async fn scan_page(
+    client: &mut Client,
+    cursor: &str,
+    count: usize,
+) -> (String, Vec<String>) {
+    let reply = client.run(&format!("SCAN {cursor} COUNT {count}")).await;
+    let mut words = strings(&reply).into_iter();
+    let next = words.next().expect("a cursor");
+    (next, words.collect())
 }
 
 /// Reads all keys by SCAN; how often each came, and in how many pages.

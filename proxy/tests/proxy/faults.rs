@@ -4,7 +4,7 @@ use coterie_protocol::catalog::Row;
 use coterie_types::NodeId;
 
 use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault, range};
+use crate::support::{Client, Cluster, Fault, group_row, range};
 
 #[tokio::test]
 async fn a_frame_whose_answer_is_lost_is_applied_once() {
@@ -234,17 +234,4 @@ async fn before_the_first_map_commands_wait_and_are_told_that_it_is_loading() {
     assert_eq!(reply, "-LOADING Coterie is starting: no ranges yet\r\n");
     assert_eq!(client.run("PING").await, "+PONG\r\n");
     proxy.shutdown().await;
-}
-
-fn group_row(id: u64) -> Row {
-    use coterie_types::{GroupDescriptor, GroupId, Replica, Role};
-    Row::Group(GroupDescriptor {
-        group_id: GroupId(id),
-        replicas: (1..=3)
-            .map(|node| Replica {
-                node_id: NodeId(node),
-                role: Role::Voter,
-            })
-            .collect(),
-    })
 }

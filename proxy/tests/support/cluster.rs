@@ -11,15 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use coterie_group::{Body, Entry, GroupState};
-use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor};
-use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome};
+use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor, Wish};
+use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, NodeLiveness, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
 use coterie_proxy::{Config, Handle};
-use coterie_redis_compat::MemView;
+use coterie_redis_compat::{Changes, MemView, View};
 use coterie_rpc::{Handler, Request, Responder, Token};
 use coterie_types::{
-    Epoch, FrameSeq, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeDescriptor, NodeId,
+    Epoch, FrameSeq, GroupDescriptor, GroupId, JobId, KeyRange, LogIndex, NodeDescriptor, NodeId,
     NodeState, RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
     varint,
 };
@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     Silence,
     /// Not applied: the disks are full.
     DiskFull,
+    /// Not applied: the keys are moving here.
+    Moving,
     /// Answered only when the group is told to go on.
     Hold,
     /// Applied, and it and its copies are answered only when the group is told to go on.
@@ -62,6 +64,18 @@ pub(crate) fn range(id: u64, epoch: u64, start: &str, end: &str, group: u64) -> 
         },
         group_id: GroupId(group),
     }
+}
+
+/// A group on all nodes.
+pub(crate) fn group_row(id: u64) -> Row {
+    let replica = |node| Replica {
+        node_id: NodeId(node),
+        role: Role::Voter,
+    };
+    Row::Group(GroupDescriptor {
+        group_id: GroupId(id),
+        replicas: (1..=NODES).map(replica).collect(),
+    })
 }
 
 pub(crate) struct Group {
@@ -127,6 +141,7 @@ impl Group {
             }
             Some(Fault::Overloaded) => return refuse(Refusal::Overloaded),
             Some(Fault::DiskFull) => return refuse(Refusal::DiskFull),
+            Some(Fault::Moving) => return refuse(Refusal::Moving),
             Some(Fault::SessionExpired) => return refuse(Refusal::SessionExpired),
             _ => {}
         }
@@ -166,6 +181,10 @@ pub(crate) struct Cluster {
     silent: Mutex<Vec<Responder>>,
     /// What was asked of servers.
     pub(crate) admin: Mutex<Vec<ServerRequest>>,
+    /// What was asked of the controller.
+    pub(crate) wishes: Mutex<Vec<Wish>>,
+    /// What nodes say of themselves.
+    pub(crate) heard: Mutex<Vec<NodeLiveness>>,
 }
 
 struct Node(NodeId, Arc<Cluster>);
@@ -198,19 +217,19 @@ impl Cluster {
                 })
             })
             .collect();
+        upserts.extend((0..16).map(|number| {
+            Row::Table(TableDescriptor {
+                table_id: TableId(number),
+                name: format!("db{number}"),
+                split_at: vec![],
+            })
+        }));
         let mut owned = BTreeMap::<GroupId, Vec<RangeDescriptor>>::new();
         for range in &ranges {
             owned.entry(range.group_id).or_default().push(range.clone());
         }
         for group_id in owned.keys() {
-            let replica = |node| Replica {
-                node_id: NodeId(node),
-                role: Role::Voter,
-            };
-            upserts.push(Row::Group(GroupDescriptor {
-                group_id: *group_id,
-                replicas: (1..=NODES).map(replica).collect(),
-            }));
+            upserts.push(group_row(group_id.0));
         }
         upserts.extend(ranges.into_iter().map(Row::Range));
         catalog.apply(&coterie_protocol::catalog::Change {
@@ -227,6 +246,8 @@ impl Cluster {
             catalog: watch::Sender::new(catalog),
             silent: Mutex::default(),
             admin: Mutex::default(),
+            wishes: Mutex::default(),
+            heard: Mutex::default(),
         });
         for node in 1..=NODES {
             let handler = Node(NodeId(node), Arc::clone(&cluster));
@@ -303,6 +324,67 @@ impl Cluster {
     /// The settings of the cluster.
     pub(crate) fn settings(&self) -> BTreeMap<String, String> {
         self.catalog.borrow().settings.clone()
+    }
+
+    /// Where a table is cut from the start.
+    pub(crate) fn boundaries(&self, table: &str) -> Vec<Bytes> {
+        let catalog = self.catalog.borrow();
+        let mut tables = catalog.tables.values();
+        let named = tables.find(|named| named.name == table);
+        named.expect("the table exists").split_at.clone()
+    }
+
+    /// Moves a range, as `after` says, from a group that keeps what it remembers of frames to one
+    /// that is there or is made. Only the groups know; publish it to tell the proxy.
+    pub(crate) fn move_range(&self, from: u64, after: RangeDescriptor) {
+        let mut groups = self.groups.lock().unwrap();
+        let source = groups.get_mut(&GroupId(from)).expect("the group exists");
+        let view = source.view.clone();
+        source.apply(Body::DropRanges(vec![after.range_id]));
+        source
+            .knows
+            .retain(|known| known.range_id != after.range_id);
+        source.knows.push(after.clone());
+        let made = Group::new(after.group_id, Vec::new());
+        let to = groups.entry(after.group_id).or_insert(made);
+        let mut copied = Changes::default();
+        let mut copy = |key, record| {
+            let at = (after.bounds.table, key);
+            copied.records.insert(at, Some(record));
+            true
+        };
+        view.scan(&after.bounds, &mut copy)
+            .expect("a map does not fail");
+        to.view.apply(&copied);
+        to.apply(Body::AddRanges(vec![after]));
+    }
+
+    /// Cuts ranges of a group, or joins them: these for those.
+    pub(crate) fn reshape(&self, id: u64, before: &[u64], after: Vec<RangeDescriptor>) {
+        self.group(id, |group| {
+            let view = group.view.clone();
+            let before = before.iter().map(|id| RangeId(*id)).collect();
+            group.apply(Body::DropRanges(before));
+            group.view = view;
+            group.apply(Body::AddRanges(after));
+        });
+    }
+
+    /// Removes a group from its nodes.
+    pub(crate) fn remove_group(&self, id: u64) {
+        self.groups.lock().unwrap().remove(&GroupId(id));
+    }
+
+    /// Changes the catalog so that it has these ranges, and neither those nor that group.
+    pub(crate) fn republish(&self, ranges: Vec<RangeDescriptor>, gone: &[u64], group: Option<u64>) {
+        let gone = gone.iter().map(|id| RowKey::Range(RangeId(*id)));
+        let group = group.map(|id| RowKey::Group(GroupId(id)));
+        let mut upserts = Vec::new();
+        for range in ranges {
+            upserts.push(group_row(range.group_id.0));
+            upserts.push(Row::Range(range));
+        }
+        self.change_rows(upserts, gone.chain(group).collect());
     }
 
     /// Takes what a group owns away and gives it to others, with the data; nobody is told.
@@ -439,7 +521,7 @@ impl Handler for Meta {
             }
             MetaRequest::Liveness => {
                 let answer = MetaAnswer::Liveness {
-                    nodes: Vec::new(),
+                    nodes: cluster.heard.lock().unwrap().clone(),
                     leader_for_ms: 0,
                 };
                 responder.send(encode(&answer));
@@ -470,12 +552,17 @@ impl Cluster {
                 let revision = self.catalog.borrow().revision;
                 Outcome::Done { revision }
             }
-            Command::CreateTable { name } => {
+            Command::Ask { wish, .. } => {
+                let mut wishes = self.wishes.lock().unwrap();
+                wishes.push(wish);
+                Outcome::Job(JobId(wishes.len() as u64))
+            }
+            Command::CreateTable { name, split_at } => {
                 let table_id = TableId(100);
                 let table = TableDescriptor {
                     table_id,
                     name,
-                    split_at: vec![],
+                    split_at,
                 };
                 self.publish(vec![Row::Table(table.clone())]);
                 Outcome::Table(table)

@@ -4,4 +4,4 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 
 pub(crate) use client::Client;
-pub(crate) use cluster::{Cluster, Fault, range};
+pub(crate) use cluster::{Cluster, Fault, group_row, range};

@@ -2,20 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{GroupId, NodeId, NodeState};
 
-use super::{error, number, word};
+use super::{error, number, pair, word};
 use crate::commands::{Call, int, text};
 
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The setting of `COTERIE BALANCE`.
+const BALANCE: &str = "balance";
 
 /// Proposes a change of the catalog.
-async fn propose(call: &Call, command: Command) -> Result<Outcome, CommandError> {
+pub(super) async fn propose(call: &Call, command: Command) -> Result<Outcome, CommandError> {
     let timeout = call.deadline.saturating_duration_since(Instant::now());
     match call.shared.meta.propose(command, timeout).await {
         Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
@@ -124,45 +127,75 @@ pub(super) async fn setting(call: &Call) -> Result<Reply, CommandError> {
     Err(CommandError::Syntax)
 }
 
-/// `COTERIE TABLE CREATE name | DROP name | LIST`.
+/// `COTERIE BALANCE [ON|OFF]`: a setting that the controller looks at; on unless it says off.
+pub(super) async fn balance(call: &Call) -> Result<Reply, CommandError> {
+    let value = match () {
+        () if call.args.len() == 2 => {
+            let catalog = call.shared.catalog();
+            let is_off = catalog.settings.get(BALANCE).is_some_and(|v| v.eq_ignore_ascii_case("off"));
+            return Ok(Reply::text(if is_off { "off" } else { "on" }));
+        }
+        () if call.is(2, "on") => "on",
+        () if call.is(2, "off") => "off",
+        () => return Err(CommandError::Syntax),
+    };
+    let command = Command::PutSetting {
+        name: BALANCE.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    propose(call, command).await.map(|_| Reply::OK)
+}
+
+/// `COTERIE TABLE CREATE name [SPLIT key ...] | DROP name | LIST`.
 pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
     let words = call.args.len();
     if call.is(2, "list") && words == 3 {
-        let catalog = call.shared.catalog();
-        let tables = catalog.tables.values().map(|table| {
-            Reply::Map(vec![
-                (Reply::text("id"), int(table.table_id.0.into())),
-                (Reply::text("name"), text(table.name.clone())),
-                (
-                    Reply::text("ranges"),
-                    int(catalog.ranges_of(table.table_id).count() as u64),
-                ),
-            ])
-        });
-        return Ok(Reply::Array(tables.collect()));
+        return Ok(tables(call));
     }
-    if words != 4 {
+    if words < 4 {
         return Err(CommandError::Syntax);
     }
     let name = word(call, 3);
     if call.is(2, "create") {
-        return match propose(
-            call,
-            Command::CreateTable {
-                name,
-                split_at: vec![],
-            },
-        )
-        .await?
-        {
+        let split_at = match words {
+            4 => Vec::new(),
+            6.. if call.is(4, "split") => boundaries(&call.args[5..])?,
+            _ => return Err(CommandError::Syntax),
+        };
+        return match propose(call, Command::CreateTable { name, split_at }).await? {
             Outcome::Table(table) => Ok(int(table.table_id.0.into())),
             _ => Ok(Reply::OK),
         };
     }
-    if call.is(2, "drop") {
+    if call.is(2, "drop") && words == 4 {
         return propose(call, Command::DropTable { name })
             .await
             .map(|_| Reply::OK);
     }
     Err(CommandError::Syntax)
+}
+
+fn tables(call: &Call) -> Reply {
+    let catalog = call.shared.catalog();
+    let tables = catalog.tables.values().map(|table| {
+        let ranges = catalog.ranges_of(table.table_id).count();
+        Reply::Map(vec![
+            pair("id", int(table.table_id.0.into())),
+            pair("name", text(table.name.clone())),
+            pair("ranges", int(ranges as u64)),
+        ])
+    });
+    Reply::Array(tables.collect())
+}
+
+/// Keys as the client sent them, as meta wants them: sorted, each once. Copies: slices would keep
+/// read buffers in memory.
+fn boundaries(keys: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
+    if keys.iter().any(Bytes::is_empty) {
+        return Err(error("a table is not cut at the empty key"));
+    }
+    let mut keys: Vec<_> = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
 }

@@ -1,25 +1,20 @@
-//! What `COTERIE` lists.
+//! Nodes and groups, as `COTERIE` lists them: rows of the catalog beside what nodes say of themselves.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use coterie_protocol::catalog::JobDescriptor;
+use coterie_protocol::catalog::Catalog;
+use coterie_protocol::meta::NodeLiveness;
 use coterie_protocol::server::ReplicaStatus;
 use coterie_redis_compat::{CommandError, Reply};
-use coterie_types::{GroupId, KeyRange, NodeId, RangeDescriptor, Role};
+use coterie_types::{GroupId, NodeDescriptor, NodeId, NodeState, Role};
 
-use super::{error, number, word};
-use crate::commands::{Call, int, table_named, text};
-
-type Pair = (Reply, Reply);
-
-fn pair(name: &'static str, value: Reply) -> Pair {
-    (Reply::text(name), value)
-}
+use super::{Pair, pair};
+use crate::commands::{Call, int, text};
 
 /// What the nodes last said of themselves, if meta can be asked.
-async fn heartbeats(call: &Call) -> Option<coterie_meta_client::Liveness> {
-    call.shared.meta.liveness().await.ok()
+pub(super) async fn heartbeats(call: &Call) -> Vec<NodeLiveness> {
+    let liveness = call.shared.meta.liveness().await;
+    liveness.map(|heard| heard.nodes).unwrap_or_default()
 }
 
 /// `COTERIE NODES`.
@@ -27,29 +22,57 @@ pub(super) async fn nodes(call: &Call) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     let heard = heartbeats(call).await;
     let nodes = catalog.nodes.values().map(|node| {
-        let mut pairs = vec![
-            pair("id", int(node.node_id.0)),
-            pair("addr", text(node.addr.clone())),
-            pair("zone", text(node.zone.clone())),
-            pair("state", text(format!("{:?}", node.state).to_lowercase())),
-            pair("capacity_bytes", int(node.capacity_bytes)),
-        ];
-        let mut heard = heard.iter().flat_map(|heard| &heard.nodes);
-        if let Some(live) = heard.find(|live| live.heartbeat.node_id == node.node_id) {
-            let heartbeat = &live.heartbeat;
-            let leads = |replica: &&ReplicaStatus| replica.leader == Some(node.node_id);
-            let leaders = heartbeat.replicas.iter().filter(leads).count();
-            pairs.extend([
-                pair("heartbeat_age_ms", int(live.age_ms)),
-                pair("replicas", int(heartbeat.replicas.len() as u64)),
-                pair("leaders", int(leaders as u64)),
-                pair("disk_used_bytes", int(heartbeat.disk_used_bytes)),
-                pair("disk_free_bytes", int(heartbeat.disk_free_bytes)),
-            ]);
-        }
-        Reply::Map(pairs)
+        let mut heard = heard.iter();
+        let live = heard.find(|live| live.heartbeat.node_id == node.node_id);
+        let listed = is_listed(&catalog, node.node_id);
+        Reply::Map(node_pairs(node, live, listed))
     });
     Ok(Reply::Array(nodes.collect()))
+}
+
+/// Whether a group's row names the node.
+fn is_listed(catalog: &Catalog, node: NodeId) -> bool {
+    let mut groups = catalog.groups.values();
+    groups.any(|group| group.replicas.iter().any(|r| r.node_id == node))
+}
+
+fn node_pairs(node: &NodeDescriptor, live: Option<&NodeLiveness>, listed: bool) -> Vec<Pair> {
+    let mut pairs = vec![
+        pair("id", int(node.node_id.0)),
+        pair("addr", text(node.addr.clone())),
+        pair("zone", text(node.zone.clone())),
+        pair("state", text(format!("{:?}", node.state).to_lowercase())),
+        pair("capacity_bytes", int(node.capacity_bytes)),
+    ];
+    // By both its own word and the catalog's. A node that was not heard may hold anything.
+    let is_empty = live.map(|live| !listed && live.heartbeat.replicas.is_empty());
+    match node.state {
+        NodeState::Up => pairs.push(pair("spare", yes_or_no(is_empty == Some(true)))),
+        NodeState::Draining => {
+            pairs.push(pair("safe_to_stop", yes_or_no(is_empty == Some(true))));
+        }
+        NodeState::Joining | NodeState::Down | NodeState::Removed => {}
+    }
+    let Some(live) = live else {
+        return pairs;
+    };
+    let heartbeat = &live.heartbeat;
+    let leads = |replica: &&ReplicaStatus| replica.leader == Some(node.node_id);
+    let leaders = heartbeat.replicas.iter().filter(leads).count();
+    pairs.extend([
+        pair("heartbeat_age_ms", int(live.age_ms)),
+        pair("replicas", int(heartbeat.replicas.len() as u64)),
+        pair("leaders", int(leaders as u64)),
+        pair("disk_used_bytes", int(heartbeat.disk_used_bytes)),
+        pair("disk_free_bytes", int(heartbeat.disk_free_bytes)),
+        pair("log_write_us", int(heartbeat.log_write_micros)),
+        pair("apply_us", int(heartbeat.apply_micros)),
+    ]);
+    pairs
+}
+
+fn yes_or_no(yes: bool) -> Reply {
+    Reply::text(if yes { "yes" } else { "no" })
 }
 
 /// `COTERIE GROUPS`.
@@ -57,7 +80,7 @@ pub(super) async fn groups(call: &Call) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     let heard = heartbeats(call).await;
     let mut statuses = BTreeMap::<(GroupId, NodeId), ReplicaStatus>::new();
-    for live in heard.into_iter().flat_map(|heard| heard.nodes) {
+    for live in heard {
         let node = live.heartbeat.node_id;
         let replicas = live.heartbeat.replicas.into_iter();
         statuses.extend(replicas.map(|replica| ((replica.group_id, node), replica)));
@@ -113,72 +136,4 @@ fn status_pairs(status: &ReplicaStatus) -> Vec<Pair> {
         pairs.push(pair("fault", text(fault.clone())));
     }
     pairs
-}
-
-/// `COTERIE RANGES [table]`.
-pub(super) fn ranges(call: &Call) -> Result<Reply, CommandError> {
-    let catalog = call.shared.catalog();
-    let table = match call.args.get(2) {
-        None => None,
-        Some(word) => Some(table_named(&catalog, word).ok_or_else(|| error("no such table"))?),
-    };
-    let in_order = catalog.range_starts.iter();
-    let ranges = in_order.filter(|((of, _), _)| table.is_none_or(|table| table == *of));
-    let ranges = ranges.filter_map(|(_, id)| catalog.ranges.get(id));
-    Ok(Reply::Array(
-        ranges.map(|range| Reply::Map(range_pairs(range))).collect(),
-    ))
-}
-
-fn range_pairs(range: &RangeDescriptor) -> Vec<Pair> {
-    let KeyRange { table, start, end } = &range.bounds;
-    vec![
-        pair("id", int(range.range_id.0)),
-        pair("table", int(table.0.into())),
-        pair("start", Reply::Bulk(start.clone())),
-        pair("end", Reply::bulk_or_null(end.clone())),
-        pair("epoch", int(range.epoch.0)),
-        pair("group", int(range.group_id.0)),
-    ]
-}
-
-/// `COTERIE LOCATE key`: as this proxy would send a command now, which may be newer than the catalog.
-pub(super) fn locate(call: &Call) -> Result<Reply, CommandError> {
-    let map = call.shared.router.cache.load();
-    let entry = map.locate(call.table, &call.args[2]);
-    let entry = entry.ok_or_else(|| error("no range holds the key"))?;
-    let mut pairs = range_pairs(&entry.range);
-    let leader = entry.group.leader();
-    pairs.push(pair(
-        "leader",
-        leader.map_or(Reply::Null, |node| int(node.0)),
-    ));
-    Ok(Reply::Map(pairs))
-}
-
-/// `COTERIE JOBS [id]`.
-pub(super) fn jobs(call: &Call) -> Result<Reply, CommandError> {
-    let catalog = call.shared.catalog();
-    if call.args.len() == 2 {
-        let jobs = catalog.jobs.values().map(|job| Reply::Map(job_pairs(job)));
-        return Ok(Reply::Array(jobs.collect()));
-    }
-    let id = coterie_types::JobId(number(call, 2)?);
-    let found = catalog.jobs.get(&id);
-    let job = found.ok_or_else(|| error(format!("no such job '{}'", word(call, 2))))?;
-    let mut pairs = job_pairs(job);
-    let log = job.log.iter().map(|line| text(line.clone()));
-    pairs.push(pair("log", Reply::Array(log.collect())));
-    Ok(Reply::Map(pairs))
-}
-
-fn job_pairs(job: &JobDescriptor) -> Vec<Pair> {
-    let reason = job.log.first().map(|line| Bytes::from(line.clone()));
-    vec![
-        pair("id", int(job.job_id.0)),
-        pair("kind", text(job.kind.clone())),
-        pair("state", text(format!("{:?}", job.state).to_lowercase())),
-        pair("started_at_ms", int(job.started_at.0)),
-        pair("reason", Reply::bulk_or_null(reason)),
-    ]
 }

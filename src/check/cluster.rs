@@ -1,0 +1,201 @@
+//! Asks meta and servers, for `coterie check`: the only part of it that does IO.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use coterie_meta_client::MetaClient;
+use coterie_protocol::catalog::Catalog;
+use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
+use coterie_protocol::{decode, encode, method};
+use coterie_rpc::Client;
+use coterie_types::{GroupId, NodeId};
+
+use super::digests::Counted;
+use super::look::Look;
+
+/// How long meta may take to answer, elections included.
+const META_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server may take to answer.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a group's leader is looked for.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two questions about the same thing.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Between two lines about how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// A cluster that can be asked.
+pub(crate) struct Cluster {
+    rpc: Client,
+    meta: MetaClient,
+}
+
+impl Cluster {
+    pub(crate) fn new(rpc: Client, meta: Vec<String>) -> Self {
+        let meta = MetaClient::new(rpc.clone(), meta);
+        Self { rpc, meta }
+    }
+
+    /// Looks at it once.
+    ///
+    /// # Errors
+    /// When meta does not answer.
+    pub(crate) async fn look(&self) -> anyhow::Result<Look> {
+        let catalog = self.meta.read(META_TIMEOUT).await.context("ask meta")?;
+        let mut said = BTreeMap::new();
+        for node in Look::nodes(&catalog) {
+            said.insert(node, self.status(&catalog, node).await);
+        }
+        Ok(Look { catalog, said })
+    }
+
+    async fn status(&self, catalog: &Catalog, node: NodeId) -> Result<Vec<ReplicaStatus>, String> {
+        match self.ask(catalog, node, &ServerRequest::Status).await? {
+            ServerAnswer::Status(replicas) => Ok(replicas),
+            other => Err(format!("it answered {other:?}")),
+        }
+    }
+
+    async fn ask(
+        &self,
+        catalog: &Catalog,
+        node: NodeId,
+        request: &ServerRequest,
+    ) -> Result<ServerAnswer, String> {
+        let addr = catalog.nodes.get(&node).map(|node| node.addr.as_str());
+        let addr = addr
+            .filter(|addr| !addr.is_empty())
+            .ok_or("it has no address")?;
+        let called = self
+            .rpc
+            .call(addr, method::SERVER_ADMIN, encode(request), SERVER_TIMEOUT);
+        let body = called.await.map_err(|_| "it does not answer".to_owned())?;
+        decode(&body).map_err(|error| error.to_string())
+    }
+
+    /// Has the replicas of a group count their records at one log index, and waits for each for
+    /// `patience` at most.
+    pub(crate) async fn digests(
+        &self,
+        look: &Look,
+        group_id: GroupId,
+        nonce: u64,
+        patience: Duration,
+    ) -> BTreeMap<NodeId, Counted> {
+        let nodes = replicas_of(look, group_id);
+        let not = |reason: String| move |node: &NodeId| (*node, Counted::Not(reason.clone()));
+        if let Err(error) = self.take(look, group_id, &nodes, nonce).await {
+            return nodes.iter().map(not(format!("{error:#}"))).collect();
+        }
+        let deadline = Instant::now() + patience;
+        let mut counted = stopped(look, group_id);
+        let mut told = Instant::now();
+        loop {
+            let left = nodes.iter().filter(|node| !counted.contains_key(*node));
+            let left: Vec<NodeId> = left.copied().collect();
+            if left.is_empty() {
+                return counted;
+            }
+            let late = Instant::now() >= deadline;
+            for node in left {
+                let answer = self.digest(look, group_id, node, nonce).await;
+                match answer {
+                    Some(found) => drop(counted.insert(node, found)),
+                    None if late => {
+                        let reason = "not counted in time (--patience)".to_owned();
+                        counted.insert(node, Counted::Not(reason));
+                    }
+                    None => {}
+                }
+            }
+            if told.elapsed() > PROGRESS {
+                told = Instant::now();
+                let (done, all) = (counted.len(), nodes.len());
+                eprintln!("group {group_id}: {done} of {all} replicas are counted");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// One replica's digest; `None` while it is being counted.
+    async fn digest(
+        &self,
+        look: &Look,
+        group_id: GroupId,
+        node: NodeId,
+        nonce: u64,
+    ) -> Option<Counted> {
+        let request = ServerRequest::Digest { group_id, nonce };
+        let not = |reason: &str| Some(Counted::Not(reason.to_owned()));
+        match self.ask(&look.catalog, node, &request).await {
+            Ok(ServerAnswer::Digest(digest)) => digest.map(Counted::Digest),
+            Ok(ServerAnswer::NoSuchGroup) => not("it has no replica of the group"),
+            Ok(ServerAnswer::Failed(reason)) => Some(Counted::Not(reason)),
+            Ok(other) => Some(Counted::Not(format!("it answered {other:?}"))),
+            Err(reason) => Some(Counted::Not(reason)),
+        }
+    }
+
+    /// Asks the leader, whoever that is by now.
+    async fn take(
+        &self,
+        look: &Look,
+        group_id: GroupId,
+        nodes: &[NodeId],
+        nonce: u64,
+    ) -> anyhow::Result<()> {
+        // It changes no data, so it needs no controller's number.
+        let fence = 0;
+        let request = ServerRequest::TakeDigest {
+            group_id,
+            nonce,
+            fence,
+        };
+        let deadline = Instant::now() + LEADER_TIMEOUT;
+        let mut leader = look.word(group_id).and_then(|word| word.leader);
+        for turn in 0.. {
+            let in_turn = nodes.get(turn % nodes.len().max(1)).copied();
+            let node = leader.take().or(in_turn);
+            let node = node.context("it has no replicas")?;
+            let reason = match self.ask(&look.catalog, node, &request).await {
+                Ok(ServerAnswer::Ok) => return Ok(()),
+                Ok(ServerAnswer::NotLeader { leader: hint }) => {
+                    leader = hint.filter(|hint| *hint != node);
+                    "no leader was found".to_owned()
+                }
+                Ok(ServerAnswer::Failed(reason)) => reason,
+                Ok(other) => format!("node {node} answered {other:?}"),
+                Err(reason) => reason,
+            };
+            if Instant::now() >= deadline {
+                bail!("not counted: {reason}");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        unreachable!("the loop above ends by returning")
+    }
+}
+
+/// The replicas of a group that apply nothing more, and so never count.
+fn stopped(look: &Look, group_id: GroupId) -> BTreeMap<NodeId, Counted> {
+    let of_group = look.replicas();
+    let of_group = of_group.filter(|(_, replica)| replica.group_id == group_id);
+    let stopped = of_group.filter(|(_, replica)| replica.fault.is_some());
+    stopped
+        .map(|(node, _)| (node, Counted::Not("the replica stopped".to_owned())))
+        .collect()
+}
+
+/// The nodes of a group's replicas, by its own word or, without one, by meta's row.
+fn replicas_of(look: &Look, group_id: GroupId) -> Vec<NodeId> {
+    let row = look
+        .catalog
+        .groups
+        .get(&group_id)
+        .map(|group| &group.replicas);
+    let word = look.word(group_id).map(|word| &word.replicas);
+    let replicas = word.filter(|word| !word.is_empty()).or(row);
+    let nodes = replicas.into_iter().flatten();
+    nodes.map(|replica| replica.node_id).collect()
+}

@@ -1,0 +1,152 @@
+//! `coterie check`: whether a cluster that runs is as it should be.
+//!
+//! Meta is asked for its map, every server for its replicas, and every group for a checksum of its
+//! records at one log index on all of them. Nothing is changed, and clients are served meanwhile;
+//! counting reads every record once.
+//!
+//! The parts: `cluster` asks, `look` and `digests` judge what was answered, `tiles` knows what a
+//! tiling is, `finding` how it is told.
+
+mod cluster;
+mod digests;
+mod finding;
+mod look;
+#[cfg(test)]
+mod tests;
+mod tiles;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use coterie_config::ClusterToken;
+use coterie_rpc::{Client, Token};
+
+use cluster::Cluster;
+use finding::{Finding, exit_code, lasting};
+use look::Look;
+
+/// What a check ends with that could not be made, or not in full.
+const EXIT_UNCHECKED: u8 = 2;
+/// How often the cluster is looked at before something counts as wrong, and the time in between: a
+/// change takes a moment from a group's log to meta's map.
+const LOOKS: usize = 4;
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Flags of `coterie check`.
+#[derive(Debug, Args)]
+struct Check {
+    /// The members of the metadata service.
+    #[arg(
+        long,
+        env = "COTERIE_META",
+        value_name = "IP:PORT",
+        value_delimiter = ',',
+        required = true
+    )]
+    meta: Vec<String>,
+    /// Print each finding as an object of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Do not compare the records of replicas, which reads all of them.
+    #[arg(long)]
+    quick: bool,
+    /// How long to wait until the replicas of a group have counted their records.
+    #[arg(long, value_name = "DURATION", default_value = "30m",
+        value_parser = coterie_config::duration)]
+    patience: Duration,
+    #[command(flatten)]
+    token: ClusterToken,
+}
+
+/// Its part of the command line.
+pub(crate) fn command() -> Command {
+    Check::augment_args(Command::new("check"))
+        .about("Check a running cluster: ranges, owners, replicas and their checksums")
+        .after_help(
+            "Prints what it finds, one per line. Ends with 0 when all is well, with 1 when \
+             something is wrong,\nand with 2 when something could not be checked.",
+        )
+}
+
+/// Checks, and prints what is found.
+pub(crate) async fn run(matches: &ArgMatches) -> ExitCode {
+    match check(matches).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("coterie: {error:#}");
+            ExitCode::from(EXIT_UNCHECKED)
+        }
+    }
+}
+
+async fn check(matches: &ArgMatches) -> anyhow::Result<u8> {
+    let Check {
+        meta,
+        json,
+        quick,
+        patience,
+        token,
+    } = Check::from_arg_matches(matches)?;
+    let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
+    let cluster = Cluster::new(Client::new(Token::new(&secret)), meta);
+    let mut all = BTreeSet::new();
+    let mut tell = |findings: BTreeSet<Finding>| {
+        for finding in &findings {
+            match json {
+                true => println!("{}", finding.json()),
+                false => println!("{finding}"),
+            }
+        }
+        all.extend(findings);
+    };
+    let (look, findings) = look_until_it_lasts(&cluster).await?;
+    tell(findings);
+    if !quick {
+        for group_id in look.catalog.groups.keys() {
+            let nonce = getrandom::u64().context("choose a name for the digests")?;
+            eprintln!("group {group_id}: comparing the replicas");
+            let counted = cluster.digests(&look, *group_id, nonce, patience).await;
+            tell(digests::compare(*group_id, &counted).into_iter().collect());
+        }
+    }
+    eprintln!("{}", summary(&look, all.len(), quick));
+    Ok(exit_code(&all))
+}
+
+/// Looks until nothing is wrong, or often enough: what was found every time, and the last look.
+async fn look_until_it_lasts(cluster: &Cluster) -> anyhow::Result<(Look, BTreeSet<Finding>)> {
+    let mut found = Vec::new();
+    loop {
+        let look = cluster.look().await?;
+        found.push(look.findings());
+        let lasting = lasting(&found);
+        if lasting.is_empty() || found.len() == LOOKS {
+            return Ok((look, lasting));
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+}
+
+fn summary(look: &Look, findings: usize, quick: bool) -> String {
+    let catalog = &look.catalog;
+    let (tables, ranges, groups) = (
+        catalog.tables.len(),
+        catalog.ranges.len(),
+        catalog.groups.len(),
+    );
+    let replicas = look.replicas().count();
+    let compared = if quick { "not compared" } else { "compared" };
+    let found = match findings {
+        0 => "all is well".to_owned(),
+        1 => "1 finding".to_owned(),
+        many => format!("{many} findings"),
+    };
+    format!(
+        "{found}: {tables} tables, {ranges} ranges, {groups} groups, {replicas} replicas \
+         ({compared}), revision {} of meta",
+        catalog.revision
+    )
+}

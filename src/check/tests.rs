@@ -1,0 +1,282 @@
+//! Looks at clusters that are not as they should be.
+
+use coterie_protocol::catalog::{Catalog, Change, Row, TableDescriptor};
+use coterie_protocol::server::ReplicaStatus;
+use coterie_types::{
+    Epoch, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeDescriptor, NodeId, NodeState,
+    RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term,
+};
+
+use super::look::Look;
+
+fn range(
+    id: u64,
+    epoch: u64,
+    start: &'static str,
+    end: &'static str,
+    group: u64,
+) -> RangeDescriptor {
+    let key = |key: &'static str| bytes::Bytes::from_static(key.as_bytes());
+    RangeDescriptor {
+        range_id: RangeId(id),
+        epoch: Epoch(epoch),
+        bounds: KeyRange {
+            table: TableId(0),
+            start: key(start),
+            end: (!end.is_empty()).then(|| key(end)),
+        },
+        group_id: GroupId(group),
+    }
+}
+
+fn replicas() -> Vec<Replica> {
+    let replica = |node| Replica {
+        node_id: NodeId(node),
+        role: Role::Voter,
+    };
+    (1..=3).map(replica).collect()
+}
+
+fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> ReplicaStatus {
+    ReplicaStatus {
+        group_id: GroupId(group),
+        term: Term(2),
+        leader: leads.then_some(NodeId(1)),
+        serving: leads,
+        last_index: LogIndex(9),
+        applied_index: LogIndex(9),
+        flushed_index: LogIndex(0),
+        first_index: LogIndex(1),
+        replicas: replicas(),
+        ranges,
+        size_bytes: 0,
+        reads_total: 0,
+        writes_total: 0,
+        fault: None,
+        loads: vec![],
+        importing: vec![],
+        frozen: vec![],
+        matched: vec![],
+    }
+}
+
+fn rows() -> [RangeDescriptor; 2] {
+    [range(1, 1, "", "m", 1), range(2, 1, "m", "", 2)]
+}
+
+fn upsert(look: &mut Look, rows: Vec<Row>) {
+    look.catalog.apply(&Change {
+        revision: look.catalog.revision.next(),
+        deletes: vec![],
+        upserts: rows,
+    });
+}
+
+/// Two groups on three nodes, and a table of two ranges. All is well.
+fn well() -> Look {
+    let mut look = Look::default();
+    let mut upserts = vec![Row::Table(TableDescriptor {
+        table_id: TableId(0),
+        name: "db0".to_owned(),
+        split_at: vec![],
+    })];
+    for node in 1..=3 {
+        upserts.push(Row::Node(NodeDescriptor {
+            node_id: NodeId(node),
+            addr: String::new(),
+            zone: String::new(),
+            capacity_bytes: 0,
+            state: NodeState::Up,
+        }));
+        let replica = |(group, range)| status(group, node == 1, vec![range]);
+        let said = (1..).zip(rows()).map(replica).collect();
+        look.said.insert(NodeId(node), Ok(said));
+    }
+    for group in [1, 2] {
+        upserts.push(Row::Group(GroupDescriptor {
+            group_id: GroupId(group),
+            replicas: replicas(),
+        }));
+    }
+    upserts.extend(rows().map(Row::Range));
+    upsert(&mut look, upserts);
+    look
+}
+
+/// Changes what every node says of a group.
+fn say(look: &mut Look, group: u64, change: impl Fn(&mut ReplicaStatus)) {
+    let said = look.said.values_mut().flatten();
+    let replicas = said.flatten();
+    replicas
+        .filter(|replica| replica.group_id == GroupId(group))
+        .for_each(change);
+}
+
+fn found(look: &Look) -> Vec<String> {
+    look.findings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_cluster_that_is_well_has_no_findings() {
+    assert_eq!(found(&well()), Vec::<String>::new());
+    assert_eq!(well().catalog.revision, Revision(1));
+    assert_eq!(
+        found(&Look {
+            catalog: Catalog::default(),
+            ..Look::default()
+        }),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_map_with_gaps_and_overlaps_is_wrong() {
+    let mut look = well();
+    upsert(&mut look, vec![Row::Range(range(2, 1, "p", "", 2))]);
+    let expected = "WRONG gap: no range of meta's map holds the keys of table 0[\"m\", \"p\")";
+    assert!(
+        found(&look).contains(&expected.to_owned()),
+        "{:?}",
+        found(&look)
+    );
+    upsert(&mut look, vec![Row::Range(range(2, 1, "a", "", 2))]);
+    let expected = "WRONG overlap: ranges 1 and 2 of meta's map overlap";
+    assert!(
+        found(&look).contains(&expected.to_owned()),
+        "{:?}",
+        found(&look)
+    );
+}
+
+#[test]
+fn two_owners_are_wrong() {
+    let mut look = well();
+    say(&mut look, 1, |replica| {
+        replica.ranges = vec![range(1, 1, "", "", 1)]
+    });
+    assert_eq!(
+        found(&look),
+        [
+            "WRONG map: range 1: meta's map says epoch 1 of group 1, group 1 owns the keys of table \
+             0[\"\", end) at epoch 1",
+            "WRONG two-owners: group 1 owns range 1, and group 2 range 2, which overlaps it",
+        ]
+    );
+}
+
+#[test]
+fn a_map_that_is_older_than_the_logs_is_wrong() {
+    let mut look = well();
+    say(&mut look, 2, |replica| {
+        replica.ranges.clear();
+        replica.frozen = vec![range(2, 2, "m", "", 1)];
+    });
+    say(&mut look, 1, |replica| {
+        replica.importing = vec![RangeId(2)];
+    });
+    // Handed off, and not served yet.
+    assert_eq!(
+        found(&look),
+        [
+            "WRONG map: range 2: meta's map says epoch 1 of group 2, no group owns it, group 1 \
+             imports it, group 2 has handed it off",
+            "WRONG no-owner: no group serves the keys of table 0[\"m\", end)",
+        ]
+    );
+    say(&mut look, 1, |replica| {
+        replica.ranges.push(range(2, 2, "m", "", 1));
+    });
+    assert_eq!(
+        found(&look),
+        [
+            "WRONG map: range 2: meta's map says epoch 1 of group 2, group 1 owns the keys of table \
+             0[\"m\", end) at epoch 2, group 1 imports it, group 2 has handed it off",
+        ]
+    );
+    // Once meta knows, a copy that goes on is nothing wrong.
+    upsert(&mut look, vec![Row::Range(range(2, 2, "m", "", 1))]);
+    assert_eq!(found(&look), Vec::<String>::new());
+}
+
+#[test]
+fn what_groups_own_and_meta_has_not_is_wrong_unless_it_was_dropped() {
+    let mut look = well();
+    let other = RangeDescriptor {
+        bounds: KeyRange::all(TableId(100)),
+        ..range(9, 1, "", "", 1)
+    };
+    say(&mut look, 1, |replica| replica.ranges.push(other.clone()));
+    assert_eq!(
+        found(&look),
+        [
+            "WRONG map: group 1 owns range 9, the keys of table 100[\"\", end), which meta's map has not"
+        ]
+    );
+    upsert(&mut look, vec![Row::Dropped(other)]);
+    assert_eq!(found(&look), Vec::<String>::new());
+}
+
+#[test]
+fn the_leader_speaks_for_its_group() {
+    let mut look = well();
+    // A follower has not applied yet what the leader has.
+    let behind = look.said.get_mut(&NodeId(3));
+    if let Some(Ok(replicas)) = behind {
+        replicas[0].ranges.clear();
+        replicas[0].applied_index = LogIndex(3);
+    }
+    assert_eq!(found(&look), Vec::<String>::new());
+    say(&mut look, 1, |replica| replica.serving = false);
+    assert_eq!(
+        found(&look),
+        Vec::<String>::new(),
+        "its lease may just not be in force"
+    );
+    say(&mut look, 1, |replica| replica.leader = None);
+    assert_eq!(found(&look), ["WRONG no-leader: group 1 has no leader"]);
+}
+
+#[test]
+fn members_faults_and_strays_are_seen() {
+    let mut look = well();
+    say(&mut look, 1, |replica| {
+        replica.replicas[2].node_id = NodeId(4);
+    });
+    if let Some(Ok(replicas)) = look.said.get_mut(&NodeId(3)) {
+        replicas[1].fault = Some("the disk is gone".to_owned());
+        replicas.push(status(8, false, vec![]));
+        replicas.remove(0);
+    }
+    assert_eq!(
+        found(&look),
+        [
+            "WRONG fault: the replica of group 2 on node 3 stopped: the disk is gone",
+            "WRONG members: group 1: meta's row says it is on nodes 1, 2, 3, its log says 1, 2, 4",
+            "WRONG missing: node 3 has no replica of group 1, though it should",
+            "WRONG stray: node 3 holds a replica of group 8, which meta does not know",
+        ]
+    );
+}
+
+#[test]
+fn what_does_not_answer_is_unchecked_and_not_wrong() {
+    let mut look = well();
+    let silent = || Err("it does not answer".to_owned());
+    look.said.insert(NodeId(3), silent());
+    assert_eq!(
+        found(&look),
+        [
+            "UNCHECKED silent: node 3, with a replica of group 1: it does not answer",
+            "UNCHECKED silent: node 3, with a replica of group 2: it does not answer",
+        ]
+    );
+    for node in 1..=3 {
+        look.said.insert(NodeId(node), silent());
+    }
+    let found = found(&look);
+    assert!(
+        found.iter().all(|line| line.starts_with("UNCHECKED")),
+        "{found:?}"
+    );
+    assert!(found.contains(&"UNCHECKED silent: group 1: none of its replicas answered".to_owned()));
+}
