@@ -55,6 +55,8 @@ pub enum ReplacePhase {
     Publish,
     /// The old replica's node removes it, if it is there.
     Destroy,
+    /// It does not become a voter: the group forgets it, and its node removes it.
+    Undo,
 }
 
 /// How far the cutting of a range is.
@@ -172,8 +174,8 @@ pub enum Step {
         phase: SplitPhase,
         /// The range before; it keeps its id for the left part.
         range: RangeDescriptor,
-        /// The first key of the right part.
-        at: Bytes,
+        /// The first key of the right part; `None` is where it is halved, which is asked first.
+        at: Option<Bytes>,
         /// The id of the right part.
         right_id: RangeId,
     },
@@ -324,6 +326,7 @@ impl fmt::Display for Step {
                     ReplacePhase::Change => "change the members of",
                     ReplacePhase::Publish => "publish",
                     ReplacePhase::Destroy => "destroy the old replica of",
+                    ReplacePhase::Undo => "undo the replacing of a replica of",
                 };
                 write!(f, "{phase} group {group_id}: node {to} for node {from}")
             }
@@ -349,8 +352,11 @@ impl fmt::Display for Step {
                     SplitPhase::Split => "split",
                     SplitPhase::Publish => "publish the split of",
                 };
-                let (range_id, at) = (range.range_id, at.escape_ascii());
-                write!(f, "{phase} range {range_id} at \"{at}\"")
+                let range_id = range.range_id;
+                match at {
+                    Some(at) => write!(f, "{phase} range {range_id} at \"{}\"", at.escape_ascii()),
+                    None => write!(f, "{phase} range {range_id} in halves"),
+                }
             }
             Self::MergeRanges { phase, left, right } => {
                 let phase = match phase {
@@ -432,6 +438,21 @@ pub fn begin(
         log: reasons,
         started_at: now,
     }
+}
+
+/// Begins the line that says why a job goes back to where it came from.
+const TURNED_BACK: &str = "turned back: ";
+
+/// The line that says why a job goes back.
+pub(crate) fn turned_back(reason: &str) -> String {
+    format!("{TURNED_BACK}{reason}")
+}
+
+/// Why a job went back, for its last line: that is read first.
+pub(crate) fn why_turned_back(job: &JobDescriptor) -> String {
+    let mut lines = job.log.iter().rev();
+    let reason = lines.find_map(|line| line.strip_prefix(TURNED_BACK));
+    reason.unwrap_or("it was turned back").to_owned()
 }
 
 /// Adds a line to a job's log, unless it only says again what the last one said; the middle of a

@@ -2,19 +2,24 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coterie_meta_client::{MetaClient, MetaError};
 use coterie_protocol::catalog::{Catalog, Lease};
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
-use coterie_types::NodeId;
+use coterie_types::{NodeId, Revision, UnixMillis};
 use tokio::sync::watch;
+
+use crate::view::View;
 
 /// How long meta may take to answer a proposal.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the copy of the catalog may take to show what was just written.
+const COPY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the controller's doings are written down.
 pub(crate) trait Meta: Send + Sync + 'static {
@@ -23,6 +28,13 @@ pub(crate) trait Meta: Send + Sync + 'static {
 
     /// The newest copy of the catalog at hand.
     fn catalog(&self) -> Arc<Catalog>;
+
+    /// Waits until the copy is as new as `revision`, so that what was written is seen.
+    fn reached(&self, revision: Revision) -> impl Future<Output = Result<(), MetaError>> + Send;
+
+    /// The newest copy with what nodes say of themselves.
+    fn view(&self) -> impl Future<Output = Result<View, MetaError>> + Send;
+
     /// The controller's lease as it stands now: its renewals are in no copy.
     fn lease(&self) -> impl Future<Output = Result<Lease, MetaError>> + Send;
 }
@@ -51,6 +63,22 @@ impl Meta for RealMeta {
 
     fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.copy.borrow())
+    }
+
+    async fn reached(&self, revision: Revision) -> Result<(), MetaError> {
+        let mut copy = self.copy.clone();
+        let newer = copy.wait_for(|copy| copy.revision >= revision);
+        match tokio::time::timeout(COPY_TIMEOUT, newer).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(MetaError::Unavailable {
+                reason: format!("the copy of the catalog does not reach revision {revision}"),
+            }),
+        }
+    }
+
+    async fn view(&self) -> Result<View, MetaError> {
+        let liveness = self.client.liveness().await?;
+        Ok(View::new(self.catalog(), liveness, wall_clock()))
     }
 
     async fn lease(&self) -> Result<Lease, MetaError> {
@@ -85,4 +113,12 @@ impl Servers for RealServers {
             .map_err(|error| error.to_string())?;
         decode(&answer).map_err(|error| error.to_string())
     }
+}
+
+/// For people who read jobs, and to leave a group alone for a while; nothing else hangs on it.
+pub(crate) fn wall_clock() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixMillis(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
 }

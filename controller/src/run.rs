@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::{Catalog, JobState};
 use coterie_rpc::{Client, Token};
 use coterie_telemetry::{Component, Health, Http, Metrics};
-use coterie_types::{JobId, Revision, UnixMillis};
+use coterie_types::{JobId, Revision};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::executor::{Executor, Stop};
 use crate::lease::{self, Lease};
 use crate::metrics::ControllerMetrics;
 use crate::planner::{self, Settings};
-use crate::ports::{RealMeta, RealServers};
+use crate::ports::{RealMeta, RealServers, wall_clock};
 use crate::view::View;
 
 /// How often the cluster is looked at, at least and at most.
@@ -163,7 +163,12 @@ impl Controller {
 
     /// Looks and acts until another controller is found to be active.
     async fn lead(&mut self, fence: u64) {
-        let executor = Executor::new(Arc::clone(&self.meta), Arc::clone(&self.servers), fence);
+        let executor = Executor::new(
+            Arc::clone(&self.meta),
+            Arc::clone(&self.servers),
+            self.settings.clone(),
+            fence,
+        );
         // Dropped with this future: no job goes on without the lease.
         let mut driven = Driven::new();
         let mut refusals = Vec::new();
@@ -261,14 +266,6 @@ impl Controller {
         }
         Ok(())
     }
-}
-
-/// For people who read jobs, and to leave a group alone for a while; nothing else hangs on it.
-fn wall_clock() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    UnixMillis(since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }))
 }
 
 /// Sees that each running job is driven.

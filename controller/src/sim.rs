@@ -9,27 +9,22 @@ use std::time::Duration;
 
 use coterie_meta::catalog::State;
 use coterie_meta_client::{Liveness, MetaError};
-use coterie_protocol::catalog::{Catalog, Lease};
-use coterie_protocol::meta::{Command, Heartbeat, NodeLiveness, Outcome};
+use coterie_protocol::catalog::{Catalog, JobDescriptor, Lease, Wish};
+use coterie_protocol::meta::{Command, ControllerOp, Heartbeat, NodeLiveness, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
-use coterie_types::{GroupId, LogIndex, NodeId, RangeDescriptor, Replica, Role, Term, UnixMillis};
+use coterie_types::{GroupId, JobId, LogIndex, NodeId, Revision, TableId, Term, UnixMillis};
+use tokio::task::JoinSet;
 
 use crate::executor::{Executor, Stop};
+use crate::job::{Step, begin};
 use crate::planner::{Plan, Settings, plan};
 use crate::ports::{Meta, Servers};
 use crate::view::View;
 
-/// A group as its members know it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SimGroup {
-    pub(crate) replicas: BTreeSet<NodeId>,
-    pub(crate) voters: Vec<NodeId>,
-    pub(crate) leader: Option<NodeId>,
-    pub(crate) term: u64,
-    pub(crate) ranges: Vec<RangeDescriptor>,
-    /// How often it was started with something else than before: must stay 0.
-    pub(crate) conflicts: usize,
-}
+mod group;
+mod server;
+
+pub(crate) use group::SimGroup;
 
 pub(crate) struct Inner {
     pub(crate) meta: State,
@@ -42,6 +37,10 @@ pub(crate) struct Inner {
     pub(crate) calls_left: usize,
     /// The highest number that a server was shown.
     pub(crate) fence_seen: u64,
+    /// Sources do not tell destinations that they have handed a range off.
+    pub(crate) sources_are_silent: bool,
+    /// Nodes whose records are not what the others have.
+    pub(crate) damaged: BTreeSet<NodeId>,
 }
 
 /// See the module's head.
@@ -61,6 +60,8 @@ impl Sim {
             now: UnixMillis(1_000_000),
             calls_left: usize::MAX,
             fence_seen: 0,
+            sources_are_silent: false,
+            damaged: BTreeSet::new(),
         })))
     }
 
@@ -154,9 +155,46 @@ impl Sim {
         View::new(Arc::new(inner.meta.catalog.clone()), liveness, inner.now)
     }
 
+    /// The executor of the controller that holds the lease with this number.
+    pub(crate) fn executor(&self, fence: u64, settings: &Settings) -> Executor<Self, Self> {
+        let (meta, servers) = (Arc::new(self.clone()), Arc::new(self.clone()));
+        Executor::new(meta, servers, settings.clone(), fence)
+    }
+
+    /// An operator asks for something.
+    pub(crate) fn ask_for(&self, wish: Wish) -> JobId {
+        let mut inner = self.lock();
+        let now = inner.now;
+        match inner.command(Command::Ask { wish, now }) {
+            Outcome::Job(job_id) => job_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A job begins, as if the planner had wanted it.
+    pub(crate) fn begin_job(&self, step: &Step) -> JobId {
+        let mut inner = self.lock();
+        let (fence, now) = (inner.meta.catalog.lease.fence, inner.now);
+        let job_id = JobId(inner.meta.next.job);
+        let ids = ControllerOp::AllocateIds {
+            groups: 0,
+            ranges: 1,
+            jobs: 1,
+        };
+        let job = ControllerOp::PutJob(begin(job_id, "test", step, vec![], now));
+        let ops = vec![ids, job];
+        let outcome = inner.command(Command::Controller { fence, ops });
+        assert!(matches!(outcome, Outcome::Ids { .. }), "{outcome:?}");
+        job_id
+    }
+
+    pub(crate) fn job(&self, job_id: JobId) -> JobDescriptor {
+        self.lock().meta.catalog.jobs[&job_id].clone()
+    }
+
     /// Plans and acts until there is nothing left to do; the last plan.
     pub(crate) async fn settle(&self, fence: u64, settings: &Settings) -> Result<Plan, Stop> {
-        let executor = Executor::new(Arc::new(self.clone()), Arc::new(self.clone()), fence);
+        let executor = self.executor(fence, settings);
         for _ in 0..200 {
             let planned = plan(&self.view(), settings);
             let idle = planned.actions.is_empty();
@@ -169,8 +207,13 @@ impl Sim {
             if idle && jobs.is_empty() {
                 return Ok(planned);
             }
+            let mut driven = JoinSet::new();
             for job in jobs {
-                executor.drive(job).await?;
+                let executor = executor.clone();
+                driven.spawn(async move { executor.drive(job).await });
+            }
+            while let Some(ended) = driven.join_next().await {
+                ended.unwrap()?;
             }
             let mut inner = self.lock();
             inner.now = inner.now.plus(60_000);
@@ -217,22 +260,15 @@ impl Inner {
             applied_index: LogIndex(5),
             flushed_index: LogIndex(5),
             first_index: LogIndex(0),
-            replicas: group
-                .voters
-                .iter()
-                .map(|id| Replica {
-                    node_id: *id,
-                    role: Role::Voter,
-                })
-                .collect(),
+            replicas: group.members(),
             ranges: group.ranges.clone(),
             size_bytes: 0,
             reads_total: 0,
             writes_total: 0,
             fault: None,
             loads: vec![],
-            importing: vec![],
-            frozen: vec![],
+            importing: group.importing(),
+            frozen: group.frozen.iter().map(|f| f.range.clone()).collect(),
             matched: vec![],
         });
         Heartbeat {
@@ -246,128 +282,40 @@ impl Inner {
             apply_micros: 0,
         }
     }
-
-    fn serve(&mut self, node_id: NodeId, request: ServerRequest) -> ServerAnswer {
-        match request {
-            ServerRequest::CreateReplica { group_id, .. } => {
-                let group = self.groups.entry(group_id).or_default();
-                group.replicas.insert(node_id);
-                ServerAnswer::Ok
-            }
-            ServerRequest::InitGroup {
-                group_id,
-                voters,
-                ranges,
-                ..
-            } => {
-                let alive = voters.iter().filter(|id| self.alive.contains(id)).count();
-                let group = self.groups.entry(group_id).or_default();
-                if !group.replicas.contains(&node_id) {
-                    return ServerAnswer::NoSuchGroup;
-                }
-                if group.leader.is_some() {
-                    let same = group.voters == voters && group.ranges == ranges;
-                    group.conflicts += usize::from(!same);
-                    return ServerAnswer::Ok;
-                }
-                if 2 * alive <= voters.len() {
-                    return ServerAnswer::Failed("no quorum".to_owned());
-                }
-                group.voters = voters;
-                group.ranges = ranges;
-                group.leader = Some(node_id);
-                group.term = 1;
-                ServerAnswer::Ok
-            }
-            ServerRequest::TransferLeader { group_id, to, .. } => {
-                let is_alive = self.alive.contains(&to);
-                self.ask_leader(node_id, group_id, |group| {
-                    if !is_alive {
-                        return ServerAnswer::Failed("it does not take over".to_owned());
-                    }
-                    group.leader = Some(to);
-                    group.term += 1;
-                    ServerAnswer::Ok
-                })
-            }
-            ServerRequest::ChangeReplicas {
-                group_id, replicas, ..
-            } => {
-                let alive = self.alive.clone();
-                let wanted = replicas.iter().map(|r| r.node_id).collect();
-                self.ask_leader(node_id, group_id, |group| {
-                    change_members(group, wanted, &alive)
-                })
-            }
-            ServerRequest::AddRanges {
-                group_id, ranges, ..
-            } => self.ask_leader(node_id, group_id, |group| add_ranges(group, ranges)),
-            ServerRequest::DropRanges {
-                group_id, ranges, ..
-            } => self.ask_leader(node_id, group_id, |group| {
-                group
-                    .ranges
-                    .retain(|range| !ranges.contains(&range.range_id));
-                ServerAnswer::Ok
-            }),
-            ServerRequest::DestroyReplica { .. } | ServerRequest::Status => {
-                ServerAnswer::Failed("not played".to_owned())
-            }
-        }
-    }
 }
 
 impl Inner {
-    fn ask_leader(
-        &mut self,
-        node_id: NodeId,
-        group_id: GroupId,
-        change: impl FnOnce(&mut SimGroup) -> ServerAnswer,
-    ) -> ServerAnswer {
-        match self.groups.get_mut(&group_id) {
-            None => ServerAnswer::NoSuchGroup,
-            Some(group) if group.leader != Some(node_id) => ServerAnswer::NotLeader {
-                leader: group.leader,
-            },
-            Some(group) => change(group),
+    /// Each key of a table that is there is served by one group, or by none while a hand-off is
+    /// known to both.
+    fn check_owners(&self) {
+        let catalog = &self.meta.catalog;
+        let tables = catalog.tables.keys().copied();
+        for table in tables.filter(|table| catalog.ranges_of(*table).next().is_some()) {
+            for key in [b"".as_slice(), b"a", b"g", b"m", b"s", b"z"] {
+                self.check_owner(table, key);
+            }
         }
     }
-}
 
-/// New members must hold a replica and be up, to catch up; both quorums must be there.
-fn change_members(
-    group: &mut SimGroup,
-    wanted: Vec<NodeId>,
-    alive: &BTreeSet<NodeId>,
-) -> ServerAnswer {
-    let ready = |id: &NodeId| {
-        group.voters.contains(id) || group.replicas.contains(id) && alive.contains(id)
-    };
-    if !wanted.iter().all(ready) {
-        return ServerAnswer::Failed("a new member does not catch up".to_owned());
+    fn check_owner(&self, table: TableId, key: &[u8]) {
+        let groups = self.groups.values();
+        let serving = groups.filter(|group| group.owns(table, key)).count();
+        let mut frozen = self.groups.values().flat_map(|group| &group.frozen);
+        let is_on_its_way = frozen.any(|frozen| {
+            let range = &frozen.range;
+            let to = &self.groups[&range.group_id];
+            range.bounds.contains(table, key) && to.imports.contains_key(&range.range_id)
+        });
+        let at = key.escape_ascii();
+        assert!(
+            serving == 1 || serving == 0 && is_on_its_way,
+            "{serving} groups serve \"{at}\" of table {table}"
+        );
+        assert!(
+            self.meta.catalog.locate(table, key).is_some(),
+            "\"{at}\" of table {table}"
+        );
     }
-    let up = |ids: &[NodeId]| 2 * ids.iter().filter(|id| alive.contains(id)).count() > ids.len();
-    if !up(&group.voters) || !up(&wanted) {
-        return ServerAnswer::Failed("no quorum".to_owned());
-    }
-    group.voters = wanted;
-    ServerAnswer::Ok
-}
-
-fn add_ranges(group: &mut SimGroup, ranges: Vec<RangeDescriptor>) -> ServerAnswer {
-    let overlaps = |range: &RangeDescriptor| {
-        let mut owned = group.ranges.iter();
-        owned.any(|owned| owned != range && owned.bounds.overlaps(&range.bounds))
-    };
-    if ranges.iter().any(overlaps) {
-        return ServerAnswer::Failed("a range overlaps".to_owned());
-    }
-    for range in ranges {
-        if !group.ranges.contains(&range) {
-            group.ranges.push(range);
-        }
-    }
-    ServerAnswer::Ok
 }
 
 impl Meta for Sim {
@@ -381,6 +329,14 @@ impl Meta for Sim {
 
     fn catalog(&self) -> Arc<Catalog> {
         Arc::new(self.lock().meta.catalog.clone())
+    }
+
+    async fn reached(&self, _revision: Revision) -> Result<(), MetaError> {
+        Ok(())
+    }
+
+    async fn view(&self) -> Result<View, MetaError> {
+        Ok(Self::view(self))
     }
 
     async fn lease(&self) -> Result<Lease, MetaError> {
@@ -406,21 +362,15 @@ impl Servers for Sim {
         if inner.meta.catalog.nodes[&node_id].addr.is_empty() {
             return Err(format!("node {node_id} has no address"));
         }
-        let fence = match &request {
-            ServerRequest::CreateReplica { fence, .. }
-            | ServerRequest::InitGroup { fence, .. }
-            | ServerRequest::TransferLeader { fence, .. }
-            | ServerRequest::ChangeReplicas { fence, .. }
-            | ServerRequest::AddRanges { fence, .. }
-            | ServerRequest::DropRanges { fence, .. }
-            | ServerRequest::DestroyReplica { fence, .. } => *fence,
-            ServerRequest::Status => 0,
-        };
-        if fence < inner.fence_seen {
-            let seen = inner.fence_seen;
-            return Ok(ServerAnswer::Fenced { seen });
+        if let Some(fence) = server::fence_of(&request) {
+            if fence < inner.fence_seen {
+                let seen = inner.fence_seen;
+                return Ok(ServerAnswer::Fenced { seen });
+            }
+            inner.fence_seen = fence;
         }
-        inner.fence_seen = fence;
-        Ok(inner.serve(node_id, request))
+        let answer = inner.serve(node_id, request);
+        inner.check_owners();
+        Ok(answer)
     }
 }

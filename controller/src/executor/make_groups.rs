@@ -4,12 +4,14 @@
 //! this attempt. From the start on a group exists by its own log, so the rest is done sooner or
 //! later. Meta's map comes last and at once for all: a table is never half in it.
 
+use coterie_protocol::catalog::JobDescriptor;
 use coterie_protocol::meta::ControllerOp;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_types::{GroupDescriptor, NodeId, NodeState, RangeDescriptor, Replica, Role};
 
+use super::jobs::reconsider;
 use super::{ASK_TIMEOUT, Executor, Stop, Taken};
-use crate::job::{MakePhase, NewGroup, Step};
+use crate::job::{MakePhase, MovePhase, NewGroup, Step};
 use crate::ports::{Meta, Servers};
 
 impl<M: Meta, S: Servers> Executor<M, S> {
@@ -18,6 +20,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         phase: MakePhase,
         groups: &[NewGroup],
         then_move: Option<&RangeDescriptor>,
+        job: &JobDescriptor,
     ) -> Result<Taken, Stop> {
         let next = |phase| {
             Taken::Next(Step::MakeGroups {
@@ -29,7 +32,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         match phase {
             MakePhase::Create => {
                 for group in groups {
-                    if let Some(not_yet) = self.create_replicas(group).await? {
+                    if let Some(not_yet) = self.create_replicas(group, job).await? {
                         return Ok(not_yet);
                     }
                 }
@@ -43,17 +46,21 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 }
                 Ok(next(MakePhase::Publish))
             }
-            MakePhase::Publish => self.publish(groups).await,
+            MakePhase::Publish => self.publish(groups, then_move).await,
         }
     }
 
-    async fn create_replicas(&self, group: &NewGroup) -> Result<Option<Taken>, Stop> {
+    async fn create_replicas(
+        &self,
+        group: &NewGroup,
+        job: &JobDescriptor,
+    ) -> Result<Option<Taken>, Stop> {
         let group_id = group.group_id;
         for node_id in group.voters.iter().copied() {
             if self.is_gone(node_id) {
-                return Ok(Some(Taken::GiveUp(format!(
-                    "node {node_id} went away before group {group_id} was started"
-                ))));
+                let reason =
+                    format!("node {node_id} went away before group {group_id} was started");
+                return Ok(Some(reconsider(job, reason)));
             }
             let fence = self.fence;
             let request = ServerRequest::CreateReplica { group_id, fence };
@@ -98,7 +105,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         ))))
     }
 
-    async fn publish(&self, groups: &[NewGroup]) -> Result<Taken, Stop> {
+    async fn publish(
+        &self,
+        groups: &[NewGroup],
+        then_move: Option<&RangeDescriptor>,
+    ) -> Result<Taken, Stop> {
         let catalog = self.meta.catalog();
         let mut ops = Vec::new();
         for group in groups {
@@ -114,7 +125,20 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             ops.extend(ranges.cloned().map(ControllerOp::PutRange));
         }
         match self.change(ops).await {
-            Ok(_) => Ok(Taken::Done(format!("{} group(s) serve", groups.len()))),
+            Ok(_) => {
+                let line = format!("{} group(s) serve", groups.len());
+                Ok(match (then_move, groups.first()) {
+                    (Some(range), Some(first)) => Taken::Turn(
+                        Step::MoveRange {
+                            phase: MovePhase::Begin,
+                            range: range.clone(),
+                            to: first.group_id,
+                        },
+                        line,
+                    ),
+                    _ => Taken::Done(line),
+                })
+            }
             Err(Stop::Refused(rejection)) => Ok(Taken::Wait(format!("meta: {rejection}"))),
             Err(stop) => Err(stop),
         }

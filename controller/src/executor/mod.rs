@@ -10,24 +10,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_meta_client::MetaError;
-use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::catalog::{JobDescriptor, JobState, Progress};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_types::{Epoch, JobId, NodeId, RangeDescriptor, RangeId, Revision, UnixMillis};
+use coterie_types::{
+    Epoch, GroupId, JobId, NodeId, RangeDescriptor, RangeId, Revision, UnixMillis,
+};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::job::{self, NewGroup, Step};
-use crate::planner::{Action, GroupPlan};
+use crate::planner::{Action, GroupPlan, Settings};
 use crate::ports::{Meta, Servers};
-use replace::Replacement;
+use move_range::Moving;
+use replace::{AskedDigest, Replacement};
+use split::Splitting;
 
+mod jobs;
 mod leader;
 mod make_groups;
+mod merge;
+mod move_range;
 mod ranges;
+mod remove_group;
 mod replace;
+mod split;
 #[cfg(test)]
 mod tests;
 mod transfer_leader;
+mod wish;
 
 /// Between two attempts at a step that has to wait; doubled up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -35,6 +46,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// How long a server may take over an ordinary request.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a node is waited for that removes what is not its own: it goes on after that, and the
+/// planner sees whether it is done.
+const STRAY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a group may refuse what it could do, before the job is given up.
+const REFUSALS_MAX: u32 = 10;
+
+/// Between two writes of how far a copy is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Why nothing more is done for now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,18 +75,74 @@ pub(crate) enum Stop {
 enum Taken {
     /// It is done, and this comes next.
     Next(Step),
+    /// This comes next, and why.
+    Turn(Step, String),
     /// The job is done.
     Done(String),
     /// The job is given up.
     GiveUp(String),
     /// Not yet.
     Wait(String),
+    /// Not yet; how far it is, and what is in its way.
+    Copying(Progress, Option<String>),
+}
+
+/// What one life of the controller remembers of a job between its attempts. Nothing is right or
+/// wrong by it, since it may be lost at any time.
+#[derive(Default)]
+struct Recall {
+    /// How often this phase was refused.
+    refusals: u32,
+    /// When the hand-off was asked for that took place.
+    handed_off_at: Option<Instant>,
+    /// Bytes copied, and when.
+    copied: Option<(Instant, u64)>,
+    /// The rate at that time.
+    bytes_per_second: u64,
+    /// When the job's progress was written last.
+    shown_at: Option<Instant>,
+    /// The digest that is waited for.
+    digest: Option<AskedDigest>,
+}
+
+impl Recall {
+    /// Whether one more refusal is borne.
+    fn may_be_refused(&mut self) -> bool {
+        self.refusals += 1;
+        self.refusals < REFUSALS_MAX
+    }
+
+    /// Bytes per second, lately, now that so many are copied.
+    fn rate(&mut self, bytes: u64) -> u64 {
+        let now = Instant::now();
+        let (since, before) = *self.copied.get_or_insert((now, bytes));
+        let elapsed_ms = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
+        if elapsed_ms >= 1000 {
+            let copied = u128::from(bytes.saturating_sub(before)) * 1000;
+            let rate = copied / u128::from(elapsed_ms);
+            self.bytes_per_second = u64::try_from(rate).unwrap_or(u64::MAX);
+            self.copied = Some((now, bytes));
+        }
+        self.bytes_per_second
+    }
+
+    /// Whether progress is to be written, which is then said to be done.
+    fn is_due(&mut self) -> bool {
+        let is_due = self
+            .shown_at
+            .is_none_or(|at| at.elapsed() >= PROGRESS_EVERY);
+        if is_due {
+            self.shown_at = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 /// See the module's head.
 pub(crate) struct Executor<M, S> {
     meta: Arc<M>,
     servers: Arc<S>,
+    settings: Settings,
     fence: u64,
 }
 
@@ -74,6 +151,7 @@ impl<M, S> Clone for Executor<M, S> {
         Self {
             meta: Arc::clone(&self.meta),
             servers: Arc::clone(&self.servers),
+            settings: self.settings.clone(),
             fence: self.fence,
         }
     }
@@ -81,10 +159,11 @@ impl<M, S> Clone for Executor<M, S> {
 
 impl<M: Meta, S: Servers> Executor<M, S> {
     /// An executor for as long as the lease with this number is held.
-    pub(crate) fn new(meta: Arc<M>, servers: Arc<S>, fence: u64) -> Self {
+    pub(crate) fn new(meta: Arc<M>, servers: Arc<S>, settings: Settings, fence: u64) -> Self {
         Self {
             meta,
             servers,
+            settings,
             fence,
         }
     }
@@ -149,6 +228,27 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 self.begin(kind, ids.job, step, reasons, now).await
             }
+            Action::Split {
+                range,
+                at,
+                kind,
+                reasons,
+            } => {
+                let ids = self.allocate(0, 1).await?;
+                let step = Step::SplitRange {
+                    phase: job::SplitPhase::Split,
+                    range,
+                    at,
+                    right_id: RangeId(ids.range),
+                };
+                self.begin(kind, ids.job, step, reasons, now).await
+            }
+            Action::MendRange(range) => self.mend_range(range).await,
+            Action::DestroyStray {
+                node_id,
+                group_id,
+                reason,
+            } => self.destroy_stray(node_id, group_id, &reason).await,
             Action::ForgetJob(job_id) => {
                 revision(self.change(vec![ControllerOp::DeleteJob(job_id)]).await?)
             }
@@ -159,16 +259,24 @@ impl<M: Meta, S: Servers> Executor<M, S> {
     pub(crate) async fn drive(&self, mut job: JobDescriptor) -> Result<Revision, Stop> {
         let mut pause = PAUSE_MIN;
         let mut revision = Revision(0);
+        let mut recall = Recall::default();
         while job.state == JobState::Running {
             let taken = match Step::of(&job) {
-                Ok(step) => self.take(&step).await?,
+                Ok(step) => self.take(&step, &job, &mut recall).await?,
                 Err(error) => Taken::GiveUp(error.to_string()),
             };
             let job_id = job.job_id;
             let line = match taken {
                 Taken::Next(step) => {
+                    (pause, recall.refusals) = (PAUSE_MIN, 0);
                     job.step = step.encode();
-                    pause = PAUSE_MIN;
+                    format!("next: {step}")
+                }
+                Taken::Turn(step, reason) => {
+                    (pause, recall.refusals) = (PAUSE_MIN, 0);
+                    info!(%job_id, kind = job.kind, reason, %step, "a job turns");
+                    job::add_line(&mut job, reason);
+                    job.step = step.encode();
                     format!("next: {step}")
                 }
                 Taken::Done(line) => {
@@ -189,20 +297,40 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     pause = (pause * 2).min(PAUSE_MAX);
                     continue;
                 }
+                Taken::Copying(progress, problem) => {
+                    job.progress = Some(progress);
+                    let is_news = problem.is_some_and(|line| job::add_line(&mut job, line));
+                    if recall.is_due() || is_news {
+                        self.write(&job).await?;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    continue;
+                }
             };
             job::add_line(&mut job, line);
             revision = self.write(&job).await?;
+            // The next step looks at a map that has what this one wrote.
+            self.meta.reached(revision).await?;
         }
         Ok(revision)
     }
 
-    async fn take(&self, step: &Step) -> Result<Taken, Stop> {
+    async fn take(
+        &self,
+        step: &Step,
+        job: &JobDescriptor,
+        recall: &mut Recall,
+    ) -> Result<Taken, Stop> {
         match step {
             Step::MakeGroups {
                 phase,
                 groups,
                 then_move,
-            } => self.make_groups(*phase, groups, then_move.as_ref()).await,
+            } => {
+                let then_move = then_move.as_ref();
+                self.make_groups(*phase, groups, then_move, job).await
+            }
             Step::TransferLeader {
                 group_id, from, to, ..
             } => self.transfer_leader(*group_id, *from, *to).await,
@@ -219,7 +347,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     to: *to,
                     replicas,
                 };
-                self.replace(*phase, replacement).await
+                self.replace(*phase, replacement, job, recall).await
             }
             Step::AddRanges {
                 phase,
@@ -227,12 +355,62 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 ranges,
             } => self.add_ranges(*phase, *group_id, ranges).await,
             Step::DropRanges { group_id, ranges } => self.drop_ranges(*group_id, ranges).await,
-            Step::Wish(_)
-            | Step::SplitRange { .. }
-            | Step::MergeRanges { .. }
-            | Step::MoveRange { .. }
-            | Step::RemoveGroup { .. } => Ok(Taken::GiveUp("not built yet".to_owned())),
+            Step::Wish(wish) => self.wish(wish, job).await,
+            Step::SplitRange {
+                phase,
+                range,
+                at,
+                right_id,
+            } => {
+                let splitting = Splitting {
+                    range,
+                    at: at.as_ref(),
+                    right_id: *right_id,
+                };
+                self.split_range(*phase, splitting, job, recall).await
+            }
+            Step::MergeRanges { phase, left, right } => {
+                self.merge_ranges(*phase, (left, right), job, recall).await
+            }
+            Step::MoveRange { phase, range, to } => {
+                let moving = Moving { range, to: *to };
+                self.move_range(*phase, moving, job, recall).await
+            }
+            Step::RemoveGroup { phase, group } => self.remove_group(*phase, group, job).await,
         }
+    }
+
+    /// Writes a range as its group says it is. Meta refuses what is older than it has, or leaves
+    /// the table untiled: then it is not the time.
+    async fn mend_range(&self, range: RangeDescriptor) -> Result<Revision, Stop> {
+        info!(range_id = %range.range_id, epoch = %range.epoch, "the map follows a group");
+        match self.change(vec![ControllerOp::PutRange(range)]).await {
+            Ok(outcome) => revision(outcome),
+            Err(Stop::Refused(rejection)) => {
+                warn!(%rejection, "the map does not follow yet");
+                Ok(Revision(0))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    async fn destroy_stray(
+        &self,
+        node_id: NodeId,
+        group_id: GroupId,
+        reason: &str,
+    ) -> Result<Revision, Stop> {
+        info!(%node_id, %group_id, reason, "a replica is nobody's any more");
+        let fence = self.fence;
+        let request = ServerRequest::DestroyReplica { group_id, fence };
+        match self.ask(node_id, request, STRAY_TIMEOUT).await? {
+            Ok(ServerAnswer::Ok | ServerAnswer::NoSuchGroup) => {}
+            answer => {
+                let error = make_groups::said(answer);
+                warn!(%node_id, %group_id, error, "the replica is not removed yet");
+            }
+        }
+        Ok(Revision(0))
     }
 
     async fn begin(

@@ -1,23 +1,33 @@
-//! Replacing a replica whose node is lost: an empty replica on another node, then the group's own
-//! change of members, then the map.
+//! Replacing a replica: an empty one on another node, which learns, is compared with the leader's,
+//! and becomes a voter in the old one's place; then the map, then the end of the old one.
 //!
-//! The group's log decides who its members are. Until it was asked, a new node that went away only
-//! costs this attempt. Afterwards too: what was begun is undone or finished by the next change,
-//! which says what the members are to be and not what is to be different.
+//! The group's log decides who its members are. Until it was asked to change them the job may be
+//! turned back, which is a phase of its own and leaves the group as it was. Afterwards the map
+//! follows whatever the group says.
 
 use std::time::Duration;
 
+use coterie_protocol::catalog::JobDescriptor;
 use coterie_protocol::meta::ControllerOp;
-use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_types::{GroupDescriptor, GroupId, NodeId, Replica};
+use coterie_protocol::server::{Digest, ReplicaStatus, ServerAnswer, ServerRequest};
+use coterie_types::{GroupDescriptor, GroupId, NodeId, Replica, Role};
+use tokio::time::Instant;
 
+use super::leader::Consulted;
 use super::make_groups::said;
-use super::{ASK_TIMEOUT, Executor, Stop, Taken};
-use crate::job::{ReplacePhase, Step};
+use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
+use crate::job::{self, ReplacePhase, Step};
 use crate::ports::{Meta, Servers};
 
 /// The server answers before, with how far it is: a snapshot may take many times as long.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the counting of records is waited for before it is asked for anew: a process that was
+/// started meanwhile knows nothing of it.
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How often the old replica's node is asked: if it was not heard, it is told when it is back.
+const DESTROY_ATTEMPTS: u32 = 3;
 
 /// The parameters of [`Step::ReplaceReplica`].
 #[derive(Clone, Copy)]
@@ -29,15 +39,52 @@ pub(super) struct Replacement<'a> {
 }
 
 impl Replacement<'_> {
-    fn next(self, phase: ReplacePhase) -> Taken {
-        Taken::Next(Step::ReplaceReplica {
+    fn step(self, phase: ReplacePhase) -> Step {
+        Step::ReplaceReplica {
             phase,
             group_id: self.group_id,
             from: self.from,
             to: self.to,
             replicas: self.replicas.to_vec(),
-        })
+        }
     }
+
+    fn next(self, phase: ReplacePhase) -> Taken {
+        Taken::Next(self.step(phase))
+    }
+
+    fn undo(self, reason: &str) -> Taken {
+        Taken::Turn(self.step(ReplacePhase::Undo), job::turned_back(reason))
+    }
+
+    /// The replicas without the new one.
+    fn before(self) -> Vec<Replica> {
+        let old = |replica: &Replica| Replica {
+            node_id: if replica.node_id == self.to {
+                self.from
+            } else {
+                replica.node_id
+            },
+            ..*replica
+        };
+        let mut replicas: Vec<Replica> = self.replicas.iter().map(old).collect();
+        replicas.sort();
+        replicas
+    }
+
+    /// Whether the group has made the change.
+    fn is_made(self, status: &ReplicaStatus) -> bool {
+        let mut members = status.replicas.iter();
+        members.any(|replica| replica.node_id == self.to && replica.role == Role::Voter)
+    }
+}
+
+/// A digest that was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct AskedDigest {
+    nonce: u64,
+    leader: NodeId,
+    at: Instant,
 }
 
 impl<M: Meta, S: Servers> Executor<M, S> {
@@ -45,21 +92,43 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         &self,
         phase: ReplacePhase,
         replacement: Replacement<'_>,
+        job: &JobDescriptor,
+        recall: &mut Recall,
     ) -> Result<Taken, Stop> {
         let Replacement { group_id, to, .. } = replacement;
-        if phase < ReplacePhase::Publish && self.is_gone(to) {
-            return Ok(Taken::GiveUp(format!(
-                "node {to} went away before it was a member of group {group_id}"
-            )));
+        let is_early = phase < ReplacePhase::Publish;
+        if is_early && self.is_gone(to) {
+            let reason = format!("node {to} went away before it was a member of group {group_id}");
+            return self.turn_back(phase, replacement, &reason).await;
         }
         match phase {
             ReplacePhase::Create => self.create_replacement(replacement).await,
-            ReplacePhase::Learn | ReplacePhase::Verify | ReplacePhase::Destroy => {
-                Ok(Taken::GiveUp("not built yet".to_owned()))
-            }
+            ReplacePhase::Learn => self.add_learner(replacement).await,
+            ReplacePhase::Verify => self.verify(replacement, recall).await,
             ReplacePhase::Change => self.change_members(replacement).await,
             ReplacePhase::Publish => self.publish_members(replacement).await,
+            ReplacePhase::Destroy => self.destroy_old(replacement, recall).await,
+            ReplacePhase::Undo => self.undo(replacement, job).await,
         }
+    }
+
+    /// Back, unless the group has made the change: then only its row is left to be written.
+    async fn turn_back(
+        &self,
+        phase: ReplacePhase,
+        replacement: Replacement<'_>,
+        reason: &str,
+    ) -> Result<Taken, Stop> {
+        if phase < ReplacePhase::Change {
+            return Ok(replacement.undo(reason));
+        }
+        Ok(match self.leader_status(replacement.group_id).await? {
+            Ok((_, status)) if replacement.is_made(&status) => {
+                replacement.next(ReplacePhase::Publish)
+            }
+            Ok(_) => replacement.undo(reason),
+            Err(unheard) => Taken::Wait(format!("{reason}; {unheard}")),
+        })
     }
 
     async fn create_replacement(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
@@ -68,12 +137,109 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let request = ServerRequest::CreateReplica { group_id, fence };
         let answer = self.ask(to, request, ASK_TIMEOUT).await?;
         if answer == Ok(ServerAnswer::Ok) {
-            return Ok(replacement.next(ReplacePhase::Change));
+            return Ok(replacement.next(ReplacePhase::Learn));
         }
         Ok(Taken::Wait(format!(
             "node {to} has no replica of group {group_id} yet: {}",
             said(answer)
         )))
+    }
+
+    async fn add_learner(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
+        let Replacement { group_id, to, .. } = replacement;
+        let request = ServerRequest::AddLearner {
+            group_id,
+            node_id: to,
+            fence: self.fence,
+        };
+        let members = self.members(group_id);
+        let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
+        Ok(match asked.await? {
+            Ok(()) => replacement.next(ReplacePhase::Verify),
+            Err(reason) => Taken::Wait(reason),
+        })
+    }
+
+    /// Compares what the leader and the new replica have at one log index.
+    async fn verify(
+        &self,
+        replacement: Replacement<'_>,
+        recall: &mut Recall,
+    ) -> Result<Taken, Stop> {
+        let Replacement { group_id, to, .. } = replacement;
+        let asked = match recall.digest {
+            Some(asked) if asked.at.elapsed() < DIGEST_TIMEOUT => asked,
+            _ => match self.take_digest(group_id).await? {
+                Ok(asked) => *recall.digest.insert(asked),
+                Err(reason) => return Ok(Taken::Wait(reason)),
+            },
+        };
+        let mut digests = Vec::new();
+        for node_id in [asked.leader, to] {
+            match self.digest(node_id, group_id, asked.nonce).await? {
+                Ok(digest) => digests.push(digest),
+                Err(reason) => return Ok(Taken::Wait(reason)),
+            }
+        }
+        if digests[0] == digests[1] {
+            let line = format!(
+                "nodes {} and {to} agree: {}",
+                asked.leader,
+                told(&digests[0])
+            );
+            return Ok(Taken::Turn(replacement.step(ReplacePhase::Change), line));
+        }
+        Ok(replacement.undo(&format!(
+            "the replicas of group {group_id} differ: node {} has {}, node {to} has {}",
+            asked.leader,
+            told(&digests[0]),
+            told(&digests[1])
+        )))
+    }
+
+    async fn take_digest(&self, group_id: GroupId) -> Result<Result<AskedDigest, String>, Stop> {
+        let mut nonce = [0; 8];
+        if let Err(error) = getrandom::fill(&mut nonce) {
+            return Ok(Err(format!("draw a number: {error}")));
+        }
+        let nonce = u64::from_le_bytes(nonce);
+        let fence = self.fence;
+        let request = ServerRequest::TakeDigest {
+            group_id,
+            nonce,
+            fence,
+        };
+        let members = self.members(group_id);
+        Ok(
+            match self
+                .consult(group_id, members, &request, ASK_TIMEOUT)
+                .await?
+            {
+                Consulted::Answered(leader, ServerAnswer::Ok) => Ok(AskedDigest {
+                    nonce,
+                    leader,
+                    at: Instant::now(),
+                }),
+                Consulted::Answered(node_id, other) => Err(format!("node {node_id}: {other:?}")),
+                Consulted::Refused(reason) | Consulted::Unheard(reason) => Err(reason),
+            },
+        )
+    }
+
+    async fn digest(
+        &self,
+        node_id: NodeId,
+        group_id: GroupId,
+        nonce: u64,
+    ) -> Result<Result<Digest, String>, Stop> {
+        let request = ServerRequest::Digest { group_id, nonce };
+        Ok(match self.ask(node_id, request, ASK_TIMEOUT).await? {
+            Ok(ServerAnswer::Digest(Some(digest))) => Ok(digest),
+            Ok(ServerAnswer::Digest(None)) => Err(format!(
+                "node {node_id} counts its records of group {group_id}"
+            )),
+            answer => Err(format!("node {node_id}: {}", said(answer))),
+        })
     }
 
     async fn change_members(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
@@ -99,22 +265,95 @@ impl<M: Meta, S: Servers> Executor<M, S> {
     }
 
     async fn publish_members(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
-        let Replacement {
-            group_id,
-            from,
-            to,
-            replicas,
-        } = replacement;
         let row = GroupDescriptor {
-            group_id,
-            replicas: replicas.to_vec(),
+            group_id: replacement.group_id,
+            replicas: replacement.replicas.to_vec(),
         };
         match self.change(vec![ControllerOp::PutGroup(row)]).await {
-            Ok(_) => Ok(Taken::Done(format!(
-                "node {to} holds the replica of group {group_id} that was on node {from}"
-            ))),
+            Ok(_) => Ok(replacement.next(ReplacePhase::Destroy)),
             Err(Stop::Refused(rejection)) => Ok(Taken::GiveUp(format!("meta: {rejection}"))),
             Err(stop) => Err(stop),
         }
     }
+
+    /// Asked a few times. A node that is away is told when it comes back (`planner/strays.rs`).
+    async fn destroy_old(
+        &self,
+        replacement: Replacement<'_>,
+        recall: &mut Recall,
+    ) -> Result<Taken, Stop> {
+        let Replacement {
+            group_id, from, to, ..
+        } = replacement;
+        let line =
+            format!("node {to} holds the replica of group {group_id} that was on node {from}");
+        if self.is_gone(from) || self.is_removed(from) {
+            return Ok(Taken::Done(line));
+        }
+        Ok(match self.destroy(from, group_id).await? {
+            Ok(()) => Taken::Done(line),
+            Err(reason) => {
+                recall.refusals += 1;
+                if recall.refusals < DESTROY_ATTEMPTS {
+                    Taken::Wait(reason)
+                } else {
+                    Taken::Done(format!("{line}, which has not removed it yet: {reason}"))
+                }
+            }
+        })
+    }
+
+    /// The group goes on with the replicas it had, and the new one is removed.
+    async fn undo(&self, replacement: Replacement<'_>, job: &JobDescriptor) -> Result<Taken, Stop> {
+        let Replacement { group_id, to, .. } = replacement;
+        let members = match self.leader_status(group_id).await? {
+            Ok((_, status)) => status.replicas,
+            Err(reason) => return Ok(Taken::Wait(reason)),
+        };
+        if members.iter().any(|replica| replica.node_id == to) {
+            let before = replacement.before();
+            let request = ServerRequest::ChangeReplicas {
+                group_id,
+                replicas: before.clone(),
+                fence: self.fence,
+            };
+            let members = before.iter().map(|replica| replica.node_id);
+            let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
+            if let Err(reason) = asked.await? {
+                return Ok(Taken::Wait(format!(
+                    "group {group_id} does not do without node {to} yet: {reason}"
+                )));
+            }
+        }
+        if !self.is_gone(to) {
+            // Once: if it is not heard now, it is told later.
+            let _ = self.destroy(to, group_id).await?;
+        }
+        Ok(Taken::GiveUp(job::why_turned_back(job)))
+    }
+
+    /// Has a node remove its replica of a group.
+    pub(super) async fn destroy(
+        &self,
+        node_id: NodeId,
+        group_id: GroupId,
+    ) -> Result<Result<(), String>, Stop> {
+        let fence = self.fence;
+        let request = ServerRequest::DestroyReplica { group_id, fence };
+        Ok(match self.ask(node_id, request, ASK_TIMEOUT).await? {
+            Ok(ServerAnswer::Ok | ServerAnswer::NoSuchGroup) => Ok(()),
+            answer => Err(format!("node {node_id}: {}", said(answer))),
+        })
+    }
+}
+
+/// A digest, for a job's log.
+fn told(digest: &Digest) -> String {
+    let Digest {
+        index,
+        records,
+        bytes,
+        checksum,
+    } = digest;
+    format!("{records} records of {bytes} bytes at index {index}, checksum {checksum:016x}")
 }

@@ -1,7 +1,6 @@
 //! The executor against a cluster of values: it may die at any call, and another goes on.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_protocol::catalog::JobState;
@@ -86,7 +85,7 @@ async fn one_that_lost_the_lease_changes_nothing_more() {
     assert!(sim.lock().meta.catalog.jobs.is_empty());
     sim.settle(new, &settings()).await.unwrap();
     // Also where it asks a server, which has heard of the newer one.
-    let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), old);
+    let executor = sim.executor(old, &settings());
     let transfer = executor
         .transfer_leader(GroupId(1), NodeId(1), NodeId(2))
         .await;
@@ -97,7 +96,7 @@ async fn one_that_lost_the_lease_changes_nothing_more() {
 async fn a_node_that_dies_before_the_start_costs_the_attempt_and_no_more() {
     let sim = Sim::with_nodes(&["a", "b", "c", "d"]);
     let fence = sim.take_over(1);
-    let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), fence);
+    let executor = sim.executor(fence, &settings());
     let up = plan(&sim.view(), &settings());
     for action in up.actions {
         executor.apply(action, UnixMillis(0)).await.unwrap();
@@ -145,7 +144,7 @@ async fn a_table_dropped_half_way_is_left_out() {
         name: name(),
         split_at: vec![],
     });
-    let executor = Executor::new(Arc::new(sim.clone()), Arc::new(sim.clone()), fence);
+    let executor = sim.executor(fence, &settings());
     for action in plan(&sim.view(), &settings()).actions {
         executor.apply(action, UnixMillis(0)).await.unwrap();
     }

@@ -20,6 +20,10 @@ const AT_ONCE: usize = 1000;
 pub(super) fn plan(view: &View, plan: &mut Plan) {
     let mut by_group: BTreeMap<GroupId, Vec<RangeId>> = BTreeMap::new();
     for range in view.catalog.dropped.values() {
+        // Whoever owns it by the time that job is over; it sees to what it leaves behind.
+        if is_changing(view, range.range_id) {
+            continue;
+        }
         let ranges = by_group.entry(range.group_id).or_default();
         if ranges.len() < AT_ONCE {
             ranges.push(range.range_id);
@@ -41,4 +45,10 @@ pub(super) fn plan(view: &View, plan: &mut Plan) {
             reasons,
         });
     }
+}
+
+/// Whether a job moves, cuts or joins the range.
+fn is_changing(view: &View, range_id: RangeId) -> bool {
+    view.running_jobs()
+        .any(|(_, step)| !matches!(step, Step::DropRanges { .. }) && step.is_about_range(range_id))
 }

@@ -19,9 +19,13 @@ mod liveness;
 mod placement;
 mod prune;
 mod replace;
+mod strays;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod wishes;
+
+pub(crate) use wishes::{place_group, place_replica};
 
 /// What is wanted of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +92,28 @@ pub enum Action {
         /// Why.
         reasons: Vec<String>,
     },
+    /// Begin a job that cuts a range in two.
+    Split {
+        /// The range.
+        range: RangeDescriptor,
+        /// The first key of the right part; `None` is where it is halved.
+        at: Option<Bytes>,
+        /// The kind of job.
+        kind: &'static str,
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// Write a range as its group says it is, where the map is behind.
+    MendRange(RangeDescriptor),
+    /// Have a node remove a replica that is not its own any more.
+    DestroyStray {
+        /// The node.
+        node_id: NodeId,
+        /// The group.
+        group_id: GroupId,
+        /// Why.
+        reason: String,
+    },
     /// Forget a job that is over.
     ForgetJob(JobId),
 }
@@ -110,6 +136,7 @@ pub fn plan(view: &View, settings: &Settings) -> Plan {
     tables::plan(view, settings, &mut plan);
     dropped::plan(view, &mut plan);
     replace::plan(view, settings, &mut plan);
+    strays::plan(view, settings, &mut plan);
     leaders::plan(view, settings, &mut plan);
     prune::plan(view, &mut plan);
     plan

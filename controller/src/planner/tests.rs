@@ -144,6 +144,7 @@ fn a_new_table_goes_to_the_group_with_the_fewest_ranges() {
         for number in 0..5 {
             sim.command(Command::CreateTable {
                 name: named(number),
+                split_at: vec![],
             });
         }
         sim.settle(fence, &settings(3, 3)).await.unwrap();
@@ -253,11 +254,7 @@ fn a_group_is_left_alone_after_a_transfer() {
             .for_each(|g| g.leader = Some(NodeId(1)));
         let first = plan(&sim.view(), &wanted);
         assert_eq!(first.actions.len(), 1, "one at a time");
-        let executor = crate::executor::Executor::new(
-            std::sync::Arc::new(sim.clone()),
-            std::sync::Arc::new(sim.clone()),
-            fence,
-        );
+        let executor = sim.executor(fence, &wanted);
         executor
             .apply(first.actions[0].clone(), sim.view().now)
             .await
@@ -280,8 +277,7 @@ fn heartbeats_that_are_older_than_a_transfer_do_not_repeat_it() {
     runtime().block_on(async {
         let fence = sim.take_over(1);
         sim.settle(fence, &wanted).await.unwrap();
-        let port = std::sync::Arc::new(sim.clone());
-        let executor = crate::executor::Executor::new(std::sync::Arc::clone(&port), port, fence);
+        let executor = sim.executor(fence, &wanted);
         let mut transfers = 0;
         for _ in 0..10 {
             // As it is still heard, whatever was done since.
@@ -414,8 +410,7 @@ fn a_wiped_node_is_replaced_one_group_at_a_time_and_then_removed() {
     // It takes in nobody's place before it was heard and is up.
     assert_eq!(replacements(&plan(&sim.view(), &wanted)), []);
     runtime().block_on(async {
-        let executor =
-            crate::executor::Executor::new(sim.clone().into(), sim.clone().into(), fence);
+        let executor = sim.executor(fence, &wanted);
         for action in plan(&sim.view(), &wanted).actions {
             executor.apply(action, sim.view().now).await.unwrap();
         }

@@ -1,0 +1,24 @@
+//! Choosing nodes for what an operator asked for: by the same rules as the planner's own duties.
+
+use std::collections::BTreeSet;
+
+use coterie_types::{GroupDescriptor, NodeId};
+
+use super::Settings;
+use super::placement::Placement;
+use crate::view::View;
+
+/// The voters of a new group, the one to lead first at the front; `None` when too few nodes are up.
+pub(crate) fn place_group(view: &View, settings: &Settings) -> Option<Vec<NodeId>> {
+    Placement::new(view, settings).choose(settings.replicas)
+}
+
+/// The node that takes over the replica of a group on `node_id`; `Err` with the reason if none can.
+pub(crate) fn place_replica(
+    view: &View,
+    settings: &Settings,
+    group: &GroupDescriptor,
+    node_id: NodeId,
+) -> Result<NodeId, String> {
+    Placement::new(view, settings).replacement(group, node_id, &BTreeSet::new())
+}
