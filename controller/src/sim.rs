@@ -310,9 +310,7 @@ impl Inner {
                     .retain(|range| !ranges.contains(&range.range_id));
                 ServerAnswer::Ok
             }),
-            ServerRequest::DestroyReplica { .. } | ServerRequest::Status => {
-                ServerAnswer::Failed("not played".to_owned())
-            }
+            _ => ServerAnswer::Failed("not played".to_owned()),
         }
     }
 }
@@ -414,7 +412,7 @@ impl Servers for Sim {
             | ServerRequest::AddRanges { fence, .. }
             | ServerRequest::DropRanges { fence, .. }
             | ServerRequest::DestroyReplica { fence, .. } => *fence,
-            ServerRequest::Status => 0,
+            _ => 0,
         };
         if fence < inner.fence_seen {
             let seen = inner.fence_seen;

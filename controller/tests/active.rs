@@ -196,6 +196,7 @@ async fn a_cluster_is_made_and_kept_though_controllers_come_and_go() {
     first.shutdown().await;
     let command = Command::CreateTable {
         name: "users".into(),
+        split_at: vec![],
     };
     meta.propose(command, LONG).await.unwrap();
     let has_ranges = |catalog: &Catalog| catalog.ranges_of(TableId(16)).next().is_some();

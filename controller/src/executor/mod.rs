@@ -149,6 +149,28 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 self.begin(kind, ids.job, step, reasons, now).await
             }
+            Action::Split {
+                kind,
+                range,
+                at,
+                reasons,
+            } => match at {
+                Some(at) => {
+                    let ids = self.allocate(0, 1).await?;
+                    let step = Step::SplitRange {
+                        phase: job::SplitPhase::Split,
+                        range,
+                        at,
+                        right_id: RangeId(ids.range),
+                    };
+                    self.begin(kind, ids.job, step, reasons, now).await
+                }
+                None => Ok(Revision(0)),
+            },
+            Action::MendRange(range) => {
+                info!(range_id = %range.range_id, epoch = %range.epoch, "the map follows a group");
+                revision(self.change(vec![ControllerOp::PutRange(range)]).await?)
+            }
             Action::ForgetJob(job_id) => {
                 revision(self.change(vec![ControllerOp::DeleteJob(job_id)]).await?)
             }
