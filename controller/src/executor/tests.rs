@@ -18,6 +18,7 @@ fn settings() -> Settings {
         bootstrap_nodes: 3,
         split_at: vec!["m".into()],
         liveness_timeout: Duration::from_secs(3),
+        ..Settings::default()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Choosing nodes for what an operator asked for: by the same rules as the planner's own duties.
 
-use std::collections::BTreeSet;
-
 use coterie_types::{GroupDescriptor, NodeId};
 
 use super::Settings;
@@ -20,5 +18,8 @@ pub(crate) fn place_replica(
     group: &GroupDescriptor,
     node_id: NodeId,
 ) -> Result<NodeId, String> {
-    Placement::new(view, settings).replacement(group, node_id, &BTreeSet::new())
+    let replicas = group.replicas.iter();
+    let sizes = replicas.filter_map(|r| Some(view.replica(r.node_id, group.group_id)?.size_bytes));
+    let size_bytes = sizes.max().unwrap_or(0);
+    Placement::new(view, settings).replacement(group, node_id, size_bytes, &[])
 }
