@@ -17,6 +17,10 @@
 //! | `COTERIE_LOG_MIB` | log before a restart | 24 | 1024 |
 //! | `COTERIE_RESTART_SECONDS` | bound on that restart | 40 | 10, release build |
 //! | `COTERIE_BLOWS` | kills and pauses in the chaos test | 8 | 200 |
+//! | `COTERIE_GROW_MIB` | data before nodes are added | 8 | 1024 |
+//! | `COTERIE_MOVES` | moves of a range to and fro | 4 | 200 |
+//! | `COTERIE_MOVE_KILLS` | moves at which somebody is killed | 5 | 200 |
+//! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50, release build |
 //! | `COTERIE_COMPAT_SEQUENCES` | random command sequences held against Redis | 40 | 2000 |
 //!
 //! The harness is blocking: a test's own thread starts, kills and waits, while the clients of a
@@ -34,8 +38,11 @@ pub mod nemesis;
 pub mod ports;
 pub mod process;
 pub mod redis_server;
+pub mod reshape;
 pub mod resp;
 pub mod rng;
+pub mod settings;
+pub mod slow_disk;
 pub mod small_disk;
 mod spawn;
 pub mod wait;
