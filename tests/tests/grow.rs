@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Admin, Cluster, Node, Role};
-use coterie_tests::resp::Reply;
-use coterie_tests::workload::crowd::Crowd;
+use coterie_tests::workload::{crowd::Crowd, fill};
 use coterie_tests::{foreign, rng, settings, wait};
 
 /// For anything a healthy cluster does within seconds, even on a busy machine.
@@ -26,7 +25,8 @@ fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
         .flags(Role::Controller, &["--split-size", "2MiB"])
         .split_at(&["20", "40", "60", "80", "a0", "c0", "e0"]);
     let mut cluster = builder.start().expect("starts");
-    fill(&cluster, settings::number("COTERIE_GROW_MIB", 8)).expect("fills");
+    let mib = settings::number("COTERIE_GROW_MIB", 8);
+    fill::spread(&cluster.proxy(), mib << 20).expect("fills");
     let crowd = Crowd::start(&cluster, "grow", rng::seed()).expect("starts");
     crowd.wait_for(100, WITHIN).expect("progress before");
     for _ in 0..2 {
@@ -64,24 +64,6 @@ fn empty_and_stop(cluster: &mut Cluster, server: &str, node: u64) {
     assert!(left.is_none(), "safe to stop, and still a voter: {left:?}");
     let status = cluster.process(server).terminate(WITHIN).expect("ends");
     assert!(status.success(), "{server}: {status}");
-}
-
-/// Writes so many MiB, spread evenly over the keys.
-fn fill(cluster: &Cluster, mib: usize) -> anyhow::Result<()> {
-    let mut connection = cluster.connect()?;
-    let value = "v".repeat(16 * 1024);
-    let numbers: Vec<usize> = (0..mib * 64).collect();
-    for chunk in numbers.chunks(32) {
-        for n in chunk {
-            let key = format!("{:02x}:fill:{n}", n * 37 % 256);
-            connection.send(&["SET", &key, &value])?;
-        }
-        for _ in chunk {
-            let reply = connection.receive()?;
-            ensure!(reply == Reply::Simple("OK".to_owned()), "{reply:?}");
-        }
-    }
-    Ok(())
 }
 
 /// Leaders and bytes of all nodes that are up lie close together.

@@ -8,8 +8,7 @@ use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Admin, Cluster, Role, To};
 use coterie_tests::resp::Reply;
 use coterie_tests::rng::{self, Rng};
-use coterie_tests::workload::counters;
-use coterie_tests::workload::crowd::Crowd;
+use coterie_tests::workload::{counters, crowd::Crowd, fill};
 use coterie_tests::{settings, wait};
 
 /// For anything a healthy cluster does within seconds, even on a busy machine.
@@ -23,10 +22,7 @@ fn start(flags: &[&str]) -> Cluster {
         .flags(Role::Server, flags)
         .split_at(&["55", "aa"]);
     let cluster = builder.start().expect("starts");
-    let admin = cluster.admin();
-    admin
-        .persist(WITHIN, |admin| admin.balance(false))
-        .expect("balance is off");
+    cluster.hold_still(WITHIN).expect("balance is off");
     cluster
 }
 
@@ -138,22 +134,11 @@ fn a_range_that_moves_to_and_fro_keeps_exact_counts() {
 #[test]
 fn what_belongs_to_a_key_moves_with_it() {
     let cluster = start(&["--move-rate", "1MiB"]);
-    fill(&cluster, "6f:", 3 * MIB).expect("fills");
+    fill::under(&cluster.proxy(), "6f:", 3 * MIB).expect("fills");
     a_key_expires_in_time_after_a_move(&cluster);
     a_watched_key_tells_what_happened_across_a_move(&cluster);
     values_of_the_maximum_size_stall_nobody(&cluster);
     cluster.check().expect("all agree");
-}
-
-/// Writes so many bytes under keys with this beginning.
-fn fill(cluster: &Cluster, prefix: &str, bytes: usize) -> anyhow::Result<()> {
-    let mut connection = cluster.connect()?;
-    let value = "v".repeat(16 * 1024);
-    for n in 0..bytes / value.len() {
-        let reply = connection.call(&["SET", &format!("{prefix}fill:{n}"), &value])?;
-        ensure!(reply == Reply::Simple("OK".to_owned()), "{reply:?}");
-    }
-    Ok(())
 }
 
 /// Begins a move of the range of `key` to another group, and waits until that one serves it while it
@@ -327,7 +312,7 @@ fn a_move_ends_well_whoever_is_killed_at_any_point() {
     let seed = rng::seed();
     let mut rng = Rng::new(seed);
     let mut cluster = start(&["--move-rate", "1MiB"]);
-    fill(&cluster, "60:", 2 * MIB).expect("fills");
+    fill::under(&cluster.proxy(), "60:", 2 * MIB).expect("fills");
     let mut crowd = Crowd::start(&cluster, "kill", seed).expect("starts");
     let kills = settings::number("COTERIE_MOVE_KILLS", Victim::ALL.len());
     for round in 0..kills {
@@ -381,7 +366,7 @@ fn kill_during_a_move(cluster: &mut Cluster, crowd: &Crowd, victim: Victim, rng:
 fn a_range_moves_while_a_replica_of_its_group_is_down() {
     let mut cluster = start(&[]);
     let admin = cluster.admin();
-    fill(&cluster, "60:", MIB).expect("fills");
+    fill::under(&cluster.proxy(), "60:", MIB).expect("fills");
     let (from, to) = owner_and_other(&admin, "60:");
     let leader = cluster.wait_for_leaders(WITHIN).expect("leaders")[&from].clone();
     let mut others = cluster.names(Role::Server);

@@ -157,7 +157,7 @@ impl Admin {
     pub fn persist<T>(
         &self,
         within: Duration,
-        question: impl Fn(&Self) -> anyhow::Result<T>,
+        mut question: impl FnMut(&Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         wait::until("an operator is answered", within, || question(self))
     }

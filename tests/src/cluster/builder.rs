@@ -46,6 +46,8 @@ pub struct Builder {
     counts: [usize; 4],
     /// By the name of a role or of a process.
     flags: Vec<(String, Vec<String>)>,
+    /// The process, the variable, its value.
+    env: Vec<(String, String, String)>,
     split_at: Vec<String>,
     token: String,
     server_dir: Option<PathBuf>,
@@ -58,6 +60,7 @@ impl Default for Builder {
         Self {
             counts: [3, 3, 1, 1],
             flags: Vec::new(),
+            env: Vec::new(),
             split_at: Vec::new(),
             token: "token of a test cluster".to_owned(),
             server_dir: None,
@@ -86,6 +89,16 @@ impl Builder {
     pub fn flags_of(mut self, name: &str, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         self.flags.push((name.to_owned(), flags));
+        self
+    }
+
+    /// Environment variables for one process, by name.
+    #[must_use]
+    pub fn env_of(mut self, name: &str, variables: &[(&str, String)]) -> Self {
+        let of = |(variable, value): &(&str, String)| {
+            (name.to_owned(), (*variable).to_owned(), value.clone())
+        };
+        self.env.extend(variables.iter().map(of));
         self
     }
 
@@ -159,7 +172,10 @@ impl Builder {
     ) -> anyhow::Result<Member> {
         let name = format!("{}-{number}", role.name());
         let log = folder.join(format!("{name}.log"));
-        let process = Process::new(&name, self.binary_path()?, log).env("RUST_BACKTRACE", "1");
+        let mut process = Process::new(&name, self.binary_path()?, log).env("RUST_BACKTRACE", "1");
+        for (_, variable, value) in self.env.iter().filter(|(of, ..)| *of == name) {
+            process = process.env(variable, value);
+        }
         let parent = match (role, &self.server_dir) {
             (Role::Server, Some(dir)) => dir.as_path(),
             _ => folder,

@@ -29,6 +29,12 @@ impl Cluster {
         Ok(name)
     }
 
+    /// Has the controller move nothing for balance: what changes then is what the test asks for, and
+    /// what must be repaired.
+    pub fn hold_still(&self, within: Duration) -> anyhow::Result<()> {
+        self.admin().persist(within, |admin| admin.balance(false))
+    }
+
     /// Waits until a server is known to meta and was heard; its node.
     pub fn wait_for_node(&self, server: &str, within: Duration) -> anyhow::Result<u64> {
         wait::until(&format!("{server} joins"), within, || {

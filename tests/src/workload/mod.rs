@@ -7,6 +7,7 @@ pub mod client;
 pub mod counters;
 pub mod crowd;
 pub mod fate;
+pub mod fill;
 pub mod ledger;
 pub mod pauses;
 pub mod registers;
