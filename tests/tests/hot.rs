@@ -21,7 +21,7 @@ const SIDE_MAX: f64 = 0.6;
 fn start() -> Cluster {
     let builder = Cluster::builder()
         .count(Role::Server, 4)
-        .flags(Role::Controller, &["--split-ops", "50"]);
+        .flags(Role::Controller, &["--split-ops", "200"]);
     builder.split_at(&["55", "aa"]).start().expect("starts")
 }
 
