@@ -21,19 +21,60 @@ const WITHIN: Duration = Duration::from_secs(120);
 
 /// Runs a Python script that may import redis-py. `None`: it could not be installed.
 pub fn run_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
+    let Some(dir) = redis_py()? else {
+        return Ok(None);
+    };
+    run("python3", ("PYTHONPATH", &dir), script, args).map(Some)
+}
+
+/// The folder that holds redis-py.
+fn redis_py() -> anyhow::Result<Option<PathBuf>> {
     let given = std::env::var_os("COTERIE_TEST_PYTHON_PATH").map(PathBuf::from);
-    let installed = install(given, REDIS_PY, "redis/__init__.py", &|dir| {
+    install(given, REDIS_PY, "redis/__init__.py", &|dir| {
         let mut command = Command::new("python3");
         command
             .args(["-m", "pip", "install", "--quiet", "--target"])
             .arg(dir)
             .arg(REDIS_PY);
         command
-    })?;
-    let Some(dir) = installed else {
+    })
+}
+
+/// A script at work in the background, which ends when a file appears whose path is its last
+/// argument.
+#[derive(Debug)]
+pub struct Background {
+    process: Process,
+    dir: tempfile::TempDir,
+}
+
+/// Starts a Python script that may import redis-py. `None`: it could not be installed.
+pub fn start_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<Background>> {
+    let Some(packages) = redis_py()? else {
         return Ok(None);
     };
-    run("python3", ("PYTHONPATH", &dir), script, args).map(Some)
+    let dir = tempfile::tempdir()?;
+    let mut process = Process::new("python3", Path::new("python3"), dir.path().join("output"))
+        .args([script])
+        .args(args)
+        .args([dir.path().join("stop")])
+        .env("PYTHONPATH", &packages.to_string_lossy());
+    process.start()?;
+    Ok(Some(Background { process, dir }))
+}
+
+impl Background {
+    /// Tells it to stop; what it said. Fails when it failed.
+    pub fn finish(mut self) -> anyhow::Result<String> {
+        std::fs::write(self.dir.path().join("stop"), "")?;
+        let ended = self.process.wait_for_end(WITHIN);
+        let output = self.process.output();
+        match ended {
+            Ok(status) => ensure!(status.success(), "it ended with {status}:\n{output}"),
+            Err(error) => bail!("{error:#}; so far it said:\n{output}"),
+        }
+        Ok(output)
+    }
 }
 
 /// Runs a script for Node that may require ioredis. `None`: it could not be installed.

@@ -17,7 +17,20 @@
 //! | `COTERIE_LOG_MIB` | log before a restart | 24 | 1024 |
 //! | `COTERIE_RESTART_SECONDS` | bound on that restart | 40 | 10, release build |
 //! | `COTERIE_BLOWS` | kills and pauses in the chaos test | 8 | 200 |
+//! | `COTERIE_GROW_MIB` | data before nodes are added | 8 | 1024 |
+//! | `COTERIE_MOVES` | moves of a range to and fro | 4 | 200 |
+//! | `COTERIE_MOVE_KILLS` | moves at which somebody is killed | 5 | 200 |
+//! | `COTERIE_MOVE_MIB` | data of the move whose cost is printed | 16 | 1024 |
+//! | `COTERIE_MOVE_CLIENTS` | clients that write meanwhile | 8 | 50 |
+//! | `COTERIE_STORM_ROUNDS` | changes of the range map at random | 12 and 10 | 900, half an hour |
+//! | `COTERIE_REPAIR_MIB` | data before a node is killed for good | 8 | 1024 |
+//! | `COTERIE_REPAIR_SECONDS` | bound on the repair after it | 180 | 60, release build |
+//! | `COTERIE_SLOW_SECONDS` | bound on leaders leaving a slow node | 30 | 10, release build |
+//! | `COTERIE_HOT_SECONDS` | bound on a hot range's load being parted | 120 | 30, release build |
+//! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50, release build |
 //! | `COTERIE_COMPAT_SEQUENCES` | random command sequences held against Redis | 40 | 2000 |
+//!
+//! A full run takes longer than a test may by default: `--profile full` of nextest gives it time.
 //!
 //! The harness is blocking: a test's own thread starts, kills and waits, while the clients of a
 //! [`workload`] run on threads of their own.
@@ -34,8 +47,12 @@ pub mod nemesis;
 pub mod ports;
 pub mod process;
 pub mod redis_server;
+pub mod reshape;
 pub mod resp;
 pub mod rng;
+pub mod settings;
+pub mod skewed_clock;
+pub mod slow_disk;
 pub mod small_disk;
 mod spawn;
 pub mod wait;

@@ -8,14 +8,9 @@ use coterie_tests::cluster::{Cluster, Role};
 use coterie_tests::nemesis::Blow;
 use coterie_tests::rng::{self, Rng};
 use coterie_tests::workload::{counters, registers};
-use coterie_tests::{checker, history};
+use coterie_tests::{checker, history, settings};
 
 const WITHIN: Duration = Duration::from_secs(90);
-
-fn blows() -> usize {
-    let given = std::env::var("COTERIE_BLOWS").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(8)
-}
 
 #[test]
 fn histories_under_kills_and_pauses_are_linearizable() {
@@ -32,13 +27,14 @@ fn histories_under_kills_and_pauses_are_linearizable() {
         addrs: cluster.proxies(),
         clients: 8,
         keys: (0..9).map(|n| Bytes::from(format!("key:{n}"))).collect(),
+        think: Duration::ZERO,
         operations_max: 20_000,
         seed,
     };
     let load = plan.start().expect("starts");
     let counted: Vec<String> = ["count:1", "key:4:count"].map(str::to_owned).into();
     let counts = counters::start(&cluster.proxies(), &counted, 3, 20_000, seed).expect("starts");
-    for _ in 0..blows() {
+    for _ in 0..settings::number("COTERIE_BLOWS", 8) {
         load.wait_for(100, WITHIN)
             .expect("progress before the blow");
         let blow = Blow::any(&mut rng);

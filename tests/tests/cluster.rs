@@ -9,6 +9,7 @@ use coterie_tests::connection::Connection;
 use coterie_tests::nemesis;
 use coterie_tests::resp::Reply;
 use coterie_tests::rng::{self, Rng};
+use coterie_tests::settings;
 use coterie_tests::wait;
 use coterie_tests::workload::counters::{self, Counts};
 use coterie_tests::workload::ledger::{self, Ledger};
@@ -19,17 +20,14 @@ const WITHIN: Duration = Duration::from_secs(90);
 /// Past the longest election timeout: someone else leads by then.
 const PAST_ELECTION: Duration = Duration::from_millis(2500);
 
-fn setting(name: &str, default: usize) -> usize {
-    let given = std::env::var(name).ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 fn writers(cluster: &Cluster) -> ledger::Plan {
     ledger::Plan {
         addrs: cluster.proxies(),
         clients: 4,
+        name: String::new(),
         keys_per_client: 50,
         padding: 20,
+        think: Duration::ZERO,
         operations_max: 100_000,
     }
 }
@@ -48,7 +46,7 @@ fn no_acknowledged_write_is_lost_when_leaders_are_killed() {
         .map(str::to_owned)
         .into();
     let (mut written, mut counts) = (Ledger::default(), Counts::new());
-    for round in 0..setting("COTERIE_ROUNDS", 5) {
+    for round in 0..settings::number("COTERIE_ROUNDS", 5) {
         let leaders = cluster.wait_for_leaders(WITHIN).expect("leaders");
         let load = writers(&cluster).start().expect("starts");
         let counting =
@@ -82,7 +80,7 @@ fn all_processes_killed_and_started_in_any_order_serve_what_was_written() {
         .start()
         .expect("starts");
     let mut written = Ledger::default();
-    for _ in 0..setting("COTERIE_RESTARTS", 2) {
+    for _ in 0..settings::number("COTERIE_RESTARTS", 2) {
         let load = writers(&cluster).start().expect("starts");
         load.wait_for(200, WITHIN).expect("writes");
         let mut names = cluster.all_names();
@@ -122,7 +120,7 @@ fn a_follower_that_was_away_catches_up_from_the_log() {
     let load = writers(&cluster).start().expect("starts");
     load.wait_for(100, WITHIN).expect("writes");
     cluster.process(&away).kill();
-    let more = setting("COTERIE_AWAY_WRITES", 3_000) as u64;
+    let more = settings::number("COTERIE_AWAY_WRITES", 3_000) as u64;
     load.wait_for(more, Duration::from_secs(1200))
         .expect("writes without it");
     cluster.process(&away).start().expect("starts again");
@@ -216,7 +214,7 @@ fn a_leader_that_was_paused_serves_no_stale_read() {
         .start()
         .expect("starts");
     let sleepy = cluster.addr("proxy-2");
-    for round in 0..setting("COTERIE_PAUSES", 3) {
+    for round in 0..settings::number("COTERIE_PAUSES", 3) {
         let (old, new) = (format!("old {round}"), format!("new {round}"));
         let mut awake = cluster.connect().expect("connects");
         let mut asleep = Connection::open(&sleepy, WITHIN).expect("connects");
@@ -285,8 +283,8 @@ fn reads_and_writes_go_on_without_meta() {
 /// within the bound: 10 s in a release build at full size; generous here, since a debug build replays slowly.
 #[test]
 fn restart_after_much_log_serves_soon() {
-    let mib = setting("COTERIE_LOG_MIB", 24);
-    let bound = Duration::from_secs(setting("COTERIE_RESTART_SECONDS", 40) as u64);
+    let mib = settings::number("COTERIE_LOG_MIB", 24);
+    let bound = Duration::from_secs(settings::number("COTERIE_RESTART_SECONDS", 40) as u64);
     let mut cluster = Cluster::builder().start().expect("starts");
     let mut connection = cluster.connect().expect("connects");
     let value = "v".repeat(32 * 1024);

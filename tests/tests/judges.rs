@@ -26,6 +26,7 @@ fn judge_registers(addr: &str) -> Verdict {
         addrs: vec![addr.to_owned()],
         clients: 8,
         keys: (0..3).map(|n| Bytes::from(format!("key:{n}"))).collect(),
+        think: Duration::ZERO,
         operations_max: 400,
         seed: rng::seed(),
     };
@@ -81,8 +82,10 @@ fn every_write_is_found_at_redis_and_not_at_a_liar() {
         let plan = ledger::Plan {
             addrs: vec![addr.to_owned()],
             clients: 4,
+            name: String::new(),
             keys_per_client: 100,
             padding: 10,
+            think: Duration::ZERO,
             operations_max: 200,
         };
         let load = plan.start().expect("starts");
@@ -106,6 +109,7 @@ fn pauses_and_kills_leave_an_honest_server_honest() {
         addrs: vec![redis.addr()],
         clients: 6,
         keys: vec![Bytes::from_static(b"key")],
+        think: Duration::ZERO,
         // More than are done before the kill.
         operations_max: 200_000,
         seed: rng::seed(),

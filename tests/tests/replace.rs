@@ -52,8 +52,10 @@ fn wipe_one(builder: Builder, padding: usize, writes: u64) -> Cluster {
     let plan = ledger::Plan {
         addrs: cluster.proxies(),
         clients: 4,
+        name: String::new(),
         keys_per_client: 50,
         padding,
+        think: Duration::ZERO,
         operations_max: 100_000,
     };
     let load = plan.start().expect("starts");

@@ -1,65 +1,181 @@
-//! What `COTERIE NODES` and `COTERIE GROUPS` say, asked through a proxy as an operator would.
+//! `COTERIE` asked through a proxy, as an operator would: what there is, and what is to be done.
+//!
+//! What changes something is answered by a job's id; [`Admin::finish`] waits for the end of the job
+//! and shows its log when it failed. While meta has no leader a question may be refused: those that
+//! are asked in the midst of harm are asked through [`Admin::persist`].
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
+use super::rows::{Group, Job, Node, Range};
 use crate::connection::Connection;
 use crate::resp::Reply;
+use crate::wait;
 
-/// How long an administrative question may take.
-const WITHIN: Duration = Duration::from_secs(5);
+/// How long an administrative question may take: longer than the proxy's own timeout.
+const WITHIN: Duration = Duration::from_secs(15);
 
-/// The address of each node, by id.
-pub(super) fn node_addrs(proxy: &str) -> anyhow::Result<BTreeMap<u64, String>> {
-    let rows = ask(proxy, "NODES")?;
-    let node = |row: &Reply| -> anyhow::Result<_> {
-        let addr = row.field("addr").or_else(|| row.field("address"));
-        let addr = addr
-            .and_then(Reply::text)
-            .with_context(|| format!("no address: {row:?}"))?;
-        Ok((number(row, &["node", "node_id", "id"])?, addr))
-    };
-    rows.elements().iter().map(node).collect()
+/// The table that the tests work on.
+const TABLE: &str = "0";
+
+/// Where a range is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// To this group.
+    Group(u64),
+    /// To one that is made for it.
+    New,
 }
 
-/// The node that leads each group, `None` where none is known.
-pub(super) fn group_leaders(proxy: &str) -> anyhow::Result<BTreeMap<u64, Option<u64>>> {
-    let rows = ask(proxy, "GROUPS")?;
-    let group = |row: &Reply| -> anyhow::Result<_> {
-        let leader = number(row, &["leader"]).ok().filter(|&leader| leader != 0);
-        Ok((number(row, &["group", "group_id", "id"])?, leader))
-    };
-    rows.elements().iter().map(group).collect()
+/// An operator at one proxy. A cheap value that any thread may have.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    proxy: String,
 }
 
-/// Where the log of the leader of each group begins.
-pub(super) fn first_indexes(proxy: &str) -> anyhow::Result<BTreeMap<u64, u64>> {
-    let rows = ask(proxy, "GROUPS")?;
-    let group = |row: &Reply| -> anyhow::Result<_> {
-        let leader = number(row, &["leader"])?;
-        let replicas = row.field("replicas").context("no replicas")?.elements();
-        let leads = |replica: &&Reply| number(replica, &["node"]).is_ok_and(|node| node == leader);
-        let replica = replicas.iter().find(leads).context("no replica leads")?;
-        let first = number(replica, &["first_index"])?;
-        Ok((number(row, &["group", "group_id", "id"])?, first))
-    };
-    rows.elements().iter().map(group).collect()
-}
-
-fn ask(proxy: &str, subcommand: &str) -> anyhow::Result<Reply> {
-    let mut connection = Connection::open(proxy, WITHIN)?;
-    match connection.call(&["COTERIE", subcommand])? {
-        Reply::Error(text) => bail!("COTERIE {subcommand} answered: {text}"),
-        reply => Ok(reply),
+impl Admin {
+    /// At the proxy of this address.
+    #[must_use]
+    pub fn at(proxy: String) -> Self {
+        Self { proxy }
     }
-}
 
-fn number(row: &Reply, names: &[&str]) -> anyhow::Result<u64> {
-    let value = names.iter().find_map(|name| row.field(name));
-    let text = value.and_then(Reply::text);
-    let text = text.with_context(|| format!("none of {names:?} in {row:?}"))?;
-    text.parse()
-        .with_context(|| format!("{names:?} is {text:?}"))
+    /// One `COTERIE` command; an error reply is an error.
+    pub fn ask(&self, words: &[&str]) -> anyhow::Result<Reply> {
+        let mut connection = Connection::open(&self.proxy, WITHIN)?;
+        match connection.call(&[&["COTERIE"], words].concat())? {
+            Reply::Error(text) => bail!("COTERIE {} answered: {text}", words.join(" ")),
+            reply => Ok(reply),
+        }
+    }
+
+    fn rows<T>(
+        &self,
+        words: &[&str],
+        read: impl Fn(&Reply) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Vec<T>> {
+        self.ask(words)?.elements().iter().map(read).collect()
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> anyhow::Result<Vec<Node>> {
+        self.rows(&["NODES"], Node::read)
+    }
+
+    /// One node.
+    pub fn node(&self, id: u64) -> anyhow::Result<Node> {
+        let found = self.nodes()?.into_iter().find(|node| node.id == id);
+        found.with_context(|| format!("no node {id}"))
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> anyhow::Result<Vec<Group>> {
+        self.rows(&["GROUPS"], Group::read)
+    }
+
+    /// One group.
+    pub fn group(&self, id: u64) -> anyhow::Result<Group> {
+        let found = self.groups()?.into_iter().find(|group| group.id == id);
+        found.with_context(|| format!("no group {id}"))
+    }
+
+    /// The ranges of table 0, in key order.
+    pub fn ranges(&self) -> anyhow::Result<Vec<Range>> {
+        self.rows(&["RANGES", TABLE], Range::read)
+    }
+
+    /// The range of table 0 that holds a key, as meta's map has it.
+    pub fn range_of(&self, key: &str) -> anyhow::Result<Range> {
+        let mut ranges = self.ranges()?.into_iter();
+        let found = ranges.find(|range| range.holds(key.as_bytes()));
+        found.with_context(|| format!("no range holds {key:?}"))
+    }
+
+    /// Jobs, running and past.
+    pub fn jobs(&self) -> anyhow::Result<Vec<Job>> {
+        self.rows(&["JOBS"], Job::read)
+    }
+
+    /// One job, with its log.
+    pub fn job(&self, id: u64) -> anyhow::Result<Job> {
+        Job::read(&self.ask(&["JOBS", &id.to_string()])?)
+    }
+
+    /// Begins the cutting of a range before `key`; the job's id.
+    pub fn split(&self, key: &str) -> anyhow::Result<u64> {
+        self.begin(&["SPLIT", TABLE, key])
+    }
+
+    /// Begins the joining of the range that holds `key` with its right neighbour.
+    pub fn merge(&self, key: &str) -> anyhow::Result<u64> {
+        self.begin(&["MERGE", TABLE, key])
+    }
+
+    /// Begins the move of the range that holds `key`.
+    pub fn move_range(&self, key: &str, to: To) -> anyhow::Result<u64> {
+        match to {
+            To::Group(id) => self.begin(&["MOVE", TABLE, key, "GROUP", &id.to_string()]),
+            To::New => self.begin(&["MOVE", TABLE, key, "NEW"]),
+        }
+    }
+
+    /// Begins the replacing of a group's replica on a node.
+    pub fn replace(&self, group: u64, node: u64) -> anyhow::Result<u64> {
+        self.begin(&["REPLACE", &group.to_string(), &node.to_string()])
+    }
+
+    fn begin(&self, words: &[&str]) -> anyhow::Result<u64> {
+        let reply = self.ask(words)?;
+        let id = reply.text().and_then(|text| text.parse().ok());
+        id.with_context(|| format!("COTERIE {} answered {reply:?}", words.join(" ")))
+    }
+
+    /// Waits until a job has ended, whichever way.
+    pub fn ended(&self, job: u64, within: Duration) -> anyhow::Result<Job> {
+        wait::until(&format!("job {job} ends"), within, || {
+            let job = self.job(job)?;
+            ensure!(job.ended(), "{job:?}");
+            Ok(job)
+        })
+    }
+
+    /// Waits until a job is done; fails at once, with its log, when it failed.
+    pub fn finish(&self, job: u64, within: Duration) -> anyhow::Result<Job> {
+        let job = self.ended(job, within)?;
+        ensure!(
+            job.state == "done",
+            "job {} ({}) failed:\n{}",
+            job.id,
+            job.kind,
+            job.log.join("\n")
+        );
+        Ok(job)
+    }
+
+    /// Asks again what may be refused while harm is done.
+    pub fn persist<T>(
+        &self,
+        within: Duration,
+        mut question: impl FnMut(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        wait::until("an operator is answered", within, || question(self))
+    }
+
+    /// Brings a group's leadership to a node.
+    pub fn lead(&self, group: u64, node: u64) -> anyhow::Result<()> {
+        self.ask(&["LEADER", &group.to_string(), &node.to_string()])
+            .map(drop)
+    }
+
+    /// Whether the controller may move things for balance.
+    pub fn balance(&self, on: bool) -> anyhow::Result<()> {
+        self.ask(&["BALANCE", if on { "ON" } else { "OFF" }])
+            .map(drop)
+    }
+
+    /// `DRAIN`, `RESUME` or `REMOVE` of a node.
+    pub fn set_node(&self, word: &str, node: u64) -> anyhow::Result<()> {
+        self.ask(&["NODE", word, &node.to_string()]).map(drop)
+    }
 }

@@ -1,6 +1,6 @@
 //! What kind of cluster to start: how many of each role, with which flags, in which folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -46,6 +46,8 @@ pub struct Builder {
     counts: [usize; 4],
     /// By the name of a role or of a process.
     flags: Vec<(String, Vec<String>)>,
+    /// The process, the variable, its value.
+    env: Vec<(String, String, String)>,
     split_at: Vec<String>,
     token: String,
     server_dir: Option<PathBuf>,
@@ -58,6 +60,7 @@ impl Default for Builder {
         Self {
             counts: [3, 3, 1, 1],
             flags: Vec::new(),
+            env: Vec::new(),
             split_at: Vec::new(),
             token: "token of a test cluster".to_owned(),
             server_dir: None,
@@ -87,6 +90,25 @@ impl Builder {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         self.flags.push((name.to_owned(), flags));
         self
+    }
+
+    /// Environment variables for one process, by name.
+    #[must_use]
+    pub fn env_of(mut self, name: &str, variables: &[(&str, String)]) -> Self {
+        let of = |(variable, value): &(&str, String)| {
+            (name.to_owned(), (*variable).to_owned(), value.clone())
+        };
+        self.env.extend(variables.iter().map(of));
+        self
+    }
+
+    /// The zone of each server, in order of their numbers.
+    #[must_use]
+    pub fn zones(self, zones: &[&str]) -> Self {
+        let numbered = zones.iter().enumerate();
+        numbered.fold(self, |builder, (at, zone)| {
+            builder.flags_of(&format!("server-{}", at + 1), &["--zone", zone])
+        })
     }
 
     /// Where table 0 is cut from the start, so that several groups share it.
@@ -123,48 +145,71 @@ impl Builder {
 
     /// Starts the processes and waits for nothing.
     pub fn start_processes(self) -> anyhow::Result<Cluster> {
-        let binary = match &self.binary {
-            Some(given) => given.as_path(),
-            None => binary::coterie()?,
-        };
+        let binary = self.binary_path()?.display().to_string();
         let turn = Turn::take()?;
         let folder = Folder::create()?;
         let mut members = Vec::new();
         for role in Role::ALL {
             for number in 1..=self.counts[role as usize] {
-                let name = format!("{}-{number}", role.name());
-                let log = folder.path().join(format!("{name}.log"));
-                let process = Process::new(&name, binary, log).env("RUST_BACKTRACE", "1");
-                let parent = match (role, &self.server_dir) {
-                    (Role::Server, Some(dir)) => dir.as_path(),
-                    _ => folder.path(),
-                };
-                members.push(Member {
-                    role,
-                    number,
-                    dir: parent.join(&name),
-                    port: Port::reserve()?,
-                    process,
-                });
+                members.push(self.member(role, number, folder.path())?);
             }
         }
         let args: Vec<_> = members.iter().map(|m| self.args(m, &members)).collect();
         for (member, args) in members.iter_mut().zip(args) {
             member.process.set_args(args);
             let start = member.process.start();
-            start.with_context(|| format!("binary {}", binary.display()))?;
+            start.with_context(|| format!("binary {binary}"))?;
         }
-        Ok(Cluster::new(
-            folder,
-            turn,
-            members,
-            self.split_at,
-            self.token,
-        ))
+        Ok(Cluster::new(folder, turn, members, self))
+    }
+
+    /// A process that has not been started, and does not know its arguments yet.
+    pub(super) fn member(
+        &self,
+        role: Role,
+        number: usize,
+        folder: &Path,
+    ) -> anyhow::Result<Member> {
+        let name = format!("{}-{number}", role.name());
+        let log = folder.join(format!("{name}.log"));
+        let mut process = Process::new(&name, self.binary_path()?, log).env("RUST_BACKTRACE", "1");
+        for (_, variable, value) in self.env.iter().filter(|(of, ..)| *of == name) {
+            process = process.env(variable, value);
+        }
+        let parent = match (role, &self.server_dir) {
+            (Role::Server, Some(dir)) => dir.as_path(),
+            _ => folder,
+        };
+        Ok(Member {
+            role,
+            number,
+            dir: parent.join(&name),
+            port: Port::reserve()?,
+            http: (role == Role::Meta).then(Port::reserve).transpose()?,
+            process,
+        })
+    }
+
+    /// The binary to run.
+    pub(super) fn binary_path(&self) -> anyhow::Result<&Path> {
+        match &self.binary {
+            Some(given) => Ok(given.as_path()),
+            None => binary::coterie(),
+        }
+    }
+
+    /// The secret the processes share.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Where table 0 is cut from the start.
+    pub(super) fn boundaries(&self) -> &[String] {
+        &self.split_at
     }
 
     /// The command line of one process, as design section 12 gives it.
-    fn args(&self, member: &Member, all: &[Member]) -> Vec<String> {
+    pub(super) fn args(&self, member: &Member, all: &[Member]) -> Vec<String> {
         let metas = || all.iter().filter(|m| m.role == Role::Meta);
         let meta_addrs: Vec<String> = metas().map(|m| m.port.addr()).collect();
         let dir = member.dir.display().to_string();
@@ -188,6 +233,9 @@ impl Builder {
                 }
             }
             _ => flag("--listen", member.port.addr()),
+        }
+        if let Some(http) = &member.http {
+            flag("--http", http.addr());
         }
         if matches!(member.role, Role::Meta | Role::Server) {
             flag("--dir", dir);

@@ -6,17 +6,24 @@
 
 mod admin;
 mod builder;
+mod care;
 mod folder;
 mod logs;
+mod metrics;
+mod rows;
+mod tiling;
 mod turn;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
+pub use admin::{Admin, To};
 pub use builder::{Builder, Role};
+pub use rows::{Group, Job, Node, Range};
+pub use tiling::TilingWatch;
 pub use turn::Turn;
 
 use crate::connection::Connection;
@@ -33,6 +40,8 @@ struct Member {
     number: usize,
     dir: PathBuf,
     port: Port,
+    /// Where a meta shows its metrics.
+    http: Option<Port>,
     process: Process,
 }
 
@@ -42,25 +51,17 @@ pub struct Cluster {
     // Before the folder, so that the processes are gone when it is removed.
     members: Vec<Member>,
     folder: Folder,
-    split_at: Vec<String>,
-    token: String,
+    plan: Builder,
     announced: Vec<String>,
     _turn: Turn,
 }
 
 impl Cluster {
-    fn new(
-        folder: Folder,
-        turn: Turn,
-        members: Vec<Member>,
-        split_at: Vec<String>,
-        token: String,
-    ) -> Self {
+    fn new(folder: Folder, turn: Turn, members: Vec<Member>, plan: Builder) -> Self {
         Self {
             members,
             folder,
-            split_at,
-            token,
+            plan,
             announced: Vec::new(),
             _turn: turn,
         }
@@ -114,6 +115,12 @@ impl Cluster {
         Connection::open(&self.proxy(), crate::workload::client::REPLY_TIMEOUT)
     }
 
+    /// An operator at the first proxy.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::at(self.proxy())
+    }
+
     /// The data directory of a process.
     #[must_use]
     pub fn dir(&self, name: &str) -> &Path {
@@ -129,7 +136,7 @@ impl Cluster {
     /// The secret the processes share.
     #[must_use]
     pub fn token(&self) -> &str {
-        &self.token
+        self.plan.token()
     }
 
     /// A process, by name. Panics when there is none of that name.
@@ -162,7 +169,7 @@ impl Cluster {
     /// A key in each range that the cluster started with.
     #[must_use]
     pub fn key_in_each_range(&self, suffix: &str) -> Vec<String> {
-        let starts = std::iter::once("").chain(self.split_at.iter().map(String::as_str));
+        let starts = std::iter::once("").chain(self.plan.boundaries().iter().map(String::as_str));
         // The lowest byte behind a boundary, so that it stays below the next one.
         starts.map(|start| format!("{start}\0{suffix}")).collect()
     }
@@ -186,20 +193,36 @@ impl Cluster {
 
     /// The name of the server that leads each group. Fails while any group has none.
     pub fn leaders(&self) -> anyhow::Result<BTreeMap<u64, String>> {
-        let proxy = self.proxy();
-        let addrs = admin::node_addrs(&proxy)?;
+        let names = self.server_names()?;
         let mut leaders = BTreeMap::new();
-        for (group, leader) in admin::group_leaders(&proxy)? {
-            let leader = leader.with_context(|| format!("group {group} has no leader"))?;
-            let addr = addrs
-                .get(&leader)
-                .with_context(|| format!("no node {leader}"))?;
-            let server = self.members.iter().find(|m| m.port.addr() == *addr);
-            let server = server.with_context(|| format!("no server at {addr}"))?;
-            leaders.insert(group, server.process.name().to_owned());
+        for group in self.admin().groups()? {
+            let leader = group.leader;
+            let leader = leader.with_context(|| format!("group {} has no leader", group.id))?;
+            let name = names.get(&leader);
+            let name = name.with_context(|| format!("node {leader} has no server"))?;
+            leaders.insert(group.id, name.clone());
         }
         ensure!(!leaders.is_empty(), "there is no group");
         Ok(leaders)
+    }
+
+    /// The name of the server of each node that has one.
+    pub fn server_names(&self) -> anyhow::Result<BTreeMap<u64, String>> {
+        let at = |addr: &str| self.members.iter().find(|m| m.port.addr() == addr);
+        let nodes = self.admin().nodes()?.into_iter();
+        let named = nodes.filter_map(|node| {
+            let name = at(&node.addr)?.process.name();
+            Some((node.id, name.to_owned()))
+        });
+        Ok(named.collect())
+    }
+
+    /// The node that a server is.
+    pub fn node_of(&self, server: &str) -> anyhow::Result<u64> {
+        let names = self.server_names()?;
+        let found = names.iter().find(|(_, name)| *name == server);
+        let (node, _) = found.with_context(|| format!("{server} is no node"))?;
+        Ok(*node)
     }
 
     /// Waits until every group has a leader that runs, and gives their names.
@@ -229,22 +252,19 @@ impl Cluster {
         within: Duration,
     ) -> anyhow::Result<()> {
         wait::until("the group's log is purged", within, || {
-            let firsts = admin::first_indexes(&self.proxy())?;
-            let first = firsts
-                .get(&group)
-                .with_context(|| format!("no group {group}"))?;
-            ensure!(*first > index, "it begins at {first}");
+            let group = self.admin().group(group)?;
+            let leads = |replica: &&rows::Replica| Some(replica.node) == group.leader;
+            let replica = group.replicas.iter().find(leads);
+            let first = replica.and_then(|replica| replica.first_index);
+            let first = first.context("its leader is not known")?;
+            ensure!(first > index, "it begins at {first}");
             Ok(())
         })
     }
 
     /// The group that owns a key, as `COTERIE LOCATE` says.
     pub fn group_of(&self, key: &str) -> anyhow::Result<u64> {
-        let mut connection = self.connect()?;
-        let reply = connection.call(&["COTERIE", "LOCATE", key])?;
-        if let Reply::Error(text) = &reply {
-            bail!("COTERIE LOCATE answered: {text}");
-        }
+        let reply = self.admin().ask(&["LOCATE", key])?;
         let field = ["group", "group_id"]
             .iter()
             .find_map(|name| reply.field(name));

@@ -4,7 +4,7 @@
 //! An increment of unknown fate may stand in the sum once or not at all.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use redis::cmd;
@@ -62,10 +62,11 @@ async fn run(
         let mut incr = cmd("INCR");
         incr.arg(&key);
         sent += 1;
+        let began = Instant::now();
         match client.call::<i64>(&incr).await {
             Ok(_) => {
                 counts.entry(key).or_default().acknowledged += 1;
-                progress.acknowledged();
+                progress.acknowledged(began);
             }
             Err(Fate::Unknown) => counts.entry(key).or_default().unknown += 1,
             Err(Fate::NotExecuted | Fate::Rejected(_)) => {}

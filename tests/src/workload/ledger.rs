@@ -5,7 +5,7 @@
 //! unknown fate widens what may be read until the next acknowledged one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use redis::cmd;
@@ -39,10 +39,14 @@ pub struct Plan {
     pub addrs: Vec<String>,
     /// How many clients.
     pub clients: usize,
+    /// Stands in each key, so that ledgers of one table can be told apart; may be empty.
+    pub name: String,
     /// Keys of each client, written in turn.
     pub keys_per_client: usize,
     /// Bytes added to each value.
     pub padding: usize,
+    /// How long a client waits between two writes; zero for none.
+    pub think: Duration,
     /// Writes of each client after which it ends by itself.
     pub operations_max: usize,
 }
@@ -66,22 +70,25 @@ async fn run(plan: Plan, number: usize, progress: Progress) -> (Ledger, Troubles
         }
         // The first characters differ, so that the keys spread over ranges.
         let key = format!(
-            "{:02x}:{number}:{}",
+            "{:02x}:{}{number}:{}",
             sent % 251,
+            plan.name,
             sent % plan.keys_per_client
         );
         let value = format!("{number}-{sent}-{}", "x".repeat(plan.padding));
         sent += 1;
         let mut set = cmd("SET");
         set.arg(&key).arg(&value);
+        let began = Instant::now();
         match client.call::<()>(&set).await {
             Ok(()) => {
                 ledger.acknowledged(key, value);
-                progress.acknowledged();
+                progress.acknowledged(began);
             }
             Err(Fate::Unknown) => ledger.unknown(key, value),
             Err(Fate::NotExecuted | Fate::Rejected(_)) => {}
         }
+        super::think(plan.think).await;
     }
     (ledger, client.troubles)
 }

@@ -5,25 +5,31 @@
 
 pub mod client;
 pub mod counters;
+pub mod crowd;
 pub mod fate;
+pub mod fill;
 pub mod ledger;
+pub mod pauses;
 pub mod registers;
+pub mod scans;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::wait;
+use pauses::Pauses;
 
 /// What the tasks of a workload share with the test.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
+    pauses: Arc<Mutex<Pauses>>,
 }
 
 impl Progress {
@@ -33,9 +39,21 @@ impl Progress {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// One more operation was acknowledged.
-    pub fn acknowledged(&self) {
+    /// One more operation was acknowledged; it was sent at `began`.
+    pub fn acknowledged(&self, began: Instant) {
         self.done.fetch_add(1, Ordering::Relaxed);
+        self.pauses().record(began.elapsed());
+    }
+
+    fn pauses(&self) -> std::sync::MutexGuard<'_, Pauses> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an application does between two calls: a part of the load, not a wait for anything.
+async fn think(length: Duration) {
+    if !length.is_zero() {
+        tokio::time::sleep(length).await;
     }
 }
 
@@ -73,6 +91,12 @@ impl<T: Send + 'static> Load<T> {
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.progress.done.load(Ordering::Relaxed)
+    }
+
+    /// How long the operations took that were acknowledged since this was asked last.
+    #[must_use]
+    pub fn take_pauses(&self) -> Pauses {
+        std::mem::take(&mut *self.progress.pauses())
     }
 
     /// Waits until `more` operations are acknowledged from now on.

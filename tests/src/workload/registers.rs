@@ -4,7 +4,7 @@
 //! Values are small numbers, unique per client and call as far as `SET` goes, so that a read names
 //! the write it saw; a few keys under many clients make calls meet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub struct Registers {
     pub clients: usize,
     /// The keys they share.
     pub keys: Vec<Bytes>,
+    /// How long a client waits between two calls; zero for none.
+    pub think: Duration,
     /// Operations of each client after which it ends by itself.
     pub operations_max: usize,
     /// The source of chance.
@@ -79,15 +81,17 @@ async fn run(
         let key = rng.pick(&plan.keys).clone();
         let action = any_action(&mut rng, number, history.len());
         history.began(key.clone(), action.clone());
+        let began = Instant::now();
         match call(&mut client, &key, &action).await {
             Ok(observed) => {
                 history.observed(observed);
-                progress.acknowledged();
+                progress.acknowledged(began);
             }
             Err(Fate::NotExecuted) => history.not_executed(),
             Err(Fate::Rejected(_)) => history.observed(Observed::Rejected),
             Err(Fate::Unknown) => {}
         }
+        super::think(plan.think).await;
     }
     (history, client.troubles)
 }

@@ -1,0 +1,99 @@
+//! What an operator does to the processes of a cluster: adds a server, restarts everything in turn,
+//! has it checked.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use super::{Cluster, Role};
+use crate::wait;
+
+/// How long a process may take to end after SIGTERM: more than its own drain timeout.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// Bound on `coterie check`, in seconds as `timeout` takes them.
+const CHECK_SECONDS: &str = "120";
+
+impl Cluster {
+    /// Starts one more server, with flags of its own besides those of all servers; its name.
+    pub fn add_server(&mut self, flags: &[&str]) -> anyhow::Result<String> {
+        let number = self.names(Role::Server).len() + 1;
+        let mut member = self.plan.member(Role::Server, number, self.folder.path())?;
+        let mut args = self.plan.args(&member, &self.members);
+        args.extend(flags.iter().map(|&flag| flag.to_owned()));
+        member.process.set_args(args);
+        member.process.start()?;
+        let name = member.process.name().to_owned();
+        self.members.push(member);
+        Ok(name)
+    }
+
+    /// Has the controller move nothing for balance: what changes then is what the test asks for, and
+    /// what must be repaired.
+    pub fn hold_still(&self, within: Duration) -> anyhow::Result<()> {
+        self.admin().persist(within, |admin| admin.balance(false))
+    }
+
+    /// Waits until a server is known to meta and was heard; its node.
+    pub fn wait_for_node(&self, server: &str, within: Duration) -> anyhow::Result<u64> {
+        wait::until(&format!("{server} joins"), within, || {
+            let node = self.node_of(server)?;
+            let heard = self.admin().node(node)?.replicas.is_some();
+            ensure!(heard, "node {node} was not heard");
+            Ok(node)
+        })
+    }
+
+    /// SIGTERM, the end with 0, a new start.
+    pub fn restart_gently(&mut self, name: &str) -> anyhow::Result<()> {
+        let status = self.process(name).terminate(DRAIN)?;
+        ensure!(status.success(), "{name} ended with {status}");
+        self.process(name).start()
+    }
+
+    /// Restarts all processes of some roles, one after the other, each once the one before it is
+    /// back: every range serves, every group has a leader that runs and three voters in step.
+    pub fn roll(&mut self, roles: &[Role], within: Duration) -> anyhow::Result<()> {
+        let names: Vec<String> = roles.iter().flat_map(|&role| self.names(role)).collect();
+        for name in names {
+            self.restart_gently(&name)?;
+            let back = format!("after the restart of {name}");
+            self.wait_until_serving(within).context(back.clone())?;
+            self.wait_for_leaders(within).context(back.clone())?;
+            self.wait_until_caught_up(3, within).context(back)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every group has so many voters, all up to date, and no learner.
+    pub fn wait_until_caught_up(&self, voters: usize, within: Duration) -> anyhow::Result<()> {
+        wait::until("every group's voters are up to date", within, || {
+            let groups = self.admin().groups()?;
+            ensure!(!groups.is_empty(), "there is no group");
+            groups.iter().try_for_each(|g| g.check_caught_up(voters))
+        })
+    }
+
+    /// `coterie check`: ranges tile, each has one owner, replicas agree. Fails with what it said.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let metas = self.names(Role::Meta);
+        let metas: Vec<String> = metas.iter().map(|name| self.addr(name)).collect();
+        let output = Command::new("timeout")
+            .args([CHECK_SECONDS])
+            .arg(self.plan.binary_path()?)
+            .args(["check", "--meta", &metas.join(",")])
+            .args(["--cluster-token", self.token()])
+            .output()
+            .context("run coterie check")?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(
+            output.status.success(),
+            "coterie check ended with {}:\n{}{}",
+            output.status,
+            said(&output.stdout),
+            said(&output.stderr)
+        );
+        Ok(())
+    }
+}

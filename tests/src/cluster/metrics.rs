@@ -1,0 +1,39 @@
+//! What a process says of itself at `/metrics`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use super::{Cluster, Role};
+
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// The value of a metric without labels.
+fn gauge(addr: &str, name: &str) -> anyhow::Result<f64> {
+    let mut stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
+    stream.set_read_timeout(Some(WITHIN))?;
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).context("read /metrics")?;
+    ensure!(text.starts_with("HTTP/1.1 200"), "{addr} answered: {text}");
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = value.with_context(|| format!("no {name} at {addr}"))?;
+    Ok(value.trim().parse()?)
+}
+
+impl Cluster {
+    /// The name of the meta that leads. Fails while none says so.
+    pub fn meta_leader(&self) -> anyhow::Result<String> {
+        let metas = self.members.iter().filter(|m| m.role == Role::Meta);
+        let http = metas.filter_map(|m| Some((m.process.name(), m.http.as_ref()?.addr())));
+        let leads = |addr: &str| gauge(addr, "coterie_meta_is_leader").is_ok_and(|is| is == 1.0);
+        let leader = http.into_iter().find(|(_, addr)| leads(addr));
+        let (name, _) = leader.context("no meta leads")?;
+        Ok(name.to_owned())
+    }
+}

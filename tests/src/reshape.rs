@@ -1,0 +1,88 @@
+//! Changes of the range map at random, by an operator's commands: cuts, joins, moves, transfers.
+//!
+//! What is chosen was possible when it was chosen. Another job, or harm done meanwhile, may make the
+//! controller refuse it; a refusal is an outcome, and the tests bound how many there may be.
+
+use anyhow::{Context, ensure};
+
+use crate::cluster::{Admin, Group, Range, To};
+use crate::rng::Rng;
+
+/// More ranges than this are joined again rather than cut further.
+const RANGES_MAX: usize = 12;
+
+/// More groups than this are not added to.
+const GROUPS_MAX: usize = 5;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reshape {
+    /// A range is cut before this key.
+    Split(String),
+    /// The range that holds this key is joined with its right neighbour.
+    Merge(String),
+    /// The range that holds this key moves.
+    Move(String, To),
+    /// This group is led by this node.
+    Lead(u64, u64),
+}
+
+impl Reshape {
+    /// One that is possible now.
+    pub fn any(admin: &Admin, rng: &mut Rng) -> anyhow::Result<Self> {
+        let (ranges, groups) = (admin.ranges()?, admin.groups()?);
+        ensure!(
+            !ranges.is_empty() && !groups.is_empty(),
+            "nothing to change"
+        );
+        let key = format!("{:02x}:", rng.below(256));
+        Ok(match rng.below(10) {
+            0..3 if ranges.len() < RANGES_MAX => Self::Split(key),
+            0..5 if ranges.len() > 1 => {
+                let left = &ranges[rng.below(ranges.len() - 1)];
+                Self::Merge(String::from_utf8_lossy(&left.start).into_owned())
+            }
+            5..9 => any_move(&ranges, &groups, key, rng)?,
+            _ => any_transfer(&groups, rng)?,
+        })
+    }
+
+    /// Asks for it. The job's id; `None` when it is done at once.
+    pub fn begin(&self, admin: &Admin) -> anyhow::Result<Option<u64>> {
+        match self {
+            Self::Split(key) => admin.split(key).map(Some),
+            Self::Merge(key) => admin.merge(key).map(Some),
+            Self::Move(key, to) => admin.move_range(key, *to).map(Some),
+            Self::Lead(group, node) => admin.lead(*group, *node).map(|()| None),
+        }
+    }
+}
+
+fn any_move(
+    ranges: &[Range],
+    groups: &[Group],
+    key: String,
+    rng: &mut Rng,
+) -> anyhow::Result<Reshape> {
+    let range = ranges.iter().find(|range| range.holds(key.as_bytes()));
+    let owner = range.context("no range holds the key")?.group;
+    let others: Vec<u64> = groups
+        .iter()
+        .map(|g| g.id)
+        .filter(|&id| id != owner)
+        .collect();
+    let make_one = groups.len() < GROUPS_MAX && rng.percent(20);
+    let to = if others.is_empty() || make_one {
+        To::New
+    } else {
+        To::Group(*rng.pick(&others))
+    };
+    Ok(Reshape::Move(key, to))
+}
+
+fn any_transfer(groups: &[Group], rng: &mut Rng) -> anyhow::Result<Reshape> {
+    let group = rng.pick(groups);
+    let voters = group.voters();
+    ensure!(!voters.is_empty(), "group {} has no voter", group.id);
+    Ok(Reshape::Lead(group.id, *rng.pick(&voters)))
+}

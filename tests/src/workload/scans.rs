@@ -1,0 +1,208 @@
+//! Clients that SCAN while keys come and go: a key that is there throughout must be returned by each
+//! full iteration exactly once.
+//!
+//! Fixed keys are written before the scanners start. Churners write and delete keys between them.
+//! A scanner goes on with its cursor at any proxy, with any COUNT; a page whose reply was lost is
+//! asked for again with the same cursor, which a cursor must allow.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use redis::cmd;
+
+use super::client::{Client, REPLY_TIMEOUT, Troubles};
+use super::{Load, Progress};
+use crate::connection::Connection;
+use crate::resp::Reply;
+use crate::rng::Rng;
+
+/// COUNTs that scanners choose from.
+const COUNTS: [usize; 5] = [1, 7, 10, 100, 1000];
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Scans {
+    /// Where the clients connect.
+    pub addrs: Vec<String>,
+    /// Stands in each key, so that others of the table are told apart.
+    pub name: String,
+    /// How many keys are there throughout.
+    pub fixed: usize,
+    /// The source of chance.
+    pub seed: u64,
+}
+
+/// What a client found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Iterations from cursor 0 to cursor 0.
+    pub iterations: usize,
+    /// What was wrong with one; a line each.
+    pub wrong: Vec<String>,
+}
+
+/// Clients at work: one churner, one scanner.
+pub type ScansLoad = Load<(Found, Troubles)>;
+
+impl Scans {
+    /// Writes the fixed keys and starts the clients.
+    pub fn start(&self) -> anyhow::Result<ScansLoad> {
+        let mut connection = Connection::open(&self.addrs[0], REPLY_TIMEOUT)?;
+        for n in 0..self.fixed {
+            connection.send(&["SET", &self.fixed_key(n), "fixed"])?;
+        }
+        for _ in 0..self.fixed {
+            let reply = connection.receive()?;
+            ensure!(reply == Reply::Simple("OK".to_owned()), "{reply:?}");
+        }
+        Load::start(2, |number, progress| {
+            let rng = Rng::new(self.seed.wrapping_add(number as u64));
+            work(self.clone(), number, rng, progress)
+        })
+    }
+
+    fn fixed_key(&self, n: usize) -> String {
+        format!("{:02x}:{}fixed:{n}", n * 37 % 256, self.name)
+    }
+
+    /// The number of a fixed key.
+    fn number_of(&self, key: &str) -> Option<usize> {
+        let (_, rest) = key.split_once(':')?;
+        rest.strip_prefix(&self.name)?
+            .strip_prefix("fixed:")?
+            .parse()
+            .ok()
+    }
+
+    /// What is wrong with an iteration, if anything.
+    fn judge(&self, returned: &BTreeMap<usize, usize>) -> Option<String> {
+        let wrong: Vec<String> = (0..self.fixed)
+            .filter_map(|n| match returned.get(&n).copied().unwrap_or(0) {
+                1 => None,
+                times => Some(format!("{} came {times} times", self.fixed_key(n))),
+            })
+            .collect();
+        (!wrong.is_empty()).then(|| wrong.join(", "))
+    }
+}
+
+/// Stops the clients and gives what the scanners found.
+pub fn finish(load: ScansLoad, within: Duration) -> anyhow::Result<(Found, Troubles)> {
+    let (mut all, mut troubles) = (Found::default(), Troubles::default());
+    for (found, met) in load.stop(within).context("stop the scanning clients")? {
+        all.iterations += found.iterations;
+        all.wrong.extend(found.wrong);
+        troubles.merge(met);
+    }
+    Ok((all, troubles))
+}
+
+async fn work(plan: Scans, number: usize, rng: Rng, progress: Progress) -> (Found, Troubles) {
+    match number {
+        0 => (Found::default(), churn(&plan, rng, progress).await),
+        _ => scan(&plan, rng, progress).await,
+    }
+}
+
+/// Writes and deletes keys that lie between the fixed ones.
+async fn churn(plan: &Scans, mut rng: Rng, progress: Progress) -> Troubles {
+    let mut client = Client::new(&plan.addrs, 0);
+    while !progress.stopped() {
+        if !client.connect().await {
+            continue;
+        }
+        let n = rng.below(plan.fixed.max(1) * 2);
+        let key = format!("{:02x}:{}churn:{n}", n * 37 % 256, plan.name);
+        let command = if rng.percent(50) {
+            redis::Cmd::set(&key, "passing")
+        } else {
+            redis::Cmd::del(&key)
+        };
+        let began = Instant::now();
+        if client.call::<redis::Value>(&command).await.is_ok() {
+            progress.acknowledged(began);
+        }
+    }
+    client.troubles
+}
+
+/// Iterates again and again.
+async fn scan(plan: &Scans, mut rng: Rng, progress: Progress) -> (Found, Troubles) {
+    let mut clients: Vec<Client> = (0..plan.addrs.len())
+        .map(|first| Client::new(&plan.addrs, first))
+        .collect();
+    let mut found = Found::default();
+    while !progress.stopped() {
+        let Some(returned) = iterate(plan, &mut clients, &mut rng, &progress).await else {
+            break;
+        };
+        found.iterations += 1;
+        found.wrong.extend(plan.judge(&returned));
+    }
+    let mut troubles = Troubles::default();
+    for client in clients {
+        troubles.merge(client.troubles);
+    }
+    (found, troubles)
+}
+
+/// One full iteration: how often each fixed key came. `None` when it was cut short by the end.
+async fn iterate(
+    plan: &Scans,
+    clients: &mut [Client],
+    rng: &mut Rng,
+    progress: &Progress,
+) -> Option<BTreeMap<usize, usize>> {
+    let mut returned = BTreeMap::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        if progress.stopped() {
+            return None;
+        }
+        let at = rng.below(clients.len());
+        let client = &mut clients[at];
+        if !client.connect().await {
+            continue;
+        }
+        let mut command = cmd("SCAN");
+        command.arg(&cursor).arg("COUNT").arg(*rng.pick(&COUNTS));
+        let began = Instant::now();
+        let Ok((next, keys)) = client.call::<(String, Vec<String>)>(&command).await else {
+            continue;
+        };
+        progress.acknowledged(began);
+        for n in keys.iter().filter_map(|key| plan.number_of(key)) {
+            *returned.entry(n).or_default() += 1;
+        }
+        if next == "0" {
+            return Some(returned);
+        }
+        cursor = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_missed_or_comes_twice_is_named() {
+        let plan = Scans {
+            addrs: vec![],
+            name: "s:".to_owned(),
+            fixed: 3,
+            seed: 1,
+        };
+        assert_eq!(plan.number_of(&plan.fixed_key(2)), Some(2));
+        assert_eq!(plan.number_of("00:s:churn:2"), None);
+        let good = BTreeMap::from([(0, 1), (1, 1), (2, 1)]);
+        assert_eq!(plan.judge(&good), None);
+        let bad = BTreeMap::from([(0, 1), (2, 2)]);
+        let told = plan.judge(&bad).expect("it is wrong");
+        assert!(
+            told.contains("fixed:1 came 0") && told.contains("fixed:2 came 2"),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Nodes that are added, emptied, removed and restarted while clients work and notice nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use coterie_tests::cluster::{Admin, Cluster, Node, Role};
+use coterie_tests::workload::{crowd::Crowd, fill};
+use coterie_tests::{foreign, rng, settings, wait};
+
+/// For anything a healthy cluster does within seconds, even on a busy machine.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// For what copies data from node to node.
+const LONG: Duration = Duration::from_secs(240);
+
+/// Of anything that is to be even over nodes: the most may be so many times the least.
+const UNEVEN_MAX: f64 = 1.5;
+
+/// Issue "The cluster mends, splits and balances itself": adding a fourth and fifth node evens
+/// leaders and bytes; a drained node may be stopped, and removed; no client notices.
+#[test]
+fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
+    let builder = Cluster::builder()
+        .flags(Role::Controller, &["--split-size", "2MiB"])
+        .split_at(&["20", "40", "60", "80", "a0", "c0", "e0"]);
+    let mut cluster = builder.start().expect("starts");
+    let mib = settings::number("COTERIE_GROW_MIB", 8);
+    fill::spread(&cluster.proxy(), mib << 20).expect("fills");
+    let crowd = Crowd::start(&cluster, "grow", rng::seed()).expect("starts");
+    crowd.wait_for(100, WITHIN).expect("progress before");
+    for _ in 0..2 {
+        let added = cluster.add_server(&[]).expect("starts");
+        cluster.wait_for_node(&added, WITHIN).expect("it joins");
+    }
+    let admin = cluster.admin();
+    wait::until("leaders and bytes are even", LONG, || check_even(&admin)).expect("even");
+    crowd.wait_for(100, WITHIN).expect("progress on five nodes");
+    println!("{:?}", admin.nodes().expect("answers"));
+
+    let node = cluster.node_of("server-2").expect("a node");
+    empty_and_stop(&mut cluster, "server-2", node);
+    crowd.wait_for(100, WITHIN).expect("progress without it");
+    admin.set_node("REMOVE", node).expect("removed");
+    let state = admin.node(node).expect("still listed").state;
+    assert_eq!(state, "removed");
+    crowd.finish().expect("nobody noticed");
+    cluster.wait_until_caught_up(3, WITHIN).expect("all whole");
+    cluster.check().expect("all agree");
+}
+
+/// Drains a node until it may be stopped, and stops it with SIGTERM.
+fn empty_and_stop(cluster: &mut Cluster, server: &str, node: u64) {
+    let admin = cluster.admin();
+    admin.set_node("DRAIN", node).expect("drained");
+    wait::until("it is safe to stop", LONG, || {
+        let row = admin.node(node)?;
+        ensure!(row.safe_to_stop, "{row:?}");
+        Ok(())
+    })
+    .expect("safe to stop");
+    let members = admin.groups().expect("answers");
+    let left = members.iter().find(|g| g.voters().contains(&node));
+    assert!(left.is_none(), "safe to stop, and still a voter: {left:?}");
+    let status = cluster.process(server).terminate(WITHIN).expect("ends");
+    assert!(status.success(), "{server}: {status}");
+}
+
+/// Leaders and bytes of all nodes that are up lie close together.
+fn check_even(admin: &Admin) -> anyhow::Result<()> {
+    let nodes = admin.nodes()?;
+    let up: Vec<&Node> = nodes.iter().filter(|node| node.state == "up").collect();
+    let of = |value: fn(&Node) -> Option<u64>| -> Vec<u64> {
+        up.iter().filter_map(|node| value(node)).collect()
+    };
+    let (leaders, bytes) = (of(|node| node.leaders), of(|node| node.disk_used_bytes));
+    ensure!(
+        leaders.len() == up.len() && bytes.len() == up.len(),
+        "not all were heard: {nodes:?}"
+    );
+    let sum: u64 = leaders.iter().sum();
+    let whole = leaders.iter().max().zip(leaders.iter().min());
+    // Few groups cannot be spread to a ratio: nobody leads one more than another then.
+    let few = sum < 3 * up.len() as u64 && whole.is_some_and(|(max, min)| max - min <= 1);
+    ensure!(few || even(&leaders), "leaders {leaders:?}");
+    ensure!(even(&bytes), "bytes {bytes:?}");
+    Ok(())
+}
+
+fn even(shares: &[u64]) -> bool {
+    let bounds = shares.iter().max().zip(shares.iter().min());
+    bounds.is_some_and(|(&max, &min)| max as f64 <= UNEVEN_MAX * min as f64)
+}
+
+/// Issue "The cluster mends, splits and balances itself": a rolling restart of every process shows
+/// no client error. Servers, metas and controllers go under clients of the redis crate, whose
+/// connections stay; a proxy's own restart ends its connections, which redis-py with its default
+/// settings opens again by itself.
+#[test]
+fn a_rolling_restart_of_every_process_shows_no_client_error() {
+    let builder = Cluster::builder()
+        .count(Role::Controller, 2)
+        .split_at(&["55", "aa"]);
+    let mut cluster = builder.start().expect("starts");
+    let crowd = Crowd::start(&cluster, "roll", rng::seed()).expect("starts");
+    crowd.wait_for(100, WITHIN).expect("progress before");
+    cluster
+        .roll(&[Role::Meta, Role::Server, Role::Controller], WITHIN)
+        .expect("rolls");
+    crowd.wait_for(100, WITHIN).expect("progress after");
+    crowd.finish().expect("nobody noticed");
+    roll_proxies(&mut cluster);
+}
+
+/// Restarts the proxies under redis-py.
+fn roll_proxies(cluster: &mut Cluster) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py_load.py");
+    let addr = cluster.proxy();
+    let (host, port) = addr.rsplit_once(':').expect("host and port");
+    let load = foreign::start_redis_py(&script, &[host, port, "rolled"]).expect("starts");
+    let Some(load) = load else { return };
+    wait_for_beats(cluster, 20);
+    cluster.roll(&[Role::Proxy], WITHIN).expect("rolls");
+    wait_for_beats(cluster, 20);
+    println!("redis-py: {}", load.finish().expect("no error"));
+}
+
+/// Waits until the client has made so many rounds more.
+fn wait_for_beats(cluster: &Cluster, more: u64) {
+    let beat = || -> anyhow::Result<u64> {
+        let reply = cluster.connect()?.call(&["GET", "rolled:beat"])?;
+        let beat = reply.text().and_then(|text| text.parse().ok());
+        beat.context("it has not begun")
+    };
+    let goal = wait::until("the client is at work", WITHIN, beat).expect("it works") + more;
+    wait::until("the client goes on", WITHIN, || {
+        let beat = beat()?;
+        ensure!(beat >= goal, "{beat} of {goal} rounds");
+        Ok(())
+    })
+    .expect("it goes on");
+}

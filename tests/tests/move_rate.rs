@@ -1,0 +1,67 @@
+//! What a large move costs: `COTERIE_MOVE_MIB` of data go from one group to another while clients
+//! write. Figures are printed, none is a bar: they belong to the machine.
+
+use std::time::{Duration, Instant};
+
+use coterie_tests::cluster::{Cluster, To};
+use coterie_tests::settings;
+use coterie_tests::workload::{fill, ledger};
+
+/// For anything a healthy cluster does within seconds, even on a busy machine.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// For the filling and the copying, at any size.
+const LONG: Duration = Duration::from_secs(1800);
+
+/// Issue: "Moving 1 GiB between groups while 50 clients write: rate, foreground p99 before and during,
+/// bytes copied over bytes in range".
+#[test]
+fn the_cost_of_a_large_move_is_printed() {
+    let mib = settings::number("COTERIE_MOVE_MIB", 16);
+    let clients = settings::number("COTERIE_MOVE_CLIENTS", 8);
+    let cluster = Cluster::builder()
+        .split_at(&["80"])
+        .start()
+        .expect("starts");
+    cluster.hold_still(WITHIN).expect("balance is off");
+    fill::under(&cluster.proxy(), "90:", mib << 20).expect("fills");
+    let plan = ledger::Plan {
+        addrs: cluster.proxies(),
+        clients,
+        name: String::new(),
+        keys_per_client: 100,
+        padding: 100,
+        think: Duration::from_millis(1),
+        operations_max: usize::MAX,
+    };
+    let load = plan.start().expect("starts");
+    load.wait_for(100, WITHIN).expect("the first writes");
+    println!("the first: {}", load.take_pauses());
+    load.wait_for(1_000, WITHIN).expect("writes before");
+    let before = load.take_pauses();
+
+    let admin = cluster.admin();
+    let range = admin.range_of("90:").expect("a range");
+    let groups = admin.groups().expect("answers");
+    let other = groups.iter().find(|group| group.id != range.group);
+    let began = Instant::now();
+    let to = To::Group(other.expect("another group").id);
+    let job = admin.move_range("90:", to).expect("begins");
+    let job = admin.finish(job, LONG).expect("done");
+    let (took, during) = (began.elapsed(), load.take_pauses());
+    let copied = job.bytes.unwrap_or(0) as f64;
+    println!("before: {before}");
+    println!("during: {during}");
+    println!(
+        "{mib} MiB in {took:?}: {:.1} MiB/s; p99 {:.2} times that before; {:.2} bytes copied per byte",
+        mib as f64 / took.as_secs_f64(),
+        during.percentile(99.0).as_secs_f64() / before.percentile(99.0).as_secs_f64(),
+        copied / (mib << 20) as f64
+    );
+    let (written, troubles) = ledger::finish(load, WITHIN).expect("stops");
+    troubles.expect_none();
+    written
+        .verify(&cluster.proxy())
+        .expect("everything is found");
+    cluster.check().expect("all agree");
+}
