@@ -1,11 +1,15 @@
 //! Watches the file system: writes stop before it is full, so that the log always has room, and
 //! start again by themselves.
+//!
+//! Below the reserve the node says to its leaders that room is scarce, and refuses clients' writes
+//! that need room. Below half of it, it takes no data from leaders either: others hold it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use coterie_raft::{RaftNode, Room};
 use tokio_util::sync::CancellationToken;
 
 /// How often free space is looked at.
@@ -19,6 +23,8 @@ pub(crate) struct Disk {
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
     full: AtomicBool,
+    /// Below the floor.
+    exhausted: AtomicBool,
 }
 
 impl Disk {
@@ -29,6 +35,7 @@ impl Disk {
             free_bytes: AtomicU64::new(u64::MAX),
             total_bytes: AtomicU64::new(0),
             full: AtomicBool::new(false),
+            exhausted: AtomicBool::new(false),
         };
         disk.look();
         Arc::new(disk)
@@ -47,8 +54,19 @@ impl Disk {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// Looks until `stop`.
-    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+    /// What Raft is to know.
+    pub(crate) fn room(&self) -> Room {
+        if self.exhausted.load(Ordering::Relaxed) {
+            Room::None
+        } else if self.is_full() {
+            Room::Scarce
+        } else {
+            Room::Ample
+        }
+    }
+
+    /// Looks until `stop`, and tells `raft`.
+    pub(crate) async fn watch(self: Arc<Self>, raft: Arc<RaftNode>, stop: CancellationToken) {
         while stop
             .run_until_cancelled(tokio::time::sleep(PERIOD))
             .await
@@ -57,6 +75,7 @@ impl Disk {
             let disk = Arc::clone(&self);
             // statvfs may wait for the disk.
             let _ = tokio::task::spawn_blocking(move || disk.look()).await;
+            raft.set_room(self.room());
         }
     }
 
@@ -74,19 +93,44 @@ impl Disk {
             found.f_blocks.saturating_mul(found.f_frsize),
             Ordering::Relaxed,
         );
-        let was_full = self.full.load(Ordering::Relaxed);
-        // A little more than the reserve before writes go on, so that it does not flutter.
-        let full = free
-            < self
-                .reserve_bytes
-                .saturating_add(if was_full { self.reserve_bytes / 8 } else { 0 });
-        if full != was_full {
-            self.full.store(full, Ordering::Relaxed);
+        if let Some(full) = crossed(&self.full, free, self.reserve_bytes) {
             if full {
                 tracing::warn!(free_bytes = free, "disk nearly full: writes are refused");
             } else {
                 tracing::info!(free_bytes = free, "disk has room again: writes are taken");
             }
         }
+        if let Some(exhausted) = crossed(&self.exhausted, free, self.reserve_bytes / 2) {
+            if exhausted {
+                tracing::error!(free_bytes = free, "disk full: data from leaders is refused");
+            } else {
+                tracing::info!(free_bytes = free, "data from leaders is taken again");
+            }
+        }
+    }
+}
+
+/// Keeps in `below` whether there is less than `bound`; the new state if it changed. Back up it takes
+/// a little more than the bound, so that it does not flutter.
+fn crossed(below: &AtomicBool, free: u64, bound: u64) -> Option<bool> {
+    let was_below = below.load(Ordering::Relaxed);
+    let margin = if was_below { bound / 8 } else { 0 };
+    let is_below = free < bound.saturating_add(margin);
+    below.store(is_below, Ordering::Relaxed);
+    (is_below != was_below).then_some(is_below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_crossed_once_and_does_not_flutter() {
+        let below = AtomicBool::new(false);
+        assert_eq!(crossed(&below, 800, 800), None);
+        assert_eq!(crossed(&below, 799, 800), Some(true));
+        assert_eq!(crossed(&below, 850, 800), None);
+        assert_eq!(crossed(&below, 900, 800), Some(false));
+        assert_eq!(crossed(&below, 850, 800), None);
     }
 }

@@ -154,7 +154,7 @@ async fn start_node(
 
     let stop = CancellationToken::new();
     let tasks = vec![
-        tokio::spawn(disk.watch(stop.clone())),
+        tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
         tokio::spawn(heartbeat::run(
             Arc::clone(&node),
@@ -201,6 +201,7 @@ async fn open(
         addresses,
     )
     .await?;
+    raft.set_room(disk.room());
     let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
     let settings = Settings {
         rocks: RocksShared::new(cache_bytes)?,

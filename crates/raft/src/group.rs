@@ -170,6 +170,27 @@ impl Group {
         )
     }
 
+    /// Whether a majority of the voters has room for more, as far as they said: what would grow is
+    /// to be refused otherwise. Asked of the leader.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let rooms = &self.0.network.rooms;
+        if rooms.all_ample() && !rooms.is_scarce() {
+            return true;
+        }
+        let scarce = |node: &u64| match NodeId(*node) {
+            node if node == self.0.node_id => rooms.is_scarce(),
+            node => rooms.scarce_at(node),
+        };
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.get_joint_config().iter().all(|voters| {
+            let without = voters.iter().filter(|node| scarce(node)).count();
+            voters.len() - without > voters.len() / 2
+        })
+    }
+
     /// Waits until a read here is linearizable: by asking a quorum, then applying.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
         let raft = &self.0.raft;

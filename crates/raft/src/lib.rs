@@ -8,7 +8,8 @@
 //! What this crate promises: an answer of [`Group::propose`] means committed and applied here;
 //! [`Group::read_barrier`] means a read that follows is linearizable; a process that has just
 //! started neither votes nor campaigns for one lease (`fence`); the log is purged only below what
-//! the state machine said is durable (`purge`).
+//! the state machine said is durable (`purge`); a node without room loses data sent to it rather than
+//! break (`room`).
 
 mod config;
 mod error;
@@ -22,6 +23,7 @@ mod network;
 mod node;
 mod purge;
 mod receive;
+mod room;
 mod snapshot;
 mod state_machine;
 mod type_config;
@@ -31,4 +33,5 @@ pub use config::{Fsync, RaftConfig};
 pub use error::{Fault, ProposeError, RaftError};
 pub use group::{Group, GroupStatus, PendingAnswer};
 pub use node::{AddressBook, RaftNode};
+pub use room::Room;
 pub use state_machine::{Entry, StateMachine};

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::log::entry_bytes;
 use crate::machine::TheSnapshot;
 use crate::node::AddressBook;
+use crate::room::Rooms;
 use crate::snapshot::{SendError, SnapshotFiles, send};
 use crate::type_config::{TypeConfig, Vote};
 use crate::wire;
@@ -40,6 +41,7 @@ pub(crate) struct Network {
     /// Deadline of a message that carries entries: the peer's fsync is in it.
     pub(crate) append_timeout: Duration,
     pub(crate) snapshot_rate: u64,
+    pub(crate) rooms: Arc<Rooms>,
 }
 
 /// One peer, as one group sees it.
@@ -126,7 +128,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             let transfer = Duration::from_secs((bytes / SLOW_BYTES_PER_SECOND) as u64);
             option.hard_ttl().max(self.network.append_timeout) + transfer
         };
-        self.ask(method::RAFT_APPEND, &request, timeout).await
+        let (scarce, response) = self.ask(method::RAFT_APPEND, &request, timeout).await?;
+        self.network.rooms.heard(self.target, scarce);
+        Ok(response)
     }
 
     async fn vote(

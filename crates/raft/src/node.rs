@@ -18,6 +18,7 @@ use crate::log::{GroupLog, LogEngine};
 use crate::machine::{Machine, Progress};
 use crate::network::Network;
 use crate::purge::Purge;
+use crate::room::{Room, Rooms};
 use crate::snapshot::Incoming;
 use crate::{StateMachine, receive, wire};
 
@@ -36,6 +37,7 @@ pub struct RaftNode {
     rpc: coterie_rpc::Client,
     addresses: Arc<dyn AddressBook>,
     fence: Fence,
+    rooms: Arc<Rooms>,
     groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
     /// Starting and stopping one at a time.
     changes: Mutex<()>,
@@ -57,6 +59,8 @@ impl RaftNode {
         addresses: Arc<dyn AddressBook>,
     ) -> Result<Arc<Self>, RaftError> {
         let fence = Fence::start(config.restart_fence, config.lease());
+        // Several answers to heartbeats may be lost in between.
+        let rooms = Arc::new(Rooms::new(2 * config.lease()));
         let snapshots = dir.join("snapshots");
         let log_dir = dir.join("log");
         let settings = config.clone();
@@ -82,6 +86,7 @@ impl RaftNode {
             rpc,
             addresses,
             fence,
+            rooms,
             groups: std::sync::RwLock::default(),
             changes: Mutex::new(()),
         }))
@@ -119,6 +124,7 @@ impl RaftNode {
             addresses: Arc::clone(&self.addresses),
             append_timeout: self.config.election_timeout_max,
             snapshot_rate: self.config.snapshot_rate,
+            rooms: Arc::clone(&self.rooms),
         };
         let config = self.config.openraft(!held_back);
         let config = config
@@ -207,6 +213,11 @@ impl RaftNode {
     #[must_use]
     pub fn has_log_of(&self, group_id: GroupId) -> bool {
         self.engine.knows(group_id)
+    }
+
+    /// Says how much room this node has from now on.
+    pub fn set_room(&self, room: Room) {
+        self.rooms.set_own(room);
     }
 
     /// Bytes of the log's files, all groups together.

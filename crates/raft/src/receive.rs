@@ -3,12 +3,12 @@
 use coterie_protocol::method;
 use coterie_rpc::{Request, Responder};
 use coterie_types::LogIndex;
-use openraft::ReadPolicy;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use openraft::{EntryPayload, ReadPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::group::Inner;
-use crate::type_config::TypeConfig;
+use crate::type_config::{LogEntry, TypeConfig};
 
 /// A leader's answer to a follower that wants to serve a read: apply up to here first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -28,8 +28,12 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
     match request.method {
         method::RAFT_APPEND => {
             let append: AppendEntriesRequest<TypeConfig> = decode(&request.body)?;
+            let rooms = &group.network.rooms;
+            if !rooms.takes_data() && append.entries.iter().any(has_data) {
+                return Err("no room on disk for entries with data".to_owned());
+            }
             let response = raft.append_entries(append).await.map_err(|e| said(&e))?;
-            Ok(coterie_protocol::encode(&response))
+            Ok(coterie_protocol::encode(&(rooms.is_scarce(), response)))
         }
         // What this process promised before it was started is not known to it (see `fence`).
         method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
@@ -61,6 +65,9 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
                 .map_err(|e| said(&e))?;
             Ok(coterie_protocol::encode(&response))
         }
+        method::RAFT_SNAPSHOT if !group.network.rooms.takes_data() => {
+            Err("no room on disk for a snapshot".to_owned())
+        }
         method::RAFT_SNAPSHOT => Ok(group.incoming.handle(raft, &request.body).await),
         method::RAFT_READ_INDEX => {
             let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
@@ -69,6 +76,10 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
         }
         other => Err(format!("method {other} is not Raft's")),
     }
+}
+
+fn has_data(entry: &LogEntry) -> bool {
+    matches!(entry.payload, EntryPayload::Normal(_))
 }
 
 fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, String> {

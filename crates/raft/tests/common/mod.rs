@@ -92,6 +92,9 @@ impl StateMachine for Journal {
 #[derive(Default)]
 pub struct Cuts {
     links: Mutex<Vec<(u64, u64)>>,
+    /// From the first to the second, requests arrive and are never answered.
+    hung: Mutex<Vec<(u64, u64)>>,
+    unanswered: Mutex<Vec<Responder>>,
     /// Requests for a vote or a pre-vote that did arrive, by who asked whom.
     asked: Mutex<BTreeMap<(u64, u64), u64>>,
 }
@@ -108,8 +111,15 @@ impl Cuts {
         self.links.lock().unwrap().push((from, to));
     }
 
+    /// What `from` asks of `to` arrives, and no answer comes.
+    pub fn hang(&self, from: u64, to: u64) {
+        self.hung.lock().unwrap().push((from, to));
+    }
+
     pub fn heal(&self) {
         self.links.lock().unwrap().clear();
+        self.hung.lock().unwrap().clear();
+        self.unanswered.lock().unwrap().clear();
     }
 
     /// How often `from` has asked `to` for its vote.
@@ -143,6 +153,15 @@ impl Handler for Link {
     fn handle(&self, request: Request, responder: Responder) {
         if self.cuts.is_cut(self.from, self.to) {
             return responder.fail("cut");
+        }
+        let hangs = self
+            .cuts
+            .hung
+            .lock()
+            .unwrap()
+            .contains(&(self.from, self.to));
+        if hangs {
+            return self.cuts.unanswered.lock().unwrap().push(responder);
         }
         if [method::RAFT_VOTE, method::RAFT_PRE_VOTE].contains(&request.method) {
             let mut asked = self.cuts.asked.lock().unwrap();

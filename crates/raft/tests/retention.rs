@@ -1,0 +1,79 @@
+//! The log goes, also while a follower does not take it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    unreachable_pub,
+    reason = "the common module is shared by several tests"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Cluster, eventually};
+use coterie_raft::{RaftConfig, Room};
+use coterie_types::LogIndex;
+
+/// How a follower does not take the log.
+enum Failing {
+    Away,
+    Silent,
+    Full,
+}
+
+async fn the_log_goes(failing: Failing) {
+    let config = RaftConfig {
+        // The log goes as soon as it is flushed.
+        log_retention: 0,
+        log_replay_bytes_max: 0,
+        flush_interval: Duration::from_millis(1),
+        ..RaftConfig::default()
+    };
+    let mut cluster = Cluster::start(3, config).await;
+    let leader = cluster.leader().await;
+    let follower = 1 + leader % 3;
+    let group = cluster.group(leader);
+    group.propose(Bytes::from_static(b"0")).await.unwrap();
+    match failing {
+        Failing::Away => cluster.stop_node(follower).await,
+        Failing::Silent => cluster.cuts.hang(leader, follower),
+        Failing::Full => cluster.nodes[&follower].0.set_room(Room::None),
+    }
+    // It goes on going, as long as there is something to go.
+    for _ in 0..3 {
+        let mut last = LogIndex(0);
+        for _ in 0..40 {
+            group.propose(Bytes::from_static(b"n")).await.unwrap();
+            last = group.status().last_index;
+        }
+        eventually("the log to go", async || {
+            (group.status().first_index > last).then_some(())
+        })
+        .await;
+    }
+    assert!(group.status().is_leader);
+    match failing {
+        Failing::Away => cluster.start_node(follower).await,
+        Failing::Silent => cluster.cuts.heal(),
+        Failing::Full => cluster.nodes[&follower].0.set_room(Room::Ample),
+    }
+    eventually("the follower to have all", async || {
+        (cluster.seen(follower).len() == 121).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_is_away_does_not_keep_it() {
+    the_log_goes(Failing::Away).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_never_answers_does_not_keep_it() {
+    the_log_goes(Failing::Silent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_without_room_does_not_keep_it() {
+    the_log_goes(Failing::Full).await;
+}

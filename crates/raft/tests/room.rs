@@ -1,0 +1,65 @@
+//! A node whose disk is full loses data sent to it and nothing else, says so, and catches up.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    unreachable_pub,
+    reason = "the common module is shared by several tests"
+)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{Cluster, eventually};
+use coterie_raft::{RaftConfig, Room};
+
+async fn propose(cluster: &Cluster, leader: u64, payload: &'static [u8]) {
+    let payload = Bytes::from_static(payload);
+    cluster.group(leader).propose(payload).await.unwrap();
+}
+
+async fn has_all(cluster: &Cluster, node: u64, count: usize) {
+    eventually("the node to have all", async || {
+        (cluster.seen(node).len() == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_follower_lags_and_catches_up_and_the_leader_knows() {
+    let cluster = Cluster::start(3, RaftConfig::default()).await;
+    let leader = cluster.leader().await;
+    let (full, other) = (1 + leader % 3, 1 + (leader + 1) % 3);
+    let room_at = |node: u64, room| cluster.nodes[&node].0.set_room(room);
+    propose(&cluster, leader, b"one").await;
+    has_all(&cluster, full, 1).await;
+    assert!(cluster.group(leader).has_room());
+
+    // One of three: the group takes all; the full one follows, and lacks it.
+    room_at(full, Room::None);
+    propose(&cluster, leader, b"two").await;
+    propose(&cluster, leader, b"three").await;
+    has_all(&cluster, other, 3).await;
+    assert_eq!(cluster.seen(full).len(), 1);
+    assert!(cluster.group(leader).has_room());
+    assert_eq!(cluster.group(full).leader().0.map(|id| id.0), Some(leader));
+
+    // Two of three have little room: what grows is refused. What is proposed all the same is taken
+    // by the one that has some.
+    room_at(other, Room::Scarce);
+    eventually("the leader to know of both", async || {
+        (!cluster.group(leader).has_room()).then_some(())
+    })
+    .await;
+    propose(&cluster, leader, b"a delete").await;
+    eventually("lease reads", async || {
+        cluster.group(leader).lease_read_ready().then_some(())
+    })
+    .await;
+
+    room_at(full, Room::Ample);
+    eventually("the leader to know", async || {
+        cluster.group(leader).has_room().then_some(())
+    })
+    .await;
+    has_all(&cluster, full, 4).await;
+    assert!(cluster.group(leader).status().is_leader);
+}
