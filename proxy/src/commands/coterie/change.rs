@@ -132,7 +132,10 @@ pub(super) async fn balance(call: &Call) -> Result<Reply, CommandError> {
     let value = match () {
         () if call.args.len() == 2 => {
             let catalog = call.shared.catalog();
-            let is_off = catalog.settings.get(BALANCE).is_some_and(|v| v.eq_ignore_ascii_case("off"));
+            let is_off = catalog
+                .settings
+                .get(BALANCE)
+                .is_some_and(|v| v.eq_ignore_ascii_case("off"));
             return Ok(Reply::text(if is_off { "off" } else { "on" }));
         }
         () if call.is(2, "on") => "on",
