@@ -85,6 +85,26 @@ async fn a_group_that_is_gone_holds_nothing_up() {
 }
 
 #[tokio::test]
+async fn a_group_that_is_forgotten_still_tells_what_it_applied() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    cluster.faults(2, &[Fault::FateUnknown]);
+    cluster.faults(2, &[Fault::NoLeader; 10_000]);
+    client.put("INCR x").await;
+    wait_until(|| cluster.group(2, |group| group.seen.len() > 2)).await;
+    // Meta forgets a group before its nodes do.
+    cluster.move_range(2, range(2, 2, "m", "", 1));
+    cluster.republish(vec![range(2, 2, "m", "", 1)], &[], Some(2));
+    wait_until(|| cluster.group(2, |group| group.seen.len() > 6)).await;
+    cluster.group(2, |group| group.faults.clear());
+    assert_eq!(client.reply().await, ":1\r\n");
+    assert_eq!(executed(&cluster, 1), 0);
+    assert_eq!(client.run("INCR x").await, ":2\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
 async fn only_the_timeout_ends_what_a_group_that_is_gone_may_have_applied() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("--request-timeout 400ms").await;
