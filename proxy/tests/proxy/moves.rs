@@ -237,6 +237,89 @@ async fn a_transaction_is_executed_once_and_whole_while_its_range_moves_around()
     proxy.shutdown().await;
 }
 
+/// A number that depends on the ones before it only.
+fn next_random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[tokio::test]
+async fn every_write_counts_once_whatever_goes_wrong_while_ranges_move_around() {
+    const CLIENTS: usize = 4;
+    const WRITES: usize = 250;
+    const FAULTS_UNTIL: u64 = 60;
+    const FAULTS: [Fault; 5] = [
+        Fault::LoseAnswer,
+        Fault::FateUnknown,
+        Fault::NoLeader,
+        Fault::Overloaded,
+        Fault::Moving,
+    ];
+    let cluster = Cluster::of_two();
+    cluster.publish(vec![crate::support::group_row(3)]);
+    let proxy = cluster.proxy("").await;
+    let left = std::sync::atomic::AtomicUsize::new(CLIENTS);
+    let load = || left.load(std::sync::atomic::Ordering::Relaxed);
+    let disturbing = async {
+        let (mut owners, mut state) = ([1, 2], 0x9e37_79b9_7f4a_7c15);
+        for epoch in 2.. {
+            if load() == 0 {
+                return;
+            }
+            let at = (next_random(&mut state) % 2) as usize;
+            let (from, to) = (
+                owners[at],
+                (owners[at] + next_random(&mut state) % 2) % 3 + 1,
+            );
+            let (start, end) = [("", "m"), ("m", "")][at];
+            let after = range(at as u64 + 1, epoch, start, end, to);
+            // Whoever gives it away may have lost its last answers. Not for ever: a frame that has
+            // to be answered there would meet them at every attempt.
+            if epoch < FAULTS_UNTIL {
+                let fault = FAULTS[(next_random(&mut state) % 5) as usize];
+                cluster.faults(from, &[fault, fault]);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            cluster.move_range(from, after.clone());
+            owners[at] = to;
+            if next_random(&mut state).is_multiple_of(2) {
+                cluster.republish(vec![after], &[], None);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        }
+    };
+    let write = async |name: usize| {
+        let mut client = Client::connect(proxy.addr).await;
+        for round in 0..WRITES {
+            client
+                .send(format!("INCR a{name}\r\nINCR z{name}\r\nINCR all\r\n"))
+                .await;
+            for _ in 0..2 {
+                assert_eq!(client.reply().await, format!(":{}\r\n", round + 1));
+            }
+            let all = client.reply().await;
+            assert!(all.starts_with(':'), "{all}");
+        }
+        left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    };
+    let writing = futures_util::future::join_all((0..CLIENTS).map(write));
+    tokio::join!(disturbing, writing);
+    let mut client = Client::connect(proxy.addr).await;
+    let total = CLIENTS * WRITES;
+    assert_eq!(
+        client.run("GET all").await,
+        format!("${}\r\n{total}\r\n", total.to_string().len())
+    );
+    let info = client.run("INFO coterie").await;
+    assert!(
+        !info.contains("moved:0\r\n") && !info.contains("retries:0\r\n"),
+        "{info}"
+    );
+    proxy.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_transaction_on_its_way_is_executed_by_the_next_owner() {
     let cluster = whole();
