@@ -8,6 +8,7 @@ mod proxy {
     mod commands;
     mod coterie;
     mod fanout;
+    mod fates;
     mod faults;
     mod hostile;
     mod moves;

@@ -1,12 +1,21 @@
-//! Looks at clusters that are not as they should be.
+//! Looks at clusters that are not as they should be, and at one that is asked over calls.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use coterie_protocol::catalog::{Catalog, Change, Row, TableDescriptor};
-use coterie_protocol::server::ReplicaStatus;
+use coterie_protocol::meta::MetaAnswer;
+use coterie_protocol::server::{Digest, ReplicaStatus, ServerAnswer, ServerRequest};
+use coterie_protocol::{decode, encode};
+use coterie_rpc::{Client, Handler, Request, Responder, Token};
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeDescriptor, NodeId, NodeState,
     RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term,
 };
 
+use super::cluster::Cluster;
+use super::digests::compare;
 use super::look::Look;
 
 fn range(
@@ -279,4 +288,85 @@ fn what_does_not_answer_is_unchecked_and_not_wrong() {
         "{found:?}"
     );
     assert!(found.contains(&"UNCHECKED silent: group 1: none of its replicas answered".to_owned()));
+}
+
+/// Meta or a server: answers what its function says.
+struct Answers<F>(F);
+
+impl<F: Fn(Request) -> bytes::Bytes + Send + Sync + 'static> Handler for Answers<F> {
+    fn handle(&self, request: Request, responder: Responder) {
+        responder.send((self.0)(request));
+    }
+}
+
+/// A server of the well cluster. Node 2 leads, and node 3 has other records. Each is asked twice
+/// before it has counted.
+fn answer(
+    look: &Look,
+    node: NodeId,
+    asked: &Mutex<BTreeSet<NodeId>>,
+    request: ServerRequest,
+) -> ServerAnswer {
+    match request {
+        ServerRequest::Status => ServerAnswer::Status(look.said[&node].clone().unwrap_or_default()),
+        ServerRequest::TakeDigest { fence: 0, .. } if node == NodeId(2) => ServerAnswer::Ok,
+        ServerRequest::TakeDigest { .. } => ServerAnswer::NotLeader {
+            leader: Some(NodeId(2)),
+        },
+        ServerRequest::Digest { .. } => {
+            let mut asked = asked
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let again = !asked.insert(node);
+            ServerAnswer::Digest(again.then_some(Digest {
+                index: LogIndex(9),
+                records: 5,
+                bytes: 50,
+                checksum: u64::from(node == NodeId(3)),
+            }))
+        }
+        other => ServerAnswer::Failed(format!("{other:?}")),
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_asked_and_replicas_that_differ_are_told() {
+    let rpc = Client::new(Token::new("secret"));
+    let mut look = well();
+    let address = |node: u64| format!("10.0.0.{node}:7000");
+    let nodes: Vec<NodeDescriptor> = look.catalog.nodes.values().cloned().collect();
+    let rows = nodes.into_iter().map(|node| NodeDescriptor {
+        addr: address(node.node_id.0),
+        ..node
+    });
+    upsert(&mut look, rows.map(Row::Node).collect());
+    let look = Arc::new(look);
+    let meta = Arc::clone(&look);
+    let meta = Answers(move |_| encode(&MetaAnswer::Catalog(meta.catalog.clone())));
+    rpc.register_local("10.0.0.9:7000", Arc::new(meta));
+    let asked = Arc::new(Mutex::new(BTreeSet::new()));
+    for node in 1..=3 {
+        let (look, asked) = (Arc::clone(&look), Arc::clone(&asked));
+        let server = Answers(move |request: Request| {
+            let answer = match decode(&request.body) {
+                Ok(request) => answer(&look, NodeId(node), &asked, request),
+                Err(error) => ServerAnswer::Failed(error.to_string()),
+            };
+            encode(&answer)
+        });
+        rpc.register_local(&address(node), Arc::new(server));
+    }
+    let cluster = Cluster::new(rpc, vec!["10.0.0.9:7000".to_owned()]);
+    let seen = cluster.look().await.expect("meta answers");
+    assert_eq!(found(&seen), Vec::<String>::new());
+    assert_eq!(seen.replicas().count(), 6);
+    let counted = cluster
+        .digests(&seen, GroupId(1), 77, Duration::from_secs(60))
+        .await;
+    let findings = compare(GroupId(1), &counted);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(
+        findings[0].text.contains("node 3 has 5 records"),
+        "{findings:?}"
+    );
 }

@@ -107,11 +107,11 @@ fn pair(name: &'static str, value: Reply) -> Pair {
     (Reply::text(name), value)
 }
 
-/// The table that a word names, by number or name.
+/// The table that a word names: by its name, or by any number, as lists show numbers.
 fn table(call: &Call, at: usize) -> Result<TableId, CommandError> {
     let catalog = call.shared.catalog();
-    let named = table_named(&catalog, &call.args[at]);
-    // A number may be of no table.
+    let numbered = || number(call, at).ok().and_then(|n| u32::try_from(n).ok());
+    let named = table_named(&catalog, &call.args[at]).or_else(|| numbered().map(TableId));
     named
         .filter(|table| catalog.tables.contains_key(table))
         .ok_or_else(|| error(format!("no such table '{}'", word(call, at))))

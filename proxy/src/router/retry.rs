@@ -106,6 +106,7 @@ impl Router {
             backoff: Backoff::new(),
             silences: 0,
             maybe_applied: false,
+            voters: Vec::new(),
             reason: String::new(),
         };
         let numbers = ticket
@@ -129,6 +130,9 @@ struct Attempts<'a> {
     silences: u32,
     /// Some attempt may have been applied.
     maybe_applied: bool,
+    /// The group's voters when an attempt failed: they are to be asked also when the catalog has
+    /// forgotten the group, as long as they may know what became of the frame.
+    voters: Vec<NodeId>,
     /// Why the last attempt failed.
     reason: String,
 }
@@ -175,6 +179,9 @@ impl Attempts<'_> {
                 Next::Now | Next::Pause | Next::BriefPause => {
                     redirects = 0;
                     self.router.metrics.retries.inc();
+                    if let Some(group) = map.catalog.groups.get(&self.group.id) {
+                        self.voters = group.voters().collect();
+                    }
                     let pause = match next {
                         Next::BriefPause => self.backoff.brief_pause(),
                         _ => self.backoff.pause(),
@@ -305,9 +312,11 @@ impl Attempts<'_> {
         if !follower_read && let Some(leader) = self.group.leader().and_then(address) {
             return Some(leader);
         }
-        let group = map.catalog.groups.get(&self.group.id)?;
-        let voters: Vec<_> = group.voters().filter_map(address).collect();
-        self.group.probe(&voters)
+        let candidates: Vec<_> = match map.catalog.groups.get(&self.group.id) {
+            Some(group) => group.voters().filter_map(address).collect(),
+            None => self.voters.iter().copied().filter_map(address).collect(),
+        };
+        self.group.probe(&candidates)
     }
 
     /// Whether it would matter if an attempt was applied, and one may have been.

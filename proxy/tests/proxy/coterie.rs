@@ -168,6 +168,10 @@ async fn a_table_begins_with_boundaries() {
     assert_eq!(client.reply().await, ":100\r\n");
     let boundaries: [&[u8]; 3] = [b"a", b"b", b"\xff\x00\r\n"];
     assert_eq!(cluster.boundaries("orders"), boundaries);
+    for table in ["100", "orders"] {
+        let line = format!("COTERIE RANGES {table}");
+        until(&mut client, &line, |reply| reply == "*0\r\n").await;
+    }
     let refused = [
         ("COTERIE TABLE CREATE t SPLIT", "-ERR syntax error\r\n"),
         ("COTERIE TABLE CREATE t CUT a", "-ERR syntax error\r\n"),

@@ -2,138 +2,27 @@
 //! its place, by whoever owns its keys.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use coterie_types::RangeDescriptor;
 
 use super::fanout::{scan_page, strings};
 use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault, range};
+use crate::support::{Client, Cluster, Fault, group_row, range};
 
 /// One group that owns all.
-fn whole() -> std::sync::Arc<Cluster> {
+pub(super) fn whole() -> std::sync::Arc<Cluster> {
     Cluster::new(vec![range(1, 1, "", "", 1)])
 }
 
-fn executed(cluster: &Cluster, group: u64) -> usize {
+pub(super) fn executed(cluster: &Cluster, group: u64) -> usize {
     cluster.group(group, |group| group.executed.len())
 }
 
 /// Moves a range and tells the proxy, too.
-fn move_and_publish(cluster: &Cluster, from: u64, after: RangeDescriptor) {
+pub(super) fn move_and_publish(cluster: &Cluster, from: u64, after: RangeDescriptor) {
     cluster.move_range(from, after.clone());
     cluster.republish(vec![after], &[], None);
-}
-
-#[tokio::test]
-async fn what_was_applied_before_the_move_is_answered_by_the_first_owner() {
-    let cluster = whole();
-    let proxy = cluster.proxy("").await;
-    let mut client = Client::connect(proxy.addr).await;
-    assert_eq!(client.run("INCR a").await, ":1\r\n");
-    cluster.faults(1, &[Fault::LoseAnswer]);
-    cluster.faults(1, &[Fault::NoLeader; 10_000]);
-    client.put("INCR a").await;
-    wait_until(|| cluster.group(1, |group| group.seen.len() > 3)).await;
-    assert_eq!(executed(&cluster, 1), 2);
-    // The map says another owner by now, which must not be asked.
-    move_and_publish(&cluster, 1, range(1, 2, "", "", 2));
-    wait_until(|| cluster.group(1, |group| group.seen.len() > 6)).await;
-    assert_eq!(executed(&cluster, 2), 0);
-    cluster.group(1, |group| group.faults.clear());
-    assert_eq!(client.reply().await, ":2\r\n");
-    assert_eq!(executed(&cluster, 2), 0);
-    assert_eq!(client.run("INCR a").await, ":3\r\n");
-    assert_eq!(executed(&cluster, 2), 1);
-    proxy.shutdown().await;
-}
-
-#[tokio::test]
-async fn what_was_surely_not_applied_goes_where_the_newer_map_says() {
-    let cluster = whole();
-    let proxy = cluster.proxy("").await;
-    let mut client = Client::connect(proxy.addr).await;
-    assert_eq!(client.run("INCR a").await, ":1\r\n");
-    cluster.faults(1, &[Fault::NoLeader; 10_000]);
-    client.send("INCR a\r\nGET a\r\nINCR a\r\n").await;
-    wait_until(|| cluster.group(1, |group| group.seen.len() > 3)).await;
-    // The old owner never has a leader again.
-    move_and_publish(&cluster, 1, range(1, 2, "", "", 2));
-    for expected in [":2\r\n", "$1\r\n2\r\n", ":3\r\n"] {
-        assert_eq!(client.reply().await, expected);
-    }
-    proxy.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_group_that_is_gone_holds_nothing_up() {
-    let cluster = Cluster::of_two();
-    let proxy = cluster.proxy("").await;
-    let mut client = Client::connect(proxy.addr).await;
-    assert_eq!(client.run("INCR x").await, ":1\r\n");
-    // Its nodes know it no more before the proxy hears of it.
-    cluster.move_range(2, range(2, 2, "m", "", 1));
-    cluster.remove_group(2);
-    client.send("INCR x\r\nINCR a\r\nGET x\r\n").await;
-    wait_until(|| executed(&cluster, 1) == 1).await;
-    cluster.republish(vec![range(2, 2, "m", "", 1)], &[], Some(2));
-    for expected in [":2\r\n", ":1\r\n", "$1\r\n2\r\n"] {
-        assert_eq!(client.reply().await, expected);
-    }
-    let reply = client.run("DBSIZE").await;
-    assert_eq!(reply, ":2\r\n");
-    proxy.shutdown().await;
-}
-
-#[tokio::test]
-async fn only_the_timeout_ends_what_a_group_that_is_gone_may_have_applied() {
-    let cluster = Cluster::of_two();
-    let proxy = cluster.proxy("--request-timeout 400ms").await;
-    let mut client = Client::connect(proxy.addr).await;
-    assert_eq!(client.run("INCR x").await, ":1\r\n");
-    cluster.faults(2, &[Fault::FateUnknown]);
-    cluster.faults(2, &[Fault::NoLeader; 10_000]);
-    client.put("INCR x").await;
-    wait_until(|| cluster.group(2, |group| group.seen.len() > 2)).await;
-    cluster.move_range(2, range(2, 2, "m", "", 1));
-    cluster.remove_group(2);
-    cluster.republish(vec![range(2, 2, "m", "", 1)], &[], Some(2));
-    let reply = client.reply().await;
-    assert!(reply.starts_with("-UNKNOWN"), "{reply}");
-    assert_eq!(executed(&cluster, 1), 0, "it is not sent on");
-    assert_eq!(client.run("GET x").await, "$1\r\n2\r\n");
-
-    // The map never says who owns it: surely not applied, and so it is told.
-    cluster.remove_group(1);
-    let reply = client.run("INCR x").await;
-    assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
-    proxy.shutdown().await;
-}
-
-#[tokio::test]
-async fn keys_that_are_moving_are_waited_for() {
-    let cluster = Cluster::of_two();
-    let proxy = cluster.proxy("").await;
-    let mut client = Client::connect(proxy.addr).await;
-    cluster.faults(1, &[Fault::Moving; 5]);
-    assert_eq!(client.run("INCR a").await, ":1\r\n");
-    let seen = cluster.group(1, |group| group.seen.clone());
-    assert_eq!(seen.len(), 6);
-    assert!(seen.iter().all(|frame| *frame == seen[0]), "{seen:?}");
-    cluster.faults(1, &[Fault::Moving; 2]);
-    assert_eq!(client.run("GET a").await, "$1\r\n1\r\n");
-    let info = client.run("INFO coterie").await;
-    assert!(info.contains("moving:7\r\n"), "{info}");
-
-    let hasty = cluster.proxy("--request-timeout 200ms").await;
-    let mut client = Client::connect(hasty.addr).await;
-    cluster.faults(1, &[Fault::Moving; 10_000]);
-    let reply = client.run("INCR a").await;
-    assert!(
-        reply.starts_with("-TRYAGAIN the command was not applied: keys are moving"),
-        "{reply}"
-    );
-    hasty.shutdown().await;
-    proxy.shutdown().await;
 }
 
 /// Moves the whole range around, to a next group each time, until told that it is enough; every
@@ -151,7 +40,7 @@ async fn move_around(cluster: &Cluster, enough: impl Fn() -> bool) {
             cluster.republish(vec![after], &[], None);
         } else {
             // Whoever owned it knows; its group's row must be there to be found.
-            cluster.publish(vec![crate::support::group_row(next)]);
+            cluster.publish(vec![group_row(next)]);
         }
         owner = next;
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -164,8 +53,8 @@ async fn a_pipeline_keeps_its_order_while_its_range_moves_around() {
     let cluster = whole();
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let moving = move_around(&cluster, || done.load(std::sync::atomic::Ordering::Relaxed));
+    let done = AtomicBool::new(false);
+    let moving = move_around(&cluster, || done.load(Ordering::Relaxed));
     let writing = async {
         let mut expected = String::new();
         for chunk in 0..WRITES / 100 {
@@ -186,7 +75,7 @@ async fn a_pipeline_keeps_its_order_while_its_range_moves_around() {
         }
         let reply = client.run("GET a").await;
         assert_eq!(reply, format!("${}\r\n{expected}\r\n", expected.len()));
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
     };
     tokio::join!(moving, writing);
     proxy.shutdown().await;
@@ -197,8 +86,8 @@ async fn a_transaction_is_executed_once_and_whole_while_its_range_moves_around()
     let cluster = whole();
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let moving = move_around(&cluster, || done.load(std::sync::atomic::Ordering::Relaxed));
+    let done = AtomicBool::new(false);
+    let moving = move_around(&cluster, || done.load(Ordering::Relaxed));
     let writing = async {
         for at in 0..200 {
             client.send("MULTI\r\nINCR a\r\nINCR z\r\nEXEC\r\n").await;
@@ -211,7 +100,7 @@ async fn a_transaction_is_executed_once_and_whole_while_its_range_moves_around()
                 format!("*2\r\n:{count}\r\n:{count}\r\n")
             );
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
     };
     tokio::join!(moving, writing);
     proxy.shutdown().await;
@@ -251,7 +140,7 @@ async fn a_watch_holds_across_a_move_and_fails_when_the_key_was_touched_after_it
     let mut two = Client::connect(proxy.addr).await;
     one.run("SET a 1").await;
     assert_eq!(one.run("WATCH a").await, "+OK\r\n");
-    cluster.publish(vec![crate::support::group_row(2)]);
+    cluster.publish(vec![group_row(2)]);
     cluster.move_range(1, range(1, 2, "", "", 2));
     one.send("MULTI\r\nINCR a\r\nEXEC\r\n").await;
     for expected in ["+OK\r\n", "+QUEUED\r\n", "*1\r\n:2\r\n"] {
@@ -301,7 +190,7 @@ async fn keys_of_several_groups_are_gathered_though_one_moves_in_between() {
         client.put(line).await;
         wait_until(|| cluster.group(from, |group| group.faults.is_empty())).await;
         for range in after {
-            cluster.publish(vec![crate::support::group_row(range.group_id.0)]);
+            cluster.publish(vec![group_row(range.group_id.0)]);
             cluster.move_range(from, range);
         }
         cluster.go_on(from);
@@ -348,7 +237,7 @@ fn change(cluster: &Cluster, page: usize) {
             cluster.reshape(1, &[2], cut);
         }
         3 => {
-            cluster.publish(vec![crate::support::group_row(2)]);
+            cluster.publish(vec![group_row(2)]);
             cluster.move_range(1, range(3, 4, "key:0300", "", 2));
         }
         4 => move_and_publish(cluster, 1, range(1, 3, "", "key:0200", 2)),

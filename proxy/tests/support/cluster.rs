@@ -16,7 +16,7 @@ use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, NodeLiveness, Out
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
 use coterie_proxy::{Config, Handle};
-use coterie_redis_compat::{Changes, MemView, View};
+use coterie_redis_compat::MemView;
 use coterie_rpc::{Handler, Request, Responder, Token};
 use coterie_types::{
     Epoch, FrameSeq, GroupDescriptor, GroupId, JobId, KeyRange, LogIndex, NodeDescriptor, NodeId,
@@ -80,7 +80,7 @@ pub(crate) fn group_row(id: u64) -> Row {
 
 pub(crate) struct Group {
     state: GroupState,
-    view: MemView,
+    pub(super) view: MemView,
     pub(crate) leader: NodeId,
     pub(crate) term: u64,
     pub(crate) faults: VecDeque<Fault>,
@@ -96,7 +96,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    fn new(id: GroupId, ranges: Vec<RangeDescriptor>) -> Group {
+    pub(super) fn new(id: GroupId, ranges: Vec<RangeDescriptor>) -> Group {
         let mut group = Group {
             state: GroupState::new(id),
             view: MemView::new(),
@@ -113,7 +113,7 @@ impl Group {
         group
     }
 
-    fn apply(&mut self, body: Body) -> Vec<Bytes> {
+    pub(super) fn apply(&mut self, body: Body) -> Vec<Bytes> {
         let entry = Entry {
             clock: UnixMillis(1),
             seed: self.seen.len() as u64,
@@ -310,7 +310,7 @@ impl Cluster {
         self.change_rows(rows, Vec::new());
     }
 
-    fn change_rows(&self, upserts: Vec<Row>, deletes: Vec<RowKey>) {
+    pub(super) fn change_rows(&self, upserts: Vec<Row>, deletes: Vec<RowKey>) {
         self.catalog.send_modify(|catalog| {
             let revision = catalog.revision.next();
             catalog.apply(&coterie_protocol::catalog::Change {
@@ -332,81 +332,6 @@ impl Cluster {
         let mut tables = catalog.tables.values();
         let named = tables.find(|named| named.name == table);
         named.expect("the table exists").split_at.clone()
-    }
-
-    /// Moves a range, as `after` says, from a group that keeps what it remembers of frames to one
-    /// that is there or is made. Only the groups know; publish it to tell the proxy.
-    pub(crate) fn move_range(&self, from: u64, after: RangeDescriptor) {
-        let mut groups = self.groups.lock().unwrap();
-        let source = groups.get_mut(&GroupId(from)).expect("the group exists");
-        let view = source.view.clone();
-        source.apply(Body::DropRanges(vec![after.range_id]));
-        source
-            .knows
-            .retain(|known| known.range_id != after.range_id);
-        source.knows.push(after.clone());
-        let made = Group::new(after.group_id, Vec::new());
-        let to = groups.entry(after.group_id).or_insert(made);
-        let mut copied = Changes::default();
-        let mut copy = |key, record| {
-            let at = (after.bounds.table, key);
-            copied.records.insert(at, Some(record));
-            true
-        };
-        view.scan(&after.bounds, &mut copy)
-            .expect("a map does not fail");
-        to.view.apply(&copied);
-        to.apply(Body::AddRanges(vec![after]));
-    }
-
-    /// Cuts ranges of a group, or joins them: these for those.
-    pub(crate) fn reshape(&self, id: u64, before: &[u64], after: Vec<RangeDescriptor>) {
-        self.group(id, |group| {
-            let view = group.view.clone();
-            let before = before.iter().map(|id| RangeId(*id)).collect();
-            group.apply(Body::DropRanges(before));
-            group.view = view;
-            group.apply(Body::AddRanges(after));
-        });
-    }
-
-    /// Removes a group from its nodes.
-    pub(crate) fn remove_group(&self, id: u64) {
-        self.groups.lock().unwrap().remove(&GroupId(id));
-    }
-
-    /// Changes the catalog so that it has these ranges, and neither those nor that group.
-    pub(crate) fn republish(&self, ranges: Vec<RangeDescriptor>, gone: &[u64], group: Option<u64>) {
-        let gone = gone.iter().map(|id| RowKey::Range(RangeId(*id)));
-        let group = group.map(|id| RowKey::Group(GroupId(id)));
-        let mut upserts = Vec::new();
-        for range in ranges {
-            upserts.push(group_row(range.group_id.0));
-            upserts.push(Row::Range(range));
-        }
-        self.change_rows(upserts, gone.chain(group).collect());
-    }
-
-    /// Takes what a group owns away and gives it to others, with the data; nobody is told.
-    pub(crate) fn hand_over(&self, from: u64, ranges: Vec<RangeDescriptor>) {
-        let mut groups = self.groups.lock().unwrap();
-        let old = groups.remove(&GroupId(from)).expect("the group exists");
-        for range in &ranges {
-            let id = range.group_id;
-            let owned: Vec<_> = ranges
-                .iter()
-                .filter(|range| range.group_id == id)
-                .cloned()
-                .collect();
-            let mut group = Group::new(id, owned);
-            group.view = old.view.clone();
-            group.knows.clone_from(&ranges);
-            groups.insert(id, group);
-        }
-        if let std::collections::btree_map::Entry::Vacant(entry) = groups.entry(GroupId(from)) {
-            let group = entry.insert(Group::new(GroupId(from), Vec::new()));
-            group.knows = ranges;
-        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! A cluster for the proxy to talk to (`cluster`), and a client to talk to the proxy (`client`).
+//! A cluster for the proxy to talk to (`cluster`, `moving`), and a client to talk to the proxy (`client`).
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+mod moving;
 
 pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Fault, group_row, range};

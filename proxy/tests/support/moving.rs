@@ -1,0 +1,86 @@
+//! Ranges of the cluster in memory that are cut, joined and moved. Groups are told at once; the
+//! catalog says so only when it is published.
+
+use coterie_group::Body;
+use coterie_protocol::catalog::{Row, RowKey};
+use coterie_redis_compat::{Changes, View};
+use coterie_types::{GroupId, RangeDescriptor, RangeId};
+
+use super::cluster::{Cluster, Group, group_row};
+
+impl Cluster {
+    /// Moves a range, as `after` says, from a group that keeps what it remembers of frames to one
+    /// that is there or is made. Only the groups know; publish it to tell the proxy.
+    pub(crate) fn move_range(&self, from: u64, after: RangeDescriptor) {
+        let mut groups = self.groups.lock().unwrap();
+        let source = groups.get_mut(&GroupId(from)).expect("the group exists");
+        let view = source.view.clone();
+        source.apply(Body::DropRanges(vec![after.range_id]));
+        source
+            .knows
+            .retain(|known| known.range_id != after.range_id);
+        source.knows.push(after.clone());
+        let made = Group::new(after.group_id, Vec::new());
+        let to = groups.entry(after.group_id).or_insert(made);
+        let mut copied = Changes::default();
+        let mut copy = |key, record| {
+            let at = (after.bounds.table, key);
+            copied.records.insert(at, Some(record));
+            true
+        };
+        view.scan(&after.bounds, &mut copy)
+            .expect("a map does not fail");
+        to.view.apply(&copied);
+        to.apply(Body::AddRanges(vec![after]));
+    }
+
+    /// Cuts ranges of a group, or joins them: these for those.
+    pub(crate) fn reshape(&self, id: u64, before: &[u64], after: Vec<RangeDescriptor>) {
+        self.group(id, |group| {
+            let view = group.view.clone();
+            let before = before.iter().map(|id| RangeId(*id)).collect();
+            group.apply(Body::DropRanges(before));
+            group.view = view;
+            group.apply(Body::AddRanges(after));
+        });
+    }
+
+    /// Removes a group from its nodes.
+    pub(crate) fn remove_group(&self, id: u64) {
+        self.groups.lock().unwrap().remove(&GroupId(id));
+    }
+
+    /// Changes the catalog so that it has these ranges, and neither those nor that group.
+    pub(crate) fn republish(&self, ranges: Vec<RangeDescriptor>, gone: &[u64], group: Option<u64>) {
+        let gone = gone.iter().map(|id| RowKey::Range(RangeId(*id)));
+        let group = group.map(|id| RowKey::Group(GroupId(id)));
+        let mut upserts = Vec::new();
+        for range in ranges {
+            upserts.push(group_row(range.group_id.0));
+            upserts.push(Row::Range(range));
+        }
+        self.change_rows(upserts, gone.chain(group).collect());
+    }
+
+    /// Takes what a group owns away and gives it to others, with the data; nobody is told.
+    pub(crate) fn hand_over(&self, from: u64, ranges: Vec<RangeDescriptor>) {
+        let mut groups = self.groups.lock().unwrap();
+        let old = groups.remove(&GroupId(from)).expect("the group exists");
+        for range in &ranges {
+            let id = range.group_id;
+            let owned: Vec<_> = ranges
+                .iter()
+                .filter(|range| range.group_id == id)
+                .cloned()
+                .collect();
+            let mut group = Group::new(id, owned);
+            group.view = old.view.clone();
+            group.knows.clone_from(&ranges);
+            groups.insert(id, group);
+        }
+        if let std::collections::btree_map::Entry::Vacant(entry) = groups.entry(GroupId(from)) {
+            let group = entry.insert(Group::new(GroupId(from), Vec::new()));
+            group.knows = ranges;
+        }
+    }
+}
