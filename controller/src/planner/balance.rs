@@ -42,8 +42,11 @@ const LOADED_AFTER: Duration = Duration::from_secs(5);
 /// What a move must take off, of the square of what the two groups are apart.
 const WORTH: f64 = 0.01;
 
-/// Groups that are tried as giver and as taker.
+/// Groups that are tried as takers, and nodes as givers and takers.
 const TRIED: usize = 8;
+
+/// How much the load of a node counts beside that of a group it leads, when one of them is chosen.
+const NODE_PART: f64 = 0.25;
 
 /// What a part of a range that is cut for its size has at least.
 const PART_BYTES_MIN: u64 = 1 << 20;
@@ -189,7 +192,7 @@ impl<'a> Shares<'a> {
             .take(TRIED)
             .collect();
         let givers = self.givers(dimension, memory, draft);
-        for from in givers.into_iter().take(TRIED) {
+        for from in givers {
             let best = takers
                 .iter()
                 .filter(|to| **to != from && self.is_apart(dimension, from, **to))
@@ -242,6 +245,7 @@ impl<'a> Shares<'a> {
     /// Groups that may take something, the one that has least first; by load, what the node of its
     /// leader has to do counts as well.
     fn takers(&self, dimension: Dimension) -> Vec<usize> {
+        let mean_node = self.nodes.values().sum::<f64>() / (self.nodes.len() as f64).max(1.0);
         let mut takers: Vec<(f64, usize)> = self
             .groups
             .iter()
@@ -251,7 +255,7 @@ impl<'a> Shares<'a> {
                 let node = self.nodes.get(&group.leader?.0).copied().unwrap_or(0.0);
                 let share = (*share)?;
                 let cost = match dimension {
-                    Dimension::Load => share.load + node,
+                    Dimension::Load => share.load + NODE_PART * node / mean_node.max(1.0),
                     Dimension::Size => share.size,
                 };
                 (!self.emptied.contains(&group.id())).then_some((cost, place))

@@ -16,7 +16,7 @@ fn settings(groups: usize, replicas: usize) -> Settings {
         groups,
         replicas,
         bootstrap_nodes: replicas,
-        // Moves are judged in `duties` and `sim`.
+        // Judged in `tests/duties.rs` and `tests/scale.rs`, where jobs are only played.
         moves_max: 0,
         ..Settings::default()
     }
