@@ -22,7 +22,7 @@ use crate::directory::write_atomically;
 
 const MAGIC: &[u8; 8] = b"COTMETA\n";
 /// The version of the payload: raised by any change of [`State`] or of what it consists of.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEAD_BYTES: usize = 8 + 4 + 8;
 const CRC_BYTES: usize = 4;
 
