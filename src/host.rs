@@ -139,9 +139,9 @@ impl<'a> Host<'a> {
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
         let metrics = self.metrics.with_label("server", name);
         let rpc = self.rpc.clone();
-        let started = coterie_server::start_with(config, rpc, &metrics, &self.health).await;
-        let handle = started.with_context(|| format!("start the server of {}", dir.display()))?;
-        self.runs("server", None, handle.shutdown());
+        let started = coterie_server::Service::start(config, rpc, &metrics, &self.health).await;
+        let service = started.with_context(|| format!("start the server of {}", dir.display()))?;
+        self.runs("server", None, service.shutdown());
         Ok(())
     }
 

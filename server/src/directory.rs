@@ -59,6 +59,27 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Removes all that a node has left there, who it is last: a crash in between leaves it that node.
+    pub(crate) fn wipe(path: &Path) -> Result<(), RunError> {
+        let _lock = lock(path)?;
+        let failed = |error| RunError::io("wipe", path)(error);
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if name == "LOCK" || name == "IDENTITY" {
+                continue;
+            }
+            match entry.file_type().map_err(failed)?.is_dir() {
+                true => fs::remove_dir_all(entry.path()).map_err(failed)?,
+                false => fs::remove_file(entry.path()).map_err(failed)?,
+            }
+        }
+        match fs::remove_file(path.join("IDENTITY")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// What meta knows this node by.
     pub(crate) fn token(&self) -> u128 {
         self.token
@@ -199,6 +220,19 @@ mod tests {
         );
         let error = directory.belongs_to(NodeId(4), 78).unwrap_err();
         assert!(error.to_string().contains("belongs to node 4"), "{error}");
+    }
+
+    #[test]
+    fn a_wiped_directory_is_a_new_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let token = directory.token();
+        fs::create_dir_all(directory.replicas().join("7/store-0")).unwrap();
+        assert!(Directory::wipe(dir.path()).is_err(), "it is in use");
+        drop(directory);
+        Directory::wipe(dir.path()).unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        assert!(directory.token() != token && !directory.replicas().exists());
     }
 
     #[test]

@@ -6,18 +6,20 @@ use std::time::Duration;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::meta::Heartbeat;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::debug;
 
 use crate::node::Node;
 use crate::replica::Replica;
 
-/// Sends heartbeats until `stop`. A meta that is away is no reason to stop serving.
+/// Sends heartbeats until `stop`, or until meta says that the node was removed, which is told by
+/// `removed`. A meta that is away is no reason to stop serving.
 pub(crate) async fn run(
     node: Arc<Node>,
     meta: MetaClient,
     addr: String,
     period: Duration,
     stop: CancellationToken,
+    removed: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -34,10 +36,7 @@ pub(crate) async fn run(
         };
         let sent = meta.heartbeat(heartbeat);
         match stop.run_until_cancelled(sent).await {
-            Some(Ok(taken)) if taken.removed => {
-                error!(node_id = %node.node_id,
-                    "this node was removed from the cluster: wipe its directory to join anew");
-            }
+            Some(Ok(taken)) if taken.removed => return removed.cancel(),
             Some(Ok(_)) | None => {}
             Some(Err(error)) => debug!(%error, "heartbeat not taken"),
         }

@@ -20,10 +20,12 @@ mod node;
 mod peers;
 mod rate;
 mod register;
+mod rejoin;
 mod replica;
 mod run;
 
 pub use config::Config;
 pub use error::RunError;
+pub use rejoin::{Service, run};
 pub use replica::ReadMode;
-pub use run::{Handle, run, start, start_with};
+pub use run::{Handle, start, start_with};

@@ -17,7 +17,7 @@ type Family = (
     fn(&coterie_protocol::server::ReplicaStatus) -> i64,
 );
 
-const GAUGES: [Family; 6] = [
+const GAUGES: [Family; 8] = [
     ("replica_applied_index", "Last entry applied.", |s| {
         i64::try_from(s.applied_index.0).unwrap_or(i64::MAX)
     }),
@@ -39,6 +39,16 @@ const GAUGES: [Family; 6] = [
         "replica_faulty",
         "1 when it stopped for a fault of its own.",
         |s| i64::from(s.fault.is_some()),
+    ),
+    (
+        "replica_importing_ranges",
+        "Ranges of which not all records have arrived.",
+        |s| i64::try_from(s.importing.len()).unwrap_or(i64::MAX),
+    ),
+    (
+        "replica_frozen_ranges",
+        "Ranges that were handed off and are still held for their new owners.",
+        |s| i64::try_from(s.frozen.len()).unwrap_or(i64::MAX),
     ),
 ];
 

@@ -47,20 +47,11 @@ pub struct Handle {
     http: Option<Http>,
     drain_timeout: Duration,
     stop: CancellationToken,
+    /// Cancelled when meta has removed the node.
+    pub(crate) removed: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     // Unlocked last.
     _directory: Directory,
-}
-
-/// Runs a server until `shutdown`.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
-    let handle = match start_until(config, &shutdown).await {
-        Err(RunError::Stopped) => return Ok(()),
-        started => started?,
-    };
-    shutdown.cancelled().await;
-    handle.shutdown().await;
-    Ok(())
 }
 
 /// Starts a server.
@@ -79,7 +70,10 @@ pub async fn start_with(
     start_node(config, rpc, metrics, health, &CancellationToken::new()).await
 }
 
-async fn start_until(config: Config, shutdown: &CancellationToken) -> Result<Handle, RunError> {
+pub(crate) async fn start_until(
+    config: Config,
+    shutdown: &CancellationToken,
+) -> Result<Handle, RunError> {
     let rpc = Client::new(Token::new(config.cluster_token.secret()?));
     let (metrics, health) = (Metrics::new(), Health::new());
     let http = match &config.http {
@@ -152,7 +146,7 @@ async fn start_node(
     let _ = door.0.set(Calls(Arc::clone(&node)));
     rpc.register_local(&advertised, handler);
 
-    let stop = CancellationToken::new();
+    let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
     let tasks = vec![
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
@@ -162,6 +156,7 @@ async fn start_node(
             advertised.clone(),
             config.heartbeat_interval,
             stop.clone(),
+            removed.clone(),
         )),
         tokio::spawn(report_faults(Arc::clone(&node), ready, stop.clone())),
     ];
@@ -177,6 +172,7 @@ async fn start_node(
         http: None,
         drain_timeout,
         stop,
+        removed,
         tasks,
         _directory: directory,
     })

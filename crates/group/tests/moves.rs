@@ -290,6 +290,8 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn a_move_changes_no_reply(before in acts(30), announced in acts(6), after in acts(40)) {
         let mut world = World::new();
@@ -404,4 +406,44 @@ fn what_was_watched_is_watched_across_a_move() {
     assert!(!exec(&mut world, absent), "in vain rather than wrong");
     world.finish();
     assert!(exec(&mut world, same));
+}
+
+#[test]
+fn an_absent_key_that_was_there_elsewhere_in_between_counts_as_touched() {
+    let mut world = World::new();
+    let absent = watch(&mut world, "absent");
+    world.begin();
+    world.hand_off();
+    world.run("set absent 1");
+    world.run("del absent");
+    world.finish();
+    let back = range(3, SOURCE);
+    let (range_id, epoch) = (RANGE, Epoch(3));
+    for step in [
+        RangeChange::BeginImport {
+            range: back.clone(),
+            source: DESTINATION,
+        },
+        RangeChange::Activate { range_id, epoch },
+    ] {
+        change(&mut world.source, step).unwrap();
+    }
+    let mut frame = world.frame("exists other");
+    frame.flags = FrameFlags::TRANSACTION;
+    frame.watches = vec![absent.clone()];
+    let arrivals = ["absent", "other"].map(|key| Arrival {
+        range_id,
+        table: T,
+        key: Bytes::from_static(key.as_bytes()),
+        record: None,
+    });
+    let mut bytes = BytesMut::new();
+    frame.encode(&mut bytes);
+    let (arrivals, frames) = (arrivals.to_vec(), vec![bytes.freeze()]);
+    let effects = world.source.apply(Body::Fetched { arrivals, frames });
+    let failed = FrameReply::Done(vec![Bytes::from_static(b"*-1\r\n")]);
+    assert_eq!(
+        FrameReply::decode(effects.replies[0].clone()).unwrap(),
+        failed
+    );
 }

@@ -92,6 +92,10 @@ impl GroupState {
         if !self.ownership.activate(range_id, epoch)? {
             return Ok(());
         }
+        // It may have been here before, and its keys created and removed elsewhere since: to those
+        // who watch an absent key, coming here counts as a removal.
+        self.next_change += 1;
+        self.cleared = self.next_change;
         let mut importing = self.ownership.importing().iter();
         if let Some(arriving) = importing.find(|a| a.range.range_id == range_id) {
             let import = Import::begin(&arriving.range.bounds);

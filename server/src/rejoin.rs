@@ -1,0 +1,88 @@
+//! A server that was removed from its cluster: it wipes its directory and joins anew, as a spare.
+//!
+//! Meta removes a node only when nothing names it any more, so nothing of value goes. Its id never
+//! comes back: what it acknowledged under it is forgotten with it.
+
+use coterie_rpc::Client;
+use coterie_telemetry::{Health, Metrics};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::error::RunError;
+use crate::run::{Handle, start_until, start_with};
+
+/// Runs a server until `shutdown`; one that is removed goes on as a new node.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    loop {
+        let handle = match start_until(config.clone(), &shutdown).await {
+            Err(RunError::Stopped) => return Ok(()),
+            started => started?,
+        };
+        if !ran_until_removed(handle, &shutdown).await {
+            return Ok(());
+        }
+        Directory::wipe(&config.dir)?;
+    }
+}
+
+/// A server that shares its process with other roles, and goes on as a new node when it is removed.
+pub struct Service {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Service {
+    /// Starts it; see [`start_with`].
+    pub async fn start(
+        config: Config,
+        rpc: Client,
+        metrics: &Metrics,
+        health: &Health,
+    ) -> Result<Self, RunError> {
+        let stop = CancellationToken::new();
+        let first = start_with(config.clone(), rpc.clone(), metrics, health).await?;
+        let (metrics, health) = (metrics.clone(), health.clone());
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut handle = first;
+            while ran_until_removed(handle, &stopped).await {
+                let again = match Directory::wipe(&config.dir) {
+                    Ok(()) => start_with(config.clone(), rpc.clone(), &metrics, &health).await,
+                    Err(error) => Err(error),
+                };
+                match again {
+                    Ok(started) => handle = started,
+                    Err(error) => {
+                        error!(%error, "the server does not join anew: restart the process");
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Self { stop, task })
+    }
+
+    /// Stops it, as [`Handle::shutdown`] does.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        // A task that panicked has said so.
+        let _ = self.task.await;
+    }
+}
+
+/// Lets the server run until `stop`, or until it is removed; whether it was removed.
+async fn ran_until_removed(handle: Handle, stop: &CancellationToken) -> bool {
+    let removed = handle.removed.clone();
+    let was_removed = stop
+        .run_until_cancelled(removed.cancelled())
+        .await
+        .is_some();
+    if was_removed {
+        warn!(node_id = %handle.node_id, "this node was removed: it wipes itself and joins anew");
+    }
+    handle.shutdown().await;
+    was_removed
+}
