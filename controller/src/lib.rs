@@ -16,6 +16,7 @@ mod lease;
 mod metrics;
 pub mod planner;
 mod ports;
+mod refusals;
 mod run;
 #[cfg(test)]
 mod sim;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::{Catalog, JobState};
@@ -24,6 +24,7 @@ use crate::lease::{self, Lease};
 use crate::metrics::ControllerMetrics;
 use crate::planner::{self, Memory, Settings};
 use crate::ports::{RealMeta, RealServers, wall_clock};
+use crate::refusals::Refusals;
 use crate::view::View;
 
 /// How often the cluster is looked at, at least and at most.
@@ -171,7 +172,7 @@ impl Controller {
         );
         // Dropped with this future: no job goes on without the lease.
         let mut driven = Driven::new();
-        let mut refusals = Vec::new();
+        let mut refusals = Refusals::default();
         // What the controller before this one remembered is not known: it all has to last again.
         let mut memory = Memory::default();
         // The copy may be older than what the controller before this one did.
@@ -250,19 +251,17 @@ impl Controller {
         catalog: &Arc<Catalog>,
         memory: &mut Memory,
         seen: &mut Revision,
-        refusals: &mut Vec<String>,
+        refusals: &mut Refusals,
     ) -> Result<(), Stop> {
         let liveness = self.client.liveness().await?;
         let view = View::new(Arc::clone(catalog), liveness, wall_clock());
         let plan = planner::plan_on(&view, &self.settings, memory);
-        if *refusals != plan.refusals {
-            for refusal in &plan.refusals {
-                info!(refusal, "not yet");
-            }
-            refusals.clone_from(&plan.refusals);
+        let news = refusals.take(&plan.refusals, &catalog.refusals, Instant::now());
+        if let Some(lines) = news {
+            *seen = executor.write_refusals(lines).await?.max(*seen);
         }
         self.metrics.plans.inc();
-        self.metrics.refusals.set(refusals.len() as u64);
+        self.metrics.refusals.set(refusals.count() as u64);
         for action in plan.actions {
             *seen = executor.apply(action, view.now).await?.max(*seen);
             self.metrics.actions.inc();

@@ -426,6 +426,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         self.write(&job).await
     }
 
+    /// Keeps in meta what is wanted and cannot be done now.
+    pub(crate) async fn write_refusals(&self, lines: Vec<String>) -> Result<Revision, Stop> {
+        revision(self.change(vec![ControllerOp::PutRefusals(lines)]).await?)
+    }
+
     async fn write(&self, job: &JobDescriptor) -> Result<Revision, Stop> {
         let ops = vec![ControllerOp::PutJob(job.clone())];
         revision(self.change(ops).await?)

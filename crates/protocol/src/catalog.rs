@@ -134,6 +134,8 @@ pub enum Row {
     Lease(Lease),
     /// A range of a table that was dropped, whose group may still hold its records.
     Dropped(RangeDescriptor),
+    /// What the controller wants and cannot do now, and why; a line each.
+    Refusals(Vec<String>),
 }
 
 /// What names a row that is gone.
@@ -189,6 +191,8 @@ pub struct Catalog {
     pub lease: Lease,
     /// Ranges of tables that were dropped, until their groups have removed the records.
     pub dropped: BTreeMap<RangeId, RangeDescriptor>,
+    /// What the controller wants and cannot do now, and why; a line each.
+    pub refusals: Vec<String>,
 }
 
 impl Catalog {
@@ -257,6 +261,7 @@ impl Catalog {
             Row::Setting(name, value) => drop(self.settings.insert(name, value)),
             Row::Lease(lease) => self.lease = lease,
             Row::Dropped(range) => drop(self.dropped.insert(range.range_id, range)),
+            Row::Refusals(lines) => self.refusals = lines,
         }
     }
 

@@ -223,6 +223,9 @@ pub enum ControllerOp {
         /// How many job ids.
         jobs: u64,
     },
+    /// Write down what is wanted and cannot be done now, and why, in the place of what was; a line
+    /// each. Lines over a bound are left out.
+    PutRefusals(Vec<String>),
     /// Forget a range of a dropped table: its group has removed it.
     ForgetDropped(coterie_types::RangeId),
 }

@@ -11,6 +11,9 @@ use super::invalid;
 const REPLICAS_MAX: usize = 64;
 pub(super) const KEY_BYTES_MAX: usize = 1 << 20;
 const JOB_BYTES_MAX: usize = 256 << 10;
+/// Lines of refusals, and bytes of each, at most.
+const REFUSALS_MAX: usize = 100;
+const REFUSAL_BYTES_MAX: usize = 1000;
 /// Ids set aside at once at most.
 const IDS_MAX: u64 = 1 << 20;
 
@@ -30,6 +33,7 @@ impl Edit<'_> {
                 ControllerOp::DeleteRange(range_id) => self.delete_range(range_id)?,
                 ControllerOp::PutJob(job) => self.put_job(job)?,
                 ControllerOp::DeleteJob(job_id) => self.delete_job(job_id)?,
+                ControllerOp::PutRefusals(lines) => self.put_refusals(lines),
                 ControllerOp::ForgetDropped(range_id) => {
                     self.delete(RowName::Dropped(range_id));
                 }
@@ -185,6 +189,12 @@ impl Edit<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn put_refusals(&mut self, mut lines: Vec<String>) {
+        lines.retain(|line| line.len() <= REFUSAL_BYTES_MAX);
+        lines.truncate(REFUSALS_MAX);
+        self.put(Row::Refusals(lines));
     }
 
     fn allocate_ids(&mut self, groups: u64, ranges: u64, jobs: u64) -> Result<Outcome, Rejection> {

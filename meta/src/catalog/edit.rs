@@ -32,6 +32,8 @@ pub enum RowName {
     Setting(String),
     /// A range of a dropped table.
     Dropped(RangeId),
+    /// The controller's refusals.
+    Refusals,
 }
 
 impl RowName {
@@ -48,6 +50,7 @@ impl RowName {
             Row::Job(job) => Self::Job(job.job_id),
             Row::Setting(name, _) => Self::Setting(name.clone()),
             Row::Dropped(range) => Self::Dropped(range.range_id),
+            Row::Refusals(_) => Self::Refusals,
         }
     }
 
@@ -67,13 +70,14 @@ impl RowName {
                 Some(Row::Setting(name.clone(), value.clone()))
             }
             Self::Dropped(id) => catalog.dropped.get(id).cloned().map(Row::Dropped),
+            Self::Refusals => Some(Row::Refusals(catalog.refusals.clone())),
         }
     }
 
     /// What a change says when the row is gone; `None` for rows that are never deleted.
     fn delete_key(self) -> Option<RowKey> {
         match self {
-            Self::Cluster | Self::Lease | Self::Node(_) => None,
+            Self::Cluster | Self::Lease | Self::Node(_) | Self::Refusals => None,
             Self::Table(id) => Some(RowKey::Table(id)),
             Self::Group(id) => Some(RowKey::Group(id)),
             Self::Range(id) => Some(RowKey::Range(id)),

@@ -8,9 +8,13 @@ use coterie_types::JobId;
 use super::{Pair, error, number, pair, word};
 use crate::commands::{Call, int, text};
 
-/// `COTERIE JOBS [id]`.
+/// `COTERIE JOBS [id | REFUSED]`.
 pub(super) fn jobs(call: &Call) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
+    if call.args.len() == 3 && call.is(2, "refused") {
+        let lines = catalog.refusals.iter().cloned().map(text);
+        return Ok(Reply::Array(lines.collect()));
+    }
     if call.args.len() == 2 {
         let jobs = catalog.jobs.values().map(|job| Reply::Map(job_pairs(job)));
         return Ok(Reply::Array(jobs.collect()));
