@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 
 use coterie_raft::RaftNode;
+use coterie_storage::RocksEngine;
 use coterie_types::{GroupId, NodeId};
 use tokio::sync::Mutex;
 use tracing::error;
@@ -28,9 +30,15 @@ pub(crate) struct Node {
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
     /// Replicas of the directory that could not be opened, and why.
     broken: RwLock<BTreeMap<GroupId, String>>,
+    /// Stores of replicas that were ended and may still be in use.
+    closing: std::sync::Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
     /// Replicas are made and destroyed one at a time.
     changes: Mutex<()>,
 }
+
+/// How long the store of an ended replica may be in use: a read that walks all of it, at most.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 impl Node {
     pub(crate) fn new(
@@ -51,6 +59,7 @@ impl Node {
             settings,
             replicas: RwLock::default(),
             broken: RwLock::default(),
+            closing: std::sync::Mutex::default(),
             changes: Mutex::new(()),
         }
     }
@@ -123,6 +132,9 @@ impl Node {
         if let Some(replica) = self.replica(group) {
             return Ok(replica);
         }
+        if self.marker(group).exists() {
+            self.destroy(group).await?;
+        }
         let replica = self.start_replica(group).await?;
         self.insert(replica.clone());
         Ok(replica)
@@ -131,6 +143,10 @@ impl Node {
     /// Ends a replica and removes all that is left of it. Does nothing if there is none.
     pub(crate) async fn destroy_replica(&self, group: GroupId) -> Result<(), RunError> {
         let _one_at_a_time = self.changes.lock().await;
+        self.destroy(group).await
+    }
+
+    async fn destroy(&self, group: GroupId) -> Result<(), RunError> {
         let removed = self
             .replicas
             .write()
@@ -141,17 +157,43 @@ impl Node {
             let marker = self.marker(group);
             write_atomically(&marker, b"").map_err(RunError::io("write", &marker))?;
         }
-        if let Some(replica) = removed {
+        if let Some(replica) = &removed {
             replica.stop().await;
         }
         // The log first: the marker, which finds the rest again after a crash, is in the directory.
-        self.raft.destroy_group(group).await?;
+        let forgotten = self.raft.destroy_group(group).await;
+        if let Some(replica) = removed {
+            // Only now it is the last one: a snapshot may have come until the group was stopped.
+            self.closing().insert(group, replica.store());
+        }
+        forgotten?;
+        self.wait_closed(group).await?;
         match tokio::fs::remove_dir_all(&dir).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(RunError::io("remove", &dir)(error))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Waits until nobody uses the store of a replica that was ended: it writes when it closes, and
+    /// must not do so into the store of a replica that is made again.
+    async fn wait_closed(&self, group: GroupId) -> Result<(), RunError> {
+        let store = self.closing().get(&group).cloned();
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        while store.as_ref().is_some_and(|store| store.strong_count() > 0) {
+            if Instant::now() >= deadline {
+                let reason = format!("the store of group {group} is still in use");
+                return Err(RunError::Config(reason));
+            }
+            tokio::time::sleep(CLOSE_PAUSE).await;
+        }
+        self.closing().remove(&group);
+        Ok(())
+    }
+
+    fn closing(&self) -> MutexGuard<'_, BTreeMap<GroupId, Weak<RocksEngine>>> {
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {

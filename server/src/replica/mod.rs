@@ -26,7 +26,7 @@ mod view;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use coterie_group::{Body, ChangeAnswer};
@@ -34,7 +34,7 @@ use coterie_protocol::server::{ImportState, RangeLoad, ReplicaStatus};
 use coterie_protocol::{FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError, RaftNode};
 use coterie_rpc::Responder;
-use coterie_storage::{Engine, RocksShared, layout};
+use coterie_storage::{Engine, RocksEngine, RocksShared, layout};
 use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, UnixMillis, varint};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -242,6 +242,11 @@ impl Replica {
             sizes.at = Instant::now();
         }
         self.shared.loads.report(&sizes.ranges, sizes.apply_cpu)
+    }
+
+    /// Its store, to see when nobody uses it any more.
+    pub(crate) fn store(&self) -> Weak<RocksEngine> {
+        Arc::downgrade(&self.shared.published().engine)
     }
 
     /// How it is, for heartbeats and operators.
