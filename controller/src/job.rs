@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 const FIRST_LINES: usize = 20;
 const LAST_LINES: usize = 60;
 
+/// Bytes of a key that are shown: one may have a million.
+const KEY_SHOWN: usize = 64;
+
 /// A group that is to be made, with all it begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewGroup {
@@ -271,6 +274,20 @@ impl Step {
         }
     }
 
+    /// Whether something was asked of a group that may have taken effect, as far as the phase says.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        match self {
+            Self::MakeGroups { .. } | Self::Wish(_) => false,
+            Self::SplitRange { phase, .. } => *phase > SplitPhase::Split,
+            Self::MergeRanges { phase, .. } => *phase > MergePhase::Merge,
+            Self::MoveRange { phase, .. } => *phase > MovePhase::Begin,
+            Self::ReplaceReplica { phase, .. } => *phase > ReplacePhase::Create,
+            Self::RemoveGroup { phase, .. } => *phase > RemovePhase::Forget,
+            Self::AddRanges { .. } | Self::DropRanges { .. } | Self::TransferLeader { .. } => true,
+        }
+    }
+
     /// Whether the job will give this table its ranges.
     #[must_use]
     pub fn makes_ranges_of(&self, table: TableId) -> bool {
@@ -392,18 +409,18 @@ impl fmt::Display for Step {
 fn fmt_wish(f: &mut fmt::Formatter<'_>, wish: &Wish) -> fmt::Result {
     match wish {
         Wish::Split { table, at } => {
-            write!(f, "split table {table} at \"{}\"", at.escape_ascii())
+            write!(f, "split table {table} at \"{}\"", shown(at))
         }
         Wish::Merge { table, key } => write!(
             f,
             "merge the range of \"{}\" of table {table} with the next",
-            key.escape_ascii()
+            shown(key)
         ),
         Wish::Move { table, key, to } => {
             write!(
                 f,
                 "move the range of \"{}\" of table {table} to ",
-                key.escape_ascii()
+                shown(key)
             )?;
             match to {
                 Some(group) => write!(f, "group {group}"),
@@ -416,6 +433,16 @@ fn fmt_wish(f: &mut fmt::Formatter<'_>, wish: &Wish) -> fmt::Result {
                 "replace the replica of group {group_id} on node {node_id}"
             )
         }
+    }
+}
+
+/// A key for people to read: its beginning, if it is long.
+pub(crate) fn shown(key: &[u8]) -> String {
+    match key.get(..KEY_SHOWN) {
+        Some(beginning) if beginning.len() < key.len() => {
+            format!("{}...", beginning.escape_ascii())
+        }
+        _ => key.escape_ascii().to_string(),
     }
 }
 
@@ -472,6 +499,13 @@ pub fn add_line(job: &mut JobDescriptor, line: String) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn a_long_key_is_shown_by_its_beginning() {
+        assert_eq!(shown(b"a\xff"), "a\\xff");
+        assert_eq!(shown(&[b'a'; 64]), "a".repeat(64));
+        assert_eq!(shown(&[b'a'; 65]), "a".repeat(64) + "...");
+    }
 
     #[test]
     fn a_log_keeps_its_beginning_and_its_end() {

@@ -14,6 +14,7 @@ use crate::sim::Sim;
 mod moves;
 mod ranges;
 mod replicas;
+mod storm;
 mod wishes;
 
 fn settings() -> Settings {
