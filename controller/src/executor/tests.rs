@@ -45,8 +45,17 @@ const LETTERS: std::ops::RangeInclusive<u8> = b'a'..=b'z';
 
 /// Four nodes, three groups, table 0 in two ranges, and a key for each letter.
 async fn settled() -> (Sim, u64) {
-    let sim = Sim::with_nodes(&["a", "b", "c", "d"]);
+    settled_on(&["a", "b", "c", "d"]).await
+}
+
+/// On these nodes. The planner moves nothing: it is jobs that are looked at.
+async fn settled_on(zones: &[&str]) -> (Sim, u64) {
+    let sim = Sim::with_nodes(zones);
     let fence = sim.take_over(1);
+    sim.command(Command::PutSetting {
+        name: "balance".to_owned(),
+        value: Some("off".to_owned()),
+    });
     sim.settle(fence, &settings()).await.unwrap();
     for letter in LETTERS {
         put(&sim, TableId(0), letter);

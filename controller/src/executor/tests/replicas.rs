@@ -31,12 +31,7 @@ fn spare(sim: &Sim) -> NodeId {
 
 /// Group 1 on nodes 1 to 3.
 async fn settled_on_three() -> (Sim, u64) {
-    let sim = Sim::with_nodes(&["a", "b", "c"]);
-    let fence = sim.take_over(1);
-    sim.settle(fence, &settings()).await.unwrap();
-    for letter in LETTERS {
-        put(&sim, TableId(0), letter);
-    }
+    let (sim, fence) = settled_on(&["a", "b", "c"]).await;
     sim.add_node("d");
     sim.settle(fence, &settings()).await.unwrap();
     assert_eq!(spare(&sim), NodeId(4));
