@@ -7,6 +7,9 @@ use coterie_config::ClusterToken;
 
 use crate::planner::Settings;
 
+/// Smaller ranges are not worth the rows.
+const SPLIT_SIZE_MIN: u64 = 64 << 10;
+
 /// Flags of `coterie controller`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -45,6 +48,45 @@ pub struct Config {
     #[arg(long, env = "COTERIE_LIVENESS_TIMEOUT", value_name = "DURATION",
         default_value = "3s", value_parser = coterie_config::duration)]
     pub liveness_timeout: Duration,
+    /// Silence after which the replicas of a node are put elsewhere.
+    #[arg(long, env = "COTERIE_REPLACE_AFTER", value_name = "DURATION",
+        default_value = "60s", value_parser = coterie_config::duration)]
+    pub replace_after: Duration,
+    /// Replicas that are brought to other nodes at once, in the whole cluster; to one node, one.
+    #[arg(
+        long,
+        env = "COTERIE_SNAPSHOTS_MAX",
+        value_name = "N",
+        default_value_t = 2
+    )]
+    pub snapshots_max: usize,
+    /// Bytes above which a range is cut in two.
+    #[arg(long, env = "COTERIE_SPLIT_SIZE", value_name = "SIZE",
+        default_value = "512MiB", value_parser = coterie_config::size)]
+    pub split_size: u64,
+    /// Commands per second above which a range is cut, when they last.
+    #[arg(
+        long,
+        env = "COTERIE_SPLIT_OPS",
+        value_name = "N",
+        default_value_t = 20_000
+    )]
+    pub split_ops: u64,
+    /// Bytes of commands and replies per second above which a range is cut, when they last.
+    #[arg(long, env = "COTERIE_SPLIT_BYTES", value_name = "SIZE",
+        default_value = "64MiB", value_parser = coterie_config::size)]
+    pub split_bytes: u64,
+    /// CPU time per second above which a range is cut, when it lasts.
+    #[arg(long, env = "COTERIE_SPLIT_CPU", value_name = "DURATION",
+        default_value = "800ms", value_parser = coterie_config::duration)]
+    pub split_cpu: Duration,
+    /// How long small neighbours must hardly have been used to become one range.
+    #[arg(long, env = "COTERIE_MERGE_AFTER", value_name = "DURATION",
+        default_value = "10m", value_parser = coterie_config::duration)]
+    pub merge_after: Duration,
+    /// Ranges that are moved at once by themselves, in the whole cluster.
+    #[arg(long, env = "COTERIE_MOVES_MAX", value_name = "N", default_value_t = 2)]
+    pub moves_max: usize,
     /// How long another controller waits for this one, when it is silent.
     #[arg(long, env = "COTERIE_LEASE", value_name = "DURATION",
         default_value = "6s", value_parser = coterie_config::duration)]
@@ -58,14 +100,23 @@ impl Config {
     /// A controller with the defaults of the flags.
     #[must_use]
     pub fn of(meta: Vec<String>, cluster_token: ClusterToken) -> Self {
+        let settings = Settings::default();
         Self {
             meta,
             http: None,
-            groups: 3,
-            replicas: 3,
+            groups: settings.groups,
+            replicas: settings.replicas,
             bootstrap_nodes: None,
             split_at: Vec::new(),
-            liveness_timeout: Duration::from_secs(3),
+            liveness_timeout: settings.liveness_timeout,
+            replace_after: settings.replace_after,
+            snapshots_max: settings.snapshots_max,
+            split_size: settings.split_size,
+            split_ops: settings.split_ops,
+            split_bytes: settings.split_bytes,
+            split_cpu: settings.split_cpu,
+            merge_after: settings.merge_after,
+            moves_max: settings.moves_max,
             lease: Duration::from_secs(6),
             cluster_token,
         }
@@ -86,12 +137,29 @@ impl Config {
         if self.lease < Duration::from_secs(1) {
             return Err("--lease is at least 1s".to_owned());
         }
+        if self.snapshots_max == 0 || self.moves_max == 0 {
+            return Err("--snapshots-max and --moves-max count from 1".to_owned());
+        }
+        if self.split_size < SPLIT_SIZE_MIN {
+            return Err(format!("--split-size is at least {SPLIT_SIZE_MIN} bytes"));
+        }
+        if self.split_ops == 0 || self.split_bytes == 0 || self.split_cpu.is_zero() {
+            return Err("--split-ops, --split-bytes and --split-cpu are not 0".to_owned());
+        }
         Ok(Settings {
             groups: self.groups,
             replicas: self.replicas,
             bootstrap_nodes,
             split_at: parse_keys(self.split_at.iter().map(String::as_str))?,
             liveness_timeout: self.liveness_timeout,
+            replace_after: self.replace_after,
+            snapshots_max: self.snapshots_max,
+            split_size: self.split_size,
+            split_ops: self.split_ops,
+            split_bytes: self.split_bytes,
+            split_cpu: self.split_cpu,
+            merge_after: self.merge_after,
+            moves_max: self.moves_max,
         })
     }
 }
@@ -138,6 +206,19 @@ mod tests {
         for bad in ["", "\\x", "\\x0", "\\xzz", "a\\x€"] {
             assert!(parse_keys([bad].into_iter()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_defaults_of_flags_and_planner_are_the_same() {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            config: Config,
+        }
+        let flags = ["coterie", "--meta", "here:1", "--cluster-token", "t"];
+        let parsed = <Flags as clap::Parser>::try_parse_from(flags).unwrap();
+        let (parsed, made) = (parsed.config.settings(), Settings::default());
+        assert_eq!(parsed.unwrap(), made);
     }
 
     #[test]

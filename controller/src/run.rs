@@ -22,7 +22,7 @@ use crate::error::RunError;
 use crate::executor::{Executor, Stop};
 use crate::lease::{self, Lease};
 use crate::metrics::ControllerMetrics;
-use crate::planner::{self, Settings};
+use crate::planner::{self, Memory, Settings};
 use crate::ports::{RealMeta, RealServers, wall_clock};
 use crate::view::View;
 
@@ -172,6 +172,8 @@ impl Controller {
         // Dropped with this future: no job goes on without the lease.
         let mut driven = Driven::new();
         let mut refusals = Vec::new();
+        // What the controller before this one remembered is not known: it all has to last again.
+        let mut memory = Memory::default();
         // The copy may be older than what the controller before this one did.
         let mut seen = self.newest().await;
         loop {
@@ -180,7 +182,7 @@ impl Controller {
             }
             if let Some(catalog) = self.catalog(seen).await {
                 match self
-                    .act(&executor, &catalog, &mut seen, &mut refusals)
+                    .act(&executor, &catalog, &mut memory, &mut seen, &mut refusals)
                     .await
                 {
                     Ok(()) => {}
@@ -246,12 +248,13 @@ impl Controller {
         &self,
         executor: &Executor<RealMeta, RealServers>,
         catalog: &Arc<Catalog>,
+        memory: &mut Memory,
         seen: &mut Revision,
         refusals: &mut Vec<String>,
     ) -> Result<(), Stop> {
         let liveness = self.client.liveness().await?;
         let view = View::new(Arc::clone(catalog), liveness, wall_clock());
-        let plan = planner::plan(&view, &self.settings);
+        let plan = planner::plan_on(&view, &self.settings, memory);
         if *refusals != plan.refusals {
             for refusal in &plan.refusals {
                 info!(refusal, "not yet");

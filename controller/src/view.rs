@@ -32,6 +32,8 @@ pub struct View {
     pub listening_for: Duration,
     /// The controller's clock.
     pub now: UnixMillis,
+    /// Where each group's replicas are among the heartbeats: a cluster has thousands.
+    places: BTreeMap<GroupId, Vec<(NodeId, usize)>>,
 }
 
 impl View {
@@ -43,11 +45,20 @@ impl View {
             let heartbeat = node.heartbeat;
             (heartbeat.node_id, Heard { age, heartbeat })
         });
+        let heard: BTreeMap<NodeId, Heard> = heard.collect();
+        let mut places: BTreeMap<GroupId, Vec<(NodeId, usize)>> = BTreeMap::new();
+        for (node_id, heard) in &heard {
+            for (place, status) in heard.heartbeat.replicas.iter().enumerate() {
+                let of_group = places.entry(status.group_id).or_default();
+                of_group.push((*node_id, place));
+            }
+        }
         Self {
             catalog,
-            heard: heard.collect(),
+            heard,
             listening_for: liveness.leader_for,
             now,
+            places,
         }
     }
 
@@ -78,8 +89,10 @@ impl View {
     /// What a node said of its replica of a group.
     #[must_use]
     pub fn replica(&self, node_id: NodeId, group_id: GroupId) -> Option<&ReplicaStatus> {
-        let replicas = &self.heard.get(&node_id)?.heartbeat.replicas;
-        replicas.iter().find(|status| status.group_id == group_id)
+        let mut places = self.places.get(&group_id)?.iter();
+        let (_, place) = places.find(|(holder, _)| *holder == node_id)?;
+        let status = self.heard.get(&node_id)?.heartbeat.replicas.get(*place)?;
+        (status.group_id == group_id).then_some(status)
     }
 
     /// Who leads a group, by its own word within `timeout`; of several, the one of the latest term.

@@ -24,6 +24,7 @@ fn settings() -> Settings {
         bootstrap_nodes: 3,
         split_at: vec!["m".into()],
         liveness_timeout: Duration::from_secs(3),
+        ..Settings::default()
     }
 }
 

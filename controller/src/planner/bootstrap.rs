@@ -38,16 +38,13 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
         ));
         return;
     }
-    let cuts = match catalog.settings.get(SPLIT_AT) {
-        Some(text) => match parse_keys(text.split(',')) {
-            Ok(cuts) => cuts,
-            Err(reason) => {
-                plan.refusals
-                    .push(format!("bootstrap: {SPLIT_AT}: {reason}"));
-                return;
-            }
-        },
-        None => settings.split_at.clone(),
+    let cuts = match cuts(view, settings) {
+        Ok(cuts) => cuts,
+        Err(reason) => {
+            plan.refusals
+                .push(format!("bootstrap: {SPLIT_AT}: {reason}"));
+            return;
+        }
     };
     let mut groups: Vec<GroupPlan> = Vec::new();
     for _ in 0..settings.groups {
@@ -81,6 +78,14 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     });
 }
 
+/// Where table 0 is cut from the start.
+pub(super) fn cuts(view: &View, settings: &Settings) -> Result<Vec<Bytes>, String> {
+    match view.catalog.settings.get(SPLIT_AT) {
+        Some(text) => parse_keys(text.split(',')),
+        None => Ok(settings.split_at.clone()),
+    }
+}
+
 /// A range whose ids come when its job is begun.
 pub(super) fn unnumbered(bounds: KeyRange) -> RangeDescriptor {
     RangeDescriptor {
@@ -92,7 +97,7 @@ pub(super) fn unnumbered(bounds: KeyRange) -> RangeDescriptor {
 }
 
 /// The intervals of a table that is cut at these keys, which are sorted.
-fn cut(table: TableId, cuts: &[Bytes]) -> Vec<KeyRange> {
+pub(super) fn cut(table: TableId, cuts: &[Bytes]) -> Vec<KeyRange> {
     let starts = std::iter::once(Bytes::new()).chain(cuts.iter().cloned());
     let ends = cuts.iter().cloned().map(Some).chain([None]);
     starts

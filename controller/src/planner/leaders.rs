@@ -1,19 +1,22 @@
-//! Leaders: away from nodes that are to be empty, and evenly over the others.
+//! Leaders: away from nodes that should not lead, and evenly over the others.
 //!
 //! Who is elected is Raft's to decide; here one asks a leader to hand over to a voter that is up
-//! and has nearly all of the log. For balance one transfer runs at a time, only when it makes the
-//! difference of two nodes smaller, and a group is left alone for a while after each. The setting
-//! `balance` = `off` stops that, and only that.
+//! and has nearly all of the log. Nodes that are slow, stopping or being emptied are left at once,
+//! beside jobs that copy for long. For balance few transfers run at a time, only such as make the
+//! difference of two nodes smaller, and a group is left alone for a while after each. A group
+//! counts for itself and for its share of the load alike, so that one number is evened out and not
+//! two against each other. The setting `balance` = `off` stops that, and only that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::catalog::JobState;
 use coterie_types::{GroupId, NodeId, NodeState};
 
-use super::{Action, Plan, Settings};
+use super::Memory;
+use super::draft::Draft;
+use super::facts::{FULL, Facts, is_recent};
 use crate::job::Step;
-use crate::view::View;
 
 /// The kind of job.
 const KIND: &str = "transfer-leader";
@@ -21,140 +24,161 @@ const KIND: &str = "transfer-leader";
 /// Entries that a voter may lack: more take longer than the hand-over may.
 const LAG_MAX: u64 = 10_000;
 
-/// Transfers at once, away from nodes that are to be empty.
-const URGENT_AT_ONCE: usize = 4;
+/// Transfers at once, away from nodes that should not lead.
+const URGENT_AT_ONCE: usize = 8;
+
+/// One transfer for balance at once for so many nodes.
+const NODES_PER_TRANSFER: usize = 16;
 
 /// How long a group is left alone after a transfer was begun.
 const REST: Duration = Duration::from_secs(30);
 const URGENT_REST: Duration = Duration::from_secs(3);
 
-pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
-    let mut leaders = Leaders::of(view, settings);
-    let mut running = leaders.transfers_running();
+/// What a group weighs for itself, and all of them together once more when there is load.
+const GROUP: u64 = 1000;
+
+/// The load of all groups below which it does not count.
+const LOAD_MIN: u64 = FULL / 20;
+
+pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
+    let mut leaders = Leaders::of(facts, memory);
     for (group_id, from) in leaders.led.clone() {
         let Some(reason) = leaders.must_leave(from) else {
             continue;
         };
-        if running >= URGENT_AT_ONCE || leaders.is_busy(group_id, URGENT_REST) {
+        let is_resting = leaders.rests(group_id, URGENT_REST) || !draft.is_pliant(group_id);
+        if draft.transfers >= URGENT_AT_ONCE || is_resting {
             continue;
         }
         let Some(to) = leaders.best_voter(group_id, from) else {
-            plan.refusals.push(format!(
+            draft.refuse(format!(
                 "group {group_id}: node {from} should not lead ({reason}), and no other voter is \
                  up and near"
             ));
             continue;
         };
-        running += 1;
         let reasons = vec![format!(
             "node {from} {reason}; {}",
             leaders.counted(from, to)
         )];
-        plan.actions
-            .push(leaders.hand_over(group_id, from, to, true, reasons));
+        leaders.hand_over(draft, group_id, from, to, true, reasons);
     }
-    let balanced = view.catalog.settings.get("balance");
-    if running > 0 || balanced.is_some_and(|value| value.eq_ignore_ascii_case("off")) {
+    let at_once = (facts.view.catalog.nodes.len() / NODES_PER_TRANSFER).max(1);
+    if facts.is_balance_off() {
         return;
     }
-    if let Some((group_id, from, to)) = leaders.most_uneven() {
+    while draft.transfers < at_once {
+        let Some((group_id, from, to)) = leaders.most_uneven(draft) else {
+            return;
+        };
         let reasons = vec![leaders.counted(from, to)];
-        plan.actions
-            .push(leaders.hand_over(group_id, from, to, false, reasons));
+        leaders.hand_over(draft, group_id, from, to, false, reasons);
     }
 }
 
 struct Leaders<'a> {
-    view: &'a View,
-    timeout: Duration,
+    facts: &'a Facts<'a>,
+    memory: &'a Memory,
     /// Who leads each group, as far as known.
     led: BTreeMap<GroupId, NodeId>,
-    /// How many each node leads, once the transfers that run are done and those that are done have
-    /// been heard of.
-    counts: BTreeMap<NodeId, usize>,
+    /// What each group weighs.
+    weights: BTreeMap<GroupId, u64>,
+    /// What each node leads, once the transfers that run are done and those that are done have
+    /// been heard of: groups, and what they weigh.
+    counts: BTreeMap<NodeId, (usize, u64)>,
+    /// Groups whose leader was moved lately.
+    resting: BTreeSet<GroupId>,
+    resting_briefly: BTreeSet<GroupId>,
 }
 
 impl<'a> Leaders<'a> {
-    fn of(view: &'a View, settings: &Settings) -> Self {
-        let timeout = settings.liveness_timeout;
-        let led: BTreeMap<GroupId, NodeId> = view
-            .catalog
-            .groups
-            .keys()
-            .filter_map(|group_id| Some((*group_id, view.leader(*group_id, timeout)?)))
+    fn of(facts: &'a Facts<'a>, memory: &'a Memory) -> Self {
+        let led = facts.groups.iter();
+        let led: BTreeMap<GroupId, NodeId> = led
+            .filter_map(|group| Some((group.id(), group.leader?.0)))
             .collect();
-        let nodes = view.catalog.nodes.keys().copied();
-        let mut counts: BTreeMap<NodeId, usize> = nodes.map(|id| (id, 0)).collect();
-        let mut expected = led.clone();
-        for job in view.catalog.jobs.values() {
+        let nodes = facts.view.catalog.nodes.keys().copied();
+        let mut leaders = Self {
+            facts,
+            memory,
+            led,
+            weights: weights(facts),
+            counts: nodes.map(|id| (id, (0, 0))).collect(),
+            resting: BTreeSet::new(),
+            resting_briefly: BTreeSet::new(),
+        };
+        let mut expected = leaders.led.clone();
+        for (job, step) in &facts.jobs {
+            let Step::TransferLeader {
+                group_id, from, to, ..
+            } = step
+            else {
+                continue;
+            };
+            let is_recent = |time| is_recent(facts.view, job, time);
+            if is_recent(REST) {
+                leaders.resting.insert(*group_id);
+            }
+            if is_recent(URGENT_REST) {
+                leaders.resting_briefly.insert(*group_id);
+            }
             let counts = match job.state {
                 JobState::Running => true,
                 // Heartbeats are older than this: without it, the next plan would repeat it.
-                JobState::Done => is_recent(view, job, REST),
+                JobState::Done => is_recent(REST),
                 JobState::Failed => false,
             };
-            if let Ok(Step::TransferLeader {
-                group_id, from, to, ..
-            }) = Step::of(job)
-                && counts
-                && led.get(&group_id) == Some(&from)
-            {
-                expected.insert(group_id, to);
+            if counts && leaders.led.get(group_id) == Some(from) {
+                expected.insert(*group_id, *to);
             }
         }
-        for node_id in expected.into_values() {
-            *counts.entry(node_id).or_default() += 1;
+        for (group_id, node_id) in expected {
+            let weight = leaders.weight(group_id);
+            let (groups, sum) = leaders.counts.entry(node_id).or_default();
+            (*groups, *sum) = (*groups + 1, *sum + weight);
         }
-        Self {
-            view,
-            timeout,
-            led,
-            counts,
-        }
-    }
-
-    fn transfers_running(&self) -> usize {
-        let steps = self.view.running_jobs().map(|(_, step)| step);
-        steps
-            .filter(|step| matches!(step, Step::TransferLeader { .. }))
-            .count()
+        leaders
     }
 
     /// Why a node should lead nothing, if so.
-    fn must_leave(&self, node_id: NodeId) -> Option<&'static str> {
-        let node = self.view.catalog.nodes.get(&node_id)?;
+    fn must_leave(&self, node_id: NodeId) -> Option<&'a str> {
+        let view = self.facts.view;
+        let node = view.catalog.nodes.get(&node_id)?;
         match node.state {
             NodeState::Draining => Some("is draining"),
             NodeState::Removed => Some("was removed"),
-            _ if self.view.is_stopping(node_id) => Some("is stopping"),
-            _ => None,
+            _ if view.is_stopping(node_id) => Some("is stopping"),
+            _ => {
+                let (slow, _, why) = self.memory.slow()?;
+                (slow == node_id).then_some(why)
+            }
         }
     }
 
-    /// Whether a job is about the group, or a transfer of it began not long ago.
-    fn is_busy(&self, group_id: GroupId, rest: Duration) -> bool {
-        let view = self.view;
-        view.running_jobs().any(|(_, step)| step.is_about(group_id))
-            || view.catalog.jobs.values().any(|job| {
-                job.kind == KIND
-                    && is_recent(view, job, rest)
-                    && Step::of(job).is_ok_and(|step| step.is_about(group_id))
-            })
+    /// Whether a transfer of the group began not long ago.
+    fn rests(&self, group_id: GroupId, rest: Duration) -> bool {
+        let resting = match rest {
+            URGENT_REST => &self.resting_briefly,
+            _ => &self.resting,
+        };
+        resting.contains(&group_id)
     }
 
     /// Of the voters that could lead, the one that leads least.
     fn best_voter(&self, group_id: GroupId, leader: NodeId) -> Option<NodeId> {
-        let group = self.view.catalog.groups.get(&group_id)?;
-        group
-            .voters()
+        let group = self.facts.group(group_id)?;
+        let voters = group.row.voters();
+        voters
             .filter(|node_id| self.could_lead(group_id, leader, *node_id))
-            .min_by_key(|node_id| (self.count(*node_id), *node_id))
+            .min_by_key(|node_id| (self.sum(*node_id), *node_id))
     }
 
     fn could_lead(&self, group_id: GroupId, leader: NodeId, node_id: NodeId) -> bool {
-        let view = self.view;
+        let view = self.facts.view;
+        let timeout = self.facts.settings.liveness_timeout;
         // Fresher than it takes to count as up: one that has just died is still up.
-        if node_id == leader || !view.is_usable(node_id, self.timeout / 2) {
+        let is_fresh = view.is_usable(node_id, timeout / 2);
+        if node_id == leader || !is_fresh || self.memory.is_slow(node_id) {
             return false;
         }
         let last = view
@@ -165,57 +189,82 @@ impl<'a> Leaders<'a> {
         })
     }
 
-    /// The hand-over that evens out the most: from the node that leads most to the one that leads
-    /// least, at least two apart, or the two would only change places.
-    fn most_uneven(&self) -> Option<(GroupId, NodeId, NodeId)> {
+    /// The hand-over that evens out the most, by half of what an ordinary group weighs at least,
+    /// or the two would only change places.
+    fn most_uneven(&self, draft: &Draft<'_>) -> Option<(GroupId, NodeId, NodeId)> {
         self.led
             .iter()
-            .filter(|(group_id, _)| !self.is_busy(**group_id, REST))
+            .filter(|(group_id, _)| draft.is_free(**group_id) && !self.rests(**group_id, REST))
             .filter_map(|(group_id, from)| {
                 let to = self.best_voter(*group_id, *from)?;
-                let apart = self.count(*from).checked_sub(self.count(to))?;
-                (apart >= 2).then_some((apart, *group_id, *from, to))
+                let apart = self.sum(*from).checked_sub(self.sum(to))?;
+                let after = apart.abs_diff(2 * self.weight(*group_id));
+                let evened = apart.checked_sub(after)?;
+                (evened >= GROUP).then_some((evened, *group_id, *from, to))
             })
-            .max_by_key(|(apart, group_id, ..)| (*apart, std::cmp::Reverse(*group_id)))
+            .max_by_key(|(evened, group_id, ..)| (*evened, std::cmp::Reverse(*group_id)))
             .map(|(_, group_id, from, to)| (group_id, from, to))
     }
 
     fn hand_over(
         &mut self,
+        draft: &mut Draft<'_>,
         group_id: GroupId,
         from: NodeId,
         to: NodeId,
         urgent: bool,
         reasons: Vec<String>,
-    ) -> Action {
-        if let Some(count) = self.counts.get_mut(&from) {
-            *count = count.saturating_sub(1);
+    ) {
+        let weight = self.weight(group_id);
+        if let Some((groups, sum)) = self.counts.get_mut(&from) {
+            (*groups, *sum) = (groups.saturating_sub(1), sum.saturating_sub(weight));
         }
-        *self.counts.entry(to).or_default() += 1;
-        Action::Begin {
-            kind: KIND,
-            step: Step::TransferLeader {
-                group_id,
-                from,
-                to,
-                urgent,
-            },
-            reasons,
-        }
+        let (groups, sum) = self.counts.entry(to).or_default();
+        (*groups, *sum) = (*groups + 1, *sum + weight);
+        let step = Step::TransferLeader {
+            group_id,
+            from,
+            to,
+            urgent,
+        };
+        draft.begin(KIND, step, reasons);
     }
 
-    fn count(&self, node_id: NodeId) -> usize {
-        self.counts.get(&node_id).copied().unwrap_or(0)
+    fn weight(&self, group_id: GroupId) -> u64 {
+        self.weights.get(&group_id).copied().unwrap_or(GROUP)
+    }
+
+    fn sum(&self, node_id: NodeId) -> u64 {
+        self.counts.get(&node_id).map_or(0, |(_, sum)| *sum)
     }
 
     fn counted(&self, from: NodeId, to: NodeId) -> String {
-        let (most, least) = (self.count(from), self.count(to));
-        format!("node {from} leads {most} group(s), node {to} leads {least}")
+        let count = |id| self.counts.get(&id).copied().unwrap_or((0, 0));
+        let ((most, most_sum), (least, least_sum)) = (count(from), count(to));
+        let mut text = format!("node {from} leads {most} group(s), node {to} leads {least}");
+        if most_sum != most as u64 * GROUP || least_sum != least as u64 * GROUP {
+            text += &format!("; with their load they weigh {most_sum} and {least_sum}");
+        }
+        text
     }
 }
 
-/// Whether the job was begun less than `time` ago, or by a clock that is as much ahead.
-fn is_recent(view: &View, job: &JobDescriptor, time: Duration) -> bool {
-    let apart = view.now.0.abs_diff(job.started_at.0);
-    u128::from(apart) < time.as_millis()
+/// What each group weighs: for itself, and as much again for an even share of the load.
+fn weights(facts: &Facts<'_>) -> BTreeMap<GroupId, u64> {
+    let load = |places: &[usize]| -> u64 {
+        let loads = places.iter().map(|place| facts.ranges[*place].load);
+        loads.sum()
+    };
+    let loads = facts.groups.iter();
+    let loads: Vec<(GroupId, u64)> = loads.map(|g| (g.id(), load(&g.ranges))).collect();
+    let total: u64 = loads.iter().map(|(_, load)| load).sum();
+    let count = loads.len() as u64;
+    let share = |load: u64| match total {
+        0..LOAD_MIN => 0,
+        _ => load.saturating_mul(GROUP).saturating_mul(count) / total,
+    };
+    let weights = loads.into_iter();
+    weights
+        .map(|(id, load)| (id, GROUP + share(load)))
+        .collect()
 }

@@ -1,8 +1,10 @@
-//! Decides: a view in, actions with reasons out. Pure: the same view gives the same plan.
+//! Decides: a view in, actions with reasons out. Pure: the same views give the same plans.
 //!
 //! One file per duty; each looks at the whole view and adds to the plan. What is wanted and cannot
 //! be done yet is a refusal, with its reason, so that somebody who wonders can read why nothing
-//! happens. A group or table that a running job is about is left to that job.
+//! happens. A group or range that a job is about, running or just planned, is left to that job, so
+//! the order of the duties is their precedence. What must have been so for a while is so by the
+//! [`Memory`] of earlier views.
 
 use std::time::Duration;
 
@@ -12,13 +14,23 @@ use coterie_types::{GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor
 use crate::job::Step;
 use crate::view::View;
 
+mod balance;
 mod bootstrap;
+mod busy;
+mod draft;
 mod dropped;
+mod facts;
+mod groups;
 mod leaders;
 mod liveness;
+mod memory;
+mod mend;
+mod merge;
 mod placement;
 mod prune;
-mod replace;
+mod repair;
+mod slow;
+mod split;
 mod strays;
 mod tables;
 #[cfg(test)]
@@ -26,6 +38,10 @@ mod tests;
 mod wishes;
 
 pub(crate) use wishes::{place_group, place_replica};
+
+use draft::Draft;
+use facts::Facts;
+pub use memory::Memory;
 
 /// What is wanted of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +56,42 @@ pub struct Settings {
     pub split_at: Vec<Bytes>,
     /// Silence after which a node counts as down.
     pub liveness_timeout: Duration,
+    /// Silence after which a node's replicas are put elsewhere.
+    pub replace_after: Duration,
+    /// Replicas that are brought to other nodes at once, in the whole cluster.
+    pub snapshots_max: usize,
+    /// Bytes above which a range is cut.
+    pub split_size: u64,
+    /// Commands per second above which a range is cut.
+    pub split_ops: u64,
+    /// Bytes of commands and replies per second above which a range is cut.
+    pub split_bytes: u64,
+    /// CPU time per second above which a range is cut.
+    pub split_cpu: Duration,
+    /// How long neighbours must hardly have been used to become one range.
+    pub merge_after: Duration,
+    /// Ranges that are moved at once, in the whole cluster.
+    pub moves_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            groups: 3,
+            replicas: 3,
+            bootstrap_nodes: 3,
+            split_at: Vec::new(),
+            liveness_timeout: Duration::from_secs(3),
+            replace_after: Duration::from_secs(60),
+            snapshots_max: 2,
+            split_size: 512 << 20,
+            split_ops: 20_000,
+            split_bytes: 64 << 20,
+            split_cpu: Duration::from_millis(800),
+            merge_after: Duration::from_secs(600),
+            moves_max: 2,
+        }
+    }
 }
 
 /// A group that is to be made; ids are given when the job is begun.
@@ -127,17 +179,31 @@ pub struct Plan {
     pub refusals: Vec<String>,
 }
 
-/// Looks at the view and decides.
+/// Looks at the view and decides, as a controller does that has only just begun to look.
 #[must_use]
 pub fn plan(view: &View, settings: &Settings) -> Plan {
-    let mut plan = Plan::default();
-    liveness::plan(view, settings, &mut plan);
-    bootstrap::plan(view, settings, &mut plan);
-    tables::plan(view, settings, &mut plan);
-    dropped::plan(view, &mut plan);
-    replace::plan(view, settings, &mut plan);
-    strays::plan(view, settings, &mut plan);
-    leaders::plan(view, settings, &mut plan);
-    prune::plan(view, &mut plan);
-    plan
+    plan_on(view, settings, &mut Memory::default())
+}
+
+/// Looks at the view, remembers what has to be remembered, and decides.
+#[must_use]
+pub fn plan_on(view: &View, settings: &Settings, memory: &mut Memory) -> Plan {
+    let facts = Facts::of(view, settings);
+    memory.observe(&facts);
+    let memory = &*memory;
+    let mut draft = Draft::of(&facts);
+    liveness::plan(view, settings, &mut draft.plan);
+    bootstrap::plan(view, settings, &mut draft.plan);
+    tables::plan(&facts, &mut draft);
+    dropped::plan(view, &mut draft.plan);
+    mend::plan(&facts, memory, &mut draft);
+    leaders::plan(&facts, memory, &mut draft);
+    repair::plan(&facts, memory, &mut draft);
+    strays::plan(view, settings, &mut draft.plan);
+    split::plan(&facts, memory, &mut draft);
+    groups::plan(&facts, memory, &mut draft);
+    merge::plan(&facts, memory, &mut draft);
+    balance::plan(&facts, memory, &mut draft);
+    prune::plan(view, &mut draft.plan);
+    draft.plan
 }

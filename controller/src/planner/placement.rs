@@ -1,4 +1,7 @@
 //! Which nodes a replica goes to: spread over zones, then over nodes.
+//!
+//! No group has a majority in one zone while there are three zones with nodes that could hold a
+//! replica. A node that says nothing of its zone is one of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +9,9 @@ use coterie_types::{GroupDescriptor, NodeId};
 
 use super::Settings;
 use crate::view::View;
+
+/// Zones from which on none may have a majority of a group.
+const ZONES: usize = 3;
 
 /// Chooses nodes, for one replica or group after another, and keeps count.
 pub(super) struct Placement<'a> {
@@ -15,18 +21,26 @@ pub(super) struct Placement<'a> {
     replicas: BTreeMap<NodeId, usize>,
     /// Groups chosen here that it is to lead first.
     leads: BTreeMap<NodeId, usize>,
+    /// Zones that usable nodes are in.
+    zones: usize,
 }
 
 impl<'a> Placement<'a> {
     pub(super) fn new(view: &'a View, settings: &Settings) -> Self {
         let timeout = settings.liveness_timeout;
         let nodes = view.catalog.nodes.keys().copied();
-        Self {
+        let mut placement = Self {
             view,
             usable: nodes.filter(|id| view.is_usable(*id, timeout)).collect(),
             replicas: view.replica_counts(),
             leads: BTreeMap::new(),
-        }
+            zones: 0,
+        };
+        let zones = placement.usable.iter().map(|id| placement.zone(*id));
+        let (named, unnamed): (Vec<&str>, Vec<&str>) = zones.partition(|zone| !zone.is_empty());
+        let named: BTreeSet<&str> = named.into_iter().collect();
+        placement.zones = named.len() + unnamed.len();
+        placement
     }
 
     /// How many nodes there are to choose from.
@@ -34,9 +48,18 @@ impl<'a> Placement<'a> {
         self.usable.len()
     }
 
+    /// Replicas of a node, those chosen here included.
+    pub(super) fn count(&self, node_id: NodeId) -> usize {
+        self.replicas.get(&node_id).copied().unwrap_or(0)
+    }
+
+    /// Gives a node nothing.
+    pub(super) fn exclude(&mut self, node_id: Option<NodeId>) {
+        self.usable.retain(|id| Some(*id) != node_id);
+    }
+
     /// The voters of one more group, the one to lead first at the front; `None` when there are too
-    /// few nodes. Zones that the group is not in yet come first, then nodes with fewer replicas. A
-    /// node that says nothing of its zone is one of its own.
+    /// few nodes. Zones that the group is not in yet come first, then nodes with fewer replicas.
     pub(super) fn choose(&mut self, count: usize) -> Option<Vec<NodeId>> {
         if count > self.usable.len() {
             return None;
@@ -66,32 +89,92 @@ impl<'a> Placement<'a> {
     }
 
     /// The node that takes the place of `lost` in a group: of those that are free, one in a zone
-    /// where the group has fewest, then one with few replicas. `Err` with the reason if none is.
+    /// where the group has fewest, then one with few replicas: a spare, if there is one. `Err` with
+    /// the reason if none is.
     pub(super) fn replacement(
         &mut self,
         group: &GroupDescriptor,
         lost: NodeId,
-        busy: &BTreeSet<NodeId>,
+        size_bytes: u64,
+        busy: &[NodeId],
     ) -> Result<NodeId, String> {
-        let members = group.replicas.iter().map(|replica| replica.node_id);
-        let members: BTreeSet<NodeId> = members.collect();
-        let kept = || members.iter().filter(|id| **id != lost);
-        let free = self.usable.iter().filter(|id| !members.contains(id));
-        if free.clone().next().is_none() {
+        let members: BTreeSet<NodeId> = group.replicas.iter().map(|r| r.node_id).collect();
+        let free = || {
+            self.usable
+                .iter()
+                .copied()
+                .filter(|id| !members.contains(id))
+        };
+        if free().next().is_none() {
             return Err("no other node is up and has no replica of it".to_owned());
         }
+        let fits = |id: &NodeId| self.fits_zones(group, lost, *id);
+        if !free().any(|id| fits(&id)) {
+            return Err("every other node is in a zone that would have a majority".to_owned());
+        }
+        let has_room = |id: &NodeId| self.has_room(*id, size_bytes);
+        if !free().any(|id| fits(&id) && has_room(&id)) {
+            return Err(format!("no other node has room for {size_bytes} bytes"));
+        }
         let cost = |id: &NodeId| {
-            let zone = self.zone(*id);
-            let taken = kept().filter(|kept| !zone.is_empty() && self.zone(**kept) == zone);
-            (taken.count(), self.replicas.get(id).copied(), *id)
+            let taken = self.in_zone_of(group, lost, *id);
+            (taken, self.replicas.get(id).copied(), *id)
         };
-        let chosen = free
-            .copied()
-            .filter(|id| !busy.contains(id))
+        let chosen = free()
+            .filter(|id| fits(id) && has_room(id) && !busy.contains(id))
             .min_by_key(cost)
             .ok_or("the node for it takes in another group first")?;
         *self.replicas.entry(chosen).or_default() += 1;
         Ok(chosen)
+    }
+
+    /// Whether no zone has a majority of the group with `to` in the place of `from`, or there are
+    /// too few zones to ask for that.
+    pub(super) fn fits_zones(&self, group: &GroupDescriptor, from: NodeId, to: NodeId) -> bool {
+        let members = group.replicas.len();
+        members < ZONES
+            || self.zones < ZONES
+            || 2 * (self.in_zone_of(group, from, to) + 1) <= members
+    }
+
+    /// The zone that has a majority of the group although there are enough others, and a node of
+    /// the group in it that had better be elsewhere.
+    pub(super) fn crowded(
+        &self,
+        group: &GroupDescriptor,
+        leader: Option<NodeId>,
+    ) -> Option<(&'a str, NodeId)> {
+        let members = || group.replicas.iter().map(|replica| replica.node_id);
+        if group.replicas.len() < ZONES || self.zones < ZONES {
+            return None;
+        }
+        let is_crowded = |id: &NodeId| {
+            let taken = members().filter(|other| self.is_together(*id, *other));
+            2 * taken.count() > group.replicas.len()
+        };
+        let crowd = members().filter(is_crowded);
+        let node_id = crowd.min_by_key(|id| (Some(*id) == leader, *id))?;
+        Some((self.zone(node_id), node_id))
+    }
+
+    /// How many of the group but for `from` and `to` themselves are in the zone of `to`.
+    fn in_zone_of(&self, group: &GroupDescriptor, from: NodeId, to: NodeId) -> usize {
+        let kept = group.replicas.iter().map(|r| r.node_id);
+        let kept = kept.filter(|id| *id != from && *id != to);
+        kept.filter(|id| self.is_together(*id, to)).count()
+    }
+
+    fn is_together(&self, a: NodeId, b: NodeId) -> bool {
+        let zone = self.zone(a);
+        a == b || !zone.is_empty() && zone == self.zone(b)
+    }
+
+    /// Whether the node has said that so much fits on its disk, or nothing at all.
+    fn has_room(&self, node_id: NodeId, size_bytes: u64) -> bool {
+        self.view.heard.get(&node_id).is_none_or(|heard| {
+            let said = &heard.heartbeat;
+            said.disk_used_bytes + said.disk_free_bytes == 0 || said.disk_free_bytes > size_bytes
+        })
     }
 
     fn zone(&self, node_id: NodeId) -> &'a str {

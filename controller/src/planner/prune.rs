@@ -1,12 +1,15 @@
-//! Jobs that are over are kept for people to read, and not for ever.
+//! Jobs that are over are kept for people to read, and because what was done lately is not done
+//! again so soon; but not for ever.
 
 use coterie_protocol::catalog::JobState;
 
+use super::facts::{DAMPING, is_recent};
 use super::{Action, Plan};
 use crate::view::View;
 
-/// Finished jobs that are kept, the newest.
+/// Finished jobs that are kept, the newest: whatever their age, and when they are recent.
 const KEPT: usize = 200;
+const KEPT_RECENT: usize = 2000;
 
 /// Jobs forgotten in one plan.
 const AT_ONCE: usize = 50;
@@ -17,9 +20,15 @@ pub(super) fn plan(view: &View, plan: &mut Plan) {
         .jobs
         .values()
         .filter(|job| job.state != JobState::Running)
-        .map(|job| job.job_id)
         .collect();
-    let forget = over.len().saturating_sub(KEPT).min(AT_ONCE);
-    plan.actions
-        .extend(over[..forget].iter().copied().map(Action::ForgetJob));
+    let extra = over.len().saturating_sub(KEPT);
+    let far_too_many = over.len().saturating_sub(KEPT_RECENT);
+    let forget = over[..extra].iter().enumerate();
+    let forget =
+        forget.filter(|(turn, job)| *turn < far_too_many || !is_recent(view, job, DAMPING));
+    plan.actions.extend(
+        forget
+            .take(AT_ONCE)
+            .map(|(_, job)| Action::ForgetJob(job.job_id)),
+    );
 }

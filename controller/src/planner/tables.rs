@@ -1,16 +1,22 @@
 //! Tables that have no ranges yet, because they were just made: each is given to a group that is
-//! there, as one range.
+//! there, cut where it was asked to be.
 //!
 //! A group costs every node heartbeats, files and memory, and a table by itself needs none of its
-//! own. The group with the fewest ranges gets it; how much it is used shows later.
+//! own. The group with the fewest ranges gets it, all of it, also when it is cut: groups take ranges
+//! in each by its own log, a table is published whole or not at all, and two logs cannot be made to
+//! agree on that without a third. From there `balance` spreads the ranges, as it would any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use coterie_types::{GroupId, KeyRange, TableId};
+use bytes::Bytes;
+use coterie_protocol::catalog::TableDescriptor;
+use coterie_types::{GroupId, TableId};
 
-use super::{Action, Plan, Settings};
+use super::Action;
+use super::bootstrap::cut;
+use super::draft::Draft;
+use super::facts::Facts;
 use crate::job::Step;
-use crate::view::View;
 
 /// The kind of job.
 const KIND: &str = "add-table";
@@ -18,71 +24,104 @@ const KIND: &str = "add-table";
 /// Tables that are given to groups at once.
 const AT_ONCE: usize = 16;
 
-pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
-    let catalog = &view.catalog;
+/// Bytes of the keys in a job, each boundary twice: a job's row is bounded.
+const KEY_BYTES_MAX: usize = 128 << 10;
+
+pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
+    let catalog = &facts.view.catalog;
     if catalog.groups.is_empty() {
         // Its tables are part of the bootstrap.
         return;
     }
-    let bare: Vec<TableId> = catalog
+    let is_given = |table: TableId| facts.running().any(|step| step.makes_ranges_of(table));
+    let bare: Vec<&TableDescriptor> = catalog
         .tables
-        .keys()
-        .copied()
-        .filter(|table| catalog.ranges_of(*table).next().is_none())
-        .filter(|table| {
-            !view
-                .running_jobs()
-                .any(|(_, step)| step.makes_ranges_of(*table))
-        })
+        .values()
+        .filter(|table| catalog.ranges_of(table.table_id).next().is_none())
+        .filter(|table| !is_given(table.table_id))
         .take(AT_ONCE)
         .collect();
     if bare.is_empty() {
         return;
     }
-    let mut counts = range_counts(view);
+    let mut counts = range_counts(facts);
     for table in bare {
-        let led = counts
+        let table_id = table.table_id;
+        let least = counts
             .iter_mut()
-            .filter(|(group_id, _)| view.leader(**group_id, settings.liveness_timeout).is_some());
-        let Some((group_id, count)) = led.min_by_key(|(group_id, count)| (**count, **group_id))
-        else {
-            plan.refusals.push(format!(
-                "table {table}: it has no ranges, and no group that could take them has a leader"
+            .min_by_key(|(group_id, count)| (**count, **group_id));
+        let Some((group_id, count)) = least else {
+            draft.refuse(format!(
+                "table {table_id}: it has no ranges, and no group that could take them has a leader"
             ));
             continue;
         };
-        let reasons = vec![format!(
-            "table {table} has no ranges yet; group {group_id} has the fewest, {count}"
+        let mut reasons = vec![format!(
+            "table {table_id} has no ranges yet; group {group_id} has the fewest, {count}"
         )];
-        *count += 1;
-        plan.actions.push(Action::AddRanges {
+        let cuts = thinned(&table.split_at);
+        if cuts.len() < table.split_at.len() {
+            reasons.push(format!(
+                "{} of its {} boundaries fit into a job",
+                cuts.len(),
+                table.split_at.len()
+            ));
+        }
+        let bounds = cut(table_id, &cuts);
+        *count += bounds.len();
+        draft.claim_for_table(*group_id);
+        draft.plan.actions.push(Action::AddRanges {
             kind: KIND,
             group_id: *group_id,
-            bounds: vec![KeyRange::all(table)],
+            bounds,
             reasons,
         });
     }
 }
 
-/// How many ranges each group owns, those that jobs are adding included.
-fn range_counts(view: &View) -> BTreeMap<GroupId, usize> {
-    let catalog = &view.catalog;
-    let mut counts: BTreeMap<GroupId, usize> = catalog.groups.keys().map(|id| (*id, 0)).collect();
-    let mut count = |group_id: GroupId, more: usize| {
-        if let Some(count) = counts.get_mut(&group_id) {
-            *count += more;
-        }
-    };
-    for range in catalog.ranges.values() {
-        count(range.group_id, 1);
+/// As many of the boundaries as fit, evenly.
+fn thinned(split_at: &[Bytes]) -> Vec<Bytes> {
+    let mut cuts = split_at.to_vec();
+    while 2 * cuts.iter().map(Bytes::len).sum::<usize>() > KEY_BYTES_MAX {
+        cuts = cuts.into_iter().skip(1).step_by(2).collect();
     }
-    for (_, step) in view.running_jobs() {
+    cuts
+}
+
+/// How many ranges each group that could take one owns, those that jobs are adding included.
+fn range_counts(facts: &Facts<'_>) -> BTreeMap<GroupId, usize> {
+    let removals = facts.running().filter_map(|step| match step {
+        Step::RemoveGroup { group, .. } => Some(group.group_id),
+        _ => None,
+    });
+    let removed: BTreeSet<GroupId> = removals.collect();
+    let open = facts.groups.iter();
+    let open = open.filter(|group| group.leader.is_some() && !removed.contains(&group.id()));
+    let mut counts: BTreeMap<GroupId, usize> =
+        open.map(|group| (group.id(), group.ranges.len())).collect();
+    for step in facts.running() {
         if let Step::AddRanges {
             group_id, ranges, ..
         } = step
+            && let Some(count) = counts.get_mut(group_id)
         {
-            count(group_id, ranges.len());
+            *count += ranges.len();
         }
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_that_do_not_fit_are_thinned_evenly() {
+        let key = |number: u32| Bytes::from(format!("{number:0>1024}"));
+        let many: Vec<Bytes> = (0..200).map(key).collect();
+        let kept = thinned(&many);
+        assert_eq!(kept.len(), 50);
+        assert_eq!(kept[0], key(3));
+        assert_eq!(thinned(&many[..9]), many[..9]);
+    }
 }

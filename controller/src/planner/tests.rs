@@ -16,8 +16,9 @@ fn settings(groups: usize, replicas: usize) -> Settings {
         groups,
         replicas,
         bootstrap_nodes: replicas,
-        split_at: Vec::new(),
-        liveness_timeout: Duration::from_secs(3),
+        // Judged in `tests/duties.rs` and `tests/scale.rs`, where jobs are only played.
+        moves_max: 0,
+        ..Settings::default()
     }
 }
 
@@ -208,7 +209,8 @@ fn leaders_leave_a_node_that_is_draining_or_stopping() {
         assert_eq!(led, [0, 3, 3]);
         sim.lock().stopping.insert(NodeId(2));
         let settled = sim.settle(fence, &wanted).await.unwrap();
-        assert_eq!(settled.refusals, [] as [&str; 0]);
+        let about_leaders = |refusal: &String| refusal.contains("should not lead");
+        assert!(!settled.refusals.iter().any(about_leaders));
         let led: Vec<usize> = sim.leaders().into_values().collect();
         assert_eq!(led, [0, 0, 6]);
     });

@@ -1,7 +1,5 @@
 //! Choosing nodes for what an operator asked for: by the same rules as the planner's own duties.
 
-use std::collections::BTreeSet;
-
 use coterie_types::{GroupDescriptor, NodeId};
 
 use super::Settings;
@@ -20,5 +18,5 @@ pub(crate) fn place_replica(
     group: &GroupDescriptor,
     node_id: NodeId,
 ) -> Result<NodeId, String> {
-    Placement::new(view, settings).replacement(group, node_id, &BTreeSet::new())
+    Placement::new(view, settings).replacement(group, node_id, 0, &[])
 }

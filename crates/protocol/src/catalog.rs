@@ -211,6 +211,14 @@ impl Catalog {
             .filter_map(|(_, range_id)| self.ranges.get(range_id))
     }
 
+    /// Whether no group counts on the node. One that is draining, holds nothing and leads nothing
+    /// is safe to stop, unless a running job names it: the steps of jobs are the controller's.
+    #[must_use]
+    pub fn holds_nothing(&self, node_id: NodeId) -> bool {
+        let mut groups = self.groups.values();
+        !groups.any(|group| group.replicas.iter().any(|r| r.node_id == node_id))
+    }
+
     /// Applies one commit to this copy.
     pub fn apply(&mut self, change: &Change) {
         for key in &change.deletes {
@@ -267,7 +275,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use coterie_types::{Epoch, KeyRange};
+    use coterie_types::{Epoch, KeyRange, Replica, Role};
 
     use super::*;
 
@@ -282,6 +290,25 @@ mod tests {
             },
             group_id: GroupId(id),
         })
+    }
+
+    #[test]
+    fn a_node_holds_nothing_when_no_group_names_it() {
+        let mut catalog = Catalog::default();
+        assert!(catalog.holds_nothing(NodeId(1)));
+        let replicas = vec![Replica {
+            node_id: NodeId(1),
+            role: Role::Learner,
+        }];
+        catalog.apply(&Change {
+            revision: Revision(1),
+            deletes: vec![],
+            upserts: vec![Row::Group(GroupDescriptor {
+                group_id: GroupId(1),
+                replicas,
+            })],
+        });
+        assert!(!catalog.holds_nothing(NodeId(1)) && catalog.holds_nothing(NodeId(2)));
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! How long a plan takes for 100 nodes, 1,000 groups and 100,000 ranges: the bar is 100 ms. And how
+//! such a cluster comes to rest when its load is uneven.
+#![allow(missing_docs, reason = "a bench has no users")]
+#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
+#[path = "../tests/world/mod.rs"]
+mod world;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use coterie_controller::planner::plan_on;
+use criterion::{Criterion, criterion_group, criterion_main};
+use world::{Cost, World};
+
+const NODES: u64 = 100;
+const GROUPS: u64 = 1_000;
+const RANGES: u64 = 100_000;
+
+/// Seconds of the cluster's time.
+const TICKS: u64 = 400;
+
+fn large() -> World {
+    let mut world = World::new(NODES, GROUPS, RANGES, 7);
+    let rows: Vec<_> = world.catalog.ranges.values().cloned().collect();
+    for range in rows {
+        let of_group = 1 + range.group_id.0.wrapping_mul(0x9E37_79B9) % 8;
+        let ops = 80 * of_group * (1 + world.chance(100)) / 230 + 1;
+        let size = (8 << 20) + world.chance(16 << 20);
+        world.costs.insert(range.range_id, Cost { size, ops });
+    }
+    world.settings.moves_max = 256;
+    world.noise_permille = 100;
+    world
+}
+
+fn plan_of_a_large_cluster(criterion: &mut Criterion) {
+    let mut world = large();
+    println!(
+        "load: at most {:.1}% from even",
+        100.0 * world.spread(|cost| cost.ops)
+    );
+    let (mut longest, mut all) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..TICKS {
+        let (view, begun) = (world.view(), Instant::now());
+        let mut memory = world.memory.clone();
+        black_box(plan_on(&view, &world.settings, &mut memory));
+        let took = begun.elapsed();
+        (longest, all) = (longest.max(took), all + took);
+        world.tick();
+    }
+    println!(
+        "after {TICKS} s and {} moves: at most {:.1}% from even; a plan took {:.1} ms, at most \
+         {:.1} ms",
+        world.moves.len(),
+        100.0 * world.spread(|cost| cost.ops),
+        all.as_secs_f64() * 1000.0 / TICKS as f64,
+        longest.as_secs_f64() * 1000.0
+    );
+    let view = world.view();
+    let mut memory = world.memory.clone();
+    criterion.bench_function("a plan for 100 nodes, 1,000 groups, 100,000 ranges", |b| {
+        b.iter(|| black_box(plan_on(&view, &world.settings, &mut memory)));
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = plan_of_a_large_cluster
+}
+criterion_main!(benches);

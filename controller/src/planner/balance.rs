@@ -1,0 +1,521 @@
+//! Ranges evenly over groups, by size and by load, and replicas evenly over nodes.
+//!
+//! Every group has its shares of the bytes and of the load, 1 being an even one. A move is worth
+//! what it takes off the sum of the squares of all shares. That is one number for both, so that no
+//! move for the one is undone for the other, and whatever is moved, the number falls: nothing goes
+//! back and forth. The range that takes off the most between two groups that are far apart is the
+//! one that moves; where every range is too large for that, one is cut by size first.
+//!
+//! A range moves for its size when it has not moved for ten minutes, for its load also a second
+//! time. Each group gives or takes one range at a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use coterie_protocol::catalog::JobState;
+use coterie_types::{GroupId, NodeId};
+
+use super::Memory;
+use super::draft::Draft;
+use super::facts::{DAMPING, FULL, Facts, Group, RANGE_BYTES, is_recent};
+use super::groups::{USABLE_AFTER, to_empty};
+use super::placement::Placement;
+use super::repair::{self, check_majority, replace};
+use super::split::{self, is_settled};
+use crate::job::{MovePhase, Step};
+
+/// The kinds of jobs.
+const KIND: &str = "balance";
+const KIND_REPLICAS: &str = "balance-replicas";
+
+/// How far apart two groups' shares may be: of the bytes, of the load.
+const SIZE_APART: f64 = 0.25;
+const LOAD_APART: f64 = 0.08;
+
+/// How much load two groups must be apart for it to matter.
+const LOAD_MIN: u64 = FULL / 20;
+
+/// How long a group must have had more than its share of the load.
+const LOADED_AFTER: Duration = Duration::from_secs(5);
+
+/// What a move must take off, of the square of what the two groups are apart.
+const WORTH: f64 = 0.01;
+
+/// Groups that are tried as takers, and nodes as givers and takers.
+const TRIED: usize = 8;
+
+/// How much the load of a node counts beside that of a group it leads, when one of them is chosen.
+const NODE_PART: f64 = 0.25;
+
+/// What a part of a range that is cut to be moved has at least, as a part of a range that is cut
+/// for its own sake.
+const PART_OF_SPLIT_SIZE: u64 = 32;
+
+/// Bytes of a group below which its replicas weigh nothing but themselves.
+const GROUP_BYTES_MIN: u64 = 1 << 20;
+
+/// What a replica weighs for itself, and again for an even share of the bytes.
+const REPLICA: u64 = 1000;
+
+pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
+    if facts.is_balance_off() {
+        return;
+    }
+    let emptied = to_empty(facts);
+    let mut shares = Shares::of(facts, &emptied);
+    shares.empty(draft);
+    for dimension in [Dimension::Load, Dimension::Size] {
+        while draft.moves < facts.settings.moves_max && shares.even_out(dimension, memory, draft) {}
+    }
+    even_out_replicas(facts, memory, draft);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dimension {
+    Size,
+    Load,
+}
+
+/// What a group has, or a range, as shares of what is even.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    size: f64,
+    load: f64,
+}
+
+impl Share {
+    fn of(self, dimension: Dimension) -> f64 {
+        match dimension {
+            Dimension::Size => self.size,
+            Dimension::Load => self.load,
+        }
+    }
+
+    /// Half of what a move of `range` takes off the sum of squares.
+    fn worth(from: Self, to: Self, range: Self) -> f64 {
+        let of = |from: f64, to: f64, range: f64| range * (from - to - range);
+        of(from.size, to.size, range.size) + of(from.load, to.load, range.load)
+    }
+}
+
+struct Shares<'a> {
+    facts: &'a Facts<'a>,
+    emptied: &'a BTreeSet<GroupId>,
+    /// By place of the group; `None` of those whose numbers are not known.
+    groups: Vec<Option<Share>>,
+    /// The load of what each node leads.
+    nodes: BTreeMap<NodeId, f64>,
+    /// What a share of 1 comes to.
+    mean_size: f64,
+    mean_load: f64,
+    /// Groups that were looked at in vain.
+    passed: BTreeSet<(usize, bool)>,
+}
+
+impl<'a> Shares<'a> {
+    fn of(facts: &'a Facts<'a>, emptied: &'a BTreeSet<GroupId>) -> Self {
+        let mut sums = vec![(0u64, 0u64); facts.groups.len()];
+        let moving = moving(facts);
+        for (place, range) in facts.ranges.iter().enumerate() {
+            let (to, bytes) = moving.get(&place).copied().unzip();
+            if let Some(group) = to.or(range.group) {
+                // A copy that is not whole yet says too little.
+                sums[group].0 += range.weight().max(bytes.unwrap_or(0));
+                sums[group].1 += range.load;
+            }
+        }
+        let is_known = |group: &Group<'_>| group.leader.is_some();
+        let known = || facts.groups.iter().zip(&sums).filter(|(g, _)| is_known(g));
+        let holders = known().filter(|(group, _)| !emptied.contains(&group.id()));
+        let holders = (holders.count() as f64).max(1.0);
+        let mean_size = known().map(|(_, sum)| sum.0).sum::<u64>() as f64 / holders;
+        let load = known().map(|(_, sum)| sum.1).sum::<u64>();
+        // Of next to nothing, everybody has an even share.
+        let mean_load = match load {
+            0..LOAD_MIN => f64::INFINITY,
+            _ => load as f64 / holders,
+        };
+        let mut shares = Self {
+            facts,
+            emptied,
+            groups: Vec::new(),
+            nodes: BTreeMap::new(),
+            mean_size: mean_size.max(1.0),
+            mean_load,
+            passed: BTreeSet::new(),
+        };
+        for (group, (size, load)) in facts.groups.iter().zip(sums) {
+            let share = shares.share(size, load);
+            if let Some((leader, _)) = group.leader {
+                *shares.nodes.entry(leader).or_default() += share.load;
+            }
+            shares.groups.push(is_known(group).then_some(share));
+        }
+        shares
+    }
+
+    fn share(&self, size: u64, load: u64) -> Share {
+        Share {
+            size: size as f64 / self.mean_size,
+            load: load as f64 / self.mean_load,
+        }
+    }
+
+    fn share_of_range(&self, place: usize) -> Share {
+        let range = &self.facts.ranges[place];
+        self.share(range.weight(), range.load)
+    }
+
+    /// Moves what is left in groups that are to be empty, the largest first.
+    fn empty(&mut self, draft: &mut Draft<'_>) {
+        for group_id in self.emptied {
+            let Some(from) = self.facts.group_place(*group_id) else {
+                continue;
+            };
+            let mut ranges = self.facts.groups[from].ranges.clone();
+            ranges.sort_by_key(|place| Reverse(self.facts.ranges[*place].weight()));
+            let may = |place: &usize| self.may_move(draft, *place, 1);
+            let (range, takers) = (ranges.into_iter().find(may), self.takers(Dimension::Size));
+            let to = takers.into_iter().find(|to| self.is_open(draft, *to));
+            if let (Some(range), Some(to)) = (range, to)
+                && draft.moves < self.facts.settings.moves_max
+            {
+                let reason = format!("group {group_id} is to be empty: there are fewer nodes");
+                self.begin(draft, range, from, to, vec![reason]);
+            }
+        }
+    }
+
+    /// Begins one move, or a cut that must come first; whether there may be more.
+    fn even_out(&mut self, dimension: Dimension, memory: &Memory, draft: &mut Draft<'_>) -> bool {
+        let takers: Vec<usize> = self
+            .takers(dimension)
+            .into_iter()
+            .filter(|to| self.is_open(draft, *to))
+            .take(TRIED)
+            .collect();
+        let givers = self.givers(dimension, memory, draft);
+        for from in givers {
+            let best = takers
+                .iter()
+                .filter(|to| **to != from && self.is_apart(dimension, from, **to))
+                .filter_map(|to| Some((self.best_range(dimension, draft, from, *to)?, *to)))
+                .reduce(|best, next| if next.0.0 > best.0.0 { next } else { best });
+            if let Some(((_, range), to)) = best {
+                let reasons = vec![self.describe(dimension, from, to)];
+                self.begin(draft, range, from, to, reasons);
+                return true;
+            }
+            let apart = takers
+                .iter()
+                .find(|to| self.is_apart(dimension, from, **to));
+            if let Some(to) = apart
+                && dimension == Dimension::Size
+                && self.cut(draft, from, *to)
+            {
+                return true;
+            }
+            // Not looked at again in this plan.
+            self.passed.insert((from, dimension == Dimension::Load));
+        }
+        false
+    }
+
+    /// Groups that have more than an even share, the most first.
+    fn givers(&self, dimension: Dimension, memory: &Memory, draft: &Draft<'_>) -> Vec<usize> {
+        let is_load = dimension == Dimension::Load;
+        let lasts = |group_id| {
+            let loaded_for = memory.loaded_for(group_id);
+            !is_load || loaded_for.is_some_and(|lasts| lasts >= LOADED_AFTER)
+        };
+        let mut givers: Vec<(f64, usize)> = self
+            .groups
+            .iter()
+            .enumerate()
+            .filter_map(|(place, share)| Some((share.as_ref()?.of(dimension), place)))
+            .filter(|(share, place)| {
+                let group_id = self.facts.groups[*place].id();
+                *share > 1.0
+                    && draft.is_free(group_id)
+                    && lasts(group_id)
+                    && !self.passed.contains(&(*place, is_load))
+            })
+            .collect();
+        givers.sort_by(|(a, at), (b, bt)| b.total_cmp(a).then(at.cmp(bt)));
+        givers.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// Groups that may take something, the one that has least first; by load, what the node of its
+    /// leader has to do counts as well.
+    fn takers(&self, dimension: Dimension) -> Vec<usize> {
+        let mean_node = self.nodes.values().sum::<f64>() / (self.nodes.len() as f64).max(1.0);
+        let mut takers: Vec<(f64, usize)> = self
+            .groups
+            .iter()
+            .enumerate()
+            .filter_map(|(place, share)| {
+                let group = &self.facts.groups[place];
+                let node = self.nodes.get(&group.leader?.0).copied().unwrap_or(0.0);
+                let share = (*share)?;
+                let cost = match dimension {
+                    Dimension::Load => share.load + NODE_PART * node / mean_node.max(1.0),
+                    Dimension::Size => share.size,
+                };
+                (!self.emptied.contains(&group.id())).then_some((cost, place))
+            })
+            .collect();
+        takers.sort_by(|(a, at), (b, bt)| a.total_cmp(b).then(at.cmp(bt)));
+        takers.into_iter().map(|(_, place)| place).collect()
+    }
+
+    fn is_open(&self, draft: &Draft<'_>, place: usize) -> bool {
+        draft.is_free(self.facts.groups[place].id())
+    }
+
+    fn is_apart(&self, dimension: Dimension, from: usize, to: usize) -> bool {
+        let (Some(from), Some(to)) = (self.groups[from], self.groups[to]) else {
+            return false;
+        };
+        let apart = from.of(dimension) - to.of(dimension);
+        match dimension {
+            // Two empty ranges more or less are no reason.
+            Dimension::Size => {
+                apart > SIZE_APART && apart * self.mean_size >= 2.0 * RANGE_BYTES as f64
+            }
+            Dimension::Load => apart > LOAD_APART && apart * self.mean_load >= LOAD_MIN as f64,
+        }
+    }
+
+    /// The range whose move is worth the most, and what it is worth, if it is enough.
+    fn best_range(
+        &self,
+        dimension: Dimension,
+        draft: &Draft<'_>,
+        from: usize,
+        to: usize,
+    ) -> Option<(f64, usize)> {
+        let (giver, taker) = (self.groups[from]?, self.groups[to]?);
+        let apart = giver.of(dimension) - taker.of(dimension);
+        let moves_before = usize::from(dimension == Dimension::Load);
+        let ranges = self.facts.groups[from].ranges.iter().copied();
+        ranges
+            .filter_map(|place| {
+                let range = self.share_of_range(place);
+                // What is evened out in this respect, and what in all.
+                let own = range.of(dimension) * (apart - range.of(dimension));
+                let worth = Share::worth(giver, taker, range);
+                (own.min(worth) > WORTH * apart * apart).then_some((worth, place))
+            })
+            .filter(|(_, place)| self.may_move(draft, *place, moves_before))
+            .reduce(|best, next| if next.0 >= best.0 { next } else { best })
+    }
+
+    fn may_move(&self, draft: &Draft<'_>, place: usize, moves_before: usize) -> bool {
+        let range = &self.facts.ranges[place];
+        let moved = self.facts.moves.get(&range.row.range_id);
+        moved.copied().unwrap_or(0) <= moves_before && is_settled(self.facts, draft, range)
+    }
+
+    /// Cuts the largest range of a group, if it is what keeps the two groups apart.
+    fn cut(&self, draft: &mut Draft<'_>, from: usize, to: usize) -> bool {
+        let facts = self.facts;
+        let ranges = facts.groups[from].ranges.iter().copied();
+        let largest = ranges.max_by_key(|place| facts.ranges[*place].size_bytes());
+        let (Some(place), Some(giver), Some(taker)) = (largest, self.groups[from], self.groups[to])
+        else {
+            return false;
+        };
+        let range = &facts.ranges[place];
+        let is_cause = 2.0 * self.share_of_range(place).size >= giver.size - taker.size;
+        let part = facts.settings.split_size / PART_OF_SPLIT_SIZE;
+        let is_worth = range.size_bytes() >= 2 * part;
+        if !is_cause || !is_worth || !is_settled(facts, draft, range) {
+            return false;
+        }
+        let reasons = vec![
+            self.describe(Dimension::Size, from, to),
+            format!(
+                "range {} has {} bytes, which is too much to move",
+                range.row.range_id,
+                range.size_bytes()
+            ),
+        ];
+        draft.split(split::KIND, range.row, None, reasons);
+        true
+    }
+
+    fn begin(
+        &mut self,
+        draft: &mut Draft<'_>,
+        range: usize,
+        from: usize,
+        to: usize,
+        reasons: Vec<String>,
+    ) {
+        let share = self.share_of_range(range);
+        for (group, sign) in [(from, -1.0), (to, 1.0)] {
+            if let Some(of_group) = &mut self.groups[group] {
+                of_group.size += sign * share.size;
+                of_group.load += sign * share.load;
+            }
+            if let Some((leader, _)) = self.facts.groups[group].leader {
+                *self.nodes.entry(leader).or_default() += sign * share.load;
+            }
+        }
+        let step = Step::MoveRange {
+            phase: MovePhase::Begin,
+            range: self.facts.ranges[range].row.clone(),
+            to: self.facts.groups[to].id(),
+        };
+        draft.begin(KIND, step, reasons);
+    }
+
+    fn describe(&self, dimension: Dimension, from: usize, to: usize) -> String {
+        let what = match dimension {
+            Dimension::Size => "bytes",
+            Dimension::Load => "load",
+        };
+        let percent = |group: usize| {
+            let share = self.groups[group].unwrap_or_default();
+            (share.of(dimension) * 100.0).round()
+        };
+        format!(
+            "group {} has {}% of an even share of the {what}, group {} has {}%",
+            self.facts.groups[from].id(),
+            percent(from),
+            self.facts.groups[to].id(),
+            percent(to)
+        )
+    }
+}
+
+/// Ranges under way: the place of the group each goes to, and the bytes it has.
+fn moving(facts: &Facts<'_>) -> BTreeMap<usize, (usize, u64)> {
+    let running = facts.jobs.iter();
+    running
+        .filter(|(job, _)| job.state == JobState::Running)
+        .filter_map(|(job, step)| match step {
+            Step::MoveRange { range, to, .. } => {
+                let bytes = job.progress.map_or(0, |progress| progress.bytes_total);
+                let range = facts.range_place(range.range_id)?;
+                Some((range, (facts.group_place(*to)?, bytes)))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// Moves one replica from the node that has most to the one that has least.
+fn even_out_replicas(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
+    if draft.receivers.len() >= facts.settings.snapshots_max {
+        return;
+    }
+    let placement = Placement::new(facts.view, facts.settings);
+    let weights = replica_weights(facts);
+    let nodes = node_weights(facts, memory, &weights);
+    let mean = nodes.iter().map(|(weight, _)| weight).sum::<u64>() / (nodes.len() as u64).max(1);
+    let resting = replaced_lately(facts);
+    let mut best: Option<(u64, Step, String)> = None;
+    for (least, to) in nodes.iter().take(TRIED) {
+        let steady = memory.usable_for(*to) >= Some(USABLE_AFTER);
+        if !steady || draft.receivers.contains(to) {
+            continue;
+        }
+        for (most, from) in nodes.iter().rev().take(TRIED) {
+            let apart = most.saturating_sub(*least);
+            if apart * 10 <= mean {
+                break;
+            }
+            for (group, weight) in facts.groups.iter().zip(&weights) {
+                let evened = apart.saturating_sub(apart.abs_diff(2 * weight));
+                let is_best = best.as_ref().is_none_or(|(most, ..)| evened > *most);
+                let of = |id: NodeId| group.row.replicas.iter().find(|r| r.node_id == id);
+                let (Some(old), None) = (of(*from), of(*to)) else {
+                    continue;
+                };
+                let may = draft.is_free(group.id())
+                    && !resting.contains(&group.id())
+                    && placement.fits_zones(group.row, *from, *to)
+                    && check_majority(facts, group) == Ok(group.row.voters().count());
+                if evened >= REPLICA && is_best && may {
+                    let reason = format!(
+                        "node {from} has {} replica(s), node {to} has {}; with their bytes they \
+                         weigh {most} and {least}",
+                        placement.count(*from),
+                        placement.count(*to)
+                    );
+                    best = Some((evened, replace(group.row, *old, *to), reason));
+                }
+            }
+        }
+    }
+    if let Some((_, step, reason)) = best {
+        draft.begin(KIND_REPLICAS, step, vec![reason]);
+    }
+}
+
+/// What a replica of each group weighs: for itself, and as much again for an even share of bytes.
+fn replica_weights(facts: &Facts<'_>) -> Vec<u64> {
+    let size = |group: &Group<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
+    let total: u64 = facts.groups.iter().map(size).sum();
+    let count = facts.groups.len() as u64;
+    let share = |size: u64| {
+        // Below that all of them are as good as empty.
+        if total < count * GROUP_BYTES_MIN {
+            return 0;
+        }
+        let share = u128::from(size) * u128::from(REPLICA * count) / u128::from(total);
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    let groups = facts.groups.iter();
+    groups.map(|group| REPLICA + share(size(group))).collect()
+}
+
+/// What the replicas of each usable node weigh, those under way counted where they go; in order.
+fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64, NodeId)> {
+    let (view, timeout) = (facts.view, facts.settings.liveness_timeout);
+    let nodes = view.catalog.nodes.keys().copied();
+    let usable = nodes.filter(|id| view.is_usable(*id, timeout) && !memory.is_slow(*id));
+    let mut sums: BTreeMap<NodeId, u64> = usable.map(|id| (id, 0)).collect();
+    for (group, weight) in facts.groups.iter().zip(weights) {
+        for replica in &group.row.replicas {
+            sums.entry(replica.node_id).and_modify(|sum| *sum += weight);
+        }
+    }
+    for step in facts.running() {
+        if let Step::ReplaceReplica {
+            group_id, from, to, ..
+        } = step
+            && let Some(place) = facts.group_place(*group_id)
+            && facts.groups[place]
+                .row
+                .replicas
+                .iter()
+                .all(|r| r.node_id != *to)
+        {
+            let weight = weights[place];
+            sums.entry(*from)
+                .and_modify(|sum| *sum = sum.saturating_sub(weight));
+            sums.entry(*to).and_modify(|sum| *sum += weight);
+        }
+    }
+    let mut sorted: Vec<(u64, NodeId)> = sums.into_iter().map(|(id, sum)| (sum, id)).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Groups of which a replica was brought elsewhere lately.
+fn replaced_lately(facts: &Facts<'_>) -> BTreeSet<GroupId> {
+    let jobs = facts.jobs.iter();
+    let recent = jobs.filter(|(job, _)| is_recent(facts.view, job, DAMPING));
+    let of = |step: &Step| match step {
+        Step::ReplaceReplica { group_id, .. } => Some(*group_id),
+        _ => None,
+    };
+    let kinds = [repair::KIND, KIND_REPLICAS];
+    recent
+        .filter(|(job, _)| kinds.contains(&job.kind.as_str()))
+        .filter_map(|(_, step)| of(step))
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! A plan in the making: what is in it claims its groups and ranges, and the limits it counts
+//! against are the cluster's, with the jobs that run.
+
+use std::collections::BTreeSet;
+
+use coterie_protocol::catalog::Catalog;
+use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId};
+
+use super::busy::{groups_of, is_copying, ranges_of};
+use super::facts::Facts;
+use super::{Action, Plan};
+use crate::job::{AddPhase, Step};
+
+/// See the module's head.
+pub(super) struct Draft<'a> {
+    pub(super) plan: Plan,
+    catalog: &'a Catalog,
+    groups: BTreeSet<GroupId>,
+    ranges: BTreeSet<RangeId>,
+    /// Groups with a job that does more than copy.
+    rigid: BTreeSet<GroupId>,
+    /// Ranges under way to another group.
+    pub(super) moves: usize,
+    /// Nodes that take in a replica.
+    pub(super) receivers: Vec<NodeId>,
+    /// Hand-overs of leadership.
+    pub(super) transfers: usize,
+}
+
+impl<'a> Draft<'a> {
+    /// An empty plan beside the jobs that run.
+    pub(super) fn of(facts: &Facts<'a>) -> Self {
+        let mut draft = Self {
+            plan: Plan::default(),
+            catalog: &facts.view.catalog,
+            groups: BTreeSet::new(),
+            ranges: BTreeSet::new(),
+            rigid: BTreeSet::new(),
+            moves: 0,
+            receivers: Vec::new(),
+            transfers: 0,
+        };
+        for step in facts.running() {
+            draft.claim(step);
+        }
+        draft
+    }
+
+    /// Begins a job.
+    pub(super) fn begin(&mut self, kind: &'static str, step: Step, reasons: Vec<String>) {
+        self.claim(&step);
+        self.plan.actions.push(Action::Begin {
+            kind,
+            step,
+            reasons,
+        });
+    }
+
+    /// Begins a job that cuts a range.
+    pub(super) fn split(
+        &mut self,
+        kind: &'static str,
+        range: &RangeDescriptor,
+        at: Option<bytes::Bytes>,
+        reasons: Vec<String>,
+    ) {
+        self.groups.insert(range.group_id);
+        self.rigid.insert(range.group_id);
+        self.ranges.insert(range.range_id);
+        self.plan.actions.push(Action::Split {
+            kind,
+            range: range.clone(),
+            at,
+            reasons,
+        });
+    }
+
+    /// Writes a range's row as its group has it.
+    pub(super) fn mend(&mut self, range: &RangeDescriptor) {
+        self.ranges.insert(range.range_id);
+        self.plan.actions.push(Action::MendRange(range.clone()));
+    }
+
+    /// Says what is wanted and has to wait.
+    pub(super) fn refuse(&mut self, reason: String) {
+        self.plan.refusals.push(reason);
+    }
+
+    /// Whether no job is about the group.
+    pub(super) fn is_free(&self, group_id: GroupId) -> bool {
+        !self.groups.contains(&group_id)
+    }
+
+    /// Whether no job is about the range.
+    pub(super) fn is_free_range(&self, range_id: RangeId) -> bool {
+        !self.ranges.contains(&range_id)
+    }
+
+    /// Whether the group's leader may change: no job is about it but such as copy for long.
+    pub(super) fn is_pliant(&self, group_id: GroupId) -> bool {
+        !self.rigid.contains(&group_id)
+    }
+
+    /// A group that gets the ranges of a new table. It may get more at once.
+    pub(super) fn claim_for_table(&mut self, group_id: GroupId) {
+        self.claim(&Step::AddRanges {
+            phase: AddPhase::Add,
+            group_id,
+            ranges: Vec::new(),
+        });
+    }
+
+    fn claim(&mut self, step: &Step) {
+        let groups = groups_of(step, self.catalog);
+        if !is_copying(step) {
+            self.rigid.extend(groups.iter().copied());
+        }
+        self.groups.extend(groups);
+        self.ranges.extend(ranges_of(step, self.catalog));
+        match step {
+            Step::MoveRange { .. } => self.moves += 1,
+            Step::MakeGroups {
+                then_move: Some(_), ..
+            } => self.moves += 1,
+            Step::ReplaceReplica { to, .. } => self.receivers.push(*to),
+            Step::TransferLeader { .. } => self.transfers += 1,
+            _ => {}
+        }
+    }
+}

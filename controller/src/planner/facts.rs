@@ -1,0 +1,282 @@
+//! The view, put in order once for all duties of a plan: who leads what, which range costs what,
+//! what jobs did lately. A cluster may have 100,000 ranges; nothing here is looked for twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::server::{RangeLoad, ReplicaStatus};
+use coterie_types::{Epoch, GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId};
+
+use super::Settings;
+use crate::job::Step;
+use crate::view::View;
+
+/// The load at which a range is cut, in the units of [`Range::load`].
+pub(super) const FULL: u64 = 1_000_000;
+
+/// What a range weighs besides its bytes: one that is empty still has to be somewhere.
+pub(super) const RANGE_BYTES: u64 = 256 << 10;
+
+/// How long a job counts against doing the same again.
+pub(super) const DAMPING: Duration = Duration::from_secs(600);
+
+/// What a group may have more than its share of the load before that is noted.
+const LOADED_PERCENT: u64 = 105;
+
+/// See the module's head.
+pub(super) struct Facts<'a> {
+    pub(super) view: &'a View,
+    pub(super) settings: &'a Settings,
+    /// By id.
+    pub(super) groups: Vec<Group<'a>>,
+    /// By id.
+    pub(super) ranges: Vec<Range<'a>>,
+    /// All that are understood, the running ones and those that are over.
+    pub(super) jobs: Vec<(&'a JobDescriptor, Step)>,
+    /// How often each range was moved in the time that counts, moves under way included.
+    pub(super) moves: BTreeMap<RangeId, usize>,
+    /// Ranges that came of a cut in the time that counts.
+    pub(super) cut_lately: BTreeSet<RangeId>,
+}
+
+/// A group.
+pub(super) struct Group<'a> {
+    pub(super) row: &'a GroupDescriptor,
+    /// Who leads it, and what it says.
+    pub(super) leader: Option<(NodeId, &'a ReplicaStatus)>,
+    /// Places of its ranges, by range id.
+    pub(super) ranges: Vec<usize>,
+}
+
+/// A range.
+pub(super) struct Range<'a> {
+    pub(super) row: &'a RangeDescriptor,
+    /// The place of its group.
+    pub(super) group: Option<usize>,
+    /// What its leader says it costs.
+    pub(super) cost: Option<&'a RangeLoad>,
+    /// By whichever of operations, bytes and CPU it is the most: [`FULL`] is when it is cut.
+    pub(super) load: u64,
+}
+
+impl Group<'_> {
+    pub(super) fn id(&self) -> GroupId {
+        self.row.group_id
+    }
+}
+
+impl Range<'_> {
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.cost.map_or(0, |cost| cost.size_bytes)
+    }
+
+    /// What it weighs when sizes are evened out.
+    pub(super) fn weight(&self) -> u64 {
+        self.size_bytes() + RANGE_BYTES
+    }
+
+    /// Commands per second.
+    pub(super) fn ops(&self) -> u64 {
+        let cost = |cost: &RangeLoad| cost.reads_per_second + cost.writes_per_second;
+        self.cost.map_or(0, cost)
+    }
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(view: &'a View, settings: &'a Settings) -> Self {
+        let timeout = settings.liveness_timeout;
+        let groups = view.catalog.groups.values().map(|row| {
+            let leader = view.leader(row.group_id, timeout);
+            let leader = leader.and_then(|id| Some((id, view.replica(id, row.group_id)?)));
+            Group {
+                row,
+                leader,
+                ranges: Vec::new(),
+            }
+        });
+        let jobs = view.catalog.jobs.values();
+        let mut facts = Self {
+            view,
+            settings,
+            groups: groups.collect(),
+            ranges: Vec::with_capacity(view.catalog.ranges.len()),
+            jobs: jobs
+                .filter_map(|job| Some((job, Step::of(job).ok()?)))
+                .collect(),
+            moves: BTreeMap::new(),
+            cut_lately: BTreeSet::new(),
+        };
+        facts.place_ranges();
+        facts.read_costs();
+        facts.read_jobs();
+        facts
+    }
+
+    fn place_ranges(&mut self) {
+        let mut last = None;
+        for row in self.view.catalog.ranges.values() {
+            let group = match last {
+                Some((group_id, place)) if group_id == row.group_id => Some(place),
+                _ => self.group_place(row.group_id),
+            };
+            last = group.map(|place| (row.group_id, place));
+            if let Some(place) = group {
+                self.groups[place].ranges.push(self.ranges.len());
+            }
+            self.ranges.push(Range {
+                row,
+                group,
+                cost: None,
+                load: 0,
+            });
+        }
+    }
+
+    fn read_costs(&mut self) {
+        for group in &self.groups {
+            let Some((_, status)) = group.leader else {
+                continue;
+            };
+            for (turn, cost) in status.loads.iter().enumerate() {
+                let Some(place) = place_in(&self.ranges, &group.ranges, turn, cost.range_id) else {
+                    continue;
+                };
+                self.ranges[place].load = load(cost, self.settings);
+                self.ranges[place].cost = Some(cost);
+            }
+        }
+    }
+
+    fn read_jobs(&mut self) {
+        for (job, step) in &self.jobs {
+            let is_running = job.state == JobState::Running;
+            if !is_running && !is_recent(self.view, job, DAMPING) {
+                continue;
+            }
+            match step {
+                Step::MoveRange { range, .. } => {
+                    *self.moves.entry(range.range_id).or_default() += 1;
+                }
+                Step::SplitRange {
+                    range, right_id, ..
+                } => self.cut_lately.extend([range.range_id, *right_id]),
+                _ => {}
+            }
+        }
+    }
+
+    /// The jobs that run, with their steps.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Step> {
+        let running = self
+            .jobs
+            .iter()
+            .filter(|(job, _)| job.state == JobState::Running);
+        running.map(|(_, step)| step)
+    }
+
+    pub(super) fn group_place(&self, group_id: GroupId) -> Option<usize> {
+        self.groups.binary_search_by_key(&group_id, Group::id).ok()
+    }
+
+    pub(super) fn group(&self, group_id: GroupId) -> Option<&Group<'a>> {
+        Some(&self.groups[self.group_place(group_id)?])
+    }
+
+    pub(super) fn range_place(&self, range_id: RangeId) -> Option<usize> {
+        let id = |range: &Range<'_>| range.row.range_id;
+        self.ranges.binary_search_by_key(&range_id, id).ok()
+    }
+
+    pub(super) fn range(&self, range_id: RangeId) -> Option<&Range<'a>> {
+        Some(&self.ranges[self.range_place(range_id)?])
+    }
+
+    /// Whether an operator has stopped what is done for balance alone.
+    pub(super) fn is_balance_off(&self) -> bool {
+        let balance = self.view.catalog.settings.get("balance");
+        balance.is_some_and(|value| value.eq_ignore_ascii_case("off"))
+    }
+
+    /// How many nodes a cluster of this size has that count: neither removed nor being emptied.
+    pub(super) fn nodes_that_stay(&self) -> usize {
+        use coterie_types::NodeState::{Draining, Removed};
+        let nodes = self.view.catalog.nodes.values();
+        nodes
+            .filter(|node| !matches!(node.state, Draining | Removed))
+            .count()
+    }
+
+    pub(super) fn is_hot(&self, range: &Range<'_>) -> bool {
+        range.load >= FULL
+    }
+
+    /// Whether the range is hardly used, as far as its leader says.
+    pub(super) fn is_cold(&self, range: &Range<'_>) -> bool {
+        range.cost.is_some() && range.load < FULL / 200
+    }
+
+    /// Groups that have more than their share of the load.
+    pub(super) fn loaded_groups(&self) -> Vec<GroupId> {
+        let load = |group: &Group<'_>| -> u64 {
+            let loads = group.ranges.iter().map(|place| self.ranges[*place].load);
+            loads.sum()
+        };
+        let loads: Vec<u64> = self.groups.iter().map(load).collect();
+        let mean = loads.iter().sum::<u64>() / (loads.len() as u64).max(1);
+        let loaded = self.groups.iter().zip(loads);
+        loaded
+            .filter(|(_, load)| *load > mean * LOADED_PERCENT / 100)
+            .map(|(group, _)| group.id())
+            .collect()
+    }
+
+    /// Ranges of which the group that serves them knows more than meta; in order.
+    pub(super) fn ranges_ahead(&self) -> Vec<(RangeId, Epoch)> {
+        let mut ahead: Vec<(RangeId, Epoch)> = self
+            .told_ahead()
+            .map(|(_, told)| (told.range_id, told.epoch))
+            .collect();
+        ahead.sort_unstable();
+        ahead.dedup();
+        ahead
+    }
+
+    /// Of each group, what its leader knows better than meta.
+    pub(super) fn told_ahead(&self) -> impl Iterator<Item = (&Group<'a>, &'a RangeDescriptor)> {
+        self.groups.iter().flat_map(move |group| {
+            let told = group.leader.map_or(&[][..], |(_, status)| &status.ranges);
+            told.iter().enumerate().filter_map(move |(turn, told)| {
+                let place = place_in(&self.ranges, &group.ranges, turn, told.range_id)
+                    .or_else(|| self.range_place(told.range_id))?;
+                let is_own = told.group_id == group.id();
+                (is_own && told.epoch > self.ranges[place].row.epoch).then_some((group, told))
+            })
+        })
+    }
+}
+
+/// The place of a range among those of its group; leaders list them in the same order mostly.
+fn place_in(ranges: &[Range<'_>], own: &[usize], turn: usize, range_id: RangeId) -> Option<usize> {
+    let id = |place: &usize| ranges[*place].row.range_id;
+    match own.get(turn) {
+        Some(place) if id(place) == range_id => Some(*place),
+        _ => Some(own[own.binary_search_by_key(&range_id, id).ok()?]),
+    }
+}
+
+/// See [`Range::load`].
+fn load(cost: &RangeLoad, settings: &Settings) -> u64 {
+    let cpu_max = u64::try_from(settings.split_cpu.as_micros()).unwrap_or(u64::MAX);
+    let ops = cost.reads_per_second.saturating_add(cost.writes_per_second);
+    let share = |value: u64, most: u64| value.saturating_mul(FULL) / most.max(1);
+    share(ops, settings.split_ops)
+        .max(share(cost.bytes_per_second, settings.split_bytes))
+        .max(share(cost.cpu_micros_per_second, cpu_max))
+}
+
+/// Whether the job was begun less than `time` ago, or by a clock that is as much ahead.
+pub(super) fn is_recent(view: &View, job: &JobDescriptor, time: Duration) -> bool {
+    let apart = view.now.0.abs_diff(job.started_at.0);
+    u128::from(apart) < time.as_millis()
+}

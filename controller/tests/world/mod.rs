@@ -1,0 +1,643 @@
+//! A cluster of values for the planner alone: nodes, groups and ranges with sizes and loads, and
+//! jobs that are done some ticks after they were begun. Everything that a plan must keep is checked
+//! when it is carried out. The same seed gives the same world.
+#![allow(dead_code, reason = "each of its users needs another part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coterie_controller::job::{self, Step};
+use coterie_controller::planner::{Action, Memory, Plan, Settings, plan_on};
+use coterie_controller::view::View;
+use coterie_meta_client::Liveness;
+use coterie_protocol::catalog::{Catalog, Change, JobState, Row, RowKey, TableDescriptor};
+use coterie_protocol::meta::{Heartbeat, NodeLiveness};
+use coterie_protocol::server::{Cut, RangeLoad, ReplicaStatus};
+use coterie_types::{
+    Epoch, GroupDescriptor, GroupId, JobId, KeyRange, LogIndex, NodeDescriptor, NodeId, NodeState,
+    RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
+};
+
+/// Ticks until a job is done; each is a second.
+const JOB_TICKS: u64 = 2;
+
+/// What a range costs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Commands per second.
+    pub(crate) ops: u64,
+}
+
+/// Changes a heartbeat, by the tick.
+pub(crate) type Tweak = Box<dyn Fn(u64, &mut Heartbeat)>;
+
+/// See the module's head.
+pub(crate) struct World {
+    /// What meta has.
+    pub(crate) catalog: Catalog,
+    /// What the planner is to do.
+    pub(crate) settings: Settings,
+    /// What it remembers.
+    pub(crate) memory: Memory,
+    /// What each range costs.
+    pub(crate) costs: BTreeMap<RangeId, Cost>,
+    /// Who leads each group.
+    pub(crate) leaders: BTreeMap<GroupId, NodeId>,
+    /// Nodes that are not heard.
+    pub(crate) silent: BTreeSet<NodeId>,
+    /// Microseconds that a write of the log takes, where that is not ordinary.
+    pub(crate) log_write_micros: BTreeMap<NodeId, u64>,
+    /// What else a node says than usual, by the tick.
+    pub(crate) tweak: Option<Tweak>,
+    /// How long ago meta's leader began to listen.
+    pub(crate) listening_for: Duration,
+    /// By how many thousandths loads vary from tick to tick.
+    pub(crate) noise_permille: u64,
+    /// Seconds so far.
+    pub(crate) ticks: u64,
+    /// Each move that was begun: the tick, and the range.
+    pub(crate) moves: Vec<(u64, RangeId)>,
+    next: u64,
+    chance: u64,
+    due: BTreeMap<JobId, u64>,
+}
+
+impl World {
+    /// So many nodes in three zones, groups of three replicas, and ranges dealt in key order, a
+    /// block to each group.
+    pub(crate) fn new(nodes: u64, groups: u64, ranges: u64, seed: u64) -> Self {
+        let mut world = Self {
+            catalog: Catalog::default(),
+            settings: Settings {
+                groups: usize::try_from(groups).unwrap(),
+                ..Settings::default()
+            },
+            memory: Memory::default(),
+            costs: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            log_write_micros: BTreeMap::new(),
+            tweak: None,
+            listening_for: Duration::from_secs(3600),
+            noise_permille: 0,
+            ticks: 0,
+            moves: Vec::new(),
+            next: 1_000_000,
+            chance: seed | 1,
+            due: BTreeMap::new(),
+        };
+        let mut rows = vec![Row::Table(TableDescriptor {
+            table_id: TableId(0),
+            name: "db0".into(),
+            split_at: vec![],
+        })];
+        for node in 1..=nodes {
+            rows.push(node_row(node, NodeState::Up));
+        }
+        for group in 1..=groups {
+            let members: BTreeSet<NodeId> = (0..3)
+                .map(|turn| NodeId((group + turn) % nodes + 1))
+                .collect();
+            world
+                .leaders
+                .insert(GroupId(group), NodeId((group % nodes) + 1));
+            rows.push(group_row(GroupId(group), members));
+        }
+        for range in 0..ranges {
+            let start = match range {
+                0 => Bytes::new(),
+                _ => key(range),
+            };
+            rows.push(Row::Range(RangeDescriptor {
+                range_id: RangeId(range + 1),
+                epoch: Epoch(1),
+                bounds: KeyRange {
+                    table: TableId(0),
+                    start,
+                    end: (range + 1 < ranges).then(|| key(range + 1)),
+                },
+                group_id: GroupId(range * groups / ranges + 1),
+            }));
+        }
+        world.write(rows, vec![]);
+        world
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn chance(&mut self, bound: u64) -> u64 {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        self.chance % bound.max(1)
+    }
+
+    /// Another node, which is up.
+    pub(crate) fn add_node(&mut self) -> NodeId {
+        let number = self.catalog.nodes.len() as u64 + 1;
+        self.write(vec![node_row(number, NodeState::Up)], vec![]);
+        NodeId(number)
+    }
+
+    /// No node says which zone it is in.
+    pub(crate) fn forget_zones(&mut self) {
+        for node in self.catalog.nodes.values_mut() {
+            node.zone.clear();
+        }
+    }
+
+    /// Writes a node's state.
+    pub(crate) fn set_state(&mut self, node_id: NodeId, state: NodeState) {
+        let node = self.catalog.nodes[&node_id].clone();
+        self.write(vec![Row::Node(NodeDescriptor { state, ..node })], vec![]);
+    }
+
+    /// Writes rows, as meta would.
+    pub(crate) fn write(&mut self, upserts: Vec<Row>, deletes: Vec<RowKey>) {
+        let change = Change {
+            revision: Revision(self.catalog.revision.0 + 1),
+            deletes,
+            upserts,
+        };
+        self.catalog.apply(&change);
+    }
+
+    /// What the planner sees.
+    pub(crate) fn view(&self) -> View {
+        let mut replicas: BTreeMap<NodeId, Vec<ReplicaStatus>> = BTreeMap::new();
+        let mut owned: BTreeMap<GroupId, Vec<RangeDescriptor>> = BTreeMap::new();
+        for range in self.catalog.ranges.values() {
+            owned.entry(range.group_id).or_default().push(range.clone());
+        }
+        for group in self.catalog.groups.values() {
+            let ranges = owned.remove(&group.group_id).unwrap_or_default();
+            let size_bytes = ranges.iter().map(|r| self.costs[&r.range_id].size).sum();
+            let leader = self.leaders.get(&group.group_id).copied();
+            for replica in &group.replicas {
+                let serving = leader == Some(replica.node_id);
+                let loads = ranges.iter().filter(|_| serving).map(|r| self.load(r));
+                let status = ReplicaStatus {
+                    size_bytes,
+                    serving,
+                    loads: loads.collect(),
+                    ranges: if serving { ranges.clone() } else { vec![] },
+                    ..status(group, leader)
+                };
+                replicas.entry(replica.node_id).or_default().push(status);
+            }
+        }
+        let nodes = self.catalog.nodes.values();
+        let nodes = nodes.filter(|node| {
+            node.state != NodeState::Removed && !self.silent.contains(&node.node_id)
+        });
+        let nodes = nodes.map(|node| NodeLiveness {
+            heartbeat: Heartbeat {
+                node_id: node.node_id,
+                addr: node.addr.clone(),
+                disk_used_bytes: 0,
+                disk_free_bytes: 0,
+                replicas: replicas.remove(&node.node_id).unwrap_or_default(),
+                stopping: false,
+                log_write_micros: self.log_write_micros.get(&node.node_id).map_or(900, |m| *m),
+                apply_micros: 20,
+            },
+            age_ms: 10,
+        });
+        let mut nodes: Vec<NodeLiveness> = nodes.collect();
+        if let Some(tweak) = &self.tweak {
+            for node in &mut nodes {
+                tweak(self.ticks, &mut node.heartbeat);
+            }
+        }
+        let liveness = Liveness {
+            nodes,
+            leader_for: self.listening_for,
+        };
+        let now = UnixMillis(1_000_000_000 + self.ticks * 1000);
+        View::new(Arc::new(self.catalog.clone()), liveness, now)
+    }
+
+    fn load(&self, range: &RangeDescriptor) -> RangeLoad {
+        let Cost { size, ops } = self.costs[&range.range_id];
+        let hash = (range.range_id.0 ^ self.ticks << 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        let vary = hash % (2 * self.noise_permille + 1);
+        let ops = ops * (1000 + vary - self.noise_permille.min(1000)) / 1000;
+        RangeLoad {
+            range_id: range.range_id,
+            size_bytes: size,
+            reads_per_second: ops / 2,
+            writes_per_second: ops - ops / 2,
+            bytes_per_second: ops * 100,
+            cpu_micros_per_second: ops * 10,
+            cut: Some(Cut {
+                at: middle(range),
+                left_permille: 500,
+            }),
+            hot_key: None,
+        }
+    }
+
+    /// A second goes by: what is due is done, then there is a plan, which is begun.
+    pub(crate) fn tick(&mut self) -> Plan {
+        self.ticks += 1;
+        let due = self.due.iter().filter(|(_, tick)| **tick <= self.ticks);
+        for job_id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.due.remove(&job_id);
+            let mut job = self.catalog.jobs[&job_id].clone();
+            self.finish(Step::of(&job).unwrap());
+            job.state = JobState::Done;
+            self.write(vec![Row::Job(job)], vec![]);
+        }
+        self.rise();
+        let plan = plan_on(&self.view(), &self.settings, &mut self.memory);
+        self.check(&plan);
+        for action in plan.actions.clone() {
+            self.carry_out(action);
+        }
+        plan
+    }
+
+    /// So many seconds go by; all that was planned.
+    pub(crate) fn pass(&mut self, ticks: u64) -> Plan {
+        let mut all = Plan::default();
+        for _ in 0..ticks {
+            let plan = self.tick();
+            all.actions.extend(plan.actions);
+            all.refusals = plan.refusals;
+        }
+        all
+    }
+
+    /// Who leads is gone or silent: another voter does.
+    fn rise(&mut self) {
+        for group in self.catalog.groups.values() {
+            let leads = self.leaders.get(&group.group_id);
+            let is_fit = |id: &NodeId| !self.silent.contains(id);
+            let fits = leads.is_some_and(|id| is_fit(id) && group.voters().any(|v| v == *id));
+            if !fits {
+                let next = group.voters().find(is_fit);
+                match next {
+                    Some(next) => drop(self.leaders.insert(group.group_id, next)),
+                    None => drop(self.leaders.remove(&group.group_id)),
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::SetNodeState { node_id, state, .. } => self.set_state(node_id, state),
+            Action::MakeGroups { kind, groups, .. } => {
+                let new = groups.into_iter().map(|group| job::NewGroup {
+                    group_id: GroupId(self.new_id()),
+                    voters: group.voters,
+                    ranges: vec![],
+                });
+                let step = Step::MakeGroups {
+                    phase: job::MakePhase::Create,
+                    groups: new.collect(),
+                    then_move: None,
+                };
+                self.begin(kind, step);
+            }
+            Action::Begin { kind, step, .. } => {
+                if let Step::MoveRange { range, .. } = &step {
+                    self.moves.push((self.ticks, range.range_id));
+                }
+                self.begin(kind, step);
+            }
+            Action::Split {
+                kind, range, at, ..
+            } => {
+                let at = at.unwrap_or_else(|| middle(&range));
+                let right_id = RangeId(self.new_id());
+                let phase = job::SplitPhase::Split;
+                let step = Step::SplitRange {
+                    phase,
+                    range,
+                    at: Some(at),
+                    right_id,
+                };
+                self.begin(kind, step);
+            }
+            Action::MendRange(range) => self.write(vec![Row::Range(range)], vec![]),
+            Action::DestroyStray { .. } => {}
+            Action::ForgetJob(job_id) => self.write(vec![], vec![RowKey::Job(job_id)]),
+            Action::AddRanges {
+                group_id, bounds, ..
+            } => {
+                for bounds in bounds {
+                    let range_id = RangeId(self.new_id());
+                    self.costs.insert(range_id, Cost::default());
+                    let row = RangeDescriptor {
+                        range_id,
+                        epoch: Epoch(1),
+                        bounds,
+                        group_id,
+                    };
+                    self.write(vec![Row::Range(row)], vec![]);
+                }
+            }
+        }
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn begin(&mut self, kind: &str, step: Step) {
+        let job_id = JobId(self.new_id());
+        let now = UnixMillis(1_000_000_000 + self.ticks * 1000);
+        let job = job::begin(job_id, kind, &step, vec![], now);
+        self.due.insert(job_id, self.ticks + JOB_TICKS);
+        self.write(vec![Row::Job(job)], vec![]);
+    }
+
+    fn finish(&mut self, step: Step) {
+        match step {
+            Step::MakeGroups { groups, .. } => {
+                for new in groups {
+                    self.leaders.insert(new.group_id, new.voters[0]);
+                    let row = group_row(new.group_id, new.voters.into_iter().collect());
+                    self.write(vec![row], vec![]);
+                }
+            }
+            Step::TransferLeader { group_id, to, .. } => drop(self.leaders.insert(group_id, to)),
+            Step::ReplaceReplica {
+                group_id, replicas, ..
+            } => {
+                let row = Row::Group(GroupDescriptor { group_id, replicas });
+                self.write(vec![row], vec![]);
+            }
+            Step::SplitRange {
+                range,
+                at,
+                right_id,
+                ..
+            } => self.cut(range, at.unwrap(), right_id),
+            Step::MergeRanges { left, right, .. } => {
+                let cost = self.costs.remove(&right.range_id).unwrap();
+                let merged = self.costs.get_mut(&left.range_id).unwrap();
+                merged.size += cost.size;
+                merged.ops += cost.ops;
+                let row = Row::Range(RangeDescriptor {
+                    epoch: left.epoch.max(right.epoch).next(),
+                    bounds: KeyRange {
+                        end: right.bounds.end,
+                        ..left.bounds
+                    },
+                    ..left
+                });
+                self.write(vec![row], vec![RowKey::Range(right.range_id)]);
+            }
+            Step::MoveRange { range, to, .. } => {
+                let row = Row::Range(RangeDescriptor {
+                    epoch: range.epoch.next(),
+                    group_id: to,
+                    ..range
+                });
+                self.write(vec![row], vec![]);
+            }
+            Step::RemoveGroup { group, .. } => {
+                self.leaders.remove(&group.group_id);
+                self.write(vec![], vec![RowKey::Group(group.group_id)]);
+            }
+            other => panic!("nobody plans this here: {other}"),
+        }
+    }
+
+    fn cut(&mut self, range: RangeDescriptor, at: Bytes, right_id: RangeId) {
+        let cost = self.costs[&range.range_id];
+        let half = Cost {
+            size: cost.size / 2,
+            ops: cost.ops / 2,
+        };
+        self.costs.insert(range.range_id, half);
+        self.costs.insert(right_id, half);
+        let part = |range_id, start, end| {
+            Row::Range(RangeDescriptor {
+                range_id,
+                epoch: range.epoch.next(),
+                bounds: KeyRange {
+                    table: range.bounds.table,
+                    start,
+                    end,
+                },
+                group_id: range.group_id,
+            })
+        };
+        let left = part(range.range_id, range.bounds.start.clone(), Some(at.clone()));
+        let right = part(right_id, at, range.bounds.end.clone());
+        self.write(vec![left, right], vec![]);
+    }
+
+    /// The rules that every plan keeps.
+    fn check(&self, plan: &Plan) {
+        let jobs = self.catalog.jobs.values();
+        let running = jobs.filter(|job| job.state == JobState::Running);
+        let running: Vec<Step> = running.map(|job| Step::of(job).unwrap()).collect();
+        let planned = plan.actions.iter().filter_map(|action| match action {
+            Action::Begin { step, .. } => Some(step.clone()),
+            Action::Split { range, at, .. } => Some(Step::SplitRange {
+                phase: job::SplitPhase::Split,
+                range: range.clone(),
+                at: at.clone(),
+                right_id: RangeId(u64::MAX),
+            }),
+            _ => None,
+        });
+        let planned: Vec<Step> = planned.collect();
+        for (turn, step) in planned.iter().enumerate() {
+            let others = running.iter().chain(&planned[..turn]);
+            let groups = || self.catalog.groups.keys();
+            for other in others {
+                let group = groups().find(|id| step.is_about(**id) && other.is_about(**id));
+                assert_eq!(group, None, "{step} beside {other}");
+            }
+            self.check_step(step);
+        }
+        let moves = |steps: &[Step]| {
+            let moves = steps.iter().filter(|s| matches!(s, Step::MoveRange { .. }));
+            moves.count()
+        };
+        let begun = moves(&planned);
+        assert!(begun == 0 || moves(&running) + begun <= self.settings.moves_max);
+        let receivers = |steps: &[Step]| -> Vec<NodeId> {
+            let to = steps.iter().filter_map(|step| match step {
+                Step::ReplaceReplica { to, .. } => Some(*to),
+                _ => None,
+            });
+            to.collect()
+        };
+        let all = [receivers(&running), receivers(&planned)].concat();
+        assert!(receivers(&planned).is_empty() || all.len() <= self.settings.snapshots_max);
+        let each: BTreeSet<NodeId> = all.iter().copied().collect();
+        assert_eq!(
+            each.len(),
+            all.len(),
+            "a node takes in one replica at a time"
+        );
+    }
+
+    fn check_step(&self, step: &Step) {
+        let is_row = |range: &RangeDescriptor| {
+            assert_eq!(
+                self.catalog.ranges.get(&range.range_id),
+                Some(range),
+                "{step}"
+            );
+        };
+        match step {
+            Step::SplitRange { range, .. } => is_row(range),
+            Step::MergeRanges { left, right, .. } => {
+                is_row(left);
+                is_row(right);
+                assert_eq!(left.bounds.end.as_ref(), Some(&right.bounds.start));
+                assert_eq!(left.group_id, right.group_id);
+            }
+            Step::MoveRange { range, to, .. } => {
+                is_row(range);
+                assert_ne!(range.group_id, *to);
+            }
+            Step::ReplaceReplica {
+                group_id,
+                from,
+                to,
+                replicas,
+                ..
+            } => {
+                let before: BTreeSet<NodeId> = self.catalog.groups[group_id].voters().collect();
+                let after: BTreeSet<NodeId> = replicas.iter().map(|r| r.node_id).collect();
+                assert!(before.contains(from) && !before.contains(to), "{step}");
+                assert_eq!(&(&before - &[*from].into()) | &[*to].into(), after);
+                let was_fit = self.is_zoned(&before);
+                assert!(
+                    !was_fit || self.is_zoned(&after),
+                    "a zone gets a majority: {step}"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether no zone has a majority of these nodes, or fewer than three zones have nodes.
+    pub(crate) fn is_zoned(&self, members: &BTreeSet<NodeId>) -> bool {
+        let nodes = self.catalog.nodes.values();
+        let up = nodes
+            .filter(|node| node.state == NodeState::Up && !self.silent.contains(&node.node_id));
+        let zones: BTreeSet<&str> = up.map(|node| node.zone.as_str()).collect();
+        let zone = |id: &NodeId| self.catalog.nodes[id].zone.as_str();
+        let in_zone = |of: &str| members.iter().filter(|id| zone(id) == of).count();
+        zones.len() < 3 || zones.into_iter().all(|of| 2 * in_zone(of) <= members.len())
+    }
+
+    /// Of each group, what `of` says of its ranges.
+    pub(crate) fn sums(&self, of: impl Fn(&Cost) -> u64) -> BTreeMap<GroupId, u64> {
+        let groups = self.catalog.groups.keys();
+        let mut sums: BTreeMap<GroupId, u64> = groups.map(|id| (*id, 0)).collect();
+        for range in self.catalog.ranges.values() {
+            *sums.get_mut(&range.group_id).unwrap() += of(&self.costs[&range.range_id]);
+        }
+        sums
+    }
+
+    /// How far the groups are from even at most, as a part of an even share.
+    pub(crate) fn spread(&self, of: impl Fn(&Cost) -> u64) -> f64 {
+        let sums = self.sums(of);
+        let mean = sums.values().sum::<u64>() as f64 / sums.len() as f64;
+        let apart = sums.values().map(|sum| (*sum as f64 / mean - 1.0).abs());
+        apart.fold(0.0, f64::max)
+    }
+
+    /// Nothing is done for balance from now on.
+    pub(crate) fn stop_balance(&mut self) {
+        let row = Row::Setting("balance".into(), "off".into());
+        self.write(vec![row], vec![]);
+    }
+
+    /// How many groups each node leads.
+    pub(crate) fn led(&self) -> BTreeMap<NodeId, usize> {
+        let nodes = self.catalog.nodes.keys();
+        let mut led: BTreeMap<NodeId, usize> = nodes.map(|id| (*id, 0)).collect();
+        for leader in self.leaders.values() {
+            *led.get_mut(leader).unwrap() += 1;
+        }
+        led
+    }
+
+    /// How many replicas each node has, by the rows of groups.
+    pub(crate) fn held(&self) -> BTreeMap<NodeId, usize> {
+        let nodes = self.catalog.nodes.keys();
+        let mut held: BTreeMap<NodeId, usize> = nodes.map(|id| (*id, 0)).collect();
+        for replica in self.catalog.groups.values().flat_map(|g| &g.replicas) {
+            *held.get_mut(&replica.node_id).unwrap() += 1;
+        }
+        held
+    }
+}
+
+fn key(number: u64) -> Bytes {
+    Bytes::from(format!("{number:08}"))
+}
+
+/// A key within a range, between its first and its end.
+fn middle(range: &RangeDescriptor) -> Bytes {
+    let mut middle = range.bounds.start.to_vec();
+    loop {
+        middle.push(b'5');
+        if range.bounds.end.as_ref().is_none_or(|end| middle < *end) {
+            return Bytes::from(middle);
+        }
+        let last = middle.len() - 1;
+        middle[last] = 0;
+    }
+}
+
+fn node_row(number: u64, state: NodeState) -> Row {
+    Row::Node(NodeDescriptor {
+        node_id: NodeId(number),
+        addr: format!("node-{number}:1"),
+        zone: ["a", "b", "c"][usize::try_from(number % 3).unwrap()].to_owned(),
+        capacity_bytes: 0,
+        state,
+    })
+}
+
+fn group_row(group_id: GroupId, members: BTreeSet<NodeId>) -> Row {
+    let replicas = members.into_iter().map(|node_id| Replica {
+        node_id,
+        role: Role::Voter,
+    });
+    Row::Group(GroupDescriptor {
+        group_id,
+        replicas: replicas.collect(),
+    })
+}
+
+fn status(group: &GroupDescriptor, leader: Option<NodeId>) -> ReplicaStatus {
+    ReplicaStatus {
+        group_id: group.group_id,
+        term: Term(1),
+        leader,
+        serving: false,
+        last_index: LogIndex(5),
+        applied_index: LogIndex(5),
+        flushed_index: LogIndex(5),
+        first_index: LogIndex(0),
+        replicas: group.replicas.clone(),
+        ranges: vec![],
+        size_bytes: 0,
+        reads_total: 0,
+        writes_total: 0,
+        fault: None,
+        loads: vec![],
+        importing: vec![],
+        frozen: vec![],
+        matched: vec![],
+    }
+}
