@@ -4,8 +4,6 @@
 //! is postcard of [`Step`]; a variant is never given a second meaning, since a job may have been
 //! begun by another version.
 
-use std::fmt;
-
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState, Wish};
 use coterie_protocol::{DecodeError, decode, encode};
@@ -13,6 +11,10 @@ use coterie_types::{
     GroupDescriptor, GroupId, JobId, NodeId, RangeDescriptor, RangeId, Replica, TableId, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
+
+mod show;
+
+pub(crate) use show::shown;
 
 /// Lines of a job's log that are kept from its beginning, and from its end.
 const FIRST_LINES: usize = 20;
@@ -271,6 +273,20 @@ impl Step {
         }
     }
 
+    /// Whether something was asked of a group that may have taken effect, as far as the phase says.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        match self {
+            Self::MakeGroups { .. } | Self::Wish(_) => false,
+            Self::SplitRange { phase, .. } => *phase > SplitPhase::Split,
+            Self::MergeRanges { phase, .. } => *phase > MergePhase::Merge,
+            Self::MoveRange { phase, .. } => *phase > MovePhase::Begin,
+            Self::ReplaceReplica { phase, .. } => *phase > ReplacePhase::Create,
+            Self::RemoveGroup { phase, .. } => *phase > RemovePhase::Forget,
+            Self::AddRanges { .. } | Self::DropRanges { .. } | Self::TransferLeader { .. } => true,
+        }
+    }
+
     /// Whether the job will give this table its ranges.
     #[must_use]
     pub fn makes_ranges_of(&self, table: TableId) -> bool {
@@ -281,140 +297,6 @@ impl Step {
             }
             Self::AddRanges { ranges, .. } => ranges.iter().any(of_table),
             _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MakeGroups {
-                phase,
-                groups,
-                then_move,
-            } => {
-                let phase = match phase {
-                    MakePhase::Create => "create replicas of",
-                    MakePhase::Init => "start",
-                    MakePhase::Publish => "publish",
-                };
-                write!(f, "{phase} {} group(s)", groups.len())?;
-                match then_move {
-                    Some(range) => write!(f, ", for range {}", range.range_id),
-                    None => Ok(()),
-                }
-            }
-            Self::TransferLeader {
-                group_id, from, to, ..
-            } => {
-                write!(
-                    f,
-                    "transfer the leader of group {group_id} from node {from} to {to}"
-                )
-            }
-            Self::ReplaceReplica {
-                phase,
-                group_id,
-                from,
-                to,
-                ..
-            } => {
-                let phase = match phase {
-                    ReplacePhase::Create => "create the replica of",
-                    ReplacePhase::Learn => "bring up the replica of",
-                    ReplacePhase::Verify => "compare the replicas of",
-                    ReplacePhase::Change => "change the members of",
-                    ReplacePhase::Publish => "publish",
-                    ReplacePhase::Destroy => "destroy the old replica of",
-                    ReplacePhase::Undo => "undo the replacing of a replica of",
-                };
-                write!(f, "{phase} group {group_id}: node {to} for node {from}")
-            }
-            Self::AddRanges {
-                phase,
-                group_id,
-                ranges,
-            } => {
-                let phase = match phase {
-                    AddPhase::Add => "add",
-                    AddPhase::Publish => "publish",
-                };
-                write!(f, "{phase} {} range(s) of group {group_id}", ranges.len())
-            }
-            Self::DropRanges { group_id, ranges } => {
-                write!(f, "drop {} range(s) of group {group_id}", ranges.len())
-            }
-            Self::Wish(wish) => fmt_wish(f, wish),
-            Self::SplitRange {
-                phase, range, at, ..
-            } => {
-                let phase = match phase {
-                    SplitPhase::Split => "split",
-                    SplitPhase::Publish => "publish the split of",
-                };
-                let range_id = range.range_id;
-                match at {
-                    Some(at) => write!(f, "{phase} range {range_id} at \"{}\"", at.escape_ascii()),
-                    None => write!(f, "{phase} range {range_id} in halves"),
-                }
-            }
-            Self::MergeRanges { phase, left, right } => {
-                let phase = match phase {
-                    MergePhase::Merge => "merge",
-                    MergePhase::Publish => "publish the merge of",
-                };
-                write!(f, "{phase} ranges {} and {}", left.range_id, right.range_id)
-            }
-            Self::MoveRange { phase, range, to } => {
-                let phase = match phase {
-                    MovePhase::Begin => "announce",
-                    MovePhase::HandOff => "hand off",
-                    MovePhase::Activate => "activate",
-                    MovePhase::Publish => "publish",
-                    MovePhase::Copy => "copy",
-                    MovePhase::Drop => "drop the old copy of",
-                    MovePhase::Cancel => "leave where it is",
-                };
-                let (range_id, from) = (range.range_id, range.group_id);
-                write!(f, "{phase} range {range_id}: from group {from} to {to}")
-            }
-            Self::RemoveGroup { phase, group } => {
-                let phase = match phase {
-                    RemovePhase::Forget => "forget",
-                    RemovePhase::Destroy => "destroy the replicas of",
-                };
-                write!(f, "{phase} group {}", group.group_id)
-            }
-        }
-    }
-}
-
-fn fmt_wish(f: &mut fmt::Formatter<'_>, wish: &Wish) -> fmt::Result {
-    match wish {
-        Wish::Split { table, at } => {
-            write!(f, "split table {table} at \"{}\"", at.escape_ascii())
-        }
-        Wish::Merge { table, key } => write!(
-            f,
-            "merge the range of \"{}\" of table {table} with the next",
-            key.escape_ascii()
-        ),
-        Wish::Move { table, key, to } => {
-            write!(
-                f,
-                "move the range of \"{}\" of table {table} to ",
-                key.escape_ascii()
-            )?;
-            match to {
-                Some(group) => write!(f, "group {group}"),
-                None => write!(f, "a new group"),
-            }
-        }
-        Wish::Replace { group_id, node_id } => {
-            write!(
-                f,
-                "replace the replica of group {group_id} on node {node_id}"
-            )
         }
     }
 }

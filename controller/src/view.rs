@@ -91,7 +91,8 @@ impl View {
     pub fn replica(&self, node_id: NodeId, group_id: GroupId) -> Option<&ReplicaStatus> {
         let mut places = self.places.get(&group_id)?.iter();
         let (_, place) = places.find(|(holder, _)| *holder == node_id)?;
-        self.heard.get(&node_id)?.heartbeat.replicas.get(*place)
+        let status = self.heard.get(&node_id)?.heartbeat.replicas.get(*place)?;
+        (status.group_id == group_id).then_some(status)
     }
 
     /// Who leads a group, by its own word within `timeout`; of several, the one of the latest term.

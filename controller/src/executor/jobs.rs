@@ -1,8 +1,9 @@
 //! What jobs mind of one another.
 //!
 //! A step is in meta before it is taken, and whoever takes it sees all that was in meta before: of
-//! two jobs about the same range, at least one sees the other, and the one with the higher number
-//! waits before its first phase. What slips through is refused by the group, whose log has the epoch.
+//! two jobs about the same range, at least one sees the other. The one with the higher number waits
+//! before its first phase, or the one that is not under way yet. What slips through is refused by
+//! the group, whose log has the epoch.
 
 use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState};
 use coterie_types::{GroupId, JobId, RangeId};
@@ -12,12 +13,13 @@ use crate::job::Step;
 use crate::ports::{Meta, Servers};
 
 impl<M: Meta, S: Servers> Executor<M, S> {
-    /// Why a job about these ranges has to wait for one that was begun before it.
+    /// Why a job about these ranges, which is not under way, has to wait for another.
     pub(super) fn after_another(&self, job: &JobDescriptor, ranges: &[RangeId]) -> Option<Taken> {
         let catalog = self.meta.catalog();
         let mut others = others(&catalog, job.job_id);
         let found = others.find(|(other, step)| {
-            *other < job.job_id && ranges.iter().any(|range| step.is_about_range(*range))
+            (*other < job.job_id || step.is_under_way())
+                && ranges.iter().any(|range| step.is_about_range(*range))
         });
         found.map(wait_for)
     }

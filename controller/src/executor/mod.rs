@@ -14,7 +14,8 @@ use coterie_protocol::catalog::{JobDescriptor, JobState, Progress};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_types::{
-    Epoch, GroupId, JobId, NodeId, RangeDescriptor, RangeId, Revision, UnixMillis,
+    Epoch, GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor, RangeId, Revision,
+    UnixMillis,
 };
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -175,16 +176,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 node_id,
                 state,
                 reason,
-            } => {
-                info!(%node_id, ?state, reason, "the state of a node changes");
-                let fence = self.fence;
-                let command = Command::SetNodeState {
-                    node_id,
-                    state,
-                    fence,
-                };
-                revision(self.propose(command).await?)
-            }
+            } => self.set_node_state(node_id, state, &reason).await,
             Action::MakeGroups {
                 kind,
                 groups,
@@ -214,18 +206,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 reasons,
             } => {
                 let ids = self.allocate(0, bounds.len()).await?;
-                let numbered = (ids.range..).zip(bounds);
-                let ranges = numbered.map(|(id, bounds)| RangeDescriptor {
-                    range_id: RangeId(id),
-                    epoch: Epoch(1),
-                    bounds,
-                    group_id,
-                });
-                let step = Step::AddRanges {
-                    phase: job::AddPhase::Add,
-                    group_id,
-                    ranges: ranges.collect(),
-                };
+                let step = add_ranges(group_id, ids, bounds);
                 self.begin(kind, ids.job, step, reasons, now).await
             }
             Action::Split {
@@ -235,11 +216,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 reasons,
             } => {
                 let ids = self.allocate(0, 1).await?;
+                let (phase, right_id) = (job::SplitPhase::Split, RangeId(ids.range));
                 let step = Step::SplitRange {
-                    phase: job::SplitPhase::Split,
+                    phase,
                     range,
                     at,
-                    right_id: RangeId(ids.range),
+                    right_id,
                 };
                 self.begin(kind, ids.job, step, reasons, now).await
             }
@@ -380,6 +362,22 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         }
     }
 
+    async fn set_node_state(
+        &self,
+        node_id: NodeId,
+        state: NodeState,
+        reason: &str,
+    ) -> Result<Revision, Stop> {
+        info!(%node_id, ?state, reason, "the state of a node changes");
+        let fence = self.fence;
+        let command = Command::SetNodeState {
+            node_id,
+            state,
+            fence,
+        };
+        revision(self.propose(command).await?)
+    }
+
     /// Writes a range as its group says it is. Meta refuses what is older than it has, or leaves
     /// the table untiled: then it is not the time.
     async fn mend_range(&self, range: RangeDescriptor) -> Result<Revision, Stop> {
@@ -507,6 +505,22 @@ fn number(groups: Vec<GroupPlan>, ids: Ids) -> Vec<NewGroup> {
                 .collect(),
         })
         .collect()
+}
+
+/// The step that gives a group ranges with the ids that were set aside for them.
+fn add_ranges(group_id: GroupId, ids: Ids, bounds: Vec<KeyRange>) -> Step {
+    let numbered = (ids.range..).zip(bounds);
+    let ranges = numbered.map(|(id, bounds)| RangeDescriptor {
+        range_id: RangeId(id),
+        epoch: Epoch(1),
+        bounds,
+        group_id,
+    });
+    Step::AddRanges {
+        phase: job::AddPhase::Add,
+        group_id,
+        ranges: ranges.collect(),
+    }
 }
 
 fn revision(outcome: Outcome) -> Result<Revision, Stop> {

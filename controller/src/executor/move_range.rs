@@ -131,8 +131,13 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         self.consult_group(moving.to, &request).await
     }
 
-    /// Asks the source, and at once the destination, if its leader has not done that.
+    /// Asks the source, and at once the destination, if its leader has not done that. First it must
+    /// be heard of the destination that it is there: nobody serves the range until it does.
     async fn hand_off(&self, moving: Moving<'_>, recall: &mut Recall) -> Result<Taken, Stop> {
+        match self.announce(moving).await? {
+            Consulted::Answered(_, ServerAnswer::Ok) => {}
+            other => return Ok(Taken::Wait(told(other))),
+        }
         let asked_at = Instant::now();
         match self.ask_to_hand_off(moving).await? {
             Consulted::Answered(_, ServerAnswer::HandedOff { clock, activated }) => {

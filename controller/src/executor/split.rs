@@ -13,7 +13,7 @@ use coterie_types::{KeyRange, RangeDescriptor, RangeId};
 use super::jobs::reconsider;
 use super::leader::Consulted;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{SplitPhase, Step};
+use crate::job::{SplitPhase, Step, shown};
 use crate::ports::{Meta, Servers};
 
 /// The parameters of [`Step::SplitRange`].
@@ -130,7 +130,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         } = splitting;
         let (range_id, bounds) = (range.range_id, &range.bounds);
         if !bounds.contains(bounds.table, at) || *at == bounds.start {
-            let at = at.escape_ascii();
+            let at = shown(at);
             return Ok(Taken::GiveUp(format!(
                 "\"{at}\" does not cut range {range_id}"
             )));

@@ -11,6 +11,12 @@ use super::*;
 use crate::planner::{Settings, plan};
 use crate::sim::Sim;
 
+mod moves;
+mod ranges;
+mod replicas;
+mod storm;
+mod wishes;
+
 fn settings() -> Settings {
     Settings {
         groups: 3,
@@ -33,6 +39,122 @@ fn check_served(sim: &Sim, groups: usize) {
         assert!(inner.groups[&range.group_id].ranges.contains(range));
     }
     assert!(inner.groups.values().all(|group| group.conflicts == 0));
+}
+
+/// The letters that are keys of table 0.
+const LETTERS: std::ops::RangeInclusive<u8> = b'a'..=b'z';
+
+/// Four nodes, three groups, table 0 in two ranges, and a key for each letter.
+async fn settled() -> (Sim, u64) {
+    settled_on(&["a", "b", "c", "d"]).await
+}
+
+/// On these nodes. The planner moves nothing: it is jobs that are looked at.
+async fn settled_on(zones: &[&str]) -> (Sim, u64) {
+    let sim = Sim::with_nodes(zones);
+    let fence = sim.take_over(1);
+    sim.command(Command::PutSetting {
+        name: "balance".to_owned(),
+        value: Some("off".to_owned()),
+    });
+    sim.settle(fence, &settings()).await.unwrap();
+    for letter in LETTERS {
+        put(&sim, TableId(0), letter);
+    }
+    (sim, fence)
+}
+
+fn put(sim: &Sim, table: TableId, letter: u8) {
+    let mut inner = sim.lock();
+    let group_id = inner
+        .meta
+        .catalog
+        .locate(table, &[letter])
+        .unwrap()
+        .group_id;
+    let group = inner.groups.get_mut(&group_id).unwrap();
+    group.keys.insert((table, vec![letter].into()));
+}
+
+/// The range of a key of table 0.
+fn located(sim: &Sim, key: &str) -> RangeDescriptor {
+    let catalog = &sim.lock().meta.catalog;
+    catalog.locate(TableId(0), key.as_bytes()).unwrap().clone()
+}
+
+/// Meta's map is what the groups are, nothing is half done, and every key is where its range is.
+fn check_whole(sim: &Sim) {
+    let inner = sim.lock();
+    let catalog = &inner.meta.catalog;
+    for range in catalog.ranges.values() {
+        assert!(
+            inner.groups[&range.group_id].ranges.contains(range),
+            "{range:?}"
+        );
+    }
+    for (group_id, group) in &inner.groups {
+        let owned = catalog.ranges.values().filter(|r| r.group_id == *group_id);
+        assert_eq!(group.ranges.len(), owned.count(), "group {group_id}");
+        assert_eq!(group.importing(), [], "group {group_id}");
+        assert!(group.frozen.is_empty(), "group {group_id}");
+        assert!(group.learners.is_empty(), "group {group_id}");
+        assert_eq!(group.conflicts, 0, "group {group_id}");
+        let is_owned = |(table, key): &(TableId, bytes::Bytes)| group.owns(*table, key);
+        assert!(group.keys.iter().all(is_owned), "group {group_id}");
+    }
+    for letter in LETTERS {
+        let key = (TableId(0), bytes::Bytes::from(vec![letter]));
+        let group_id = catalog.locate(key.0, &key.1).unwrap().group_id;
+        assert!(inner.groups[&group_id].keys.contains(&key), "{key:?}");
+    }
+    let mut jobs = catalog.jobs.values();
+    assert!(jobs.all(|job| job.state != JobState::Running));
+}
+
+/// What one life and the next do of what is begun on a settled cluster, whichever call the first
+/// one dies at.
+async fn dies_anywhere(at_least: usize, begin: impl Fn(&Sim), check: impl Fn(&Sim)) {
+    for calls in 0.. {
+        let (sim, fence) = settled().await;
+        begin(&sim);
+        sim.lock().calls_left = calls;
+        let wanted = settings();
+        let first_life = sim.settle(fence, &wanted);
+        let first = tokio::time::timeout(Duration::from_secs(60), first_life).await;
+        let survived = matches!(first, Ok(Ok(_)));
+        let fence = sim.take_over(2);
+        sim.settle(fence, &wanted).await.unwrap();
+        check_whole(&sim);
+        check(&sim);
+        if survived {
+            assert!(calls >= at_least, "it takes more than {calls} calls");
+            return;
+        }
+    }
+}
+
+/// The newest job that does not hand over leaders.
+fn the_job(sim: &Sim, kind: &str) -> JobDescriptor {
+    let catalog = &sim.lock().meta.catalog;
+    let mut jobs = catalog.jobs.values().rev();
+    jobs.find(|job| job.kind == kind).unwrap().clone()
+}
+
+/// Waits until the job's row is like this.
+async fn until(sim: &Sim, job_id: JobId, is_so: impl Fn(&JobDescriptor) -> bool) {
+    for _ in 0..1000 {
+        if is_so(&sim.job(job_id)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{:?}", sim.job(job_id));
+}
+
+/// Drives a job in the background.
+fn drive(sim: &Sim, fence: u64, job_id: JobId) -> tokio::task::JoinHandle<Result<Revision, Stop>> {
+    let (executor, job) = (sim.executor(fence, &settings()), sim.job(job_id));
+    tokio::spawn(async move { executor.drive(job).await })
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,9 @@ use coterie_protocol::meta::{ControllerOp, Outcome};
 use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId, Replica, TableId};
 
 use super::{Executor, Stop, Taken, unexpected};
-use crate::job::{MakePhase, MergePhase, MovePhase, NewGroup, ReplacePhase, SplitPhase, Step};
+use crate::job::{
+    MakePhase, MergePhase, MovePhase, NewGroup, ReplacePhase, SplitPhase, Step, shown,
+};
 use crate::planner::{place_group, place_replica};
 use crate::ports::{Meta, Servers};
 
@@ -39,7 +41,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         if range.bounds.start == *at {
             return Ok(Taken::GiveUp(format!(
                 "\"{}\" is the first key of range {range_id} already",
-                at.escape_ascii()
+                shown(at)
             )));
         }
         if let Some(not_yet) = self.while_busy(job, &[range_id], &[range.group_id]) {

@@ -48,8 +48,12 @@ const TRIED: usize = 8;
 /// How much the load of a node counts beside that of a group it leads, when one of them is chosen.
 const NODE_PART: f64 = 0.25;
 
-/// What a part of a range that is cut for its size has at least.
-const PART_BYTES_MIN: u64 = 1 << 20;
+/// What a part of a range that is cut to be moved has at least, as a part of a range that is cut
+/// for its own sake.
+const PART_OF_SPLIT_SIZE: u64 = 32;
+
+/// Bytes of a group below which its replicas weigh nothing but themselves.
+const GROUP_BYTES_MIN: u64 = 1 << 20;
 
 /// What a replica weighs for itself, and again for an even share of the bytes.
 const REPLICA: u64 = 1000;
@@ -324,7 +328,8 @@ impl<'a> Shares<'a> {
         };
         let range = &facts.ranges[place];
         let is_cause = 2.0 * self.share_of_range(place).size >= giver.size - taker.size;
-        let is_worth = range.size_bytes() >= 2 * PART_BYTES_MIN;
+        let part = facts.settings.split_size / PART_OF_SPLIT_SIZE;
+        let is_worth = range.size_bytes() >= 2 * part;
         if !is_cause || !is_worth || !is_settled(facts, draft, range) {
             return false;
         }
@@ -457,7 +462,7 @@ fn replica_weights(facts: &Facts<'_>) -> Vec<u64> {
     let count = facts.groups.len() as u64;
     let share = |size: u64| {
         // Below that all of them are as good as empty.
-        if total < count * PART_BYTES_MIN {
+        if total < count * GROUP_BYTES_MIN {
             return 0;
         }
         let share = u128::from(size) * u128::from(REPLICA * count) / u128::from(total);

@@ -94,7 +94,14 @@ impl Memory {
         let slowest = slow::evidence(view, timeout);
         self.slowness
             .keep(now, slowest.iter().map(|evidence| evidence.node_id));
-        self.slow = slow::judge(self.slow.take(), &slowest, &self.slowness, view, now);
+        self.slow = slow::judge(
+            self.slow.take(),
+            &slowest,
+            &self.slowness,
+            view,
+            timeout,
+            now,
+        );
     }
 
     fn observe_followers(&mut self, facts: &Facts<'_>, now: Duration) {

@@ -22,6 +22,9 @@ const TIMES: u64 = 8;
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 const SOUND_AFTER: Duration = Duration::from_secs(30);
 
+/// When a node that holds nothing any more is given another chance.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+
 /// A node that is judged slow.
 #[derive(Debug, Clone)]
 pub(super) struct Slow {
@@ -94,6 +97,7 @@ pub(super) fn judge(
     slow: &[Evidence],
     slowness: &Since<NodeId>,
     view: &View,
+    timeout: Duration,
     now: Duration,
 ) -> Option<Slow> {
     if let Some(mut judged) = before {
@@ -102,11 +106,17 @@ pub(super) fn judge(
             judged.last_seen = now;
             judged.reason.clone_from(&found.reason);
         }
+        let quick_for = now.saturating_sub(judged.last_seen);
+        // One that is silent is another matter, and may come back with another disk.
         let heard = view.heard.get(&judged.node_id);
-        // Who writes nothing shows nothing, and is not tried again for that.
-        let shows = heard.is_some_and(|heard| heard.heartbeat.log_write_micros > 0);
-        let is_sound = shows && now.saturating_sub(judged.last_seen) >= SOUND_AFTER;
-        if heard.is_some() && !is_sound {
+        let heard = heard.filter(|heard| heard.age < timeout);
+        let is_over = heard.is_none_or(|heard| {
+            let said = &heard.heartbeat;
+            // Who writes nothing shows nothing, and is not tried again so soon for that.
+            said.log_write_micros > 0 && quick_for >= SOUND_AFTER
+                || said.replicas.is_empty() && quick_for >= FORGIVEN_AFTER
+        });
+        if !is_over {
             return Some(judged);
         }
     }

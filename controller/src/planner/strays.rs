@@ -88,3 +88,109 @@ fn why_gone(view: &View, group_id: GroupId) -> Option<String> {
     });
     (group_id < *newest && !is_led).then(|| format!("group {group_id} was removed"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_config::ClusterToken;
+    use coterie_types::{GroupDescriptor, Replica, Role};
+
+    use super::*;
+    use crate::job::{RemovePhase, Step};
+    use crate::sim::{Sim, SimGroup};
+
+    fn settings() -> Settings {
+        let config = crate::Config::of(vec![], ClusterToken::given("t"));
+        config.settings().unwrap()
+    }
+
+    /// Four nodes, of which node 4 holds a replica of group 1 that is not its own.
+    async fn with_a_stray() -> Sim {
+        let sim = Sim::with_nodes(&["a", "b", "c"]);
+        let fence = sim.take_over(1);
+        sim.settle(fence, &settings()).await.unwrap();
+        sim.add_node("d");
+        sim.settle(fence, &settings()).await.unwrap();
+        let mut inner = sim.lock();
+        let group = inner.groups.get_mut(&GroupId(1)).unwrap();
+        group.replicas.insert(NodeId(4));
+        drop(inner);
+        sim
+    }
+
+    fn strays(sim: &Sim) -> Vec<(NodeId, GroupId)> {
+        let mut planned = Plan::default();
+        plan(&sim.view(), &settings(), &mut planned);
+        let strays = planned.actions.iter().map(|action| match action {
+            Action::DestroyStray {
+                node_id, group_id, ..
+            } => (*node_id, *group_id),
+            other => panic!("{other:?}"),
+        });
+        strays.collect()
+    }
+
+    fn change(sim: &Sim, change: impl FnOnce(&mut SimGroup)) {
+        change(sim.lock().groups.get_mut(&GroupId(1)).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_meta_and_the_leader_have_forgotten_is_a_stray() {
+        let sim = with_a_stray().await;
+        assert_eq!(strays(&sim), [(NodeId(4), GroupId(1))]);
+        // Its leader counts it, whatever meta has.
+        change(&sim, |group| {
+            group.learners.insert(NodeId(4));
+        });
+        assert_eq!(strays(&sim), []);
+        change(&sim, |group| group.learners.clear());
+        // Nobody leads it: nobody knows.
+        let mut leader = None;
+        change(&sim, |group| leader = group.leader.take());
+        assert_eq!(strays(&sim), []);
+        change(&sim, |group| group.leader = leader);
+        assert_eq!(strays(&sim), [(NodeId(4), GroupId(1))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_job_is_about_is_left_to_it() {
+        let sim = with_a_stray().await;
+        let group = sim.lock().meta.catalog.groups[&GroupId(1)].clone();
+        let phase = RemovePhase::Forget;
+        sim.begin_job(&Step::RemoveGroup { phase, group });
+        assert_eq!(strays(&sim), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_meta_does_not_know_is_gone_only_if_it_is_older_than_one_it_knows() {
+        let sim = with_a_stray().await;
+        let in_group = |leader| SimGroup {
+            replicas: [NodeId(4)].into(),
+            leader,
+            ..SimGroup::default()
+        };
+        change(&sim, |group| {
+            group.replicas.remove(&NodeId(4));
+        });
+        sim.lock().groups.insert(GroupId(9), in_group(None));
+        assert_eq!(strays(&sim), [], "of a time that meta has lost");
+        let row = |id| GroupDescriptor {
+            group_id: GroupId(id),
+            replicas: vec![Replica {
+                node_id: NodeId(1),
+                role: Role::Voter,
+            }],
+        };
+        let groups = |sim: &Sim| sim.lock().meta.catalog.groups.insert(GroupId(10), row(10));
+        groups(&sim);
+        assert_eq!(strays(&sim), [(NodeId(4), GroupId(9))]);
+        sim.lock()
+            .groups
+            .insert(GroupId(9), in_group(Some(NodeId(4))));
+        assert_eq!(
+            strays(&sim),
+            [],
+            "it serves: that is for a person to look at"
+        );
+    }
+}

@@ -60,7 +60,7 @@ impl SimGroup {
         voters.chain(learners).collect()
     }
 
-    pub(super) fn importing(&self) -> Vec<RangeId> {
+    pub(crate) fn importing(&self) -> Vec<RangeId> {
         let imports = self.imports.iter();
         let unfinished = imports.filter(|(_, import)| import.state != ImportState::Finished);
         unfinished.map(|(range_id, _)| *range_id).collect()

@@ -73,7 +73,6 @@ impl Inner {
     }
 
     fn serve_ranges(&mut self, node_id: NodeId, request: ServerRequest) -> ServerAnswer {
-        let now = self.now;
         match request {
             ServerRequest::AddRanges {
                 group_id, ranges, ..
@@ -115,6 +114,13 @@ impl Inner {
             ServerRequest::SplitPoint { group_id, range_id } => {
                 self.split_point(group_id, range_id)
             }
+            other => self.serve_moves(node_id, other),
+        }
+    }
+
+    fn serve_moves(&mut self, node_id: NodeId, request: ServerRequest) -> ServerAnswer {
+        let now = self.now;
+        match request {
             ServerRequest::BeginImport {
                 group_id,
                 range,

@@ -319,12 +319,13 @@ impl World {
                 let step = Step::SplitRange {
                     phase,
                     range,
-                    at,
+                    at: Some(at),
                     right_id,
                 };
                 self.begin(kind, step);
             }
             Action::MendRange(range) => self.write(vec![Row::Range(range)], vec![]),
+            Action::DestroyStray { .. } => {}
             Action::ForgetJob(job_id) => self.write(vec![], vec![RowKey::Job(job_id)]),
             Action::AddRanges {
                 group_id, bounds, ..
@@ -378,7 +379,7 @@ impl World {
                 at,
                 right_id,
                 ..
-            } => self.cut(range, at, right_id),
+            } => self.cut(range, at.unwrap(), right_id),
             Step::MergeRanges { left, right, .. } => {
                 let cost = self.costs.remove(&right.range_id).unwrap();
                 let merged = self.costs.get_mut(&left.range_id).unwrap();
@@ -445,7 +446,7 @@ impl World {
             Action::Split { range, at, .. } => Some(Step::SplitRange {
                 phase: job::SplitPhase::Split,
                 range: range.clone(),
-                at: at.clone().unwrap_or_default(),
+                at: at.clone(),
                 right_id: RangeId(u64::MAX),
             }),
             _ => None,

@@ -10,7 +10,8 @@ use super::invalid;
 
 const REPLICAS_MAX: usize = 64;
 pub(super) const KEY_BYTES_MAX: usize = 1 << 20;
-const JOB_BYTES_MAX: usize = 256 << 10;
+/// A job about two ranges has four of their bounds, and a log.
+const JOB_BYTES_MAX: usize = 4 * KEY_BYTES_MAX + (256 << 10);
 /// Lines of refusals, and bytes of each, at most.
 const REFUSALS_MAX: usize = 100;
 const REFUSAL_BYTES_MAX: usize = 1000;

@@ -1,0 +1,257 @@
+//! Moves, whatever happens meanwhile.
+
+use bytes::Bytes;
+use coterie_protocol::catalog::Wish;
+use coterie_protocol::server::ServerRequest;
+use coterie_types::TableId;
+
+use super::*;
+use crate::job::MovePhase;
+
+/// Group 3 owns nothing of table 0.
+const TO: GroupId = GroupId(3);
+
+fn move_a(phase: MovePhase, sim: &Sim) -> Step {
+    Step::MoveRange {
+        phase,
+        range: located(sim, "a"),
+        to: TO,
+    }
+}
+
+fn check_moved(sim: &Sim) {
+    let range = located(sim, "a");
+    assert_eq!((range.group_id, range.epoch), (TO, Epoch(2)));
+    assert_eq!(the_job(sim, "test").state, JobState::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controller_may_die_at_any_call_of_a_move() {
+    let begin = |sim: &Sim| {
+        sim.begin_job(&move_a(MovePhase::Begin, sim));
+    };
+    dies_anywhere(20, begin, check_moved).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_may_die_too_where_the_source_does_not_tell_the_destination() {
+    let begin = |sim: &Sim| {
+        sim.lock().sources_are_silent = true;
+        sim.begin_job(&move_a(MovePhase::Begin, sim));
+    };
+    dies_anywhere(20, begin, check_moved).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_tells_how_far_it_is_and_how_long_nobody_served() {
+    let (sim, fence) = settled().await;
+    let job_id = sim.begin_job(&move_a(MovePhase::Begin, &sim));
+    let driving = drive(&sim, fence, job_id);
+    until(&sim, job_id, |job| job.progress.is_some()).await;
+    assert!(sim.job(job_id).progress.unwrap().bytes < 12);
+    driving.await.unwrap().unwrap();
+    let job = sim.job(job_id);
+    let progress = job.progress.unwrap();
+    assert_eq!(progress.bytes, 12);
+    assert!(progress.bytes_per_second > 0, "{progress:?}");
+    let serves = "group 3 serves range 1, 0 ms after the hand-off was asked for";
+    assert!(job.log.iter().any(|line| line == serves), "{:?}", job.log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_without_a_leader_delays_a_move_and_no_more() {
+    for phase in [MovePhase::Begin, MovePhase::HandOff, MovePhase::Copy] {
+        let (sim, fence) = settled().await;
+        let job_id = sim.begin_job(&move_a(MovePhase::Begin, &sim));
+        // As far as this phase, by a first life.
+        let is_there =
+            |step: Step| matches!(step, Step::MoveRange { phase: at, .. } if at >= phase);
+        let executor = sim.executor(fence, &settings());
+        let mut calls = 0;
+        while !is_there(Step::of(&sim.job(job_id)).unwrap()) {
+            calls += 1;
+            sim.lock().calls_left = calls;
+            let driving = executor.drive(sim.job(job_id));
+            let _ = tokio::time::timeout(Duration::from_millis(1), driving).await;
+        }
+        sim.lock().calls_left = usize::MAX;
+        let leader = sim.lock().groups.get_mut(&TO).unwrap().leader.take();
+        let driving = drive(&sim, fence, job_id);
+        until(&sim, job_id, |job| {
+            job.log.last().unwrap().contains("does not lead group 3")
+        })
+        .await;
+        sim.lock().groups.get_mut(&TO).unwrap().leader = leader;
+        driving.await.unwrap().unwrap();
+        sim.settle(fence, &settings()).await.unwrap();
+        check_whole(&sim);
+        check_moved(&sim);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_source_has_no_more_is_left_where_it_is() {
+    let (sim, fence) = settled().await;
+    let old = located(&sim, "a");
+    let stale = move_a(MovePhase::Begin, &sim);
+    let right_id = RangeId(sim.lock().meta.next.range);
+    sim.begin_job(&Step::SplitRange {
+        phase: crate::job::SplitPhase::Split,
+        range: old,
+        at: Some(Bytes::from_static(b"g")),
+        right_id,
+    });
+    // A first life got as far as the announcement, and the split came in between.
+    let Step::MoveRange { range, .. } = &stale else {
+        panic!("{stale}");
+    };
+    let after = RangeDescriptor {
+        epoch: range.epoch.next(),
+        group_id: TO,
+        ..range.clone()
+    };
+    let source = range.group_id;
+    let leader = sim.lock().groups[&TO].leader.unwrap();
+    let request = ServerRequest::BeginImport {
+        group_id: TO,
+        range: after,
+        source,
+        fence,
+    };
+    sim.ask(leader, request, ASK_TIMEOUT).await.unwrap();
+    sim.settle(fence, &settings()).await.unwrap();
+    for phase in [MovePhase::HandOff, MovePhase::Begin] {
+        let job_id = sim.begin_job(&Step::MoveRange {
+            phase,
+            range: range.clone(),
+            to: TO,
+        });
+        sim.settle(fence, &settings()).await.unwrap();
+        let job = sim.job(job_id);
+        assert_eq!(job.state, JobState::Failed);
+        let reason = match phase {
+            MovePhase::HandOff => "the range is not as expected",
+            _ => "is at epoch 2",
+        };
+        assert!(job.log.last().unwrap().contains(reason), "{:?}", job.log);
+        check_whole(&sim);
+        assert!(sim.lock().groups[&TO].imports.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_to_where_it_is_or_to_nowhere_is_given_up() {
+    for to in [GroupId(1), GroupId(77)] {
+        let (sim, fence) = settled().await;
+        let range = located(&sim, "a");
+        assert_eq!(range.group_id, GroupId(1));
+        let phase = MovePhase::Begin;
+        let job_id = sim.begin_job(&Step::MoveRange { phase, range, to });
+        sim.settle(fence, &settings()).await.unwrap();
+        assert_eq!(sim.job(job_id).state, JobState::Failed);
+        check_whole(&sim);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_dropped_while_its_range_moves_leaves_nothing() {
+    let name = || "users".to_owned();
+    for sources_are_silent in [false, true] {
+        for calls in 0.. {
+            let (sim, fence) = settled().await;
+            sim.lock().sources_are_silent = sources_are_silent;
+            let split_at = vec![];
+            sim.command(Command::CreateTable {
+                name: name(),
+                split_at,
+            });
+            sim.settle(fence, &settings()).await.unwrap();
+            for letter in b"cgx" {
+                put(&sim, TableId(16), *letter);
+            }
+            let range = sim
+                .lock()
+                .meta
+                .catalog
+                .locate(TableId(16), b"")
+                .unwrap()
+                .clone();
+            let to = GroupId(1 + range.group_id.0 % 3);
+            let phase = MovePhase::Begin;
+            sim.begin_job(&Step::MoveRange { phase, range, to });
+            sim.lock().calls_left = calls;
+            let wanted = settings();
+            let first = tokio::time::timeout(Duration::from_secs(60), sim.settle(fence, &wanted));
+            let survived = matches!(first.await, Ok(Ok(_)));
+            sim.command(Command::DropTable { name: name() });
+            // The next one dies as well.
+            let fence = sim.take_over(2);
+            sim.lock().calls_left = calls % 7;
+            let second = tokio::time::timeout(Duration::from_secs(60), sim.settle(fence, &wanted));
+            let _ = second.await;
+            let fence = sim.take_over(3);
+            sim.settle(fence, &wanted).await.unwrap();
+            check_whole(&sim);
+            check_nothing_of(&sim, TableId(16));
+            if survived {
+                assert!(calls > 15, "it takes more than {calls} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_lost_the_lease_moves_nothing() {
+    let (sim, old) = settled().await;
+    let job_id = sim.begin_job(&move_a(MovePhase::Begin, &sim));
+    let before = sim.job(job_id);
+    let new = sim.take_over(2);
+    let leader = sim.lock().groups[&TO].leader.unwrap();
+    // One node has heard of the new one; it is not asked by the old one before meta is.
+    let heard = ServerRequest::TakeDigest {
+        group_id: TO,
+        nonce: 1,
+        fence: new,
+    };
+    sim.ask(leader, heard, ASK_TIMEOUT).await.unwrap();
+    assert_eq!(drive(&sim, old, job_id).await.unwrap(), Err(Stop::Fenced));
+    assert_eq!(sim.job(job_id), before);
+    assert!(sim.lock().groups[&TO].imports.is_empty());
+    sim.settle(new, &settings()).await.unwrap();
+    check_whole(&sim);
+    check_moved(&sim);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_knows_nothing_of_it_hears_it_again() {
+    for phase in [MovePhase::HandOff, MovePhase::Activate] {
+        let (sim, fence) = settled().await;
+        sim.lock().sources_are_silent = true;
+        // Between a hand-off and the announcement that comes after it.
+        sim.lock().is_unwatched = phase == MovePhase::Activate;
+        let job_id = sim.begin_job(&move_a(phase, &sim));
+        drive(&sim, fence, job_id).await.unwrap().unwrap();
+        sim.settle(fence, &settings()).await.unwrap();
+        check_whole(&sim);
+        check_moved(&sim);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_moves_to_a_group_that_is_made_for_it() {
+    let wish = Wish::Move {
+        table: TableId(0),
+        key: Bytes::from_static(b"c"),
+        to: None,
+    };
+    let begin = |sim: &Sim| {
+        sim.ask_for(wish.clone());
+    };
+    dies_anywhere(25, begin, |sim| {
+        let range = located(sim, "a");
+        assert!(range.group_id > GroupId(3), "{range:?}");
+        assert_eq!(the_job(sim, "move").state, JobState::Done);
+    })
+    .await;
+}
