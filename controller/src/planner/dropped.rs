@@ -19,7 +19,9 @@ const AT_ONCE: usize = 1000;
 
 pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
     let mut by_group: BTreeMap<GroupId, Vec<RangeId>> = BTreeMap::new();
-    for range in facts.view.catalog.dropped.values() {
+    let dropped = facts.view.catalog.dropped.values();
+    // One that is still under way is dropped where it ends.
+    for range in dropped.filter(|range| draft.is_free_range(range.range_id)) {
         let ranges = by_group.entry(range.group_id).or_default();
         if ranges.len() < AT_ONCE {
             ranges.push(range.range_id);

@@ -451,13 +451,19 @@ impl World {
             _ => None,
         });
         let planned: Vec<Step> = planned.collect();
-        for (turn, step) in planned.iter().enumerate() {
-            let others = running.iter().chain(&planned[..turn]);
-            let groups = || self.catalog.groups.keys();
-            for other in others {
-                let group = groups().find(|id| step.is_about(**id) && other.is_about(**id));
-                assert_eq!(group, None, "{step} beside {other}");
+        let mut about: BTreeMap<GroupId, &Step> = BTreeMap::new();
+        for (step, is_planned) in running
+            .iter()
+            .map(|step| (step, false))
+            .chain(planned.iter().map(|step| (step, true)))
+        {
+            let groups = self.catalog.groups.keys();
+            for group_id in groups.filter(|group_id| step.is_about(**group_id)) {
+                let other = about.insert(*group_id, step);
+                assert!(!is_planned || other.is_none(), "{step} beside {other:?}");
             }
+        }
+        for step in &planned {
             self.check_step(step);
         }
         let moves = |steps: &[Step]| {
