@@ -18,7 +18,7 @@ const GROUPS: u64 = 1_000;
 const RANGES: u64 = 100_000;
 
 /// Seconds of the cluster's time.
-const TICKS: u64 = 400;
+const TICKS: u64 = 200;
 
 fn large() -> World {
     let mut world = World::new(NODES, GROUPS, RANGES, 7);

@@ -278,6 +278,26 @@ fn a_node_that_a_leader_still_hears_is_not_replaced_though_meta_does_not_hear_it
 }
 
 #[test]
+fn a_new_controller_asks_the_second_observer_before_it_believes_meta() {
+    for acknowledges in [true, false] {
+        let mut world = quiet(4, 1, 1);
+        world.settings.groups = 1;
+        world.stop_balance();
+        set_row(&mut world, 1, [1, 2, 3]);
+        // For an hour, by meta.
+        world.silent.insert(NodeId(3));
+        world.tweak = Some(Box::new(move |tick, said: &mut Heartbeat| {
+            let index = if acknowledges { tick } else { 7 };
+            for status in &mut said.replicas {
+                status.matched = vec![(NodeId(3), LogIndex(index))];
+            }
+        }));
+        assert_eq!(replaced(&world.pass(10)), []);
+        assert_eq!(replaced(&world.pass(10)).is_empty(), acknowledges);
+    }
+}
+
+#[test]
 fn a_meta_leader_that_is_new_makes_nobody_silent_and_forgets_nobody() {
     let mut world = quiet(4, 1, 1);
     world.settings.groups = 1;

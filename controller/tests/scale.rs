@@ -43,7 +43,7 @@ fn rest(world: &mut World, ticks_max: u64) -> u64 {
 
 #[test]
 fn an_uneven_cluster_comes_to_an_even_rest_and_stays_there() {
-    let mut world = uneven(12, 50, 1_200, 7);
+    let mut world = uneven(10, 40, 800, 7);
     world.noise_permille = 100;
     world.settings.moves_max = 16;
     assert!(world.spread(|cost| cost.ops) > 0.5);
@@ -195,7 +195,7 @@ fn small_cold_neighbours_become_one_range_and_no_more_than_that_happens() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Whatever happens, every plan keeps the rules (they are checked at each tick).
     #[test]

@@ -1,4 +1,4 @@
-//! Ranges evenly over groups, by size and by load, and replicas evenly over nodes.
+//! Ranges evenly over groups, by size and by load.
 //!
 //! Every group has its shares of the bytes and of the load, 1 being an even one. A move is worth
 //! what it takes off the sum of the squares of all shares. That is one number for both, so that no
@@ -18,16 +18,13 @@ use coterie_types::{GroupId, NodeId};
 
 use super::Memory;
 use super::draft::Draft;
-use super::facts::{DAMPING, FULL, Facts, Group, RANGE_BYTES, is_recent};
-use super::groups::{USABLE_AFTER, to_empty};
-use super::placement::Placement;
-use super::repair::{self, check_majority, replace};
+use super::facts::{FULL, Facts, Group, RANGE_BYTES};
+use super::groups::to_empty;
 use super::split::{self, is_settled};
 use crate::job::{MovePhase, Step};
 
-/// The kinds of jobs.
+/// The kind of job.
 const KIND: &str = "balance";
-const KIND_REPLICAS: &str = "balance-replicas";
 
 /// How far apart two groups' shares may be: of the bytes, of the load.
 const SIZE_APART: f64 = 0.25;
@@ -42,7 +39,7 @@ const LOADED_AFTER: Duration = Duration::from_secs(5);
 /// What a move must take off, of the square of what the two groups are apart.
 const WORTH: f64 = 0.01;
 
-/// Groups that are tried as takers, and nodes as givers and takers.
+/// Groups that are tried as takers.
 const TRIED: usize = 8;
 
 /// How much the load of a node counts beside that of a group it leads, when one of them is chosen.
@@ -51,12 +48,6 @@ const NODE_PART: f64 = 0.25;
 /// What a part of a range that is cut to be moved has at least, as a part of a range that is cut
 /// for its own sake.
 const PART_OF_SPLIT_SIZE: u64 = 32;
-
-/// Bytes of a group below which its replicas weigh nothing but themselves.
-const GROUP_BYTES_MIN: u64 = 1 << 20;
-
-/// What a replica weighs for itself, and again for an even share of the bytes.
-const REPLICA: u64 = 1000;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     if facts.is_balance_off() {
@@ -68,7 +59,6 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     for dimension in [Dimension::Load, Dimension::Size] {
         while draft.moves < facts.settings.moves_max && shares.even_out(dimension, memory, draft) {}
     }
-    even_out_replicas(facts, memory, draft);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +101,8 @@ struct Shares<'a> {
     mean_load: f64,
     /// Groups that were looked at in vain.
     passed: BTreeSet<(usize, bool)>,
+    /// Ranges that this plan cuts.
+    cuts: usize,
 }
 
 impl<'a> Shares<'a> {
@@ -144,6 +136,7 @@ impl<'a> Shares<'a> {
             mean_size: mean_size.max(1.0),
             mean_load,
             passed: BTreeSet::new(),
+            cuts: 0,
         };
         for (group, (size, load)) in facts.groups.iter().zip(sums) {
             let share = shares.share(size, load);
@@ -212,8 +205,10 @@ impl<'a> Shares<'a> {
                 .find(|to| self.is_apart(dimension, from, **to));
             if let Some(to) = apart
                 && dimension == Dimension::Size
+                && self.cuts < self.facts.settings.moves_max
                 && self.cut(draft, from, *to)
             {
+                self.cuts += 1;
                 return true;
             }
             // Not looked at again in this plan.
@@ -403,119 +398,5 @@ fn moving(facts: &Facts<'_>) -> BTreeMap<usize, (usize, u64)> {
             }
             _ => None,
         })
-        .collect()
-}
-
-/// Moves one replica from the node that has most to the one that has least.
-fn even_out_replicas(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
-    if draft.receivers.len() >= facts.settings.snapshots_max {
-        return;
-    }
-    let placement = Placement::new(facts.view, facts.settings);
-    let weights = replica_weights(facts);
-    let nodes = node_weights(facts, memory, &weights);
-    let mean = nodes.iter().map(|(weight, _)| weight).sum::<u64>() / (nodes.len() as u64).max(1);
-    let resting = replaced_lately(facts);
-    let mut best: Option<(u64, Step, String)> = None;
-    for (least, to) in nodes.iter().take(TRIED) {
-        let steady = memory.usable_for(*to) >= Some(USABLE_AFTER);
-        if !steady || draft.receivers.contains(to) {
-            continue;
-        }
-        for (most, from) in nodes.iter().rev().take(TRIED) {
-            let apart = most.saturating_sub(*least);
-            if apart * 10 <= mean {
-                break;
-            }
-            for (group, weight) in facts.groups.iter().zip(&weights) {
-                let evened = apart.saturating_sub(apart.abs_diff(2 * weight));
-                let is_best = best.as_ref().is_none_or(|(most, ..)| evened > *most);
-                let of = |id: NodeId| group.row.replicas.iter().find(|r| r.node_id == id);
-                let (Some(old), None) = (of(*from), of(*to)) else {
-                    continue;
-                };
-                let may = draft.is_free(group.id())
-                    && !resting.contains(&group.id())
-                    && placement.fits_zones(group.row, *from, *to)
-                    && check_majority(facts, group) == Ok(group.row.voters().count());
-                if evened >= REPLICA && is_best && may {
-                    let reason = format!(
-                        "node {from} has {} replica(s), node {to} has {}; with their bytes they \
-                         weigh {most} and {least}",
-                        placement.count(*from),
-                        placement.count(*to)
-                    );
-                    best = Some((evened, replace(group.row, *old, *to), reason));
-                }
-            }
-        }
-    }
-    if let Some((_, step, reason)) = best {
-        draft.begin(KIND_REPLICAS, step, vec![reason]);
-    }
-}
-
-/// What a replica of each group weighs: for itself, and as much again for an even share of bytes.
-fn replica_weights(facts: &Facts<'_>) -> Vec<u64> {
-    let size = |group: &Group<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
-    let total: u64 = facts.groups.iter().map(size).sum();
-    let count = facts.groups.len() as u64;
-    let share = |size: u64| {
-        // Below that all of them are as good as empty.
-        if total < count * GROUP_BYTES_MIN {
-            return 0;
-        }
-        let share = u128::from(size) * u128::from(REPLICA * count) / u128::from(total);
-        u64::try_from(share).unwrap_or(u64::MAX)
-    };
-    let groups = facts.groups.iter();
-    groups.map(|group| REPLICA + share(size(group))).collect()
-}
-
-/// What the replicas of each usable node weigh, those under way counted where they go; in order.
-fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64, NodeId)> {
-    let (view, timeout) = (facts.view, facts.settings.liveness_timeout);
-    let nodes = view.catalog.nodes.keys().copied();
-    let usable = nodes.filter(|id| view.is_usable(*id, timeout) && !memory.is_slow(*id));
-    let mut sums: BTreeMap<NodeId, u64> = usable.map(|id| (id, 0)).collect();
-    for (group, weight) in facts.groups.iter().zip(weights) {
-        for replica in &group.row.replicas {
-            sums.entry(replica.node_id).and_modify(|sum| *sum += weight);
-        }
-    }
-    for step in facts.running() {
-        if let Step::ReplaceReplica {
-            group_id, from, to, ..
-        } = step
-            && let Some(place) = facts.group_place(*group_id)
-            && facts.groups[place]
-                .row
-                .replicas
-                .iter()
-                .all(|r| r.node_id != *to)
-        {
-            let weight = weights[place];
-            sums.entry(*from)
-                .and_modify(|sum| *sum = sum.saturating_sub(weight));
-            sums.entry(*to).and_modify(|sum| *sum += weight);
-        }
-    }
-    let mut sorted: Vec<(u64, NodeId)> = sums.into_iter().map(|(id, sum)| (sum, id)).collect();
-    sorted.sort_unstable();
-    sorted
-}
-
-/// Groups of which a replica was brought elsewhere lately.
-fn replaced_lately(facts: &Facts<'_>) -> BTreeSet<GroupId> {
-    let jobs = facts.jobs.iter();
-    let recent = jobs.filter(|(job, _)| is_recent(facts.view, job, DAMPING));
-    let of = |step: &Step| match step {
-        Step::ReplaceReplica { group_id, .. } => Some(*group_id),
-        _ => None,
-    };
-    let kinds = [repair::KIND, KIND_REPLICAS];
-    recent
-        .filter(|(job, _)| kinds.contains(&job.kind.as_str()))
-        .filter_map(|(_, step)| of(step))
         .collect()
 }

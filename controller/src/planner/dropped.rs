@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use coterie_types::{GroupId, RangeId};
 
-use super::{Action, Plan};
+use super::draft::Draft;
+use super::facts::Facts;
 use crate::job::Step;
-use crate::view::View;
 
 /// The kind of job.
 const KIND: &str = "drop-table";
@@ -17,38 +17,24 @@ const KIND: &str = "drop-table";
 /// Ranges that a group removes in one job.
 const AT_ONCE: usize = 1000;
 
-pub(super) fn plan(view: &View, plan: &mut Plan) {
+pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
     let mut by_group: BTreeMap<GroupId, Vec<RangeId>> = BTreeMap::new();
-    for range in view.catalog.dropped.values() {
-        // Whoever owns it by the time that job is over; it sees to what it leaves behind.
-        if is_changing(view, range.range_id) {
-            continue;
-        }
+    let dropped = facts.view.catalog.dropped.values();
+    // One that is still under way is dropped where it ends.
+    for range in dropped.filter(|range| draft.is_free_range(range.range_id)) {
         let ranges = by_group.entry(range.group_id).or_default();
         if ranges.len() < AT_ONCE {
             ranges.push(range.range_id);
         }
     }
-    for (_, step) in view.running_jobs() {
-        if let Step::DropRanges { group_id, .. } = step {
-            by_group.remove(&group_id);
-        }
-    }
+    // Beside a job that copies for long it may be done, and beside its own like it not again.
+    by_group.retain(|group_id, _| draft.is_pliant(*group_id));
     for (group_id, ranges) in by_group {
         let reasons = vec![format!(
             "{} range(s) of group {group_id} are of tables that were dropped",
             ranges.len()
         )];
-        plan.actions.push(Action::Begin {
-            kind: KIND,
-            step: Step::DropRanges { group_id, ranges },
-            reasons,
-        });
+        let step = Step::DropRanges { group_id, ranges };
+        draft.begin(KIND, step, reasons);
     }
-}
-
-/// Whether a job moves, cuts or joins the range.
-fn is_changing(view: &View, range_id: RangeId) -> bool {
-    view.running_jobs()
-        .any(|(_, step)| !matches!(step, Step::DropRanges { .. }) && step.is_about_range(range_id))
 }

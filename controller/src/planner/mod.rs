@@ -29,6 +29,7 @@ mod merge;
 mod placement;
 mod prune;
 mod repair;
+mod replicas;
 mod slow;
 mod split;
 mod strays;
@@ -195,7 +196,7 @@ pub fn plan_on(view: &View, settings: &Settings, memory: &mut Memory) -> Plan {
     liveness::plan(view, settings, &mut draft.plan);
     bootstrap::plan(view, settings, &mut draft.plan);
     tables::plan(&facts, &mut draft);
-    dropped::plan(view, &mut draft.plan);
+    dropped::plan(&facts, &mut draft);
     mend::plan(&facts, memory, &mut draft);
     leaders::plan(&facts, memory, &mut draft);
     repair::plan(&facts, memory, &mut draft);
@@ -204,6 +205,7 @@ pub fn plan_on(view: &View, settings: &Settings, memory: &mut Memory) -> Plan {
     groups::plan(&facts, memory, &mut draft);
     merge::plan(&facts, memory, &mut draft);
     balance::plan(&facts, memory, &mut draft);
+    replicas::plan(&facts, memory, &mut draft);
     prune::plan(view, &mut draft.plan);
     draft.plan
 }

@@ -26,6 +26,9 @@ use crate::view::View;
 /// The kind of job.
 pub(super) const KIND: &str = "replace-replica";
 
+/// How long it takes to see whether a leader still hears from a node that meta does not hear.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
+
 /// How long a replica may apply nothing although its leader has more.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 
@@ -137,12 +140,12 @@ fn cause(facts: &Facts<'_>, memory: &Memory, group: &Group<'_>, node_id: NodeId)
         return Some(Cause::Lost);
     }
     if let Some(lasts) = memory.silent_for(facts, node_id) {
-        // Draining or not: what cannot answer is not waited for any less.
         let after = settings.replace_after;
         let is_vouched = memory
             .acknowledged_ago(node_id)
             .is_some_and(|ago| ago < after);
-        if lasts >= after && !is_vouched {
+        let has_looked = memory.watched_for() >= SECOND_LOOK.min(after);
+        if lasts >= after && has_looked && !is_vouched {
             return Some(Cause::Silent(lasts));
         }
     }

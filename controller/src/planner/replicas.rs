@@ -1,0 +1,146 @@
+//! Replicas evenly over nodes, when nothing has to be repaired.
+//!
+//! A replica counts for itself and for its group's share of the bytes. One at a time goes from a
+//! node that has much to one that has little, when that evens out half of what an ordinary one
+//! weighs at least. A group of which a replica was brought elsewhere lately is left alone, and so
+//! is one whose members are not all up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coterie_types::{GroupId, NodeId};
+
+use super::Memory;
+use super::draft::Draft;
+use super::facts::{DAMPING, Facts, Group, is_recent};
+use super::groups::USABLE_AFTER;
+use super::placement::Placement;
+use super::repair::{self, check_majority, replace};
+use crate::job::Step;
+
+/// The kind of job.
+const KIND: &str = "balance-replicas";
+
+/// What a replica weighs for itself, and again for an even share of the bytes.
+const REPLICA: u64 = 1000;
+
+/// Bytes of a group below which its replicas weigh nothing but themselves.
+const GROUP_BYTES_MIN: u64 = 1 << 20;
+
+/// Two nodes that are apart by this part of what a node has on average are left as they are.
+const APART_PART: u64 = 10;
+
+/// Nodes that are tried as givers and as takers.
+const TRIED: usize = 8;
+
+pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
+    if facts.is_balance_off() || draft.receivers.len() >= facts.settings.snapshots_max {
+        return;
+    }
+    let placement = Placement::new(facts.view, facts.settings);
+    let weights = replica_weights(facts);
+    let nodes = node_weights(facts, memory, &weights);
+    let mean = nodes.iter().map(|(weight, _)| weight).sum::<u64>() / (nodes.len() as u64).max(1);
+    let resting = replaced_lately(facts);
+    let mut best: Option<(u64, Step, String)> = None;
+    for (least, to) in nodes.iter().take(TRIED) {
+        let steady = memory.usable_for(*to) >= Some(USABLE_AFTER);
+        if !steady || draft.receivers.contains(to) {
+            continue;
+        }
+        for (most, from) in nodes.iter().rev().take(TRIED) {
+            let apart = most.saturating_sub(*least);
+            if apart * APART_PART <= mean {
+                break;
+            }
+            for (group, weight) in facts.groups.iter().zip(&weights) {
+                let evened = apart.saturating_sub(apart.abs_diff(2 * weight));
+                let is_best = best.as_ref().is_none_or(|(most, ..)| evened > *most);
+                let of = |id: NodeId| group.row.replicas.iter().find(|r| r.node_id == id);
+                let (Some(old), None) = (of(*from), of(*to)) else {
+                    continue;
+                };
+                let may = draft.is_free(group.id())
+                    && !resting.contains(&group.id())
+                    && placement.fits_zones(group.row, *from, *to)
+                    && check_majority(facts, group) == Ok(group.row.voters().count());
+                if evened >= REPLICA && is_best && may {
+                    let reason = format!(
+                        "node {from} has {} replica(s), node {to} has {}; with their bytes they \
+                         weigh {most} and {least}",
+                        placement.count(*from),
+                        placement.count(*to)
+                    );
+                    best = Some((evened, replace(group.row, *old, *to), reason));
+                }
+            }
+        }
+    }
+    if let Some((_, step, reason)) = best {
+        draft.begin(KIND, step, vec![reason]);
+    }
+}
+
+/// What a replica of each group weighs: for itself, and as much again for an even share of bytes.
+fn replica_weights(facts: &Facts<'_>) -> Vec<u64> {
+    let size = |group: &Group<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
+    let total: u64 = facts.groups.iter().map(size).sum();
+    let count = facts.groups.len() as u64;
+    let share = |size: u64| {
+        // Below that all of them are as good as empty.
+        if total < count * GROUP_BYTES_MIN {
+            return 0;
+        }
+        let share = u128::from(size) * u128::from(REPLICA * count) / u128::from(total);
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    let groups = facts.groups.iter();
+    groups.map(|group| REPLICA + share(size(group))).collect()
+}
+
+/// What the replicas of each usable node weigh, those under way counted where they go; in order.
+fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64, NodeId)> {
+    let (view, timeout) = (facts.view, facts.settings.liveness_timeout);
+    let nodes = view.catalog.nodes.keys().copied();
+    let usable = nodes.filter(|id| view.is_usable(*id, timeout) && !memory.is_slow(*id));
+    let mut sums: BTreeMap<NodeId, u64> = usable.map(|id| (id, 0)).collect();
+    for (group, weight) in facts.groups.iter().zip(weights) {
+        for replica in &group.row.replicas {
+            sums.entry(replica.node_id).and_modify(|sum| *sum += weight);
+        }
+    }
+    for step in facts.running() {
+        if let Step::ReplaceReplica {
+            group_id, from, to, ..
+        } = step
+            && let Some(place) = facts.group_place(*group_id)
+            && facts.groups[place]
+                .row
+                .replicas
+                .iter()
+                .all(|r| r.node_id != *to)
+        {
+            let weight = weights[place];
+            sums.entry(*from)
+                .and_modify(|sum| *sum = sum.saturating_sub(weight));
+            sums.entry(*to).and_modify(|sum| *sum += weight);
+        }
+    }
+    let mut sorted: Vec<(u64, NodeId)> = sums.into_iter().map(|(id, sum)| (sum, id)).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Groups of which a replica was brought elsewhere lately.
+fn replaced_lately(facts: &Facts<'_>) -> BTreeSet<GroupId> {
+    let jobs = facts.jobs.iter();
+    let recent = jobs.filter(|(job, _)| is_recent(facts.view, job, DAMPING));
+    let of = |step: &Step| match step {
+        Step::ReplaceReplica { group_id, .. } => Some(*group_id),
+        _ => None,
+    };
+    let kinds = [repair::KIND, KIND];
+    recent
+        .filter(|(job, _)| kinds.contains(&job.kind.as_str()))
+        .filter_map(|(_, step)| of(step))
+        .collect()
+}

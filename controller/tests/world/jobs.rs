@@ -1,0 +1,163 @@
+//! What becomes of a plan: jobs are begun, and their effect is there when they are done.
+
+use bytes::Bytes;
+use coterie_controller::job::{self, Step};
+use coterie_controller::planner::Action;
+use coterie_protocol::catalog::{Row, RowKey};
+use coterie_types::{
+    Epoch, GroupDescriptor, GroupId, JobId, KeyRange, RangeDescriptor, RangeId, UnixMillis,
+};
+
+use super::{Cost, JOB_TICKS, World, group_row, middle};
+
+impl World {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::SetNodeState { node_id, state, .. } => self.set_state(node_id, state),
+            Action::MakeGroups { kind, groups, .. } => {
+                let new = groups.into_iter().map(|group| job::NewGroup {
+                    group_id: GroupId(self.new_id()),
+                    voters: group.voters,
+                    ranges: vec![],
+                });
+                let step = Step::MakeGroups {
+                    phase: job::MakePhase::Create,
+                    groups: new.collect(),
+                    then_move: None,
+                };
+                self.begin(kind, step);
+            }
+            Action::Begin { kind, step, .. } => {
+                if let Step::MoveRange { range, .. } = &step {
+                    self.moves.push((self.ticks, range.range_id));
+                }
+                self.begin(kind, step);
+            }
+            Action::Split {
+                kind, range, at, ..
+            } => {
+                let at = at.unwrap_or_else(|| middle(&range));
+                let right_id = RangeId(self.new_id());
+                let phase = job::SplitPhase::Split;
+                let step = Step::SplitRange {
+                    phase,
+                    range,
+                    at: Some(at),
+                    right_id,
+                };
+                self.begin(kind, step);
+            }
+            Action::MendRange(range) => self.write(vec![Row::Range(range)], vec![]),
+            Action::ForgetJob(job_id) => self.write(vec![], vec![RowKey::Job(job_id)]),
+            Action::AddRanges {
+                group_id, bounds, ..
+            } => {
+                for bounds in bounds {
+                    let range_id = RangeId(self.new_id());
+                    self.costs.insert(range_id, Cost::default());
+                    let row = RangeDescriptor {
+                        range_id,
+                        epoch: Epoch(1),
+                        bounds,
+                        group_id,
+                    };
+                    self.write(vec![Row::Range(row)], vec![]);
+                }
+            }
+        }
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn begin(&mut self, kind: &str, step: Step) {
+        let job_id = JobId(self.new_id());
+        let now = UnixMillis(1_000_000_000 + self.ticks * 1000);
+        let job = job::begin(job_id, kind, &step, vec![], now);
+        self.due.insert(job_id, self.ticks + JOB_TICKS);
+        self.write(vec![Row::Job(job)], vec![]);
+    }
+
+    pub(super) fn finish(&mut self, step: Step) {
+        match step {
+            Step::MakeGroups { groups, .. } => {
+                for new in groups {
+                    self.leaders.insert(new.group_id, new.voters[0]);
+                    let row = group_row(new.group_id, new.voters.into_iter().collect());
+                    self.write(vec![row], vec![]);
+                }
+            }
+            Step::TransferLeader { group_id, to, .. } => drop(self.leaders.insert(group_id, to)),
+            Step::ReplaceReplica {
+                group_id, replicas, ..
+            } => {
+                let row = Row::Group(GroupDescriptor { group_id, replicas });
+                self.write(vec![row], vec![]);
+            }
+            Step::SplitRange {
+                range,
+                at,
+                right_id,
+                ..
+            } => {
+                let at = at.unwrap_or_else(|| middle(&range));
+                self.cut(range, at, right_id);
+            }
+            Step::MergeRanges { left, right, .. } => {
+                let cost = self.costs.remove(&right.range_id).unwrap();
+                let merged = self.costs.get_mut(&left.range_id).unwrap();
+                merged.size += cost.size;
+                merged.ops += cost.ops;
+                let row = Row::Range(RangeDescriptor {
+                    epoch: left.epoch.max(right.epoch).next(),
+                    bounds: KeyRange {
+                        end: right.bounds.end,
+                        ..left.bounds
+                    },
+                    ..left
+                });
+                self.write(vec![row], vec![RowKey::Range(right.range_id)]);
+            }
+            Step::MoveRange { range, to, .. } => {
+                let row = Row::Range(RangeDescriptor {
+                    epoch: range.epoch.next(),
+                    group_id: to,
+                    ..range
+                });
+                self.write(vec![row], vec![]);
+            }
+            Step::RemoveGroup { group, .. } => {
+                self.leaders.remove(&group.group_id);
+                self.write(vec![], vec![RowKey::Group(group.group_id)]);
+            }
+            other => panic!("nobody plans this here: {other}"),
+        }
+    }
+
+    fn cut(&mut self, range: RangeDescriptor, at: Bytes, right_id: RangeId) {
+        let cost = self.costs[&range.range_id];
+        let half = Cost {
+            size: cost.size / 2,
+            ops: cost.ops / 2,
+        };
+        self.costs.insert(range.range_id, half);
+        self.costs.insert(right_id, half);
+        let part = |range_id, start, end| {
+            Row::Range(RangeDescriptor {
+                range_id,
+                epoch: range.epoch.next(),
+                bounds: KeyRange {
+                    table: range.bounds.table,
+                    start,
+                    end,
+                },
+                group_id: range.group_id,
+            })
+        };
+        let left = part(range.range_id, range.bounds.start.clone(), Some(at.clone()));
+        let right = part(right_id, at, range.bounds.end.clone());
+        self.write(vec![left, right], vec![]);
+    }
+}
