@@ -14,6 +14,8 @@ impl World {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
             Action::SetNodeState { node_id, state, .. } => self.set_state(node_id, state),
+            // Nothing is left behind here.
+            Action::DestroyStray { .. } => {}
             Action::MakeGroups { kind, groups, .. } => {
                 let new = groups.into_iter().map(|group| job::NewGroup {
                     group_id: GroupId(self.new_id()),

@@ -108,7 +108,7 @@ impl RaftNode {
         let fence = if log.is_pristine() {
             // A group that never voted here promised nothing.
             Fence::none()
-        } else if log.is_short_of_promises() {
+        } else if log.is_short_of_promises() || log.is_empty() {
             // What was destroyed may have granted a lease a moment ago.
             Fence::start(self.config.restart_fence, self.config.lease())
         } else {

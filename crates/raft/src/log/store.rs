@@ -168,6 +168,16 @@ impl GroupLog {
         shared.vote.is_none() && shared.last.is_none()
     }
 
+    /// The last entry.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.lock().last
+    }
+
+    /// Whether there is no entry, and never was since it was last forgotten.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last().is_none()
+    }
+
     /// Whether the log lacks entries that it acknowledged before it was forgotten.
     pub(crate) fn is_short_of_promises(&self) -> bool {
         let shared = self.lock();
