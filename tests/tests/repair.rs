@@ -1,6 +1,8 @@
 //! Nodes that die for good, that are slow, that come back: the cluster mends itself while clients
 //! work and notice nothing.
 
+use std::fs::DirEntry;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -70,7 +72,8 @@ fn a_node_killed_for_good_is_replaced_and_wipes_itself_when_it_comes_back() {
     assert!(replicas_on_disk(&cluster, LOST) > 0, "it holds what it had");
     cluster.process(LOST).start().expect("starts again");
     wait::until("it wipes what is no longer its own", WITHIN, || {
-        let row = admin.node(node)?;
+        // Its old number, or a new one.
+        let row = admin.node(cluster.node_of(LOST)?)?;
         let left = replicas_on_disk(&cluster, LOST);
         ensure!(left == 0 && row.replicas == Some(0), "{left} left, {row:?}");
         Ok(())
@@ -83,12 +86,15 @@ fn a_node_killed_for_good_is_replaced_and_wipes_itself_when_it_comes_back() {
     cluster.check().expect("all agree");
 }
 
-/// How many replicas a server has in its directory, but for those it has let go of.
+/// How many replicas a server has stores of in its directory.
 fn replicas_on_disk(cluster: &Cluster, server: &str) -> usize {
     let dir = cluster.dir(server).join("replicas");
-    let entries = std::fs::read_dir(dir).into_iter().flatten();
-    let stores = entries.filter_map(Result::ok);
-    stores.filter(|e| e.path().join("CURRENT").exists()).count()
+    let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let has_store = |replica: &DirEntry| {
+        let is_store = |entry: DirEntry| entry.file_name().to_string_lossy().starts_with("store-");
+        entries(&replica.path()).any(is_store)
+    };
+    entries(&dir).filter(has_store).count()
 }
 
 /// Issue, "What must exist" 2: no group has a majority in one zone while three zones exist; neither
