@@ -37,7 +37,8 @@ impl Reshape {
         );
         let key = format!("{:02x}:", rng.below(256));
         Ok(match rng.below(10) {
-            0..3 if ranges.len() < RANGES_MAX => Self::Split(key),
+            // Where a range begins already there is nothing to cut.
+            0..3 if ranges.len() < RANGES_MAX && !begins(&ranges, &key) => Self::Split(key),
             0..5 if ranges.len() > 1 => {
                 let left = &ranges[rng.below(ranges.len() - 1)];
                 Self::Merge(String::from_utf8_lossy(&left.start).into_owned())
@@ -56,6 +57,10 @@ impl Reshape {
             Self::Lead(group, node) => admin.lead(*group, *node).map(|()| None),
         }
     }
+}
+
+fn begins(ranges: &[Range], key: &str) -> bool {
+    ranges.iter().any(|range| range.start == key.as_bytes())
 }
 
 fn any_move(

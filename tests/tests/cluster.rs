@@ -33,7 +33,8 @@ fn writers(cluster: &Cluster) -> ledger::Plan {
 }
 
 /// Round after round: clients write and count, the leader of a group is killed meanwhile, and then
-/// everything ever written is read. No client sees an error, no count is off.
+/// everything ever written is read. No client sees an error, no count is off. Design section 10, row
+/// "leader dies".
 #[test]
 fn no_acknowledged_write_is_lost_when_leaders_are_killed() {
     let seed = rng::seed();
@@ -72,6 +73,7 @@ fn no_acknowledged_write_is_lost_when_leaders_are_killed() {
     }
 }
 
+/// Design section 10, row "node killed between log and tree": the log is applied again.
 #[test]
 fn all_processes_killed_and_started_in_any_order_serve_what_was_written() {
     let mut rng = Rng::new(rng::seed());
@@ -206,7 +208,7 @@ fn one_leader_two_followers(cluster: &mut Cluster) -> (String, String, String) {
 
 /// The old leader sleeps while another is elected and takes a write. A proxy that slept as well, and
 /// so knows only the old one, asks it for the key at the moment it wakes: the question lies in its
-/// socket already. It must not answer from before its sleep.
+/// socket already. It must not answer from before its sleep. Design section 10, row "two leaders".
 #[test]
 fn a_leader_that_was_paused_serves_no_stale_read() {
     let mut cluster = Cluster::builder()
@@ -249,7 +251,8 @@ fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
 }
 
-/// With all of meta dead, clients read and write; even a leader may die and be replaced.
+/// With all of meta dead, clients read and write; even a leader may die and be replaced. Design
+/// section 10, row "meta is partitioned or gone".
 #[test]
 fn reads_and_writes_go_on_without_meta() {
     let mut cluster = Cluster::builder()

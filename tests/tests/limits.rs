@@ -373,7 +373,8 @@ fn allow_many_files() {
 }
 
 /// The servers' disk fills up: writes are refused with a clear word, reads and deletions are served,
-/// and when there is room again writes are taken, without a restart.
+/// and when there is room again writes are taken, without a restart. Design section 10, row "disk
+/// full".
 #[test]
 fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
     let Some(disk) = SmallDisk::mount(1024).expect("mounts or skips") else {

@@ -334,6 +334,7 @@ fn a_move_ends_well_whoever_is_killed_at_any_point() {
 fn kill_during_a_move(cluster: &mut Cluster, crowd: &Crowd, victim: Victim, rng: &mut Rng) {
     let admin = cluster.admin();
     cluster.wait_for_leaders(WITHIN).expect("leaders");
+    wait::until("meta takes jobs", WITHIN, || cluster.meta_leader()).expect("a leader");
     let (from, to) = owner_and_other(&admin, "60:");
     let names = wait::until("the victim is known", WITHIN, || {
         victim.names(cluster, from, to)

@@ -33,7 +33,7 @@ struct Tally {
 /// exactly once".
 #[test]
 fn nobody_notices_a_storm_of_changes_and_kills() {
-    let tally = storm(settings::number("COTERIE_STORM_ROUNDS", 12), true);
+    let tally = storm(settings::number("COTERIE_STORM_ROUNDS", 8), true);
     // Kills make some of them impossible, not most.
     assert!(tally.done > tally.failed + tally.refused, "{tally:?}");
 }
@@ -41,7 +41,7 @@ fn nobody_notices_a_storm_of_changes_and_kills() {
 /// Issue: "p99.9 pause of a move at most 50 ms when nothing is killed".
 #[test]
 fn a_storm_of_changes_alone_makes_nobody_wait() {
-    let tally = storm(settings::number("COTERIE_STORM_ROUNDS", 10), false);
+    let tally = storm(settings::number("COTERIE_STORM_ROUNDS", 8), false);
     assert_eq!(tally.failed, 0, "{tally:?}");
 }
 

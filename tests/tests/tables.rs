@@ -60,6 +60,31 @@ fn a_table_made_again_under_the_name_of_a_dropped_one_is_empty() {
     }
 }
 
+/// `COTERIE TABLE CREATE name SPLIT key ...`: the table is cut from the start.
+#[test]
+fn a_table_is_made_with_its_boundaries() {
+    let cluster = Cluster::builder().start().expect("starts");
+    let words = ["COTERIE", "TABLE", "CREATE", "users", "SPLIT", "g", "p"];
+    call(&cluster, &words).expect("made");
+    wait_until_served(&cluster, "a table that is cut");
+    let ranges = call(&cluster, &["COTERIE", "RANGES", "users"]).expect("answers");
+    let bound = |range: &Reply, name: &str| range.field(name).and_then(Reply::text);
+    let bounds: Vec<_> = ranges
+        .elements()
+        .iter()
+        .map(|range| (bound(range, "start"), bound(range, "end")))
+        .collect();
+    let key = |key: &str| Some(key.to_owned());
+    let wanted = [(key(""), key("g")), (key("g"), key("p")), (key("p"), None)];
+    assert_eq!(bounds, wanted);
+    let mut client = select(&cluster).expect("selects");
+    for key in ["a", "g", "o", "p", "z"] {
+        assert_eq!(client.call(&["SET", key, key]).expect("answers"), ok());
+    }
+    let all = client.call(&["DBSIZE"]).expect("answers");
+    assert_eq!(all, Reply::Integer(5));
+}
+
 fn wait_until_served(cluster: &Cluster, context: &str) {
     wait::until("the new table is served", WITHIN, || {
         let reply = select(cluster)?.call(&["GET", "key:1"])?;

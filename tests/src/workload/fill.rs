@@ -5,6 +5,7 @@ use anyhow::ensure;
 use super::client::REPLY_TIMEOUT;
 use crate::connection::Connection;
 use crate::resp::Reply;
+use crate::rng::Rng;
 
 const VALUE_BYTES: usize = 16 * 1024;
 
@@ -23,12 +24,13 @@ pub fn under(addr: &str, prefix: &str, bytes: usize) -> anyhow::Result<()> {
 
 fn fill(addr: &str, bytes: usize, key: &dyn Fn(usize) -> String) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
+    // Random, so that a byte is a byte on disk as well. One seed for all: each run writes the same.
+    let mut rng = Rng::new(bytes as u64);
     let numbers: Vec<usize> = (0..bytes / VALUE_BYTES).collect();
     for chunk in numbers.chunks(PIPELINED) {
         for &n in chunk {
-            // Each differs, so that compression does not make one of all.
-            let value = format!("{n:08}").repeat(VALUE_BYTES / 8);
-            connection.send(&["SET", &key(n), &value])?;
+            let value = rng.bytes(VALUE_BYTES);
+            connection.send(&[b"SET", key(n).as_bytes(), &value])?;
         }
         for _ in chunk {
             let reply = connection.receive()?;
