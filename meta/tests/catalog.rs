@@ -103,7 +103,7 @@ fn command() -> impl Strategy<Value = Command> {
             Command::AcquireLease { holder, ttl_ms, now: UnixMillis(now) }
         }),
         1 => (0..3u64).prop_map(|holder| Command::ReleaseLease { holder }),
-        1 => names().prop_map(|name| Command::CreateTable { name: name.into() }),
+        1 => names().prop_map(|name| Command::CreateTable { name: name.into(), split_at: vec![] }),
         1 => names().prop_map(|name| Command::DropTable { name: name.into() }),
         1 => (names(), proptest::option::of("[a-z]{0,3}")).prop_map(|(name, value)| {
             Command::PutSetting { name: name.into(), value }
@@ -127,6 +127,7 @@ fn born() -> State {
     }
     state.apply(Command::CreateTable {
         name: "users".into(),
+        split_at: vec![],
     });
     state.apply(Command::AcquireLease {
         holder: 1,

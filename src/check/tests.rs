@@ -342,7 +342,7 @@ async fn a_cluster_is_asked_and_replicas_that_differ_are_told() {
     upsert(&mut look, rows.map(Row::Node).collect());
     let look = Arc::new(look);
     let meta = Arc::clone(&look);
-    let meta = Answers(move |_| encode(&MetaAnswer::Catalog(meta.catalog.clone())));
+    let meta = Answers(move |_| encode(&MetaAnswer::Catalog(Box::new(meta.catalog.clone()))));
     rpc.register_local("10.0.0.9:7000", Arc::new(meta));
     let asked = Arc::new(Mutex::new(BTreeSet::new()));
     for node in 1..=3 {

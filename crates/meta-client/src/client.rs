@@ -86,7 +86,7 @@ impl MetaClient {
     /// The whole catalog, linearizable.
     pub async fn read(&self, timeout: Duration) -> Result<Catalog, MetaError> {
         match self.ask(&MetaRequest::Read, timeout).await? {
-            MetaAnswer::Catalog(catalog) => Ok(catalog),
+            MetaAnswer::Catalog(catalog) => Ok(*catalog),
             other => Err(unexpected(&other)),
         }
     }

@@ -95,7 +95,7 @@ async fn a_read_goes_on_to_the_next_member() {
         revision: Revision(9),
         ..Catalog::default()
     };
-    let answer = MetaAnswer::Catalog(catalog.clone());
+    let answer = MetaAnswer::Catalog(Box::new(catalog.clone()));
     let leader: Script = Box::new(move |_| Some(answer.clone()));
     let (client, _members) = cluster([Box::new(|_| None), leader, points_to(0)]);
     assert_eq!(client.read(TIMEOUT).await, Ok(catalog));
@@ -118,10 +118,10 @@ async fn a_copy_follows_and_never_goes_back() {
             return None;
         };
         match after.0 {
-            0 => Some(MetaAnswer::Catalog(Catalog {
+            0 => Some(MetaAnswer::Catalog(Box::new(Catalog {
                 revision: Revision(5),
                 ..Catalog::default()
-            })),
+            }))),
             5..8 => Some(MetaAnswer::Changes(vec![Change {
                 revision: after.next(),
                 deletes: vec![],
@@ -130,7 +130,7 @@ async fn a_copy_follows_and_never_goes_back() {
             _ => None,
         }
     });
-    let behind: Script = Box::new(|_| Some(MetaAnswer::Catalog(Catalog::default())));
+    let behind: Script = Box::new(|_| Some(MetaAnswer::Catalog(Box::default())));
     let (client, _members) = cluster([behind, Box::new(|_| None), member]);
     let mut copy = client.follow(None);
     let newest = copy.wait_for(|copy| copy.revision == Revision(8)).await;

@@ -38,7 +38,7 @@ pub enum MetaAnswer {
     /// A proposal was applied: its outcome.
     Applied(Outcome),
     /// The catalog, and the revision it is of.
-    Catalog(Catalog),
+    Catalog(Box<Catalog>),
     /// Changes in order, none missing; empty when the wait was over.
     Changes(Vec<Change>),
     /// The heartbeat was taken.

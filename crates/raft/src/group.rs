@@ -18,6 +18,7 @@ use openraft::errors::{
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::{EmptyNode, ReadPolicy};
+use tokio_util::task::TaskTracker;
 
 use crate::config::RaftConfig;
 use crate::error::{ProposeError, RaftError};
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) transfers: Transfers,
     pub(crate) incoming: Incoming,
     pub(crate) network: Network,
+    /// What other nodes ask of it.
+    pub(crate) calls: TaskTracker,
 }
 
 /// One group of this node. Cheap to clone.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use coterie_rpc::{Request, Responder};
 use coterie_types::{GroupId, NodeId};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::config::RaftConfig;
 use crate::error::RaftError;
@@ -42,6 +43,9 @@ pub struct RaftNode {
     /// Starting and stopping one at a time.
     changes: Mutex<()>,
 }
+
+/// How long a group that stops waits for the answers to what it was asked.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(3);
 
 struct Running {
     group: Group,
@@ -168,6 +172,7 @@ impl RaftNode {
             transfers: Transfers::default(),
             incoming: Incoming::new(snapshots),
             network,
+            calls: TaskTracker::new(),
         }));
         let running = Running {
             group: group.clone(),
@@ -250,7 +255,8 @@ impl RaftNode {
         let Some(group) = self.group(group_id) else {
             return responder.fail("no such group here");
         };
-        tokio::spawn(async move {
+        let calls = group.0.calls.clone();
+        calls.spawn(async move {
             receive::handle(&group.0, Request { body, ..request }, responder).await;
         });
     }
@@ -292,6 +298,15 @@ async fn stop(running: Running) -> Result<(), RaftError> {
         task.abort();
         // Its outcome is that it was aborted; what counts is that it has let go of the log.
         let _ = task.await;
+    }
+    // Nobody finds it any more; calls that had found it are answered first.
+    let calls = &running.group.0.calls;
+    calls.close();
+    if tokio::time::timeout(CALLS_TIMEOUT, calls.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(group_id = %running.group.id(), "calls of a group that stops are cut off");
     }
     let stopped = running.group.0.raft.shutdown().await;
     stopped.map_err(|e| RaftError::raft("stop group", e))

@@ -343,7 +343,7 @@ mod tests {
         // Files of the lowest level are left alone: let them sink.
         engine.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         let all = (b"a".to_vec(), b"c".to_vec());
-        let before = engine.approximate_sizes(&[all.clone()])[0];
+        let before = engine.approximate_sizes(std::slice::from_ref(&all))[0];
         let mut batch = Batch::default();
         batch.clear(b"a".to_vec(), b"b".to_vec());
         engine.write(batch).unwrap();

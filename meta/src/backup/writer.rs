@@ -191,6 +191,7 @@ mod tests {
 
     fn table(number: u64) -> Command {
         Command::CreateTable {
+            split_at: vec![],
             name: format!("t{number}"),
         }
     }

@@ -62,7 +62,7 @@ impl Service {
         match request {
             MetaRequest::Propose(command) => self.propose(command, deadline).await,
             MetaRequest::Read => match self.barrier(deadline).await {
-                Ok(()) => MetaAnswer::Catalog(self.held.snapshot().state.catalog.clone()),
+                Ok(()) => MetaAnswer::Catalog(Box::new(self.held.snapshot().state.catalog.clone())),
                 Err(not_leader) => not_leader,
             },
             MetaRequest::Watch { after, wait_ms } => {

@@ -32,6 +32,6 @@ pub(super) async fn answer(
         News::Items(changes) => {
             MetaAnswer::Changes(changes.into_iter().map(|c| (*c).clone()).collect())
         }
-        News::Whole(snapshot) => MetaAnswer::Catalog(snapshot.state.catalog.clone()),
+        News::Whole(snapshot) => MetaAnswer::Catalog(Box::new(snapshot.state.catalog.clone())),
     }
 }

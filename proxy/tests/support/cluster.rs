@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
-use coterie_group::{Body, Entry, GroupState};
+use coterie_group::{Body, Entry, GroupState, MemStore};
 use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor, Wish};
 use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, NodeLiveness, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
 use coterie_proxy::{Config, Handle};
-use coterie_redis_compat::MemView;
 use coterie_rpc::{Handler, Request, Responder, Token};
 use coterie_types::{
     Epoch, FrameSeq, GroupDescriptor, GroupId, JobId, KeyRange, LogIndex, NodeDescriptor, NodeId,
@@ -80,7 +79,7 @@ pub(crate) fn group_row(id: u64) -> Row {
 
 pub(crate) struct Group {
     state: GroupState,
-    pub(super) view: MemView,
+    pub(super) store: MemStore,
     pub(crate) leader: NodeId,
     pub(crate) term: u64,
     pub(crate) faults: VecDeque<Fault>,
@@ -99,7 +98,7 @@ impl Group {
     pub(super) fn new(id: GroupId, ranges: Vec<RangeDescriptor>) -> Group {
         let mut group = Group {
             state: GroupState::new(id),
-            view: MemView::new(),
+            store: MemStore::default(),
             leader: NodeId(1),
             term: 1,
             faults: VecDeque::new(),
@@ -122,9 +121,9 @@ impl Group {
         };
         let effects = self
             .state
-            .apply(entry, &self.view)
+            .apply(entry, &self.store)
             .expect("a map does not fail");
-        self.view.apply(&effects.changes);
+        self.store.persist(&effects);
         effects.replies
     }
 
@@ -438,7 +437,7 @@ impl Handler for Meta {
                     let newer = catalog.wait_for(|catalog| catalog.revision > after);
                     let waited = tokio::time::timeout(Duration::from_millis(wait_ms), newer).await;
                     let answer = match waited {
-                        Ok(Ok(catalog)) => MetaAnswer::Catalog(catalog.clone()),
+                        Ok(Ok(catalog)) => MetaAnswer::Catalog(Box::new(catalog.clone())),
                         _ => MetaAnswer::Changes(Vec::new()),
                     };
                     responder.send(encode(&answer));
@@ -452,7 +451,7 @@ impl Handler for Meta {
                 responder.send(encode(&answer));
             }
             MetaRequest::Read => {
-                let answer = MetaAnswer::Catalog(cluster.catalog.borrow().clone());
+                let answer = MetaAnswer::Catalog(Box::new(cluster.catalog.borrow().clone()));
                 responder.send(encode(&answer));
             }
             MetaRequest::Propose(command) => {

@@ -14,7 +14,7 @@ impl Cluster {
     pub(crate) fn move_range(&self, from: u64, after: RangeDescriptor) {
         let mut groups = self.groups.lock().unwrap();
         let source = groups.get_mut(&GroupId(from)).expect("the group exists");
-        let view = source.view.clone();
+        let store = source.store.clone();
         source.apply(Body::DropRanges(vec![after.range_id]));
         source
             .knows
@@ -28,19 +28,20 @@ impl Cluster {
             copied.records.insert(at, Some(record));
             true
         };
-        view.scan(&after.bounds, &mut copy)
+        store
+            .scan(&after.bounds, &mut copy)
             .expect("a map does not fail");
-        to.view.apply(&copied);
+        to.store.view.apply(&copied);
         to.apply(Body::AddRanges(vec![after]));
     }
 
     /// Cuts ranges of a group, or joins them: these for those.
     pub(crate) fn reshape(&self, id: u64, before: &[u64], after: Vec<RangeDescriptor>) {
         self.group(id, |group| {
-            let view = group.view.clone();
+            let store = group.store.clone();
             let before = before.iter().map(|id| RangeId(*id)).collect();
             group.apply(Body::DropRanges(before));
-            group.view = view;
+            group.store = store;
             group.apply(Body::AddRanges(after));
         });
     }
@@ -74,7 +75,7 @@ impl Cluster {
                 .cloned()
                 .collect();
             let mut group = Group::new(id, owned);
-            group.view = old.view.clone();
+            group.store = old.store.clone();
             group.knows.clone_from(&ranges);
             groups.insert(id, group);
         }

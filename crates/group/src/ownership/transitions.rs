@@ -380,7 +380,7 @@ mod tests {
         for _twice in 0..2 {
             ownership.hand_off(HERE, &after).unwrap();
         }
-        assert_eq!(ownership.frozen(), [after.clone()]);
+        assert_eq!(ownership.frozen(), std::slice::from_ref(&after));
         let refusal = ownership.check_key(TableId(0), b"c").unwrap_err();
         assert_eq!(
             refusal,
