@@ -17,7 +17,7 @@
 //! | `COTERIE_LOG_MIB` | log before a restart | 24 | 1024 |
 //! | `COTERIE_RESTART_SECONDS` | bound on that restart | 40 | 10, release build |
 //! | `COTERIE_BLOWS` | kills and pauses in the chaos test | 8 | 200 |
-//! | `COTERIE_GROW_MIB` | data before nodes are added | 8 | 1024 |
+//! | `COTERIE_GROW_MIB` | data before nodes are added | 40 | 1024 |
 //! | `COTERIE_MOVES` | moves of a range to and fro | 4 | 200 |
 //! | `COTERIE_MOVE_KILLS` | moves at which somebody is killed | 5 | 200 |
 //! | `COTERIE_MOVE_MIB` | data of the move whose cost is printed | 16 | 1024 |

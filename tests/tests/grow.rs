@@ -26,7 +26,7 @@ fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
         "10", "20", "30", "40", "50", "60", "70", "80", "90", "a0", "b0",
     ]);
     let mut cluster = builder.start().expect("starts");
-    let mib = settings::number("COTERIE_GROW_MIB", 8);
+    let mib = settings::number("COTERIE_GROW_MIB", 40);
     fill::spread(&cluster.proxy(), mib << 20).expect("fills");
     let crowd = Crowd::start(&cluster, "grow", rng::seed()).expect("starts");
     crowd.wait_for(100, WITHIN).expect("progress before");
