@@ -309,6 +309,13 @@ async fn a_range_is_served_throughout_its_move() {
     ));
     assert_eq!(world.status(DESTINATION).await.importing, [RANGE]);
 
+    let many: Vec<String> = (0..298).map(|n| format!("k{n:03}")).collect();
+    let touch = format!("touch {}", many.join(" "));
+    assert_eq!(world.run(DESTINATION, &touch).await, ":298 ");
+    let keep = many.iter().map(|key| format!("{key} {padding}"));
+    let mset = format!("mset {}", keep.collect::<Vec<_>>().join(" "));
+    assert_eq!(world.run(DESTINATION, &mset).await, "+OK ");
+
     world.wait_finished().await;
     assert_eq!(world.status(SOURCE).await.frozen.len(), 1);
     world.drop_frozen().await;

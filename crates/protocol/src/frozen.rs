@@ -51,7 +51,7 @@ pub enum FrozenRead {
 /// What there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FrozenAnswer {
-    /// Each key's record, in the order asked.
+    /// The keys' records, in the order asked; of the first ones only, at least one, when they are large.
     Keys(Vec<Option<Bytes>>),
     /// Keys and their records, in key order.
     Records {

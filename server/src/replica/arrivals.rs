@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_group::{Arrival, Arriving, Known, Store};
+use coterie_group::{Arrival, Arriving, Body, Known, Store};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
 use coterie_protocol::{Frame, Refusal};
+use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Keys, Record, View, resolve};
 use coterie_rpc::Responder;
 use coterie_storage::{Reader, layout};
 use coterie_types::{RangeId, TableId};
 use tokio::sync::Semaphore;
 
-use super::refuse;
 use super::shared::Shared;
 use super::view::StoreView;
-use super::{Peers, Proposer};
+use super::{Peers, Proposer, refusal_of, refuse};
 use crate::peers::FrozenRange;
 
 /// Frames that wait for records at once; more are refused for the moment.
@@ -29,12 +29,16 @@ const WAITING_MAX: usize = 4096;
 /// How long a frame waits for its range to be served, or its records to come, before it is refused
 /// for the moment: within one attempt of the proxy.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Keys whose records come with a frame, at most; those of a frame with more come before it, in entries
+/// of their own.
+const KEYS_MAX: usize = 256;
 /// Between two attempts to read the source.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where frames for a group with arrivals are handed in. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Arrivals {
+    group: Group,
     shared: Arc<Shared>,
     proposer: Proposer,
     peers: Peers,
@@ -51,8 +55,9 @@ enum Missing {
 }
 
 impl Arrivals {
-    pub(super) fn new(shared: Arc<Shared>, proposer: Proposer, peers: Peers) -> Self {
+    pub(super) fn new(group: Group, shared: Arc<Shared>, proposer: Proposer, peers: Peers) -> Self {
         Self {
+            group,
             shared,
             proposer,
             peers,
@@ -89,7 +94,7 @@ impl Arrivals {
     }
 
     async fn fetch(&self, frame: Bytes, decoded: Frame, deadline: Instant, responder: Responder) {
-        let until = deadline.min(Instant::now() + PATIENCE);
+        let mut until = deadline.min(Instant::now() + PATIENCE);
         let mut changed = self.shared.ownership_changed();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -105,8 +110,16 @@ impl Arrivals {
                     let _ = tokio::time::timeout(left, changed.changed()).await;
                 }
                 Ok(Missing::Keys(ranges)) => match self.records(ranges).await {
-                    Ok(arrivals) => {
+                    Ok(Fetched::All(arrivals)) => {
                         return self.proposer.submit(frame, arrivals, deadline, responder);
+                    }
+                    Ok(Fetched::Some(arrivals)) => {
+                        let frames = Vec::new();
+                        let entry = self.shared.entry(Body::Fetched { arrivals, frames });
+                        if let Err(error) = self.group.propose(entry).await {
+                            return refuse(responder, not_applied(error));
+                        }
+                        until = deadline.min(Instant::now() + PATIENCE);
                     }
                     Err(reason) => {
                         tracing::debug!(reason, "records not fetched");
@@ -160,13 +173,18 @@ impl Arrivals {
         })
     }
 
-    /// Asks the sources for records.
+    /// Asks the sources for records: of all keys, or of the first ones when they are many or large.
     async fn records(
         &self,
         ranges: BTreeMap<RangeId, (Arriving, Vec<Bytes>)>,
-    ) -> Result<Vec<Arrival>, String> {
+    ) -> Result<Fetched, String> {
         let mut arrivals = Vec::new();
-        for (range_id, (arriving, keys)) in ranges {
+        let wanted: usize = ranges.values().map(|(_, keys)| keys.len()).sum();
+        for (range_id, (arriving, mut keys)) in ranges {
+            keys.truncate(KEYS_MAX.saturating_sub(arrivals.len()));
+            if keys.is_empty() {
+                break;
+            }
             let range = FrozenRange {
                 source: arriving.source,
                 range_id,
@@ -177,7 +195,7 @@ impl Arrivals {
             let FrozenAnswer::Keys(records) = answer else {
                 return Err("the source answered something else".to_owned());
             };
-            if records.len() != keys.len() {
+            if records.is_empty() || records.len() > keys.len() {
                 return Err("the source answered other keys".to_owned());
             }
             for (key, record) in keys.into_iter().zip(records) {
@@ -193,7 +211,26 @@ impl Arrivals {
                 });
             }
         }
-        Ok(arrivals)
+        Ok(match arrivals.len() == wanted {
+            true => Fetched::All(arrivals),
+            false => Fetched::Some(arrivals),
+        })
+    }
+}
+
+/// Records that a frame lacked.
+enum Fetched {
+    /// All of them.
+    All(Vec<Arrival>),
+    /// Some, as there are many.
+    Some(Vec<Arrival>),
+}
+
+/// What to tell of a frame that was not proposed, as what it needs was not.
+fn not_applied(error: ProposeError) -> Refusal {
+    match error {
+        ProposeError::Unknown => Refusal::Moving,
+        other => refusal_of(other),
     }
 }
 

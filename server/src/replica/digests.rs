@@ -6,11 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coterie_group::Tally;
 use coterie_protocol::server::Digest;
-use coterie_storage::{Engine, RocksEngine, layout};
+use coterie_storage::{Engine, Reader, RocksEngine, StorageError, layout};
 use coterie_types::LogIndex;
-
-use super::frozen::tally;
 
 /// Digests that are remembered.
 const KEPT_MAX: usize = 16;
@@ -52,7 +51,7 @@ pub(super) fn take(
             engine.read_consistently(&mut |reader| {
                 // Who waits for it is there until then.
                 let _ = viewed.send(());
-                match tally(reader, layout::all_records()) {
+                match tally(reader) {
                     Ok(tally) => digests.put(
                         nonce,
                         Digest {
@@ -69,4 +68,15 @@ pub(super) fn take(
     taken
         .recv()
         .map_err(|_| std::io::Error::other("the thread that counts has ended"))
+}
+
+/// What all records come to, each under its table and key.
+fn tally(reader: &dyn Reader) -> Result<Tally, StorageError> {
+    let mut tally = Tally::default();
+    let (start, end) = layout::all_records();
+    reader.scan(&start, &end, &mut |stored, raw| {
+        tally.add(stored, raw);
+        true
+    })?;
+    Ok(tally)
 }

@@ -12,9 +12,7 @@ use coterie_types::{KeyRange, RangeDescriptor};
 
 use super::shared::Shared;
 
-/// Keys of one question at most.
-const KEYS_MAX: usize = 64 * 1024;
-/// Bytes of one chunk at most, but for its last record.
+/// Bytes of one answer at most, but for its last record.
 const CHUNK_BYTES_MAX: u64 = 16 << 20;
 /// Records of one answer at most.
 const RECORDS_MAX: usize = 64 * 1024;
@@ -43,9 +41,16 @@ fn read(
 ) -> Result<FrozenAnswer, StorageError> {
     match read {
         FrozenRead::Keys(keys) => {
-            let keys = keys.iter().take(KEYS_MAX);
-            let records = keys.map(|key| engine.get(&layout::record_key(bounds.table, key)));
-            Ok(FrozenAnswer::Keys(records.collect::<Result<_, _>>()?))
+            let (mut records, mut bytes) = (Vec::new(), 0u64);
+            for key in keys {
+                if bytes >= CHUNK_BYTES_MAX {
+                    break;
+                }
+                let record = engine.get(&layout::record_key(bounds.table, key))?;
+                bytes += record.as_ref().map_or(0, Bytes::len) as u64;
+                records.push(record);
+            }
+            Ok(FrozenAnswer::Keys(records))
         }
         FrozenRead::Chunk { from, bytes_max } => {
             let page = Page {
@@ -69,7 +74,15 @@ fn read(
             page.read(engine, &rest(bounds, from, end.as_ref()))
         }
         FrozenRead::Digest => {
-            let tally = tally(engine, layout::record_interval(bounds))?;
+            let mut tally = Tally::default();
+            let (start, end) = layout::record_interval(bounds);
+            engine.scan(&start, &end, &mut |stored, raw| {
+                // As the destination counts what arrives.
+                if let Some((_, key)) = layout::parse_record_key(stored) {
+                    tally.add(&key, raw);
+                }
+                true
+            })?;
             Ok(FrozenAnswer::Digest {
                 records: tally.records,
                 bytes: tally.bytes,
@@ -143,22 +156,6 @@ fn header(raw: &[u8]) -> Bytes {
     }
 }
 
-/// What the records of an interval come to.
-pub(super) fn tally(
-    reader: &dyn Reader,
-    (start, end): (Vec<u8>, Vec<u8>),
-) -> Result<Tally, StorageError> {
-    let mut tally = Tally::default();
-    reader.scan(&start, &end, &mut |stored, raw| {
-        // In a digest of several tables the table counts too; in one of a range it is the same.
-        if let Some((_, key)) = layout::parse_record_key(stored) {
-            tally.add(&key, raw);
-        }
-        true
-    })?;
-    Ok(tally)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -206,6 +203,21 @@ mod tests {
         }
         let expected = ["b", "c", "d"].map(|key| (Bytes::from(key), 8));
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn keys_are_answered_as_far_as_an_answer_goes() {
+        let engine = MemEngine::default();
+        let mut batch = Batch::default();
+        let large = vec![0; usize::try_from(CHUNK_BYTES_MAX).unwrap()];
+        batch.put(layout::record_key(TableId(0), b"c"), large);
+        engine.write(batch).unwrap();
+        let keys = ["b", "c", "d"].map(Bytes::from).to_vec();
+        let answer = read(&engine, &bounds(), &FrozenRead::Keys(keys)).unwrap();
+        let FrozenAnswer::Keys(records) = answer else {
+            panic!("no keys");
+        };
+        assert!(records.len() == 2 && records[0].is_none() && records[1].is_some());
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Replica {
             rate: Arc::clone(&settings.move_rate),
         };
         let importing = tokio::spawn(importer.run(stop.clone()));
-        let arrivals = Arrivals::new(Arc::clone(&shared), proposer, peers.clone());
+        let arrivals = Arrivals::new(group.clone(), Arc::clone(&shared), proposer, peers.clone());
         let reads = Reads::new(
             group.clone(),
             Arc::clone(&shared),
