@@ -289,6 +289,7 @@ impl Inner {
             stopping: self.stopping.contains(&node_id),
             log_write_micros: 0,
             apply_micros: 0,
+            answer_micros: vec![],
         }
     }
 }

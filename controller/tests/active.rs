@@ -102,6 +102,7 @@ impl Node {
             stopping: false,
             log_write_micros: 0,
             apply_micros: 0,
+            answer_micros: vec![],
         }
     }
 }

@@ -142,6 +142,7 @@ async fn heartbeats_are_the_leaders_memory() {
         stopping: false,
         log_write_micros: 0,
         apply_micros: 0,
+        answer_micros: vec![],
     };
     let taken = meta.heartbeat(heartbeat(node_id)).await.unwrap();
     assert!(!taken.removed && taken.revision > Revision(0));

@@ -33,6 +33,7 @@ pub(crate) async fn run(
             stopping: node.is_stopping(),
             log_write_micros: node.raft.log_write_micros(),
             apply_micros: apply_micros(&node),
+            answer_micros: node.raft.answer_micros(),
         };
         let sent = meta.heartbeat(heartbeat);
         match stop.run_until_cancelled(sent).await {

@@ -53,6 +53,7 @@ pub mod rng;
 pub mod settings;
 pub mod skewed_clock;
 pub mod slow_disk;
+pub mod slow_network;
 pub mod small_disk;
 mod spawn;
 pub mod wait;

@@ -44,7 +44,10 @@ fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
     crowd.wait_for(100, WITHIN).expect("progress without it");
     admin.set_node("REMOVE", node).expect("removed");
     let state = admin.node(node).expect("still listed").state;
-    assert_eq!(state, "removed");
+    assert_eq!(
+        state, "removed",
+        "a proxy shows what was changed through it"
+    );
     crowd.finish().expect("nobody noticed");
     cluster.wait_until_caught_up(3, WITHIN).expect("all whole");
     cluster.check().expect("all agree");

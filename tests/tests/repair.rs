@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Admin, Builder, Cluster, Group, Role};
 use coterie_tests::slow_disk::SlowDisk;
+use coterie_tests::slow_network::SlowNetwork;
 use coterie_tests::workload::{crowd::Crowd, fill};
 use coterie_tests::{rng, settings, wait};
 
@@ -160,8 +161,59 @@ fn a_node_with_a_slow_disk_leads_nothing_and_is_replaced() {
         .expect("it leads");
     let crowd = Crowd::start(&cluster, "slow", rng::seed()).expect("starts");
     crowd.wait_for(100, WITHIN).expect("progress before");
-    let slowed = Instant::now();
     disk.delay(Duration::from_millis(400)).expect("slowed");
+    watch_it_replaced(&admin, node);
+    crowd.wait_for(50, WITHIN).expect("progress with the spare");
+    crowd.finish().expect("nobody noticed");
+    disk.delay(Duration::ZERO).expect("healed");
+    cluster.check().expect("all agree");
+}
+
+/// Design section 10, "slow disk, slow network": the same for a node that is far away for the others.
+#[test]
+fn a_node_behind_a_slow_network_leads_nothing_and_is_replaced() {
+    const FAR: &str = "server-2";
+    let network = SlowNetwork::start().expect("a relay");
+    let addr = network.addr();
+    let builder = hasty().flags_of(FAR, &["--advertise", &addr]);
+    let mut cluster = builder.start_processes().expect("starts");
+    network.lead_to(&cluster.addr(FAR));
+    cluster.wait_until_serving(WITHIN).expect("serves");
+    cluster.hold_still(WITHIN).expect("balance is off");
+    let spare = cluster.add_server(&[]).expect("starts");
+    cluster.wait_for_node(&spare, WITHIN).expect("it joins");
+    let admin = cluster.admin();
+    let nodes = admin.nodes().expect("answers");
+    let far = nodes
+        .iter()
+        .find(|row| row.addr == addr)
+        .expect("a node")
+        .id;
+    // Each of the three leads a group: two others see how long it takes to answer.
+    wait::until("all three lead", LONG, || {
+        let mut leaders: Vec<_> = admin.groups()?.iter().map(|g| g.leader).collect();
+        leaders.sort_unstable();
+        leaders.dedup();
+        ensure!(
+            leaders.len() == 3 && !leaders.contains(&None),
+            "{leaders:?}"
+        );
+        Ok(())
+    })
+    .expect("leaders are spread");
+    let crowd = Crowd::start(&cluster, "far", rng::seed()).expect("starts");
+    crowd.wait_for(100, WITHIN).expect("progress before");
+    network.delay(Duration::from_millis(200));
+    watch_it_replaced(&admin, far);
+    crowd.wait_for(50, WITHIN).expect("progress with the spare");
+    crowd.finish().expect("nobody noticed");
+    network.delay(Duration::ZERO);
+    cluster.check().expect("all agree");
+}
+
+/// Waits until a node that has just become slow leads nothing, then until it holds nothing.
+fn watch_it_replaced(admin: &Admin, node: u64) {
+    let slowed = Instant::now();
     let bound = settings::number("COTERIE_SLOW_SECONDS", 30) as u64;
     wait::until("it leads nothing", Duration::from_secs(bound), || {
         let leads = |group: &Group| group.leader == Some(node);
@@ -170,14 +222,7 @@ fn a_node_with_a_slow_disk_leads_nothing_and_is_replaced() {
         Ok(())
     })
     .expect("leaders leave it");
-    println!(
-        "no leader {:?} after its disk became slow",
-        slowed.elapsed()
-    );
-    wait::until("it is replaced", LONG, || check_without(&admin, node)).expect("replaced");
-    println!("replaced {:?} after its disk became slow", slowed.elapsed());
-    crowd.wait_for(50, WITHIN).expect("progress with the spare");
-    crowd.finish().expect("nobody noticed");
-    disk.delay(Duration::ZERO).expect("healed");
-    cluster.check().expect("all agree");
+    println!("no leader {:?} after it became slow", slowed.elapsed());
+    wait::until("it is replaced", LONG, || check_without(admin, node)).expect("replaced");
+    println!("replaced {:?} after it became slow", slowed.elapsed());
 }

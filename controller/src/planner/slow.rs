@@ -1,11 +1,14 @@
-//! Which node is slow: its log or its store takes far longer than those of the others.
+//! Which node is slow: its log or its store takes far longer than those of the others, or it answers
+//! them far later.
 //!
-//! Measured by what each node says of itself, against the middle of the others and against what no
-//! sound disk needs. One node at a time is judged slow, and it stays so until it has been as quick
+//! Measured by what each node says of itself, and by what at least two others say of it, against the
+//! middle of the others and against what no sound disk or network needs. One node at a time is judged slow, and it stays so until it has been as quick
 //! as the others for a while: once it leads nothing it has less to do, which is no recovery.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coterie_protocol::meta::Heartbeat;
 use coterie_types::NodeId;
 
 use super::memory::Since;
@@ -14,6 +17,10 @@ use crate::view::View;
 /// No sound disk takes longer for a write of the log with its fsync, and no machine to apply.
 const LOG_WRITE_MICROS: u64 = 50_000;
 const APPLY_MICROS: u64 = 20_000;
+/// The same for the answer to an append, with its fsync: in the network's time, not the disk's.
+const ANSWER_MICROS: u64 = 100_000;
+/// Others that must have waited for its answers.
+const WITNESSES: usize = 2;
 
 /// How many times the middle of the others.
 const TIMES: u64 = 8;
@@ -51,12 +58,17 @@ pub(super) fn evidence(view: &View, timeout: Duration) -> Vec<Evidence> {
     };
     let log_writes: Vec<u64> = sorted(heard().map(|said| said.log_write_micros));
     let applies: Vec<u64> = sorted(heard().map(|said| said.apply_micros));
+    let answers = answers(heard());
+    let answer_times: Vec<u64> = sorted(answers.values().copied());
     let slow = heard().filter_map(|said| {
+        let answered = answers.get(&said.node_id).copied().unwrap_or(0);
+        let answer = times(answered, ANSWER_MICROS, &answer_times);
         let log = times(said.log_write_micros, LOG_WRITE_MICROS, &log_writes);
         let apply = times(said.apply_micros, APPLY_MICROS, &applies);
         let (times, what, micros) = [
             (log, "writes its log", said.log_write_micros),
             (apply, "applies", said.apply_micros),
+            (answer, "answers others", answered),
         ]
         .into_iter()
         .filter_map(|(times, what, micros)| Some((times?, what, micros)))
@@ -69,6 +81,23 @@ pub(super) fn evidence(view: &View, timeout: Duration) -> Vec<Evidence> {
         })
     });
     slow.collect()
+}
+
+/// How long each node takes to answer, by the most patient word of those who asked it: one whose own
+/// network is slow finds all others slow.
+fn answers<'a>(heard: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<NodeId, u64> {
+    let mut said: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+    for witness in heard {
+        for (node_id, micros) in &witness.answer_micros {
+            said.entry(*node_id).or_default().push(*micros);
+        }
+    }
+    let enough = said
+        .into_iter()
+        .filter(|(_, times)| times.len() >= WITNESSES);
+    enough
+        .filter_map(|(node_id, times)| Some((node_id, times.into_iter().min()?)))
+        .collect()
 }
 
 /// Times that were measured, in order.
@@ -136,6 +165,33 @@ pub(super) fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_others_must_have_waited_for_a_slow_answer() {
+        let said = |node, answer_micros: &[(u64, u64)]| Heartbeat {
+            node_id: NodeId(node),
+            addr: String::new(),
+            disk_used_bytes: 0,
+            disk_free_bytes: 0,
+            replicas: vec![],
+            stopping: false,
+            log_write_micros: 0,
+            apply_micros: 0,
+            answer_micros: answer_micros
+                .iter()
+                .map(|(n, m)| (NodeId(*n), *m))
+                .collect(),
+        };
+        // Node 3 is far away: the others find it slow, and it finds them slow.
+        let all = [
+            said(1, &[(2, 900), (3, 300_000)]),
+            said(2, &[(1, 900), (3, 400_000)]),
+            said(3, &[(1, 300_000), (2, 300_000), (4, 300_000)]),
+        ];
+        let answers = answers(all.iter());
+        let expected = [(NodeId(1), 900), (NodeId(2), 900), (NodeId(3), 300_000)];
+        assert_eq!(answers, expected.into_iter().collect());
+    }
 
     #[test]
     fn a_node_is_measured_by_the_middle_of_the_others() {

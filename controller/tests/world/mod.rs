@@ -207,6 +207,7 @@ impl World {
                 stopping: false,
                 log_write_micros: self.log_write_micros.get(&node.node_id).map_or(900, |m| *m),
                 apply_micros: 20,
+                answer_micros: vec![],
             },
             age_ms: 10,
         });

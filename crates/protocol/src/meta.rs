@@ -88,6 +88,8 @@ pub struct Heartbeat {
     pub log_write_micros: u64,
     /// Microseconds that applying an entry took on average lately; 0 when nothing was applied.
     pub apply_micros: u64,
+    /// Microseconds that other nodes took to answer what was replicated to them, on average lately.
+    pub answer_micros: Vec<(NodeId, u64)>,
 }
 
 /// A heartbeat and its age.

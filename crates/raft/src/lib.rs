@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod fence;
 mod group;
+mod latency;
 mod lease;
 mod log;
 mod machine;

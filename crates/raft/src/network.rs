@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_protocol::method;
@@ -21,6 +21,7 @@ use openraft::{EmptyNode, OptionalSend};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::latency::AnswerTimes;
 use crate::log::entry_bytes;
 use crate::machine::TheSnapshot;
 use crate::node::AddressBook;
@@ -42,6 +43,8 @@ pub(crate) struct Network {
     pub(crate) append_timeout: Duration,
     pub(crate) snapshot_rate: u64,
     pub(crate) rooms: Arc<Rooms>,
+    /// How long the others took to answer.
+    pub(crate) answers: Arc<AnswerTimes>,
 }
 
 /// One peer, as one group sees it.
@@ -128,7 +131,13 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             let transfer = Duration::from_secs((bytes / SLOW_BYTES_PER_SECOND) as u64);
             option.hard_ttl().max(self.network.append_timeout) + transfer
         };
-        let (scarce, response) = self.ask(method::RAFT_APPEND, &request, timeout).await?;
+        let asked = Instant::now();
+        let answer = self.ask(method::RAFT_APPEND, &request, timeout).await;
+        // One that cannot be reached is no slow one.
+        if !matches!(answer, Err(RPCError::Unreachable(_))) {
+            self.network.answers.record(self.target, asked.elapsed());
+        }
+        let (scarce, response) = answer?;
         self.network.rooms.heard(self.target, scarce);
         Ok(response)
     }

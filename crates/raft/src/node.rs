@@ -14,6 +14,7 @@ use crate::config::RaftConfig;
 use crate::error::RaftError;
 use crate::fence::Fence;
 use crate::group::{Group, Inner};
+use crate::latency::AnswerTimes;
 use crate::lease::Transfers;
 use crate::log::{GroupLog, LogEngine};
 use crate::machine::{Machine, Progress};
@@ -39,6 +40,7 @@ pub struct RaftNode {
     addresses: Arc<dyn AddressBook>,
     fence: Fence,
     rooms: Arc<Rooms>,
+    answers: Arc<AnswerTimes>,
     groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
     /// Starting and stopping one at a time.
     changes: Mutex<()>,
@@ -91,6 +93,7 @@ impl RaftNode {
             addresses,
             fence,
             rooms,
+            answers: Arc::default(),
             groups: std::sync::RwLock::default(),
             changes: Mutex::new(()),
         }))
@@ -129,6 +132,7 @@ impl RaftNode {
             append_timeout: self.config.election_timeout_max,
             snapshot_rate: self.config.snapshot_rate,
             rooms: Arc::clone(&self.rooms),
+            answers: Arc::clone(&self.answers),
         };
         let config = self.config.openraft(!held_back);
         let config = config
@@ -236,6 +240,13 @@ impl RaftNode {
     #[must_use]
     pub fn log_write_micros(&self) -> u64 {
         self.engine.write_micros()
+    }
+
+    /// Mean microseconds that other nodes took to answer appends over the last seconds, their fsyncs
+    /// included; of the nodes that were sent any.
+    #[must_use]
+    pub fn answer_micros(&self) -> Vec<(NodeId, u64)> {
+        self.answers.means()
     }
 
     /// How long this process still neither votes nor campaigns.

@@ -70,6 +70,7 @@ mod tests {
             stopping: false,
             log_write_micros: 0,
             apply_micros: 0,
+            answer_micros: vec![],
         };
         let told =
             |liveness: &Liveness, ms| match liveness.answer(start + Duration::from_millis(ms)) {

@@ -62,6 +62,7 @@ fn live(node: u64, replicas: Vec<ReplicaStatus>) -> NodeLiveness {
             stopping: false,
             log_write_micros: 700 + node,
             apply_micros: 30 + node,
+            answer_micros: vec![],
         },
         age_ms: 5,
     }

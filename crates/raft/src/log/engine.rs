@@ -20,8 +20,8 @@ use tracing::{error, info};
 
 use super::damage;
 use super::fault::LogDelay;
-use super::latency::WriteLatency;
 use super::record::{Record, Records};
+use crate::latency::Latency;
 use crate::{Fsync, RaftConfig, RaftError};
 
 /// Called with the outcome once a job is durable.
@@ -74,7 +74,7 @@ pub(super) enum Job {
 pub(crate) struct LogEngine {
     engine: Arc<Engine>,
     jobs: Sender<Job>,
-    latency: Arc<WriteLatency>,
+    latency: Arc<Latency>,
 }
 
 impl LogEngine {
@@ -107,7 +107,7 @@ impl LogEngine {
             tracing::warn!("fsync is off: a power failure loses acknowledged writes");
         }
         let (jobs, queue) = crossbeam_channel::bounded(QUEUE_JOBS_MAX);
-        let latency = Arc::new(WriteLatency::new());
+        let latency = Arc::new(Latency::new());
         let writer = Writer {
             engine: Arc::clone(&engine),
             queue,
@@ -234,7 +234,7 @@ impl Drop for AbortOnPanic {
 struct Writer {
     engine: Arc<Engine>,
     queue: Receiver<Job>,
-    latency: Arc<WriteLatency>,
+    latency: Arc<Latency>,
     sync: bool,
     /// Why a write failed. What came after it would leave a hole: nothing is written any more.
     failed: Option<String>,

@@ -2,14 +2,13 @@
 //!
 //! `engine` owns it and the one thread that writes: it gathers what all groups have queued and
 //! does one write and one fsync for all. `store` is a group's view as openraft wants it, with the
-//! newest entries in memory (`tail`). `record` is what an entry looks like on disk. `latency` is how
-//! long its writes take, `fault` makes them slow in tests. `damage` looks at the newest file before
+//! newest entries in memory (`tail`). `record` is what an entry looks like on disk. `fault` makes
+//! writes slow in tests. `damage` looks at the newest file before
 //! the engine does.
 
 mod damage;
 mod engine;
 mod fault;
-mod latency;
 mod record;
 mod store;
 mod tail;

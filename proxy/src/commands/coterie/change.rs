@@ -14,6 +14,8 @@ use crate::commands::{Call, int, text};
 
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the copy of the catalog may take to show a change.
+const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The setting of `COTERIE BALANCE`.
 const BALANCE: &str = "balance";
 
@@ -22,6 +24,13 @@ pub(super) async fn propose(call: &Call, command: Command) -> Result<Outcome, Co
     let timeout = call.deadline.saturating_duration_since(Instant::now());
     match call.shared.meta.propose(command, timeout).await {
         Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
+        Ok(Outcome::Done { revision }) => {
+            // Who asks next sees it, at this proxy; a copy that is late is no reason to fail.
+            let mut copy = call.shared.catalog.clone();
+            let shown = copy.wait_for(|copy| copy.revision >= revision);
+            let _ = tokio::time::timeout(COPY_TIMEOUT, shown).await;
+            Ok(Outcome::Done { revision })
+        }
         Ok(outcome) => Ok(outcome),
         Err(coterie_meta_client::MetaError::Unknown) => Err(CommandError::Unknown(
             "meta may or may not have made the change".to_owned(),
