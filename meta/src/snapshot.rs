@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn the_layout_is_pinned() {
         let bytes = Snapshot::default().to_bytes();
-        assert_eq!(&bytes[..12], b"COTMETA\n\x02\0\0\0");
+        assert_eq!(&bytes[..12], b"COTMETA\n\x03\0\0\0");
         // Differs when the payload's encoding changed: then `FORMAT` must change, too.
         let bytes = snapshot().to_bytes();
         let crc = bytes.last_chunk::<CRC_BYTES>().unwrap();
-        assert_eq!(u32::from_le_bytes(*crc), 4024754746);
+        assert_eq!(u32::from_le_bytes(*crc), 2430724748);
     }
 }
