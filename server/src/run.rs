@@ -117,13 +117,7 @@ async fn start_node(
 
     let door = Arc::new(Door::default());
     let handler: Arc<dyn Handler> = Arc::clone(&door) as Arc<dyn Handler>;
-    let token = Token::new(config.cluster_token.secret()?);
-    let server = Server::bind(&config.listen, token, Arc::clone(&handler))
-        .await
-        .map_err(|source| RunError::Listen {
-            addr: config.listen.clone(),
-            source,
-        })?;
+    let server = bind(&config, Arc::clone(&handler)).await?;
     let addr = server.local_addr();
     let advertised = config.advertise.clone().unwrap_or_else(|| addr.to_string());
 
@@ -175,6 +169,15 @@ async fn start_node(
         removed,
         tasks,
         _directory: directory,
+    })
+}
+
+async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
+    let token = Token::new(config.cluster_token.secret()?);
+    let bound = Server::bind(&config.listen, token, handler).await;
+    bound.map_err(|source| RunError::Listen {
+        addr: config.listen.clone(),
+        source,
     })
 }
 

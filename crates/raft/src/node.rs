@@ -22,6 +22,7 @@ use crate::network::Network;
 use crate::purge::Purge;
 use crate::room::{Room, Rooms};
 use crate::snapshot::Incoming;
+use crate::type_config::TypeConfig;
 use crate::{StateMachine, receive, wire};
 
 /// Where other nodes are, now. Asked for every call, so it must be quick.
@@ -112,28 +113,12 @@ impl RaftNode {
             return Ok(group);
         }
         let log = GroupLog::open(group_id, self.engine.clone())?;
-        let fence = if log.is_pristine() {
-            // A group that never voted here promised nothing.
-            Fence::none()
-        } else if log.is_short_of_promises() || log.is_empty() {
-            // What was destroyed may have granted a lease a moment ago.
-            Fence::start(self.config.restart_fence, self.config.lease())
-        } else {
-            self.fence
-        };
+        let fence = self.fence_of(&log);
         let held_back = fence.is_closed() || log.is_short_of_promises();
         let snapshots = self.snapshots.join(group_id.to_string());
         let progress = Arc::new(Progress::default());
         let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
-        let network = Network {
-            group: group_id,
-            rpc: self.rpc.clone(),
-            addresses: Arc::clone(&self.addresses),
-            append_timeout: self.config.election_timeout_max,
-            snapshot_rate: self.config.snapshot_rate,
-            rooms: Arc::clone(&self.rooms),
-            answers: Arc::clone(&self.answers),
-        };
+        let network = self.network(group_id);
         let config = self.config.openraft(!held_back);
         let config = config
             .validate()
@@ -147,18 +132,8 @@ impl RaftNode {
         );
         let raft = raft.await.map_err(|e| RaftError::raft("start group", e))?;
         progress.started.store(true, Ordering::Release);
-        let elect = held_back.then(|| {
-            let (raft, log) = (raft.clone(), log.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(fence.remaining()).await;
-                let wait = raft.wait(None);
-                let kept = wait.metrics(|_| !log.is_short_of_promises(), "the log of before");
-                // An error: the group has stopped.
-                if kept.await.is_ok() {
-                    raft.runtime_config().elect(true);
-                }
-            })
-        });
+        let elect =
+            held_back.then(|| tokio::spawn(elect_when_free(raft.clone(), log.clone(), fence)));
         let purge = Purge {
             raft: raft.clone(),
             log: log.clone(),
@@ -185,6 +160,31 @@ impl RaftNode {
         };
         self.write().insert(group_id, running);
         Ok(group)
+    }
+
+    /// How long a replica with this log is held to what it may have promised before.
+    fn fence_of(&self, log: &GroupLog) -> Fence {
+        if log.is_pristine() {
+            // A group that never voted here promised nothing.
+            Fence::none()
+        } else if log.is_short_of_promises() || log.is_empty() {
+            // What was destroyed may have granted a lease a moment ago.
+            Fence::start(self.config.restart_fence, self.config.lease())
+        } else {
+            self.fence
+        }
+    }
+
+    fn network(&self, group: GroupId) -> Network {
+        Network {
+            group,
+            rpc: self.rpc.clone(),
+            addresses: Arc::clone(&self.addresses),
+            append_timeout: self.config.election_timeout_max,
+            snapshot_rate: self.config.snapshot_rate,
+            rooms: Arc::clone(&self.rooms),
+            answers: Arc::clone(&self.answers),
+        }
     }
 
     fn write(
@@ -301,6 +301,17 @@ impl RaftNode {
         if let Err(error) = self.engine.close().await {
             tracing::warn!(%error, "log not closed cleanly");
         }
+    }
+}
+
+/// Lets a replica campaign once it is held to nothing any more.
+async fn elect_when_free(raft: openraft::Raft<TypeConfig, Machine>, log: GroupLog, fence: Fence) {
+    tokio::time::sleep(fence.remaining()).await;
+    let wait = raft.wait(None);
+    let kept = wait.metrics(|_| !log.is_short_of_promises(), "the log of before");
+    // An error: the group has stopped.
+    if kept.await.is_ok() {
+        raft.runtime_config().elect(true);
     }
 }
 
