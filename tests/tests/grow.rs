@@ -53,6 +53,28 @@ fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
     cluster.check().expect("all agree");
 }
 
+/// Design section 10, "a node comes back after removal": it is told so, wipes itself, and becomes a
+/// spare under another number. Here it was never away.
+#[test]
+fn a_node_that_was_removed_joins_anew_as_a_spare() {
+    let mut cluster = Cluster::builder().start().expect("starts");
+    cluster.hold_still(WITHIN).expect("balance is off");
+    let spare = cluster.add_server(&[]).expect("starts");
+    let first = cluster.wait_for_node(&spare, WITHIN).expect("it joins");
+    let admin = cluster.admin();
+    admin.set_node("REMOVE", first).expect("removed");
+    let again = wait::until("it joins anew", WITHIN, || {
+        let nodes = admin.nodes()?;
+        let addr = cluster.addr(&spare);
+        let row = nodes.iter().find(|row| row.addr == addr && row.state == "up");
+        Ok(row.context("it is not up")?.id)
+    });
+    assert_ne!(again.expect("it is a spare"), first);
+    let old = admin.node(first).expect("still listed");
+    assert_eq!(old.state, "removed");
+    cluster.check().expect("all agree");
+}
+
 /// Drains a node until it may be stopped, and stops it with SIGTERM.
 fn empty_and_stop(cluster: &mut Cluster, server: &str, node: u64) {
     let admin = cluster.admin();
