@@ -43,6 +43,13 @@ pub(crate) const REDIS_CLI: Need = Need {
     present: || shell::which("redis-cli").is_some(),
 };
 
+/// A library that makes the wall clock of a process wrong, for tests of clocks that jump.
+pub(crate) const FAKETIME: Need = Need {
+    what: "libfaketime",
+    package: "faketime",
+    present: || shell::which("faketime").is_some(),
+};
+
 /// etcd, to compare with.
 pub(crate) const ETCD: Need = Need {
     what: "etcd",

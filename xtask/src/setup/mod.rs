@@ -16,9 +16,15 @@ pub(crate) fn native() -> Result {
     apt::ensure(&[apt::CXX, apt::LIBCLANG])
 }
 
-/// What the tests need: also a real Redis to compare with, and client libraries.
+/// What the tests need: also a real Redis to compare with, wrong clocks, and client libraries.
 pub(crate) fn tests() -> Result {
-    apt::ensure(&[apt::CXX, apt::LIBCLANG, apt::REDIS_SERVER, apt::REDIS_CLI])?;
+    apt::ensure(&[
+        apt::CXX,
+        apt::LIBCLANG,
+        apt::REDIS_SERVER,
+        apt::REDIS_CLI,
+        apt::FAKETIME,
+    ])?;
     clients::ensure();
     Ok(())
 }
