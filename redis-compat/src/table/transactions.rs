@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Command] = &[
     .summary("Makes the next transaction depend on keys staying as they are.")
     .deviation(
         "a key that did not exist counts as touched when another key of the \
-same hash slot was removed; one that was created with an expiry, \
+same hash slot was removed, or when its range has moved to another group; one that was created with an expiry, \
 expired and was swept in between does not.",
     ),
 ];
