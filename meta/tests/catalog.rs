@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coterie_meta::catalog::State;
-use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState};
+use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState, Wish};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome};
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor, RangeId,
@@ -81,7 +81,6 @@ fn command() -> impl Strategy<Value = Command> {
         Just(NodeState::Removed),
     ];
     let ops = proptest::collection::vec(op(), 1..5);
-    let ranges = proptest::collection::vec(range(), 0..3);
     let names = || proptest::sample::select(&["db3", "users", "carts", ""][..]);
     prop_oneof![
         2 => (1..6u128, 0..3u8).prop_map(|(token, addr)| Command::RegisterNode {
@@ -109,7 +108,10 @@ fn command() -> impl Strategy<Value = Command> {
             Command::PutSetting { name: name.into(), value }
         }),
         12 => (0..4u64, ops).prop_map(|(fence, ops)| Command::Controller { fence, ops }),
-        1 => (group(), ranges).prop_map(|(group, ranges)| Command::GroupReport { group, ranges }),
+        1 => names().prop_map(|key| Command::Ask {
+            wish: Wish::Split { table: TableId(0), at: key.into() },
+            now: UnixMillis(0),
+        }),
     ]
 }
 

@@ -66,7 +66,9 @@ fn a_node_that_was_removed_joins_anew_as_a_spare() {
     let again = wait::until("it joins anew", WITHIN, || {
         let nodes = admin.nodes()?;
         let addr = cluster.addr(&spare);
-        let row = nodes.iter().find(|row| row.addr == addr && row.state == "up");
+        let row = nodes
+            .iter()
+            .find(|row| row.addr == addr && row.state == "up");
         Ok(row.context("it is not up")?.id)
     });
     assert_ne!(again.expect("it is a spare"), first);

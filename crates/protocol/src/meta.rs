@@ -173,14 +173,6 @@ pub enum Command {
         /// What to change, in order.
         ops: Vec<ControllerOp>,
     },
-    /// A group tells what it is: taken if newer (higher epochs, newer members), as a group's own
-    /// log is the truth about it.
-    GroupReport {
-        /// The group and its members.
-        group: GroupDescriptor,
-        /// The ranges it owns.
-        ranges: Vec<RangeDescriptor>,
-    },
     /// Begin a job that an operator wants. Answered by `Job`.
     Ask {
         /// What is wanted.

@@ -22,7 +22,6 @@ mod controller;
 mod edit;
 mod lease;
 mod nodes;
-mod report;
 mod settings;
 mod tables;
 #[cfg(test)]
@@ -166,9 +165,6 @@ impl Edit<'_> {
             Command::PutSetting { name, value } => self.put_setting(name, value).map(|()| None),
             Command::Controller { fence, ops } => self.controller(fence, ops),
             Command::Ask { wish, now } => self.ask(wish, now).map(Some),
-            Command::GroupReport { group, ranges } => {
-                self.group_report(group, ranges).map(|()| None)
-            }
         }
     }
 

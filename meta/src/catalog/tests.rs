@@ -208,32 +208,6 @@ fn a_cut_is_one_proposal_that_leaves_no_gap() {
 }
 
 #[test]
-fn a_report_brings_what_is_newer() {
-    let mut state = with_a_range();
-    let group = state.catalog.groups[&GroupId(1)].clone();
-    let report = |epoch, id: u64| Command::GroupReport {
-        group: group.clone(),
-        ranges: vec![RangeDescriptor {
-            range_id: RangeId(id),
-            epoch: Epoch(epoch),
-            bounds: KeyRange::all(TableId(0)),
-            group_id: GroupId(1),
-        }],
-    };
-    let revision = state.catalog.revision;
-    assert_eq!(
-        state.apply(report(1, 1)).outcome,
-        Outcome::Done { revision }
-    );
-    assert!(!rejected(&state.apply(report(5, 1)).outcome));
-    assert_eq!(state.catalog.ranges[&RangeId(1)].epoch, Epoch(5));
-    assert!(
-        rejected(&state.apply(report(9, 1 << 60)).outcome),
-        "not an id"
-    );
-}
-
-#[test]
 fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
     let mut state = with_a_range();
     let name = || "users".to_owned();
