@@ -23,7 +23,7 @@ const UNEVEN_MAX: f64 = 1.5;
 #[test]
 fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
     let builder = Cluster::builder().split_at(&[
-        "10", "20", "30", "40", "50", "60", "70", "80", "90", "a0", "b0",
+        "10", "20", "30", "40", "50", "60", "70", "80", "90", "a0", "b0", "c0", "d0", "e0", "f0",
     ]);
     let mut cluster = builder.start().expect("starts");
     let mib = settings::number("COTERIE_GROW_MIB", 40);
