@@ -117,7 +117,10 @@ impl<'a> Shares<'a> {
                 sums[group].1 += range.load;
             }
         }
-        let is_known = |group: &Group<'_>| group.leader.is_some();
+        // A range that has just moved is in the map before its new leader has said what it costs.
+        let has_cost = |place: &usize| facts.ranges[*place].cost.is_some();
+        let is_known =
+            |group: &Group<'_>| group.leader.is_some() && group.ranges.iter().all(has_cost);
         let known = || facts.groups.iter().zip(&sums).filter(|(g, _)| is_known(g));
         let holders = known().filter(|(group, _)| !emptied.contains(&group.id()));
         let holders = (holders.count() as f64).max(1.0);

@@ -11,8 +11,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// Libraries only when they warn; openraft warns of each vote that a restarted peer refuses, which
-/// is what the restart fence is for: what matters of it, `coterie_raft` says.
-const DEFAULT_DIRECTIVES: &str = "info,openraft=error,raft_engine=warn,hyper=warn";
+/// is what the restart fence is for: what matters of it, `coterie_raft` says. Two of its modules call
+/// it an error when a group stops while it is asked something, or while its heartbeats are under way:
+/// who asked is told by the answer, and replicas come and go.
+const DEFAULT_DIRECTIVES: &str = "info,openraft=error,openraft::raft::raft_inner=off,\
+    openraft::core::heartbeat=off,raft_engine=warn,hyper=warn";
 
 /// Flags that say how the process logs.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -146,6 +146,7 @@ impl Importer {
             all,
         })
         .await?;
+        self.shared.set_imported(range.range_id, bytes);
         info!(group_id = %self.group.id(), range_id = %range.range_id, records, bytes,
             "range imported");
         Ok(())

@@ -113,7 +113,7 @@ impl Machine {
         self.dirty = !large;
         if large {
             self.engine.start_flush()?;
-        } else if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX {
+        } else if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX || ends_import(&effects) {
             self.mark()?;
         }
         Ok(encode_answer(&effects.replies))
@@ -266,6 +266,12 @@ fn encode_state(applied: &[u8], state: &GroupState) -> Vec<u8> {
     varint::put_bytes(&mut out, applied);
     out.extend_from_slice(&state.encode());
     out
+}
+
+/// Whether all of a range has arrived: what it takes on disk is to be seen soon, by whoever balances.
+fn ends_import(effects: &Effects) -> bool {
+    let mut changes = effects.store.iter();
+    changes.any(|change| matches!(change, StoreChange::Forget(_)))
 }
 
 /// An entry's effects as writes to the store.

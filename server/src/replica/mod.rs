@@ -241,7 +241,11 @@ impl Replica {
             sizes.apply_cpu_nanos = nanos;
             sizes.at = Instant::now();
         }
-        self.shared.loads.report(&sizes.ranges, sizes.apply_cpu)
+        // What has just arrived is not in files yet, and counts for whoever balances.
+        let ranges = sizes.ranges.iter();
+        let ranges = ranges.map(|(id, bytes)| (*id, self.shared.arrived_bytes(*id).max(*bytes)));
+        let ranges: Vec<_> = ranges.collect();
+        self.shared.loads.report(&ranges, sizes.apply_cpu)
     }
 
     /// Its store, to see when nobody uses it any more.

@@ -55,7 +55,12 @@ struct Moves {
     sizes: BTreeMap<RangeId, u64>,
     /// Why imports do not go on.
     problems: BTreeMap<RangeId, String>,
+    /// Bytes that arrived with imports that ended a moment ago, and when: not on disk yet.
+    imported: BTreeMap<RangeId, (u64, Instant)>,
 }
+
+/// How long it may take until what arrived is in files.
+const IMPORTED_FOR: Duration = Duration::from_secs(30);
 
 impl Shared {
     pub(crate) fn new(published: Published, value_bytes_max: u64) -> Self {
@@ -113,6 +118,26 @@ impl Shared {
     /// The source of an import has about so many bytes.
     pub(crate) fn set_import_size(&self, range_id: RangeId, bytes: u64) {
         self.moves().sizes.insert(range_id, bytes);
+    }
+
+    /// The import of a range has ended with so many bytes.
+    pub(crate) fn set_imported(&self, range_id: RangeId, bytes: u64) {
+        let imported = &mut self.moves().imported;
+        imported.retain(|_, (_, at)| at.elapsed() < IMPORTED_FOR);
+        imported.insert(range_id, (bytes, Instant::now()));
+    }
+
+    /// Bytes of a range that have arrived, while they may not be in files yet.
+    pub(crate) fn arrived_bytes(&self, range_id: RangeId) -> u64 {
+        if let Some(import) = self.published().read.import(range_id) {
+            return import.copied().bytes;
+        }
+        let moves = self.moves();
+        let imported = moves.imported.get(&range_id);
+        imported.map_or(0, |(bytes, at)| match at.elapsed() < IMPORTED_FOR {
+            true => *bytes,
+            false => 0,
+        })
     }
 
     /// Why an import does not go on, if so.
