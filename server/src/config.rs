@@ -57,8 +57,9 @@ pub struct Config {
     #[arg(long, env = "COTERIE_DISK_RESERVE", value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     pub disk_reserve: u64,
     /// Bytes per second at which this node copies ranges that move to it, all of them together; 0 is as
-    /// fast as it can.
-    #[arg(long, env = "COTERIE_MOVE_RATE", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
+    /// fast as it can. The copy shares the log with what clients write: on two cores 16MiB made their
+    /// p99 eight times as long, 4MiB three times (`docs/benchmarks.md`).
+    #[arg(long, env = "COTERIE_MOVE_RATE", value_name = "SIZE", default_value = "4MiB", value_parser = size)]
     pub move_rate: u64,
     /// How often meta is told how this node is.
     #[arg(long, env = "COTERIE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "500ms", value_parser = duration)]
