@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coterie_group::Arriving;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
@@ -29,6 +30,17 @@ pub(crate) struct FrozenRange {
     pub(crate) source: GroupId,
     pub(crate) range_id: RangeId,
     pub(crate) epoch: Epoch,
+}
+
+impl FrozenRange {
+    /// What the source of an import has frozen.
+    pub(crate) fn of(arriving: &Arriving) -> Self {
+        Self {
+            source: arriving.source,
+            range_id: arriving.range.range_id,
+            epoch: arriving.range.epoch,
+        }
+    }
 }
 
 impl Peers {

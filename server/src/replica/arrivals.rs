@@ -15,7 +15,6 @@ use coterie_protocol::{Frame, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Keys, Record, View, resolve};
 use coterie_rpc::Responder;
-use coterie_storage::{Reader, layout};
 use coterie_types::{RangeId, TableId};
 use tokio::sync::Semaphore;
 
@@ -154,7 +153,7 @@ impl Arrivals {
             let known = match known.entry(range_id) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(read_known(published.engine.as_ref(), range_id)?)
+                    entry.insert(store.known(range_id)?)
                 }
             };
             let is_known = known.as_ref().is_none_or(|known| known.holds(table, &key))
@@ -185,11 +184,7 @@ impl Arrivals {
             if keys.is_empty() {
                 break;
             }
-            let range = FrozenRange {
-                source: arriving.source,
-                range_id,
-                epoch: arriving.range.epoch,
-            };
+            let range = FrozenRange::of(&arriving);
             let read = FrozenRead::Keys(keys.clone());
             let answer = self.peers.read_frozen(range, read).await?;
             let FrozenAnswer::Keys(records) = answer else {
@@ -232,14 +227,6 @@ fn not_applied(error: ProposeError) -> Refusal {
         ProposeError::Unknown => Refusal::Moving,
         other => refusal_of(other),
     }
-}
-
-/// What is known of an import; `None` when it is over.
-fn read_known(reader: &dyn Reader, range_id: RangeId) -> Result<Option<Known>, Fault> {
-    let stored = reader.get(&layout::known_key(range_id));
-    let stored = stored.map_err(|error| Fault::new("read what is known", error))?;
-    let known = stored.map(|stored| Known::decode(&stored)).transpose();
-    known.map_err(|error| Fault::new("read what is known", error))
 }
 
 /// The keys that the frame's commands name, and those it watches. Emptying an interval needs none of

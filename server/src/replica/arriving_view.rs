@@ -12,7 +12,7 @@ use bytes::Bytes;
 use coterie_group::{Arriving, Known, Ownership, Store};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
 use coterie_redis_compat::{Fault, Record, View};
-use coterie_storage::{Reader, layout};
+use coterie_storage::Reader;
 use coterie_types::{KeyRange, RangeId, TableId};
 use tokio::runtime::Handle;
 
@@ -68,14 +68,11 @@ impl<'a> ArrivingView<'a> {
         let known = match all.entry(range_id) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                let stored = self.reader.get(&layout::known_key(range_id));
-                let stored = stored.map_err(|error| Fault::new("read what is known", error))?;
                 // The import is over: everything is here.
-                let Some(stored) = stored else {
+                let Some(known) = self.local().known(range_id)? else {
                     return Ok(true);
                 };
-                let known = Known::decode(&stored);
-                entry.insert(known.map_err(|error| Fault::new("read what is known", error))?)
+                entry.insert(known)
             }
         };
         Ok(known.holds(table, key) || self.local().is_marked(range_id, table, key)?)
@@ -87,11 +84,7 @@ impl<'a> ArrivingView<'a> {
             self.missed.set(true);
             return None;
         };
-        let range = FrozenRange {
-            source: arriving.source,
-            range_id: arriving.range.range_id,
-            epoch: arriving.range.epoch,
-        };
+        let range = FrozenRange::of(arriving);
         let asked = source.peers.read_frozen(range, read);
         match source.runtime.block_on(asked) {
             Ok(answer) => Some(answer),

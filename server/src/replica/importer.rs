@@ -71,11 +71,7 @@ impl Importer {
 
     /// Copies the next chunk, or ends the import.
     async fn step(&self, arriving: &Arriving) -> Result<(), String> {
-        let range = FrozenRange {
-            source: arriving.source,
-            range_id: arriving.range.range_id,
-            epoch: arriving.range.epoch,
-        };
+        let range = FrozenRange::of(arriving);
         if self.shared.import_size(range.range_id).is_none() {
             let size = self.peers.read_frozen(range, FrozenRead::Size).await?;
             if let FrozenAnswer::Size(size) = size {

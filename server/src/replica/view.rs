@@ -1,13 +1,23 @@
 //! The store as commands see it: records by key, decoded.
 
 use bytes::Bytes;
-use coterie_group::Store;
+use coterie_group::{Known, Store};
 use coterie_redis_compat::{Fault, Record, View};
 use coterie_storage::{Reader, layout};
 use coterie_types::{KeyRange, RangeId, TableId};
 
 /// A [`View`] over a store, or over one unchanging view of it.
 pub(super) struct StoreView<'a>(pub(super) &'a dyn Reader);
+
+impl StoreView<'_> {
+    /// What is known of an import without a record or a mark; `None` when it is over.
+    pub(super) fn known(&self, range_id: RangeId) -> Result<Option<Known>, Fault> {
+        let stored = self.0.get(&layout::known_key(range_id));
+        let stored = stored.map_err(|error| Fault::new("read what is known", error))?;
+        let known = stored.map(|stored| Known::decode(&stored)).transpose();
+        known.map_err(|error| Fault::new("read what is known", error))
+    }
+}
 
 impl View for StoreView<'_> {
     fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
