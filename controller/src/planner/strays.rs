@@ -25,10 +25,10 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
         }
         for status in &heard.heartbeat.replicas {
             let group_id = status.group_id;
-            if is_left_alone(view, plan, group_id) {
-                continue;
-            }
-            if let Some(reason) = why_stray(view, settings, *node_id, group_id) {
+            // Nearly all are their node's own: that is asked first, as it costs least.
+            if let Some(reason) = why_stray(view, settings, *node_id, group_id)
+                && !is_left_alone(view, plan, group_id)
+            {
                 found.push(Action::DestroyStray {
                     node_id: *node_id,
                     group_id,
