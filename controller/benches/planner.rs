@@ -1,11 +1,13 @@
 //! How long a plan takes for 100 nodes, 1,000 groups and 100,000 ranges: the bar is 100 ms. And how
-//! such a cluster comes to rest when its load is uneven.
+//! such a cluster comes to rest when its load is uneven, and moves no range twice within ten minutes
+//! from then on.
 #![allow(missing_docs, reason = "a bench has no users")]
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 #[path = "../tests/world/mod.rs"]
 mod world;
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,12 @@ const NODES: u64 = 100;
 const GROUPS: u64 = 1_000;
 const RANGES: u64 = 100_000;
 
-/// Seconds of the cluster's time.
-const TICKS: u64 = 200;
+/// Seconds of the cluster's time: to even out, and to stay so.
+const TICKS: u64 = 300;
+const STEADY_TICKS: u64 = 900;
+
+/// Seconds within which no range may move twice then.
+const DAMPING: u64 = 600;
 
 fn large() -> World {
     let mut world = World::new(NODES, GROUPS, RANGES, 7);
@@ -57,11 +63,34 @@ fn plan_of_a_large_cluster(criterion: &mut Criterion) {
         all.as_secs_f64() * 1000.0 / TICKS as f64,
         longest.as_secs_f64() * 1000.0
     );
+    stay_even(&mut world);
     let view = world.view();
     let mut memory = world.memory.clone();
     criterion.bench_function("a plan for 100 nodes, 1,000 groups, 100,000 ranges", |b| {
         b.iter(|| black_box(plan_on(&view, &world.settings, &mut memory)));
     });
+}
+
+/// Goes on with loads that vary; panics if a range moves twice or loads grow apart.
+fn stay_even(world: &mut World) {
+    let steady = world.ticks;
+    for _ in 0..STEADY_TICKS {
+        world.tick();
+    }
+    let moved: Vec<_> = world.moves.iter().filter(|m| m.0 > steady).collect();
+    let mut last = BTreeMap::new();
+    for (tick, range_id) in &moved {
+        let before = last.insert(*range_id, *tick);
+        let apart = before.map_or(u64::MAX, |before| tick - before);
+        assert!(apart >= DAMPING, "range {range_id} moved after {apart} s");
+    }
+    let spread = world.spread(|cost| cost.ops);
+    println!(
+        "{STEADY_TICKS} s more: {} moves, no range twice within {DAMPING} s; at most {:.1}% from even",
+        moved.len(),
+        100.0 * spread
+    );
+    assert!(spread <= 0.10, "{spread}");
 }
 
 criterion_group! {
