@@ -452,3 +452,46 @@ fn balance_off_stops_moves_and_on_begins_them() {
     assert_eq!(moves.len(), 8, "{moves:?}");
     assert!(world.sums(|_| 1).values().all(|ranges| *ranges == 4));
 }
+
+/// Whatever sizes were when ranges moved, and are now: groups that are far apart do not wait for ten
+/// minutes, and no range moves a third time within them.
+#[test]
+fn a_range_moves_again_at_once_only_between_groups_that_are_far_apart() {
+    let mut world = quiet(3, 3, 27);
+    world.settings.split_size = 1 << 40;
+    for range in 1..=9 {
+        world.costs.get_mut(&RangeId(range)).unwrap().size = 9 * MIB;
+    }
+    let went = moved(&world.pass(120));
+    assert!(went.len() >= 4, "{went:?}");
+    // What has not moved is in the first group alone, in the others only what has.
+    let weigh = |world: &mut World, first_mib: u64| {
+        world.costs.values_mut().for_each(|cost| cost.size = 0);
+        let stayed = (1..=9).map(RangeId);
+        let stayed: Vec<RangeId> = stayed
+            .filter(|id| went.iter().all(|(range_id, _)| range_id != id))
+            .collect();
+        for range_id in &stayed {
+            world.costs.get_mut(range_id).unwrap().size = first_mib * MIB / stayed.len() as u64;
+        }
+        for group in [2, 3].map(GroupId) {
+            let there: Vec<RangeId> = went.iter().filter(|w| w.1 == group).map(|w| w.0).collect();
+            let (small, large) = there.split_first().unwrap();
+            world.costs.get_mut(small).unwrap().size = 30 * MIB;
+            for range_id in large {
+                let size = 210 * MIB / large.len() as u64;
+                world.costs.get_mut(range_id).unwrap().size = size;
+            }
+        }
+    };
+    weigh(&mut world, 170);
+    assert_eq!(moved(&world.pass(60)), [], "uneven, but not by that much");
+    weigh(&mut world, 40);
+    let again = moved(&world.pass(60));
+    assert!(!again.is_empty(), "{:?}", world.sums(|cost| cost.size));
+    world.pass(300);
+    for (range_id, _) in &went {
+        let times = world.moves.iter().filter(|(_, id)| id == range_id).count();
+        assert!(times <= 2, "range {range_id} was moved {times} times");
+    }
+}

@@ -99,6 +99,43 @@ fn new_nodes_get_their_share_of_leaders_replicas_and_bytes() {
     assert!(*most as f64 / *least as f64 <= 1.5, "{sums:?}");
 }
 
+/// Ranges of one size, two nodes more, and jobs that take their time: within some minutes, bytes
+/// lie evenly over nodes, in whatever order the jobs end.
+#[test]
+fn nodes_that_are_added_to_a_cluster_at_work_end_up_with_their_share_of_bytes() {
+    for seed in 1..300 {
+        let mut world = World::new(3, 3, 16, seed * 0x9E37_79B9);
+        world.forget_zones();
+        world.job_ticks = (1, 4 + seed % 12);
+        world.noise_permille = 300;
+        for range_id in 1..=16 {
+            let ops = 10 + world.chance(100);
+            let cost = Cost {
+                size: 2_600_000,
+                ops,
+            };
+            world.costs.insert(RangeId(range_id), cost);
+        }
+        let first = world.chance(10);
+        world.pass(first);
+        for _ in 0..2 {
+            world.add_node();
+            world.forget_zones();
+            let apart = world.chance(10);
+            world.pass(apart);
+        }
+        world.pass(240);
+        let held = world.held_bytes();
+        let (most, least) = (held.values().max().unwrap(), held.values().min().unwrap());
+        let counts = world.held();
+        assert!(
+            *most as f64 / *least as f64 <= 1.5,
+            "seed {seed}: {held:?}, {counts:?}, {:?}",
+            world.sums(|cost| cost.size)
+        );
+    }
+}
+
 #[test]
 fn a_node_that_is_drained_holds_nothing_in_the_end() {
     let mut world = uneven(5, 5, 40, 3);

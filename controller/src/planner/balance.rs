@@ -6,8 +6,10 @@
 //! back and forth. The range that takes off the most between two groups that are far apart is the
 //! one that moves; where every range is too large for that, one is cut by size first.
 //!
-//! A range moves for its size when it has not moved for ten minutes, for its load also a second
-//! time. Each group gives or takes one range at a time.
+//! A range moves for its size when it has not moved for ten minutes; for its load also a second
+//! time, and between groups whose sizes are far apart: what a first round of moves was decided by
+//! may have changed meanwhile, and an uneven cluster must not wait out its own damping. Each group
+//! gives or takes one range at a time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,9 @@ const KIND: &str = "balance";
 /// How far apart two groups' shares may be: of the bytes, of the load.
 const SIZE_APART: f64 = 0.25;
 const LOAD_APART: f64 = 0.08;
+
+/// How far apart two groups' shares of the bytes must be for a range to move a second time.
+const SIZE_FAR_APART: f64 = 0.5;
 
 /// How much load two groups must be apart for it to matter.
 const LOAD_MIN: u64 = FULL / 20;
@@ -295,7 +300,8 @@ impl<'a> Shares<'a> {
     ) -> Option<(f64, usize)> {
         let (giver, taker) = (self.groups[from]?, self.groups[to]?);
         let apart = giver.of(dimension) - taker.of(dimension);
-        let moves_before = usize::from(dimension == Dimension::Load);
+        let may_again = dimension == Dimension::Load || apart > SIZE_FAR_APART;
+        let moves_before = usize::from(may_again);
         let ranges = self.facts.groups[from].ranges.iter().copied();
         ranges
             .filter_map(|place| {

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coterie_protocol::catalog::JobState;
 use coterie_types::{Epoch, GroupId, LogIndex, NodeId, RangeId, UnixMillis};
 
-use super::facts::{Facts, Group};
+use super::facts::{Facts, Group, is_recent};
 use super::slow::{self, Slow};
+use crate::job::Step;
 
 /// The longest time that is believed to lie between two views.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -44,6 +46,8 @@ pub struct Memory {
     loaded: Since<GroupId>,
     /// Ranges of which a group knows more than meta.
     ahead: Since<(RangeId, Epoch)>,
+    /// When a range was last on its way, or when the first view was taken in.
+    moved_at: Duration,
 }
 
 /// How a member follows its leader.
@@ -78,6 +82,14 @@ impl Memory {
         self.bare.keep(now, bare.map(|group| group.id()));
         self.loaded.keep(now, facts.loaded_groups());
         self.ahead.keep(now, facts.ranges_ahead());
+        // One that is over between two views was never seen to run.
+        let mut lately = facts
+            .jobs
+            .iter()
+            .filter(|(job, _)| job.state == JobState::Running || is_recent(view, job, STEP_MAX));
+        if lately.any(|(_, step)| matches!(step, Step::MoveRange { .. })) {
+            self.moved_at = now;
+        }
     }
 
     fn observe_nodes(&mut self, facts: &Facts<'_>, now: Duration) {
@@ -189,6 +201,11 @@ impl Memory {
     /// How long a group has had more than its share of the load.
     pub(super) fn loaded_for(&self, group_id: GroupId) -> Option<Duration> {
         self.loaded.age(group_id, self.clock)
+    }
+
+    /// How long no range has been on its way, as far back as views reach.
+    pub(super) fn ranges_rest_for(&self) -> Duration {
+        self.clock.saturating_sub(self.moved_at)
     }
 
     /// How long a group has known more of a range than meta.

@@ -1,11 +1,14 @@
 //! Replicas evenly over nodes, when nothing has to be repaired.
 //!
-//! A replica counts for itself and for its group's share of the bytes. One at a time goes from a
+//! A replica counts for itself and for its group's share of the bytes; while ranges are on their
+//! way, for an even share, which is what they are moved for: by the sizes of such a moment a replica
+//! would go where it is too much a minute later, and then it rests. One at a time goes from a
 //! node that has much to one that has little, when that evens out half of what an ordinary one
 //! weighs at least. A group of which a replica was brought elsewhere lately is left alone, and so
 //! is one whose members are not all up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use coterie_types::{GroupId, NodeId};
 
@@ -26,6 +29,9 @@ const REPLICA: u64 = 1000;
 /// Bytes of a group below which its replicas weigh nothing but themselves.
 const GROUP_BYTES_MIN: u64 = 1 << 20;
 
+/// How long ranges must have been where they are before sizes count.
+const STILL_AFTER: Duration = Duration::from_secs(30);
+
 /// Two nodes that are apart by this part of what a node has on average are left as they are.
 const APART_PART: u64 = 10;
 
@@ -37,7 +43,8 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         return;
     }
     let placement = Placement::new(facts.view, facts.settings);
-    let weights = replica_weights(facts);
+    let is_still = draft.moves == 0 && memory.ranges_rest_for() >= STILL_AFTER;
+    let weights = replica_weights(facts, is_still);
     let nodes = node_weights(facts, memory, &weights);
     let mean = nodes.iter().map(|(weight, _)| weight).sum::<u64>() / (nodes.len() as u64).max(1);
     let resting = replaced_lately(facts);
@@ -81,7 +88,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
 }
 
 /// What a replica of each group weighs: for itself, and as much again for an even share of bytes.
-fn replica_weights(facts: &Facts<'_>) -> Vec<u64> {
+fn replica_weights(facts: &Facts<'_>, is_still: bool) -> Vec<u64> {
     let size = |group: &Group<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
     let total: u64 = facts.groups.iter().map(size).sum();
     let count = facts.groups.len() as u64;
@@ -89,6 +96,9 @@ fn replica_weights(facts: &Facts<'_>) -> Vec<u64> {
         // Below that all of them are as good as empty.
         if total < count * GROUP_BYTES_MIN {
             return 0;
+        }
+        if !is_still {
+            return REPLICA;
         }
         let share = u128::from(size) * u128::from(REPLICA * count) / u128::from(total);
         u64::try_from(share).unwrap_or(u64::MAX)

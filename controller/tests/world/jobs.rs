@@ -8,7 +8,7 @@ use coterie_types::{
     Epoch, GroupDescriptor, GroupId, JobId, KeyRange, RangeDescriptor, RangeId, UnixMillis,
 };
 
-use super::{Cost, JOB_TICKS, World, group_row, middle};
+use super::{Cost, World, group_row, middle};
 
 impl World {
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -78,7 +78,9 @@ impl World {
         let job_id = JobId(self.new_id());
         let now = UnixMillis(1_000_000_000 + self.ticks * 1000);
         let job = job::begin(job_id, kind, &step, vec![], now);
-        self.due.insert(job_id, self.ticks + JOB_TICKS);
+        let (least, most) = self.job_ticks;
+        let ticks = least + self.chance(most - least + 1);
+        self.due.insert(job_id, self.ticks + ticks);
         self.write(vec![Row::Job(job)], vec![]);
     }
 

@@ -24,9 +24,6 @@ use coterie_types::{
     RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
 };
 
-/// Ticks until a job is done; each is a second.
-const JOB_TICKS: u64 = 2;
-
 /// What a range costs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
@@ -61,6 +58,8 @@ pub(crate) struct World {
     pub(crate) listening_for: Duration,
     /// By how many thousandths loads vary from tick to tick.
     pub(crate) noise_permille: u64,
+    /// Ticks until a job is done, the least and the most; each tick is a second.
+    pub(crate) job_ticks: (u64, u64),
     /// Seconds so far.
     pub(crate) ticks: u64,
     /// Each move that was begun: the tick, and the range.
@@ -88,6 +87,7 @@ impl World {
             tweak: None,
             listening_for: Duration::from_secs(3600),
             noise_permille: 0,
+            job_ticks: (2, 2),
             ticks: 0,
             moves: Vec::new(),
             next: 1_000_000,
@@ -324,6 +324,19 @@ impl World {
             *led.get_mut(leader).unwrap() += 1;
         }
         led
+    }
+
+    /// Bytes in the replicas of each node.
+    pub(crate) fn held_bytes(&self) -> BTreeMap<NodeId, u64> {
+        let sums = self.sums(|cost| cost.size);
+        let nodes = self.catalog.nodes.keys();
+        let mut held: BTreeMap<NodeId, u64> = nodes.map(|id| (*id, 0)).collect();
+        for group in self.catalog.groups.values() {
+            for replica in &group.replicas {
+                *held.get_mut(&replica.node_id).unwrap() += sums[&group.group_id];
+            }
+        }
+        held
     }
 
     /// How many replicas each node has, by the rows of groups.
