@@ -67,12 +67,16 @@ impl StateMachine for Machine {
         self.held.snapshot().applied.clone()
     }
 
-    fn flush(&mut self) -> Result<Option<Bytes>, Fault> {
+    fn flush(&mut self) -> Result<(), Fault> {
         let snapshot = self.held.snapshot();
         if snapshot.applied != self.flushed {
             snapshot.write(&self.path)?;
             self.flushed.clone_from(&snapshot.applied);
         }
+        Ok(())
+    }
+
+    fn durable(&self) -> Result<Option<Bytes>, Fault> {
         Ok(self.flushed.clone())
     }
 
@@ -120,7 +124,8 @@ mod tests {
             revision: Revision(1),
         };
         assert_eq!(decode::<Outcome>(&answers[1]).unwrap(), done);
-        assert_eq!(machine.flush().unwrap(), Some(Bytes::from_static(b"2")));
+        machine.flush().unwrap();
+        assert_eq!(machine.durable().unwrap(), Some(Bytes::from_static(b"2")));
         let table = Command::CreateTable {
             name: "t".into(),
             split_at: vec![],
@@ -138,7 +143,11 @@ mod tests {
         let (mut far_behind, held) = Machine::open(other.path().join("own")).unwrap();
         far_behind.install(other.path()).unwrap();
         assert_eq!(held.snapshot().state.catalog.tables.len(), 17);
-        assert_eq!(far_behind.flush().unwrap(), Some(Bytes::from_static(b"3")));
+        far_behind.flush().unwrap();
+        assert_eq!(
+            far_behind.durable().unwrap(),
+            Some(Bytes::from_static(b"3"))
+        );
     }
 
     #[test]

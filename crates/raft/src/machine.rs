@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     pub(crate) applied_index: AtomicU64,
     /// Index of the last entry known to be durable in the state machine.
     pub(crate) flushed_index: AtomicU64,
+    /// The next snapshot without files is to begin a flush (`purge`), not only to tell what is durable.
+    pub(crate) flush_wanted: AtomicBool,
     /// The group runs: snapshots asked for now are for followers.
     pub(crate) started: AtomicBool,
     /// Why the state machine stopped, if it did.
@@ -234,7 +236,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 }
 
-/// Builds the snapshot without files: a flush, and the id of what is durable.
+/// Builds the snapshot without files: the id of what is durable, after a flush if one is wanted.
 pub(crate) struct DurableMark {
     inner: Arc<Mutex<Box<dyn StateMachine>>>,
     progress: Arc<Progress>,
@@ -244,7 +246,13 @@ impl RaftSnapshotBuilder<TypeConfig> for DurableMark {
     type SnapshotData = SnapshotFiles;
 
     async fn build_snapshot(&mut self) -> Result<TheSnapshot, io::Error> {
-        let blob = blocking(&self.inner, &self.progress, "flush", StateMachine::flush)?;
+        let is_wanted = self.progress.flush_wanted.swap(false, Ordering::AcqRel);
+        let blob = blocking(&self.inner, &self.progress, "flush", |machine| {
+            if is_wanted {
+                machine.flush()?;
+            }
+            machine.durable()
+        })?;
         let durable = match blob {
             Some(blob) => Applied::decode(&blob)?,
             None => Applied::default(),

@@ -29,21 +29,20 @@ impl Purge {
     pub(crate) async fn run(self) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut asked_at = Instant::now();
-        let mut asked_index = 0;
+        let mut flushes = Flushes::new(Instant::now());
         let mut purged_to = 0;
         loop {
             ticks.tick().await;
             let applied = self.progress.applied_index.load(Ordering::Acquire);
             let flushed = self.progress.flushed_index.load(Ordering::Acquire);
             let sizes = self.log.sizes();
-            let due = asked_at.elapsed() >= self.config.flush_interval
-                || sizes.bytes_after(flushed) > self.config.log_replay_bytes_max / 2;
-            // Asked again while the flush that was asked for is not durable yet, and then no more
-            // until something new is applied.
-            if applied > flushed && (due || asked_index > flushed) {
-                asked_at = Instant::now();
-                asked_index = applied;
+            let is_much = sizes.bytes_after(flushed) > self.config.log_replay_bytes_max / 2;
+            let interval = self.config.flush_interval;
+            let ask = flushes.ask(Instant::now(), interval, applied, flushed, is_much);
+            if let Some(ask) = ask {
+                if ask == Ask::Flush {
+                    self.progress.flush_wanted.store(true, Ordering::Release);
+                }
                 if self.raft.trigger().snapshot().await.is_err() {
                     return;
                 }
@@ -58,5 +57,88 @@ impl Purge {
                 }
             }
         }
+    }
+}
+
+/// What the state machine is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// To begin a flush, and what is durable.
+    Flush,
+    /// What is durable.
+    Durable,
+}
+
+/// When a flush was begun last, and of how much.
+struct Flushes {
+    asked_at: Instant,
+    asked_index: u64,
+}
+
+impl Flushes {
+    fn new(now: Instant) -> Self {
+        Self {
+            asked_at: now,
+            asked_index: 0,
+        }
+    }
+
+    /// While a flush is under way it is only asked how far it is: to begin another one each time
+    /// would never end under load, with a table file at each look.
+    fn ask(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        applied: u64,
+        flushed: u64,
+        is_much: bool,
+    ) -> Option<Ask> {
+        let under_way = self.asked_index > flushed;
+        let is_due = now.duration_since(self.asked_at) >= interval || (is_much && !under_way);
+        if applied <= flushed {
+            None
+        } else if is_due {
+            (self.asked_at, self.asked_index) = (now, applied);
+            Some(Ask::Flush)
+        } else {
+            under_way.then_some(Ask::Durable)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_that_is_under_way_is_waited_for_and_not_begun_again() {
+        let (start, interval) = (Instant::now(), Duration::from_secs(10));
+        let mut flushes = Flushes::new(start);
+        // What was durable is seen at the look after the one that began it.
+        let (mut flushed, mut begun) = (0, Vec::new());
+        for look in 1..=120 {
+            let (now, applied) = (start + PERIOD * look, u64::from(look) * 100);
+            let durable = flushes.asked_index;
+            match flushes.ask(now, interval, applied, flushed, false) {
+                Some(Ask::Flush) => begun.push(look),
+                Some(Ask::Durable) => flushed = durable,
+                None => {}
+            }
+        }
+        assert_eq!(begun, [20, 40, 60, 80, 100, 120], "one in ten seconds");
+        assert_eq!(flushed, 10_000);
+    }
+
+    #[test]
+    fn much_log_forces_a_flush_and_nothing_new_needs_none() {
+        let (start, interval) = (Instant::now(), Duration::from_secs(10));
+        let mut flushes = Flushes::new(start);
+        assert_eq!(flushes.ask(start, interval, 7, 0, true), Some(Ask::Flush));
+        assert_eq!(flushes.ask(start, interval, 9, 0, true), Some(Ask::Durable));
+        assert_eq!(flushes.ask(start, interval, 9, 7, true), Some(Ask::Flush));
+        assert_eq!(flushes.ask(start + interval, interval, 9, 9, false), None);
+        // One that does not become durable is asked for again, and fails or not.
+        let again = flushes.ask(start + interval, interval, 9, 7, false);
+        assert_eq!(again, Some(Ask::Flush));
     }
 }

@@ -34,8 +34,11 @@ pub trait StateMachine: Send + 'static {
     /// The blob of the state as it is now; `None` for an empty state machine.
     fn applied(&self) -> Option<Bytes>;
 
-    /// Makes what was applied durable, or starts to; answers the blob that is durable by now.
-    fn flush(&mut self) -> Result<Option<Bytes>, Fault>;
+    /// Makes what was applied durable, or starts to.
+    fn flush(&mut self) -> Result<(), Fault>;
+
+    /// The blob that is durable by now.
+    fn durable(&self) -> Result<Option<Bytes>, Fault>;
 
     /// Writes the state as it is now, its blob included, as files into an empty directory.
     fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault>;

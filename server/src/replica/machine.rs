@@ -205,11 +205,12 @@ impl StateMachine for Machine {
         self.applied.clone()
     }
 
-    fn flush(&mut self) -> Result<Option<Bytes>, Fault> {
-        self.whole(|machine| {
-            machine.mark()?;
-            Ok(machine.engine.get_durable(layout::APPLIED)?)
-        })
+    fn flush(&mut self) -> Result<(), Fault> {
+        self.whole(Self::mark)
+    }
+
+    fn durable(&self) -> Result<Option<Bytes>, Fault> {
+        Ok(self.engine.get_durable(layout::APPLIED)?)
     }
 
     fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault> {
