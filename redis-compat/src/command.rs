@@ -144,6 +144,23 @@ impl Command {
         self.flags.contains(Flags::WRITE)
     }
 
+    /// Whether a call only overwrites the keys it names: it does not matter what they hold.
+    #[must_use]
+    pub fn is_blind(&self, args: &[Bytes]) -> bool {
+        // Source: the options of Redis' `t_string.c`, `parseExtendedStringArgumentsOrReply`.
+        let reads = |word: &Bytes| {
+            let options = ["nx", "xx", "get", "keepttl"];
+            options
+                .iter()
+                .any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
+        };
+        match self.name {
+            "mset" | "setex" | "psetex" => true,
+            "set" => !args.iter().skip(3).any(reads),
+            _ => false,
+        }
+    }
+
     /// Whether only the proxy itself may send it.
     #[must_use]
     pub fn is_internal(&self) -> bool {

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
-use coterie_group::{Arrival, Body, ChangeAnswer, Effects, Expired, RangeChange, Tally};
+use coterie_group::{
+    Arrival, Body, ChangeAnswer, Effects, Expired, RangeChange, Tally, named_keys,
+};
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch, decode};
 use coterie_redis_compat::View;
 use coterie_types::{
@@ -93,9 +95,8 @@ impl World {
         frame.encode(&mut bytes);
         let frames = vec![bytes.freeze()];
         let effects = if self.is_handed_off {
-            let keys = frame.commands.iter().flat_map(|c| c.args[1..].iter());
-            let keys = keys.chain(frame.watches.iter().map(|watch| &watch.key));
-            let arrivals = keys.map(|key| self.arrival(key)).collect();
+            let needed = named_keys(frame).into_iter().filter(|key| key.is_needed);
+            let arrivals = needed.map(|needed| self.arrival(&needed.key)).collect();
             self.destination.apply(Body::Fetched { arrivals, frames })
         } else {
             self.source.apply(Body::Frames(frames))
@@ -251,6 +252,10 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => (key(), 0..9u8).prop_map(move |(k, v)| run(format!("set {k} {v}"))),
         1 => (key(), 0..9u8).prop_map(move |(k, v)| run(format!("set {k} {v} px 50"))),
+        1 => (key(), 0..9u8).prop_map(move |(k, v)| run(format!("set {k} {v} pxat 1"))),
+        1 => (key(), 0..9u8).prop_map(move |(k, v)| run(format!("set {k} {v} keepttl get"))),
+        1 => (key(), key()).prop_map(move |(a, b)| run(format!("mset {a} 1 {b} 2"))),
+        1 => (key(), 0..3u8).prop_map(move |(k, v)| run(format!("setex {k} {v} soon"))),
         3 => key().prop_map(move |k| run(format!("get {k}"))),
         3 => key().prop_map(move |k| run(format!("del {k}"))),
         3 => key().prop_map(move |k| run(format!("incr {k}"))),
@@ -334,6 +339,35 @@ fn a_frame_whose_keys_have_not_arrived_is_not_remembered() {
     assert_eq!(unknown, Refusal::Moving, "the record is at the source");
     let done = FrameReply::Done(vec![Bytes::from_static(b":2\r\n")]);
     assert_eq!(world.send(&frame), done, "the same frame, with its record");
+}
+
+#[test]
+fn what_is_only_overwritten_need_not_have_arrived() {
+    let mut world = World::new();
+    world.run("set a 1");
+    world.begin();
+    world.hand_off();
+    let mut both = world.frame("set a 2");
+    both.commands.extend(world.frame("incr a").commands);
+    let refused = refusal(&apply(&mut world.destination, &both));
+    assert_eq!(refused, Refusal::Moving, "the second command reads it");
+    for line in ["set a 2 nx", "set a 2 KeepTtl", "getset a 2"] {
+        let frame = world.frame(line);
+        let refused = refusal(&apply(&mut world.destination, &frame));
+        assert_eq!(refused, Refusal::Moving, "{line}");
+    }
+    let frame = world.frame("set a 2 px 5000");
+    let done = apply(&mut world.destination, &frame).replies;
+    let ok = FrameReply::Done(vec![Bytes::from_static(b"+OK\r\n")]);
+    assert_eq!(FrameReply::decode(done[0].clone()).unwrap(), ok);
+    world.reference.apply(Body::Frames(vec![{
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes);
+        bytes.freeze()
+    }]));
+    world.run("get a");
+    world.finish();
+    world.run("incr a");
 }
 
 #[test]

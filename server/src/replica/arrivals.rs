@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_group::{Arrival, Arriving, Body, Known, Store};
+use coterie_group::{Arrival, Arriving, Body, Known, NamedKey, Store, named_keys};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
 use coterie_protocol::{Frame, Refusal};
 use coterie_raft::{Group, ProposeError};
-use coterie_redis_compat::{Fault, Keys, Record, View, resolve};
+use coterie_redis_compat::{Fault, Record, View};
 use coterie_rpc::Responder;
-use coterie_types::{RangeId, TableId};
+use coterie_types::RangeId;
 use tokio::sync::Semaphore;
 
 use super::shared::Shared;
@@ -140,13 +140,18 @@ impl Arrivals {
         let store = StoreView(published.engine.as_ref());
         let mut known: BTreeMap<RangeId, Option<Known>> = BTreeMap::new();
         let mut missing: BTreeMap<RangeId, (Arriving, Vec<Bytes>)> = BTreeMap::new();
-        for (table, key) in keys_of(frame) {
+        for named in named_keys(frame) {
+            let NamedKey {
+                table,
+                key,
+                is_needed,
+            } = named;
             let incoming = ownership.incoming().iter();
             let mut incoming = incoming.map(|arriving| &arriving.range.bounds);
             if incoming.any(|bounds| bounds.contains(table, &key)) && !ownership.owns(table, &key) {
                 return Ok(Missing::Range);
             }
-            let Some(arriving) = ownership.import_of(table, &key) else {
+            let Some(arriving) = ownership.import_of(table, &key).filter(|_| is_needed) else {
                 continue;
             };
             let range_id = arriving.range.range_id;
@@ -227,23 +232,4 @@ fn not_applied(error: ProposeError) -> Refusal {
         ProposeError::Unknown => Refusal::Moving,
         other => refusal_of(other),
     }
-}
-
-/// The keys that the frame's commands name, and those it watches. Emptying an interval needs none of
-/// its records.
-fn keys_of(frame: &Frame) -> Vec<(TableId, Bytes)> {
-    let watches = frame.watches.iter();
-    let mut keys: Vec<_> = watches.map(|w| (w.table, w.key.clone())).collect();
-    for command in &frame.commands {
-        let Ok(row) = resolve(&command.args) else {
-            continue;
-        };
-        if let Keys::Interval { .. } = row.keys {
-            continue;
-        }
-        let mut visit = |table, key: &Bytes| keys.push((table, key.clone()));
-        // Keys that cannot be found: the command will say so itself.
-        let _ = row.visit_keys(command.table, &command.args, &mut visit);
-    }
-    keys
 }

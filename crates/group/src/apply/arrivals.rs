@@ -11,6 +11,7 @@ use coterie_types::{KeyRange, TableId};
 use super::Effects;
 use super::ranges::know;
 use crate::import::Arrival;
+use crate::named_keys::{NamedKey, named_keys};
 use crate::state::GroupState;
 use crate::store::{Store, StoreChange};
 
@@ -68,28 +69,20 @@ impl GroupState {
         if self.ownership.importing().is_empty() {
             return Ok(Ok(()));
         }
-        let mut keys: Vec<(TableId, Bytes)> = Vec::new();
-        for watch in &frame.watches {
-            keys.push((watch.table, watch.key.clone()));
+        let reads_interval = frame.commands.iter().any(|command| {
+            let row = resolve(&command.args).ok();
+            let is_read = row.is_some_and(|row| {
+                matches!(row.keys, Keys::Interval { .. }) && !row.flags.contains(Flags::WRITE)
+            });
+            // Emptying an interval needs none of its records; reading it is not for the log.
+            is_read && self.ownership.names_import(command.table, &command.args)
+        });
+        if reads_interval {
+            return Ok(Err(Refusal::Moving));
         }
-        for command in &frame.commands {
-            let Ok(row) = resolve(&command.args) else {
-                continue;
-            };
-            if let Keys::Interval { .. } = row.keys {
-                // Emptying an interval needs none of its records; reading it is not for the log.
-                let reads = !row.flags.contains(Flags::WRITE);
-                if reads && self.ownership.names_import(command.table, &command.args) {
-                    return Ok(Err(Refusal::Moving));
-                }
-                continue;
-            }
-            let mut visit = |table, key: &Bytes| keys.push((table, key.clone()));
-            // Keys that cannot be found: the command will say so itself.
-            let _ = row.visit_keys(command.table, &command.args, &mut visit);
-        }
-        for (table, key) in keys {
-            if !self.is_known(table, &key, txn, store, absent)? {
+        for named in named_keys(frame) {
+            let NamedKey { table, key, .. } = &named;
+            if named.is_needed && !self.is_known(*table, key, txn, store, absent)? {
                 return Ok(Err(Refusal::Moving));
             }
         }

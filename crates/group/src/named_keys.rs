@@ -1,0 +1,50 @@
+//! The keys that a frame names, and of which of them it must be known what they hold.
+
+use bytes::Bytes;
+use coterie_protocol::Frame;
+use coterie_redis_compat::{Keys, resolve};
+use coterie_types::TableId;
+
+/// A key that a frame names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedKey {
+    /// Its table.
+    pub table: TableId,
+    /// The key.
+    pub key: Bytes,
+    /// Whether it must be known what it holds: not if it is only overwritten.
+    pub is_needed: bool,
+}
+
+/// The keys that the frame's commands name, in their order, and those it watches. A key may be there
+/// more than once, with different needs. Intervals are left out: emptying one needs none of its
+/// records, and reading one is another matter.
+#[must_use]
+pub fn named_keys(frame: &Frame) -> Vec<NamedKey> {
+    let watches = frame.watches.iter().map(|watch| NamedKey {
+        table: watch.table,
+        key: watch.key.clone(),
+        is_needed: true,
+    });
+    let mut named: Vec<NamedKey> = watches.collect();
+    for command in &frame.commands {
+        let Ok(row) = resolve(&command.args) else {
+            continue;
+        };
+        if let Keys::Interval { .. } = row.keys {
+            continue;
+        }
+        let is_needed = !row.is_blind(&command.args);
+        let mut visit = |table, key: &Bytes| {
+            let key = key.clone();
+            named.push(NamedKey {
+                table,
+                key,
+                is_needed,
+            });
+        };
+        // Keys that cannot be found: the command will say so itself.
+        let _ = row.visit_keys(command.table, &command.args, &mut visit);
+    }
+    named
+}
