@@ -34,6 +34,9 @@ pub enum ReadMode {
 
 /// How long a follower waits to have applied what the leader has.
 const FOLLOWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Commands of a frame from which on it is worth a task of its own: whoever reads a connection runs
+/// what is shorter itself, one after another, on one core.
+const APART_COMMANDS: usize = 8;
 /// Keys of a read that runs where it arrives, at most.
 const SHORT_KEYS_MAX: usize = 64;
 
@@ -59,7 +62,7 @@ impl Reads {
     /// Takes a frame of reads, to be answered through `responder`.
     pub(crate) fn submit(&self, frame: Frame, responder: Responder) {
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
-        if now && is_short(&frame) {
+        if now && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
             match self.read(&frame, When::Now, Ask::Nobody) {
                 Ok(Looked::Done(ReadOutcome::Reply(reply))) => return responder.send(reply),
                 Ok(Looked::Done(ReadOutcome::NeedsTick) | Looked::NeedsSource) => {}
