@@ -48,6 +48,10 @@ pub(crate) struct Settings {
     /// Keys at which table 0 is cut, so that several groups share the load.
     #[arg(long, value_delimiter = ',')]
     pub(crate) split_at: Vec<String>,
+    /// Let Coterie's controller spread the load over its servers while it is measured. They share
+    /// this machine, so that costs and cannot gain, and when it happens is a matter of chance.
+    #[arg(long)]
+    pub(crate) balance: bool,
     /// Connections to etcd: its clients share them, as HTTP/2 lets them.
     #[arg(long, default_value_t = 16)]
     pub(crate) etcd_connections: usize,

@@ -186,8 +186,12 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "coterie  3 servers, fsync on, replicas 3, {} metas, 1 proxy; server flags {:?}, proxy \
-             flags {:?}, split at {:?}",
-            s.metas, s.server_flags, s.proxy_flags, s.split_at
+             flags {:?}, split at {:?}, balance {}",
+            s.metas,
+            s.server_flags,
+            s.proxy_flags,
+            s.split_at,
+            if s.balance { "on" } else { "off" }
         )?;
         writeln!(f)?;
         writeln!(

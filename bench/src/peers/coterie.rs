@@ -17,6 +17,8 @@ use crate::{cpu, disk};
 
 const KEY_BYTES: usize = 16;
 
+const START_WITHIN: Duration = Duration::from_secs(60);
+
 const FLUSH_WITHIN: Duration = Duration::from_secs(120);
 
 const STOP_WITHIN: Duration = Duration::from_secs(60);
@@ -36,14 +38,18 @@ fn cluster(settings: &Settings) -> anyhow::Result<Cluster> {
     let split_at: Vec<&str> = settings.split_at.iter().map(String::as_str).collect();
     let server_flags: Vec<&str> = settings.server_flags.iter().map(String::as_str).collect();
     let proxy_flags: Vec<&str> = settings.proxy_flags.iter().map(String::as_str).collect();
-    Cluster::builder()
+    let cluster = Cluster::builder()
         .binary(binary.clone())
         .count(Role::Meta, settings.metas)
         .split_at(&split_at)
         .flags(Role::Server, &server_flags)
         .flags(Role::Proxy, &proxy_flags)
         .start()
-        .context("start the cluster")
+        .context("start the cluster")?;
+    if !settings.balance {
+        cluster.hold_still(START_WITHIN)?;
+    }
+    Ok(cluster)
 }
 
 /// The processes, by role.
