@@ -236,7 +236,7 @@ impl World {
 
     async fn wait_finished(&self) {
         for _ in 0..3000 {
-            if self.import_state().await == ImportState::Finished {
+            if let ImportState::Finished { .. } = self.import_state().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -13,7 +13,8 @@
 //! | `COTERIE_ROUNDS` | rounds of writing, killing the leader, reading everything | 5 | 1000 |
 //! | `COTERIE_RESTARTS` | rounds of killing and starting all processes | 2 | 20 |
 //! | `COTERIE_PAUSES` | rounds of a paused leader | 3 | 50 |
-//! | `COTERIE_AWAY_WRITES` | writes while a follower is away | 3000 | 5 minutes' worth |
+//! | `COTERIE_AWAY_WRITES` | writes while a follower is away, at least | 3000 | 3000 |
+//! | `COTERIE_AWAY_SECONDS` | how long it is away, at least | 0 | 300 |
 //! | `COTERIE_LOG_MIB` | log before a restart | 24 | 1024 |
 //! | `COTERIE_RESTART_SECONDS` | bound on that restart | 40 | 10, release build |
 //! | `COTERIE_BLOWS` | kills and pauses in the chaos test | 8 | 200 |

@@ -28,7 +28,7 @@ fn writers(cluster: &Cluster) -> ledger::Plan {
         keys_per_client: 50,
         padding: 20,
         think: Duration::ZERO,
-        operations_max: 100_000,
+        operations_max: usize::MAX,
     }
 }
 
@@ -122,9 +122,20 @@ fn a_follower_that_was_away_catches_up_from_the_log() {
     let load = writers(&cluster).start().expect("starts");
     load.wait_for(100, WITHIN).expect("writes");
     cluster.process(&away).kill();
-    let more = settings::number("COTERIE_AWAY_WRITES", 3_000) as u64;
+    let left = Instant::now();
+    let (more, lasts) = (
+        settings::number("COTERIE_AWAY_WRITES", 3_000) as u64,
+        Duration::from_secs(settings::number("COTERIE_AWAY_SECONDS", 0) as u64),
+    );
     load.wait_for(more, Duration::from_secs(1200))
         .expect("writes without it");
+    wait::until("it is away for long enough", lasts + WITHIN, || {
+        let gone = left.elapsed();
+        ensure!(gone >= lasts, "{gone:?}");
+        Ok(())
+    })
+    .expect("it is away");
+    println!("{more} writes and {:?} away", left.elapsed());
     cluster.process(&away).start().expect("starts again");
     load.wait_for(200, WITHIN)
         .expect("writes while it catches up");

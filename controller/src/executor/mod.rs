@@ -86,6 +86,8 @@ enum Taken {
     Wait(String),
     /// Not yet; how far it is, and what is in its way.
     Copying(Progress, Option<String>),
+    /// All is copied, so much; this comes next.
+    Copied(Step, Progress),
 }
 
 /// What one life of the controller remembers of a job between its attempts. Nothing is right or
@@ -258,6 +260,13 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     (pause, recall.refusals) = (PAUSE_MIN, 0);
                     info!(%job_id, kind = job.kind, reason, %step, "a job turns");
                     job::add_line(&mut job, reason);
+                    job.step = step.encode();
+                    format!("next: {step}")
+                }
+                Taken::Copied(step, progress) => {
+                    (pause, recall.refusals) = (PAUSE_MIN, 0);
+                    job::add_line(&mut job, format!("all is copied, {} bytes", progress.bytes));
+                    job.progress = Some(progress);
                     job.step = step.encode();
                     format!("next: {step}")
                 }

@@ -252,13 +252,16 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 Ok(Taken::Copying(progress, problem))
             }
-            ImportState::Finished => Ok(Taken::Turn(
-                moving.step(MovePhase::Drop),
-                job.progress.map_or_else(
-                    || "all is copied".to_owned(),
-                    |progress| format!("all is copied, about {} bytes", progress.bytes_total),
-                ),
-            )),
+            ImportState::Finished { bytes } => {
+                let seen = job.progress.unwrap_or_default();
+                let bytes = if bytes == 0 { seen.bytes } else { bytes };
+                let progress = Progress {
+                    bytes,
+                    bytes_total: bytes,
+                    ..seen
+                };
+                Ok(Taken::Copied(moving.step(MovePhase::Drop), progress))
+            }
             ImportState::Unknown | ImportState::Waiting => self.after_import(moving, state).await,
         }
     }

@@ -16,6 +16,12 @@ pub(crate) struct SimImport {
     pub(crate) state: ImportState,
 }
 
+impl SimImport {
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.state, ImportState::Finished { .. })
+    }
+}
+
 /// A range that was handed off, as it was to be.
 #[derive(Debug, Clone)]
 pub(crate) struct SimFrozen {
@@ -62,7 +68,7 @@ impl SimGroup {
 
     pub(crate) fn importing(&self) -> Vec<RangeId> {
         let imports = self.imports.iter();
-        let unfinished = imports.filter(|(_, import)| import.state != ImportState::Finished);
+        let unfinished = imports.filter(|(_, import)| !import.is_finished());
         unfinished.map(|(range_id, _)| *range_id).collect()
     }
 

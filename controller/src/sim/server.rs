@@ -8,7 +8,7 @@ use coterie_types::{
 };
 
 use super::Inner;
-use super::group::{SimGroup, copying, failed};
+use super::group::{SimGroup, SimImport, copying, failed};
 
 impl Inner {
     pub(super) fn serve(&mut self, node_id: NodeId, request: ServerRequest) -> ServerAnswer {
@@ -176,7 +176,7 @@ impl Inner {
             } => {
                 let is_copied = self.groups.values().all(|group| {
                     let import = group.import(range_id, epoch);
-                    import.is_none_or(|import| import.state == ImportState::Finished)
+                    import.is_none_or(SimImport::is_finished)
                 });
                 self.ask_leader(node_id, group_id, |group| {
                     group.conflicts += usize::from(!is_copied);
@@ -317,7 +317,9 @@ impl Inner {
         let group = self.groups.get_mut(&group_id).unwrap();
         let missing = keys.iter().find(|key| !group.keys.contains(*key)).cloned();
         let state = match missing {
-            None => ImportState::Finished,
+            None => ImportState::Finished {
+                bytes: keys.len() as u64,
+            },
             Some(key) => {
                 group.keys.insert(key);
                 copying(group.keys_in(bounds).len() as u64)

@@ -273,7 +273,10 @@ pub enum ImportState {
         problem: Option<String>,
     },
     /// All of it is here, and was compared with the source.
-    Finished,
+    Finished {
+        /// Bytes that were copied; 0 where that is not remembered.
+        bytes: u64,
+    },
 }
 
 /// One replica as its node sees it; part of each heartbeat.

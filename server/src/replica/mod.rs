@@ -192,7 +192,9 @@ impl Replica {
         // It may have been cut, joined or given away since: then it was finished before.
         let newer = |r: &RangeDescriptor| r.range_id == range_id && r.epoch >= epoch;
         if ownership.owned().iter().any(newer) || ownership.frozen().iter().any(newer) {
-            return ImportState::Finished;
+            return ImportState::Finished {
+                bytes: self.shared.imported_bytes(range_id),
+            };
         }
         match ownership.incoming().iter().any(|a| is_it(&a.range)) {
             true => ImportState::Waiting,

@@ -132,6 +132,11 @@ impl Shared {
         if let Some(import) = self.published().read.import(range_id) {
             return import.copied().bytes;
         }
+        self.imported_bytes(range_id)
+    }
+
+    /// With how many bytes the import of a range ended, if this process did it lately.
+    pub(crate) fn imported_bytes(&self, range_id: RangeId) -> u64 {
         let moves = self.moves();
         let imported = moves.imported.get(&range_id);
         imported.map_or(0, |(bytes, at)| match at.elapsed() < IMPORTED_FOR {
