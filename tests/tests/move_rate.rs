@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use coterie_tests::cluster::{Admin, Cluster, To};
+use coterie_tests::cluster::{Admin, Cluster, Role, To};
 use coterie_tests::settings;
 use coterie_tests::workload::{fill, ledger};
 
@@ -19,7 +19,9 @@ const LONG: Duration = Duration::from_secs(1800);
 fn the_cost_of_a_large_move_is_printed() {
     let mib = settings::number("COTERIE_MOVE_MIB", 16);
     let clients = settings::number("COTERIE_MOVE_CLIENTS", 8);
+    // The range moves whole, however large it is.
     let cluster = Cluster::builder()
+        .flags(Role::Controller, &["--split-size", "1TiB"])
         .split_at(&["80"])
         .start()
         .expect("starts");
