@@ -40,7 +40,7 @@ fn the_cost_of_a_large_move_is_printed() {
     load.wait_for(100, WITHIN).expect("the first writes");
     println!("the first: {}", load.take_pauses());
     let writes_before = 2_000 * clients as u64;
-    load.wait_for(writes_before, WITHIN).expect("writes before");
+    load.wait_for(writes_before, LONG).expect("writes before");
     let before = load.take_pauses();
 
     let admin = cluster.admin();
@@ -50,7 +50,7 @@ fn the_cost_of_a_large_move_is_printed() {
     let job = admin.finish(job, LONG).expect("done");
     let (took, during) = (began.elapsed(), load.take_pauses());
     let copied = job.bytes.unwrap_or(0) as f64;
-    load.wait_for(writes_before, WITHIN).expect("writes after");
+    load.wait_for(writes_before, LONG).expect("writes after");
     println!("before: {before}");
     println!("during: {during}");
     println!("after: {}", load.take_pauses());
