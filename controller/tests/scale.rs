@@ -60,13 +60,7 @@ fn an_uneven_cluster_comes_to_an_even_rest_and_stays_there() {
     for _ in 0..650 {
         world.tick();
     }
-    let moved = world.moves.iter().filter(|(tick, _)| *tick > steady);
-    let mut last: BTreeMap<RangeId, u64> = BTreeMap::new();
-    for (tick, range_id) in moved {
-        let before = last.insert(*range_id, *tick);
-        let apart = before.map_or(u64::MAX, |before| tick - before);
-        assert!(apart >= 600, "range {range_id} moved twice");
-    }
+    assert_eq!(world.moved_twice(steady, 600), None);
     assert!(world.spread(|cost| cost.ops) <= 0.10);
 }
 

@@ -135,7 +135,7 @@ fn a_follower_that_was_away_catches_up_from_the_log() {
         Ok(())
     })
     .expect("it is away");
-    println!("{more} writes and {:?} away", left.elapsed());
+    println!("at least {more} writes and {:?} away", left.elapsed());
     cluster.process(&away).start().expect("starts again");
     load.wait_for(200, WITHIN)
         .expect("writes while it catches up");

@@ -310,6 +310,17 @@ impl World {
         apart.fold(0.0, f64::max)
     }
 
+    /// A range of which two moves were begun after tick `since` and less than `within` ticks apart.
+    pub(crate) fn moved_twice(&self, since: u64, within: u64) -> Option<RangeId> {
+        let mut last = BTreeMap::new();
+        let moved = self.moves.iter().filter(|(tick, _)| *tick > since);
+        let mut again = moved.filter(|(tick, range_id)| {
+            let before = last.insert(*range_id, *tick);
+            before.is_some_and(|before| tick - before < within)
+        });
+        again.next().map(|(_, range_id)| *range_id)
+    }
+
     /// Nothing is done for balance from now on.
     pub(crate) fn stop_balance(&mut self) {
         let row = Row::Setting("balance".into(), "off".into());

@@ -1,8 +1,9 @@
 //! Reads outside the log: under the leader's lease, after a read index, or on a follower.
 //!
 //! A read is served when everything acknowledged before it arrived is applied here (`raft::lease`,
-//! `Group::read_barrier`). Short reads run where they arrive; those that walk an interval, or read
-//! many keys, run on a thread of their own, as the disk may be slow.
+//! `Group::read_barrier`). Short reads run where they arrive, frames of many on a task of their own;
+//! those that walk an interval, or read many keys, run on a thread of their own, as the disk may be
+//! slow.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
