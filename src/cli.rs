@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command};
 use coterie_telemetry::LogConfig;
 
-use crate::{check, dev, node, restore, role};
+use crate::{check, dev, node, rebuild, recover, restore, role};
 
 const ABOUT: &str = "A store that speaks the Redis protocol and does not lose what it acknowledged";
 
@@ -34,7 +34,8 @@ pub(crate) fn command() -> Command {
             role_command::<coterie_meta::Config>("meta", "One member of the metadata service")
                 .args_conflicts_with_subcommands(true)
                 .subcommand_negates_reqs(true)
-                .subcommand(restore::command()),
+                .subcommand(restore::command())
+                .subcommand(rebuild::command()),
         )
         .subcommand(role_command::<coterie_server::Config>(
             "server",
@@ -50,6 +51,7 @@ pub(crate) fn command() -> Command {
         ))
         .subcommand(node::command())
         .subcommand(check::command())
+        .subcommand(recover::command())
 }
 
 fn role_command<C: Args>(name: &'static str, about: &'static str) -> Command {
@@ -62,8 +64,15 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if name == "check" {
         return Ok(Box::pin(check::run(matches)).await);
     }
+    if name == "recover" {
+        return Ok(Box::pin(recover::run(matches)).await);
+    }
     if let ("meta", Some(("restore", matches))) = (name, matches.subcommand()) {
         restore::run(matches)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let ("meta", Some(("rebuild", matches))) = (name, matches.subcommand()) {
+        rebuild::run(matches).await?;
         return Ok(ExitCode::SUCCESS);
     }
     match name {

@@ -2,10 +2,11 @@
 //!
 //! It parses flags, sets up logs and signals, and calls the `run(config)` of a role. The roles are
 //! libraries and know nothing of each other; `dev` and `node` are where several are put together.
-//! `check` asks a cluster that runs, and is no role.
+//! `check` and `recover` ask a cluster that runs, and are no roles.
 //!
 //! Exit codes: 0 after a drain, 1 when a role failed, 2 when the configuration cannot be used,
-//! 130 when a second signal cut the drain short. `check` has its own: 0, 1 and 2.
+//! 130 when a second signal cut the drain short. `check` and `recover` have
+//! their own: 0, 1 and 2.
 
 mod check;
 mod cli;
@@ -13,6 +14,8 @@ mod dev;
 mod host;
 mod node;
 mod ready;
+mod rebuild;
+mod recover;
 mod restore;
 mod role;
 mod signals;

@@ -116,6 +116,17 @@ pub enum AddPhase {
     Publish,
 }
 
+/// How far the recovering of a group is that has lost its majority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RecoverPhase {
+    /// Meta removes the nodes that are lost: from now on nobody listens to them.
+    Lose,
+    /// The replica that is kept goes on as the only voter.
+    Alone,
+    /// Meta's map says so.
+    Publish,
+}
+
 /// What a job does next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -206,6 +217,28 @@ pub enum Step {
         /// The group, with its members.
         group: GroupDescriptor,
     },
+    /// Give a group that has too few replicas one more.
+    AddReplica {
+        /// How far it is.
+        phase: ReplacePhase,
+        /// The group.
+        group_id: GroupId,
+        /// The node that gets it.
+        to: NodeId,
+        /// The replicas afterwards.
+        replicas: Vec<Replica>,
+    },
+    /// Have a group that has lost its majority go on from what one replica has.
+    Recover {
+        /// How far it is.
+        phase: RecoverPhase,
+        /// The group.
+        group_id: GroupId,
+        /// The node whose replica is kept.
+        node_id: NodeId,
+        /// The voters that are lost for good.
+        lost: Vec<NodeId>,
+    },
 }
 
 impl Step {
@@ -236,7 +269,9 @@ impl Step {
                         .is_some_and(|range| range.group_id == group)
             }
             Self::Wish(wish) => match wish {
-                Wish::Replace { group_id, .. } => *group_id == group,
+                Wish::Replace { group_id, .. } | Wish::Recover { group_id, .. } => {
+                    *group_id == group
+                }
                 Wish::Split { .. } | Wish::Merge { .. } | Wish::Move { .. } => false,
             },
             Self::SplitRange { range, .. } => range.group_id == group,
@@ -245,6 +280,8 @@ impl Step {
             Self::RemoveGroup { group: removed, .. } => removed.group_id == group,
             Self::TransferLeader { group_id, .. }
             | Self::ReplaceReplica { group_id, .. }
+            | Self::AddReplica { group_id, .. }
+            | Self::Recover { group_id, .. }
             | Self::AddRanges { group_id, .. }
             | Self::DropRanges { group_id, .. } => *group_id == group,
         }
@@ -268,6 +305,8 @@ impl Step {
             Self::DropRanges { ranges, .. } => ranges.contains(&range_id),
             Self::TransferLeader { .. }
             | Self::ReplaceReplica { .. }
+            | Self::AddReplica { .. }
+            | Self::Recover { .. }
             | Self::Wish(_)
             | Self::RemoveGroup { .. } => false,
         }
@@ -281,7 +320,10 @@ impl Step {
             Self::SplitRange { phase, .. } => *phase > SplitPhase::Split,
             Self::MergeRanges { phase, .. } => *phase > MergePhase::Merge,
             Self::MoveRange { phase, .. } => *phase > MovePhase::Begin,
-            Self::ReplaceReplica { phase, .. } => *phase > ReplacePhase::Create,
+            Self::ReplaceReplica { phase, .. } | Self::AddReplica { phase, .. } => {
+                *phase > ReplacePhase::Create
+            }
+            Self::Recover { phase, .. } => *phase > RecoverPhase::Lose,
             Self::RemoveGroup { phase, .. } => *phase > RemovePhase::Forget,
             Self::AddRanges { .. } | Self::DropRanges { .. } | Self::TransferLeader { .. } => true,
         }

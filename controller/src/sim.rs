@@ -97,6 +97,22 @@ impl Sim {
         node_id
     }
 
+    /// These nodes are gone, and with them the leaders of groups that have no majority without them.
+    pub(crate) fn lose(&self, nodes: &[NodeId]) {
+        let mut inner = self.lock();
+        let Inner { alive, groups, .. } = &mut *inner;
+        alive.retain(|id| !nodes.contains(id));
+        for group in groups.values_mut() {
+            let left = || group.voters.iter().filter(|id| alive.contains(id));
+            if 2 * left().count() <= group.voters.len() {
+                group.leader = None;
+            } else if !group.leader.is_some_and(|leader| alive.contains(&leader)) {
+                group.leader = left().next().copied();
+                group.term += 1;
+            }
+        }
+    }
+
     /// The node's disk was wiped: it is dead for good, and another one has its address.
     pub(crate) fn wipe(&self, node_id: NodeId) -> NodeId {
         let mut inner = self.lock();
@@ -266,6 +282,7 @@ impl Inner {
             leader: group.leader,
             serving: group.leader == Some(node_id),
             last_index: LogIndex(5),
+            last_term: Term(1),
             applied_index: LogIndex(5),
             flushed_index: LogIndex(5),
             first_index: LogIndex(0),

@@ -135,7 +135,7 @@ impl View {
                         .filter(|new| !self.catalog.groups.contains_key(&new.group_id));
                     fresh.flat_map(|new| &new.voters).for_each(|id| count(*id));
                 }
-                Step::ReplaceReplica { to, .. } => count(to),
+                Step::ReplaceReplica { to, .. } | Step::AddReplica { to, .. } => count(to),
                 _ => {}
             }
         }

@@ -78,6 +78,7 @@ impl Node {
                 leader: leads.map(|(leader, _)| leader),
                 serving: leads.is_some_and(|(leader, _)| leader == self.node_id),
                 last_index: LogIndex(1),
+                last_term: Term(1),
                 applied_index: LogIndex(1),
                 flushed_index: LogIndex(1),
                 first_index: LogIndex(0),

@@ -23,7 +23,7 @@ mod run;
 mod service;
 mod snapshot;
 
-pub use backup::restore;
+pub use backup::{rebuild, restore};
 pub use config::{Config, Peer};
 pub use error::RunError;
 pub use run::{Handle, run, start, start_with};

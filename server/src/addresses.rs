@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coterie_protocol::catalog::Catalog;
 use coterie_raft::AddressBook;
-use coterie_types::NodeId;
+use coterie_types::{NodeId, NodeState};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::write_atomically;
+
+/// A change of the map but for nodes is on disk so much later.
+const MAP_PERIOD: Duration = Duration::from_secs(10);
 
 /// The newest catalog this node has.
 #[derive(Clone)]
@@ -24,15 +28,24 @@ impl Addresses {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Keeps the copy on disk fresh until `stop`: rewritten when somebody moved, came or went.
+    /// Keeps the copy on disk fresh until `stop`: rewritten when somebody moved, came or went; and
+    /// some time after the rest of the map changed, for a meta that has lost everything.
     pub(crate) async fn keep(mut self, path: PathBuf, stop: CancellationToken) {
-        let mut kept = self.catalog().nodes.clone();
+        let mut kept = self.catalog();
         while let Some(Ok(())) = stop.run_until_cancelled(self.0.changed()).await {
-            let catalog = Arc::clone(&self.0.borrow_and_update());
-            if catalog.nodes == kept {
-                continue;
+            let mut catalog = Arc::clone(&self.0.borrow_and_update());
+            if catalog.nodes == kept.nodes {
+                if is_same_map(&catalog, &kept) {
+                    continue;
+                }
+                // It changes often, and may be large.
+                let pause = tokio::time::sleep(MAP_PERIOD);
+                if stop.run_until_cancelled(pause).await.is_none() {
+                    return;
+                }
+                catalog = Arc::clone(&self.0.borrow_and_update());
             }
-            kept.clone_from(&catalog.nodes);
+            kept = Arc::clone(&catalog);
             let bytes = coterie_protocol::encode(catalog.as_ref());
             let path = path.clone();
             let written =
@@ -42,6 +55,12 @@ impl Addresses {
             }
         }
     }
+}
+
+/// Whether two catalogs say the same of all but jobs and nodes.
+fn is_same_map(a: &Catalog, b: &Catalog) -> bool {
+    let map = |c: &Catalog| (c.tables.clone(), c.groups.clone(), c.settings.clone());
+    map(a) == map(b) && a.ranges == b.ranges && a.dropped == b.dropped
 }
 
 /// The copy of an earlier run; `None` when there is none that can be read.
@@ -64,5 +83,11 @@ impl AddressBook for Addresses {
             .nodes
             .get(&node)
             .map(|node| node.addr.clone())
+    }
+
+    fn is_removed(&self, node: NodeId) -> bool {
+        let catalog = self.0.borrow();
+        let node = catalog.nodes.get(&node);
+        node.is_some_and(|node| node.state == NodeState::Removed)
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use coterie_config::TokenError;
 use coterie_raft::RaftError;
 use coterie_storage::StorageError;
+use coterie_types::NodeId;
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,9 @@ pub enum RunError {
     /// Meta refuses this node.
     #[error("meta refuses this node: {0}")]
     Refused(String),
+    /// The node was removed from its cluster, by an operator or as lost, while it was away.
+    #[error("node {0} was removed from its cluster")]
+    Removed(NodeId),
     /// Asked to stop before it had started.
     #[error("stopped before meta answered")]
     Stopped,

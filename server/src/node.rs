@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use coterie_protocol::server::Witness;
 use coterie_raft::RaftNode;
 use coterie_storage::RocksEngine;
 use coterie_types::{GroupId, NodeId};
@@ -20,6 +21,7 @@ use crate::replica::{Replica, Settings, groups_in};
 
 pub(crate) struct Node {
     pub(crate) node_id: NodeId,
+    identity: Identity,
     pub(crate) raft: Arc<RaftNode>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) fencing: Fencing,
@@ -40,9 +42,17 @@ pub(crate) struct Node {
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
+/// What meta knows the node by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) node_id: NodeId,
+    pub(crate) token: u128,
+    pub(crate) cluster_id: u128,
+}
+
 impl Node {
     pub(crate) fn new(
-        node_id: NodeId,
+        identity: Identity,
         raft: Arc<RaftNode>,
         disk: Arc<Disk>,
         fencing: Fencing,
@@ -50,7 +60,8 @@ impl Node {
         settings: Settings,
     ) -> Self {
         Self {
-            node_id,
+            node_id: identity.node_id,
+            identity,
             raft,
             disk,
             fencing,
@@ -174,6 +185,54 @@ impl Node {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Restarts a replica as the only voter of its group.
+    pub(crate) async fn recover_alone(&self, group: GroupId) -> Result<(), RunError> {
+        let _one_at_a_time = self.changes.lock().await;
+        let removed = self
+            .replicas
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&group);
+        let Some(removed) = removed else {
+            return Err(RunError::Config(format!(
+                "group {group} has no replica here"
+            )));
+        };
+        removed.stop().await;
+        let stopped = self.raft.stop_group(group).await;
+        self.closing().insert(group, removed.store());
+        drop(removed);
+        self.wait_closed(group).await?;
+        let recovered = match stopped {
+            Ok(()) => self.raft.recover_alone(group).await,
+            Err(error) => Err(error),
+        };
+        // As it was, if nothing came of it.
+        self.insert(self.start_replica(group).await?);
+        Ok(recovered?)
+    }
+
+    /// Who this node is, and what it knows of the cluster.
+    pub(crate) fn witness(&self) -> Witness {
+        let Identity {
+            node_id,
+            token,
+            cluster_id,
+        } = self.identity;
+        let catalog = self.settings.peers.catalog().as_ref().clone();
+        Witness {
+            node_id,
+            token,
+            cluster_id,
+            catalog,
+        }
+    }
+
+    /// Whether another node was removed from the cluster, as far as it is known here.
+    pub(crate) fn is_removed(&self, node: NodeId) -> bool {
+        self.settings.peers.is_removed(node)
     }
 
     /// Waits until nobody uses the store of a replica that was ended: it writes when it closes, and

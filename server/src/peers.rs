@@ -1,11 +1,14 @@
 //! What a replica asks other groups in a move: the source's frozen copy, and the destination to serve.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_group::Arriving;
+use coterie_protocol::catalog::Catalog;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
+use coterie_raft::AddressBook as _;
 use coterie_rpc::Client;
 use coterie_types::{Epoch, GroupId, NodeId, RangeDescriptor, RangeId, UnixMillis};
 
@@ -126,6 +129,16 @@ impl Peers {
             }
         }
         Err(last)
+    }
+
+    /// The newest catalog here.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.addresses.catalog()
+    }
+
+    /// Whether a node was removed from the cluster, as of the newest catalog here.
+    pub(crate) fn is_removed(&self, node: NodeId) -> bool {
+        self.addresses.is_removed(node)
     }
 
     fn members(&self, group_id: GroupId) -> Vec<(NodeId, String)> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coterie_meta_client::MetaClient;
-use coterie_protocol::meta::{Command, Outcome};
+use coterie_protocol::meta::{Command, Outcome, Rejection};
 use coterie_types::NodeId;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -44,6 +44,9 @@ pub(crate) async fn node_id(
                 directory.belongs_to(node_id, cluster_id)?;
                 info!(%node_id, "registered");
                 return Ok(node_id);
+            }
+            Ok(Outcome::Rejected(Rejection::Removed(node_id))) => {
+                return Err(RunError::Removed(node_id));
             }
             Ok(Outcome::Rejected(reason)) => return Err(RunError::Refused(reason.to_string())),
             Ok(other) => return Err(RunError::Refused(format!("unexpected answer {other:?}"))),

@@ -1,10 +1,12 @@
 //! A server that was removed from its cluster: it wipes its directory and joins anew, as a spare.
 //!
-//! Meta removes a node only when nothing names it any more, so nothing of value goes. Its id never
+//! Meta removes a node only when nothing names it any more, so nothing of value goes; or when an
+//! operator has said that it is lost for good, and the groups went on without it. Its id never
 //! comes back: what it acknowledged under it is forgotten with it.
 
 use coterie_rpc::Client;
 use coterie_telemetry::{Health, Metrics};
+use coterie_types::NodeId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -19,6 +21,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     loop {
         let handle = match start_until(config.clone(), &shutdown).await {
             Err(RunError::Stopped) => return Ok(()),
+            Err(RunError::Removed(node_id)) => {
+                wipe(&config, node_id)?;
+                continue;
+            }
             started => started?,
         };
         if !ran_until_removed(handle, &shutdown).await {
@@ -43,7 +49,14 @@ impl Service {
         health: &Health,
     ) -> Result<Self, RunError> {
         let stop = CancellationToken::new();
-        let first = start_with(config.clone(), rpc.clone(), metrics, health).await?;
+        let started = start_with(config.clone(), rpc.clone(), metrics, health).await;
+        let first = match started {
+            Err(RunError::Removed(node_id)) => {
+                wipe(&config, node_id)?;
+                start_with(config.clone(), rpc.clone(), metrics, health).await?
+            }
+            started => started?,
+        };
         let (metrics, health) = (metrics.clone(), health.clone());
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -71,6 +84,12 @@ impl Service {
         // A task that panicked has said so.
         let _ = self.task.await;
     }
+}
+
+/// Empties the directory of a node that was removed while it was away.
+fn wipe(config: &Config, node_id: NodeId) -> Result<(), RunError> {
+    warn!(%node_id, "this node was removed while it was away: it wipes itself and joins anew");
+    Directory::wipe(&config.dir)
 }
 
 /// Lets the server run until `stop`, or until it is removed; whether it was removed.

@@ -25,7 +25,7 @@ use crate::error::RunError;
 use crate::handler::Calls;
 use crate::heartbeat;
 use crate::metrics::NodeCollector;
-use crate::node::Node;
+use crate::node::{Identity, Node};
 use crate::peers::Peers;
 use crate::rate::Rate;
 use crate::register::{self, Card};
@@ -86,9 +86,19 @@ pub(crate) async fn start_until(
         }
         None => None,
     };
-    let mut handle = start_node(config, rpc, &metrics, &health, shutdown).await?;
-    handle.http = http;
-    Ok(handle)
+    match start_node(config, rpc, &metrics, &health, shutdown).await {
+        Ok(mut handle) => {
+            handle.http = http;
+            Ok(handle)
+        }
+        Err(error) => {
+            // As above for the port of calls.
+            if let Some(http) = http {
+                http.shutdown().await;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Takes calls from the moment the address is bound; answers them once the node is there.
@@ -128,7 +138,8 @@ async fn start_node(
         capacity_bytes: config.capacity.unwrap_or_else(|| disk.total_bytes()),
     };
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
-    let node_id = register::node_id(&mut directory, &meta, &card, shutdown).await?;
+    let registered = register::node_id(&mut directory, &meta, &card, shutdown).await;
+    let (node_id, server) = or_close(registered, server).await?;
     let catalog = meta.follow(addresses::load(&directory.catalog()));
     let book = Addresses::new(catalog);
 
@@ -172,6 +183,21 @@ async fn start_node(
     })
 }
 
+/// Closes the port unless all is well. It would go on: one that was removed starts again, at the
+/// same address.
+async fn or_close(
+    registered: Result<NodeId, RunError>,
+    server: Server,
+) -> Result<(NodeId, Server), RunError> {
+    match registered {
+        Ok(node_id) => Ok((node_id, server)),
+        Err(error) => {
+            server.shutdown().await;
+            Err(error)
+        }
+    }
+}
+
 async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
     let token = Token::new(config.cluster_token.secret()?);
     let bound = Server::bind(&config.listen, token, handler).await;
@@ -210,7 +236,19 @@ async fn open(
         move_rate: Arc::new(Rate::new(config.move_rate)),
     };
     let fencing = Fencing::open(directory.fence());
-    let node = Node::new(node_id, raft, disk, fencing, directory.replicas(), settings);
+    let identity = Identity {
+        node_id,
+        token: directory.token(),
+        cluster_id: directory.member().map_or(0, |(_, cluster_id)| cluster_id),
+    };
+    let node = Node::new(
+        identity,
+        raft,
+        disk,
+        fencing,
+        directory.replicas(),
+        settings,
+    );
     let node = Arc::new(node);
     node.open_replicas().await?;
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

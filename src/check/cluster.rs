@@ -1,15 +1,16 @@
-//! Asks meta and servers, for `coterie check`: the only part of it that does IO.
+//! Asks meta and servers, for `coterie check` and `recover`: the only part of them that does IO.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
-use coterie_meta_client::MetaClient;
-use coterie_protocol::catalog::Catalog;
+use coterie_meta_client::{Liveness, MetaClient};
+use coterie_protocol::catalog::{Catalog, JobState, Wish};
+use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_rpc::Client;
-use coterie_types::{GroupId, NodeId};
+use coterie_types::{GroupId, JobId, NodeId, UnixMillis};
 
 use super::digests::Counted;
 use super::look::Look;
@@ -48,6 +49,40 @@ impl Cluster {
             said.insert(node, self.status(&catalog, node).await);
         }
         Ok(Look { catalog, said })
+    }
+
+    /// What meta's leader has heard of the nodes.
+    ///
+    /// # Errors
+    /// When meta does not answer.
+    pub(crate) async fn liveness(&self) -> anyhow::Result<Liveness> {
+        self.meta.liveness().await.context("ask meta")
+    }
+
+    /// Begins a job that an operator wants.
+    ///
+    /// # Errors
+    /// When meta does not answer, or refuses.
+    pub(crate) async fn wish(&self, wish: Wish) -> anyhow::Result<JobId> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let millis = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+        let now = UnixMillis(millis);
+        let proposed = self.meta.propose(Command::Ask { wish, now }, META_TIMEOUT);
+        match proposed.await.context("ask meta")? {
+            Outcome::Job(job_id) => Ok(job_id),
+            Outcome::Rejected(rejection) => bail!("meta refuses: {rejection}"),
+            other => bail!("meta answered {other:?}"),
+        }
+    }
+
+    /// How a job is, and the last line of its log.
+    ///
+    /// # Errors
+    /// When meta does not answer.
+    pub(crate) async fn job(&self, job_id: JobId) -> anyhow::Result<Option<(JobState, String)>> {
+        let catalog = self.meta.read(META_TIMEOUT).await.context("ask meta")?;
+        let job = catalog.jobs.get(&job_id);
+        Ok(job.map(|job| (job.state, job.log.last().cloned().unwrap_or_default())))
     }
 
     async fn status(&self, catalog: &Catalog, node: NodeId) -> Result<Vec<ReplicaStatus>, String> {

@@ -7,13 +7,13 @@
 //! The parts: `cluster` asks, `look` and `digests` judge what was answered, `tiles` knows what a
 //! tiling is, `finding` how it is told.
 
-mod cluster;
+pub(crate) mod cluster;
 mod digests;
 mod finding;
-mod look;
+pub(crate) mod look;
 #[cfg(test)]
-mod tests;
-mod tiles;
+pub(crate) mod tests;
+pub(crate) mod tiles;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

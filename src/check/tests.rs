@@ -18,7 +18,7 @@ use super::cluster::Cluster;
 use super::digests::compare;
 use super::look::Look;
 
-fn range(
+pub(crate) fn range(
     id: u64,
     epoch: u64,
     start: &'static str,
@@ -46,13 +46,14 @@ fn replicas() -> Vec<Replica> {
     (1..=3).map(replica).collect()
 }
 
-fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> ReplicaStatus {
+pub(crate) fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> ReplicaStatus {
     ReplicaStatus {
         group_id: GroupId(group),
         term: Term(2),
         leader: leads.then_some(NodeId(1)),
         serving: leads,
         last_index: LogIndex(9),
+        last_term: Term(1),
         applied_index: LogIndex(9),
         flushed_index: LogIndex(0),
         first_index: LogIndex(1),
@@ -82,7 +83,7 @@ fn upsert(look: &mut Look, rows: Vec<Row>) {
 }
 
 /// Two groups on three nodes, and a table of two ranges. All is well.
-fn well() -> Look {
+pub(crate) fn well() -> Look {
     let mut look = Look::default();
     let mut upserts = vec![Row::Table(TableDescriptor {
         table_id: TableId(0),

@@ -24,6 +24,7 @@ use crate::job::{self, NewGroup, Step};
 use crate::planner::{Action, GroupPlan, Settings};
 use crate::ports::{Meta, Servers};
 use move_range::Moving;
+use recover::Recovery;
 use replace::{AskedDigest, Replacement};
 use split::Splitting;
 
@@ -33,6 +34,7 @@ mod make_groups;
 mod merge;
 mod move_range;
 mod ranges;
+mod recover;
 mod remove_group;
 mod replace;
 mod split;
@@ -325,20 +327,8 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             Step::TransferLeader {
                 group_id, from, to, ..
             } => self.transfer_leader(*group_id, *from, *to).await,
-            Step::ReplaceReplica {
-                phase,
-                group_id,
-                from,
-                to,
-                replicas,
-            } => {
-                let replacement = Replacement {
-                    group_id: *group_id,
-                    from: *from,
-                    to: *to,
-                    replicas,
-                };
-                self.replace(*phase, replacement, job, recall).await
+            Step::ReplaceReplica { .. } | Step::AddReplica { .. } | Step::Recover { .. } => {
+                self.take_members(step, job, recall).await
             }
             Step::AddRanges {
                 phase,
@@ -368,6 +358,60 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 self.move_range(*phase, moving, job, recall).await
             }
             Step::RemoveGroup { phase, group } => self.remove_group(*phase, group, job).await,
+        }
+    }
+
+    /// A step that changes where a group's replicas are.
+    async fn take_members(
+        &self,
+        step: &Step,
+        job: &JobDescriptor,
+        recall: &mut Recall,
+    ) -> Result<Taken, Stop> {
+        match step {
+            Step::ReplaceReplica {
+                phase,
+                group_id,
+                from,
+                to,
+                replicas,
+            } => {
+                let replacement = Replacement {
+                    group_id: *group_id,
+                    from: Some(*from),
+                    to: *to,
+                    replicas,
+                };
+                self.replace(*phase, replacement, job, recall).await
+            }
+            Step::AddReplica {
+                phase,
+                group_id,
+                to,
+                replicas,
+            } => {
+                let replacement = Replacement {
+                    group_id: *group_id,
+                    from: None,
+                    to: *to,
+                    replicas,
+                };
+                self.replace(*phase, replacement, job, recall).await
+            }
+            Step::Recover {
+                phase,
+                group_id,
+                node_id,
+                lost,
+            } => {
+                let recovery = Recovery {
+                    group_id: *group_id,
+                    node_id: *node_id,
+                    lost,
+                };
+                self.recover(*phase, recovery).await
+            }
+            other => Ok(Taken::GiveUp(format!("not about replicas: {other}"))),
         }
     }
 

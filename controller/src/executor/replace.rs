@@ -1,5 +1,6 @@
 //! Replacing a replica: an empty one on another node, which learns, is compared with the leader's,
-//! and becomes a voter in the old one's place; then the map, then the end of the old one.
+//! and becomes a voter in the old one's place; then the map, then the end of the old one. A group
+//! that has too few gets one more in the same way, with no old one to end.
 //!
 //! The group's log decides who its members are. Until it was asked to change them the job may be
 //! turned back, which is a phase of its own and leaves the group as it was. Afterwards the map
@@ -29,23 +30,33 @@ const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often the old replica's node is asked: if it was not heard, it is told when it is back.
 const DESTROY_ATTEMPTS: u32 = 3;
 
-/// The parameters of [`Step::ReplaceReplica`].
+/// The parameters of [`Step::ReplaceReplica`] and [`Step::AddReplica`].
 #[derive(Clone, Copy)]
 pub(super) struct Replacement<'a> {
     pub(super) group_id: GroupId,
-    pub(super) from: NodeId,
+    /// The node that goes, if one does.
+    pub(super) from: Option<NodeId>,
     pub(super) to: NodeId,
     pub(super) replicas: &'a [Replica],
 }
 
 impl Replacement<'_> {
     fn step(self, phase: ReplacePhase) -> Step {
-        Step::ReplaceReplica {
-            phase,
-            group_id: self.group_id,
-            from: self.from,
-            to: self.to,
-            replicas: self.replicas.to_vec(),
+        let (group_id, to, replicas) = (self.group_id, self.to, self.replicas.to_vec());
+        match self.from {
+            Some(from) => Step::ReplaceReplica {
+                phase,
+                group_id,
+                from,
+                to,
+                replicas,
+            },
+            None => Step::AddReplica {
+                phase,
+                group_id,
+                to,
+                replicas,
+            },
         }
     }
 
@@ -55,21 +66,6 @@ impl Replacement<'_> {
 
     fn undo(self, reason: &str) -> Taken {
         Taken::Turn(self.step(ReplacePhase::Undo), job::turned_back(reason))
-    }
-
-    /// The replicas without the new one.
-    fn before(self) -> Vec<Replica> {
-        let old = |replica: &Replica| Replica {
-            node_id: if replica.node_id == self.to {
-                self.from
-            } else {
-                replica.node_id
-            },
-            ..*replica
-        };
-        let mut replicas: Vec<Replica> = self.replicas.iter().map(old).collect();
-        replicas.sort();
-        replicas
     }
 
     /// Whether the group has made the change.
@@ -99,6 +95,14 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let is_early = phase < ReplacePhase::Publish;
         if is_early && self.is_gone(to) {
             let reason = format!("node {to} went away before it was a member of group {group_id}");
+            return self.turn_back(phase, replacement, &reason).await;
+        }
+        let members = self.members(group_id);
+        let mut staying = replacement.replicas.iter().map(|replica| replica.node_id);
+        if is_early && let Some(gone) = staying.find(|id| *id != to && !members.contains(id)) {
+            let reason = format!(
+                "node {gone}, which was to stay, is no member of group {group_id} any more"
+            );
             return self.turn_back(phase, replacement, &reason).await;
         }
         match phase {
@@ -258,9 +262,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
         Ok(match asked.await? {
             Ok(()) => replacement.next(ReplacePhase::Publish),
-            Err(reason) => Taken::Wait(format!(
-                "group {group_id} does not do without node {from} yet: {reason}"
-            )),
+            Err(reason) => Taken::Wait(match from {
+                Some(from) => {
+                    format!("group {group_id} does not do without node {from} yet: {reason}")
+                }
+                None => format!("group {group_id} has no more members yet: {reason}"),
+            }),
         })
     }
 
@@ -285,6 +292,10 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let Replacement {
             group_id, from, to, ..
         } = replacement;
+        let Some(from) = from else {
+            let line = format!("node {to} holds one more replica of group {group_id}");
+            return Ok(Taken::Done(line));
+        };
         let line =
             format!("node {to} holds the replica of group {group_id} that was on node {from}");
         if self.is_gone(from) || self.is_removed(from) {
@@ -303,7 +314,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         })
     }
 
-    /// The group goes on with the replicas it had, and the new one is removed.
+    /// The group goes on with the replicas it has, and the new one is removed.
     async fn undo(&self, replacement: Replacement<'_>, job: &JobDescriptor) -> Result<Taken, Stop> {
         let Replacement { group_id, to, .. } = replacement;
         let members = match self.leader_status(group_id).await? {
@@ -311,13 +322,14 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             Err(reason) => return Ok(Taken::Wait(reason)),
         };
         if members.iter().any(|replica| replica.node_id == to) {
-            let before = replacement.before();
+            let others = members.iter().filter(|replica| replica.node_id != to);
+            let others: Vec<Replica> = others.copied().collect();
             let request = ServerRequest::ChangeReplicas {
                 group_id,
-                replicas: before.clone(),
+                replicas: others.clone(),
                 fence: self.fence,
             };
-            let members = before.iter().map(|replica| replica.node_id);
+            let members = others.iter().map(|replica| replica.node_id);
             let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
             if let Err(reason) = asked.await? {
                 return Ok(Taken::Wait(format!(

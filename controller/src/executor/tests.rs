@@ -13,6 +13,7 @@ use crate::sim::Sim;
 
 mod moves;
 mod ranges;
+mod recover;
 mod replicas;
 mod storm;
 mod wishes;

@@ -24,6 +24,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             Wish::Replace { group_id, node_id } => {
                 self.wish_replace(*group_id, *node_id, job).await
             }
+            Wish::Recover { group_id, node_id } => self.wish_recover(*group_id, *node_id).await,
         }
     }
 

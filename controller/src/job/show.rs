@@ -5,7 +5,8 @@ use std::fmt;
 use coterie_protocol::catalog::Wish;
 
 use super::{
-    AddPhase, MakePhase, MergePhase, MovePhase, RemovePhase, ReplacePhase, SplitPhase, Step,
+    AddPhase, MakePhase, MergePhase, MovePhase, RecoverPhase, RemovePhase, ReplacePhase,
+    SplitPhase, Step,
 };
 
 /// Bytes of a key that are shown: one may have a million.
@@ -38,23 +39,8 @@ impl fmt::Display for Step {
                     "transfer the leader of group {group_id} from node {from} to {to}"
                 )
             }
-            Self::ReplaceReplica {
-                phase,
-                group_id,
-                from,
-                to,
-                ..
-            } => {
-                let phase = match phase {
-                    ReplacePhase::Create => "create the replica of",
-                    ReplacePhase::Learn => "bring up the replica of",
-                    ReplacePhase::Verify => "compare the replicas of",
-                    ReplacePhase::Change => "change the members of",
-                    ReplacePhase::Publish => "publish",
-                    ReplacePhase::Destroy => "destroy the old replica of",
-                    ReplacePhase::Undo => "undo the replacing of a replica of",
-                };
-                write!(f, "{phase} group {group_id}: node {to} for node {from}")
+            Self::ReplaceReplica { .. } | Self::AddReplica { .. } | Self::Recover { .. } => {
+                fmt_replicas(f, self)
             }
             Self::AddRanges {
                 phase,
@@ -76,6 +62,62 @@ impl fmt::Display for Step {
             | Self::MoveRange { .. }
             | Self::RemoveGroup { .. } => fmt_change(f, self),
         }
+    }
+}
+
+/// A change of where a group's replicas are.
+fn fmt_replicas(f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    match step {
+        Step::ReplaceReplica {
+            phase,
+            group_id,
+            from,
+            to,
+            ..
+        } => {
+            let phase = shown_phase(*phase);
+            write!(f, "{phase} group {group_id}: node {to} for node {from}")
+        }
+        Step::AddReplica {
+            phase,
+            group_id,
+            to,
+            ..
+        } => {
+            let phase = shown_phase(*phase);
+            write!(f, "{phase} group {group_id}: node {to} besides the others")
+        }
+        Step::Recover {
+            phase,
+            group_id,
+            node_id,
+            lost,
+        } => {
+            let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
+            let lost = lost.join(", ");
+            match phase {
+                RecoverPhase::Lose => write!(f, "remove what is lost: node(s) {lost}"),
+                RecoverPhase::Alone => {
+                    write!(f, "go on with group {group_id} from node {node_id} alone")
+                }
+                RecoverPhase::Publish => {
+                    write!(f, "publish group {group_id}: node {node_id} alone")
+                }
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn shown_phase(phase: ReplacePhase) -> &'static str {
+    match phase {
+        ReplacePhase::Create => "create the replica of",
+        ReplacePhase::Learn => "bring up the replica of",
+        ReplacePhase::Verify => "compare the replicas of",
+        ReplacePhase::Change => "change the members of",
+        ReplacePhase::Publish => "publish",
+        ReplacePhase::Destroy => "destroy the old replica of",
+        ReplacePhase::Undo => "undo the bringing up of a replica of",
     }
 }
 
@@ -152,6 +194,9 @@ fn fmt_wish(f: &mut fmt::Formatter<'_>, wish: &Wish) -> fmt::Result {
                 f,
                 "replace the replica of group {group_id} on node {node_id}"
             )
+        }
+        Wish::Recover { group_id, node_id } => {
+            write!(f, "recover group {group_id} from node {node_id}")
         }
     }
 }

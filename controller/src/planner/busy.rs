@@ -20,13 +20,17 @@ pub(super) fn groups_of(step: &Step, catalog: &Catalog) -> Vec<GroupId> {
         }
         Step::TransferLeader { group_id, .. }
         | Step::ReplaceReplica { group_id, .. }
+        | Step::AddReplica { group_id, .. }
+        | Step::Recover { group_id, .. }
         | Step::AddRanges { group_id, .. }
         | Step::DropRanges { group_id, .. } => vec![*group_id],
         Step::SplitRange { range, .. } => vec![range.group_id],
         Step::MergeRanges { left, .. } => vec![left.group_id],
         Step::MoveRange { range, to, .. } => vec![range.group_id, *to],
         Step::RemoveGroup { group, .. } => vec![group.group_id],
-        Step::Wish(Wish::Replace { group_id, .. }) => vec![*group_id],
+        Step::Wish(Wish::Replace { group_id, .. } | Wish::Recover { group_id, .. }) => {
+            vec![*group_id]
+        }
         Step::Wish(wish) => {
             let ranges = ranges_of_wish(wish, catalog);
             let rows = ranges.iter().filter_map(|id| catalog.ranges.get(id));
@@ -51,9 +55,11 @@ pub(super) fn ranges_of(step: &Step, catalog: &Catalog) -> Vec<RangeId> {
         Step::AddRanges { ranges, .. } => ranges.iter().map(|r| r.range_id).collect(),
         Step::DropRanges { ranges, .. } => ranges.clone(),
         Step::Wish(wish) => ranges_of_wish(wish, catalog),
-        Step::TransferLeader { .. } | Step::ReplaceReplica { .. } | Step::RemoveGroup { .. } => {
-            Vec::new()
-        }
+        Step::TransferLeader { .. }
+        | Step::ReplaceReplica { .. }
+        | Step::AddReplica { .. }
+        | Step::Recover { .. }
+        | Step::RemoveGroup { .. } => Vec::new(),
     }
 }
 
@@ -61,7 +67,7 @@ fn ranges_of_wish(wish: &Wish, catalog: &Catalog) -> Vec<RangeId> {
     let (table, key) = match wish {
         Wish::Split { table, at } => (table, at),
         Wish::Merge { table, key } | Wish::Move { table, key, .. } => (table, key),
-        Wish::Replace { .. } => return Vec::new(),
+        Wish::Replace { .. } | Wish::Recover { .. } => return Vec::new(),
     };
     let Some(range) = catalog.locate(*table, key) else {
         return Vec::new();
@@ -81,7 +87,9 @@ fn ranges_of_wish(wish: &Wish, catalog: &Catalog) -> Vec<RangeId> {
 pub(super) fn is_copying(step: &Step) -> bool {
     match step {
         Step::MoveRange { phase, .. } => *phase == MovePhase::Copy,
-        Step::ReplaceReplica { phase, .. } => *phase == ReplacePhase::Learn,
+        Step::ReplaceReplica { phase, .. } | Step::AddReplica { phase, .. } => {
+            *phase == ReplacePhase::Learn
+        }
         _ => false,
     }
 }

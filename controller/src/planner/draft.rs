@@ -122,7 +122,9 @@ impl<'a> Draft<'a> {
             Step::MakeGroups {
                 then_move: Some(_), ..
             } => self.moves += 1,
-            Step::ReplaceReplica { to, .. } => self.receivers.push(*to),
+            Step::ReplaceReplica { to, .. } | Step::AddReplica { to, .. } => {
+                self.receivers.push(*to);
+            }
             Step::TransferLeader { .. } => self.transfers += 1,
             _ => {}
         }

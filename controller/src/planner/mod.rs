@@ -20,6 +20,7 @@ mod busy;
 mod draft;
 mod dropped;
 mod facts;
+mod fill;
 mod groups;
 mod leaders;
 mod liveness;
@@ -200,6 +201,7 @@ pub fn plan_on(view: &View, settings: &Settings, memory: &mut Memory) -> Plan {
     mend::plan(&facts, memory, &mut draft);
     leaders::plan(&facts, memory, &mut draft);
     repair::plan(&facts, memory, &mut draft);
+    fill::plan(&facts, memory, &mut draft);
     strays::plan(view, settings, &mut draft.plan);
     split::plan(&facts, memory, &mut draft);
     groups::plan(&facts, memory, &mut draft);

@@ -88,13 +88,13 @@ impl<'a> Placement<'a> {
         Some(chosen)
     }
 
-    /// The node that takes the place of `lost` in a group: of those that are free, one in a zone
-    /// where the group has fewest, then one with few replicas: a spare, if there is one. `Err` with
-    /// the reason if none is.
+    /// The node that takes the place of `lost` in a group, or joins it if that is nobody: of those
+    /// that are free, one in a zone where the group has fewest, then one with few replicas: a
+    /// spare, if there is one. `Err` with the reason if none is.
     pub(super) fn replacement(
         &mut self,
         group: &GroupDescriptor,
-        lost: NodeId,
+        lost: Option<NodeId>,
         size_bytes: u64,
         busy: &[NodeId],
     ) -> Result<NodeId, String> {
@@ -130,8 +130,13 @@ impl<'a> Placement<'a> {
 
     /// Whether no zone has a majority of the group with `to` in the place of `from`, or there are
     /// too few zones to ask for that.
-    pub(super) fn fits_zones(&self, group: &GroupDescriptor, from: NodeId, to: NodeId) -> bool {
-        let members = group.replicas.len();
+    pub(super) fn fits_zones(
+        &self,
+        group: &GroupDescriptor,
+        from: Option<NodeId>,
+        to: NodeId,
+    ) -> bool {
+        let members = group.replicas.len() + usize::from(from.is_none());
         members < ZONES
             || self.zones < ZONES
             || 2 * (self.in_zone_of(group, from, to) + 1) <= members
@@ -158,9 +163,9 @@ impl<'a> Placement<'a> {
     }
 
     /// How many of the group but for `from` and `to` themselves are in the zone of `to`.
-    fn in_zone_of(&self, group: &GroupDescriptor, from: NodeId, to: NodeId) -> usize {
+    fn in_zone_of(&self, group: &GroupDescriptor, from: Option<NodeId>, to: NodeId) -> usize {
         let kept = group.replicas.iter().map(|r| r.node_id);
-        let kept = kept.filter(|id| *id != from && *id != to);
+        let kept = kept.filter(|id| Some(*id) != from && *id != to);
         kept.filter(|id| self.is_together(*id, to)).count()
     }
 

@@ -101,7 +101,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         let size_bytes = group.leader.map_or(0, |(_, said)| said.size_bytes);
         let found = check_majority(facts, group).and_then(|alive| {
             let busy = &draft.receivers;
-            let to = placement.replacement(group.row, old.node_id, size_bytes, busy)?;
+            let to = placement.replacement(group.row, Some(old.node_id), size_bytes, busy)?;
             Ok((alive, to))
         });
         match found {
@@ -242,6 +242,7 @@ fn is_named(view: &View, node_id: NodeId) -> bool {
                 groups.iter().any(|new| new.voters.contains(&node_id))
             }
             Step::ReplaceReplica { from, to, .. } => from == node_id || to == node_id,
+            Step::AddReplica { to, .. } => to == node_id,
             _ => false,
         })
 }

@@ -68,7 +68,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
                 };
                 let may = draft.is_free(group.id())
                     && !resting.contains(&group.id())
-                    && placement.fits_zones(group.row, *from, *to)
+                    && placement.fits_zones(group.row, Some(*from), *to)
                     && check_majority(facts, group) == Ok(group.row.voters().count());
                 if evened >= REPLICA && is_best && may {
                     let reason = format!(
@@ -119,10 +119,14 @@ fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64
         }
     }
     for step in facts.running() {
-        if let Step::ReplaceReplica {
-            group_id, from, to, ..
-        } = step
-            && let Some(place) = facts.group_place(*group_id)
+        let (group_id, from, to) = match step {
+            Step::ReplaceReplica {
+                group_id, from, to, ..
+            } => (group_id, Some(from), to),
+            Step::AddReplica { group_id, to, .. } => (group_id, None, to),
+            _ => continue,
+        };
+        if let Some(place) = facts.group_place(*group_id)
             && facts.groups[place]
                 .row
                 .replicas
@@ -130,8 +134,10 @@ fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64
                 .all(|r| r.node_id != *to)
         {
             let weight = weights[place];
-            sums.entry(*from)
-                .and_modify(|sum| *sum = sum.saturating_sub(weight));
+            if let Some(from) = from {
+                sums.entry(*from)
+                    .and_modify(|sum| *sum = sum.saturating_sub(weight));
+            }
             sums.entry(*to).and_modify(|sum| *sum += weight);
         }
     }

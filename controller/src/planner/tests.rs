@@ -447,6 +447,41 @@ fn nothing_is_replaced_without_a_majority() {
 }
 
 #[test]
+fn a_group_with_too_few_replicas_gets_one_more_in_another_zone() {
+    let wanted = settings(1, 1);
+    let (sim, fence) = settled(&["a", "a", "b", "c"], &wanted);
+    let more = settings(1, 3);
+    let added = |plan: &Plan| {
+        let of = |action: &Action| match action {
+            Action::Begin {
+                step: Step::AddReplica { group_id, to, .. },
+                ..
+            } => Some((*group_id, *to)),
+            _ => None,
+        };
+        plan.actions.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(added(&plan(&sim.view(), &more)), [(GroupId(1), NodeId(3))]);
+    // One after another, and not while nobody leads it.
+    runtime().block_on(async { sim.settle(fence, &more).await.unwrap() });
+    let of_group = |sim: &Sim| -> Vec<NodeId> {
+        let inner = sim.lock();
+        let row: Vec<NodeId> = inner.meta.catalog.groups[&GroupId(1)].voters().collect();
+        assert_eq!(inner.groups[&GroupId(1)].voters, row);
+        row
+    };
+    assert_eq!(of_group(&sim), [NodeId(1), NodeId(3), NodeId(4)]);
+    let five = settings(1, 5);
+    runtime().block_on(async { sim.settle(fence, &five).await.unwrap() });
+    let planned = plan(&sim.view(), &five);
+    assert_eq!(of_group(&sim), (1..=4).map(NodeId).collect::<Vec<_>>());
+    let told = "group 1 has 4 of 5 replicas, and no other node is up and has no replica of it";
+    assert_eq!(planned.refusals, [told]);
+    sim.lock().groups.get_mut(&GroupId(1)).unwrap().leader = None;
+    assert_eq!(plan(&sim.view(), &five).refusals, [""; 0]);
+}
+
+#[test]
 fn a_spare_node_in_the_zone_of_the_lost_one_takes_its_place() {
     let wanted = settings(1, 3);
     let (sim, fence) = settled(&["a", "b", "c"], &wanted);

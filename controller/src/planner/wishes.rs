@@ -21,5 +21,5 @@ pub(crate) fn place_replica(
     let replicas = group.replicas.iter();
     let sizes = replicas.filter_map(|r| Some(view.replica(r.node_id, group.group_id)?.size_bytes));
     let size_bytes = sizes.max().unwrap_or(0);
-    Placement::new(view, settings).replacement(group, node_id, size_bytes, &[])
+    Placement::new(view, settings).replacement(group, Some(node_id), size_bytes, &[])
 }

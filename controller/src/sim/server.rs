@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use coterie_protocol::server::{Digest, ImportState, ServerAnswer, ServerRequest};
 use coterie_types::{
-    Epoch, GroupId, KeyRange, LogIndex, NodeId, RangeDescriptor, RangeId, Replica, Role,
+    Epoch, GroupId, KeyRange, LogIndex, NodeId, NodeState, RangeDescriptor, RangeId, Replica, Role,
 };
 
 use super::Inner;
@@ -68,6 +68,9 @@ impl Inner {
                 ServerAnswer::Ok
             }),
             ServerRequest::Digest { group_id, nonce } => self.digest(node_id, group_id, nonce),
+            ServerRequest::RecoverAlone { group_id, lost, .. } => {
+                self.recover_alone(node_id, group_id, &lost)
+            }
             other => self.serve_ranges(node_id, other),
         }
     }
@@ -227,6 +230,29 @@ impl Inner {
         group.ranges = ranges;
         group.leader = Some(node_id);
         group.term = 1;
+        ServerAnswer::Ok
+    }
+
+    /// That a lost node is listened to, or a leader robbed of its group, is a conflict.
+    fn recover_alone(
+        &mut self,
+        node_id: NodeId,
+        group_id: GroupId,
+        lost: &[NodeId],
+    ) -> ServerAnswer {
+        let nodes = &self.meta.catalog.nodes;
+        let is_removed = |id: &NodeId| nodes[id].state == NodeState::Removed;
+        let all_removed = lost.iter().all(is_removed);
+        let group = self.groups.get_mut(&group_id);
+        let Some(group) = group.filter(|group| group.replicas.contains(&node_id)) else {
+            return ServerAnswer::NoSuchGroup;
+        };
+        if group.voters != [node_id] {
+            group.conflicts += usize::from(!all_removed || group.leader.is_some());
+            group.voters = vec![node_id];
+            group.leader = Some(node_id);
+            group.term += 1;
+        }
         ServerAnswer::Ok
     }
 
@@ -393,8 +419,10 @@ pub(super) fn fence_of(request: &ServerRequest) -> Option<u64> {
         | ServerRequest::HandOff { fence, .. }
         | ServerRequest::DropFrozen { fence, .. }
         | ServerRequest::AddLearner { fence, .. }
+        | ServerRequest::RecoverAlone { fence, .. }
         | ServerRequest::TakeDigest { fence, .. } => Some(*fence),
         ServerRequest::Status
+        | ServerRequest::Witness
         | ServerRequest::Activate { .. }
         | ServerRequest::ImportState { .. }
         | ServerRequest::SplitPoint { .. }

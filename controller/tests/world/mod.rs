@@ -406,6 +406,7 @@ fn status(group: &GroupDescriptor, leader: Option<NodeId>) -> ReplicaStatus {
         leader,
         serving: false,
         last_index: LogIndex(5),
+        last_term: Term(1),
         applied_index: LogIndex(5),
         flushed_index: LogIndex(5),
         first_index: LogIndex(0),

@@ -67,6 +67,14 @@ pub enum Wish {
         /// The node that holds the replica.
         node_id: NodeId,
     },
+    /// Have a group whose majority is lost for good go on from one of the replicas that are left.
+    /// Voters that are not heard are removed from the cluster.
+    Recover {
+        /// The group.
+        group_id: GroupId,
+        /// The node that holds that replica.
+        node_id: NodeId,
+    },
 }
 
 /// How far a job that copies is.

@@ -222,6 +222,8 @@ pub enum ControllerOp {
     PutRefusals(Vec<String>),
     /// Forget a range of a dropped table: its group has removed it.
     ForgetDropped(coterie_types::RangeId),
+    /// Remove a node for good although groups name it: an operator said that it is lost.
+    LoseNode(NodeId),
 }
 
 /// What became of an applied command.
@@ -281,4 +283,7 @@ pub enum Rejection {
     /// It would break a rule of the catalog, such as ranges that overlap.
     #[error("{0}")]
     Invalid(String),
+    /// The node was removed; its id is not used again.
+    #[error("node {0} was removed; its id is not used again")]
+    Removed(NodeId),
 }

@@ -7,6 +7,8 @@ use coterie_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Catalog;
+
 /// A request of control to one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerRequest {
@@ -195,10 +197,23 @@ pub enum ServerRequest {
         /// Names the digest.
         nonce: u64,
     },
+    /// Make this node's replica the only voter of a group whose majority is lost, with what it has.
+    /// Refused while the group is led, and before this node knows that the lost ones were removed.
+    RecoverAlone {
+        /// The group.
+        group_id: GroupId,
+        /// The voters that never come back.
+        lost: Vec<NodeId>,
+        /// The controller's fencing number.
+        fence: u64,
+    },
+    /// Who the node is, and what it knows of the cluster: for a meta that has lost everything.
+    /// Answered by `Witness`.
+    Witness,
 }
 
 /// What a server answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServerAnswer {
     /// Done, or already so.
     Ok,
@@ -239,6 +254,21 @@ pub enum ServerAnswer {
     /// What a replica's records come to; `None` while it is being counted, or when it was not
     /// asked for since the process started.
     Digest(Option<Digest>),
+    /// Who the node is, and what it knows of the cluster.
+    Witness(Box<Witness>),
+}
+
+/// What a node knows of itself and its cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Its id.
+    pub node_id: NodeId,
+    /// What meta knew it by.
+    pub token: u128,
+    /// Its cluster's id.
+    pub cluster_id: u128,
+    /// The newest catalog that it has.
+    pub catalog: Catalog,
 }
 
 /// The records of a replica at one log index: equal on all replicas, or one of them is damaged.
@@ -292,6 +322,8 @@ pub struct ReplicaStatus {
     pub serving: bool,
     /// Last entry in its log.
     pub last_index: LogIndex,
+    /// The term of that entry.
+    pub last_term: Term,
     /// Last entry applied.
     pub applied_index: LogIndex,
     /// Last entry that is flushed in the store.

@@ -64,6 +64,8 @@ pub struct GroupStatus {
     pub is_leader: bool,
     /// Last entry in its log.
     pub last_index: LogIndex,
+    /// The term of that entry: of two logs the one with the later term goes further.
+    pub last_term: Term,
     /// Last entry applied.
     pub applied_index: LogIndex,
     /// Last entry durable in the state machine.
@@ -355,6 +357,7 @@ impl Group {
             is_leader: metrics.current_leader == Some(self.0.node_id.0)
                 && metrics.state == openraft::ServerState::Leader,
             last_index: LogIndex(metrics.last_log_index.unwrap_or(0)),
+            last_term: Term(self.0.log.last().map_or(0, |last| last.leader_id.term)),
             applied_index: LogIndex(progress.applied_index.load(Ordering::Acquire)),
             flushed_index: LogIndex(progress.flushed_index.load(Ordering::Acquire)),
             first_index: LogIndex(metrics.purged.map_or(0, |purged| purged.index + 1)),

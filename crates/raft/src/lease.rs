@@ -7,7 +7,7 @@
 //!
 //! A read may be served when all hold: this node leads; an entry of this term is applied (so every
 //! write acknowledged by an earlier leader is); the quorum's last acknowledgement is younger than
-//! 0.8 of the lease; this node is a voter; no transfer of leadership was begun here (it bypasses the followers' leases).
+//! 0.8 of the lease, or there is no other voter; this node is a voter; no transfer of leadership was begun here (it bypasses the followers' leases).
 //! Source: Raft thesis §6.4.1; design §5.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,9 +54,11 @@ pub(crate) fn allows_read(
     let term = leader.term();
     let fresh =
         |acked: openraft::alias::InstantOf<TypeConfig>| acked.elapsed() < lease.mul_f32(0.8);
+    // Nobody else can be elected where there is no other voter.
+    let is_alone = raft.voter_ids().eq([*raft.node_id()]);
     progress.applied_term.load(Ordering::Acquire) == term
         // A leader that is being removed hands over without regard to leases.
         && raft.voter_ids().any(|voter| voter == *raft.node_id())
         && !transfers.bars(term)
-        && leader.last_quorum_acked().is_some_and(fresh)
+        && (is_alone || leader.last_quorum_acked().is_some_and(fresh))
 }

@@ -29,6 +29,11 @@ use crate::{StateMachine, receive, wire};
 pub trait AddressBook: Send + Sync + 'static {
     /// `IP:PORT` of a node; `None` when it is not known.
     fn address(&self, node: NodeId) -> Option<String>;
+
+    /// Whether the node was removed from the cluster for good: nothing it says counts any more.
+    fn is_removed(&self, _node: NodeId) -> bool {
+        false
+    }
 }
 
 /// The Raft side of one process.
@@ -288,6 +293,22 @@ impl RaftNode {
         self.stop_group(group_id).await?;
         let log = GroupLog::open(group_id, self.engine.clone())?;
         log.forget().await?;
+        Ok(())
+    }
+
+    /// Makes this node the only voter of a group that is stopped here, whose majority is lost: an
+    /// entry of its own says so. All that is in its log counts as committed from then on. Does
+    /// nothing if it is the only member already.
+    ///
+    /// The old voters must never be heard again (see [`AddressBook::is_removed`]): they know nothing
+    /// of this.
+    pub async fn recover_alone(&self, group_id: GroupId) -> Result<(), RaftError> {
+        let _one_at_a_time = self.changes.lock().await;
+        if self.group(group_id).is_some() {
+            return Err(RaftError::Config(format!("group {group_id} runs")));
+        }
+        let mut log = GroupLog::open(group_id, self.engine.clone())?;
+        log.make_alone(self.node_id.0).await?;
         Ok(())
     }
 

@@ -2,13 +2,13 @@
 
 use coterie_protocol::method;
 use coterie_rpc::{Request, Responder};
-use coterie_types::LogIndex;
+use coterie_types::{LogIndex, NodeId};
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use openraft::{EntryPayload, ReadPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::group::Inner;
-use crate::type_config::{LogEntry, TypeConfig};
+use crate::type_config::{LogEntry, TypeConfig, Vote};
 
 /// A leader's answer to a follower that wants to serve a read: apply up to here first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -22,12 +22,23 @@ pub(crate) async fn handle(group: &Inner, request: Request, responder: Responder
     }
 }
 
+/// Refuses what a removed node says as a leader or candidate: the group may have been recovered
+/// without it, and it may not know.
+fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
+    let sender = NodeId(vote.leader_id.voted_for);
+    match group.network.addresses.is_removed(sender) {
+        true => Err(format!("node {sender} was removed")),
+        false => Ok(()),
+    }
+}
+
 async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String> {
     let raft = &group.raft;
     let said = |error: &dyn std::fmt::Display| error.to_string();
     match request.method {
         method::RAFT_APPEND => {
             let append: AppendEntriesRequest<TypeConfig> = decode(&request.body)?;
+            check_sender(group, &append.vote)?;
             let rooms = &group.network.rooms;
             if !rooms.takes_data() && append.entries.iter().any(has_data) {
                 return Err("no room on disk for entries with data".to_owned());
@@ -49,16 +60,19 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
         }
         method::RAFT_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
+            check_sender(group, &vote.vote)?;
             let response = raft.vote(vote).await.map_err(|e| said(&e))?;
             Ok(coterie_protocol::encode(&response))
         }
         method::RAFT_PRE_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
+            check_sender(group, &vote.vote)?;
             let response = raft.pre_vote(vote).await.map_err(|e| said(&e))?;
             Ok(coterie_protocol::encode(&response))
         }
         method::RAFT_TRANSFER => {
             let transfer: TransferLeaderRequest<TypeConfig> = decode(&request.body)?;
+            check_sender(group, transfer.from_leader())?;
             let response = raft
                 .handle_transfer_leader(transfer)
                 .await
@@ -68,7 +82,11 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
         method::RAFT_SNAPSHOT if !group.network.rooms.takes_data() => {
             Err("no room on disk for a snapshot".to_owned())
         }
-        method::RAFT_SNAPSHOT => Ok(group.incoming.handle(raft, &request.body).await),
+        method::RAFT_SNAPSHOT => {
+            let sender_is_member = |vote: &Vote| check_sender(group, vote);
+            let incoming = &group.incoming;
+            Ok(incoming.handle(raft, &request.body, sender_is_member).await)
+        }
         method::RAFT_READ_INDEX => {
             let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
             let index = linearizer.ok().map(|l| LogIndex(l.read_log_id().index()));

@@ -13,10 +13,12 @@
 //! checksum. A tail that ends in half a record was cut by a crash, and counts up to there. When a
 //! tail is long, a new pair is begun, and all but the newest few are removed.
 
+mod rebuild;
 mod restore;
 mod tail;
 mod writer;
 
+pub use rebuild::rebuild;
 pub use restore::{Restored, restore};
 pub(crate) use writer::Writer;
 

@@ -16,6 +16,9 @@ use crate::snapshot::Snapshot;
 /// numbers, revisions) must not be given twice, so the restored cluster goes on this much later.
 const LEAP: u64 = 100_000;
 
+/// The same for tables, of which there are fewer.
+const TABLES_LEAP: u32 = 1000;
+
 /// What was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
@@ -100,6 +103,7 @@ fn leap(snapshot: &mut Snapshot) {
     state.next.group += LEAP;
     state.next.range += LEAP;
     state.next.job += LEAP;
+    state.next.table += TABLES_LEAP;
     state.catalog.lease = Lease {
         fence: state.catalog.lease.fence + LEAP,
         ..Lease::default()

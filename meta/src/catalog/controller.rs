@@ -3,7 +3,7 @@
 
 use coterie_protocol::catalog::{JobDescriptor, JobState, Row};
 use coterie_protocol::meta::{ControllerOp, Outcome, Rejection};
-use coterie_types::{GroupDescriptor, GroupId, JobId, NodeState, RangeDescriptor, RangeId};
+use coterie_types::{GroupDescriptor, GroupId, JobId, NodeId, NodeState, RangeDescriptor, RangeId};
 
 use super::edit::{Edit, RowName};
 use super::invalid;
@@ -38,6 +38,7 @@ impl Edit<'_> {
                 ControllerOp::ForgetDropped(range_id) => {
                     self.delete(RowName::Dropped(range_id));
                 }
+                ControllerOp::LoseNode(node_id) => self.lose_node(node_id)?,
                 ControllerOp::AllocateIds { .. } if ids.is_some() => {
                     return Err(invalid("ids are set aside once in a proposal"));
                 }
@@ -77,9 +78,13 @@ impl Edit<'_> {
                 "the replicas of group {group_id} are not sorted by node, each once"
             )));
         }
+        let before = self.catalog().groups.get(&group_id);
+        let is_member =
+            |id: NodeId| before.is_some_and(|row| row.replicas.iter().any(|r| r.node_id == id));
         for replica in replicas {
             let node = self.node(replica.node_id)?;
-            if node.state == NodeState::Removed {
+            // One that was lost stays named until another one has taken its place.
+            if node.state == NodeState::Removed && !is_member(node.node_id) {
                 return Err(invalid(format!("node {} was removed", node.node_id)));
             }
         }

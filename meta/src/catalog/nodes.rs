@@ -47,7 +47,7 @@ impl Edit<'_> {
             }
         };
         if node.state == NodeState::Removed {
-            return Err(removed(node.node_id));
+            return Err(Rejection::Removed(node.node_id));
         }
         let node_id = node.node_id;
         self.claim_addr(&node);
@@ -65,7 +65,7 @@ impl Edit<'_> {
             ..self.node(node_id)?
         };
         if node.state == NodeState::Removed {
-            return Err(removed(node_id));
+            return Err(Rejection::Removed(node_id));
         }
         self.claim_addr(&node);
         self.put(Row::Node(node));
@@ -86,7 +86,7 @@ impl Edit<'_> {
             return Ok(());
         }
         if node.state == NodeState::Removed {
-            return Err(removed(node_id));
+            return Err(Rejection::Removed(node_id));
         }
         let may_operator = match state {
             NodeState::Draining | NodeState::Removed => true,
@@ -106,6 +106,14 @@ impl Edit<'_> {
                 "node {node_id} holds a replica of group {group_id}: drain it first"
             )));
         }
+        self.put(Row::Node(NodeDescriptor { state, ..node }));
+        Ok(())
+    }
+
+    /// Removes a node whatever names it; it is told so, should it ever come back.
+    pub(super) fn lose_node(&mut self, node_id: NodeId) -> Result<(), Rejection> {
+        let node = self.node(node_id)?;
+        let state = NodeState::Removed;
         self.put(Row::Node(NodeDescriptor { state, ..node }));
         Ok(())
     }
@@ -148,10 +156,4 @@ fn check_addr(addr: &str) -> Result<(), Rejection> {
         )));
     }
     Ok(())
-}
-
-fn removed(node_id: NodeId) -> Rejection {
-    invalid(format!(
-        "node {node_id} was removed; its id is not used again"
-    ))
 }

@@ -129,6 +129,50 @@ fn a_removed_node_stays_removed() {
 }
 
 #[test]
+fn a_node_that_is_lost_is_removed_though_groups_name_it() {
+    let mut state = with_a_range();
+    let row = state.catalog.groups[&GroupId(1)].clone();
+    let lost = row.replicas[0].node_id;
+    let fence = state.catalog.lease.fence;
+    let command = Command::SetNodeState {
+        node_id: lost,
+        state: NodeState::Removed,
+        fence,
+    };
+    assert!(
+        rejected(&state.apply(command).outcome),
+        "it holds a replica"
+    );
+    let lose = || vec![ControllerOp::LoseNode(lost)];
+    assert!(!rejected(&controller(&mut state, lose())));
+    assert!(!rejected(&controller(&mut state, lose())), "again");
+    assert_eq!(state.catalog.nodes[&lost].state, NodeState::Removed);
+    // It stays named until another one has its place, and comes into no other group.
+    assert!(!rejected(&controller(
+        &mut state,
+        vec![ControllerOp::PutGroup(row.clone())]
+    )));
+    let ids = ControllerOp::AllocateIds {
+        groups: 1,
+        ranges: 0,
+        jobs: 0,
+    };
+    let Outcome::Ids { group, .. } = controller(&mut state, vec![ids]) else {
+        panic!("no ids");
+    };
+    let other = GroupDescriptor {
+        group_id: GroupId(group),
+        ..row
+    };
+    assert!(rejected(&controller(
+        &mut state,
+        vec![ControllerOp::PutGroup(other)]
+    )));
+    let unknown = vec![ControllerOp::LoseNode(NodeId(99))];
+    assert!(rejected(&controller(&mut state, unknown)));
+}
+
+#[test]
 fn the_lease_passes_on_when_it_is_over_and_its_number_rises() {
     let mut state = born();
     assert_eq!(acquire(&mut state, 1, 1000), Outcome::Leased { fence: 1 });

@@ -20,6 +20,7 @@ impl Edit<'_> {
             Wish::Merge { key, .. } => ("merge", Some(key)),
             Wish::Move { key, .. } => ("move", Some(key)),
             Wish::Replace { .. } => ("replace-replica", None),
+            Wish::Recover { .. } => ("recover", None),
         };
         if key.is_some_and(|key| key.len() > KEY_BYTES_MAX) {
             return Err(invalid(format!("a key of more than {KEY_BYTES_MAX} bytes")));

@@ -35,6 +35,7 @@ fn status(group: u64, node: u64, leads: bool) -> ReplicaStatus {
         leader: leads.then_some(NodeId(node)),
         serving: leads,
         last_index: LogIndex(10),
+        last_term: Term(1),
         applied_index: LogIndex(10),
         flushed_index: LogIndex(0),
         first_index: LogIndex(0),

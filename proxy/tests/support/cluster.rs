@@ -394,6 +394,7 @@ impl Cluster {
                     leader: Some(group.leader),
                     serving: group.leader == node,
                     last_index: LogIndex(10),
+                    last_term: Term(1),
                     applied_index: LogIndex(10),
                     flushed_index: LogIndex(0),
                     first_index: LogIndex(0),

@@ -8,7 +8,7 @@ use coterie_raft::{Group, RaftError};
 use coterie_types::{GroupId, NodeId, Replica, Role};
 use tokio::time::error::Elapsed;
 
-use super::{propose_error, raft_error};
+use super::{chain, propose_error, raft_error};
 use crate::node::Node;
 
 /// How long a change of members is waited for. It goes on being made ready after that, and whoever
@@ -51,6 +51,36 @@ pub(super) async fn add_learner(
         &[learner],
         tokio::time::timeout(CHANGE_TIMEOUT, learning).await,
     )
+}
+
+/// Makes this node's replica the only voter of a group that has lost its majority.
+pub(super) async fn recover_alone(
+    node: &Node,
+    group_id: GroupId,
+    lost: &[NodeId],
+) -> Result<ServerAnswer, ServerAnswer> {
+    let failed = |reason: String| Err(ServerAnswer::Failed(reason));
+    let status = node
+        .replica(group_id)
+        .ok_or(ServerAnswer::NoSuchGroup)?
+        .status();
+    let is_alone = matches!(status.replicas.as_slice(), [only] if only.node_id == node.node_id);
+    if is_alone {
+        return Ok(ServerAnswer::Ok);
+    }
+    if status.serving {
+        return failed(format!("node {} leads group {group_id}", node.node_id));
+    }
+    let known = |lost: &&NodeId| !node.is_removed(**lost);
+    if let Some(lost) = lost.iter().find(known) {
+        return failed(format!(
+            "it is not known here yet that node {lost} was removed"
+        ));
+    }
+    match node.recover_alone(group_id).await {
+        Ok(()) => Ok(ServerAnswer::Ok),
+        Err(error) => failed(chain(&error)),
+    }
 }
 
 /// The answer to a change of members that was waited for.

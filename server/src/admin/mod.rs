@@ -105,12 +105,16 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
                 replicas.iter().map(|replica| replica.status()).collect(),
             ))
         }
+        ServerRequest::Witness => Ok(ServerAnswer::Witness(Box::new(node.witness()))),
         ServerRequest::AddLearner {
             group_id, node_id, ..
         } => members::add_learner(node, group_id, node_id).await,
         ServerRequest::TakeDigest {
             group_id, nonce, ..
         } => members::take_digest(node, group_id, nonce).await,
+        ServerRequest::RecoverAlone { group_id, lost, .. } => {
+            members::recover_alone(node, group_id, &lost).await
+        }
         ServerRequest::Digest { group_id, nonce } => {
             let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
             Ok(ServerAnswer::Digest(replica.shared.digests.get(nonce)))
@@ -135,9 +139,11 @@ fn fence_of(request: &ServerRequest) -> Option<u64> {
         | ServerRequest::CancelImport { fence, .. }
         | ServerRequest::HandOff { fence, .. }
         | ServerRequest::DropFrozen { fence, .. }
-        | ServerRequest::AddLearner { fence, .. } => Some(*fence),
+        | ServerRequest::AddLearner { fence, .. }
+        | ServerRequest::RecoverAlone { fence, .. } => Some(*fence),
         ServerRequest::TakeDigest { fence, .. } => (*fence > 0).then_some(*fence),
         ServerRequest::Status
+        | ServerRequest::Witness
         | ServerRequest::Activate { .. }
         | ServerRequest::ImportState { .. }
         | ServerRequest::SplitPoint { .. }

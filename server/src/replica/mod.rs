@@ -267,6 +267,7 @@ impl Replica {
             leader: status.leader,
             serving,
             last_index: status.last_index,
+            last_term: status.last_term,
             applied_index: status.applied_index,
             flushed_index: status.flushed_index,
             first_index: status.first_index,

@@ -77,23 +77,33 @@ impl Cluster {
 
     /// `coterie check`: ranges tile, each has one owner, replicas agree. Fails with what it said.
     pub fn check(&self) -> anyhow::Result<()> {
+        let (code, said) = self.coterie(&["check"])?;
+        ensure!(
+            code == Some(0),
+            "coterie check ended with {code:?}:\n{said}"
+        );
+        Ok(())
+    }
+
+    /// Runs a command of the binary that asks the cluster by meta: its exit code, and what it printed.
+    pub fn coterie(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
         let metas = self.names(Role::Meta);
         let metas: Vec<String> = metas.iter().map(|name| self.addr(name)).collect();
+        let metas = metas.join(",");
+        let meta = ["--meta", &metas, "--cluster-token", self.token()];
+        self.run(&[words, &meta].concat())
+    }
+
+    /// Runs the binary with these arguments alone.
+    pub fn run(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
         let output = Command::new("timeout")
             .args([CHECK_SECONDS])
             .arg(self.plan.binary_path()?)
-            .args(["check", "--meta", &metas.join(",")])
-            .args(["--cluster-token", self.token()])
+            .args(words)
             .output()
-            .context("run coterie check")?;
+            .with_context(|| format!("run coterie {words:?}"))?;
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ensure!(
-            output.status.success(),
-            "coterie check ended with {}:\n{}{}",
-            output.status,
-            said(&output.stdout),
-            said(&output.stderr)
-        );
-        Ok(())
+        let said = said(&output.stdout) + &said(&output.stderr);
+        Ok((output.status.code(), said))
     }
 }

@@ -7,17 +7,19 @@
 //! A log that is forgotten, as its replica is destroyed, leaves its promises behind: the vote, and
 //! the last entry it acknowledged. A replica that is made again is held to them (`node`).
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coterie_types::GroupId;
+use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, Membership, OptionalSend, RaftLogReader};
 
 use super::engine::{Done, Job, LogEngine};
-use super::record::Record;
+use super::record::{Record, log_id};
 use super::tail::{Tail, entry_bytes};
 use crate::type_config::{LogEntry, LogId, TypeConfig, Vote};
 
@@ -199,6 +201,38 @@ impl GroupLog {
         let group = self.group;
         self.engine
             .submit_and_wait(|done| Job::Clean { group, keep, done })
+            .await
+    }
+
+    /// Adds an entry, of a term of its own, that makes `node` the only voter; durable when it
+    /// returns. Nobody may use the log meanwhile.
+    pub(crate) async fn make_alone(&mut self, node: u64) -> io::Result<()> {
+        let (vote, last) = {
+            let shared = self.lock();
+            (shared.vote, shared.last)
+        };
+        let Some(last) = last else {
+            return Err(io::Error::other("its log has no entries"));
+        };
+        let voted = vote.map_or(0, |vote| vote.leader_id.term);
+        let term = voted.max(last.leader_id.term) + 1;
+        // The vote first: without the entry it is only a term that nobody led in.
+        self.save_vote(&Vote::new(term, node)).await?;
+        let voters = BTreeSet::from([node]);
+        let membership = Membership::new_with_defaults(vec![voters], []);
+        let entry = LogEntry::new(
+            log_id(term, last.index + 1),
+            EntryPayload::Membership(membership),
+        );
+        let records = vec![Record::from_entry(&entry)];
+        let (group, bytes) = (self.group, entry_bytes(&entry));
+        self.engine
+            .submit_and_wait(|done| Job::Append {
+                group,
+                records,
+                bytes,
+                done,
+            })
             .await
     }
 

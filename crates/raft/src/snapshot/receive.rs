@@ -15,6 +15,14 @@ use crate::type_config::{TypeConfig, Vote};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
+/// As whose leader the sender speaks; a piece belongs to a transfer that was announced.
+fn request_vote(request: &SnapshotRequest) -> Option<&Vote> {
+    match request {
+        SnapshotRequest::Begin { vote, .. } | SnapshotRequest::Finish { vote, .. } => Some(vote),
+        SnapshotRequest::Chunk { .. } => None,
+    }
+}
+
 /// The transfer under way to one replica; a new announcement replaces an old one.
 pub(crate) struct Incoming {
     /// Where snapshots of this group are received.
@@ -36,10 +44,18 @@ impl Incoming {
         }
     }
 
-    /// Handles one message of a transfer.
-    pub(crate) async fn handle(&self, raft: &Raft, body: &[u8]) -> Bytes {
+    /// Handles one message of a transfer; `check` says why a sender's does not count.
+    pub(crate) async fn handle(
+        &self,
+        raft: &Raft,
+        body: &[u8],
+        check: impl Fn(&Vote) -> Result<(), String>,
+    ) -> Bytes {
         let answer = match coterie_protocol::decode(body) {
-            Ok(request) => self.answer(raft, request).await,
+            Ok(request) => match request_vote(&request).map_or(Ok(()), check) {
+                Ok(()) => self.answer(raft, request).await,
+                Err(reason) => Err(io::Error::other(reason)),
+            },
             Err(error) => Err(io::Error::other(error)),
         };
         coterie_protocol::encode(&answer.unwrap_or_else(|e| SnapshotAnswer::Failed(e.to_string())))

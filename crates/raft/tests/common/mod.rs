@@ -138,11 +138,15 @@ impl Cuts {
 }
 
 /// Every link has an address of its own, so that it can be cut at the receiver.
-struct Book(u64);
+struct Book(u64, Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl AddressBook for Book {
     fn address(&self, node: NodeId) -> Option<String> {
         Some(format!("link-{}-{}", self.0, node))
+    }
+
+    fn is_removed(&self, node: NodeId) -> bool {
+        self.1.lock().unwrap().contains(&(self.0, node.0))
     }
 }
 
@@ -187,6 +191,8 @@ pub struct Cluster {
     pub config: RaftConfig,
     pub nodes: BTreeMap<u64, Running>,
     pub disks: BTreeMap<u64, Disk>,
+    /// By the address book of the first, the second was removed.
+    pub removed: Arc<Mutex<Vec<(u64, u64)>>>,
     peers: u64,
 }
 
@@ -199,6 +205,7 @@ impl Cluster {
             config,
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
+            removed: Arc::default(),
             peers,
         };
         for id in 1..=peers {
@@ -220,7 +227,7 @@ impl Cluster {
     /// Starts a node from what its directory and its state machine's disk hold.
     pub async fn start_node(&mut self, id: u64) {
         let dir = self.dir.path().join(id.to_string());
-        let book = Arc::new(Book(id));
+        let book = Arc::new(Book(id, Arc::clone(&self.removed)));
         let node = RaftNode::open(
             &dir,
             NodeId(id),
@@ -261,6 +268,17 @@ impl Cluster {
         let (node, _, _) = self.nodes.remove(&id).unwrap();
         node.destroy_group(GROUP).await.unwrap();
         self.disks.remove(&id);
+        let journal = Journal::open(self.disks.entry(id).or_default());
+        let seen = Arc::clone(&journal.seen);
+        let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();
+        self.nodes.insert(id, (node, group, seen));
+    }
+
+    /// Has a node's replica go on as the only voter.
+    pub async fn recover_alone(&mut self, id: u64) {
+        let (node, _, _) = self.nodes.remove(&id).unwrap();
+        node.stop_group(GROUP).await.unwrap();
+        node.recover_alone(GROUP).await.unwrap();
         let journal = Journal::open(self.disks.entry(id).or_default());
         let seen = Arc::clone(&journal.seen);
         let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();

@@ -1,0 +1,67 @@
+//! Groups that have fewer replicas than they should: each gets one more, one at a time.
+//!
+//! A group is short of replicas after it was recovered from what one of them had, or when more are
+//! asked for than when it was made. It is changed only while it is led and a majority of it lives.
+
+use coterie_types::{Replica, Role};
+
+use super::Memory;
+use super::draft::Draft;
+use super::facts::Facts;
+use super::placement::Placement;
+use super::repair::check_majority;
+use crate::job::{ReplacePhase, Step};
+
+/// The kind of job.
+const KIND: &str = "add-replica";
+
+pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
+    let wanted = facts.settings.replicas;
+    let mut placement = Placement::new(facts.view, facts.settings);
+    placement.exclude(memory.slow().map(|(slow, ..)| slow));
+    for group in &facts.groups {
+        let group_id = group.id();
+        let voters = group.row.voters().count();
+        if voters >= wanted || !draft.is_free(group_id) {
+            continue;
+        }
+        let Some((_, leader)) = group.leader else {
+            continue;
+        };
+        if draft.receivers.len() >= facts.settings.snapshots_max {
+            draft.refuse(format!(
+                "group {group_id} has {voters} of {wanted} replicas; {} are on their way already, \
+                 which is as many as may be at once",
+                draft.receivers.len()
+            ));
+            continue;
+        }
+        let busy = &draft.receivers;
+        let found = check_majority(facts, group)
+            .and_then(|_| placement.replacement(group.row, None, leader.size_bytes, busy));
+        match found {
+            Ok(to) => {
+                let mut replicas = group.row.replicas.clone();
+                replicas.push(Replica {
+                    node_id: to,
+                    role: Role::Voter,
+                });
+                replicas.sort();
+                let step = Step::AddReplica {
+                    phase: ReplacePhase::Create,
+                    group_id,
+                    to,
+                    replicas,
+                };
+                let reason = format!(
+                    "it has {voters} of {wanted} replicas; node {to} has {} with this one",
+                    placement.count(to)
+                );
+                draft.begin(KIND, step, vec![reason]);
+            }
+            Err(reason) => draft.refuse(format!(
+                "group {group_id} has {voters} of {wanted} replicas, and {reason}"
+            )),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A backup from what the servers know, when meta and all its backups are lost.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use coterie_protocol::catalog::Catalog;
+use coterie_types::{LogIndex, NodeId, Revision};
+
+use super::{Pair, pairs};
+use crate::RunError;
+use crate::catalog::{NextIds, REDIS_TABLES, State};
+use crate::snapshot::Snapshot;
+
+/// Writes a backup that holds this catalog, of which `tokens` says who registered with which; the
+/// revision it holds. It is restored as any other: ids and numbers go on far above those that are
+/// seen in it.
+///
+/// Refuses a directory that has backups: the newest of those is better.
+pub fn rebuild(
+    catalog: Catalog,
+    tokens: BTreeMap<u128, NodeId>,
+    backup_dir: &Path,
+) -> Result<Revision, RunError> {
+    fs::create_dir_all(backup_dir).map_err(RunError::io("make the directory", backup_dir))?;
+    if !pairs(backup_dir)?.is_empty() {
+        let reason = "there are backups of meta in it: restore from them";
+        return Err(RunError::directory(backup_dir, reason));
+    }
+    let revision = catalog.revision;
+    let snapshot = Snapshot {
+        state: state_of(catalog, tokens),
+        index: LogIndex(0),
+        applied: None,
+    };
+    let pair = Pair {
+        index: LogIndex(0),
+        member: 0,
+        dir: backup_dir.to_path_buf(),
+    };
+    snapshot.write(&pair.snapshot())?;
+    Ok(revision)
+}
+
+fn state_of(catalog: Catalog, registrations: BTreeMap<u128, NodeId>) -> State {
+    let after = |highest: Option<u64>| highest.unwrap_or(0) + 1;
+    let ranges = catalog.ranges.keys().chain(catalog.dropped.keys());
+    let next = NextIds {
+        node: after(catalog.nodes.keys().map(|id| id.0).max()),
+        group: after(catalog.groups.keys().map(|id| id.0).max()),
+        range: after(ranges.map(|id| id.0).max()),
+        job: after(catalog.jobs.keys().map(|id| id.0).max()),
+        table: catalog
+            .tables
+            .keys()
+            .map(|id| id.0 + 1)
+            .max()
+            .unwrap_or(0)
+            .max(REDIS_TABLES),
+    };
+    State {
+        clock: catalog.lease.until,
+        catalog,
+        next,
+        registrations,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_protocol::meta::{Command, Outcome};
+
+    use super::super::restore;
+    use super::*;
+    use crate::directory::Directory;
+
+    fn register(state: &mut State, token: u128) -> NodeId {
+        let command = Command::RegisterNode {
+            token,
+            addr: format!("127.0.0.1:{token}"),
+            zone: String::new(),
+            capacity_bytes: 0,
+        };
+        match state.apply(command).outcome {
+            Outcome::Registered { node_id, .. } => node_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_rebuilt_is_restored_and_knows_its_nodes() {
+        let mut lost = State::default();
+        lost.apply(Command::Birth { cluster_id: 7 });
+        let (one, two) = (register(&mut lost, 11), register(&mut lost, 22));
+        let backup = tempfile::tempdir().unwrap();
+        let tokens = BTreeMap::from([(11, one), (22, two)]);
+        let revision = rebuild(lost.catalog.clone(), tokens.clone(), backup.path()).unwrap();
+        assert_eq!(revision, lost.catalog.revision);
+        let again = rebuild(lost.catalog.clone(), tokens, backup.path()).unwrap_err();
+        assert!(again.to_string().contains("there are backups"), "{again}");
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(restore(backup.path(), dir.path(), 1).unwrap().cluster_id, 7);
+        let directory = Directory::open(dir.path(), 1).unwrap();
+        let seed = Snapshot::read(&directory.seed()).unwrap().unwrap();
+        let mut state = seed.state;
+        assert_eq!(state.catalog.nodes, lost.catalog.nodes);
+        assert_eq!(register(&mut state, 22), two);
+        assert!(
+            register(&mut state, 33).0 > two.0 + 1000,
+            "of a time that is lost"
+        );
+    }
+}
