@@ -297,8 +297,7 @@ impl RaftNode {
     }
 
     /// Makes this node the only voter of a group that is stopped here, whose majority is lost: an
-    /// entry of its own says so. All that is in its log counts as committed from then on. Does
-    /// nothing if it is the only member already.
+    /// entry of its own says so. All that is in its log counts as committed from then on.
     ///
     /// The old voters must never be heard again (see [`AddressBook::is_removed`]): they know nothing
     /// of this.
