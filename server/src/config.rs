@@ -61,6 +61,11 @@ pub struct Config {
     /// p99 eight times as long, 4MiB three times (`docs/benchmarks.md`).
     #[arg(long, env = "COTERIE_MOVE_RATE", value_name = "SIZE", default_value = "4MiB", value_parser = size)]
     pub move_rate: u64,
+    /// Bytes per second that flushes and compactions of this node write at most, all of them together;
+    /// 0 is as fast as they can. They begin with a twentieth of it and go faster within seconds when
+    /// that is not enough: a compaction that may take all it can get makes clients wait.
+    #[arg(long, env = "COTERIE_COMPACTION_RATE", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    pub compaction_rate: u64,
     /// How often meta is told how this node is.
     #[arg(long, env = "COTERIE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub heartbeat_interval: Duration,

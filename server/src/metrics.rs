@@ -92,7 +92,22 @@ impl Collector for NodeCollector {
                 ConstCounter::new(total).encode(family.encode_family(&labels)?)?;
             }
         }
+        let stores = || {
+            node.replicas()
+                .into_iter()
+                .filter_map(|r| r.store().upgrade())
+        };
         for (name, help, value) in [
+            (
+                "compactions_running",
+                "Compactions of all stores that run now.",
+                stores().map(|store| store.compactions()).sum(),
+            ),
+            (
+                "compaction_debt_bytes",
+                "Bytes that compactions of all stores still have to rewrite, about.",
+                stores().map(|store| store.compaction_debt_bytes()).sum(),
+            ),
             (
                 "disk_free_bytes",
                 "Free bytes of the file system.",

@@ -229,7 +229,7 @@ async fn open(
     raft.set_room(disk.room());
     let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
     let settings = Settings {
-        rocks: RocksShared::new(cache_bytes)?,
+        rocks: RocksShared::new(cache_bytes, config.compaction_rate)?,
         read_mode: config.read_mode,
         value_bytes_max: config.max_value_bytes,
         peers: Peers::new(rpc.clone(), book.clone()),

@@ -23,6 +23,7 @@
 //! | `COTERIE_MOVE_KILLS` | moves at which somebody is killed | 5 | 200 |
 //! | `COTERIE_MOVE_MIB` | data of the move whose cost is printed | 16 | 1024 |
 //! | `COTERIE_MOVE_CLIENTS` | clients that write meanwhile | 8 | 50 |
+//! | `COTERIE_MOVE_WRITES` | writes per client before and after it | 2,000 | 10,000 |
 //! | `COTERIE_STORM_ROUNDS` | changes of the range map at random | 8 | 900, half an hour |
 //! | `COTERIE_REPAIR_MIB` | data before a node is killed for good | 8 | 1024 |
 //! | `COTERIE_REPAIR_SECONDS` | bound on the repair after it | 180 | 60, release build |

@@ -5,8 +5,8 @@
 //! half the throughput), and the buffer is sized so that RocksDB never switches by itself, as every
 //! durable state must be one that the replica chose; one column family, so that a flush is one
 //! state; bloom filters of 10 bits, index and filters partitioned and in the block cache, so that
-//! memory is bounded per terabyte; LZ4 above, Zstandard at the bottom. Cache and background threads
-//! are shared by all stores of a node.
+//! memory is bounded per terabyte; LZ4 above, Zstandard at the bottom. Cache, background threads and
+//! the limit of what compactions write are shared by all stores of a node.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,23 +25,45 @@ const WRITE_BUFFER_BYTES: usize = 1 << 30;
 const TARGET_FILE_BYTES: u64 = 32 << 20;
 const BACKGROUND_JOBS: i32 = 4;
 
+/// The limiter gives out a piece of its rate so often, and looks a hundred pieces later whether it is
+/// to give more or less.
+const LIMITER_PERIOD_MICROS: i64 = 1_000;
+/// Of ten pieces one goes to compactions first, though flushes wait.
+const LIMITER_FAIRNESS: i32 = 10;
+
+/// Memtables at most, and files of flushes from which on RocksDB slows writes down, and stops them.
+/// A flush that is begun waits before that, on the thread that applies: there must be room for what
+/// comes until the limiter has caught up.
+const MEMTABLES: i32 = 16;
+const L0_FILES_SLOW: i32 = 40;
+const L0_FILES_STOP: i32 = 60;
+
 /// What all stores of a node share.
 #[derive(Clone)]
 pub struct RocksShared {
     cache: Cache,
     env: Env,
+    /// Has the limiter: clones of it share it.
+    limited: Options,
 }
 
 impl RocksShared {
-    /// With a block cache of so many bytes.
-    pub fn new(cache_bytes: usize) -> Result<Self, StorageError> {
+    /// With a block cache of so many bytes. Flushes and compactions write at most `rate` bytes per
+    /// second, and a twentieth of that until they need more; 0 is as fast as they can.
+    pub fn new(cache_bytes: usize, rate: u64) -> Result<Self, StorageError> {
         let mut env = Env::new().map_err(|e| StorageError::new("set up the store", e))?;
         env.set_background_threads(2);
         env.set_high_priority_background_threads(2);
+        let mut limited = Options::default();
+        if rate > 0 {
+            let rate = i64::try_from(rate).unwrap_or(i64::MAX);
+            limited.set_auto_tuned_ratelimiter(rate, LIMITER_PERIOD_MICROS, LIMITER_FAIRNESS);
+        }
         // The estimated charge is that of a block.
         Ok(Self {
             cache: Cache::new_hyper_clock_cache(cache_bytes, 16 << 10),
             env,
+            limited,
         })
     }
 
@@ -57,14 +79,16 @@ impl RocksShared {
         table.set_pin_top_level_index_and_filter(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_format_version(6);
-        let mut options = Options::default();
+        let mut options = self.limited.clone();
         options.create_if_missing(true);
         options.set_env(&self.env);
         options.set_block_based_table_factory(&table);
         options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-        options.set_max_write_buffer_number(6);
+        options.set_max_write_buffer_number(MEMTABLES);
         options.set_allow_concurrent_memtable_write(false);
         options.set_target_file_size_base(TARGET_FILE_BYTES);
+        options.set_level_zero_slowdown_writes_trigger(L0_FILES_SLOW);
+        options.set_level_zero_stop_writes_trigger(L0_FILES_STOP);
         options.set_max_bytes_for_level_base(256 << 20);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_compression_type(DBCompressionType::Lz4);
@@ -110,6 +134,23 @@ impl RocksEngine {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How many compactions run now.
+    #[must_use]
+    pub fn compactions(&self) -> u64 {
+        self.number("rocksdb.num-running-compactions")
+    }
+
+    /// About how many bytes compactions still have to rewrite until every level is of its size.
+    #[must_use]
+    pub fn compaction_debt_bytes(&self) -> u64 {
+        self.number("rocksdb.estimate-pending-compaction-bytes")
+    }
+
+    fn number(&self, property: &str) -> u64 {
+        let number = self.db.property_int_value(property);
+        number.ok().flatten().unwrap_or(0)
     }
 }
 
@@ -234,8 +275,7 @@ impl Engine for RocksEngine {
     }
 
     fn size_bytes(&self) -> u64 {
-        let property = self.db.property_int_value("rocksdb.total-sst-files-size");
-        property.ok().flatten().unwrap_or(0)
+        self.number("rocksdb.total-sst-files-size")
     }
 
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64> {
@@ -270,7 +310,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path) -> RocksEngine {
-        RocksEngine::open(dir, &RocksShared::new(1 << 20).unwrap()).unwrap()
+        RocksEngine::open(dir, &RocksShared::new(1 << 20, 1 << 30).unwrap()).unwrap()
     }
 
     fn put(engine: &RocksEngine, key: &[u8], value: &[u8]) {

@@ -185,7 +185,9 @@ impl Builder {
             number,
             dir: parent.join(&name),
             port: Port::reserve()?,
-            http: (role == Role::Meta).then(Port::reserve).transpose()?,
+            http: matches!(role, Role::Meta | Role::Server)
+                .then(Port::reserve)
+                .transpose()?,
             process,
         })
     }

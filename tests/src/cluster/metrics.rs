@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::{Cluster, Role};
+use crate::wait;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -35,5 +36,23 @@ impl Cluster {
         let leader = http.into_iter().find(|(_, addr)| leads(addr));
         let (name, _) = leader.context("no meta leads")?;
         Ok(name.to_owned())
+    }
+
+    /// Waits until no store compacts: what was written before is where it stays.
+    pub fn wait_until_compacted(&self, within: Duration) -> anyhow::Result<()> {
+        let servers = self.members.iter().filter(|m| m.role == Role::Server);
+        let http: Vec<_> = servers
+            .filter_map(|m| Some(m.http.as_ref()?.addr()))
+            .collect();
+        ensure!(!http.is_empty(), "no server has /metrics");
+        wait::until("compactions are over", within, || {
+            for addr in &http {
+                for name in ["compactions_running", "compaction_debt_bytes"] {
+                    let left = gauge(addr, &format!("coterie_server_{name}"))?;
+                    ensure!(left == 0.0, "{name} of {addr}: {left}");
+                }
+            }
+            Ok(())
+        })
     }
 }
