@@ -28,6 +28,8 @@ hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`
   for its own limit.
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
+- The group clock never goes back and may stand still: after a leader whose clock was ahead gave way, `TTL` and `PTTL`
+  stay the same until the new leader's clock has reached it, and keys live that much longer.
 - There are 16 databases, tables 0 to 15.
 - `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
 
