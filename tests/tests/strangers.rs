@@ -77,6 +77,7 @@ fn a_server_with_another_token(cluster: &mut Cluster) {
     let changes = [
         ("--cluster-token", "another"),
         ("--listen", "127.0.0.1:0"),
+        ("--http", "127.0.0.1:0"),
         ("--dir", &dir),
     ];
     let mut stranger = cluster.process("server-1").variant("stranger", &changes);
@@ -104,7 +105,7 @@ fn nodes(cluster: &Cluster) -> usize {
 
 fn two_processes_on_one_directory(cluster: &mut Cluster) {
     for name in ["server-1", "meta-1"] {
-        let changes = [("--listen", "127.0.0.1:0")];
+        let changes = [("--listen", "127.0.0.1:0"), ("--http", "127.0.0.1:0")];
         let second = cluster
             .process(name)
             .variant(&format!("second-{name}"), &changes);
@@ -140,6 +141,7 @@ fn a_directory_of_another_cluster(foreign: &Path) {
     let changes = [
         ("--dir", foreign.to_str().expect("UTF-8")),
         ("--listen", "127.0.0.1:0"),
+        ("--http", "127.0.0.1:0"),
     ];
     let lost = cluster
         .process("server-1")
