@@ -58,7 +58,7 @@ pub struct Config {
     pub disk_reserve: u64,
     /// Bytes per second at which this node copies ranges that move to it, all of them together; 0 is as
     /// fast as it can. The copy shares the log with what clients write: on two cores 16MiB made their
-    /// p99 eight times as long, 4MiB three times (`docs/benchmarks.md`).
+    /// p99 several times as long, 4MiB about twice (`docs/benchmarks.md`).
     #[arg(long, env = "COTERIE_MOVE_RATE", value_name = "SIZE", default_value = "4MiB", value_parser = size)]
     pub move_rate: u64,
     /// Bytes per second that flushes and compactions of this node write at most, all of them together;
