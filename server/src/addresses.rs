@@ -8,6 +8,7 @@ use coterie_protocol::catalog::Catalog;
 use coterie_raft::AddressBook;
 use coterie_types::{NodeId, NodeState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::write_atomically;
@@ -28,23 +29,37 @@ impl Addresses {
         Arc::clone(&self.0.borrow())
     }
 
+    /// Waits for a change, until `due` if that is given; whether there may be further ones.
+    async fn news(&mut self, due: Option<Instant>) -> bool {
+        match due {
+            None => self.0.changed().await.is_ok(),
+            // Over time is as good as changed: there is something to write.
+            Some(due) => tokio::time::timeout_at(due, self.0.changed())
+                .await
+                .map_or(true, |changed| changed.is_ok()),
+        }
+    }
+
     /// Keeps the copy on disk fresh until `stop`: rewritten when somebody moved, came or went; and
     /// some time after the rest of the map changed, for a meta that has lost everything.
     pub(crate) async fn keep(mut self, path: PathBuf, stop: CancellationToken) {
         let mut kept = self.catalog();
-        while let Some(Ok(())) = stop.run_until_cancelled(self.0.changed()).await {
-            let mut catalog = Arc::clone(&self.0.borrow_and_update());
+        // When a change of the map is to be written.
+        let mut due = None;
+        while let Some(true) = stop.run_until_cancelled(self.news(due)).await {
+            let catalog = Arc::clone(&self.0.borrow_and_update());
             if catalog.nodes == kept.nodes {
                 if is_same_map(&catalog, &kept) {
+                    due = None;
                     continue;
                 }
                 // It changes often, and may be large.
-                let pause = tokio::time::sleep(MAP_PERIOD);
-                if stop.run_until_cancelled(pause).await.is_none() {
-                    return;
+                let at = *due.get_or_insert_with(|| Instant::now() + MAP_PERIOD);
+                if Instant::now() < at {
+                    continue;
                 }
-                catalog = Arc::clone(&self.0.borrow_and_update());
             }
+            due = None;
             kept = Arc::clone(&catalog);
             let bytes = coterie_protocol::encode(catalog.as_ref());
             let path = path.clone();
@@ -59,8 +74,11 @@ impl Addresses {
 
 /// Whether two catalogs say the same of all but jobs and nodes.
 fn is_same_map(a: &Catalog, b: &Catalog) -> bool {
-    let map = |c: &Catalog| (c.tables.clone(), c.groups.clone(), c.settings.clone());
-    map(a) == map(b) && a.ranges == b.ranges && a.dropped == b.dropped
+    a.tables == b.tables
+        && a.groups == b.groups
+        && a.settings == b.settings
+        && a.ranges == b.ranges
+        && a.dropped == b.dropped
 }
 
 /// The copy of an earlier run; `None` when there is none that can be read.

@@ -22,9 +22,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use coterie_config::ClusterToken;
-use coterie_rpc::{Client, Token};
 
-use cluster::Cluster;
+use cluster::{Cluster, client};
 use finding::{Finding, exit_code, lasting};
 use look::Look;
 
@@ -90,8 +89,7 @@ async fn check(matches: &ArgMatches) -> anyhow::Result<u8> {
         patience,
         token,
     } = Check::from_arg_matches(matches)?;
-    let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
-    let cluster = Cluster::new(Client::new(Token::new(&secret)), meta);
+    let cluster = Cluster::new(client(&token)?, meta);
     let mut all = BTreeSet::new();
     let mut tell = |findings: BTreeSet<Finding>| {
         for finding in &findings {

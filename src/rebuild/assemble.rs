@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, ensure};
 use coterie_protocol::catalog::{Catalog, Change, Row, RowKey, TableDescriptor};
 use coterie_protocol::server::ReplicaStatus;
-use coterie_types::{GroupDescriptor, GroupId, NodeId, RangeDescriptor, TableId};
+use coterie_types::{GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId, TableId};
 
 use super::Heard;
 use crate::check::tiles::misfits;
@@ -45,10 +45,8 @@ pub(super) fn assemble(heard: &BTreeMap<NodeId, Heard>) -> anyhow::Result<Assemb
     let mut upserts = members(&words);
     match ranges(&catalog, &words, &mut notes) {
         Some(owned) => {
-            let gone = catalog
-                .ranges
-                .keys()
-                .filter(|id| !owned.iter().any(|r| r.range_id == **id));
+            let kept: BTreeSet<RangeId> = owned.iter().map(|range| range.range_id).collect();
+            let gone = catalog.ranges.keys().filter(|id| !kept.contains(id));
             let deletes = gone.map(|id| RowKey::Range(*id)).collect();
             upserts.extend(new_tables(&catalog, &owned, &mut notes));
             upserts.extend(owned.into_iter().map(Row::Range));

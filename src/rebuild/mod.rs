@@ -16,9 +16,10 @@ use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use coterie_config::ClusterToken;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest, Witness};
 use coterie_protocol::{decode, encode, method};
-use coterie_rpc::{Client, Token};
+use coterie_rpc::Client;
 use coterie_types::{NodeId, NodeState};
 
+use crate::check::cluster::client;
 use assemble::assemble;
 
 /// How long a server may take to answer.
@@ -66,8 +67,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         without,
         token,
     } = Rebuild::from_arg_matches(matches)?;
-    let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
-    let rpc = Client::new(Token::new(&secret));
+    let rpc = client(&token)?;
     let without: BTreeSet<NodeId> = without.into_iter().map(NodeId).collect();
     let heard = ask_all(&rpc, servers, &without).await?;
     let assembled = assemble(&heard)?;

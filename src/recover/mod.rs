@@ -10,14 +10,13 @@ mod tests;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use coterie_config::ClusterToken;
 use coterie_protocol::catalog::{JobState, Wish};
-use coterie_rpc::{Client, Token};
 use coterie_types::{GroupId, JobId, NodeId};
 
-use crate::check::cluster::Cluster;
+use crate::check::cluster::{Cluster, client};
 use assess::{Loss, losses};
 
 /// What it ends with when there is something to recover, and it was not, or not all of it.
@@ -90,8 +89,7 @@ async fn recover(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         accept_loss,
         token,
     } = Recover::from_arg_matches(matches)?;
-    let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
-    let cluster = Cluster::new(Client::new(Token::new(&secret)), meta);
+    let cluster = Cluster::new(client(&token)?, meta);
     let asked: Vec<GroupId> = group.into_iter().map(GroupId).collect();
     let found = look(&cluster, &asked).await?;
     if found.is_empty() {
