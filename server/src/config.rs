@@ -41,6 +41,10 @@ pub struct Config {
     /// Memory for blocks of all stores.
     #[arg(long, env = "COTERIE_BLOCK_CACHE", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
     pub block_cache: u64,
+    /// Memory for values of all stores as they were read last: a read of one of them does not search
+    /// the store; 0 keeps none.
+    #[arg(long, env = "COTERIE_RECORD_CACHE", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
+    pub record_cache: u64,
     /// How a leader makes sure that it may serve a read.
     #[arg(
         long,

@@ -2,6 +2,7 @@
 
 use std::sync::Weak;
 
+use coterie_storage::RecordCache;
 use coterie_telemetry::prometheus_client::collector::Collector;
 use coterie_telemetry::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use coterie_telemetry::prometheus_client::metrics::counter::ConstCounter;
@@ -67,61 +68,103 @@ impl Collector for NodeCollector {
         let Some(node) = self.0.upgrade() else {
             return Ok(());
         };
-        let statuses: Vec<_> = node.replicas().iter().map(Replica::status).collect();
-        for (name, help, value) in GAUGES {
-            let gauge = ConstGauge::new(0i64);
-            let mut family = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            for status in &statuses {
-                let labels = [("group_id", status.group_id.to_string())];
-                ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        for (name, help, value) in [
-            ("reads", "Read commands served.", 0),
-            ("writes", "Frames applied for proxies.", 1),
-        ] {
-            let counter = ConstCounter::new(0u64);
-            let mut family = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            for status in &statuses {
-                let total = if value == 0 {
-                    status.reads_total
-                } else {
-                    status.writes_total
-                };
-                let labels = [("group_id", status.group_id.to_string())];
-                ConstCounter::new(total).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        let stores = || {
-            node.replicas()
-                .into_iter()
-                .filter_map(|r| r.store().upgrade())
-        };
-        for (name, help, value) in [
-            (
-                "compactions_running",
-                "Compactions of all stores that run now.",
-                stores().map(|store| store.compactions()).sum(),
-            ),
-            (
-                "compaction_debt_bytes",
-                "Bytes that compactions of all stores still have to rewrite, about.",
-                stores().map(|store| store.compaction_debt_bytes()).sum(),
-            ),
-            (
-                "disk_free_bytes",
-                "Free bytes of the file system.",
-                node.disk.free_bytes(),
-            ),
-            (
-                "log_size_bytes",
-                "Bytes of the log of all groups.",
-                node.raft.log_size_bytes(),
-            ),
-        ] {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        Ok(())
+        encode_replicas(&node, &mut encoder)?;
+        encode_counters(&node, &mut encoder)?;
+        encode_gauges(&node, &mut encoder)
     }
+}
+
+fn encode_replicas(
+    node: &Node,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), std::fmt::Error> {
+    let statuses: Vec<_> = node.replicas().iter().map(Replica::status).collect();
+    for (name, help, value) in GAUGES {
+        let gauge = ConstGauge::new(0i64);
+        let mut family = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+        for status in &statuses {
+            let labels = [("group_id", status.group_id.to_string())];
+            ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    for (name, help, value) in [
+        ("reads", "Read commands served.", 0),
+        ("writes", "Frames applied for proxies.", 1),
+    ] {
+        let counter = ConstCounter::new(0u64);
+        let mut family = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+        for status in &statuses {
+            let total = if value == 0 {
+                status.reads_total
+            } else {
+                status.writes_total
+            };
+            let labels = [("group_id", status.group_id.to_string())];
+            ConstCounter::new(total).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_counters(
+    node: &Node,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), std::fmt::Error> {
+    let records = node.settings.rocks.records();
+    for (name, help, value) in [
+        (
+            "record_cache_hits",
+            "Reads of one record that found it in memory.",
+            records.map_or(0, RecordCache::hits),
+        ),
+        (
+            "record_cache_misses",
+            "Reads of one record that searched the store.",
+            records.map_or(0, RecordCache::misses),
+        ),
+    ] {
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
+}
+
+fn encode_gauges(node: &Node, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    let records = node.settings.rocks.records();
+    let stores = || {
+        node.replicas()
+            .into_iter()
+            .filter_map(|r| r.store().upgrade())
+    };
+    for (name, help, value) in [
+        (
+            "compactions_running",
+            "Compactions of all stores that run now.",
+            stores().map(|store| store.compactions()).sum(),
+        ),
+        (
+            "compaction_debt_bytes",
+            "Bytes that compactions of all stores still have to rewrite, about.",
+            stores().map(|store| store.compaction_debt_bytes()).sum(),
+        ),
+        (
+            "record_cache_bytes",
+            "Bytes of records in memory, with what keeping them takes, about.",
+            records.map_or(0, RecordCache::bytes),
+        ),
+        (
+            "disk_free_bytes",
+            "Free bytes of the file system.",
+            node.disk.free_bytes(),
+        ),
+        (
+            "log_size_bytes",
+            "Bytes of the log of all groups.",
+            node.raft.log_size_bytes(),
+        ),
+    ] {
+        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+    }
+    Ok(())
 }

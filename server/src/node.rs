@@ -28,7 +28,7 @@ pub(crate) struct Node {
     /// The process stops: its leaders are to move elsewhere.
     pub(crate) stopping: AtomicBool,
     replicas_dir: PathBuf,
-    settings: Settings,
+    pub(crate) settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
     /// Replicas of the directory that could not be opened, and why.
     broken: RwLock<BTreeMap<GroupId, String>>,

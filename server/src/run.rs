@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use coterie_meta_client::MetaClient;
 use coterie_raft::{AddressBook, RaftNode};
 use coterie_rpc::{Client, Handler, Request, Responder, Server, Token};
-use coterie_storage::RocksShared;
+use coterie_storage::{RecordCache, RocksShared};
 use coterie_telemetry::{Component, Health, Http, Metrics};
 use coterie_types::{NodeId, Role};
 use tokio::task::JoinHandle;
@@ -228,8 +228,12 @@ async fn open(
     .await?;
     raft.set_room(disk.room());
     let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
+    let mut rocks = RocksShared::new(cache_bytes, config.compaction_rate)?;
+    if config.record_cache > 0 {
+        rocks = rocks.with_records(RecordCache::new(config.record_cache));
+    }
     let settings = Settings {
-        rocks: RocksShared::new(cache_bytes, config.compaction_rate)?,
+        rocks,
         read_mode: config.read_mode,
         value_bytes_max: config.max_value_bytes,
         peers: Peers::new(rpc.clone(), book.clone()),

@@ -7,8 +7,11 @@
 mod engine;
 pub mod layout;
 mod mem;
+mod record_cache;
 mod rocks;
+mod versions;
 
 pub use engine::{Batch, Engine, Reader, StorageError};
 pub use mem::MemEngine;
+pub use record_cache::RecordCache;
 pub use rocks::{RocksEngine, RocksShared};

@@ -5,10 +5,11 @@
 //! half the throughput), and the buffer is sized so that RocksDB never switches by itself, as every
 //! durable state must be one that the replica chose; one column family, so that a flush is one
 //! state; bloom filters of 10 bits, index and filters partitioned and in the block cache, so that
-//! memory is bounded per terabyte; LZ4 above, Zstandard at the bottom. Cache, background threads and
+//! memory is bounded per terabyte; LZ4 above, Zstandard at the bottom. Caches, background threads and
 //! the limit of what compactions write are shared by all stores of a node.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -18,7 +19,8 @@ use rocksdb::{
     Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
-use crate::{Batch, Engine, Reader, StorageError};
+use crate::record_cache::StoreCache;
+use crate::{Batch, Engine, Reader, RecordCache, StorageError};
 
 /// RocksDB switches a memtable by itself at this size: far above what a replica lets gather.
 const WRITE_BUFFER_BYTES: usize = 1 << 30;
@@ -45,6 +47,7 @@ pub struct RocksShared {
     env: Env,
     /// Has the limiter: clones of it share it.
     limited: Options,
+    records: Option<Arc<RecordCache>>,
 }
 
 impl RocksShared {
@@ -64,7 +67,21 @@ impl RocksShared {
             cache: Cache::new_hyper_clock_cache(cache_bytes, 16 << 10),
             env,
             limited,
+            records: None,
         })
+    }
+
+    /// Where values that were read are kept, if they are.
+    #[must_use]
+    pub fn records(&self) -> Option<&RecordCache> {
+        self.records.as_deref()
+    }
+
+    /// Keeps values that were read in `records`, too.
+    #[must_use]
+    pub fn with_records(mut self, records: Arc<RecordCache>) -> Self {
+        self.records = Some(records);
+        self
     }
 
     fn options(&self) -> Options {
@@ -107,6 +124,7 @@ pub struct RocksEngine {
     db: DB,
     path: PathBuf,
     unflushed: AtomicUsize,
+    records: Option<StoreCache>,
 }
 
 fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
@@ -127,6 +145,7 @@ impl RocksEngine {
             db,
             path: path.to_path_buf(),
             unflushed: AtomicUsize::new(0),
+            records: shared.records.as_ref().map(RecordCache::store),
         })
     }
 
@@ -146,6 +165,11 @@ impl RocksEngine {
     #[must_use]
     pub fn compaction_debt_bytes(&self) -> u64 {
         self.number("rocksdb.estimate-pending-compaction-bytes")
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let value = self.db.get_pinned(key).map_err(error("read"))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
     fn number(&self, property: &str) -> u64 {
@@ -184,8 +208,10 @@ fn visit_all(
 
 impl Reader for RocksEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let value = self.db.get_pinned(key).map_err(error("read"))?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        match &self.records {
+            Some(records) => records.get_or_read(key, || self.read(key)),
+            None => self.read(key),
+        }
     }
 
     fn scan(
@@ -250,6 +276,7 @@ impl Engine for RocksEngine {
                 None => writes.delete(key),
             }
         }
+        let _writing = self.records.as_ref().map(|records| records.write(&batch));
         self.db
             .write_opt(writes, &without_wal())
             .map_err(error("write"))
@@ -330,6 +357,62 @@ mod tests {
         put(&engine, b"k", b"2");
         assert_eq!(engine.get_durable(b"k").unwrap().unwrap(), "1");
         assert_eq!(engine.get(b"k").unwrap().unwrap(), "2");
+    }
+
+    #[test]
+    fn records_in_memory_change_nothing_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = RocksShared::new(1 << 20, 0).unwrap();
+        let engine =
+            RocksEngine::open(dir.path(), &shared.with_records(RecordCache::new(1 << 16))).unwrap();
+        let mut model = std::collections::BTreeMap::new();
+        // Any sequence will do; this one is the same each time.
+        let mut state = 1u64;
+        let mut next = move |bound: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % bound
+        };
+        for step in 0..20_000u32 {
+            let mut batch = Batch::default();
+            if next(50) == 0 {
+                let (start, end) = (vec![b'a' + next(20) as u8], vec![b'a' + next(20) as u8]);
+                if start < end {
+                    model.retain(|key: &Vec<u8>, _| *key < start || *key >= end);
+                    batch.clear(start, end);
+                }
+            }
+            for _ in 0..next(3) {
+                let key = vec![b'a' + next(20) as u8];
+                match next(4) {
+                    0 => {
+                        model.remove(&key);
+                        batch.delete(key);
+                    }
+                    _ => {
+                        let value = step.to_be_bytes().to_vec();
+                        model.insert(key.clone(), value.clone());
+                        batch.put(key, value);
+                    }
+                }
+            }
+            engine.write(batch).unwrap();
+            if next(500) == 0 {
+                engine.flush().unwrap();
+            }
+            for _ in 0..4 {
+                let key = vec![b'a' + next(20) as u8];
+                let found = engine.get(&key).unwrap();
+                assert_eq!(
+                    found.as_deref(),
+                    model.get(&key).map(Vec::as_slice),
+                    "step {step}"
+                );
+            }
+        }
+        let records = engine.records.as_ref().unwrap();
+        assert!(records.hits() > 10_000, "{}", records.hits());
     }
 
     #[test]

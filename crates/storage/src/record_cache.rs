@@ -1,0 +1,358 @@
+//! Values in memory as they were read last, for all stores of a node.
+//!
+//! A read that finds its key here does not ask RocksDB, whose search of memtables, index, filter and
+//! block is more than half of what a server does for a GET (`docs/benchmarks.md`).
+//!
+//! Nothing stale is ever given out: a value is kept with the versions of its key and of its store
+//! ([`crate::versions`]) from before it was read, and counts only while they still are. A write makes
+//! what is kept of its keys worthless before it begins, without looking for it; the next read of
+//! the key replaces it. So a reader that is overtaken by a write may put an old value here, but
+//! nobody takes it.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, OptionsBuilder, Weighter};
+
+use crate::versions::{Counter, Version, Versions, Writing};
+use crate::{Batch, StorageError};
+
+/// Counters that keys share; half a megabyte.
+const COUNTERS: usize = 1 << 16;
+/// What an entry takes beside its key and value: both allocations, the table's slots.
+const ENTRY_BYTES: usize = 144;
+/// What entries have on average, about: a guess at their number is all the library needs.
+const MEAN_BYTES: usize = 512;
+
+/// See the module's head.
+pub struct RecordCache {
+    values: Cache<Key, Kept, Weight, RandomState>,
+    hasher: RandomState,
+    versions: Versions,
+    stores: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl std::fmt::Debug for RecordCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordCache")
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RecordCache {
+    /// Of about so many bytes of keys, values, and what keeping them takes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Arc<Self> {
+        let hasher = RandomState::new();
+        let items = usize::try_from(bytes).unwrap_or(usize::MAX) / MEAN_BYTES;
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(items)
+            .weight_capacity(bytes)
+            .build();
+        let values = match options {
+            Ok(options) => {
+                let lifecycle = DefaultLifecycle::default();
+                Cache::with_options(options, Weight, hasher.clone(), lifecycle)
+            }
+            // Only missing figures are refused.
+            Err(_) => Cache::with(
+                items,
+                bytes,
+                Weight,
+                hasher.clone(),
+                DefaultLifecycle::default(),
+            ),
+        };
+        Arc::new(Self {
+            values,
+            hasher,
+            versions: Versions::new(COUNTERS),
+            stores: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        })
+    }
+
+    /// Reads that found their value here.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// Reads that did not.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of keys, values, and what keeping them takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.values.weight()
+    }
+
+    /// The part of one store.
+    pub(crate) fn store(self: &Arc<Self>) -> StoreCache {
+        StoreCache {
+            shared: Arc::clone(self),
+            store: self.stores.fetch_add(1, Ordering::Relaxed),
+            all: Counter::default(),
+        }
+    }
+}
+
+/// The cache as one store sees it.
+pub(crate) struct StoreCache {
+    shared: Arc<RecordCache>,
+    /// Never given to two, so that a store that is opened again finds nothing of before.
+    store: u64,
+    /// Of all its keys together.
+    all: Counter,
+}
+
+impl StoreCache {
+    /// What is kept of `key`, or what `read` says.
+    pub(crate) fn get_or_read(
+        &self,
+        key: &[u8],
+        read: impl FnOnce() -> Result<Option<Bytes>, StorageError>,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let wanted = Wanted {
+            store: self.store,
+            key,
+        };
+        let counter = self
+            .shared
+            .versions
+            .of(self.shared.hasher.hash_one(&wanted));
+        if let Some(kept) = self.shared.values.get(&wanted)
+            && counter.is_still(kept.version)
+            && self.all.is_still(kept.all)
+        {
+            self.shared.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(kept.value);
+        }
+        self.shared.misses.fetch_add(1, Ordering::Relaxed);
+        let before = (counter.version(), self.all.version());
+        let value = read()?;
+        if let (Some(version), Some(all)) = before {
+            let kept = Kept {
+                version,
+                all,
+                value: value.clone(),
+            };
+            self.shared.values.insert(wanted.to_key(), kept);
+        }
+        Ok(value)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hits(&self) -> u64 {
+        self.shared.hits()
+    }
+
+    /// To be called before a batch is written, and dropped after.
+    pub(crate) fn write(&self, batch: &Batch) -> Writing<'_> {
+        let hashes = batch.writes.iter().map(|(key, _)| {
+            let store = self.store;
+            self.shared.hasher.hash_one(Wanted { store, key })
+        });
+        let all = (!batch.clears.is_empty()).then_some(&self.all);
+        self.shared.versions.write(hashes, all)
+    }
+}
+
+#[derive(Clone)]
+struct Kept {
+    version: Version,
+    all: Version,
+    value: Option<Bytes>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Key {
+    store: u64,
+    key: Box<[u8]>,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (store, key) = (self.store, self.key.as_ref());
+        Wanted { store, key }.hash(state);
+    }
+}
+
+/// A key to look for, which it is not copied for.
+#[derive(Hash)]
+struct Wanted<'a> {
+    store: u64,
+    key: &'a [u8],
+}
+
+impl Wanted<'_> {
+    fn to_key(&self) -> Key {
+        Key {
+            store: self.store,
+            key: self.key.into(),
+        }
+    }
+}
+
+impl Equivalent<Key> for Wanted<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.store == key.store && *self.key == *key.key
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Kept> for Weight {
+    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
+        let value = kept.value.as_ref().map_or(0, Bytes::len);
+        (ENTRY_BYTES + key.key.len() + value) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    fn read(cache: &StoreCache, key: &[u8], value: Option<&'static str>) -> Option<Bytes> {
+        let found = cache.get_or_read(key, || Ok(value.map(Bytes::from)));
+        found.ok().flatten()
+    }
+
+    fn batch(key: &[u8]) -> Batch {
+        let mut batch = Batch::default();
+        batch.put(key.to_vec(), Vec::new());
+        batch
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again_until_it_is_written() {
+        let shared = RecordCache::new(1 << 20);
+        let cache = shared.store();
+        assert_eq!(read(&cache, b"k", Some("1")).as_deref(), Some(&b"1"[..]));
+        assert_eq!(read(&cache, b"k", Some("2")).as_deref(), Some(&b"1"[..]));
+        assert_eq!(read(&cache, b"none", None), None);
+        assert_eq!(read(&cache, b"none", Some("2")), None);
+        drop(cache.write(&batch(b"k")));
+        assert_eq!(read(&cache, b"k", Some("3")).as_deref(), Some(&b"3"[..]));
+        assert_eq!(read(&cache, b"none", Some("3")), None);
+        assert_eq!((shared.hits(), shared.misses()), (3, 3));
+    }
+
+    #[test]
+    fn what_is_read_while_it_is_written_is_not_kept() {
+        let cache = RecordCache::new(1 << 20).store();
+        let writing = cache.write(&batch(b"k"));
+        assert_eq!(
+            read(&cache, b"k", Some("old")).as_deref(),
+            Some(&b"old"[..])
+        );
+        assert_eq!(
+            read(&cache, b"k", Some("new")).as_deref(),
+            Some(&b"new"[..])
+        );
+        drop(writing);
+        assert_eq!(
+            read(&cache, b"k", Some("end")).as_deref(),
+            Some(&b"end"[..])
+        );
+    }
+
+    #[test]
+    fn a_reader_that_a_write_overtakes_leaves_nothing_behind() {
+        let cache = RecordCache::new(1 << 20).store();
+        let overtaken = cache.get_or_read(b"k", || {
+            drop(cache.write(&batch(b"k")));
+            Ok(Some(Bytes::from_static(b"old")))
+        });
+        assert_eq!(overtaken.ok().flatten().as_deref(), Some(&b"old"[..]));
+        assert_eq!(
+            read(&cache, b"k", Some("new")).as_deref(),
+            Some(&b"new"[..])
+        );
+    }
+
+    #[test]
+    fn a_clearing_is_a_write_of_every_key_of_its_store_alone() {
+        let shared = RecordCache::new(1 << 20);
+        let (cleared, other) = (shared.store(), shared.store());
+        assert!(read(&cleared, b"k", Some("1")).is_some());
+        assert_eq!(
+            read(&other, b"k", Some("other")).as_deref(),
+            Some(&b"other"[..])
+        );
+        let mut batch = Batch::default();
+        batch.clear(b"a".to_vec(), b"z".to_vec());
+        drop(cleared.write(&batch));
+        assert_eq!(read(&cleared, b"k", None), None);
+        assert_eq!(read(&other, b"k", None).as_deref(), Some(&b"other"[..]));
+    }
+
+    #[test]
+    fn it_stays_within_its_bytes() {
+        let shared = RecordCache::new(64 << 10);
+        let cache = shared.store();
+        for n in 0..10_000u32 {
+            assert_eq!(
+                read(&cache, &n.to_be_bytes(), Some("value")).map(|v| v.len()),
+                Some(5)
+            );
+        }
+        assert!(shared.bytes() <= 64 << 10, "{}", shared.bytes());
+        assert!(shared.bytes() > 32 << 10, "{}", shared.bytes());
+    }
+
+    /// Nobody sees a value older than one that somebody saw before: neither the writer's nor
+    /// another reader's.
+    #[test]
+    fn values_never_go_back() {
+        const WRITES: u64 = 20_000;
+        let cache = RecordCache::new(1 << 20).store();
+        // The store: the newest value, and the newest that anybody has seen.
+        let (stored, seen, over) = (Mutex::new(0u64), AtomicU64::new(0), AtomicBool::new(false));
+        let from_store = || {
+            let value = *stored.lock().unwrap_or_else(|e| e.into_inner());
+            Ok(Some(Bytes::copy_from_slice(&value.to_be_bytes())))
+        };
+        let look = || {
+            let at_least = seen.load(Ordering::SeqCst);
+            let found = cache.get_or_read(b"k", from_store).ok().flatten();
+            let bytes = found.as_deref().and_then(|v| <[u8; 8]>::try_from(v).ok());
+            let value = u64::from_be_bytes(bytes.unwrap_or_default());
+            assert!(value >= at_least, "{value} after {at_least}");
+            seen.fetch_max(value, Ordering::SeqCst);
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::SeqCst) {
+                        look();
+                    }
+                });
+            }
+            for value in 1..=WRITES {
+                let writing = cache.write(&batch(b"k"));
+                *stored.lock().unwrap_or_else(|e| e.into_inner()) = value;
+                drop(writing);
+                seen.fetch_max(value, Ordering::SeqCst);
+                if value % 16 == 0 {
+                    look();
+                }
+            }
+            over.store(true, Ordering::SeqCst);
+        });
+    }
+}

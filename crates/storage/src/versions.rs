@@ -1,0 +1,143 @@
+//! Which writes of keys have begun and ended: what was read of a key is current for as long as none
+//! has begun since before it was read.
+//!
+//! Keys share counters by their hash, so that the table is small and needs no lock; a write makes
+//! the neighbours of its keys look changed, too, which costs them a read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A write under way adds one, its end takes that away and adds one version.
+const VERSION: u64 = 1 << 16;
+
+/// A counter of keys that share it: writes under way below, writes ended above.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+/// How a counter stood when no write was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version(u64);
+
+impl Counter {
+    /// How it stands, if no write is under way.
+    pub(crate) fn version(&self) -> Option<Version> {
+        let state = self.0.load(Ordering::SeqCst);
+        state.is_multiple_of(VERSION).then_some(Version(state))
+    }
+
+    /// Whether no write has begun since it stood like this.
+    pub(crate) fn is_still(&self, version: Version) -> bool {
+        self.0.load(Ordering::SeqCst) == version.0
+    }
+
+    /// At most 65,535 writes may be under way.
+    fn begin(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.0.fetch_add(VERSION - 1, Ordering::SeqCst);
+    }
+}
+
+/// Counters for keys of all stores, by the hash of store and key.
+#[derive(Debug)]
+pub(crate) struct Versions(Box<[Counter]>);
+
+impl Versions {
+    /// `count` is a power of two.
+    pub(crate) fn new(count: usize) -> Self {
+        Self((0..count).map(|_| Counter::default()).collect())
+    }
+
+    /// The counter of a hash.
+    pub(crate) fn of(&self, hash: u64) -> &Counter {
+        &self.0[self.index(hash)]
+    }
+
+    fn index(&self, hash: u64) -> usize {
+        hash as usize & (self.0.len() - 1)
+    }
+
+    /// Begins a write of keys with these hashes, and of all keys of its store if `all` is given; it
+    /// ends when what is returned is dropped.
+    pub(crate) fn write<'a>(
+        &'a self,
+        hashes: impl Iterator<Item = u64>,
+        all: Option<&'a Counter>,
+    ) -> Writing<'a> {
+        let mut indexes: Vec<usize> = hashes.map(|hash| self.index(hash)).collect();
+        // Once each: a batch may write a key as often as it likes.
+        indexes.sort_unstable();
+        indexes.dedup();
+        for index in &indexes {
+            self.0[*index].begin();
+        }
+        if let Some(all) = all {
+            all.begin();
+        }
+        Writing {
+            versions: self,
+            indexes,
+            all,
+        }
+    }
+}
+
+/// A write under way.
+#[must_use]
+pub(crate) struct Writing<'a> {
+    versions: &'a Versions,
+    indexes: Vec<usize>,
+    all: Option<&'a Counter>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        for index in &self.indexes {
+            self.versions.0[*index].end();
+        }
+        if let Some(all) = self.all {
+            all.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_still_once_a_write_of_it_has_begun() {
+        let versions = Versions::new(8);
+        let (written, other) = (versions.of(3), versions.of(4));
+        let before = (written.version(), other.version());
+        let writing = versions.write([3, 3, 11].into_iter(), None);
+        assert_eq!(written.version(), None);
+        assert!(before.0.is_some_and(|version| !written.is_still(version)));
+        drop(writing);
+        assert!(written.version().is_some());
+        assert!(before.0.is_some_and(|version| !written.is_still(version)));
+        assert!(before.1.is_some_and(|version| other.is_still(version)));
+    }
+
+    #[test]
+    fn a_write_that_ends_leaves_another_under_way() {
+        let versions = Versions::new(8);
+        let (first, second) = (
+            versions.write([1].into_iter(), None),
+            versions.write([1].into_iter(), None),
+        );
+        drop(first);
+        assert_eq!(versions.of(1).version(), None);
+        drop(second);
+        assert!(versions.of(1).version().is_some());
+    }
+
+    #[test]
+    fn a_write_of_all_keys_counts_for_all() {
+        let (versions, all) = (Versions::new(8), Counter::default());
+        let before = all.version();
+        drop(versions.write(std::iter::empty(), Some(&all)));
+        assert!(before.is_some_and(|version| !all.is_still(version)));
+    }
+}
