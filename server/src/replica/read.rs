@@ -176,7 +176,7 @@ impl Reads {
         };
         let (engine, read) = (published.engine.as_ref(), &published.read);
         let needs_source = read.needs_source(frame);
-        if !needs_source && is_one_key(frame) {
+        if !needs_source && needs_no_snapshot(frame) {
             return read
                 .read(frame, &StoreView(engine), now, seed())
                 .map(Looked::Done);
@@ -249,11 +249,16 @@ impl From<ProposeError> for Refused {
     }
 }
 
-fn is_one_key(frame: &Frame) -> bool {
-    let [command] = frame.commands.as_slice() else {
-        return false;
-    };
-    resolve(&command.args).is_ok_and(|row| matches!(row.keys, Keys::One(_)))
+/// Whether each command reads one record, and what the others of the frame read need not be as of
+/// the same state: a pipeline promises their order only.
+fn needs_no_snapshot(frame: &Frame) -> bool {
+    let is_one_key =
+        |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| matches!(row.keys, Keys::One(_)));
+    !frame.flags.has(FrameFlags::TRANSACTION)
+        && frame
+            .commands
+            .iter()
+            .all(|command| is_one_key(&command.args))
 }
 
 /// Whether it reads few keys, and walks no interval.
