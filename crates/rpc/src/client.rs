@@ -1,11 +1,12 @@
 //! The side that calls: an address, a method and a body in; an answer or a reason out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -21,11 +22,14 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
-    routes: DashMap<Box<str>, Route>,
+    peers: DashMap<Box<str>, Arc<Peer>>,
+    locals: Arc<Locals>,
     sweeping: AtomicBool,
 }
 
-#[derive(Clone)]
+/// Handlers in this process, by address.
+type Locals = DashMap<Box<str>, Arc<dyn Handler>>;
+
 enum Route {
     Remote(Arc<Peer>),
     /// In this process: the socket is skipped.
@@ -35,7 +39,7 @@ enum Route {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("addresses", &self.0.routes.len())
+            .field("addresses", &self.0.peers.len())
             .finish_non_exhaustive()
     }
 }
@@ -50,14 +54,38 @@ impl Client {
     /// A client with limits of its own.
     #[must_use]
     pub fn with_limits(token: Token, limits: Limits) -> Self {
+        let runtime = OnceLock::new();
+        if let Ok(here) = Handle::try_current() {
+            let _ = runtime.set(here);
+        }
+        Self::with_shared(token, limits, runtime, Arc::default())
+    }
+
+    /// A client of the same cluster, that knows the same local handlers, with connections of its own,
+    /// whose tasks run on `runtime`.
+    #[must_use]
+    pub fn on(&self, runtime: &Handle) -> Self {
+        let Shared { token, limits, .. } = &*self.0.shared;
+        let locals = Arc::clone(&self.0.locals);
+        Self::with_shared(token.clone(), *limits, runtime.clone().into(), locals)
+    }
+
+    fn with_shared(
+        token: Token,
+        limits: Limits,
+        runtime: OnceLock<Handle>,
+        locals: Arc<Locals>,
+    ) -> Self {
         Self(Arc::new(Inner {
             shared: Arc::new(Shared {
                 token,
                 limits,
                 sweeper: Sweeper::default(),
+                runtime,
                 ended: CancellationToken::new(),
             }),
-            routes: DashMap::new(),
+            peers: DashMap::new(),
+            locals,
             sweeping: AtomicBool::new(false),
         }))
     }
@@ -82,26 +110,24 @@ impl Client {
 
     /// From now on calls to `addr` go straight to `handler`, which runs on the caller's task.
     pub fn register_local(&self, addr: &str, handler: Arc<dyn Handler>) {
-        self.0.routes.insert(addr.into(), Route::Local(handler));
+        self.0.locals.insert(addr.into(), handler);
     }
 
     /// Undoes [`Client::register_local`].
     pub fn unregister_local(&self, addr: &str) {
-        self.0
-            .routes
-            .remove_if(addr, |_, route| matches!(route, Route::Local(_)));
+        self.0.locals.remove(addr);
     }
 
     fn route(&self, addr: &str) -> Route {
-        if let Some(route) = self.0.routes.get(addr) {
-            return route.clone();
+        if let Some(handler) = self.0.locals.get(addr) {
+            return Route::Local(Arc::clone(&handler));
         }
-        let fresh = || Route::Remote(Arc::new(Peer::new(addr)));
-        self.0
-            .routes
-            .entry(addr.into())
-            .or_insert_with(fresh)
-            .clone()
+        if let Some(peer) = self.0.peers.get(addr) {
+            return Route::Remote(Arc::clone(&peer));
+        }
+        let fresh = || Arc::new(Peer::new(addr));
+        let peer = self.0.peers.entry(addr.into()).or_insert_with(fresh);
+        Route::Remote(Arc::clone(&peer))
     }
 
     async fn call_remote(
@@ -152,7 +178,8 @@ impl Client {
             return;
         }
         let shared = Arc::clone(&self.0.shared);
-        tokio::spawn(async move {
+        let runtime = shared.runtime().clone();
+        runtime.spawn(async move {
             shared.ended.run_until_cancelled(shared.sweeper.run()).await;
         });
     }

@@ -61,21 +61,21 @@ impl Connection {
         limits: Limits,
         client: &CancellationToken,
     ) -> Arc<Self> {
+        let (read_half, write_half) = stream.into_split();
         let connection = Arc::new(Self {
             addr,
             limits,
-            outbox: Outbox::new(limits.queued_bytes_max),
+            outbox: Outbox::new(write_half, limits.queued_bytes_max),
             waiting: Mutex::default(),
             opened_at: Instant::now(),
             heard_ms: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             ended: client.child_token(),
         });
-        let (read_half, write_half) = stream.into_split();
         tokio::spawn({
             let connection = Arc::clone(&connection);
             async move {
-                let writing = connection.outbox.write_to(write_half);
+                let writing = connection.outbox.run();
                 let written = connection.ended.run_until_cancelled(writing).await;
                 // After an orderly finish the answers under way are still to be read.
                 if !matches!(written, Some(Ok(()))) {

@@ -6,10 +6,10 @@
 //! the writer only when it has nothing to do.
 
 use std::io::{self, IoSlice};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::wire::{HEAD_BYTES_MAX, Head};
@@ -20,21 +20,49 @@ const COPIED_BYTES_MAX: usize = 2048;
 /// A buffer that grew beyond this is not kept for the next batch.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 
+/// Slices of one write.
+const SLICES_MAX: usize = 64;
+
+/// Where bytes go: a socket, or what stands in for it in a test.
+pub(crate) trait Sink {
+    /// Writes what it takes at once, as `writev` does; `WouldBlock` if that is nothing.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Waits until it may take something.
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl Sink for OwnedWriteHalf {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(slices)
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        OwnedWriteHalf::writable(self)
+    }
+}
+
 /// See the module's head.
-pub(crate) struct Outbox {
-    queue: Mutex<Queue>,
+pub(crate) struct Outbox<S = OwnedWriteHalf> {
+    queue: Mutex<Queue<S>>,
     queued_bytes_max: usize,
     filled: Notify,
     /// Told when the queue is below its bound again; also by others who wait for the same.
     pub(crate) room: Notify,
 }
 
-#[derive(Default)]
-struct Queue {
+struct Queue<S> {
+    /// Gone when the outbox is closed, or all is written: then the peer is told.
+    sink: Option<Arc<S>>,
     batch: Batch,
+    /// What was begun and is not wholly written; while somebody writes, nothing.
+    begun: Batch,
+    is_writing: bool,
+    /// Somebody pushes a few frames and will flush them.
+    held: bool,
     /// Frames pushed so far; the number of the last one.
     pushed: u64,
-    /// The number of the last frame that the writer took.
+    /// The number of the last frame that was begun.
     taken: u64,
     finishing: bool,
     closed: bool,
@@ -44,17 +72,28 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct Closed;
 
-enum Taken {
-    Frames,
+enum Begun<S> {
+    Write(Arc<S>, Batch),
+    /// There is nothing to write, or somebody else writes it.
     Nothing,
     /// All is written, and there will be no more.
     Finished,
 }
 
-impl Outbox {
-    pub(crate) fn new(queued_bytes_max: usize) -> Self {
+impl<S: Sink> Outbox<S> {
+    pub(crate) fn new(sink: S, queued_bytes_max: usize) -> Self {
         Self {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                sink: Some(Arc::new(sink)),
+                batch: Batch::default(),
+                begun: Batch::default(),
+                is_writing: false,
+                held: false,
+                pushed: 0,
+                taken: 0,
+                finishing: false,
+                closed: false,
+            }),
             queued_bytes_max,
             filled: Notify::new(),
             room: Notify::new(),
@@ -67,15 +106,35 @@ impl Outbox {
         if queue.closed || queue.finishing {
             return Err(Closed);
         }
-        let was_empty = queue.batch.is_empty();
+        // Whoever writes or holds looks again when it is done.
+        let wakes = queue.batch.is_empty() && !queue.is_writing && !queue.held;
         queue.batch.push(head, body);
         queue.pushed += 1;
         let number = queue.pushed;
         drop(queue);
-        if was_empty {
+        if wakes {
             self.filled.notify_one();
         }
         Ok(number)
+    }
+
+    /// From here on the writer is not woken for what is pushed: [`Outbox::flush`] is to follow soon.
+    pub(crate) fn hold(&self) {
+        self.lock().held = true;
+    }
+
+    /// Ends a hold, and writes what is queued, as much as the socket takes at once, which saves
+    /// waking the writer; the writer does the rest.
+    pub(crate) fn flush(&self) {
+        self.lock().held = false;
+        let Begun::Write(sink, mut batch) = self.begin() else {
+            return;
+        };
+        // The writer meets the same error, and ends for it.
+        let _ = batch.write(&*sink);
+        if self.end(batch) {
+            self.filled.notify_one();
+        }
     }
 
     /// Whether the bytes queued are at or over their bound.
@@ -99,6 +158,7 @@ impl Outbox {
     pub(crate) fn close(&self) -> u64 {
         let mut queue = self.lock();
         queue.closed = true;
+        queue.sink = None;
         queue.batch = Batch::default();
         let taken = queue.taken;
         drop(queue);
@@ -108,42 +168,71 @@ impl Outbox {
     }
 
     /// Writes what is pushed until the outbox is finished or closed. The body of the writer task.
-    pub(crate) async fn write_to(&self, mut sink: impl AsyncWrite + Unpin) -> io::Result<()> {
-        let mut batch = Batch::default();
+    pub(crate) async fn run(&self) -> io::Result<()> {
         loop {
-            match self.take(&mut batch) {
-                Taken::Frames => sink.write_all_buf(&mut batch).await?,
-                Taken::Nothing => {
+            match self.begin() {
+                Begun::Write(sink, mut batch) => {
+                    while !batch.write(&*sink)? {
+                        sink.writable().await?;
+                    }
+                    self.end(batch);
+                }
+                Begun::Nothing => {
                     self.filled.notified().await;
                     // Others that are ready to push do so first: their frames share the write.
                     tokio::task::yield_now().await;
                 }
-                Taken::Finished => return sink.shutdown().await,
+                Begun::Finished => {
+                    self.lock().sink = None;
+                    return Ok(());
+                }
             }
         }
     }
 
-    fn take(&self, batch: &mut Batch) -> Taken {
-        batch.recycle();
+    fn begin(&self) -> Begun<S> {
         let mut queue = self.lock();
+        if queue.is_writing || queue.held {
+            return Begun::Nothing;
+        }
+        let Some(sink) = queue.sink.clone() else {
+            return Begun::Finished;
+        };
+        if !queue.begun.is_empty() {
+            queue.is_writing = true;
+            return Begun::Write(sink, std::mem::take(&mut queue.begun));
+        }
         if queue.batch.is_empty() {
-            return if queue.closed || queue.finishing {
-                Taken::Finished
-            } else {
-                Taken::Nothing
+            return match queue.finishing {
+                true => Begun::Finished,
+                false => Begun::Nothing,
             };
         }
         let was_full = queue.batch.remaining() >= self.queued_bytes_max;
-        std::mem::swap(&mut queue.batch, batch);
+        let spare = std::mem::take(&mut queue.begun);
+        let batch = std::mem::replace(&mut queue.batch, spare);
         queue.taken = queue.pushed;
+        queue.is_writing = true;
         drop(queue);
         if was_full {
             self.room.notify_waiters();
         }
-        Taken::Frames
+        Begun::Write(sink, batch)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    /// Gives back what was begun; whether there is something left to do.
+    fn end(&self, mut batch: Batch) -> bool {
+        if batch.is_empty() {
+            batch.recycle();
+        }
+        let mut queue = self.lock();
+        queue.is_writing = false;
+        queue.begun = batch;
+        let is_left = !queue.begun.is_empty() || !queue.batch.is_empty();
+        is_left || queue.finishing || queue.closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<S>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,6 +265,22 @@ impl Batch {
             self.pieces.push(self.tail.split().freeze());
             self.pieces.push(body.clone());
         }
+    }
+
+    /// Writes as much as `sink` takes at once; whether that was all.
+    fn write(&mut self, sink: &impl Sink) -> io::Result<bool> {
+        while self.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = self.chunks_vectored(&mut slices);
+            match sink.try_write(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// Empty again, keeping a reasonable amount of memory for what comes.
@@ -231,39 +336,119 @@ impl Buf for Batch {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
     use crate::wire::take_frame;
 
+    /// Takes so many bytes, and no more until it is asked whether it would.
+    #[derive(Default)]
+    struct Narrow {
+        written: Mutex<Vec<u8>>,
+        room: AtomicUsize,
+        refill: usize,
+    }
+
+    impl Narrow {
+        fn wide() -> Self {
+            Self {
+                room: usize::MAX.into(),
+                ..Self::default()
+            }
+        }
+
+        fn frames(&self) -> Vec<(Head, Bytes)> {
+            let mut input = BytesMut::from(self.written.lock().unwrap().as_slice());
+            let mut frames = Vec::new();
+            while let Some(frame) = take_frame(&mut input, 1 << 20).unwrap() {
+                frames.push(frame);
+            }
+            assert!(input.is_empty());
+            frames
+        }
+    }
+
+    impl Sink for &Narrow {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+            let bytes: Vec<u8> = bytes.take(self.room.load(Relaxed)).collect();
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.room.fetch_sub(bytes.len(), Relaxed);
+            self.written.lock().unwrap().extend_from_slice(&bytes);
+            Ok(bytes.len())
+        }
+
+        async fn writable(&self) -> io::Result<()> {
+            self.room.store(self.refill, Relaxed);
+            Ok(())
+        }
+    }
+
     #[tokio::test]
-    async fn frames_large_and_small_come_out_in_order() {
-        let outbox = Outbox::new(1 << 20);
+    async fn frames_large_and_small_come_out_in_order_however_little_the_socket_takes() {
         let bodies: Vec<Bytes> = [0, 5, 3000, 1, 100_000, 2048, 2049]
             .iter()
             .map(|len| Bytes::from(vec![*len as u8; *len]))
             .collect();
-        for (id, body) in bodies.iter().enumerate() {
-            let number = outbox.push(Head::Answer { id: id as u64 }, body).unwrap();
-            assert_eq!(number, id as u64 + 1);
+        for refill in [7000, usize::MAX] {
+            let sink = Narrow {
+                refill,
+                ..Narrow::default()
+            };
+            let outbox = Outbox::new(&sink, 1 << 20);
+            let (mut number, mut sent) = (0, Vec::new());
+            for round in 0..10 {
+                for body in &bodies {
+                    number += 1;
+                    let head = Head::Answer { id: number };
+                    assert_eq!(outbox.push(head, body).unwrap(), number);
+                    sent.push((head, body.clone()));
+                }
+                if round % 2 == 0 {
+                    sink.room.store(refill, Relaxed);
+                    outbox.flush();
+                }
+            }
+            outbox.finish();
+            outbox.run().await.unwrap();
+            assert!(outbox.lock().sink.is_none(), "the peer is told of the end");
+            assert_eq!(sink.frames(), sent);
         }
-        outbox.finish();
-        let mut written = Vec::new();
-        outbox.write_to(&mut written).await.unwrap();
-        let mut input = BytesMut::from(written.as_slice());
-        for (id, body) in bodies.iter().enumerate() {
-            let (head, taken) = take_frame(&mut input, 1 << 20).unwrap().unwrap();
-            assert_eq!((head, &taken), (Head::Answer { id: id as u64 }, body));
+    }
+
+    #[tokio::test]
+    async fn what_is_held_waits_for_the_flush_and_nothing_else_does() {
+        let sink = Narrow::wide();
+        let outbox = Outbox::new(&sink, 1 << 20);
+        let mut writer = std::pin::pin!(outbox.run());
+        let body = Bytes::from_static(b"0123456789");
+        outbox.hold();
+        for id in 1..=3 {
+            outbox.push(Head::Answer { id }, &body).unwrap();
+            assert!(futures_util::poll!(&mut writer).is_pending());
         }
-        assert!(input.is_empty());
+        assert_eq!(sink.frames().len(), 0);
+        outbox.flush();
+        assert_eq!(sink.frames().len(), 3);
+        outbox.push(Head::Answer { id: 4 }, &body).unwrap();
+        // The writer yields once before it looks.
+        while sink.frames().len() < 4 {
+            assert!(futures_util::poll!(&mut writer).is_pending());
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]
     fn what_was_not_taken_was_not_sent() {
-        let outbox = Outbox::new(16);
+        let sink = Narrow::default();
+        let outbox = Outbox::new(&sink, 16);
         let body = Bytes::from_static(b"0123456789");
         outbox.push(Head::Answer { id: 1 }, &body).unwrap();
         assert!(outbox.is_full());
-        let mut batch = Batch::default();
-        assert!(matches!(outbox.take(&mut batch), Taken::Frames));
+        outbox.flush();
         assert!(!outbox.is_full());
         outbox.push(Head::Answer { id: 2 }, &body).unwrap();
         assert_eq!(outbox.close(), 1);

@@ -4,10 +4,11 @@
 //! attempt calls fail at once, with the reason, until a pause is over; the pause doubles with each
 //! failure in a row, and the first call after it tries again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -24,8 +25,17 @@ pub(crate) struct Shared {
     pub(crate) token: Token,
     pub(crate) limits: Limits,
     pub(crate) sweeper: Sweeper,
+    /// Where its tasks run; if it was made outside of any runtime, where the first call is made.
+    pub(crate) runtime: OnceLock<Handle>,
     /// Ends every task of the client.
     pub(crate) ended: CancellationToken,
+}
+
+impl Shared {
+    /// Where the client's tasks run: all in one place, whoever calls.
+    pub(crate) fn runtime(&self) -> &Handle {
+        self.runtime.get_or_init(Handle::current)
+    }
 }
 
 /// See the module's head.
@@ -106,7 +116,8 @@ impl Peer {
         state.link = Link::Opening(attempt.clone());
         drop(state);
         let (peer, shared) = (Arc::clone(self), Arc::clone(shared));
-        tokio::spawn(async move {
+        let runtime = shared.runtime().clone();
+        runtime.spawn(async move {
             let opening = peer.open(&shared);
             if let Some(result) = shared.ended.run_until_cancelled(opening).await {
                 peer.settle(&shared, &result);

@@ -28,6 +28,10 @@ use crate::outbox::Outbox;
 use crate::wire::{Head, take_frame};
 use crate::{Handler, Limits, Request, Responder, Token, handshake, socket};
 
+/// What the handler answers at once is written after so many calls: the caller works on it while
+/// the next are handled.
+const FLUSHED_CALLS: usize = 16;
+
 /// Listens until it is shut down; dropped, it cuts its connections.
 pub struct Server {
     local_addr: SocketAddr,
@@ -154,7 +158,7 @@ async fn serve(
     drop(stranger);
     let (read_half, write_half) = stream.into_split();
     let caller = Arc::new(Caller {
-        outbox: Outbox::new(shared.limits.queued_bytes_max),
+        outbox: Outbox::new(write_half, shared.limits.queued_bytes_max),
         in_flight: AtomicUsize::new(0),
         limits: shared.limits,
     });
@@ -162,9 +166,7 @@ async fn serve(
         let caller = Arc::clone(&caller);
         let cut = shared.cut.clone();
         async move {
-            let written = cut
-                .run_until_cancelled(caller.outbox.write_to(write_half))
-                .await;
+            let written = cut.run_until_cancelled(caller.outbox.run()).await;
             caller.outbox.close();
             if let Some(Err(error)) = written {
                 debug!(%error, "cannot write to a connection");
@@ -228,12 +230,20 @@ impl Caller {
         let mut told = false;
         loop {
             let now = Instant::now();
+            let mut taken = 0;
             while let Some((head, body)) = take_frame(&mut input, self.limits.frame_bytes_max)? {
                 if self.is_full() {
+                    self.outbox.flush();
                     self.wait_for(|| !self.is_full()).await;
                 }
+                if taken % FLUSHED_CALLS == 0 {
+                    self.outbox.flush();
+                    self.outbox.hold();
+                }
+                taken += 1;
                 self.take_call(head, body, now, &*shared.handler)?;
             }
+            self.outbox.flush();
             input.reserve(READ_BYTES / 4);
             let count = tokio::select! {
                 biased;
