@@ -2,6 +2,8 @@
 //! changes them while the proxy runs (`settings`).
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::ArgAction;
@@ -33,6 +35,12 @@ pub struct Config {
     /// Where metrics and health are served.
     #[arg(long, env = "COTERIE_HTTP", value_name = "IP:PORT")]
     pub http: Option<String>,
+
+    /// How many threads serve clients; by default one for each two cores.
+    // The kernel needs about as much for the sockets, and so do servers on the same host. More
+    // threads than cores are free for make smaller batches, which cost everybody more.
+    #[arg(long, env = "COTERIE_IO_THREADS", value_name = "N")]
+    pub io_threads: Option<NonZeroUsize>,
 
     /// The secret of the cluster.
     #[command(flatten)]
@@ -179,6 +187,16 @@ pub struct Config {
         default_value_t = 128
     )]
     pub slowlog_max_len: u64,
+}
+
+impl Config {
+    /// How many threads serve clients.
+    pub(crate) fn io_threads(&self) -> NonZeroUsize {
+        self.io_threads.unwrap_or_else(|| {
+            let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+            NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN)
+        })
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod commands;
 mod config;
 pub mod conn;
 mod fanout;
+mod io_threads;
 pub mod metrics;
 mod pause;
 mod router;

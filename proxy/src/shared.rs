@@ -1,4 +1,4 @@
-//! What every connection of a proxy shares.
+//! What every connection of a proxy shares; those of one thread a router, too.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::slowlog::SlowLog;
 use crate::stats::Stats;
 
 /// See the module's head.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) router: Arc<Router>,
     pub(crate) meta: MetaClient,
     pub(crate) catalog: watch::Receiver<Arc<Catalog>>,
-    pub(crate) clients: Clients,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) stats: Stats,
-    pub(crate) slowlog: SlowLog,
-    pub(crate) pause: Pause,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) slowlog: Arc<SlowLog>,
+    pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
@@ -40,8 +40,10 @@ pub(crate) struct Shared {
     /// The largest value a client may write.
     pub(crate) max_value_bytes: u64,
     pub(crate) auth_timeout: Duration,
+    /// How many threads serve clients.
+    pub(crate) io_threads: usize,
     /// No more commands are read.
-    pub(crate) stopping: AtomicBool,
+    pub(crate) stopping: Arc<AtomicBool>,
 }
 
 impl Shared {

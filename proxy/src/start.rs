@@ -15,14 +15,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::clients::Clients;
 use crate::conn::{Listener, bind};
+use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 use crate::router::{RangeCache, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::slowlog::SlowLog;
 use crate::stats::Stats;
 
 /// Why a proxy does not run.
@@ -40,6 +39,9 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// The threads that serve clients do not start.
+    #[error("start threads")]
+    Threads(#[source] io::Error),
 }
 
 /// A running proxy.
@@ -109,7 +111,7 @@ pub async fn start(config: Config) -> Result<Handle, RunError> {
 /// `config.http` is not looked at.
 ///
 /// # Errors
-/// When it cannot listen.
+/// When it cannot listen, or start threads.
 pub async fn start_with(
     config: Config,
     rpc: Client,
@@ -126,7 +128,7 @@ pub async fn start_with(
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
     let router = Arc::new(Router {
-        cache: RangeCache::new(),
+        cache: Arc::new(RangeCache::new()),
         rpc,
         metrics: Arc::clone(&metrics),
         request_timeout: config.request_timeout,
@@ -136,16 +138,17 @@ pub async fn start_with(
         catalog.clone(),
         health.component("proxy"),
     ));
-    let shared = Arc::new(Shared {
-        settings: Settings::new(&config),
+    let io_threads = config.io_threads();
+    let shared = Shared {
+        settings: Arc::new(Settings::new(&config)),
         router,
         meta,
         catalog,
-        clients: Clients::default(),
+        clients: Arc::default(),
         metrics,
-        stats: Stats::new(),
-        slowlog: SlowLog::default(),
-        pause: Pause::new(),
+        stats: Arc::new(Stats::new()),
+        slowlog: Arc::default(),
+        pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         addr,
         run_id: run_id(),
@@ -153,10 +156,12 @@ pub async fn start_with(
         started_at: SystemTime::now(),
         max_value_bytes: config.max_value_bytes,
         auth_timeout: config.auth_timeout,
-        stopping: false.into(),
-    });
+        io_threads: io_threads.get(),
+        stopping: Arc::default(),
+    };
+    let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
-    let listener = Listener::new(socket, shared, config.drain_timeout);
+    let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {
         addr,
         http_addr: None,

@@ -13,5 +13,6 @@ mod proxy {
     mod hostile;
     mod moves;
     mod pipelines;
+    mod threads;
     mod transactions;
 }

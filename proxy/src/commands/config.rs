@@ -298,7 +298,7 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         ),
         constant!("cluster-enabled", "no"),
         fixed("databases", |_| decimal(DATABASES)),
-        constant!("io-threads", "1"),
+        fixed("io-threads", |shared| decimal(shared.io_threads)),
         number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),

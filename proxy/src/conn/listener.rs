@@ -1,5 +1,5 @@
 //! Takes clients in: counts them, refuses those over the limit or not allowed in protected mode, and
-//! starts a task for each. Closes the idle ones once a second.
+//! starts a task for each, on one of the threads that serve clients. Closes the idle ones once a second.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use crate::clients::Client;
+use crate::io_threads::IoThreads;
 use crate::shared::Shared;
 
 /// Connections that may wait to be accepted: Redis' default.
@@ -36,6 +37,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Listener {
     socket: TcpListener,
     shared: Arc<Shared>,
+    threads: IoThreads,
     drain_timeout: Duration,
 }
 
@@ -51,10 +53,16 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener, shared: Arc<Shared>, drain_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        socket: TcpListener,
+        shared: Arc<Shared>,
+        threads: IoThreads,
+        drain_timeout: Duration,
+    ) -> Self {
         Self {
             socket,
             shared,
+            threads,
             drain_timeout,
         }
     }
@@ -123,16 +131,23 @@ impl Listener {
         shared.metrics.connections.inc();
         shared.metrics.clients.inc();
         shared.stats.connections.fetch_add(1, Ordering::Relaxed);
+        let stream = stream.into_std();
         let client = shared.clients.add(addr, local_addr);
         let listed = Listed {
             shared: Arc::clone(shared),
             client: Arc::clone(&client),
         };
-        let connection = Connection::new(stream, Arc::clone(shared), client);
-        connections.spawn(async move {
+        let thread = self.threads.next();
+        let shared = Arc::clone(&thread.shared);
+        let serving = async move {
             let _listed = listed;
-            connection.run().await;
-        });
+            // From here on it is this thread's runtime that is told when it is ready.
+            match stream.and_then(TcpStream::from_std) {
+                Ok(stream) => Connection::new(stream, shared, client).run().await,
+                Err(error) => tracing::warn!(%error, "cannot serve a client"),
+            }
+        };
+        connections.spawn_on(serving, &thread.runtime);
     }
 
     fn refusal(&self, addr: SocketAddr) -> Option<CommandError> {

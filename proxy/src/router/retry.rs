@@ -20,6 +20,7 @@ use coterie_protocol::{FrameFlags, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
 use coterie_rpc::CallError;
 use coterie_types::NodeId;
+use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
 use super::backoff::Backoff;
@@ -77,7 +78,7 @@ impl Failure {
 /// Sends frames.
 #[derive(Debug)]
 pub(crate) struct Router {
-    pub(crate) cache: RangeCache,
+    pub(crate) cache: Arc<RangeCache>,
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) metrics: Arc<Metrics>,
     /// How long a command may take in all.
@@ -85,6 +86,16 @@ pub(crate) struct Router {
 }
 
 impl Router {
+    /// One that knows the same, and calls over connections of its own on `runtime`.
+    pub(crate) fn on(&self, runtime: &Handle) -> Self {
+        Self {
+            cache: Arc::clone(&self.cache),
+            rpc: self.rpc.on(runtime),
+            metrics: Arc::clone(&self.metrics),
+            request_timeout: self.request_timeout,
+        }
+    }
+
     /// Sends `frame` to `group`, which owns its keys by the map of generation `routed_by`. Also the
     /// body that was sent: the group's id and the frame.
     pub(crate) async fn execute(
