@@ -6,8 +6,10 @@ use crate::Result;
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    // xtask is compiled where it runs: the folder above its own is the workspace.
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // The folder above its own is the workspace. Cargo says at run time where that is: with a target
+    // directory that checkouts share, the binary may have been compiled in another one.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     own.parent().map_or_else(|| own.clone(), PathBuf::from)
 }
 
