@@ -23,7 +23,7 @@ use crate::router::random;
 const PREFIX_BYTES_MAX: usize = 512;
 /// Numbers tried before giving up, this time.
 const TRIES: usize = 3;
-/// How long meta may take: a page without a number is only longer.
+/// How long meta may take to give a number: a page without one is only longer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// See the module's head.
@@ -41,8 +41,9 @@ impl Prefixes<'_> {
         if let Some(prefix) = in_catalog(self.catalog, number, table) {
             return Some(prefix);
         }
-        // This proxy's copy may be older than the cursor.
-        let catalog = self.meta.read(self.timeout()).await.ok()?;
+        // This proxy's copy may be older than the cursor, which is worth nothing without: as long as
+        // the command has time, meta has.
+        let catalog = self.meta.read(self.left()).await.ok()?;
         in_catalog(&catalog, number, table)
     }
 
@@ -108,9 +109,11 @@ impl Prefixes<'_> {
     }
 
     fn timeout(&self) -> Duration {
-        self.deadline
-            .saturating_duration_since(Instant::now())
-            .min(TIMEOUT)
+        self.left().min(TIMEOUT)
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
