@@ -32,7 +32,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 const HELP: &str = "\
 Usage: cargo xtask <command> [arguments]
 
-  dev [--release] [ARGS]   a whole cluster in one process: `coterie dev ARGS`
+  dev [--debug] [ARGS]     a whole cluster in one process: `coterie dev ARGS`
   test [ARGS]              every test of the workspace, doc tests too; ARGS go to the runner
   ci                       what CI runs: fmt, tidy, deny, clippy, docs, tests; writes nothing
   fix                      rustfmt, clippy --fix, generated files, the list of tidy
