@@ -54,10 +54,8 @@ impl Client {
     /// A client with limits of its own.
     #[must_use]
     pub fn with_limits(token: Token, limits: Limits) -> Self {
-        let runtime = OnceLock::new();
-        if let Ok(here) = Handle::try_current() {
-            let _ = runtime.set(here);
-        }
+        let runtime = Handle::try_current().map(OnceLock::from);
+        let runtime = runtime.unwrap_or_default();
         Self::with_shared(token, limits, runtime, Arc::default())
     }
 

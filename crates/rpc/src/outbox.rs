@@ -3,7 +3,8 @@
 //!
 //! Small bodies are copied behind their heads, so that a thousand of them are one contiguous piece;
 //! large ones are kept as they are and written with `writev`. Pushing takes a short lock and wakes
-//! the writer only when it has nothing to do.
+//! the writer only when it has nothing to do. Who is about to push several frames may hold the
+//! writer back and write them itself.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,6 +161,7 @@ impl<S: Sink> Outbox<S> {
         queue.closed = true;
         queue.sink = None;
         queue.batch = Batch::default();
+        queue.begun = Batch::default();
         let taken = queue.taken;
         drop(queue);
         self.filled.notify_one();
@@ -227,7 +229,10 @@ impl<S: Sink> Outbox<S> {
         }
         let mut queue = self.lock();
         queue.is_writing = false;
-        queue.begun = batch;
+        // A dead connection may be known for long: it keeps no memory.
+        if !queue.closed {
+            queue.begun = batch;
+        }
         let is_left = !queue.begun.is_empty() || !queue.batch.is_empty();
         is_left || queue.finishing || queue.closed
     }
