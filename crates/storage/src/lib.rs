@@ -9,7 +9,7 @@ pub mod layout;
 mod mem;
 mod record_cache;
 mod rocks;
-mod versions;
+mod stamps;
 
 pub use engine::{Batch, Engine, Reader, StorageError};
 pub use mem::MemEngine;

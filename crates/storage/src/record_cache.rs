@@ -3,8 +3,8 @@
 //! A read that finds its key here does not ask RocksDB, whose search of memtables, index, filter and
 //! block is more than half of what a server does for a GET (`docs/benchmarks.md`).
 //!
-//! Nothing stale is ever given out: a value is kept with the versions of its key and of its store
-//! ([`crate::versions`]) from before it was read, and counts only while they still are. A write makes
+//! Nothing stale is ever given out: a value is kept with the stamps of its key and of its store
+//! ([`crate::stamps`]) from before it was read, and counts only while they still are. A write makes
 //! what is kept of its keys worthless before it begins, without looking for it; the next read of
 //! the key replaces it. So a reader that is overtaken by a write may put an old value here, but
 //! nobody takes it.
@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{Equivalent, OptionsBuilder, Weighter};
+use quick_cache::{Equivalent, Weighter};
 
-use crate::versions::{Counter, Version, Versions, Writing};
+use crate::stamps::{Counter, Stamp, Stamps, Writing};
 use crate::{Batch, StorageError};
 
 /// Counters that keys share; half a megabyte.
@@ -31,7 +31,7 @@ const MEAN_BYTES: usize = 512;
 pub struct RecordCache {
     values: Cache<Key, Kept, Weight, RandomState>,
     hasher: RandomState,
-    versions: Versions,
+    stamps: Stamps,
     stores: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -51,28 +51,11 @@ impl RecordCache {
     pub fn new(bytes: u64) -> Arc<Self> {
         let hasher = RandomState::new();
         let items = usize::try_from(bytes).unwrap_or(usize::MAX) / MEAN_BYTES;
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(items)
-            .weight_capacity(bytes)
-            .build();
-        let values = match options {
-            Ok(options) => {
-                let lifecycle = DefaultLifecycle::default();
-                Cache::with_options(options, Weight, hasher.clone(), lifecycle)
-            }
-            // Only missing figures are refused.
-            Err(_) => Cache::with(
-                items,
-                bytes,
-                Weight,
-                hasher.clone(),
-                DefaultLifecycle::default(),
-            ),
-        };
+        let lifecycle = DefaultLifecycle::default();
         Arc::new(Self {
-            values,
+            values: Cache::with(items, bytes, Weight, hasher.clone(), lifecycle),
             hasher,
-            versions: Versions::new(COUNTERS),
+            stamps: Stamps::new(COUNTERS),
             stores: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -127,23 +110,20 @@ impl StoreCache {
             store: self.store,
             key,
         };
-        let counter = self
-            .shared
-            .versions
-            .of(self.shared.hasher.hash_one(&wanted));
+        let counter = self.shared.stamps.of(self.shared.hasher.hash_one(&wanted));
         if let Some(kept) = self.shared.values.get(&wanted)
-            && counter.is_still(kept.version)
+            && counter.is_still(kept.stamp)
             && self.all.is_still(kept.all)
         {
             self.shared.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(kept.value);
         }
         self.shared.misses.fetch_add(1, Ordering::Relaxed);
-        let before = (counter.version(), self.all.version());
+        let before = (counter.stamp(), self.all.stamp());
         let value = read()?;
-        if let (Some(version), Some(all)) = before {
+        if let (Some(stamp), Some(all)) = before {
             let kept = Kept {
-                version,
+                stamp,
                 all,
                 value: value.clone(),
             };
@@ -164,14 +144,14 @@ impl StoreCache {
             self.shared.hasher.hash_one(Wanted { store, key })
         });
         let all = (!batch.clears.is_empty()).then_some(&self.all);
-        self.shared.versions.write(hashes, all)
+        self.shared.stamps.write(hashes, all)
     }
 }
 
 #[derive(Clone)]
 struct Kept {
-    version: Version,
-    all: Version,
+    stamp: Stamp,
+    all: Stamp,
     value: Option<Bytes>,
 }
 

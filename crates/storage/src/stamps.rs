@@ -6,8 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A write under way adds one, its end takes that away and adds one version.
-const VERSION: u64 = 1 << 16;
+/// A write under way adds one, its end takes that away and makes the next stamp.
+const STAMP: u64 = 1 << 16;
 
 /// A counter of keys that share it: writes under way below, writes ended above.
 #[derive(Debug, Default)]
@@ -15,18 +15,18 @@ pub(crate) struct Counter(AtomicU64);
 
 /// How a counter stood when no write was under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version(u64);
+pub(crate) struct Stamp(u64);
 
 impl Counter {
     /// How it stands, if no write is under way.
-    pub(crate) fn version(&self) -> Option<Version> {
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
         let state = self.0.load(Ordering::SeqCst);
-        state.is_multiple_of(VERSION).then_some(Version(state))
+        state.is_multiple_of(STAMP).then_some(Stamp(state))
     }
 
     /// Whether no write has begun since it stood like this.
-    pub(crate) fn is_still(&self, version: Version) -> bool {
-        self.0.load(Ordering::SeqCst) == version.0
+    pub(crate) fn is_still(&self, stamp: Stamp) -> bool {
+        self.0.load(Ordering::SeqCst) == stamp.0
     }
 
     /// At most 65,535 writes may be under way.
@@ -35,15 +35,15 @@ impl Counter {
     }
 
     fn end(&self) {
-        self.0.fetch_add(VERSION - 1, Ordering::SeqCst);
+        self.0.fetch_add(STAMP - 1, Ordering::SeqCst);
     }
 }
 
 /// Counters for keys of all stores, by the hash of store and key.
 #[derive(Debug)]
-pub(crate) struct Versions(Box<[Counter]>);
+pub(crate) struct Stamps(Box<[Counter]>);
 
-impl Versions {
+impl Stamps {
     /// `count` is a power of two.
     pub(crate) fn new(count: usize) -> Self {
         Self((0..count).map(|_| Counter::default()).collect())
@@ -76,7 +76,7 @@ impl Versions {
             all.begin();
         }
         Writing {
-            versions: self,
+            stamps: self,
             indexes,
             all,
         }
@@ -86,7 +86,7 @@ impl Versions {
 /// A write under way.
 #[must_use]
 pub(crate) struct Writing<'a> {
-    versions: &'a Versions,
+    stamps: &'a Stamps,
     indexes: Vec<usize>,
     all: Option<&'a Counter>,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Writing<'a> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         for index in &self.indexes {
-            self.versions.0[*index].end();
+            self.stamps.0[*index].end();
         }
         if let Some(all) = self.all {
             all.end();
@@ -108,36 +108,36 @@ mod tests {
 
     #[test]
     fn nothing_is_still_once_a_write_of_it_has_begun() {
-        let versions = Versions::new(8);
-        let (written, other) = (versions.of(3), versions.of(4));
-        let before = (written.version(), other.version());
-        let writing = versions.write([3, 3, 11].into_iter(), None);
-        assert_eq!(written.version(), None);
-        assert!(before.0.is_some_and(|version| !written.is_still(version)));
+        let stamps = Stamps::new(8);
+        let (written, other) = (stamps.of(3), stamps.of(4));
+        let before = (written.stamp(), other.stamp());
+        let writing = stamps.write([3, 3, 11].into_iter(), None);
+        assert_eq!(written.stamp(), None);
+        assert!(before.0.is_some_and(|stamp| !written.is_still(stamp)));
         drop(writing);
-        assert!(written.version().is_some());
-        assert!(before.0.is_some_and(|version| !written.is_still(version)));
-        assert!(before.1.is_some_and(|version| other.is_still(version)));
+        assert!(written.stamp().is_some());
+        assert!(before.0.is_some_and(|stamp| !written.is_still(stamp)));
+        assert!(before.1.is_some_and(|stamp| other.is_still(stamp)));
     }
 
     #[test]
     fn a_write_that_ends_leaves_another_under_way() {
-        let versions = Versions::new(8);
+        let stamps = Stamps::new(8);
         let (first, second) = (
-            versions.write([1].into_iter(), None),
-            versions.write([1].into_iter(), None),
+            stamps.write([1].into_iter(), None),
+            stamps.write([1].into_iter(), None),
         );
         drop(first);
-        assert_eq!(versions.of(1).version(), None);
+        assert_eq!(stamps.of(1).stamp(), None);
         drop(second);
-        assert!(versions.of(1).version().is_some());
+        assert!(stamps.of(1).stamp().is_some());
     }
 
     #[test]
     fn a_write_of_all_keys_counts_for_all() {
-        let (versions, all) = (Versions::new(8), Counter::default());
-        let before = all.version();
-        drop(versions.write(std::iter::empty(), Some(&all)));
-        assert!(before.is_some_and(|version| !all.is_still(version)));
+        let (stamps, all) = (Stamps::new(8), Counter::default());
+        let before = all.stamp();
+        drop(stamps.write(std::iter::empty(), Some(&all)));
+        assert!(before.is_some_and(|stamp| !all.is_still(stamp)));
     }
 }
