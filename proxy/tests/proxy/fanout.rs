@@ -1,9 +1,11 @@
 //! Commands over several groups, and over all ranges.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use coterie_protocol::catalog::Row;
+use coterie_protocol::catalog::{Row, RowKey};
 
+use super::pipelines::wait_until;
 use crate::support::{Client, Cluster, Fault, range};
 
 pub(super) fn strings(reply: &str) -> Vec<String> {
@@ -153,6 +155,54 @@ async fn scan_returns_each_key_once_on_any_proxy_and_across_splits() {
     second.shutdown().await;
 }
 
+/// A thousand keys with a long common beginning.
+async fn put_items(client: &mut Client) {
+    let mut sent = String::new();
+    for at in 0..1000 {
+        sent.push_str(&format!(
+            "SET product:inventory:warehouse:item:{at:010} 1\r\n"
+        ));
+    }
+    client.send(sent).await;
+    for _ in 0..1000 {
+        assert_eq!(client.reply().await, "+OK\r\n");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_proxy_waits_for_meta_as_long_as_the_command_may() {
+    let cluster = Cluster::of_two();
+    let first = cluster.proxy("").await;
+    let mut client = Client::connect(first.addr).await;
+    put_items(&mut client).await;
+    let (mut cursor, mut seen) = ("0".to_owned(), 0);
+    while cluster.settings().is_empty() {
+        let page = strings(&client.run(&format!("SCAN {cursor} COUNT 20")).await);
+        seen += page.len() - 1;
+        cursor = page[0].clone();
+        assert_ne!(cursor, "0", "a prefix was needed");
+    }
+    first.shutdown().await;
+    // The next proxy has not heard of the prefix, and meta is away when it asks.
+    let (name, prefix) = cluster
+        .settings()
+        .pop_first()
+        .expect("a prefix has a number");
+    cluster.change_rows(vec![], vec![RowKey::Setting(name.clone())]);
+    let second = cluster.proxy("").await;
+    let mut client = Client::connect(second.addr).await;
+    assert_eq!(client.run("GET a").await, "$-1\r\n");
+    let back_at = Instant::now() + Duration::from_millis(2500);
+    *cluster.meta_away.lock().unwrap() = (Some(back_at), 0);
+    client.put(&format!("SCAN {cursor} COUNT 2000")).await;
+    wait_until(|| cluster.meta_away.lock().unwrap().1 > 0).await;
+    cluster.change_rows(vec![Row::Setting(name, prefix)], vec![]);
+    let rest = strings(&client.reply().await);
+    assert!(Instant::now() >= back_at);
+    assert_eq!(seen + rest.len() - 1, 1000, "{rest:?}");
+    second.shutdown().await;
+}
+
 #[tokio::test]
 async fn keys_with_a_long_common_beginning_come_in_pages_too() {
     let cluster = Cluster::of_two();
@@ -161,16 +211,7 @@ async fn keys_with_a_long_common_beginning_come_in_pages_too() {
         Client::connect(first.addr).await,
         Client::connect(second.addr).await,
     ];
-    let mut sent = String::new();
-    for at in 0..1000 {
-        sent.push_str(&format!(
-            "SET product:inventory:warehouse:item:{at:010} 1\r\n"
-        ));
-    }
-    clients[0].send(sent).await;
-    for _ in 0..1000 {
-        clients[0].reply().await;
-    }
+    put_items(&mut clients[0]).await;
     for _ in 0..2 {
         let (mut cursor, mut seen) = ("0".to_owned(), BTreeMap::<String, usize>::new());
         for page in 0.. {

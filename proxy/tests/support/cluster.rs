@@ -6,23 +6,25 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use clap::Parser;
 use coterie_group::{Body, Entry, GroupState, MemStore};
 use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor, Wish};
-use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, NodeLiveness, Outcome};
+use coterie_protocol::meta::NodeLiveness;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
 use coterie_proxy::{Config, Handle};
 use coterie_rpc::{Handler, Request, Responder, Token};
 use coterie_types::{
-    Epoch, FrameSeq, GroupDescriptor, GroupId, JobId, KeyRange, LogIndex, NodeDescriptor, NodeId,
+    Epoch, FrameSeq, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeDescriptor, NodeId,
     NodeState, RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
     varint,
 };
 use tokio::sync::watch;
+
+use super::meta::Meta;
 
 pub(crate) const NODES: u64 = 3;
 
@@ -175,9 +177,11 @@ impl Group {
 pub(crate) struct Cluster {
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) groups: Mutex<BTreeMap<GroupId, Group>>,
-    catalog: watch::Sender<Catalog>,
+    pub(super) catalog: watch::Sender<Catalog>,
     /// Answers that never come are kept, not dropped: a drop would tell the caller.
     silent: Mutex<Vec<Responder>>,
+    /// Until when meta answers no question, and how many it has refused.
+    pub(crate) meta_away: Mutex<(Option<Instant>, usize)>,
     /// What was asked of servers.
     pub(crate) admin: Mutex<Vec<ServerRequest>>,
     /// What was asked of the controller.
@@ -187,7 +191,6 @@ pub(crate) struct Cluster {
 }
 
 struct Node(NodeId, Arc<Cluster>);
-struct Meta(Arc<Cluster>);
 
 fn addr(node: u64) -> String {
     format!("10.0.0.{node}:7000")
@@ -244,6 +247,7 @@ impl Cluster {
             groups: Mutex::new(groups.collect()),
             catalog: watch::Sender::new(catalog),
             silent: Mutex::default(),
+            meta_away: Mutex::default(),
             admin: Mutex::default(),
             wishes: Mutex::default(),
             heard: Mutex::default(),
@@ -309,7 +313,7 @@ impl Cluster {
         self.change_rows(rows, Vec::new());
     }
 
-    pub(super) fn change_rows(&self, upserts: Vec<Row>, deletes: Vec<RowKey>) {
+    pub(crate) fn change_rows(&self, upserts: Vec<Row>, deletes: Vec<RowKey>) {
         self.catalog.send_modify(|catalog| {
             let revision = catalog.revision.next();
             catalog.apply(&coterie_protocol::catalog::Change {
@@ -425,76 +429,5 @@ impl Cluster {
             other => ServerAnswer::Failed(format!("not in this test: {other:?}")),
         };
         responder.send(encode(&answer));
-    }
-}
-
-impl Handler for Meta {
-    fn handle(&self, request: Request, responder: Responder) {
-        let cluster = Arc::clone(&self.0);
-        match decode(&request.body).expect("decodes") {
-            MetaRequest::Watch { after, wait_ms } => {
-                let mut catalog = cluster.catalog.subscribe();
-                tokio::spawn(async move {
-                    let newer = catalog.wait_for(|catalog| catalog.revision > after);
-                    let waited = tokio::time::timeout(Duration::from_millis(wait_ms), newer).await;
-                    let answer = match waited {
-                        Ok(Ok(catalog)) => MetaAnswer::Catalog(Box::new(catalog.clone())),
-                        _ => MetaAnswer::Changes(Vec::new()),
-                    };
-                    responder.send(encode(&answer));
-                });
-            }
-            MetaRequest::Liveness => {
-                let answer = MetaAnswer::Liveness {
-                    nodes: cluster.heard.lock().unwrap().clone(),
-                    leader_for_ms: 0,
-                };
-                responder.send(encode(&answer));
-            }
-            MetaRequest::Read => {
-                let answer = MetaAnswer::Catalog(Box::new(cluster.catalog.borrow().clone()));
-                responder.send(encode(&answer));
-            }
-            MetaRequest::Propose(command) => {
-                let outcome = cluster.change(command);
-                responder.send(encode(&MetaAnswer::Applied(outcome)));
-            }
-            other => responder.fail(&format!("not in this test: {other:?}")),
-        }
-    }
-}
-
-impl Cluster {
-    fn change(&self, command: Command) -> Outcome {
-        match command {
-            Command::PutSetting { name, value } => {
-                let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
-                match value {
-                    Some(value) => upserts.push(Row::Setting(name, value)),
-                    None => deletes.push(RowKey::Setting(name)),
-                }
-                self.change_rows(upserts, deletes);
-                let revision = self.catalog.borrow().revision;
-                Outcome::Done { revision }
-            }
-            Command::Ask { wish, .. } => {
-                let mut wishes = self.wishes.lock().unwrap();
-                wishes.push(wish);
-                Outcome::Job(JobId(wishes.len() as u64))
-            }
-            Command::CreateTable { name, split_at } => {
-                let table_id = TableId(100);
-                let table = TableDescriptor {
-                    table_id,
-                    name,
-                    split_at,
-                };
-                self.publish(vec![Row::Table(table.clone())]);
-                Outcome::Table(table)
-            }
-            other => Outcome::Rejected(coterie_protocol::meta::Rejection::Invalid(format!(
-                "{other:?}"
-            ))),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+mod meta;
 mod moving;
 
 pub(crate) use client::Client;

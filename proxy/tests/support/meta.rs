@@ -1,0 +1,94 @@
+//! Meta as the proxy asks it: the catalog of a [`Cluster`], and what changes it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coterie_protocol::catalog::{Row, RowKey, TableDescriptor};
+use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome};
+use coterie_protocol::{decode, encode};
+use coterie_rpc::{Handler, Request, Responder};
+use coterie_types::{JobId, TableId};
+
+use super::cluster::Cluster;
+
+/// See the module's head.
+pub(super) struct Meta(pub(super) Arc<Cluster>);
+
+impl Handler for Meta {
+    fn handle(&self, request: Request, responder: Responder) {
+        let cluster = Arc::clone(&self.0);
+        match decode(&request.body).expect("decodes") {
+            MetaRequest::Watch { after, wait_ms } => {
+                let mut catalog = cluster.catalog.subscribe();
+                tokio::spawn(async move {
+                    let newer = catalog.wait_for(|catalog| catalog.revision > after);
+                    let waited = tokio::time::timeout(Duration::from_millis(wait_ms), newer).await;
+                    let answer = match waited {
+                        Ok(Ok(catalog)) => MetaAnswer::Catalog(Box::new(catalog.clone())),
+                        _ => MetaAnswer::Changes(Vec::new()),
+                    };
+                    responder.send(encode(&answer));
+                });
+            }
+            MetaRequest::Liveness => {
+                let answer = MetaAnswer::Liveness {
+                    nodes: cluster.heard.lock().unwrap().clone(),
+                    leader_for_ms: 0,
+                };
+                responder.send(encode(&answer));
+            }
+            MetaRequest::Read if cluster.refuses() => responder.fail("meta is away"),
+            MetaRequest::Read => {
+                let answer = MetaAnswer::Catalog(Box::new(cluster.catalog.borrow().clone()));
+                responder.send(encode(&answer));
+            }
+            MetaRequest::Propose(command) => {
+                let outcome = cluster.change(command);
+                responder.send(encode(&MetaAnswer::Applied(outcome)));
+            }
+            other => responder.fail(&format!("not in this test: {other:?}")),
+        }
+    }
+}
+
+impl Cluster {
+    fn refuses(&self) -> bool {
+        let mut away = self.meta_away.lock().unwrap();
+        let refuses = away.0.is_some_and(|until| Instant::now() < until);
+        away.1 += usize::from(refuses);
+        refuses
+    }
+
+    fn change(&self, command: Command) -> Outcome {
+        match command {
+            Command::PutSetting { name, value } => {
+                let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
+                match value {
+                    Some(value) => upserts.push(Row::Setting(name, value)),
+                    None => deletes.push(RowKey::Setting(name)),
+                }
+                self.change_rows(upserts, deletes);
+                let revision = self.catalog.borrow().revision;
+                Outcome::Done { revision }
+            }
+            Command::Ask { wish, .. } => {
+                let mut wishes = self.wishes.lock().unwrap();
+                wishes.push(wish);
+                Outcome::Job(JobId(wishes.len() as u64))
+            }
+            Command::CreateTable { name, split_at } => {
+                let table_id = TableId(100);
+                let table = TableDescriptor {
+                    table_id,
+                    name,
+                    split_at,
+                };
+                self.publish(vec![Row::Table(table.clone())]);
+                Outcome::Table(table)
+            }
+            other => Outcome::Rejected(coterie_protocol::meta::Rejection::Invalid(format!(
+                "{other:?}"
+            ))),
+        }
+    }
+}
