@@ -10,14 +10,28 @@ use crate::Record;
 /// What an entry changed. Apply the clears first, then the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Intervals whose records are gone. For `WATCH`, a clear removes keys of every hash slot.
+    /// Intervals whose records are gone.
     pub clears: Vec<KeyRange>,
+    /// The change counter after the last of them, 0 if there are none: what [`Removal::touched`] is
+    /// for one key, for every key.
+    pub cleared: u64,
     /// Records to put, or to delete.
     pub records: BTreeMap<(TableId, Bytes), Option<Record>>,
-    /// Every key a command removed, also if created again later: feeds `WATCH`. Keys that a sweep
-    /// or a write found expired are not in it.
-    pub deleted: Vec<(TableId, Bytes)>,
-    /// The change counter after the entry. It is also what to remember as `last_removed` for the
-    /// slots of `deleted` ([`crate::watch_token_holds`]).
+    /// Every key that was removed, also if created again later: feeds `WATCH`
+    /// ([`crate::watch_token_holds`]).
+    pub removals: Vec<Removal>,
+    /// The change counter after the entry.
     pub next_change: u64,
+}
+
+/// A key that was removed, as those who watch it while it is absent have to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The key's table.
+    pub table: TableId,
+    /// The key.
+    pub key: Bytes,
+    /// The change counter after the last change of the key that anybody could notice: who found it
+    /// absent when the counter was below this has missed something.
+    pub touched: u64,
 }

@@ -38,7 +38,7 @@ mod view;
 mod watch;
 
 pub use args::Args;
-pub use changes::Changes;
+pub use changes::{Changes, Removal};
 pub use command::{Command, DATABASES, Group, Route, Run, parse_table};
 pub use context::Context;
 pub use encoding::Encoding;

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
 
 use crate::context::Clock;
-use crate::{Changes, CommandError, Context, Encoding, EvalError, Fault, Kind, Record, Resp, View};
+use crate::{
+    Changes, CommandError, Context, Encoding, EvalError, Fault, Kind, Record, Removal, Resp, View,
+};
 
 /// What one log entry may change, in bytes; one value more may make it. It decides replies: the same
 /// on every replica.
@@ -34,7 +36,8 @@ pub struct Txn<'a> {
     changed_bytes: usize,
     overlay: BTreeMap<(TableId, Bytes), Option<Record>>,
     clears: Vec<KeyRange>,
-    deleted: Vec<(TableId, Bytes)>,
+    cleared: u64,
+    removals: Vec<Removal>,
 }
 
 impl<'a> Txn<'a> {
@@ -52,7 +55,8 @@ impl<'a> Txn<'a> {
             changed_bytes: 0,
             overlay: BTreeMap::new(),
             clears: Vec::new(),
-            deleted: Vec::new(),
+            cleared: 0,
+            removals: Vec::new(),
         }
     }
 
@@ -61,8 +65,9 @@ impl<'a> Txn<'a> {
     pub fn finish(self) -> Changes {
         Changes {
             clears: self.clears,
+            cleared: self.cleared,
             records: self.overlay,
-            deleted: self.deleted,
+            removals: self.removals,
             next_change: self.ctx.next_change,
         }
     }
@@ -176,7 +181,7 @@ impl<'a> Txn<'a> {
             return Ok(Some(record));
         }
         if self.writing {
-            self.drop_expired(table, key.clone());
+            self.drop_expired(table, key.clone(), record.version);
         }
         Ok(None)
     }
@@ -272,14 +277,28 @@ impl<'a> Txn<'a> {
     /// The same, in any table.
     pub fn remove_in(&mut self, table: TableId, key: Bytes) {
         self.take_change();
-        self.deleted.push((table, key.clone()));
+        self.note_removal(table, &key, self.ctx.next_change);
         self.overlay.insert((table, key), None);
     }
 
-    /// Deletes a record that is expired. No command saw it, so no watcher needs to be told: not a
-    /// change, and not in [`Changes::deleted`].
-    pub(crate) fn drop_expired(&mut self, table: TableId, key: Bytes) {
+    /// Deletes a record of this version, which is expired. No change: no command sees it. Who found
+    /// the key absent before the record was made has missed it all the same.
+    ///
+    /// What another group made came with its range, and that counts for every key.
+    pub(crate) fn drop_expired(&mut self, table: TableId, key: Bytes, version: Version) {
+        if version.group == self.ctx.group {
+            self.note_removal(table, &key, version.change + 1);
+        }
         self.overlay.insert((table, key), None);
+    }
+
+    fn note_removal(&mut self, table: TableId, key: &Bytes, touched: u64) {
+        let key = key.clone();
+        self.removals.push(Removal {
+            table,
+            key,
+            touched,
+        });
     }
 
     /// Whether the entry or the store says what the key holds: a record, or that it was removed.
@@ -293,9 +312,14 @@ impl<'a> Txn<'a> {
         self.store(table, key, record);
     }
 
-    /// Whether this entry has removed the key, even if it is there again.
-    pub(crate) fn was_removed(&self, table: TableId, key: &Bytes) -> bool {
-        self.is_cleared(table, key) || self.deleted.iter().any(|(t, k)| *t == table && k == key)
+    /// What this entry knows of the key's removal, even if it is there again, in the sense of
+    /// [`Removal::touched`]; 0 if it has not removed it.
+    pub(crate) fn last_removed(&self, table: TableId, key: &Bytes) -> u64 {
+        let of_key = |removal: &&Removal| removal.table == table && removal.key == *key;
+        let removals = self.removals.iter().filter(of_key);
+        let cleared = self.is_cleared(table, key).then_some(self.cleared);
+        let touched = removals.map(|removal| removal.touched).chain(cleared);
+        touched.max().unwrap_or(0)
     }
 
     /// Removes every key of an interval.
@@ -304,6 +328,7 @@ impl<'a> Txn<'a> {
         self.overlay
             .retain(|(table, key), _| !range.contains(*table, key));
         self.clears.push(range);
+        self.cleared = self.ctx.next_change;
     }
 
     /// The stored record, expired or not.
@@ -385,7 +410,7 @@ mod tests {
         assert!(txn.get(&b("k")).unwrap().is_none());
         let changes = txn.finish();
         assert_eq!(changes.records.get(&(T, b("k"))), Some(&None));
-        assert!(changes.deleted.is_empty() && changes.next_change == 1);
+        assert_eq!(changes.next_change, 1);
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub(crate) fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
 
 /// Whether a watched key is as it was. A token that no version of Coterie wrote does not hold.
 ///
-/// `last_removed` is [`crate::Changes::next_change`] of the last entry before this one that removed
-/// a key of the same hash slot (or cleared an interval), 0 if none did. What this entry has removed
-/// so far, the transaction knows itself.
+/// `last_removed` is the greatest [`crate::Removal::touched`] of the keys of the same hash slot, and
+/// [`crate::Changes::cleared`], of all entries before this one; 0 if nothing was removed. What this
+/// entry has removed so far, the transaction knows itself.
 pub fn watch_token_holds(
     txn: &mut Txn<'_>,
     table: TableId,
@@ -42,7 +42,8 @@ pub fn watch_token_holds(
         return Ok(false);
     };
     if rest.is_empty() {
-        if GroupId(group) != txn.group() || last_removed > counter || txn.was_removed(table, key) {
+        let last_removed = last_removed.max(txn.last_removed(table, key));
+        if GroupId(group) != txn.group() || last_removed > counter {
             return Ok(false);
         }
         // Created since and expired already: not there, and yet touched.
@@ -97,9 +98,10 @@ mod tests {
             let result = with(&mut txn);
             let changes: Changes = txn.finish();
             self.view.apply(&changes);
-            if !changes.deleted.is_empty() || !changes.clears.is_empty() {
-                self.last_removed = changes.next_change;
-            }
+            // All keys share one hash slot.
+            let removals = changes.removals.iter().map(|removal| removal.touched);
+            let last_removed = removals.chain([self.last_removed, changes.cleared]).max();
+            self.last_removed = last_removed.unwrap_or(0);
             self.next_change = changes.next_change;
             result
         }
@@ -180,6 +182,48 @@ mod tests {
             });
             assert!(!holds.unwrap(), "{removal}");
         }
+    }
+
+    #[test]
+    fn what_was_removed_before_the_token_in_the_same_entry_does_not_count() {
+        for removal in ["del k", "_flush a z"] {
+            let mut store = Store::default();
+            store.run("set k 1");
+            let words = |line: &str| -> Vec<_> {
+                line.split(' ')
+                    .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+                    .collect()
+            };
+            // As a pipeline's commands may be in one frame, and frames in one entry.
+            let token = store.txn(|txn| {
+                let mut out = BytesMut::new();
+                execute(txn, T, &words(removal), Resp::V2, &mut out).unwrap();
+                let asked = words("_watch k");
+                let token = watch(txn, &Args::new(&asked, "_watch")).unwrap();
+                execute(txn, T, &words("set other 1"), Resp::V2, &mut out).unwrap();
+                token
+            });
+            let Reply::Bulk(token) = token else {
+                panic!("no token")
+            };
+            assert!(store.holds("k", &token), "{removal}");
+            store.run("set k 1");
+            store.run("del k");
+            assert!(!store.holds("k", &token), "{removal}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_counts_for_those_who_never_saw_the_key() {
+        let mut store = Store::default();
+        let absent = store.watch("k");
+        store.run("set k 1 px 10");
+        store.now = 20;
+        let expired = store.watch("k");
+        store.run("set other 1");
+        store.run("_expired k");
+        assert!(!store.holds("k", &absent), "created, expired and swept");
+        assert!(store.holds("k", &expired), "expired before it was watched");
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl GroupState {
             }
             Body::DropRanges(ranges) => {
                 effects.changes.clears = self.ownership.remove(&ranges);
+                effects.changes.cleared = self.next_change;
                 for range_id in ranges {
                     if self.imports.remove(&range_id).is_some() {
                         effects.store.push(StoreChange::Forget(range_id));
@@ -200,19 +201,14 @@ impl GroupState {
         Ok(())
     }
 
-    /// A removal of any kind counts, a sweep's too: `WATCH` may fail in vain, never pass in vain.
+    /// Each removal counts from the moment of it, not from the end of the entry: a key of the same
+    /// entry may have been watched in between.
     fn note_removals(&mut self, changes: &Changes) {
-        let removed = changes
-            .records
-            .iter()
-            .filter(|(_, record)| record.is_none());
-        let keys = removed.map(|(key, _)| key).chain(&changes.deleted);
-        for (table, key) in keys {
-            self.removals[removal_slot(*table, key)] = self.next_change;
+        for removal in &changes.removals {
+            let slot = &mut self.removals[removal_slot(removal.table, &removal.key)];
+            *slot = removal.touched.max(*slot);
         }
-        if !changes.clears.is_empty() {
-            self.cleared = self.next_change;
-        }
+        self.cleared = self.cleared.max(changes.cleared);
     }
 }
 

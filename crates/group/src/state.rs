@@ -27,10 +27,10 @@ pub struct GroupState {
     /// How far each import is; one for each of `ownership.importing()`.
     pub(crate) imports: BTreeMap<RangeId, Import>,
     pub(crate) sessions: Sessions,
-    /// Per slot, the change counter after the last entry that removed a key of it: `WATCH` of an
-    /// absent key must notice that the key was there in between.
+    /// Per slot, the greatest `Removal::touched` of its keys: `WATCH` of an absent key must notice
+    /// that the key was there in between.
     pub(crate) removals: Vec<u64>,
-    /// Change counter after the last entry that cleared an interval: stands for every slot.
+    /// Change counter after an interval was cleared last: stands for every slot.
     pub(crate) cleared: u64,
 }
 
@@ -106,7 +106,7 @@ impl GroupState {
         self.imports.get(&range_id)
     }
 
-    /// The change counter at which a key of this key's slot was last removed; 0 if never.
+    /// The greatest change counter that a removal of a key of this key's slot left; 0 if none.
     pub(crate) fn last_removed(&self, table: TableId, key: &[u8]) -> u64 {
         self.removals[removal_slot(table, key)].max(self.cleared)
     }

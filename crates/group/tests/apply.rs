@@ -181,6 +181,28 @@ fn a_transaction_runs_only_while_its_watches_hold() {
     );
 }
 
+/// `DEL`, `WATCH` and a write of another key may come in one pipeline, and so in one frame.
+#[test]
+fn a_removal_before_the_watch_in_one_frame_does_not_break_it() {
+    let mut group = Group::new(vec![range("", None)]);
+    group.run(&["set k 1"]);
+    let reply = group.run(&["del k", "_watch k", "set other 1"]).remove(1);
+    let token = reply.into_bytes();
+    let start = token.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let token = Bytes::copy_from_slice(&token[start..token.len() - 2]);
+    let mut frame = group.frame(&["exists k"]);
+    frame.flags = FrameFlags::TRANSACTION;
+    frame.watches = vec![Watch {
+        table: T,
+        key: Bytes::from_static(b"k"),
+        token,
+    }];
+    assert_eq!(
+        group.send(&frame),
+        FrameReply::Done(vec![Bytes::from_static(b"*1\r\n:0\r\n")])
+    );
+}
+
 #[test]
 fn what_expired_for_a_reader_never_comes_back() {
     let mut group = Group::new(vec![range("", None)]);

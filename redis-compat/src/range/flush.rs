@@ -13,16 +13,14 @@ pub(crate) fn flush(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
 /// `_EXPIRED key [key ...]`: how many were expired, and are deleted now. O(1) for each key.
 ///
 /// The background sweep names keys it found expired by its own clock; the entry's clock decides. No
-/// command could see them, so this is no change to a watcher.
+/// command could see them, so this is no change.
 pub(crate) fn expired(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (table, now) = (txn.table(), txn.now());
     let mut dropped = 0;
     for key in args.rest(1) {
-        if txn
-            .stored(table, key)?
-            .is_some_and(|record| record.is_expired(now))
-        {
-            txn.drop_expired(table, key.clone());
+        let stored = txn.stored(table, key)?;
+        if let Some(record) = stored.filter(|record| record.is_expired(now)) {
+            txn.drop_expired(table, key.clone(), record.version);
             dropped += 1;
         }
     }

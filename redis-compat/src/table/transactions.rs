@@ -73,8 +73,7 @@ pub(super) const ROWS: &[Command] = &[
     .since("2.2.0", "O(1) for every key")
     .summary("Makes the next transaction depend on keys staying as they are.")
     .deviation(
-        "a key that did not exist counts as touched when another key of the \
-same hash slot was removed, or when its range has moved to another group; one that was created with an expiry, \
-expired and was swept in between does not.",
+        "a key that did not exist counts as touched when another key of the same slot (one of 4096) \
+was removed since, when a database of its group was emptied, or when its range has moved to another group.",
     ),
 ];

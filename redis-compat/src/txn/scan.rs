@@ -77,7 +77,12 @@ mod tests {
         txn.put_string(b("d"), b("new"), None);
         assert_eq!(keys(&txn), ["a", "d", "f"]);
         let changes = txn.finish();
-        assert_eq!(changes.deleted, [(T, b("c"))]);
+        let removed: Vec<&Bytes> = changes
+            .removals
+            .iter()
+            .map(|removal| &removal.key)
+            .collect();
+        assert_eq!(removed, [&b("c")]);
         let mut view = view;
         view.apply(&changes);
         assert_eq!(keys(&Txn::new(&view, ctx(1))), ["a", "d", "f"]);

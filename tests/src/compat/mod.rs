@@ -103,12 +103,18 @@ impl Pair {
                     Err(error) => (format!("{error:#}").into_bytes(), sent - 1),
                 };
                 if !compare::same(command, &left, &other) {
-                    return Ok(Some(Difference {
+                    let found = Difference {
                         protocol: self.protocol,
                         sequence: sequence[..=last].to_vec(),
                         right: left,
                         judged: other,
-                    }));
+                    };
+                    // What was sent already is not to be executed amid the next run.
+                    let _ = (at + 1..sent).try_for_each(|_| {
+                        right.receive_raw()?;
+                        judged.receive_raw().map(drop)
+                    });
+                    return Ok(Some(found));
                 }
                 at += 1;
             }
