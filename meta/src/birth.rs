@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coterie_files::sync_parent;
 use coterie_protocol::encode;
 use coterie_protocol::meta::Command;
 use coterie_raft::Group;
 use tracing::{debug, info};
 
 use crate::RunError;
-use crate::directory::{Directory, sync_parent};
+use crate::directory::Directory;
 use crate::held::Held;
 use crate::snapshot::Snapshot;
 

@@ -10,9 +10,11 @@
 //!
 //! The first line carries the format's version: a newer one is refused.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use coterie_files::{Lock, LockError, write_atomically};
 
 use crate::RunError;
 
@@ -28,7 +30,7 @@ pub(crate) struct Directory {
     member: u64,
     /// 0 before the cluster's birth.
     cluster_id: u128,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Directory {
@@ -102,22 +104,11 @@ impl Directory {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, RunError> {
-    let path = dir.join("LOCK");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(RunError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let reason = "another process is using it";
-            Err(RunError::directory(dir, reason))
-        }
-        Err(TryLockError::Error(error)) => Err(RunError::io("lock", &path)(error)),
-    }
+fn lock(dir: &Path) -> Result<Lock, RunError> {
+    Lock::take(dir).map_err(|error| match error {
+        LockError::InUse => RunError::directory(dir, "another process is using it"),
+        LockError::Io(error) => RunError::io("lock", &dir.join(Lock::NAME))(error),
+    })
 }
 
 /// Member and cluster from the identity's text.
@@ -147,24 +138,6 @@ fn parse(text: &str) -> Result<(u64, u128), String> {
         }
     }
     Ok((member.ok_or("it names no member")?, cluster_id))
-}
-
-/// Replaces a file so that after a crash it is the old or the new one, whole.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_parent(path)
-}
-
-/// Makes the coming and going of files in a directory durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

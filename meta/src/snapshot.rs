@@ -12,13 +12,13 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
+use coterie_files::write_atomically;
 use coterie_protocol::{DecodeError, decode, encode};
 use coterie_types::LogIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::catalog::State;
-use crate::directory::write_atomically;
 
 const MAGIC: &[u8; 8] = b"COTMETA\n";
 /// The version of the payload: raised by any change of [`State`] or of what it consists of.

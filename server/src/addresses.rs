@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coterie_files::write_atomically;
 use coterie_protocol::catalog::Catalog;
 use coterie_raft::AddressBook;
 use coterie_types::{NodeId, NodeState};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use crate::directory::write_atomically;
 
 /// A change of the map but for nodes is on disk so much later.
 const MAP_PERIOD: Duration = Duration::from_secs(10);

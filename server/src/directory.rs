@@ -14,10 +14,11 @@
 //! per directory and is what meta knows the node by: a wiped disk at the same address is another
 //! node.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use coterie_files::{Lock, LockError, write_atomically};
 use coterie_types::NodeId;
 
 use crate::RunError;
@@ -32,7 +33,7 @@ pub(crate) struct Directory {
     path: PathBuf,
     token: u128,
     member: Option<(NodeId, u128)>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Directory {
@@ -66,7 +67,7 @@ impl Directory {
         for entry in fs::read_dir(path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
-            if name == "LOCK" || name == "IDENTITY" {
+            if name == Lock::NAME || name == "IDENTITY" {
                 continue;
             }
             match entry.file_type().map_err(failed)?.is_dir() {
@@ -146,19 +147,14 @@ fn draw_token() -> Result<u128, RunError> {
     Ok(u128::from_le_bytes(bytes))
 }
 
-fn lock(dir: &Path) -> Result<File, RunError> {
-    let path = dir.join("LOCK");
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(RunError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Directory {
+fn lock(dir: &Path) -> Result<Lock, RunError> {
+    Lock::take(dir).map_err(|error| match error {
+        LockError::InUse => RunError::Directory {
             dir: dir.to_path_buf(),
             reason: "another process is using it".to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(RunError::io("lock", &path)(error)),
-    }
+        },
+        LockError::Io(error) => RunError::io("lock", &dir.join(Lock::NAME))(error),
+    })
 }
 
 type Identity = (u128, Option<(NodeId, u128)>);
@@ -186,19 +182,6 @@ fn parse(text: &str) -> Result<Identity, String> {
     }
     let token = token.ok_or("its IDENTITY has no token")?;
     Ok((token, node.zip(cluster)))
-}
-
-/// Writes a file whole or not at all, durably.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

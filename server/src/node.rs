@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use coterie_files::write_atomically;
 use coterie_protocol::server::Witness;
 use coterie_raft::RaftNode;
 use coterie_storage::RocksEngine;
@@ -14,7 +15,6 @@ use tokio::sync::Mutex;
 use tracing::error;
 
 use crate::admin::{Fencing, chain};
-use crate::directory::write_atomically;
 use crate::disk::Disk;
 use crate::error::RunError;
 use crate::replica::{Replica, Settings, groups_in};

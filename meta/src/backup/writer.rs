@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coterie_files::sync_parent;
 use coterie_raft::Group;
 use coterie_types::LogIndex;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,6 @@ use tracing::{error, info};
 use super::tail::Tail;
 use super::{Pair, pairs};
 use crate::RunError;
-use crate::directory::sync_parent;
 use crate::held::{Held, News};
 use crate::snapshot::Snapshot;
 

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use coterie_files::write_atomically;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_raft::{ProposeError, RaftError};
 use coterie_rpc::Responder;
 use coterie_types::{GroupId, NodeId, RangeDescriptor};
 
-use crate::directory::write_atomically;
 use crate::error::RunError;
 use crate::node::Node;
 

@@ -4,10 +4,11 @@
 //! the rename of `CURRENT`, which is atomic. What `CURRENT` does not name is left over from a crash
 //! and removed.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use coterie_files::write_atomically;
 use coterie_types::GroupId;
 
 const CURRENT: &str = "CURRENT";
@@ -41,12 +42,8 @@ impl Place {
         let next = self.number()? + 1;
         let path = self.path_of(next);
         fs::rename(files, &path)?;
-        let temporary = self.0.join("CURRENT.new");
-        let mut file = File::create(&temporary)?;
-        writeln!(file, "store-{next}")?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.0.join(CURRENT))?;
-        File::open(&self.0)?.sync_all()?;
+        let current = format!("store-{next}\n");
+        write_atomically(&self.0.join(CURRENT), current.as_bytes())?;
         Ok(path)
     }
 

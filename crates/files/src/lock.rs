@@ -1,0 +1,54 @@
+//! A directory that one process uses at a time.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// A directory that this process has; given back when dropped, or when the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a directory cannot be had.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it, or this one already.
+    InUse,
+    /// The file `LOCK` cannot be made or locked.
+    Io(io::Error),
+}
+
+impl Lock {
+    /// The file in the directory that is locked, an empty one.
+    pub const NAME: &str = "LOCK";
+
+    /// Takes a directory that is there.
+    pub fn take(dir: &Path) -> Result<Self, LockError> {
+        let mut options = File::options();
+        let options = options.create(true).truncate(false).write(true);
+        let file = options.open(dir.join(Self::NAME)).map_err(LockError::Io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::InUse),
+            Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn a_directory_is_had_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(LockError::InUse)));
+        drop(lock);
+        Lock::take(dir.path()).unwrap();
+        let gone = Lock::take(&dir.path().join("gone"));
+        assert!(matches!(gone, Err(LockError::Io(_))));
+    }
+}
