@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
@@ -22,8 +22,9 @@ use rocksdb::{
 use crate::record_cache::StoreCache;
 use crate::{Batch, Engine, Reader, RecordCache, StorageError};
 
-/// RocksDB switches a memtable by itself at this size: far above what a replica lets gather.
-const WRITE_BUFFER_BYTES: usize = 1 << 30;
+/// RocksDB switches a memtable by itself at this size: far above what a replica lets gather. It is
+/// also what must be free on the disk before RocksDB goes on by itself after the disk was full.
+const WRITE_BUFFER_BYTES: usize = 64 << 30;
 const TARGET_FILE_BYTES: u64 = 32 << 20;
 const BACKGROUND_JOBS: i32 = 4;
 
@@ -125,6 +126,8 @@ pub struct RocksEngine {
     path: PathBuf,
     unflushed: AtomicUsize,
     records: Option<StoreCache>,
+    /// Failures of flushes and compactions that were seen.
+    errors: AtomicU64,
 }
 
 fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
@@ -146,6 +149,7 @@ impl RocksEngine {
             path: path.to_path_buf(),
             unflushed: AtomicUsize::new(0),
             records: shared.records.as_ref().map(RecordCache::store),
+            errors: AtomicU64::new(0),
         })
     }
 
@@ -153,6 +157,32 @@ impl RocksEngine {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Looks whether RocksDB has stopped for a failed flush. If so it stays so.
+    ///
+    /// After a full disk RocksDB would go on by itself once there is room, and flush a memtable that
+    /// the replica has not marked: what is durable would be a state that nobody chose.
+    pub fn check(&self) -> Result<(), StorageError> {
+        let errors = self.number("rocksdb.background-errors");
+        if self.errors.swap(errors, Ordering::Relaxed) == errors {
+            return Ok(());
+        }
+        // Nothing is written, but for the reason why nothing can be.
+        let written = self.db.write_opt(WriteBatch::default(), &without_wal());
+        self.or_stop("write", written)
+    }
+
+    /// Stops the store for good if something failed: nothing that comes after may become durable.
+    fn or_stop(
+        &self,
+        what: &'static str,
+        result: Result<(), rocksdb::Error>,
+    ) -> Result<(), StorageError> {
+        result.map_err(|failure| {
+            self.db.cancel_all_background_work(false);
+            error(what)(failure)
+        })
     }
 
     /// How many compactions run now.
@@ -277,9 +307,7 @@ impl Engine for RocksEngine {
             }
         }
         let _writing = self.records.as_ref().map(|records| records.write(&batch));
-        self.db
-            .write_opt(writes, &without_wal())
-            .map_err(error("write"))
+        self.or_stop("write", self.db.write_opt(writes, &without_wal()))
     }
 
     fn start_flush(&self) -> Result<(), StorageError> {
@@ -327,7 +355,7 @@ impl RocksEngine {
         self.unflushed.store(0, Ordering::Relaxed);
         let mut options = FlushOptions::default();
         options.set_wait(wait);
-        self.db.flush_opt(&options).map_err(error("flush"))
+        self.or_stop("flush", self.db.flush_opt(&options))
     }
 }
 
@@ -413,6 +441,32 @@ mod tests {
         }
         let records = engine.records.as_ref().unwrap();
         assert!(records.hits() > 10_000, "{}", records.hits());
+    }
+
+    #[test]
+    fn a_store_whose_flush_failed_stays_stopped() {
+        let parent = tempfile::tempdir().unwrap();
+        let (here, away) = (parent.path().join("store"), parent.path().join("away"));
+        let engine = open(&here);
+        put(&engine, b"k", b"marked");
+        engine.flush().unwrap();
+        engine.check().unwrap();
+        put(&engine, b"k", b"not marked");
+        // No file can be made where the store was.
+        std::fs::rename(&here, &away).unwrap();
+        let _ = engine.start_flush();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while engine.check().is_ok() {
+            assert!(std::time::Instant::now() < deadline, "nobody noticed");
+            std::thread::yield_now();
+        }
+        std::fs::rename(&away, &here).unwrap();
+        let mut batch = Batch::default();
+        batch.put(b"k".to_vec(), b"later".to_vec());
+        engine.write(batch).unwrap_err();
+        engine.flush().unwrap_err();
+        drop(engine);
+        assert_eq!(open(&here).get(b"k").unwrap().unwrap(), "marked");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use coterie_redis_compat::Record;
 use coterie_storage::{Engine, Reader, StorageError, layout};
 use coterie_types::{KeyRange, RangeDescriptor};
 
-use super::shared::Shared;
+use super::shared::{Published, Shared};
 
 /// Bytes of one answer at most, but for its last record.
 const CHUNK_BYTES_MAX: u64 = 16 << 20;
@@ -25,13 +25,22 @@ pub(crate) fn is_short(read: &FrozenRead) -> bool {
 /// Answers one question.
 pub(crate) fn answer(shared: &Shared, request: &FrozenRequest) -> FrozenAnswer {
     let published = shared.published();
-    let frozen = published.read.ownership().frozen().iter();
-    let is_it = |r: &&RangeDescriptor| r.range_id == request.range_id && r.epoch == request.epoch;
-    let Some(range) = frozen.clone().find(is_it) else {
+    let Some(bounds) = bounds_of(&published, request) else {
         return FrozenAnswer::NotHere;
     };
-    let read = read(published.engine.as_ref(), &range.bounds, &request.read);
+    let read = read(published.engine.as_ref(), bounds, &request.read);
+    // It may have been dropped under the reader, which then found less than there was.
+    if bounds_of(&shared.published(), request).is_none() {
+        return FrozenAnswer::NotHere;
+    }
     read.unwrap_or_else(|error| FrozenAnswer::Failed(error.to_string()))
+}
+
+/// The bounds of the frozen copy that is asked, if it is here.
+fn bounds_of<'a>(published: &'a Published, request: &FrozenRequest) -> Option<&'a KeyRange> {
+    let mut frozen = published.read.ownership().frozen().iter();
+    let is_it = |r: &&RangeDescriptor| r.range_id == request.range_id && r.epoch == request.epoch;
+    frozen.find(is_it).map(|range| &range.bounds)
 }
 
 fn read(

@@ -104,8 +104,12 @@ impl Machine {
             let state = encode_state(&entry.applied, &self.state);
             batch.put(layout::STATE.to_vec(), state);
         }
+        let discards = effects.store.iter().any(is_discard);
+        if discards {
+            // Who reads a frozen copy looks afterwards whether it is still one.
+            self.publish(true);
+        }
         self.engine.write(batch)?;
-        self.reclaim(&effects)?;
         if let Some(nonce) = effects.digest {
             digests::take(&self.shared.digests, &self.engine, nonce, entry.index)?;
         }
@@ -116,11 +120,19 @@ impl Machine {
         } else if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX || ends_import(&effects) {
             self.mark()?;
         }
+        if discards {
+            self.reclaim(&effects)?;
+        }
         Ok(encode_answer(&effects.replies))
     }
 
     /// Gives the space of what left the group back, before anything can come in its place.
-    fn reclaim(&self, effects: &Effects) -> Result<(), Fault> {
+    ///
+    /// Its files go for good at once. So what is durable must be past the entry first: replaying
+    /// earlier ones would not find records that they had found.
+    fn reclaim(&mut self, effects: &Effects) -> Result<(), Fault> {
+        self.mark()?;
+        self.engine.flush()?;
         for change in &effects.store {
             if let StoreChange::Discard(bounds) = change {
                 let (start, end) = layout::record_interval(bounds);
@@ -210,6 +222,7 @@ impl StateMachine for Machine {
     }
 
     fn durable(&self) -> Result<Option<Bytes>, Fault> {
+        self.engine.check()?;
         Ok(self.engine.get_durable(layout::APPLIED)?)
     }
 
@@ -267,6 +280,10 @@ fn encode_state(applied: &[u8], state: &GroupState) -> Vec<u8> {
     varint::put_bytes(&mut out, applied);
     out.extend_from_slice(&state.encode());
     out
+}
+
+fn is_discard(change: &StoreChange) -> bool {
+    matches!(change, StoreChange::Discard(_))
 }
 
 /// Whether all of a range has arrived: what it takes on disk is to be seen soon, by whoever balances.
@@ -329,4 +346,59 @@ fn encode_answer(replies: &[Bytes]) -> Bytes {
         out.put_slice(reply);
     }
     out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_group::{Body, RangeChange};
+    use coterie_types::UnixMillis;
+    use coterie_types::{Epoch, KeyRange, LogIndex, RangeDescriptor, RangeId, TableId, Term};
+
+    use super::*;
+
+    fn entry(index: u64, body: Body) -> coterie_raft::Entry {
+        let entry = Entry {
+            clock: UnixMillis(index),
+            seed: 0,
+            value_bytes_max: 1 << 20,
+            body,
+        };
+        coterie_raft::Entry {
+            term: Term(1),
+            index: LogIndex(index),
+            applied: Bytes::from(index.to_string()),
+            payload: Some(entry.encode()),
+        }
+    }
+
+    fn range(epoch: u64, group: u64) -> RangeDescriptor {
+        RangeDescriptor {
+            range_id: RangeId(1),
+            bounds: KeyRange::all(TableId(0)),
+            epoch: Epoch(epoch),
+            group_id: GroupId(group),
+        }
+    }
+
+    #[test]
+    fn files_of_a_range_that_left_go_when_no_replay_needs_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let rocks = RocksShared::new(1 << 20, 0).unwrap();
+        let (mut machine, _) = Machine::open(GroupId(1), dir.path(), &rocks, 1 << 20).unwrap();
+        let hand_off = RangeChange::HandOff { range: range(2, 2) };
+        let drop_frozen = RangeChange::DropFrozen {
+            range_id: RangeId(1),
+            epoch: Epoch(2),
+        };
+        let bodies = [
+            Body::Init(vec![range(1, 1)]),
+            Body::Change(hand_off),
+            Body::Change(drop_frozen),
+        ];
+        for (index, body) in (1..).zip(bodies) {
+            machine.apply(vec![entry(index, body)]).unwrap();
+        }
+        assert_eq!(machine.durable().unwrap().unwrap(), "3");
+    }
 }

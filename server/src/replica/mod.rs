@@ -1,8 +1,8 @@
 //! One replica: a Raft group's state machine over a store, and what is asked of it.
 //!
 //! `machine` applies committed entries and `view` shows the store to them; `propose` gathers frames
-//! into entries; `read` serves reads outside the log; `sweep` removes what has expired. `shared` is
-//! what they know of each other. A replica's directory is `replicas/<group id>/` (`place`).
+//! into entries; `read` serves reads outside the log; `sweep` removes what has expired; `watch` looks
+//! after the store. `shared` is what they know of each other. A replica's directory is `replicas/<group id>/` (`place`).
 //!
 //! Of a move, the source's part is `handover` (tells the new owner) and `frozen` (what it asks), the
 //! destination's `importer` (copies), `arrivals` (writes to keys that have not come yet) and
@@ -23,6 +23,7 @@ mod shared;
 mod split_point;
 mod sweep;
 mod view;
+mod watch;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -116,6 +117,7 @@ impl Replica {
         let (proposer, proposing) =
             Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
         let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
+        let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
         let peers = settings.peers.clone();
         let telling = tokio::spawn(handover::run(
             group.clone(),
@@ -137,7 +139,8 @@ impl Replica {
             peers,
             settings.read_mode,
         );
-        let running = tokio::sync::Mutex::new(vec![proposing, sweeping, telling, importing]);
+        let running =
+            tokio::sync::Mutex::new(vec![proposing, sweeping, watching, telling, importing]);
         let tasks = Arc::new(Tasks { stop, running });
         let sizes = Arc::new(Mutex::new(Sizes {
             at: Instant::now(),
