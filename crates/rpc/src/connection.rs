@@ -118,6 +118,10 @@ impl Connection {
         let Ok(frame) = self.outbox.push(head, body) else {
             return Submitted::Closed;
         };
+        if waiting.len() == 0 {
+            // Nobody expected to hear anything before.
+            self.hear();
+        }
         let (answer, receiver) = oneshot::channel();
         waiting.insert(Waiting {
             answer,
@@ -151,6 +155,11 @@ impl Connection {
         }
     }
 
+    fn hear(&self) {
+        let heard_ms = self.opened_at.elapsed().as_millis() as u64;
+        self.heard_ms.store(heard_ms, Ordering::Relaxed);
+    }
+
     fn silent_for(&self, now: Instant) -> Duration {
         let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
         now.saturating_duration_since(self.opened_at + heard)
@@ -168,8 +177,7 @@ impl Connection {
             if half.read_buf(&mut input).await? == 0 {
                 return Ok(());
             }
-            let heard_ms = self.opened_at.elapsed().as_millis() as u64;
-            self.heard_ms.store(heard_ms, Ordering::Relaxed);
+            self.hear();
         }
     }
 

@@ -159,6 +159,8 @@ impl<S: Sink> Outbox<S> {
     pub(crate) fn close(&self) -> u64 {
         let mut queue = self.lock();
         queue.closed = true;
+        // Whoever held it does not come back to flush it.
+        queue.held = false;
         queue.sink = None;
         queue.batch = Batch::default();
         queue.begun = Batch::default();
@@ -422,6 +424,17 @@ mod tests {
             assert!(outbox.lock().sink.is_none(), "the peer is told of the end");
             assert_eq!(sink.frames(), sent);
         }
+    }
+
+    #[tokio::test]
+    async fn closing_ends_the_writer_whoever_held_it() {
+        let sink = Narrow::wide();
+        let outbox = Outbox::new(&sink, 1 << 20);
+        let mut writer = std::pin::pin!(outbox.run());
+        outbox.hold();
+        assert!(futures_util::poll!(&mut writer).is_pending());
+        outbox.close();
+        writer.await.unwrap();
     }
 
     #[tokio::test]

@@ -409,3 +409,30 @@ async fn connections_close_with_the_last_client() {
     drop(responder);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_nobody_used_was_not_silent() {
+    let (echo, _server, addr) = start(Limits::default()).await;
+    let client = client();
+    client.call(&addr, ECHO, Bytes::new(), LONG).await.unwrap();
+    // Longer than a connection may be silent.
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    let short = Duration::from_millis(300);
+    let (waiting, overdue) = tokio::join!(
+        async {
+            let answer = client.call(&addr, HOLD, Bytes::from_static(b"1"), LONG);
+            let answering = async {
+                echo.until_calls(3).await;
+                // One of them is given up first.
+                tokio::time::sleep(short * 2).await;
+                for (request, responder) in std::mem::take(&mut *echo.held.lock().unwrap()) {
+                    responder.send(request.body);
+                }
+            };
+            tokio::join!(answer, answering).0
+        },
+        client.call(&addr, HOLD, Bytes::from_static(b"2"), short),
+    );
+    assert_eq!(overdue, Err(CallError::TimedOut));
+    assert_eq!(waiting, Ok(Bytes::from_static(b"1")));
+}
