@@ -9,8 +9,8 @@
 //! kind 4 Add:    ranges that are new to the group, postcard
 //! kind 5 Drop:   ids of ranges that go with their records, postcard
 //! kind 6 Change: a change of one range's bounds or owner, postcard
-//! kind 7 Fetched: length (LEB128) and arrivals, postcard; then frames as in kind 0
 //! kind 8 Digest: its name: u64 le
+//! kind 9 Fetched: length (LEB128) and arrivals, postcard; then frames as in kind 0
 //! ```
 //!
 //! The clock is the leader's group clock when it proposed; the seed is all the chance the commands
@@ -32,7 +32,7 @@ const SWEEP: u8 = 3;
 const ADD_RANGES: u8 = 4;
 const DROP_RANGES: u8 = 5;
 const CHANGE: u8 = 6;
-const FETCHED: u8 = 7;
+const FETCHED: u8 = 9;
 const DIGEST: u8 = 8;
 
 /// A key that was seen expired, and when it expired.
@@ -340,6 +340,7 @@ mod tests {
             Body::Fetched {
                 arrivals: vec![Arrival {
                     range_id: RangeId(7),
+                    epoch: Epoch(2),
                     table: TableId(0),
                     key: Bytes::from_static(b"k"),
                     record: None,
@@ -380,13 +381,17 @@ mod tests {
         assert_eq!(bytes, with(6, &[5, 7, 0xac, 0x02]));
         let arrival = Arrival {
             range_id: RangeId(7),
+            epoch: Epoch(2),
             table: TableId(0),
             key: Bytes::from_static(b"k"),
             record: Some(Bytes::from_static(b"r")),
         };
         let (arrivals, frames) = (vec![arrival], vec![Bytes::from_static(b"x")]);
         let bytes = entry(Body::Fetched { arrivals, frames }).encode();
-        assert_eq!(bytes, with(7, &[8, 1, 7, 0, 1, b'k', 1, 1, b'r', 1, b'x']));
+        assert_eq!(
+            bytes,
+            with(9, &[9, 1, 7, 2, 0, 1, b'k', 1, 1, b'r', 1, b'x'])
+        );
         let bytes = entry(Body::Digest { nonce: 1 }).encode();
         assert_eq!(bytes, with(8, &[1, 0, 0, 0, 0, 0, 0, 0]));
     }

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use coterie_protocol::{DecodeError, decode, encode};
-use coterie_types::{KeyRange, RangeId, TableId};
+use coterie_types::{Epoch, KeyRange, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Tally;
@@ -67,6 +67,8 @@ pub struct Import {
 pub struct Arrival {
     /// The range that is being imported.
     pub range_id: RangeId,
+    /// Its epoch: a range that left and came back is another import, of other records.
+    pub epoch: Epoch,
     /// The key's table.
     pub table: TableId,
     /// The key.

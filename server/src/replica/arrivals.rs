@@ -205,6 +205,7 @@ impl Arrivals {
                 }
                 arrivals.push(Arrival {
                     range_id,
+                    epoch: arriving.range.epoch,
                     table: arriving.range.bounds.table,
                     key,
                     record,

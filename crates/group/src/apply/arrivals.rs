@@ -32,12 +32,15 @@ impl GroupState {
         for arrival in arrivals {
             let Arrival {
                 range_id,
+                epoch,
                 table,
                 key,
                 record,
             } = arrival;
             let of_import = self.ownership.import_of(table, &key);
-            let expected = of_import.is_some_and(|arriving| arriving.range.range_id == range_id);
+            let expected = of_import.is_some_and(|arriving| {
+                arriving.range.range_id == range_id && arriving.range.epoch == epoch
+            });
             if !expected || self.is_known(table, &key, txn, store, &absent)? {
                 continue;
             }

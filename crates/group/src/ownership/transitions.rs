@@ -33,6 +33,7 @@ impl Ownership {
             let in_the_way = |owned: &&RangeDescriptor| {
                 owned.range_id == range_id || owned.bounds.overlaps(bounds)
             };
+            self.check_new(&range)?;
             if let Some(owned) = after.iter().find(in_the_way) {
                 return Err(format!(
                     "range {range_id} {bounds} does not fit beside range {} {}",
@@ -43,6 +44,22 @@ impl Ownership {
         }
         self.own(after);
         Ok(())
+    }
+
+    /// Whether a range can be nobody's: not if the group has given it away, or awaits it.
+    fn check_new(&self, range: &RangeDescriptor) -> Changed {
+        let same = |known: &&RangeDescriptor| {
+            known.bounds.overlaps(&range.bounds) && known.epoch >= range.epoch
+        };
+        let arriving = self.incoming.iter().map(|arriving| &arriving.range);
+        let mut known = self.moved.iter().chain(&self.frozen).chain(arriving);
+        match known.find(same) {
+            Some(known) => Err(format!(
+                "range {} {} is not new: group {} has range {} at epoch {}",
+                range.range_id, range.bounds, known.group_id, known.range_id, known.epoch
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Forgets ranges that are to be nobody's, whatever became of them; answers which intervals they
@@ -332,6 +349,27 @@ mod tests {
         let gone = ownership.remove(&[RangeId(1), RangeId(9)]);
         assert_eq!(gone, [first.bounds]);
         assert_eq!(ownership.owned(), [last]);
+    }
+
+    #[test]
+    fn a_range_that_was_given_away_or_is_awaited_is_not_added_again() {
+        let first = range(1, 1, "b", Some("d"));
+        let mut ownership = Ownership::of(vec![first.clone()]);
+        let away = at(THERE, range(1, 2, "b", Some("d")));
+        ownership.hand_off(HERE, &away).unwrap();
+        assert!(ownership.add(HERE, vec![first.clone()]).is_err());
+        ownership.drop_frozen(RangeId(1), Epoch(2)).unwrap();
+        assert!(ownership.add(HERE, vec![first.clone()]).is_err());
+        assert!(ownership.owned().is_empty());
+        let mut ownership = Ownership::default();
+        let coming = range(1, 3, "b", Some("d"));
+        let source = THERE;
+        let arriving = Arriving {
+            range: coming,
+            source,
+        };
+        ownership.begin_import(HERE, &arriving).unwrap();
+        assert!(ownership.add(HERE, vec![first]).is_err());
     }
 
     #[test]
