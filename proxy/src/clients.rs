@@ -50,7 +50,8 @@ pub(crate) struct Details {
     pub(crate) output_pieces: usize,
     /// When the output went over the soft limit.
     pub(crate) over_soft_since: Option<Instant>,
-    pub(crate) waits_for_group: bool,
+    /// It waits for a group, for others to finish, or for the end of a pause.
+    pub(crate) waits: bool,
 }
 
 impl Details {
@@ -88,7 +89,7 @@ impl Client {
         let letters = [
             (details.queued.is_some(), 'x'),
             (details.read_only, 'r'),
-            (details.waits_for_group, 'b'),
+            (details.waits, 'b'),
             (details.no_evict, 'e'),
             (details.no_touch, 'T'),
         ];
@@ -179,7 +180,7 @@ impl Clients {
                 output_bytes: 0,
                 output_pieces: 0,
                 over_soft_since: None,
-                waits_for_group: false,
+                waits: false,
             }),
         });
         self.by_id.insert(client.id, Arc::clone(&client));

@@ -78,11 +78,7 @@ pub(crate) struct Call {
 impl Call {
     /// Asks groups.
     fn calls(&self) -> Calls {
-        Calls {
-            router: Arc::clone(&self.shared.router),
-            resp: self.resp,
-            deadline: self.deadline,
-        }
+        Calls::new(Arc::clone(&self.shared.router), self.resp, self.deadline)
     }
 
     /// Word `at` is `word`, in any case.

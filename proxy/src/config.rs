@@ -52,7 +52,7 @@ pub struct Config {
         long,
         env = "COTERIE_REQUEST_TIMEOUT",
         value_name = "DURATION",
-        value_parser = duration,
+        value_parser = request_timeout,
         default_value = "10s"
     )]
     pub request_timeout: Duration,
@@ -189,6 +189,18 @@ pub struct Config {
     pub slowlog_max_len: u64,
 }
 
+/// A group forgets what it has answered to a proxy that was silent for ten minutes of its clock: a
+/// write must not be sent again for nearly as long.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
+
+fn request_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text).map_err(|error| error.to_string())?;
+    if timeout.is_zero() || timeout > REQUEST_TIMEOUT_MAX {
+        return Err("must be above zero, and five minutes at most".to_owned());
+    }
+    Ok(timeout)
+}
+
 impl Config {
     /// How many threads serve clients.
     pub(crate) fn io_threads(&self) -> NonZeroUsize {
@@ -219,6 +231,10 @@ mod tests {
         let config = Cli::try_parse_from(argv.split_whitespace()).unwrap().config;
         assert_eq!(config.meta, ["127.0.0.1:1", "127.0.0.1:2"]);
         assert_eq!(config.request_timeout, Duration::from_millis(500));
+        for refused in ["0s", "301s", "soon"] {
+            let argv = ["x", "--meta", "127.0.0.1:1", "--request-timeout", refused];
+            assert!(Cli::try_parse_from(argv).is_err(), "{refused}");
+        }
         assert!(!config.protected_mode);
         assert_eq!(config.proto_max_bulk_len, 1 << 20);
         assert!(!format!("{config:?}").contains("s3cret"));

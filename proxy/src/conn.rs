@@ -1,6 +1,6 @@
 //! One client connection: bytes in, commands to their groups, replies out in order.
 //!
-//! [`codec`] takes requests apart; `pipeline` sends commands to groups and puts replies back in
+//! [`codec`] takes requests apart; `pipeline` sends commands to groups and `delivery` puts their replies back in
 //! order; `session` is what the connection remembers; `connection` is the task that owns all of it
 //! and the socket; `listener` takes strangers in.
 
@@ -8,6 +8,7 @@ mod begin;
 pub mod codec;
 mod connection;
 mod cross_protocol;
+mod delivery;
 mod exec;
 mod inline;
 mod lane;

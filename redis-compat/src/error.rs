@@ -245,6 +245,9 @@ pub enum CommandError {
     /// One log entry has changed as much as it may.
     #[error("OOM command not allowed: the commands sent together change too much")]
     EntryFull,
+    /// The reply would be longer than what a frame may hold, in bytes.
+    #[error("ERR reply exceeds maximum allowed size ({0} bytes)")]
+    ReplyTooLong(usize),
     /// No room on disk.
     #[error("OOM command not allowed when the disk is full")]
     DiskFull,

@@ -34,6 +34,8 @@ pub struct Txn<'a> {
     needs_tick: bool,
     value_bytes_max: usize,
     changed_bytes: usize,
+    reply_bytes_max: usize,
+    reply_bytes: usize,
     overlay: BTreeMap<(TableId, Bytes), Option<Record>>,
     clears: Vec<KeyRange>,
     cleared: u64,
@@ -53,6 +55,8 @@ impl<'a> Txn<'a> {
             needs_tick: false,
             value_bytes_max: 512 << 20,
             changed_bytes: 0,
+            reply_bytes_max: usize::MAX,
+            reply_bytes: 0,
             overlay: BTreeMap::new(),
             clears: Vec::new(),
             cleared: 0,
@@ -159,6 +163,28 @@ impl<'a> Txn<'a> {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.changed_bytes > CHANGED_BYTES_MAX
+    }
+
+    /// How long the next command's reply may be, in bytes. Commands whose reply is no longer than
+    /// one value do not look at it.
+    pub fn set_reply_room(&mut self, bytes: usize) {
+        (self.reply_bytes_max, self.reply_bytes) = (bytes, 0);
+    }
+
+    /// Takes room for an element of the reply. Errors: `ReplyTooLong`.
+    pub(crate) fn take_reply_room(&mut self, bytes: usize) -> Result<(), CommandError> {
+        // The element's head, too.
+        self.reply_bytes = self.reply_bytes.saturating_add(bytes + 16);
+        match self.reply_was_too_long() {
+            true => Err(CommandError::ReplyTooLong(self.reply_bytes_max)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the last command was refused for its reply, having done nothing.
+    #[must_use]
+    pub fn reply_was_too_long(&self) -> bool {
+        self.reply_bytes > self.reply_bytes_max
     }
 
     /// The longest value that may be stored.

@@ -1,13 +1,14 @@
 //! Applies a committed entry: frames in order, each admitted by its session, checked against what
 //! the group owns, executed over the store plus what the entry has changed so far.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
+use bytes::{Bytes, BytesMut};
+use coterie_protocol::{Frame, FrameReply, Refusal};
 use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, execute, watch_token_holds};
 use coterie_types::FrameSeq;
 
 use crate::entry::{Body, ChangeAnswer, Entry, Expired};
 use crate::import::Arrival;
+use crate::run::{resp, run_commands};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
@@ -15,6 +16,9 @@ use arrivals::Absent;
 
 mod arrivals;
 mod ranges;
+
+/// Bytes of answers from which on further frames of an entry come again with another.
+const ENTRY_BYTES_MAX: usize = 256 << 20;
 
 /// What the caller must do after an entry, in this order.
 #[derive(Debug, Default)]
@@ -43,7 +47,8 @@ impl GroupState {
         match entry.body {
             Body::Tick => {}
             Body::Init(ranges) => {
-                if self.ownership.owned().is_empty() {
+                // Late copies of it must not bring back what was given away.
+                if self.ownership == crate::Ownership::default() {
                     self.ownership = crate::Ownership::of(ranges);
                 }
             }
@@ -101,8 +106,14 @@ impl GroupState {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let absent = self.take_arrivals(arrivals, &mut txn, store, effects)?;
+        let mut bytes = 0;
         for frame in frames {
-            let answer = self.apply_frame(&mut txn, store, &absent, frame)?;
+            let answer = match bytes < ENTRY_BYTES_MAX {
+                true => self.apply_frame(&mut txn, store, &absent, frame)?,
+                // Nothing is remembered of it: it comes again under the same number.
+                false => FrameReply::Refused(Refusal::Overloaded).encode(),
+            };
+            bytes += answer.len();
             effects.replies.push(answer);
         }
         effects.changes = txn.finish();
@@ -216,30 +227,4 @@ impl Effects {
     fn answer(&mut self, answer: ChangeAnswer) {
         self.replies.push(coterie_protocol::encode(&answer));
     }
-}
-
-fn resp(frame: &Frame) -> Resp {
-    if frame.flags.has(FrameFlags::RESP3) {
-        Resp::V3
-    } else {
-        Resp::V2
-    }
-}
-
-/// Executes a frame's commands one after another; the reply is the bytes of [`FrameReply::Done`].
-pub(crate) fn run_commands(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
-    let mut out = BytesMut::new();
-    let mut ends = Vec::with_capacity(frame.commands.len());
-    let transaction = frame.flags.has(FrameFlags::TRANSACTION);
-    if transaction {
-        out.put_slice(format!("*{}\r\n", frame.commands.len()).as_bytes());
-    }
-    for command in &frame.commands {
-        execute(txn, command.table, &command.args, resp(frame), &mut out)?;
-        ends.push(out.len());
-    }
-    if transaction {
-        ends = vec![out.len()];
-    }
-    Ok(FrameReply::encode_done(&ends, &out))
 }

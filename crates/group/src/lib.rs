@@ -16,6 +16,7 @@ mod mem_store;
 mod named_keys;
 mod ownership;
 mod read;
+mod run;
 mod sessions;
 mod state;
 mod store;

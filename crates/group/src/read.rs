@@ -8,9 +8,9 @@ use coterie_protocol::{Frame, FrameReply, Refusal};
 use coterie_redis_compat::{Context, Fault, Txn, View, resolve};
 use coterie_types::{GroupId, RangeId, UnixMillis};
 
-use crate::apply::run_commands;
 use crate::import::Import;
 use crate::ownership::Ownership;
+use crate::run::run_commands;
 use crate::state::GroupState;
 
 /// The state as of one applied entry. Cheap to clone.

@@ -272,17 +272,14 @@ async fn keyspace(call: &Call, asked: bool) -> Result<String, CommandError> {
         .filter(|t| t.0 < coterie_redis_compat::DATABASES);
     let calls = call.calls();
     for table in tables {
-        let counting = call.shared.key_counts.of(&calls, table);
+        let counts = &call.shared.key_counts;
         // Clients ask INFO as they connect: without asking for the keyspace they wait for no count.
         let counted = match asked {
-            true => counting.await?,
-            false => {
-                let moment = std::time::Duration::from_millis(50);
-                match tokio::time::timeout(moment, counting).await {
-                    Ok(Ok(counted)) => counted,
-                    _ => continue,
-                }
-            }
+            true => counts.of(&calls, table).await?,
+            false => match counts.at_hand(&calls, table).await {
+                Some(counted) => counted,
+                None => continue,
+            },
         };
         if counted.keys() > 0 {
             let keys = counted.keys();

@@ -33,8 +33,9 @@ pub(crate) async fn flushdb(call: Call) -> Result<Reply, CommandError> {
 pub(crate) async fn flushall(call: Call) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
+    let calls = call.calls();
     for table in tables {
-        fanout::flush(&call.calls(), table).await?;
+        fanout::flush(&calls, table).await?;
     }
     Ok(Reply::OK)
 }

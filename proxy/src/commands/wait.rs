@@ -70,7 +70,7 @@ async fn wait_for(
         let statuses = join_all(
             nodes
                 .iter()
-                .map(|node| status(call, &catalog, *node, group)),
+                .map(|node| status(call, &catalog, *node, group, end)),
         )
         .await;
         let statuses: Vec<_> = statuses.into_iter().flatten().collect();
@@ -96,12 +96,14 @@ async fn status(
     catalog: &Catalog,
     node: NodeId,
     group: GroupId,
+    end: Instant,
 ) -> Option<ReplicaStatus> {
     let addr = &catalog.nodes.get(&node)?.addr;
     let body: Bytes = encode(&ServerRequest::Status);
     let rpc = &call.shared.router.rpc;
+    let timeout = ASK_TIMEOUT.min(end.saturating_duration_since(Instant::now()));
     let answer = rpc
-        .call(addr, method::SERVER_ADMIN, body, ASK_TIMEOUT)
+        .call(addr, method::SERVER_ADMIN, body, timeout)
         .await
         .ok()?;
     match decode(&answer).ok()? {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, resolve};
+use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{Alone, Connection, Parked, Until};
 use super::cross_protocol;
 use super::pipeline::Request;
 use super::route::Unroutable;
-use super::session::{Multi, Queued, Session};
+use super::session::{Multi, Queued, ReplyMode, Session};
 use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
 
 /// The longest key: what a group takes.
@@ -25,11 +25,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn begin(&mut self, args: &mut Vec<Bytes>) {
         let silent = self.session.next_is_silent();
         match resolve(args) {
-            Ok(row) if row.is_internal() => {
+            Ok(_) | Err(CommandError::WrongArity(_))
+                if lookup(&args[0]).is_some_and(Command::is_internal) =>
+            {
                 let unknown = CommandError::UnknownCommand(args[0].clone(), args[1..].to_vec());
                 self.refuse(unknown, silent);
             }
-            Ok(row) => self.begin_row(row, args, silent),
+            Ok(row) => {
+                self.shared.stats.called(row);
+                self.begin_row(row, args, silent);
+            }
             Err(CommandError::UnknownCommand(name, _)) if cross_protocol::is_http(&name) => {
                 cross_protocol::warn(&self.client);
                 self.abort();
@@ -41,8 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn begin_row(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
         self.last_command = row.name;
-        self.shared.stats.called(row);
-        if !self.session.authenticated && !row.flags.contains(Flags::NO_AUTH) {
+        if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
             return match row.name {
                 "exec" => self.refuse_exec(&CommandError::NoAuth, silent),
                 _ => self.refuse(CommandError::NoAuth, silent),
@@ -85,10 +89,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         if Instant::now() >= deadline {
             let error = self.no_owner();
-            return self.refuse(error, parked.silent);
+            return match parked.command.name {
+                "exec" => self.refuse_exec(&error, parked.silent),
+                _ => self.refuse(error, parked.silent),
+            };
         }
         self.deadline = deadline;
         self.begin_row(parked.command, &mut parked.args, parked.silent);
+    }
+
+    /// A client that came while there was a password is free when there is none any more.
+    fn must_authenticate(&mut self) -> bool {
+        if !self.session.authenticated {
+            self.session.authenticated = !self.shared.settings.has_password();
+        }
+        !self.session.authenticated
     }
 
     fn may_write(&self, row: &Command) -> bool {
@@ -139,7 +154,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// What a group would refuse is refused here, before it costs anybody anything.
     fn check_sizes(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
         let values_max = usize::try_from(self.shared.max_value_bytes).unwrap_or(usize::MAX);
-        let (mut longest, mut total) = (0, self.session.multi.as_ref().map_or(0, |m| m.bytes));
+        // A transaction and its watches are one frame.
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let (mut longest, mut total) = (0, queued + self.session.watched_bytes());
         for arg in args {
             longest = longest.max(arg.len());
             total += arg.len();
@@ -201,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn run_now(
+    pub(super) fn run_now(
         &mut self,
         row: &Command,
         run: commands::Now,
@@ -307,19 +324,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.push_error(CommandError::WatchInsideMulti, silent);
             }
             OfSession::Watch => {
+                if let Err(error) = self.check_sizes(row, args) {
+                    return self.push_error(error, silent);
+                }
                 let request = self.request(row, args);
                 let generation = self.session.watch_generation;
                 let result = self.pipeline.submit_watch(request, generation, silent);
-                self.session.watching |= result.is_ok();
+                if result.is_ok() {
+                    self.session.will_watch(&args[1..]);
+                }
                 self.routed(result, row, args, silent);
             }
             OfSession::Reset => {
                 let authenticated = !self.shared.settings.has_password();
+                // The only answer that REPLY OFF does not hold back.
+                let silent = silent && self.session.reply_mode != ReplyMode::Off;
                 let generation = self.session.watch_generation + 1;
                 self.session = Session::new(authenticated);
                 self.session.watch_generation = generation;
                 self.client.details().reset();
-                self.push(&Reply::simple("RESET"), false);
+                self.push(&Reply::simple("RESET"), silent);
             }
             OfSession::Quit => {
                 self.push(&Reply::OK, silent);

@@ -16,13 +16,13 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{Command, CommandError, Reply};
-use coterie_types::TableId;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::codec::{Limits, Parser};
+use super::exec::Transacting;
 use super::pipeline::Pipeline;
 use super::replies::Event;
 use super::session::Session;
@@ -69,9 +69,8 @@ pub(crate) struct Connection<S> {
     pub(super) last_command: &'static str,
     /// When commands that begin now are given up.
     pub(super) deadline: Instant,
-    /// A transaction that selects a table is under way: the table before it, should it not be run.
-    /// Nothing begins meanwhile.
-    pub(super) table_before: Option<TableId>,
+    /// A transaction of which a part is the proxy's is under way. Nothing begins meanwhile.
+    pub(super) transacting: Option<Transacting>,
 }
 
 /// A command that cannot begin yet.
@@ -125,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             aborted: false,
             last_command: "NULL",
             deadline: Instant::now(),
-            table_before: None,
+            transacting: None,
         }
     }
 
@@ -195,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let replies = &self.pipeline.replies;
         self.parked.is_none()
             && self.alone.is_none()
-            && self.table_before.is_none()
+            && self.transacting.is_none()
             && !self.pipeline.is_mending()
             && replies.len() < UNANSWERED_MAX
             && replies.bytes() < OUTPUT_BYTES_HIGH
@@ -387,19 +386,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// What the pipeline has for the session and for SLOWLOG.
     fn take_events(&mut self) {
-        for event in self.pipeline.events.drain(..) {
+        for event in std::mem::take(&mut self.pipeline.events) {
             match event {
                 Event::Watched {
                     generation,
                     watches,
                 } => self.session.watched(generation, watches),
-                Event::NotRun => {
-                    self.session.table = self.table_before.unwrap_or(self.session.table)
-                }
+                Event::Transacted { slot, reply } => self.transacted(slot, reply),
             }
-        }
-        if self.table_before.is_some() && self.pipeline.replies.is_settled() {
-            self.table_before = None;
         }
         if !self.pipeline.slow.is_empty() {
             let len_max = self.shared.settings.slowlog_max_len.load(Ordering::Relaxed);
@@ -449,7 +443,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         details.input_free_bytes = self.input.capacity() - self.input.len();
         details.output_bytes = replies.bytes();
         details.output_pieces = replies.out.pieces();
-        details.waits_for_group = !replies.is_settled();
+        let waits = self.alone.is_some() || self.parked.is_some();
+        details.waits = waits || !replies.is_settled();
         let over = soft > 0 && replies.bytes() as u64 > soft;
         details.over_soft_since = match (over, details.over_soft_since) {
             (false, _) => None,

@@ -1,7 +1,8 @@
 //! `EXEC`: what MULTI queued becomes one frame for one group, all or nothing, with the watches that
-//! must hold. Commands that the proxy answers itself are answered in their places.
+//! must hold. What the proxy answers itself is run when the group has done its part, and not if it
+//! has not; nothing of the client's begins meanwhile.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{Command, CommandError, Reply, Run, lookup};
 use coterie_types::TableId;
@@ -9,9 +10,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{Connection, Until};
 use super::lane::Batch;
+use super::resp::array_items;
 use super::route::Unroutable;
-use super::session::Multi;
-use crate::commands::{self, Answer, Handler, Local};
+use super::session::{Multi, Queued};
+use crate::commands::{self, Answer, Handler};
+
+/// Bytes of the proxy's own replies to one transaction, beyond which no further command of it is run.
+const REPLY_BYTES_MAX: usize = 64 << 20;
+
+/// A transaction that waits for the group's part.
+pub(super) struct Transacting {
+    slot: u64,
+    queue: Vec<Queued>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn exec(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
@@ -32,14 +43,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(multi) = self.session.multi.take() else {
             return;
         };
-        match self.transact(&multi, silent) {
+        match self.transact(multi, silent) {
             // Kept until the map knows the keys.
-            Err(Unroutable::NoRange) => {
+            Err((multi, Unroutable::NoRange)) => {
                 self.session.multi = Some(multi);
                 let (deadline, newer) = (self.deadline, None);
                 return self.park(row, args, silent, Until::Map { deadline, newer });
             }
-            Err(Unroutable::Refused(error)) => self.push_error(error, silent),
+            Err((_, Unroutable::Refused(error))) => self.push_error(error, silent),
             Ok(()) => {}
         }
         self.session.unwatch();
@@ -56,39 +67,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.push_error(CommandError::Other(refusal), silent);
     }
 
-    fn transact(&mut self, multi: &Multi, silent: bool) -> Result<(), Unroutable> {
-        let tables = self.tables(multi);
+    fn transact(&mut self, multi: Multi, silent: bool) -> Result<(), (Multi, Unroutable)> {
+        let tables = self.tables(&multi);
         let watches = &self.session.watches;
-        let is_grouped = |row: &Command| matches!(row.run, Run::Group(_));
         let routed = multi
             .queue
             .iter()
             .zip(&tables)
             .filter_map(|(queued, table)| {
-                let command = is_grouped(queued.command).then_some(queued.command)?;
+                let command = is_grouped(queued).then_some(queued.command)?;
                 Some((command, *table, queued.args.as_slice()))
             });
         let watched = watches.iter().map(|watch| (watch.table, &watch.key));
-        let group = self.pipeline.transaction_group(routed, watched)?;
+        let group = match self.pipeline.transaction_group(routed, watched) {
+            Ok(group) => group,
+            Err(unroutable) => return Err((multi, unroutable)),
+        };
 
         let flags = self.session.frame_flags().with(FrameFlags::TRANSACTION);
         let flags = FrameFlags(flags.0 & !FrameFlags::FOLLOWER_READ.0);
         let mut batch = Batch::new(flags, self.deadline);
         batch.watches.clone_from(watches);
         for (queued, table) in multi.queue.iter().zip(&tables) {
-            if is_grouped(queued.command) {
+            if is_grouped(queued) {
                 batch.put(*table, &queued.args, false);
             }
         }
-        let table_before = self.session.table;
-        let ours: Vec<_> = multi
-            .queue
-            .iter()
-            .map(|queued| (!is_grouped(queued.command)).then(|| self.answer_queued(queued)))
-            .collect();
-        if self.session.table != table_before {
-            self.table_before = Some(table_before);
-        }
+        let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
             && let Some(watch) = batch.watches.first()
             && let Some(exists) = lookup(b"exists")
@@ -102,22 +107,73 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         match group {
             Some(group) if batch.count > 0 => {
-                self.pipeline
-                    .submit_transaction(batch, &group, ours, silent);
+                let slot = self
+                    .pipeline
+                    .submit_transaction(batch, &group, is_part, silent);
+                if is_part {
+                    let queue = multi.queue;
+                    self.transacting = Some(Transacting { slot, queue });
+                }
             }
             _ => {
-                let replies = ours.into_iter().flatten().map(Reply::Raw).collect();
-                self.push(&Reply::Array(replies), silent);
+                let reply = self.put_together(multi.queue, Vec::new());
+                self.push(&Reply::Raw(reply), silent);
             }
         }
         Ok(())
+    }
+
+    /// The group has answered its part of a transaction: if it was run, so is the proxy's.
+    pub(super) fn transacted(&mut self, slot: u64, reply: Bytes) {
+        let Some(Transacting { queue, .. }) = self.transacting.take_if(|part| part.slot == slot)
+        else {
+            return;
+        };
+        let Some(theirs) = array_items(&reply) else {
+            // A watched key was touched, or it failed.
+            return self.pipeline.replies.fill(slot, reply);
+        };
+        if theirs.len() < queue.iter().filter(|queued| is_grouped(queued)).count() {
+            let reason = "a group's answer cannot be read".to_owned();
+            return self
+                .pipeline
+                .replies
+                .fail(slot, CommandError::Unknown(reason));
+        }
+        let reply = self.put_together(queue, theirs);
+        self.pipeline.replies.fill(slot, reply);
+    }
+
+    /// Runs the commands that the proxy answers, and puts their replies between the group's.
+    fn put_together(&mut self, queue: Vec<Queued>, theirs: Vec<Bytes>) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_slice(format!("*{}\r\n", queue.len()).as_bytes());
+        let mut theirs = theirs.into_iter();
+        let (mut ours, mut closes) = (0, false);
+        for queued in queue {
+            if is_grouped(&queued) {
+                out.put_slice(&theirs.next().unwrap_or_default());
+                continue;
+            }
+            let reply = match ours < REPLY_BYTES_MAX {
+                true => self.answer_queued(&queued, &mut closes),
+                false => CommandError::ReplyTooLong(REPLY_BYTES_MAX).into(),
+            };
+            let before = out.len();
+            reply.encode(self.session.resp, &mut out);
+            ours += out.len() - before;
+        }
+        if closes {
+            self.end_input();
+        }
+        out.freeze()
     }
 
     /// The table each queued command works on: SELECT counts from where it stands.
     fn tables(&self, multi: &Multi) -> Vec<TableId> {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
-        let of = |queued: &super::session::Queued| {
+        let of = |queued: &Queued| {
             if queued.command.name == "select" {
                 table = commands::table_named(&catalog, &queued.args[1]).unwrap_or(table);
             }
@@ -127,26 +183,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs a queued command that the proxy answers.
-    fn answer_queued(&mut self, queued: &super::session::Queued) -> Bytes {
+    fn answer_queued(&mut self, queued: &Queued, closes: &mut bool) -> Reply {
         let answer = match commands::handler(queued.command.name) {
-            Some(Handler::Now(run)) => run(
-                &mut Local {
-                    shared: &self.shared,
-                    client: &self.client,
-                    session: &mut self.session,
-                },
-                &queued.args,
-            ),
+            Some(Handler::Now(run)) => self.run_now(queued.command, run, &queued.args),
             // UNWATCH: EXEC forgets the watches anyway.
             _ => Ok(Answer::Reply(Reply::OK)),
         };
-        let reply = match answer {
-            Ok(Answer::Reply(reply) | Answer::Always(reply) | Answer::Close(reply)) => reply,
+        match answer {
+            Ok(Answer::Reply(reply) | Answer::Always(reply)) => reply,
+            Ok(Answer::Close(reply)) => {
+                *closes = true;
+                reply
+            }
             Ok(Answer::Nothing) => Reply::OK,
             Err(error) => error.into(),
-        };
-        let mut bytes = BytesMut::new();
-        reply.encode(self.session.resp, &mut bytes);
-        bytes.freeze()
+        }
     }
+}
+
+fn is_grouped(queued: &Queued) -> bool {
+    matches!(queued.command.run, Run::Group(_))
 }

@@ -176,9 +176,8 @@ impl Listener {
         };
         for client in shared.clients.all() {
             let details = client.details().clone();
-            let is_idle = !timeout.is_zero()
-                && !details.waits_for_group
-                && details.active_at.elapsed() > timeout;
+            let is_idle =
+                !timeout.is_zero() && !details.waits && details.active_at.elapsed() > timeout;
             let is_stranger = !shared.auth_timeout.is_zero()
                 && !details.authenticated
                 && client.connected_at.elapsed() > shared.auth_timeout;

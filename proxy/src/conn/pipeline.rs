@@ -11,18 +11,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{Command, CommandError, Resp, Route, lookup};
-use coterie_types::{GroupId, TableId, varint};
+use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::lane::{Batch, Encode, Lane, Return};
 use super::mending::Mending;
 use super::replies::{Combine, Event, Replies};
-use super::route::{Destination, Unroutable, destination, piece};
-use crate::router::{Failure, Outcome, RangeMap, Router};
+use super::route::{Destination, Unroutable, destination, has_no_keys, piece};
+use crate::router::{Outcome, RangeMap, Router};
 use crate::slowlog::Slow;
 
 /// A command for groups, as the connection has it.
@@ -51,16 +51,17 @@ pub(crate) struct Pipeline {
     pub(crate) wrote: Vec<GroupId>,
     /// Frames that took long, for SLOWLOG.
     pub(crate) slow: Vec<Slow>,
-    slower_than: Option<Duration>,
+    pub(super) slower_than: Option<Duration>,
 }
 
-struct Finished {
-    group: GroupId,
-    outcome: Outcome,
-    started: Instant,
-    deadline: Instant,
+/// A frame that came back.
+pub(super) struct Finished {
+    pub(super) group: GroupId,
+    pub(super) outcome: Outcome,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
     /// The group's id and the frame: to route it again, and for SLOWLOG.
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Pipeline {
@@ -168,25 +169,25 @@ impl Pipeline {
         Ok(())
     }
 
-    /// `EXEC`: commands that are one frame, all or nothing. `ours` are the replies that the proxy
-    /// gave itself, at their places; the group's are put where there is none.
+    /// `EXEC`: commands that are one frame, all or nothing; answers its slot. If it is only a part,
+    /// the group's answer comes as [`Event::Transacted`], else it is the reply.
     pub(crate) fn submit_transaction(
         &mut self,
         batch: Batch,
         group: &RoutedGroup,
-        ours: Vec<Option<Bytes>>,
+        is_part: bool,
         silent: bool,
-    ) {
+    ) -> u64 {
         let slot = self.replies.open(silent);
         let mut back = Return { slot, piece: None };
-        if ours.len() != batch.count || ours.iter().any(Option::is_some) {
-            let reply = Bytes::new();
-            let combine = Combine::Transaction { ours, reply };
+        if is_part {
+            let combine = Combine::Transaction(Bytes::new());
             let resp = resp_of(batch.flags);
             self.replies.gather(slot, combine, 1, true, resp);
             back.piece = Some([].into());
         }
         self.push_transaction(batch, group, back);
+        slot
     }
 
     pub(super) fn push_transaction(&mut self, mut batch: Batch, group: &RoutedGroup, back: Return) {
@@ -209,7 +210,12 @@ impl Pipeline {
                 false => Err(Unroutable::Refused(CommandError::CrossGroup)),
             }
         };
+        let mut anyone = None;
         for (command, table, args) in commands {
+            if has_no_keys(command, args) {
+                anyone = Some((command, table, args));
+                continue;
+            }
             match destination(&self.map, command, table, args)? {
                 Destination::One(group) => is_same(group)?,
                 Destination::Many(_) => return Err(Unroutable::Refused(CommandError::CrossGroup)),
@@ -223,6 +229,13 @@ impl Pipeline {
                     .ok_or(Unroutable::NoRange)?
                     .group,
             )?;
+        }
+        // What has no keys goes where the others go.
+        if found.is_none()
+            && let Some((command, table, args)) = anyone
+            && let Destination::One(group) = destination(&self.map, command, table, args)?
+        {
+            found = Some(Arc::clone(group));
         }
         Ok(found.map(RoutedGroup))
     }
@@ -332,85 +345,6 @@ impl Pipeline {
             }
         }
         Ok(())
-    }
-
-    fn finish(&mut self, finished: Finished) {
-        let elapsed = finished.started.elapsed();
-        self.router
-            .metrics
-            .frame_seconds
-            .observe(elapsed.as_secs_f64());
-        if self.slower_than.is_some_and(|bound| elapsed >= bound) {
-            self.slow.push(Slow {
-                elapsed,
-                body: finished.body.clone(),
-            });
-        }
-        let mut lanes = self.lanes.iter_mut();
-        let lane = lanes.find(|lane| lane.group.id == finished.group);
-        let Some((lane, returns)) = lane.and_then(|lane| {
-            let returns = lane.under_way.take()?;
-            Some((lane, returns))
-        }) else {
-            return;
-        };
-        if let Outcome::Done(replies) = &finished.outcome {
-            lane.answered(replies.len());
-        }
-        match finished.outcome {
-            Outcome::Done(replies) => self.deliver(returns, replies),
-            Outcome::Moved => {
-                let mending = self.mending.get_or_insert_default();
-                mending.add(&finished.body, returns, finished.deadline);
-            }
-            Outcome::Failed(failure) => {
-                for back in returns {
-                    self.fail(back, failure.clone());
-                }
-            }
-        }
-    }
-
-    /// Replies as `FrameReply` lays them out behind the tag: count, lengths, bytes.
-    fn deliver(&mut self, returns: Vec<Return>, mut lengths: Bytes) {
-        let count = varint::take(&mut lengths);
-        let mut replies = lengths.clone();
-        let skipped = count.is_some_and(|count| {
-            count == returns.len() as u64
-                && (0..count).all(|_| varint::take(&mut replies).is_some())
-        });
-        for back in returns {
-            let len = varint::take(&mut lengths).and_then(|len| usize::try_from(len).ok());
-            match len {
-                Some(len) if skipped && len <= replies.remaining() => {
-                    let reply = replies.split_to(len);
-                    self.answer(back, reply);
-                }
-                _ => {
-                    let reason = "the group's answer cannot be read".to_owned();
-                    self.fail(back, Failure::Unknown(reason));
-                }
-            }
-        }
-    }
-
-    fn answer(&mut self, back: Return, reply: Bytes) {
-        match back.piece {
-            None => self.replies.fill(back.slot, reply),
-            Some(keys) => self
-                .events
-                .extend(self.replies.fill_piece(back.slot, &keys, Ok(reply))),
-        }
-    }
-
-    pub(super) fn fail(&mut self, back: Return, failure: Failure) {
-        match back.piece {
-            None => self.replies.fail(back.slot, failure.error()),
-            Some(keys) => {
-                let event = self.replies.fill_piece(back.slot, &keys, Err(failure));
-                self.events.extend(event);
-            }
-        }
     }
 }
 

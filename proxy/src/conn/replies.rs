@@ -51,12 +51,9 @@ pub(crate) enum Combine {
         generation: u64,
         watches: Vec<Watch>,
     },
-    /// The replies of a transaction, between those the proxy gave: a group's wherever there is
-    /// none. An empty result is a transaction that was dropped.
-    Transaction {
-        ours: Vec<Option<Bytes>>,
-        reply: Bytes,
-    },
+    /// A group's answer to a transaction of which the proxy has a part. The slot stays open: the
+    /// part of the proxy is done when the group has done its own.
+    Transaction(Bytes),
 }
 
 #[derive(Debug)]
@@ -80,8 +77,8 @@ pub(crate) enum Event {
         generation: u64,
         watches: Vec<Watch>,
     },
-    /// A transaction was not run: what it did to the session is to be undone.
-    NotRun,
+    /// What the group said to a transaction; the slot's reply is made of it.
+    Transacted { slot: u64, reply: Bytes },
 }
 
 impl Combine {
@@ -160,9 +157,7 @@ impl Replies {
 
     /// The whole reply of a slot is an error.
     pub(crate) fn fail(&mut self, slot: u64, error: CommandError) {
-        let mut bytes = BytesMut::new();
-        Reply::from(error).encode(Resp::V2, &mut bytes);
-        self.fill(slot, bytes.freeze());
+        self.fill(slot, encoded(error));
     }
 
     /// From now on the slot waits for `pieces`.
@@ -213,6 +208,9 @@ impl Replies {
             return None;
         }
         let (reply, event) = gather.finish();
+        if matches!(gather.combine, Combine::Transaction(_)) {
+            return Some(Event::Transacted { slot, reply });
+        }
         self.fill(slot, reply);
         event
     }
@@ -239,12 +237,22 @@ fn slot_mut(slots: &mut VecDeque<Slot>, first: u64, slot: u64) -> Option<&mut Sl
     slots.get_mut(usize::try_from(slot.checked_sub(first)?).ok()?)
 }
 
+/// An error line: the same in both protocols.
+fn encoded(error: CommandError) -> Bytes {
+    let mut bytes = BytesMut::new();
+    Reply::from(error).encode(Resp::V2, &mut bytes);
+    bytes.freeze()
+}
+
 impl Gather {
     fn take(&mut self, keys: &[u32], piece: Result<Bytes, Failure>) {
         let reply = match piece {
             Err(failure) => {
                 self.any_done |= matches!(failure, Failure::Unknown(_));
-                self.failure = Some(failure);
+                // That something may have been done is not to be forgotten for a later failure.
+                if !matches!(self.failure, Some(Failure::Unknown(_))) {
+                    self.failure = Some(failure);
+                }
                 return;
             }
             Ok(reply) if reply.first() == Some(&b'-') => {
@@ -262,19 +270,8 @@ impl Gather {
 
     fn finish(&mut self) -> (Bytes, Option<Event>) {
         let mut out = BytesMut::new();
-        if let Some(failure) = self.failure.take() {
-            let failure = match failure {
-                // Some groups did their part: it must not sound as if nothing was done.
-                Failure::TryAgain(reason) if self.is_write && self.any_done => {
-                    Failure::Unknown(format!("only some groups did their part: {reason}"))
-                }
-                other => other,
-            };
-            Reply::from(failure.error()).encode(self.resp, &mut out);
-            return (out.freeze(), Some(Event::NotRun));
-        }
-        if let Some(error) = self.error.take() {
-            return (error, Some(Event::NotRun));
+        if let Some(error) = self.error() {
+            return (error, None);
         }
         match &mut self.combine {
             Combine::Sum(sum) => Reply::Integer(*sum).encode(self.resp, &mut out),
@@ -294,20 +291,26 @@ impl Gather {
                 };
                 return (Bytes::from_static(b"+OK\r\n"), Some(watched));
             }
-            Combine::Transaction { ours, reply } => {
-                let Some(theirs) = resp::array_items(reply) else {
-                    // A watched key was touched.
-                    return (std::mem::take(reply), Some(Event::NotRun));
-                };
-                let mut theirs = theirs.into_iter();
-                out.put_slice(format!("*{}\r\n", ours.len()).as_bytes());
-                for item in ours {
-                    let item = item.take().or_else(|| theirs.next());
-                    out.put_slice(&item.unwrap_or_default());
-                }
-            }
+            Combine::Transaction(reply) => return (std::mem::take(reply), None),
         }
         (out.freeze(), None)
+    }
+
+    /// The error line, if some piece has failed.
+    fn error(&mut self) -> Option<Bytes> {
+        let line = match (self.failure.take(), self.error.take()) {
+            (None, None) => return None,
+            (Some(failure), _) => encoded(failure.error()),
+            (None, Some(error)) => error,
+        };
+        let says_so = line.starts_with(b"-UNKNOWN ");
+        if says_so || !(self.is_write && self.any_done) {
+            return Some(line);
+        }
+        // Some groups did their part: it must not sound as if nothing was done.
+        let reason = String::from_utf8_lossy(&line[1..]);
+        let reason = format!("only some groups did their part: {}", reason.trim_end());
+        Some(encoded(Failure::Unknown(reason).error()))
     }
 }
 
@@ -327,15 +330,7 @@ impl Combine {
                 let watch = watches.get_mut(*keys.first()? as usize)?;
                 watch.token = Bytes::copy_from_slice(&resp::bulk(reply)??);
             }
-            Combine::Transaction { ours, reply: kept } => {
-                let wanted = ours.iter().filter(|item| item.is_none()).count();
-                if let Some(found) = resp::array_items(reply)
-                    && found.len() < wanted
-                {
-                    return None;
-                }
-                *kept = reply.clone();
-            }
+            Combine::Transaction(kept) => *kept = reply.clone(),
         }
         Some(())
     }
@@ -400,6 +395,25 @@ mod tests {
         replies.fill_piece(slot, &[0], Ok(b("+OK\r\n")));
         replies.fill_piece(slot, &[1], Err(Failure::TryAgain("no leader".to_owned())));
         assert!(written(&mut replies).starts_with("-UNKNOWN "));
+        let pieces = [
+            Ok(b("-OOM too much\r\n")),
+            Err(Failure::DiskFull),
+            Err(Failure::Refused("too long".to_owned())),
+        ];
+        for failed in pieces {
+            let mut replies = Replies::default();
+            let slot = replies.open(false);
+            replies.gather(slot, Combine::AllOk, 2, true, Resp::V2);
+            replies.fill_piece(slot, &[0], failed);
+            replies.fill_piece(slot, &[1], Ok(b("+OK\r\n")));
+            assert!(written(&mut replies).starts_with("-UNKNOWN "));
+        }
+        let mut replies = Replies::default();
+        let slot = replies.open(false);
+        replies.gather(slot, Combine::AllOk, 2, true, Resp::V2);
+        replies.fill_piece(slot, &[0], Err(Failure::Unknown("silence".to_owned())));
+        replies.fill_piece(slot, &[1], Err(Failure::DiskFull));
+        assert!(written(&mut replies).starts_with("-UNKNOWN "));
     }
 
     #[test]
@@ -422,23 +436,19 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_is_merged_with_what_the_proxy_answered() {
+    fn a_transaction_that_is_not_the_groups_alone_keeps_its_place() {
         let mut replies = Replies::default();
-        let transaction = || Combine::Transaction {
-            ours: vec![None, Some(b("+PONG\r\n")), None],
-            reply: Bytes::new(),
+        let slot = replies.open(false);
+        let combine = Combine::Transaction(Bytes::new());
+        replies.gather(slot, combine, 1, true, Resp::V2);
+        replies.push(&Reply::OK, Resp::V2, false);
+        let event = replies.fill_piece(slot, &[], Ok(b("*1\r\n:1\r\n")));
+        let Some(Event::Transacted { slot: at, reply }) = event else {
+            panic!("nobody is told: {event:?}")
         };
-        let slot = replies.open(false);
-        replies.gather(slot, transaction(), 1, true, Resp::V2);
-        assert!(
-            replies
-                .fill_piece(slot, &[], Ok(b("*2\r\n:1\r\n:2\r\n")))
-                .is_none()
-        );
-        let slot = replies.open(false);
-        replies.gather(slot, transaction(), 1, true, Resp::V2);
-        let event = replies.fill_piece(slot, &[], Ok(b("*-1\r\n")));
-        assert!(matches!(event, Some(Event::NotRun)));
-        assert_eq!(written(&mut replies), "*3\r\n:1\r\n+PONG\r\n:2\r\n*-1\r\n");
+        assert_eq!((at, reply), (slot, b("*1\r\n:1\r\n")));
+        assert_eq!(written(&mut replies), "");
+        replies.fill(slot, b(":7\r\n"));
+        assert_eq!(written(&mut replies), ":7\r\n+OK\r\n");
     }
 }

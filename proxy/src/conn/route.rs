@@ -97,6 +97,13 @@ fn is_of_whole_pairs(command: &Command, args: &[Bytes]) -> bool {
     }
 }
 
+/// Whether any group can run the command.
+pub(crate) fn has_no_keys(command: &Command, args: &[Bytes]) -> bool {
+    let mut found = false;
+    let visited = command.visit_keys(TableId(0), args, &mut |_, _| found = true);
+    visited.is_ok() && !found
+}
+
 /// How many words belong to each key of a command that may be cut.
 fn step(command: &Command) -> Option<usize> {
     match command.route {

@@ -1,9 +1,14 @@
 //! What a connection remembers between commands.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, Watch};
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
+
+/// What a watch takes beside its key.
+const WATCH_BYTES: usize = 128;
 
 /// Whether the client wants replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +46,9 @@ pub(crate) struct Session {
     pub(crate) reply_mode: ReplyMode,
     pub(crate) multi: Option<Multi>,
     pub(crate) watches: Vec<Watch>,
+    /// The keys of the watches that have come, and what all of them take.
+    watched: HashSet<(TableId, Bytes)>,
+    watched_bytes: usize,
     /// Raised when the watches are forgotten, so that tokens still on their way are too.
     pub(crate) watch_generation: u64,
     /// A WATCH is on its way or has come.
@@ -58,6 +66,8 @@ impl Session {
             reply_mode: ReplyMode::On,
             multi: None,
             watches: Vec::new(),
+            watched: HashSet::new(),
+            watched_bytes: 0,
             watch_generation: 0,
             watching: false,
             follower_reads: false,
@@ -66,9 +76,23 @@ impl Session {
 
     /// Forgets the watched keys.
     pub(crate) fn unwatch(&mut self) {
-        self.watches.clear();
+        self.watches = Vec::new();
+        self.watched = HashSet::new();
+        self.watched_bytes = 0;
         self.watch_generation += 1;
         self.watching = false;
+    }
+
+    /// Keys are about to be watched: their tokens are on their way.
+    pub(crate) fn will_watch(&mut self, keys: &[Bytes]) {
+        self.watching = true;
+        let bytes = keys.iter().map(|key| key.len() + WATCH_BYTES);
+        self.watched_bytes += bytes.sum::<usize>();
+    }
+
+    /// Bytes of what is watched.
+    pub(crate) fn watched_bytes(&self) -> usize {
+        self.watched_bytes
     }
 
     /// Tokens have come; those of watches that were forgotten meanwhile do not count.
@@ -77,9 +101,8 @@ impl Session {
             return;
         }
         for watch in watches {
-            let same = |known: &Watch| known.table == watch.table && known.key == watch.key;
             // The first token stands: what happened since then must not be forgotten.
-            if !self.watches.iter().any(same) {
+            if self.watched.insert((watch.table, watch.key.clone())) {
                 self.watches.push(watch);
             }
         }

@@ -5,6 +5,7 @@
 //! map is newer by then. Every key is in exactly one of the pieces that were answered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,12 +30,32 @@ pub(crate) struct Calls {
     pub(crate) router: Arc<Router>,
     pub(crate) resp: Resp,
     pub(crate) deadline: Instant,
+    /// Whether a group has applied a write.
+    applied: Arc<AtomicBool>,
 }
 
 /// Writes the words of a command for an interval: `start`, and `end` (empty is the table's end).
 pub(crate) type Words<'a> = &'a (dyn Fn(Bytes, Bytes) -> Vec<Bytes> + Sync);
 
 impl Calls {
+    pub(crate) fn new(router: Arc<Router>, resp: Resp, deadline: Instant) -> Self {
+        Self {
+            router,
+            resp,
+            deadline,
+            applied: Arc::default(),
+        }
+    }
+
+    /// What to tell the client when writes of several groups have failed: not that nothing was
+    /// done, if something was.
+    pub(crate) fn in_part(&self, error: CommandError) -> CommandError {
+        if !self.applied.load(Ordering::Relaxed) || matches!(error, CommandError::Unknown(_)) {
+            return error;
+        }
+        CommandError::Unknown(format!("only some groups did their part: {error}"))
+    }
+
     /// Asks every interval of a table; the answers in key order, each with its interval.
     pub(crate) async fn each(
         &self,
@@ -56,7 +77,15 @@ impl Calls {
             // One owner may have several neighbours.
             self.walk(table, interval, is_read, words)
         }));
-        let answers: Vec<Vec<_>> = walks.buffered(CONCURRENT).try_collect().await?;
+        let walks = walks.buffered(CONCURRENT);
+        let answers: Vec<Vec<_>> = match is_read {
+            true => walks.try_collect().await?,
+            // Writes under way are not left: they would be applied after the client was answered.
+            false => {
+                let answers: Vec<Result<_, _>> = walks.collect().await;
+                answers.into_iter().collect::<Result<_, _>>()?
+            }
+        };
         Ok(answers.into_iter().flatten().collect())
     }
 
@@ -125,7 +154,10 @@ impl Calls {
         }
         let frame = Prepared::single(table, args, flags, self.deadline);
         match self.router.execute(group, routed_by, frame).await.0 {
-            Outcome::Done(replies) => only_reply(replies).map(Some),
+            Outcome::Done(replies) => {
+                self.applied.fetch_or(!is_read, Ordering::Relaxed);
+                only_reply(replies).map(Some)
+            }
             Outcome::Moved if Instant::now() < self.deadline => Ok(None),
             Outcome::Moved => Err(no_owner(false)),
             Outcome::Failed(failure) => Err(failure.error()),
@@ -144,7 +176,9 @@ impl Calls {
 fn no_owner(map_is_empty: bool) -> CommandError {
     match map_is_empty {
         true => CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned()),
-        false => CommandError::TryAgain("no group serves the table".to_owned()),
+        false => CommandError::TryAgain(
+            "the command was not applied: no group serves the table".to_owned(),
+        ),
     }
 }
 

@@ -4,15 +4,22 @@
 //! a second: asking often costs one part in twenty at most. `DBSIZE` counts anew.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_redis_compat::CommandError;
 use coterie_types::TableId;
-use tokio::sync::Mutex;
+use tokio::sync::OwnedMutexGuard;
 
 use super::calls::Interval;
 use super::{Calls, count};
+
+/// How many times as long as it took a count is used again.
+const COSTS: u32 = 20;
+/// And at least so long.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
+/// How long `at_hand` waits for a count.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// An interval and how many keys it had.
 pub(crate) type Counted = (Interval, u64);
@@ -33,11 +40,16 @@ impl TableCount {
 /// See the module's head.
 #[derive(Debug, Default)]
 pub(crate) struct KeyCounts {
-    /// One lock per table: who finds a count too old makes others wait for the next one.
-    tables: std::sync::Mutex<BTreeMap<TableId, Known>>,
+    tables: Mutex<BTreeMap<TableId, Arc<Known>>>,
 }
 
-type Known = Arc<Mutex<Option<Arc<TableCount>>>>;
+/// What is known of a table.
+#[derive(Debug, Default)]
+struct Known {
+    /// Had by who counts: others wait for the result. When not to try again before, after a failure.
+    counting: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    last: Mutex<Option<Arc<TableCount>>>,
+}
 
 impl KeyCounts {
     /// A count of the table, perhaps not the newest.
@@ -46,28 +58,61 @@ impl KeyCounts {
         calls: &Calls,
         table: TableId,
     ) -> Result<Arc<TableCount>, CommandError> {
-        let known = {
-            let mut tables = self
-                .tables
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            Arc::clone(tables.entry(table).or_default())
-        };
-        let mut known = known.lock().await;
-        if let Some(count) = known
-            .as_ref()
-            .filter(|count| Instant::now() < count.good_until)
-        {
-            return Ok(Arc::clone(count));
+        let known = self.known(table);
+        let counting = Arc::clone(&known.counting).lock_owned().await;
+        let refreshed = tokio::spawn(known.refreshed(counting, calls.clone(), table));
+        refreshed.await.unwrap_or_else(|_| {
+            let reason = "the command was not applied: the count was given up";
+            Err(CommandError::TryAgain(reason.to_owned()))
+        })
+    }
+
+    /// A count that is there within a moment, or else the last one, however old.
+    pub(crate) async fn at_hand(&self, calls: &Calls, table: TableId) -> Option<Arc<TableCount>> {
+        let known = self.known(table);
+        if let Ok(counting) = Arc::clone(&known.counting).try_lock_owned() {
+            // Goes on when nobody waits for it any more: the next who asks has it.
+            let refreshed = Arc::clone(&known).refreshed(counting, calls.clone(), table);
+            let _ = tokio::time::timeout(MOMENT, tokio::spawn(refreshed)).await;
         }
-        let began = Instant::now();
-        let intervals = count(calls, table).await?;
-        let good_for = (began.elapsed() * 20).max(Duration::from_secs(1));
+        known.last()
+    }
+
+    fn known(&self, table: TableId) -> Arc<Known> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tables.entry(table).or_default())
+    }
+}
+
+impl Known {
+    fn last(&self) -> Option<Arc<TableCount>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    async fn refreshed(
+        self: Arc<Self>,
+        mut counting: OwnedMutexGuard<Option<Instant>>,
+        calls: Calls,
+        table: TableId,
+    ) -> Result<Arc<TableCount>, CommandError> {
+        let now = Instant::now();
+        if let Some(last) = self.last().filter(|last| now < last.good_until) {
+            return Ok(last);
+        }
+        if counting.is_some_and(|not_before| now < not_before) {
+            let reason = "the command was not applied: keys were not counted in time lately";
+            return Err(CommandError::TryAgain(reason.to_owned()));
+        }
+        let counted = count(&calls, table).await;
+        let again = Instant::now() + (now.elapsed() * COSTS).max(AGAIN_MIN);
+        *counting = counted.is_err().then_some(again);
         let fresh = Arc::new(TableCount {
-            intervals,
-            good_until: Instant::now() + good_for,
+            intervals: counted?,
+            good_until: again,
         });
-        *known = Some(Arc::clone(&fresh));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Arc::clone(&fresh));
         Ok(fresh)
     }
 }

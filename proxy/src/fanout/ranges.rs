@@ -37,10 +37,11 @@ pub(crate) async fn keys(
     Ok(Reply::Array(keys))
 }
 
-/// Empties a table, range after range.
+/// Empties a table, range after range. An error tells of all tables that `calls` has emptied.
 pub(crate) async fn flush(calls: &Calls, table: TableId) -> Result<(), CommandError> {
     let words = |start, end| vec![Bytes::from_static(b"_flush"), start, end];
-    calls.each(table, false, &words).await.map(drop)
+    let flushed = calls.each(table, false, &words).await;
+    flushed.map(drop).map_err(|error| calls.in_part(error))
 }
 
 /// Any key of a table, or null if there is none. Intervals are chosen by how many keys they were

@@ -13,7 +13,7 @@
 //! or the time is up.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, Refusal, decode, method};
@@ -32,6 +32,9 @@ use crate::metrics::Metrics;
 /// How long the first attempt may take before the leader counts as silent: shorter than the client
 /// should have to wait, longer than any commit of a healthy group. Doubles with each attempt.
 const ATTEMPT: Duration = Duration::from_millis(800);
+/// By the wall clock, which goes on while a machine sleeps, no frame is sent again after this: the
+/// group may have forgotten that it has applied it.
+const AWAKE_MAX: Duration = Duration::from_secs(8 * 60);
 /// What a body may take on its way, added to an attempt.
 const BYTES_PER_SECOND: u64 = 16 << 20;
 
@@ -114,6 +117,7 @@ impl Router {
             routed_by,
             flags: frame.flags,
             deadline: frame.deadline,
+            began: SystemTime::now(),
             backoff: Backoff::new(),
             silences: 0,
             maybe_applied: false,
@@ -136,6 +140,7 @@ struct Attempts<'a> {
     routed_by: u64,
     flags: FrameFlags,
     deadline: Instant,
+    began: SystemTime,
     backoff: Backoff,
     /// How often nobody answered.
     silences: u32,
@@ -168,7 +173,8 @@ impl Attempts<'_> {
         let mut redirects = 0;
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let slept = self.began.elapsed().is_ok_and(|passed| passed > AWAKE_MAX);
+            if left.is_zero() || slept {
                 return (Outcome::Failed(self.give_up()), body);
             }
             let map = self.router.cache.load();

@@ -238,3 +238,23 @@ async fn keys_with_a_long_common_beginning_come_in_pages_too() {
     first.shutdown().await;
     second.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_flush_that_was_done_in_part_says_so() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("MSET a 1 z 1").await;
+    for line in ["FLUSHDB", "FLUSHALL"] {
+        cluster.faults(2, &[Fault::DiskFull]);
+        let reply = client.run(line).await;
+        assert!(
+            reply.starts_with("-UNKNOWN only some groups"),
+            "{line}: {reply}"
+        );
+        assert_eq!(client.run("EXISTS a z").await, ":1\r\n", "{line}");
+    }
+    assert_eq!(client.run("FLUSHALL").await, "+OK\r\n");
+    assert_eq!(client.run("EXISTS a z").await, ":0\r\n");
+    proxy.shutdown().await;
+}

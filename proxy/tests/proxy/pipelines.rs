@@ -170,3 +170,30 @@ pub(super) async fn wait_until(condition: impl Fn() -> bool) {
         .await
         .expect("the condition is met");
 }
+
+/// A group executes what it can answer at once; the rest is sent again, and in order.
+#[tokio::test]
+async fn replies_that_are_too_long_for_one_frame_come_in_several() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let value = "v".repeat(1 << 20);
+    assert_eq!(client.run(&format!("SET big {value}")).await, "+OK\r\n");
+    // 100 MiB of replies, then one of 70 MiB that needs a frame of its own, then a write.
+    let mut sent = "INCR n\r\n".to_owned();
+    sent.push_str(&"GET big\r\n".repeat(100));
+    sent.push_str(&format!("MGET{}\r\n", " big".repeat(70)));
+    sent.push_str("INCR n\r\n");
+    client.send(&sent).await;
+    assert_eq!(client.reply().await, ":1\r\n");
+    for _ in 0..100 {
+        assert_eq!(client.reply().await.len(), value.len() + 12);
+    }
+    let long = client.reply().await;
+    assert!(long.starts_with("*70\r\n$1048576\r\n"), "{long:.80}");
+    assert_eq!(client.reply().await, ":2\r\n");
+    let executed = cluster.group(1, |group| group.executed.concat());
+    let gets = executed.iter().filter(|line| *line == "GET big");
+    assert!(gets.count() >= 100);
+    proxy.shutdown().await;
+}

@@ -210,3 +210,135 @@ async fn a_transaction_is_retried_as_a_whole() {
     }
     proxy.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_the_proxy_answers_is_done_only_if_the_transaction_ran() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let id = client.run("CLIENT ID").await;
+    let id = id.trim_matches([':', '\r', '\n']);
+    let transaction = "MULTI\r\nCLIENT SETNAME x\r\nGET k\r\nCONFIG SET maxclients 77\r\nEXEC\r\n";
+    client.send("WATCH k\r\nSET k 1\r\n").await;
+    client.send(transaction).await;
+    client
+        .send("CLIENT GETNAME\r\nCONFIG GET maxclients\r\n")
+        .await;
+    client.send(transaction).await;
+    client.send("CLIENT GETNAME\r\n").await;
+    let queued = ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n"];
+    let first = ["+OK\r\n", "+OK\r\n"].into_iter().chain(queued);
+    for expected in first.chain(["*-1\r\n", "$-1\r\n"]) {
+        assert_eq!(client.reply().await, expected);
+    }
+    assert!(!client.reply().await.contains("77"));
+    let done = ["*3\r\n+OK\r\n$1\r\n1\r\n+OK\r\n", "$1\r\nx\r\n"];
+    for expected in queued.into_iter().chain(done) {
+        assert_eq!(client.reply().await, expected);
+    }
+    // One that fails leaves things as they are; one that kills its client closes.
+    cluster.faults(1, &[Fault::DiskFull]);
+    let failing = "MULTI\r\nSET k 2\r\nCLIENT SETNAME y\r\nEXEC\r\nCLIENT GETNAME\r\n";
+    client.send(failing).await;
+    let replies = [
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "-OOM command not allowed when the disk is full\r\n",
+        "$1\r\nx\r\n",
+    ];
+    for expected in replies {
+        assert_eq!(client.reply().await, expected);
+    }
+    let killing = format!("MULTI\r\nGET k\r\nCLIENT KILL ID {id} SKIPME no\r\nEXEC\r\nPING\r\n");
+    client.send(killing).await;
+    let all = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n:1\r\n";
+    assert_eq!(client.rest().await, all);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_failed_before_does_not_undo_a_select() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    cluster.faults(2, &[Fault::DiskFull]);
+    // Table 1 has no range here: a SELECT that holds makes GET wait in vain.
+    client
+        .send("MSET a 1 z 1\r\nMULTI\r\nGET a\r\nSELECT 1\r\nSELECT 0\r\nEXEC\r\nGET a\r\n")
+        .await;
+    let replies = [
+        "-UNKNOWN ",
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "+QUEUED\r\n",
+        "*3\r\n$1\r\n1\r\n+OK\r\n+OK\r\n",
+        "$1\r\n1\r\n",
+    ];
+    for expected in replies {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(expected), "{reply}");
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_exec_whose_keys_nobody_owns_ends_the_transaction() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--request-timeout 200ms").await;
+    let mut client = Client::connect(proxy.addr).await;
+    // Table 1 has no range.
+    for line in ["SELECT 1", "MULTI", "SET k v"] {
+        client.run(line).await;
+    }
+    let reply = client.run("EXEC").await;
+    let expected = "-EXECABORT Transaction discarded because of: TRYAGAIN ";
+    assert!(reply.starts_with(expected), "{reply}");
+    assert_eq!(client.run("SELECT 0").await, "+OK\r\n");
+    assert_eq!(client.run("GET k").await, "$-1\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_has_no_keys_goes_where_the_others_go() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    for line in ["MULTI", "SET z 1", "OBJECT HELP"] {
+        client.run(line).await;
+    }
+    let reply = client.run("EXEC").await;
+    assert!(reply.starts_with("*2\r\n+OK\r\n*"), "{reply}");
+    client.run("MULTI").await;
+    client.run("OBJECT HELP").await;
+    let reply = client.run("EXEC").await;
+    assert!(reply.starts_with("*1\r\n*"), "{reply}");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn watches_are_within_the_limits_of_a_request() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let long = "k".repeat((1 << 20) + 1);
+    let reply = client.run(&format!("WATCH {long}")).await;
+    assert!(reply.starts_with("-ERR key exceeds"), "{reply}");
+    // 60 keys of 1 MiB are taken, and no more of them; what they take is free again after.
+    for _twice in 0..2 {
+        for round in 0..3 {
+            let keys: Vec<_> = (0..20)
+                .map(|n| format!("{round}{n}{}", &long[9..]))
+                .collect();
+            let reply = client.run(&format!("WATCH {}", keys.join(" "))).await;
+            assert_eq!(reply, "+OK\r\n");
+        }
+        let reply = client
+            .run(&format!("WATCH {0}a {0}b {0}c {0}d {0}e", &long[9..]))
+            .await;
+        assert!(reply.starts_with("-ERR request exceeds"), "{reply}");
+        client.run("UNWATCH").await;
+    }
+    proxy.shutdown().await;
+}

@@ -3,12 +3,14 @@
 use crate::{Args, CommandError, EvalError, Kind, Reply, Txn};
 
 /// `MGET key [key ...]`: the values in order, null for a key that is absent or no string. O(1)
-/// each.
+/// each. Errors: `ReplyTooLong`.
 pub(crate) fn mget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut values = Vec::with_capacity(args.len() - 1);
     for key in args.rest(1) {
         let record = txn.get(key)?.filter(|record| record.kind == Kind::String);
-        values.push(Reply::bulk_or_null(record.map(|record| record.value)));
+        let value = record.map(|record| record.value);
+        txn.take_reply_room(value.as_ref().map_or(0, |value| value.len()))?;
+        values.push(Reply::bulk_or_null(value));
     }
     Ok(Reply::Array(values))
 }

@@ -1,0 +1,136 @@
+//! What becomes of a frame that came back: its replies go to their slots. What was refused is routed
+//! again (`mending`), and what the group left for another frame is sent again.
+
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use coterie_protocol::{Frame, FrameFlags};
+use coterie_redis_compat::resolve;
+use coterie_types::{GroupId, varint};
+
+use super::lane::{Batch, Return};
+use super::pipeline::{Finished, Pipeline};
+use crate::router::{Failure, Outcome};
+use crate::slowlog::Slow;
+
+impl Pipeline {
+    pub(super) fn finish(&mut self, finished: Finished) {
+        let elapsed = finished.started.elapsed();
+        self.router
+            .metrics
+            .frame_seconds
+            .observe(elapsed.as_secs_f64());
+        if self.slower_than.is_some_and(|bound| elapsed >= bound) {
+            self.slow.push(Slow {
+                elapsed,
+                body: finished.body.clone(),
+            });
+        }
+        let mut lanes = self.lanes.iter_mut();
+        let lane = lanes.find(|lane| lane.group.id == finished.group);
+        let Some((lane, returns)) = lane.and_then(|lane| {
+            let returns = lane.under_way.take()?;
+            Some((lane, returns))
+        }) else {
+            return;
+        };
+        if let Outcome::Done(replies) = &finished.outcome {
+            lane.answered(replies.len());
+        }
+        match finished.outcome {
+            Outcome::Done(replies) => {
+                let left = self.deliver(returns, replies);
+                if !left.is_empty() {
+                    self.send_rest(finished.group, &finished.body, left);
+                }
+            }
+            Outcome::Moved => {
+                let mending = self.mending.get_or_insert_default();
+                mending.add(&finished.body, returns, finished.deadline);
+            }
+            Outcome::Failed(failure) => {
+                for back in returns {
+                    self.fail(back, failure.clone());
+                }
+            }
+        }
+    }
+
+    /// Replies as `FrameReply` lays them out behind the tag: count, lengths, bytes. What the group
+    /// has not executed, as the replies before it were so long, comes back.
+    fn deliver(&mut self, mut returns: Vec<Return>, mut lengths: Bytes) -> Vec<Return> {
+        let count = varint::take(&mut lengths);
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let mut replies = lengths.clone();
+        let skipped = count.is_some_and(|count| {
+            count <= returns.len()
+                && (count > 0 || returns.len() > 1)
+                && (0..count).all(|_| varint::take(&mut replies).is_some())
+        });
+        let left = match count {
+            Some(count) if skipped => returns.split_off(count),
+            _ => Vec::new(),
+        };
+        for back in returns {
+            let len = varint::take(&mut lengths).and_then(|len| usize::try_from(len).ok());
+            match len {
+                Some(len) if skipped && len <= replies.remaining() => {
+                    let reply = replies.split_to(len);
+                    self.answer(back, reply);
+                }
+                _ => {
+                    let reason = "the group's answer cannot be read".to_owned();
+                    self.fail(back, Failure::Unknown(reason));
+                }
+            }
+        }
+        left
+    }
+
+    /// Sends the last commands of a frame again, before everything else that waits for the group:
+    /// the first of them in a frame of its own, where its reply may be longest.
+    fn send_rest(&mut self, group: GroupId, body: &Bytes, left: Vec<Return>) {
+        let mut rest = body.clone();
+        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
+        let lane = self.lanes.iter_mut().find(|lane| lane.group.id == group);
+        // It was encoded here: it decodes, and its lane is here until it is answered.
+        let (Some(mut frame), Some(lane)) = (frame, lane) else {
+            return;
+        };
+        let executed = frame.commands.len().saturating_sub(left.len());
+        let commands = frame.commands.split_off(executed);
+        // The time of a frame is for what is in it.
+        let deadline = Instant::now() + self.router.request_timeout;
+        let mut batches =
+            [0, 1].map(|_| Batch::new(frame.flags.with(FrameFlags::READ_ONLY), deadline));
+        for (n, (command, back)) in commands.into_iter().zip(left).enumerate() {
+            let is_read = resolve(&command.args).is_ok_and(|row| !row.is_write());
+            let batch = &mut batches[n.min(1)];
+            batch.put(command.table, &command.args, is_read);
+            batch.returns.push(back);
+        }
+        for batch in batches.into_iter().rev().filter(|batch| batch.count > 0) {
+            self.waiting_bytes += batch.commands.len();
+            lane.waiting.push_front(batch);
+        }
+    }
+
+    fn answer(&mut self, back: Return, reply: Bytes) {
+        match back.piece {
+            None => self.replies.fill(back.slot, reply),
+            Some(keys) => self
+                .events
+                .extend(self.replies.fill_piece(back.slot, &keys, Ok(reply))),
+        }
+    }
+
+    pub(super) fn fail(&mut self, back: Return, failure: Failure) {
+        match back.piece {
+            None => self.replies.fail(back.slot, failure.error()),
+            Some(keys) => {
+                let event = self.replies.fill_piece(back.slot, &keys, Err(failure));
+                self.events.extend(event);
+            }
+        }
+    }
+}
