@@ -143,10 +143,11 @@ fn is(args: &[Bytes], at: usize, word: &str) -> bool {
 
 /// What Redis says where a container checks the words of its subcommands itself.
 fn subcommand_syntax(word: &[u8], container: &str) -> CommandError {
-    let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
-    CommandError::Other(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
-    ))
+    CommandError::quoting(
+        "unknown subcommand or wrong number of arguments for '",
+        &word[..word.len().min(128)],
+        &format!("'. Try {container} HELP."),
+    )
 }
 
 fn text(text: impl Into<String>) -> Reply {

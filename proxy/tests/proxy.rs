@@ -7,6 +7,7 @@ mod support;
 mod proxy {
     mod commands;
     mod coterie;
+    mod details;
     mod fanout;
     mod fates;
     mod faults;

@@ -235,10 +235,10 @@ pub enum CommandError {
     /// The command may or may not have been done.
     #[error("UNKNOWN {0}")]
     Unknown(String),
-    /// `WAIT` with a timeout that is no number.
+    /// `WAIT` or `CLIENT PAUSE` with a timeout that is no number.
     #[error("ERR timeout is not an integer or out of range")]
     TimeoutNotAnInteger,
-    /// `WAIT` with a timeout below zero.
+    /// `WAIT` or `CLIENT PAUSE` with a timeout below zero.
     #[error("ERR timeout is negative")]
     TimeoutNegative,
 
@@ -266,6 +266,9 @@ pub enum CommandError {
     /// Any other line; it must begin with a code (`ERR ...`).
     #[error("{0}")]
     Other(String),
+    /// Any other line with a client's word in it, see [`CommandError::quoting`].
+    #[error("{}", lossy(.0))]
+    Quoting(Bytes),
 }
 
 /// Why a command did not run to its end.
@@ -282,6 +285,12 @@ pub enum EvalError {
 const UNKNOWN_CONFIG: &str = "Unknown option or number of arguments for CONFIG SET - '";
 
 impl CommandError {
+    /// The line `ERR before word after`, the word as the client sent it, up to the first NUL.
+    #[must_use]
+    pub fn quoting(before: &str, word: &[u8], after: &str) -> Self {
+        Self::Quoting(quoting(before, word, after).into())
+    }
+
     /// The error line as sent, without `-` and CRLF. Differs from `Display` where a client's words
     /// that are quoted are not UTF-8.
     #[must_use]
@@ -292,6 +301,7 @@ impl CommandError {
             Self::UnsupportedOption(word) => quoting("Unsupported option ", word, ""),
             Self::HelloOption(word) => quoting("Syntax error in HELLO option '", word, "'"),
             Self::UnknownConfig(name) => quoting(UNKNOWN_CONFIG, name, "'"),
+            Self::Quoting(line) => return line.clone(),
             other => other.to_string().into_bytes(),
         })
     }
@@ -345,6 +355,13 @@ fn unknown_command(name: &[u8], args: &[Bytes]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_byte_by_byte() {
+        let error = CommandError::quoting("No such user '", b"a\xffb\0c", "'");
+        assert_eq!(error.line(), &b"ERR No such user 'a\xffb'"[..]);
+        assert_eq!(error.to_string(), "ERR No such user 'a\u{fffd}b'");
+    }
 
     #[test]
     fn the_preview_is_cut_as_redis_cuts_it() {

@@ -44,20 +44,20 @@ fn is_printable(name: &[u8]) -> bool {
 /// `CLIENT SETINFO LIB-NAME|LIB-VER value`.
 pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let mut details = local.client.details();
-    let (slot, word) = if is(args, 2, "lib-name") {
-        (&mut details.lib_name, "lib-name")
+    let slot = if is(args, 2, "lib-name") {
+        &mut details.lib_name
     } else if is(args, 2, "lib-ver") {
-        (&mut details.lib_ver, "lib-ver")
+        &mut details.lib_ver
     } else {
-        let option = String::from_utf8_lossy(&args[2]).into_owned();
-        return Err(CommandError::Other(format!(
-            "ERR Unrecognized option '{option}'"
-        )));
+        return Err(CommandError::quoting(
+            "Unrecognized option '",
+            &args[2],
+            "'",
+        ));
     };
     if !is_printable(&args[3]) {
-        return Err(CommandError::Other(format!(
-            "ERR {word} cannot contain spaces, newlines or special characters."
-        )));
+        let after = " cannot contain spaces, newlines or special characters.";
+        return Err(CommandError::quoting("", &args[2], after));
     }
     *slot = Bytes::copy_from_slice(&args[3]);
     Ok(Reply::OK.into())
@@ -120,10 +120,7 @@ pub(super) fn is_normal_type(word: &[u8]) -> Result<bool, CommandError> {
     {
         return Ok(false);
     }
-    let word = String::from_utf8_lossy(word).into_owned();
-    Err(CommandError::Other(format!(
-        "ERR Unknown client type '{word}'"
-    )))
+    Err(CommandError::quoting("Unknown client type '", word, "'"))
 }
 
 pub(super) fn client_id(word: &[u8]) -> Result<u64, CommandError> {

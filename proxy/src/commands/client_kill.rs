@@ -86,8 +86,7 @@ impl Filter {
             self.is_normal = Some(is_normal_type(value)?);
         } else if is(pair, 0, "user") {
             if value.as_ref() != b"default" {
-                let name = String::from_utf8_lossy(value).into_owned();
-                return Err(CommandError::Other(format!("ERR No such user '{name}'")));
+                return Err(CommandError::quoting("No such user '", value, "'"));
             }
             self.user = Some(value.clone());
         } else if is(pair, 0, "skipme") {

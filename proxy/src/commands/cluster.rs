@@ -97,8 +97,7 @@ pub(crate) fn links(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandErr
 /// `CLUSTER REPLICAS node`.
 pub(crate) fn replicas(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     if args[2] != local.shared.run_id {
-        let node = String::from_utf8_lossy(&args[2]).into_owned();
-        return Err(CommandError::Other(format!("ERR Unknown node {node}")));
+        return Err(CommandError::quoting("Unknown node ", &args[2], ""));
     }
     Ok(Reply::Array(Vec::new()).into())
 }

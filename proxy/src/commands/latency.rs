@@ -28,10 +28,8 @@ pub(crate) fn reset(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandErr
 
 /// `LATENCY GRAPH event`.
 pub(crate) fn graph(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let event = String::from_utf8_lossy(&args[2]).into_owned();
-    Err(CommandError::Other(format!(
-        "ERR No samples available for event '{event}'"
-    )))
+    let before = "No samples available for event '";
+    Err(CommandError::quoting(before, &args[2], "'"))
 }
 
 /// `LATENCY DOCTOR`.
