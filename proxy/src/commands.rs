@@ -25,11 +25,11 @@ mod slowlog;
 mod wait;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
-use coterie_redis_compat::{CommandError, Reply, Resp, parse_table};
+use coterie_redis_compat::{CommandError, Reply, Resp, number, parse_table};
 use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
 
@@ -148,6 +148,21 @@ fn subcommand_syntax(word: &[u8], container: &str) -> CommandError {
         &word[..word.len().min(128)],
         &format!("'. Try {container} HELP."),
     )
+}
+
+/// A timeout in milliseconds; 0 is none. It must end before milliseconds no longer fit an i64 (Redis
+/// `timeout.c`, `getTimeoutFromObjectOrReply`).
+fn timeout_millis(word: &[u8]) -> Result<u64, CommandError> {
+    let millis = number::parse_int(word).ok_or(CommandError::TimeoutNotAnInteger)?;
+    let millis = u64::try_from(millis).map_err(|_| CommandError::TimeoutNegative)?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let room = u128::from(i64::MAX.unsigned_abs()).saturating_sub(now.as_millis());
+    if u128::from(millis) > room {
+        return Err(CommandError::TimeoutOutOfRange);
+    }
+    Ok(millis)
 }
 
 fn text(text: impl Into<String>) -> Reply {

@@ -241,6 +241,9 @@ pub enum CommandError {
     /// `WAIT` or `CLIENT PAUSE` with a timeout below zero.
     #[error("ERR timeout is negative")]
     TimeoutNegative,
+    /// `WAIT` or `CLIENT PAUSE` with a timeout that ends after the last millisecond there is.
+    #[error("ERR timeout is out of range")]
+    TimeoutOutOfRange,
 
     /// One log entry has changed as much as it may.
     #[error("OOM command not allowed: the commands sent together change too much")]

@@ -162,10 +162,7 @@ pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
         }
         _ => return Err(CommandError::Syntax),
     };
-    let error = |line: &str| CommandError::Other(line.to_owned());
-    let millis = number::parse_int(&args[2])
-        .ok_or_else(|| error("ERR timeout is not an integer or out of range"))?;
-    let millis = u64::try_from(millis).map_err(|_| error("ERR timeout is negative"))?;
+    let millis = super::timeout_millis(&args[2])?;
     // A pause of ages is as good as one for ever, and does not overflow.
     let longest = Duration::from_secs(100 * 365 * 86_400);
     local

@@ -15,7 +15,7 @@ use coterie_redis_compat::{CommandError, Reply, number};
 use coterie_types::{GroupId, LogIndex, NodeId};
 use futures_util::future::join_all;
 
-use super::{Call, int};
+use super::{Call, int, timeout_millis};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -24,12 +24,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) async fn wait(call: Call) -> Result<Reply, CommandError> {
     let wanted = number::parse_int(&call.args[1]).ok_or(CommandError::NotAnInteger)?;
     let wanted = u64::try_from(wanted).unwrap_or(0);
-    let timeout = number::parse_int(&call.args[2]);
-    let timeout = timeout.ok_or_else(|| {
-        CommandError::Other("ERR timeout is not an integer or out of range".into())
-    })?;
-    let timeout = u64::try_from(timeout)
-        .map_err(|_| CommandError::Other("ERR timeout is negative".to_owned()))?;
+    let timeout = timeout_millis(&call.args[2])?;
     // 0 is for ever to Redis; nothing here waits longer than any command.
     let end = match timeout {
         0 => call.deadline,

@@ -40,3 +40,41 @@ async fn words_are_quoted_as_they_came() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn a_timeout_ends_before_time_does() {
+    expect(&[
+        (
+            "WAIT 0 9223372036854775807",
+            "-ERR timeout is out of range\r\n",
+        ),
+        (
+            "WAIT 0 9223372036854775808",
+            "-ERR timeout is not an integer or out of range\r\n",
+        ),
+        ("WAIT 0 -1", "-ERR timeout is negative\r\n"),
+        (
+            "WAIT x x",
+            "-ERR value is not an integer or out of range\r\n",
+        ),
+        (
+            "CLIENT PAUSE 9223372036854775807",
+            "-ERR timeout is out of range\r\n",
+        ),
+        (
+            "CLIENT PAUSE 9223372036854775808 WRITE",
+            "-ERR timeout is not an integer or out of range\r\n",
+        ),
+        ("CLIENT PAUSE -1", "-ERR timeout is negative\r\n"),
+        (
+            "CLIENT PAUSE x foo",
+            "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n",
+        ),
+        // Nothing of that holds anybody back.
+        ("SET a 1", "+OK\r\n"),
+        ("CLIENT PAUSE 9000000000000000000 WRITE", "+OK\r\n"),
+        ("CLIENT UNPAUSE", "+OK\r\n"),
+        ("SET a 1", "+OK\r\n"),
+    ])
+    .await;
+}
