@@ -71,6 +71,7 @@ pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Command
 /// `CLIENT LIST [TYPE type] [ID id ...]`.
 pub(crate) fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = &local.shared.clients;
+    let client_of_id = |id| clients.get(u64::try_from(id).ok()?);
     let listed = if args.len() == 2 {
         clients.all()
     } else if args.len() == 4 && is(args, 2, "type") {
@@ -79,9 +80,10 @@ pub(crate) fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comm
             false => Vec::new(),
         }
     } else if args.len() > 3 && is(args, 2, "id") {
-        let ids = args[3..].iter().map(|word| client_id(word));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
-        ids.into_iter().filter_map(|id| clients.get(id)).collect()
+        let ids = args[3..].iter().map(|word| number::parse_int(word));
+        let ids = ids.collect::<Option<Vec<_>>>();
+        let ids = ids.ok_or_else(|| CommandError::Other("ERR Invalid client ID".to_owned()))?;
+        ids.into_iter().filter_map(client_of_id).collect()
     } else {
         return Err(CommandError::Syntax);
     };
@@ -123,13 +125,6 @@ pub(super) fn is_normal_type(word: &[u8]) -> Result<bool, CommandError> {
     Err(CommandError::quoting("Unknown client type '", word, "'"))
 }
 
-pub(super) fn client_id(word: &[u8]) -> Result<u64, CommandError> {
-    let id = number::parse_int(word)
-        .and_then(|id| u64::try_from(id).ok())
-        .filter(|id| *id > 0);
-    id.ok_or_else(|| CommandError::Other("ERR Invalid client ID".to_owned()))
-}
-
 /// `CLIENT NO-EVICT ON|OFF`: remembered and shown; clients are not evicted for memory.
 pub(crate) fn no_evict(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     local.client.details().no_evict = on_or_off(args, 2)?;
@@ -160,7 +155,7 @@ pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
             let line = "ERR CLIENT PAUSE mode must be WRITE or ALL";
             return Err(CommandError::Other(line.to_owned()));
         }
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(super::subcommand_syntax(&args[1], "CLIENT")),
     };
     let millis = super::timeout_millis(&args[2])?;
     // A pause of ages is as good as one for ever, and does not overflow.
@@ -187,7 +182,7 @@ pub(crate) fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
             let line = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
             return Err(CommandError::Other(line.to_owned()));
         }
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(super::subcommand_syntax(&args[1], "CLIENT")),
     }
     number::parse_int(&args[2]).ok_or(CommandError::NotAnInteger)?;
     Ok(Reply::Integer(0).into())
@@ -211,14 +206,46 @@ pub(crate) fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
     Ok(Answer::Nothing)
 }
 
-/// `CLIENT TRACKING ON|OFF ...`: not offered; turning it off is.
-pub(crate) fn tracking(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+/// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`: not
+/// offered; turning it off is, with any options, as Redis takes them.
+pub(crate) fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    check_tracking_options(local, args)?;
     match on_or_off(args, 2)? {
         false => Ok(Reply::OK.into()),
         true => Err(CommandError::NotSupported(
             "client-side caching is not offered",
         )),
     }
+}
+
+fn check_tracking_options(local: &Local<'_>, args: &[Bytes]) -> Result<(), CommandError> {
+    let (mut at, mut redirected) = (3, false);
+    while at < args.len() {
+        let value = args.get(at + 1);
+        let plain = ["bcast", "optin", "optout", "noloop"];
+        at += match value {
+            _ if plain.iter().any(|word| is(args, at, word)) => 1,
+            Some(_) if is(args, at, "prefix") => 2,
+            Some(_) if is(args, at, "redirect") && redirected => {
+                let line = "ERR A client can only redirect to a single other client";
+                return Err(CommandError::Other(line.to_owned()));
+            }
+            Some(id) if is(args, at, "redirect") => {
+                let id = number::parse_int(id).ok_or(CommandError::NotAnInteger)?;
+                let target = u64::try_from(id)
+                    .ok()
+                    .and_then(|id| local.shared.clients.get(id));
+                if target.is_none() {
+                    let line = "ERR The client ID you want redirect to does not exist";
+                    return Err(CommandError::Other(line.to_owned()));
+                }
+                redirected = true;
+                2
+            }
+            _ => return Err(CommandError::Syntax),
+        };
+    }
+    Ok(())
 }
 
 /// `CLIENT CACHING YES|NO`.

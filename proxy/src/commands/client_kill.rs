@@ -17,7 +17,6 @@ struct Filter {
     local_addr: Option<Bytes>,
     user: Option<Bytes>,
     is_normal: Option<bool>,
-    age_min: Option<i64>,
     /// Whether the client that asks is spared.
     skip_me: bool,
 }
@@ -62,22 +61,20 @@ impl Filter {
             skip_me: true,
             ..Self::default()
         };
-        if !words.len().is_multiple_of(2) {
-            return Err(CommandError::Syntax);
-        }
-        for pair in words.chunks_exact(2) {
+        // One by one: what is wrong first is told, even before a word that has no value.
+        for pair in words.chunks(2) {
             filter.take(pair)?;
         }
         Ok(filter)
     }
 
     fn take(&mut self, pair: &[Bytes]) -> Result<(), CommandError> {
-        let value = &pair[1];
-        let error = |line: &str| CommandError::Other(line.to_owned());
+        let value = pair.get(1).ok_or(CommandError::Syntax)?;
         if is(pair, 0, "id") {
             let id = number::parse_int(value).and_then(|id| u64::try_from(id).ok());
             let id = id.filter(|id| *id > 0);
-            self.id = Some(id.ok_or_else(|| error("ERR client-id should be greater than 0"))?);
+            let line = "ERR client-id should be greater than 0";
+            self.id = Some(id.ok_or_else(|| CommandError::Other(line.to_owned()))?);
         } else if is(pair, 0, "addr") {
             self.addr = Some(value.clone());
         } else if is(pair, 0, "laddr") {
@@ -95,13 +92,6 @@ impl Filter {
                 (_, true) => false,
                 _ => return Err(CommandError::Syntax),
             };
-        } else if is(pair, 0, "maxage") {
-            let age = number::parse_int(value);
-            let age = age.ok_or_else(|| error("ERR maxage is not an integer or out of range"))?;
-            if age <= 0 {
-                return Err(error("ERR maxage should be greater than 0"));
-            }
-            self.age_min = Some(age);
         } else {
             return Err(CommandError::Syntax);
         }
@@ -114,7 +104,6 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|wanted| *wanted == addr.to_string())
         };
-        let age = client.connected_at.elapsed().as_secs();
         self.id.is_none_or(|id| id == client.id)
             && is_addr(&self.addr, client.addr)
             && is_addr(&self.local_addr, client.local_addr)
@@ -123,8 +112,5 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|_| client.details().authenticated)
             && self.is_normal.unwrap_or(true)
-            && self
-                .age_min
-                .is_none_or(|min| i64::try_from(age).unwrap_or(i64::MAX) >= min)
     }
 }

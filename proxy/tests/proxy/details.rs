@@ -78,3 +78,28 @@ async fn a_timeout_ends_before_time_does() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn odd_words_after_client_are_refused_as_redis_refuses_them() {
+    expect(&[
+        ("CLIENT LIST ID 0", "$0\r\n\r\n"),
+        ("CLIENT LIST ID -1", "$0\r\n\r\n"),
+        ("CLIENT LIST ID 0 x", "-ERR Invalid client ID\r\n"),
+        ("CLIENT PAUSE 1 ALL x", "-ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.\r\n"),
+        ("CLIENT Unblock 1 ERROR x", "-ERR unknown subcommand or wrong number of arguments for 'Unblock'. Try CLIENT HELP.\r\n"),
+        ("CLIENT UNBLOCK x foo", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"),
+        ("CLIENT TRACKING OFF", "+OK\r\n"),
+        ("CLIENT TRACKING OFF BCAST OPTIN OPTOUT NOLOOP PREFIX a REDIRECT 1", "+OK\r\n"),
+        ("CLIENT TRACKING OFF foo", "-ERR syntax error\r\n"),
+        ("CLIENT TRACKING OFF PREFIX", "-ERR syntax error\r\n"),
+        ("CLIENT TRACKING OFF REDIRECT x", "-ERR value is not an integer or out of range\r\n"),
+        ("CLIENT TRACKING OFF REDIRECT 99999", "-ERR The client ID you want redirect to does not exist\r\n"),
+        ("CLIENT TRACKING OFF REDIRECT 1 REDIRECT 1", "-ERR A client can only redirect to a single other client\r\n"),
+        ("CLIENT TRACKING foo BCAST", "-ERR syntax error\r\n"),
+        ("CLIENT TRACKING ON", "-ERR client-side caching is not offered\r\n"),
+        ("CLIENT KILL ID 0 ADDR", "-ERR client-id should be greater than 0\r\n"),
+        ("CLIENT KILL ID 1 ADDR", "-ERR syntax error\r\n"),
+        ("CLIENT KILL MAXAGE 5", "-ERR syntax error\r\n"),
+    ])
+    .await;
+}
