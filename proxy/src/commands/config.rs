@@ -15,74 +15,99 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 
 /// Checks a value, and sets it if told so.
-type Set = fn(&Settings, &[u8], bool) -> Result<(), String>;
+type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
+
+/// How a setting is set.
+#[derive(Clone, Copy)]
+enum Set {
+    To(SetValue),
+    /// To what it is already, no more: libraries and benchmarks do so with what Redis can change.
+    ToTheSame,
+    /// Not at all, nor by Redis.
+    Never,
+}
 
 /// One setting.
 struct Setting {
     name: &'static str,
     get: fn(&Shared) -> Bytes,
-    /// `None`: it cannot be changed.
-    set: Option<Set>,
+    set: Set,
 }
 
-/// `CONFIG GET pattern [pattern ...]`.
+/// `CONFIG GET pattern [pattern ...]`: each setting once. One that is asked for by its plain name is
+/// called as the client wrote it.
 pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let patterns: Vec<_> = args[2..]
-        .iter()
-        .map(|word| word.to_ascii_lowercase())
-        .collect();
-    let fits = |setting: &&Setting| {
-        patterns
-            .iter()
-            .any(|pattern| glob::matches(pattern, setting.name.as_bytes()))
-    };
-    let pairs = SETTINGS.iter().filter(fits).map(|setting| {
-        let value = (setting.get)(local.shared);
-        (Reply::text(setting.name), Reply::Bulk(value))
+    let pairs = SETTINGS.iter().filter_map(|setting| {
+        let name = args[2..].iter().find_map(|word| name_by(word, setting))?;
+        Some((Reply::Bulk(name), Reply::Bulk((setting.get)(local.shared))))
     });
     Ok(Reply::Map(pairs.collect()).into())
 }
 
-/// `CONFIG SET name value [name value ...]`.
+/// What a setting is called when it is asked for by this word; `None` if the word is for others.
+fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
+    let name = setting.name.as_bytes();
+    if word.iter().any(|byte| b"[*?".contains(byte)) {
+        let pattern = word.to_ascii_lowercase();
+        return glob::matches(&pattern, name).then_some(Bytes::from_static(name));
+    }
+    word.eq_ignore_ascii_case(name).then(|| word.clone())
+}
+
+/// `CONFIG SET name value [name value ...]`: the names are checked before any value (Redis
+/// `config.c`, `configSetCommand`).
 pub(crate) fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let pairs = &args[2..];
-    if !pairs.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity("config|set"));
-    }
-    for (at, pair) in pairs.chunks_exact(2).enumerate() {
-        let mut before = pairs.chunks_exact(2).take(at);
-        if before.any(|other| other[0].eq_ignore_ascii_case(&pair[0])) {
-            let name = String::from_utf8_lossy(&pair[0]).into_owned();
-            return Err(failed(&name, "duplicate parameter"));
-        }
-    }
+    let settings = named_settings(&args[2..])?;
     for change in [false, true] {
-        for pair in pairs.chunks_exact(2) {
-            set_one(local.shared, pair, change)?;
+        for (setting, value) in &settings {
+            set_one(local.shared, setting, value, change)?;
         }
     }
     Ok(Reply::OK.into())
 }
 
-fn set_one(shared: &Shared, pair: &[Bytes], change: bool) -> Result<(), CommandError> {
-    let found = SETTINGS
-        .iter()
-        .find(|s| pair[0].eq_ignore_ascii_case(s.name.as_bytes()));
-    let setting = found.ok_or_else(|| CommandError::UnknownConfig(pair[0].clone()))?;
-    match setting.set {
-        Some(set) => {
-            set(&shared.settings, &pair[1], change).map_err(|reason| failed(setting.name, &reason))
-        }
-        // What it is already may be "set": libraries and benchmarks do.
-        None if (setting.get)(shared) == pair[1] => Ok(()),
-        None => Err(failed(setting.name, "can't set immutable config")),
+/// Pairs of name and value: the settings, with what they are to be.
+fn named_settings(words: &[Bytes]) -> Result<Vec<(&'static Setting, &Bytes)>, CommandError> {
+    let mut named: Vec<(&'static Setting, &Bytes)> = Vec::new();
+    if !words.len().is_multiple_of(2) {
+        return Err(CommandError::Syntax);
     }
+    for pair in words.chunks_exact(2) {
+        let (name, value) = (&pair[0], &pair[1]);
+        let found = SETTINGS
+            .iter()
+            .find(|setting| name.eq_ignore_ascii_case(setting.name.as_bytes()));
+        let setting = found.ok_or_else(|| CommandError::UnknownConfig(name.clone()))?;
+        if matches!(setting.set, Set::Never) {
+            return Err(failed(name, IMMUTABLE));
+        }
+        if named.iter().any(|(other, _)| other.name == setting.name) {
+            return Err(failed(name, "duplicate parameter"));
+        }
+        named.push((setting, value));
+    }
+    Ok(named)
 }
 
-fn failed(name: &str, reason: &str) -> CommandError {
-    CommandError::Other(format!(
-        "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
-    ))
+fn set_one(
+    shared: &Shared,
+    setting: &Setting,
+    value: &Bytes,
+    change: bool,
+) -> Result<(), CommandError> {
+    let done = match setting.set {
+        Set::To(set) => set(&shared.settings, value, change),
+        Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
+        Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
+    };
+    done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
+}
+
+const IMMUTABLE: &str = "can't set immutable config";
+
+fn failed(name: &[u8], reason: &str) -> CommandError {
+    let before = "CONFIG SET failed (possibly related to argument '";
+    CommandError::quoting(before, name, &format!("') - {reason}"))
 }
 
 /// `CONFIG RESETSTAT`.
@@ -115,12 +140,8 @@ pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandErro
     .into())
 }
 
-fn fixed(name: &'static str, get: fn(&Shared) -> Bytes) -> Setting {
-    Setting {
-        name,
-        get,
-        set: None,
-    }
+fn fixed(name: &'static str, set: Set, get: fn(&Shared) -> Bytes) -> Setting {
+    Setting { name, get, set }
 }
 
 macro_rules! constant {
@@ -128,7 +149,7 @@ macro_rules! constant {
         Setting {
             name: $name,
             get: |_| Bytes::from_static($value.as_bytes()),
-            set: None,
+            set: Set::ToTheSame,
         }
     };
 }
@@ -139,7 +160,7 @@ macro_rules! number {
         Setting {
             name: $name,
             get: |shared| decimal(shared.settings.$field.load(Ordering::Relaxed)),
-            set: Some(|settings, value, change| {
+            set: Set::To(|settings, value, change| {
                 set_number(&settings.$field, $parse(value), $range, change)
             }),
         }
@@ -152,33 +173,34 @@ fn decimal(value: impl ToString) -> Bytes {
 
 fn set_number(
     field: &AtomicU64,
-    value: Option<i128>,
+    value: Result<u64, &str>,
     range: RangeInclusive<u64>,
     change: bool,
 ) -> Result<(), String> {
-    let value = value.ok_or("argument couldn't be parsed into an integer")?;
-    let inside = u64::try_from(value)
-        .ok()
-        .filter(|value| range.contains(value));
-    let value = inside.ok_or_else(|| {
+    let value = value?;
+    if !range.contains(&value) {
         let (least, most) = (range.start(), range.end());
-        format!("argument must be between {least} and {most} inclusive")
-    })?;
+        return Err(format!(
+            "argument must be between {least} and {most} inclusive"
+        ));
+    }
     if change {
         field.store(value, Ordering::Relaxed);
     }
     Ok(())
 }
 
-fn plain(value: &[u8]) -> Option<i128> {
-    number::parse_int(value).map(i128::from)
+/// A number; one below zero is made greater than any range's end.
+fn plain(value: &[u8]) -> Result<u64, &'static str> {
+    let number = number::parse_int(value).ok_or(NOT_AN_INTEGER)?;
+    Ok(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6 (`util.c`, `memtoull`).
-fn memory(value: &[u8]) -> Option<i128> {
-    let is_number = |byte: &&u8| byte.is_ascii_digit() || **byte == b'-';
-    let digits = value.iter().take_while(is_number).count();
-    let (number, unit) = value.split_at(digits);
+/// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6, and a unit alone is nothing of it. What
+/// is too long for 64 bits wraps around (`util.c`, `memtoull`).
+fn memory(value: &[u8]) -> Result<u64, &'static str> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
+    let (number, unit) = value.split_at(digits.count());
     let factor = match unit.to_ascii_lowercase().as_slice() {
         b"" | b"b" => 1,
         b"k" => 1000,
@@ -187,10 +209,20 @@ fn memory(value: &[u8]) -> Option<i128> {
         b"mb" => 1 << 20,
         b"g" => 1_000_000_000,
         b"gb" => 1 << 30,
-        _ => return None,
+        _ => return Err(NOT_A_SIZE),
     };
-    Some(plain(number)? * factor)
+    if number.len() >= 128 {
+        return Err(NOT_A_SIZE);
+    }
+    let number = number.iter().fold(0u64, |number, digit| {
+        let digit = u64::from(digit - b'0');
+        number.saturating_mul(10).saturating_add(digit)
+    });
+    Ok(number.wrapping_mul(factor))
 }
+
+const NOT_AN_INTEGER: &str = "argument couldn't be parsed into an integer";
+const NOT_A_SIZE: &str = "argument must be a memory value";
 
 fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
@@ -216,7 +248,7 @@ fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), 
 }
 
 fn set_slower_than(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
-    let value = number::parse_int(value).ok_or("argument couldn't be parsed into an integer")?;
+    let value = number::parse_int(value).ok_or(NOT_AN_INTEGER)?;
     if value < -1 {
         return Err(format!(
             "argument must be between -1 and {} inclusive",
@@ -251,7 +283,7 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
         .split(|byte| *byte == b' ')
         .filter(|w| !w.is_empty())
         .collect();
-    if words.is_empty() || !words.len().is_multiple_of(4) {
+    if !words.len().is_multiple_of(4) {
         return Err(WRONG.to_owned());
     }
     for limit in words.chunks_exact(4) {
@@ -262,8 +294,11 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
         {
             return Err("Invalid client class specified in buffer limit configuration.".to_owned());
         }
-        let size = |word| memory(word).and_then(|size| u64::try_from(size).ok());
-        let seconds = plain(limit[3]).and_then(|seconds| u64::try_from(seconds).ok());
+        let size = |word| memory(word).ok();
+        let seconds = std::str::from_utf8(limit[3])
+            .ok()
+            .and_then(|s| s.parse().ok());
+        let seconds = seconds.and_then(|seconds: i64| u64::try_from(seconds).ok());
         let numbers = size(limit[1]).zip(size(limit[2])).zip(seconds);
         let ((hard, soft), seconds) = numbers
             .ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
@@ -284,11 +319,11 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         // What is acknowledged is in the logs of a majority, on disk: more than any of these says.
         constant!("appendfsync", "always"),
         constant!("appendonly", "yes"),
-        fixed("bind", |shared| decimal(shared.addr.ip())),
+        fixed("bind", Set::ToTheSame, |shared| decimal(shared.addr.ip())),
         Setting {
             name: "client-output-buffer-limit",
             get: output_limits,
-            set: Some(set_output_limits),
+            set: Set::To(set_output_limits),
         },
         number!(
             "client-query-buffer-limit",
@@ -296,19 +331,21 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             1_048_576..=i64::MAX as u64,
             memory
         ),
-        constant!("cluster-enabled", "no"),
-        fixed("databases", |_| decimal(DATABASES)),
-        fixed("io-threads", |shared| decimal(shared.io_threads)),
+        fixed("cluster-enabled", Set::Never, |_| yes_no(false)),
+        fixed("databases", Set::Never, |_| decimal(DATABASES)),
+        fixed("io-threads", Set::Never, |shared| {
+            decimal(shared.io_threads)
+        }),
         number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
         constant!("notify-keyspace-events", ""),
-        fixed("port", |shared| decimal(shared.addr.port())),
+        fixed("port", Set::ToTheSame, |shared| decimal(shared.addr.port())),
         Setting {
             name: "protected-mode",
             get: |shared| yes_no(shared.settings.protected_mode.load(Ordering::Relaxed)),
-            set: Some(set_protected),
+            set: Set::To(set_protected),
         },
         number!(
             "proto-max-bulk-len",
@@ -319,7 +356,7 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         Setting {
             name: "requirepass",
             get: |shared| shared.settings.password().into(),
-            set: Some(set_password),
+            set: Set::To(set_password),
         },
         constant!("save", ""),
         Setting {
@@ -332,7 +369,7 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
                         .load(Ordering::Relaxed),
                 )
             },
-            set: Some(set_slower_than),
+            set: Set::To(set_slower_than),
         },
         number!(
             "slowlog-max-len",
@@ -362,11 +399,16 @@ mod tests {
             ("1k", 1000),
             ("2KB", 2048),
             ("1gb", 1 << 30),
+            ("02mb", 2 << 20),
+            ("", 0),
+            ("mb", 0),
+            ("99999999999999999999", u64::MAX),
+            ("18446744073709551615gb", u64::MAX << 30),
         ] {
-            assert_eq!(memory(text.as_bytes()), Some(bytes), "{text}");
+            assert_eq!(memory(text.as_bytes()), Ok(bytes), "{text}");
         }
-        for text in ["", "mb", "1x", "1.5mb", "99999999999999999999gb"] {
-            assert_eq!(memory(text.as_bytes()), None, "{text}");
+        for text in ["-1", "abc", "1x", "1.5mb", "+2mb", "2-mb", " 2mb"] {
+            assert_eq!(memory(text.as_bytes()), Err(NOT_A_SIZE), "{text}");
         }
     }
 }

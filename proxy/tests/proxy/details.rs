@@ -1,6 +1,7 @@
 //! Replies of the proxy's own commands that were compared with those of a redis-server 7.2: odd
 //! words, the order of checks, and what is quoted.
 
+use crate::support::client::command;
 use crate::support::{Client, Cluster};
 
 async fn expect(lines: &[(&str, &str)]) {
@@ -102,4 +103,121 @@ async fn odd_words_after_client_are_refused_as_redis_refuses_them() {
         ("CLIENT KILL MAXAGE 5", "-ERR syntax error\r\n"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn settings_are_named_as_the_client_names_them() {
+    expect(&[
+        (
+            "CONFIG GET MaxClients maxclients MAX?LIENTS",
+            "*2\r\n$10\r\nMaxClients\r\n$5\r\n10000\r\n",
+        ),
+        (
+            "CONFIG GET MAXC[kl]IENTS",
+            "*2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n",
+        ),
+        ("CONFIG GET max\\clients", "*0\r\n"),
+        (
+            "CONFIG GET MAXMEMORY maxmemory*",
+            "*4\r\n$9\r\nMAXMEMORY\r\n$1\r\n0\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n",
+        ),
+    ])
+    .await;
+}
+
+/// The line that tells what is wrong with a setting.
+fn failed(name: &str, reason: &str) -> String {
+    format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}\r\n")
+}
+
+#[tokio::test]
+async fn config_set_checks_all_names_before_any_value() {
+    let unknown = "-ERR Unknown option or number of arguments for CONFIG SET - 'nothing'\r\n";
+    let immutable = "can't set immutable config";
+    let not_a_size = "argument must be a memory value";
+    let sizes = "argument must be between 1048576 and 9223372036854775807 inclusive";
+    let not_an_integer = "argument couldn't be parsed into an integer";
+    let lines = [
+        ("maxclients 100 timeout", "-ERR syntax error\r\n".to_owned()),
+        ("timeout abc nothing 1", unknown.to_owned()),
+        ("nothing 1 nothing 2", unknown.to_owned()),
+        ("DATABASES 3 nothing 1", failed("DATABASES", immutable)),
+        ("databases 16", failed("databases", immutable)),
+        ("cluster-enabled no", failed("cluster-enabled", immutable)),
+        (
+            "timeout 1 TimeOut abc",
+            failed("TimeOut", "duplicate parameter"),
+        ),
+        ("TIMEOUT abc", failed("timeout", not_an_integer)),
+        (
+            "timeout 1 maxclients -1",
+            failed(
+                "maxclients",
+                "argument must be between 1 and 4294967295 inclusive",
+            ),
+        ),
+        // What Redis can change may be set to what it is.
+        ("appendonly yes save ", "+OK\r\n".to_owned()),
+        ("AppendOnly no", failed("appendonly", immutable)),
+        (
+            "proto-max-bulk-len abc",
+            failed("proto-max-bulk-len", not_a_size),
+        ),
+        (
+            "proto-max-bulk-len -1",
+            failed("proto-max-bulk-len", not_a_size),
+        ),
+        ("proto-max-bulk-len ", failed("proto-max-bulk-len", sizes)),
+        (
+            "proto-max-bulk-len 99999999999999999999",
+            failed("proto-max-bulk-len", sizes),
+        ),
+        ("proto-max-bulk-len 02mb", "+OK\r\n".to_owned()),
+        (
+            "client-query-buffer-limit abc",
+            failed("client-query-buffer-limit", not_a_size),
+        ),
+    ];
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    for (words, expected) in lines {
+        let line = format!("CONFIG SET {words}");
+        assert_eq!(client.run(&line).await, expected, "{line}");
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn output_limits_are_read_as_redis_reads_them() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let buffer = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+    for (limits, expected) in [
+        ("", "+OK\r\n".to_owned()),
+        ("normal 02mb 0 060", "+OK\r\n".to_owned()),
+        (
+            "normal -1 0 0",
+            failed("client-output-buffer-limit", buffer),
+        ),
+        (
+            "normal 1 0 -1",
+            failed("client-output-buffer-limit", buffer),
+        ),
+    ] {
+        let words: [&[u8]; 4] = [
+            b"config",
+            b"set",
+            b"client-output-buffer-limit",
+            limits.as_bytes(),
+        ];
+        client.send(command(&words)).await;
+        assert_eq!(client.reply().await, expected, "{limits}");
+    }
+    assert_eq!(
+        client.run("CONFIG GET client-output-buffer-limit").await,
+        "*2\r\n$26\r\nclient-output-buffer-limit\r\n$44\r\nnormal 2097152 0 60 slave 0 0 0 pubsub 0 0 0\r\n"
+    );
+    proxy.shutdown().await;
 }
