@@ -28,11 +28,17 @@ pub(crate) fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, C
     Ok(Reply::OK.into())
 }
 
-/// Names the client; the name must not break the lines of CLIENT LIST.
-pub(super) fn set_name(local: &Local<'_>, name: &[u8]) -> Result<(), CommandError> {
-    if !is_printable(name) {
-        return Err(CommandError::BadClientName);
+/// A name must not break the lines of CLIENT LIST.
+pub(super) fn check_name(name: &[u8]) -> Result<(), CommandError> {
+    match is_printable(name) {
+        true => Ok(()),
+        false => Err(CommandError::BadClientName),
     }
+}
+
+/// Names the client.
+pub(super) fn set_name(local: &Local<'_>, name: &[u8]) -> Result<(), CommandError> {
+    check_name(name)?;
     local.client.details().name = Bytes::copy_from_slice(name);
     Ok(())
 }

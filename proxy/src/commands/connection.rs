@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply, Resp};
 
-use super::client::set_name;
+use super::client::{check_name, set_name};
 use super::{Answer, Local, is, table_named};
 use crate::VERSION;
 
@@ -99,6 +99,8 @@ pub(crate) fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
             user = Some((&args[at + 1], &args[at + 2]));
             at += 3;
         } else if is(args, at, "setname") && at + 1 < args.len() {
+            // What is wrong with it is told before any password is looked at.
+            check_name(&args[at + 1])?;
             name = Some(&args[at + 1]);
             at += 2;
         } else {

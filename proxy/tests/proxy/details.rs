@@ -221,3 +221,33 @@ async fn output_limits_are_read_as_redis_reads_them() {
     );
     proxy.shutdown().await;
 }
+
+#[tokio::test]
+async fn hello_reads_all_its_words_before_it_looks_at_a_password() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--requirepass pw").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let bad_name = "-ERR Client names cannot contain spaces, newlines or special characters.\r\n";
+    for (line, expected) in [
+        ("HELLO 3 SETNAME a\tb", bad_name),
+        ("HELLO 3 AUTH default bad SETNAME a\tb", bad_name),
+        ("HELLO 3 SETNAME a\tb foo", bad_name),
+        (
+            "HELLO 3 foo SETNAME a\tb",
+            "-ERR Syntax error in HELLO option 'foo'\r\n",
+        ),
+        (
+            "HELLO 9 SETNAME a\tb",
+            "-NOPROTO unsupported protocol version\r\n",
+        ),
+        (
+            "HELLO 3 AUTH default bad SETNAME me",
+            "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        ),
+        ("AUTH pw", "+OK\r\n"),
+        ("CLIENT GETNAME", "$-1\r\n"),
+    ] {
+        assert_eq!(client.run(line).await, expected, "{line}");
+    }
+    proxy.shutdown().await;
+}
