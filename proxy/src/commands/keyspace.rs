@@ -86,9 +86,14 @@ fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
     Ok(scan)
 }
 
-/// A cursor as `strtoul` reads one: a sign is taken, and a number below zero wraps around.
+/// A cursor as `strtoul` reads one: up to the first NUL, nothing being 0. A sign is taken, and a number
+/// below zero wraps around.
 fn parse_cursor(word: &[u8]) -> Option<u64> {
+    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(word).ok()?;
+    if text.is_empty() {
+        return Some(0);
+    }
     match text.strip_prefix('-') {
         Some(digits) if !digits.starts_with('+') => {
             Some(digits.parse::<u64>().ok()?.wrapping_neg())
@@ -114,9 +119,25 @@ mod tests {
     fn options_of_scan_are_read_as_redis_reads_them() {
         let scan = parse("scan 7 MATCH a* count 3 type string").map(|s| (s.cursor, s.count));
         assert_eq!(scan, Ok((7, 3)));
+        for (cursor, number) in [
+            ("", 0),
+            ("\0", 0),
+            ("0\x001", 0),
+            ("007", 7),
+            ("+7", 7),
+            ("-0", 0),
+            ("-18446744073709551615", 1),
+        ] {
+            let scan = parse(&format!("scan {cursor}")).map(|scan| scan.cursor);
+            assert_eq!(scan, Ok(number), "{cursor}");
+        }
         for (line, error) in [
             ("scan x", CommandError::InvalidCursor),
             ("scan -+1", CommandError::InvalidCursor),
+            ("scan -", CommandError::InvalidCursor),
+            ("scan +", CommandError::InvalidCursor),
+            ("scan \t0", CommandError::InvalidCursor),
+            ("scan 0x0", CommandError::InvalidCursor),
             ("scan 99999999999999999999", CommandError::InvalidCursor),
             ("scan 0 count", CommandError::Syntax),
             ("scan 0 count 0", CommandError::Syntax),

@@ -89,11 +89,12 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     fn parse(args: &Args<'a>, bounds: &mut KeyRange) -> Result<Self, CommandError> {
         let mut filter = Self::default();
+        let mut pattern = None;
         let mut at = 4;
         while at < args.len() {
             let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
             if args.is(at, "match") {
-                filter.pattern = Self::by_pattern(value, bounds).pattern;
+                pattern = Some(value);
             } else if args.is(at, "type") {
                 filter.kind = Some(value);
             } else if args.is(at, "after") {
@@ -104,6 +105,10 @@ impl<'a> Filter<'a> {
                 return Err(CommandError::Syntax);
             }
             at += 2;
+        }
+        // The last one counts, and it alone narrows the visit.
+        if let Some(pattern) = pattern {
+            filter.pattern = Self::by_pattern(pattern, bounds).pattern;
         }
         Ok(filter)
     }
