@@ -132,14 +132,13 @@ bit_set! {
 }
 
 impl Categories {
-    /// The category of a word, with or without `@`.
+    /// The category of a word, which has no `@`, in any case.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Categories> {
-        let word = word.trim_start_matches('@');
+    pub fn from_word(word: &[u8]) -> Option<Categories> {
         (0..=20).map(|at| Categories(1 << at)).find(|set| {
             set.words()
                 .next()
-                .is_some_and(|w| w[1..].eq_ignore_ascii_case(word))
+                .is_some_and(|w| w.as_bytes()[1..].eq_ignore_ascii_case(word))
         })
     }
 }
@@ -157,11 +156,12 @@ mod tests {
 
     #[test]
     fn categories_are_found_by_their_word() {
-        assert_eq!(Categories::from_word("@string"), Some(Categories::STRING));
+        assert_eq!(Categories::from_word(b"string"), Some(Categories::STRING));
         assert_eq!(
-            Categories::from_word("SCRIPTING"),
+            Categories::from_word(b"SCRIPTING"),
             Some(Categories::SCRIPTING)
         );
-        assert_eq!(Categories::from_word("nothing"), None);
+        assert_eq!(Categories::from_word(b"@string"), None);
+        assert_eq!(Categories::from_word(b"nothing"), None);
     }
 }

@@ -165,10 +165,12 @@ pub fn list(filter: &[Bytes]) -> Result<Reply, CommandError> {
         [_, _, value] if words.is(0, "filterby") => match () {
             () if words.is(1, "module") => Ok(Reply::Array(Vec::new())),
             () if words.is(1, "pattern") => {
-                Ok(names(&|row| glob::matches(value, row.name.as_bytes())))
+                // Names are in lower case.
+                let pattern = value.to_ascii_lowercase();
+                Ok(names(&|row| glob::matches(&pattern, row.name.as_bytes())))
             }
             () if words.is(1, "aclcat") => {
-                let category = Categories::from_word(&String::from_utf8_lossy(value));
+                let category = Categories::from_word(value);
                 Ok(names(&|row| {
                     category.is_some_and(|c| row.all_categories().contains(c))
                 }))

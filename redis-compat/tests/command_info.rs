@@ -82,7 +82,10 @@ fn keys_are_found_as_redis_finds_them() {
         "list filterby bogus x",
         "list filterby module x",
         "list filterby pattern get",
+        "list filterby pattern GET",
+        "list filterby pattern BitCo[ut]nt",
         "list filterby aclcat nothing",
+        "list filterby aclcat @string",
         "info nothing",
         "docs nothing",
     ] {
