@@ -169,6 +169,14 @@ fn text(text: impl Into<String>) -> Reply {
     Reply::Bulk(Bytes::from(text.into()))
 }
 
+/// Text for people: of a type of its own in RESP3.
+fn verbatim(text: impl Into<Bytes>) -> Reply {
+    Reply::Verbatim {
+        format: *b"txt",
+        text: text.into(),
+    }
+}
+
 fn int(value: u64) -> Reply {
     Reply::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply, Resp, number};
+use coterie_redis_compat::{CommandError, Reply, number};
 
 use super::{Answer, Local, is};
 use crate::clients::Client;
@@ -71,7 +71,7 @@ pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, C
 
 /// `CLIENT INFO`.
 pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(lines(local.session.resp, &[Arc::clone(local.client)]).into())
+    Ok(lines(&[Arc::clone(local.client)]).into())
 }
 
 /// `CLIENT LIST [TYPE type] [ID id ...]`.
@@ -93,27 +93,16 @@ pub(crate) fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comm
     } else {
         return Err(CommandError::Syntax);
     };
-    Ok(lines(local.session.resp, &listed).into())
+    Ok(lines(&listed).into())
 }
 
-fn lines(resp: Resp, clients: &[Arc<Client>]) -> Reply {
+fn lines(clients: &[Arc<Client>]) -> Reply {
     let mut lines = Vec::new();
     for client in clients {
         lines.extend(client.line());
         lines.push(b'\n');
     }
-    text(resp, lines)
-}
-
-/// Text for people: verbatim in RESP3.
-fn text(resp: Resp, text: Vec<u8>) -> Reply {
-    match resp {
-        Resp::V2 => Reply::Bulk(text.into()),
-        Resp::V3 => Reply::Verbatim {
-            format: *b"txt",
-            text: text.into(),
-        },
-    }
+    super::verbatim(lines)
 }
 
 /// Whether a client type is the one that all clients here have.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::slot::{SLOTS, slot};
-use super::{Answer, Local, int, text};
+use super::{Answer, Local, int, text, verbatim};
 
 /// `CLUSTER INFO`.
 pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
@@ -25,7 +25,7 @@ pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Command
          cluster_my_epoch:{0}\r\n",
         catalog.revision
     );
-    Ok(text(lines).into())
+    Ok(verbatim(lines).into())
 }
 
 /// `CLUSTER MYID`.
@@ -45,7 +45,7 @@ pub(crate) fn nodes(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Comman
         local.shared.catalog().revision,
         SLOTS - 1,
     );
-    Ok(text(line).into())
+    Ok(verbatim(line).into())
 }
 
 /// `CLUSTER SLOTS`.

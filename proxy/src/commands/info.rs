@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
-use coterie_redis_compat::{CommandError, Reply, Resp};
+use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{NodeDescriptor, NodeState};
 
 use super::Call;
@@ -46,14 +46,7 @@ pub(crate) async fn info(call: Call) -> Result<Reply, CommandError> {
     if default || asked("keyspace") {
         sections.push(keyspace(&call, everything || asked("keyspace")).await?);
     }
-    let text = sections.join("\r\n").into_bytes();
-    Ok(match call.resp {
-        Resp::V2 => Reply::Bulk(text.into()),
-        Resp::V3 => Reply::Verbatim {
-            format: *b"txt",
-            text: text.into(),
-        },
-    })
+    Ok(super::verbatim(sections.join("\r\n")))
 }
 
 fn write(shared: &Shared, section: &str) -> String {

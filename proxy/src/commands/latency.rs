@@ -36,7 +36,7 @@ pub(crate) fn graph(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Command
 pub(crate) fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let text = "The proxy samples no latency events. The time from a frame to its replies is the \
                 metric coterie_proxy_frame_seconds; slow commands are in SLOWLOG.";
-    Ok(Reply::text(text).into())
+    Ok(super::verbatim(text).into())
 }
 
 /// `LATENCY HELP`.

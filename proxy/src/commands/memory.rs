@@ -26,7 +26,7 @@ pub(crate) fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Comman
 /// `MEMORY DOCTOR`.
 pub(crate) fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let text = "The proxy keeps no data: its memory is the buffers of its clients.";
-    Ok(Reply::text(text).into())
+    Ok(super::verbatim(text).into())
 }
 
 /// `MEMORY PURGE`.

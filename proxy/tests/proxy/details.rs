@@ -251,3 +251,28 @@ async fn hello_reads_all_its_words_before_it_looks_at_a_password() {
     }
     proxy.shutdown().await;
 }
+
+#[tokio::test]
+async fn texts_for_people_have_a_type_of_their_own_in_resp3() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    for (hello, begin) in [("HELLO 2", "$"), ("HELLO 3", "=")] {
+        client.run(hello).await;
+        for line in [
+            "CLIENT INFO",
+            "CLIENT LIST",
+            "CLUSTER INFO",
+            "CLUSTER NODES",
+            "INFO server",
+            "LATENCY DOCTOR",
+            "MEMORY DOCTOR",
+        ] {
+            let reply = client.run(line).await;
+            assert!(reply.starts_with(begin), "{hello}, {line}: {reply}");
+            let has_format = reply.contains("\r\ntxt:");
+            assert_eq!(has_format, begin == "=", "{hello}, {line}: {reply}");
+        }
+    }
+    proxy.shutdown().await;
+}
