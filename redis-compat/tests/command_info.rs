@@ -96,3 +96,17 @@ fn keys_are_found_as_redis_finds_them() {
         assert_eq!(ours.freeze(), real.run(&args), "{line}");
     }
 }
+
+#[test]
+fn help_is_what_redis_says() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut ours = BytesMut::new();
+    command::help().encode(Resp::V2, &mut ours);
+    let theirs = server.connect().run(&words("command help"));
+    // Redis 7.2 prints its help, 7.0 "Prints".
+    let theirs = String::from_utf8(theirs.to_vec()).unwrap();
+    let theirs = theirs.replace("Prints this help.", "Print this help.");
+    assert_eq!(ours, theirs);
+}

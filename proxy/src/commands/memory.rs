@@ -53,7 +53,8 @@ pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandErro
             "STATS",
             "    Return information about the memory usage of the server.",
             "USAGE <key> [SAMPLES <count>]",
-            "    Return memory in bytes used by <key> and its value.",
+            "    Return memory in bytes used by <key> and its value. Nested values are",
+            "    sampled up to <count> times (default: 5, 0 means sample all).",
         ],
     )
     .into())

@@ -276,3 +276,62 @@ async fn texts_for_people_have_a_type_of_their_own_in_resp3() {
     }
     proxy.shutdown().await;
 }
+
+#[tokio::test]
+async fn help_is_in_the_words_of_redis() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    // How many lines Redis 7.2 has, and some of them; CLUSTER has those of what is offered.
+    for (container, count, lines) in [
+        (
+            "CLIENT",
+            54,
+            [
+                "GETREDIR",
+                "    Suspend all, or just write, clients for <timeout> milliseconds.",
+                "         [OPTIN] [OPTOUT] [NOLOOP]",
+            ],
+        ),
+        (
+            "CLUSTER",
+            24,
+            [
+                "    Return cluster configuration seen by node. Output format:",
+                "    start, end, master and replicas IP addresses, ports and ids",
+                "LINKS",
+            ],
+        ),
+        (
+            "LATENCY",
+            17,
+            [
+                "HISTOGRAM [COMMAND ...]",
+                "    If no commands are specified then all histograms are replied.",
+                "    Print this help.",
+            ],
+        ),
+        (
+            "MEMORY",
+            14,
+            [
+                "USAGE <key> [SAMPLES <count>]",
+                "    sampled up to <count> times (default: 5, 0 means sample all).",
+                "HELP",
+            ],
+        ),
+    ] {
+        let help = client.run(&format!("{container} HELP")).await;
+        let begin = format!(
+            "*{count}\r\n+{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"
+        );
+        assert!(help.starts_with(&begin), "{help}");
+        for line in lines {
+            assert!(
+                help.contains(&format!("\r\n+{line}\r\n")),
+                "{line} in {help}"
+            );
+        }
+    }
+    proxy.shutdown().await;
+}
