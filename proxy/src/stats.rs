@@ -16,9 +16,31 @@ pub(crate) struct Stats {
     pub(crate) output_bytes: AtomicU64,
     pub(crate) errors: AtomicU64,
     pub(crate) auth_failures: AtomicU64,
-    /// Calls of each row of the command table; those of subcommands count for their container.
-    calls: Box<[AtomicU64]>,
+    /// Calls of each row of the command table.
+    calls: Box<[Calls]>,
     rate: std::sync::Mutex<Rate>,
+}
+
+/// Calls of one row.
+#[derive(Debug)]
+struct Calls {
+    own: AtomicU64,
+    /// Those of its subcommands.
+    of_subcommands: Box<[AtomicU64]>,
+}
+
+impl Calls {
+    fn new(row: &Command) -> Self {
+        let none = |_: &Command| AtomicU64::new(0);
+        Self {
+            own: AtomicU64::new(0),
+            of_subcommands: row.subcommands.iter().map(none).collect(),
+        }
+    }
+
+    fn counters(&self) -> impl Iterator<Item = &AtomicU64> {
+        std::iter::once(&self.own).chain(&self.of_subcommands)
+    }
 }
 
 /// The command count of a while ago, to tell the rate.
@@ -39,7 +61,7 @@ impl Stats {
             output_bytes: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             auth_failures: AtomicU64::new(0),
-            calls: COMMANDS.iter().map(|_| AtomicU64::new(0)).collect(),
+            calls: COMMANDS.iter().map(Calls::new).collect(),
             rate: std::sync::Mutex::new(Rate {
                 at: Instant::now(),
                 commands: 0,
@@ -50,15 +72,30 @@ impl Stats {
 
     /// Counts a call of a row.
     pub(crate) fn called(&self, command: &'static Command) {
-        if let Some(calls) = index(command).and_then(|at| self.calls.get(at)) {
+        if let Some(calls) = self.counter(command) {
             calls.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Calls by name, of those that were called.
+    fn counter(&self, command: &'static Command) -> Option<&AtomicU64> {
+        if let Some(at) = index(command) {
+            return self.calls.get(at).map(|calls| &calls.own);
+        }
+        let (container, _) = command.name.split_once('|')?;
+        let container = coterie_redis_compat::lookup(container.as_bytes())?;
+        let mut subcommands = container.subcommands.iter();
+        let at = subcommands.position(|row| row.name == command.name)?;
+        self.calls.get(index(container)?)?.of_subcommands.get(at)
+    }
+
+    /// Calls by full name, of those that were called.
     pub(crate) fn calls(&self) -> Vec<(&'static str, u64)> {
-        let counts = self.calls.iter().map(|calls| calls.load(Ordering::Relaxed));
-        let named = COMMANDS.iter().map(|row| row.name).zip(counts);
+        let rows = COMMANDS
+            .iter()
+            .flat_map(|row| std::iter::once(row).chain(row.subcommands));
+        let counters = self.calls.iter().flat_map(Calls::counters);
+        let counts = counters.map(|calls| calls.load(Ordering::Relaxed));
+        let named = rows.map(|row| row.name).zip(counts);
         named.filter(|(_, calls)| *calls > 0).collect()
     }
 
@@ -95,25 +132,20 @@ impl Stats {
             &self.errors,
             &self.auth_failures,
         ];
-        for counter in counters.into_iter().chain(&self.calls) {
+        let calls = self.calls.iter().flat_map(Calls::counters);
+        for counter in counters.into_iter().chain(calls) {
             counter.store(0, Ordering::Relaxed);
         }
     }
 }
 
-/// The place of a row in the table. Rows are one array: no search by name.
+/// The place of a row in the table; `None` for subcommands, which are elsewhere. Rows are one array:
+/// no search by name.
 fn index(command: &'static Command) -> Option<usize> {
-    let row = if COMMANDS
-        .as_ptr_range()
-        .contains(&std::ptr::from_ref(command))
-    {
-        command
-    } else {
-        let container = command.name.split('|').next()?;
-        coterie_redis_compat::lookup(container.as_bytes())?
-    };
-    let offset = std::ptr::from_ref(row).addr() - COMMANDS.as_ptr().addr();
-    Some(offset / size_of::<Command>())
+    let rows = COMMANDS.as_ptr_range();
+    let row = std::ptr::from_ref(command);
+    rows.contains(&row)
+        .then(|| (row.addr() - rows.start.addr()) / size_of::<Command>())
 }
 
 #[cfg(test)]
@@ -128,10 +160,14 @@ mod tests {
             assert_eq!(index(row), Some(at));
             stats.called(row);
         }
-        assert!(stats.calls().iter().all(|(_, calls)| *calls == 1));
+        let subcommands = COMMANDS.iter().flat_map(|row| row.subcommands);
+        let subcommands = subcommands.map(|row| stats.called(row)).count();
+        let calls = stats.calls();
+        assert_eq!(calls.len(), COMMANDS.len() + subcommands);
+        assert!(calls.iter().all(|(_, calls)| *calls == 1));
         stats.reset();
         let words = ["client", "id"].map(|word| bytes::Bytes::from_static(word.as_bytes()));
         stats.called(coterie_redis_compat::resolve(&words).unwrap());
-        assert_eq!(stats.calls(), [("client", 1)]);
+        assert_eq!(stats.calls(), [("client|id", 1)]);
     }
 }
