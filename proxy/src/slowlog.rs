@@ -50,7 +50,16 @@ impl SlowLog {
     pub(crate) fn add_frame(&self, slow: &Slow, addr: &str, name: &Bytes, len_max: usize) {
         let mut rest = slow.body.clone();
         let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
-        for command in frame.into_iter().flat_map(|frame| frame.commands) {
+        let Some(frame) = frame.filter(|frame| !only_watches(frame)) else {
+            return;
+        };
+        for mut command in frame.commands {
+            // WATCH asks for its keys one by one, each at its group.
+            if let Some(name) = command.args.first_mut()
+                && name == "_watch"
+            {
+                *name = Bytes::from_static(b"WATCH");
+            }
             self.add(&command.args, slow.elapsed, addr, name, len_max);
         }
     }
@@ -108,6 +117,19 @@ impl SlowLog {
     }
 }
 
+/// Whether the frame is an EXEC with nothing to run whose watches must hold: its command is the
+/// proxy's own (`conn::exec`). The same that a client queued, alone and in lower case, looks no
+/// different.
+fn only_watches(frame: &Frame) -> bool {
+    let watched = frame.watches.first().map(|watch| &watch.key);
+    match (watched, frame.commands.as_slice()) {
+        (Some(watched), [command]) => {
+            matches!(command.args.as_slice(), [name, key] if name == "exists" && key == watched)
+        }
+        _ => false,
+    }
+}
+
 fn cut(args: &[Bytes]) -> Vec<Bytes> {
     let shown = if args.len() > WORDS_MAX {
         WORDS_MAX - 1
@@ -136,6 +158,10 @@ fn cut_word(word: &Bytes) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use coterie_protocol::{FrameCommand, FrameFlags, Watch};
+    use coterie_types::{FrameSeq, SessionId, TableId};
+
     use super::*;
 
     #[test]
@@ -154,5 +180,57 @@ mod tests {
         assert!(newest[0].words[1].ends_with(b"... (72 more bytes)"));
         log.reset();
         assert_eq!(log.len(), 0);
+    }
+
+    fn frame(watched: &[&'static str], commands: &[&'static str]) -> Slow {
+        let table = TableId(0);
+        let bytes = |word: &'static str| Bytes::from_static(word.as_bytes());
+        let watch = |key: &&'static str| Watch {
+            table,
+            key: bytes(key),
+            token: Bytes::new(),
+        };
+        let command = |line: &&'static str| FrameCommand {
+            table,
+            args: line.split(' ').map(bytes).collect(),
+        };
+        let frame = Frame {
+            flags: FrameFlags::TRANSACTION,
+            session: SessionId(1),
+            seq: FrameSeq(1),
+            acknowledged_below: FrameSeq(0),
+            watches: watched.iter().map(watch).collect(),
+            commands: commands.iter().map(command).collect(),
+        };
+        // The group's id comes first.
+        let mut body = BytesMut::from(&[7][..]);
+        frame.encode(&mut body);
+        Slow {
+            elapsed: Duration::from_millis(1),
+            body: body.freeze(),
+        }
+    }
+
+    #[test]
+    fn what_the_proxy_asks_for_clients_is_shown_as_what_they_said() {
+        let log = SlowLog::default();
+        for slow in [
+            frame(&[], &["get k", "_watch k", "_watch l"]),
+            frame(&["k"], &["exists k"]),
+            frame(&["k"], &["exists l"]),
+            frame(&["k"], &["exists k", "get k"]),
+        ] {
+            log.add_frame(&slow, "a", &Bytes::new(), 9);
+        }
+        let shown: Vec<_> = log
+            .newest(9)
+            .iter()
+            .rev()
+            .map(|entry| entry.words.join(&b' '))
+            .collect();
+        let expected = [
+            "get k", "WATCH k", "WATCH l", "exists l", "exists k", "get k",
+        ];
+        assert_eq!(shown, expected.map(|line| line.as_bytes().to_vec()));
     }
 }
