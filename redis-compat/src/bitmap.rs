@@ -10,7 +10,7 @@ pub(crate) use count::{bitcount, bitpos};
 pub(crate) use op::bitop;
 pub(crate) use single::{getbit, setbit};
 
-use crate::{CommandError, number};
+use crate::{CommandError, Txn, number};
 
 /// The longest string Redis lets a bit offset reach into.
 const BYTES_MAX: i64 = 512 << 20;
@@ -22,7 +22,56 @@ fn parse_offset(word: &[u8]) -> Result<u64, CommandError> {
         .ok_or(CommandError::BitOffset)
 }
 
+/// Refuses to make a value longer than may be: the words are about the offset, as Redis has them past
+/// its own limit (`bitops.c`, `getBitOffsetFromArgument`).
+fn check_len(txn: &Txn<'_>, len: usize) -> Result<(), CommandError> {
+    txn.check_len(len).map_err(|_| CommandError::BitOffset)
+}
+
 fn check_offset(offset: i64) -> Option<u64> {
     let offset = u64::try_from(offset).ok()?;
     (offset >> 3 < BYTES_MAX as u64).then_some(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use bytes::{Bytes, BytesMut};
+    use coterie_types::{GroupId, TableId, UnixMillis};
+
+    use crate::{Context, MemView, Resp, Txn, execute};
+
+    #[test]
+    fn an_offset_past_the_longest_value_is_out_of_range() {
+        let view = MemView::default();
+        let context = Context {
+            group: GroupId(1),
+            now: UnixMillis(1),
+            read_now: None,
+            seed: 1,
+            next_change: 1,
+        };
+        let mut txn = Txn::new(&view, context);
+        txn.set_value_bytes_max(4);
+        let refused = "-ERR bit offset is not an integer or out of range\r\n";
+        for (line, expected) in [
+            ("setbit k 31 1", ":0\r\n"),
+            ("setbit k 32 1", refused),
+            ("setbit k 32 5", refused),
+            ("bitfield k set u8 24 1", "*1\r\n:1\r\n"),
+            ("bitfield k set u8 25 1", refused),
+            ("bitfield k get u8 24 incrby u8 32 0", refused),
+            // Reading makes nothing longer.
+            ("getbit k 32", ":0\r\n"),
+            ("bitfield k get u8 32", "*1\r\n:0\r\n"),
+        ] {
+            let words = line
+                .split(' ')
+                .map(|w| Bytes::copy_from_slice(w.as_bytes()));
+            let mut reply = BytesMut::new();
+            let words: Vec<_> = words.collect();
+            execute(&mut txn, TableId(0), &words, Resp::V2, &mut reply).unwrap();
+            assert_eq!(reply, expected, "{line}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`
   that it is *scattered* over the groups. It is then not atomic as a whole.
 - A key is at most 1 MiB and a value at most what `--max-value-bytes` says (1 MiB unless set), where
   Redis has 512 MiB for both. A command that would build a longer value is refused with Redis' words
-  for its own limit.
+  for its own limit: `SETBIT` and `BITFIELD` with those about the offset.
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
 - The group clock never goes back and may stand still: after a leader whose clock was ahead gave way, `TTL` and `PTTL`

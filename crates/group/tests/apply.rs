@@ -312,7 +312,7 @@ fn a_range_that_is_dropped_goes_with_its_records_and_comes_back_empty() {
 fn small_requests_make_no_value_over_the_limit_and_no_entry_without_bound() {
     let mut group = Group::new(vec![range("", None)]);
     let refused = group.run(&["setbit k 4294967295 1"]).remove(0);
-    assert!(refused.starts_with("-ERR string exceeds"), "{refused}");
+    assert!(refused.starts_with("-ERR bit offset is not"), "{refused}");
     // Each makes a value of nearly 1 MiB; together they would be 300 MiB.
     let lines: Vec<String> = (0..300).map(|n| format!("setbit k{n} 8388000 1")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use super::check_offset;
+use super::{check_len, check_offset};
 use crate::string::zero_padded;
 use crate::{Args, CommandError, EvalError, Reply, Txn, number};
 
@@ -45,7 +45,7 @@ struct Operation {
 ///
 /// The value grows by zero bytes to hold every field written; the expiry is kept. O(length) if
 /// anything is written, else O(1) for each operation. Errors: `Syntax`, `BitfieldType`,
-/// `BitfieldOverflow`, `BitOffset`, `NotAnInteger`, `WrongType`, `StringTooLong`.
+/// `BitfieldOverflow`, `BitOffset`, `NotAnInteger`, `WrongType`.
 pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     let key = args.bytes(1);
@@ -57,7 +57,7 @@ pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     let Some(len) = operations.iter().filter_map(Operation::bytes_written).max() else {
         return Ok(read_all(&operations, &bytes));
     };
-    txn.check_len(len)?;
+    check_len(txn, len)?;
     let mut value = zero_padded(&bytes, len);
     let (reply, changed) = run_all(&operations, &mut value);
     // As Redis: what was grown is kept even if every operation was refused.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::parse_offset;
+use super::{check_len, parse_offset};
 use crate::string::zero_padded;
 use crate::{Args, CommandError, EvalError, Reply, Txn};
 
@@ -19,15 +19,16 @@ pub(crate) fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
 /// `SETBIT key offset bit`: the bit before it. The value grows by zero bytes as needed; the expiry
 /// is kept. A bit that is so already is no change.
 ///
-/// O(length): the value is copied. Errors: `BitOffset`, `BitValue`, `WrongType`, `StringTooLong`.
+/// O(length): the value is copied. Errors: `BitOffset`, `BitValue`, `WrongType`.
 /// Source: Redis `bitops.c`, `setbitCommand`.
 pub(crate) fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset) = (args.bytes(1), parse_offset(args.bytes(2))?);
+    let (at, shift) = ((offset >> 3) as usize, 7 - (offset & 7));
+    check_len(txn, at + 1)?;
     let on = match args.int(3) {
         Ok(bit @ 0..=1) => bit as u8,
         _ => return Err(CommandError::BitValue.into()),
     };
-    let (at, shift) = ((offset >> 3) as usize, 7 - (offset & 7));
     let old = txn.string(key)?;
     let expires_at = old.as_ref().and_then(|old| old.expires_at);
     let bytes = old
@@ -35,7 +36,6 @@ pub(crate) fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
         .map_or_else(Bytes::new, |old| old.value.clone());
     let before = bytes.get(at).map(|byte| byte >> shift & 1);
     if before != Some(on) {
-        txn.check_len(at + 1)?;
         let mut bytes = zero_padded(&bytes, at + 1);
         bytes[at] = (bytes[at] & !(1 << shift)) | (on << shift);
         txn.put_raw(key.clone(), bytes.freeze(), expires_at);
