@@ -14,10 +14,10 @@ const HEAD: &str = "\
 <!-- Written from redis-compat/src/table/ by redis-compat/tests/compat_md.rs; do not edit. -->
 
 Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
-with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line has
-changed between the two, it is that of 7.0.15. What is not listed here does not exist yet: lists,
-hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`, `MIGRATE`,
-`SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
+with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line that is
+compared has changed between the two, it is that of 7.0.15. What is not listed here does not exist
+yet: lists, hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`,
+`MIGRATE`, `SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
 
 ## Everywhere
 
@@ -31,6 +31,9 @@ hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`
 - The group clock never goes back and may stand still: after a leader whose clock was ahead gave way, `TTL` and `PTTL`
   stay the same until the new leader's clock has reached it, and keys live that much longer.
 - There are 16 databases, tables 0 to 15.
+- What asks all groups, or waits, is refused within MULTI (`Command not allowed inside a transaction`): `DBSIZE`,
+  `KEYS`, `SCAN`, `RANDOMKEY`, `FLUSHDB`, `FLUSHALL`, `INFO`, `WAIT`, `DEBUG` and `COTERIE`.
+- The replies of one transaction, and of one command, are limited: 64 MiB and 512 MiB.
 - `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
 
 ";

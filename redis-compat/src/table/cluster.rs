@@ -9,14 +9,20 @@ pub(super) const ROWS: &[Command] = &[
     proxy(G, "cluster", -2, F::NONE)
         .since("3.0.0", "Depends on subcommand")
         .summary("A container for what tools ask a Redis Cluster.")
+        .deviation(
+            "answered though cluster mode is off: the proxy is one node that \
+has all slots.",
+        )
         .subcommands(&[
             proxy(G, "cluster|countkeysinslot", 3, F::STALE)
                 .since("3.0.0", "O(1)")
-                .summary("Counts the keys of a slot."),
+                .summary("Counts the keys of a slot.")
+                .deviation("refused: keys are kept in key order, not by slot."),
             proxy(G, "cluster|getkeysinslot", 4, F::STALE)
                 .tips(&["nondeterministic_output"])
                 .since("3.0.0", "O(log(N)) where N is the number of requested keys")
-                .summary("Lists keys of a slot."),
+                .summary("Lists keys of a slot.")
+                .deviation("refused: keys are kept in key order, not by slot."),
             proxy(G, "cluster|help", 2, F::LOADING.with(F::STALE))
                 .since("5.0.0", "O(1)")
                 .summary("Lists the subcommands."),
@@ -58,9 +64,11 @@ pub(super) const ROWS: &[Command] = &[
     proxy(G, "readonly", 1, F::LOADING.with(F::STALE).with(F::FAST))
         .categories(C::CONNECTION)
         .since("3.0.0", "O(1)")
-        .summary("Lets followers answer the reads of this connection."),
+        .summary("Lets followers answer the reads of this connection.")
+        .deviation("answered though cluster mode is off."),
     proxy(G, "readwrite", 1, F::LOADING.with(F::STALE).with(F::FAST))
         .categories(C::CONNECTION)
         .since("3.0.0", "O(1)")
-        .summary("Ends READONLY."),
+        .summary("Ends READONLY.")
+        .deviation("answered though cluster mode is off."),
 ];

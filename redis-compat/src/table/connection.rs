@@ -26,6 +26,7 @@ pub(super) const ROWS: &[Command] = &[
     proxy(G, "client", -2, F::NONE)
         .since("2.4.0", "Depends on subcommand")
         .summary("A container for commands about connections.")
+        .deviation("sees and touches the clients of one proxy.")
         .subcommands(&[
             proxy(
                 G,
@@ -76,7 +77,8 @@ pub(super) const ROWS: &[Command] = &[
             .categories(C::CONNECTION)
             .tips(&["nondeterministic_output"])
             .since("6.2.0", "O(1)")
-            .summary("Describes the connection."),
+            .summary("Describes the connection.")
+            .deviation("has `watch=`, as Redis since 7.4."),
             proxy(
                 G,
                 "client|kill",
@@ -95,7 +97,8 @@ pub(super) const ROWS: &[Command] = &[
             .categories(C::CONNECTION)
             .tips(&["nondeterministic_output"])
             .since("2.4.0", "O(N) where N is the number of client connections")
-            .summary("Describes all connections."),
+            .summary("Describes all connections.")
+            .deviation("has `watch=`, as Redis since 7.4."),
             proxy(
                 G,
                 "client|no-evict",
@@ -159,7 +162,8 @@ pub(super) const ROWS: &[Command] = &[
             )
             .categories(C::CONNECTION)
             .since("6.0.0", "O(1)")
-            .summary("Turns client-side caching on and off."),
+            .summary("Turns client-side caching on and off.")
+            .deviation("ON is refused: client-side caching is not offered."),
             proxy(
                 G,
                 "client|trackinginfo",

@@ -365,5 +365,9 @@ Redis, and valid on any proxy.",
         .categories(C::CONNECTION)
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .since("3.0.0", "O(1)")
-        .summary("Waits until earlier writes are on replicas."),
+        .summary("Waits until earlier writes are on replicas.")
+        .deviation(
+            "the least over the groups that the connection wrote to; 0 is not \
+for ever, but as long as any command may take.",
+        ),
 ];

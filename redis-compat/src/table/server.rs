@@ -76,7 +76,8 @@ them.",
                 "2.0.0",
                 "O(N) when N is the number of configuration parameters provided",
             )
-            .summary("Answers settings."),
+            .summary("Answers settings.")
+            .deviation("only the settings that mean something here."),
             proxy(G, "config|help", 2, F::LOADING.with(F::STALE))
                 .since("5.0.0", "O(1)")
                 .summary("Lists the subcommands."),
@@ -95,7 +96,11 @@ them.",
                 F::ADMIN.with(F::NOSCRIPT).with(F::LOADING).with(F::STALE),
             )
             .since("2.8.0", "O(1)")
-            .summary("Writes settings to their file."),
+            .summary("Writes settings to their file.")
+            .deviation(
+                "refused as in a Redis without a config file: lasting settings are \
+flags.",
+            ),
             proxy(
                 G,
                 "config|set",
@@ -107,7 +112,12 @@ them.",
                 "2.0.0",
                 "O(N) when N is the number of configuration parameters provided",
             )
-            .summary("Changes settings."),
+            .summary("Changes settings.")
+            .deviation(
+                "only the settings that mean something here, on one proxy and until \
+it ends; those that cannot change may be set to what they are \
+where Redis can change them.",
+            ),
         ]),
     proxy(G, "dbsize", 1, F::READ.with(F::FAST))
         .categories(C::KEYSPACE)
@@ -123,7 +133,11 @@ them.",
         F::ADMIN.with(F::NOSCRIPT).with(F::LOADING).with(F::STALE),
     )
     .since("1.0.0", "Depends on subcommand")
-    .summary("Commands for tests."),
+    .summary("Commands for tests.")
+    .deviation(
+        "only SLEEP, which holds one connection, and SET-ACTIVE-EXPIRE and \
+QUICKLIST-PACKED-THRESHOLD, which do nothing.",
+    ),
     proxy(G, "flushall", -1, F::WRITE)
         .categories(C::KEYSPACE.with(C::DANGEROUS))
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
@@ -152,7 +166,8 @@ them.",
             "response_policy:special",
         ])
         .since("1.0.0", "O(1)")
-        .summary("Describes the server and the cluster."),
+        .summary("Describes the server and the cluster.")
+        .deviation("only what means something here, and a section `coterie`."),
     proxy(G, "lastsave", 1, F::LOADING.with(F::STALE).with(F::FAST))
         .categories(C::ADMIN.with(C::DANGEROUS))
         .tips(&["nondeterministic_output"])
@@ -161,6 +176,7 @@ them.",
     proxy(G, "latency", -2, F::NONE)
         .since("2.8.13", "Depends on subcommand")
         .summary("A container for latency reports.")
+        .deviation("no latency is sampled: what there is to tell is empty.")
         .subcommands(&[
             proxy(
                 G,
@@ -284,7 +300,11 @@ retrieved",
                     "response_policy:special",
                 ])
                 .since("4.0.0", "O(1)")
-                .summary("Answers what memory is used for."),
+                .summary("Answers what memory is used for.")
+                .deviation(
+                    "only total.allocated and clients.normal of the proxy, and \
+keys.count, which is 0.",
+                ),
             row(
                 G,
                 "memory|usage",
@@ -313,6 +333,10 @@ used.",
     proxy(G, "slowlog", -2, F::NONE)
         .since("2.2.12", "Depends on subcommand")
         .summary("A container for the log of slow commands.")
+        .deviation(
+            "only commands that go to groups or that the proxy runs alone; \
+their time is from sending to the replies.",
+        )
         .subcommands(&[
             proxy(
                 G,
