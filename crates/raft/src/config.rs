@@ -43,7 +43,8 @@ pub struct RaftConfig {
     #[arg(long, env = "COTERIE_LOG_REPLAY_BYTES_MAX",
         value_name = "SIZE", default_value = "128MiB", value_parser = coterie_config::size)]
     pub log_replay_bytes_max: u64,
-    /// Log kept for followers that are away, per group; beyond it they get a snapshot.
+    /// Log kept for followers that are away, per group; beyond it they get a snapshot. While one is sent,
+    /// up to eight times as much is kept, so that the follower can go on from it.
     #[arg(long, env = "COTERIE_LOG_RETENTION",
         value_name = "SIZE", default_value = "512MiB", value_parser = coterie_config::size)]
     pub log_retention: u64,

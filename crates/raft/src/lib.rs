@@ -8,13 +8,14 @@
 //! What this crate promises: an answer of [`Group::propose`] means committed and applied here;
 //! [`Group::read_barrier`] means a read that follows is linearizable; a process that has just
 //! started neither votes nor campaigns for one lease (`fence`); the log is purged only below what
-//! the state machine said is durable (`purge`); a node without room loses data sent to it rather than
-//! break (`room`).
+//! the state machine said is durable (`purge`), and not above a snapshot that is being sent
+//! (`holds`); a node without room loses data sent to it rather than break (`room`).
 
 mod config;
 mod error;
 mod fence;
 mod group;
+mod holds;
 mod latency;
 mod lease;
 mod log;

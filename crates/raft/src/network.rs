@@ -21,6 +21,7 @@ use openraft::{EmptyNode, OptionalSend};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::holds::Holds;
 use crate::latency::AnswerTimes;
 use crate::log::entry_bytes;
 use crate::machine::TheSnapshot;
@@ -43,6 +44,8 @@ pub(crate) struct Network {
     pub(crate) append_timeout: Duration,
     pub(crate) snapshot_rate: u64,
     pub(crate) rooms: Arc<Rooms>,
+    /// Snapshots that are being sent.
+    pub(crate) holds: Arc<Holds>,
     /// How long the others took to answer.
     pub(crate) answers: Arc<AnswerTimes>,
 }
@@ -179,6 +182,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let Some(dir) = snapshot.snapshot.dir() else {
             return Err(Unreachable::from_string("the snapshot has no files").into());
         };
+        let index = snapshot.meta.last_log_id.map_or(0, |last| last.index);
+        let _held = self.network.holds.begin(self.target, index);
         let call = async |body: Bytes, timeout| {
             let (network, target) = (&self.network, self.target);
             network

@@ -144,6 +144,8 @@ impl RaftNode {
             log: log.clone(),
             progress: Arc::clone(&progress),
             config: self.config.clone(),
+            holds: Arc::clone(&network.holds),
+            rooms: Arc::clone(&self.rooms),
         };
         let group = Group(Arc::new(Inner {
             group_id,
@@ -192,6 +194,7 @@ impl RaftNode {
         }
     }
 
+            holds: Arc::default(),
     fn write(
         &self,
     ) -> std::sync::RwLockWriteGuard<'_, std::collections::BTreeMap<GroupId, Running>> {

@@ -2,25 +2,36 @@
 //!
 //! Two bounds meet here. A restart applies the log above the flushed index again, so when more
 //! than `log_replay_bytes_max` lies above it a flush is forced. Followers that are away need the
-//! log below it, so `log_retention` bytes are kept. openraft purges only below the id of its
-//! snapshot; that id is what the state machine said is durable (`machine::DurableMark`), never more.
+//! log below it, so `log_retention` bytes are kept; for those that are being sent a snapshot also
+//! what came after it (`holds`), up to `HELD_RETENTIONS` times that, unless this node is short of
+//! room. openraft purges only below the id of its snapshot; that id is what the state machine said
+//! is durable (`machine::DurableMark`), never more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use coterie_types::NodeId;
+use openraft::async_runtime::WatchReceiver;
+
 use crate::RaftConfig;
-use crate::log::GroupLog;
+use crate::holds::{Bounds, Holds};
+use crate::log::{GroupLog, LogSizes};
 use crate::machine::{Machine, Progress};
+use crate::room::Rooms;
 use crate::type_config::TypeConfig;
 
 /// How often the sizes are looked at.
 const PERIOD: Duration = Duration::from_millis(500);
+/// Log that is kept for followers that are being sent a snapshot, as a multiple of the retention.
+const HELD_RETENTIONS: u64 = 8;
 
 pub(crate) struct Purge {
     pub(crate) raft: openraft::Raft<TypeConfig, Machine>,
     pub(crate) log: GroupLog,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) holds: Arc<Holds>,
+    pub(crate) rooms: Arc<Rooms>,
     pub(crate) config: RaftConfig,
 }
 
@@ -47,9 +58,7 @@ impl Purge {
                     return;
                 }
             }
-            let purge_to = sizes
-                .index_keeping(self.config.log_retention)
-                .map(|i| i.min(flushed));
+            let purge_to = self.purge_to(&sizes, flushed);
             if let Some(index) = purge_to.filter(|index| *index > purged_to) {
                 purged_to = index;
                 if self.raft.trigger().purge_log(index).await.is_err() {
@@ -57,6 +66,25 @@ impl Purge {
                 }
             }
         }
+    }
+
+    /// Up to where the log may go, if any of it may.
+    fn purge_to(&self, sizes: &LogSizes, flushed: u64) -> Option<u64> {
+        let retention = self.config.log_retention;
+        let purge_to = sizes.index_keeping(retention)?.min(flushed);
+        if self.rooms.is_scarce() {
+            return Some(purge_to);
+        }
+        let held = retention.saturating_mul(HELD_RETENTIONS);
+        let oldest = sizes.index_keeping(held).unwrap_or(0);
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = |node: NodeId| {
+            let known = metrics.replication.as_ref()?.get(&node.0)?.as_ref()?;
+            Some(known.index)
+        };
+        let bounds = Bounds { purge_to, oldest };
+        Some(self.holds.clamp(Instant::now(), bounds, matched))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Cluster, eventually};
-use coterie_raft::{RaftConfig, Room};
+use coterie_raft::{Fsync, RaftConfig, Room};
 use coterie_types::LogIndex;
 
 /// How a follower does not take the log.
@@ -76,4 +76,48 @@ async fn a_follower_that_never_answers_does_not_keep_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_without_room_does_not_keep_it() {
     the_log_goes(Failing::Full).await;
+}
+
+/// More is written while a snapshot is on its way than the retention keeps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_goes_on_from_its_snapshot_however_much_was_written_meanwhile() {
+    const MIB: u64 = 1 << 20;
+    let config = RaftConfig {
+        log_retention: 2 * MIB,
+        log_replay_bytes_max: 2 * MIB,
+        flush_interval: Duration::from_millis(1),
+        // Some five seconds for what is there at first.
+        snapshot_rate: MIB,
+        fsync: Fsync::Never,
+        ..RaftConfig::default()
+    };
+    let payload = Bytes::from(vec![b'x'; 128 << 10]);
+    let mut cluster = Cluster::start(3, config).await;
+    let leader = cluster.leader().await;
+    let follower = 1 + leader % 3;
+    let group = cluster.group(leader);
+    cluster.stop_node(follower).await;
+    for _ in 0..40 {
+        group.propose(payload.clone()).await.unwrap();
+    }
+    eventually("the log to go", async || {
+        (group.status().first_index > LogIndex(5)).then_some(())
+    })
+    .await;
+    let writing = tokio::spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_millis(60));
+        loop {
+            pause.tick().await;
+            group.propose(payload.clone()).await.unwrap();
+        }
+    });
+    cluster.start_node(follower).await;
+    eventually("the follower to have all", async || {
+        let (all, has) = (cluster.seen(leader).len(), cluster.seen(follower).len());
+        let lacks = all.saturating_sub(has);
+        (lacks < 8).then_some(())
+    })
+    .await;
+    assert!(!writing.is_finished(), "{:?}", writing.await);
+    writing.abort();
 }

@@ -14,7 +14,7 @@ mod store;
 mod tail;
 
 pub(crate) use engine::LogEngine;
-pub(crate) use store::GroupLog;
+pub(crate) use store::{GroupLog, LogSizes};
 pub(crate) use tail::entry_bytes;
 
 #[cfg(test)]
