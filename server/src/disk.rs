@@ -2,7 +2,8 @@
 //! start again by themselves.
 //!
 //! Below the reserve the node says to its leaders that room is scarce, and refuses clients' writes
-//! that need room. Below half of it, it takes no data from leaders either: others hold it.
+//! that need room. Below half of it, it takes no data from leaders either: others hold it. Of
+//! snapshots it takes what leaves the reserve.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,8 +55,13 @@ impl Disk {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// What Raft is to know.
-    pub(crate) fn room(&self) -> Room {
+    /// Says what Raft is to know.
+    pub(crate) fn tell(&self, raft: &RaftNode) {
+        raft.set_spare_bytes(self.free_bytes().saturating_sub(self.reserve_bytes));
+        raft.set_room(self.room());
+    }
+
+    fn room(&self) -> Room {
         if self.exhausted.load(Ordering::Relaxed) {
             Room::None
         } else if self.is_full() {
@@ -75,7 +81,7 @@ impl Disk {
             let disk = Arc::clone(&self);
             // statvfs may wait for the disk.
             let _ = tokio::task::spawn_blocking(move || disk.look()).await;
-            raft.set_room(self.room());
+            self.tell(&raft);
         }
     }
 

@@ -226,7 +226,7 @@ async fn open(
         addresses,
     )
     .await?;
-    raft.set_room(disk.room());
+    disk.tell(&raft);
     let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
     let mut rocks = RocksShared::new(cache_bytes, config.compaction_rate)?;
     if config.record_cache > 0 {

@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     pub(crate) config: RaftConfig,
     pub(crate) fence: Fence,
     pub(crate) transfers: Transfers,
-    pub(crate) incoming: Incoming,
+    pub(crate) incoming: Arc<Incoming>,
     pub(crate) network: Network,
     /// What other nodes ask of it.
     pub(crate) calls: TaskTracker,

@@ -58,6 +58,7 @@ const CALLS_TIMEOUT: Duration = Duration::from_secs(3);
 struct Running {
     group: Group,
     purge: tokio::task::JoinHandle<()>,
+    sweep: tokio::task::JoinHandle<()>,
     elect: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -143,10 +144,12 @@ impl RaftNode {
             raft: raft.clone(),
             log: log.clone(),
             progress: Arc::clone(&progress),
-            config: self.config.clone(),
             holds: Arc::clone(&network.holds),
             rooms: Arc::clone(&self.rooms),
+            config: self.config.clone(),
         };
+        let incoming = Incoming::new(group_id, snapshots, Arc::clone(&self.rooms));
+        let incoming = Arc::new(incoming);
         let group = Group(Arc::new(Inner {
             group_id,
             node_id: self.node_id,
@@ -156,13 +159,14 @@ impl RaftNode {
             config: self.config.clone(),
             fence,
             transfers: Transfers::default(),
-            incoming: Incoming::new(snapshots),
+            incoming: Arc::clone(&incoming),
             network,
             calls: TaskTracker::new(),
         }));
         let running = Running {
             group: group.clone(),
             purge: tokio::spawn(purge.run()),
+            sweep: tokio::spawn(incoming.keep_clean()),
             elect,
         };
         self.write().insert(group_id, running);
@@ -190,11 +194,11 @@ impl RaftNode {
             append_timeout: self.config.election_timeout_max,
             snapshot_rate: self.config.snapshot_rate,
             rooms: Arc::clone(&self.rooms),
+            holds: Arc::default(),
             answers: Arc::clone(&self.answers),
         }
     }
 
-            holds: Arc::default(),
     fn write(
         &self,
     ) -> std::sync::RwLockWriteGuard<'_, std::collections::BTreeMap<GroupId, Running>> {
@@ -235,6 +239,12 @@ impl RaftNode {
     /// Says how much room this node has from now on.
     pub fn set_room(&self, room: Room) {
         self.rooms.set_own(room);
+    }
+
+    /// Says how many bytes this node can take before its room is scarce: of snapshots no more are
+    /// let in.
+    pub fn set_spare_bytes(&self, bytes: u64) {
+        self.rooms.set_spare_bytes(bytes);
     }
 
     /// Bytes of the log's files, all groups together.
@@ -290,13 +300,18 @@ impl RaftNode {
         }
     }
 
-    /// Stops a group and forgets its log: only when the group has forgotten this replica. What it
-    /// promised is kept, should the group have a replica here again.
+    /// Stops a group and forgets its log, and what was received of a snapshot: only when the group has
+    /// forgotten this replica. What it promised is kept, should the group have a replica here again.
     pub async fn destroy_group(&self, group_id: GroupId) -> Result<(), RaftError> {
         self.stop_group(group_id).await?;
         let log = GroupLog::open(group_id, self.engine.clone())?;
         log.forget().await?;
-        Ok(())
+        self.rooms.expect_none(group_id);
+        let received = self.snapshots.join(group_id.to_string());
+        match tokio::fs::remove_dir_all(&received).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Makes this node the only voter of a group that is stopped here, whose majority is lost: an
@@ -339,7 +354,10 @@ async fn elect_when_free(raft: openraft::Raft<TypeConfig, Machine>, log: GroupLo
 }
 
 async fn stop(running: Running) -> Result<(), RaftError> {
-    for task in std::iter::once(running.purge).chain(running.elect) {
+    for task in [running.purge, running.sweep]
+        .into_iter()
+        .chain(running.elect)
+    {
         task.abort();
         // Its outcome is that it was aborted; what counts is that it has let go of the log.
         let _ = task.await;

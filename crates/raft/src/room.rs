@@ -5,13 +5,16 @@
 //! that it says that room is scarce, in every answer to an append, heartbeats included; a leader asks
 //! ([`Rooms::scarce_at`]) and refuses what would grow while a majority could not take it. What was said
 //! counts for a while only, so that a node that is away is not taken for one that is full.
+//!
+//! A snapshot is refused when it is announced, unless all of it fits beside the others that are on
+//! their way here: it would only fill the disk, and be lost.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use coterie_types::NodeId;
+use coterie_types::{GroupId, NodeId};
 
 /// How much room a node has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +31,10 @@ pub enum Room {
 /// The room of this node, and what is known of the others'.
 pub(crate) struct Rooms {
     own: AtomicU8,
+    /// Bytes that may come before room is scarce; all there are while nobody has said.
+    spare_bytes: AtomicU64,
+    /// Bytes of snapshots that are still to come here, by group.
+    coming: Mutex<BTreeMap<GroupId, u64>>,
     /// How long a node's word counts.
     valid: Duration,
     /// Who said last that room is scarce, and when.
@@ -38,6 +45,8 @@ impl Rooms {
     pub(crate) fn new(valid: Duration) -> Self {
         Self {
             own: AtomicU8::new(Room::Ample as u8),
+            spare_bytes: AtomicU64::new(u64::MAX),
+            coming: Mutex::default(),
             valid,
             scarce: RwLock::default(),
         }
@@ -45,6 +54,43 @@ impl Rooms {
 
     pub(crate) fn set_own(&self, room: Room) {
         self.own.store(room as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_spare_bytes(&self, bytes: u64) {
+        self.spare_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes so many bytes of a snapshot of `group` into account, in place of what was still to come
+    /// of an earlier one; an error with what it could have at most.
+    pub(crate) fn expect(&self, group: GroupId, bytes: u64) -> Result<(), u64> {
+        let mut coming = self.coming();
+        coming.remove(&group);
+        let others = coming
+            .values()
+            .fold(0, |sum: u64, b| sum.saturating_add(*b));
+        let spare = self.spare_bytes.load(Ordering::Relaxed);
+        let spare = spare.saturating_sub(others);
+        if bytes > spare {
+            return Err(spare);
+        }
+        coming.insert(group, bytes);
+        Ok(())
+    }
+
+    /// So many bytes have come: they are no longer free.
+    pub(crate) fn arrived(&self, group: GroupId, bytes: u64) {
+        if let Some(rest) = self.coming().get_mut(&group) {
+            *rest = rest.saturating_sub(bytes);
+        }
+    }
+
+    /// Nothing more of a snapshot is to come.
+    pub(crate) fn expect_none(&self, group: GroupId) {
+        self.coming().remove(&group);
+    }
+
+    fn coming(&self) -> MutexGuard<'_, BTreeMap<GroupId, u64>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this node takes entries with data.
@@ -102,6 +148,28 @@ mod tests {
         let forgetful = Rooms::new(Duration::ZERO);
         forgetful.heard(NodeId(2), true);
         assert!(!forgetful.scarce_at(NodeId(2)));
+    }
+
+    #[test]
+    fn snapshots_of_several_groups_must_fit_together() {
+        let rooms = Rooms::new(Duration::from_secs(60));
+        let (a, b) = (GroupId(1), GroupId(2));
+        assert_eq!(rooms.expect(a, u64::MAX), Ok(()), "nobody has said");
+        rooms.set_spare_bytes(100);
+        assert_eq!(rooms.expect(a, 101), Err(100));
+        assert_eq!(
+            rooms.expect(b, 100),
+            Ok(()),
+            "what was refused takes no room"
+        );
+        assert_eq!(rooms.expect(b, 60), Ok(()), "in place of the one before");
+        assert_eq!(rooms.expect(a, 50), Err(40));
+        // What has come is not counted as free any more.
+        rooms.arrived(b, 20);
+        rooms.set_spare_bytes(80);
+        assert_eq!(rooms.expect(a, 50), Err(40));
+        rooms.expect_none(b);
+        assert_eq!(rooms.expect(a, 50), Ok(()));
     }
 
     #[test]

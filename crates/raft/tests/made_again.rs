@@ -10,7 +10,7 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Cluster, eventually};
+use common::{Cluster, GROUP, eventually};
 use coterie_raft::{Group, RaftConfig};
 use coterie_types::{NodeId, Replica, Role};
 
@@ -116,4 +116,14 @@ async fn promises_outlast_a_restart_and_being_destroyed_twice() {
         (cluster.cuts.votes_asked(b, x) >= asked + REFUSALS).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_received_of_a_snapshot_goes_with_its_replica() {
+    let mut cluster = Cluster::start(3, RaftConfig::default()).await;
+    let snapshots = cluster.dir.path().join(format!("3/snapshots/{GROUP}"));
+    std::fs::create_dir_all(snapshots.join("in-1/data")).unwrap();
+    std::fs::write(snapshots.join("in-1/data/file"), b"part").unwrap();
+    cluster.make_again(3).await;
+    assert!(!snapshots.exists());
 }

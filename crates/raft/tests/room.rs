@@ -7,9 +7,13 @@
 
 mod common;
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use bytes::Bytes;
-use common::{Cluster, eventually};
+use common::{Cluster, GROUP, eventually};
 use coterie_raft::{RaftConfig, Room};
+use coterie_types::LogIndex;
 
 async fn propose(cluster: &Cluster, leader: u64, payload: &'static [u8]) {
     let payload = Bytes::from_static(payload);
@@ -62,4 +66,60 @@ async fn a_full_follower_lags_and_catches_up_and_the_leader_knows() {
     .await;
     has_all(&cluster, full, 4).await;
     assert!(cluster.group(leader).status().is_leader);
+}
+
+/// What a node has received in part.
+fn received(cluster: &Cluster, node: u64) -> Vec<PathBuf> {
+    let dir = cluster.dir.path().join(format!("{node}/snapshots/{GROUP}"));
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_part = |path: &PathBuf| path.to_string_lossy().contains("/in-");
+    paths.filter(is_part).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_does_not_fit_is_not_taken_until_it_does() {
+    let config = RaftConfig {
+        // The log goes as soon as it is flushed.
+        log_retention: 0,
+        log_replay_bytes_max: 0,
+        flush_interval: Duration::from_millis(1),
+        ..RaftConfig::default()
+    };
+    let cluster = Cluster::start(3, config).await;
+    let leader = cluster.leader().await;
+    let full = 1 + leader % 3;
+    let group = cluster.group(leader);
+    cluster.cuts.cut(leader, full);
+    propose(&cluster, leader, b"one").await;
+    let last = group.status().last_index;
+    eventually("the log to go", async || {
+        (group.status().first_index > last).then_some(())
+    })
+    .await;
+    assert!(last > LogIndex(0));
+    cluster.nodes[&full].0.set_spare_bytes(2);
+    cluster.cuts.heal();
+    let refused = eventually("a snapshot to be announced", async || {
+        received(&cluster, full).pop()
+    })
+    .await;
+    propose(&cluster, leader, b"two").await;
+    eventually("another one to be announced", async || {
+        let announced = received(&cluster, full);
+        (!announced.is_empty() && !announced.contains(&refused)).then_some(())
+    })
+    .await;
+    assert!(cluster.seen(full).is_empty());
+    cluster.nodes[&full].0.set_spare_bytes(u64::MAX);
+    has_all(&cluster, full, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_received_of_a_snapshot_makes_room() {
+    let cluster = Cluster::start(3, RaftConfig::default()).await;
+    let part = cluster.dir.path().join(format!("1/snapshots/{GROUP}/in-1"));
+    std::fs::create_dir_all(&part).unwrap();
+    cluster.nodes[&1].0.set_room(Room::None);
+    eventually("the part to go", async || (!part.exists()).then_some(())).await;
 }

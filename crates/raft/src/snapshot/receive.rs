@@ -1,19 +1,30 @@
 //! Receives a snapshot of one group: a directory per snapshot, kept across broken connections.
+//!
+//! What was received and not finished goes when there is no room left, or when its sender was not
+//! heard for long; a snapshot that does not fit is refused before any of it has come.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_types::GroupId;
 use openraft::storage::Snapshot;
 
 use super::files::SnapshotFiles;
 use super::manifest::{Manifest, SnapshotAnswer, SnapshotRequest, checksum};
 use crate::machine::{Machine, TheSnapshot};
+use crate::room::Rooms;
 use crate::type_config::{TypeConfig, Vote};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
+
+/// How long a sender may be silent: before it tries again it reads all of a new checkpoint.
+const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked whether what was received is still of use.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// As whose leader the sender speaks; a piece belongs to a transfer that was announced.
 fn request_vote(request: &SnapshotRequest) -> Option<&Vote> {
@@ -25,9 +36,22 @@ fn request_vote(request: &SnapshotRequest) -> Option<&Vote> {
 
 /// The transfer under way to one replica; a new announcement replaces an old one.
 pub(crate) struct Incoming {
+    group: GroupId,
     /// Where snapshots of this group are received.
     parent: PathBuf,
-    current: Mutex<Option<Arc<Transfer>>>,
+    rooms: Arc<Rooms>,
+    /// Held while directories are made, taken over and removed.
+    state: Mutex<State>,
+}
+
+struct State {
+    current: Option<Arc<Transfer>>,
+    /// When something of a transfer was taken last.
+    heard: Instant,
+    /// There may be directories of transfers.
+    has_files: bool,
+    /// Snapshots that have come and are being verified and installed.
+    finishing: usize,
 }
 
 struct Transfer {
@@ -37,10 +61,19 @@ struct Transfer {
 }
 
 impl Incoming {
-    pub(crate) fn new(parent: PathBuf) -> Self {
+    pub(crate) fn new(group: GroupId, parent: PathBuf, rooms: Arc<Rooms>) -> Self {
+        let state = State {
+            current: None,
+            heard: Instant::now(),
+            // Of before the group was stopped.
+            has_files: true,
+            finishing: 0,
+        };
         Self {
+            group,
             parent,
-            current: Mutex::new(None),
+            rooms,
+            state: Mutex::new(state),
         }
     }
 
@@ -74,6 +107,7 @@ impl Incoming {
             } => {
                 let transfer = self.transfer(id)?;
                 tokio::task::block_in_place(|| transfer.write(file, offset, &data))?;
+                self.rooms.arrived(self.group, data.len() as u64);
                 Ok(SnapshotAnswer::Taken)
             }
             SnapshotRequest::Finish { id, vote } => self.finish(raft, id, vote).await,
@@ -81,8 +115,9 @@ impl Incoming {
     }
 
     fn transfer(&self, id: u64) -> io::Result<Arc<Transfer>> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        match current.as_ref().filter(|transfer| transfer.id == id) {
+        let mut state = self.lock();
+        state.heard = Instant::now();
+        match state.current.as_ref().filter(|transfer| transfer.id == id) {
             Some(transfer) => Ok(Arc::clone(transfer)),
             None => Err(io::Error::other("no such transfer: announce it again")),
         }
@@ -92,14 +127,25 @@ impl Incoming {
         manifest.check_names()?;
         let id = manifest.id();
         let dir = self.parent.join(format!("in-{id:016x}"));
+        let mut state = self.lock();
+        // What was received so far is this one's now.
+        state.current = None;
+        state.has_files = true;
         std::fs::create_dir_all(&dir)?;
         self.inherit(&dir, &manifest)?;
-        let files = manifest.files.iter();
-        let offsets = files
-            .map(|file| have(&dir.join(&file.name), file.size))
-            .collect();
-        let transfer = Arc::new(Transfer { id, manifest, dir });
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(transfer);
+        let (mut offsets, mut rest) = (Vec::new(), 0_u64);
+        for file in &manifest.files {
+            let offset = have(&dir.join(&file.name), file.size);
+            offsets.push(offset);
+            rest = rest.saturating_add(file.size - offset);
+        }
+        // One that is refused is not heard: what is there of it goes in time.
+        if let Err(spare) = self.rooms.expect(self.group, rest) {
+            let reason = format!("no room on disk for a snapshot: {rest} bytes, {spare} to spare");
+            return Err(io::Error::other(reason));
+        }
+        state.heard = Instant::now();
+        state.current = Some(Arc::new(Transfer { id, manifest, dir }));
         Ok(SnapshotAnswer::Have { offsets })
     }
 
@@ -107,12 +153,8 @@ impl Incoming {
     /// them. A busy leader makes a new checkpoint for every attempt, of nearly the same files; the
     /// checksums decide in the end.
     fn inherit(&self, dir: &Path, manifest: &Manifest) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.parent)? {
-            let old = entry?.path();
-            let given_up = old
-                .file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with("in-"));
-            if !given_up || old == dir {
+        for old in self.begun()? {
+            if old == dir {
                 continue;
             }
             for file in &manifest.files {
@@ -128,13 +170,67 @@ impl Incoming {
         Ok(())
     }
 
+    /// The directories of all transfers that are not finished.
+    fn begun(&self) -> io::Result<Vec<PathBuf>> {
+        let mut dirs = Vec::new();
+        let entries = match std::fs::read_dir(&self.parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(dirs),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("in-") {
+                dirs.push(entry.path());
+            }
+        }
+        Ok(dirs)
+    }
+
+    /// Removes what was received and is of no more use, for as long as the group runs.
+    pub(crate) async fn keep_clean(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(SWEEP_PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = tokio::task::block_in_place(|| self.sweep(Instant::now())) {
+                tracing::warn!(group_id = %self.group, %error, "part of a snapshot not removed");
+            }
+        }
+    }
+
+    fn sweep(&self, now: Instant) -> io::Result<()> {
+        let mut state = self.lock();
+        let is_idle = now.saturating_duration_since(state.heard) >= IDLE_MAX;
+        let is_of_use = self.rooms.takes_data() && !is_idle;
+        if !state.has_files || is_of_use || state.finishing > 0 {
+            return Ok(());
+        }
+        state.current = None;
+        self.rooms.expect_none(self.group);
+        for dir in self.begun()? {
+            std::fs::remove_dir_all(&dir)?;
+            tracing::info!(group_id = %self.group, "part of a snapshot removed");
+        }
+        state.has_files = false;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn finish(&self, raft: &Raft, id: u64, vote: Vote) -> io::Result<SnapshotAnswer> {
         let transfer = self.transfer(id)?;
+        let _finishing = Finishing::begin(self);
         tokio::task::block_in_place(|| transfer.verify())?;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Under a name that no later announcement clears away.
         let dir = self.parent.join(format!("got-{id:016x}"));
-        std::fs::rename(&transfer.dir, &dir)?;
+        {
+            let mut state = self.lock();
+            state.current = None;
+            std::fs::rename(&transfer.dir, &dir)?;
+        }
+        self.rooms.expect_none(self.group);
         let files = SnapshotFiles::adopt(dir);
         let snapshot: TheSnapshot = Snapshot {
             meta: transfer.manifest.meta.clone(),
@@ -147,6 +243,24 @@ impl Incoming {
         Ok(SnapshotAnswer::Installed {
             vote: response.vote,
         })
+    }
+}
+
+/// All of a snapshot has come: it is not removed until this is dropped.
+struct Finishing<'a>(&'a Incoming);
+
+impl<'a> Finishing<'a> {
+    fn begin(incoming: &'a Incoming) -> Self {
+        incoming.lock().finishing += 1;
+        Self(incoming)
+    }
+}
+
+impl Drop for Finishing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.finishing -= 1;
+        state.heard = Instant::now();
     }
 }
 
@@ -202,5 +316,119 @@ impl Transfer {
             }
         }
         File::open(&self.dir)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::room::Room;
+    use crate::snapshot::manifest::FileEntry;
+    use crate::type_config::SnapshotMeta;
+
+    const GROUP: GroupId = GroupId(7);
+
+    struct Receiver {
+        dir: tempfile::TempDir,
+        rooms: Arc<Rooms>,
+        incoming: Incoming,
+    }
+
+    impl Receiver {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let rooms = Arc::new(Rooms::new(Duration::from_secs(60)));
+            let incoming = Incoming::new(GROUP, dir.path().join("7"), Arc::clone(&rooms));
+            Self {
+                dir,
+                rooms,
+                incoming,
+            }
+        }
+
+        /// A transfer with one of two files complete: 60 of 100 bytes.
+        fn begin_and_write(&self) -> u64 {
+            let manifest = snapshot(1);
+            let id = manifest.id();
+            self.incoming.begin(manifest).unwrap();
+            let transfer = self.incoming.transfer(id).unwrap();
+            transfer.write(0, 0, &[1; 60]).unwrap();
+            self.rooms.arrived(GROUP, 60);
+            id
+        }
+
+        fn dirs(&self) -> usize {
+            std::fs::read_dir(self.dir.path().join("7"))
+                .unwrap()
+                .count()
+        }
+    }
+
+    fn snapshot(crc32: u32) -> Manifest {
+        let file = |name: &str, size| FileEntry {
+            name: name.to_owned(),
+            size,
+            crc32,
+        };
+        Manifest {
+            meta: SnapshotMeta::default(),
+            files: vec![file("a", 60), file("b", 40)],
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_does_not_fit_is_refused_and_what_is_there_of_it_counts() {
+        let receiver = Receiver::new();
+        receiver.rooms.set_spare_bytes(99);
+        let refused = receiver.incoming.begin(snapshot(1)).unwrap_err();
+        assert!(
+            refused.to_string().contains("100 bytes, 99 to spare"),
+            "{refused}"
+        );
+        assert!(receiver.incoming.transfer(snapshot(1).id()).is_err());
+        receiver.rooms.set_spare_bytes(100);
+        receiver.begin_and_write();
+        // The same once more, as after a broken connection; then a newer one, of the same files.
+        receiver.rooms.set_spare_bytes(40);
+        assert!(receiver.incoming.begin(snapshot(1)).is_ok());
+        assert!(receiver.incoming.begin(snapshot(2)).is_ok());
+        receiver.rooms.set_spare_bytes(39);
+        assert!(receiver.incoming.begin(snapshot(2)).is_err());
+    }
+
+    #[test]
+    fn what_is_there_of_a_snapshot_goes_when_there_is_no_room() {
+        let receiver = Receiver::new();
+        let id = receiver.begin_and_write();
+        receiver.incoming.sweep(Instant::now()).unwrap();
+        receiver.rooms.set_own(Room::Scarce);
+        receiver.incoming.sweep(Instant::now()).unwrap();
+        assert_eq!(receiver.dirs(), 1);
+        receiver.rooms.set_own(Room::None);
+        {
+            let _finishing = Finishing::begin(&receiver.incoming);
+            receiver.incoming.sweep(Instant::now()).unwrap();
+            assert_eq!(receiver.dirs(), 1, "all of it has come");
+        }
+        receiver.incoming.sweep(Instant::now()).unwrap();
+        assert_eq!(receiver.dirs(), 0);
+        assert!(receiver.incoming.transfer(id).is_err(), "announce it again");
+        receiver.rooms.set_spare_bytes(10);
+        assert_eq!(receiver.rooms.expect(GroupId(8), 10), Ok(()));
+    }
+
+    #[test]
+    fn what_is_there_of_a_snapshot_goes_when_its_sender_is_silent() {
+        let receiver = Receiver::new();
+        receiver.begin_and_write();
+        let begun = Instant::now();
+        receiver.incoming.sweep(begun + IDLE_MAX / 2).unwrap();
+        assert_eq!(receiver.dirs(), 1);
+        // One that is refused over and over does not keep it.
+        receiver.rooms.set_spare_bytes(0);
+        assert!(receiver.incoming.begin(snapshot(2)).is_err());
+        receiver.incoming.sweep(begun + IDLE_MAX).unwrap();
+        assert_eq!(receiver.dirs(), 0);
     }
 }
