@@ -57,8 +57,8 @@ pub struct RaftConfig {
     #[arg(id = "raft-restart-fence", long = "raft-restart-fence", env = "COTERIE_RAFT_RESTART_FENCE", hide = true,
         default_value = "true", action = clap::ArgAction::Set)]
     pub restart_fence: bool,
-    /// For tests: a file with the milliseconds that every write of the log takes longer. It is read
-    /// again as the log is written; while it is absent or empty nothing is slower.
+    /// For tests: a file with the milliseconds that every write of the log takes longer, or `fail`. It
+    /// is read again as the log is written; while it is absent or empty nothing is slower.
     #[arg(
         long,
         env = "COTERIE_FAULT_LOG_DELAY_FILE",

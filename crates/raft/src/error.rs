@@ -32,6 +32,14 @@ pub enum RaftError {
     /// The log engine's directory could not be opened or written.
     #[error("log engine: {0}")]
     Log(#[from] raft_engine::Error),
+    /// A write of the log failed; nothing of this node is durable any more until it is restarted.
+    #[error("the log in {} can no longer be written: {reason}", dir.display())]
+    LogFailed {
+        /// The log's directory.
+        dir: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
     /// Acknowledged entries are lost: the node must not vote or acknowledge as if it had them.
     #[error(
         "log damaged: {} has no whole record at byte {at} but one at byte {whole_at}: bits have \

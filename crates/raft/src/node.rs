@@ -1,5 +1,6 @@
 //! All groups of one process: opens the log engine, starts and stops groups, takes their messages.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -245,6 +246,12 @@ impl RaftNode {
     /// let in.
     pub fn set_spare_bytes(&self, bytes: u64) {
         self.rooms.set_spare_bytes(bytes);
+    }
+
+    /// Resolves, to why, when the log can no longer be written: every group of this node stops as soon
+    /// as it writes, and the process is to end. Holds nothing of the node.
+    pub fn failed(&self) -> impl Future<Output = RaftError> + Send + use<> {
+        self.engine.failed()
     }
 
     /// Bytes of the log's files, all groups together.

@@ -5,10 +5,12 @@
 //! `BATCH_BYTES_MAX`) into one `LogBatch`, so that the appends of all groups share one fsync.
 //! While one fsync is under way the next batch gathers: no artificial delay.
 //!
-//! raft-engine panics when fdatasync fails. That is meant: after a failed fsync nobody knows what
-//! is on disk, and the process must not go on.
+//! After a write that failed nothing is written any more, as it would leave a hole, and
+//! [`LogEngine::failed`] says why: the process is to end. raft-engine panics when fdatasync fails.
+//! That is meant: after a failed fsync nobody knows what is on disk, and the process must not go on.
 
-use std::path::Path;
+use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,10 +18,11 @@ use coterie_types::GroupId;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use raft_engine::internals::EventListener;
 use raft_engine::{Command, Engine, LogBatch, ReadableSize};
+use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::damage;
-use super::fault::LogDelay;
+use super::fault::FaultyDisk;
 use super::record::{Record, Records};
 use crate::latency::Latency;
 use crate::{Fsync, RaftConfig, RaftError};
@@ -75,6 +78,9 @@ pub(crate) struct LogEngine {
     engine: Arc<Engine>,
     jobs: Sender<Job>,
     latency: Arc<Latency>,
+    dir: PathBuf,
+    /// Why a write failed.
+    failure: watch::Receiver<Option<String>>,
 }
 
 impl LogEngine {
@@ -93,9 +99,12 @@ impl LogEngine {
         let started = Instant::now();
         damage::check(dir)?;
         let mut listeners: Vec<Arc<dyn EventListener>> = Vec::new();
+        let mut faults = None;
         if let Some(path) = &settings.fault_log_delay_file {
             tracing::warn!(path = %path.display(), "the log is as slow as this file says");
-            listeners.push(Arc::new(LogDelay::new(path.clone())));
+            let disk = Arc::new(FaultyDisk::new(path.clone()));
+            listeners.push(Arc::clone(&disk) as Arc<dyn EventListener>);
+            faults = Some(disk);
         }
         let engine = Arc::new(Engine::open_with_listeners(config, listeners)?);
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -108,12 +117,14 @@ impl LogEngine {
         }
         let (jobs, queue) = crossbeam_channel::bounded(QUEUE_JOBS_MAX);
         let latency = Arc::new(Latency::new());
+        let (failed, failure) = watch::channel(None);
         let writer = Writer {
             engine: Arc::clone(&engine),
             queue,
             latency: Arc::clone(&latency),
             sync: fsync == Fsync::Always,
-            failed: None,
+            faults,
+            failed,
         };
         let purged = Arc::downgrade(&engine);
         let (running, stopped) = crossbeam_channel::bounded(0);
@@ -127,6 +138,8 @@ impl LogEngine {
             engine,
             jobs,
             latency,
+            dir: dir.to_path_buf(),
+            failure,
         })
     }
 
@@ -194,6 +207,20 @@ impl LogEngine {
         Ok(())
     }
 
+    /// Resolves when the log can no longer be written; to why.
+    pub(crate) fn failed(&self) -> impl Future<Output = RaftError> + Send + use<> {
+        let (mut failure, dir) = (self.failure.clone(), self.dir.clone());
+        async move {
+            let failed = failure.wait_for(Option::is_some).await;
+            let reason = failed.map(|reason| reason.clone()).ok().flatten();
+            match reason {
+                Some(reason) => RaftError::LogFailed { dir, reason },
+                // It was closed.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Mean microseconds that a write and its fsync took over the last seconds; 0 without any.
     pub(crate) fn write_micros(&self) -> u64 {
         self.latency.mean_micros()
@@ -236,8 +263,9 @@ struct Writer {
     queue: Receiver<Job>,
     latency: Arc<Latency>,
     sync: bool,
+    faults: Option<Arc<FaultyDisk>>,
     /// Why a write failed. What came after it would leave a hole: nothing is written any more.
-    failed: Option<String>,
+    failed: watch::Sender<Option<String>>,
 }
 
 impl Writer {
@@ -267,7 +295,7 @@ impl Writer {
                     dones.extend(done);
                 }
                 Err((error, done)) => {
-                    self.failed.get_or_insert_with(|| error.to_string());
+                    self.fail(&error);
                     dones.extend(done);
                 }
             }
@@ -275,19 +303,33 @@ impl Writer {
             next = more.then(|| self.queue.try_recv().ok()).flatten();
         }
         // An empty batch would be an error of its own in raft-engine.
-        if self.failed.is_none() && !batch.is_empty() {
+        if self.failed.borrow().is_none() && !batch.is_empty() {
             let started = Instant::now();
-            if let Err(error) = self.engine.write(&mut batch, self.sync) {
-                error!(%error, "log not written: this node takes no more entries");
-                self.failed = Some(error.to_string());
+            if let Err(error) = self.persist(&mut batch) {
+                self.fail(&error);
             }
             self.latency.record(started.elapsed());
         }
+        let failed = self.failed.borrow().clone();
         for done in dones {
-            let failed = self.failed.clone();
+            let failed = failed.clone();
             done(failed.map_or(Ok(()), |reason| Err(std::io::Error::other(reason))));
         }
         stop
+    }
+
+    fn persist(&self, batch: &mut LogBatch) -> raft_engine::Result<()> {
+        if let Some(faults) = &self.faults {
+            faults.check()?;
+        }
+        self.engine.write(batch, self.sync).map(drop)
+    }
+
+    fn fail(&self, error: &raft_engine::Error) {
+        if self.failed.borrow().is_none() {
+            error!(%error, "log not written: this node takes no more entries");
+            self.failed.send_replace(Some(error.to_string()));
+        }
     }
 }
 
@@ -334,5 +376,64 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
             }
         }
         Job::Stop { done } => Ok((0, Some(done))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const GROUP: GroupId = GroupId(1);
+
+    async fn put(engine: &LogEngine, value: &[u8]) -> std::io::Result<()> {
+        let value = value.to_vec();
+        let put = |done| Job::Put {
+            group: GROUP,
+            key: b"key",
+            value,
+            done: Some(done),
+        };
+        engine.submit_and_wait(put).await
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn after_a_write_that_failed_nothing_is_written_and_it_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, fault) = (dir.path().join("log"), dir.path().join("fault"));
+        let settings = RaftConfig {
+            fault_log_delay_file: Some(fault.clone()),
+            ..RaftConfig::default()
+        };
+        let engine = LogEngine::open(&log, &settings).unwrap();
+        let failed = tokio::spawn(engine.failed());
+        std::fs::write(&fault, "fail").unwrap();
+        put(&engine, b"not written").await.unwrap_err();
+        let told = failed.await.unwrap().to_string();
+        assert!(told.contains(&log.display().to_string()), "{told}");
+        assert!(told.contains("told to fail"), "{told}");
+
+        std::fs::write(&fault, "").unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        put(&engine, b"after a hole").await.unwrap_err();
+        engine.close().await.unwrap();
+        drop(engine);
+        let engine = LogEngine::open(&log, &settings).unwrap();
+        assert_eq!(engine.get(GROUP, b"key"), None);
+        put(&engine, b"written").await.unwrap();
+        engine.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_log_that_was_closed_has_not_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = LogEngine::open(dir.path(), &RaftConfig::default()).unwrap();
+        let failed = tokio::spawn(engine.failed());
+        put(&engine, b"written").await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+        tokio::task::yield_now().await;
+        assert!(!failed.is_finished());
+        failed.abort();
     }
 }

@@ -3,7 +3,7 @@
 //! `engine` owns it and the one thread that writes: it gathers what all groups have queued and
 //! does one write and one fsync for all. `store` is a group's view as openraft wants it, with the
 //! newest entries in memory (`tail`). `record` is what an entry looks like on disk. `fault` makes
-//! writes slow in tests. `damage` looks at the newest file before
+//! writes slow, or fail, in tests. `damage` looks at the newest file before
 //! the engine does.
 
 mod damage;
