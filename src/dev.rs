@@ -58,13 +58,14 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let dev = Dev::from_arg_matches(matches)?;
     dev.log.install()?;
     let shutdown = signals::shutdown().context("take signals")?;
-    let mut host = Host::new(matches, &own_token(&dev.token)?, Some(dev.http)).await?;
+    let mut host = Host::new(matches, &own_token(&dev.token)?, Some(dev.http), &shutdown).await?;
     let started = shutdown.run_until_cancelled(start(&dev, &mut host)).await;
     if let Some(Ok(clients)) = &started {
         serve(&dev, &host, *clients, &shutdown).await;
     }
-    host.stop().await;
-    started.map_or(Ok(()), |started| started.map(drop))
+    let stopped = host.stop().await;
+    started.map_or(Ok(()), |started| started.map(drop))?;
+    stopped
 }
 
 /// Starts every role; gives where clients connect.

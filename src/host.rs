@@ -6,16 +6,19 @@
 //!
 //! What the command decides for a role (where it listens, its directory) is given here; every
 //! other flag of a role is passed through from the command line (`Part`).
+//!
+//! When one of them cannot go on the process is to end: it is told so as by a signal.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Command};
 use coterie_config::{ClusterToken, Part};
 use coterie_rpc::{Client, Token};
 use coterie_telemetry::{Component, Health, Http, Metrics};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 const TOKEN: [&str; 2] = ["cluster-token", "cluster-token-file"];
@@ -52,6 +55,10 @@ pub(crate) struct Host<'a> {
     health: Health,
     http: Option<Http>,
     running: Vec<Running>,
+    /// Asks the process to drain and end.
+    shutdown: CancellationToken,
+    /// One of the roles cannot go on.
+    failed: CancellationToken,
 }
 
 /// A role that was started, and how it is stopped.
@@ -64,7 +71,7 @@ struct Running {
 
 impl<'a> Host<'a> {
     /// No roles yet; metrics and health at `http`. `matches` are of a command that went through
-    /// [`flags`].
+    /// [`flags`]. A role that cannot go on cancels `shutdown`.
     ///
     /// # Errors
     /// When the token cannot be used, or `http` not be bound.
@@ -72,6 +79,7 @@ impl<'a> Host<'a> {
         matches: &'a ArgMatches,
         token: &ClusterToken,
         http: Option<SocketAddr>,
+        shutdown: &CancellationToken,
     ) -> anyhow::Result<Host<'a>> {
         let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
         let rpc = Client::new(Token::new(&secret));
@@ -92,6 +100,8 @@ impl<'a> Host<'a> {
             health,
             http,
             running: Vec::new(),
+            shutdown: shutdown.clone(),
+            failed: CancellationToken::new(),
         })
     }
 
@@ -118,6 +128,7 @@ impl<'a> Host<'a> {
         let started = coterie_meta::start_with(config, self.rpc.clone()).await;
         let handle = started.with_context(|| format!("start meta {id}"))?;
         let addr = handle.addr;
+        self.ends_with(handle.failed());
         let ready = self.ready("meta");
         self.runs("meta", Some(ready), handle.shutdown());
         Ok(addr)
@@ -141,6 +152,7 @@ impl<'a> Host<'a> {
         let rpc = self.rpc.clone();
         let started = coterie_server::Service::start(config, rpc, &metrics, &self.health).await;
         let service = started.with_context(|| format!("start the server of {}", dir.display()))?;
+        self.ends_with(service.failed());
         self.runs("server", None, service.shutdown());
         Ok(())
     }
@@ -179,7 +191,10 @@ impl<'a> Host<'a> {
     }
 
     /// Stops all roles, the last started first.
-    pub(crate) async fn stop(mut self) {
+    ///
+    /// # Errors
+    /// When one of them could not go on.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         while let Some(Running { role, stop, .. }) = self.running.pop() {
             stop.await;
             info!(role, "stopped");
@@ -187,6 +202,20 @@ impl<'a> Host<'a> {
         if let Some(http) = self.http {
             http.shutdown().await;
         }
+        if self.failed.is_cancelled() {
+            bail!("a role of this process cannot go on; the reason is in the log");
+        }
+        Ok(())
+    }
+
+    /// Has the process end when a role's `cannot_go_on` says so.
+    fn ends_with(&self, cannot_go_on: CancellationToken) {
+        let (failed, shutdown) = (self.failed.clone(), self.shutdown.clone());
+        tokio::spawn(async move {
+            cannot_go_on.cancelled().await;
+            failed.cancel();
+            shutdown.cancel();
+        });
     }
 
     fn runs(
@@ -230,4 +259,41 @@ fn list<'a>(
     values: &'a [String],
 ) -> impl Iterator<Item = (&'static str, String)> + 'a {
     values.iter().map(move |value| (name, value.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a test that cannot go on should stop here"
+    )]
+
+    use super::*;
+
+    async fn host<'a>(matches: &'a ArgMatches, shutdown: &CancellationToken) -> Host<'a> {
+        let token = ClusterToken::given("secret");
+        Host::new(matches, &token, None, shutdown).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_role_that_cannot_go_on_ends_the_process_with_an_error() {
+        let matches = flags(Command::new("test")).get_matches_from(["test"]);
+        let (shutdown, role) = (CancellationToken::new(), CancellationToken::new());
+        let host = host(&matches, &shutdown).await;
+        host.ends_with(role.clone());
+        assert!(!shutdown.is_cancelled());
+        role.cancel();
+        shutdown.cancelled().await;
+        assert!(host.stop().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_asked_to_end_does_so_without_an_error() {
+        let matches = flags(Command::new("test")).get_matches_from(["test"]);
+        let (shutdown, role) = (CancellationToken::new(), CancellationToken::new());
+        let host = host(&matches, &shutdown).await;
+        host.ends_with(role);
+        shutdown.cancel();
+        assert!(host.stop().await.is_ok());
+    }
 }

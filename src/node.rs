@@ -61,13 +61,13 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Starts the roles of this host and runs until a signal.
+/// Starts the roles of this host and runs until a signal, or until one of them cannot go on.
 pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let node = Node::from_arg_matches(matches)?;
     node.log.install()?;
     let place = Place::find(&node.join, node.advertise)?;
     let shutdown = signals::shutdown().context("take signals")?;
-    let mut host = Host::new(matches, &node.token, node.http).await?;
+    let mut host = Host::new(matches, &node.token, node.http, &shutdown).await?;
     let started = shutdown
         .run_until_cancelled(start(&node, &place, &mut host))
         .await;
@@ -84,8 +84,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         }
         shutdown.cancelled().await;
     }
-    host.stop().await;
-    started.map_or(Ok(()), |started| started.map(drop))
+    let stopped = host.stop().await;
+    started.map_or(Ok(()), |started| started.map(drop))?;
+    stopped
 }
 
 async fn start(node: &Node, place: &Place, host: &mut Host<'_>) -> anyhow::Result<SocketAddr> {

@@ -1,11 +1,12 @@
 //! A running member: opens its directory, starts its group, listens, and stops in order.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Command;
-use coterie_raft::{AddressBook, Group, RaftNode};
+use coterie_raft::{AddressBook, Group, RaftConfig, RaftError, RaftNode};
 use coterie_rpc::{Client, Handler, Server, Token};
 use coterie_telemetry::{Component, Health, Http, Metrics};
 use coterie_types::GroupId;
@@ -27,6 +28,9 @@ use crate::service::{Front, Service};
 
 /// Log kept at most, whatever the flags that meta shares with servers say.
 const LOG_RETENTION_MAX: u64 = 16 << 20;
+
+/// How often it is looked whether the group has stopped.
+const FAULT_PERIOD: Duration = Duration::from_millis(500);
 
 /// Meta's own Raft group.
 const GROUP: GroupId = GroupId(0);
@@ -55,23 +59,35 @@ struct Signals {
     stop: CancellationToken,
     /// The member cannot go on.
     failed: CancellationToken,
+    /// Why.
+    reason: Arc<OnceLock<String>>,
+}
+
+impl Signals {
+    fn fail(&self, component: &Component, reason: String) {
+        component.failed(reason.clone());
+        self.reason.get_or_init(|| reason);
+        self.failed.cancel();
+    }
 }
 
 /// Runs a member until `shutdown`, or until it cannot go on.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let dir = config.dir.clone();
     let handle = start(config).await?;
-    let failed = handle.failed();
+    let signals = handle.signals.clone();
     tokio::select! {
         () = shutdown.cancelled() => info!("meta member stops"),
-        () = failed.cancelled() => error!("meta member cannot go on"),
+        () = signals.failed.cancelled() => error!("meta member cannot go on"),
     }
     handle.shutdown().await;
-    if failed.is_cancelled() {
-        return Err(RunError::Config(
-            "the member cannot go on; the reason is in the log".to_owned(),
-        ));
+    match signals.reason.get() {
+        Some(reason) => {
+            let reason = format!("the member cannot go on: {reason}");
+            Err(RunError::directory(&dir, reason))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Starts a member.
@@ -106,12 +122,8 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let members = Arc::new(Members::of(&config, &addr.to_string()));
 
     let book = Arc::clone(&members) as Arc<dyn AddressBook>;
-    let (own, mut raft_config) = (members.own_id(), config.raft.clone());
-    // Entries are small and each costs memory while it is kept: a member that was away for longer
-    // than these reach is sent the snapshot, which is small, too.
-    raft_config.log_retention = raft_config.log_retention.min(LOG_RETENTION_MAX);
-    raft_config.log_replay_bytes_max = raft_config.log_replay_bytes_max.min(LOG_RETENTION_MAX);
-    let raft = RaftNode::open(&directory.raft(), own, raft_config, rpc.clone(), book).await?;
+    let (own, settings) = (members.own_id(), raft_settings(&config));
+    let raft = RaftNode::open(&directory.raft(), own, settings, rpc.clone(), book).await?;
     let group = raft.start_group(GROUP, Box::new(machine)).await?;
     let signals = Signals::default();
     let service = Service::new(
@@ -137,8 +149,9 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         ));
     }
     let component = health.component("meta");
-    let (attended, seen) = (group.clone(), Arc::clone(&held));
-    let attending = attend(directory, first, attended, seen, component, signals.clone());
+    let attended = (group.clone(), Arc::clone(&held));
+    let (broken, told) = (broken(raft.failed(), group.clone()), signals.clone());
+    let attending = attend(directory, first, attended, broken, component, told);
     tasks.push(tokio::spawn(attending));
     let measuring = MetaMetrics::register(&registry).run(group.clone(), Arc::clone(&held));
     let measured = signals.stop.clone();
@@ -159,27 +172,65 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     })
 }
 
-/// Sees to the cluster's birth, then holds the directory's lock until the member is down.
+/// Entries are small and each costs memory while it is kept: a member that was away for longer than
+/// these reach is sent the snapshot, which is small, too.
+fn raft_settings(config: &Config) -> RaftConfig {
+    let mut settings = config.raft.clone();
+    settings.log_retention = settings.log_retention.min(LOG_RETENTION_MAX);
+    settings.log_replay_bytes_max = settings.log_replay_bytes_max.min(LOG_RETENTION_MAX);
+    settings
+}
+
+/// Sees to the cluster's birth, then holds the directory's lock until the member is down; tells when
+/// it is `broken`.
 async fn attend(
     mut directory: Directory,
     first: Command,
-    group: Group,
-    held: Arc<Held>,
+    (group, held): (Group, Arc<Held>),
+    broken: impl Future<Output = String>,
     component: Component,
     signals: Signals,
 ) {
     component.waiting("no leader yet");
-    let attending = birth::attend(&group, &held, &mut directory, &first);
-    match signals.stop.run_until_cancelled(attending).await {
-        Some(Ok(())) => component.ready(),
-        Some(Err(failure)) => {
-            error!(error = &failure as &dyn std::error::Error, "wrong cluster");
-            component.failed(failure.to_string());
-            signals.failed.cancel();
+    let born = async {
+        match birth::attend(&group, &held, &mut directory, &first).await {
+            Ok(()) => component.ready(),
+            Err(failure) => {
+                error!(error = &failure as &dyn std::error::Error, "wrong cluster");
+                signals.fail(&component, failure.to_string());
+            }
         }
-        None => {}
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        // First: a group that is being stopped looks broken.
+        biased;
+        () = signals.stopping.cancelled() => {}
+        reason = broken => {
+            error!(error = reason, "meta member broken");
+            signals.fail(&component, reason);
+        }
+        () = born => {}
     }
     signals.stop.cancelled().await;
+}
+
+/// Resolves when the log cannot be written any more, or the group has stopped; to why.
+async fn broken(log_failed: impl Future<Output = RaftError>, group: Group) -> String {
+    let stopped = async {
+        loop {
+            if let Some(fault) = group.status().fault {
+                return fault;
+            }
+            tokio::time::sleep(FAULT_PERIOD).await;
+        }
+    };
+    tokio::select! {
+        // First: it is why the group stops.
+        biased;
+        error = log_failed => error.to_string(),
+        fault = stopped => fault,
+    }
 }
 
 impl Handle {

@@ -1,15 +1,17 @@
 //! Meta as its users see it: members in one process over loopback, stopped and started again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coterie_config::ClusterToken;
-use coterie_meta::{Config, Handle, Peer, RunError, restore, start};
+use coterie_meta::{Config, Handle, Peer, RunError, restore, run, start};
 use coterie_meta_client::MetaClient;
 use coterie_protocol::meta::{Command, Heartbeat, Outcome};
 use coterie_rpc::{Client, Token};
 use coterie_types::{NodeId, Revision};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -202,4 +204,72 @@ async fn a_backup_brings_everything_back_to_new_members() {
     for member in members {
         member.shutdown().await;
     }
+}
+
+/// A member that serves, and goes on being written to; its log fails when the file says so.
+struct Running {
+    fault: PathBuf,
+    member: JoinHandle<Result<(), RunError>>,
+    writer: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(dir: &Path) -> Self {
+        let fault = dir.join("fault");
+        let addr = free_addr();
+        let mut config = Config::alone(&addr, dir.join("m1"), ClusterToken::given("t"));
+        config.raft.fault_log_delay_file = Some(fault.clone());
+        config.raft.flush_interval = Duration::from_millis(100);
+        let member = tokio::spawn(run(config, CancellationToken::new()));
+        let meta = client([addr]);
+        while meta.propose(setting("served"), LONG).await.is_err() {}
+        let writer = tokio::spawn(async move {
+            for number in 0.. {
+                let command = setting(&format!("more {number}"));
+                // It ends some time.
+                let _ = meta.propose(command, Duration::from_secs(1)).await;
+            }
+        });
+        Self {
+            fault,
+            member,
+            writer,
+        }
+    }
+
+    /// Why it ended.
+    async fn ended(self) -> String {
+        let ended = tokio::time::timeout(LONG, self.member).await.unwrap();
+        self.writer.abort();
+        ended.unwrap().unwrap_err().to_string()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_log_cannot_be_written_ends_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path()).await;
+    std::fs::write(&running.fault, "fail").unwrap();
+    let reason = running.ended().await;
+    let log = dir.path().join("m1/raft/log").display().to_string();
+    assert!(reason.contains(&log), "{reason}");
+    assert!(reason.contains("told to fail"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_group_has_stopped_ends_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path()).await;
+    // The next snapshot cannot take the place of a directory that is not empty.
+    let state = dir.path().join("m1/state");
+    while !state.is_dir() {
+        let _ = std::fs::remove_file(&state);
+        let _ = std::fs::create_dir(&state);
+    }
+    std::fs::write(state.join("in the way"), b"").unwrap();
+    let reason = running.ended().await;
+    assert!(
+        reason.contains("m1: the member cannot go on: flush"),
+        "{reason}"
+    );
 }

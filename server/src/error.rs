@@ -65,6 +65,9 @@ pub enum RunError {
     /// The node was removed from its cluster, by an operator or as lost, while it was away.
     #[error("node {0} was removed from its cluster")]
     Removed(NodeId),
+    /// The node cannot go on: only a restart of the process may help.
+    #[error("the node cannot go on")]
+    Failed(#[source] RaftError),
     /// Asked to stop before it had started.
     #[error("stopped before meta answered")]
     Stopped,

@@ -3,6 +3,10 @@
 //! Meta removes a node only when nothing names it any more, so nothing of value goes; or when an
 //! operator has said that it is lost for good, and the groups went on without it. Its id never
 //! comes back: what it acknowledged under it is forgotten with it.
+//!
+//! A server whose log can no longer be written ends: it would take part in nothing, and look alive.
+
+use std::time::Duration;
 
 use coterie_rpc::Client;
 use coterie_telemetry::{Health, Metrics};
@@ -11,12 +15,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::admin::chain;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::RunError;
 use crate::run::{Handle, start_until, start_with};
 
-/// Runs a server until `shutdown`; one that is removed goes on as a new node.
+/// How long a server that cannot go on may take to stop: its process is to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Runs a server until `shutdown`, or until it cannot go on; one that is removed goes on as a new node.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     loop {
         let handle = match start_until(config.clone(), &shutdown).await {
@@ -27,7 +35,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
             }
             started => started?,
         };
-        if !ran_until_removed(handle, &shutdown).await {
+        if !ran_until_removed(handle, &shutdown).await? {
             return Ok(());
         }
         Directory::wipe(&config.dir)?;
@@ -37,6 +45,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// A server that shares its process with other roles, and goes on as a new node when it is removed.
 pub struct Service {
     stop: CancellationToken,
+    failed: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -48,7 +57,7 @@ impl Service {
         metrics: &Metrics,
         health: &Health,
     ) -> Result<Self, RunError> {
-        let stop = CancellationToken::new();
+        let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
         let started = start_with(config.clone(), rpc.clone(), metrics, health).await;
         let first = match started {
             Err(RunError::Removed(node_id)) => {
@@ -58,10 +67,15 @@ impl Service {
             started => started?,
         };
         let (metrics, health) = (metrics.clone(), health.clone());
-        let stopped = stop.clone();
+        let (stopped, cannot_go_on) = (stop.clone(), failed.clone());
         let task = tokio::spawn(async move {
             let mut handle = first;
-            while ran_until_removed(handle, &stopped).await {
+            loop {
+                match ran_until_removed(handle, &stopped).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(_) => return cannot_go_on.cancel(),
+                }
                 let again = match Directory::wipe(&config.dir) {
                     Ok(()) => start_with(config.clone(), rpc.clone(), &metrics, &health).await,
                     Err(error) => Err(error),
@@ -70,12 +84,18 @@ impl Service {
                     Ok(started) => handle = started,
                     Err(error) => {
                         error!(%error, "the server does not join anew: restart the process");
-                        return;
+                        return cannot_go_on.cancel();
                     }
                 }
             }
         });
-        Ok(Self { stop, task })
+        Ok(Self { stop, failed, task })
+    }
+
+    /// Cancelled when the server cannot go on, or not join anew; the reason is in the log.
+    #[must_use]
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
     }
 
     /// Stops it, as [`Handle::shutdown`] does.
@@ -92,16 +112,27 @@ fn wipe(config: &Config, node_id: NodeId) -> Result<(), RunError> {
     Directory::wipe(&config.dir)
 }
 
-/// Lets the server run until `stop`, or until it is removed; whether it was removed.
-async fn ran_until_removed(handle: Handle, stop: &CancellationToken) -> bool {
-    let removed = handle.removed.clone();
-    let was_removed = stop
-        .run_until_cancelled(removed.cancelled())
-        .await
-        .is_some();
-    if was_removed {
-        warn!(node_id = %handle.node_id, "this node was removed: it wipes itself and joins anew");
+/// Lets the server run until `stop`, or until it is removed; whether it was removed. An error when it
+/// cannot go on.
+async fn ran_until_removed(handle: Handle, stop: &CancellationToken) -> Result<bool, RunError> {
+    let (removed, failed) = (handle.removed.clone(), handle.failed());
+    let node_id = handle.node_id;
+    tokio::select! {
+        () = stop.cancelled() => {
+            handle.shutdown().await;
+            Ok(false)
+        }
+        () = removed.cancelled() => {
+            warn!(%node_id, "this node was removed: it wipes itself and joins anew");
+            handle.shutdown().await;
+            Ok(true)
+        }
+        failure = failed => {
+            error!(%node_id, error = chain(&failure), "this node stops: restart the process");
+            if tokio::time::timeout(STOP_TIMEOUT, handle.shutdown()).await.is_err() {
+                warn!(%node_id, "not all of the node has stopped");
+            }
+            Err(failure)
+        }
     }
-    handle.shutdown().await;
-    was_removed
 }

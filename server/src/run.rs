@@ -278,6 +278,12 @@ async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToke
 }
 
 impl Handle {
+    /// Resolves when the node cannot go on; to why.
+    pub(crate) fn failed(&self) -> impl Future<Output = RunError> + Send + use<> {
+        let failed = self.node.raft.failed();
+        async move { RunError::Failed(failed.await) }
+    }
+
     /// Moves leaders elsewhere, stops taking calls, closes everything.
     pub async fn shutdown(self) {
         self.node.stopping.store(true, Ordering::Relaxed);
