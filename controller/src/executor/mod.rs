@@ -17,15 +17,15 @@ use coterie_types::{
     Epoch, GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor, RangeId, Revision,
     UnixMillis,
 };
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::job::{self, NewGroup, Step};
 use crate::planner::{Action, GroupPlan, Settings};
 use crate::ports::{Meta, Servers};
 use move_range::Moving;
+use recall::Recall;
 use recover::Recovery;
-use replace::{AskedDigest, Replacement};
+use replace::Replacement;
 use split::Splitting;
 
 mod jobs;
@@ -34,6 +34,7 @@ mod make_groups;
 mod merge;
 mod move_range;
 mod ranges;
+mod recall;
 mod recover;
 mod remove_group;
 mod replace;
@@ -53,12 +54,6 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a node is waited for that removes what is not its own: it goes on after that, and the
 /// planner sees whether it is done.
 const STRAY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often a group may refuse what it could do, before the job is given up.
-const REFUSALS_MAX: u32 = 10;
-
-/// Between two writes of how far a copy is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Why nothing more is done for now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,57 +85,6 @@ enum Taken {
     Copying(Progress, Option<String>),
     /// All is copied, so much; this comes next.
     Copied(Step, Progress),
-}
-
-/// What one life of the controller remembers of a job between its attempts. Nothing is right or
-/// wrong by it, since it may be lost at any time.
-#[derive(Default)]
-struct Recall {
-    /// How often this phase was refused.
-    refusals: u32,
-    /// When the hand-off was asked for that took place.
-    handed_off_at: Option<Instant>,
-    /// Bytes copied, and when.
-    copied: Option<(Instant, u64)>,
-    /// The rate at that time.
-    bytes_per_second: u64,
-    /// When the job's progress was written last.
-    shown_at: Option<Instant>,
-    /// The digest that is waited for.
-    digest: Option<AskedDigest>,
-}
-
-impl Recall {
-    /// Whether one more refusal is borne.
-    fn may_be_refused(&mut self) -> bool {
-        self.refusals += 1;
-        self.refusals < REFUSALS_MAX
-    }
-
-    /// Bytes per second, lately, now that so many are copied.
-    fn rate(&mut self, bytes: u64) -> u64 {
-        let now = Instant::now();
-        let (since, before) = *self.copied.get_or_insert((now, bytes));
-        let elapsed_ms = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
-        if elapsed_ms >= 1000 {
-            let copied = u128::from(bytes.saturating_sub(before)) * 1000;
-            let rate = copied / u128::from(elapsed_ms);
-            self.bytes_per_second = u64::try_from(rate).unwrap_or(u64::MAX);
-            self.copied = Some((now, bytes));
-        }
-        self.bytes_per_second
-    }
-
-    /// Whether progress is to be written, which is then said to be done.
-    fn is_due(&mut self) -> bool {
-        let is_due = self
-            .shown_at
-            .is_none_or(|at| at.elapsed() >= PROGRESS_EVERY);
-        if is_due {
-            self.shown_at = Some(Instant::now());
-        }
-        is_due
-    }
 }
 
 /// See the module's head.
