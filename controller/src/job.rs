@@ -59,6 +59,8 @@ pub enum ReplacePhase {
     Destroy,
     /// It does not become a voter: the group forgets it, and its node removes it.
     Undo,
+    /// The same, as the new node cannot take it in, or not as it should be.
+    Refuse,
 }
 
 /// How far the cutting of a range is.

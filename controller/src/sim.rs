@@ -43,6 +43,12 @@ pub(crate) struct Inner {
     pub(crate) is_unwatched: bool,
     /// Nodes whose records are not what the others have.
     pub(crate) damaged: BTreeSet<NodeId>,
+    /// Nodes that make no replica.
+    pub(crate) barren: BTreeSet<NodeId>,
+    /// Nodes whose replicas do not catch up, and the last entry they have.
+    pub(crate) behind: BTreeMap<NodeId, u64>,
+    /// Replicas that have stopped.
+    pub(crate) faults: BTreeSet<(NodeId, GroupId)>,
 }
 
 /// See the module's head.
@@ -65,6 +71,9 @@ impl Sim {
             sources_are_silent: false,
             is_unwatched: false,
             damaged: BTreeSet::new(),
+            barren: BTreeSet::new(),
+            behind: BTreeMap::new(),
+            faults: BTreeSet::new(),
         })))
     }
 
@@ -271,6 +280,10 @@ impl Inner {
         self.meta.apply(command).outcome
     }
 
+    fn last_index(&self, node_id: NodeId) -> LogIndex {
+        LogIndex(self.behind.get(&node_id).copied().unwrap_or(5))
+    }
+
     fn heartbeat(&self, node_id: NodeId) -> Heartbeat {
         let held = self
             .groups
@@ -281,9 +294,9 @@ impl Inner {
             term: Term(group.term),
             leader: group.leader,
             serving: group.leader == Some(node_id),
-            last_index: LogIndex(5),
+            last_index: self.last_index(node_id),
             last_term: Term(1),
-            applied_index: LogIndex(5),
+            applied_index: self.last_index(node_id),
             flushed_index: LogIndex(5),
             first_index: LogIndex(0),
             replicas: group.members(),
@@ -291,7 +304,10 @@ impl Inner {
             size_bytes: 0,
             reads_total: 0,
             writes_total: 0,
-            fault: None,
+            fault: self
+                .faults
+                .contains(&(node_id, *group_id))
+                .then(|| "a checksum".to_owned()),
             loads: vec![],
             importing: group.importing(),
             frozen: group.frozen.iter().map(|f| f.range.clone()).collect(),

@@ -5,13 +5,14 @@ mod world;
 
 use std::time::Duration;
 
-use coterie_controller::job::Step;
+use coterie_controller::job::{self, Step};
 use coterie_controller::planner::{Action, Plan};
-use coterie_protocol::catalog::{Row, RowKey, TableDescriptor};
+use coterie_protocol::catalog::{JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::Heartbeat;
-use coterie_protocol::server::{Cut, HotKey};
+use coterie_protocol::server::{Cut, HotKey, ReplicaStatus};
 use coterie_types::{
-    Epoch, GroupDescriptor, GroupId, LogIndex, NodeId, RangeId, Replica, Role, TableId,
+    Epoch, GroupDescriptor, GroupId, JobId, LogIndex, NodeId, RangeId, Replica, Role, TableId,
+    UnixMillis,
 };
 use world::{Cost, World};
 
@@ -207,6 +208,85 @@ fn a_replica_that_stopped_is_replaced_at_once_and_a_spare_is_preferred() {
         replaced(&world.tick()),
         [(GroupId(1), NodeId(3), NodeId(4))]
     );
+}
+
+/// Group 1 on nodes 1, 2 and a silent 3; nodes 4 and 5 are spares.
+fn with_two_spares() -> World {
+    let mut world = quiet(5, 1, 1);
+    world.settings.groups = 1;
+    world.forget_zones();
+    world.stop_balance();
+    set_row(&mut world, 1, [1, 2, 3]);
+    world.silent.insert(NodeId(3));
+    world
+}
+
+#[test]
+fn a_node_that_has_stopped_a_replica_or_is_nearly_full_gets_none() {
+    let stopped: world::Tweak = Box::new(|_, said: &mut Heartbeat| {
+        if said.node_id == NodeId(4) {
+            said.replicas = vec![ReplicaStatus {
+                fault: Some("a checksum".to_owned()),
+                ..world::status(GroupId(7))
+            }];
+        }
+    });
+    let full: world::Tweak = Box::new(|_, said: &mut Heartbeat| {
+        if said.node_id == NodeId(4) {
+            (said.disk_used_bytes, said.disk_free_bytes) = (98 * MIB, 2 * MIB);
+        }
+    });
+    for tweak in [stopped, full] {
+        let mut world = with_two_spares();
+        world.tweak = Some(tweak);
+        let plan = world.pass(20);
+        assert_eq!(replaced(&plan), [(GroupId(1), NodeId(3), NodeId(5))]);
+    }
+}
+
+#[test]
+fn why_no_node_is_fit_is_told() {
+    let mut world = with_two_spares();
+    world.silent.insert(NodeId(5));
+    world.tweak = Some(Box::new(|_, said: &mut Heartbeat| {
+        if said.node_id == NodeId(4) {
+            said.replicas = vec![ReplicaStatus {
+                fault: Some("a checksum".to_owned()),
+                ..world::status(GroupId(7))
+            }];
+        }
+    }));
+    let plan = world.pass(20);
+    assert_eq!(replaced(&plan), []);
+    let told = "node 4 has stopped its replica of group 7 (a checksum)";
+    let is_told = |refusal: &String| refusal.contains(told);
+    assert!(plan.refusals.iter().any(is_told), "{:?}", plan.refusals);
+}
+
+#[test]
+fn a_node_is_not_asked_again_for_ten_minutes_for_what_it_could_not_take_in() {
+    let mut world = with_two_spares();
+    world.silent.remove(&NodeId(3));
+    world.pass(20);
+    // Long after it was begun.
+    let refused = Step::ReplaceReplica {
+        phase: job::ReplacePhase::Refuse,
+        group_id: GroupId(1),
+        from: NodeId(3),
+        to: NodeId(4),
+        replicas: vec![],
+    };
+    let mut row = job::begin(JobId(9), "test", &refused, vec![], UnixMillis(0));
+    row.state = JobState::Failed;
+    world.write(vec![Row::Job(row)], vec![]);
+    world.tick();
+    world.silent.extend([NodeId(3), NodeId(5)]);
+    let plan = world.pass(500);
+    assert_eq!(replaced(&plan), []);
+    let is_told = |refusal: &String| refusal.contains("could not take it lately");
+    assert!(plan.refusals.iter().any(is_told), "{:?}", plan.refusals);
+    let plan = world.pass(110);
+    assert_eq!(replaced(&plan), [(GroupId(1), NodeId(3), NodeId(4))]);
 }
 
 #[test]

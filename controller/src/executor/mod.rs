@@ -33,6 +33,7 @@ mod leader;
 mod make_groups;
 mod merge;
 mod move_range;
+mod patience;
 mod ranges;
 mod recall;
 mod recover;
@@ -198,19 +199,16 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             let job_id = job.job_id;
             let line = match taken {
                 Taken::Next(step) => {
-                    (pause, recall.refusals) = (PAUSE_MIN, 0);
                     job.step = step.encode();
                     format!("next: {step}")
                 }
                 Taken::Turn(step, reason) => {
-                    (pause, recall.refusals) = (PAUSE_MIN, 0);
                     info!(%job_id, kind = job.kind, reason, %step, "a job turns");
                     job::add_line(&mut job, reason);
                     job.step = step.encode();
                     format!("next: {step}")
                 }
                 Taken::Copied(step, progress) => {
-                    (pause, recall.refusals) = (PAUSE_MIN, 0);
                     job::add_line(&mut job, format!("all is copied, {} bytes", progress.bytes));
                     job.progress = Some(progress);
                     job.step = step.encode();
@@ -245,6 +243,8 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     continue;
                 }
             };
+            pause = PAUSE_MIN;
+            recall.turn();
             job::add_line(&mut job, line);
             revision = self.write(&job).await?;
             // The next step looks at a map that has what this one wrote.

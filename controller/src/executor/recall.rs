@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::patience::Watched;
 use super::replace::AskedDigest;
 
 /// How often a group may refuse what it could do, before the job is given up.
@@ -28,9 +29,16 @@ pub(super) struct Recall {
     shown_at: Option<Instant>,
     /// The digest that is waited for.
     pub(super) digest: Option<AskedDigest>,
+    /// How the node was that takes a replica in.
+    pub(super) watched: Option<Watched>,
 }
 
 impl Recall {
+    /// Another phase begins.
+    pub(super) fn turn(&mut self) {
+        (self.refusals, self.watched) = (0, None);
+    }
+
     /// Whether one more refusal is borne.
     pub(super) fn may_be_refused(&mut self) -> bool {
         self.refusals += 1;

@@ -3,8 +3,9 @@
 //! that has too few gets one more in the same way, with no old one to end.
 //!
 //! The group's log decides who its members are. Until it was asked to change them the job may be
-//! turned back, which is a phase of its own and leaves the group as it was. Afterwards the map
-//! follows whatever the group says.
+//! turned back, which is a phase of its own and leaves the group as it was: also when the new node
+//! cannot take the replica in (`patience`), and then the planner asks it for no such thing for a
+//! while. Afterwards the map follows whatever the group says.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the counting of records is waited for before it is asked for anew: a process that was
 /// started meanwhile knows nothing of it.
-const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How often the old replica's node is asked: if it was not heard, it is told when it is back.
 const DESTROY_ATTEMPTS: u32 = 3;
@@ -65,11 +66,15 @@ impl Replacement<'_> {
     }
 
     fn undo(self, reason: &str) -> Taken {
-        Taken::Turn(self.step(ReplacePhase::Undo), job::turned_back(reason))
+        self.back(ReplacePhase::Undo, reason)
+    }
+
+    fn back(self, phase: ReplacePhase, reason: &str) -> Taken {
+        Taken::Turn(self.step(phase), job::turned_back(reason))
     }
 
     /// Whether the group has made the change.
-    fn is_made(self, status: &ReplicaStatus) -> bool {
+    pub(super) fn is_made(self, status: &ReplicaStatus) -> bool {
         let mut members = status.replicas.iter();
         members.any(|replica| replica.node_id == self.to && replica.role == Role::Voter)
     }
@@ -105,14 +110,24 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             );
             return self.turn_back(phase, replacement, &reason).await;
         }
-        match phase {
+        let taken = match phase {
             ReplacePhase::Create => self.create_replacement(replacement).await,
             ReplacePhase::Learn => self.add_learner(replacement).await,
             ReplacePhase::Verify => self.verify(replacement, recall).await,
             ReplacePhase::Change => self.change_members(replacement).await,
             ReplacePhase::Publish => self.publish_members(replacement).await,
             ReplacePhase::Destroy => self.destroy_old(replacement, recall).await,
-            ReplacePhase::Undo => self.undo(replacement, job).await,
+            ReplacePhase::Undo | ReplacePhase::Refuse => self.undo(replacement, job).await,
+        };
+        match taken? {
+            Taken::Wait(line) if is_early => {
+                let given_up = self.given_up(phase, replacement, recall).await?;
+                Ok(match given_up {
+                    Some((phase, reason)) => replacement.back(phase, &reason),
+                    None => Taken::Wait(line),
+                })
+            }
+            taken => Ok(taken),
         }
     }
 
@@ -193,12 +208,13 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             );
             return Ok(Taken::Turn(replacement.step(ReplacePhase::Change), line));
         }
-        Ok(replacement.undo(&format!(
+        let reason = format!(
             "the replicas of group {group_id} differ: node {} has {}, node {to} has {}",
             asked.leader,
             told(&digests[0]),
             told(&digests[1])
-        )))
+        );
+        Ok(replacement.back(ReplacePhase::Refuse, &reason))
     }
 
     async fn take_digest(&self, group_id: GroupId) -> Result<Result<AskedDigest, String>, Stop> {

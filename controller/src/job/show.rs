@@ -117,7 +117,7 @@ fn shown_phase(phase: ReplacePhase) -> &'static str {
         ReplacePhase::Change => "change the members of",
         ReplacePhase::Publish => "publish",
         ReplacePhase::Destroy => "destroy the old replica of",
-        ReplacePhase::Undo => "undo the bringing up of a replica of",
+        ReplacePhase::Undo | ReplacePhase::Refuse => "undo the bringing up of a replica of",
     }
 }
 

@@ -9,7 +9,7 @@ use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId};
 use super::busy::{groups_of, is_copying, ranges_of};
 use super::facts::Facts;
 use super::{Action, Plan};
-use crate::job::{AddPhase, Step};
+use crate::job::{AddPhase, ReplacePhase, Step};
 
 /// See the module's head.
 pub(super) struct Draft<'a> {
@@ -122,8 +122,11 @@ impl<'a> Draft<'a> {
             Step::MakeGroups {
                 then_move: Some(_), ..
             } => self.moves += 1,
-            Step::ReplaceReplica { to, .. } | Step::AddReplica { to, .. } => {
-                self.receivers.push(*to);
+            Step::ReplaceReplica { phase, to, .. } | Step::AddReplica { phase, to, .. } => {
+                // One that was turned back takes nothing in, and may wait long for a leader.
+                if *phase < ReplacePhase::Undo {
+                    self.receivers.push(*to);
+                }
             }
             Step::TransferLeader { .. } => self.transfers += 1,
             _ => {}

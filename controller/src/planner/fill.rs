@@ -17,8 +17,7 @@ const KIND: &str = "add-replica";
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     let wanted = facts.settings.replicas;
-    let mut placement = Placement::new(facts.view, facts.settings);
-    placement.exclude(memory.slow().map(|(slow, ..)| slow));
+    let mut placement = Placement::remembering(facts.view, facts.settings, memory);
     for group in &facts.groups {
         let group_id = group.id();
         let voters = group.row.voters().count();

@@ -52,8 +52,7 @@ fn add(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     if wanted <= there || steady < settings.replicas {
         return;
     }
-    let mut placement = Placement::new(facts.view, settings);
-    placement.exclude(memory.slow().map(|(slow, ..)| slow));
+    let mut placement = Placement::remembering(facts.view, settings, memory);
     let groups = (there..wanted).take(AT_ONCE).map_while(|_| {
         let voters = placement.choose(settings.replicas)?;
         let ranges = Vec::new();

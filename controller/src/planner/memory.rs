@@ -8,18 +8,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coterie_protocol::catalog::JobState;
-use coterie_types::{Epoch, GroupId, LogIndex, NodeId, RangeId, UnixMillis};
+use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_types::{Epoch, GroupId, JobId, LogIndex, NodeId, RangeId, UnixMillis};
 
 use super::facts::{Facts, Group, is_recent};
 use super::slow::{self, Slow};
-use crate::job::Step;
+use crate::job::{ReplacePhase, Step};
 
 /// The longest time that is believed to lie between two views.
 const STEP_MAX: Duration = Duration::from_secs(5);
 
 /// Entries that a follower may lack for long: more is a follower that does not keep up.
 pub(super) const LAG_MAX: u64 = 100_000;
+
+/// How long a node is not asked again for what it could not take in.
+const REFUSED_FOR: Duration = Duration::from_secs(600);
 
 /// See the module's head.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +49,9 @@ pub struct Memory {
     loaded: Since<GroupId>,
     /// Ranges of which a group knows more than meta.
     ahead: Since<(RangeId, Epoch)>,
+    /// Of jobs that were given up as a node could not take a replica in: which, and when that was
+    /// seen; never, if it was so in the first view and they had begun long before.
+    refused: BTreeMap<JobId, (GroupId, NodeId, Option<Duration>)>,
     /// When a range was last on its way, or when the first view was taken in.
     moved_at: Duration,
 }
@@ -69,10 +75,11 @@ impl Memory {
         let view = facts.view;
         let step = self.seen_at.map_or(0, |before| view.now.since(before));
         self.clock += Duration::from_millis(step).min(STEP_MAX);
-        self.seen_at = Some(view.now);
+        let is_first = self.seen_at.replace(view.now).is_none();
         let now = self.clock;
         self.observe_nodes(facts, now);
         self.observe_followers(facts, now);
+        self.observe_refused(facts, is_first, now);
         let hot = facts.ranges.iter().filter(|range| facts.is_hot(range));
         let hot = hot.map(|range| (range.row.range_id, range.row.epoch));
         self.hot.keep(now, hot);
@@ -127,6 +134,31 @@ impl Memory {
             }
         }
         self.followers = followers;
+    }
+
+    fn observe_refused(&mut self, facts: &Facts<'_>, is_first: bool, now: Duration) {
+        let before = std::mem::take(&mut self.refused);
+        let jobs = facts.jobs.iter();
+        let refused = jobs.filter_map(|(job, step)| Some((*job, refused_by(job, step)?)));
+        self.refused = refused
+            .map(|(job, (group_id, node_id))| {
+                let seen = match before.get(&job.job_id) {
+                    Some((.., seen)) => *seen,
+                    None if is_first && !is_recent(facts.view, job, REFUSED_FOR) => None,
+                    None => Some(now),
+                };
+                (job.job_id, (group_id, node_id, seen))
+            })
+            .collect();
+    }
+
+    /// What nodes could not take in lately.
+    pub(super) fn refused(&self) -> impl Iterator<Item = (GroupId, NodeId)> {
+        let is_late = |seen: Duration| self.clock.saturating_sub(seen) < REFUSED_FOR;
+        let lately = self.refused.values();
+        lately
+            .filter(move |(.., seen)| seen.is_some_and(is_late))
+            .map(|(group_id, node_id, _)| (*group_id, *node_id))
     }
 
     /// How long a node has been silent, by what is remembered and what meta says of it.
@@ -211,6 +243,25 @@ impl Memory {
     /// How long a group has known more of a range than meta.
     pub(super) fn ahead_for(&self, range_id: RangeId, epoch: Epoch) -> Option<Duration> {
         self.ahead.age((range_id, epoch), self.clock)
+    }
+}
+
+/// What a node could not take in, if the job was given up for that.
+fn refused_by(job: &JobDescriptor, step: &Step) -> Option<(GroupId, NodeId)> {
+    match step {
+        Step::ReplaceReplica {
+            phase: ReplacePhase::Refuse,
+            group_id,
+            to,
+            ..
+        }
+        | Step::AddReplica {
+            phase: ReplacePhase::Refuse,
+            group_id,
+            to,
+            ..
+        } => (job.state == JobState::Failed).then_some((*group_id, *to)),
+        _ => None,
     }
 }
 

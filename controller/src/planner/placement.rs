@@ -2,21 +2,33 @@
 //!
 //! No group has a majority in one zone while there are three zones with nodes that could hold a
 //! replica. A node that says nothing of its zone is one of its own.
+//!
+//! A node that has stopped one of its replicas, or has hardly any room, gets nothing: what damaged one
+//! may damage the next. Nor is a node asked for what it could not take in lately; while there
+//! are others, nor for anything else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coterie_types::{GroupDescriptor, NodeId};
+use coterie_types::{GroupDescriptor, GroupId, NodeId};
 
-use super::Settings;
+use super::{Memory, Settings};
 use crate::view::View;
 
 /// Zones from which on none may have a majority of a group.
 const ZONES: usize = 3;
 
+/// The part of its disk that a node keeps free, of what is free and what its replicas take.
+const ROOM_PART: u64 = 32;
+
 /// Chooses nodes, for one replica or group after another, and keeps count.
 pub(super) struct Placement<'a> {
     view: &'a View,
+    /// In order.
     usable: Vec<NodeId>,
+    /// Nodes that are up and get nothing, and why.
+    unfit: BTreeMap<NodeId, String>,
+    /// What nodes could not take in lately.
+    refused: BTreeSet<(GroupId, NodeId)>,
     /// Replicas of each usable node, those chosen here included.
     replicas: BTreeMap<NodeId, usize>,
     /// Groups chosen here that it is to lead first.
@@ -32,6 +44,8 @@ impl<'a> Placement<'a> {
         let mut placement = Self {
             view,
             usable: nodes.filter(|id| view.is_usable(*id, timeout)).collect(),
+            unfit: BTreeMap::new(),
+            refused: BTreeSet::new(),
             replicas: view.replica_counts(),
             leads: BTreeMap::new(),
             zones: 0,
@@ -40,6 +54,20 @@ impl<'a> Placement<'a> {
         let (named, unnamed): (Vec<&str>, Vec<&str>) = zones.partition(|zone| !zone.is_empty());
         let named: BTreeSet<&str> = named.into_iter().collect();
         placement.zones = named.len() + unnamed.len();
+        for node_id in std::mem::take(&mut placement.usable) {
+            match why_unfit(view, node_id) {
+                Some(reason) => drop(placement.unfit.insert(node_id, reason)),
+                None => placement.usable.push(node_id),
+            }
+        }
+        placement
+    }
+
+    /// As [`Self::new`], by what is remembered, too: a node that is judged slow gets nothing.
+    pub(super) fn remembering(view: &'a View, settings: &Settings, memory: &Memory) -> Self {
+        let mut placement = Self::new(view, settings);
+        placement.usable.retain(|id| !memory.is_slow(*id));
+        placement.refused = memory.refused().collect();
         placement
     }
 
@@ -51,11 +79,6 @@ impl<'a> Placement<'a> {
     /// Replicas of a node, those chosen here included.
     pub(super) fn count(&self, node_id: NodeId) -> usize {
         self.replicas.get(&node_id).copied().unwrap_or(0)
-    }
-
-    /// Gives a node nothing.
-    pub(super) fn exclude(&mut self, node_id: Option<NodeId>) {
-        self.usable.retain(|id| Some(*id) != node_id);
     }
 
     /// The voters of one more group, the one to lead first at the front; `None` when there are too
@@ -106,7 +129,7 @@ impl<'a> Placement<'a> {
                 .filter(|id| !members.contains(id))
         };
         if free().next().is_none() {
-            return Err("no other node is up and has no replica of it".to_owned());
+            return Err(self.why_none(&members));
         }
         let fits = |id: &NodeId| self.fits_zones(group, lost, *id);
         if !free().any(|id| fits(&id)) {
@@ -116,16 +139,41 @@ impl<'a> Placement<'a> {
         if !free().any(|id| fits(&id) && has_room(&id)) {
             return Err(format!("no other node has room for {size_bytes} bytes"));
         }
+        let has_refused = |id: &NodeId| self.refused.contains(&(group.group_id, *id));
+        if !free().any(|id| fits(&id) && has_room(&id) && !has_refused(&id)) {
+            return Err("every other node that it fits on could not take it lately".to_owned());
+        }
+        let doubted: BTreeSet<NodeId> = self.refused.iter().map(|(_, id)| *id).collect();
         let cost = |id: &NodeId| {
             let taken = self.in_zone_of(group, lost, *id);
-            (taken, self.replicas.get(id).copied(), *id)
+            let replicas = self.replicas.get(id).copied();
+            (doubted.contains(id), taken, replicas, *id)
         };
+        let is_free = |id: &NodeId| !has_refused(id) && !busy.contains(id);
         let chosen = free()
-            .filter(|id| fits(id) && has_room(id) && !busy.contains(id))
+            .filter(|id| fits(id) && has_room(id) && is_free(id))
             .min_by_key(cost)
             .ok_or("the node for it takes in another group first")?;
         *self.replicas.entry(chosen).or_default() += 1;
         Ok(chosen)
+    }
+
+    /// Why no node is left for a group with these members.
+    fn why_none(&self, members: &BTreeSet<NodeId>) -> String {
+        let others = self.unfit.iter().filter(|(id, _)| !members.contains(id));
+        let unfit: Vec<String> = others.map(|(id, why)| format!("node {id} {why}")).collect();
+        if unfit.is_empty() {
+            "no other node is up and has no replica of it".to_owned()
+        } else {
+            format!("no other node is fit for it: {}", unfit.join("; "))
+        }
+    }
+
+    /// Whether the node could take in a replica of the group, zones apart.
+    pub(super) fn may_take(&self, group_id: GroupId, to: NodeId, size_bytes: u64) -> bool {
+        self.usable.binary_search(&to).is_ok()
+            && self.has_room(to, size_bytes)
+            && !self.refused.contains(&(group_id, to))
     }
 
     /// Whether no zone has a majority of the group with `to` in the place of `from`, or there are
@@ -174,16 +222,36 @@ impl<'a> Placement<'a> {
         a == b || !zone.is_empty() && zone == self.zone(b)
     }
 
-    /// Whether the node has said that so much fits on its disk, or nothing at all.
     fn has_room(&self, node_id: NodeId, size_bytes: u64) -> bool {
-        self.view.heard.get(&node_id).is_none_or(|heard| {
-            let said = &heard.heartbeat;
-            said.disk_used_bytes + said.disk_free_bytes == 0 || said.disk_free_bytes > size_bytes
-        })
+        has_room(self.view, node_id, size_bytes)
     }
 
     fn zone(&self, node_id: NodeId) -> &'a str {
         let node = self.view.catalog.nodes.get(&node_id);
         node.map_or("", |node| node.zone.as_str())
     }
+}
+
+/// Why a node that is up gets nothing, if so.
+fn why_unfit(view: &View, node_id: NodeId) -> Option<String> {
+    let said = &view.heard.get(&node_id)?.heartbeat;
+    let mut replicas = said.replicas.iter();
+    let stopped = replicas.find_map(|status| Some((status.group_id, status.fault.as_ref()?)));
+    if let Some((group_id, fault)) = stopped {
+        return Some(format!(
+            "has stopped its replica of group {group_id} ({fault})"
+        ));
+    }
+    let free = said.disk_free_bytes;
+    (!has_room(view, node_id, 0)).then(|| format!("has {free} bytes free on its disk"))
+}
+
+/// Whether the node has said that so much fits on its disk, or nothing at all.
+fn has_room(view: &View, node_id: NodeId, size_bytes: u64) -> bool {
+    view.heard.get(&node_id).is_none_or(|heard| {
+        let said = &heard.heartbeat;
+        let (used, free) = (said.disk_used_bytes, said.disk_free_bytes);
+        let kept = used.saturating_add(free) / ROOM_PART;
+        used == 0 && free == 0 || free > size_bytes.saturating_add(kept)
+    })
 }

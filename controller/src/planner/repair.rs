@@ -76,8 +76,7 @@ impl fmt::Display for Cause {
 }
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
-    let mut placement = Placement::new(facts.view, facts.settings);
-    placement.exclude(memory.slow().map(|(slow, ..)| slow));
+    let mut placement = Placement::remembering(facts.view, facts.settings, memory);
     let mut wanted: Vec<(Cause, &Group<'_>, Replica)> = Vec::new();
     for group in &facts.groups {
         let of_group = group.row.replicas.iter();

@@ -42,7 +42,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     if facts.is_balance_off() || draft.receivers.len() >= facts.settings.snapshots_max {
         return;
     }
-    let placement = Placement::new(facts.view, facts.settings);
+    let placement = Placement::remembering(facts.view, facts.settings, memory);
     let is_still = draft.moves == 0 && memory.ranges_rest_for() >= STILL_AFTER;
     let weights = replica_weights(facts, is_still);
     let nodes = node_weights(facts, memory, &weights);
@@ -66,7 +66,9 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
                 let (Some(old), None) = (of(*from), of(*to)) else {
                     continue;
                 };
+                let size_bytes = group.leader.map_or(0, |(_, said)| said.size_bytes);
                 let may = draft.is_free(group.id())
+                    && placement.may_take(group.id(), *to, size_bytes)
                     && !resting.contains(&group.id())
                     && placement.fits_zones(group.row, Some(*from), *to)
                     && check_majority(facts, group) == Ok(group.row.voters().count());

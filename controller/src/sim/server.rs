@@ -13,6 +13,9 @@ use super::group::{SimGroup, SimImport, copying, failed};
 impl Inner {
     pub(super) fn serve(&mut self, node_id: NodeId, request: ServerRequest) -> ServerAnswer {
         match request {
+            ServerRequest::CreateReplica { .. } if self.barren.contains(&node_id) => {
+                failed("open the store: it is damaged")
+            }
             ServerRequest::CreateReplica { group_id, .. } => {
                 let group = self.groups.entry(group_id).or_default();
                 group.replicas.insert(node_id);
@@ -48,13 +51,13 @@ impl Inner {
                 node_id: learner,
                 ..
             } => {
-                let is_alive = self.alive.contains(&learner);
+                let keeps_up = self.alive.contains(&learner) && !self.behind.contains_key(&learner);
                 self.ask_leader(node_id, group_id, |group| {
-                    if !is_alive || !group.replicas.contains(&learner) {
-                        return failed(&format!("node {learner} is 7 entries behind"));
-                    }
                     if !group.voters.contains(&learner) {
                         group.learners.insert(learner);
+                    }
+                    if !keeps_up || !group.replicas.contains(&learner) {
+                        return failed(&format!("node {learner} is 7 entries behind"));
                     }
                     ServerAnswer::Ok
                 })

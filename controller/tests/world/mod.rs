@@ -188,7 +188,9 @@ impl World {
                     serving,
                     loads: loads.collect(),
                     ranges: if serving { ranges.clone() } else { vec![] },
-                    ..status(group, leader)
+                    leader,
+                    replicas: group.replicas.clone(),
+                    ..status(group.group_id)
                 };
                 replicas.entry(replica.node_id).or_default().push(status);
             }
@@ -399,18 +401,19 @@ fn group_row(group_id: GroupId, members: BTreeSet<NodeId>) -> Row {
     })
 }
 
-fn status(group: &GroupDescriptor, leader: Option<NodeId>) -> ReplicaStatus {
+/// What a node says of a replica that has little to say.
+pub(crate) fn status(group_id: GroupId) -> ReplicaStatus {
     ReplicaStatus {
-        group_id: group.group_id,
+        group_id,
         term: Term(1),
-        leader,
+        leader: None,
         serving: false,
         last_index: LogIndex(5),
         last_term: Term(1),
         applied_index: LogIndex(5),
         flushed_index: LogIndex(5),
         first_index: LogIndex(0),
-        replicas: group.replicas.clone(),
+        replicas: vec![],
         ranges: vec![],
         size_bytes: 0,
         reads_total: 0,
