@@ -280,8 +280,10 @@ impl Inner {
         self.meta.apply(command).outcome
     }
 
-    fn last_index(&self, node_id: NodeId) -> LogIndex {
-        LogIndex(self.behind.get(&node_id).copied().unwrap_or(5))
+    fn last_index(&self, node_id: NodeId, group: &SimGroup) -> LogIndex {
+        let is_made = !group.members().is_empty();
+        let last = if is_made { 5 } else { 0 };
+        LogIndex(self.behind.get(&node_id).copied().unwrap_or(last))
     }
 
     fn heartbeat(&self, node_id: NodeId) -> Heartbeat {
@@ -294,9 +296,9 @@ impl Inner {
             term: Term(group.term),
             leader: group.leader,
             serving: group.leader == Some(node_id),
-            last_index: self.last_index(node_id),
+            last_index: self.last_index(node_id, group),
             last_term: Term(1),
-            applied_index: self.last_index(node_id),
+            applied_index: self.last_index(node_id, group),
             flushed_index: LogIndex(5),
             first_index: LogIndex(0),
             replicas: group.members(),

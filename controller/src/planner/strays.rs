@@ -1,12 +1,12 @@
 //! Replicas that are no longer their node's: it was away when the group went on without it.
 //!
 //! Only on the word of all who know: meta's row, the group's own leader, and no job that is about
-//! the group. A group that meta does not know is one that was removed only if its id was given
-//! before that of a group it does know: a meta that was restored from an old backup must not cost
-//! anybody's data.
+//! the group. A group that meta does not know is gone only if meta knows that it was removed, or if there
+//! was never anything in it: a meta that was restored from an old backup has forgotten groups that
+//! live, and must not cost anybody's data.
 
 use coterie_protocol::server::ReplicaStatus;
-use coterie_types::{GroupId, NodeId, NodeState};
+use coterie_types::{GroupId, LogIndex, NodeId, NodeState};
 
 use super::{Action, Plan, Settings};
 use crate::view::View;
@@ -58,7 +58,7 @@ fn why_stray(
     group_id: GroupId,
 ) -> Option<String> {
     let Some(group) = view.catalog.groups.get(&group_id) else {
-        return why_gone(view, group_id);
+        return why_gone(view, settings, group_id);
     };
     if group.replicas.iter().any(|r| r.node_id == node_id) {
         return None;
@@ -74,19 +74,25 @@ fn why_stray(
     })
 }
 
-/// Why a group that meta does not know is one that was removed, if it surely is.
-fn why_gone(view: &View, group_id: GroupId) -> Option<String> {
+/// Why a group that meta does not know is gone, if it surely is.
+fn why_gone(view: &View, settings: &Settings, group_id: GroupId) -> Option<String> {
+    let heard = view.heard.values();
+    let said = || heard.clone().flat_map(|heard| &heard.heartbeat.replicas);
+    let replicas = || said().filter(|status| status.group_id == group_id);
+    if replicas().any(|status| status.serving) {
+        return None;
+    }
+    if view.catalog.removed_groups.contains(&group_id) {
+        return Some(format!("group {group_id} was removed"));
+    }
+    // Of an attempt to make a group, which was given up: its id is older than that of one that was
+    // made, and no entry has come to any of its replicas, not even the first that names its members.
     let (newest, _) = view.catalog.groups.last_key_value()?;
-    let serves = |status: &&ReplicaStatus| status.group_id == group_id && status.serving;
-    let mut all = view.heard.values();
-    let is_led = all.any(|heard| {
-        heard
-            .heartbeat
-            .replicas
-            .iter()
-            .any(|status| serves(&status))
-    });
-    (group_id < *newest && !is_led).then(|| format!("group {group_id} was removed"))
+    let is_empty =
+        |status: &ReplicaStatus| status.replicas.is_empty() && status.last_index == LogIndex(0);
+    let was_made = group_id >= *newest || !replicas().all(is_empty);
+    let may_judge = view.listening_for >= settings.liveness_timeout;
+    (may_judge && !was_made).then(|| format!("group {group_id} was never made"))
 }
 
 #[cfg(test)]
@@ -161,36 +167,63 @@ mod tests {
         assert_eq!(strays(&sim), []);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_group_that_meta_does_not_know_is_gone_only_if_it_is_older_than_one_it_knows() {
+    /// A replica on node 4 of a group that meta does not know, though it knows a newer one.
+    async fn with_an_unknown_group(unknown: SimGroup) -> Sim {
         let sim = with_a_stray().await;
-        let in_group = |leader| SimGroup {
-            replicas: [NodeId(4)].into(),
-            leader,
-            ..SimGroup::default()
-        };
         change(&sim, |group| {
             group.replicas.remove(&NodeId(4));
         });
-        sim.lock().groups.insert(GroupId(9), in_group(None));
-        assert_eq!(strays(&sim), [], "of a time that meta has lost");
-        let row = |id| GroupDescriptor {
-            group_id: GroupId(id),
+        let newer = GroupDescriptor {
+            group_id: GroupId(10),
             replicas: vec![Replica {
                 node_id: NodeId(1),
                 role: Role::Voter,
             }],
         };
-        let groups = |sim: &Sim| sim.lock().meta.catalog.groups.insert(GroupId(10), row(10));
-        groups(&sim);
+        let mut inner = sim.lock();
+        inner.meta.catalog.groups.insert(GroupId(10), newer);
+        inner.groups.insert(GroupId(9), unknown);
+        drop(inner);
+        sim
+    }
+
+    fn unknown(voters: &[u64], leader: Option<NodeId>) -> SimGroup {
+        SimGroup {
+            replicas: [NodeId(4)].into(),
+            voters: voters.iter().copied().map(NodeId).collect(),
+            leader,
+            ..SimGroup::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_meta_has_never_known_is_left_alone_though_nobody_leads_it() {
+        let sim = with_an_unknown_group(unknown(&[4, 5, 6], None)).await;
+        assert_eq!(strays(&sim), [], "by a backup of before it was made");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_was_removed_is_gone_unless_it_serves() {
+        let sim = with_an_unknown_group(unknown(&[4, 5, 6], None)).await;
+        let mut inner = sim.lock();
+        inner.meta.catalog.removed_groups.insert(GroupId(9));
+        drop(inner);
         assert_eq!(strays(&sim), [(NodeId(4), GroupId(9))]);
-        sim.lock()
-            .groups
-            .insert(GroupId(9), in_group(Some(NodeId(4))));
-        assert_eq!(
-            strays(&sim),
-            [],
-            "it serves: that is for a person to look at"
-        );
+        let served = unknown(&[4, 5, 6], Some(NodeId(4)));
+        sim.lock().groups.insert(GroupId(9), served);
+        assert_eq!(strays(&sim), [], "that is for a person to look at");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_replica_of_a_group_that_was_not_made_is_gone() {
+        let sim = with_an_unknown_group(unknown(&[], None)).await;
+        assert_eq!(strays(&sim), [(NodeId(4), GroupId(9))]);
+        let mut view = sim.view();
+        view.listening_for = settings().liveness_timeout / 2;
+        let mut planned = Plan::default();
+        plan(&view, &settings(), &mut planned);
+        assert_eq!(planned.actions, [], "others may have something");
+        sim.lock().meta.catalog.groups.remove(&GroupId(10));
+        assert_eq!(strays(&sim), [], "it may be about to be made");
     }
 }

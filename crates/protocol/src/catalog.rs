@@ -3,7 +3,7 @@
 //! Pure. Meta's own state machine keeps one and changes it by commands (`coterie-meta`, `catalog`);
 //! proxies, servers and controllers keep copies and apply the [`Change`]s they are sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use coterie_types::{
@@ -144,6 +144,8 @@ pub enum Row {
     Dropped(RangeDescriptor),
     /// What the controller wants and cannot do now, and why; a line each.
     Refusals(Vec<String>),
+    /// Groups that were removed.
+    RemovedGroups(BTreeSet<GroupId>),
 }
 
 /// What names a row that is gone.
@@ -201,6 +203,9 @@ pub struct Catalog {
     pub dropped: BTreeMap<RangeId, RangeDescriptor>,
     /// What the controller wants and cannot do now, and why; a line each.
     pub refusals: Vec<String>,
+    /// Groups that were removed, the newest of them: a replica that comes back is nobody's. A group
+    /// that is neither here nor among the groups is one that this catalog never knew.
+    pub removed_groups: BTreeSet<GroupId>,
 }
 
 impl Catalog {
@@ -270,6 +275,7 @@ impl Catalog {
             Row::Lease(lease) => self.lease = lease,
             Row::Dropped(range) => drop(self.dropped.insert(range.range_id, range)),
             Row::Refusals(lines) => self.refusals = lines,
+            Row::RemovedGroups(removed) => self.removed_groups = removed,
         }
     }
 

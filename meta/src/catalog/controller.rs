@@ -15,6 +15,8 @@ const JOB_BYTES_MAX: usize = 4 * KEY_BYTES_MAX + (256 << 10);
 /// Lines of refusals, and bytes of each, at most.
 const REFUSALS_MAX: usize = 100;
 const REFUSAL_BYTES_MAX: usize = 1000;
+/// Removed groups that are remembered, the newest.
+const REMOVED_GROUPS_MAX: usize = 10_000;
 /// Ids set aside at once at most.
 const IDS_MAX: u64 = 1 << 20;
 
@@ -91,6 +93,8 @@ impl Edit<'_> {
         Ok(())
     }
 
+    /// It stays known that it was there: what meta has never heard of may be what a restored one
+    /// lost, and nobody's to remove.
     fn delete_group(&mut self, group_id: GroupId) -> Result<(), Rejection> {
         if !self.catalog().groups.contains_key(&group_id) {
             return Err(Rejection::NotFound(format!("group {group_id}")));
@@ -102,6 +106,12 @@ impl Edit<'_> {
             return Err(invalid(format!("group {group_id} owns range {range_id}")));
         }
         self.delete(RowName::Group(group_id));
+        let mut removed = self.catalog().removed_groups.clone();
+        removed.insert(group_id);
+        while removed.len() > REMOVED_GROUPS_MAX {
+            removed.pop_first();
+        }
+        self.put(Row::RemovedGroups(removed));
         Ok(())
     }
 

@@ -34,6 +34,8 @@ pub enum RowName {
     Dropped(RangeId),
     /// The controller's refusals.
     Refusals,
+    /// The groups that were removed.
+    RemovedGroups,
 }
 
 impl RowName {
@@ -51,6 +53,7 @@ impl RowName {
             Row::Setting(name, _) => Self::Setting(name.clone()),
             Row::Dropped(range) => Self::Dropped(range.range_id),
             Row::Refusals(_) => Self::Refusals,
+            Row::RemovedGroups(_) => Self::RemovedGroups,
         }
     }
 
@@ -71,13 +74,16 @@ impl RowName {
             }
             Self::Dropped(id) => catalog.dropped.get(id).cloned().map(Row::Dropped),
             Self::Refusals => Some(Row::Refusals(catalog.refusals.clone())),
+            Self::RemovedGroups => Some(Row::RemovedGroups(catalog.removed_groups.clone())),
         }
     }
 
     /// What a change says when the row is gone; `None` for rows that are never deleted.
     fn delete_key(self) -> Option<RowKey> {
         match self {
-            Self::Cluster | Self::Lease | Self::Node(_) | Self::Refusals => None,
+            Self::Cluster | Self::Lease | Self::Node(_) | Self::Refusals | Self::RemovedGroups => {
+                None
+            }
             Self::Table(id) => Some(RowKey::Table(id)),
             Self::Group(id) => Some(RowKey::Group(id)),
             Self::Range(id) => Some(RowKey::Range(id)),

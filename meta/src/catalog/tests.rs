@@ -303,3 +303,33 @@ fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
     };
     assert_eq!(table.table_id, TableId(17), "its id is not used again");
 }
+
+#[test]
+fn a_group_that_was_removed_stays_known_and_of_many_the_newest_do() {
+    let mut state = with_a_range();
+    state.catalog.removed_groups = (100..10_100).map(GroupId).collect();
+    let before = state.clone();
+    let remove = || {
+        let group = ControllerOp::DeleteGroup(GroupId(20_000));
+        vec![group]
+    };
+    assert!(rejected(&controller(&mut state, remove())), "not there");
+    assert_eq!(state, before);
+    let group = state.catalog.groups[&GroupId(1)].clone();
+    let group_id = GroupId(20_000);
+    let ids = ControllerOp::AllocateIds {
+        groups: 20_000,
+        ranges: 0,
+        jobs: 0,
+    };
+    let put = ControllerOp::PutGroup(GroupDescriptor { group_id, ..group });
+    assert!(!rejected(&controller(&mut state, vec![ids, put])));
+    let mut copy = state.catalog.clone();
+    let ops = remove();
+    let applied = state.apply(Command::Controller { fence: 1, ops });
+    let removed = &state.catalog.removed_groups;
+    assert!(removed.contains(&group_id) && removed.contains(&GroupId(101)));
+    assert!(removed.len() == 10_000 && !removed.contains(&GroupId(100)));
+    copy.apply(&applied.change.unwrap());
+    assert_eq!(copy, state.catalog, "who follows knows it, too");
+}

@@ -259,3 +259,19 @@ async fn a_member_that_is_down_is_waited_for_unless_it_was_removed() {
     driving.await.unwrap().unwrap();
     assert_eq!(sim.job(job_id).state, JobState::Done);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_of_a_removed_group_that_comes_back_is_removed_too() {
+    let (sim, fence) = settled().await;
+    let step = an_empty_group(&sim, fence).await;
+    sim.begin_job(&step);
+    sim.settle(fence, &settings()).await.unwrap();
+    let replicas = |sim: &Sim| sim.lock().groups[&GroupId(4)].replicas.clone();
+    let mut inner = sim.lock();
+    let group = inner.groups.get_mut(&GroupId(4)).unwrap();
+    group.replicas.insert(NodeId(1));
+    drop(inner);
+    assert_eq!(replicas(&sim), [NodeId(1)].into());
+    sim.settle(fence, &settings()).await.unwrap();
+    assert!(replicas(&sim).is_empty());
+}
