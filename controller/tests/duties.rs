@@ -11,8 +11,8 @@ use coterie_protocol::catalog::{JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::Heartbeat;
 use coterie_protocol::server::{Cut, HotKey, ReplicaStatus};
 use coterie_types::{
-    Epoch, GroupDescriptor, GroupId, JobId, LogIndex, NodeId, RangeId, Replica, Role, TableId,
-    UnixMillis,
+    Epoch, GroupDescriptor, GroupId, JobId, LogIndex, NodeId, NodeState, RangeDescriptor, RangeId,
+    Replica, Role, TableId, UnixMillis,
 };
 use world::{Cost, World};
 
@@ -242,6 +242,50 @@ fn a_node_that_has_stopped_a_replica_or_is_nearly_full_gets_none() {
         let plan = world.pass(20);
         assert_eq!(replaced(&plan), [(GroupId(1), NodeId(3), NodeId(5))]);
     }
+}
+
+#[test]
+fn a_range_that_is_only_copied_keeps_no_group_from_repair() {
+    for (phase, is_replaced) in [
+        (job::MovePhase::Copy, true),
+        (job::MovePhase::HandOff, false),
+        (job::MovePhase::Drop, false),
+    ] {
+        let mut world = quiet(5, 2, 2);
+        world.settings.groups = 2;
+        world.forget_zones();
+        world.stop_balance();
+        set_row(&mut world, 1, [1, 2, 3]);
+        set_row(&mut world, 2, [1, 2, 3]);
+        let range = world.catalog.ranges[&RangeId(1)].clone();
+        let to = GroupId(2);
+        let step = Step::MoveRange { phase, range, to };
+        let row = job::begin(JobId(9), "test", &step, vec![], UnixMillis(0));
+        world.write(vec![Row::Job(row)], vec![]);
+        world.silent.insert(NodeId(3));
+        let plan = world.pass(20);
+        let groups: Vec<GroupId> = replaced(&plan).iter().map(|(id, ..)| *id).collect();
+        let both = [GroupId(1), GroupId(2)];
+        assert_eq!(groups, both[..if is_replaced { 2 } else { 0 }], "{phase:?}");
+    }
+}
+
+#[test]
+fn what_can_wait_waits_for_a_range_that_is_copied() {
+    let mut world = with_two_spares();
+    world.silent.clear();
+    world.set_state(NodeId(3), NodeState::Draining);
+    let range = world.catalog.ranges[&RangeId(1)].clone();
+    let (phase, to) = (job::MovePhase::Copy, GroupId(1));
+    let from = GroupId(7);
+    let range = RangeDescriptor {
+        group_id: from,
+        ..range
+    };
+    let step = Step::MoveRange { phase, range, to };
+    let row = job::begin(JobId(9), "test", &step, vec![], UnixMillis(0));
+    world.write(vec![Row::Job(row)], vec![]);
+    assert_eq!(replaced(&world.pass(20)), []);
 }
 
 #[test]

@@ -86,10 +86,22 @@ fn ranges_of_wish(wish: &Wish, catalog: &Catalog) -> Vec<RangeId> {
 /// Whether the job copies in the background, for minutes perhaps: leaders may change meanwhile.
 pub(super) fn is_copying(step: &Step) -> bool {
     match step {
-        Step::MoveRange { phase, .. } => *phase == MovePhase::Copy,
+        Step::MoveRange { .. } => is_copying_range(step),
         Step::ReplaceReplica { phase, .. } | Step::AddReplica { phase, .. } => {
             *phase == ReplacePhase::Learn
         }
         _ => false,
     }
+}
+
+/// Whether the job copies a range that is served by its new owner already: members may change
+/// meanwhile, too.
+pub(super) fn is_copying_range(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::MoveRange {
+            phase: MovePhase::Copy,
+            ..
+        }
+    )
 }

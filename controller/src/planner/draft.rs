@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use coterie_protocol::catalog::Catalog;
 use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId};
 
-use super::busy::{groups_of, is_copying, ranges_of};
+use super::busy::{groups_of, is_copying, is_copying_range, ranges_of};
 use super::facts::Facts;
 use super::{Action, Plan};
 use crate::job::{AddPhase, ReplacePhase, Step};
@@ -19,6 +19,8 @@ pub(super) struct Draft<'a> {
     ranges: BTreeSet<RangeId>,
     /// Groups with a job that does more than copy.
     rigid: BTreeSet<GroupId>,
+    /// Groups with a job that does more than copy a range.
+    fixed: BTreeSet<GroupId>,
     /// Ranges under way to another group.
     pub(super) moves: usize,
     /// Nodes that take in a replica.
@@ -36,6 +38,7 @@ impl<'a> Draft<'a> {
             groups: BTreeSet::new(),
             ranges: BTreeSet::new(),
             rigid: BTreeSet::new(),
+            fixed: BTreeSet::new(),
             moves: 0,
             receivers: Vec::new(),
             transfers: 0,
@@ -66,6 +69,7 @@ impl<'a> Draft<'a> {
     ) {
         self.groups.insert(range.group_id);
         self.rigid.insert(range.group_id);
+        self.fixed.insert(range.group_id);
         self.ranges.insert(range.range_id);
         self.plan.actions.push(Action::Split {
             kind,
@@ -101,6 +105,13 @@ impl<'a> Draft<'a> {
         !self.rigid.contains(&group_id)
     }
 
+    /// Whether a replica of the group that is no good may be put elsewhere: no job is about it but
+    /// such as copy a range. Both groups of a move know from their logs what is copied, whoever
+    /// their members are, and a copy that is stuck would keep them from repair.
+    pub(super) fn is_mendable(&self, group_id: GroupId) -> bool {
+        !self.fixed.contains(&group_id)
+    }
+
     /// A group that gets the ranges of a new table. It may get more at once.
     pub(super) fn claim_for_table(&mut self, group_id: GroupId) {
         self.claim(&Step::AddRanges {
@@ -115,6 +126,9 @@ impl<'a> Draft<'a> {
         if !is_copying(step) {
             self.rigid.extend(groups.iter().copied());
         }
+        if !is_copying_range(step) {
+            self.fixed.extend(groups.iter().copied());
+        }
         self.groups.extend(groups);
         self.ranges.extend(ranges_of(step, self.catalog));
         match step {
@@ -122,11 +136,11 @@ impl<'a> Draft<'a> {
             Step::MakeGroups {
                 then_move: Some(_), ..
             } => self.moves += 1,
-            Step::ReplaceReplica { phase, to, .. } | Step::AddReplica { phase, to, .. } => {
-                // One that was turned back takes nothing in, and may wait long for a leader.
-                if *phase < ReplacePhase::Undo {
-                    self.receivers.push(*to);
-                }
+            // One that was turned back takes nothing in, and may wait long for a leader.
+            Step::ReplaceReplica { phase, to, .. } | Step::AddReplica { phase, to, .. }
+                if *phase < ReplacePhase::Undo =>
+            {
+                self.receivers.push(*to);
             }
             Step::TransferLeader { .. } => self.transfers += 1,
             _ => {}

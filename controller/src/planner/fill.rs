@@ -21,7 +21,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     for group in &facts.groups {
         let group_id = group.id();
         let voters = group.row.voters().count();
-        if voters >= wanted || !draft.is_free(group_id) {
+        if voters >= wanted || !draft.is_mendable(group_id) {
             continue;
         }
         let Some((_, leader)) = group.leader else {

@@ -7,7 +7,8 @@
 //! does not follow its leader for long, and all replicas of a node that is slow or being emptied
 //! come next, and at last those that crowd one zone.
 //!
-//! A group is changed only while a majority of it lives. A spare is preferred, else the node with
+//! A group is changed only while a majority of it lives, and no job is about it but, where a replica
+//! is as good as none, such as copy a range. A spare is preferred, else the node with
 //! the fewest replicas. One replica at a time goes to a node and few in the whole cluster, as each
 //! may have to be sent whole. Once nothing names it any more, a lost node is removed.
 
@@ -48,6 +49,16 @@ enum Cause {
     Crowded(String),
 }
 
+impl Cause {
+    /// Whether the replica is as good as none, and does not wait for the copying of a range.
+    fn is_urgent(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost | Self::Silent(_) | Self::Fault(_) | Self::Stalled(..)
+        )
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -85,7 +96,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
             .min();
         let worst = worst.or_else(|| crowded(&placement, group));
         if let Some((cause, replica)) = worst
-            && draft.is_free(group.id())
+            && (draft.is_free(group.id()) || cause.is_urgent() && draft.is_mendable(group.id()))
         {
             wanted.push((cause, group, replica));
         }

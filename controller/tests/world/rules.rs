@@ -28,8 +28,17 @@ impl World {
         });
         let planned: Vec<Step> = planned.collect();
         let mut about: BTreeMap<GroupId, &Step> = BTreeMap::new();
+        // What copies a range is in nobody's way.
+        let is_copying = |step: &&Step| {
+            let phase = match step {
+                Step::MoveRange { phase, .. } => Some(*phase),
+                _ => None,
+            };
+            phase == Some(job::MovePhase::Copy)
+        };
         for (step, is_planned) in running
             .iter()
+            .filter(|step| !is_copying(step))
             .map(|step| (step, false))
             .chain(planned.iter().map(|step| (step, true)))
         {

@@ -255,3 +255,51 @@ async fn a_range_moves_to_a_group_that_is_made_for_it() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_member_of_either_group_is_replaced_while_the_range_is_copied() {
+    for is_source in [true, false] {
+        let (sim, fence) = settled_on(&["a", "b", "c"]).await;
+        // Group 1 is the first that is repaired.
+        let owner = |key| located(&sim, key).group_id;
+        let key = if (owner("a") == GroupId(1)) == is_source {
+            "a"
+        } else {
+            "z"
+        };
+        let to = if is_source { GroupId(3) } else { GroupId(1) };
+        assert_eq!(owner(key) == GroupId(1), is_source);
+        let job_id = sim.ask_for(Wish::Move {
+            table: TableId(0),
+            key: Bytes::from(key),
+            to: Some(to),
+        });
+        let moving = drive(&sim, fence, job_id);
+        let copies = |job: &JobDescriptor| {
+            let phase = match Step::of(job) {
+                Ok(Step::MoveRange { phase, .. }) => Some(phase),
+                _ => None,
+            };
+            phase == Some(MovePhase::Copy)
+        };
+        until(&sim, job_id, copies).await;
+        let new = sim.wipe(NodeId(1));
+        let executor = sim.executor(fence, &settings());
+        for _ in 0..2 {
+            for action in plan(&sim.view(), &settings()).actions {
+                executor.apply(action, sim.view().now).await.unwrap();
+            }
+        }
+        let replacing = the_job(&sim, "replace-replica");
+        assert!(Step::of(&replacing).unwrap().is_about(GroupId(1)));
+        drive(&sim, fence, replacing.job_id).await.unwrap().unwrap();
+        assert_eq!(sim.job(replacing.job_id).state, JobState::Done);
+        assert!(copies(&sim.job(job_id)), "it was quicker");
+        moving.await.unwrap().unwrap();
+        assert_eq!(sim.job(job_id).state, JobState::Done);
+        sim.settle(fence, &settings()).await.unwrap();
+        check_replaced(&sim, NodeId(1), new);
+        check_whole(&sim);
+        assert_eq!(located(&sim, key).group_id, to);
+    }
+}
