@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) barren: BTreeSet<NodeId>,
     /// Nodes whose replicas do not catch up, and the last entry they have.
     pub(crate) behind: BTreeMap<NodeId, u64>,
+    /// Nobody finds the middle of a range in time.
+    pub(crate) is_middle_late: bool,
     /// Replicas that have stopped.
     pub(crate) faults: BTreeSet<(NodeId, GroupId)>,
 }
@@ -73,6 +75,7 @@ impl Sim {
             damaged: BTreeSet::new(),
             barren: BTreeSet::new(),
             behind: BTreeMap::new(),
+            is_middle_late: false,
             faults: BTreeSet::new(),
         })))
     }
@@ -394,11 +397,16 @@ impl Servers for Sim {
         &self,
         node_id: NodeId,
         request: ServerRequest,
-        _timeout: Duration,
+        timeout: Duration,
     ) -> Result<ServerAnswer, String> {
         // A dead controller asks nobody; here its last call to meta fails it.
         if !self.arrives() {
             return Err("the controller is dead".to_owned());
+        }
+        let is_late = matches!(request, ServerRequest::SplitPoint { .. });
+        if is_late && self.lock().is_middle_late {
+            tokio::time::sleep(timeout).await;
+            return Err("timed out".to_owned());
         }
         let mut inner = self.lock();
         if !inner.alive.contains(&node_id) {

@@ -89,6 +89,35 @@ fn a_range_that_is_too_large_is_cut_where_its_bytes_are_halved() {
 }
 
 #[test]
+fn a_middle_that_was_not_found_is_looked_for_again_later_each_time() {
+    let mut world = quiet(3, 3, 3);
+    world.stop_balance();
+    world.tick();
+    world.costs.get_mut(&RangeId(2)).unwrap().size = 513 * MIB;
+    let range = world.catalog.ranges[&RangeId(2)].clone();
+    let fail = |world: &mut World, id: u64| {
+        let step = Step::SplitRange {
+            phase: job::SplitPhase::Split,
+            range: range.clone(),
+            at: None,
+            right_id: RangeId(900),
+        };
+        let now = UnixMillis(1_000_000_000 + world.ticks * 1000);
+        let mut row = job::begin(JobId(id), "split", &step, vec![], now);
+        row.state = JobState::Failed;
+        world.write(vec![Row::Job(row)], vec![]);
+    };
+    fail(&mut world, 1);
+    let plan = world.pass(599);
+    assert_eq!(cut(&plan), []);
+    let is_told = |refusal: &String| refusal.contains("its middle was not found");
+    assert!(plan.refusals.iter().any(is_told), "{:?}", plan.refusals);
+    fail(&mut world, 2);
+    assert_eq!(cut(&world.pass(1199)), [], "twice as long");
+    assert_eq!(cut(&world.tick()), [(RangeId(2), false)]);
+}
+
+#[test]
 fn a_load_must_last_ten_seconds_before_its_range_is_cut() {
     let mut world = quiet(3, 3, 3);
     world.stop_balance();

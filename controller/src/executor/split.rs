@@ -4,17 +4,25 @@
 //! table that is dropped meanwhile has only the range before among what meta wants removed, so the
 //! job removes both parts itself.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use coterie_protocol::catalog::JobDescriptor;
 use coterie_protocol::meta::ControllerOp;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_types::{KeyRange, RangeDescriptor, RangeId};
 
+use tokio::time::Instant;
+
 use super::jobs::reconsider;
 use super::leader::Consulted;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
 use crate::job::{SplitPhase, Step, shown};
 use crate::ports::{Meta, Servers};
+
+/// From how long on the looking for a middle is a walk over all of a range that was in vain, on each
+/// server that was asked: it is not asked for again at once.
+const COSTLY: Duration = Duration::from_secs(2);
 
 /// The parameters of [`Step::SplitRange`].
 #[derive(Clone, Copy)]
@@ -91,31 +99,35 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         }
         let request = ServerRequest::SplitPoint { group_id, range_id };
         let members = self.members(group_id);
-        Ok(
-            match self
-                .consult(group_id, members, &request, ASK_TIMEOUT)
-                .await?
-            {
-                Consulted::Answered(
-                    _,
-                    ServerAnswer::SplitPoint {
-                        at: Some(at),
-                        left_bytes,
-                        right_bytes,
-                    },
-                ) => Taken::Turn(
-                    splitting.step(SplitPhase::Split, &at),
-                    format!("{left_bytes} bytes on the left, {right_bytes} on the right"),
-                ),
-                Consulted::Answered(_, ServerAnswer::SplitPoint { at: None, .. }) => {
-                    Taken::GiveUp(format!("range {range_id} has fewer than two keys"))
-                }
-                Consulted::Answered(node_id, other) => {
-                    Taken::Wait(format!("node {node_id}: {other:?}"))
-                }
-                Consulted::Refused(reason) | Consulted::Unheard(reason) => Taken::Wait(reason),
-            },
-        )
+        let asked_at = Instant::now();
+        let consulted = self.consult(group_id, members, &request, ASK_TIMEOUT);
+        let consulted = consulted.await?;
+        let elapsed = asked_at.elapsed();
+        Ok(match consulted {
+            Consulted::Answered(
+                _,
+                ServerAnswer::SplitPoint {
+                    at: Some(at),
+                    left_bytes,
+                    right_bytes,
+                },
+            ) => Taken::Turn(
+                splitting.step(SplitPhase::Split, &at),
+                format!("{left_bytes} bytes on the left, {right_bytes} on the right"),
+            ),
+            Consulted::Answered(_, ServerAnswer::SplitPoint { at: None, .. }) => {
+                Taken::GiveUp(format!("range {range_id} has fewer than two keys"))
+            }
+            Consulted::Answered(node_id, other) => {
+                Taken::Wait(format!("node {node_id}: {other:?}"))
+            }
+            Consulted::Refused(reason) | Consulted::Unheard(reason) if elapsed >= COSTLY => {
+                // The planner comes back to it, later each time, and the group is free meanwhile.
+                let seconds = elapsed.as_secs();
+                Taken::GiveUp(format!("nobody found its middle in {seconds} s: {reason}"))
+            }
+            Consulted::Refused(reason) | Consulted::Unheard(reason) => Taken::Wait(reason),
+        })
     }
 
     async fn ask_to_split(

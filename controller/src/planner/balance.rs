@@ -334,7 +334,8 @@ impl<'a> Shares<'a> {
         let is_cause = 2.0 * self.share_of_range(place).size >= giver.size - taker.size;
         let part = facts.settings.split_size / PART_OF_SPLIT_SIZE;
         let is_worth = range.size_bytes() >= 2 * part;
-        if !is_cause || !is_worth || !is_settled(facts, draft, range) {
+        let is_open = is_settled(facts, draft, range) && facts.not_halved_for(range.row).is_none();
+        if !is_cause || !is_worth || !is_open {
             return false;
         }
         let reasons = vec![

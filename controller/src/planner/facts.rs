@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_protocol::server::{RangeLoad, ReplicaStatus};
-use coterie_types::{Epoch, GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId};
+use coterie_types::{
+    Epoch, GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId, UnixMillis,
+};
 
 use super::Settings;
 use crate::job::Step;
@@ -20,6 +22,9 @@ pub(super) const RANGE_BYTES: u64 = 256 << 10;
 
 /// How long a job counts against doing the same again.
 pub(super) const DAMPING: Duration = Duration::from_secs(600);
+
+/// How often the pause after a middle that was not found is doubled: to five hours.
+const HALVING_DOUBLINGS: u32 = 5;
 
 /// What a group may have more than its share of the load before that is noted.
 const LOADED_PERCENT: u64 = 105;
@@ -38,6 +43,8 @@ pub(super) struct Facts<'a> {
     pub(super) moves: BTreeMap<RangeId, usize>,
     /// Ranges that came of a cut in the time that counts.
     pub(super) cut_lately: BTreeSet<RangeId>,
+    /// Of ranges whose middle was not found: how often, and when it was last looked for.
+    halvings: BTreeMap<(RangeId, Epoch), (u32, UnixMillis)>,
 }
 
 /// A group.
@@ -106,6 +113,7 @@ impl<'a> Facts<'a> {
                 .collect(),
             moves: BTreeMap::new(),
             cut_lately: BTreeSet::new(),
+            halvings: BTreeMap::new(),
         };
         facts.place_ranges();
         facts.read_costs();
@@ -150,6 +158,15 @@ impl<'a> Facts<'a> {
 
     fn read_jobs(&mut self) {
         for (job, step) in &self.jobs {
+            if let Step::SplitRange {
+                range, at: None, ..
+            } = step
+                && job.state == JobState::Failed
+            {
+                let key = (range.range_id, range.epoch);
+                let halving = self.halvings.entry(key).or_default();
+                *halving = (halving.0 + 1, halving.1.max(job.started_at));
+            }
             let is_running = job.state == JobState::Running;
             if !is_running && !is_recent(self.view, job, DAMPING) {
                 continue;
@@ -164,6 +181,15 @@ impl<'a> Facts<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// How long the middle of a range is not looked for, as it was not found before: longer each time,
+    /// since that is a walk over all of the range.
+    pub(super) fn not_halved_for(&self, range: &RangeDescriptor) -> Option<Duration> {
+        let (times, last) = self.halvings.get(&(range.range_id, range.epoch))?;
+        let pause = DAMPING * (1 << (times - 1).min(HALVING_DOUBLINGS));
+        let apart = Duration::from_millis(self.view.now.0.abs_diff(last.0));
+        pause.checked_sub(apart).filter(|left| !left.is_zero())
     }
 
     /// The jobs that run, with their steps.

@@ -47,6 +47,17 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         let by_load = is_hot.then(|| cut_by_load(facts, range, cost));
         match by_load {
             Some(Ok((at, reason))) => draft.split(KIND, row, Some(at), vec![reason]),
+            _ if is_large && let Some(left) = facts.not_halved_for(row) => {
+                draft.refuse(format!(
+                    "range {} has {} bytes, --split-size is {}; its middle was not found, and is \
+                     looked for again in {} s",
+                    row.range_id,
+                    cost.size_bytes,
+                    facts.settings.split_size,
+                    left.as_secs()
+                ));
+                continue;
+            }
             _ if is_large => {
                 let reason = format!(
                     "range {} has {} bytes, --split-size is {}",

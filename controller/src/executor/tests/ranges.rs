@@ -223,6 +223,29 @@ async fn the_controller_may_die_at_any_call_of_a_removal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_middle_that_nobody_finds_in_time_is_not_asked_for_again_at_once() {
+    let (sim, fence) = settled().await;
+    sim.lock().is_middle_late = true;
+    let job_id = sim.begin_job(&Step::SplitRange {
+        phase: SplitPhase::Split,
+        range: located(&sim, "a"),
+        at: None,
+        right_id: RangeId(900),
+    });
+    let begun = tokio::time::Instant::now();
+    drive(&sim, fence, job_id).await.unwrap().unwrap();
+    let job = sim.job(job_id);
+    assert_eq!(job.state, JobState::Failed);
+    let last = job.log.last().unwrap();
+    assert!(last.contains("nobody found its middle in 30 s"), "{last}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(31),
+        "each was asked once"
+    );
+    check_whole(&sim);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_that_owns_something_is_not_removed() {
     let (sim, fence) = settled().await;
     let group: GroupDescriptor = sim.lock().meta.catalog.groups[&GroupId(1)].clone();
@@ -267,10 +290,11 @@ async fn a_replica_of_a_removed_group_that_comes_back_is_removed_too() {
     sim.begin_job(&step);
     sim.settle(fence, &settings()).await.unwrap();
     let replicas = |sim: &Sim| sim.lock().groups[&GroupId(4)].replicas.clone();
-    let mut inner = sim.lock();
-    let group = inner.groups.get_mut(&GroupId(4)).unwrap();
-    group.replicas.insert(NodeId(1));
-    drop(inner);
+    {
+        let mut inner = sim.lock();
+        let group = inner.groups.get_mut(&GroupId(4)).unwrap();
+        group.replicas.insert(NodeId(1));
+    }
     assert_eq!(replicas(&sim), [NodeId(1)].into());
     sim.settle(fence, &settings()).await.unwrap();
     assert!(replicas(&sim).is_empty());
