@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod jobs;
+pub(crate) mod plans;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};

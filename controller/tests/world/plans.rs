@@ -1,0 +1,75 @@
+//! What tests look for in plans, and the clusters they begin with.
+
+use coterie_controller::job::Step;
+use coterie_controller::planner::{Action, Plan};
+use coterie_protocol::catalog::Row;
+use coterie_types::{GroupDescriptor, GroupId, NodeId, RangeId, Replica, Role};
+
+use super::{Cost, World};
+
+/// A mebibyte.
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// A quiet cluster: so many nodes, groups and ranges of one MiB each.
+pub(crate) fn quiet(nodes: u64, groups: u64, ranges: u64) -> World {
+    let mut world = World::new(nodes, groups, ranges, 1);
+    for range in 1..=ranges {
+        let cost = Cost { size: MIB, ops: 1 };
+        world.costs.insert(RangeId(range), cost);
+    }
+    world
+}
+
+/// The jobs whose steps are known already.
+pub(crate) fn steps(plan: &Plan) -> Vec<&Step> {
+    let mut steps = Vec::new();
+    for action in &plan.actions {
+        if let Action::Begin { step, .. } = action {
+            steps.push(step);
+        }
+    }
+    steps
+}
+
+/// Of each replica that is put elsewhere: the group, from where, to where.
+pub(crate) fn replaced(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
+    let of = |step: &Step| match step {
+        Step::ReplaceReplica {
+            group_id, from, to, ..
+        } => Some((*group_id, *from, *to)),
+        _ => None,
+    };
+    steps(plan).into_iter().filter_map(of).collect()
+}
+
+/// Of each range that is moved: which, and to which group.
+pub(crate) fn moved(plan: &Plan) -> Vec<(RangeId, GroupId)> {
+    let of = |step: &Step| match step {
+        Step::MoveRange { range, to, .. } => Some((range.range_id, *to)),
+        _ => None,
+    };
+    steps(plan).into_iter().filter_map(of).collect()
+}
+
+/// Of each range that is cut: which, and whether it is known where.
+pub(crate) fn cut(plan: &Plan) -> Vec<(RangeId, bool)> {
+    let of = |action: &Action| match action {
+        Action::Split { range, at, .. } => Some((range.range_id, at.is_some())),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(of).collect()
+}
+
+/// Puts a group on these nodes; the first leads.
+pub(crate) fn set_row(world: &mut World, group: u64, nodes: [u64; 3]) {
+    let replicas = nodes.map(|id| Replica {
+        node_id: NodeId(id),
+        role: Role::Voter,
+    });
+    let row = GroupDescriptor {
+        group_id: GroupId(group),
+        replicas: replicas.to_vec(),
+    };
+    world.write(vec![Row::Group(row)], vec![]);
+    world.leaders.insert(GroupId(group), NodeId(nodes[0]));
+}
