@@ -1,5 +1,5 @@
-//! Tells the new owners of ranges that were handed off here to serve them: at once, by whoever leads,
-//! until they say that they do.
+//! Tells the new owners of ranges that were handed off here to serve them: at once, each by itself, by
+//! whoever leads, until they say that they do.
 //!
 //! The hand-off is committed by then, so nobody needs to be asked; the controller, which began it, may
 //! be gone.
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::Peers;
+use super::per_range::PerRange;
 use super::shared::Shared;
 
 /// How often one looks for something to do.
@@ -24,16 +25,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn run(group: Group, shared: Arc<Shared>, peers: Peers, stop: CancellationToken) {
     let mut changed = shared.ownership_changed();
     let telling = async {
+        let mut tellings = PerRange::default();
         loop {
-            let untold = untold(&shared);
-            match untold.first() {
-                Some(range) if group.is_leader() => {
-                    if !tell(&group, &shared, &peers, range).await {
-                        tokio::time::sleep(PAUSE).await;
-                    }
+            if group.is_leader() {
+                for range in untold(&shared) {
+                    let (group, shared, peers) =
+                        (group.clone(), Arc::clone(&shared), peers.clone());
+                    let to_tell = range.clone();
+                    tellings.begin(&range, async move {
+                        if !tell(&group, &shared, &peers, &to_tell).await {
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                    });
                 }
-                // Looked at anyway after a while: who leads may have changed.
-                _ => drop(tokio::time::timeout(PERIOD, changed.changed()).await),
+            }
+            // Looked at anyway after a while: who leads may have changed.
+            tokio::select! {
+                () = tellings.ended() => {}
+                _ = tokio::time::timeout(PERIOD, changed.changed()) => {}
             }
         }
     };

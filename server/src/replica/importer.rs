@@ -1,5 +1,5 @@
 //! Copies ranges that came here from their sources: in key order, in chunks through the log, as fast as
-//! the node's limit allows, by whoever leads.
+//! the node's limit allows, by whoever leads, each range by itself.
 //!
 //! The log says how far the copy is, so a new leader goes on where the last one was. At the end the
 //! source says what it has, and the import is over when that is what arrived.
@@ -10,11 +10,13 @@ use std::time::Duration;
 use coterie_group::{Arriving, Body, RangeChange, Tally};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
 use coterie_raft::Group;
+use coterie_types::RangeId;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Peers;
 use super::change;
+use super::per_range::PerRange;
 use super::shared::Shared;
 use crate::peers::FrozenRange;
 use crate::rate::Rate;
@@ -26,6 +28,10 @@ const CHUNK_BYTES: u64 = 128 << 10;
 const PERIOD: Duration = Duration::from_millis(500);
 /// After something went wrong.
 const PAUSE: Duration = Duration::from_millis(250);
+/// After what arrived was not what the source has: it reads all of the range to say so. Doubles each
+/// time, up to the greater one.
+const DIFFERS_PAUSE: Duration = Duration::from_secs(1);
+const DIFFERS_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What copying needs.
 pub(super) struct Importer {
@@ -35,42 +41,82 @@ pub(super) struct Importer {
     pub(super) rate: Arc<Rate>,
 }
 
+/// Why an import does not go on.
+enum Trouble {
+    /// It may be over in a moment.
+    Passing(String),
+    /// What arrived is not what the source has.
+    Differs(String),
+}
+
+impl From<String> for Trouble {
+    fn from(reason: String) -> Self {
+        Self::Passing(reason)
+    }
+}
+
 impl Importer {
     /// Runs until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.run_for_ever()).await;
+        stop.run_until_cancelled(Arc::new(self).run_for_ever())
+            .await;
     }
 
-    async fn run_for_ever(&self) {
+    async fn run_for_ever(self: Arc<Self>) {
         let mut changed = self.shared.ownership_changed();
+        let mut imports = PerRange::default();
         loop {
-            // Looked at anyway after a while: who leads may have changed.
-            let _ = tokio::time::timeout(PERIOD, changed.changed()).await;
-            while self.group.is_leader()
-                && let Some(arriving) = self.next()
-            {
-                if let Err(reason) = self.step(&arriving).await {
-                    let range_id = arriving.range.range_id;
-                    if self
-                        .shared
-                        .set_import_problem(range_id, Some(reason.clone()))
-                    {
-                        warn!(group_id = %self.group.id(), %range_id, reason, "import does not go on");
-                    }
-                    tokio::time::sleep(PAUSE).await;
+            if self.group.is_leader() {
+                for arriving in self.importing() {
+                    let range = arriving.range.clone();
+                    imports.begin(&range, Arc::clone(&self).import(arriving));
                 }
+            }
+            // Looked at anyway after a while: who leads may have changed.
+            tokio::select! {
+                () = imports.ended() => {}
+                _ = tokio::time::timeout(PERIOD, changed.changed()) => {}
             }
         }
     }
 
-    /// The import that is under way: one at a time.
-    fn next(&self) -> Option<Arriving> {
+    /// The imports that are under way.
+    fn importing(&self) -> Vec<Arriving> {
         let published = self.shared.published();
-        published.read.ownership().importing().first().cloned()
+        published.read.ownership().importing().to_vec()
+    }
+
+    /// Copies one range, until it is here or somebody else leads.
+    async fn import(self: Arc<Self>, arriving: Arriving) {
+        let mut differs_pause = DIFFERS_PAUSE;
+        while self.group.is_leader() && self.importing().contains(&arriving) {
+            let pause = match self.step(&arriving).await {
+                Ok(()) => continue,
+                Err(Trouble::Passing(reason)) => {
+                    self.report(arriving.range.range_id, reason);
+                    PAUSE
+                }
+                Err(Trouble::Differs(reason)) => {
+                    self.report(arriving.range.range_id, reason);
+                    let pause = differs_pause;
+                    differs_pause = (2 * pause).min(DIFFERS_PAUSE_MAX);
+                    pause
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Says why an import does not go on, in the log if that is news.
+    fn report(&self, range_id: RangeId, reason: String) {
+        let problem = Some(reason.clone());
+        if self.shared.set_import_problem(range_id, problem) {
+            warn!(group_id = %self.group.id(), %range_id, reason, "import does not go on");
+        }
     }
 
     /// Copies the next chunk, or ends the import.
-    async fn step(&self, arriving: &Arriving) -> Result<(), String> {
+    async fn step(&self, arriving: &Arriving) -> Result<(), Trouble> {
         let range = FrozenRange::of(arriving);
         if self.shared.import_size(range.range_id).is_none() {
             let size = self.peers.read_frozen(range, FrozenRead::Size).await?;
@@ -94,14 +140,14 @@ impl Importer {
         Ok(())
     }
 
-    async fn copy(&self, range: FrozenRange, from: bytes::Bytes) -> Result<(), String> {
+    async fn copy(&self, range: FrozenRange, from: bytes::Bytes) -> Result<(), Trouble> {
         let read = FrozenRead::Chunk {
             from: from.clone(),
             bytes_max: CHUNK_BYTES,
         };
         let answer = self.peers.read_frozen(range, read).await?;
         let FrozenAnswer::Records { records, next } = answer else {
-            return Err("the source answered something else".to_owned());
+            return Err(something_else());
         };
         let bytes = records.iter().map(|(key, raw)| key.len() + raw.len()).sum();
         self.rate.take(bytes).await;
@@ -115,7 +161,7 @@ impl Importer {
         self.propose(chunk).await
     }
 
-    async fn finish(&self, range: FrozenRange, copied: Tally) -> Result<(), String> {
+    async fn finish(&self, range: FrozenRange, copied: Tally) -> Result<(), Trouble> {
         let answer = self.peers.read_frozen(range, FrozenRead::Digest).await?;
         let FrozenAnswer::Digest {
             records,
@@ -123,7 +169,7 @@ impl Importer {
             checksum,
         } = answer
         else {
-            return Err("the source answered something else".to_owned());
+            return Err(something_else());
         };
         let all = Tally {
             records,
@@ -131,10 +177,10 @@ impl Importer {
             checksum,
         };
         if copied != all {
-            return Err(format!(
+            return Err(Trouble::Differs(format!(
                 "what arrived ({copied:?}) is not what the source has ({all:?}): one of the copies \
                  is damaged, and both are kept"
-            ));
+            )));
         }
         self.propose(RangeChange::FinishImport {
             range_id: range.range_id,
@@ -148,8 +194,13 @@ impl Importer {
         Ok(())
     }
 
-    async fn propose(&self, change_of: RangeChange) -> Result<(), String> {
+    async fn propose(&self, change_of: RangeChange) -> Result<(), Trouble> {
         let proposed = change(&self.group, &self.shared, Body::Change(change_of)).await;
-        proposed.map_err(|error| error.to_string())?.map(|_| ())
+        proposed.map_err(|error| error.to_string())??;
+        Ok(())
     }
+}
+
+fn something_else() -> Trouble {
+    Trouble::Passing("the source answered something else".to_owned())
 }

@@ -16,6 +16,7 @@ mod handover;
 mod importer;
 pub(crate) mod load;
 mod machine;
+mod per_range;
 mod place;
 mod propose;
 mod read;
