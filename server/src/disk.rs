@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use coterie_raft::{RaftNode, Room};
+use coterie_raft::{Group, RaftNode, Room};
 use tokio_util::sync::CancellationToken;
 
 /// How often free space is looked at.
@@ -45,6 +45,11 @@ impl Disk {
     /// Whether writes that need room are refused.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether a group that is led here may propose what makes its data grow.
+    pub(crate) fn has_room_for(&self, group: &Group) -> bool {
+        !self.is_full() && group.has_room()
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {

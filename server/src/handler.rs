@@ -62,7 +62,7 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
     if leader != Some(node.node_id) {
         return refuse(responder, Refusal::NotLeader { leader, term });
     }
-    if (node.disk.is_full() || !replica.group.has_room()) && needs_room(&body) {
+    if !node.disk.has_room_for(&replica.group) && needs_room(&body) {
         return refuse(responder, Refusal::DiskFull);
     }
     if replica.shared.loads.is_turn()

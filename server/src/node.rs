@@ -257,7 +257,7 @@ impl Node {
 
     async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {
         let dir = self.replicas_dir.join(group.to_string());
-        Replica::start(group, &dir, &self.settings, &self.raft).await
+        Replica::start(group, &dir, &self.settings, &self.raft, &self.disk).await
     }
 
     fn insert(&self, replica: Replica) {

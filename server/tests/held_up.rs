@@ -1,4 +1,4 @@
-//! Moves that do not go on: for want of an owner that can be told, of a source that can be
+//! Moves that do not go on: for want of room, of an owner that can be told, of a source that can be
 //! read. They say why, harm nothing, and hold up no other.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
@@ -18,7 +18,7 @@ use coterie_meta_client::MetaClient;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome};
 use coterie_protocol::server::{ImportState, ServerAnswer, ServerRequest};
-use coterie_protocol::{decode, encode};
+use coterie_protocol::{FrameReply, Refusal, decode, encode};
 use coterie_rpc::{Handler, Request, Responder, Server, Token};
 use coterie_types::{
     Epoch, GroupId, KeyRange, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis,
@@ -47,6 +47,41 @@ impl World {
         };
         assert_eq!(self.ask(activate).await, ServerAnswer::Ok);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_copied_or_fetched_while_there_is_no_room() {
+    let mut world = World::start(&[]).await;
+    for n in 0..100 {
+        world.run(SOURCE, &format!("set k{n:03} 1")).await;
+    }
+    world.begin().await;
+    world.stop_node().await;
+    world.start_node(&["--disk-reserve", "1000TiB"]).await;
+    world.wait_leaders().await;
+    world.hand_off().await;
+    let problem = world.wait_problem(RANGE).await;
+    assert!(problem.starts_with("no room"), "{problem}");
+    let full = FrameReply::Refused(Refusal::DiskFull);
+    for line in ["set k000 2", "del k000", "persist k000"] {
+        assert_eq!(
+            world.send(DESTINATION, &[line], false).await,
+            full,
+            "{line}"
+        );
+    }
+    assert_eq!(world.run(DESTINATION, "get k000").await, "$1 1 ");
+    let ImportState::Copying { records: 0, .. } = world.import_state().await else {
+        panic!("{:?}", world.import_state().await);
+    };
+
+    world.stop_node().await;
+    world.start_node(&["--disk-reserve", "0B"]).await;
+    world.wait_leaders().await;
+    world.wait_finished().await;
+    assert_eq!(world.run(DESTINATION, "del k000").await, ":1 ");
+    assert_eq!(world.run(DESTINATION, "_count k z").await, ":99 ");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

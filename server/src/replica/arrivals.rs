@@ -2,7 +2,8 @@
 //! take the records of keys that have not arrived with them into the log.
 //!
 //! Applying decides what is known by then; here one only sees to it that nothing is missing. A frame
-//! whose records cannot be had is refused as `Moving`, and comes again.
+//! whose records cannot be had is refused as `Moving`, and comes again. While there is no room nothing is
+//! fetched: a frame that lacks records is refused as one that makes the data grow, though it only deletes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use super::shared::Shared;
 use super::view::StoreView;
 use super::{Peers, Proposer, refusal_of, refuse};
+use crate::disk::Disk;
 use crate::peers::FrozenRange;
 
 /// Frames that wait for records at once; more are refused for the moment.
@@ -41,6 +43,7 @@ pub(crate) struct Arrivals {
     shared: Arc<Shared>,
     proposer: Proposer,
     peers: Peers,
+    disk: Arc<Disk>,
     room: Arc<Semaphore>,
 }
 
@@ -54,12 +57,19 @@ enum Missing {
 }
 
 impl Arrivals {
-    pub(super) fn new(group: Group, shared: Arc<Shared>, proposer: Proposer, peers: Peers) -> Self {
+    pub(super) fn new(
+        group: Group,
+        shared: Arc<Shared>,
+        proposer: Proposer,
+        peers: Peers,
+        disk: Arc<Disk>,
+    ) -> Self {
         Self {
             group,
             shared,
             proposer,
             peers,
+            disk,
             room: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
@@ -107,6 +117,9 @@ impl Arrivals {
                 Ok(Missing::Range) => {
                     // Its end is looked at above.
                     let _ = tokio::time::timeout(left, changed.changed()).await;
+                }
+                Ok(Missing::Keys(_)) if !self.disk.has_room_for(&self.group) => {
+                    return refuse(responder, Refusal::DiskFull);
                 }
                 Ok(Missing::Keys(ranges)) => match self.records(ranges).await {
                     Ok(Fetched::All(arrivals)) => {

@@ -2,7 +2,8 @@
 //! the node's limit allows, by whoever leads, each range by itself.
 //!
 //! The log says how far the copy is, so a new leader goes on where the last one was. At the end the
-//! source says what it has, and the import is over when that is what arrived.
+//! source says what it has, and the import is over when that is what arrived. Nothing is copied while
+//! there is no room: clients' writes are refused then, and what they must not fill a copy must not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::Peers;
 use super::change;
 use super::per_range::PerRange;
 use super::shared::Shared;
+use crate::disk::Disk;
 use crate::peers::FrozenRange;
 use crate::rate::Rate;
 
@@ -39,6 +41,7 @@ pub(super) struct Importer {
     pub(super) shared: Arc<Shared>,
     pub(super) peers: Peers,
     pub(super) rate: Arc<Rate>,
+    pub(super) disk: Arc<Disk>,
 }
 
 /// Why an import does not go on.
@@ -141,6 +144,11 @@ impl Importer {
     }
 
     async fn copy(&self, range: FrozenRange, from: bytes::Bytes) -> Result<(), Trouble> {
+        if !self.disk.has_room_for(&self.group) {
+            let reason =
+                "no room: this node's disk, or those of a majority of the group, are nearly full";
+            return Err(Trouble::Passing(reason.to_owned()));
+        }
         let read = FrozenRead::Chunk {
             from: from.clone(),
             bytes_max: CHUNK_BYTES,

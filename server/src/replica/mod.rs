@@ -48,6 +48,7 @@ pub use read::ReadMode;
 pub(crate) use read::Reads;
 pub(crate) use shared::Shared;
 
+use crate::disk::Disk;
 use crate::error::RunError;
 use crate::peers::Peers;
 use crate::rate::Rate;
@@ -104,6 +105,7 @@ impl Replica {
         dir: &Path,
         settings: &Settings,
         raft: &RaftNode,
+        disk: &Arc<Disk>,
     ) -> Result<Self, RunError> {
         let (path, rocks) = (dir.to_path_buf(), settings.rocks.clone());
         let value_bytes_max = settings.value_bytes_max;
@@ -131,9 +133,16 @@ impl Replica {
             shared: Arc::clone(&shared),
             peers: peers.clone(),
             rate: Arc::clone(&settings.move_rate),
+            disk: Arc::clone(disk),
         };
         let importing = tokio::spawn(importer.run(stop.clone()));
-        let arrivals = Arrivals::new(group.clone(), Arc::clone(&shared), proposer, peers.clone());
+        let arrivals = Arrivals::new(
+            group.clone(),
+            Arc::clone(&shared),
+            proposer,
+            peers.clone(),
+            Arc::clone(disk),
+        );
         let reads = Reads::new(
             group.clone(),
             Arc::clone(&shared),
