@@ -134,13 +134,9 @@ impl GroupLog {
                 if let Some(record) = records.into_iter().next() {
                     shared.last = Some(record.into_entry()?.log_id);
                 }
-                seed_sizes(
-                    &mut shared.sizes,
-                    &engine,
-                    group,
-                    first.max(purged_index + 1),
-                    last,
-                )?;
+                // The first entry of all has index 0.
+                let first = shared.purged.map_or(first, |p| first.max(p.index + 1));
+                seed_sizes(&mut shared.sizes, &engine, group, first, last)?;
             }
         }
         let log = Self {
@@ -464,5 +460,33 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
             }
         };
         self.compact(below, log_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::RaftConfig;
+
+    #[tokio::test]
+    async fn a_log_of_its_first_entry_alone_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = LogEngine::open(dir.path(), &RaftConfig::default()).unwrap();
+        let group = GroupId(1);
+        let membership = Membership::new_with_defaults(vec![BTreeSet::from([1])], []);
+        let entry = LogEntry::new(log_id(1, 0), EntryPayload::Membership(membership));
+        let records = vec![Record::from_entry(&entry)];
+        let appended = engine.submit_and_wait(|done| Job::Append {
+            group,
+            records,
+            bytes: 1,
+            done,
+        });
+        appended.await.unwrap();
+        let log = GroupLog::open(group, engine.clone()).unwrap();
+        assert_eq!(log.last(), Some(log_id(1, 0)));
+        drop(log);
+        engine.close().await.unwrap();
     }
 }
