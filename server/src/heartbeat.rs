@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::node::Node;
-use crate::replica::Replica;
 
 /// Sends heartbeats until `stop`, or until meta says that the node was removed, which is told by
 /// `removed`. A meta that is away is no reason to stop serving.
@@ -29,7 +28,7 @@ pub(crate) async fn run(
             addr: addr.clone(),
             disk_used_bytes: used_bytes(&node),
             disk_free_bytes: node.disk.free_bytes(),
-            replicas: node.replicas().iter().map(Replica::status).collect(),
+            replicas: node.statuses(),
             stopping: node.is_stopping(),
             log_write_micros: node.raft.log_write_micros(),
             apply_micros: apply_micros(&node),

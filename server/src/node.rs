@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
 use coterie_files::write_atomically;
-use coterie_protocol::server::Witness;
+use coterie_protocol::server::{ReplicaStatus, Witness};
 use coterie_raft::RaftNode;
 use coterie_storage::RocksEngine;
-use coterie_types::{GroupId, NodeId};
+use coterie_types::{GroupId, LogIndex, NodeId, Term};
 use tokio::sync::Mutex;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::admin::{Fencing, chain};
 use crate::disk::Disk;
@@ -30,17 +30,22 @@ pub(crate) struct Node {
     replicas_dir: PathBuf,
     pub(crate) settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
-    /// Replicas of the directory that could not be opened, and why.
+    /// Replicas of the directory that are not open, and why.
     broken: RwLock<BTreeMap<GroupId, String>>,
     /// Stores of replicas that were ended and may still be in use.
     closing: std::sync::Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
     /// Replicas are made and destroyed one at a time.
     changes: Mutex<()>,
+    close_timeout: Duration,
 }
 
-/// How long the store of an ended replica may be in use: a read that walks all of it, at most.
+/// How long the store of an ended replica is waited for, while something reads it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
+/// The same where nobody waits for an answer: what walks all of a large store takes minutes.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+/// How long closing a store may take once nobody uses it: work in the background is ended first.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What meta knows the node by.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +77,7 @@ impl Node {
             broken: RwLock::default(),
             closing: std::sync::Mutex::default(),
             changes: Mutex::new(()),
+            close_timeout: CLOSE_TIMEOUT,
         }
     }
 
@@ -89,13 +95,19 @@ impl Node {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// What is wrong with which replica: those that could not be opened, and those that stopped.
+    /// How every replica of the directory is, also one that is not open.
+    pub(crate) fn statuses(&self) -> Vec<ReplicaStatus> {
+        let open = self.replicas();
+        let open = open.iter().map(Replica::status);
+        let broken = self.read_broken().clone();
+        let broken = broken.into_iter();
+        open.chain(broken.map(|(group, reason)| not_open(group, reason)))
+            .collect()
+    }
+
+    /// What is wrong with which replica: those that are not open, and those that stopped.
     pub(crate) fn faults(&self) -> Vec<(GroupId, String)> {
-        let broken = self
-            .broken
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let broken = self.read_broken().clone();
         let stopped = self.replicas().into_iter().filter_map(|replica| {
             let fault = replica.group.status().fault?;
             Some((replica.group.id(), fault))
@@ -113,10 +125,7 @@ impl Node {
             let node = Arc::clone(self);
             opening.spawn(async move {
                 if let Err(error) = node.open_replica(group).await {
-                    let reason = chain(&error);
-                    error!(group_id = %group, error = reason, "replica not opened");
-                    let mut broken = node.broken.write().unwrap_or_else(PoisonError::into_inner);
-                    broken.insert(group, reason);
+                    node.set_broken(group, &error);
                 }
             });
         }
@@ -128,16 +137,18 @@ impl Node {
         if self.marker(group).exists() {
             return self.destroy_replica(group).await;
         }
-        self.insert(self.start_replica(group).await?);
-        Ok(())
+        self.start_replica(group).await.map(drop)
     }
 
     /// The file that says that a replica is being destroyed, should a crash come in between.
     fn marker(&self, group: GroupId) -> PathBuf {
-        self.replicas_dir.join(group.to_string()).join("DESTROYED")
+        self.dir_of(group).join("DESTROYED")
     }
 
     /// The replica of a group, made if it is not there.
+    ///
+    /// What is there and cannot be opened gives way to an empty one only when the group has its replicas
+    /// elsewhere, as of the newest catalog here: until then it may be what the group is recovered from.
     pub(crate) async fn create_replica(&self, group: GroupId) -> Result<Replica, RunError> {
         let _one_at_a_time = self.changes.lock().await;
         if let Some(replica) = self.replica(group) {
@@ -146,9 +157,44 @@ impl Node {
         if self.marker(group).exists() {
             self.destroy(group).await?;
         }
-        let replica = self.start_replica(group).await?;
-        self.insert(replica.clone());
-        Ok(replica)
+        self.wait_closed(group).await?;
+        let started = self.start_replica(group).await;
+        let is_broken = self.read_broken().contains_key(&group);
+        match started {
+            Err(error) if is_broken && self.is_elsewhere(group) => {
+                warn!(group_id = %group, error = chain(&error),
+                    "a replica that cannot be opened, and whose group is elsewhere, is made anew");
+                self.destroy(group).await?;
+                self.start_replica(group).await
+            }
+            started => started,
+        }
+    }
+
+    /// Whether the newest catalog here has the group's replicas on other nodes.
+    fn is_elsewhere(&self, group: GroupId) -> bool {
+        let catalog = self.settings.peers.catalog();
+        let row = catalog.groups.get(&group);
+        row.is_some_and(|row| {
+            let mut replicas = row.replicas.iter();
+            !row.replicas.is_empty() && replicas.all(|r| r.node_id != self.node_id)
+        })
+    }
+
+    /// The replica of a group, opened if it is on disk and not open; `None` if there is none.
+    pub(crate) async fn opened_replica(&self, group: GroupId) -> Result<Option<Replica>, RunError> {
+        if let Some(replica) = self.replica(group) {
+            return Ok(Some(replica));
+        }
+        let _one_at_a_time = self.changes.lock().await;
+        if let Some(replica) = self.replica(group) {
+            return Ok(Some(replica));
+        }
+        if !self.dir_of(group).exists() || self.marker(group).exists() {
+            return Ok(None);
+        }
+        self.wait_closed(group).await?;
+        self.start_again(group).await.map(Some)
     }
 
     /// Ends a replica and removes all that is left of it. Does nothing if there is none.
@@ -158,12 +204,8 @@ impl Node {
     }
 
     async fn destroy(&self, group: GroupId) -> Result<(), RunError> {
-        let removed = self
-            .replicas
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&group);
-        let dir = self.replicas_dir.join(group.to_string());
+        let removed = self.remove(group);
+        let dir = self.dir_of(group);
         if dir.exists() {
             let marker = self.marker(group);
             write_atomically(&marker, b"").map_err(RunError::io("write", &marker))?;
@@ -181,21 +223,18 @@ impl Node {
         self.wait_closed(group).await?;
         match tokio::fs::remove_dir_all(&dir).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(RunError::io("remove", &dir)(error))
+                return Err(RunError::io("remove", &dir)(error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.write_broken().remove(&group);
+        Ok(())
     }
 
-    /// Restarts a replica as the only voter of its group.
-    pub(crate) async fn recover_alone(&self, group: GroupId) -> Result<(), RunError> {
+    /// Restarts a replica as the only voter of its group. If nothing comes of it, it is as it was.
+    pub(crate) async fn recover_alone(self: &Arc<Self>, group: GroupId) -> Result<(), RunError> {
         let _one_at_a_time = self.changes.lock().await;
-        let removed = self
-            .replicas
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&group);
-        let Some(removed) = removed else {
+        let Some(removed) = self.remove(group) else {
             return Err(RunError::Config(format!(
                 "group {group} has no replica here"
             )));
@@ -204,14 +243,35 @@ impl Node {
         let stopped = self.raft.stop_group(group).await;
         self.closing().insert(group, removed.store());
         drop(removed);
-        self.wait_closed(group).await?;
+        if let Err(error) = self.wait_closed(group).await {
+            self.set_broken(group, &error);
+            tokio::spawn(Arc::clone(self).reopen(group));
+            return Err(error);
+        }
         let recovered = match stopped {
             Ok(()) => self.raft.recover_alone(group).await,
             Err(error) => Err(error),
         };
-        // As it was, if nothing came of it.
-        self.insert(self.start_replica(group).await?);
+        if let Err(error) = self.start_again(group).await {
+            self.set_broken(group, &error);
+            return Err(error);
+        }
         Ok(recovered?)
+    }
+
+    /// Opens a replica that was ended once its store is not in use any more, however long that takes.
+    async fn reopen(self: Arc<Self>, group: GroupId) {
+        while !self.is_closed(group) && !self.is_stopping() {
+            tokio::time::sleep(REOPEN_PAUSE).await;
+        }
+        let _one_at_a_time = self.changes.lock().await;
+        let is_there = self.dir_of(group).exists() && !self.marker(group).exists();
+        if self.is_stopping() || !is_there || self.replica(group).is_some() {
+            return;
+        }
+        if let Err(error) = self.start_again(group).await {
+            self.set_broken(group, &error);
+        }
     }
 
     /// Who this node is, and what it knows of the cluster.
@@ -238,9 +298,8 @@ impl Node {
     /// Waits until nobody uses the store of a replica that was ended: it writes when it closes, and
     /// must not do so into the store of a replica that is made again.
     async fn wait_closed(&self, group: GroupId) -> Result<(), RunError> {
-        let store = self.closing().get(&group).cloned();
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        while store.as_ref().is_some_and(|store| store.strong_count() > 0) {
+        let deadline = Instant::now() + self.close_timeout;
+        while !self.is_closed(group) {
             if Instant::now() >= deadline {
                 let reason = format!("the store of group {group} is still in use");
                 return Err(RunError::Config(reason));
@@ -251,33 +310,270 @@ impl Node {
         Ok(())
     }
 
+    /// Whether nobody uses the store of a replica that was ended.
+    fn is_closed(&self, group: GroupId) -> bool {
+        let closing = self.closing();
+        closing
+            .get(&group)
+            .is_none_or(|store| store.strong_count() == 0)
+    }
+
     fn closing(&self) -> MutexGuard<'_, BTreeMap<GroupId, Weak<RocksEngine>>> {
         self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {
-        let dir = self.replicas_dir.join(group.to_string());
-        Replica::start(group, &dir, &self.settings, &self.raft, &self.disk).await
+    fn read_broken(&self) -> RwLockReadGuard<'_, BTreeMap<GroupId, String>> {
+        self.broken.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, replica: Replica) {
-        let id = replica.group.id();
+    fn write_broken(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, String>> {
+        self.broken.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_broken(&self, group: GroupId, error: &RunError) {
+        let reason = chain(error);
+        error!(group_id = %group, error = reason, "replica not opened");
+        self.write_broken().insert(group, reason);
+    }
+
+    fn dir_of(&self, group: GroupId) -> PathBuf {
+        self.replicas_dir.join(group.to_string())
+    }
+
+    /// Opens a replica, or makes it; from now on it is found.
+    async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {
+        let dir = self.dir_of(group);
+        let starting = Replica::start(group, &dir, &self.settings, &self.raft, &self.disk);
+        let replica = starting.await?;
+        self.write_replicas().insert(group, replica.clone());
+        self.write_broken().remove(&group);
+        Ok(replica)
+    }
+
+    /// Opens a replica that was ended a moment ago. Nobody uses its store any more, and whoever used it
+    /// last may still be closing it: only that it cannot be opened shows that.
+    async fn start_again(&self, group: GroupId) -> Result<Replica, RunError> {
+        let deadline = Instant::now() + CLOSING_TIMEOUT;
+        loop {
+            match self.start_replica(group).await {
+                Err(RunError::Storage(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(CLOSE_PAUSE).await;
+                }
+                started => return started,
+            }
+        }
+    }
+
+    fn remove(&self, group: GroupId) -> Option<Replica> {
+        self.write_replicas().remove(&group)
+    }
+
+    fn write_replicas(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, Replica>> {
         self.replicas
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, replica);
     }
 
     /// Ends every replica's tasks.
     pub(crate) async fn stop_replicas(&self) {
-        let replicas = std::mem::take(
-            &mut *self
-                .replicas
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        // One that is being opened is ended too.
+        let _one_at_a_time = self.changes.lock().await;
+        let replicas = std::mem::take(&mut *self.write_replicas());
         for replica in replicas.into_values() {
             replica.stop().await;
         }
+    }
+}
+
+/// What is told of a replica that is not open: nothing but why.
+fn not_open(group_id: GroupId, reason: String) -> ReplicaStatus {
+    let none = LogIndex(0);
+    ReplicaStatus {
+        group_id,
+        term: Term(0),
+        leader: None,
+        serving: false,
+        last_index: none,
+        last_term: Term(0),
+        applied_index: none,
+        flushed_index: none,
+        first_index: none,
+        replicas: Vec::new(),
+        ranges: Vec::new(),
+        size_bytes: 0,
+        reads_total: 0,
+        writes_total: 0,
+        fault: Some(reason),
+        loads: Vec::new(),
+        importing: Vec::new(),
+        frozen: Vec::new(),
+        matched: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_protocol::catalog::{Catalog, Change, Row};
+    use coterie_raft::{AddressBook, RaftConfig};
+    use coterie_rpc::{Client, Token};
+    use coterie_storage::RocksShared;
+    use coterie_types::{GroupDescriptor, Role};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::addresses::Addresses;
+    use crate::peers::Peers;
+    use crate::rate::Rate;
+    use crate::replica::ReadMode;
+
+    pub(crate) const GROUP: GroupId = GroupId(1);
+    const HERE: NodeId = NodeId(1);
+
+    /// A node that nobody reaches.
+    pub(crate) struct Alone {
+        pub(crate) node: Arc<Node>,
+        catalog: watch::Sender<Arc<Catalog>>,
+        dir: tempfile::TempDir,
+    }
+
+    impl Alone {
+        pub(crate) async fn start() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (catalog, watched) = watch::channel(Arc::default());
+            let addresses = Addresses::new(watched);
+            let book: Arc<dyn AddressBook> = Arc::new(addresses.clone());
+            let rpc = Client::new(Token::new("t"));
+            let config = RaftConfig::default();
+            let raft = RaftNode::open(dir.path(), HERE, config, rpc.clone(), book);
+            let settings = Settings {
+                rocks: RocksShared::new(1 << 20, 0).unwrap(),
+                read_mode: ReadMode::Lease,
+                value_bytes_max: 1 << 20,
+                peers: Peers::new(rpc, addresses),
+                move_rate: Arc::new(Rate::new(0)),
+            };
+            let identity = Identity {
+                node_id: HERE,
+                token: 0,
+                cluster_id: 0,
+            };
+            let mut node = Node::new(
+                identity,
+                raft.await.unwrap(),
+                Disk::new(dir.path(), 0),
+                Fencing::open(dir.path().join("FENCE")),
+                dir.path().join("replicas"),
+                settings,
+            );
+            node.close_timeout = Duration::from_millis(100);
+            let node = Arc::new(node);
+            Self { node, catalog, dir }
+        }
+
+        /// Makes a group of this one replica.
+        pub(crate) async fn make_group(&self) {
+            let replica = self.node.create_replica(GROUP).await.unwrap();
+            replica.group.initialize(vec![HERE]).await.unwrap();
+            replica
+                .group
+                .wait_leader(Duration::from_secs(10))
+                .await
+                .unwrap();
+        }
+
+        /// What says which store is the replica's.
+        fn current(&self) -> PathBuf {
+            self.dir.path().join("replicas/1/CURRENT")
+        }
+
+        /// Has the replica's directory be one that cannot be opened, or takes that back.
+        pub(crate) fn damage(&self, is_damaged: bool) {
+            match is_damaged {
+                true => std::fs::write(self.current(), "no store").unwrap(),
+                false => std::fs::remove_file(self.current()).unwrap(),
+            }
+        }
+
+        /// The catalog says that the group's replica is on this node.
+        fn put_row(&self, node_id: NodeId) {
+            let row = Row::Group(GroupDescriptor {
+                group_id: GROUP,
+                replicas: vec![coterie_types::Replica {
+                    node_id,
+                    role: Role::Voter,
+                }],
+            });
+            self.catalog.send_modify(|catalog| {
+                let catalog = Arc::make_mut(catalog);
+                catalog.apply(&Change {
+                    revision: catalog.revision.next(),
+                    deletes: vec![],
+                    upserts: vec![row],
+                });
+            });
+        }
+
+        fn told(&self) -> Vec<(GroupId, bool)> {
+            let statuses = self.node.statuses().into_iter();
+            statuses
+                .map(|status| (status.group_id, status.fault.is_some()))
+                .collect()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replica_whose_store_is_read_when_it_recovers_is_open_again_afterwards() {
+        let alone = Alone::start().await;
+        alone.make_group().await;
+        let node = &alone.node;
+        let reading = node.replica(GROUP).unwrap().store().upgrade().unwrap();
+        assert!(node.recover_alone(GROUP).await.is_err());
+        assert!(node.replica(GROUP).is_none());
+        assert_eq!(alone.told(), [(GROUP, true)]);
+        drop(reading);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while node.replica(GROUP).is_none() {
+            assert!(Instant::now() < deadline, "{:?}", node.faults());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(alone.told(), [(GROUP, false)]);
+        node.recover_alone(GROUP).await.unwrap();
+        assert_eq!(alone.told(), [(GROUP, false)]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_cannot_be_opened_is_told_and_gives_way_when_its_group_is_elsewhere() {
+        let alone = Alone::start().await;
+        let node = &alone.node;
+        std::fs::create_dir_all(alone.current().parent().unwrap()).unwrap();
+        alone.damage(true);
+        node.open_replicas().await.unwrap();
+        assert_eq!(alone.told(), [(GROUP, true)]);
+        assert_eq!(node.faults().len(), 1);
+
+        assert!(node.create_replica(GROUP).await.is_err(), "nobody knows");
+        alone.put_row(HERE);
+        assert!(node.create_replica(GROUP).await.is_err(), "it is here");
+        assert!(alone.current().exists());
+        assert_eq!(alone.told(), [(GROUP, true)]);
+        alone.put_row(NodeId(2));
+        node.create_replica(GROUP).await.unwrap();
+        assert!(!alone.current().exists());
+        assert_eq!(alone.told(), [(GROUP, false)]);
+        assert!(node.faults().is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_cannot_be_opened_can_be_destroyed() {
+        let alone = Alone::start().await;
+        let node = &alone.node;
+        std::fs::create_dir_all(alone.current().parent().unwrap()).unwrap();
+        alone.damage(true);
+        node.open_replicas().await.unwrap();
+        node.destroy_replica(GROUP).await.unwrap();
+        assert_eq!(alone.told(), []);
+        assert!(node.faults().is_empty());
+        assert!(node.opened_replica(GROUP).await.unwrap().is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked about a group's replicas: who they are, and whether they hold the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_group::Body;
@@ -55,15 +56,17 @@ pub(super) async fn add_learner(
 
 /// Makes this node's replica the only voter of a group that has lost its majority.
 pub(super) async fn recover_alone(
-    node: &Node,
+    node: &Arc<Node>,
     group_id: GroupId,
     lost: &[NodeId],
 ) -> Result<ServerAnswer, ServerAnswer> {
     let failed = |reason: String| Err(ServerAnswer::Failed(reason));
-    let status = node
-        .replica(group_id)
-        .ok_or(ServerAnswer::NoSuchGroup)?
-        .status();
+    // One that an earlier attempt left closed is what there is.
+    let status = match node.opened_replica(group_id).await {
+        Ok(Some(replica)) => replica.status(),
+        Ok(None) => return Err(ServerAnswer::NoSuchGroup),
+        Err(error) => return failed(chain(&error)),
+    };
     let is_alone = matches!(status.replicas.as_slice(), [only] if only.node_id == node.node_id);
     if is_alone {
         return Ok(ServerAnswer::Ok);
@@ -109,5 +112,31 @@ pub(super) async fn take_digest(
         Ok(Ok(_)) => Ok(ServerAnswer::Ok),
         Ok(Err(refusal)) => Err(ServerAnswer::Failed(refusal)),
         Err(error) => Err(propose_error(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::tests::{Alone, GROUP};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replica_that_was_left_closed_recovers() {
+        let alone = Alone::start().await;
+        let node = &alone.node;
+        let none = recover_alone(node, GROUP, &[]).await;
+        assert_eq!(none, Err(ServerAnswer::NoSuchGroup));
+        alone.make_group().await;
+        alone.damage(true);
+        assert!(node.recover_alone(GROUP).await.is_err());
+        let refused = recover_alone(node, GROUP, &[]).await;
+        assert!(
+            matches!(refused, Err(ServerAnswer::Failed(_))),
+            "{refused:?}"
+        );
+        alone.damage(false);
+        let done = recover_alone(node, GROUP, &[]).await;
+        assert_eq!(done, Ok(ServerAnswer::Ok));
+        assert!(node.replica(GROUP).is_some() && node.faults().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! What is about ranges is in `ranges`, what is about a group's replicas in `members`.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coterie_files::write_atomically;
@@ -59,7 +59,7 @@ impl Fencing {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(node: &Node, body: &[u8], responder: Responder) {
+pub(crate) async fn handle(node: &Arc<Node>, body: &[u8], responder: Responder) {
     let answer = match coterie_protocol::decode(body) {
         Ok(request) => answer(node, request)
             .await
@@ -69,7 +69,7 @@ pub(crate) async fn handle(node: &Node, body: &[u8], responder: Responder) {
     responder.send(coterie_protocol::encode(&answer));
 }
 
-async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, ServerAnswer> {
+async fn answer(node: &Arc<Node>, request: ServerRequest) -> Result<ServerAnswer, ServerAnswer> {
     if let Some(fence) = fence_of(&request) {
         node.fencing.admit(fence)?;
     }
@@ -99,12 +99,7 @@ async fn answer(node: &Node, request: ServerRequest) -> Result<ServerAnswer, Ser
             node.destroy_replica(group_id).await.map_err(failed)?;
             Ok(ServerAnswer::Ok)
         }
-        ServerRequest::Status => {
-            let replicas = node.replicas();
-            Ok(ServerAnswer::Status(
-                replicas.iter().map(|replica| replica.status()).collect(),
-            ))
-        }
+        ServerRequest::Status => Ok(ServerAnswer::Status(node.statuses())),
         ServerRequest::Witness => Ok(ServerAnswer::Witness(Box::new(node.witness()))),
         ServerRequest::AddLearner {
             group_id, node_id, ..
