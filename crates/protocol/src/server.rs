@@ -164,7 +164,7 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Where a range would be cut into halves of equal size. Asked of any replica; answered by
+    /// Where a range would be cut into halves of about equal size. Asked of any replica; answered by
     /// `SplitPoint`.
     SplitPoint {
         /// The group.
@@ -246,9 +246,9 @@ pub enum ServerAnswer {
     SplitPoint {
         /// The first key of the right half; none when the range has fewer than two keys.
         at: Option<Bytes>,
-        /// Bytes of the left half.
+        /// Bytes of the left half, about.
         left_bytes: u64,
-        /// Bytes of the right half.
+        /// Bytes of the right half, about.
         right_bytes: u64,
     },
     /// What a replica's records come to; `None` while it is being counted, or when it was not

@@ -215,8 +215,8 @@ impl Replica {
         }
     }
 
-    /// The key that halves a range by size, and the bytes on both sides of it. Walks the whole range:
-    /// for a thread of its own.
+    /// The key that about halves a range by size, and the bytes on both sides of it. Reads the store for a
+    /// second, maybe: for a thread of its own.
     pub(crate) fn split_point(
         &self,
         range_id: RangeId,

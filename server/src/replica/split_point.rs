@@ -1,13 +1,22 @@
 //! Where a range is halved by size.
+//!
+//! A small range is walked. In a large one, whose records take too long to look at one by one, the middle
+//! is sought: the store tells about how many bytes of its files lie before a key, and bounds around the
+//! middle are drawn closer until what is between them does not matter. The records that are looked at
+//! are few, however many there are.
 
 use bytes::Bytes;
-use coterie_storage::{Reader, StorageError, layout};
+use coterie_storage::{Engine, Reader, StorageError, layout};
 use coterie_types::KeyRange;
 
 /// Keys that are remembered on the way.
 const MARKS_MAX: usize = 4096;
+/// The middle is known well enough when this fraction of the range is left around it.
+const FINE: u64 = 32;
+/// How often bounds are drawn closer, at most. A byte of the keys at which they part takes one.
+const ROUNDS_MAX: usize = 64;
 
-/// A key, and the bytes before and from it.
+/// A key, and the bytes before and from it: of records, or about those that they take on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SplitPoint {
     pub(crate) at: Bytes,
@@ -15,16 +24,73 @@ pub(crate) struct SplitPoint {
     pub(crate) right_bytes: u64,
 }
 
-/// Walks the range once; `None` when it has fewer than two keys.
+/// What a walk may come to: about a second.
+struct Limits {
+    /// Bytes of files; what is in memory only is not among them.
+    disk_bytes: u64,
+    /// Bytes of records, as disks may hold them compressed.
+    bytes: u64,
+    records: u64,
+}
+
+const LIMITS: Limits = Limits {
+    disk_bytes: 64 << 20,
+    bytes: 256 << 20,
+    records: 2_000_000,
+};
+
+/// A key that parts the range near its middle and is not its first one; `None` when it has fewer than
+/// two keys.
 pub(super) fn find(
-    reader: &dyn Reader,
+    engine: &dyn Engine,
     bounds: &KeyRange,
 ) -> Result<Option<SplitPoint>, StorageError> {
+    find_within(engine, bounds, &LIMITS)
+}
+
+fn find_within(
+    engine: &dyn Engine,
+    bounds: &KeyRange,
+    limits: &Limits,
+) -> Result<Option<SplitPoint>, StorageError> {
     let (start, end) = layout::record_interval(bounds);
+    let total = size(engine, &start, &end);
+    if total <= limits.disk_bytes
+        && let Walk::Whole(found) = walk(engine, &start, &end, limits)?
+    {
+        return Ok(found);
+    }
+    let seek = Seek {
+        engine,
+        start,
+        end,
+        total,
+    };
+    seek.middle()
+}
+
+/// What came of a walk.
+enum Walk {
+    Whole(Option<SplitPoint>),
+    TooLong,
+}
+
+/// Walks the range once.
+fn walk(
+    reader: &dyn Reader,
+    start: &[u8],
+    end: &[u8],
+    limits: &Limits,
+) -> Result<Walk, StorageError> {
     // Every so many bytes a key is remembered; when there are too many, every other one goes.
     let (mut marks, mut step) = (Vec::<(Bytes, u64)>::new(), 0u64);
     let (mut bytes, mut keys, mut due) = (0u64, 0u64, 0u64);
-    reader.scan(&start, &end, &mut |stored, raw| {
+    let mut is_whole = true;
+    reader.scan(start, end, &mut |stored, raw| {
+        if bytes > limits.bytes || keys > limits.records {
+            is_whole = false;
+            return false;
+        }
         if keys > 0
             && bytes >= due
             && let Some((_, key)) = layout::parse_record_key(stored)
@@ -44,47 +110,273 @@ pub(super) fn find(
         bytes += (stored.len() + raw.len()) as u64;
         true
     })?;
+    if !is_whole {
+        return Ok(Walk::TooLong);
+    }
     let nearest = marks
         .into_iter()
         .min_by_key(|(_, left)| (2 * left).abs_diff(bytes));
-    Ok(nearest.map(|(at, left_bytes)| SplitPoint {
+    Ok(Walk::Whole(nearest.map(|(at, left_bytes)| SplitPoint {
         at,
         left_bytes,
         right_bytes: bytes - left_bytes,
-    }))
+    })))
+}
+
+/// An interval of the store whose middle is sought. Keys are as they are stored.
+struct Seek<'a> {
+    engine: &'a dyn Engine,
+    start: Vec<u8>,
+    end: Vec<u8>,
+    /// About how many bytes it takes on disk.
+    total: u64,
+}
+
+impl Seek<'_> {
+    fn middle(&self) -> Result<Option<SplitPoint>, StorageError> {
+        let Some(first) = self.record_from(&self.start)? else {
+            return Ok(None);
+        };
+        // The middle is behind the record at `low`, and not behind `high`.
+        let (mut low, mut high) = (first.clone(), self.end.clone());
+        for _ in 0..ROUNDS_MAX {
+            let (from, to) = self.closer(&low, high);
+            high = to;
+            match self.record_from(&from)? {
+                Some(record) if record < high => low = record,
+                // No record is between them: it is one side or the other.
+                _ => break,
+            }
+            if self.left_of(&high).saturating_sub(self.left_of(&low)) <= self.total / FINE {
+                break;
+            }
+        }
+        let second = after(&first).unwrap_or_else(|| self.end.clone());
+        let mut records = vec![low];
+        for from in [high, second] {
+            records.extend(self.record_from(&from)?);
+        }
+        // Nothing would be on the left of the first one.
+        let records = records.into_iter().filter(|record| *record > first);
+        let lefts = records.map(|record| (self.left_of(&record).min(self.total), record));
+        let nearest = lefts.min_by_key(|(left, _)| (2 * left).abs_diff(self.total));
+        Ok(nearest.and_then(|(left_bytes, record)| {
+            let (_, at) = layout::parse_record_key(&record)?;
+            Some(SplitPoint {
+                at,
+                left_bytes,
+                right_bytes: self.total - left_bytes,
+            })
+        }))
+    }
+
+    /// Bounds behind `low` and not behind `high` that part at one byte, with the middle between them.
+    ///
+    /// What begins as `low` does may end before the middle or behind it: behind it if only few bytes have
+    /// to be the same, before it if many. Where that turns, the next byte is what has to be found.
+    fn closer(&self, low: &[u8], high: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+        let is_past = |bound: Option<&Vec<u8>>| {
+            bound.is_none_or(|bound| *bound >= high || 2 * self.left_of(bound) >= self.total)
+        };
+        let end_of = |cut: usize| after(&low[..low.len() - cut]);
+        let cut = first_of(low.len(), |cut| is_past(end_of(cut).as_ref()));
+        let to = end_of(cut)
+            .unwrap_or_else(|| high.clone())
+            .min(high.clone());
+        let Some(from) = cut.checked_sub(1).and_then(end_of) else {
+            // The middle is in this record.
+            return (to.clone(), to);
+        };
+        let prefix = &low[..low.len() - cut];
+        let byte = low[prefix.len()];
+        let with = |n: usize| {
+            let byte = u8::try_from(usize::from(byte) + n).ok()?;
+            Some([prefix, &[byte]].concat())
+        };
+        // One more than the byte is `from`.
+        let past = first_of(256, |n| n > 1 && is_past(with(n).as_ref()));
+        let from = with(past - 1).map_or(from.clone(), |bound| bound.max(from));
+        let to = with(past).map_or(to.clone(), |bound| bound.min(to));
+        (from, to)
+    }
+
+    /// About how many bytes on disk lie before a key.
+    fn left_of(&self, key: &[u8]) -> u64 {
+        size(self.engine, &self.start, key)
+    }
+
+    /// The first record at or behind `from`.
+    fn record_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut found = None;
+        self.engine.scan(from, &self.end, &mut |stored, _| {
+            if layout::parse_record_key(stored).is_some() {
+                found = Some(stored.to_vec());
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+}
+
+fn size(engine: &dyn Engine, start: &[u8], end: &[u8]) -> u64 {
+    if start >= end {
+        return 0;
+    }
+    let sizes = engine.approximate_sizes(&[(start.to_vec(), end.to_vec())]);
+    sizes.first().copied().unwrap_or(0)
+}
+
+/// What comes right behind all that begins so; `None` if nothing does.
+fn after(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut bound = prefix[..=kept].to_vec();
+    bound[kept] += 1;
+    Some(bound)
+}
+
+/// The first number for which it holds, as it does for all that are greater; `max` if for none below.
+fn first_of(max: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, max);
+    while low < high {
+        let middle = low.midpoint(high);
+        match holds(middle) {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    low
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use coterie_storage::{Batch, Engine, MemEngine};
+    use coterie_storage::{Batch, MemEngine, RocksEngine, RocksShared};
     use coterie_types::TableId;
 
     use super::*;
 
-    fn found(keys: impl Iterator<Item = (String, usize)>) -> Option<SplitPoint> {
-        let engine = MemEngine::default();
+    /// Nothing is walked.
+    const SEEK: Limits = Limits {
+        disk_bytes: 0,
+        bytes: 0,
+        records: 0,
+    };
+
+    fn fill<K: AsRef<[u8]>>(engine: &dyn Engine, keys: impl Iterator<Item = (K, Vec<u8>)>) {
         let mut batch = Batch::default();
-        for (key, len) in keys {
-            batch.put(layout::record_key(TableId(0), key.as_bytes()), vec![0; len]);
+        for (key, value) in keys {
+            batch.put(layout::record_key(TableId(0), key.as_ref()), value);
         }
         engine.write(batch).unwrap();
-        find(&engine, &KeyRange::all(TableId(0))).unwrap()
+    }
+
+    /// What a walk and a search find.
+    fn found<K: AsRef<[u8]>>(keys: impl Iterator<Item = (K, usize)>) -> [Option<SplitPoint>; 2] {
+        let engine = MemEngine::default();
+        fill(&engine, keys.map(|(key, len)| (key, vec![0; len])));
+        let bounds = KeyRange::all(TableId(0));
+        [&LIMITS, &SEEK].map(|limits| find_within(&engine, &bounds, limits).unwrap())
+    }
+
+    fn left_percent(point: &SplitPoint) -> u64 {
+        point.left_bytes * 100 / (point.left_bytes + point.right_bytes)
     }
 
     #[test]
     fn equal_records_are_halved() {
-        let point = found((0..20_000).map(|n| (format!("{n:05}"), 10))).unwrap();
-        let share = point.left_bytes * 100 / (point.left_bytes + point.right_bytes);
-        assert!((49..=51).contains(&share), "{point:?}");
+        let [walked, sought] = found((0..20_000).map(|n| (format!("{n:05}"), 10)));
+        let (walked, sought) = (walked.unwrap(), sought.unwrap());
+        assert!((49..=51).contains(&left_percent(&walked)), "{walked:?}");
+        assert!((46..=54).contains(&left_percent(&sought)), "{sought:?}");
     }
 
     #[test]
     fn a_large_record_stands_alone_and_one_key_is_not_cut() {
-        let sizes = [("a", 10), ("b", 100_000), ("c", 10)];
-        let point = found(sizes.into_iter().map(|(k, n)| (k.to_owned(), n))).unwrap();
-        assert!(point.at == "b" || point.at == "c", "{point:?}");
-        assert_eq!(found([("a".to_owned(), 10)].into_iter()), None);
-        assert_eq!(found(std::iter::empty()), None);
+        for point in found([("a", 10), ("b", 100_000), ("c", 10)].into_iter()) {
+            let point = point.unwrap();
+            assert!(point.at == "b" || point.at == "c", "{point:?}");
+        }
+        assert_eq!(found([("a", 10)].into_iter()), [None, None]);
+        assert_eq!(found(std::iter::empty::<(&str, usize)>()), [None, None]);
+        for point in found([("a", 100_000), ("b", 10)].into_iter()) {
+            assert_eq!(point.unwrap().at, "b");
+        }
+    }
+
+    /// The key of a number.
+    type KeyOf = fn(u32) -> Vec<u8>;
+
+    #[test]
+    fn the_middle_is_found_however_keys_part() {
+        let shapes: [(&str, KeyOf); 5] = [
+            ("behind a long prefix", |n| {
+                [&[b'x'; 500][..], &n.to_be_bytes()].concat()
+            }),
+            ("at the end of what there is", |n| {
+                [&[0xff; 9][..], &n.to_be_bytes()].concat()
+            }),
+            ("of zeroes", |n| [&[0; 9][..], &n.to_be_bytes()].concat()),
+            ("scattered", |n| {
+                (u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+                    .to_be_bytes()
+                    .to_vec()
+            }),
+            ("most of them close together", |n| match n % 10 {
+                0 => [b"a", &n.to_be_bytes()[..]].concat(),
+                1 => [b"z", &n.to_be_bytes()[..]].concat(),
+                _ => [b"k/k/k/k/", &n.to_be_bytes()[..]].concat(),
+            }),
+        ];
+        for (shape, key) in shapes {
+            // With a value as long as that all of them weigh about the same.
+            let keys = (0..600).map(|n| (key(n), 700 - key(n).len()));
+            let [_, sought] = found(keys);
+            let sought = sought.unwrap();
+            let percent = left_percent(&sought);
+            assert!((45..=55).contains(&percent), "{shape}: {percent}");
+            assert!((0..600).any(|n| key(n) == sought.at), "{shape}");
+        }
+        let two = [("a", 10), ("b", 10)].into_iter();
+        assert_eq!(found(two)[1].as_ref().unwrap().at, "b");
+        // Each of them parts from the next at a byte of its own: that is given up at some time.
+        let tower = (1..600).map(|n| (vec![b'a'; n], 700 - n));
+        let [_, sought] = found(tower);
+        assert!(sought.unwrap().at.len() > 1);
+    }
+
+    #[test]
+    fn a_large_range_is_not_walked() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = RocksShared::new(1 << 20, 0).unwrap();
+        let engine = RocksEngine::open(dir.path(), &shared).unwrap();
+        // As good as random: it is on disk as it is.
+        let noise = |n: u64| {
+            let words = (0..64).map(move |i| (64 * n + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            words.flat_map(|w| (w ^ (w >> 29)).wrapping_mul(w | 1).to_le_bytes())
+        };
+        let records =
+            |from: u64| (from..from + 3000).map(|n| (format!("{n:05}"), noise(n).collect()));
+        let bounds = KeyRange::all(TableId(0));
+        fill(&engine, records(0));
+        engine.flush().unwrap();
+        fill(&engine, records(3000));
+        engine.flush().unwrap();
+        let (start, end) = layout::record_interval(&bounds);
+        let on_disk = size(&engine, &start, &end);
+        let limits = |disk_bytes, bytes| Limits {
+            disk_bytes,
+            bytes,
+            records: u64::MAX,
+        };
+        // It has too much on disk; or turns out to have too much when it is walked.
+        for limits in [limits(1 << 20, u64::MAX), limits(u64::MAX, 1 << 20)] {
+            let point = find_within(&engine, &bounds, &limits).unwrap().unwrap();
+            assert_eq!(point.left_bytes + point.right_bytes, on_disk);
+            let at: u32 = std::str::from_utf8(&point.at).unwrap().parse().unwrap();
+            assert!((2700..=3300).contains(&at), "{point:?}");
+        }
+        let walked = find(&engine, &bounds).unwrap().unwrap();
+        let at: u32 = std::str::from_utf8(&walked.at).unwrap().parse().unwrap();
+        assert!((2990..=3010).contains(&at), "{walked:?}");
     }
 }
