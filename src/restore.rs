@@ -37,6 +37,10 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     } = Restore::from_arg_matches(matches)?;
     let restored = coterie_meta::restore(&backup_dir, &dir, id)
         .with_context(|| format!("restore meta from {}", backup_dir.display()))?;
+    for failure in restored.unread {
+        let failure = anyhow::Error::from(failure);
+        eprintln!("coterie: WARNING: a backup that may be newer cannot be read: {failure:#}");
+    }
     println!(
         "{} holds revision {} of cluster {:032x}, for meta member {id}",
         dir.display(),

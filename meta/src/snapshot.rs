@@ -14,7 +14,7 @@ use std::path::Path;
 use bytes::Bytes;
 use coterie_files::write_atomically;
 use coterie_protocol::{DecodeError, decode, encode};
-use coterie_types::LogIndex;
+use coterie_types::{LogIndex, Revision};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -38,6 +38,13 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Of two states of a cluster the one of the higher age is the newer, also across restores: the
+    /// index begins again with each new log, the revision goes on. A command that changes no row
+    /// leaves the revision as it is; then the index tells.
+    pub(crate) fn age(&self) -> (Revision, LogIndex) {
+        (self.state.catalog.revision, self.index)
+    }
+
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let payload = encode(self);
         let mut bytes = Vec::with_capacity(HEAD_BYTES + payload.len() + CRC_BYTES);

@@ -1,13 +1,20 @@
 //! Backups of meta: every change, on another disk, while this member leads.
 //!
-//! A backup directory holds pairs of files, named by the entry of the log they begin at and by the
-//! member that wrote them, so that several members may share one:
+//! A backup directory holds pairs of files, named by the state they begin with and by the member
+//! that wrote them, so that several members may share one:
 //!
 //! ```text
-//! meta-<index>-m<member>.snapshot    the state as of that entry (`snapshot`)
-//! meta-<index>-m<member>.tail        the commands after it, each synced before the next:
+//! meta-<revision>-<index>-m<member>.snapshot
+//!                                    the state as of that entry of the log (`snapshot`)
+//! meta-<revision>-<index>-m<member>.tail
+//!                                    the commands after it, each synced before the next:
 //!                                    length: u32   CRC-32: u32   index: u64   revision: u64   command
 //! ```
+//!
+//! Of two states the one with the higher revision is the newer, and of one revision the one with
+//! the higher index. The index alone does not tell: a restored cluster has a new log, which begins
+//! at its first entry again, while its revision goes on above that of the backup. Pairs of before
+//! this was so are named `meta-<index>-m<member>`; their revision is in the snapshot.
 //!
 //! Numbers in the tail are little endian; the length counts from `index` on, and so does the
 //! checksum. A tail that ends in half a record was cut by a crash, and counts up to there. When a
@@ -25,19 +32,35 @@ pub(crate) use writer::Writer;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use coterie_types::LogIndex;
+use coterie_types::{LogIndex, Revision};
 
 use crate::RunError;
+use crate::snapshot::Snapshot;
 
-/// A pair of files of a backup.
+/// A pair of files of a backup. Ordered by how new the state is that it begins with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
+    revision: Revision,
     index: LogIndex,
     member: u64,
     dir: PathBuf,
+    /// The files' name without its extension.
+    stem: String,
 }
 
 impl Pair {
+    /// The pair that begins with this state.
+    fn new(dir: &Path, state: &Snapshot, member: u64) -> Self {
+        let (revision, index) = state.age();
+        Self {
+            revision,
+            index,
+            member,
+            dir: dir.to_path_buf(),
+            stem: format!("meta-{:020}-{:020}-m{member}", revision.0, index.0),
+        }
+    }
+
     fn snapshot(&self) -> PathBuf {
         self.file("snapshot")
     }
@@ -47,19 +70,31 @@ impl Pair {
     }
 
     fn file(&self, extension: &str) -> PathBuf {
-        let (index, member) = (self.index.0, self.member);
-        self.dir
-            .join(format!("meta-{index:020}-m{member}.{extension}"))
+        self.dir.join(format!("{}.{extension}", self.stem))
     }
 
+    /// The pair of a snapshot with this name, if it is one.
     fn parse(dir: &Path, name: &str) -> Option<Self> {
-        let name = name.strip_prefix("meta-")?.strip_suffix(".snapshot")?;
-        let (index, member) = name.split_once("-m")?;
-        Some(Self {
+        let stem = name.strip_suffix(".snapshot")?;
+        let (numbers, member) = stem.strip_prefix("meta-")?.split_once("-m")?;
+        let (revision, index) = match numbers.split_once('-') {
+            Some((revision, index)) => (Some(revision.parse().ok()?), index),
+            None => (None, numbers),
+        };
+        let mut pair = Self {
+            revision: Revision(revision.unwrap_or_default()),
             index: LogIndex(index.parse().ok()?),
             member: member.parse().ok()?,
             dir: dir.to_path_buf(),
-        })
+            stem: stem.to_owned(),
+        };
+        if revision.is_none()
+            && let Ok(Some(state)) = Snapshot::read(&pair.snapshot())
+        {
+            // Of one that cannot be read nothing is known: it counts as the oldest.
+            pair.revision = state.age().0;
+        }
+        Some(pair)
     }
 }
 
@@ -73,4 +108,54 @@ fn pairs(dir: &Path) -> Result<Vec<Pair>, RunError> {
     }
     pairs.sort();
     Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_protocol::meta::Command;
+
+    use super::*;
+
+    fn state(revision: u64, index: u64) -> Snapshot {
+        let mut state = Snapshot::default();
+        state.state.apply(Command::Birth { cluster_id: 7 });
+        state.state.catalog.revision = Revision(revision);
+        state.index = LogIndex(index);
+        state
+    }
+
+    #[test]
+    fn the_names_are_pinned() {
+        let dir = Path::new("d");
+        let pair = Pair::new(dir, &state(100_007, 2), 3);
+        let name = "meta-00000000000000100007-00000000000000000002-m3";
+        assert_eq!(pair.snapshot(), dir.join(format!("{name}.snapshot")));
+        assert_eq!(pair.tail(), dir.join(format!("{name}.tail")));
+        let parsed = Pair::parse(dir, &format!("{name}.snapshot"));
+        assert_eq!(parsed, Some(pair));
+        for name in ["meta-1-2-3-m4.snapshot", "meta-1-m2.tail", "meta-1-m2", "x"] {
+            assert_eq!(Pair::parse(dir, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn pairs_of_before_take_their_place_among_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = |index: u64| format!("meta-{index:020}-m1");
+        // By index of the log alone, as they were named: the second was restored from the first.
+        for (revision, index) in [(40, 900), (100_041, 2)] {
+            let path = dir.path().join(format!("{}.snapshot", old(index)));
+            state(revision, index).write(&path).unwrap();
+        }
+        fs::write(dir.path().join(format!("{}.snapshot", old(950))), "damaged").unwrap();
+        let new = Pair::new(dir.path(), &state(200_050, 1), 2);
+        state(200_050, 1).write(&new.snapshot()).unwrap();
+        let stems: Vec<String> = pairs(dir.path())
+            .unwrap()
+            .into_iter()
+            .map(|p| p.stem)
+            .collect();
+        assert_eq!(stems, [old(950), old(900), old(2), new.stem]);
+    }
 }

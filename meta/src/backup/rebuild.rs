@@ -33,11 +33,7 @@ pub fn rebuild(
         index: LogIndex(0),
         applied: None,
     };
-    let pair = Pair {
-        index: LogIndex(0),
-        member: 0,
-        dir: backup_dir.to_path_buf(),
-    };
+    let pair = Pair::new(backup_dir, &snapshot, 0);
     snapshot.write(&pair.snapshot())?;
     Ok(revision)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use coterie_protocol::catalog::Lease;
 use coterie_protocol::decode;
-use coterie_types::{LogIndex, Revision};
+use coterie_types::Revision;
 
 use super::{pairs, tail};
 use crate::RunError;
@@ -20,15 +20,16 @@ const LEAP: u64 = 100_000;
 const TABLES_LEAP: u32 = 1000;
 
 /// What was restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Restored {
     /// The cluster.
     pub cluster_id: u128,
-    /// The revision that the backup reached.
+    /// The revision that the backup reached; of several backups the one with the highest is the
+    /// newest, whether the cluster was restored in between or not.
     pub revision: Revision,
-    /// The entry of the lost log that it reached; of several backups the one with the highest is
-    /// the newest.
-    pub index: LogIndex,
+    /// Backups that could not be read, and why. Each may have been newer than the one that was
+    /// taken: whoever restores must be told.
+    pub unread: Vec<RunError>,
 }
 
 /// Makes the directory of `member` from a backup. To be done for every member, from the same
@@ -36,11 +37,11 @@ pub struct Restored {
 ///
 /// Refuses a directory that has anything in it.
 pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, RunError> {
-    let mut newest = newest_state(backup_dir)?;
+    let (mut newest, unread) = newest_state(backup_dir)?;
     let restored = Restored {
         cluster_id: newest.state.catalog.cluster_id,
         revision: newest.state.catalog.revision,
-        index: newest.index,
+        unread,
     };
     leap(&mut newest);
     fs::create_dir_all(dir).map_err(RunError::io("make the directory", dir))?;
@@ -55,26 +56,25 @@ pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, R
     Ok(restored)
 }
 
-/// The newest state that a backup directory can give.
-pub(super) fn newest_state(backup_dir: &Path) -> Result<Snapshot, RunError> {
+/// The newest state that a backup directory can give, and why others could not be read.
+pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<RunError>), RunError> {
     let mut newest: Option<Snapshot> = None;
-    let mut failure = None;
+    let mut unread = Vec::new();
     for pair in pairs(backup_dir)? {
         match state_of(&pair) {
-            Ok(state) if newest.as_ref().is_none_or(|n| n.index <= state.index) => {
+            Ok(state) if newest.as_ref().is_none_or(|n| n.age() <= state.age()) => {
                 newest = Some(state);
             }
             Ok(_) => {}
-            Err(error) => failure = Some(error),
+            Err(error) => unread.push(error),
         }
     }
-    match (newest, failure) {
-        (Some(newest), _) => Ok(newest),
-        (None, Some(failure)) => Err(failure),
-        (None, None) => {
+    match newest {
+        Some(newest) => Ok((newest, unread)),
+        None => Err(unread.pop().unwrap_or_else(|| {
             let reason = "there is no backup of meta in it";
-            Err(RunError::directory(backup_dir, reason))
-        }
+            RunError::directory(backup_dir, reason)
+        })),
     }
 }
 
@@ -115,31 +115,53 @@ fn leap(snapshot: &mut Snapshot) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::Command;
+    use coterie_types::LogIndex;
 
     use super::super::Pair;
     use super::*;
+
+    /// A backup of a state of this revision.
+    fn back_up(dir: &Path, revision: u64) -> Pair {
+        let mut snapshot = Snapshot::default();
+        snapshot.state.apply(Command::Birth { cluster_id: 7 });
+        snapshot.state.catalog.revision = Revision(revision);
+        snapshot.index = LogIndex(3);
+        let pair = Pair::new(dir, &snapshot, 2);
+        snapshot.write(&pair.snapshot()).unwrap();
+        pair
+    }
 
     #[test]
     fn restoring_overwrites_nothing_and_gives_no_id_twice() {
         let backup = tempfile::tempdir().unwrap();
         let error = restore(backup.path(), backup.path(), 1).unwrap_err();
         assert!(error.to_string().contains("no backup"), "{error}");
-        let mut snapshot = Snapshot::default();
-        snapshot.state.apply(Command::Birth { cluster_id: 7 });
-        let pair = Pair {
-            index: LogIndex(3),
-            member: 2,
-            dir: backup.path().to_path_buf(),
-        };
-        snapshot.write(&pair.snapshot()).unwrap();
+        back_up(backup.path(), 1);
         let dir = tempfile::tempdir().unwrap();
         let restored = restore(backup.path(), dir.path(), 1).unwrap();
         assert_eq!((restored.cluster_id, restored.revision), (7, Revision(1)));
+        assert!(restored.unread.is_empty());
         let error = restore(backup.path(), dir.path(), 1).unwrap_err();
         assert!(error.to_string().contains("not empty"), "{error}");
         let mut directory = Directory::open(dir.path(), 1).unwrap();
         let seed = Snapshot::read(&directory.seed()).unwrap().unwrap();
         assert!(directory.belongs_to(8).is_err() && directory.belongs_to(7).is_ok());
         assert!(seed.state.next.node > LEAP && seed.state.catalog.lease.fence >= LEAP);
+    }
+
+    #[test]
+    fn a_backup_that_cannot_be_read_is_named() {
+        let backup = tempfile::tempdir().unwrap();
+        back_up(backup.path(), 1);
+        let newer = back_up(backup.path(), 2);
+        let mut bytes = fs::read(newer.snapshot()).unwrap();
+        bytes[30] ^= 1;
+        fs::write(newer.snapshot(), bytes).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let restored = restore(backup.path(), dir.path(), 1).unwrap();
+        assert_eq!(restored.revision, Revision(1));
+        let told: Vec<String> = restored.unread.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains(&newer.stem), "{told:?}");
     }
 }

@@ -143,11 +143,7 @@ impl Writer {
             let reason = format!("it holds the backup of another cluster, {theirs:032x}");
             return Err(RunError::directory(dir, reason));
         }
-        let pair = Pair {
-            index: snapshot.index,
-            member: self.member,
-            dir: dir.clone(),
-        };
+        let pair = Pair::new(dir, &snapshot, self.member);
         // The tail first: a snapshot without its tail would look complete.
         let tail = Tail::create(&pair.tail()).map_err(RunError::io("make", &pair.tail()))?;
         snapshot.write(&pair.snapshot())?;
@@ -181,8 +177,9 @@ mod tests {
     use coterie_protocol::encode;
     use coterie_protocol::meta::Command;
 
-    use super::super::restore::newest_state;
+    use super::super::restore::{newest_state, restore};
     use super::*;
+    use crate::directory::Directory;
 
     fn apply(held: &Held, index: u64, command: Command) {
         let commands = vec![(LogIndex(index), encode(&command), command)];
@@ -213,13 +210,49 @@ mod tests {
             }
         }
         writer.step().unwrap();
-        let newest = newest_state(&dir.path().join("b")).unwrap();
+        let (newest, unread) = newest_state(&dir.path().join("b")).unwrap();
+        assert!(unread.is_empty());
         let held = held.snapshot();
         assert_eq!((newest.index, &newest.state), (held.index, &held.state));
         assert_eq!(
             fs::read_dir(dir.path().join("b")).unwrap().count(),
             2 * PAIRS_KEPT
         );
+    }
+
+    #[test]
+    fn a_backup_of_a_restored_cluster_is_newer_than_the_one_it_came_from() {
+        let backup = tempfile::tempdir().unwrap();
+        let mut state = Snapshot::default();
+        state.state.apply(Command::Birth { cluster_id: 7 });
+        let mut tables = Vec::new();
+        for (log_began_at, number) in [(900, 1), (2, 2), (2, 3), (500, 4)] {
+            // Each log goes its own way: after each loss it begins anew, from the backup.
+            let held = Arc::new(Held::new(state));
+            let mut writer = Writer::new(backup.path().to_path_buf(), 1, Arc::clone(&held));
+            for step in 0..5 {
+                // As after a change of leader; pairs are removed all the while.
+                writer.open = None;
+                writer.step().unwrap();
+                apply(&held, log_began_at + step, table(10 * number + step));
+                tables.push(format!("t{}", 10 * number + step));
+                writer.step().unwrap();
+            }
+            let lost = held.snapshot();
+            let dir = tempfile::tempdir().unwrap();
+            let restored = restore(backup.path(), dir.path(), 1).unwrap();
+            assert_eq!(restored.revision, lost.state.catalog.revision);
+            let seed = Directory::open(dir.path(), 1).unwrap().seed();
+            state = Snapshot::read(&seed).unwrap().unwrap();
+            let catalog = &state.state.catalog;
+            assert_eq!(catalog.tables, lost.state.catalog.tables);
+            assert!(state.state.next.table > lost.state.next.table + 100);
+            for name in &tables {
+                assert!(catalog.tables.values().any(|t| t.name == *name), "{name}");
+            }
+            // What it becomes in the new log.
+            state.index = LogIndex(1);
+        }
     }
 
     #[test]
