@@ -18,6 +18,7 @@ use openraft::errors::{
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::{EmptyNode, ReadPolicy};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::config::RaftConfig;
@@ -27,6 +28,7 @@ use crate::lease::{self, Transfers};
 use crate::log::GroupLog;
 use crate::machine::{Machine, Progress};
 use crate::network::Network;
+use crate::part::Part;
 use crate::receive::ReadIndex;
 use crate::snapshot::Incoming;
 use crate::type_config::{Payload, TypeConfig};
@@ -42,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) log: GroupLog,
     pub(crate) config: RaftConfig,
     pub(crate) fence: Fence,
+    /// How far it takes part.
+    pub(crate) part: watch::Sender<Part>,
     pub(crate) transfers: Transfers,
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) network: Network,

@@ -7,7 +7,8 @@
 //!
 //! What this crate promises: an answer of [`Group::propose`] means committed and applied here;
 //! [`Group::read_barrier`] means a read that follows is linearizable; a process that has just
-//! started neither votes nor campaigns for one lease (`fence`); the log is purged only below what
+//! started neither votes nor campaigns for one lease (`fence`), and one that has lost its disk not
+//! before it has caught up, where its owner says so (`part`); the log is purged only below what
 //! the state machine said is durable (`purge`), and not above a snapshot that is being sent
 //! (`holds`); a node without room loses data sent to it rather than break (`room`).
 
@@ -23,6 +24,7 @@ mod machine;
 mod members;
 mod network;
 mod node;
+mod part;
 mod purge;
 mod receive;
 mod room;
@@ -35,5 +37,6 @@ pub use config::{Fsync, RaftConfig};
 pub use error::{Fault, ProposeError, RaftError};
 pub use group::{Group, GroupStatus, PendingAnswer};
 pub use node::{AddressBook, RaftNode};
+pub use part::Part;
 pub use room::Room;
 pub use state_machine::{Entry, StateMachine};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coterie_rpc::{Request, Responder};
 use coterie_types::{GroupId, NodeId};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config::RaftConfig;
@@ -20,6 +20,7 @@ use crate::lease::Transfers;
 use crate::log::{GroupLog, LogEngine};
 use crate::machine::{Machine, Progress};
 use crate::network::Network;
+use crate::part::Part;
 use crate::purge::Purge;
 use crate::room::{Room, Rooms};
 use crate::snapshot::Incoming;
@@ -115,13 +116,35 @@ impl RaftNode {
         group_id: GroupId,
         machine: Box<dyn StateMachine>,
     ) -> Result<Group, RaftError> {
+        self.start(group_id, machine, Part::Full).await
+    }
+
+    /// As [`RaftNode::start_group`], of a group whose voters keep their ids when they lose their
+    /// disks: a replica that has no log takes part in nothing until it is told to, by
+    /// [`Group::follow_from`] or [`Group::take_part`].
+    pub async fn start_group_if_known(
+        &self,
+        group_id: GroupId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Group, RaftError> {
+        self.start(group_id, machine, Part::Nothing).await
+    }
+
+    async fn start(
+        &self,
+        group_id: GroupId,
+        machine: Box<dyn StateMachine>,
+        if_new: Part,
+    ) -> Result<Group, RaftError> {
         let _one_at_a_time = self.changes.lock().await;
         if let Some(group) = self.group(group_id) {
             return Ok(group);
         }
         let log = GroupLog::open(group_id, self.engine.clone())?;
         let fence = self.fence_of(&log);
-        let held_back = fence.is_closed() || log.is_short_of_promises();
+        let (part, parts) = watch::channel(Part::of(&log, if_new));
+        let held_back =
+            fence.is_closed() || log.is_short_of_promises() || *parts.borrow() != Part::Full;
         let snapshots = self.snapshots.join(group_id.to_string());
         let progress = Arc::new(Progress::default());
         let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
@@ -139,8 +162,8 @@ impl RaftNode {
         );
         let raft = raft.await.map_err(|e| RaftError::raft("start group", e))?;
         progress.started.store(true, Ordering::Release);
-        let elect =
-            held_back.then(|| tokio::spawn(elect_when_free(raft.clone(), log.clone(), fence)));
+        let elect = held_back
+            .then(|| tokio::spawn(elect_when_free(raft.clone(), log.clone(), fence, parts)));
         let purge = Purge {
             raft: raft.clone(),
             log: log.clone(),
@@ -159,6 +182,7 @@ impl RaftNode {
             log,
             config: self.config.clone(),
             fence,
+            part,
             transfers: Transfers::default(),
             incoming: Arc::clone(&incoming),
             network,
@@ -350,8 +374,16 @@ impl RaftNode {
 }
 
 /// Lets a replica campaign once it is held to nothing any more.
-async fn elect_when_free(raft: openraft::Raft<TypeConfig, Machine>, log: GroupLog, fence: Fence) {
+async fn elect_when_free(
+    raft: openraft::Raft<TypeConfig, Machine>,
+    log: GroupLog,
+    fence: Fence,
+    mut parts: watch::Receiver<Part>,
+) {
     tokio::time::sleep(fence.remaining()).await;
+    if parts.wait_for(|part| *part == Part::Full).await.is_err() {
+        return;
+    }
     let wait = raft.wait(None);
     let kept = wait.metrics(|_| !log.is_short_of_promises(), "the log of before");
     // An error: the group has stopped.

@@ -8,6 +8,7 @@ use openraft::{EntryPayload, ReadPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::group::Inner;
+use crate::part::Part;
 use crate::type_config::{LogEntry, TypeConfig, Vote};
 
 /// A leader's answer to a follower that wants to serve a read: apply up to here first.
@@ -23,12 +24,13 @@ pub(crate) async fn handle(group: &Inner, request: Request, responder: Responder
 }
 
 /// Refuses what a removed node says as a leader or candidate: the group may have been recovered
-/// without it, and it may not know.
+/// without it, and it may not know. And what a leader says whom this replica must not follow (see
+/// `part`).
 fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
     let sender = NodeId(vote.leader_id.voted_for);
     match group.network.addresses.is_removed(sender) {
         true => Err(format!("node {sender} was removed")),
-        false => Ok(()),
+        false => group.part().check_leader(vote.leader_id.term),
     }
 }
 
@@ -57,6 +59,11 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
             if group.log.is_short_of_promises() =>
         {
             Err("made again: no vote before the log is what it was".to_owned())
+        }
+        method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
+            if group.part() != Part::Full =>
+        {
+            Err("its log may be lost: no vote before it has caught up".to_owned())
         }
         method::RAFT_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;

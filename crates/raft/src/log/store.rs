@@ -13,7 +13,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coterie_types::GroupId;
+use coterie_types::{GroupId, Term};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, Membership, OptionalSend, RaftLogReader};
@@ -26,6 +26,7 @@ use crate::type_config::{LogEntry, LogId, TypeConfig, Vote};
 pub(super) const VOTE_KEY: &[u8] = b"vote";
 pub(super) const PURGED_KEY: &[u8] = b"purged";
 const PROMISED_KEY: &[u8] = b"promised";
+const JOINING_KEY: &[u8] = b"joining";
 
 /// Bytes of entries sent to a follower in one message, but at least one entry.
 const REPLICATE_BYTES_MAX: usize = 4 << 20;
@@ -50,6 +51,8 @@ struct Shared {
     committed: Option<LogId>,
     /// The last entry of the log that was here before it was forgotten.
     promised: Option<LogId>,
+    /// The term from which on it follows leaders, and does no more than that (see `part`).
+    joining: Option<u64>,
     tail: Tail,
     sizes: LogSizes,
 }
@@ -121,6 +124,9 @@ impl GroupLog {
         if let Some(bytes) = engine.get(group, PROMISED_KEY) {
             shared.promised = Some(decode(&bytes)?);
         }
+        if let Some(bytes) = engine.get(group, JOINING_KEY) {
+            shared.joining = decode(&bytes)?;
+        }
         shared.last = shared.purged;
         let purged_index = shared.purged.map_or(0, |purged| purged.index);
         let mut left_over = None;
@@ -180,6 +186,31 @@ impl GroupLog {
     pub(crate) fn is_short_of_promises(&self) -> bool {
         let shared = self.lock();
         shared.last < shared.promised
+    }
+
+    /// The term from which on it follows leaders, if it does no more than that.
+    pub(crate) fn joining(&self) -> Option<u64> {
+        self.lock().joining
+    }
+
+    /// Replaces that term; durable when it returns, after all that was appended before.
+    pub(crate) async fn set_joining(&self, from_term: Option<u64>) -> io::Result<()> {
+        let (group, value) = (self.group, coterie_protocol::encode(&from_term).to_vec());
+        self.engine
+            .submit_and_wait(|done| Job::Put {
+                group,
+                key: JOINING_KEY,
+                value,
+                done: Some(done),
+            })
+            .await?;
+        self.lock().joining = from_term;
+        Ok(())
+    }
+
+    /// The term of the vote that is on disk.
+    pub(crate) fn promised_term(&self) -> Term {
+        Term(self.lock().vote.map_or(0, |vote| vote.leader_id.term))
     }
 
     /// Forgets all but what it promised; nobody may use the log any more.

@@ -226,6 +226,27 @@ impl Cluster {
 
     /// Starts a node from what its directory and its state machine's disk hold.
     pub async fn start_node(&mut self, id: u64) {
+        let (node, journal) = self.open_node(id).await;
+        let seen = Arc::clone(&journal.seen);
+        let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();
+        self.nodes.insert(id, (node, group, seen));
+    }
+
+    /// The same, of one that may have lost its disk.
+    pub async fn start_node_if_known(&mut self, id: u64) {
+        let (node, journal) = self.open_node(id).await;
+        let seen = Arc::clone(&journal.seen);
+        let group = node.start_group_if_known(GROUP, Box::new(journal)).await;
+        self.nodes.insert(id, (node, group.unwrap(), seen));
+    }
+
+    /// Removes all that a node that is stopped has on disk.
+    pub fn wipe(&mut self, id: u64) {
+        std::fs::remove_dir_all(self.dir.path().join(id.to_string())).unwrap();
+        self.disks.remove(&id);
+    }
+
+    async fn open_node(&mut self, id: u64) -> (Arc<RaftNode>, Journal) {
         let dir = self.dir.path().join(id.to_string());
         let book = Arc::new(Book(id, Arc::clone(&self.removed)));
         let node = RaftNode::open(
@@ -238,7 +259,6 @@ impl Cluster {
         .await;
         let node = node.unwrap();
         let journal = Journal::open(self.disks.entry(id).or_default());
-        let seen = Arc::clone(&journal.seen);
         for from in 1..=self.peers + 1 {
             let cuts = Arc::clone(&self.cuts);
             let link = Link {
@@ -250,8 +270,7 @@ impl Cluster {
             self.rpc
                 .register_local(&format!("link-{from}-{id}"), Arc::new(link));
         }
-        let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();
-        self.nodes.insert(id, (node, group, seen));
+        (node, journal)
     }
 
     /// Stops a node; what its state machine had not flushed is gone.
