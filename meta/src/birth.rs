@@ -1,28 +1,32 @@
 //! How a cluster begins: the member that leads first proposes its id, or the state of a backup.
 //!
 //! Runs on every member until the cluster is born, and then checks that it is the cluster this
-//! member's directory belongs to. A restored cluster begins with the seed that `restore` put into
+//! member's directory belongs to. The one that leads waits a while for the others first: who is not
+//! there when the cluster is born cannot be told from one that has lost its disk (`joining`). A restored cluster begins with the seed that `restore` put into
 //! the directory of each member.
 
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_files::sync_parent;
 use coterie_protocol::encode;
 use coterie_protocol::meta::Command;
-use coterie_raft::Group;
 use tracing::{debug, info};
 
 use crate::RunError;
 use crate::directory::Directory;
 use crate::held::Held;
+use crate::joining::Joining;
 use crate::snapshot::Snapshot;
 
 /// Between two looks at whether this member leads.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a leader waits for members that do not take part yet.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What this member proposes if it is the one that leads.
 pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> {
@@ -43,22 +47,26 @@ pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> 
 
 /// Waits for the cluster's birth, seeing to it if this member leads.
 pub(crate) async fn attend(
-    group: &Group,
+    joining: &Joining,
     held: &Arc<Held>,
     directory: &mut Directory,
     first: &Command,
 ) -> Result<(), RunError> {
     let mut positions = held.positions();
     let payload: Bytes = encode(first);
+    let mut leads_since = None;
     let cluster_id = loop {
         let cluster_id = held.snapshot().state.catalog.cluster_id;
         if cluster_id != 0 {
             break cluster_id;
         }
-        if group.status().is_leader {
-            match group.propose(payload.clone()).await {
-                Ok(_) => info!("the cluster is born"),
-                Err(error) => debug!(%error, "the cluster's birth is delayed"),
+        if joining.group.status().is_leader {
+            let since = *leads_since.get_or_insert_with(Instant::now);
+            if joining.all_take_part().await || since.elapsed() >= PATIENCE {
+                match joining.group.propose(payload.clone()).await {
+                    Ok(_) => info!("the cluster is born"),
+                    Err(error) => debug!(%error, "the cluster's birth is delayed"),
+                }
             }
         }
         // Told when another leader has seen to it.

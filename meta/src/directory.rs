@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use coterie_files::{Lock, LockError, write_atomically};
+use coterie_protocol::meta::Birth;
 
 use crate::RunError;
 
@@ -77,6 +78,15 @@ impl Directory {
         }
         self.cluster_id = cluster_id;
         self.write_identity()
+    }
+
+    /// What it says of its cluster.
+    pub(crate) fn birth(&self) -> Birth {
+        match (self.seed().exists(), self.cluster_id) {
+            (true, _) => Birth::Restored,
+            (false, 0) => Birth::Unborn,
+            (false, _) => Birth::Born,
+        }
     }
 
     /// Where the snapshot is.
@@ -149,13 +159,13 @@ mod tests {
     fn a_directory_is_one_process_one_member_one_cluster() {
         let dir = tempfile::tempdir().unwrap();
         let mut first = Directory::open(dir.path(), 2).unwrap();
-        assert_eq!(first.cluster_id, 0);
+        assert_eq!((first.cluster_id, first.birth()), (0, Birth::Unborn));
         let second = Directory::open(dir.path(), 2).unwrap_err().to_string();
         assert!(second.contains("another process"), "{second}");
         first.belongs_to(0xabc).unwrap();
         drop(first);
         let mut again = Directory::open(dir.path(), 2).unwrap();
-        assert_eq!(again.cluster_id, 0xabc);
+        assert_eq!((again.cluster_id, again.birth()), (0xabc, Birth::Born));
         assert!(again.belongs_to(0xdef).is_err());
         drop(again);
         let other = Directory::open(dir.path(), 1).unwrap_err().to_string();

@@ -16,6 +16,7 @@ mod directory;
 mod door;
 mod error;
 mod held;
+mod joining;
 mod machine;
 mod members;
 mod metrics;

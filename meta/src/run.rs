@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Command;
-use coterie_raft::{AddressBook, Group, RaftConfig, RaftError, RaftNode};
+use coterie_raft::{AddressBook, Group, Part, RaftError, RaftNode};
 use coterie_rpc::{Client, Handler, Server, Token};
 use coterie_telemetry::{Component, Health, Http, Metrics};
 use coterie_types::GroupId;
@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::door::Door;
 use crate::error::RunError;
 use crate::held::Held;
+use crate::joining::Joining;
 use crate::machine::Machine;
 use crate::members::Members;
 use crate::metrics::MetaMetrics;
@@ -99,20 +100,15 @@ pub async fn start(config: Config) -> Result<Handle, RunError> {
 /// Starts a member that calls others through `rpc`, and is called through it by the other roles of
 /// this process.
 pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError> {
+    let since = Instant::now();
     config.check().map_err(RunError::Config)?;
     let token = Token::new(config.cluster_token.secret()?);
     let directory = Directory::open(&config.dir, config.id)?;
     let first = birth::first_command(&directory)?;
+    let own_birth = directory.birth();
     let (machine, held) = Machine::open(directory.state())?;
     let (registry, health) = (Metrics::new(), Health::new());
-    let http = match &config.http {
-        Some(addr) => Some(
-            Http::start(addr, registry.clone(), health.clone())
-                .await
-                .map_err(RunError::listen(addr))?,
-        ),
-        None => None,
-    };
+    let http = serve_http(&config, &registry, &health).await?;
     let door = Arc::new(Door::default());
     let listen = &config.listen;
     let server = Server::bind(listen, token, Arc::clone(&door) as Arc<dyn Handler>)
@@ -121,24 +117,25 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let addr = server.local_addr();
     let members = Arc::new(Members::of(&config, &addr.to_string()));
 
-    let book = Arc::clone(&members) as Arc<dyn AddressBook>;
-    let (own, settings) = (members.own_id(), raft_settings(&config));
-    let raft = RaftNode::open(&directory.raft(), own, settings, rpc.clone(), book).await?;
-    let group = raft.start_group(GROUP, Box::new(machine)).await?;
+    let raft = open_raft(&config, &directory, rpc.clone(), &members).await?;
+    let group = start_group(&raft, &config, &members, machine, &held).await?;
     let signals = Signals::default();
     let service = Service::new(
         Arc::clone(&raft),
         group.clone(),
         Arc::clone(&held),
         Arc::clone(&members),
+        own_birth,
         signals.stopping.clone(),
     );
     let front: Arc<dyn Handler> = Arc::new(Front(service));
     door.open(Arc::clone(&front));
-    let own_addr = members.addr(own).unwrap_or_default();
+    let own_addr = members.addr(members.own_id()).unwrap_or_default();
     rpc.register_local(&own_addr, front);
-    // Every member does so with the same list; only the first start changes anything.
-    group.initialize(members.ids()).await?;
+    if group.part() == Part::Full {
+        // Every member does so with the same list; only the first start changes anything.
+        group.initialize(members.ids()).await?;
+    }
     info!(member = config.id, %addr, "meta member listens");
 
     let mut tasks = Vec::new();
@@ -149,7 +146,15 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         ));
     }
     let component = health.component("meta");
-    let attended = (group.clone(), Arc::clone(&held));
+    let joining = Joining {
+        group: group.clone(),
+        members,
+        rpc: rpc.clone(),
+        own: own_birth,
+        since,
+        lease: config.raft.election_timeout_max,
+    };
+    let attended = (joining, Arc::clone(&held));
     let (broken, told) = (broken(raft.failed(), group.clone()), signals.clone());
     let attending = attend(directory, first, attended, broken, component, told);
     tasks.push(tokio::spawn(attending));
@@ -172,31 +177,83 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     })
 }
 
-/// Entries are small and each costs memory while it is kept: a member that was away for longer than
-/// these reach is sent the snapshot, which is small, too.
-fn raft_settings(config: &Config) -> RaftConfig {
-    let mut settings = config.raft.clone();
-    settings.log_retention = settings.log_retention.min(LOG_RETENTION_MAX);
-    settings.log_replay_bytes_max = settings.log_replay_bytes_max.min(LOG_RETENTION_MAX);
-    settings
+/// Serves metrics and health, if the configuration says where.
+async fn serve_http(
+    config: &Config,
+    registry: &Metrics,
+    health: &Health,
+) -> Result<Option<Http>, RunError> {
+    let Some(addr) = &config.http else {
+        return Ok(None);
+    };
+    let started = Http::start(addr, registry.clone(), health.clone()).await;
+    started.map(Some).map_err(RunError::listen(addr))
 }
 
-/// Sees to the cluster's birth, then holds the directory's lock until the member is down; tells when
-/// it is `broken`.
+/// Opens the member's log.
+async fn open_raft(
+    config: &Config,
+    directory: &Directory,
+    rpc: Client,
+    members: &Arc<Members>,
+) -> Result<Arc<RaftNode>, RunError> {
+    let book = Arc::clone(members) as Arc<dyn AddressBook>;
+    let mut raft_config = config.raft.clone();
+    // Entries are small and each costs memory while it is kept: a member that was away for longer
+    // than these reach is sent the snapshot, which is small, too.
+    raft_config.log_retention = raft_config.log_retention.min(LOG_RETENTION_MAX);
+    raft_config.log_replay_bytes_max = raft_config.log_replay_bytes_max.min(LOG_RETENTION_MAX);
+    let own = members.own_id();
+    Ok(RaftNode::open(&directory.raft(), own, raft_config, rpc, book).await?)
+}
+
+/// Starts the member's replica. With an empty log it takes part in nothing yet, unless it is the only
+/// one (`joining`).
+async fn start_group(
+    raft: &RaftNode,
+    config: &Config,
+    members: &Members,
+    machine: Machine,
+    held: &Held,
+) -> Result<Group, RunError> {
+    if members.ids().len() == 1 {
+        return Ok(raft.start_group(GROUP, Box::new(machine)).await?);
+    }
+    if held.snapshot().applied.is_some() && !raft.has_log_of(GROUP) {
+        let reason = "its log is gone, and its state is not: empty all of it, and the member gets \
+                      everything from the others";
+        return Err(RunError::directory(&config.dir, reason));
+    }
+    let started = raft.start_group_if_known(GROUP, Box::new(machine)).await;
+    Ok(started?)
+}
+
+/// Finds out how far the member takes part, sees to the cluster's birth, then holds the directory's
+/// lock until the member is down; tells when it is `broken`.
 async fn attend(
     mut directory: Directory,
     first: Command,
-    (group, held): (Group, Arc<Held>),
+    (joining, held): (Joining, Arc<Held>),
     broken: impl Future<Output = String>,
     component: Component,
     signals: Signals,
 ) {
-    component.waiting("no leader yet");
+    let taking_part = async {
+        joining.find_part(&component).await?;
+        component.waiting("no leader yet");
+        birth::attend(&joining, &held, &mut directory, &first).await?;
+        joining.catch_up(&component).await
+    };
     let born = async {
-        match birth::attend(&group, &held, &mut directory, &first).await {
+        match taking_part.await {
             Ok(()) => component.ready(),
+            // The group was closed under it.
+            Err(_) if signals.stopping.is_cancelled() => {}
             Err(failure) => {
-                error!(error = &failure as &dyn std::error::Error, "wrong cluster");
+                error!(
+                    error = &failure as &dyn std::error::Error,
+                    "the member cannot take part"
+                );
                 signals.fail(&component, failure.to_string());
             }
         }

@@ -4,7 +4,8 @@
 //! Reads are linearizable. Commits are numbered by [`Revision`]; a watcher resumes from its own.
 
 use coterie_types::{
-    GroupDescriptor, GroupId, JobId, NodeId, NodeState, RangeDescriptor, Revision, UnixMillis,
+    GroupDescriptor, GroupId, JobId, LogIndex, NodeId, NodeState, RangeDescriptor, Revision, Term,
+    UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,12 @@ pub enum MetaRequest {
     Heartbeat(Heartbeat),
     /// The heartbeats the leader holds, and how long ago each came.
     Liveness,
+    /// A member whose log is empty, or was lately, asks another one how it stands. Answered by any
+    /// member, born or not; the leader sends the asker its log from the beginning from then on.
+    Standing {
+        /// Who asks.
+        member: u64,
+    },
 }
 
 /// What meta answers.
@@ -66,6 +73,31 @@ pub enum MetaAnswer {
     Malformed(String),
     /// The outcome of the proposal is unknown: read before trying again.
     Unknown,
+    /// How the member stands.
+    Standing(Standing),
+}
+
+/// What a member of meta says of itself to one that may have lost its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What it knows of the cluster.
+    pub birth: Birth,
+    /// The highest term in which it promised anything; `None` of one that may have forgotten such
+    /// promises, or does not take part yet.
+    pub term: Option<Term>,
+    /// The last entry of its log, if it leads in that term.
+    pub leads: Option<LogIndex>,
+}
+
+/// What a member of meta knows of its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Birth {
+    /// Nothing: it waits for the first entry.
+    Unborn,
+    /// It waits for the first entry, which is to be the state of a backup.
+    Restored,
+    /// It is born.
+    Born,
 }
 
 /// One node's heartbeat; the default period is 500 ms.

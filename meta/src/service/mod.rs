@@ -1,15 +1,16 @@
 //! What a member answers: Raft's messages to Raft, requests of [`MetaRequest`] here.
 //!
 //! Commands and linearizable reads are for the leader, as are heartbeats, which live in its memory
-//! alone (`liveness`). Watches are served by any member from what it has applied. A request that
-//! has to wait runs in a task of its own, within the caller's deadline.
+//! alone (`liveness`). Watches are served by any member from what it has applied, and any says how
+//! it stands (`joining`). A request that has to wait runs in a task of its own, within the caller's
+//! deadline.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest};
+use coterie_protocol::meta::{Birth, Command, MetaAnswer, MetaRequest, Standing};
 use coterie_protocol::{decode, encode, method};
-use coterie_raft::{Group, ProposeError, RaftNode};
+use coterie_raft::{Group, Part, ProposeError, RaftNode};
 use coterie_rpc::{Handler, Request, Responder};
 use coterie_types::{NodeId, NodeState};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub(crate) struct Service {
     raft: Arc<RaftNode>,
     held: Arc<Held>,
     members: Arc<Members>,
+    /// What the member's own directory said when it was opened.
+    own: Birth,
     liveness: Mutex<Liveness>,
     clock: Mutex<LeaseClock>,
     /// Watches end early when the member stops: it does not wait for them.
@@ -45,6 +48,7 @@ impl Service {
         group: Group,
         held: Arc<Held>,
         members: Arc<Members>,
+        own: Birth,
         stopping: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -52,6 +56,7 @@ impl Service {
             raft,
             held,
             members,
+            own,
             liveness: Mutex::default(),
             clock: Mutex::default(),
             stopping,
@@ -89,7 +94,35 @@ impl Service {
                 Ok(()) => self.liveness().answer(Instant::now()),
                 Err(not_leader) => not_leader,
             },
+            MetaRequest::Standing { member } => MetaAnswer::Standing(self.standing(member).await),
         }
+    }
+
+    /// How this member stands, for `asker`, whose log is empty.
+    async fn standing(&self, asker: u64) -> Standing {
+        let part = self.group.part();
+        let is_born = self.held.snapshot().state.catalog.cluster_id != 0;
+        let birth = match part {
+            Part::Follows(_) => Birth::Born,
+            Part::Nothing | Part::Full if is_born => Birth::Born,
+            Part::Nothing | Part::Full => self.own,
+        };
+        let mut standing = Standing {
+            birth,
+            term: None,
+            leads: None,
+        };
+        if part != Part::Full {
+            return standing;
+        }
+        let status = self.group.status();
+        if status.is_leader && self.group.expect_empty(NodeId(asker)).await.is_ok() {
+            standing.leads = Some(status.last_index);
+        }
+        let term = self.group.promised_term();
+        standing.leads = standing.leads.filter(|_| status.term == term);
+        standing.term = Some(term);
+        standing
     }
 
     async fn propose(&self, mut command: Command, deadline: Instant) -> MetaAnswer {
