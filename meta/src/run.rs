@@ -110,10 +110,9 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let (registry, health) = (Metrics::new(), Health::new());
     let http = serve_http(&config, &registry, &health).await?;
     let door = Arc::new(Door::default());
-    let listen = &config.listen;
-    let server = Server::bind(listen, token, Arc::clone(&door) as Arc<dyn Handler>)
+    let server = Server::bind(&config.listen, token, Arc::clone(&door) as Arc<dyn Handler>)
         .await
-        .map_err(RunError::listen(listen))?;
+        .map_err(RunError::listen(&config.listen))?;
     let addr = server.local_addr();
     let members = Arc::new(Members::of(&config, &addr.to_string()));
 
@@ -138,13 +137,10 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     }
     info!(member = config.id, %addr, "meta member listens");
 
-    let mut tasks = Vec::new();
-    if let Some(dir) = config.backup_dir {
+    let writing = config.backup_dir.map(|dir| {
         let writer = Writer::new(dir, config.id, Arc::clone(&held));
-        tasks.push(tokio::spawn(
-            writer.run(group.clone(), signals.stop.clone()),
-        ));
-    }
+        tokio::spawn(writer.run(group.clone(), signals.stop.clone()))
+    });
     let component = health.component("meta");
     let joining = Joining {
         group: group.clone(),
@@ -157,12 +153,9 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let attended = (joining, Arc::clone(&held));
     let (broken, told) = (broken(raft.failed(), group.clone()), signals.clone());
     let attending = attend(directory, first, attended, broken, component, told);
-    tasks.push(tokio::spawn(attending));
-    let measuring = MetaMetrics::register(&registry).run(group.clone(), Arc::clone(&held));
-    let measured = signals.stop.clone();
-    tasks.push(tokio::spawn(async move {
-        measured.run_until_cancelled(measuring).await;
-    }));
+    let measuring = measure(&registry, &group, &held, signals.stop.clone());
+    let tasks = [tokio::spawn(attending), measuring];
+    let tasks = tasks.into_iter().chain(writing).collect();
     Ok(Handle {
         addr,
         own_addr,
@@ -174,6 +167,19 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         signals,
         tasks,
         http,
+    })
+}
+
+/// Keeps the member's metrics, until `stop`.
+fn measure(
+    registry: &Metrics,
+    group: &Group,
+    held: &Arc<Held>,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
+    let measuring = MetaMetrics::register(registry).run(group.clone(), Arc::clone(held));
+    tokio::spawn(async move {
+        stop.run_until_cancelled(measuring).await;
     })
 }
 

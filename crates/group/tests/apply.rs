@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
-use coterie_group::{Body, ChangeAnswer, Expired, ReadOutcome};
+use coterie_group::{Arrival, Body, ChangeAnswer, Expired, RangeChange, ReadOutcome};
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch};
 use coterie_types::{
     Epoch, FrameSeq, GroupId, KeyRange, RangeDescriptor, RangeId, SessionId, TableId, UnixMillis,
@@ -320,4 +320,48 @@ fn small_requests_make_no_value_over_the_limit_and_no_entry_without_bound() {
     assert_eq!(replies[0], ":0\r\n");
     assert!(replies[299].starts_with("-OOM "), "{}", replies[299]);
     assert_eq!(group.run(&["del k0"]), [":1\r\n"]);
+}
+
+#[test]
+fn what_was_fetched_for_an_earlier_import_is_not_taken_by_a_later_one() {
+    let mut group = Group::new(vec![range("", None)]);
+    let (elsewhere, range_id, epoch) = (GroupId(9), RangeId(1), Epoch(3));
+    let at = |epoch: u64, group_id: GroupId| RangeDescriptor {
+        epoch: Epoch(epoch),
+        group_id,
+        ..range("", None)
+    };
+    for step in [
+        RangeChange::HandOff {
+            range: at(2, elsewhere),
+        },
+        RangeChange::DropFrozen {
+            range_id,
+            epoch: Epoch(2),
+        },
+        RangeChange::BeginImport {
+            range: at(3, GroupId(1)),
+            source: elsewhere,
+        },
+        RangeChange::Activate { range_id, epoch },
+    ] {
+        assert!(changed(&group.apply(Body::Change(step))).is_ok());
+    }
+    let mut fetched = |epoch: Epoch| {
+        let arrival = Arrival {
+            range_id,
+            epoch,
+            table: T,
+            key: Bytes::from_static(b"k"),
+            record: None,
+        };
+        let frames = vec![bytes(&group.frame(&["exists k"]))];
+        let arrivals = vec![arrival];
+        let replies = group.apply(Body::Fetched { arrivals, frames });
+        FrameReply::decode(replies[0].clone()).unwrap()
+    };
+    let late = fetched(Epoch(1));
+    assert_eq!(late, FrameReply::Refused(Refusal::Moving));
+    let found = fetched(epoch);
+    assert_eq!(found, FrameReply::Done(vec![Bytes::from_static(b":0\r\n")]));
 }

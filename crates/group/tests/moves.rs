@@ -483,38 +483,3 @@ fn an_absent_key_that_was_there_elsewhere_in_between_counts_as_touched() {
         failed
     );
 }
-
-#[test]
-fn what_was_fetched_for_an_earlier_import_is_not_taken_by_a_later_one() {
-    let mut world = World::new();
-    world.run("set k old");
-    world.begin();
-    world.hand_off();
-    let late = world.arrival(&Bytes::from_static(b"k"));
-    world.finish();
-    // The range goes on to a third group, is written there, and comes back.
-    let (third, range_id, epoch) = (GroupId(9), RANGE, Epoch(4));
-    for step in [
-        RangeChange::HandOff {
-            range: range(3, third),
-        },
-        RangeChange::DropFrozen {
-            range_id,
-            epoch: Epoch(3),
-        },
-        RangeChange::BeginImport {
-            range: range(4, DESTINATION),
-            source: third,
-        },
-        RangeChange::Activate { range_id, epoch },
-    ] {
-        change(&mut world.destination, step).unwrap();
-    }
-    let frame = world.frame("get k");
-    let mut bytes = BytesMut::new();
-    frame.encode(&mut bytes);
-    let (arrivals, frames) = (vec![late.clone()], vec![bytes.freeze()]);
-    let effects = world.destination.apply(Body::Fetched { arrivals, frames });
-    let answer = FrameReply::decode(effects.replies[0].clone()).unwrap();
-    assert_eq!(answer, FrameReply::Refused(Refusal::Moving));
-}
