@@ -34,6 +34,8 @@ yet: lists, hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SOR
 - What asks all groups, or waits, is refused within MULTI (`Command not allowed inside a transaction`): `DBSIZE`,
   `KEYS`, `SCAN`, `RANDOMKEY`, `FLUSHDB`, `FLUSHALL`, `INFO`, `WAIT`, `DEBUG` and `COTERIE`.
 - The replies of one transaction, and of one command, are limited: 64 MiB and 512 MiB.
+- A request has at most 1,048,576 words, and 64 MiB in all unless one value may be longer; more keys or bytes than that
+  go in several commands. The keys that one connection watches count for the transaction.
 - `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
 
 ";
