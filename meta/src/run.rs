@@ -12,7 +12,7 @@ use coterie_telemetry::{Component, Health, Http, Metrics};
 use coterie_types::GroupId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::backup::Writer;
 use crate::birth;
@@ -47,6 +47,8 @@ pub struct Handle {
     group: Group,
     held: Arc<Held>,
     signals: Signals,
+    /// Holds the directory's lock; gives it up when the group is down.
+    attending: JoinHandle<Directory>,
     tasks: Vec<JoinHandle<()>>,
     http: Option<Http>,
 }
@@ -107,8 +109,7 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let first = birth::first_command(&directory)?;
     let own_birth = directory.birth();
     let (machine, held) = Machine::open(directory.state())?;
-    let (registry, health) = (Metrics::new(), Health::new());
-    let http = serve_http(&config, &registry, &health).await?;
+    let (registry, health, http) = serve_http(&config).await?;
     let door = Arc::new(Door::default());
     let server = Server::bind(&config.listen, token, Arc::clone(&door) as Arc<dyn Handler>)
         .await
@@ -154,8 +155,8 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let (broken, told) = (broken(raft.failed(), group.clone()), signals.clone());
     let attending = attend(directory, first, attended, broken, component, told);
     let measuring = measure(&registry, &group, &held, signals.stop.clone());
-    let tasks = [tokio::spawn(attending), measuring];
-    let tasks = tasks.into_iter().chain(writing).collect();
+    let attending = tokio::spawn(attending);
+    let tasks = std::iter::once(measuring).chain(writing).collect();
     Ok(Handle {
         addr,
         own_addr,
@@ -165,6 +166,7 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         group,
         held,
         signals,
+        attending,
         tasks,
         http,
     })
@@ -183,17 +185,15 @@ fn measure(
     })
 }
 
-/// Serves metrics and health, if the configuration says where.
-async fn serve_http(
-    config: &Config,
-    registry: &Metrics,
-    health: &Health,
-) -> Result<Option<Http>, RunError> {
+/// Metrics and health, served if the configuration says where.
+async fn serve_http(config: &Config) -> Result<(Metrics, Health, Option<Http>), RunError> {
+    let (registry, health) = (Metrics::new(), Health::new());
     let Some(addr) = &config.http else {
-        return Ok(None);
+        return Ok((registry, health, None));
     };
     let started = Http::start(addr, registry.clone(), health.clone()).await;
-    started.map(Some).map_err(RunError::listen(addr))
+    let http = started.map_err(RunError::listen(addr))?;
+    Ok((registry, health, Some(http)))
 }
 
 /// Opens the member's log.
@@ -243,7 +243,7 @@ async fn attend(
     broken: impl Future<Output = String>,
     component: Component,
     signals: Signals,
-) {
+) -> Directory {
     let taking_part = async {
         joining.find_part(&component).await?;
         component.waiting("no leader yet");
@@ -276,6 +276,7 @@ async fn attend(
         () = born => {}
     }
     signals.stop.cancelled().await;
+    directory
 }
 
 /// Resolves when the log cannot be written any more, or the group has stopped; to why.
@@ -328,12 +329,18 @@ impl Handle {
         self.signals.stopping.cancel();
         self.rpc.unregister_local(&self.own_addr);
         self.server.shutdown().await;
-        self.raft.shutdown().await;
+        if let Err(error) = self.raft.stop_group(GROUP).await {
+            warn!(%error, "group not stopped cleanly");
+        }
         self.signals.stop.cancel();
         for task in self.tasks {
             // A task that panicked has said so.
             let _ = task.await;
         }
+        let _directory = self.attending.await;
+        // The log is closed when nobody has the group any more.
+        drop(self.group);
+        self.raft.shutdown().await;
         if let Some(http) = self.http {
             http.shutdown().await;
         }
