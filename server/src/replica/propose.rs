@@ -2,7 +2,8 @@
 //! entries before it are being replicated. Batches grow by themselves under load; nothing waits
 //! for company.
 //!
-//! Two entries are under way at most (measured: more gains nothing). The queue is bounded in frames
+//! Two entries are under way at most (measured: more gains nothing; one at a time costs a tenth of the
+//! writes of 50 clients, and more CPU for each). The queue is bounded in frames
 //! and bytes; what does not fit is refused as `Overloaded`, and the proxy sends it again.
 
 use std::sync::Arc;
