@@ -14,7 +14,7 @@ mod retry;
 mod window;
 
 pub(crate) use group::Group;
-pub(crate) use prepared::{Prepared, encoded_len, new_commands, put_command};
+pub(crate) use prepared::{Prepared, encoded_len, frame_of, new_commands, put_command};
 pub(crate) use range_cache::{RangeCache, RangeMap};
 pub(crate) use retry::{Failure, Outcome, Router};
 pub(crate) use window::random;

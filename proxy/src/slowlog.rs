@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use coterie_protocol::Frame;
 use coterie_redis_compat::{Flags, resolve};
-use coterie_types::varint;
+
+use crate::router::frame_of;
 
 const WORDS_MAX: usize = 32;
 const WORD_BYTES_MAX: usize = 128;
@@ -48,9 +49,7 @@ struct Entries {
 impl SlowLog {
     /// Adds the commands of a frame; at most `len_max` entries are kept.
     pub(crate) fn add_frame(&self, slow: &Slow, addr: &str, name: &Bytes, len_max: usize) {
-        let mut rest = slow.body.clone();
-        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
-        let Some(frame) = frame.filter(|frame| !only_watches(frame)) else {
+        let Some(frame) = frame_of(&slow.body).filter(|frame| !only_watches(frame)) else {
             return;
         };
         for mut command in frame.commands {

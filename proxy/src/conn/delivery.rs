@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use coterie_protocol::{Frame, FrameFlags};
+use coterie_protocol::FrameFlags;
 use coterie_redis_compat::resolve;
 use coterie_types::{GroupId, varint};
 
 use super::lane::{Batch, Return};
 use super::pipeline::{Finished, Pipeline};
-use crate::router::{Failure, Outcome};
+use crate::router::{Failure, Outcome, frame_of};
 use crate::slowlog::Slow;
 
 impl Pipeline {
@@ -90,11 +90,9 @@ impl Pipeline {
     /// Sends the last commands of a frame again, before everything else that waits for the group:
     /// the first of them in a frame of its own, where its reply may be longest.
     fn send_rest(&mut self, group: GroupId, body: &Bytes, left: Vec<Return>) {
-        let mut rest = body.clone();
-        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
         let lane = self.lanes.iter_mut().find(|lane| lane.group.id == group);
         // It was encoded here: it decodes, and its lane is here until it is answered.
-        let (Some(mut frame), Some(lane)) = (frame, lane) else {
+        let (Some(mut frame), Some(lane)) = (frame_of(body), lane) else {
             return;
         };
         let executed = frame.commands.len().saturating_sub(left.len());

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coterie_protocol::{Frame, FrameCommand, FrameFlags};
 use coterie_redis_compat::resolve;
-use coterie_types::varint;
 use futures_util::future::BoxFuture;
 
 use super::lane::{Batch, Return};
 use super::pipeline::{Pipeline, Request};
 use super::route::{Unroutable, destination};
-use crate::router::{Failure, RangeMap};
+use crate::router::{Failure, RangeMap, frame_of};
 
 /// How long to wait for a map that knows the owner of a key before looking again.
 const MAP_PAUSE: Duration = Duration::from_millis(25);
@@ -153,10 +152,8 @@ impl Pipeline {
 impl Mending {
     /// Adds the commands of a call's body.
     pub(super) fn add(&mut self, body: &Bytes, returns: Vec<Return>, deadline: Instant) {
-        let mut rest = body.clone();
-        let frame = varint::take(&mut rest).and_then(|_| Frame::decode(rest).ok());
         // It was encoded here: it decodes.
-        let Some(mut frame) = frame else {
+        let Some(mut frame) = frame_of(body) else {
             return;
         };
         if frame.flags.has(FrameFlags::TRANSACTION) {

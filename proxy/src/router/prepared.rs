@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use coterie_protocol::{FrameFlags, Watch};
+use coterie_protocol::{Frame, FrameFlags, Watch};
 use coterie_types::{FrameSeq, GroupId, SessionId, TableId, varint};
 
 /// Room before the commands: a head without watches takes at most 1 + 8 + 4 × 10 bytes.
@@ -110,6 +110,13 @@ pub(crate) fn renumbered(body: Bytes, numbers: Numbers) -> Bytes {
     out.freeze()
 }
 
+/// The frame in a body that [`Prepared::into_body`] made.
+pub(crate) fn frame_of(body: &Bytes) -> Option<Frame> {
+    let mut rest = body.clone();
+    varint::take(&mut rest)?;
+    Frame::decode(rest).ok()
+}
+
 fn put_numbers(head: &mut impl BufMut, group: GroupId, flags: FrameFlags, numbers: Numbers) {
     varint::put(head, group.0);
     head.put_u8(flags.0);
@@ -160,7 +167,7 @@ fn put_in_room(mut commands: BytesMut, head: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use coterie_protocol::{Frame, FrameCommand};
+    use coterie_protocol::FrameCommand;
 
     use super::*;
 
@@ -227,8 +234,8 @@ mod tests {
         }
     }
 
-    fn decoded(mut body: Bytes) -> Frame {
-        assert_eq!(varint::take(&mut body), Some(u64::MAX));
-        Frame::decode(body).unwrap()
+    fn decoded(body: Bytes) -> Frame {
+        assert_eq!(varint::take(&mut body.clone()), Some(u64::MAX));
+        frame_of(&body).unwrap()
     }
 }

@@ -335,3 +335,43 @@ async fn help_is_in_the_words_of_redis() {
     }
     proxy.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_client_is_free_when_there_is_no_password_any_more() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--requirepass s3cret").await;
+    let mut early = Client::connect(proxy.addr).await;
+    assert_eq!(
+        early.run("GET k").await,
+        "-NOAUTH Authentication required.\r\n"
+    );
+    let mut other = Client::connect(proxy.addr).await;
+    assert_eq!(other.run("AUTH s3cret").await, "+OK\r\n");
+    other.send("CONFIG SET requirepass \"\"\r\n").await;
+    assert_eq!(other.reply().await, "+OK\r\n");
+    assert_eq!(early.run("GET k").await, "$-1\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_the_proxys_own_is_unknown_and_reset_may_be_skipped() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let unknown = "-ERR unknown command '_count', with args beginning with: \r\n";
+    assert_eq!(client.run("_count").await, unknown);
+    client.send("CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n").await;
+    assert_eq!(client.reply().await, "+PONG\r\n");
+    client.send("CLIENT REPLY OFF\r\nRESET\r\nPING\r\n").await;
+    assert_eq!(client.reply().await, "+RESET\r\n");
+    assert_eq!(client.reply().await, "+PONG\r\n");
+    // A command that had to wait for others is counted once.
+    client
+        .send("SET a 1\r\nFLUSHALL\r\nINFO commandstats\r\n")
+        .await;
+    assert_eq!(client.reply().await, "+OK\r\n");
+    assert_eq!(client.reply().await, "+OK\r\n");
+    let info = client.reply().await;
+    assert!(info.contains("cmdstat_flushall:calls=1"), "{info}");
+    proxy.shutdown().await;
+}

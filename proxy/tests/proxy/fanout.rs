@@ -258,3 +258,27 @@ async fn a_flush_that_was_done_in_part_says_so() {
     assert_eq!(client.run("EXISTS a z").await, ":0\r\n");
     proxy.shutdown().await;
 }
+
+#[tokio::test]
+async fn info_begins_no_second_count_while_one_is_under_way() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("MSET a 1 z 1").await;
+    let before = cluster.group(1, |group| group.seen.len());
+    cluster.faults(1, &[Fault::Hold]);
+    for _thrice in 0..3 {
+        let info = client.run("INFO").await;
+        assert!(
+            info.contains("# Keyspace") && !info.contains("db0:"),
+            "{info}"
+        );
+    }
+    cluster.go_on(1);
+    let counted = Instant::now() + Duration::from_secs(30);
+    while !client.run("INFO").await.contains("db0:keys=2,") {
+        assert!(Instant::now() < counted, "the count is lost");
+    }
+    assert_eq!(cluster.group(1, |group| group.seen.len()), before + 1);
+    proxy.shutdown().await;
+}
