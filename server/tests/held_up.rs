@@ -8,9 +8,9 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{AFTER, DESTINATION, FENCE, LONG, RANGE, SOURCE, World, put, range};
@@ -143,8 +143,15 @@ async fn a_source_that_cannot_be_read_holds_up_no_other() {
 /// A source whose range is empty, and which says otherwise at the end, unless it is honest.
 #[derive(Default)]
 struct Source {
-    digests: AtomicUsize,
+    /// When it was asked for the digest.
+    digests: Mutex<Vec<Instant>>,
     is_honest: AtomicBool,
+}
+
+impl Source {
+    fn digests(&self) -> Vec<Instant> {
+        self.digests.lock().unwrap().clone()
+    }
 }
 
 impl Handler for Source {
@@ -153,7 +160,7 @@ impl Handler for Source {
         let answer = match asked.read {
             FrozenRead::Size => FrozenAnswer::Size(1),
             FrozenRead::Digest => {
-                self.digests.fetch_add(1, Ordering::Relaxed);
+                self.digests.lock().unwrap().push(Instant::now());
                 let records = u64::from(!self.is_honest.load(Ordering::Relaxed));
                 FrozenAnswer::Digest {
                     records,
@@ -200,13 +207,13 @@ async fn a_source_that_says_otherwise_is_asked_again_ever_more_seldom() {
     world.change(vec![ids, put(ELSEWHERE, node_id)]).await;
 
     world.import_other().await;
-    while source.digests.load(Ordering::Relaxed) == 0 {
+    while source.digests().len() < 3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    tokio::time::sleep(Duration::from_millis(3500)).await;
     // After one second, and two more.
-    let asked = source.digests.load(Ordering::Relaxed);
-    assert!((2..=3).contains(&asked), "{asked}");
+    let asked = source.digests();
+    assert!(asked[1] - asked[0] >= Duration::from_secs(1), "{asked:?}");
+    assert!(asked[2] - asked[1] >= Duration::from_secs(2), "{asked:?}");
     let problem = world.wait_problem(OTHER).await;
     assert!(problem.contains("is not what the source has"), "{problem}");
 
