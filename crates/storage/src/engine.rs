@@ -79,6 +79,12 @@ pub trait Engine: Reader + Send + Sync + 'static {
     /// Calls `read` with a view that batches written meanwhile do not change.
     fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader));
 
+    /// Calls `read` with the store as it is; whether no batch was written meanwhile, so that it was one
+    /// view. Cheaper than a view that is kept, for a few values; a scan makes it fail.
+    fn read_unchanged(&self, _read: &mut dyn FnMut(&dyn Reader)) -> bool {
+        false
+    }
+
     /// The value of a key as a crash now would leave it.
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 

@@ -10,6 +10,7 @@ mod mem;
 mod record_cache;
 mod rocks;
 mod stamps;
+mod write_buffer;
 
 pub use engine::{Batch, Engine, Reader, StorageError};
 pub use mem::MemEngine;

@@ -17,8 +17,9 @@ use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
+use crate::StorageError;
 use crate::stamps::{Counter, Stamp, Stamps, Writing};
-use crate::{Batch, StorageError};
+use crate::write_buffer::Spilled;
 
 /// Counters that keys share; half a megabyte.
 const COUNTERS: usize = 1 << 16;
@@ -106,19 +107,11 @@ impl StoreCache {
         key: &[u8],
         read: impl FnOnce() -> Result<Option<Bytes>, StorageError>,
     ) -> Result<Option<Bytes>, StorageError> {
-        let wanted = Wanted {
-            store: self.store,
-            key,
-        };
-        let counter = self.shared.stamps.of(self.shared.hasher.hash_one(&wanted));
-        if let Some(kept) = self.shared.values.get(&wanted)
-            && counter.is_still(kept.stamp)
-            && self.all.is_still(kept.all)
-        {
-            self.shared.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(kept.value);
+        if let Some(value) = self.get(key) {
+            return Ok(value);
         }
         self.shared.misses.fetch_add(1, Ordering::Relaxed);
+        let (wanted, counter) = self.find(key);
         let before = (counter.stamp(), self.all.stamp());
         let value = read()?;
         if let (Some(stamp), Some(all)) = before {
@@ -132,18 +125,58 @@ impl StoreCache {
         Ok(value)
     }
 
+    /// What is kept of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let (wanted, counter) = self.find(key);
+        let kept = self.shared.values.get(&wanted)?;
+        let is_current = counter.is_still(kept.stamp) && self.all.is_still(kept.all);
+        if !is_current {
+            return None;
+        }
+        self.shared.hits.fetch_add(1, Ordering::Relaxed);
+        Some(kept.value)
+    }
+
+    /// Keeps the new values of keys that were read, and will be again: in the buffer, or before.
+    /// No write of them may begin before it returns.
+    pub(crate) fn renew(&self, writes: &[Spilled<'_>]) {
+        for write in writes {
+            let (wanted, counter) = self.find(write.key);
+            let is_read = write.is_read || self.shared.values.contains_key(&wanted);
+            if is_read && let (Some(stamp), Some(all)) = (counter.stamp(), self.all.stamp()) {
+                let value = write.value.cloned();
+                let kept = Kept { stamp, all, value };
+                self.shared.values.insert(wanted.to_key(), kept);
+            }
+        }
+    }
+
+    fn find<'a>(&'a self, key: &'a [u8]) -> (Wanted<'a>, &'a Counter) {
+        let wanted = Wanted {
+            store: self.store,
+            key,
+        };
+        let counter = self.shared.stamps.of(self.shared.hasher.hash_one(&wanted));
+        (wanted, counter)
+    }
+
     #[cfg(test)]
     pub(crate) fn hits(&self) -> u64 {
         self.shared.hits()
     }
 
-    /// To be called before a batch is written, and dropped after.
-    pub(crate) fn write(&self, batch: &Batch) -> Writing<'_> {
-        let hashes = batch.writes.iter().map(|(key, _)| {
+    /// To be called before these keys are written, and before intervals are cleared if `clears`; dropped
+    /// after.
+    pub(crate) fn write<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a [u8]>,
+        clears: bool,
+    ) -> Writing<'_> {
+        let hashes = keys.map(|key| {
             let store = self.store;
             self.shared.hasher.hash_one(Wanted { store, key })
         });
-        let all = (!batch.clears.is_empty()).then_some(&self.all);
+        let all = clears.then_some(&self.all);
         self.shared.stamps.write(hashes, all)
     }
 }
@@ -212,10 +245,8 @@ mod tests {
         found.ok().flatten()
     }
 
-    fn batch(key: &[u8]) -> Batch {
-        let mut batch = Batch::default();
-        batch.put(key.to_vec(), Vec::new());
-        batch
+    fn write<'a>(cache: &'a StoreCache, key: &[u8]) -> Writing<'a> {
+        cache.write(std::iter::once(key), false)
     }
 
     #[test]
@@ -226,7 +257,7 @@ mod tests {
         assert_eq!(read(&cache, b"k", Some("2")).as_deref(), Some(&b"1"[..]));
         assert_eq!(read(&cache, b"none", None), None);
         assert_eq!(read(&cache, b"none", Some("2")), None);
-        drop(cache.write(&batch(b"k")));
+        drop(write(&cache, b"k"));
         assert_eq!(read(&cache, b"k", Some("3")).as_deref(), Some(&b"3"[..]));
         assert_eq!(read(&cache, b"none", Some("3")), None);
         assert_eq!((shared.hits(), shared.misses()), (3, 3));
@@ -235,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_read_while_it_is_written_is_not_kept() {
         let cache = RecordCache::new(1 << 20).store();
-        let writing = cache.write(&batch(b"k"));
+        let writing = write(&cache, b"k");
         assert_eq!(
             read(&cache, b"k", Some("old")).as_deref(),
             Some(&b"old"[..])
@@ -252,10 +283,33 @@ mod tests {
     }
 
     #[test]
+    fn values_of_keys_that_were_read_are_renewed_and_no_others() {
+        let shared = RecordCache::new(1 << 20);
+        let cache = shared.store();
+        read(&cache, b"before", Some("1"));
+        let new = Bytes::from_static(b"2");
+        let write = |key, is_read| Spilled {
+            key,
+            value: Some(&new),
+            is_read,
+        };
+        let writes = [
+            write(&b"before"[..], false),
+            write(b"buffered", true),
+            write(b"other", false),
+        ];
+        drop(cache.write(writes.iter().map(|write| write.key), false));
+        cache.renew(&writes);
+        assert_eq!(cache.get(b"before"), Some(Some(new.clone())));
+        assert_eq!(cache.get(b"buffered"), Some(Some(new.clone())));
+        assert_eq!(cache.get(b"other"), None);
+    }
+
+    #[test]
     fn a_reader_that_a_write_overtakes_leaves_nothing_behind() {
         let cache = RecordCache::new(1 << 20).store();
         let overtaken = cache.get_or_read(b"k", || {
-            drop(cache.write(&batch(b"k")));
+            drop(write(&cache, b"k"));
             Ok(Some(Bytes::from_static(b"old")))
         });
         assert_eq!(overtaken.ok().flatten().as_deref(), Some(&b"old"[..]));
@@ -274,9 +328,7 @@ mod tests {
             read(&other, b"k", Some("other")).as_deref(),
             Some(&b"other"[..])
         );
-        let mut batch = Batch::default();
-        batch.clear(b"a".to_vec(), b"z".to_vec());
-        drop(cleared.write(&batch));
+        drop(cleared.write(std::iter::empty(), true));
         assert_eq!(read(&cleared, b"k", None), None);
         assert_eq!(read(&other, b"k", None).as_deref(), Some(&b"other"[..]));
     }
@@ -324,7 +376,7 @@ mod tests {
                 });
             }
             for value in 1..=WRITES {
-                let writing = cache.write(&batch(b"k"));
+                let writing = write(&cache, b"k");
                 *stored.lock().unwrap_or_else(|e| e.into_inner()) = value;
                 drop(writing);
                 seen.fetch_max(value, Ordering::SeqCst);

@@ -1,130 +1,50 @@
-//! The real engine: one RocksDB per replica.
+//! The real engine: one RocksDB per replica, under a buffer of what was written last.
 //!
-//! Settings, and why (measured in the spike): its write-ahead log is off; memtables are switched by
-//! the replica's own flushes every few MiB (random inserts into a 64 MiB skip list are cache misses:
-//! half the throughput), and the buffer is sized so that RocksDB never switches by itself, as every
-//! durable state must be one that the replica chose; one column family, so that a flush is one
-//! state; bloom filters of 10 bits, index and filters partitioned and in the block cache, so that
-//! memory is bounded per terabyte; LZ4 above, Zstandard at the bottom. Caches, background threads and
-//! the limit of what compactions write are shared by all stores of a node.
+//! What is written goes into the buffer ([`crate::write_buffer`]). RocksDB gets it before it is flushed,
+//! and before it is scanned where the buffer may have something. Memtables are switched by the replica's
+//! own flushes only, each right after a spill: what is durable is the state as of a flush that was asked
+//! for.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions,
-    Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
-};
+use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch};
 
 use crate::record_cache::StoreCache;
+use crate::write_buffer::{Spill, WriteBuffer};
 use crate::{Batch, Engine, Reader, RecordCache, StorageError};
+use options::without_wal;
 
-/// RocksDB switches a memtable by itself at this size: far above what a replica lets gather. It is
-/// also what must be free on the disk before RocksDB goes on by itself after the disk was full.
-const WRITE_BUFFER_BYTES: usize = 64 << 30;
-const TARGET_FILE_BYTES: u64 = 32 << 20;
-const BACKGROUND_JOBS: i32 = 4;
+pub use options::RocksShared;
 
-/// The limiter gives out a piece of its rate so often, and looks a hundred pieces later whether it is
-/// to give more or less.
-const LIMITER_PERIOD_MICROS: i64 = 1_000;
-/// Of ten pieces one goes to compactions first, though flushes wait.
-const LIMITER_FAIRNESS: i32 = 10;
+mod options;
 
-/// Memtables at most, and files of flushes from which on RocksDB slows writes down, and stops them.
-/// A flush that is begun waits before that, on the thread that applies: there must be room for what
-/// comes until the limiter has caught up.
-const MEMTABLES: i32 = 16;
-const L0_FILES_SLOW: i32 = 40;
-const L0_FILES_STOP: i32 = 60;
-
-/// What all stores of a node share.
-#[derive(Clone)]
-pub struct RocksShared {
-    cache: Cache,
-    env: Env,
-    /// Has the limiter: clones of it share it.
-    limited: Options,
-    records: Option<Arc<RecordCache>>,
-}
-
-impl RocksShared {
-    /// With a block cache of so many bytes. Flushes and compactions write at most `rate` bytes per
-    /// second, and a twentieth of that until they need more; 0 is as fast as they can.
-    pub fn new(cache_bytes: usize, rate: u64) -> Result<Self, StorageError> {
-        let mut env = Env::new().map_err(|e| StorageError::new("set up the store", e))?;
-        env.set_background_threads(2);
-        env.set_high_priority_background_threads(2);
-        let mut limited = Options::default();
-        if rate > 0 {
-            let rate = i64::try_from(rate).unwrap_or(i64::MAX);
-            limited.set_auto_tuned_ratelimiter(rate, LIMITER_PERIOD_MICROS, LIMITER_FAIRNESS);
-        }
-        // The estimated charge is that of a block.
-        Ok(Self {
-            cache: Cache::new_hyper_clock_cache(cache_bytes, 16 << 10),
-            env,
-            limited,
-            records: None,
-        })
-    }
-
-    /// Where values that were read are kept, if they are.
-    #[must_use]
-    pub fn records(&self) -> Option<&RecordCache> {
-        self.records.as_deref()
-    }
-
-    /// Keeps values that were read in `records`, too.
-    #[must_use]
-    pub fn with_records(mut self, records: Arc<RecordCache>) -> Self {
-        self.records = Some(records);
-        self
-    }
-
-    fn options(&self) -> Options {
-        let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&self.cache);
-        table.set_block_size(16 << 10);
-        table.set_bloom_filter(10.0, false);
-        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-        table.set_partition_filters(true);
-        table.set_metadata_block_size(4 << 10);
-        table.set_cache_index_and_filter_blocks(true);
-        table.set_pin_top_level_index_and_filter(true);
-        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        table.set_format_version(6);
-        let mut options = self.limited.clone();
-        options.create_if_missing(true);
-        options.set_env(&self.env);
-        options.set_block_based_table_factory(&table);
-        options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-        options.set_max_write_buffer_number(MEMTABLES);
-        options.set_allow_concurrent_memtable_write(false);
-        options.set_target_file_size_base(TARGET_FILE_BYTES);
-        options.set_level_zero_slowdown_writes_trigger(L0_FILES_SLOW);
-        options.set_level_zero_stop_writes_trigger(L0_FILES_STOP);
-        options.set_max_bytes_for_level_base(256 << 20);
-        options.set_level_compaction_dynamic_level_bytes(true);
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        options.set_max_background_jobs(BACKGROUND_JOBS);
-        options.set_bytes_per_sync(1 << 20);
-        options.set_max_open_files(4096);
-        options.set_keep_log_file_num(4);
-        options.set_max_log_file_size(8 << 20);
-        options
-    }
-}
+/// RocksDB is given so many keys of the buffer at once.
+const SPILLED_KEYS: usize = 256;
+/// And so many bytes; one key more may make it.
+const SPILLED_BYTES: usize = 1 << 20;
 
 /// See the module's head.
 pub struct RocksEngine {
+    store: Arc<Store>,
+    /// The last flush that was begun.
+    flushing: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread of a flush shares.
+struct Store {
     db: DB,
     path: PathBuf,
-    unflushed: AtomicUsize,
+    buffer: Arc<WriteBuffer>,
+    /// One batch at a time: one that changes the store itself comes after all that are buffered.
+    writing: Mutex<()>,
+    /// Bytes spilled since the last flush was begun.
+    spilled: AtomicUsize,
     records: Option<StoreCache>,
     /// Failures of flushes and compactions that were seen.
     errors: AtomicU64,
@@ -144,19 +64,34 @@ impl RocksEngine {
             .get_options_from_string("avoid_flush_during_shutdown=true")
             .map_err(error("set up the store"))?;
         let db = DB::open(&options, path).map_err(error("open the store"))?;
-        Ok(Self {
+        let store = Store {
             db,
             path: path.to_path_buf(),
-            unflushed: AtomicUsize::new(0),
+            buffer: Arc::default(),
+            writing: Mutex::default(),
+            spilled: AtomicUsize::new(0),
             records: shared.records.as_ref().map(RecordCache::store),
             errors: AtomicU64::new(0),
+        };
+        Ok(Self {
+            store: Arc::new(store),
+            flushing: Mutex::default(),
         })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.store.path
+    }
+
+    /// The value of a key, if it can be had without asking RocksDB, which may read from the disk. Does not
+    /// count as a reader, for whom values are kept in memory.
+    #[must_use]
+    pub fn get_in_memory(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let store = &self.store;
+        let kept = || store.records.as_ref()?.get(key);
+        store.buffer.peek(key).or_else(kept)
     }
 
     /// Looks whether RocksDB has stopped for a failed flush. If so it stays so.
@@ -164,15 +99,51 @@ impl RocksEngine {
     /// After a full disk RocksDB would go on by itself once there is room, and flush a memtable that
     /// the replica has not marked: what is durable would be a state that nobody chose.
     pub fn check(&self) -> Result<(), StorageError> {
-        let errors = self.number("rocksdb.background-errors");
-        if self.errors.swap(errors, Ordering::Relaxed) == errors {
+        let store = &self.store;
+        store.buffer.check()?;
+        let errors = store.number("rocksdb.background-errors");
+        if store.errors.swap(errors, Ordering::Relaxed) == errors {
             return Ok(());
         }
         // Nothing is written, but for the reason why nothing can be.
-        let written = self.db.write_opt(WriteBatch::default(), &without_wal());
-        self.or_stop("write", written)
+        let written = store.db.write_opt(WriteBatch::default(), &without_wal());
+        store.or_stop("write", written)
     }
 
+    /// How many compactions run now.
+    #[must_use]
+    pub fn compactions(&self) -> u64 {
+        self.store.number("rocksdb.num-running-compactions")
+    }
+
+    /// About how many bytes compactions still have to rewrite until every level is of its size.
+    #[must_use]
+    pub fn compaction_debt_bytes(&self) -> u64 {
+        self.store
+            .number("rocksdb.estimate-pending-compaction-bytes")
+    }
+
+    /// Keeps the thread of a flush, of which there is one at a time, for who closes the store.
+    fn keep(&self, thread: JoinHandle<()>) {
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        *flushing = Some(thread);
+    }
+}
+
+impl Drop for RocksEngine {
+    /// Whoever opens the store again finds nobody in it.
+    fn drop(&mut self) {
+        let flushing = self
+            .flushing
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(_)) = flushing.take().map(JoinHandle::join) {
+            tracing::error!(path = %self.store.path.display(), "a flush panicked");
+        }
+    }
+}
+
+impl Store {
     /// Stops the store for good if something failed: nothing that comes after may become durable.
     fn or_stop(
         &self,
@@ -180,21 +151,10 @@ impl RocksEngine {
         result: Result<(), rocksdb::Error>,
     ) -> Result<(), StorageError> {
         result.map_err(|failure| {
+            self.buffer.fail();
             self.db.cancel_all_background_work(false);
             error(what)(failure)
         })
-    }
-
-    /// How many compactions run now.
-    #[must_use]
-    pub fn compactions(&self) -> u64 {
-        self.number("rocksdb.num-running-compactions")
-    }
-
-    /// About how many bytes compactions still have to rewrite until every level is of its size.
-    #[must_use]
-    pub fn compaction_debt_bytes(&self) -> u64 {
-        self.number("rocksdb.estimate-pending-compaction-bytes")
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
@@ -206,12 +166,81 @@ impl RocksEngine {
         let number = self.db.property_int_value(property);
         number.ok().flatten().unwrap_or(0)
     }
-}
 
-fn without_wal() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.disable_wal(true);
-    options
+    /// Gives RocksDB what is frozen. Others see nothing of it before all is there.
+    fn write_down(&self, spill: &Spill) -> Result<(), StorageError> {
+        let frozen = spill.frozen();
+        self.spilled.fetch_add(frozen.bytes(), Ordering::Relaxed);
+        let sorted = frozen.sorted();
+        let mut rest = sorted.as_slice();
+        while !rest.is_empty() {
+            let mut batch = WriteBatch::default();
+            let (mut keys, max) = (0, rest.len().min(SPILLED_KEYS));
+            while keys < max && batch.size_in_bytes() < SPILLED_BYTES {
+                let write = rest[keys];
+                match write.value {
+                    Some(value) => batch.put(write.key, value),
+                    None => batch.delete(write.key),
+                }
+                keys += 1;
+            }
+            let writes;
+            (writes, rest) = rest.split_at(keys);
+            let keys = writes.iter().map(|write| write.key);
+            let writing = self.records.as_ref().map(|r| r.write(keys, false));
+            self.or_stop("write", self.db.write_opt(batch, &without_wal()))?;
+            drop(writing);
+            if let Some(records) = &self.records {
+                records.renew(writes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives RocksDB all that is buffered, and runs `then` while it has nothing else.
+    fn settled<T>(&self, then: impl FnOnce() -> T) -> Result<T, StorageError> {
+        let spill = self.buffer.spill()?;
+        self.write_down(&spill)?;
+        let done = then();
+        spill.done();
+        Ok(done)
+    }
+
+    /// Makes what is frozen durable, or only begins to.
+    fn flush_frozen(&self, spill: Spill, wait: bool) -> Result<(), StorageError> {
+        self.write_down(&spill)?;
+        self.spilled.store(0, Ordering::Relaxed);
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        self.or_stop("flush", self.db.flush_opt(&options))?;
+        spill.done();
+        Ok(())
+    }
+
+    /// A batch with clearings: RocksDB clears intervals, the buffer does not.
+    fn write_through(&self, batch: &Batch) -> Result<(), StorageError> {
+        let spill = self.buffer.spill()?;
+        self.write_down(&spill)?;
+        spill.is_below();
+        let mut writes = WriteBatch::default();
+        for (start, end) in &batch.clears {
+            writes.delete_range(start, end);
+        }
+        for (key, value) in &batch.writes {
+            match value {
+                Some(value) => writes.put(key, value),
+                None => writes.delete(key),
+            }
+        }
+        self.spilled.fetch_add(batch.bytes(), Ordering::Relaxed);
+        let keys = batch.writes.iter().map(|(key, _)| key.as_slice());
+        let writing = self.records.as_ref().map(|r| r.write(keys, true));
+        let written = spill.change_below(|| self.db.write_opt(writes, &without_wal()));
+        drop(writing);
+        self.or_stop("write", written)?;
+        spill.done();
+        Ok(())
+    }
 }
 
 fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
@@ -238,9 +267,13 @@ fn visit_all(
 
 impl Reader for RocksEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        match &self.records {
-            Some(records) => records.get_or_read(key, || self.read(key)),
-            None => self.read(key),
+        let store = &self.store;
+        if let Some(newest) = store.buffer.get(key) {
+            return Ok(newest);
+        }
+        match &store.records {
+            Some(records) => records.get_or_read(key, || store.read(key)),
+            None => store.read(key),
         }
     }
 
@@ -253,7 +286,14 @@ impl Reader for RocksEngine {
         if start >= end {
             return Ok(());
         }
-        visit_all(self.db.raw_iterator_opt(bounds(start, end)), start, visit)
+        let store = &self.store;
+        // An iterator sees the store as it is when it is made.
+        let iterator = || store.db.raw_iterator_opt(bounds(start, end));
+        let iterator = match store.buffer.look_below(start, end, iterator) {
+            Some(iterator) => iterator,
+            None => store.settled(iterator)?,
+        };
+        visit_all(iterator, start, visit)
     }
 }
 
@@ -278,59 +318,128 @@ impl Reader for Snapshot<'_> {
     }
 }
 
+/// A store of which no view can be had.
+struct Stopped;
+
+impl Reader for Stopped {
+    fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Err(StorageError::new("read", "an earlier write failed"))
+    }
+
+    fn scan(
+        &self,
+        _start: &[u8],
+        _end: &[u8],
+        _visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        Err(StorageError::new("scan", "an earlier write failed"))
+    }
+}
+
+/// The store as it is, which tells whether it was asked for more than values.
+struct Live<'a> {
+    engine: &'a RocksEngine,
+    scanned: Cell<bool>,
+}
+
+impl Reader for Live<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.engine.get(key)
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        self.scanned.set(true);
+        self.engine.scan(start, end, visit)
+    }
+}
+
 impl Engine for RocksEngine {
     fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader)) {
-        read(&Snapshot(self.db.snapshot()));
+        let store = &self.store;
+        let snapshot = || store.db.snapshot();
+        let snapshot = match store.buffer.look_below(&[], &[], snapshot) {
+            Some(snapshot) => Ok(snapshot),
+            None => store.settled(snapshot),
+        };
+        match snapshot {
+            Ok(snapshot) => read(&Snapshot(snapshot)),
+            Err(_) => read(&Stopped),
+        }
+    }
+
+    fn read_unchanged(&self, read: &mut dyn FnMut(&dyn Reader)) -> bool {
+        let buffer = &self.store.buffer;
+        let Some(before) = buffer.version() else {
+            return false;
+        };
+        let live = Live {
+            engine: self,
+            scanned: Cell::new(false),
+        };
+        read(&live);
+        !live.scanned.get() && buffer.version() == Some(before)
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let mut options = ReadOptions::default();
         options.set_read_tier(ReadTier::Persisted);
-        let value = self
-            .db
-            .get_opt(key, &options)
-            .map_err(error("read what is durable"))?;
+        let value = self.store.db.get_opt(key, &options);
+        let value = value.map_err(error("read what is durable"))?;
         Ok(value.map(Bytes::from))
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
-        self.unflushed
-            .fetch_add(batch.bytes() + 64 * batch.writes.len(), Ordering::Relaxed);
-        let mut writes = WriteBatch::default();
-        for (start, end) in &batch.clears {
-            writes.delete_range(start, end);
+        let store = &self.store;
+        let _one = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        store.buffer.check()?;
+        match batch.clears.is_empty() {
+            true => store.buffer.put(batch.writes),
+            false => store.write_through(&batch)?,
         }
-        for (key, value) in &batch.writes {
-            match value {
-                Some(value) => writes.put(key, value),
-                None => writes.delete(key),
-            }
-        }
-        let _writing = self.records.as_ref().map(|records| records.write(&batch));
-        self.or_stop("write", self.db.write_opt(writes, &without_wal()))
+        Ok(())
     }
 
+    /// Waits while the flush before is being given to RocksDB, or RocksDB holds it back.
     fn start_flush(&self) -> Result<(), StorageError> {
-        self.flush_with(false)
+        let spill = self.store.buffer.spill()?;
+        let store = Arc::clone(&self.store);
+        let flush = move || {
+            if let Err(error) = store.flush_frozen(spill, false) {
+                tracing::error!(path = %store.path.display(), %error, "store not flushed");
+            }
+        };
+        let thread = std::thread::Builder::new().name("store-flush".to_owned());
+        let thread = thread.spawn(flush);
+        self.keep(thread.map_err(|e| StorageError::new("start a flush", e))?);
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        self.flush_with(true)
+        self.store.flush_frozen(self.store.buffer.spill()?, true)
     }
 
     fn unflushed_bytes(&self) -> usize {
-        self.unflushed.load(Ordering::Relaxed)
+        self.store.spilled.load(Ordering::Relaxed) + self.store.buffer.bytes()
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<(), StorageError> {
-        let checkpoint = Checkpoint::new(&self.db).map_err(error("begin checkpoint"))?;
-        checkpoint
-            .create_checkpoint(dir)
-            .map_err(error("make checkpoint"))
+        let store = &self.store;
+        let made = store.settled(|| {
+            let checkpoint = Checkpoint::new(&store.db).map_err(error("begin checkpoint"))?;
+            checkpoint
+                .create_checkpoint(dir)
+                .map_err(error("make checkpoint"))
+        });
+        made?
     }
 
     fn size_bytes(&self) -> u64 {
-        self.number("rocksdb.total-sst-files-size")
+        self.store.number("rocksdb.total-sst-files-size")
     }
 
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64> {
@@ -338,24 +447,16 @@ impl Engine for RocksEngine {
             .iter()
             .map(|(start, end)| rocksdb::Range::new(start, end))
             .collect();
-        self.db.get_approximate_sizes(&ranges)
+        self.store.db.get_approximate_sizes(&ranges)
     }
 
     /// Whole files go. A compaction of the interval would flush the memtable, which is the replica's
     /// to do; what is left in files of other keys too goes as RocksDB compacts them.
     fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError> {
-        self.db
+        self.store
+            .db
             .delete_file_in_range(start, end)
             .map_err(error("give space back"))
-    }
-}
-
-impl RocksEngine {
-    fn flush_with(&self, wait: bool) -> Result<(), StorageError> {
-        self.unflushed.store(0, Ordering::Relaxed);
-        let mut options = FlushOptions::default();
-        options.set_wait(wait);
-        self.or_stop("flush", self.db.flush_opt(&options))
     }
 }
 
@@ -387,60 +488,163 @@ mod tests {
         assert_eq!(engine.get(b"k").unwrap().unwrap(), "2");
     }
 
-    #[test]
-    fn records_in_memory_change_nothing_that_is_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let shared = RocksShared::new(1 << 20, 0).unwrap();
-        let engine =
-            RocksEngine::open(dir.path(), &shared.with_records(RecordCache::new(1 << 16))).unwrap();
-        let mut model = std::collections::BTreeMap::new();
-        // Any sequence will do; this one is the same each time.
+    type Model = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
+
+    /// Any sequence will do; this one is the same each time.
+    fn sequence() -> impl FnMut(u64) -> u64 {
         let mut state = 1u64;
-        let mut next = move |bound: u64| {
+        move |bound| {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             (state >> 33) % bound
-        };
-        for step in 0..20_000u32 {
-            let mut batch = Batch::default();
-            if next(50) == 0 {
-                let (start, end) = (vec![b'a' + next(20) as u8], vec![b'a' + next(20) as u8]);
-                if start < end {
-                    model.retain(|key: &Vec<u8>, _| *key < start || *key >= end);
-                    batch.clear(start, end);
-                }
-            }
-            for _ in 0..next(3) {
-                let key = vec![b'a' + next(20) as u8];
-                match next(4) {
-                    0 => {
-                        model.remove(&key);
-                        batch.delete(key);
-                    }
-                    _ => {
-                        let value = step.to_be_bytes().to_vec();
-                        model.insert(key.clone(), value.clone());
-                        batch.put(key, value);
-                    }
-                }
-            }
-            engine.write(batch).unwrap();
-            if next(500) == 0 {
-                engine.flush().unwrap();
-            }
-            for _ in 0..4 {
-                let key = vec![b'a' + next(20) as u8];
-                let found = engine.get(&key).unwrap();
-                assert_eq!(
-                    found.as_deref(),
-                    model.get(&key).map(Vec::as_slice),
-                    "step {step}"
-                );
+        }
+    }
+
+    fn any_batch(step: u32, next: &mut impl FnMut(u64) -> u64, model: &mut Model) -> Batch {
+        let mut batch = Batch::default();
+        if next(50) == 0 {
+            let (start, end) = (vec![b'a' + next(20) as u8], vec![b'a' + next(20) as u8]);
+            if start < end {
+                model.retain(|key, _| *key < start || *key >= end);
+                batch.clear(start, end);
             }
         }
-        let records = engine.records.as_ref().unwrap();
-        assert!(records.hits() > 10_000, "{}", records.hits());
+        for _ in 0..next(3) {
+            let key = vec![b'a' + next(20) as u8];
+            if next(4) == 0 {
+                model.remove(&key);
+                batch.delete(key);
+            } else {
+                let value = step.to_be_bytes().to_vec();
+                model.insert(key.clone(), value.clone());
+                batch.put(key, value);
+            }
+        }
+        batch
+    }
+
+    fn all(reader: &dyn Reader) -> Model {
+        let mut seen = Model::new();
+        let mut visit = |key: &[u8], value: &[u8]| seen.insert(key.into(), value.into()).is_none();
+        reader.scan(b"a", b"z", &mut visit).unwrap();
+        seen
+    }
+
+    #[test]
+    fn where_a_write_is_changes_nothing_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = RocksShared::new(1 << 20, 0).unwrap();
+        let engine =
+            RocksEngine::open(dir.path(), &shared.with_records(RecordCache::new(1 << 16))).unwrap();
+        let (mut model, mut next) = (Model::new(), sequence());
+        for step in 0..20_000u32 {
+            engine
+                .write(any_batch(step, &mut next, &mut model))
+                .unwrap();
+            match next(500) {
+                0 => engine.flush().unwrap(),
+                1..10 => engine.start_flush().unwrap(),
+                10..20 => assert_eq!(all(&engine), model, "step {step}"),
+                20..25 => engine.read_consistently(&mut |view| assert_eq!(all(view), model)),
+                _ => {}
+            }
+            let mut read = |reader: &dyn Reader| {
+                for _ in 0..4 {
+                    let key = vec![b'a' + next(20) as u8];
+                    let (found, written) = (reader.get(&key).unwrap(), model.get(&key));
+                    assert_eq!(found.as_deref(), written.map(Vec::as_slice), "step {step}");
+                }
+            };
+            match step % 3 {
+                0 => read(&engine),
+                1 => assert!(engine.read_unchanged(&mut read)),
+                _ => engine.read_consistently(&mut read),
+            }
+        }
+        let records = engine.store.records.as_ref().unwrap();
+        assert!(records.hits() > 1_000, "{}", records.hits());
+    }
+
+    #[test]
+    fn nobody_sees_a_part_of_a_batch_or_an_older_state_than_before() {
+        const BATCHES: u64 = 5_000;
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        let number = |value: Option<Bytes>| {
+            value.map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()))
+        };
+        let get = |reader: &dyn Reader, key: &[u8]| number(reader.get(key).unwrap());
+        let both = |reader: &dyn Reader| (get(reader, b"a"), get(reader, b"b"));
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let look = || {
+            let mut newest = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let (first, second) = both(&engine);
+                assert!(
+                    newest <= first && first <= second,
+                    "{newest} {first} {second}"
+                );
+                newest = second;
+                let mut seen = (0, 0);
+                if engine.read_unchanged(&mut |reader| seen = both(reader)) {
+                    assert!(seen.0 == seen.1 && seen.0 >= newest, "{seen:?}");
+                }
+                engine.read_consistently(&mut |reader| seen = both(reader));
+                assert!(seen.0 == seen.1 && seen.0 >= newest, "{seen:?}");
+                newest = seen.0;
+                let scanned = all(&engine);
+                let of = |key: &[u8]| number(scanned.get(key).cloned().map(Bytes::from));
+                assert!(of(b"a") == of(b"b") && of(b"a") >= newest);
+                // The rest of the batch is there, and was taken away, with it.
+                newest = of(b"a");
+                let keys = if newest == 0 { 0 } else { 2 + newest % 2 };
+                assert_eq!(scanned.len() as u64, keys);
+            }
+        };
+        std::thread::scope(|scope| {
+            let readers = [scope.spawn(look), scope.spawn(look)];
+            for n in 1..=BATCHES {
+                let mut batch = Batch::default();
+                match (n % 2, n % 10) {
+                    (1, _) => batch.put(b"c".to_vec(), Vec::new()),
+                    (_, 0) => batch.clear(b"c".to_vec(), b"d".to_vec()),
+                    _ => batch.delete(b"c".to_vec()),
+                }
+                for key in [b"a", b"b"] {
+                    batch.put(key.to_vec(), n.to_be_bytes().to_vec());
+                }
+                engine.write(batch).unwrap();
+                if n % 100 == 0 {
+                    engine.start_flush().unwrap();
+                }
+                if readers.iter().any(|reader| reader.is_finished()) {
+                    break;
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_flush_that_was_begun_has_what_was_written_before_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        for n in 0..20u32 {
+            put(&engine, b"k", &n.to_be_bytes());
+            engine.start_flush().unwrap();
+            put(&engine, b"k", b"later");
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            let flushed = |value: Option<Bytes>| value.as_deref() == Some(&n.to_be_bytes());
+            while !flushed(engine.get_durable(b"k").unwrap()) {
+                assert!(std::time::Instant::now() < deadline, "not flushed");
+                std::thread::yield_now();
+            }
+            assert_eq!(engine.get(b"k").unwrap().unwrap(), "later");
+        }
+        drop(engine);
+        let kept = open(dir.path()).get(b"k").unwrap().unwrap();
+        assert_eq!(kept, &19u32.to_be_bytes()[..]);
     }
 
     #[test]
@@ -465,6 +669,7 @@ mod tests {
         batch.put(b"k".to_vec(), b"later".to_vec());
         engine.write(batch).unwrap_err();
         engine.flush().unwrap_err();
+        assert_eq!(engine.get(b"k").unwrap().unwrap(), "not marked");
         drop(engine);
         assert_eq!(open(&here).get(b"k").unwrap().unwrap(), "marked");
     }
@@ -518,7 +723,7 @@ mod tests {
             engine.flush().unwrap();
         }
         // Files of the lowest level are left alone: let them sink.
-        engine.db.compact_range(None::<&[u8]>, None::<&[u8]>);
+        engine.store.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         let all = (b"a".to_vec(), b"c".to_vec());
         let before = engine.approximate_sizes(std::slice::from_ref(&all))[0];
         let mut batch = Batch::default();

@@ -1,9 +1,9 @@
 //! The Raft state machine of a replica: the pure group state over a RocksDB.
 //!
 //! What is durable is always the state after some entry, with everything that belongs to it: the
-//! records, the applied blob, and the group's state. The records and the blob go into the store
-//! with every batch; the state, which is as large as its sessions' answers, only at a *mark*: right
-//! before a flush is begun. As RocksDB never switches memtables by itself (`storage::rocks`), every
+//! records, the applied blob, and the group's state. The records go into the store with every batch;
+//! the blob, and the state, which is as large as its sessions' answers, only at a *mark*: right
+//! before a flush is begun. As the store flushes nothing by itself (`storage::rocks`), every
 //! durable state ends with a mark. Opening checks it: blob and state must be of the same entry.
 //!
 //! A fault half-way leaves the state in memory ahead of the store: from then on nothing is marked, and
@@ -27,9 +27,8 @@ use super::view::StoreView;
 use crate::cpu_time::cpu_time;
 use crate::error::RunError;
 
-/// A memtable is switched when it holds so much (measured: larger ones are slower).
-const MEMTABLE_BYTES_MAX: usize = 12 << 20;
-
+/// Memory that what was written takes, about, when it is marked and flushed.
+const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
 pub(super) struct Machine {
     group_id: GroupId,
     place: Place,
@@ -90,20 +89,13 @@ impl Machine {
         Ok(effects)
     }
 
-    /// Applies one entry and writes its effects, with all that a durable state needs when they are
-    /// so many that RocksDB may switch the memtable by itself.
+    /// Applies one entry and writes its effects.
     fn apply_entry(&mut self, entry: coterie_raft::Entry) -> Result<Bytes, Fault> {
         let mut batch = Batch::default();
         let effects = match entry.payload {
             Some(payload) => self.apply_one(payload, &mut batch)?,
             None => Effects::default(),
         };
-        batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
-        let large = batch.bytes() >= MEMTABLE_BYTES_MAX;
-        if large {
-            let state = encode_state(&entry.applied, &self.state);
-            batch.put(layout::STATE.to_vec(), state);
-        }
         let discards = effects.store.iter().any(is_discard);
         if discards {
             // Who reads a frozen copy looks afterwards whether it is still one.
@@ -114,10 +106,8 @@ impl Machine {
             digests::take(&self.shared.digests, &self.engine, nonce, entry.index)?;
         }
         self.applied = Some(entry.applied);
-        self.dirty = !large;
-        if large {
-            self.engine.start_flush()?;
-        } else if self.engine.unflushed_bytes() >= MEMTABLE_BYTES_MAX || ends_import(&effects) {
+        self.dirty = true;
+        if self.engine.unflushed_bytes() >= UNFLUSHED_BYTES_MAX || ends_import(&effects) {
             self.mark()?;
         }
         if discards {
@@ -326,7 +316,7 @@ fn add(effects: &Effects, batch: &mut Batch) {
                 if let Some(at) = record.expires_at {
                     batch.put(layout::expiry_key(at, *table, key), Vec::new());
                 }
-                let mut value = Vec::new();
+                let mut value = Vec::with_capacity(record.value.len() + 32);
                 record.encode(&mut value);
                 batch.put(stored, value);
             }

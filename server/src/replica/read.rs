@@ -14,7 +14,7 @@ use coterie_protocol::{Frame, FrameFlags, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Keys, resolve};
 use coterie_rpc::Responder;
-use coterie_storage::Engine;
+use coterie_storage::{Engine, Reader};
 use tokio::runtime::Handle;
 
 use super::arriving_view::{ArrivingView, Source};
@@ -40,6 +40,9 @@ const FOLLOWER_TIMEOUT: Duration = Duration::from_secs(5);
 const APART_COMMANDS: usize = 8;
 /// Keys of a read that runs where it arrives, at most.
 const SHORT_KEYS_MAX: usize = 64;
+
+/// How often a short read is tried before it takes a snapshot: a batch may come in between.
+const TRIES: usize = 3;
 
 /// Where reads are handed in. Cheap to clone.
 #[derive(Clone)]
@@ -182,6 +185,16 @@ impl Reads {
                 .map(Looked::Done);
         }
         let (mut outcome, mut missed) = (None, false);
+        if !needs_source && is_short(frame) {
+            let mut read_live = |reader: &dyn Reader| {
+                outcome = Some(read.read(frame, &StoreView(reader), now, seed()));
+            };
+            let is_one_view = (0..TRIES).any(|_| engine.read_unchanged(&mut read_live));
+            if is_one_view && let Some(outcome) = outcome {
+                return outcome.map(Looked::Done);
+            }
+            outcome = None;
+        }
         engine.read_consistently(&mut |reader| {
             if needs_source {
                 let source = matches!(ask, Ask::Source).then(|| Source {
