@@ -90,6 +90,18 @@ impl Machine {
         })
     }
 
+    /// On this thread if it is quick: handing the runtime on, and taking it back, costs more than
+    /// applying a small entry does.
+    fn apply_entries(&self, entries: Vec<Entry>) -> io::Result<Vec<Bytes>> {
+        let machine = self.inner.lock();
+        if machine.is_ok_and(|machine| machine.is_quick(&entries)) {
+            return locked(&self.inner, &self.progress, "apply", |machine| {
+                machine.apply(entries)
+            });
+        }
+        self.run("apply", |machine| machine.apply(entries))
+    }
+
     /// Runs `work` on the state machine, letting the runtime go on without this thread.
     fn run<T>(
         &self,
@@ -106,13 +118,21 @@ fn blocking<T>(
     what: &'static str,
     work: impl FnOnce(&mut dyn StateMachine) -> Result<T, Fault>,
 ) -> io::Result<T> {
-    let result = tokio::task::block_in_place(|| {
-        // A state machine that panicked half-way must not be used again.
-        let mut machine = inner
-            .lock()
-            .map_err(|_| Fault::from("state machine panicked"))?;
-        work(machine.as_mut())
-    });
+    tokio::task::block_in_place(|| locked(inner, progress, what, work))
+}
+
+fn locked<T>(
+    inner: &Mutex<Box<dyn StateMachine>>,
+    progress: &Progress,
+    what: &'static str,
+    work: impl FnOnce(&mut dyn StateMachine) -> Result<T, Fault>,
+) -> io::Result<T> {
+    // A state machine that panicked half-way must not be used again.
+    let machine = inner.lock();
+    let result = match machine {
+        Ok(mut machine) => work(machine.as_mut()),
+        Err(_) => Err(Fault::from("state machine panicked")),
+    };
     result.map_err(|fault| {
         tracing::error!(error = %fault, "{what} failed: the replica stops");
         *progress
@@ -166,7 +186,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             if entries.is_empty() {
                 return Ok(());
             }
-            let answers = self.run("apply", |machine| machine.apply(entries))?;
+            let answers = self.apply_entries(entries)?;
             self.progress.applied(self.applied.log_id);
             debug_assert_eq!(answers.len(), responders.len(), "one answer per entry");
             let answers = answers

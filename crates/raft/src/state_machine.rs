@@ -31,6 +31,12 @@ pub trait StateMachine: Send + 'static {
     /// An error means that this node alone failed: the replica stops.
     fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, Fault>;
 
+    /// Whether `apply` of these is likely neither to wait nor to take long. It then runs on a thread of
+    /// the runtime, and is to let the runtime go on without it (`block_in_place`) should it have to wait.
+    fn is_quick(&self, _entries: &[Entry]) -> bool {
+        false
+    }
+
     /// The blob of the state as it is now; `None` for an empty state machine.
     fn applied(&self) -> Option<Bytes>;
 

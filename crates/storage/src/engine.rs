@@ -50,6 +50,12 @@ impl Batch {
         self.writes.push((key, None));
     }
 
+    /// Whether it clears anything.
+    #[must_use]
+    pub fn clears(&self) -> bool {
+        !self.clears.is_empty()
+    }
+
     /// Bytes of keys and values.
     #[must_use]
     pub fn bytes(&self) -> usize {

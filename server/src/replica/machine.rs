@@ -19,16 +19,21 @@ use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine};
 use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
 use coterie_types::{GroupId, varint};
+use tokio::task::block_in_place;
 
 use super::digests;
 use super::place::Place;
 use super::shared::{Published, Shared};
+use super::unhurried::UnhurriedReader;
 use super::view::StoreView;
 use crate::cpu_time::cpu_time;
 use crate::error::RunError;
 
 /// Memory that what was written takes, about, when it is marked and flushed.
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
+/// Entries of so many bytes are applied within a fraction of a millisecond, unless they have to wait.
+const QUICK_BYTES_MAX: usize = 32 << 10;
+
 pub(super) struct Machine {
     group_id: GroupId,
     place: Place,
@@ -39,6 +44,8 @@ pub(super) struct Machine {
     shared: Arc<Shared>,
     /// Something was applied since the last mark.
     dirty: bool,
+    /// What was applied last asked RocksDB for values; what comes next is likely to.
+    missed: bool,
     /// A fault, or a panic, interrupted a change: what is in memory is of no entry.
     broken: bool,
 }
@@ -76,6 +83,7 @@ impl Machine {
             applied,
             shared: Arc::clone(&shared),
             dirty: false,
+            missed: true,
             broken: false,
         };
         Ok((machine, shared))
@@ -84,7 +92,9 @@ impl Machine {
     fn apply_one(&mut self, payload: Bytes, batch: &mut Batch) -> Result<Effects, Fault> {
         let entry = Entry::decode(payload)?;
         self.shared.observe(entry.clock);
-        let effects = self.state.apply(entry, &StoreView(self.engine.as_ref()))?;
+        let reader = UnhurriedReader::new(&self.engine);
+        let effects = self.state.apply(entry, &StoreView(&reader))?;
+        self.missed |= reader.missed();
         add(&effects, batch);
         Ok(effects)
     }
@@ -101,17 +111,21 @@ impl Machine {
             // Who reads a frozen copy looks afterwards whether it is still one.
             self.publish(true);
         }
-        self.engine.write(batch)?;
+        match batch.clears() {
+            true => block_in_place(|| self.engine.write(batch))?,
+            false => self.engine.write(batch)?,
+        }
         if let Some(nonce) = effects.digest {
-            digests::take(&self.shared.digests, &self.engine, nonce, entry.index)?;
+            let (digests, engine) = (&self.shared.digests, &self.engine);
+            block_in_place(|| digests::take(digests, engine, nonce, entry.index))?;
         }
         self.applied = Some(entry.applied);
         self.dirty = true;
         if self.engine.unflushed_bytes() >= UNFLUSHED_BYTES_MAX || ends_import(&effects) {
-            self.mark()?;
+            block_in_place(|| self.mark())?;
         }
         if discards {
-            self.reclaim(&effects)?;
+            block_in_place(|| self.reclaim(&effects))?;
         }
         Ok(encode_answer(&effects.replies))
     }
@@ -189,6 +203,7 @@ impl Machine {
 impl StateMachine for Machine {
     fn apply(&mut self, entries: Vec<coterie_raft::Entry>) -> Result<Vec<Bytes>, Fault> {
         let (began, cpu, count) = (Instant::now(), cpu_time(), entries.len());
+        self.missed = false;
         let answers = self.whole(|machine| {
             let apply = |entry| machine.apply_entry(entry);
             let answers = entries.into_iter().map(apply).collect::<Result<_, _>>()?;
@@ -201,6 +216,11 @@ impl StateMachine for Machine {
             .apply_cpu_nanos
             .fetch_add(cpu, Ordering::Relaxed);
         answers
+    }
+
+    fn is_quick(&self, entries: &[coterie_raft::Entry]) -> bool {
+        let payloads = entries.iter().filter_map(|entry| entry.payload.as_ref());
+        !self.missed && payloads.map(Bytes::len).sum::<usize>() <= QUICK_BYTES_MAX
     }
 
     fn applied(&self) -> Option<Bytes> {

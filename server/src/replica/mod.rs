@@ -23,6 +23,7 @@ mod read;
 mod shared;
 mod split_point;
 mod sweep;
+mod unhurried;
 mod view;
 mod watch;
 
