@@ -71,6 +71,18 @@ pub struct Record {
 }
 
 impl Record {
+    /// Bytes of the record as it is stored.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let expiry = match self.expires_at {
+            None => 0,
+            Some(at) if at.0 >= WIDE_FROM => 8,
+            Some(_) => 6,
+        };
+        let version = varint::len(self.version.group.0) + varint::len(self.version.change);
+        1 + version + expiry + self.value.len()
+    }
+
     /// Appends the record as it is stored.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let wide = self.expires_at.is_some_and(|at| at.0 >= WIDE_FROM);
@@ -79,7 +91,7 @@ impl Record {
             Some(_) if wide => HAS_EXPIRY | WIDE_EXPIRY,
             Some(_) => HAS_EXPIRY,
         };
-        out.reserve(1 + 20 + 8 + self.value.len());
+        out.reserve(self.encoded_len());
         let kept_flag = match self.kept {
             None | Some(Encoding::Int) => 0,
             Some(Encoding::Embstr) => KEPT_EMBSTR,

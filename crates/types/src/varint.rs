@@ -13,6 +13,13 @@ pub fn put(out: &mut impl BufMut, mut value: u64) {
     out.put_u8(value as u8);
 }
 
+/// Bytes that `value` takes: 1 to 10.
+#[must_use]
+pub fn len(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 /// Takes a number off the front of `input`; `None` if it is cut short or longer than a u64.
 #[must_use]
 pub fn take(input: &mut impl Buf) -> Option<u64> {

@@ -336,7 +336,7 @@ fn add(effects: &Effects, batch: &mut Batch) {
                 if let Some(at) = record.expires_at {
                     batch.put(layout::expiry_key(at, *table, key), Vec::new());
                 }
-                let mut value = Vec::with_capacity(record.value.len() + 32);
+                let mut value = Vec::with_capacity(record.encoded_len());
                 record.encode(&mut value);
                 batch.put(stored, value);
             }
