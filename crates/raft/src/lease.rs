@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::Instant;
+use openraft::async_runtime::WatchReceiver;
 
 use crate::machine::{Machine, Progress};
 use crate::type_config::TypeConfig;
@@ -54,11 +55,16 @@ pub(crate) fn allows_read(
     let term = leader.term();
     let fresh =
         |acked: openraft::alias::InstantOf<TypeConfig>| acked.elapsed() < lease.mul_f32(0.8);
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let voters = metrics.membership_config.membership().get_joint_config();
+    let this = raft.node_id();
+    // A leader that is being removed hands over without regard to leases.
+    let is_voter = voters.iter().any(|config| config.contains(this));
     // Nobody else can be elected where there is no other voter.
-    let is_alone = raft.voter_ids().eq([*raft.node_id()]);
+    let is_alone = is_voter && voters.iter().flatten().all(|voter| voter == this);
     progress.applied_term.load(Ordering::Acquire) == term
-        // A leader that is being removed hands over without regard to leases.
-        && raft.voter_ids().any(|voter| voter == *raft.node_id())
+        && is_voter
         && !transfers.bars(term)
         && (is_alone || leader.last_quorum_acked().is_some_and(fresh))
 }
