@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command};
 use coterie_telemetry::LogConfig;
 
+use crate::threads::Threads;
 use crate::{check, dev, node, rebuild, recover, restore, role};
 
 const ABOUT: &str = "A store that speaks the Redis protocol and does not lose what it acknowledged";
@@ -55,7 +56,8 @@ pub(crate) fn command() -> Command {
 }
 
 fn role_command<C: Args>(name: &'static str, about: &'static str) -> Command {
-    LogConfig::augment_args(C::augment_args(Command::new(name))).about(about)
+    let command = Threads::augment_args(C::augment_args(Command::new(name)));
+    LogConfig::augment_args(command).about(about)
 }
 
 /// Runs what was typed, until it ends or a signal asks it to; with what to end if all went well.

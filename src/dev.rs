@@ -14,6 +14,7 @@ use coterie_telemetry::LogConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::{self, Host};
+use crate::threads::Threads;
 use crate::{ready, signals};
 
 /// Flags of `coterie dev` itself; those of the roles are passed through.
@@ -42,6 +43,8 @@ struct Dev {
     metas: usize,
     #[command(flatten)]
     token: ClusterToken,
+    #[command(flatten)]
+    _threads: Threads,
     #[command(flatten)]
     log: LogConfig,
 }

@@ -19,6 +19,7 @@ mod recover;
 mod restore;
 mod role;
 mod signals;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
 
 fn run(matches: &ArgMatches) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads::count(matches))
         .enable_all()
         .build()
     {

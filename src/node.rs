@@ -17,6 +17,7 @@ use coterie_telemetry::LogConfig;
 use tracing::info;
 
 use crate::host::{self, Host};
+use crate::threads::Threads;
 use crate::{ready, signals};
 
 /// Flags of `coterie node` itself; those of the roles are passed through.
@@ -44,6 +45,8 @@ struct Node {
     http: Option<SocketAddr>,
     #[command(flatten)]
     token: ClusterToken,
+    #[command(flatten)]
+    _threads: Threads,
     #[command(flatten)]
     log: LogConfig,
 }
