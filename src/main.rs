@@ -26,6 +26,11 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use coterie_config::{ConfigError, Layered};
 
+/// Half of the cost of glibc's for what a server allocates (`docs/benchmarks.md`); RocksDB's memory comes
+/// from it, too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What a configuration that cannot be used ends with, as clap's own errors do.
 const EXIT_CONFIG: u8 = 2;
 

@@ -22,6 +22,13 @@ pub(crate) const CXX: Need = Need {
     present: || shell::which("c++").is_some() && shell::which("cc").is_some(),
 };
 
+/// make, which builds jemalloc.
+pub(crate) const MAKE: Need = Need {
+    what: "make",
+    package: "make",
+    present: || shell::which("make").is_some(),
+};
+
 /// libclang, which bindgen loads, with the compiler's own headers.
 pub(crate) const LIBCLANG: Need = Need {
     what: "libclang with its headers",

@@ -13,13 +13,14 @@ pub(crate) use clients::dir as clients_dir;
 
 /// What a build needs: a C++ compiler for RocksDB, libclang for its bindings.
 pub(crate) fn native() -> Result {
-    apt::ensure(&[apt::CXX, apt::LIBCLANG])
+    apt::ensure(&[apt::CXX, apt::MAKE, apt::LIBCLANG])
 }
 
 /// What the tests need: also a real Redis to compare with, wrong clocks, and client libraries.
 pub(crate) fn tests() -> Result {
     apt::ensure(&[
         apt::CXX,
+        apt::MAKE,
         apt::LIBCLANG,
         apt::REDIS_SERVER,
         apt::REDIS_CLI,
@@ -33,6 +34,7 @@ pub(crate) fn tests() -> Result {
 pub(crate) fn benches() -> Result {
     apt::ensure(&[
         apt::CXX,
+        apt::MAKE,
         apt::LIBCLANG,
         apt::REDIS_SERVER,
         apt::REDIS_CLI,
