@@ -236,6 +236,7 @@ mod tests {
                     ..record(at, b"5")
                 };
                 let raw = encoded(&before);
+                assert_eq!(raw.len(), before.encoded_len());
                 assert_eq!(Record::peek_expires_at(&raw).unwrap(), before.expires_at);
                 assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), before);
             }

@@ -71,6 +71,7 @@ mod tests {
         ] {
             let mut out = Vec::new();
             put(&mut out, value);
+            assert_eq!(out.len(), len(value));
             assert_eq!(take(&mut out.as_slice()), Some(value));
         }
     }

@@ -11,7 +11,7 @@ use crate::{Result, cargo, shell};
 
 pub(crate) use clients::dir as clients_dir;
 
-/// What a build needs: a C++ compiler for RocksDB, libclang for its bindings.
+/// What a build needs: a C++ compiler for RocksDB, libclang for its bindings, make for jemalloc.
 pub(crate) fn native() -> Result {
     apt::ensure(&[apt::CXX, apt::MAKE, apt::LIBCLANG])
 }
