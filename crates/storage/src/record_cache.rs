@@ -1,13 +1,13 @@
-//! Values in memory as they were read last, for all stores of a node.
+//! Values in memory that were read, for all stores of a node, as RocksDB has them.
 //!
 //! A read that finds its key here does not ask RocksDB, whose search of memtables, index, filter and
 //! block is more than half of what a server does for a GET (`docs/benchmarks.md`).
 //!
 //! Nothing stale is ever given out: a value is kept with the stamps of its key and of its store
-//! ([`crate::stamps`]) from before it was read, and counts only while they still are. A write makes
-//! what is kept of its keys worthless before it begins, without looking for it; the next read of
-//! the key replaces it. So a reader that is overtaken by a write may put an old value here, but
-//! nobody takes it.
+//! ([`crate::stamps`]) from before it was read, and counts only while they still are. A write to RocksDB
+//! makes what is kept of its keys worthless before it begins. So a reader that is overtaken by a write may
+//! put an old value here, but nobody takes it. Who writes renews the values of keys that were read, when
+//! they are written; the others are replaced by the next read.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;

@@ -5,11 +5,12 @@
 //! own flushes only, each right after a spill: what is durable is the state as of a flush that was asked
 //! for.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
@@ -18,16 +19,21 @@ use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch};
 use crate::record_cache::StoreCache;
 use crate::write_buffer::{Spill, WriteBuffer};
 use crate::{Batch, Engine, Reader, RecordCache, StorageError};
-use options::without_wal;
+use options::{FLUSHED_FILES_MAX, MEMTABLES_MAX, without_wal};
+
+use views::{Live, Snapshot, Stopped, bounds, visit_all};
 
 pub use options::RocksShared;
 
 mod options;
+mod views;
 
 /// RocksDB is given so many keys of the buffer at once.
 const SPILLED_KEYS: usize = 256;
 /// And so many bytes; one key more may make it.
 const SPILLED_BYTES: usize = 1 << 20;
+/// How often RocksDB is asked whether it has room for a flush.
+const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// See the module's head.
 pub struct RocksEngine {
@@ -99,15 +105,7 @@ impl RocksEngine {
     /// After a full disk RocksDB would go on by itself once there is room, and flush a memtable that
     /// the replica has not marked: what is durable would be a state that nobody chose.
     pub fn check(&self) -> Result<(), StorageError> {
-        let store = &self.store;
-        store.buffer.check()?;
-        let errors = store.number("rocksdb.background-errors");
-        if store.errors.swap(errors, Ordering::Relaxed) == errors {
-            return Ok(());
-        }
-        // Nothing is written, but for the reason why nothing can be.
-        let written = store.db.write_opt(WriteBatch::default(), &without_wal());
-        store.or_stop("write", written)
+        self.store.check()
     }
 
     /// How many compactions run now.
@@ -123,27 +121,39 @@ impl RocksEngine {
             .number("rocksdb.estimate-pending-compaction-bytes")
     }
 
-    /// Keeps the thread of a flush, of which there is one at a time, for who closes the store.
-    fn keep(&self, thread: JoinHandle<()>) {
-        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        *flushing = Some(thread);
+    /// Waits until the last flush that was begun is RocksDB's to do.
+    pub fn wait_for_spill(&self) {
+        let flushing = self.flushing.lock();
+        self.join(flushing.unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn join(&self, thread: Option<JoinHandle<()>>) {
+        if let Some(Err(_)) = thread.map(JoinHandle::join) {
+            tracing::error!(path = %self.store.path.display(), "a flush panicked");
+        }
     }
 }
 
 impl Drop for RocksEngine {
     /// Whoever opens the store again finds nobody in it.
     fn drop(&mut self) {
-        let flushing = self
-            .flushing
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(_)) = flushing.take().map(JoinHandle::join) {
-            tracing::error!(path = %self.store.path.display(), "a flush panicked");
-        }
+        self.wait_for_spill();
     }
 }
 
 impl Store {
+    /// See [`RocksEngine::check`].
+    fn check(&self) -> Result<(), StorageError> {
+        self.buffer.check().inspect_err(|_| self.stop())?;
+        let errors = self.number("rocksdb.background-errors");
+        if self.errors.swap(errors, Ordering::Relaxed) == errors {
+            return Ok(());
+        }
+        // Nothing is written, but for the reason why nothing can be.
+        let written = self.db.write_opt(WriteBatch::default(), &without_wal());
+        self.or_stop("write", written)
+    }
+
     /// Stops the store for good if something failed: nothing that comes after may become durable.
     fn or_stop(
         &self,
@@ -151,10 +161,14 @@ impl Store {
         result: Result<(), rocksdb::Error>,
     ) -> Result<(), StorageError> {
         result.map_err(|failure| {
-            self.buffer.fail();
-            self.db.cancel_all_background_work(false);
+            self.stop();
             error(what)(failure)
         })
+    }
+
+    fn stop(&self) {
+        self.buffer.fail();
+        self.db.cancel_all_background_work(false);
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
@@ -169,9 +183,7 @@ impl Store {
 
     /// Gives RocksDB what is frozen. Others see nothing of it before all is there.
     fn write_down(&self, spill: &Spill) -> Result<(), StorageError> {
-        let frozen = spill.frozen();
-        self.spilled.fetch_add(frozen.bytes(), Ordering::Relaxed);
-        let sorted = frozen.sorted();
+        let sorted = spill.frozen().sorted();
         let mut rest = sorted.as_slice();
         while !rest.is_empty() {
             let mut batch = WriteBatch::default();
@@ -199,17 +211,41 @@ impl Store {
 
     /// Gives RocksDB all that is buffered, and runs `then` while it has nothing else.
     fn settled<T>(&self, then: impl FnOnce() -> T) -> Result<T, StorageError> {
-        let spill = self.buffer.spill()?;
+        let spill = self.spill()?;
         self.write_down(&spill)?;
         let done = then();
         spill.done();
         Ok(done)
     }
 
+    /// Freezes what is buffered, for no flush.
+    fn spill(&self) -> Result<Spill, StorageError> {
+        let spill = self.buffer.spill()?;
+        let bytes = spill.frozen().bytes();
+        self.spilled.fetch_add(bytes, Ordering::Relaxed);
+        Ok(spill)
+    }
+
+    /// Freezes what is buffered, for a flush. Whoever waits for RocksDB to have room for it does so before:
+    /// while it holds a flush back nobody else could look at the store.
+    fn spill_to_flush(&self) -> Result<Spill, StorageError> {
+        loop {
+            let files = self.number("rocksdb.num-files-at-level0");
+            let memtables = self.number("rocksdb.num-immutable-mem-table");
+            if files < FLUSHED_FILES_MAX && memtables < MEMTABLES_MAX {
+                break;
+            }
+            self.check()?;
+            std::thread::sleep(ROOM_POLL);
+        }
+        let spill = self.buffer.spill()?;
+        self.spilled.store(0, Ordering::Relaxed);
+        Ok(spill)
+    }
+
     /// Makes what is frozen durable, or only begins to.
     fn flush_frozen(&self, spill: Spill, wait: bool) -> Result<(), StorageError> {
         self.write_down(&spill)?;
-        self.spilled.store(0, Ordering::Relaxed);
         let mut options = FlushOptions::default();
         options.set_wait(wait);
         self.or_stop("flush", self.db.flush_opt(&options))?;
@@ -219,7 +255,7 @@ impl Store {
 
     /// A batch with clearings: RocksDB clears intervals, the buffer does not.
     fn write_through(&self, batch: &Batch) -> Result<(), StorageError> {
-        let spill = self.buffer.spill()?;
+        let spill = self.spill()?;
         self.write_down(&spill)?;
         spill.is_below();
         let mut writes = WriteBatch::default();
@@ -241,28 +277,6 @@ impl Store {
         spill.done();
         Ok(())
     }
-}
-
-fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
-    let mut options = ReadOptions::default();
-    options.set_iterate_lower_bound(start.to_vec());
-    options.set_iterate_upper_bound(end.to_vec());
-    options
-}
-
-fn visit_all(
-    mut iterator: rocksdb::DBRawIterator<'_>,
-    start: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<(), StorageError> {
-    iterator.seek(start);
-    while let Some((key, value)) = iterator.item() {
-        if !visit(key, value) {
-            return Ok(());
-        }
-        iterator.next();
-    }
-    iterator.status().map_err(error("scan"))
 }
 
 impl Reader for RocksEngine {
@@ -297,67 +311,6 @@ impl Reader for RocksEngine {
     }
 }
 
-struct Snapshot<'a>(rocksdb::Snapshot<'a>);
-
-impl Reader for Snapshot<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let value = self.0.get_pinned(key).map_err(error("read"))?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
-    }
-
-    fn scan(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
-        if start >= end {
-            return Ok(());
-        }
-        visit_all(self.0.raw_iterator_opt(bounds(start, end)), start, visit)
-    }
-}
-
-/// A store of which no view can be had.
-struct Stopped;
-
-impl Reader for Stopped {
-    fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Err(StorageError::new("read", "an earlier write failed"))
-    }
-
-    fn scan(
-        &self,
-        _start: &[u8],
-        _end: &[u8],
-        _visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
-        Err(StorageError::new("scan", "an earlier write failed"))
-    }
-}
-
-/// The store as it is, which tells whether it was asked for more than values.
-struct Live<'a> {
-    engine: &'a RocksEngine,
-    scanned: Cell<bool>,
-}
-
-impl Reader for Live<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.engine.get(key)
-    }
-
-    fn scan(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
-        self.scanned.set(true);
-        self.engine.scan(start, end, visit)
-    }
-}
-
 impl Engine for RocksEngine {
     fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader)) {
         let store = &self.store;
@@ -377,12 +330,9 @@ impl Engine for RocksEngine {
         let Some(before) = buffer.version() else {
             return false;
         };
-        let live = Live {
-            engine: self,
-            scanned: Cell::new(false),
-        };
+        let live = Live::new(self);
         read(&live);
-        !live.scanned.get() && buffer.version() == Some(before)
+        !live.was_scanned() && buffer.version() == Some(before)
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
@@ -404,23 +354,32 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
-    /// Waits while the flush before is being given to RocksDB, or RocksDB holds it back.
+    /// Waits while the flush before is being given to RocksDB, or RocksDB has no room for another.
     fn start_flush(&self) -> Result<(), StorageError> {
-        let spill = self.store.buffer.spill()?;
+        let (sender, frozen) = sync_channel(1);
         let store = Arc::clone(&self.store);
         let flush = move || {
-            if let Err(error) = store.flush_frozen(spill, false) {
+            // None if it could not be frozen.
+            if let Ok(Err(error)) = frozen.recv().map(|spill| store.flush_frozen(spill, false)) {
                 tracing::error!(path = %store.path.display(), %error, "store not flushed");
             }
         };
         let thread = std::thread::Builder::new().name("store-flush".to_owned());
         let thread = thread.spawn(flush);
-        self.keep(thread.map_err(|e| StorageError::new("start a flush", e))?);
+        let spill = self.store.spill_to_flush()?;
+        let Ok(thread) = thread else {
+            return self.store.flush_frozen(spill, false);
+        };
+        // Received, as nothing but this ends the thread before.
+        let _ = sender.send(spill);
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one before has given RocksDB its part: that was waited for.
+        self.join(flushing.replace(thread));
         Ok(())
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        self.store.flush_frozen(self.store.buffer.spill()?, true)
+        self.store.flush_frozen(self.store.spill_to_flush()?, true)
     }
 
     fn unflushed_bytes(&self) -> usize {
@@ -566,55 +525,78 @@ mod tests {
         assert!(records.hits() > 1_000, "{}", records.hits());
     }
 
+    /// Of the numbers under these keys, which every batch writes. RocksDB is given them in several pieces.
+    const TOGETHER: [&[u8]; 3] = [b"a", b"b", b"~"];
+
+    fn numbers(reader: &dyn Reader) -> [u64; 3] {
+        TOGETHER.map(|key| {
+            let value = reader.get(key).unwrap();
+            value.map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()))
+        })
+    }
+
+    /// A batch of many keys at times, with a key that the next takes away.
+    fn numbered_batch(n: u64) -> Batch {
+        let mut batch = Batch::default();
+        match (n % 2, n % 10) {
+            (1, _) => batch.put(b"c".to_vec(), Vec::new()),
+            (_, 0) => batch.clear(b"c".to_vec(), b"d".to_vec()),
+            _ => batch.delete(b"c".to_vec()),
+        }
+        if n.is_multiple_of(20) {
+            let many = (0..2 * SPILLED_KEYS as u32).map(|i| [b"x", &i.to_be_bytes()[..]].concat());
+            many.for_each(|key| batch.put(key, vec![0; 10]));
+        }
+        for key in TOGETHER {
+            batch.put(key.to_vec(), n.to_be_bytes().to_vec());
+        }
+        batch
+    }
+
+    /// Looks in every way until it is over; nothing may be older than what was seen before.
+    fn watch(engine: &RocksEngine, is_over: &std::sync::atomic::AtomicBool) {
+        let mut newest = 0;
+        let same = |seen: [u64; 3], newest: u64| {
+            assert!(
+                seen.iter().all(|n| *n == seen[0] && *n >= newest),
+                "{seen:?}, {newest}"
+            );
+            seen[0]
+        };
+        while !is_over.load(Ordering::Relaxed) {
+            let [first, second, third] = numbers(engine);
+            assert!(newest <= first && first <= second && second <= third);
+            newest = third;
+            let mut seen = [newest; 3];
+            if engine.read_unchanged(&mut |reader| seen = numbers(reader)) {
+                newest = same(seen, newest);
+            }
+            engine.read_consistently(&mut |reader| seen = numbers(reader));
+            newest = same(seen, newest);
+            let scanned = all(engine);
+            let of = |key: &[u8]| {
+                let value = scanned.get(key);
+                value.map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()))
+            };
+            assert!(of(b"a") == of(b"b") && of(b"a") >= newest);
+            newest = of(b"a");
+            // The rest of the batch came with it, and what it took away is gone.
+            assert_eq!(scanned.contains_key(&b"c"[..]), newest % 2 == 1);
+        }
+    }
+
     #[test]
     fn nobody_sees_a_part_of_a_batch_or_an_older_state_than_before() {
         const BATCHES: u64 = 5_000;
         let dir = tempfile::tempdir().unwrap();
-        let engine = open(dir.path());
-        let number = |value: Option<Bytes>| {
-            value.map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()))
-        };
-        let get = |reader: &dyn Reader, key: &[u8]| number(reader.get(key).unwrap());
-        let both = |reader: &dyn Reader| (get(reader, b"a"), get(reader, b"b"));
+        let shared = RocksShared::new(1 << 20, 0).unwrap();
+        let shared = shared.with_records(RecordCache::new(1 << 16));
+        let engine = RocksEngine::open(dir.path(), &shared).unwrap();
         let is_over = std::sync::atomic::AtomicBool::new(false);
-        let look = || {
-            let mut newest = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let (first, second) = both(&engine);
-                assert!(
-                    newest <= first && first <= second,
-                    "{newest} {first} {second}"
-                );
-                newest = second;
-                let mut seen = (0, 0);
-                if engine.read_unchanged(&mut |reader| seen = both(reader)) {
-                    assert!(seen.0 == seen.1 && seen.0 >= newest, "{seen:?}");
-                }
-                engine.read_consistently(&mut |reader| seen = both(reader));
-                assert!(seen.0 == seen.1 && seen.0 >= newest, "{seen:?}");
-                newest = seen.0;
-                let scanned = all(&engine);
-                let of = |key: &[u8]| number(scanned.get(key).cloned().map(Bytes::from));
-                assert!(of(b"a") == of(b"b") && of(b"a") >= newest);
-                // The rest of the batch is there, and was taken away, with it.
-                newest = of(b"a");
-                let keys = if newest == 0 { 0 } else { 2 + newest % 2 };
-                assert_eq!(scanned.len() as u64, keys);
-            }
-        };
         std::thread::scope(|scope| {
-            let readers = [scope.spawn(look), scope.spawn(look)];
+            let readers = [(); 2].map(|()| scope.spawn(|| watch(&engine, &is_over)));
             for n in 1..=BATCHES {
-                let mut batch = Batch::default();
-                match (n % 2, n % 10) {
-                    (1, _) => batch.put(b"c".to_vec(), Vec::new()),
-                    (_, 0) => batch.clear(b"c".to_vec(), b"d".to_vec()),
-                    _ => batch.delete(b"c".to_vec()),
-                }
-                for key in [b"a", b"b"] {
-                    batch.put(key.to_vec(), n.to_be_bytes().to_vec());
-                }
-                engine.write(batch).unwrap();
+                engine.write(numbered_batch(n)).unwrap();
                 if n % 100 == 0 {
                     engine.start_flush().unwrap();
                 }
@@ -624,6 +606,54 @@ mod tests {
             }
             is_over.store(true, Ordering::Relaxed);
         });
+    }
+
+    #[test]
+    fn what_is_being_flushed_is_not_unflushed() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        for n in 0..5_000u32 {
+            put(&engine, &n.to_be_bytes(), &[0; 100]);
+        }
+        let written = engine.unflushed_bytes();
+        assert!(written > 500_000, "{written}");
+        // RocksDB has it, but no file.
+        all(&engine);
+        engine.read_consistently(&mut |_| {});
+        assert_eq!(engine.unflushed_bytes(), written);
+        put(&engine, b"k", b"v");
+        engine.start_flush().unwrap();
+        assert_eq!(engine.unflushed_bytes(), 0);
+        engine.wait_for_spill();
+        assert_eq!(engine.unflushed_bytes(), 0);
+    }
+
+    #[test]
+    fn a_store_that_is_closed_while_it_is_flushed_can_be_opened_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..50u32 {
+            let engine = open(dir.path());
+            put(&engine, b"k", &n.to_be_bytes());
+            engine.start_flush().unwrap();
+            engine.start_flush().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_spill_that_failed_stops_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        put(&engine, b"k", b"marked");
+        engine.flush().unwrap();
+        put(&engine, b"k", b"not marked");
+        drop(engine.store.spill().unwrap());
+        engine.check().unwrap_err();
+        assert_eq!(engine.get(b"k").unwrap().unwrap(), "not marked");
+        let mut failed = false;
+        engine.read_consistently(&mut |view| failed = view.get(b"k").is_err());
+        assert!(failed && engine.scan(b"a", b"z", &mut |_, _| true).is_err());
+        drop(engine);
+        assert_eq!(open(dir.path()).get(b"k").unwrap().unwrap(), "marked");
     }
 
     #[test]

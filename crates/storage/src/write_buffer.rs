@@ -44,6 +44,8 @@ pub(crate) struct WriteBuffer {
 struct Layers {
     active: Layer,
     frozen: Option<Arc<Layer>>,
+    /// How often a layer was frozen.
+    spills: u64,
 }
 
 /// The last write of each key.
@@ -125,20 +127,28 @@ impl WriteBuffer {
         version.is_multiple_of(2).then_some(Version(version))
     }
 
-    /// Runs `look` at the store below if it has all writes of `start..end`, of keys that begin with the
-    /// same bytes at least; it keeps having them until `look` returns.
+    /// Runs `look` at the store below if that has all writes of `start..end`, of keys that begin with the
+    /// same bytes at least, and nothing of them was written to it meanwhile.
     pub(crate) fn look_below<T>(
         &self,
         start: &[u8],
         end: &[u8],
         look: impl FnOnce() -> T,
     ) -> Option<T> {
+        let spills = self.all_below(start, end)?;
+        let seen = look();
+        // What came above since is not below yet, unless it was frozen.
+        (self.layers().spills == spills).then_some(seen)
+    }
+
+    /// How many spills there were, if no layer has a write of the interval.
+    fn all_below(&self, start: &[u8], end: &[u8]) -> Option<u64> {
         let layers = self.layers();
         let (first, last) = (start.first().copied(), end.first().copied());
         let (first, last) = (first.unwrap_or(0), last.unwrap_or(u8::MAX));
         let has = |layer: &Layer| (first..=last).any(|space| layer.spaces.has(space));
         let is_above = has(&layers.active) || layers.frozen.as_deref().is_some_and(has);
-        (!is_above).then(look)
+        (!is_above).then_some(layers.spills)
     }
 
     /// Whether what is put here can still get into the store.
@@ -177,6 +187,7 @@ impl WriteBuffer {
         };
         let frozen = Arc::new(std::mem::replace(&mut layers.active, active));
         layers.frozen = Some(Arc::clone(&frozen));
+        layers.spills += 1;
         Ok(Spill {
             buffer: Arc::clone(self),
             frozen,
@@ -370,6 +381,11 @@ mod tests {
         assert!(!is_below(b"m", b"n"));
         spill.done();
         assert!(is_below(b"m", b"n"));
+        let overtaken = buffer.look_below(b"m", b"n", || {
+            put(&buffer, b"m1", None);
+            buffer.spill().map(Spill::done)
+        });
+        assert!(overtaken.is_none());
     }
 
     #[test]

@@ -28,11 +28,13 @@ const LIMITER_PERIOD_MICROS: i64 = 1_000;
 const LIMITER_FAIRNESS: i32 = 10;
 
 /// Memtables at most, and files of flushes from which on RocksDB slows writes down, and stops them.
-/// A flush that is begun waits before that, on the thread that applies: there must be room for what
-/// comes until the limiter has caught up.
+/// There must be room for what comes until the limiter has caught up.
 const MEMTABLES: i32 = 16;
 const L0_FILES_SLOW: i32 = 40;
 const L0_FILES_STOP: i32 = 60;
+/// Files of flushes, and memtables being flushed, with which RocksDB would hold a further flush back.
+pub(super) const FLUSHED_FILES_MAX: u64 = L0_FILES_SLOW as u64 - 1;
+pub(super) const MEMTABLES_MAX: u64 = MEMTABLES as u64 - 2;
 
 /// What all stores of a node share.
 #[derive(Clone)]

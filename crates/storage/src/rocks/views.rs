@@ -1,0 +1,106 @@
+//! What of a store is read: a moment of it, or the store as it is.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use rocksdb::ReadOptions;
+
+use super::{RocksEngine, error};
+use crate::{Reader, StorageError};
+
+/// The store as it was at one moment.
+pub(super) struct Snapshot<'a>(pub(super) rocksdb::Snapshot<'a>);
+
+impl Reader for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let value = self.0.get_pinned(key).map_err(error("read"))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        if start >= end {
+            return Ok(());
+        }
+        visit_all(self.0.raw_iterator_opt(bounds(start, end)), start, visit)
+    }
+}
+
+/// A store of which no view can be had.
+pub(super) struct Stopped;
+
+impl Reader for Stopped {
+    fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Err(StorageError::new("read", "an earlier write failed"))
+    }
+
+    fn scan(
+        &self,
+        _start: &[u8],
+        _end: &[u8],
+        _visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        Err(StorageError::new("scan", "an earlier write failed"))
+    }
+}
+
+/// The store as it is, which tells whether it was asked for more than values.
+pub(super) struct Live<'a> {
+    engine: &'a RocksEngine,
+    scanned: Cell<bool>,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(engine: &'a RocksEngine) -> Self {
+        Self {
+            engine,
+            scanned: Cell::new(false),
+        }
+    }
+
+    pub(super) fn was_scanned(&self) -> bool {
+        self.scanned.get()
+    }
+}
+
+impl Reader for Live<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.engine.get(key)
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StorageError> {
+        self.scanned.set(true);
+        self.engine.scan(start, end, visit)
+    }
+}
+
+pub(super) fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(start.to_vec());
+    options.set_iterate_upper_bound(end.to_vec());
+    options
+}
+
+pub(super) fn visit_all(
+    mut iterator: rocksdb::DBRawIterator<'_>,
+    start: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<(), StorageError> {
+    iterator.seek(start);
+    while let Some((key, value)) = iterator.item() {
+        if !visit(key, value) {
+            return Ok(());
+        }
+        iterator.next();
+    }
+    iterator.status().map_err(error("scan"))
+}
