@@ -93,11 +93,11 @@ impl Machine {
     /// On this thread if it is quick: handing the runtime on, and taking it back, costs more than
     /// applying a small entry does.
     fn apply_entries(&self, entries: Vec<Entry>) -> io::Result<Vec<Bytes>> {
-        let machine = self.inner.lock();
-        if machine.is_ok_and(|machine| machine.is_quick(&entries)) {
-            return locked(&self.inner, &self.progress, "apply", |machine| {
-                machine.apply(entries)
-            });
+        // Who has it at the moment may take long.
+        if let Ok(mut machine) = self.inner.try_lock()
+            && machine.is_quick(&entries)
+        {
+            return noted(&self.progress, "apply", machine.apply(entries));
         }
         self.run("apply", |machine| machine.apply(entries))
     }
@@ -118,21 +118,18 @@ fn blocking<T>(
     what: &'static str,
     work: impl FnOnce(&mut dyn StateMachine) -> Result<T, Fault>,
 ) -> io::Result<T> {
-    tokio::task::block_in_place(|| locked(inner, progress, what, work))
+    let result = tokio::task::block_in_place(|| {
+        // A state machine that panicked half-way must not be used again.
+        let mut machine = inner
+            .lock()
+            .map_err(|_| Fault::from("state machine panicked"))?;
+        work(machine.as_mut())
+    });
+    noted(progress, what, result)
 }
 
-fn locked<T>(
-    inner: &Mutex<Box<dyn StateMachine>>,
-    progress: &Progress,
-    what: &'static str,
-    work: impl FnOnce(&mut dyn StateMachine) -> Result<T, Fault>,
-) -> io::Result<T> {
-    // A state machine that panicked half-way must not be used again.
-    let machine = inner.lock();
-    let result = match machine {
-        Ok(mut machine) => work(machine.as_mut()),
-        Err(_) => Err(Fault::from("state machine panicked")),
-    };
+/// Keeps why the state machine stopped, if it did.
+fn noted<T>(progress: &Progress, what: &'static str, result: Result<T, Fault>) -> io::Result<T> {
     result.map_err(|fault| {
         tracing::error!(error = %fault, "{what} failed: the replica stops");
         *progress

@@ -2,9 +2,9 @@
 //!
 //! What is durable is always the state after some entry, with everything that belongs to it: the
 //! records, the applied blob, and the group's state. The records go into the store with every batch;
-//! the blob, and the state, which is as large as its sessions' answers, only at a *mark*: right
-//! before a flush is begun. As the store flushes nothing by itself (`storage::rocks`), every
-//! durable state ends with a mark. Opening checks it: blob and state must be of the same entry.
+//! the blob, and the state, which is as large as its sessions' answers, at a *mark*: right
+//! before a flush is begun; the blob with the first entry after a mark, too. As the store flushes
+//! nothing by itself (`storage::rocks`), every durable state ends with a mark. Opening checks it: blob and state must be of the same entry.
 //!
 //! A fault half-way leaves the state in memory ahead of the store: from then on nothing is marked, and
 //! closing flushes nothing, so that what is durable stays the last mark.
@@ -12,13 +12,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine};
 use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
 use coterie_types::{GroupId, varint};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
 use super::digests;
@@ -31,8 +32,11 @@ use crate::error::RunError;
 
 /// Memory that what was written takes, about, when it is marked and flushed.
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
-/// Entries of so many bytes are applied within a fraction of a millisecond, unless they have to wait.
+/// Entries of so many bytes are mostly applied within a fraction of a millisecond.
 const QUICK_BYTES_MAX: usize = 32 << 10;
+/// After entries that took longer the next are applied where nobody waits for the thread: short
+/// commands can make large values.
+const QUICK_TIME_MAX: Duration = Duration::from_millis(1);
 
 pub(super) struct Machine {
     group_id: GroupId,
@@ -44,8 +48,8 @@ pub(super) struct Machine {
     shared: Arc<Shared>,
     /// Something was applied since the last mark.
     dirty: bool,
-    /// What was applied last asked RocksDB for values; what comes next is likely to.
-    missed: bool,
+    /// What was applied last asked RocksDB for values, or took long; what comes next is likely to.
+    is_slow: bool,
     /// A fault, or a panic, interrupted a change: what is in memory is of no entry.
     broken: bool,
 }
@@ -83,7 +87,7 @@ impl Machine {
             applied,
             shared: Arc::clone(&shared),
             dirty: false,
-            missed: true,
+            is_slow: true,
             broken: false,
         };
         Ok((machine, shared))
@@ -94,7 +98,7 @@ impl Machine {
         self.shared.observe(entry.clock);
         let reader = UnhurriedReader::new(&self.engine);
         let effects = self.state.apply(entry, &StoreView(&reader))?;
-        self.missed |= reader.missed();
+        self.is_slow |= reader.missed();
         add(&effects, batch);
         Ok(effects)
     }
@@ -106,6 +110,10 @@ impl Machine {
             Some(payload) => self.apply_one(payload, &mut batch)?,
             None => Effects::default(),
         };
+        if !self.dirty {
+            // Whatever becomes durable before the next mark can be told from one: see `load`.
+            batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
+        }
         let discards = effects.store.iter().any(is_discard);
         if discards {
             // Who reads a frozen copy looks afterwards whether it is still one.
@@ -203,14 +211,16 @@ impl Machine {
 impl StateMachine for Machine {
     fn apply(&mut self, entries: Vec<coterie_raft::Entry>) -> Result<Vec<Bytes>, Fault> {
         let (began, cpu, count) = (Instant::now(), cpu_time(), entries.len());
-        self.missed = false;
+        self.is_slow = false;
         let answers = self.whole(|machine| {
             let apply = |entry| machine.apply_entry(entry);
             let answers = entries.into_iter().map(apply).collect::<Result<_, _>>()?;
             machine.publish(true);
             Ok(answers)
         });
-        self.shared.apply_time.add(began.elapsed(), count as u64);
+        let took = began.elapsed();
+        self.is_slow |= took > QUICK_TIME_MAX;
+        self.shared.apply_time.add(took, count as u64);
         let cpu = u64::try_from(cpu_time().saturating_sub(cpu).as_nanos()).unwrap_or(0);
         self.shared
             .apply_cpu_nanos
@@ -220,7 +230,7 @@ impl StateMachine for Machine {
 
     fn is_quick(&self, entries: &[coterie_raft::Entry]) -> bool {
         let payloads = entries.iter().filter_map(|entry| entry.payload.as_ref());
-        !self.missed && payloads.map(Bytes::len).sum::<usize>() <= QUICK_BYTES_MAX
+        !self.is_slow && payloads.map(Bytes::len).sum::<usize>() <= QUICK_BYTES_MAX
     }
 
     fn applied(&self) -> Option<Bytes> {
@@ -251,10 +261,18 @@ impl StateMachine for Machine {
 impl Drop for Machine {
     /// Leaves as little log as possible to apply again.
     fn drop(&mut self) {
-        if !self.broken
-            && let Err(fault) = self.mark()
-        {
-            tracing::error!(group_id = %self.group_id, error = %fault, "store not closed cleanly");
+        let mut close = || {
+            if !self.broken
+                && let Err(fault) = self.mark()
+            {
+                tracing::error!(group_id = %self.group_id, error = %fault, "store not closed cleanly");
+            }
+            self.engine.wait_for_spill();
+        };
+        let runtime = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        match runtime {
+            Ok(RuntimeFlavor::MultiThread) => block_in_place(close),
+            _ => close(),
         }
     }
 }
@@ -410,5 +428,56 @@ mod tests {
             machine.apply(vec![entry(index, body)]).unwrap();
         }
         assert_eq!(machine.durable().unwrap().unwrap(), "3");
+    }
+
+    fn opened(dir: &Path) -> Result<Machine, RunError> {
+        let rocks = RocksShared::new(1 << 20, 0).unwrap();
+        Machine::open(GroupId(1), dir, &rocks, 1 << 20).map(|(machine, _)| machine)
+    }
+
+    /// As a crash leaves it: nothing is marked any more.
+    fn crash(mut machine: Machine) {
+        machine.broken = true;
+    }
+
+    #[test]
+    fn what_a_scan_had_written_down_is_not_durable_before_the_next_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        let init = || vec![entry(1, Body::Init(vec![range(1, 1)]))];
+        machine.apply(init()).unwrap();
+        machine.flush().unwrap();
+        machine.engine.wait_for_spill();
+        machine.apply(vec![entry(2, Body::Tick)]).unwrap();
+        machine
+            .engine
+            .scan(b"\x00", b"\xff", &mut |_, _| true)
+            .unwrap();
+        crash(machine);
+        let mut machine = opened(dir.path()).unwrap();
+        assert!(machine.applied().is_none_or(|applied| applied == "1"));
+        // It goes on from there.
+        if machine.applied().is_none() {
+            machine.apply(init()).unwrap();
+        }
+        machine.apply(vec![entry(2, Body::Tick)]).unwrap();
+        drop(machine);
+        opened(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_was_flushed_without_a_mark_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        machine
+            .apply(vec![entry(1, Body::Init(vec![range(1, 1)]))])
+            .unwrap();
+        machine.flush().unwrap();
+        machine.apply(vec![entry(2, Body::Tick)]).unwrap();
+        machine.engine.flush().unwrap();
+        crash(machine);
+        let refused = opened(dir.path()).err().map(|error| error.to_string());
+        let refused = refused.unwrap_or_default();
+        assert!(refused.contains("not of the same entry"), "{refused}");
     }
 }
