@@ -69,7 +69,7 @@ impl Reads {
         if now && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
             match self.read(&frame, When::Now, Ask::Nobody) {
                 Ok(Looked::Done(ReadOutcome::Reply(reply))) => return responder.send(reply),
-                Ok(Looked::Done(ReadOutcome::NeedsTick) | Looked::NeedsSource) => {}
+                Ok(Looked::Done(ReadOutcome::NeedsTick) | Looked::NeedsThread) => {}
                 Err(fault) => return self.failed(&fault, responder),
             }
         }
@@ -119,7 +119,7 @@ impl Reads {
             .unwrap_or_else(|e| Err(Fault::new("run a read", e)));
         match looked.map_err(Refused::Fault)? {
             Looked::Done(outcome) => Ok(outcome),
-            Looked::NeedsSource => Err(Refused::By(Refusal::Moving)),
+            Looked::NeedsThread => Err(Refused::By(Refusal::Moving)),
         }
     }
 
@@ -185,17 +185,7 @@ impl Reads {
                 .map(Looked::Done);
         }
         let (mut outcome, mut missed) = (None, false);
-        if !needs_source && is_short(frame) {
-            let mut read_live = |reader: &dyn Reader| {
-                outcome = Some(read.read(frame, &StoreView(reader), now, seed()));
-            };
-            let is_one_view = (0..TRIES).any(|_| engine.read_unchanged(&mut read_live));
-            if is_one_view && let Some(outcome) = outcome {
-                return outcome.map(Looked::Done);
-            }
-            outcome = None;
-        }
-        engine.read_consistently(&mut |reader| {
+        let mut look = |reader: &dyn Reader| {
             if needs_source {
                 let source = matches!(ask, Ask::Source).then(|| Source {
                     peers: &self.peers,
@@ -207,9 +197,15 @@ impl Reads {
             } else {
                 outcome = Some(read.read(frame, &StoreView(reader), now, seed()));
             }
-        });
+        };
+        match ask {
+            Ask::Source => engine.read_consistently(&mut look),
+            // A snapshot may have to wait for what is being written down.
+            Ask::Nobody if (0..TRIES).any(|_| engine.read_unchanged(&mut look)) => {}
+            Ask::Nobody => return Ok(Looked::NeedsThread),
+        }
         if missed {
-            return Ok(Looked::NeedsSource);
+            return Ok(Looked::NeedsThread);
         }
         let none = || Err(Fault::corrupt("the store gave no view"));
         outcome.unwrap_or_else(none).map(Looked::Done)
@@ -224,7 +220,7 @@ impl Reads {
 /// Whom to ask for what has not arrived.
 #[derive(Clone, Copy)]
 enum Ask {
-    /// Nobody: the read may not wait.
+    /// Nobody, nor for a snapshot: the read may not wait.
     Nobody,
     /// The group that the keys come from.
     Source,
@@ -234,8 +230,8 @@ enum Ask {
 enum Looked {
     /// It was read.
     Done(ReadOutcome),
-    /// The source of a range has to be asked, or did not answer.
-    NeedsSource,
+    /// It may have to wait, for a snapshot or for the source of a range; or the source did not answer.
+    NeedsThread,
 }
 
 /// The clock of a read.
