@@ -26,8 +26,8 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use coterie_config::{ConfigError, Layered};
 
-/// Half of the cost of glibc's for what a server allocates (`docs/benchmarks.md`); RocksDB's memory comes
-/// from it, too.
+/// Half of the cost of glibc's for what a server allocates (`docs/benchmarks.md`). RocksDB keeps to glibc's:
+/// as `malloc` of the whole process jemalloc hangs at start under libfaketime, by which tests turn clocks.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
