@@ -19,7 +19,7 @@ use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch};
 use crate::record_cache::StoreCache;
 use crate::write_buffer::{Spill, WriteBuffer};
 use crate::{Batch, Engine, Reader, RecordCache, StorageError};
-use options::{FLUSHED_FILES_MAX, MEMTABLES_MAX, without_wal};
+use options::{has_room, without_wal};
 
 use views::{Live, Snapshot, Stopped, bounds, visit_all};
 
@@ -229,18 +229,23 @@ impl Store {
     /// Freezes what is buffered, for a flush. Whoever waits for RocksDB to have room for it does so before:
     /// while it holds a flush back nobody else could look at the store.
     fn spill_to_flush(&self) -> Result<Spill, StorageError> {
+        self.wait_for_room()?;
+        let spill = self.buffer.spill()?;
+        self.spilled.store(0, Ordering::Relaxed);
+        Ok(spill)
+    }
+
+    fn wait_for_room(&self) -> Result<(), StorageError> {
         loop {
             let files = self.number("rocksdb.num-files-at-level0");
             let memtables = self.number("rocksdb.num-immutable-mem-table");
-            if files < FLUSHED_FILES_MAX && memtables < MEMTABLES_MAX {
-                break;
+            let debt_bytes = self.number("rocksdb.estimate-pending-compaction-bytes");
+            if has_room(files, memtables, debt_bytes) {
+                return Ok(());
             }
             self.check()?;
             std::thread::sleep(ROOM_POLL);
         }
-        let spill = self.buffer.spill()?;
-        self.spilled.store(0, Ordering::Relaxed);
-        Ok(spill)
     }
 
     /// Makes what is frozen durable, or only begins to.
@@ -366,9 +371,15 @@ impl Engine for RocksEngine {
         };
         let thread = std::thread::Builder::new().name("store-flush".to_owned());
         let thread = thread.spawn(flush);
-        let spill = self.store.spill_to_flush()?;
-        let Ok(thread) = thread else {
-            return self.store.flush_frozen(spill, false);
+        let spill = self.store.spill_to_flush();
+        let (spill, thread) = match (spill, thread) {
+            (Ok(spill), Ok(thread)) => (spill, thread),
+            (Ok(spill), Err(_)) => return self.store.flush_frozen(spill, false),
+            (Err(error), thread) => {
+                drop(sender);
+                self.join(thread.ok());
+                return Err(error);
+            }
         };
         // Received, as nothing but this ends the thread before.
         let _ = sender.send(spill);
@@ -388,6 +399,8 @@ impl Engine for RocksEngine {
 
     fn checkpoint(&self, dir: &Path) -> Result<(), StorageError> {
         let store = &self.store;
+        // It flushes what there is.
+        store.wait_for_room()?;
         let made = store.settled(|| {
             let checkpoint = Checkpoint::new(&store.db).map_err(error("begin checkpoint"))?;
             checkpoint

@@ -153,11 +153,14 @@ impl Reads {
             if !self.shared.published().read.same_ownership(&published.read) {
                 continue;
             }
+            let Looked::Done(ReadOutcome::Reply(reply)) = &looked else {
+                return Ok(looked);
+            };
             let commands = frame.commands.len() as u64;
             self.shared
                 .reads_total
                 .fetch_add(commands, Ordering::Relaxed);
-            if let (Some(began), Looked::Done(ReadOutcome::Reply(reply))) = (began, &looked) {
+            if let Some(began) = began {
                 let kind = Kind::Read(cpu_time().saturating_sub(began));
                 let ownership = published.read.ownership();
                 self.shared.loads.add(ownership, frame, kind, reply.len());

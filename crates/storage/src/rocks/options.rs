@@ -32,9 +32,17 @@ const LIMITER_FAIRNESS: i32 = 10;
 const MEMTABLES: i32 = 16;
 const L0_FILES_SLOW: i32 = 40;
 const L0_FILES_STOP: i32 = 60;
-/// Files of flushes, and memtables being flushed, with which RocksDB would hold a further flush back.
-pub(super) const FLUSHED_FILES_MAX: u64 = L0_FILES_SLOW as u64 - 1;
-pub(super) const MEMTABLES_MAX: u64 = MEMTABLES as u64 - 2;
+/// Bytes that compactions are behind, from which on RocksDB slows writes down; its own default.
+const DEBT_BYTES_SLOW: usize = 64 << 30;
+
+/// Whether RocksDB would not hold a flush back that is begun now, nor one more after it.
+///
+/// Of memtables being flushed each will be a file. Source: RocksDB, `WaitUntilFlushWouldNotStallWrites`.
+pub(super) fn has_room(files: u64, memtables: u64, debt_bytes: u64) -> bool {
+    memtables + 3 < MEMTABLES as u64
+        && files + memtables + 2 < L0_FILES_SLOW as u64
+        && debt_bytes < DEBT_BYTES_SLOW as u64
+}
 
 /// What all stores of a node share.
 #[derive(Clone)]
@@ -103,6 +111,7 @@ impl RocksShared {
         options.set_target_file_size_base(TARGET_FILE_BYTES);
         options.set_level_zero_slowdown_writes_trigger(L0_FILES_SLOW);
         options.set_level_zero_stop_writes_trigger(L0_FILES_STOP);
+        options.set_soft_pending_compaction_bytes_limit(DEBT_BYTES_SLOW);
         options.set_max_bytes_for_level_base(256 << 20);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_compression_type(DBCompressionType::Lz4);
@@ -121,4 +130,19 @@ pub(super) fn without_wal() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_more_fits_where_there_is_room() {
+        assert!(has_room(0, 0, 0));
+        let (files, memtables) = (L0_FILES_SLOW as u64, MEMTABLES as u64);
+        assert!(has_room(files - 3, 0, 0) && !has_room(files - 2, 0, 0));
+        assert!(has_room(0, memtables - 4, 0) && !has_room(0, memtables - 3, 0));
+        assert!(!has_room(files - 5, 3, 0));
+        assert!(!has_room(0, 0, DEBT_BYTES_SLOW as u64));
+    }
 }
