@@ -86,7 +86,7 @@ pub trait Engine: Reader + Send + Sync + 'static {
     fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader));
 
     /// Calls `read` with the store as it is; whether no batch was written meanwhile, so that it was one
-    /// view. Cheaper than a view that is kept, for a few values; a scan makes it fail.
+    /// view. Cheaper than a view that is kept, for a few values.
     fn read_unchanged(&self, _read: &mut dyn FnMut(&dyn Reader)) -> bool {
         false
     }

@@ -20,8 +20,7 @@ use crate::record_cache::StoreCache;
 use crate::write_buffer::{Spill, WriteBuffer};
 use crate::{Batch, Engine, Reader, RecordCache, StorageError};
 use options::{has_room, without_wal};
-
-use views::{Live, Snapshot, Stopped, bounds, visit_all};
+use views::{Snapshot, Stopped, bounds, visit_all};
 
 pub use options::RocksShared;
 
@@ -262,7 +261,7 @@ impl Store {
     fn write_through(&self, batch: &Batch) -> Result<(), StorageError> {
         let spill = self.spill()?;
         self.write_down(&spill)?;
-        spill.is_below();
+        spill.release_frozen();
         let mut writes = WriteBatch::default();
         for (start, end) in &batch.clears {
             writes.delete_range(start, end);
@@ -335,9 +334,8 @@ impl Engine for RocksEngine {
         let Some(before) = buffer.version() else {
             return false;
         };
-        let live = Live::new(self);
-        read(&live);
-        !live.was_scanned() && buffer.version() == Some(before)
+        read(self);
+        buffer.version() == Some(before)
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
@@ -352,9 +350,9 @@ impl Engine for RocksEngine {
         let store = &self.store;
         let _one = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
         store.buffer.check()?;
-        match batch.clears.is_empty() {
-            true => store.buffer.put(batch.writes),
-            false => store.write_through(&batch)?,
+        match batch.clears() {
+            true => store.write_through(&batch)?,
+            false => store.buffer.put(batch.writes),
         }
         Ok(())
     }

@@ -278,7 +278,7 @@ impl Spill {
     }
 
     /// The store has what was frozen: it is read there from now on.
-    pub(crate) fn is_below(&self) {
+    pub(crate) fn release_frozen(&self) {
         self.buffer.layers_mut().frozen = None;
     }
 
@@ -292,7 +292,7 @@ impl Spill {
 
     /// Lets others spill.
     pub(crate) fn done(mut self) {
-        self.is_below();
+        self.release_frozen();
         self.is_over = true;
         let mut slot = self.buffer.slot();
         // Unless the store has failed meanwhile.

@@ -1,11 +1,9 @@
-//! What of a store is read: a moment of it, or the store as it is.
-
-use std::cell::Cell;
+//! How a moment of a store is read.
 
 use bytes::Bytes;
 use rocksdb::ReadOptions;
 
-use super::{RocksEngine, error};
+use super::error;
 use crate::{Reader, StorageError};
 
 /// The store as it was at one moment.
@@ -45,41 +43,6 @@ impl Reader for Stopped {
         _visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StorageError> {
         Err(StorageError::new("scan", "an earlier write failed"))
-    }
-}
-
-/// The store as it is, which tells whether it was asked for more than values.
-pub(super) struct Live<'a> {
-    engine: &'a RocksEngine,
-    scanned: Cell<bool>,
-}
-
-impl<'a> Live<'a> {
-    pub(super) fn new(engine: &'a RocksEngine) -> Self {
-        Self {
-            engine,
-            scanned: Cell::new(false),
-        }
-    }
-
-    pub(super) fn was_scanned(&self) -> bool {
-        self.scanned.get()
-    }
-}
-
-impl Reader for Live<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.engine.get(key)
-    }
-
-    fn scan(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
-        self.scanned.set(true);
-        self.engine.scan(start, end, visit)
     }
 }
 
