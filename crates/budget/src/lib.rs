@@ -1,0 +1,329 @@
+//! A bound on bytes in memory that several tasks share: a task takes bytes before it makes
+//! something large, and gives them back when that is gone.
+//!
+//! Invariants: permits are granted in the order in which they were asked for; what has been
+//! granted and not given back is at most the bound, except for [`Budget::force`] and
+//! [`Permit::grow`], which account for bytes that are there already. A permit larger than the
+//! bound is granted as all of it. A permit that nobody waits for any more is given back at once.
+//!
+//! Callers: the proxy (replies and requests of clients), the server (replies it builds), and the
+//! links between them (`coterie-rpc`).
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// See the module's head. Clones share the bound.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bytes_max: usize,
+    /// A copy of `State::used`, for a look without the lock.
+    used: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: usize,
+    waiting: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    bytes: usize,
+    since: Instant,
+    granted: oneshot::Sender<Permit>,
+}
+
+/// Bytes that were granted. Dropped, it gives them back.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Budget,
+    bytes: usize,
+}
+
+/// A permit that was asked for. Dropped, it is asked for no more.
+#[derive(Debug)]
+#[must_use]
+pub struct Take {
+    budget: Budget,
+    turn: Turn,
+}
+
+#[derive(Debug)]
+enum Turn {
+    Granted(Option<Permit>),
+    Waiting(oneshot::Receiver<Permit>),
+}
+
+impl Budget {
+    /// A budget of so many bytes, all of them free.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Inner {
+            bytes_max,
+            used: AtomicUsize::new(0),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The bound in bytes.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.0.bytes_max
+    }
+
+    /// Bytes granted and not given back.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for a permit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// For how long the first of those that wait has waited.
+    #[must_use]
+    pub fn longest_wait(&self) -> Option<Duration> {
+        let first = self.lock().waiting.front().map(|waiter| waiter.since);
+        first.map(|since| since.elapsed())
+    }
+
+    /// A permit, if it can be granted at once.
+    #[must_use]
+    pub fn try_take(&self, bytes: usize) -> Option<Permit> {
+        let bytes = bytes.min(self.0.bytes_max);
+        let mut state = self.lock();
+        if !state.waiting.is_empty() || !self.fits(&state, bytes) {
+            return None;
+        }
+        self.set_used(&mut state, |used| used + bytes);
+        Some(self.permit(bytes))
+    }
+
+    /// A permit, once those that asked before have theirs and enough was given back.
+    pub fn take(&self, bytes: usize) -> Take {
+        let budget = self.clone();
+        if let Some(permit) = self.try_take(bytes) {
+            let turn = Turn::Granted(Some(permit));
+            return Take { budget, turn };
+        }
+        let (granted, permit) = oneshot::channel();
+        let mut state = self.lock();
+        state.waiting.push_back(Waiter {
+            bytes: bytes.min(self.0.bytes_max),
+            since: Instant::now(),
+            granted,
+        });
+        // What was given back between the two looks wakes nobody else.
+        self.grant(state);
+        let turn = Turn::Waiting(permit);
+        Take { budget, turn }
+    }
+
+    /// A permit for bytes that are in memory already, whatever the bound says.
+    #[must_use]
+    pub fn force(&self, bytes: usize) -> Permit {
+        self.set_used(&mut self.lock(), |used| used + bytes);
+        self.permit(bytes)
+    }
+
+    fn permit(&self, bytes: usize) -> Permit {
+        Permit {
+            budget: self.clone(),
+            bytes,
+        }
+    }
+
+    fn fits(&self, state: &State, bytes: usize) -> bool {
+        state.used + bytes <= self.0.bytes_max
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut state = self.lock();
+        self.set_used(&mut state, |used| used.saturating_sub(bytes));
+        self.grant(state);
+    }
+
+    /// Grants what fits now, in order. The lock is not held while a permit is handed over: whoever
+    /// does not want it any more drops it, which gives it back.
+    fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        while let Some(first) = state.waiting.front()
+            && (first.granted.is_closed() || self.fits(&state, first.bytes))
+        {
+            let Some(first) = state.waiting.pop_front() else {
+                return;
+            };
+            if first.granted.is_closed() {
+                continue;
+            }
+            self.set_used(&mut state, |used| used + first.bytes);
+            drop(state);
+            // An error is the permit itself, which is dropped.
+            let _ = first.granted.send(self.permit(first.bytes));
+            state = self.lock();
+        }
+    }
+
+    fn set_used(&self, state: &mut State, change: impl FnOnce(usize) -> usize) {
+        state.used = change(state.used);
+        self.0.used.store(state.used, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while holding it.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Bytes granted by it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives back all but `bytes`; nothing if it has no more.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        if surplus > 0 {
+            self.bytes -= surplus;
+            self.budget.give_back(surplus);
+        }
+    }
+
+    /// Takes `bytes` more, which are in memory already, whatever the bound says.
+    pub fn grow(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.merge(self.budget.force(bytes));
+        }
+    }
+
+    /// Takes over the bytes of another permit of the same budget.
+    pub fn merge(&mut self, mut other: Permit) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+impl Future for Take {
+    type Output = Permit;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
+        match &mut self.turn {
+            Turn::Granted(permit) => match permit.take() {
+                Some(permit) => Poll::Ready(permit),
+                // Polled again after its end, as a future should not be.
+                None => Poll::Pending,
+            },
+            Turn::Waiting(permit) => match Pin::new(permit).poll(cx) {
+                Poll::Ready(Ok(permit)) => Poll::Ready(permit),
+                // The sender lives in the budget until it has sent.
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl Drop for Take {
+    fn drop(&mut self) {
+        if let Turn::Waiting(permit) = &mut self.turn {
+            permit.close();
+            // Those behind it may fit where it did not.
+            self.budget.grant(self.budget.lock());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn permits_are_granted_in_order_as_bytes_are_given_back() {
+        let budget = Budget::new(100);
+        let first = budget.take(60).now_or_never().expect("there is room");
+        let mut large = budget.take(80);
+        let mut small = budget.take(10);
+        assert!((&mut large).now_or_never().is_none());
+        assert!(
+            (&mut small).now_or_never().is_none(),
+            "not before the other"
+        );
+        assert!(budget.try_take(1).is_none(), "nor past those that wait");
+        assert_eq!((budget.used(), budget.waiting()), (60, 2));
+        drop(first);
+        let large = large.now_or_never().expect("its turn");
+        let small = small.now_or_never().expect("and there is room for both");
+        assert_eq!((budget.used(), large.bytes(), small.bytes()), (90, 80, 10));
+        drop((large, small));
+        assert_eq!((budget.used(), budget.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn one_that_waits_no_more_holds_up_nobody() {
+        let budget = Budget::new(100);
+        let mut first = budget.force(90);
+        let gone = budget.take(100);
+        let mut next = budget.take(20);
+        drop(gone);
+        assert!((&mut next).now_or_never().is_none(), "there is no room yet");
+        let gone = budget.take(100);
+        let mut last = budget.take(1);
+        first.shrink_to(79);
+        let next = (&mut next).now_or_never().expect("now there is");
+        assert!((&mut last).now_or_never().is_none(), "one waits before it");
+        drop(gone);
+        assert_eq!((&mut last).now_or_never().map(|p| p.bytes()), Some(1));
+        drop(next);
+        // Granted, and dropped before it was looked at.
+        let gone = budget.take(40);
+        first.shrink_to(50);
+        drop(gone);
+        assert_eq!(budget.used(), 50);
+    }
+
+    #[test]
+    fn a_permit_above_the_bound_is_all_of_it() {
+        let budget = Budget::new(100);
+        let all = budget.try_take(1000).expect("nobody has any");
+        assert_eq!(all.bytes(), 100);
+        assert!(budget.longest_wait().is_none());
+        let waits = budget.take(1);
+        assert!(budget.longest_wait().is_some());
+        drop((waits, all));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn forced_bytes_count_and_block_others() {
+        let budget = Budget::new(100);
+        let mut permit = budget.try_take(100).expect("all");
+        permit.grow(50);
+        assert_eq!(budget.used(), 150);
+        permit.shrink_to(60);
+        assert!(budget.try_take(50).is_none());
+        assert!(budget.try_take(40).is_some());
+        let mut more = budget.force(5);
+        more.merge(permit);
+        assert_eq!((more.bytes(), budget.used()), (65, 65));
+    }
+}
