@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Submitted;
 use crate::peer::{Peer, Shared};
 use crate::sweeper::Sweeper;
-use crate::{CallError, Handler, Limits, Request, Responder, Token};
+use crate::{CallError, Handler, Limits, Patience, Progress, Request, Responder, Token};
 
 /// Calls other processes, one connection to each, opened when first needed and again when it broke.
 /// Clones share the connections, which close when the last clone is gone.
@@ -99,10 +99,22 @@ impl Client {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
-        let deadline = Instant::now() + timeout;
+        let patience = Patience::until(Instant::now() + timeout);
+        self.call_patiently(addr, method, body, patience).await
+    }
+
+    /// The same, as long as there are signs that the call is being worked on. Dropped before the
+    /// answer is there, it tells the peer to stop.
+    pub async fn call_patiently(
+        &self,
+        addr: &str,
+        method: u16,
+        body: Bytes,
+        patience: Patience,
+    ) -> Result<Bytes, CallError> {
         match self.route(addr) {
-            Route::Remote(peer) => self.call_remote(&peer, method, body, deadline).await,
-            Route::Local(handler) => call_local(&*handler, method, body, deadline).await,
+            Route::Remote(peer) => self.call_remote(&peer, method, body, &patience).await,
+            Route::Local(handler) => call_local(&*handler, method, body, &patience).await,
         }
     }
 
@@ -133,7 +145,7 @@ impl Client {
         peer: &Arc<Peer>,
         method: u16,
         body: Bytes,
-        deadline: Instant,
+        patience: &Patience,
     ) -> Result<Bytes, CallError> {
         let shared = &self.0.shared;
         // The head is counted generously; what matters is that the peer never has to refuse it.
@@ -145,14 +157,16 @@ impl Client {
             )));
         }
         self.ensure_sweeping();
+        // What keeps a call from being sent is silence to its caller.
+        let deadline = patience.end(Instant::now());
         loop {
             let connection = peer.connection(shared, deadline).await?;
             // Listening before the attempt: room made in between is not missed.
             let room = connection.outbox.room.notified();
-            match connection.submit(method, &body, deadline) {
+            match connection.submit(method, &body, patience) {
                 Submitted::Queued(answer) => {
                     shared.sweeper.stir();
-                    return answer.await.unwrap_or(Err(CallError::Lost));
+                    return answer.await;
                 }
                 Submitted::Full => {
                     if tokio::time::timeout_at(deadline.into(), room)
@@ -193,17 +207,22 @@ async fn call_local(
     handler: &dyn Handler,
     method: u16,
     body: Bytes,
-    deadline: Instant,
+    patience: &Patience,
 ) -> Result<Bytes, CallError> {
-    let (sender, answer) = oneshot::channel();
+    let (sender, mut answer) = oneshot::channel();
     let request = Request {
         method,
         body,
-        deadline,
+        deadline: patience.deadline,
     };
-    handler.handle(request, Responder::local(sender));
-    match tokio::time::timeout_at(deadline.into(), answer).await {
-        Ok(answer) => answer.unwrap_or(Err(CallError::Lost)),
-        Err(_) => Err(CallError::TimedOut),
+    let heard = Arc::new(Progress::default());
+    handler.handle(request, Responder::local(sender, Arc::clone(&heard)));
+    loop {
+        let end = patience.end(heard.last());
+        match tokio::time::timeout_at(end.into(), &mut answer).await {
+            Ok(answer) => return answer.unwrap_or(Err(CallError::Lost)),
+            Err(_) if patience.end(heard.last()) > Instant::now() => {}
+            Err(_) => return Err(CallError::TimedOut),
+        }
     }
 }

@@ -6,8 +6,10 @@
 //! others `Lost`. Lock order: `waiting`, then the outbox.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +23,7 @@ use tracing::debug;
 use crate::outbox::Outbox;
 use crate::waiting::{Waiting, WaitingCalls};
 use crate::wire::{Head, take_frame};
-use crate::{CallError, Limits};
+use crate::{CallError, Limits, Patience};
 
 /// Bytes asked for by one read: what one wake-up of a reader may handle.
 pub(crate) const READ_BYTES: usize = 64 << 10;
@@ -45,8 +47,8 @@ pub(crate) struct Connection {
 
 /// What became of an attempt to send a call.
 pub(crate) enum Submitted {
-    /// It is queued; the answer comes here.
-    Queued(oneshot::Receiver<Result<Bytes, CallError>>),
+    /// It is queued.
+    Queued(Answer),
     /// A bound is reached: again when there is room.
     Full,
     /// Not here: the connection is over.
@@ -100,8 +102,14 @@ impl Connection {
     }
 
     /// Queues a call if the bounds allow.
-    pub(crate) fn submit(&self, method: u16, body: &Bytes, deadline: Instant) -> Submitted {
-        let left = deadline.saturating_duration_since(Instant::now());
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        method: u16,
+        body: &Bytes,
+        patience: &Patience,
+    ) -> Submitted {
+        let now = Instant::now();
+        let left = patience.deadline.saturating_duration_since(now);
         let timeout_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
         let mut waiting = self.lock();
         if !self.is_usable() {
@@ -110,8 +118,9 @@ impl Connection {
         if waiting.len() >= self.limits.in_flight_max || self.outbox.is_full() {
             return Submitted::Full;
         }
+        let id = waiting.next_id();
         let head = Head::Call {
-            id: waiting.next_id(),
+            id,
             method,
             timeout_ms,
         };
@@ -125,10 +134,26 @@ impl Connection {
         let (answer, receiver) = oneshot::channel();
         waiting.insert(Waiting {
             answer,
-            deadline,
+            patience: patience.clone(),
+            heard: now,
             frame,
+            pieces: BytesMut::new(),
         });
-        Submitted::Queued(receiver)
+        Submitted::Queued(Answer {
+            receiver,
+            connection: Arc::clone(self),
+            id,
+        })
+    }
+
+    /// Nobody waits for the answer any more: the peer is told to stop.
+    fn cancel(&self, id: u64) {
+        let call = self.lock().take(id);
+        if call.is_some() {
+            // Closed, the peer has stopped already.
+            let _ = self.outbox.push(Head::Cancel { id }, &Bytes::new());
+            self.after_calls_ended();
+        }
     }
 
     /// Whether any call waits.
@@ -136,21 +161,21 @@ impl Connection {
         self.lock().len() > 0
     }
 
-    /// Tells the calls whose deadline is past. When one is, on a connection that was silent for
-    /// long, the connection is given up: the path may be cut, and a new one mends sooner than TCP.
+    /// Tells the calls that have waited long enough. When there is one, on a connection that was
+    /// silent for long, the connection is given up: the path may be cut, and a new one mends sooner
+    /// than TCP.
     pub(crate) fn expire(&self, now: Instant) {
         let expired = self.lock().take_expired(now);
         if expired.is_empty() {
             return;
         }
-        let mut overdue = false;
-        for call in expired {
-            overdue |= call.deadline <= now;
-            // The receiver may be gone, which is one of the reasons to expire.
+        for (id, call) in expired {
+            // The receiver may be gone meanwhile.
             let _ = call.answer.send(Err(CallError::TimedOut));
+            let _ = self.outbox.push(Head::Cancel { id }, &Bytes::new());
         }
         self.after_calls_ended();
-        if overdue && self.silent_for(now) >= SILENCE_MAX {
+        if self.silent_for(now) >= SILENCE_MAX {
             self.end(Some(&io::Error::from(io::ErrorKind::TimedOut)));
         }
     }
@@ -187,16 +212,27 @@ impl Connection {
             return Ok(());
         }
         let mut answered = Vec::with_capacity(frames.len());
+        let now = Instant::now();
         let mut waiting = self.lock();
         for (head, body) in frames.drain(..) {
             let (id, result) = match head {
                 Head::Answer { id } => (id, Ok(body)),
                 Head::Failure { id } => (id, Err(failure(&body))),
+                Head::Piece { id, total } => {
+                    if let Some((call, whole)) = waiting.add_piece(id, total, &body, now) {
+                        answered.push((call.answer, Ok(whole)));
+                    }
+                    continue;
+                }
+                Head::Working { id } => {
+                    waiting.hear(id, now);
+                    continue;
+                }
                 Head::Closing => {
                     self.retired.store(true, Ordering::Release);
                     continue;
                 }
-                Head::Call { .. } => {
+                Head::Call { .. } | Head::Cancel { .. } => {
                     let reason = "a call from the side that answers";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
                 }
@@ -244,6 +280,31 @@ impl Connection {
 
     fn lock(&self) -> MutexGuard<'_, WaitingCalls> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answer to a call. Dropped before it is there, it cancels the call.
+pub(crate) struct Answer {
+    receiver: oneshot::Receiver<Result<Bytes, CallError>>,
+    connection: Arc<Connection>,
+    id: u64,
+}
+
+impl Future for Answer {
+    type Output = Result<Bytes, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = Pin::new(&mut self.receiver).poll(cx);
+        answer.map(|answer| answer.unwrap_or(Err(CallError::Lost)))
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // One that was answered is not waiting: nothing is sent then.
+        if !self.receiver.is_terminated() {
+            self.connection.cancel(self.id);
+        }
     }
 }
 

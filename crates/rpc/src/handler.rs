@@ -1,13 +1,16 @@
 //! What a server does with a call: a handler gets the request and something to answer with.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use coterie_budget::Budget;
 use tokio::sync::oneshot;
 
-use crate::CallError;
+use crate::long_answers::Hold;
 use crate::server::Caller;
+use crate::{CallError, Progress};
 
 /// A call as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,28 +36,57 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Responder(Option<Sink>);
 
 enum Sink {
-    Remote { caller: Arc<Caller>, id: u64 },
-    Local(oneshot::Sender<Result<Bytes, CallError>>),
+    Remote {
+        caller: Arc<Caller>,
+        id: u64,
+    },
+    Local {
+        sender: oneshot::Sender<Result<Bytes, CallError>>,
+        heard: Arc<Progress>,
+    },
 }
 
 impl Responder {
     /// Sends the answer. Only queues it: never blocks.
     pub fn send(mut self, body: Bytes) {
-        self.finish(Ok(body));
+        self.finish(Ok(body), None);
+    }
+
+    /// The same, and lets go of `hold`, permits for the bytes of the answer, when they have left.
+    pub fn send_holding(mut self, body: Bytes, hold: impl Any + Send) {
+        self.finish(Ok(body), Some(Box::new(hold)));
+    }
+
+    /// Tells the caller that the call is being worked on, so that it goes on waiting. To be said
+    /// now and then, and only while it is true.
+    pub fn working(&self) {
+        match &self.0 {
+            Some(Sink::Remote { caller, id }) => caller.working(*id),
+            Some(Sink::Local { heard, .. }) => heard.note(),
+            None => {}
+        }
+    }
+
+    /// Bytes of long answers that may wait on the caller's connection; `None` in one process.
+    #[must_use]
+    pub fn link_budget(&self) -> Option<&Budget> {
+        match &self.0 {
+            Some(Sink::Remote { caller, .. }) => Some(caller.budget()),
+            _ => None,
+        }
     }
 
     /// Tells the caller that there is no answer, and why.
     pub fn fail(mut self, reason: &str) {
-        self.finish(Err(reason));
+        self.finish(Err(reason), None);
     }
 
-    /// Whether nobody waits for the answer any more, so that work for it may stop. A guess: it may
-    /// say no though the caller has given up.
+    /// Whether nobody waits for the answer any more, so that work for it should stop.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         match &self.0 {
-            Some(Sink::Remote { caller, .. }) => caller.is_gone(),
-            Some(Sink::Local(sender)) => sender.is_closed(),
+            Some(Sink::Remote { caller, id }) => caller.is_gone() || caller.is_cancelled(*id),
+            Some(Sink::Local { sender, .. }) => sender.is_closed(),
             None => true,
         }
     }
@@ -63,14 +95,18 @@ impl Responder {
         Self(Some(Sink::Remote { caller, id }))
     }
 
-    pub(crate) fn local(sender: oneshot::Sender<Result<Bytes, CallError>>) -> Self {
-        Self(Some(Sink::Local(sender)))
+    pub(crate) fn local(
+        sender: oneshot::Sender<Result<Bytes, CallError>>,
+        heard: Arc<Progress>,
+    ) -> Self {
+        Self(Some(Sink::Local { sender, heard }))
     }
 
-    fn finish(&mut self, result: Result<Bytes, &str>) {
+    fn finish(&mut self, result: Result<Bytes, &str>, hold: Hold) {
         match self.0.take() {
-            Some(Sink::Remote { caller, id }) => caller.answer(id, result),
-            Some(Sink::Local(sender)) => {
+            Some(Sink::Remote { caller, id }) => caller.answer(id, result, hold),
+            // The bytes are the caller's now, who counts them itself.
+            Some(Sink::Local { sender, .. }) => {
                 let result = result.map_err(|reason| CallError::Failed(reason.to_owned()));
                 // The caller may have given up.
                 let _ = sender.send(result);
@@ -82,7 +118,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.finish(Err("dropped"));
+        self.finish(Err("dropped"), None);
     }
 }
 

@@ -9,16 +9,24 @@
 //! deadlines of all of them; on the side that answers, one reader and one writer per connection,
 //! and the handler is called from the reader. No task is made for a call.
 //!
+//! A call that nobody waits for any more is cancelled: the side that answers is told, stops working
+//! on it where it can, and drops what it has of the answer. One that takes long says that it is
+//! being worked on, so that its caller does not take work for silence (`patience`).
+//!
 //! Bounds: calls in flight and bytes queued per connection, bytes of a frame, strangers at the
-//! door. When one is reached, callers wait (within their deadline) and readers stop reading.
+//! door; bytes of long answers of a connection, by a budget that handlers take from before they
+//! make one. When one is reached, callers wait (within their deadline) and readers stop reading.
 
+mod cancelled;
 mod client;
 mod connection;
 mod error;
 mod handler;
 mod handshake;
 mod limits;
+mod long_answers;
 mod outbox;
+mod patience;
 mod peer;
 mod server;
 mod socket;
@@ -31,5 +39,6 @@ pub use client::Client;
 pub use error::CallError;
 pub use handler::{Handler, Request, Responder};
 pub use limits::Limits;
+pub use patience::{Patience, Progress};
 pub use server::Server;
 pub use token::Token;

@@ -10,6 +10,9 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// Bytes waiting to be written. One frame may go over it: it is admitted while below.
     pub queued_bytes_max: usize,
+    /// Bytes of long answers that may wait on one connection of a server, as far as handlers ask
+    /// ([`crate::Responder::link_budget`]). They do not count as queued.
+    pub long_answer_bytes_max: usize,
     /// Bytes of one frame. A value may be 512 MiB, and a frame carries some words around it.
     pub frame_bytes_max: usize,
     /// From the connection's first byte to the end of the handshake.
@@ -29,6 +32,7 @@ impl Default for Limits {
         Self {
             in_flight_max: 65_536,
             queued_bytes_max: 32 << 20,
+            long_answer_bytes_max: 64 << 20,
             frame_bytes_max: 600 << 20,
             handshake_timeout: Duration::from_secs(3),
             strangers_max: 256,

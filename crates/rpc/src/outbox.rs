@@ -5,6 +5,9 @@
 //! large ones are kept as they are and written with `writev`. Pushing takes a short lock and wakes
 //! the writer only when it has nothing to do. Who is about to push several frames may hold the
 //! writer back and write them itself.
+//!
+//! A long answer waits apart (`long_answers`). Each write takes some pieces of those behind the
+//! frames that wait, so that a short frame is behind a fraction of a long answer at most.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
+use crate::long_answers::{Hold, LongAnswers};
 use crate::wire::{HEAD_BYTES_MAX, Head};
 
 /// Bodies up to this size are copied; a longer copy costs more than one more slice in `writev`.
@@ -20,6 +24,9 @@ const COPIED_BYTES_MAX: usize = 2048;
 
 /// A buffer that grew beyond this is not kept for the next batch.
 const KEPT_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of long answers that go into one batch.
+const PIECES_BYTES_MAX: usize = 256 << 10;
 
 /// Slices of one write.
 const SLICES_MAX: usize = 64;
@@ -56,6 +63,7 @@ struct Queue<S> {
     /// Gone when the outbox is closed, or all is written: then the peer is told.
     sink: Option<Arc<S>>,
     batch: Batch,
+    long: LongAnswers,
     /// What was begun and is not wholly written; while somebody writes, nothing.
     begun: Batch,
     is_writing: bool,
@@ -87,6 +95,7 @@ impl<S: Sink> Outbox<S> {
             queue: Mutex::new(Queue {
                 sink: Some(Arc::new(sink)),
                 batch: Batch::default(),
+                long: LongAnswers::default(),
                 begun: Batch::default(),
                 is_writing: false,
                 held: false,
@@ -107,8 +116,7 @@ impl<S: Sink> Outbox<S> {
         if queue.closed || queue.finishing {
             return Err(Closed);
         }
-        // Whoever writes or holds looks again when it is done.
-        let wakes = queue.batch.is_empty() && !queue.is_writing && !queue.held;
+        let wakes = queue.is_at_rest();
         queue.batch.push(head, body);
         queue.pushed += 1;
         let number = queue.pushed;
@@ -117,6 +125,28 @@ impl<S: Sink> Outbox<S> {
             self.filled.notify_one();
         }
         Ok(number)
+    }
+
+    /// Queues a long answer, to be written in pieces; `hold` is dropped when the last is on its way.
+    pub(crate) fn push_long(&self, id: u64, body: Bytes, hold: Hold) -> Result<(), Closed> {
+        let mut queue = self.lock();
+        if queue.closed || queue.finishing {
+            return Err(Closed);
+        }
+        let wakes = queue.is_at_rest();
+        queue.long.push(id, body, hold);
+        drop(queue);
+        if wakes {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Drops what is left of the long answer to call `id`, if it is here.
+    pub(crate) fn cancel_long(&self, id: u64) {
+        let dropped = self.lock().long.remove(id);
+        // Its memory is given back when the lock is free again.
+        drop(dropped);
     }
 
     /// From here on the writer is not woken for what is pushed: [`Outbox::flush`] is to follow soon.
@@ -163,6 +193,7 @@ impl<S: Sink> Outbox<S> {
         queue.held = false;
         queue.sink = None;
         queue.batch = Batch::default();
+        queue.long = LongAnswers::default();
         queue.begun = Batch::default();
         let taken = queue.taken;
         drop(queue);
@@ -206,7 +237,7 @@ impl<S: Sink> Outbox<S> {
             queue.is_writing = true;
             return Begun::Write(sink, std::mem::take(&mut queue.begun));
         }
-        if queue.batch.is_empty() {
+        if queue.batch.is_empty() && queue.long.is_empty() {
             return match queue.finishing {
                 true => Begun::Finished,
                 false => Begun::Nothing,
@@ -214,10 +245,16 @@ impl<S: Sink> Outbox<S> {
         }
         let was_full = queue.batch.remaining() >= self.queued_bytes_max;
         let spare = std::mem::take(&mut queue.begun);
-        let batch = std::mem::replace(&mut queue.batch, spare);
+        let mut batch = std::mem::replace(&mut queue.batch, spare);
+        let written = queue
+            .long
+            .take_pieces(PIECES_BYTES_MAX, &mut |head, piece| {
+                batch.push(head, &piece);
+            });
         queue.taken = queue.pushed;
         queue.is_writing = true;
         drop(queue);
+        drop(written);
         if was_full {
             self.room.notify_waiters();
         }
@@ -235,12 +272,20 @@ impl<S: Sink> Outbox<S> {
         if !queue.closed {
             queue.begun = batch;
         }
-        let is_left = !queue.begun.is_empty() || !queue.batch.is_empty();
+        let is_left = !queue.begun.is_empty() || !queue.batch.is_empty() || !queue.long.is_empty();
         is_left || queue.finishing || queue.closed
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<S>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Queue<S> {
+    /// Whether the writer has to be woken for what is pushed now. Whoever writes or holds looks
+    /// again when it is done.
+    fn is_at_rest(&self) -> bool {
+        self.batch.is_empty() && self.long.is_empty() && !self.is_writing && !self.held
     }
 }
 
@@ -424,6 +469,58 @@ mod tests {
             assert!(outbox.lock().sink.is_none(), "the peer is told of the end");
             assert_eq!(sink.frames(), sent);
         }
+    }
+
+    #[tokio::test]
+    async fn short_frames_pass_between_the_pieces_of_long_answers() {
+        let sink = Narrow {
+            refill: 100_000,
+            ..Narrow::default()
+        };
+        let outbox = Outbox::new(&sink, 1 << 20);
+        let long = Bytes::from((0..2_000_000u32).map(|n| n as u8).collect::<Vec<_>>());
+        outbox.push_long(1, long.clone(), None).unwrap();
+        outbox.push_long(2, long.slice(..1_000_000), None).unwrap();
+        outbox.flush();
+        let short = Bytes::from_static(b"short");
+        outbox.push(Head::Answer { id: 3 }, &short).unwrap();
+        outbox.finish();
+        outbox.run().await.unwrap();
+        let (mut answers, mut before) = ([BytesMut::new(), BytesMut::new()], None);
+        for (head, body) in sink.frames() {
+            match head {
+                Head::Piece { id, total } => {
+                    assert_eq!(total, [2_000_000, 1_000_000][id as usize - 1]);
+                    answers[id as usize - 1].extend_from_slice(&body);
+                }
+                head => {
+                    assert_eq!((head, &body), (Head::Answer { id: 3 }, &short));
+                    before = Some(answers[0].len() + answers[1].len());
+                }
+            }
+        }
+        assert!(before.unwrap() <= 2 * PIECES_BYTES_MAX, "{before:?}");
+        assert_eq!(answers[0], long);
+        assert_eq!(answers[1], long[..1_000_000]);
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_that_is_cancelled_leaves_and_lets_go_of_its_hold() {
+        let sink = Narrow::default();
+        let outbox = Outbox::new(&sink, 1 << 20);
+        let held = Arc::new(());
+        let hold: Hold = Some(Box::new(Arc::clone(&held)));
+        let long = Bytes::from(vec![7; 1_000_000]);
+        outbox.push_long(1, long.clone(), hold).unwrap();
+        let hold: Hold = Some(Box::new(Arc::clone(&held)));
+        outbox.push_long(2, long, hold).unwrap();
+        outbox.cancel_long(9);
+        assert_eq!(Arc::strong_count(&held), 3);
+        outbox.cancel_long(1);
+        assert_eq!(Arc::strong_count(&held), 2);
+        outbox.close();
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(outbox.push_long(3, Bytes::new(), None).is_err());
     }
 
     #[tokio::test]

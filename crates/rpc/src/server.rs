@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use coterie_budget::Budget;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,8 +24,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::cancelled::Cancelled;
 use crate::connection::READ_BYTES;
-use crate::outbox::Outbox;
+use crate::long_answers::{Hold, LONG_BYTES};
+use crate::outbox::{Closed, Outbox};
 use crate::wire::{Head, take_frame};
 use crate::{Handler, Limits, Request, Responder, Token, handshake, socket};
 
@@ -160,6 +163,8 @@ async fn serve(
     let caller = Arc::new(Caller {
         outbox: Outbox::new(write_half, shared.limits.queued_bytes_max),
         in_flight: AtomicUsize::new(0),
+        cancelled: Cancelled::default(),
+        budget: Budget::new(shared.limits.long_answer_bytes_max),
         limits: shared.limits,
     });
     let writer = shared.connections.spawn({
@@ -191,29 +196,60 @@ async fn serve(
 pub(crate) struct Caller {
     outbox: Outbox,
     in_flight: AtomicUsize,
+    cancelled: Cancelled,
+    /// For long answers.
+    budget: Budget,
     limits: Limits,
 }
 
 impl Caller {
-    /// Queues the answer to call `id`.
-    pub(crate) fn answer(&self, id: u64, result: Result<Bytes, &str>) {
-        let max = self.limits.frame_bytes_max;
-        // A closed outbox means that the caller is gone, and nobody is left to be told.
-        let _ = match result {
-            Ok(body) if body.len() + 64 <= max => self.outbox.push(Head::Answer { id }, &body),
-            Ok(body) => {
-                let reason = format!("an answer of {} bytes, where {max} are allowed", body.len());
-                self.outbox.push(Head::Failure { id }, &Bytes::from(reason))
+    /// Queues the answer to call `id`, unless nobody waits for it.
+    pub(crate) fn answer(&self, id: u64, result: Result<Bytes, &str>, hold: Hold) {
+        if !self.cancelled.contains(id) {
+            // A closed outbox means that the caller is gone, and nobody is left to be told.
+            let _ = self.push(id, result, hold);
+            if self.cancelled.contains(id) {
+                // Cancelled meanwhile: whoever did so found nothing to drop.
+                self.outbox.cancel_long(id);
             }
-            Err(reason) => {
-                let reason = Bytes::copy_from_slice(reason.as_bytes());
-                self.outbox.push(Head::Failure { id }, &reason)
-            }
-        };
+        }
         let before = self.in_flight.fetch_sub(1, Ordering::AcqRel);
         if before == 1 || before >= self.limits.in_flight_max {
             self.outbox.room.notify_waiters();
         }
+    }
+
+    fn push(&self, id: u64, result: Result<Bytes, &str>, hold: Hold) -> Result<(), Closed> {
+        let max = self.limits.frame_bytes_max;
+        let (head, body) = match result {
+            Ok(body) if body.len() + 64 > max => {
+                let reason = format!("an answer of {} bytes, where {max} are allowed", body.len());
+                (Head::Failure { id }, Bytes::from(reason))
+            }
+            Ok(body) if body.len() > LONG_BYTES => return self.outbox.push_long(id, body, hold),
+            Ok(body) => (Head::Answer { id }, body),
+            Err(reason) => {
+                let reason = Bytes::copy_from_slice(reason.as_bytes());
+                (Head::Failure { id }, reason)
+            }
+        };
+        self.outbox.push(head, &body).map(drop)
+    }
+
+    /// Tells the caller that call `id` is being worked on.
+    pub(crate) fn working(&self, id: u64) {
+        // Closed, it learns that there will be no answer.
+        let _ = self.outbox.push(Head::Working { id }, &Bytes::new());
+    }
+
+    /// Whether nobody waits for the answer to call `id`.
+    pub(crate) fn is_cancelled(&self, id: u64) -> bool {
+        self.cancelled.contains(id)
+    }
+
+    /// Bytes of long answers that may wait here.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Whether the connection is over.
@@ -267,14 +303,21 @@ impl Caller {
         now: Instant,
         handler: &dyn Handler,
     ) -> io::Result<()> {
-        let Head::Call {
-            id,
-            method,
-            timeout_ms,
-        } = head
-        else {
-            let reason = "an answer from the side that calls";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        let (id, method, timeout_ms) = match head {
+            Head::Call {
+                id,
+                method,
+                timeout_ms,
+            } => (id, method, timeout_ms),
+            Head::Cancel { id } => {
+                self.cancelled.insert(id, self.limits.in_flight_max);
+                self.outbox.cancel_long(id);
+                return Ok(());
+            }
+            _ => {
+                let reason = "an answer from the side that calls";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
         };
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         let request = Request {

@@ -5,17 +5,21 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
-use crate::CallError;
+use crate::{CallError, Patience};
 
 /// A call that was queued.
 pub(crate) struct Waiting {
     pub(crate) answer: oneshot::Sender<Result<Bytes, CallError>>,
-    pub(crate) deadline: Instant,
+    pub(crate) patience: Patience,
+    /// When there was a sign of it last.
+    pub(crate) heard: Instant,
     /// The number its frame has in the outbox.
     pub(crate) frame: u64,
+    /// What has come of an answer in pieces.
+    pub(crate) pieces: BytesMut,
 }
 
 #[derive(Default)]
@@ -70,15 +74,53 @@ impl WaitingCalls {
         Some(call)
     }
 
-    /// Removes the calls whose deadline is past or that nobody waits for any more.
-    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Waiting> {
+    /// The call with this id, if it still waits.
+    fn get_mut(&mut self, call_id: u64) -> Option<&mut Waiting> {
+        let index = call_id as u32;
+        let slot = self.slots.get_mut(index as usize)?;
+        let found = id(slot.generation, index) == call_id;
+        slot.call.as_mut().filter(|_| found)
+    }
+
+    /// There was a sign of the call.
+    pub(crate) fn hear(&mut self, call_id: u64, now: Instant) {
+        if let Some(call) = self.get_mut(call_id) {
+            call.heard = now;
+        }
+    }
+
+    /// Adds a piece of an answer of `total` bytes. Once it is whole: the call, and the answer.
+    pub(crate) fn add_piece(
+        &mut self,
+        call_id: u64,
+        total: u32,
+        piece: &[u8],
+        now: Instant,
+    ) -> Option<(Waiting, Bytes)> {
+        let total = total as usize;
+        let call = self.get_mut(call_id)?;
+        call.heard = now;
+        if call.pieces.is_empty() {
+            call.pieces.reserve(total);
+        }
+        call.pieces.extend_from_slice(piece);
+        if call.pieces.len() < total {
+            return None;
+        }
+        let mut call = self.take(call_id)?;
+        let answer = std::mem::take(&mut call.pieces).freeze();
+        Some((call, answer))
+    }
+
+    /// Removes the calls that have waited long enough, each with its id.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<(u64, Waiting)> {
         let mut expired = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let over = |call: &mut Waiting| call.deadline <= now || call.answer.is_closed();
+            let over = |call: &mut Waiting| call.patience.end(call.heard) <= now;
             if let Some(call) = slot.call.take_if(over) {
+                expired.push((id(slot.generation, index as u32), call));
                 slot.generation = slot.generation.wrapping_add(1);
                 self.free.push(index as u32);
-                expired.push(call);
             }
         }
         expired
@@ -104,26 +146,32 @@ mod tests {
 
     type Answer = oneshot::Receiver<Result<Bytes, CallError>>;
 
-    fn add(calls: &mut WaitingCalls, deadline: Instant, frame: u64) -> (u64, Answer) {
+    fn add(calls: &mut WaitingCalls, patience: Patience, frame: u64) -> (u64, Answer) {
         let (answer, receiver) = oneshot::channel();
         let id = calls.next_id();
         calls.insert(Waiting {
             answer,
-            deadline,
+            patience,
+            heard: Instant::now(),
             frame,
+            pieces: BytesMut::new(),
         });
         (id, receiver)
+    }
+
+    fn until(deadline: Instant) -> Patience {
+        Patience::until(deadline)
     }
 
     #[test]
     fn an_id_is_not_used_twice_though_its_slot_is() {
         let mut calls = WaitingCalls::default();
         let later = Instant::now() + Duration::from_secs(60);
-        let (first, _a) = add(&mut calls, later, 1);
-        let (second, _b) = add(&mut calls, later, 2);
+        let (first, _a) = add(&mut calls, until(later), 1);
+        let (second, _b) = add(&mut calls, until(later), 2);
         assert_eq!(calls.take(first).unwrap().frame, 1);
         assert!(calls.take(first).is_none());
-        let (third, _c) = add(&mut calls, later, 3);
+        let (third, _c) = add(&mut calls, until(later), 3);
         assert_ne!(third, first);
         assert_eq!((calls.len(), calls.slots.len()), (2, 2));
         assert!(calls.take(first).is_none(), "an answer that came too late");
@@ -133,15 +181,37 @@ mod tests {
     }
 
     #[test]
-    fn calls_expire_at_their_deadline_or_when_nobody_waits() {
+    fn calls_expire_at_their_deadline_or_after_silence() {
         let mut calls = WaitingCalls::default();
         let now = Instant::now();
-        let (_, _a) = add(&mut calls, now, 1);
-        let (kept, _b) = add(&mut calls, now + Duration::from_secs(60), 2);
-        let (_, dropped) = add(&mut calls, now + Duration::from_secs(60), 3);
-        drop(dropped);
-        let frames: Vec<u64> = calls.take_expired(now).iter().map(|c| c.frame).collect();
-        assert_eq!(frames, [1, 3]);
+        let minute = Duration::from_secs(60);
+        let (first, _a) = add(&mut calls, until(now), 1);
+        let (kept, _b) = add(&mut calls, until(now + minute), 2);
+        let patience = Patience {
+            silence: Duration::from_secs(1),
+            ..until(now + minute)
+        };
+        let (quiet, _c) = add(&mut calls, patience.clone(), 3);
+        let (heard, _d) = add(&mut calls, patience, 4);
+        let later = now + Duration::from_secs(5);
+        calls.hear(heard, later);
+        let expired = calls.take_expired(later);
+        let expired: Vec<_> = expired.iter().map(|(id, call)| (*id, call.frame)).collect();
+        assert_eq!(expired, [(first, 1), (quiet, 3)]);
         assert_eq!(calls.take(kept).unwrap().frame, 2);
+        assert_eq!(calls.take(heard).unwrap().frame, 4);
+    }
+
+    #[test]
+    fn an_answer_in_pieces_is_whole_at_its_length() {
+        let mut calls = WaitingCalls::default();
+        let now = Instant::now();
+        let (id, _a) = add(&mut calls, until(now), 1);
+        assert!(calls.add_piece(id, 5, b"ab", now).is_none());
+        assert!(calls.add_piece(id + 1, 5, b"xx", now).is_none());
+        let (call, answer) = calls.add_piece(id, 5, b"cde", now).unwrap();
+        assert_eq!((call.frame, answer.as_ref()), (1, b"abcde".as_ref()));
+        assert!(calls.add_piece(id, 5, b"ab", now).is_none());
+        assert_eq!(calls.len(), 0);
     }
 }

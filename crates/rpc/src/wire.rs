@@ -7,10 +7,15 @@
 //! kind 2, an answer:   id: u64   body
 //! kind 3, a failure:   id: u64   reason in UTF-8
 //! kind 4, closing:     nothing; the sender takes no new calls on this connection
+//! kind 5, a piece:     id: u64   length of the whole answer: u32   its next bytes
+//! kind 6, working:     id: u64   the call is under way and makes progress
+//! kind 7, cancel:      id: u64   the caller waits for no answer any more
 //! ```
 //!
-//! The calling side chooses ids; an id names a call until its answer or its deadline. An answer to
-//! an id that is not waited for is dropped. Kinds unknown to the receiver end the connection.
+//! The calling side chooses ids; an id names a call until its answer or its deadline. A long answer
+//! comes in pieces, in order, with other frames between them; it is whole when its length is
+//! reached. An answer to an id that is not waited for is dropped. Kinds 1 and 7 go from the side
+//! that calls, the others to it. Kinds unknown to the receiver end the connection.
 
 use std::io;
 
@@ -20,10 +25,14 @@ const KIND_CALL: u8 = 1;
 const KIND_ANSWER: u8 = 2;
 const KIND_FAILURE: u8 = 3;
 const KIND_CLOSING: u8 = 4;
+const KIND_PIECE: u8 = 5;
+const KIND_WORKING: u8 = 6;
+const KIND_CANCEL: u8 = 7;
 
 const LENGTH_BYTES: usize = 4;
 const CALL_HEAD_BYTES: usize = 1 + 8 + 2 + 4;
 const ANSWER_HEAD_BYTES: usize = 1 + 8;
+const PIECE_HEAD_BYTES: usize = 1 + 8 + 4;
 
 /// The most bytes that any frame has before its body.
 pub(crate) const HEAD_BYTES_MAX: usize = LENGTH_BYTES + CALL_HEAD_BYTES;
@@ -43,6 +52,17 @@ pub(crate) enum Head {
         id: u64,
     },
     Closing,
+    Piece {
+        id: u64,
+        /// Bytes of the whole answer.
+        total: u32,
+    },
+    Working {
+        id: u64,
+    },
+    Cancel {
+        id: u64,
+    },
 }
 
 impl Head {
@@ -58,21 +78,41 @@ impl Head {
                 timeout_ms,
             } => {
                 put_length(out, CALL_HEAD_BYTES);
-                out.extend_from_slice(&[KIND_CALL]);
+                out.extend_from_slice(&[self.kind()]);
                 out.extend_from_slice(&id.to_le_bytes());
                 out.extend_from_slice(&method.to_le_bytes());
                 out.extend_from_slice(&timeout_ms.to_le_bytes());
             }
-            Self::Answer { id } | Self::Failure { id } => {
-                let answer = matches!(self, Self::Answer { .. });
+            Self::Answer { id }
+            | Self::Failure { id }
+            | Self::Working { id }
+            | Self::Cancel { id } => {
                 put_length(out, ANSWER_HEAD_BYTES);
-                out.extend_from_slice(&[if answer { KIND_ANSWER } else { KIND_FAILURE }]);
+                out.extend_from_slice(&[self.kind()]);
                 out.extend_from_slice(&id.to_le_bytes());
+            }
+            Self::Piece { id, total } => {
+                put_length(out, PIECE_HEAD_BYTES);
+                out.extend_from_slice(&[self.kind()]);
+                out.extend_from_slice(&id.to_le_bytes());
+                out.extend_from_slice(&total.to_le_bytes());
             }
             Self::Closing => {
                 put_length(out, 1);
-                out.extend_from_slice(&[KIND_CLOSING]);
+                out.extend_from_slice(&[self.kind()]);
             }
+        }
+    }
+
+    fn kind(self) -> u8 {
+        match self {
+            Self::Call { .. } => KIND_CALL,
+            Self::Answer { .. } => KIND_ANSWER,
+            Self::Failure { .. } => KIND_FAILURE,
+            Self::Closing => KIND_CLOSING,
+            Self::Piece { .. } => KIND_PIECE,
+            Self::Working { .. } => KIND_WORKING,
+            Self::Cancel { .. } => KIND_CANCEL,
         }
     }
 }
@@ -101,7 +141,8 @@ pub(crate) fn take_frame(
     let kind = frame.get_u8();
     let head_bytes = match kind {
         KIND_CALL => CALL_HEAD_BYTES,
-        KIND_ANSWER | KIND_FAILURE => ANSWER_HEAD_BYTES,
+        KIND_ANSWER | KIND_FAILURE | KIND_WORKING | KIND_CANCEL => ANSWER_HEAD_BYTES,
+        KIND_PIECE => PIECE_HEAD_BYTES,
         KIND_CLOSING => 1,
         _ => return Err(invalid(format!("a frame of unknown kind {kind}"))),
     };
@@ -120,6 +161,16 @@ pub(crate) fn take_frame(
             id: frame.get_u64_le(),
         },
         KIND_FAILURE => Head::Failure {
+            id: frame.get_u64_le(),
+        },
+        KIND_PIECE => Head::Piece {
+            id: frame.get_u64_le(),
+            total: frame.get_u32_le(),
+        },
+        KIND_WORKING => Head::Working {
+            id: frame.get_u64_le(),
+        },
+        KIND_CANCEL => Head::Cancel {
             id: frame.get_u64_le(),
         },
         _ => Head::Closing,
@@ -148,6 +199,9 @@ mod tests {
             (Head::Answer { id: 7 }, ""),
             (Head::Failure { id: 8 }, "why"),
             (Head::Closing, ""),
+            (Head::Piece { id: 9, total: 77 }, "part"),
+            (Head::Working { id: 10 }, ""),
+            (Head::Cancel { id: 11 }, ""),
         ];
         let mut bytes = BytesMut::new();
         for (head, body) in heads {
@@ -177,6 +231,12 @@ mod tests {
         assert_eq!(
             out.as_ref(),
             [16, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3, 0, 0, 0]
+        );
+        out.clear();
+        Head::Piece { id: 2, total: 3 }.encode(1, &mut out);
+        assert_eq!(
+            out.as_ref(),
+            [14, 0, 0, 0, 5, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]
         );
     }
 

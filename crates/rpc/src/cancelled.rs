@@ -1,0 +1,61 @@
+//! Which calls of a connection nobody waits for any more.
+//!
+//! The side that calls uses a slot again under another id (`waiting`), so the last id cancelled in
+//! each slot is all there is to know: an older one is answered or forgotten.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// See the module's head.
+#[derive(Default)]
+pub(crate) struct Cancelled {
+    /// Whether there was ever one: most connections need no look.
+    any: AtomicBool,
+    /// By slot, the generation of the id that was cancelled last.
+    slots: Mutex<Vec<Option<u32>>>,
+}
+
+impl Cancelled {
+    /// Nobody waits for call `id`. Slots from `slots_max` on are none that a caller has.
+    pub(crate) fn insert(&self, id: u64, slots_max: usize) {
+        let slot = id as u32 as usize;
+        if slot >= slots_max {
+            return;
+        }
+        let mut slots = self.lock();
+        if slots.len() <= slot {
+            slots.resize(slot + 1, None);
+        }
+        slots[slot] = Some((id >> 32) as u32);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody waits for call `id`.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.any.load(Ordering::Acquire)
+            && self.lock().get(id as u32 as usize) == Some(&Some((id >> 32) as u32))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<u32>>> {
+        // Nothing panics while holding it.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_call_in_a_slot_is_not_cancelled_with_the_last() {
+        let cancelled = Cancelled::default();
+        assert!(!cancelled.contains(7));
+        cancelled.insert(7, 100);
+        cancelled.insert(u64::MAX, 100);
+        assert!(cancelled.contains(7));
+        assert!(!cancelled.contains(1 << 32 | 7));
+        assert!(!cancelled.contains(6) && !cancelled.contains(u64::MAX));
+        cancelled.insert(1 << 32 | 7, 100);
+        assert!(cancelled.contains(1 << 32 | 7) && !cancelled.contains(7));
+    }
+}
