@@ -2,13 +2,13 @@
 //! the group owns, executed over the store plus what the entry has changed so far.
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{Frame, FrameReply, Refusal};
+use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
 use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, execute, watch_token_holds};
 use coterie_types::FrameSeq;
 
 use crate::entry::{Body, ChangeAnswer, Entry, Expired};
 use crate::import::Arrival;
-use crate::run::{resp, run_commands};
+use crate::run::{resp, run_commands, run_reads};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
@@ -196,7 +196,10 @@ impl GroupState {
                 return Ok(FrameReply::encode_done(&[null.len()], null));
             }
         }
-        run_commands(txn, frame)
+        if !frame.flags.has(FrameFlags::READ_ONLY) {
+            return run_commands(txn, frame);
+        }
+        Ok(run_reads(txn, frame)?.encode())
     }
 
     fn sweep(&self, txn: &mut Txn<'_>, expired: &[Expired]) -> Result<(), Fault> {

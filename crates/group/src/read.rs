@@ -10,7 +10,7 @@ use coterie_types::{GroupId, RangeId, UnixMillis};
 
 use crate::import::Import;
 use crate::ownership::Ownership;
-use crate::run::run_commands;
+use crate::run::run_reads;
 use crate::state::GroupState;
 
 /// The state as of one applied entry. Cheap to clone.
@@ -119,12 +119,11 @@ impl ReadState {
             next_change: self.next_change,
         };
         let mut txn = Txn::new(view, context);
-        let reply = run_commands(&mut txn, frame)?;
-        Ok(if txn.needs_tick() {
-            ReadOutcome::NeedsTick
-        } else {
-            ReadOutcome::Reply(reply)
-        })
+        let reads = run_reads(&mut txn, frame)?;
+        if txn.needs_tick() {
+            return Ok(ReadOutcome::NeedsTick);
+        }
+        Ok(ReadOutcome::Reply(reads.encode()))
     }
 }
 

@@ -67,6 +67,7 @@ impl Group {
             session: SessionId(9),
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(self.seq),
+            reply_room: None,
             watches: Vec::new(),
             commands: lines.iter().map(|line| command(line)).collect(),
         }
@@ -94,6 +95,7 @@ impl Group {
             session: SessionId(9),
             seq: FrameSeq(0),
             acknowledged_below: FrameSeq(0),
+            reply_room: None,
             watches: Vec::new(),
             commands: vec![command(line)],
         };

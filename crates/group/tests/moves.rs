@@ -81,6 +81,7 @@ impl World {
             session: SessionId(9),
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(1),
+            reply_room: None,
             watches: Vec::new(),
             commands: vec![FrameCommand {
                 table: T,

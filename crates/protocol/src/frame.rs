@@ -6,6 +6,7 @@
 //! ```text
 //! flags: u8
 //! session: u64 little endian    sequence    acknowledged_below
+//! if ROOM: bytes of replies that the client has room for
 //! if TRANSACTION: watch count, then per watch: table, key length, key, token length, token
 //! command count, then per command: table, argument count, then per argument: length, bytes
 //! ```
@@ -31,6 +32,9 @@ impl FrameFlags {
     pub const TRANSACTION: Self = Self(4);
     /// A read that a follower may serve, after a read index from the leader.
     pub const FOLLOWER_READ: Self = Self(8);
+    /// The frame says how many bytes of replies there is room for. Only in the bytes of a frame:
+    /// [`Frame::reply_room`] has it otherwise.
+    pub const ROOM: Self = Self(16);
 
     /// Whether every flag of `other` is set.
     #[must_use]
@@ -76,6 +80,10 @@ pub struct Frame {
     pub seq: FrameSeq,
     /// Every frame of the session with a lower number has been answered: its replies may go.
     pub acknowledged_below: FrameSeq,
+    /// Bytes of replies that there is room for. No further command is executed once the replies
+    /// have come to so many; a frame of reads is refused as [`crate::Refusal::NeedsRoom`] when its
+    /// first reply has more. `None`: as many as a group answers at most.
+    pub reply_room: Option<usize>,
     /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
     pub watches: Vec<Watch>,
     /// At least one command.
@@ -86,10 +94,16 @@ impl Frame {
     /// Appends the frame's bytes.
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.encoded_len_hint());
-        out.put_u8(self.flags.0);
+        match self.reply_room {
+            Some(_) => out.put_u8(self.flags.with(FrameFlags::ROOM).0),
+            None => out.put_u8(self.flags.0),
+        }
         out.put_u64_le(self.session.0);
         varint::put(out, self.seq.0);
         varint::put(out, self.acknowledged_below.0);
+        if let Some(room) = self.reply_room {
+            varint::put(out, room as u64);
+        }
         if self.flags.has(FrameFlags::TRANSACTION) {
             varint::put(out, self.watches.len() as u64);
             for watch in &self.watches {
@@ -127,10 +141,15 @@ impl Frame {
         if input.remaining() < 9 {
             return None;
         }
-        let flags = FrameFlags(input.get_u8());
+        let mut flags = FrameFlags(input.get_u8());
         let session = SessionId(input.get_u64_le());
         let seq = FrameSeq(varint::take(input)?);
         let acknowledged_below = FrameSeq(varint::take(input)?);
+        let mut reply_room = None;
+        if flags.has(FrameFlags::ROOM) {
+            flags = FrameFlags(flags.0 & !FrameFlags::ROOM.0);
+            reply_room = Some(usize::try_from(varint::take(input)?).ok()?);
+        }
         let mut watches = Vec::new();
         if flags.has(FrameFlags::TRANSACTION) {
             let count = take_count(input, 3)?;
@@ -153,6 +172,7 @@ impl Frame {
             session,
             seq,
             acknowledged_below,
+            reply_room,
             watches,
             commands,
         })
@@ -189,6 +209,7 @@ mod tests {
             session: SessionId(7),
             seq: FrameSeq(300),
             acknowledged_below: FrameSeq(299),
+            reply_room: Some(70_000),
             watches: vec![Watch {
                 table: TableId(0),
                 key: Bytes::from_static(b"w"),
@@ -210,6 +231,19 @@ mod tests {
         let mut out = BytesMut::new();
         frame().encode(&mut out);
         assert_eq!(Frame::decode(out.freeze()).unwrap(), frame());
+        let (mut out, without) = (
+            BytesMut::new(),
+            Frame {
+                reply_room: None,
+                ..frame()
+            },
+        );
+        without.encode(&mut out);
+        assert_eq!(
+            out[0], without.flags.0,
+            "as frames were before there was room"
+        );
+        assert_eq!(Frame::decode(out.freeze()).unwrap(), without);
     }
 
     #[test]

@@ -20,4 +20,4 @@ pub mod server;
 pub use codec::{DecodeError, decode, encode};
 pub use frame::{Frame, FrameCommand, FrameFlags, Watch};
 pub use refusal::Refusal;
-pub use reply::FrameReply;
+pub use reply::{DoneReplies, FrameReply};

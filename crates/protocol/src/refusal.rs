@@ -43,4 +43,10 @@ pub enum Refusal {
         /// What was wrong, for the log.
         reason: String,
     },
+    /// A frame of reads whose first reply is longer than there is room for. Nothing was executed:
+    /// again with room for so many bytes.
+    NeedsRoom {
+        /// Bytes of the reply, or more than it may have.
+        bytes: u64,
+    },
 }

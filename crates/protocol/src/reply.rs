@@ -9,6 +9,9 @@ use coterie_types::varint;
 
 use crate::{DecodeError, Refusal, decode, encode};
 
+/// What the length of a reply takes at most: replies of a frame have less than 2^35 bytes.
+const REPLY_LEN_BYTES_MAX: usize = 5;
+
 /// See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameReply {
@@ -47,20 +50,14 @@ impl FrameReply {
     /// `ends[n]`.
     #[must_use]
     pub fn encode_done(ends: &[usize], bytes: &[u8]) -> Bytes {
-        if bytes == b"+OK\r\n" && ends == [bytes.len()] {
-            // What most writes are answered with takes no memory.
-            return Bytes::from_static(b"\x00\x01\x05+OK\r\n");
-        }
-        let mut out = BytesMut::with_capacity(bytes.len() + 3 * ends.len() + 4);
-        out.put_u8(0);
-        varint::put(&mut out, ends.len() as u64);
+        let mut replies = DoneReplies::new(ends.len());
         let mut start = 0;
         for end in ends {
-            varint::put(&mut out, (end - start) as u64);
+            replies.out().put_slice(&bytes[start..*end]);
+            replies.end_reply();
             start = *end;
         }
-        out.put_slice(bytes);
-        out.freeze()
+        replies.finish()
     }
 
     /// A reply from its bytes, sharing their memory.
@@ -98,6 +95,81 @@ impl FrameReply {
     }
 }
 
+/// Builds the bytes of [`FrameReply::Done`] where the replies are written: room for the head is left
+/// before them, so that nothing is copied.
+#[derive(Debug)]
+pub struct DoneReplies {
+    /// Room for the head, then the replies.
+    out: BytesMut,
+    /// Where the first reply begins.
+    first: usize,
+    /// Where each reply ends.
+    ends: Vec<usize>,
+}
+
+impl DoneReplies {
+    /// No replies, with room for the head of so many.
+    #[must_use]
+    pub fn new(replies_max: usize) -> Self {
+        let first = 1 + varint::len(replies_max as u64) + REPLY_LEN_BYTES_MAX * replies_max;
+        Self {
+            out: BytesMut::zeroed(first),
+            first,
+            ends: Vec::with_capacity(replies_max),
+        }
+    }
+
+    /// Where the next reply is to be written, behind what is there.
+    pub fn out(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.out.len() - self.first
+    }
+
+    /// How many replies have ended.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// What was written since the last reply is a reply.
+    pub fn end_reply(&mut self) {
+        self.ends.push(self.out.len());
+    }
+
+    /// Takes back what was written since the last reply.
+    pub fn take_back(&mut self) {
+        self.out
+            .truncate(self.ends.last().copied().unwrap_or(self.first));
+    }
+
+    /// The bytes of [`FrameReply::Done`].
+    #[must_use]
+    pub fn finish(mut self) -> Bytes {
+        if self.ends.len() == 1 && &self.out[self.first..] == b"+OK\r\n" {
+            // What most writes are answered with takes no memory.
+            return Bytes::from_static(b"\x00\x01\x05+OK\r\n");
+        }
+        let starts = std::iter::once(&self.first).chain(&self.ends);
+        let lens = self.ends.iter().zip(starts).map(|(end, start)| end - start);
+        let lens_bytes: usize = lens.clone().map(|len| varint::len(len as u64)).sum();
+        let count = self.ends.len() as u64;
+        let begin = self.first - lens_bytes - varint::len(count) - 1;
+        let mut head = Vec::with_capacity(self.first - begin);
+        head.put_u8(0);
+        varint::put(&mut head, count);
+        for len in lens {
+            varint::put(&mut head, len as u64);
+        }
+        self.out[begin..self.first].copy_from_slice(&head);
+        self.out.freeze().slice(begin..)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -114,5 +186,30 @@ mod tests {
         let refused = FrameReply::Refused(Refusal::Overloaded);
         assert_eq!(FrameReply::decode(refused.encode()).unwrap(), refused);
         assert!(FrameReply::decode(done.encode().slice(..8)).is_err());
+        for replies in [vec![], vec![Bytes::from_static(b"+OK\r\n")]] {
+            let done = FrameReply::Done(replies);
+            assert_eq!(FrameReply::decode(done.encode()).unwrap(), done);
+        }
+    }
+
+    #[test]
+    fn replies_are_built_in_place_with_less_than_there_was_room_for() {
+        let mut replies = DoneReplies::new(1000);
+        let long = Bytes::from(vec![b'x'; 1 << 20]);
+        for reply in [&b":1\r\n"[..], &long] {
+            replies.out().put_slice(reply);
+            replies.end_reply();
+        }
+        replies.out().put_slice(b"given up");
+        replies.take_back();
+        assert_eq!((replies.count(), replies.bytes()), (2, 4 + long.len()));
+        let done = FrameReply::Done(vec![Bytes::from_static(b":1\r\n"), long]);
+        assert_eq!(FrameReply::decode(replies.finish()).unwrap(), done);
+        let mut none = DoneReplies::new(3);
+        none.take_back();
+        assert_eq!(
+            FrameReply::decode(none.finish()).unwrap(),
+            FrameReply::Done(vec![])
+        );
     }
 }
