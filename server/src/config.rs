@@ -45,6 +45,13 @@ pub struct Config {
     /// the store; 0 keeps none.
     #[arg(long, env = "COTERIE_RECORD_CACHE", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
     pub record_cache: u64,
+    /// Memory for long replies (over 64KiB) that are being made or have not left yet. A read waits
+    /// until there is room for its reply.
+    #[arg(long, env = "COTERIE_REPLY_MEMORY", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
+    pub reply_memory: u64,
+    /// The part of it that the replies to one proxy may take.
+    #[arg(long, env = "COTERIE_LINK_REPLY_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub link_reply_memory: u64,
     /// How a leader makes sure that it may serve a read.
     #[arg(
         long,

@@ -153,6 +153,16 @@ fn encode_gauges(node: &Node, encoder: &mut DescriptorEncoder<'_>) -> Result<(),
             records.map_or(0, RecordCache::bytes),
         ),
         (
+            "reply_bytes",
+            "Bytes of long replies that are being made or have not left yet.",
+            node.settings.replies.used() as u64,
+        ),
+        (
+            "replies_waiting",
+            "Reads that wait until there is room for their replies.",
+            node.settings.replies.waiting() as u64,
+        ),
+        (
             "disk_free_bytes",
             "Free bytes of the file system.",
             node.disk.free_bytes(),

@@ -452,6 +452,7 @@ pub(crate) mod tests {
                 value_bytes_max: 1 << 20,
                 peers: Peers::new(rpc, addresses),
                 move_rate: Arc::new(Rate::new(0)),
+                replies: coterie_budget::Budget::new(1 << 20),
             };
             let identity = Identity {
                 node_id: HERE,

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use coterie_budget::Budget;
 use coterie_meta_client::MetaClient;
 use coterie_raft::{AddressBook, RaftNode};
-use coterie_rpc::{Client, Handler, Request, Responder, Server, Token};
+use coterie_rpc::{Client, Handler, Limits, Request, Responder, Server, Token};
 use coterie_storage::{RecordCache, RocksShared};
 use coterie_telemetry::{Component, Health, Http, Metrics};
 use coterie_types::{NodeId, Role};
@@ -200,11 +201,19 @@ async fn or_close(
 
 async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
     let token = Token::new(config.cluster_token.secret()?);
-    let bound = Server::bind(&config.listen, token, handler).await;
+    let limits = Limits {
+        long_answer_bytes_max: bytes(config.link_reply_memory),
+        ..Limits::default()
+    };
+    let bound = Server::bind_with_limits(&config.listen, token, handler, limits).await;
     bound.map_err(|source| RunError::Listen {
         addr: config.listen.clone(),
         source,
     })
+}
+
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
 }
 
 /// Opens the log and every replica of the directory.
@@ -227,7 +236,7 @@ async fn open(
     )
     .await?;
     disk.tell(&raft);
-    let cache_bytes = usize::try_from(config.block_cache).unwrap_or(usize::MAX);
+    let cache_bytes = bytes(config.block_cache);
     let mut rocks = RocksShared::new(cache_bytes, config.compaction_rate)?;
     if config.record_cache > 0 {
         rocks = rocks.with_records(RecordCache::new(config.record_cache));
@@ -238,6 +247,7 @@ async fn open(
         value_bytes_max: config.max_value_bytes,
         peers: Peers::new(rpc.clone(), book.clone()),
         move_rate: Arc::new(Rate::new(config.move_rate)),
+        replies: Budget::new(bytes(config.reply_memory)),
     };
     let fencing = Fencing::open(directory.fence());
     let identity = Identity {

@@ -20,6 +20,7 @@ mod per_range;
 mod place;
 mod propose;
 mod read;
+mod room;
 mod shared;
 mod split_point;
 mod sweep;
@@ -32,6 +33,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use coterie_budget::Budget;
 use coterie_group::{Body, ChangeAnswer};
 use coterie_protocol::server::{ImportState, RangeLoad, ReplicaStatus};
 use coterie_protocol::{FrameReply, Refusal};
@@ -69,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) peers: Peers,
     /// How fast ranges are copied, all of this node's together.
     pub(crate) move_rate: Arc<Rate>,
+    /// Memory for long replies.
+    pub(crate) replies: Budget,
 }
 
 /// A running replica. Cheap to clone.
@@ -149,6 +153,7 @@ impl Replica {
             Arc::clone(&shared),
             peers,
             settings.read_mode,
+            settings.replies.clone(),
         );
         let running =
             tokio::sync::Mutex::new(vec![proposing, sweeping, watching, telling, importing]);

@@ -162,7 +162,7 @@ impl Batcher {
         while let Some(pending) = next {
             bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
             // Given up by its proxy: it sends the frame again, or has told its client.
-            if pending.deadline > now {
+            if pending.deadline > now && !pending.responder.is_abandoned() {
                 gathered.frames.push(pending.frame);
                 gathered.arrivals.extend(pending.arrivals);
                 gathered.responders.push(pending.responder);

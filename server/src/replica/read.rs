@@ -3,12 +3,13 @@
 //! A read is served when everything acknowledged before it arrived is applied here (`raft::lease`,
 //! `Group::read_barrier`). Short reads run where they arrive, frames of many on a task of their own;
 //! those that walk an interval, or read many keys, run on a thread of their own, as the disk may be
-//! slow.
+//! slow. So do those whose replies may be long, once there is memory for these (`room`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use coterie_budget::Budget;
 use coterie_group::{Body, ReadOutcome};
 use coterie_protocol::{Frame, FrameFlags, Refusal};
 use coterie_raft::{Group, ProposeError};
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 
 use super::arriving_view::{ArrivingView, Source};
 use super::load::Kind;
+use super::room::{Room, while_working};
 use super::shared::{Published, Shared, seed};
 use super::view::StoreView;
 use super::{Peers, refusal_of, refuse};
@@ -51,22 +53,32 @@ pub(crate) struct Reads {
     shared: Arc<Shared>,
     peers: Peers,
     mode: ReadMode,
+    /// Memory for long replies, of all replicas of the node.
+    replies: Budget,
 }
 
 impl Reads {
-    pub(super) fn new(group: Group, shared: Arc<Shared>, peers: Peers, mode: ReadMode) -> Self {
+    pub(super) fn new(
+        group: Group,
+        shared: Arc<Shared>,
+        peers: Peers,
+        mode: ReadMode,
+        replies: Budget,
+    ) -> Self {
         Self {
             group,
             shared,
             peers,
             mode,
+            replies,
         }
     }
 
     /// Takes a frame of reads, to be answered through `responder`.
     pub(crate) fn submit(&self, frame: Frame, responder: Responder) {
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
-        if now && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
+        let is_long = Room::is_needed(&frame);
+        if now && !is_long && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
             match self.read(&frame, When::Now, Ask::Nobody) {
                 Ok(Looked::Done(ReadOutcome::Reply(reply))) => return responder.send(reply),
                 Ok(Looked::Done(ReadOutcome::NeedsTick) | Looked::NeedsThread) => {}
@@ -75,37 +87,62 @@ impl Reads {
         }
         let reads = self.clone();
         tokio::spawn(async move {
-            match reads.read_when_allowed(Arc::new(frame), now).await {
-                Ok(reply) => responder.send(reply),
-                Err(Refused::By(refusal)) => refuse(responder, refusal),
-                Err(Refused::Fault(fault)) => reads.failed(&fault, responder),
+            let room = match is_long {
+                true => Room::of(&frame, &reads.replies, &responder).await,
+                false => Some(Room::default()),
+            };
+            // Without room, nobody waits for the answer any more.
+            if let Some(room) = room {
+                reads.answer(Arc::new(frame), now, room, responder).await;
             }
         });
+    }
+
+    async fn answer(&self, frame: Arc<Frame>, allowed: bool, room: Room, responder: Responder) {
+        match self.read_when_allowed(frame, allowed, &responder).await {
+            Ok(reply) => room.send(reply, responder),
+            Err(Refused::By(refusal)) => refuse(responder, refusal),
+            Err(Refused::Fault(fault)) => self.failed(&fault, responder),
+            Err(Refused::Abandoned) => {}
+        }
     }
 
     async fn read_when_allowed(
         &self,
         frame: Arc<Frame>,
         allowed: bool,
+        responder: &Responder,
     ) -> Result<bytes::Bytes, Refused> {
         if !allowed {
             self.barrier(&frame).await?;
         }
-        if let ReadOutcome::Reply(reply) = self.read_apart(&frame, When::Now).await? {
+        if let ReadOutcome::Reply(reply) = self.read_apart(&frame, When::Now, responder).await? {
             return Ok(reply);
         }
         // Read again as of the clock that was committed, not of a later one: one tick is enough,
         // whatever expires meanwhile.
         self.tick().await?;
-        match self.read_apart(&frame, When::AsCommitted).await? {
+        match self
+            .read_apart(&frame, When::AsCommitted, responder)
+            .await?
+        {
             ReadOutcome::Reply(reply) => Ok(reply),
             ReadOutcome::NeedsTick => Err(Refused::By(Refusal::Overloaded)),
         }
     }
 
     /// Reads; what takes long, or asks another group, on a thread of its own.
-    async fn read_apart(&self, frame: &Arc<Frame>, when: When) -> Result<ReadOutcome, Refused> {
+    async fn read_apart(
+        &self,
+        frame: &Arc<Frame>,
+        when: When,
+        responder: &Responder,
+    ) -> Result<ReadOutcome, Refused> {
+        if responder.is_abandoned() {
+            return Err(Refused::Abandoned);
+        }
         if is_short(frame)
+            && !Room::is_needed(frame)
             && let Looked::Done(outcome) = self
                 .read(frame, when, Ask::Nobody)
                 .map_err(Refused::Fault)?
@@ -114,8 +151,9 @@ impl Reads {
         }
         let (reads, frame) = (self.clone(), Arc::clone(frame));
         let task = tokio::task::spawn_blocking(move || reads.read(&frame, when, Ask::Source));
-        let looked = task
+        let looked = while_working(task, responder)
             .await
+            .ok_or(Refused::Abandoned)?
             .unwrap_or_else(|e| Err(Fault::new("run a read", e)));
         match looked.map_err(Refused::Fault)? {
             Looked::Done(outcome) => Ok(outcome),
@@ -249,6 +287,8 @@ enum When {
 enum Refused {
     By(Refusal),
     Fault(Fault),
+    /// Nobody waits for the answer any more.
+    Abandoned,
 }
 
 impl From<ProposeError> for Refused {

@@ -182,6 +182,7 @@ impl World {
             session: SessionId(group.0),
             seq: FrameSeq(seq),
             acknowledged_below: FrameSeq(1),
+            reply_room: None,
             watches: vec![],
             commands: lines
                 .iter()
