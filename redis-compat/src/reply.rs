@@ -58,6 +58,13 @@ pub enum Reply {
     Push(Vec<Reply>),
     /// Bytes that are replies already, encoded for this connection.
     Raw(Bytes),
+    /// A list of so many elements, which are encoded already, in these parts.
+    Spliced {
+        /// How many elements.
+        len: usize,
+        /// Their bytes, one after another, cut anywhere.
+        parts: Vec<Bytes>,
+    },
 }
 
 impl Reply {
@@ -128,6 +135,10 @@ impl Reply {
             }
             Reply::Verbatim { text, .. } => put_bulk(text, out),
             Reply::Raw(bytes) => out.put_slice(bytes),
+            Reply::Spliced { len, parts } => {
+                put_number(b'*', *len as i64, out);
+                parts.iter().for_each(|part| out.put_slice(part));
+            }
         }
     }
 }

@@ -6,6 +6,9 @@ use coterie_types::KeyRange;
 use super::bounds;
 use crate::{Args, CommandError, EvalError, Record, Reply, Txn, glob};
 
+/// Bytes of keys that one page of `_KEYS` lists, about.
+const PAGE_BYTES: usize = 512 << 10;
+
 /// `_SCAN start end count [MATCH pattern] [TYPE type] [AFTER key]`: `[next, [key ...]]`.
 ///
 /// Visits at most `count` records, from `start` or, if given, from behind `key`; `next` is the key
@@ -35,30 +38,83 @@ pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Array(vec![next, Reply::Array(keys)]))
 }
 
-/// `_KEYS start end pattern`: every key that fits. O(n), n being the keys that begin as the
+/// `_KEYS start end pattern [limit]`: every key that fits. O(n), n being the keys that begin as the
 /// pattern.
+///
+/// With a limit, `[next, [key ...]]` as [`scan`]: at most so many records are visited, and keys of
+/// [`PAGE_BYTES`] and one more are listed. Errors: `NotAnInteger`, `Syntax`.
 pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
+    let limit = limit(args, 4)?;
     let filter = Filter::by_pattern(args.bytes(3), &mut bounds);
-    let mut keys = Vec::new();
-    visit_live(txn, &bounds, &mut |key, record, live| {
-        if live && filter.passes(&key, record) {
+    let (mut keys, mut bytes) = (Vec::new(), 0);
+    let next = visit_page(txn, &bounds, limit, &mut |key, record| {
+        if filter.passes(&key, record) {
+            bytes += key.len();
             keys.push(Reply::Bulk(key));
+        }
+        limit.is_none() || bytes < PAGE_BYTES
+    })?;
+    let keys = Reply::Array(keys);
+    Ok(match limit {
+        None => keys,
+        Some(_) => Reply::Array(vec![Reply::bulk_or_null(next), keys]),
+    })
+}
+
+/// `_COUNT start end [limit]`: how many keys are there. O(n).
+///
+/// With a limit, `[next, count]`: at most so many records are visited. Errors: `NotAnInteger`,
+/// `Syntax`.
+pub(crate) fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let bounds = bounds(txn, args);
+    let limit = limit(args, 3)?;
+    let mut count = 0;
+    let next = visit_page(txn, &bounds, limit, &mut |_, _| {
+        count += 1;
+        true
+    })?;
+    let count = Reply::Integer(count);
+    Ok(match limit {
+        None => count,
+        Some(_) => Reply::Array(vec![Reply::bulk_or_null(next), count]),
+    })
+}
+
+/// The word that says how many records are visited at most.
+fn limit(args: &Args<'_>, at: usize) -> Result<Option<usize>, CommandError> {
+    if args.len() <= at {
+        return Ok(None);
+    }
+    match (args.int(at)?, args.len() - at) {
+        (limit @ 1.., 1) => Ok(Some(limit as usize)),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// Visits keys that are there, up to `limit` records, or until `visit` returns false; the key to
+/// start from the next time, `None` at the end of the interval.
+fn visit_page(
+    txn: &mut Txn<'_>,
+    bounds: &KeyRange,
+    limit: Option<usize>,
+    visit: &mut dyn FnMut(Bytes, &Record) -> bool,
+) -> Result<Option<Bytes>, EvalError> {
+    let mut left = limit.unwrap_or(usize::MAX);
+    let mut next = None;
+    visit_live(txn, bounds, &mut |key, record, live| {
+        if left == 0 {
+            next = Some(key);
+            return false;
+        }
+        left -= 1;
+        if live && !visit(key, record) {
+            // The next record is where the visit ends.
+            left = 0;
         }
         true
     })?;
-    Ok(Reply::Array(keys))
-}
-
-/// `_COUNT start end`: how many keys are there. O(n).
-pub(crate) fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let bounds = bounds(txn, args);
-    let mut count = 0;
-    visit_live(txn, &bounds, &mut |_, _, live| {
-        count += i64::from(live);
-        true
-    })?;
-    Ok(Reply::Integer(count))
+    Ok(next)
 }
 
 /// Visits the records of an interval and says of each whether it is there to commands.

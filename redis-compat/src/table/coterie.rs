@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Command] = &[
     .categories(C::ADMIN)
     .since("0.1.0", "O(n), n being what is listed")
     .summary("Administers the cluster: nodes, groups, ranges, jobs, settings."),
-    row(G, "_count", 3, READ, INTERVAL, range::count)
+    row(G, "_count", -3, READ, INTERVAL, range::count)
         .route(Route::EachRange)
         .since("0.1.0", "O(n)")
         .summary("Counts the keys of an interval."),
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Command] = &[
         .route(Route::EachRange)
         .since("0.1.0", "O(1)")
         .summary("Empties an interval."),
-    row(G, "_keys", 4, READ, INTERVAL, range::keys)
+    row(G, "_keys", -4, READ, INTERVAL, range::keys)
         .route(Route::EachRange)
         .since("0.1.0", "O(n)")
         .summary("Lists the keys of an interval that fit a pattern."),
