@@ -4,13 +4,15 @@
 //! batch of commands. Others act on a connection by a flag and a wake-up.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
+
+use crate::reply_memory::Beyond;
 
 /// One connection, as others see it.
 #[derive(Debug)]
@@ -21,6 +23,11 @@ pub(crate) struct Client {
     pub(crate) connected_at: Instant,
     /// Wakes the connection's task.
     pub(crate) waker: AtomicWaker,
+    /// Memory for replies that it holds, bytes (`reply_memory`).
+    pub(crate) reply_bytes_held: AtomicUsize,
+    /// Bytes of replies that it has taken so far.
+    pub(crate) reply_bytes_taken: AtomicU64,
+    beyond: Mutex<Option<Beyond>>,
     killed: AtomicBool,
     details: Mutex<Details>,
 }
@@ -74,6 +81,12 @@ impl Client {
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.waker.wake();
+    }
+
+    /// Keeps the right to go beyond the bound of memory until its replies are taken; `None` ends it.
+    pub(crate) fn keep_beyond(&self, beyond: Option<Beyond>) {
+        // Nothing panics while holding it.
+        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
     }
 
     /// Whether the connection is to be closed.
@@ -159,6 +172,9 @@ impl Clients {
             local_addr,
             connected_at: Instant::now(),
             waker: AtomicWaker::new(),
+            reply_bytes_held: AtomicUsize::new(0),
+            reply_bytes_taken: AtomicU64::new(0),
+            beyond: Mutex::default(),
             killed: AtomicBool::new(false),
             details: Mutex::new(Details {
                 name: Bytes::new(),

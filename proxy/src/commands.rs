@@ -67,6 +67,7 @@ impl From<Reply> for Answer {
 /// What a command that runs alone works on.
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) client: Arc<Client>,
     pub(crate) args: Vec<Bytes>,
     pub(crate) table: TableId,
     pub(crate) resp: Resp,

@@ -169,6 +169,27 @@ pub struct Config {
     )]
     pub client_output_buffer_limit: u64,
 
+    /// Memory for long replies (over 64KiB) that clients have not taken yet, of all clients together. A
+    /// reply is asked for when there is room for it.
+    #[arg(
+        long,
+        env = "COTERIE_REPLY_MEMORY",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "128MiB"
+    )]
+    pub reply_memory: u64,
+
+    /// The part of it that one client may take; a single reply that is longer has what it needs.
+    #[arg(
+        long,
+        env = "COTERIE_CLIENT_REPLY_MEMORY",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "1MiB"
+    )]
+    pub client_reply_memory: u64,
+
     /// Commands that take longer are kept by SLOWLOG. It counts the way to the group and back.
     #[arg(
         long,

@@ -7,6 +7,7 @@
 mod begin;
 pub mod codec;
 mod connection;
+mod credit;
 mod cross_protocol;
 mod delivery;
 mod exec;
@@ -22,5 +23,5 @@ mod route;
 mod session;
 
 pub(crate) use listener::{Listener, bind};
-pub(crate) use resp::{array_items, bulk, integer};
+pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use session::{ReplyMode, Session};

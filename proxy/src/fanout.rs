@@ -8,6 +8,7 @@
 mod calls;
 mod cursor;
 mod key_counts;
+mod pages;
 mod prefixes;
 mod ranges;
 mod scan;

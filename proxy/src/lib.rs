@@ -21,6 +21,7 @@ mod fanout;
 mod io_threads;
 pub mod metrics;
 mod pause;
+mod reply_memory;
 mod router;
 mod settings;
 mod shared;

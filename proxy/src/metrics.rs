@@ -37,6 +37,12 @@ pub struct Metrics {
     pub auth_failures: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
+    /// Clients closed because they did not read and others waited for the memory of their replies.
+    pub stalled_disconnections: Counter,
+    /// Memory taken for long replies, as of a moment ago.
+    pub reply_bytes: Gauge,
+    /// Commands that wait for such memory, as of a moment ago.
+    pub replies_waiting: Gauge,
 }
 
 impl Metrics {
@@ -58,6 +64,9 @@ impl Metrics {
             frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
             auth_failures: Counter::default(),
             output_limit_disconnections: Counter::default(),
+            stalled_disconnections: Counter::default(),
+            reply_bytes: Gauge::default(),
+            replies_waiting: Gauge::default(),
         });
         metrics.register(telemetry);
         metrics
@@ -103,7 +112,25 @@ impl Metrics {
                 "Clients closed because they did not read their replies",
                 &self.output_limit_disconnections,
             );
-            registry.register("clients", "Connections open", self.clients.clone());
+            counter(
+                "stalled_disconnections",
+                "Clients closed because they did not read, and others waited for memory",
+                &self.stalled_disconnections,
+            );
+            let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
+                registry.register(name, help, gauge.clone());
+            };
+            gauge("clients", "Connections open", &self.clients);
+            gauge(
+                "reply_bytes",
+                "Memory taken for long replies",
+                &self.reply_bytes,
+            );
+            gauge(
+                "replies_waiting",
+                "Commands that wait for memory for their replies",
+                &self.replies_waiting,
+            );
             registry.register(
                 "frame_commands",
                 "Commands of one frame",

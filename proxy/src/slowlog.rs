@@ -198,6 +198,7 @@ mod tests {
             session: SessionId(1),
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(0),
+            reply_room: None,
             watches: watched.iter().map(watch).collect(),
             commands: commands.iter().map(command).collect(),
         };

@@ -19,6 +19,7 @@ use crate::conn::{Listener, bind};
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::reply_memory::{ReplyMemory, close_stalled};
 use crate::router::{RangeCache, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -127,10 +128,16 @@ pub async fn start_with(
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let replies = ReplyMemory::new(
+        bytes(config.reply_memory),
+        bytes(config.client_reply_memory),
+    );
     let router = Arc::new(Router {
         cache: Arc::new(RangeCache::new()),
         rpc,
         metrics: Arc::clone(&metrics),
+        replies: replies.clone(),
         request_timeout: config.request_timeout,
     });
     let follower = tokio::spawn(follow(
@@ -161,6 +168,9 @@ pub async fn start_with(
     };
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
+    let clients = Arc::clone(&shared.clients);
+    let metrics = Arc::clone(&shared.metrics);
+    tokio::spawn(close_stalled(replies, clients, metrics, stop.clone()));
     let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {
         addr,

@@ -14,7 +14,9 @@ pub(crate) async fn dbsize(call: Call) -> Result<Reply, CommandError> {
 
 /// `KEYS pattern`.
 pub(crate) async fn keys(call: Call) -> Result<Reply, CommandError> {
-    fanout::keys(&call.calls(), call.table, &call.args[1]).await
+    let (keys, beyond) = fanout::keys(&call.calls(), call.table, &call.args[1]).await?;
+    call.client.keep_beyond(beyond);
+    Ok(keys)
 }
 
 /// `RANDOMKEY`.

@@ -254,6 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.publish();
         let args = std::mem::take(args);
         let work = run(Call {
+            client: Arc::clone(&self.client),
             shared: Arc::clone(&self.shared),
             args: args.clone(),
             table: self.session.table,

@@ -150,8 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             progress |= self.poll_read(cx)?;
             // What was read goes out in as few frames as possible, and before anything is written.
-            self.pipeline.dispatch();
+            progress |= self.pipeline.dispatch();
+            progress |= self.pipeline.poll_credit(cx);
             progress |= self.poll_write(cx)?;
+            self.settle();
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
@@ -159,6 +161,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.publish();
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Gives back the memory for replies that are gone, and shows what is held.
+    fn settle(&mut self) {
+        self.pipeline.settle();
+        let held = self.pipeline.held_bytes();
+        let client = &self.client;
+        if client.reply_bytes_held.swap(held, Ordering::Relaxed) > 0 && held == 0 {
+            client.keep_beyond(None);
         }
     }
 
@@ -305,6 +317,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match out.poll_write(cx, &mut self.io) {
             Poll::Ready(written) => {
                 let written = written? as u64;
+                let taken = &self.client.reply_bytes_taken;
+                taken.fetch_add(written, Ordering::Relaxed);
                 self.shared.metrics.output_bytes.inc_by(written);
                 self.shared
                     .stats

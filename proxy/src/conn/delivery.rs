@@ -8,7 +8,7 @@ use coterie_protocol::FrameFlags;
 use coterie_redis_compat::resolve;
 use coterie_types::{GroupId, varint};
 
-use super::lane::{Batch, Return};
+use super::lane::{Batch, ReplySizes, Return};
 use super::pipeline::{Finished, Pipeline};
 use crate::router::{Failure, Outcome, frame_of};
 use crate::slowlog::Slow;
@@ -34,15 +34,25 @@ impl Pipeline {
         }) else {
             return;
         };
-        if let Outcome::Done(replies) = &finished.outcome {
-            lane.answered(replies.len());
-        }
+        lane.granted = 0;
+        lane.failed = matches!(finished.outcome, Outcome::Failed(_));
         match finished.outcome {
             Outcome::Done(replies) => {
+                let (commands, bytes) = (returns.len(), replies.len());
                 let left = self.deliver(returns, replies);
+                let executed = commands - left.len();
+                self.resize(finished.group, |sizes, client_bytes| {
+                    sizes.answered(executed, bytes, client_bytes);
+                });
                 if !left.is_empty() {
                     self.send_rest(finished.group, &finished.body, left);
                 }
+            }
+            Outcome::NeedsRoom(bytes) => {
+                self.resize(finished.group, |sizes, client_bytes| {
+                    sizes.refused(bytes, client_bytes);
+                });
+                self.send_rest(finished.group, &finished.body, returns);
             }
             Outcome::Moved => {
                 let mending = self.mending.get_or_insert_default();
@@ -87,27 +97,59 @@ impl Pipeline {
         left
     }
 
+    /// Learns how long the replies of a group are.
+    fn resize(&mut self, group: GroupId, learn: impl FnOnce(&mut ReplySizes, usize)) {
+        let client_bytes = self.router.replies.client_bytes;
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.group.id == group) {
+            learn(&mut lane.sizes, client_bytes);
+        }
+    }
+
     /// Sends the last commands of a frame again, before everything else that waits for the group:
-    /// the first of them in a frame of its own, where its reply may be longest.
+    /// in frames of as many as have room for their replies. If none was executed, the first is in
+    /// a frame of its own, where its reply may be longest.
     fn send_rest(&mut self, group: GroupId, body: &Bytes, left: Vec<Return>) {
         let lane = self.lanes.iter_mut().find(|lane| lane.group.id == group);
         // It was encoded here: it decodes, and its lane is here until it is answered.
         let (Some(mut frame), Some(lane)) = (frame_of(body), lane) else {
             return;
         };
-        let executed = frame.commands.len().saturating_sub(left.len());
+        let is_whole = frame.flags.has(FrameFlags::TRANSACTION);
+        let executed = match is_whole {
+            true => 0,
+            false => frame.commands.len().saturating_sub(left.len()),
+        };
         let commands = frame.commands.split_off(executed);
+        let first = match (is_whole, executed) {
+            (true, _) => commands.len(),
+            (false, 0) => 1,
+            (false, _) => lane.sizes.commands_max(),
+        };
         // The time of a frame is for what is in it.
         let deadline = Instant::now() + self.router.request_timeout;
-        let mut batches =
-            [0, 1].map(|_| Batch::new(frame.flags.with(FrameFlags::READ_ONLY), deadline));
-        for (n, (command, back)) in commands.into_iter().zip(left).enumerate() {
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut left = left.into_iter();
+        for command in commands {
+            let is_full = match batches.as_slice() {
+                [] => true,
+                [batch] => batch.count >= first,
+                [.., batch] => batch.count >= lane.sizes.commands_max(),
+            };
+            if is_full {
+                let flags = frame.flags.with(FrameFlags::READ_ONLY);
+                let mut batch = Batch::new(flags, deadline);
+                batch.watches = std::mem::take(&mut frame.watches);
+                batches.push(batch);
+            }
+            let Some(batch) = batches.last_mut() else {
+                return;
+            };
             let is_read = resolve(&command.args).is_ok_and(|row| !row.is_write());
-            let batch = &mut batches[n.min(1)];
             batch.put(command.table, &command.args, is_read);
-            batch.returns.push(back);
+            // A transaction has one reply.
+            batch.returns.extend(left.next());
         }
-        for batch in batches.into_iter().rev().filter(|batch| batch.count > 0) {
+        for batch in batches.into_iter().rev() {
             self.waiting_bytes += batch.commands.len();
             lane.waiting.push_front(batch);
         }

@@ -16,12 +16,8 @@ use crate::router::{Group, Prepared, encoded_len, new_commands, put_command};
 
 /// Commands of one frame.
 const COMMANDS_MAX: usize = 1024;
-/// The same for the first one, and the least it is cut to.
+/// The same for the first one.
 const COMMANDS_FIRST: usize = 128;
-const COMMANDS_MIN: usize = 16;
-/// Bytes of replies to one frame that are well below, and well above, what should come at once.
-const REPLY_BYTES_LOW: usize = 2 << 20;
-const REPLY_BYTES_HIGH: usize = 16 << 20;
 /// Bytes of one frame, except that one command always fits.
 const BYTES_MAX: usize = 1 << 20;
 
@@ -76,7 +72,13 @@ impl Batch {
             && self.commands.len() + encoded_len(args) <= BYTES_MAX
     }
 
-    pub(crate) fn into_parts(self) -> (Prepared, Vec<Return>) {
+    /// Whether it goes around the log.
+    pub(crate) fn is_read(&self) -> bool {
+        self.flags.has(FrameFlags::READ_ONLY)
+    }
+
+    /// The frame, with room for so many bytes of replies, and where these belong.
+    pub(crate) fn into_parts(self, reply_room: usize) -> (Prepared, Vec<Return>) {
         let mut flags = self.flags;
         // A follower serves reads only.
         if !flags.has(FrameFlags::READ_ONLY) {
@@ -84,6 +86,7 @@ impl Batch {
         }
         let prepared = Prepared {
             flags,
+            reply_room,
             watches: self.watches,
             count: self.count,
             commands: self.commands,
@@ -100,9 +103,12 @@ pub(crate) struct Lane {
     pub(crate) waiting: VecDeque<Batch>,
     /// What the frame under way will answer.
     pub(crate) under_way: Option<Vec<Return>>,
-    /// Commands of the next frame: fewer when their replies are large, as a group answers a frame
-    /// as a whole.
-    commands_max: usize,
+    /// Bytes of memory that were taken for the replies of the frame under way.
+    pub(crate) granted: usize,
+    /// The last frame failed: those behind it have no more time than they had.
+    pub(crate) failed: bool,
+    /// What replies of this lane are like.
+    pub(crate) sizes: ReplySizes,
 }
 
 impl Lane {
@@ -111,17 +117,10 @@ impl Lane {
             group,
             waiting: VecDeque::new(),
             under_way: None,
-            commands_max: COMMANDS_FIRST,
+            granted: 0,
+            failed: false,
+            sizes: ReplySizes::default(),
         }
-    }
-
-    /// A frame was answered by so many bytes.
-    pub(crate) fn answered(&mut self, bytes: usize) {
-        self.commands_max = match bytes {
-            ..REPLY_BYTES_LOW => (self.commands_max * 2).min(COMMANDS_MAX),
-            REPLY_BYTES_HIGH.. => (self.commands_max / 2).max(COMMANDS_MIN),
-            _ => self.commands_max,
-        };
     }
 
     /// Appends a command to the last batch, or begins one. The bytes it takes.
@@ -130,7 +129,7 @@ impl Lane {
         if !self
             .waiting
             .back()
-            .is_some_and(|batch| batch.takes(base, command.args, self.commands_max))
+            .is_some_and(|batch| batch.takes(base, command.args, self.sizes.commands_max()))
         {
             self.waiting.push_back(Batch::new(base, command.deadline));
         }
@@ -144,6 +143,65 @@ impl Lane {
     }
 }
 
+/// How long the replies of a lane are, from those that came: how many commands a frame should have,
+/// and how much room.
+#[derive(Debug)]
+pub(crate) struct ReplySizes {
+    /// Bytes of one reply, about; rather too many than too few.
+    each: usize,
+    /// What the next frame needs, when one was refused for it.
+    needed: usize,
+    commands_max: usize,
+}
+
+impl Default for ReplySizes {
+    fn default() -> Self {
+        Self {
+            each: 0,
+            needed: 0,
+            commands_max: COMMANDS_FIRST,
+        }
+    }
+}
+
+impl ReplySizes {
+    /// Commands of the next frame at most: as many as have room for their replies.
+    pub(crate) fn commands_max(&self) -> usize {
+        self.commands_max
+    }
+
+    /// Room that the replies to so many commands should have, of `client_bytes` in all.
+    pub(crate) fn room(&self, commands: usize, client_bytes: usize) -> usize {
+        let expected = self.each.saturating_mul(commands);
+        let with_slack = expected.saturating_add(expected / 4);
+        // The first reply has room in any case.
+        let most = client_bytes.max(self.each + self.each / 4);
+        with_slack.min(most).max(self.needed)
+    }
+
+    /// So many commands were answered by so many bytes.
+    pub(crate) fn answered(&mut self, commands: usize, bytes: usize, client_bytes: usize) {
+        self.needed = 0;
+        let each = bytes / commands.max(1);
+        // Longer ones count at once, shorter ones little by little.
+        self.each = each.max(self.each - self.each / 4);
+        self.set_commands_max(client_bytes);
+    }
+
+    /// A reply of so many bytes had no room.
+    pub(crate) fn refused(&mut self, bytes: usize, client_bytes: usize) {
+        self.needed = bytes;
+        self.each = self.each.max(bytes);
+        self.set_commands_max(client_bytes);
+    }
+
+    fn set_commands_max(&mut self, client_bytes: usize) {
+        let have_room = client_bytes / self.each.max(1);
+        let most = COMMANDS_MAX.min(self.commands_max.saturating_mul(2));
+        self.commands_max = have_room.clamp(1, most.max(1));
+    }
+}
+
 /// A command about to be encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Encode<'a> {
@@ -151,4 +209,41 @@ pub(crate) struct Encode<'a> {
     pub(crate) args: &'a [Bytes],
     pub(crate) is_read: bool,
     pub(crate) deadline: Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: usize = 1 << 20;
+
+    #[test]
+    fn frames_of_short_replies_grow_and_of_long_ones_shrink() {
+        let mut sizes = ReplySizes::default();
+        assert_eq!(sizes.room(1000, CLIENT), 0, "nothing is known");
+        for _ in 0..10 {
+            let commands = sizes.commands_max();
+            sizes.answered(commands, 5 * commands, CLIENT);
+        }
+        assert_eq!(sizes.commands_max(), COMMANDS_MAX);
+        sizes.refused(CLIENT + 100, CLIENT);
+        assert_eq!(sizes.commands_max(), 1);
+        assert!(sizes.room(1, CLIENT) >= CLIENT + 100);
+        sizes.answered(1, 300_000, CLIENT);
+        assert_eq!(sizes.commands_max(), 1, "one of them was longer");
+        for _ in 0..40 {
+            sizes.answered(1, 100, CLIENT);
+        }
+        assert_eq!(sizes.commands_max(), COMMANDS_MAX);
+        assert!(sizes.room(COMMANDS_MAX, CLIENT) <= CLIENT);
+    }
+
+    #[test]
+    fn a_long_reply_has_room_beyond_what_a_client_has() {
+        let mut sizes = ReplySizes::default();
+        sizes.refused(50 << 20, CLIENT);
+        assert_eq!(sizes.room(1, CLIENT), (50 << 20) / 4 * 5);
+        sizes.answered(1, 50 << 20, CLIENT);
+        assert!(sizes.room(1, CLIENT) >= 50 << 20);
+    }
 }

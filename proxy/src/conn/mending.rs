@@ -50,7 +50,7 @@ impl Pipeline {
         for mut lane in self.lanes.drain(..) {
             for batch in lane.waiting.drain(..) {
                 let deadline = batch.deadline;
-                let (frame, returns) = batch.into_parts();
+                let (frame, returns) = batch.into_parts(0);
                 mending.add(
                     &frame.into_body(lane.group.id, Default::default()),
                     returns,

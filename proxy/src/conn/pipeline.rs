@@ -18,10 +18,12 @@ use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::credit::Credit;
 use super::lane::{Batch, Encode, Lane, Return};
 use super::mending::Mending;
 use super::replies::{Combine, Event, Replies};
 use super::route::{Destination, Unroutable, destination, has_no_keys, piece};
+use crate::reply_memory::SHORT_BYTES;
 use crate::router::{Outcome, RangeMap, Router};
 use crate::slowlog::Slow;
 
@@ -52,6 +54,7 @@ pub(crate) struct Pipeline {
     /// Frames that took long, for SLOWLOG.
     pub(crate) slow: Vec<Slow>,
     pub(super) slower_than: Option<Duration>,
+    credit: Credit,
 }
 
 /// A frame that came back.
@@ -68,6 +71,7 @@ impl Pipeline {
     pub(crate) fn new(router: Arc<Router>) -> Self {
         Self {
             map: router.cache.load(),
+            credit: Credit::new(router.replies.clone()),
             router,
             lanes: Vec::new(),
             under_way: FuturesUnordered::new(),
@@ -240,41 +244,116 @@ impl Pipeline {
         Ok(found.map(RoutedGroup))
     }
 
-    /// Sends the next frame of every lane that has none under way.
-    pub(crate) fn dispatch(&mut self) {
+    /// Sends the next frame of every lane that has none under way, as far as there is room for its
+    /// replies; whether any was sent.
+    pub(crate) fn dispatch(&mut self) -> bool {
         if self.mending.is_some() {
-            return;
+            return false;
         }
-        for lane in &mut self.lanes {
-            if lane.under_way.is_some() {
-                continue;
-            }
-            let Some(batch) = lane.waiting.pop_front() else {
+        let mut sent = false;
+        for at in 0..self.lanes.len() {
+            let Some(room) = self.room(at) else {
                 continue;
             };
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(batch.commands.len());
-            let (frame, returns) = batch.into_parts();
-            self.router
-                .metrics
-                .frame_commands
-                .observe(frame.count as f64);
-            if !frame.is_read() && !self.wrote.contains(&lane.group.id) {
-                self.wrote.push(lane.group.id);
+            let lane = &mut self.lanes[at];
+            let Some(mut batch) = lane.waiting.pop_front() else {
+                continue;
+            };
+            if !lane.failed {
+                // It may have waited for the client to read: that is not the group's time.
+                batch.deadline = Instant::now() + self.router.request_timeout;
             }
-            lane.under_way = Some(returns);
-            let (router, group) = (Arc::clone(&self.router), Arc::clone(&lane.group));
-            let routed_by = self.map.generation;
-            self.under_way.push(Box::pin(async move {
-                let (started, deadline) = (Instant::now(), frame.deadline);
-                let (outcome, body) = router.execute(&group, routed_by, frame).await;
-                Finished {
-                    group: group.id,
-                    outcome,
-                    started,
-                    deadline,
-                    body,
-                }
-            }));
+            lane.granted = if room > SHORT_BYTES { room } else { 0 };
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(batch.commands.len());
+            self.send(at, batch, room);
+            sent = true;
+        }
+        sent
+    }
+
+    /// Whether a frame that waits for memory may be sent now.
+    pub(crate) fn poll_credit(&mut self, cx: &mut Context<'_>) -> bool {
+        self.credit.poll(cx)
+    }
+
+    /// Room for the replies to the next frame of a lane; `None` if it is not to be sent now.
+    fn room(&mut self, at: usize) -> Option<usize> {
+        let lane = &self.lanes[at];
+        let batch = lane.waiting.front().filter(|_| lane.under_way.is_none())?;
+        let oldest = self.replies.oldest();
+        let is_oldest = batch
+            .returns
+            .first()
+            .is_some_and(|back| back.slot == oldest);
+        let unread = match is_oldest {
+            true => self.replies.out.len(),
+            false => self.replies.bytes(),
+        };
+        let client_bytes = self.credit.client_bytes();
+        if unread >= client_bytes {
+            return None;
+        }
+        // What goes through the log gets on with any room.
+        let wanted = match batch.is_read() {
+            true => lane.sizes.room(batch.count, client_bytes),
+            false => 0,
+        };
+        if wanted <= SHORT_BYTES {
+            return Some(SHORT_BYTES);
+        }
+        if !is_oldest {
+            return None;
+        }
+        let in_parts = |lane: &Lane| {
+            lane.granted > 0
+                && lane
+                    .under_way
+                    .as_ref()
+                    .and_then(|returns| returns.first())
+                    .is_some_and(|back| back.slot == oldest)
+        };
+        let is_begun = self.replies.is_oldest_begun() || self.lanes.iter().any(in_parts);
+        let group = self.lanes[at].group.id;
+        self.credit.take(group, wanted, is_begun)
+    }
+
+    fn send(&mut self, at: usize, batch: Batch, room: usize) {
+        let lane = &mut self.lanes[at];
+        let (frame, returns) = batch.into_parts(room);
+        self.router
+            .metrics
+            .frame_commands
+            .observe(frame.count as f64);
+        if !frame.is_read() && !self.wrote.contains(&lane.group.id) {
+            self.wrote.push(lane.group.id);
+        }
+        lane.under_way = Some(returns);
+        let (router, group) = (Arc::clone(&self.router), Arc::clone(&lane.group));
+        let routed_by = self.map.generation;
+        self.under_way.push(Box::pin(async move {
+            let (started, deadline) = (Instant::now(), frame.deadline);
+            let (outcome, body) = router.execute(&group, routed_by, frame).await;
+            Finished {
+                group: group.id,
+                outcome,
+                started,
+                deadline,
+                body,
+            }
+        }));
+    }
+
+    /// Bytes of memory for replies that the client holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.credit.held_bytes()
+    }
+
+    /// Gives back the memory that is not needed any more.
+    pub(crate) fn settle(&mut self) {
+        let waiting = self.replies.bytes();
+        if self.credit.held_bytes() > 0 || waiting > SHORT_BYTES {
+            let granted = self.lanes.iter().map(|lane| lane.granted).sum();
+            self.credit.settle(granted, waiting);
         }
     }
 
@@ -285,8 +364,11 @@ impl Pipeline {
             self.finish(finished);
             progress = true;
         }
-        if self.mending.is_some() && self.under_way.is_empty() {
-            progress |= self.poll_mending(cx);
+        if self.mending.is_some() {
+            self.credit.give_up();
+            if self.under_way.is_empty() {
+                progress |= self.poll_mending(cx);
+            }
         }
         if progress {
             self.dispatch();

@@ -18,7 +18,7 @@ pub(crate) struct Replies {
     slots: VecDeque<Slot>,
     /// The number of the front slot.
     first: u64,
-    /// Bytes in slots that are filled and cannot leave yet.
+    /// Bytes in slots that are filled and cannot leave yet, and of parts of replies.
     held_bytes: usize,
     pub(crate) out: Output,
 }
@@ -59,6 +59,8 @@ pub(crate) enum Combine {
 #[derive(Debug)]
 struct Gather {
     missing: usize,
+    /// Of the parts that have come.
+    bytes: usize,
     combine: Combine,
     /// Some piece was executed, perhaps.
     any_done: bool,
@@ -113,6 +115,17 @@ impl Replies {
         self.held_bytes + self.out.len()
     }
 
+    /// The number of the oldest command that is not answered; if all are, of the next.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.first
+    }
+
+    /// Whether parts of the reply to the oldest unanswered command have come.
+    pub(crate) fn is_oldest_begun(&self) -> bool {
+        let oldest = self.slots.front();
+        oldest.is_some_and(|slot| matches!(&slot.state, State::Gathering(g) if g.bytes > 0))
+    }
+
     /// A slot behind all others.
     pub(crate) fn open(&mut self, silent: bool) -> u64 {
         let state = State::Waiting;
@@ -131,7 +144,15 @@ impl Replies {
             return;
         }
         if self.slots.is_empty() {
-            reply.encode(resp, self.out.tail());
+            match reply {
+                Reply::Spliced { len, parts } => {
+                    let head = format!("*{len}\r\n");
+                    self.out.tail().put_slice(head.as_bytes());
+                    // Long as they are: they are not copied.
+                    parts.iter().for_each(|part| self.out.put(part.clone()));
+                }
+                reply => reply.encode(resp, self.out.tail()),
+            }
         } else {
             let mut bytes = BytesMut::new();
             reply.encode(resp, &mut bytes);
@@ -172,6 +193,7 @@ impl Replies {
         if let Some(slot) = slot_mut(&mut self.slots, self.first, slot) {
             slot.state = State::Gathering(Box::new(Gather {
                 missing: pieces,
+                bytes: 0,
                 combine,
                 any_done: false,
                 failure: None,
@@ -202,12 +224,16 @@ impl Replies {
         let Some(State::Gathering(gather)) = found.map(|slot| &mut slot.state) else {
             return None;
         };
+        let bytes = piece.as_ref().map_or(0, Bytes::len);
+        gather.bytes += bytes;
+        self.held_bytes += bytes;
         gather.take(keys, piece);
         gather.missing -= 1;
         if gather.missing > 0 {
             return None;
         }
         let (reply, event) = gather.finish();
+        self.held_bytes -= gather.bytes;
         if matches!(gather.combine, Combine::Transaction(_)) {
             return Some(Event::Transacted { slot, reply });
         }

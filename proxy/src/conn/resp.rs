@@ -46,6 +46,13 @@ pub(crate) fn integer(reply: &[u8]) -> Option<i64> {
     number(head.strip_prefix(b":")?)
 }
 
+/// How many elements the list has that a reply is, and their bytes.
+pub(crate) fn array_body(reply: &Bytes) -> Option<(usize, Bytes)> {
+    let (head, at) = line(reply, 0)?;
+    let count = number(head.strip_prefix(b"*")?)?;
+    Some((usize::try_from(count).ok()?, reply.slice(at..)))
+}
+
 /// The bulk string that a reply is; `Some(None)` for a null.
 pub(crate) fn bulk(reply: &Bytes) -> Option<Option<Bytes>> {
     let (head, at) = line(reply, 0)?;

@@ -17,7 +17,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::router::{Group, Outcome, Prepared, Router};
 
 /// Intervals asked at the same time.
-const CONCURRENT: usize = 8;
+pub(super) const CONCURRENT: usize = 8;
+/// Room for the reply to one command, to begin with.
+const REPLY_BYTES_FIRST: usize = 1 << 20;
 /// How long to wait for a map that knows the owner before looking again.
 const MAP_PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,6 +49,14 @@ impl Calls {
         }
     }
 
+    /// The same with the time of a command from now on.
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            deadline: Instant::now() + self.router.request_timeout,
+            ..self.clone()
+        }
+    }
+
     /// What to tell the client when writes of several groups have failed: not that nothing was
     /// done, if something was.
     pub(crate) fn in_part(&self, error: CommandError) -> CommandError {
@@ -56,6 +66,20 @@ impl Calls {
         CommandError::Unknown(format!("only some groups did their part: {error}"))
     }
 
+    /// The intervals of a table by the newest map, each of one owner.
+    pub(super) fn intervals(&self, table: TableId) -> Vec<Interval> {
+        let map = self.router.cache.load();
+        let entries = map.entries(table).iter();
+        let intervals: Vec<Interval> = entries
+            .map(|entry| (entry.start.clone(), entry.end.clone()))
+            .collect();
+        match intervals.is_empty() {
+            // Before the first map: whoever asks an owner waits for one.
+            true => vec![(Bytes::new(), None)],
+            false => intervals,
+        }
+    }
+
     /// Asks every interval of a table; the answers in key order, each with its interval.
     pub(crate) async fn each(
         &self,
@@ -63,16 +87,7 @@ impl Calls {
         is_read: bool,
         words: Words<'_>,
     ) -> Result<Vec<(Interval, Bytes)>, CommandError> {
-        let map = self.router.cache.load();
-        let entries = map.entries(table);
-        let mut intervals: Vec<Interval> = entries
-            .iter()
-            .map(|entry| (entry.start.clone(), entry.end.clone()))
-            .collect();
-        if intervals.is_empty() {
-            // Before the first map: the walk waits for one.
-            intervals.push((Bytes::new(), None));
-        }
+        let intervals = self.intervals(table);
         let walks = stream::iter(intervals.into_iter().map(|interval| {
             // One owner may have several neighbours.
             self.walk(table, interval, is_read, words)
@@ -152,15 +167,22 @@ impl Calls {
         if self.resp == Resp::V3 {
             flags = flags.with(FrameFlags::RESP3);
         }
-        let frame = Prepared::single(table, args, flags, self.deadline);
-        match self.router.execute(group, routed_by, frame).await.0 {
-            Outcome::Done(replies) => {
-                self.applied.fetch_or(!is_read, Ordering::Relaxed);
-                only_reply(replies).map(Some)
-            }
-            Outcome::Moved if Instant::now() < self.deadline => Ok(None),
-            Outcome::Moved => Err(no_owner(false)),
-            Outcome::Failed(failure) => Err(failure.error()),
+        let mut room = REPLY_BYTES_FIRST;
+        loop {
+            let frame = Prepared::single(table, args, flags, room, self.deadline);
+            return match self.router.execute(group, routed_by, frame).await.0 {
+                Outcome::Done(replies) => {
+                    self.applied.fetch_or(!is_read, Ordering::Relaxed);
+                    only_reply(replies).map(Some)
+                }
+                Outcome::NeedsRoom(bytes) => {
+                    room = bytes;
+                    continue;
+                }
+                Outcome::Moved if Instant::now() < self.deadline => Ok(None),
+                Outcome::Moved => Err(no_owner(false)),
+                Outcome::Failed(failure) => Err(failure.error()),
+            };
         }
     }
 

@@ -3,38 +3,88 @@
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Mutex;
 
-use super::calls::unreadable;
+use super::calls::{CONCURRENT, Interval, unreadable};
 use super::key_counts::Counted;
+use super::pages::Pages;
 use super::{Calls, KeyCounts};
-use crate::conn::{array_items, bulk, integer};
+use crate::conn::{array_body, bulk, integer};
+use crate::reply_memory::Beyond;
 use crate::router::random;
+
+/// Memory with which a list of keys begins.
+const KEYS_BYTES_FIRST: usize = 1 << 20;
+/// The longest list of keys; as long as a group's own replies may be.
+const KEYS_BYTES_MAX: usize = 512 << 20;
 
 /// Counts the keys of a table, interval by interval.
 pub(crate) async fn count(calls: &Calls, table: TableId) -> Result<Vec<Counted>, CommandError> {
     let words = |start, end| vec![Bytes::from_static(b"_count"), start, end];
-    let answers = calls.each(table, true, &words).await?;
-    let counted = answers.into_iter().map(|(interval, reply)| {
-        let keys = integer(&reply).and_then(|keys| u64::try_from(keys).ok());
-        Some((interval, keys?))
+    let intervals = calls.intervals(table).into_iter().map(async |interval| {
+        let (mut pages, mut counted) = (Pages::new(calls, table, interval, &words), Vec::new());
+        while let Some(page) = pages.next().await? {
+            let keys = integer(&page.reply).and_then(|keys| u64::try_from(keys).ok());
+            add(&mut counted, page.asked, keys.ok_or_else(unreadable)?);
+        }
+        Ok::<_, CommandError>(counted)
     });
-    counted.collect::<Option<_>>().ok_or_else(unreadable)
+    let counted: Vec<Vec<Counted>> = stream::iter(intervals)
+        .buffered(CONCURRENT)
+        .try_collect()
+        .await?;
+    Ok(counted.into_iter().flatten().collect())
 }
 
-/// Lists the keys of a table that fit a pattern, in key order.
+/// Adds what a page has counted. The next page of an interval begins within the one before it.
+fn add(counted: &mut Vec<Counted>, asked: Interval, keys: u64) {
+    match counted.last_mut() {
+        Some(((_, end), before)) if *end == asked.1 => *before += keys,
+        _ => counted.push((asked, keys)),
+    }
+}
+
+/// Lists the keys of a table that fit a pattern, in key order. Also what had to be taken beyond the
+/// bound of memory, for as long as the client has not taken the reply.
 pub(crate) async fn keys(
     calls: &Calls,
     table: TableId,
     pattern: &Bytes,
-) -> Result<Reply, CommandError> {
+) -> Result<(Reply, Option<Beyond>), CommandError> {
     let words = |start, end| vec![Bytes::from_static(b"_keys"), start, end, pattern.clone()];
-    let answers = calls.each(table, true, &words).await?;
-    let mut keys = Vec::new();
-    for (_, reply) in answers {
-        let found = array_items(&reply).ok_or_else(unreadable)?;
-        keys.extend(found.into_iter().map(Reply::Raw));
-    }
-    Ok(Reply::Array(keys))
+    let gathering = calls.router.replies.gather(KEYS_BYTES_FIRST).await;
+    let gathered = Mutex::new((gathering, 0));
+    let intervals = calls.intervals(table).into_iter().map(async |interval| {
+        let (mut pages, mut parts) = (Pages::new(calls, table, interval, &words), Vec::new());
+        let mut len = 0;
+        while let Some(page) = pages.next().await? {
+            let (count, body) = array_body(&page.reply).ok_or_else(unreadable)?;
+            if count == 0 {
+                continue;
+            }
+            let mut gathered = gathered.lock().await;
+            let (gathering, bytes) = &mut *gathered;
+            *bytes += body.len();
+            if *bytes > KEYS_BYTES_MAX {
+                return Err(CommandError::ReplyTooLong(KEYS_BYTES_MAX));
+            }
+            gathering.reach(*bytes).await;
+            len += count;
+            parts.push(body);
+        }
+        Ok((len, parts))
+    });
+    let found: Vec<(usize, Vec<Bytes>)> = stream::iter(intervals)
+        .buffered(CONCURRENT)
+        .try_collect()
+        .await?;
+    let reply = Reply::Spliced {
+        len: found.iter().map(|(len, _)| len).sum(),
+        parts: found.into_iter().flat_map(|(_, parts)| parts).collect(),
+    };
+    let (gathering, _) = gathered.into_inner();
+    Ok((reply, gathering.finish()))
 }
 
 /// Empties a table, range after range. An error tells of all tables that `calls` has emptied.

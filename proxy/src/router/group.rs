@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use coterie_rpc::Progress;
 use coterie_types::{GroupId, NodeId, Term};
 
 use super::window::Window;
@@ -23,6 +24,8 @@ const SUSPECT_FOR: Duration = Duration::from_millis(250);
 pub(crate) struct Group {
     pub(crate) id: GroupId,
     pub(crate) window: Arc<Window>,
+    /// When it answered reads last, and writes.
+    progress: [Arc<Progress>; 2],
     /// Whom to ask next while no leader is known.
     next_probe: AtomicUsize,
     leader: Mutex<Leader>,
@@ -44,6 +47,7 @@ impl Group {
         Self {
             id,
             window: Arc::new(Window::new()),
+            progress: Default::default(),
             next_probe: AtomicUsize::new(0),
             leader: Mutex::default(),
             owned: AtomicU64::new(0),
@@ -62,6 +66,21 @@ impl Group {
     /// Whether it owns other intervals now than by the map of this generation.
     pub(crate) fn owns_other_than(&self, generation: u64) -> bool {
         self.owned_since.load(Ordering::Acquire) > generation
+    }
+
+    /// It answered a frame, so it answers others of the kind, in their turn. One that writes reads,
+    /// too; one that reads may have lost its quorum.
+    pub(crate) fn progressed(&self, is_read: bool) {
+        let [reads, writes] = &self.progress;
+        reads.note();
+        if !is_read {
+            writes.note();
+        }
+    }
+
+    /// When it answered frames of the kind last.
+    pub(crate) fn progress(&self, is_read: bool) -> &Arc<Progress> {
+        &self.progress[usize::from(!is_read)]
     }
 
     /// The leader, if known.

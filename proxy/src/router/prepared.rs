@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_protocol::{Frame, FrameFlags, Watch};
 use coterie_types::{FrameSeq, GroupId, SessionId, TableId, varint};
 
-/// Room before the commands: a head without watches takes at most 1 + 8 + 4 × 10 bytes.
+/// Room before the commands: a head without watches takes at most 1 + 8 + 5 × 10 bytes.
 const HEAD_ROOM: usize = 64;
 /// What a new frame has room for.
 const BYTES_FIRST: usize = 512;
@@ -20,6 +20,8 @@ const BYTES_FIRST: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) flags: FrameFlags,
+    /// Bytes of replies that there is room for; see `Frame::reply_room`.
+    pub(crate) reply_room: usize,
     /// Only with [`FrameFlags::TRANSACTION`].
     pub(crate) watches: Vec<Watch>,
     /// How many commands.
@@ -44,12 +46,14 @@ impl Prepared {
         table: TableId,
         args: &[Bytes],
         flags: FrameFlags,
+        reply_room: usize,
         deadline: Instant,
     ) -> Self {
         let mut commands = new_commands();
         put_command(&mut commands, table, args);
         Self {
             flags,
+            reply_room,
             watches: Vec::new(),
             count: 1,
             commands,
@@ -79,7 +83,8 @@ impl Prepared {
     }
 
     fn put_head(&self, head: &mut impl BufMut, group: GroupId, numbers: Numbers) {
-        put_numbers(head, group, self.flags, numbers);
+        put_numbers(head, group, self.flags.with(FrameFlags::ROOM), numbers);
+        varint::put(head, self.reply_room as u64);
         if self.flags.has(FrameFlags::TRANSACTION) {
             varint::put(head, self.watches.len() as u64);
             for watch in &self.watches {
@@ -187,6 +192,7 @@ mod tests {
         };
         let prepared = Prepared {
             flags,
+            reply_room: usize::MAX,
             watches: watches.clone(),
             count: 2,
             commands,
@@ -197,6 +203,7 @@ mod tests {
             session: numbers.session,
             seq: numbers.seq,
             acknowledged_below: numbers.acknowledged_below,
+            reply_room: Some(usize::MAX),
             watches,
             commands: [3, 0]
                 .map(|table| FrameCommand {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
-use coterie_rpc::CallError;
+use coterie_rpc::{CallError, Patience};
 use coterie_types::NodeId;
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
@@ -28,9 +28,11 @@ use super::prepared::{Numbers, renumbered};
 use super::window::Ticket;
 use super::{Group, Prepared, RangeCache, RangeMap};
 use crate::metrics::Metrics;
+use crate::reply_memory::ReplyMemory;
 
-/// How long the first attempt may take before the leader counts as silent: shorter than the client
-/// should have to wait, longer than any commit of a healthy group. Doubles with each attempt.
+/// How long a leader may be silent in the first attempt: shorter than the client should have to wait,
+/// longer than any commit of a healthy group. Doubles with each attempt. It is not silent while it
+/// says that it works on the frame, sends parts of the answer, or answers other frames of the kind.
 const ATTEMPT: Duration = Duration::from_millis(800);
 /// By the wall clock, which goes on while a machine sleeps, no frame is sent again after this: the
 /// group may have forgotten that it has applied it.
@@ -45,6 +47,8 @@ pub(crate) enum Outcome {
     Done(Bytes),
     /// Nothing was executed: the commands have other owners, and the map may know them now.
     Moved,
+    /// Nothing was executed: the first reply needs room for so many bytes.
+    NeedsRoom(usize),
     /// Given up.
     Failed(Failure),
 }
@@ -84,6 +88,8 @@ pub(crate) struct Router {
     pub(crate) cache: Arc<RangeCache>,
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) metrics: Arc<Metrics>,
+    /// Memory for the replies of all clients.
+    pub(crate) replies: ReplyMemory,
     /// How long a command may take in all.
     pub(crate) request_timeout: Duration,
 }
@@ -95,6 +101,7 @@ impl Router {
             cache: Arc::clone(&self.cache),
             rpc: self.rpc.on(runtime),
             metrics: Arc::clone(&self.metrics),
+            replies: self.replies.clone(),
             request_timeout: self.request_timeout,
         }
     }
@@ -226,12 +233,18 @@ impl Attempts<'_> {
         left: Duration,
     ) -> Next {
         let way = Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND);
-        let timeout = (ATTEMPT * (1 << self.silences.min(4)) + way).min(left);
+        let is_read = self.flags.has(FrameFlags::READ_ONLY);
+        let patience = Patience {
+            deadline: Instant::now() + left,
+            silence: ATTEMPT * (1 << self.silences.min(4)) + way,
+            progress: Some(Arc::clone(self.group.progress(is_read))),
+        };
         let rpc = &self.router.rpc;
-        let result = rpc.call(addr, method::EXECUTE, body.clone(), timeout).await;
-        match result {
+        let calling = rpc.call_patiently(addr, method::EXECUTE, body.clone(), patience);
+        match calling.await {
             Ok(reply) => match reply.first() {
                 Some(0) => {
+                    self.group.progressed(is_read);
                     if !self.flags.has(FrameFlags::FOLLOWER_READ) {
                         self.group.confirm(node);
                     }
@@ -314,6 +327,10 @@ impl Attempts<'_> {
                 Next::Pause
             }
             Refusal::DiskFull => Next::Finish(Outcome::Failed(Failure::DiskFull)),
+            Refusal::NeedsRoom { bytes } => {
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                Next::Finish(Outcome::NeedsRoom(bytes))
+            }
             Refusal::Malformed { reason } => {
                 Next::Finish(Outcome::Failed(Failure::Refused(reason)))
             }

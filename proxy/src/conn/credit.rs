@@ -1,0 +1,129 @@
+//! What one client has of the memory for replies (`reply_memory`): whether its next frame may be
+//! sent, and with how much room.
+//!
+//! Rules: a frame whose replies are short needs no leave. One whose replies are long waits until
+//! the client's oldest unanswered command is in it, so that its replies leave as they come, and
+//! nobody holds memory for replies that wait for others. Then it waits for memory. A reply that
+//! several groups have parts of waits once: its other parts come whatever the bound says.
+
+use std::task::{Context, Poll};
+
+use coterie_budget::{Permit, Take};
+use coterie_types::GroupId;
+use futures_util::FutureExt;
+
+use crate::reply_memory::{ReplyMemory, SHORT_BYTES};
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Credit {
+    memory: ReplyMemory,
+    /// Bytes taken for what is under way and what waits for the client.
+    held: Option<Permit>,
+    asking: Option<Asking>,
+}
+
+/// A frame that waits for memory.
+#[derive(Debug)]
+struct Asking {
+    group: GroupId,
+    take: Take,
+    granted: Option<Permit>,
+}
+
+impl Credit {
+    pub(crate) fn new(memory: ReplyMemory) -> Self {
+        Self {
+            memory,
+            held: None,
+            asking: None,
+        }
+    }
+
+    /// Bytes of replies that the client may have.
+    pub(crate) fn client_bytes(&self) -> usize {
+        self.memory.client_bytes
+    }
+
+    /// Bytes it holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, Permit::bytes)
+    }
+
+    /// Takes memory for the replies to a frame for `group`; `None` if it has to wait.
+    /// `is_begun`: parts of the same reply have memory, and it must not wait.
+    pub(crate) fn take(&mut self, group: GroupId, bytes: usize, is_begun: bool) -> Option<usize> {
+        if is_begun {
+            self.hold(self.memory.budget.force(bytes));
+            return Some(bytes);
+        }
+        if let Some(asking) = &mut self.asking {
+            if asking.group != group {
+                return None;
+            }
+            let granted = asking.granted.take()?;
+            self.asking = None;
+            self.hold(granted);
+            // One larger than the bound has all of it to itself.
+            return Some(bytes);
+        }
+        let Some(permit) = self.memory.budget.try_take(bytes) else {
+            self.asking = Some(Asking {
+                group,
+                take: self.memory.budget.take(bytes),
+                granted: None,
+            });
+            return None;
+        };
+        self.hold(permit);
+        Some(bytes)
+    }
+
+    /// Whether a frame that waits has its memory now. To be called after [`Credit::take`], so that
+    /// the task is woken.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(asking) = &mut self.asking else {
+            return false;
+        };
+        if asking.granted.is_some() {
+            return false;
+        }
+        match asking.take.poll_unpin(cx) {
+            Poll::Ready(permit) => {
+                asking.granted = Some(permit);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// The frame that waited will not be sent.
+    pub(crate) fn give_up(&mut self) {
+        self.asking = None;
+    }
+
+    /// Holds as much as is needed: `granted` for what is under way, and for `waiting` bytes that the
+    /// client has not taken.
+    pub(crate) fn settle(&mut self, granted: usize, waiting: usize) {
+        let waiting = if waiting > SHORT_BYTES { waiting } else { 0 };
+        let needed = granted + waiting;
+        if needed == 0 {
+            self.held = None;
+            return;
+        }
+        match &mut self.held {
+            Some(held) => {
+                held.grow(needed.saturating_sub(held.bytes()));
+                held.shrink_to(needed);
+            }
+            None => self.held = Some(self.memory.budget.force(needed)),
+        }
+    }
+
+    fn hold(&mut self, permit: Permit) {
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            None => self.held = Some(permit),
+        }
+    }
+}

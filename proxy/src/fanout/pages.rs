@@ -1,0 +1,71 @@
+//! An interval of keys asked page by page: each page is a short call, whatever the interval has, so
+//! nothing of it is asked twice because it took long, and it stops when nobody waits for it.
+
+use bytes::Bytes;
+use coterie_redis_compat::CommandError;
+use coterie_types::TableId;
+
+use super::Calls;
+use super::calls::{Interval, Words, unreadable};
+use crate::conn::{array_items, bulk};
+
+/// Records of one page.
+const RECORDS: &[u8] = b"20000";
+
+/// The pages of an interval, in key order.
+pub(super) struct Pages<'a> {
+    calls: &'a Calls,
+    table: TableId,
+    /// The words of the command without the limit.
+    words: Words<'a>,
+    /// What is left; `None` after the last page.
+    left: Option<Interval>,
+}
+
+/// What one owner has said of a part of an interval.
+pub(super) struct Page {
+    /// The interval that the owner was asked for.
+    pub(super) asked: Interval,
+    /// The second element of its answer, the first being where to go on.
+    pub(super) reply: Bytes,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(
+        calls: &'a Calls,
+        table: TableId,
+        interval: Interval,
+        words: Words<'a>,
+    ) -> Self {
+        Self {
+            calls,
+            table,
+            words,
+            left: Some(interval),
+        }
+    }
+
+    /// The next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Page>, CommandError> {
+        let Some((start, end)) = self.left.take() else {
+            return Ok(None);
+        };
+        // Each has the time of a command: all of them may take as long as they get on.
+        let calls = self.calls.anew();
+        let words = |start, end| {
+            let mut words = (self.words)(start, end);
+            words.push(Bytes::from_static(RECORDS));
+            words
+        };
+        let (asked, reply) = calls
+            .first(self.table, (start, end.clone()), true, &words)
+            .await?;
+        let items = array_items(&reply).ok_or_else(unreadable)?;
+        let [next, reply] = <[Bytes; 2]>::try_from(items).map_err(|_| unreadable())?;
+        let next = bulk(&next).ok_or_else(unreadable)?.or(asked.1.clone());
+        self.left = next
+            .filter(|next| end.as_ref().is_none_or(|end| next < end))
+            .map(|next| (next, end));
+        Ok(Some(Page { asked, reply }))
+    }
+}
