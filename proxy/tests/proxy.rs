@@ -12,6 +12,7 @@ mod proxy {
     mod fates;
     mod faults;
     mod hostile;
+    mod memory;
     mod moves;
     mod pipelines;
     mod threads;

@@ -3,8 +3,9 @@
 //!
 //! Rules: a frame whose replies are short needs no leave. One whose replies are long waits until
 //! the client's oldest unanswered command is in it, so that its replies leave as they come, and
-//! nobody holds memory for replies that wait for others. Then it waits for memory. A reply that
-//! several groups have parts of waits once: its other parts come whatever the bound says.
+//! little memory is held for replies that wait for others. Then it waits for memory, unless the
+//! client holds some for what cannot leave before it: such a client never waits, as nobody would
+//! get anything back meanwhile. So a reply that several groups have parts of waits once.
 
 use std::task::{Context, Poll};
 
@@ -51,7 +52,7 @@ impl Credit {
     }
 
     /// Takes memory for the replies to a frame for `group`; `None` if it has to wait.
-    /// `is_begun`: parts of the same reply have memory, and it must not wait.
+    /// `is_begun`: the client holds memory that it gives back behind these replies only.
     pub(crate) fn take(&mut self, group: GroupId, bytes: usize, is_begun: bool) -> Option<usize> {
         if is_begun {
             self.hold(self.memory.budget.force(bytes));

@@ -123,6 +123,11 @@ impl Lane {
         }
     }
 
+    /// Whether nothing of it is under way or waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.is_none() && self.waiting.is_empty()
+    }
+
     /// Appends a command to the last batch, or begins one. The bytes it takes.
     pub(crate) fn push(&mut self, flags: FrameFlags, command: Encode<'_>, back: Return) -> usize {
         let base = flags.with(FrameFlags::READ_ONLY);

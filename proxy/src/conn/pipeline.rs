@@ -89,7 +89,7 @@ impl Pipeline {
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
             && self.mending.is_none()
-            && self.lanes.iter().all(|lane| lane.waiting.is_empty())
+            && self.lanes.iter().all(Lane::is_idle)
     }
 
     /// Whether commands go to groups now; else they wait for a map.
@@ -293,9 +293,13 @@ impl Pipeline {
         if unread >= client_bytes {
             return None;
         }
-        // What goes through the log gets on with any room.
+        let others = self.lanes.iter().enumerate();
+        let is_only_lane = others.filter(|(n, _)| *n != at).all(|(_, l)| l.is_idle());
         let wanted = match batch.is_read() {
-            true => lane.sizes.room(batch.count, client_bytes),
+            true if is_only_lane => lane.sizes.room(batch.count, client_bytes),
+            // Replies behind the first may have to wait for those of other groups.
+            true => lane.sizes.room(1, client_bytes),
+            // What goes through the log gets on with any room.
             false => 0,
         };
         if wanted <= SHORT_BYTES {
@@ -312,7 +316,7 @@ impl Pipeline {
                     .and_then(|returns| returns.first())
                     .is_some_and(|back| back.slot == oldest)
         };
-        let is_begun = self.replies.is_oldest_begun() || self.lanes.iter().any(in_parts);
+        let is_begun = self.replies.held_bytes() > 0 || self.lanes.iter().any(in_parts);
         let group = self.lanes[at].group.id;
         self.credit.take(group, wanted, is_begun)
     }

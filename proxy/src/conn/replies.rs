@@ -120,10 +120,9 @@ impl Replies {
         self.first
     }
 
-    /// Whether parts of the reply to the oldest unanswered command have come.
-    pub(crate) fn is_oldest_begun(&self) -> bool {
-        let oldest = self.slots.front();
-        oldest.is_some_and(|slot| matches!(&slot.state, State::Gathering(g) if g.bytes > 0))
+    /// Bytes of replies, and parts of replies, that wait for others before they can leave.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// A slot behind all others.

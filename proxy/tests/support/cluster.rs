@@ -329,6 +329,21 @@ impl Cluster {
         self.catalog.borrow().settings.clone()
     }
 
+    /// Says of the frames that a group holds that they are being worked on; how many they are.
+    pub(crate) fn work_on_held(&self, group: u64) -> usize {
+        self.group(group, |group| {
+            group.held.iter().for_each(|(_, held)| held.working());
+            group.held.len()
+        })
+    }
+
+    /// Whether nobody waits any more for a frame that a group holds.
+    pub(crate) fn held_are_abandoned(&self, group: u64) -> bool {
+        self.group(group, |group| {
+            group.held.iter().all(|(_, held)| held.is_abandoned())
+        })
+    }
+
     /// Where a table is cut from the start.
     pub(crate) fn boundaries(&self, table: &str) -> Vec<Bytes> {
         let catalog = self.catalog.borrow();
