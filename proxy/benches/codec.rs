@@ -21,6 +21,7 @@ fn pipeline(words: &[&[u8]]) -> Vec<u8> {
 fn parse(input: &mut BytesMut, args: &mut Vec<Bytes>) -> usize {
     let limits = Limits {
         bulk_bytes_max: 512 << 20,
+        value_bytes_max: 1 << 20,
         trusted: true,
     };
     let (mut parser, mut words) = (Parser::default(), 0);

@@ -1,7 +1,8 @@
 //! The connected clients, as `CLIENT LIST` shows and `CLIENT KILL` finds them.
 //!
 //! A connection owns its state; what others may see of it is copied into its [`Client`] once per
-//! batch of commands. Others act on a connection by a flag and a wake-up.
+//! batch of commands. Others act on a connection by a flag and a wake-up. The line of CLIENT LIST is
+//! written in `client_line`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
 
+use crate::client_peaks::{Peak, Peaks};
 use crate::reply_memory::Beyond;
 
 /// One connection, as others see it.
@@ -20,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
+    /// The number of its socket in this process.
+    pub(crate) fd: i32,
     pub(crate) connected_at: Instant,
     /// Wakes the connection's task.
     pub(crate) waker: AtomicWaker,
@@ -50,15 +54,72 @@ pub(crate) struct Details {
     pub(crate) read_only: bool,
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
-    pub(crate) input_bytes: usize,
-    pub(crate) input_free_bytes: usize,
-    pub(crate) queued_bytes: usize,
-    pub(crate) output_bytes: usize,
-    pub(crate) output_pieces: usize,
+    pub(crate) memory: Memory,
+    /// The most since the last tick.
+    pub(crate) peak: Peak,
+    /// Replies are about to be written.
+    pub(crate) writes: bool,
+    /// It is closed when it has its replies.
+    pub(crate) closes: bool,
+    pub(crate) blocked: Option<Blocked>,
     /// When the output went over the soft limit.
     pub(crate) over_soft_since: Option<Instant>,
     /// It waits for a group, for others to finish, or for the end of a pause.
     pub(crate) waits: bool,
+}
+
+/// Bytes that a connection holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// The connection itself.
+    pub(crate) own_bytes: usize,
+    /// What was read and has not begun.
+    pub(crate) input_bytes: usize,
+    pub(crate) input_free_bytes: usize,
+    /// Words of the command that waits or runs.
+    pub(crate) argument_bytes: usize,
+    /// Words queued by MULTI.
+    pub(crate) queued_bytes: usize,
+    pub(crate) watched_bytes: usize,
+    /// Commands on their way to groups.
+    pub(crate) frame_bytes: usize,
+    /// The buffer of small replies: what is in it, and its size.
+    pub(crate) buffer: (usize, usize),
+    /// All other replies: their bytes, and how many they are.
+    pub(crate) listed_bytes: usize,
+    pub(crate) listed: usize,
+}
+
+impl Memory {
+    /// The buffer of what was read, and the words taken from it.
+    pub(crate) fn input(&self) -> usize {
+        self.input_bytes + self.input_free_bytes + self.argument_bytes
+    }
+
+    /// Replies that were not written yet.
+    pub(crate) fn output(&self) -> usize {
+        self.buffer.0 + self.listed_bytes
+    }
+
+    /// All of it.
+    pub(crate) fn total(&self) -> usize {
+        self.own_bytes
+            + self.input()
+            + self.queued_bytes
+            + self.watched_bytes
+            + self.frame_bytes
+            + self.buffer.1
+            + self.listed_bytes
+    }
+}
+
+/// Why a client's command waits, apart from its own work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// For the end of CLIENT PAUSE.
+    Paused,
+    /// For others, and only for so long.
+    Timed,
 }
 
 impl Details {
@@ -93,67 +154,6 @@ impl Client {
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
-
-    /// The line of `CLIENT LIST`.
-    pub(crate) fn line(&self) -> Vec<u8> {
-        let details = self.details().clone();
-        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        let mut flags = String::new();
-        let letters = [
-            (details.queued.is_some(), 'x'),
-            (details.read_only, 'r'),
-            (details.waits, 'b'),
-            (details.no_evict, 'e'),
-            (details.no_touch, 'T'),
-        ];
-        flags.extend(
-            letters
-                .iter()
-                .filter(|(set, _)| *set)
-                .map(|(_, letter)| *letter),
-        );
-        if flags.is_empty() {
-            flags.push('N');
-        }
-        let total = details.input_bytes
-            + details.input_free_bytes
-            + details.queued_bytes
-            + details.output_bytes
-            + size_of::<Self>();
-        let events = if details.output_bytes > 0 { "rw" } else { "r" };
-        let mut line = format!(
-            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 \
-             ssub=0 multi={} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 \
-             obl=0 oll={} omem={} tot-mem={total} events={events} cmd={} user={} redir=-1 resp={}",
-            self.id,
-            self.addr,
-            self.local_addr,
-            text(&details.name),
-            self.connected_at.elapsed().as_secs(),
-            details.active_at.elapsed().as_secs(),
-            details.table,
-            details.queued.map_or(-1, |count| count as i64),
-            details.watches,
-            details.input_bytes,
-            details.input_free_bytes,
-            details.queued_bytes,
-            details.output_pieces,
-            details.output_bytes,
-            details.command,
-            if details.authenticated {
-                "default"
-            } else {
-                "(superuser)"
-            },
-            details.resp,
-        );
-        line.push_str(&format!(
-            " lib-name={} lib-ver={}",
-            text(&details.lib_name),
-            text(&details.lib_ver)
-        ));
-        line.into_bytes()
-    }
 }
 
 /// All clients of the process.
@@ -161,15 +161,17 @@ impl Client {
 pub(crate) struct Clients {
     by_id: DashMap<u64, Arc<Client>>,
     last_id: AtomicU64,
+    peaks: Peaks,
 }
 
 impl Clients {
     /// A new client; it is listed until [`Clients::remove`].
-    pub(crate) fn add(&self, addr: SocketAddr, local_addr: SocketAddr) -> Arc<Client> {
+    pub(crate) fn add(&self, addr: SocketAddr, local_addr: SocketAddr, fd: i32) -> Arc<Client> {
         let client = Arc::new(Client {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             addr,
             local_addr,
+            fd,
             connected_at: Instant::now(),
             waker: AtomicWaker::new(),
             reply_bytes_held: AtomicUsize::new(0),
@@ -190,11 +192,11 @@ impl Clients {
                 read_only: false,
                 no_evict: false,
                 no_touch: false,
-                input_bytes: 0,
-                input_free_bytes: 0,
-                queued_bytes: 0,
-                output_bytes: 0,
-                output_pieces: 0,
+                memory: Memory::default(),
+                peak: Peak::default(),
+                writes: false,
+                closes: false,
+                blocked: None,
                 over_soft_since: None,
                 waits: false,
             }),
@@ -205,7 +207,30 @@ impl Clients {
 
     /// The client is gone.
     pub(crate) fn remove(&self, id: u64) {
-        self.by_id.remove(&id);
+        if let Some((_, client)) = self.by_id.remove(&id) {
+            self.peaks.add(client.details().peak);
+        }
+    }
+
+    /// The most that one client held lately.
+    pub(crate) fn recent_peak(&self) -> Peak {
+        let now = self.by_id.iter().map(|client| client.details().peak);
+        now.fold(self.peaks.most(), Peak::or)
+    }
+
+    /// Another second has passed.
+    pub(crate) fn tick(&self) {
+        self.peaks.begin_second();
+        for client in &self.by_id {
+            let mut details = client.details();
+            self.peaks.add(details.peak);
+            // What it holds on to counts in the next second, too.
+            details.peak = Peak {
+                input_bytes: details.memory.input(),
+                output_bytes: details.memory.output(),
+                buffer_bytes: details.memory.buffer.0,
+            };
+        }
     }
 
     /// How many there are.

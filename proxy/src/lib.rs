@@ -13,6 +13,8 @@
 //! Rules: replies leave in the order of the commands; commands for one group run in that order; a
 //! client is told `TRYAGAIN` only for what was surely not done, and `UNKNOWN` for what may have been.
 
+mod client_line;
+mod client_peaks;
 mod clients;
 mod commands;
 mod config;

@@ -47,6 +47,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Bytes of the largest value a client may write.
+    pub(crate) fn value_bytes_max(&self) -> usize {
+        usize::try_from(self.max_value_bytes).unwrap_or(usize::MAX)
+    }
+
     /// The newest catalog: its settings and jobs may be newer than those of the range map.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 const LIMITS: Limits = Limits {
     bulk_bytes_max: 1 << 20,
+    value_bytes_max: 1 << 20,
     trusted: true,
 };
 

@@ -5,8 +5,10 @@
 mod support;
 
 mod proxy {
+    mod client_list;
     mod commands;
     mod coterie;
+    mod departures;
     mod details;
     mod fanout;
     mod fates;

@@ -36,6 +36,8 @@ yet: lists, hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SOR
 - The replies of one transaction, and of one command, are limited: 64 MiB and 512 MiB.
 - A request has at most 1,048,576 words, and 64 MiB in all unless one value may be longer; more keys or bytes than that
   go in several commands. The keys that one connection watches count for the transaction.
+- A client that shuts down its sending side is answered as long as its commands make progress; Redis answers what it ran
+  before it read that end, and drops the rest.
 - `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
 
 ";

@@ -83,6 +83,12 @@ impl Process {
         Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
     }
 
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> anyhow::Result<usize> {
+        let pid = self.pid().context("not running")?;
+        Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -10,6 +10,7 @@ use coterie_types::{NodeDescriptor, NodeState};
 
 use super::Call;
 use crate::VERSION;
+use crate::clients::Blocked;
 use crate::shared::Shared;
 
 /// The sections of `INFO` without arguments, in order.
@@ -112,38 +113,31 @@ fn server(shared: &Shared) -> String {
     )
 }
 
+/// The clients of this proxy. No client waits for a key, and none is of a cluster's bus.
 fn clients(shared: &Shared) -> String {
     let all = shared.clients.all();
-    let largest = |of: fn(&crate::clients::Details) -> usize| {
-        all.iter()
-            .map(|client| of(&client.details()))
-            .max()
-            .unwrap_or(0)
-            .to_string()
-    };
+    let blocked: Vec<_> = all
+        .iter()
+        .filter_map(|client| client.details().blocked)
+        .collect();
+    let timed = blocked.iter().filter(|blocked| **blocked == Blocked::Timed);
+    let peak = shared.clients.recent_peak();
+    let maxclients = shared.settings.maxclients.load(Ordering::Relaxed);
+    let pairs = [
+        ("connected_clients", all.len() as u64),
+        ("cluster_connections", 0),
+        ("maxclients", maxclients),
+        ("client_recent_max_input_buffer", peak.input_bytes as u64),
+        ("client_recent_max_output_buffer", peak.output_bytes as u64),
+        ("blocked_clients", blocked.len() as u64),
+        ("tracking_clients", 0),
+        ("clients_in_timeout_table", timed.count() as u64),
+        ("total_blocking_keys", 0),
+        ("total_blocking_keys_on_nokey", 0),
+    ];
     lines(
         "Clients",
-        &[
-            ("connected_clients", all.len().to_string()),
-            (
-                "maxclients",
-                shared
-                    .settings
-                    .maxclients
-                    .load(Ordering::Relaxed)
-                    .to_string(),
-            ),
-            (
-                "client_recent_max_input_buffer",
-                largest(|details| details.input_bytes),
-            ),
-            (
-                "client_recent_max_output_buffer",
-                largest(|details| details.output_bytes),
-            ),
-            ("blocked_clients", "0".to_owned()),
-            ("tracking_clients", "0".to_owned()),
-        ],
+        &pairs.map(|(name, value)| (name, value.to_string())),
     )
 }
 

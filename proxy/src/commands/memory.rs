@@ -9,10 +9,7 @@ use super::{Answer, Local, int};
 /// `MEMORY STATS`: what is known of the process; an allocator's own figures are not.
 pub(crate) fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = local.shared.clients.all();
-    let buffers = clients.iter().map(|client| {
-        let details = client.details();
-        details.input_bytes + details.input_free_bytes + details.queued_bytes + details.output_bytes
-    });
+    let buffers = clients.iter().map(|client| client.details().memory.total());
     let buffers: usize = buffers.sum();
     let pair = |name, value| (Reply::text(name), value);
     Ok(Reply::Map(vec![

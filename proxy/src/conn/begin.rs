@@ -6,23 +6,20 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
-use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::codec::Cut;
 use super::connection::{Alone, Connection, Parked, Until};
-use super::cross_protocol;
+use super::departure::Socket;
 use super::pipeline::Request;
 use super::route::Unroutable;
 use super::session::{Multi, Queued, ReplyMode, Session};
+use super::{cross_protocol, sizes};
 use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
 
-/// The longest key: what a group takes.
-const KEY_BYTES_MAX: usize = 1 << 20;
-/// The longest request, unless a value alone may be longer: what a group's log takes in one piece.
-const REQUEST_BYTES_MAX: usize = 64 << 20;
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Begins the command with these words. They are taken only if the command has to wait.
-    pub(super) fn begin(&mut self, args: &mut Vec<Bytes>) {
+impl<S: Socket> Connection<S> {
+    /// Begins the command with these words. They are taken only if the command has to wait. One that
+    /// was cut short, as it is too long, is refused.
+    pub(super) fn begin(&mut self, args: &mut Vec<Bytes>, cut: Option<Cut>) {
         let silent = self.session.next_is_silent();
         match resolve(args) {
             Ok(_) | Err(CommandError::WrongArity(_))
@@ -33,7 +30,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Ok(row) => {
                 self.shared.stats.called(row);
-                self.begin_row(row, args, silent);
+                match cut {
+                    None => self.begin_row(row, args, silent),
+                    Some(cut) => self.refuse_cut(row, cut, args, silent),
+                }
             }
             Err(CommandError::UnknownCommand(name, _)) if cross_protocol::is_http(&name) => {
                 cross_protocol::warn(&self.client);
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Handler::Alone(_)) if !self.is_settled() => {
                 self.park(row, args, silent, Until::Settled);
             }
-            Some(Handler::Alone(run)) => self.run_alone(run, args, silent),
+            Some(Handler::Alone(run)) => self.run_alone(row, run, args, silent),
             Some(Handler::OfSession(word)) => self.of_session(word, row, args, silent),
         }
     }
@@ -111,10 +111,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         row.is_write()
             || row.flags.contains(Flags::MAY_REPLICATE)
             || (row.name == "exec" && queue().any(|queued| queued.command.is_write()))
-    }
-
-    fn is_settled(&self) -> bool {
-        self.pipeline.is_idle() && self.pipeline.replies.is_settled()
     }
 
     pub(super) fn park(
@@ -153,32 +149,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// What a group would refuse is refused here, before it costs anybody anything.
     fn check_sizes(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
-        let values_max = usize::try_from(self.shared.max_value_bytes).unwrap_or(usize::MAX);
         // A transaction and its watches are one frame.
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
-        let (mut longest, mut total) = (0, queued + self.session.watched_bytes());
-        for arg in args {
-            longest = longest.max(arg.len());
-            total += arg.len();
-        }
-        let total_max = REQUEST_BYTES_MAX.max(values_max.saturating_add(2 * KEY_BYTES_MAX));
-        if total > total_max {
-            return Err(CommandError::RequestTooLong(total_max));
-        }
-        if longest <= KEY_BYTES_MAX.min(values_max) {
-            return Ok(());
-        }
-        let mut keys = row.keys.positions(args)?.peekable();
-        for (at, arg) in args.iter().enumerate() {
-            if keys.next_if_eq(&at).is_some() {
-                if arg.len() > KEY_BYTES_MAX {
-                    return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
-                }
-            } else if arg.len() > values_max && row.is_write() {
-                return Err(CommandError::ValueTooLong(values_max));
+        let held = queued + self.session.watched_bytes();
+        sizes::check(row, args, held, self.shared.value_bytes_max())
+    }
+
+    /// A command that is too long, of which only the first bytes are here.
+    fn refuse_cut(&mut self, row: &'static Command, cut: Cut, args: &[Bytes], silent: bool) {
+        self.last_command = row.name;
+        let value_max = self.shared.value_bytes_max();
+        let error = match (sizes::check_total(cut.total, value_max), cut.at) {
+            _ if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) => {
+                CommandError::NoAuth
             }
+            (Err(error), _) => error,
+            (Ok(()), Some(at)) => sizes::too_long(row, args, at, value_max),
+            // The sum alone cut it.
+            (Ok(()), None) => CommandError::RequestTooLong(sizes::request_max(value_max)),
+        };
+        match row.name {
+            "exec" => self.refuse_exec(&error, silent),
+            _ => self.refuse(error, silent),
         }
-        Ok(())
     }
 
     fn submit(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
@@ -226,7 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<Answer, CommandError> {
         if row.name.starts_with("client|") {
             // What it may print of this client should be true.
-            self.publish();
+            self.publish(true);
+            self.client.details().memory.argument_bytes = args.iter().map(Bytes::len).sum();
         }
         let mut local = Local {
             shared: &self.shared,
@@ -249,9 +243,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn run_alone(&mut self, run: commands::Alone, args: &mut Vec<Bytes>, silent: bool) {
+    fn run_alone(
+        &mut self,
+        row: &'static Command,
+        run: commands::Alone,
+        args: &mut Vec<Bytes>,
+        silent: bool,
+    ) {
         self.pipeline.refresh_map();
-        self.publish();
+        self.publish(true);
         let args = std::mem::take(args);
         let work = run(Call {
             client: Arc::clone(&self.client),
@@ -263,6 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             deadline: self.deadline,
         });
         self.alone = Some(Alone {
+            command: row,
             work,
             silent,
             args,

@@ -4,6 +4,8 @@
 //! arguments, the bytes of each, the bytes of a line without an end; the limits are tight until the
 //! client has authenticated. A frame that came in part is not looked at again from its start: the
 //! parser remembers where it stopped. Arguments are slices of the read buffer; nothing is copied.
+//! An argument that is longer than its command can have (`sizes`) is refused as its length is read:
+//! nothing of it is kept, and the request comes out cut short (`cut`).
 //!
 //! Errors are Redis' own (`networking.c`, `processMultibulkBuffer`); after one the connection is
 //! answered and closed. Caller: `conn::pipeline`.
@@ -13,7 +15,10 @@ use std::ops::Range;
 use bytes::{Buf, Bytes, BytesMut};
 use coterie_redis_compat::CommandError;
 
-use super::inline;
+use super::cut::Cutting;
+use super::{inline, sizes};
+
+pub use super::cut::Cut;
 
 /// Bytes of a line: an inline command, or the header of an array or a bulk string.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -25,12 +30,16 @@ const ARGS_MAX_STRANGER: i64 = 10;
 const BULK_BYTES_MAX_STRANGER: i64 = 16 << 10;
 /// Vectors that grew beyond this for one large command are given back after it.
 const KEPT_ARGS: usize = 1024;
+/// A buffer in which so much was kept is given back when the command is cut short.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// What a client may send.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of one argument: `proto-max-bulk-len`.
+    /// Bytes of one argument, beyond which the connection is closed: `proto-max-bulk-len`.
     pub bulk_bytes_max: u64,
+    /// Bytes of a value that may be stored.
+    pub value_bytes_max: usize,
     /// Whether the client has authenticated, or need not.
     pub trusted: bool,
 }
@@ -39,6 +48,8 @@ pub struct Limits {
 /// appended by its owner; the parser takes whole commands off its front.
 #[derive(Debug, Default)]
 pub struct Parser {
+    /// Arguments of the command under way.
+    words: usize,
     /// Arguments still to come; 0 between commands.
     missing: usize,
     /// The length of the argument whose header was read last.
@@ -49,11 +60,16 @@ pub struct Parser {
     searched: usize,
     /// Where the arguments stand in the buffer.
     spans: Vec<Range<usize>>,
+    /// The command under way is too long: what comes of it is dropped.
+    cutting: Option<Box<Cutting>>,
+    /// Why the command that was taken last was cut short.
+    cut: Option<Cut>,
 }
 
 impl Parser {
     /// Takes one command off the front of `input` into `args`, which is emptied first. `false`
-    /// when there is no whole command yet.
+    /// when there is no whole command yet. One that is too long has lost most of its words:
+    /// [`Parser::take_cut`] says so.
     ///
     /// # Errors
     /// When the bytes are no request, or one over a limit. The parser must not be used again.
@@ -83,7 +99,7 @@ impl Parser {
                     None => return Ok(false),
                     // `*0` and `*-1` are no commands, and no errors.
                     Some(0) => self.reset(input),
-                    Some(count) => self.missing = count,
+                    Some(count) => (self.words, self.missing) = (count, count),
                 },
                 Some(_) => match self.inline(input, args)? {
                     None => return Ok(false),
@@ -94,12 +110,19 @@ impl Parser {
         }
     }
 
+    /// Why the command that was taken last was cut short, if it was.
+    pub fn take_cut(&mut self) -> Option<Cut> {
+        self.cut.take()
+    }
+
     /// How many bytes the buffer should have room for beyond its `len`, so that the argument that
     /// is coming in need not be moved often.
     #[must_use]
     pub fn wanted(&self, len: usize) -> usize {
-        self.bulk_len
-            .map_or(0, |bulk| (self.parsed + bulk + 2).saturating_sub(len))
+        match self.bulk_len {
+            Some(bulk) if self.cutting.is_none() => (self.parsed + bulk + 2).saturating_sub(len),
+            _ => 0,
+        }
     }
 
     /// Whether part of a command was read.
@@ -128,7 +151,7 @@ impl Parser {
     }
 
     /// Reads one more argument; `false` when it is not whole yet.
-    fn argument(&mut self, input: &[u8], limits: &Limits) -> Result<bool, CommandError> {
+    fn argument(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<bool, CommandError> {
         let len = match self.bulk_len {
             Some(len) => len,
             None => {
@@ -137,9 +160,18 @@ impl Parser {
                 };
                 let len = bulk_header(&input[line], limits)?;
                 self.bulk_len = Some(len);
+                self.measure(input, len, limits.value_bytes_max);
                 len
             }
         };
+        if let Some(cutting) = &mut self.cutting {
+            if !cutting.drop_argument(input, len) {
+                return Ok(false);
+            }
+            self.bulk_len = None;
+            self.missing -= 1;
+            return Ok(true);
+        }
         // The two bytes after it are CR LF; like Redis, nobody looks.
         if input.len() < self.parsed + len + 2 {
             return Ok(false);
@@ -150,6 +182,40 @@ impl Parser {
         self.bulk_len = None;
         self.missing -= 1;
         Ok(true)
+    }
+
+    /// An argument of `len` bytes is about to come. If it makes the command too long, nothing more is
+    /// kept, and what was is let go.
+    fn measure(&mut self, input: &mut BytesMut, len: usize, value_max: usize) {
+        if let Some(cutting) = &mut self.cutting {
+            cutting.add(len);
+            return self.reset(input);
+        }
+        // What was parsed is a little more than its arguments.
+        let fits = len <= sizes::argument_min(value_max);
+        if fits && self.parsed.saturating_add(len) <= sizes::request_max(value_max) {
+            return;
+        }
+        let total = self.spans.iter().map(Range::len).sum::<usize>() + len;
+        let name = self
+            .spans
+            .first()
+            .map_or(&[][..], |name| &input[name.clone()]);
+        let at = match len > sizes::argument_max(name, self.words, value_max) {
+            true => Some(self.words - self.missing),
+            false if total > sizes::request_max(value_max) => None,
+            false => return,
+        };
+        let words = self.spans.iter().map(|span| &input[span.clone()]);
+        let cutting = Cutting::new(Cut { total, at }, words);
+        self.cutting = Some(Box::new(cutting));
+        self.spans = Vec::new();
+        let is_large = self.parsed > KEPT_BYTES;
+        self.reset(input);
+        if is_large {
+            // The memory of what is let go, too.
+            *input = BytesMut::from(input.as_ref());
+        }
     }
 
     /// The line that begins at `parsed`, without its CR LF, once it is whole.
@@ -203,6 +269,11 @@ impl Parser {
     }
 
     fn take(&mut self, input: &mut BytesMut, args: &mut Vec<Bytes>) {
+        if let Some(cutting) = self.cutting.take() {
+            self.cut = Some(cutting.cut);
+            *args = cutting.into_words();
+            return;
+        }
         let whole = input.split_to(self.parsed).freeze();
         args.extend(self.spans.drain(..).map(|span| whole.slice(span)));
         self.spans.shrink_to(KEPT_ARGS);
@@ -256,6 +327,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         bulk_bytes_max: 512 << 20,
+        value_bytes_max: 1 << 20,
         trusted: true,
     };
 
@@ -340,5 +412,87 @@ mod tests {
         let (mut parser, mut args) = (Parser::default(), Vec::new());
         assert!(!parser.next(&mut buffer, &LIMITS, &mut args).unwrap());
         assert_eq!(parser.wanted(buffer.len()), 999);
+    }
+
+    /// Feeds a request in pieces, and says how large the buffer was at most.
+    fn feed(parser: &mut Parser, pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<Bytes>, usize) {
+        let (mut buffer, mut args, mut most) = (BytesMut::new(), Vec::new(), 0);
+        let mut whole = false;
+        for piece in pieces {
+            assert!(!whole, "whole before its end");
+            buffer.extend_from_slice(&piece);
+            whole = parser.next(&mut buffer, &LIMITS, &mut args).unwrap();
+            most = most.max(buffer.capacity());
+        }
+        assert!(whole && buffer.is_empty());
+        (args, most)
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_argument_that_is_too_long() {
+        let mut parser = Parser::default();
+        let head = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400000000\r\n".to_vec();
+        let body = std::iter::repeat_n(vec![b'x'; 40_000], 10_000);
+        let pieces = std::iter::once(head).chain(body).chain([b"\r\n".to_vec()]);
+        let (args, most) = feed(&mut parser, pieces);
+        assert!(most < 1 << 20, "{most}");
+        assert_eq!(args[..2], ["SET", "k"]);
+        assert_eq!(args[2], vec![b'x'; 128]);
+        let cut = Cut {
+            total: 400_000_004,
+            at: Some(2),
+        };
+        assert_eq!(parser.take_cut(), Some(cut));
+        assert_eq!(parser.take_cut(), None);
+        let (args, _) = feed(
+            &mut parser,
+            std::iter::once(b"*1\r\n$4\r\nPING\r\n".to_vec()),
+        );
+        assert_eq!(args, ["PING"]);
+        assert_eq!(parser.take_cut(), None);
+    }
+
+    #[test]
+    fn arguments_that_are_too_many_are_dropped_with_those_before() {
+        let mut parser = Parser::default();
+        let argument = [b"$1000000\r\n".as_slice(), &vec![b'x'; 1_000_000], b"\r\n"].concat();
+        let mut buffer = BytesMut::from(b"*101\r\n$4\r\nMSET\r\n".as_slice());
+        let mut args = Vec::new();
+        for at in 0..100 {
+            assert!(
+                !parser.next(&mut buffer, &LIMITS, &mut args).unwrap(),
+                "{at}"
+            );
+            buffer.extend_from_slice(&argument);
+            let kept = buffer.capacity() > 3 << 20;
+            assert!(at < 4 || kept == (at < 68), "{at}: {}", buffer.capacity());
+        }
+        assert!(parser.next(&mut buffer, &LIMITS, &mut args).unwrap());
+        assert_eq!(args.len(), 48);
+        let cut = Cut {
+            total: 100_000_004,
+            at: None,
+        };
+        assert_eq!(parser.take_cut(), Some(cut));
+    }
+
+    #[test]
+    fn a_command_that_nobody_knows_has_room_for_no_argument_that_is_long() {
+        for name in ["NOSUCH", "GET"] {
+            let mut parser = Parser::default();
+            let long = vec![b'x'; (1 << 20) + 1];
+            let mut request = format!("*3\r\n${}\r\n{name}\r\n", name.len()).into_bytes();
+            for _ in 0..2 {
+                request.extend(format!("${}\r\n", long.len()).bytes());
+                request.extend_from_slice(&long);
+                request.extend(b"\r\n");
+            }
+            let (args, _) = feed(&mut parser, std::iter::once(request));
+            assert_eq!(
+                args.iter().map(Bytes::len).collect::<Vec<_>>(),
+                [name.len(), 128, 128]
+            );
+            assert_eq!(parser.take_cut().unwrap().at, Some(1));
+        }
     }
 }

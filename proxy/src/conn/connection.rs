@@ -18,14 +18,15 @@ use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{Command, CommandError, Reply};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::codec::{Limits, Parser};
+use super::departure::{Departure, Socket};
 use super::exec::Transacting;
 use super::pipeline::Pipeline;
 use super::replies::Event;
 use super::session::Session;
+use crate::client_peaks::Peak;
 use crate::clients::Client;
 use crate::shared::Shared;
 
@@ -49,8 +50,10 @@ pub(crate) struct Connection<S> {
     pub(super) client: Arc<Client>,
     pub(super) session: Session,
     pub(super) pipeline: Pipeline,
-    input: BytesMut,
+    pub(super) input: BytesMut,
     parser: Parser,
+    /// Room was made in `input` for a large argument.
+    input_is_large: bool,
     /// The words of the command that begins, kept for their memory.
     args: Vec<Bytes>,
     /// Room for the next read; grows with what comes.
@@ -62,9 +65,13 @@ pub(crate) struct Connection<S> {
     /// A command that runs alone.
     pub(super) alone: Option<Alone>,
     /// The client sends no more, or what it sends is not to be read any more.
-    input_ended: bool,
+    pub(super) input_ended: bool,
+    /// Whether the client is still there while it is not read from.
+    pub(super) departure: Departure,
     /// The client is an attacker: closed at once, and nothing of its replies is written.
     aborted: bool,
+    /// The most that waited to be written since others were shown.
+    pub(super) output_peak: Peak,
     /// The last command that began.
     pub(super) last_command: &'static str,
     /// When commands that begin now are given up.
@@ -96,6 +103,7 @@ pub(super) enum Until {
 
 /// A command that runs alone, and what happens with its outcome.
 pub(super) struct Alone {
+    pub(super) command: &'static Command,
     pub(super) work: BoxFuture<'static, Result<Reply, CommandError>>,
     pub(super) silent: bool,
     /// Its words and when it began, for SLOWLOG.
@@ -103,7 +111,7 @@ pub(super) struct Alone {
     pub(super) started: Instant,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(crate) fn new(io: S, shared: Arc<Shared>, client: Arc<Client>) -> Self {
         let authenticated = !shared.settings.has_password();
         client.details().authenticated = authenticated;
@@ -115,13 +123,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client,
             input: BytesMut::new(),
             parser: Parser::default(),
+            input_is_large: false,
             args: Vec::new(),
             read_bytes: READ_BYTES_FIRST,
             unparsed: false,
             parked: None,
             alone: None,
             input_ended: false,
+            departure: Departure::default(),
             aborted: false,
+            output_peak: Peak::default(),
             last_command: "NULL",
             deadline: Instant::now(),
             transacting: None,
@@ -138,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.client.waker.register(cx.waker());
+        let mut was_active = false;
         loop {
             if self.client.is_killed() {
                 return Poll::Ready(Ok(()));
@@ -157,10 +169,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            if !progress {
-                self.publish();
-                return Poll::Pending;
+            if progress {
+                was_active = true;
+                continue;
             }
+            if self.poll_departure(cx) {
+                tracing::debug!(client = self.client.id, addr = %self.client.addr, "client has left");
+                return Poll::Ready(Ok(()));
+            }
+            self.give_input_back();
+            self.publish(was_active);
+            return Poll::Pending;
         }
     }
 
@@ -179,9 +198,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.input_ended && self.shared.stopping.load(Ordering::Relaxed) {
             self.input_ended = !self.unparsed;
         }
-        let settled = self.pipeline.is_idle() && self.pipeline.replies.is_settled();
         self.input_ended
-            && settled
+            && self.is_settled()
             && !self.unparsed
             && self.parked.is_none()
             && self.alone.is_none()
@@ -199,6 +217,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn abort(&mut self) {
         self.aborted = true;
         self.end_input();
+    }
+
+    /// Whether every command that has begun is answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pipeline.is_idle() && self.pipeline.replies.is_settled()
+    }
+
+    /// Whether the client is read from now.
+    pub(super) fn reads(&self) -> bool {
+        !self.input_ended && !self.unparsed && self.may_begin()
     }
 
     /// Whether another command may begin.
@@ -220,6 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let settings = &self.shared.settings;
         let limits = Limits {
             bulk_bytes_max: settings.proto_max_bulk_len.load(Ordering::Relaxed),
+            value_bytes_max: self.shared.value_bytes_max(),
             trusted: self.session.authenticated,
         };
         self.deadline = Instant::now() + self.shared.router.request_timeout;
@@ -231,7 +260,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.parser.next(&mut self.input, &limits, &mut args) {
                 Ok(true) => {
                     begun += 1;
-                    self.begin(&mut args);
+                    let cut = self.parser.take_cut();
+                    self.begin(&mut args, cut);
                     if !self.unparsed || self.session.authenticated != limits.trusted {
                         break;
                     }
@@ -251,6 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         args.clear();
         self.args = args;
+        self.departure.begun += begun;
         self.shared.metrics.commands.inc_by(begun);
         self.shared
             .stats
@@ -260,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.input_ended || self.unparsed || !self.may_begin() {
+        if !self.reads() {
             return Ok(false);
         }
         if self.shared.stopping.load(Ordering::Relaxed) {
@@ -277,6 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if len == 0 {
             // What the client has sent is answered still, as far as it listens.
             self.input_ended = true;
+            self.departure.left = true;
             return Ok(true);
         }
         self.shared.metrics.input_bytes.inc_by(len as u64);
@@ -303,9 +335,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn reserve(&mut self) {
         let wanted = self.parser.wanted(self.input.len());
         if wanted > READ_BYTES {
+            self.input_is_large = true;
             self.input.reserve(wanted.min(READ_BYTES_LARGE));
         } else if self.input.capacity() - self.input.len() < self.read_bytes / 2 {
             self.input.reserve(self.read_bytes);
+        }
+    }
+
+    /// An idle client keeps no buffer that was made for a large argument.
+    fn give_input_back(&mut self) {
+        if self.input_is_large && self.input.is_empty() {
+            self.input = BytesMut::new();
+            self.input_is_large = false;
         }
     }
 
@@ -314,6 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if out.len() == 0 {
             return Ok(false);
         }
+        self.output_peak = self.output_peak.or(out.peak());
         match out.poll_write(cx, &mut self.io) {
             Poll::Ready(written) => {
                 let written = written? as u64;
@@ -353,7 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.finish_alone(result);
             return true;
         }
-        let settled = self.pipeline.is_idle() && self.pipeline.replies.is_settled();
+        let settled = self.is_settled();
         let generation = self.pipeline.map().generation;
         let ready = match self.parked.as_mut().map(|parked| &mut parked.until) {
             None => false,
@@ -429,42 +471,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.shared.metrics.errors.inc();
         self.shared.stats.errors.fetch_add(1, Ordering::Relaxed);
         self.push(&Reply::from(error), silent);
-    }
-
-    /// Shows others how this connection is.
-    pub(super) fn publish(&mut self) {
-        let replies = &self.pipeline.replies;
-        let soft = self
-            .shared
-            .settings
-            .output_limit_soft
-            .load(Ordering::Relaxed);
-        let mut details = self.client.details();
-        details.command = self.last_command;
-        details.active_at = Instant::now();
-        details.authenticated = self.session.authenticated;
-        details.table = self.session.table.0;
-        details.resp = match self.session.resp {
-            coterie_redis_compat::Resp::V2 => 2,
-            coterie_redis_compat::Resp::V3 => 3,
-        };
-        let multi = self.session.multi.as_ref();
-        details.queued = multi.map(|multi| multi.queue.len());
-        details.queued_bytes = multi.map_or(0, |multi| multi.bytes);
-        details.watches = self.session.watches.len();
-        details.read_only = self.session.follower_reads;
-        details.input_bytes = self.input.len();
-        details.input_free_bytes = self.input.capacity() - self.input.len();
-        details.output_bytes = replies.bytes();
-        details.output_pieces = replies.out.pieces();
-        let waits = self.alone.is_some() || self.parked.is_some();
-        details.waits = waits || !replies.is_settled();
-        let over = soft > 0 && replies.bytes() as u64 > soft;
-        details.over_soft_since = match (over, details.over_soft_since) {
-            (false, _) => None,
-            (true, None) => Some(Instant::now()),
-            (true, since) => since,
-        };
     }
 }
 

@@ -6,9 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{Command, CommandError, Reply, Run, lookup};
 use coterie_types::TableId;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{Connection, Until};
+use super::departure::Socket;
 use super::lane::Batch;
 use super::resp::array_items;
 use super::route::Unroutable;
@@ -24,7 +24,7 @@ pub(super) struct Transacting {
     queue: Vec<Queued>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn exec(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
         match &self.session.multi {
             None => return self.push_error(CommandError::ExecWithoutMulti, silent),

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -131,8 +132,9 @@ impl Listener {
         shared.metrics.connections.inc();
         shared.metrics.clients.inc();
         shared.stats.connections.fetch_add(1, Ordering::Relaxed);
+        let fd = stream.as_raw_fd();
         let stream = stream.into_std();
-        let client = shared.clients.add(addr, local_addr);
+        let client = shared.clients.add(addr, local_addr, fd);
         let listed = Listed {
             shared: Arc::clone(shared),
             client: Arc::clone(&client),
@@ -166,6 +168,7 @@ impl Listener {
     fn close_idle(&self) {
         let (shared, settings) = (&self.shared, &self.shared.settings);
         shared.stats.sample();
+        shared.clients.tick();
         let seconds = |field: &std::sync::atomic::AtomicU64| {
             Duration::from_secs(field.load(Ordering::Relaxed))
         };

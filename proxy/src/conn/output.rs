@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
+use crate::client_peaks::Peak;
+
 /// From this size on a reply is not copied.
 const LARGE: usize = 8 << 10;
 /// Slices of one vectored write.
@@ -32,9 +34,23 @@ impl Output {
         self.segment_bytes + self.tail.len()
     }
 
-    /// How many pieces they are in.
-    pub(crate) fn pieces(&self) -> usize {
-        self.segments.len() + usize::from(!self.tail.is_empty())
+    /// Small replies in the buffer, and its size.
+    pub(crate) fn buffer(&self) -> (usize, usize) {
+        (self.tail.len(), self.tail.capacity())
+    }
+
+    /// The most of it, so far as it is now.
+    pub(crate) fn peak(&self) -> Peak {
+        Peak {
+            input_bytes: 0,
+            output_bytes: self.len(),
+            buffer_bytes: self.tail.len(),
+        }
+    }
+
+    /// How many pieces the others are in.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
     }
 
     /// Appends a reply.
@@ -149,7 +165,7 @@ mod tests {
                     .await
                     .unwrap();
             }
-            output.pieces()
+            output.segments() + output.buffer().0
         });
         let mut got = Vec::new();
         far.read_to_end(&mut got).await.unwrap();

@@ -45,6 +45,8 @@ pub(crate) struct Pipeline {
     pub(super) lanes: Vec<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(super) waiting_bytes: usize,
+    /// Bytes of the frames under way.
+    pub(super) sent_bytes: usize,
     pub(super) mending: Option<Mending>,
     pub(crate) replies: Replies,
     /// What the session has not heard yet.
@@ -60,6 +62,8 @@ pub(crate) struct Pipeline {
 /// A frame that came back.
 pub(super) struct Finished {
     pub(super) group: GroupId,
+    /// Bytes of its commands.
+    bytes: usize,
     pub(super) outcome: Outcome,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
@@ -76,6 +80,7 @@ impl Pipeline {
             lanes: Vec::new(),
             under_way: FuturesUnordered::new(),
             waiting_bytes: 0,
+            sent_bytes: 0,
             mending: None,
             replies: Replies::default(),
             events: Vec::new(),
@@ -100,6 +105,11 @@ impl Pipeline {
     /// Bytes of commands that wait for the frame before them.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
+    }
+
+    /// Bytes of commands that groups are asked for now.
+    pub(crate) fn sent_bytes(&self) -> usize {
+        self.sent_bytes
     }
 
     /// From which duration on frames are reported as slow.
@@ -323,6 +333,8 @@ impl Pipeline {
 
     fn send(&mut self, at: usize, batch: Batch, room: usize) {
         let lane = &mut self.lanes[at];
+        let bytes = batch.commands.len();
+        self.sent_bytes += bytes;
         let (frame, returns) = batch.into_parts(room);
         self.router
             .metrics
@@ -339,6 +351,7 @@ impl Pipeline {
             let (outcome, body) = router.execute(&group, routed_by, frame).await;
             Finished {
                 group: group.id,
+                bytes,
                 outcome,
                 started,
                 deadline,
@@ -365,6 +378,7 @@ impl Pipeline {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready(Some(finished)) = self.under_way.poll_next_unpin(cx) {
+            self.sent_bytes -= finished.bytes;
             self.finish(finished);
             progress = true;
         }

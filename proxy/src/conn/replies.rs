@@ -125,6 +125,15 @@ impl Replies {
         self.held_bytes
     }
 
+    /// How many replies cannot leave yet, as one before them is missing.
+    pub(crate) fn held(&self) -> usize {
+        if self.held_bytes == 0 {
+            return 0;
+        }
+        let is_filled = |slot: &&Slot| matches!(slot.state, State::Filled(_));
+        self.slots.iter().filter(is_filled).count()
+    }
+
     /// A slot behind all others.
     pub(crate) fn open(&mut self, silent: bool) -> u64 {
         let state = State::Waiting;

@@ -97,6 +97,144 @@ async fn large_values_arrive_whole_and_too_large_ones_are_refused() {
     proxy.shutdown().await;
 }
 
+/// What follows a length that is too long is dropped as it comes, and the connection goes on behind it.
+#[tokio::test]
+async fn what_is_too_long_is_refused_without_being_kept() {
+    const CLIENTS: usize = 50;
+    const LEN: usize = 400_000_000;
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let heads = [
+        format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${LEN}\r\n"),
+        format!("*2\r\n$3\r\nGET\r\n${LEN}\r\n"),
+        format!("*2\r\n$6\r\nNOSUCH\r\n${LEN}\r\n"),
+        format!("*9\r\n$4\r\nECHO\r\n${LEN}\r\n"),
+        format!("*3\r\n${LEN}\r\n"),
+        format!("*4\r\n$7\r\nRESTORE\r\n$1\r\na\r\n$1\r\n0\r\n${LEN}\r\n"),
+    ];
+    let mut clients = Vec::new();
+    let chunk = vec![b'x'; 4 << 20];
+    for head in heads.iter().cycle().take(CLIENTS) {
+        let mut client = Client::connect(proxy.addr).await;
+        client.send(head).await;
+        client.send(&chunk).await;
+        clients.push(client);
+    }
+    let mut observer = Client::connect(proxy.addr).await;
+    wait_until(async || {
+        // All of it was read, and next to nothing is held.
+        let listed = observer.run("CLIENT LIST").await;
+        let memory = listed.split("tot-mem=").skip(1);
+        let memory = memory.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+        let stats = observer.run("INFO stats").await;
+        let read = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+        let read: usize = read.and_then(|read| read.parse().ok()).expect("a number");
+        read > CLIENTS * chunk.len() && memory.max().is_some_and(|most| most < 200 << 10)
+    })
+    .await;
+    proxy.shutdown().await;
+}
+
+async fn wait_until(mut condition: impl AsyncFnMut() -> bool) {
+    let met = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), met)
+        .await
+        .expect("the condition is met");
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_behind_what_was_too_long() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--max-value-bytes 2MiB").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let long = vec![b'x'; (2 << 20) + 1];
+    let value_too_long = "-ERR value exceeds maximum allowed size (2097152 bytes)\r\n";
+    let key_too_long = "-ERR key exceeds maximum allowed size (1048576 bytes)\r\n";
+    let quoted = |len: usize| "x".repeat(len);
+    let cases: [(&[&[u8]], String); 9] = [
+        (&[b"SET", b"a", &long], value_too_long.to_owned()),
+        (&[b"SET", &long, b"v"], key_too_long.to_owned()),
+        (&[b"MGET", b"a", &long, b"b"], key_too_long.to_owned()),
+        (
+            &[b"MSET", b"a", b"1", b"b", &long],
+            value_too_long.to_owned(),
+        ),
+        (&[b"RESTORE", b"a", b"0", &long], value_too_long.to_owned()),
+        (
+            &[b"GET", b"a", &long],
+            "-ERR wrong number of arguments for 'get' command\r\n".to_owned(),
+        ),
+        (
+            &[b"nosuch", b"a", &long],
+            format!(
+                "-ERR unknown command 'nosuch', with args beginning with: 'a' '{}' \r\n",
+                quoted(124)
+            ),
+        ),
+        (
+            &[&long, b"a"],
+            format!(
+                "-ERR unknown command '{}', with args beginning with: 'a' \r\n",
+                quoted(128)
+            ),
+        ),
+        (
+            &[b"CLIENT", &long],
+            format!(
+                "-ERR unknown subcommand '{}'. Try CLIENT HELP.\r\n",
+                quoted(128)
+            ),
+        ),
+    ];
+    let answered = cases.iter().map(|(words, expected)| {
+        let mut bytes = command(words);
+        bytes.extend(b"ECHO next\r\n");
+        (bytes, format!("{expected}$4\r\nnext\r\n"))
+    });
+    for (bytes, expected) in answered {
+        client.send(bytes).await;
+        let replies = [client.reply().await, client.reply().await].concat();
+        assert_eq!(replies, expected);
+    }
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_spoils_a_transaction_and_not_the_connection() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let long = vec![b'x'; (1 << 20) + 1];
+    let value_too_long = "-ERR value exceeds maximum allowed size (1048576 bytes)\r\n";
+    client.run("MULTI").await;
+    client.send(command(&[b"SET", b"a", &long])).await;
+    assert_eq!(client.reply().await, value_too_long);
+    assert_eq!(client.run("SET a 1").await, "+QUEUED\r\n");
+    let discarded = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    assert_eq!(client.run("EXEC").await, discarded);
+    // A million arguments of which each is small enough: the sum is not, and no word of it stays.
+    let mut words: Vec<&[u8]> = vec![b"MGET"];
+    let key = vec![b'k'; 1 << 10];
+    words.resize(100_000, &key);
+    client.send(command(&words)).await;
+    let too_long = "-ERR request exceeds maximum allowed size (67108864 bytes)\r\n";
+    assert_eq!(client.reply().await, too_long);
+    assert_eq!(client.run("EXISTS a").await, ":0\r\n");
+    // Beyond the protocol's own limit the connection ends, as in Redis.
+    client.send("*2\r\n$3\r\nGET\r\n$536870913\r\n").await;
+    assert_eq!(
+        client.rest().await,
+        "-ERR Protocol error: invalid bulk length\r\n"
+    );
+    proxy.shutdown().await;
+}
+
 #[tokio::test]
 async fn garbage_harms_nobody_else() {
     let cluster = Cluster::of_two();

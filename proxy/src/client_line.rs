@@ -1,0 +1,75 @@
+//! A client's line in `CLIENT LIST` and `CLIENT INFO` (Redis `networking.c`, `catClientInfoString`).
+//!
+//! What the fields of memory count: `qbuf` what was read and has not begun, `argv-mem` the words of the
+//! command that waits or runs, `obl` and `rbs` the buffer of small replies, `oll` and `omem` all other
+//! replies, `tot-mem` these, MULTI, watches, commands on their way to groups, and the connection itself.
+
+use bytes::Bytes;
+
+use crate::clients::{Client, Details};
+
+impl Client {
+    /// See the module's head.
+    pub(crate) fn line(&self) -> Vec<u8> {
+        let details = self.details().clone();
+        let memory = details.memory;
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let who = format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0",
+            self.id,
+            self.addr,
+            self.local_addr,
+            self.fd,
+            text(&details.name),
+            self.connected_at.elapsed().as_secs(),
+            details.active_at.elapsed().as_secs(),
+            flags(&details),
+            details.table,
+        );
+        let input = format!(
+            "multi={} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={}",
+            details.queued.map_or(-1, |count| count as i64),
+            details.watches,
+            memory.input_bytes,
+            memory.input_free_bytes,
+            memory.argument_bytes,
+            memory.queued_bytes,
+        );
+        let output = format!(
+            "rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={}",
+            memory.buffer.1,
+            details.peak.buffer_bytes,
+            memory.buffer.0,
+            memory.listed,
+            memory.listed_bytes,
+            memory.total(),
+            if details.writes { "rw" } else { "r" },
+        );
+        let last = format!(
+            "cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+            details.command,
+            "default",
+            details.resp,
+            text(&details.lib_name),
+            text(&details.lib_ver),
+        );
+        [who, input, output, last].join(" ").into_bytes()
+    }
+}
+
+fn flags(details: &Details) -> String {
+    let letters = [
+        (details.queued.is_some(), 'x'),
+        (details.blocked.is_some(), 'b'),
+        (details.closes, 'c'),
+        (details.read_only, 'r'),
+        (details.no_evict, 'e'),
+        (details.no_touch, 'T'),
+    ];
+    let set = letters.iter().filter(|(set, _)| *set);
+    let set: String = set.map(|(_, letter)| *letter).collect();
+    match set.is_empty() {
+        true => "N".to_owned(),
+        false => set,
+    }
+}

@@ -1,0 +1,102 @@
+//! The rest of a request that is refused for its length, and is not kept: its bytes are dropped as
+//! they come, so that the connection can go on behind it.
+//!
+//! Kept are the first bytes of the first words: what names the command, and what error lines quote.
+//! Caller: `codec`, which has read the request up to the argument that is too long.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Words that are kept: those that name the command, and more than an error line quotes.
+const WORDS_KEPT: usize = 48;
+/// Bytes that are kept of each: as many as an error line quotes.
+const WORD_BYTES_KEPT: usize = 128;
+
+/// Why a request was cut short, for those who must refuse it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of all its arguments, as they were announced.
+    pub total: usize,
+    /// The argument that is longer than any of this command may be; `None` if they are too many.
+    pub at: Option<usize>,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Cutting {
+    pub(super) cut: Cut,
+    words: Vec<Bytes>,
+    /// Bytes of the argument under way that are still to be dropped.
+    left: usize,
+}
+
+impl Cutting {
+    /// A request that has begun with these words, and is too long from here on.
+    pub(super) fn new<'a>(cut: Cut, words: impl Iterator<Item = &'a [u8]>) -> Self {
+        let head = |word: &[u8]| Bytes::copy_from_slice(&word[..word.len().min(WORD_BYTES_KEPT)]);
+        Self {
+            cut,
+            words: words.take(WORDS_KEPT).map(head).collect(),
+            left: 0,
+        }
+    }
+
+    /// Another argument of the request begins, of `len` bytes.
+    pub(super) fn add(&mut self, len: usize) {
+        self.cut.total = self.cut.total.saturating_add(len);
+    }
+
+    /// Drops what has come of the argument of `len` bytes that stands at the front of `input`;
+    /// `false` until all of it, and its line end, has come.
+    pub(super) fn drop_argument(&mut self, input: &mut BytesMut, len: usize) -> bool {
+        if self.left == 0 {
+            let kept = match self.words.len() < WORDS_KEPT {
+                true => len.min(WORD_BYTES_KEPT),
+                false => 0,
+            };
+            if input.len() < kept {
+                return false;
+            }
+            if self.words.len() < WORDS_KEPT {
+                self.words.push(Bytes::copy_from_slice(&input[..kept]));
+            }
+            input.advance(kept);
+            self.left = len - kept + 2;
+        }
+        let dropped = self.left.min(input.len());
+        input.advance(dropped);
+        self.left -= dropped;
+        self.left == 0
+    }
+
+    /// The words that are left of it.
+    pub(super) fn into_words(self) -> Vec<Bytes> {
+        self.words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CUT: Cut = Cut { total: 0, at: None };
+
+    #[test]
+    fn little_is_kept_whatever_comes() {
+        let mut cutting = Cutting::new(CUT, std::iter::once(b"mset".as_slice()));
+        let mut input = BytesMut::new();
+        for _ in 0..1000 {
+            cutting.add(1000);
+            for _ in 0..100 {
+                assert!(!cutting.drop_argument(&mut input, 1000));
+                input.extend_from_slice(&[b'x'; 10]);
+            }
+            input.extend_from_slice(b"\r\n$");
+            assert!(cutting.drop_argument(&mut input, 1000));
+            assert_eq!(input.split(), "$");
+        }
+        assert_eq!(cutting.cut.total, 1_000_000);
+        let words = cutting.into_words();
+        assert_eq!((words.len(), words[0].as_ref()), (48, b"mset".as_slice()));
+        assert!(words[1..].iter().all(|word| word == &[b'x'; 128][..]));
+    }
+}
