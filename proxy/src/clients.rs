@@ -13,8 +13,8 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
 
+use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
-use crate::reply_memory::Beyond;
 
 /// One connection, as others see it.
 #[derive(Debug)]
@@ -27,10 +27,14 @@ pub(crate) struct Client {
     pub(crate) connected_at: Instant,
     /// Wakes the connection's task.
     pub(crate) waker: AtomicWaker,
-    /// Memory for replies that it holds, bytes (`reply_memory`).
+    /// Memory for replies that it holds, bytes (`client_memory`).
     pub(crate) reply_bytes_held: AtomicUsize,
     /// Bytes of replies that it has taken so far.
     pub(crate) reply_bytes_taken: AtomicU64,
+    /// Memory that it holds for a request which it has not sent whole, bytes.
+    pub(crate) request_bytes_held: AtomicUsize,
+    /// Bytes that it has sent so far.
+    pub(crate) request_bytes_sent: AtomicU64,
     beyond: Mutex<Option<Beyond>>,
     killed: AtomicBool,
     details: Mutex<Details>,
@@ -176,6 +180,8 @@ impl Clients {
             waker: AtomicWaker::new(),
             reply_bytes_held: AtomicUsize::new(0),
             reply_bytes_taken: AtomicU64::new(0),
+            request_bytes_held: AtomicUsize::new(0),
+            request_bytes_sent: AtomicU64::new(0),
             beyond: Mutex::default(),
             killed: AtomicBool::new(false),
             details: Mutex::new(Details {

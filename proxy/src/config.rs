@@ -190,6 +190,17 @@ pub struct Config {
     )]
     pub client_reply_memory: u64,
 
+    /// Memory for long requests (over 64KiB) that are coming in or not answered yet, of all clients
+    /// together. A long argument is read when there is room for it.
+    #[arg(
+        long,
+        env = "COTERIE_REQUEST_MEMORY",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "64MiB"
+    )]
+    pub request_memory: u64,
+
     /// Commands that take longer are kept by SLOWLOG. It counts the way to the group and back.
     #[arg(
         long,

@@ -21,6 +21,7 @@ mod output;
 mod pipeline;
 mod publish;
 mod replies;
+mod request_credit;
 mod resp;
 mod route;
 mod session;

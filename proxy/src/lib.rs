@@ -14,6 +14,7 @@
 //! client is told `TRYAGAIN` only for what was surely not done, and `UNKNOWN` for what may have been.
 
 mod client_line;
+mod client_memory;
 mod client_peaks;
 mod clients;
 mod commands;
@@ -23,7 +24,6 @@ mod fanout;
 mod io_threads;
 pub mod metrics;
 mod pause;
-mod reply_memory;
 mod router;
 mod settings;
 mod shared;

@@ -37,12 +37,16 @@ pub struct Metrics {
     pub auth_failures: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
-    /// Clients closed because they did not read and others waited for the memory of their replies.
+    /// Clients closed because they neither read nor sent, and others waited for the memory they held.
     pub stalled_disconnections: Counter,
     /// Memory taken for long replies, as of a moment ago.
     pub reply_bytes: Gauge,
     /// Commands that wait for such memory, as of a moment ago.
     pub replies_waiting: Gauge,
+    /// Memory taken for long requests, as of a moment ago.
+    pub request_bytes: Gauge,
+    /// Clients that wait for such memory, as of a moment ago.
+    pub requests_waiting: Gauge,
 }
 
 impl Metrics {
@@ -67,6 +71,8 @@ impl Metrics {
             stalled_disconnections: Counter::default(),
             reply_bytes: Gauge::default(),
             replies_waiting: Gauge::default(),
+            request_bytes: Gauge::default(),
+            requests_waiting: Gauge::default(),
         });
         metrics.register(telemetry);
         metrics
@@ -114,7 +120,7 @@ impl Metrics {
             );
             counter(
                 "stalled_disconnections",
-                "Clients closed because they did not read, and others waited for memory",
+                "Clients closed because they neither read nor sent, and others waited for memory",
                 &self.stalled_disconnections,
             );
             let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
@@ -130,6 +136,16 @@ impl Metrics {
                 "replies_waiting",
                 "Commands that wait for memory for their replies",
                 &self.replies_waiting,
+            );
+            gauge(
+                "request_bytes",
+                "Memory taken for long requests",
+                &self.request_bytes,
+            );
+            gauge(
+                "requests_waiting",
+                "Clients that wait for memory for their requests",
+                &self.requests_waiting,
             );
             registry.register(
                 "frame_commands",

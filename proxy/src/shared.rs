@@ -9,6 +9,7 @@ use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
 use tokio::sync::watch;
 
+use crate::client_memory::ClientMemory;
 use crate::clients::Clients;
 use crate::fanout::KeyCounts;
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ use crate::stats::Stats;
 pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) router: Arc<Router>,
+    /// Memory for the requests of all clients.
+    pub(crate) requests: ClientMemory,
     pub(crate) meta: MetaClient,
     pub(crate) catalog: watch::Receiver<Arc<Catalog>>,
     pub(crate) clients: Arc<Clients>,

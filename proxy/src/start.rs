@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::client_memory::{ClientMemory, Use, close_stalled};
 use crate::conn::{Listener, bind};
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
-use crate::reply_memory::{ReplyMemory, close_stalled};
 use crate::router::{RangeCache, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -129,10 +129,11 @@ pub async fn start_with(
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
-    let replies = ReplyMemory::new(
+    let replies = ClientMemory::new(
         bytes(config.reply_memory),
         bytes(config.client_reply_memory),
     );
+    let requests = ClientMemory::new(bytes(config.request_memory), 0);
     let router = Arc::new(Router {
         cache: Arc::new(RangeCache::new()),
         rpc,
@@ -149,6 +150,7 @@ pub async fn start_with(
     let shared = Shared {
         settings: Arc::new(Settings::new(&config)),
         router,
+        requests: requests.clone(),
         meta,
         catalog,
         clients: Arc::default(),
@@ -168,9 +170,11 @@ pub async fn start_with(
     };
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
-    let clients = Arc::clone(&shared.clients);
-    let metrics = Arc::clone(&shared.metrics);
-    tokio::spawn(close_stalled(replies, clients, metrics, stop.clone()));
+    for (memory, kind) in [(replies, Use::Replies), (requests, Use::Requests)] {
+        let clients = Arc::clone(&shared.clients);
+        let metrics = Arc::clone(&shared.metrics);
+        tokio::spawn(close_stalled(memory, kind, clients, metrics, stop.clone()));
+    }
     let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {
         addr,

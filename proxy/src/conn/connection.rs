@@ -25,6 +25,7 @@ use super::departure::{Departure, Socket};
 use super::exec::Transacting;
 use super::pipeline::Pipeline;
 use super::replies::Event;
+use super::request_credit::RequestCredit;
 use super::session::Session;
 use crate::client_peaks::Peak;
 use crate::clients::Client;
@@ -50,6 +51,7 @@ pub(crate) struct Connection<S> {
     pub(super) client: Arc<Client>,
     pub(super) session: Session,
     pub(super) pipeline: Pipeline,
+    requests: RequestCredit,
     pub(super) input: BytesMut,
     parser: Parser,
     /// Room was made in `input` for a large argument.
@@ -119,6 +121,7 @@ impl<S: Socket> Connection<S> {
             io,
             session: Session::new(authenticated),
             pipeline: Pipeline::new(Arc::clone(&shared.router)),
+            requests: RequestCredit::new(shared.requests.clone()),
             shared,
             client,
             input: BytesMut::new(),
@@ -186,6 +189,14 @@ impl<S: Socket> Connection<S> {
     /// Gives back the memory for replies that are gone, and shows what is held.
     fn settle(&mut self) {
         self.pipeline.settle();
+        if self.requests.is_used() {
+            let coming = self.parser.wanted(self.input.len());
+            if coming == 0 {
+                // What it waits for is not its to send.
+                self.client.request_bytes_held.store(0, Ordering::Relaxed);
+            }
+            self.requests.settle(self.request_bytes() + coming);
+        }
         let held = self.pipeline.held_bytes();
         let client = &self.client;
         if client.reply_bytes_held.swap(held, Ordering::Relaxed) > 0 && held == 0 {
@@ -298,7 +309,11 @@ impl<S: Socket> Connection<S> {
             self.input_ended = true;
             return Ok(true);
         }
-        self.reserve();
+        let wanted = self.parser.wanted(self.input.len());
+        if wanted > READ_BYTES && !self.poll_request_memory(cx, wanted) {
+            return Ok(false);
+        }
+        self.reserve(wanted);
         let Poll::Ready(read) =
             poll_read_buf(std::pin::Pin::new(&mut self.io), cx, &mut self.input)
         else {
@@ -311,6 +326,9 @@ impl<S: Socket> Connection<S> {
             self.departure.left = true;
             return Ok(true);
         }
+        self.client
+            .request_bytes_sent
+            .fetch_add(len as u64, Ordering::Relaxed);
         self.shared.metrics.input_bytes.inc_by(len as u64);
         self.shared
             .stats
@@ -332,8 +350,22 @@ impl<S: Socket> Connection<S> {
         Ok(true)
     }
 
-    fn reserve(&mut self) {
-        let wanted = self.parser.wanted(self.input.len());
+    /// Whether there is memory for the `wanted` bytes of the argument that is coming in.
+    fn poll_request_memory(&mut self, cx: &mut Context<'_>, wanted: usize) -> bool {
+        let bytes = self.request_bytes() + wanted;
+        let may_read = self.requests.poll_reach(cx, bytes);
+        let held = if may_read { bytes } else { 0 };
+        let client = &self.client.request_bytes_held;
+        client.store(held, Ordering::Relaxed);
+        may_read
+    }
+
+    /// Bytes of requests that are not answered, or not whole yet.
+    fn request_bytes(&self) -> usize {
+        self.input.len() + self.pipeline.waiting_bytes() + self.pipeline.sent_bytes()
+    }
+
+    fn reserve(&mut self, wanted: usize) {
         if wanted > READ_BYTES {
             self.input_is_large = true;
             self.input.reserve(wanted.min(READ_BYTES_LARGE));

@@ -1,4 +1,4 @@
-//! What one client has of the memory for replies (`reply_memory`): whether its next frame may be
+//! What one client has of the memory for replies (`client_memory`): whether its next frame may be
 //! sent, and with how much room.
 //!
 //! Rules: a frame whose replies are short needs no leave. One whose replies are long waits until
@@ -13,12 +13,12 @@ use coterie_budget::{Permit, Take};
 use coterie_types::GroupId;
 use futures_util::FutureExt;
 
-use crate::reply_memory::{ReplyMemory, SHORT_BYTES};
+use crate::client_memory::{ClientMemory, SHORT_BYTES};
 
 /// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Credit {
-    memory: ReplyMemory,
+    memory: ClientMemory,
     /// Bytes taken for what is under way and what waits for the client.
     held: Option<Permit>,
     asking: Option<Asking>,
@@ -33,7 +33,7 @@ struct Asking {
 }
 
 impl Credit {
-    pub(crate) fn new(memory: ReplyMemory) -> Self {
+    pub(crate) fn new(memory: ClientMemory) -> Self {
         Self {
             memory,
             held: None,

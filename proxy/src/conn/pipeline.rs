@@ -23,7 +23,7 @@ use super::lane::{Batch, Encode, Lane, Return};
 use super::mending::Mending;
 use super::replies::{Combine, Event, Replies};
 use super::route::{Destination, Unroutable, destination, has_no_keys, piece};
-use crate::reply_memory::SHORT_BYTES;
+use crate::client_memory::SHORT_BYTES;
 use crate::router::{Outcome, RangeMap, Router};
 use crate::slowlog::Slow;
 
@@ -92,9 +92,12 @@ impl Pipeline {
 
     /// Whether no command waits for a group.
     pub(crate) fn is_idle(&self) -> bool {
-        self.under_way.is_empty()
-            && self.mending.is_none()
-            && self.lanes.iter().all(Lane::is_idle)
+        self.under_way.is_empty() && self.mending.is_none() && self.lanes.iter().all(Lane::is_idle)
+    }
+
+    /// Whether any frame is under way.
+    pub(crate) fn is_sent(&self) -> bool {
+        !self.under_way.is_empty()
     }
 
     /// Whether commands go to groups now; else they wait for a map.

@@ -38,7 +38,9 @@ impl<S: Socket> Connection<S> {
         details.closes = self.input_ended && !self.departure.left;
         details.blocked = self.blocked();
         let waits = self.alone.is_some() || self.parked.is_some();
-        details.waits = waits || !replies.is_settled();
+        // Frames that are not sent, as it does not read, wait for nobody else.
+        let by_itself = !self.pipeline.is_sent() && replies.out.len() > 0;
+        details.waits = waits || !(replies.is_settled() || by_itself);
         let over = soft > 0 && replies.bytes() as u64 > soft;
         details.over_soft_since = match (over, details.over_soft_since) {
             (false, _) => None,

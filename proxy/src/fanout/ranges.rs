@@ -10,8 +10,8 @@ use super::calls::{CONCURRENT, Interval, unreadable};
 use super::key_counts::Counted;
 use super::pages::Pages;
 use super::{Calls, KeyCounts};
+use crate::client_memory::Beyond;
 use crate::conn::{array_body, bulk, integer};
-use crate::reply_memory::Beyond;
 use crate::router::random;
 
 /// Memory with which a list of keys begins.

@@ -27,8 +27,8 @@ use super::backoff::Backoff;
 use super::prepared::{Numbers, renumbered};
 use super::window::Ticket;
 use super::{Group, Prepared, RangeCache, RangeMap};
+use crate::client_memory::ClientMemory;
 use crate::metrics::Metrics;
-use crate::reply_memory::ReplyMemory;
 
 /// How long a leader may be silent in the first attempt: shorter than the client should have to wait,
 /// longer than any commit of a healthy group. Doubles with each attempt. It is not silent while it
@@ -89,7 +89,7 @@ pub(crate) struct Router {
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) metrics: Arc<Metrics>,
     /// Memory for the replies of all clients.
-    pub(crate) replies: ReplyMemory,
+    pub(crate) replies: ClientMemory,
     /// How long a command may take in all.
     pub(crate) request_timeout: Duration,
 }

@@ -23,7 +23,10 @@ async fn what_a_client_does_not_read_stays_with_the_group() {
     let mut other = Client::connect(proxy.addr).await;
     // Sockets hold some; beside that it is the part of one client.
     let held = stable(&mut other, "omem=").await;
-    assert!(held < 4 * MIB, "{held} bytes wait for a client that does not read");
+    assert!(
+        held < 4 * MIB,
+        "{held} bytes wait for a client that does not read"
+    );
     for _ in 0..300 {
         assert_eq!(client.reply().await.len(), MIB + 12);
     }
@@ -68,7 +71,9 @@ async fn clients_share_the_memory_for_long_replies_and_all_are_answered() {
 #[tokio::test]
 async fn one_that_holds_memory_and_does_not_read_gives_way_to_others() {
     let cluster = Cluster::of_two();
-    let proxy = cluster.proxy("--reply-memory 64KiB --client-reply-memory 64MiB").await;
+    let proxy = cluster
+        .proxy("--reply-memory 64KiB --client-reply-memory 64MiB")
+        .await;
     let mut stalled = Client::connect(proxy.addr).await;
     fill(&mut stalled).await;
     // More than sockets hold.
@@ -78,7 +83,11 @@ async fn one_that_holds_memory_and_does_not_read_gives_way_to_others() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(other.run("SET b 1").await, "+OK\r\n");
-    assert_eq!(other.run("GET b").await, "$1\r\n1\r\n", "a short reply needs no leave");
+    assert_eq!(
+        other.run("GET b").await,
+        "$1\r\n1\r\n",
+        "a short reply needs no leave"
+    );
     assert_eq!(other.run("GET a").await.len(), MIB + 12);
     assert!(stalled.rest().await.len() < 30 * MIB, "it was closed");
     proxy.shutdown().await;
@@ -102,6 +111,35 @@ async fn a_reply_of_several_groups_waits_for_memory_once() {
         }
     });
     futures_util::future::join_all(reading).await;
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn clients_share_the_memory_for_long_requests_and_one_that_stalls_gives_way() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--request-memory 1200KiB").await;
+    let value = "x".repeat(MIB);
+    let mut stalled = Client::connect(proxy.addr).await;
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${MIB}\r\n");
+    stalled.send(format!("{head}{}", &value[..MIB / 2])).await;
+    let mut other = Client::connect(proxy.addr).await;
+    while stable(&mut other, "qbuf=").await < MIB / 2 {}
+    let writing = (0..4).map(|n| {
+        let value = value.clone();
+        let addr = proxy.addr;
+        async move {
+            let mut client = Client::connect(addr).await;
+            // Short ones do not wait.
+            assert_eq!(client.run(&format!("SET b{n} v")).await, "+OK\r\n");
+            for _ in 0..3 {
+                let pairs = format!("MSET a{n} {value} z{n} {value}");
+                assert_eq!(client.run(&pairs).await, "+OK\r\n");
+            }
+        }
+    });
+    futures_util::future::join_all(writing).await;
+    assert_eq!(stalled.rest().await, "", "it was closed");
+    assert_eq!(other.run("EXISTS a a0 z3").await, ":2\r\n");
     proxy.shutdown().await;
 }
 
@@ -162,7 +200,10 @@ async fn what_nobody_waits_for_any_more_is_stopped() {
     wait_until(|| cluster.group(1, |group| group.faults.is_empty())).await;
     assert!(!cluster.held_are_abandoned(1));
     let mut other = Client::connect(proxy.addr).await;
-    assert_eq!(other.run("CLIENT KILL TYPE normal SKIPME yes").await, ":1\r\n");
+    assert_eq!(
+        other.run("CLIENT KILL TYPE normal SKIPME yes").await,
+        ":1\r\n"
+    );
     wait_until(|| cluster.held_are_abandoned(1)).await;
     proxy.shutdown().await;
 }
@@ -175,7 +216,10 @@ async fn keys_are_listed_page_by_page_and_each_page_once() {
     const KEYS: usize = 70_000;
     for chunk in (0..KEYS).collect::<Vec<_>>().chunks(5000) {
         let pairs: String = chunk.iter().map(|n| format!(" {n:05} v")).collect();
-        assert_eq!(client.run(&format!("MSET{pairs} z{} v", chunk[0])).await, "+OK\r\n");
+        assert_eq!(
+            client.run(&format!("MSET{pairs} z{} v", chunk[0])).await,
+            "+OK\r\n"
+        );
     }
     let all = KEYS + KEYS.div_ceil(5000);
     assert_eq!(client.run("DBSIZE").await, format!(":{all}\r\n"));

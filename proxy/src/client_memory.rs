@@ -1,81 +1,76 @@
-//! Memory for replies that clients have not taken yet: of one client, and of all of them.
+//! Memory for what is long on its way to clients and from them: replies that they have not taken yet,
+//! and requests that groups have not answered. Each of the two has a bound for all clients together.
 //!
-//! Short replies need no leave: a client has few of them under way. For long ones bytes are taken
-//! before the group is asked, in turn with other clients, and given back as the client reads. So
-//! what a slow client does not take stays unread in the store.
+//! What is short needs no leave: a client has little of it under way. For a long reply bytes are
+//! taken before the group is asked, for a long argument before it is read, in turn with other
+//! clients; they are given back as the client reads, or when the request is answered. So what a slow
+//! client does not take stays unread in the store, and what has no room stays in its socket.
 //!
-//! A reply that is put together from several answers cannot wait for memory half-way: others that
-//! did, too, would wait for it. One such reply at a time may go beyond the bound ([`Beyond`]).
+//! What comes in several parts (a reply put together from answers, a request of several arguments)
+//! could wait for memory half-way, for others that do the same. One at a time may go beyond the
+//! bound ([`Beyond`]).
 //!
-//! Clients that hold memory and read next to nothing, while others wait for it, are closed
+//! Clients that hold memory and neither read nor send, while others wait for it, are closed
 //! ([`close_stalled`]), as Redis does when `maxmemory-clients` is reached.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use coterie_budget::{Budget, Permit};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use crate::clients::Clients;
+use crate::clients::{Client, Clients};
 use crate::metrics::Metrics;
 
-/// Replies of a frame that need no leave, and what each lane may always have room for.
+/// What needs no leave: replies of a frame, which each lane may always have room for, and requests.
 pub(crate) const SHORT_BYTES: usize = 64 << 10;
 /// How often it is looked whether somebody waits.
 const PERIOD: Duration = Duration::from_millis(500);
 /// How long others wait before a client may be closed for them, and the time in which it is to
-/// have read `TAKEN_BYTES_MIN`.
+/// have read or sent `MOVED_BYTES_MIN`.
 const STALLED_AFTER: Duration = Duration::from_secs(4);
-const TAKEN_BYTES_MIN: u64 = 64 << 10;
+const MOVED_BYTES_MIN: u64 = 64 << 10;
 
 /// See the module's head. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct ReplyMemory {
+pub(crate) struct ClientMemory {
     pub(crate) budget: Budget,
-    /// Bytes of replies that one client may have under way, or waiting for it; one that is longer
-    /// has what it needs.
+    /// Bytes that one client may have of it; what is longer has what it needs.
     pub(crate) client_bytes: usize,
     beyond: Arc<Mutex<()>>,
-    waiting_for_beyond: Arc<AtomicUsize>,
 }
 
-/// The right to go beyond the bound. Kept until the reply was taken.
+/// The right to go beyond the bound. Kept until the reply was taken, or the request answered.
 pub(crate) type Beyond = OwnedMutexGuard<()>;
 
-/// A reply that is put together, and the memory it takes.
+/// What comes in parts, and the memory it takes.
 #[derive(Debug)]
 pub(crate) struct Gathering {
-    memory: ReplyMemory,
+    memory: ClientMemory,
     permit: Permit,
     beyond: Option<Beyond>,
 }
 
-impl ReplyMemory {
+impl ClientMemory {
     /// Memory for all clients, and for each.
     pub(crate) fn new(bytes: usize, client_bytes: usize) -> Self {
         Self {
             budget: Budget::new(bytes),
             client_bytes: client_bytes.max(SHORT_BYTES),
             beyond: Arc::default(),
-            waiting_for_beyond: Arc::default(),
         }
     }
 
-    /// Begins to put a reply together, once there is memory for so many bytes.
+    /// Begins something that comes in parts, once there is memory for so many bytes.
     pub(crate) async fn gather(&self, bytes: usize) -> Gathering {
         Gathering {
             permit: self.budget.take(bytes).await,
             memory: self.clone(),
             beyond: None,
         }
-    }
-
-    /// How many wait for what others hold.
-    fn waiting(&self) -> usize {
-        self.budget.waiting() + self.waiting_for_beyond.load(Ordering::Relaxed)
     }
 }
 
@@ -86,17 +81,27 @@ impl Gathering {
         if more == 0 {
             return;
         }
-        if let Some(permit) = self.memory.budget.try_take(more)
-            && permit.bytes() == more
-        {
-            return self.permit.merge(permit);
-        }
         if self.beyond.is_none() {
-            let waiting = Waiting::new(&self.memory.waiting_for_beyond);
-            self.beyond = Some(Arc::clone(&self.memory.beyond).lock_owned().await);
-            drop(waiting);
+            let budget = &self.memory.budget;
+            let beyond = Arc::clone(&self.memory.beyond);
+            tokio::select! {
+                biased;
+                permit = budget.take(more) => self.permit.merge(permit),
+                beyond = beyond.lock_owned() => self.beyond = Some(beyond),
+            }
         }
+        let more = bytes.saturating_sub(self.permit.bytes());
         self.permit.grow(more);
+    }
+
+    /// Bytes that it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.permit.bytes()
+    }
+
+    /// Gives back all but so many bytes.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        self.permit.shrink_to(bytes);
     }
 
     /// The reply is whole, and is its client's now; what it may have taken beyond the bound.
@@ -105,25 +110,37 @@ impl Gathering {
     }
 }
 
-/// Counted for as long as it is there.
-struct Waiting<'a>(&'a AtomicUsize);
+/// Which memory, and how clients make use of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Use {
+    Replies,
+    Requests,
+}
 
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl Use {
+    /// Bytes that a client holds and could give back by going on, and how far it has gone on.
+    fn of(self, client: &Client) -> (usize, u64) {
+        let (held, moved) = match self {
+            Use::Replies => (&client.reply_bytes_held, &client.reply_bytes_taken),
+            Use::Requests => (&client.request_bytes_held, &client.request_bytes_sent),
+        };
+        (held.load(Ordering::Relaxed), moved.load(Ordering::Relaxed))
+    }
+
+    fn show(self, metrics: &Metrics, used: usize, waiting: usize) {
+        let (bytes, waits) = match self {
+            Use::Replies => (&metrics.reply_bytes, &metrics.replies_waiting),
+            Use::Requests => (&metrics.request_bytes, &metrics.requests_waiting),
+        };
+        bytes.set(used as i64);
+        waits.set(waiting as i64);
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Closes clients that hold memory and do not read, while others wait for it. Ends with `stop`.
+/// Closes clients that hold memory and do not go on, while others wait for it. Ends with `stop`.
 pub(crate) async fn close_stalled(
-    memory: ReplyMemory,
+    memory: ClientMemory,
+    kind: Use,
     clients: Arc<Clients>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
@@ -134,24 +151,23 @@ pub(crate) async fn close_stalled(
         .await
         .is_some()
     {
-        let (used, waiting) = (memory.budget.used(), memory.waiting());
-        metrics.reply_bytes.set(used as i64);
-        metrics.replies_waiting.set(waiting as i64);
+        let (used, waiting) = (memory.budget.used(), memory.budget.waiting());
+        kind.show(&metrics, used, waiting);
         if waiting == 0 {
             holders = Holders::default();
             continue;
         }
         let seen = clients.all().into_iter().filter_map(|client| {
-            let held = client.reply_bytes_held.load(Ordering::Relaxed);
-            let taken = client.reply_bytes_taken.load(Ordering::Relaxed);
-            (held > 0).then_some((client.id, held, taken))
+            let (held, moved) = kind.of(&client);
+            (held > 0).then_some((client.id, held, moved))
         });
         let stalled = holders.stalled(Instant::now(), seen);
         if let Some(client) = stalled.and_then(|id| clients.get(id)) {
             tracing::warn!(
                 client = client.id,
                 addr = %client.addr,
-                "closed: it does not read its replies, and others wait for their memory"
+                memory = ?kind,
+                "closed: it neither reads nor sends, and others wait for the memory it holds"
             );
             metrics.stalled_disconnections.inc();
             client.kill();
@@ -159,13 +175,13 @@ pub(crate) async fn close_stalled(
     }
 }
 
-/// What clients that hold memory had read, and when.
+/// How far clients that hold memory had gone on, and when.
 #[derive(Debug, Default)]
 struct Holders(BTreeMap<u64, (u64, Instant)>);
 
 impl Holders {
-    /// The one that holds most, of those that have read next to nothing for long. Clients are given
-    /// as id, bytes held, and bytes read so far.
+    /// The one that holds most, of those that have hardly moved for long. Clients are given as id,
+    /// bytes held, and bytes moved so far.
     fn stalled(
         &mut self,
         now: Instant,
@@ -173,10 +189,10 @@ impl Holders {
     ) -> Option<u64> {
         let mut seen = BTreeMap::new();
         let mut most = None;
-        for (id, held, taken) in clients {
-            let (before, since) = self.0.get(&id).copied().unwrap_or((taken, now));
-            if taken.saturating_sub(before) >= TAKEN_BYTES_MIN {
-                seen.insert(id, (taken, now));
+        for (id, held, moved) in clients {
+            let (before, since) = self.0.get(&id).copied().unwrap_or((moved, now));
+            if moved.saturating_sub(before) >= MOVED_BYTES_MIN {
+                seen.insert(id, (moved, now));
                 continue;
             }
             seen.insert(id, (before, since));
@@ -198,22 +214,18 @@ mod tests {
 
     #[test]
     fn one_reply_at_a_time_goes_beyond_the_bound() {
-        let memory = ReplyMemory::new(100, 0);
+        let memory = ClientMemory::new(100, 0);
         let mut one = memory.gather(10).now_or_never().unwrap();
         let mut two = memory.gather(10).now_or_never().unwrap();
         one.reach(500).now_or_never().unwrap();
         assert_eq!(memory.budget.used(), 510);
         assert!(two.reach(90).now_or_never().is_none(), "not both");
-        assert_eq!(memory.waiting(), 0, "it was given up");
+        assert_eq!(memory.budget.waiting(), 0, "it was given up");
         let mut reaching = Box::pin(two.reach(90));
         assert!((&mut reaching).now_or_never().is_none());
-        assert_eq!(memory.waiting(), 1);
-        let beyond = one.finish();
-        assert!(
-            (&mut reaching).now_or_never().is_none(),
-            "it is not taken yet"
-        );
-        drop(beyond);
+        assert_eq!(memory.budget.waiting(), 1);
+        // What it took is free by then, and so is the right to go beyond.
+        drop(one.finish());
         reaching.now_or_never().unwrap();
         assert_eq!(memory.budget.used(), 90);
     }
@@ -225,8 +237,8 @@ mod tests {
         let clients = |read| [(1, 500, 0), (2, 900, read), (3, 700, 9)].into_iter();
         assert_eq!(holders.stalled(begin, clients(0)), None);
         let later = begin + STALLED_AFTER;
-        assert_eq!(holders.stalled(later, clients(TAKEN_BYTES_MIN)), Some(3));
+        assert_eq!(holders.stalled(later, clients(MOVED_BYTES_MIN)), Some(3));
         let later = later + STALLED_AFTER;
-        assert_eq!(holders.stalled(later, clients(TAKEN_BYTES_MIN)), Some(2));
+        assert_eq!(holders.stalled(later, clients(MOVED_BYTES_MIN)), Some(2));
     }
 }

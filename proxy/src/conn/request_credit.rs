@@ -1,0 +1,88 @@
+//! What one client has of the memory for requests (`client_memory`): whether the next long argument
+//! may be read.
+//!
+//! Held is memory for what was read and is no whole command yet, for commands that wait for a
+//! frame, and for frames that are not answered. A request whose arguments are short needs none.
+
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::client_memory::{ClientMemory, Gathering, SHORT_BYTES};
+
+/// See the module's head.
+pub(super) struct RequestCredit {
+    memory: ClientMemory,
+    state: State,
+}
+
+enum State {
+    None,
+    Held(Gathering),
+    /// Waits for memory; what was held is in there.
+    Reaching(BoxFuture<'static, Gathering>),
+}
+
+impl RequestCredit {
+    pub(super) fn new(memory: ClientMemory) -> Self {
+        Self {
+            memory,
+            state: State::None,
+        }
+    }
+
+    /// Whether there is memory for `bytes` in all. If not, the task is woken when there is.
+    pub(super) fn poll_reach(&mut self, cx: &mut Context<'_>, bytes: usize) -> bool {
+        if bytes <= SHORT_BYTES {
+            return true;
+        }
+        let mut reaching = match std::mem::replace(&mut self.state, State::None) {
+            State::Held(held) if held.bytes() >= bytes => {
+                self.state = State::Held(held);
+                return true;
+            }
+            State::Held(mut held) => async move {
+                held.reach(bytes).await;
+                held
+            }
+            .boxed(),
+            State::None => {
+                let memory = self.memory.clone();
+                async move {
+                    let mut held = memory.gather(bytes).await;
+                    held.reach(bytes).await;
+                    held
+                }
+                .boxed()
+            }
+            State::Reaching(reaching) => reaching,
+        };
+        match reaching.poll_unpin(cx) {
+            Poll::Ready(held) => {
+                let is_enough = held.bytes() >= bytes;
+                self.state = State::Held(held);
+                // It had asked for less: once more.
+                is_enough || self.poll_reach(cx, bytes)
+            }
+            Poll::Pending => {
+                self.state = State::Reaching(reaching);
+                false
+            }
+        }
+    }
+
+    /// Gives back what is not needed any more: all but `bytes`.
+    pub(super) fn settle(&mut self, bytes: usize) {
+        match &mut self.state {
+            State::Held(_) if bytes <= SHORT_BYTES => self.state = State::None,
+            State::Held(held) => held.shrink_to(bytes),
+            State::None | State::Reaching(_) => {}
+        }
+    }
+
+    /// Whether it holds any.
+    pub(super) fn is_used(&self) -> bool {
+        !matches!(self.state, State::None)
+    }
+}
