@@ -245,9 +245,19 @@ pub enum CommandError {
     #[error("ERR timeout is out of range")]
     TimeoutOutOfRange,
 
-    /// One log entry has changed as much as it may.
-    #[error("OOM command not allowed: the commands sent together change too much")]
-    EntryFull,
+    /// A transaction would change more than one log entry may, in bytes. In Redis' words for one that
+    /// its memory has no room for (`multi.c`, `execCommandAbort`).
+    #[error(
+        "EXECABORT Transaction discarded because of: \
+         OOM a transaction may change {0} bytes of keys and values"
+    )]
+    TransactionTooLarge(usize),
+    /// The replies of a transaction would be longer than what a frame may hold, in bytes.
+    #[error(
+        "EXECABORT Transaction discarded because of: \
+         replies exceed maximum allowed size ({0} bytes)"
+    )]
+    TransactionRepliesTooLong(usize),
     /// The reply would be longer than what a frame may hold, in bytes.
     #[error("ERR reply exceeds maximum allowed size ({0} bytes)")]
     ReplyTooLong(usize),

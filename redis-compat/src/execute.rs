@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use coterie_types::TableId;
 
 use crate::{
-    Args, Command, CommandError, EvalError, Fault, Flags, Reply, Resp, Run, Txn, table::lookup,
+    Args, Command, CommandError, EvalError, Fault, Reply, Resp, Run, Txn, table::lookup,
     table::lookup_subcommand,
 };
 
@@ -57,9 +57,6 @@ fn run(txn: &mut Txn<'_>, args: &[Bytes]) -> Result<Reply, EvalError> {
     let Run::Group(function) = command.run else {
         return Err(CommandError::NotSupported("command is answered by the proxy alone").into());
     };
-    if txn.is_full() && command.flags.contains(Flags::DENYOOM) {
-        return Err(CommandError::EntryFull.into());
-    }
     txn.set_writing(command.is_write());
     function(txn, &Args::new(args, command.name))
 }

@@ -9,7 +9,7 @@ use coterie_types::{KeyRange, TableId};
 use crate::{Changes, Fault, Record, View};
 
 /// A store in memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemView {
     records: BTreeMap<(TableId, Bytes), Bytes>,
 }

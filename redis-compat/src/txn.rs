@@ -7,6 +7,7 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version. [`Txn::mark_raw`] is no change: only `OBJECT ENCODING` sees it.
 
+mod savepoint;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -14,14 +15,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
 
+use savepoint::Savepoint;
+
 use crate::context::Clock;
 use crate::{
     Changes, CommandError, Context, Encoding, EvalError, Fault, Kind, Record, Removal, Resp, View,
 };
-
-/// What one log entry may change, in bytes; one value more may make it. It decides replies: the same
-/// on every replica.
-const CHANGED_BYTES_MAX: usize = 256 << 20;
 
 /// The state one log entry sees and changes.
 pub struct Txn<'a> {
@@ -33,7 +32,11 @@ pub struct Txn<'a> {
     writing: bool,
     needs_tick: bool,
     value_bytes_max: usize,
+    /// Bytes of the keys and values in `overlay`.
     changed_bytes: usize,
+    /// The same of every change that was made, also where a later one took its place.
+    written_bytes: usize,
+    savepoint: Option<Savepoint>,
     reply_bytes_max: usize,
     reply_bytes: usize,
     overlay: BTreeMap<(TableId, Bytes), Option<Record>>,
@@ -55,6 +58,8 @@ impl<'a> Txn<'a> {
             needs_tick: false,
             value_bytes_max: 512 << 20,
             changed_bytes: 0,
+            written_bytes: 0,
+            savepoint: None,
             reply_bytes_max: usize::MAX,
             reply_bytes: 0,
             overlay: BTreeMap::new(),
@@ -157,12 +162,18 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// Whether the entry has changed so much that commands which may add to it are refused: what an
-    /// entry changes is held in memory and written as one batch. Small requests can make large
-    /// values (`SETBIT`), so the bound cannot be on what is sent.
+    /// Bytes of the keys and values that the entry changes, each key once: they are held in memory
+    /// and written as one batch. Small requests can make large values (`SETBIT`), so the caller
+    /// bounds these bytes, and not what is sent.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.changed_bytes > CHANGED_BYTES_MAX
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
+    }
+
+    /// Bytes of all changes, each time a key is changed: a measure of the time that they take.
+    #[must_use]
+    pub fn written_bytes(&self) -> usize {
+        self.written_bytes
     }
 
     /// How long the next command's reply may be, in bytes. Commands whose reply is no longer than
@@ -291,8 +302,28 @@ impl<'a> Txn<'a> {
     }
 
     fn store(&mut self, table: TableId, key: Bytes, record: Record) {
-        self.changed_bytes += key.len() + record.value.len();
-        self.overlay.insert((table, key), Some(record));
+        self.change(table, key, Some(record));
+    }
+
+    /// Puts a change into the overlay: every change of a key goes through here.
+    fn change(&mut self, table: TableId, key: Bytes, record: Option<Record>) {
+        let key_bytes = key.len();
+        let bytes = |record: &Option<Record>| {
+            key_bytes + record.as_ref().map_or(0, |record| record.value.len())
+        };
+        let added = bytes(&record);
+        self.written_bytes = self.written_bytes.saturating_add(added);
+        self.changed_bytes += added;
+        let place = (table, key);
+        let before = match &mut self.savepoint {
+            None => self.overlay.insert(place, record),
+            Some(savepoint) => {
+                let before = self.overlay.insert(place.clone(), record);
+                savepoint.note(place, before.clone());
+                before
+            }
+        };
+        self.changed_bytes -= before.as_ref().map_or(0, bytes);
     }
 
     /// Removes a key that is there.
@@ -304,7 +335,7 @@ impl<'a> Txn<'a> {
     pub fn remove_in(&mut self, table: TableId, key: Bytes) {
         self.take_change();
         self.note_removal(table, &key, self.ctx.next_change);
-        self.overlay.insert((table, key), None);
+        self.change(table, key, None);
     }
 
     /// Deletes a record of this version, which is expired. No change: no command sees it. Who found
@@ -315,7 +346,7 @@ impl<'a> Txn<'a> {
         if version.group == self.ctx.group {
             self.note_removal(table, &key, version.change + 1);
         }
-        self.overlay.insert((table, key), None);
+        self.change(table, key, None);
     }
 
     fn note_removal(&mut self, table: TableId, key: &Bytes, touched: u64) {
@@ -351,8 +382,17 @@ impl<'a> Txn<'a> {
     /// Removes every key of an interval.
     pub fn clear(&mut self, range: KeyRange) {
         self.take_change();
-        self.overlay
-            .retain(|(table, key), _| !range.contains(*table, key));
+        let (savepoint, changed_bytes) = (&mut self.savepoint, &mut self.changed_bytes);
+        self.overlay.retain(|(table, key), record| {
+            if !range.contains(*table, key) {
+                return true;
+            }
+            *changed_bytes -= key.len() + record.as_ref().map_or(0, |record| record.value.len());
+            if let Some(savepoint) = savepoint {
+                savepoint.note((*table, key.clone()), Some(record.take()));
+            }
+            false
+        });
         self.clears.push(range);
         self.cleared = self.ctx.next_change;
     }

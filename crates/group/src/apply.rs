@@ -1,5 +1,9 @@
 //! Applies a committed entry: frames in order, each admitted by its session, checked against what
 //! the group owns, executed over the store plus what the entry has changed so far.
+//!
+//! A frame that the entry has no room for is *put off*: no replica executes it or remembers anything of
+//! it, and its proposer puts it into its next entry. So are all frames behind it, which keeps them
+//! in order and leaves an entry's work bounded.
 
 use bytes::{Bytes, BytesMut};
 use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
@@ -7,8 +11,8 @@ use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, execute, watch_to
 use coterie_types::FrameSeq;
 
 use crate::entry::{Body, ChangeAnswer, Entry, Expired};
-use crate::import::Arrival;
-use crate::run::{resp, run_commands, run_reads};
+use crate::limits::Limits;
+use crate::run::{Ran, is_full, resp, run_commands, run_reads};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
@@ -16,9 +20,6 @@ use arrivals::Absent;
 
 mod arrivals;
 mod ranges;
-
-/// Bytes of answers from which on further frames of an entry come again with another.
-const ENTRY_BYTES_MAX: usize = 256 << 20;
 
 /// What the caller must do after an entry, in this order.
 #[derive(Debug, Default)]
@@ -31,15 +32,34 @@ pub struct Effects {
     pub swept: Vec<Expired>,
     /// Count the records as they are after this entry, under this name.
     pub digest: Option<u64>,
-    /// Send, per frame of the entry: bytes of [`FrameReply`]; of a change of ranges, its answer. Only
-    /// the proposer has them to send to.
+    /// Send, per frame of the entry: bytes of [`FrameReply`], unless it [is put off](is_put_off); of a
+    /// change of ranges, its answer. Only the proposer has them to send to.
     pub replies: Vec<Bytes>,
 }
+
+/// Whether a frame with this answer was put off: its proposer is to propose it again.
+#[must_use]
+pub fn is_put_off(answer: &[u8]) -> bool {
+    answer.is_empty()
+}
+
+/// No [`FrameReply`] is empty.
+const PUT_OFF: Bytes = Bytes::new();
 
 impl GroupState {
     /// Applies one committed entry over `view`. `Err` means this node alone failed: nothing was
     /// changed that counts, and the replica stops.
     pub fn apply(&mut self, entry: Entry, store: &dyn Store) -> Result<Effects, Fault> {
+        self.apply_within(entry, store, &Limits::default())
+    }
+
+    /// The same within other limits: for tests.
+    pub fn apply_within(
+        &mut self,
+        entry: Entry,
+        store: &dyn Store,
+        limits: &Limits,
+    ) -> Result<Effects, Fault> {
         // A new leader's first entries may carry an older clock than the last of the old one.
         self.clock = self.clock.max(entry.clock);
         self.sessions.expire(self.clock);
@@ -74,11 +94,12 @@ impl GroupState {
             }
             Body::Frames(frames) => {
                 let txn = self.txn(store, entry.seed, entry.value_bytes_max);
-                self.apply_frames(frames, Vec::new(), txn, store, &mut effects)?;
+                self.apply_frames(frames, &Absent::default(), txn, store, limits, &mut effects)?;
             }
             Body::Fetched { arrivals, frames } => {
-                let txn = self.txn(store, entry.seed, entry.value_bytes_max);
-                self.apply_frames(frames, arrivals, txn, store, &mut effects)?;
+                let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
+                let absent = self.take_arrivals(arrivals, &mut txn, store, &mut effects)?;
+                self.apply_frames(frames, &absent, txn, store, limits, &mut effects)?;
             }
             Body::Sweep(expired) => {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
@@ -100,18 +121,25 @@ impl GroupState {
     fn apply_frames(
         &mut self,
         frames: Vec<Bytes>,
-        arrivals: Vec<Arrival>,
+        absent: &Absent,
         mut txn: Txn<'_>,
         store: &dyn Store,
+        limits: &Limits,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
-        let absent = self.take_arrivals(arrivals, &mut txn, store, effects)?;
-        let mut bytes = 0;
+        let (mut bytes, mut is_over) = (0, false);
         for frame in frames {
-            let answer = match bytes < ENTRY_BYTES_MAX {
-                true => self.apply_frame(&mut txn, store, &absent, frame)?,
-                // Nothing is remembered of it: it comes again under the same number.
-                false => FrameReply::Refused(Refusal::Overloaded).encode(),
+            is_over |= bytes > limits.answer_bytes || is_full(&txn, limits);
+            let ran = match is_over {
+                true => Ran::PutOff,
+                false => self.apply_frame(&mut txn, store, absent, frame, limits)?,
+            };
+            let answer = match ran {
+                Ran::Answered(answer) => answer,
+                Ran::PutOff => {
+                    is_over = true;
+                    PUT_OFF
+                }
             };
             bytes += answer.len();
             effects.replies.push(answer);
@@ -139,12 +167,14 @@ impl GroupState {
         store: &dyn Store,
         absent: &Absent,
         bytes: Bytes,
-    ) -> Result<Bytes, Fault> {
+        limits: &Limits,
+    ) -> Result<Ran, Fault> {
+        let refused = |refusal| Ok(Ran::Answered(FrameReply::Refused(refusal).encode()));
         let frame = match Frame::decode(bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 let reason = error.to_string();
-                return Ok(FrameReply::Refused(Refusal::Malformed { reason }).encode());
+                return refused(Refusal::Malformed { reason });
             }
         };
         // A frame of reads that came through the log (its leader had no lease) has no number.
@@ -153,8 +183,8 @@ impl GroupState {
             let below = frame.acknowledged_below;
             match self.sessions.admit(frame.session, frame.seq, below) {
                 Admission::Apply => {}
-                Admission::Answered(answer) => return Ok(answer),
-                Admission::Refused(refusal) => return Ok(FrameReply::Refused(refusal).encode()),
+                Admission::Answered(answer) => return Ok(Ran::Answered(answer)),
+                Admission::Refused(refusal) => return refused(refusal),
             }
         }
         let checked = match self.check(&frame) {
@@ -162,16 +192,19 @@ impl GroupState {
             Err(refusal) => Err(refusal),
         };
         let answer = match checked {
-            Ok(()) => self.run(txn, &frame)?,
+            Ok(()) => match self.run(txn, &frame, limits)? {
+                Ran::Answered(answer) => answer,
+                Ran::PutOff => return Ok(Ran::PutOff),
+            },
             // It comes again under the same number, and is to be applied then.
-            Err(Refusal::Moving) => return Ok(FrameReply::Refused(Refusal::Moving).encode()),
+            Err(Refusal::Moving) => return refused(Refusal::Moving),
             Err(refusal) => FrameReply::Refused(refusal).encode(),
         };
         if numbered {
             self.sessions
                 .answered(frame.session, frame.seq, answer.clone());
         }
-        Ok(answer)
+        Ok(Ran::Answered(answer))
     }
 
     /// All keys of the frame are the group's, or none of it is executed.
@@ -185,7 +218,7 @@ impl GroupState {
         Ok(())
     }
 
-    fn run(&self, txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+    fn run(&self, txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<Ran, Fault> {
         for watch in &frame.watches {
             let last_removed = self.last_removed(watch.table, &watch.key);
             if !watch_token_holds(txn, watch.table, &watch.key, &watch.token, last_removed)? {
@@ -193,13 +226,14 @@ impl GroupState {
                     Resp::V2 => b"*-1\r\n",
                     Resp::V3 => b"_\r\n",
                 };
-                return Ok(FrameReply::encode_done(&[null.len()], null));
+                let answer = FrameReply::encode_done(&[null.len()], null);
+                return Ok(Ran::Answered(answer));
             }
         }
         if !frame.flags.has(FrameFlags::READ_ONLY) {
-            return run_commands(txn, frame);
+            return run_commands(txn, frame, limits);
         }
-        Ok(run_reads(txn, frame)?.encode())
+        run_reads(txn, frame).map(Ran::Answered)
     }
 
     fn sweep(&self, txn: &mut Txn<'_>, expired: &[Expired]) -> Result<(), Fault> {

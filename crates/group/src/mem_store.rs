@@ -9,7 +9,7 @@ use coterie_types::{KeyRange, RangeId, TableId};
 use crate::{Effects, Known, Store, StoreChange};
 
 /// A store in memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemStore {
     /// The records.
     pub view: MemView,

@@ -119,11 +119,11 @@ impl ReadState {
             next_change: self.next_change,
         };
         let mut txn = Txn::new(view, context);
-        let reads = run_reads(&mut txn, frame)?;
-        if txn.needs_tick() {
-            return Ok(ReadOutcome::NeedsTick);
-        }
-        Ok(ReadOutcome::Reply(reads.encode()))
+        let answer = run_reads(&mut txn, frame)?;
+        Ok(match txn.needs_tick() {
+            true => ReadOutcome::NeedsTick,
+            false => ReadOutcome::Reply(answer),
+        })
     }
 }
 

@@ -1,14 +1,22 @@
 //! Runs the commands of a frame one after another.
 //!
-//! Replies may be a thousand times as long as the commands that ask for them. What goes through the
-//! log is executed on every replica, again after a crash, and its replies are kept for a retry; so
-//! there is an end to them, the same on every replica. Beyond it the rest of a frame is left alone,
-//! and its proxy sends it again as another frame. A transaction cannot be cut: its further commands
-//! are refused, each with an error in its place.
+//! Replies may be a thousand times as long as the commands that ask for them. So a frame says how
+//! many bytes of replies there is room for, and there is an end to that. What an entry changes is
+//! bounded, too ([`Limits`]). Beyond an end the rest of a pipeline is left alone, and its proxy sends
+//! it again as another frame. A transaction is executed whole or not at all: it waits for another
+//! entry if this one has too little room, and is refused if it is too large for any.
+//!
+//! What goes through the log is executed on every replica, again after a crash, and its replies are
+//! kept for a retry. It must get on whatever room it has, so its first command is always executed.
+//! A frame of reads is executed by one replica alone, and never answers more than it has room for:
+//! it asks for more instead.
 
 use bytes::{BufMut, Bytes};
 use coterie_protocol::{DoneReplies, Frame, FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{CommandError, Fault, Reply, Resp, Txn, execute};
+use coterie_redis_compat::{CommandError, Fault, Reply, Resp, Txn, execute, resolve};
+use coterie_types::TableId;
+
+use crate::limits::Limits;
 
 /// Bytes of replies from which on no further command of a frame is executed.
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -17,35 +25,25 @@ const READ_BYTES_MAX: usize = 512 << 20;
 /// How much more room is asked for when a read did not see the end of its reply.
 const ROOM_FACTOR: usize = 8;
 
-/// What became of a frame of reads.
-pub(crate) enum Reads {
-    /// The bytes of `FrameReply::Done`, as of [`run_commands`].
-    Done(Bytes),
-    /// The first reply is longer than there is room for: so many bytes would be enough, perhaps.
-    NeedsRoom(usize),
+/// What became of a frame.
+pub(crate) enum Ran {
+    /// It was executed, or refused: the bytes of [`FrameReply`].
+    Answered(Bytes),
+    /// It was not executed, as the entry has too little room left for it.
+    PutOff,
 }
 
-impl Reads {
-    /// The answer: bytes of [`FrameReply`].
-    pub(crate) fn encode(self) -> Bytes {
-        match self {
-            Self::Done(reply) => reply,
-            Self::NeedsRoom(bytes) => {
-                let bytes = bytes as u64;
-                FrameReply::Refused(Refusal::NeedsRoom { bytes }).encode()
-            }
-        }
-    }
-}
-
-/// Executes the commands of a frame that goes through the log; the bytes of `FrameReply::Done`, with
-/// fewer replies than the frame has commands when those behind were not executed.
-pub(crate) fn run_commands(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
-    let mut replies = DoneReplies::new(frame.commands.len());
+/// Executes the commands of a frame that goes through the log. The answer has fewer replies than the
+/// frame has commands when those behind were not executed.
+pub(crate) fn run_commands(
+    txn: &mut Txn<'_>,
+    frame: &Frame,
+    limits: &Limits,
+) -> Result<Ran, Fault> {
     if frame.flags.has(FrameFlags::TRANSACTION) {
-        transact(txn, frame, FRAME_BYTES_MAX, &mut replies)?;
-        return Ok(replies.finish());
+        return run_transaction(txn, frame, limits);
     }
+    let mut replies = DoneReplies::new(frame.commands.len());
     let room = frame.reply_room.unwrap_or(FRAME_BYTES_MAX);
     for command in &frame.commands {
         let is_first = replies.count() == 0;
@@ -53,7 +51,7 @@ pub(crate) fn run_commands(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fa
             true => FRAME_BYTES_MAX,
             false => room.min(FRAME_BYTES_MAX).saturating_sub(replies.bytes()),
         };
-        if left == 0 {
+        if left == 0 || is_full(txn, limits) && writes(&command.args) {
             break;
         }
         txn.set_reply_room(left);
@@ -66,26 +64,60 @@ pub(crate) fn run_commands(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fa
         }
         replies.end_reply();
     }
-    Ok(replies.finish())
+    Ok(Ran::Answered(replies.finish()))
+}
+
+/// Executes a transaction that goes through the log, all of it or nothing.
+fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<Ran, Fault> {
+    let is_alone = txn.changed_bytes() == 0;
+    let mut replies = begin_transaction(frame);
+    txn.set_savepoint();
+    let mut too_much = None;
+    for command in &frame.commands {
+        if txn.changed_bytes() > limits.transaction_bytes && writes(&command.args) {
+            if !is_alone {
+                txn.roll_back();
+                return Ok(Ran::PutOff);
+            }
+            let max = limits.transaction_bytes;
+            too_much = Some(CommandError::TransactionTooLarge(max));
+            break;
+        }
+        if !transact(
+            txn,
+            frame,
+            &command.args,
+            command.table,
+            FRAME_BYTES_MAX,
+            &mut replies,
+        )? {
+            too_much = Some(CommandError::TransactionRepliesTooLong(FRAME_BYTES_MAX));
+            break;
+        }
+    }
+    match too_much {
+        None => txn.keep_changes(),
+        Some(error) => {
+            txn.roll_back();
+            refuse(frame, error, &mut replies);
+        }
+    }
+    replies.end_reply();
+    Ok(Ran::Answered(replies.finish()))
 }
 
 /// Executes a frame of reads, as long as their replies have room.
-pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &Frame) -> Result<Reads, Fault> {
-    let is_transaction = frame.flags.has(FrameFlags::TRANSACTION);
-    let is_alone = frame.commands.len() == 1 && !is_transaction;
+pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+    if frame.flags.has(FrameFlags::TRANSACTION) {
+        return read_transaction(txn, frame);
+    }
+    let is_alone = frame.commands.len() == 1;
     let max = match is_alone {
         true => READ_BYTES_MAX,
         false => FRAME_BYTES_MAX,
     };
     let room = frame.reply_room.unwrap_or(max).min(max);
     let mut replies = DoneReplies::new(frame.commands.len());
-    if is_transaction {
-        let is_whole = transact(txn, frame, room, &mut replies)?;
-        return Ok(match is_whole && replies.bytes() <= room || room == max {
-            true => Reads::Done(replies.finish()),
-            false => Reads::NeedsRoom(more(room, replies.bytes()).min(FRAME_BYTES_MAX)),
-        });
-    }
     for command in &frame.commands {
         let left = room - replies.bytes();
         txn.set_reply_room(left);
@@ -99,15 +131,32 @@ pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &Frame) -> Result<Reads, Fault
                 replies.take_back();
                 break;
             }
-            let needed = match unseen {
-                true => more(room, 0),
-                false => bytes,
-            };
-            return Ok(Reads::NeedsRoom(needed.min(READ_BYTES_MAX)));
+            let needed = if unseen { more(room, 0) } else { bytes };
+            return Ok(needs_room(needed.min(READ_BYTES_MAX)));
         }
         replies.end_reply();
     }
-    Ok(Reads::Done(replies.finish()))
+    Ok(replies.finish())
+}
+
+/// Executes a transaction of reads, if all of its replies have room.
+fn read_transaction(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+    let max = FRAME_BYTES_MAX;
+    let room = frame.reply_room.unwrap_or(max).min(max);
+    let mut replies = begin_transaction(frame);
+    for command in &frame.commands {
+        if transact(txn, frame, &command.args, command.table, room, &mut replies)? {
+            continue;
+        }
+        if room < max {
+            return Ok(needs_room(more(room, replies.bytes()).min(max)));
+        }
+        let error = CommandError::TransactionRepliesTooLong(max);
+        refuse(frame, error, &mut replies);
+        break;
+    }
+    replies.end_reply();
+    Ok(replies.finish())
 }
 
 /// Room for a reply of which so many bytes were seen, or more.
@@ -115,32 +164,50 @@ fn more(room: usize, seen: usize) -> usize {
     room.saturating_mul(ROOM_FACTOR).max(seen)
 }
 
-/// Executes a transaction. A command whose reply does not fit has an error in its place; whether
-/// there is none.
+fn needs_room(bytes: usize) -> Bytes {
+    let bytes = bytes as u64;
+    FrameReply::Refused(Refusal::NeedsRoom { bytes }).encode()
+}
+
+/// The head of a transaction's reply.
+fn begin_transaction(frame: &Frame) -> DoneReplies {
+    let mut replies = DoneReplies::new(1);
+    let head = format!("*{}\r\n", frame.commands.len());
+    replies.out().put_slice(head.as_bytes());
+    replies
+}
+
+/// Executes a command of a transaction; whether its reply has room.
 fn transact(
     txn: &mut Txn<'_>,
     frame: &Frame,
+    args: &[Bytes],
+    table: TableId,
     room: usize,
     replies: &mut DoneReplies,
 ) -> Result<bool, Fault> {
-    let mut is_whole = true;
-    let head = format!("*{}\r\n", frame.commands.len());
-    replies.out().put_slice(head.as_bytes());
-    for command in &frame.commands {
-        let left = room.saturating_sub(replies.bytes());
-        if left == 0 {
-            let error = Reply::from(CommandError::ReplyTooLong(room));
-            error.encode(resp(frame), replies.out());
-            is_whole = false;
-            continue;
-        }
-        txn.set_reply_room(left);
-        let out = replies.out();
-        execute(txn, command.table, &command.args, resp(frame), out)?;
-        is_whole &= !txn.reply_was_too_long();
+    let left = room.saturating_sub(replies.bytes());
+    if left == 0 {
+        return Ok(false);
     }
-    replies.end_reply();
-    Ok(is_whole)
+    txn.set_reply_room(left);
+    execute(txn, table, args, resp(frame), replies.out())?;
+    Ok(!txn.reply_was_too_long())
+}
+
+/// The whole reply of a transaction is an error.
+fn refuse(frame: &Frame, error: CommandError, replies: &mut DoneReplies) {
+    replies.take_back();
+    Reply::from(error).encode(resp(frame), replies.out());
+}
+
+/// Whether the entry has changed so much that others go into another.
+pub(crate) fn is_full(txn: &Txn<'_>, limits: &Limits) -> bool {
+    txn.changed_bytes() > limits.changed_bytes || txn.written_bytes() > limits.written_bytes
+}
+
+fn writes(args: &[Bytes]) -> bool {
+    resolve(args).is_ok_and(|row| row.is_write())
 }
 
 /// The protocol of a frame's replies.
@@ -214,7 +281,11 @@ mod tests {
     fn run_in(lines: &[&str], flags: FrameFlags, room: Option<usize>) -> (Vec<Bytes>, bool) {
         let view = view();
         let mut txn = Txn::new(&view, ctx());
-        let reply = run_commands(&mut txn, &frame(lines, flags, room)).unwrap();
+        let frame = frame(lines, flags, room);
+        let Ran::Answered(reply) = run_commands(&mut txn, &frame, &Limits::default()).unwrap()
+        else {
+            panic!("put off")
+        };
         (decoded(reply), !txn.finish().records.is_empty())
     }
 
@@ -227,9 +298,11 @@ mod tests {
         let view = view();
         let mut txn = Txn::new(&view, ctx());
         let flags = flags.with(FrameFlags::READ_ONLY);
-        match run_reads(&mut txn, &frame(lines, flags, Some(room))).unwrap() {
-            Reads::Done(reply) => Ok(decoded(reply)),
-            Reads::NeedsRoom(bytes) => Err(bytes),
+        let answer = run_reads(&mut txn, &frame(lines, flags, Some(room))).unwrap();
+        match FrameReply::decode(answer).unwrap() {
+            FrameReply::Done(replies) => Ok(replies),
+            FrameReply::Refused(Refusal::NeedsRoom { bytes }) => Err(bytes as usize),
+            FrameReply::Refused(refusal) => panic!("{refusal:?}"),
         }
     }
 
@@ -315,23 +388,30 @@ mod tests {
         assert_eq!(whole[0].len(), 2 * BIG + "*3\r\n$-1\r\n".len());
         let lines = ["get big"; 20];
         let cut = read(&lines, FrameFlags::TRANSACTION, FRAME_BYTES_MAX).unwrap();
-        assert!(cut[0].ends_with(b"bytes)\r\n"));
+        assert!(
+            cut[0].starts_with(b"-EXECABORT "),
+            "{:?}",
+            cut[0].slice(..40)
+        );
     }
 
     #[test]
-    fn a_transaction_has_an_error_in_place_of_what_does_not_fit() {
+    fn a_transaction_whose_replies_do_not_fit_is_refused_whole() {
         let long = format!("mget{}", " big".repeat(10));
-        let mut lines = vec![long.as_str()];
-        lines.extend(["get big"; 10]);
-        lines.push("set k v");
+        let refused = "-EXECABORT Transaction discarded because of: replies exceed maximum allowed \
+                       size (67108864 bytes)\r\n";
+        let mut lines = vec!["set k v"];
+        lines.extend(["get big"; 8]);
         let (replies, changed) = run(&lines, FrameFlags::TRANSACTION);
-        let [reply] = replies.as_slice() else {
-            panic!("{} replies", replies.len())
-        };
-        assert!(reply.starts_with(b"*12\r\n-ERR reply exceeds"));
-        assert!(
-            reply.ends_with(b"bytes)\r\n") && reply.len() < FRAME_BYTES_MAX + VALUE_BYTES + 999
-        );
-        assert!(!changed);
+        assert!(changed && replies[0].starts_with(b"*9\r\n+OK\r\n"));
+        for behind in ["set k v", "get big", "get k"] {
+            let lines = [&lines[..], &[behind]].concat();
+            let (replies, changed) = run(&lines, FrameFlags::TRANSACTION);
+            assert_eq!(replies, [refused]);
+            assert!(!changed, "all or nothing");
+        }
+        let (replies, changed) = run(&["set k v", &long], FrameFlags::TRANSACTION);
+        assert_eq!(replies, [refused]);
+        assert!(!changed, "all or nothing");
     }
 }

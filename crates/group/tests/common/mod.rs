@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use coterie_group::{Body, Effects, Entry, GroupState, MemStore};
+use coterie_group::{Body, Effects, Entry, GroupState, Limits, MemStore};
 use coterie_types::{GroupId, UnixMillis};
 
 /// A group of one replica.
@@ -10,6 +10,7 @@ pub(crate) struct Replica {
     pub(crate) state: GroupState,
     pub(crate) store: MemStore,
     pub(crate) clock: u64,
+    pub(crate) limits: Limits,
 }
 
 impl Replica {
@@ -18,6 +19,7 @@ impl Replica {
             state: GroupState::new(group),
             store: MemStore::default(),
             clock: 1_000,
+            limits: Limits::default(),
         }
     }
 
@@ -30,7 +32,10 @@ impl Replica {
             body,
         };
         let entry = Entry::decode(entry.encode()).unwrap();
-        let effects = self.state.apply(entry, &self.store).unwrap();
+        let effects = self
+            .state
+            .apply_within(entry, &self.store, &self.limits)
+            .unwrap();
         self.store.persist(&effects);
         let again = GroupState::decode(&self.state.encode()).unwrap();
         assert_eq!(again, self.state);
