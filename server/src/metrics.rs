@@ -1,6 +1,7 @@
 //! What a server counts, for Prometheus: read from the replicas when it is scraped.
 
 use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coterie_storage::RecordCache;
 use coterie_telemetry::prometheus_client::collector::Collector;
@@ -9,7 +10,7 @@ use coterie_telemetry::prometheus_client::metrics::counter::ConstCounter;
 use coterie_telemetry::prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::node::Node;
-use crate::replica::Replica;
+use crate::replica::{Replica, Shared};
 
 /// One family a replica has (names get `coterie_server_` before them), labelled by `group_id`: groups per node are tens.
 type Family = (
@@ -53,6 +54,17 @@ const GAUGES: [Family; 8] = [
     ),
 ];
 
+/// What each replica counts since its process started.
+const COUNTERS: [(&str, &str, fn(&Shared) -> &AtomicU64); 3] = [
+    ("reads", "Read commands served.", |s| &s.reads_total),
+    ("writes", "Frames applied for proxies.", |s| &s.writes_total),
+    (
+        "frames_put_off",
+        "Frames that waited for a further log entry, as theirs had changed enough.",
+        |s| &s.put_off_total,
+    ),
+];
+
 /// Collects from a node for as long as it is there.
 #[derive(Debug)]
 pub(crate) struct NodeCollector(pub(crate) Weak<Node>);
@@ -78,7 +90,8 @@ fn encode_replicas(
     node: &Node,
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), std::fmt::Error> {
-    let statuses: Vec<_> = node.replicas().iter().map(Replica::status).collect();
+    let replicas = node.replicas();
+    let statuses: Vec<_> = replicas.iter().map(Replica::status).collect();
     for (name, help, value) in GAUGES {
         let gauge = ConstGauge::new(0i64);
         let mut family = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
@@ -87,19 +100,12 @@ fn encode_replicas(
             ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
         }
     }
-    for (name, help, value) in [
-        ("reads", "Read commands served.", 0),
-        ("writes", "Frames applied for proxies.", 1),
-    ] {
+    for (name, help, value) in COUNTERS {
         let counter = ConstCounter::new(0u64);
         let mut family = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-        for status in &statuses {
-            let total = if value == 0 {
-                status.reads_total
-            } else {
-                status.writes_total
-            };
-            let labels = [("group_id", status.group_id.to_string())];
+        for replica in &replicas {
+            let labels = [("group_id", replica.group.id().to_string())];
+            let total = value(&replica.shared).load(Ordering::Relaxed);
             ConstCounter::new(total).encode(family.encode_family(&labels)?)?;
         }
     }

@@ -5,13 +5,18 @@
 //! Two entries are under way at most (measured: more gains nothing; one at a time costs a tenth of the
 //! writes of 50 clients, and more CPU for each). The queue is bounded in frames
 //! and bytes; what does not fit is refused as `Overloaded`, and the proxy sends it again.
+//!
+//! Applying puts frames off that do much, where an entry has no room left for them. They come back here
+//! and go first into the next entry: their clients notice nothing but the time that it takes. Frames
+//! that have not been proposed yet wait until these have been, so they are at most as many as two
+//! entries have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_group::{Arrival, Body};
+use coterie_group::{Arrival, Body, Entry, is_put_off};
 use coterie_protocol::Refusal;
 use coterie_raft::{Group, PendingAnswer, ProposeError};
 use coterie_rpc::Responder;
@@ -33,6 +38,8 @@ const ENTRY_FRAMES_MAX: usize = 1024;
 const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// Entries proposed and not yet applied.
 const ENTRIES_IN_FLIGHT: usize = 2;
+/// Frames that were put off, at most: new ones are gathered only when none of them waits.
+const RETURNING_MAX: usize = ENTRIES_IN_FLIGHT * ENTRY_FRAMES_MAX;
 
 struct Pending {
     frame: Bytes,
@@ -58,11 +65,14 @@ impl Proposer {
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_FRAMES_MAX);
+        let (put_off, returning) = mpsc::channel(RETURNING_MAX);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let batcher = Batcher {
             group,
             shared,
             waiting,
+            put_off,
+            returning,
             queued_bytes: Arc::clone(&queued_bytes),
         };
         let task = tokio::spawn(batcher.run(stop));
@@ -105,7 +115,24 @@ impl Proposer {
 struct Gathered {
     frames: Vec<Bytes>,
     arrivals: Vec<Arrival>,
-    responders: Vec<Responder>,
+    sent: Vec<Sent>,
+}
+
+impl Gathered {
+    fn into_body(self) -> (Body, Vec<Sent>) {
+        let (frames, arrivals) = (self.frames, self.arrivals);
+        let body = match arrivals.is_empty() {
+            true => Body::Frames(frames),
+            false => Body::Fetched { arrivals, frames },
+        };
+        (body, self.sent)
+    }
+}
+
+/// What is left of a frame that was proposed: its bytes are the entry's.
+struct Sent {
+    deadline: Instant,
+    responder: Responder,
 }
 
 fn arrival_bytes(arrivals: &[Arrival]) -> usize {
@@ -118,41 +145,62 @@ struct Batcher {
     group: Group,
     shared: Arc<Shared>,
     waiting: mpsc::Receiver<Pending>,
+    put_off: mpsc::Sender<Pending>,
+    /// What comes out of `put_off`.
+    returning: mpsc::Receiver<Pending>,
     queued_bytes: Arc<AtomicUsize>,
 }
 
 impl Batcher {
     async fn run(mut self, stop: CancellationToken) {
         let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
-        while let Some(Some(first)) = stop.run_until_cancelled(self.waiting.recv()).await {
-            // What arrives while this waits is in the entry too.
+        loop {
+            // Before the first frame: what is put off meanwhile is the first one then, which is
+            // always executed. And what arrives while this waits is in the entry, too.
             let permit = stop.run_until_cancelled(Arc::clone(&in_flight).acquire_owned());
             let Some(Ok(permit)) = permit.await else {
                 return;
             };
-            let Gathered {
-                frames,
-                arrivals,
-                responders,
-            } = self.gather(first);
-            if frames.is_empty() {
+            let Some(Some(first)) = stop.run_until_cancelled(self.next()).await else {
+                return;
+            };
+            let (body, sent) = self.gather(first).into_body();
+            if sent.is_empty() {
                 continue;
             }
-            let body = match arrivals.is_empty() {
-                true => Body::Frames(frames),
-                false => Body::Fetched { arrivals, frames },
-            };
             let entry = self.shared.entry(body);
-            let proposing = self.group.start_proposal(entry);
+            let proposing = self.group.start_proposal(entry.clone());
             let Some(proposal) = stop.run_until_cancelled(proposing).await else {
                 return;
             };
-            let (group, shared) = (self.group.clone(), Arc::clone(&self.shared));
+            let proposed = Proposed {
+                group: self.group.clone(),
+                shared: Arc::clone(&self.shared),
+                put_off: self.put_off.clone(),
+                queued_bytes: Arc::clone(&self.queued_bytes),
+                entry,
+                sent,
+            };
             tokio::spawn(async move {
-                answer(&group, &shared, proposal, responders).await;
+                proposed.answer(proposal).await;
                 drop(permit);
             });
         }
+    }
+
+    /// The next frame for an entry: one that was put off, if there is one.
+    async fn next(&mut self) -> Option<Pending> {
+        tokio::select! {
+            biased;
+            // Never `None`: its sender is in `self`.
+            Some(pending) = self.returning.recv() => Some(pending),
+            pending = self.waiting.recv() => pending,
+        }
+    }
+
+    fn try_next(&mut self) -> Option<Pending> {
+        let returning = self.returning.try_recv();
+        returning.or_else(|_| self.waiting.try_recv()).ok()
     }
 
     fn gather(&mut self, first: Pending) -> Gathered {
@@ -163,15 +211,23 @@ impl Batcher {
             bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
             // Given up by its proxy: it sends the frame again, or has told its client.
             if pending.deadline > now && !pending.responder.is_abandoned() {
-                gathered.frames.push(pending.frame);
-                gathered.arrivals.extend(pending.arrivals);
-                gathered.responders.push(pending.responder);
+                let Pending {
+                    frame,
+                    arrivals,
+                    deadline,
+                    responder,
+                } = pending;
+                gathered.frames.push(frame);
+                gathered.arrivals.extend(arrivals);
+                gathered.sent.push(Sent {
+                    deadline,
+                    responder,
+                });
             }
             let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
-            next = if full {
-                None
-            } else {
-                self.waiting.try_recv().ok()
+            next = match full {
+                true => None,
+                false => self.try_next(),
             };
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -179,34 +235,85 @@ impl Batcher {
     }
 }
 
-/// Waits for an entry's answer and hands each frame its part.
-async fn answer(
-    group: &Group,
-    shared: &Shared,
-    proposal: Result<PendingAnswer, ProposeError>,
-    responders: Vec<Responder>,
-) {
-    let answered = match proposal {
-        Ok(pending) => pending.await.map_err(|error| group.with_term(error)),
-        Err(error) => Err(error),
-    };
-    match answered {
-        Ok(mut answers) => {
-            shared
-                .writes_total
-                .fetch_add(responders.len() as u64, Ordering::Relaxed);
-            for responder in responders {
-                match varint::take_bytes(&mut answers) {
-                    Some(reply) => responder.send(reply),
-                    None => responder.fail("the entry had fewer answers than frames"),
+/// An entry that was proposed, and who waits for its answers.
+struct Proposed {
+    group: Group,
+    shared: Arc<Shared>,
+    put_off: mpsc::Sender<Pending>,
+    queued_bytes: Arc<AtomicUsize>,
+    entry: Bytes,
+    sent: Vec<Sent>,
+}
+
+impl Proposed {
+    /// Waits for the entry's answer and hands each frame its part.
+    async fn answer(self, proposal: Result<PendingAnswer, ProposeError>) {
+        let answered = match proposal {
+            Ok(pending) => pending.await.map_err(|error| self.group.with_term(error)),
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok(answers) => self.hand_out(answers),
+            Err(error) => {
+                let refusal = refusal_of(error);
+                for sent in self.sent {
+                    refuse(sent.responder, refusal.clone());
                 }
             }
         }
-        Err(error) => {
-            let refusal = refusal_of(error);
-            for responder in responders {
-                refuse(responder, refusal.clone());
+    }
+
+    fn hand_out(self, mut answers: Bytes) {
+        let mut frames = None;
+        let mut put_off = 0;
+        let count = self.sent.len() as u64;
+        for (place, sent) in self.sent.into_iter().enumerate() {
+            let Some(answer) = varint::take_bytes(&mut answers) else {
+                sent.responder
+                    .fail("the entry had fewer answers than frames");
+                continue;
+            };
+            if !is_put_off(&answer) {
+                sent.responder.send(answer);
+                continue;
+            }
+            put_off += 1;
+            let frames = frames.get_or_insert_with(|| frames_of(&self.entry));
+            let Some(frame) = frames.get(place).cloned() else {
+                sent.responder
+                    .fail("the entry had fewer frames than answers");
+                continue;
+            };
+            let bytes = frame.len();
+            self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let again = Pending {
+                frame,
+                // They are in the store by now, with the entry.
+                arrivals: Vec::new(),
+                deadline: sent.deadline,
+                responder: sent.responder,
+            };
+            // There is room, see `RETURNING_MAX`; without it, or when the replica was stopped, the proxy
+            // sends the frame again.
+            if let Err(refused) = self.put_off.try_send(again) {
+                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                refuse(refused.into_inner().responder, Refusal::Overloaded);
             }
         }
+        let totals = [
+            (&self.shared.writes_total, count - put_off),
+            (&self.shared.put_off_total, put_off),
+        ];
+        for (total, count) in totals {
+            total.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The frames of an entry that was made here.
+fn frames_of(entry: &Bytes) -> Vec<Bytes> {
+    match Entry::decode(entry.clone()).map(|entry| entry.body) {
+        Ok(Body::Frames(frames) | Body::Fetched { frames, .. }) => frames,
+        _ => Vec::new(),
     }
 }

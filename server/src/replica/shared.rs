@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) reads_total: AtomicU64,
     /// Frames applied with this replica as proposer since the process started.
     pub(crate) writes_total: AtomicU64,
+    /// How often a frame had to wait for another entry than the one it was in.
+    pub(crate) put_off_total: AtomicU64,
 }
 
 /// What this process knows of moves besides the log. Bounded by the ranges that move.
@@ -79,6 +81,7 @@ impl Shared {
             apply_cpu_nanos: AtomicU64::new(0),
             reads_total: AtomicU64::new(0),
             writes_total: AtomicU64::new(0),
+            put_off_total: AtomicU64::new(0),
         }
     }
 
