@@ -11,8 +11,8 @@ use crate::wait;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// The value of a metric without labels.
-fn gauge(addr: &str, name: &str) -> anyhow::Result<f64> {
+/// All metrics of a process, a line each.
+fn metrics(addr: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
     stream.set_read_timeout(Some(WITHIN))?;
     write!(
@@ -22,6 +22,12 @@ fn gauge(addr: &str, name: &str) -> anyhow::Result<f64> {
     let mut text = String::new();
     stream.read_to_string(&mut text).context("read /metrics")?;
     ensure!(text.starts_with("HTTP/1.1 200"), "{addr} answered: {text}");
+    Ok(text)
+}
+
+/// The value of a metric without labels.
+fn gauge(addr: &str, name: &str) -> anyhow::Result<f64> {
+    let text = metrics(addr)?;
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     let value = value.with_context(|| format!("no {name} at {addr}"))?;
     Ok(value.trim().parse()?)
@@ -36,6 +42,25 @@ impl Cluster {
         let leader = http.into_iter().find(|(_, addr)| leads(addr));
         let (name, _) = leader.context("no meta leads")?;
         Ok(name.to_owned())
+    }
+
+    /// The sum of a metric over all servers and their groups.
+    pub fn total_of_servers(&self, name: &str) -> anyhow::Result<f64> {
+        let servers = self.members.iter().filter(|m| m.role == Role::Server);
+        let http: Vec<_> = servers
+            .filter_map(|m| Some(m.http.as_ref()?.addr()))
+            .collect();
+        ensure!(!http.is_empty(), "no server has /metrics");
+        let mut total = 0.0;
+        for addr in http {
+            let text = metrics(&addr)?;
+            let is_it = |line: &&str| line.starts_with(&format!("{name}{{"));
+            for line in text.lines().filter(is_it) {
+                let value = line.rsplit(' ').next().context("a metric has a value")?;
+                total += value.parse::<f64>()?;
+            }
+        }
+        Ok(total)
     }
 
     /// Waits until no store compacts: what was written before is where it stays.
