@@ -92,12 +92,20 @@ impl RaftConfig {
         self.election_timeout_max
     }
 
+    /// How long a leader waits for the answer to a heartbeat, which `beat` sends more often: as long as
+    /// openraft allows, and far longer than a healthy network takes.
+    fn answer_wait(&self) -> Duration {
+        self.heartbeat_interval
+            .max(self.election_timeout_min * 5 / 6)
+    }
+
     /// openraft's own configuration of one group.
     pub(crate) fn openraft(&self, elect_at_once: bool) -> openraft::Config {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         openraft::Config {
             cluster_name: "coterie".to_owned(),
-            heartbeat_interval: millis(self.heartbeat_interval),
+            // Its heartbeats besides ours; what counts is that it waits as long for an answer.
+            heartbeat_interval: millis(self.answer_wait()),
             election_timeout_min: millis(self.election_timeout_min),
             election_timeout_max: millis(self.election_timeout_max),
             // The proposer batches commands into entries of up to hundreds of KiB: few per message.

@@ -1,5 +1,5 @@
-//! How long things took over the last seconds: writes of the log, fsync included, and the answers of
-//! other nodes.
+//! How long things took over the last seconds: writes of the log, fsync included, and the way of
+//! messages to other nodes and back.
 //!
 //! Nobody waits: a slot of counters per second, used again when its second has come round. Who meets
 //! a slot being taken over may count one too many or too few; nothing hangs on one.
@@ -69,12 +69,13 @@ impl Latency {
     }
 }
 
-/// How long other nodes took to answer appends, their fsyncs included.
+/// How long appends to other nodes and their answers were on their way. What a node does in between is
+/// its disk's and its CPU's matter, which it tells itself.
 #[derive(Default)]
 pub(crate) struct AnswerTimes(RwLock<BTreeMap<NodeId, Arc<Latency>>>);
 
 impl AnswerTimes {
-    /// A node has answered, or was waited for in vain, for so long.
+    /// The way to a node and back took so long, or it was waited for so long in vain.
     pub(crate) fn record(&self, node: NodeId, took: Duration) {
         let known = self.read().get(&node).cloned();
         let latency = known.unwrap_or_else(|| {

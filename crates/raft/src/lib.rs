@@ -12,7 +12,9 @@
 //! the state machine said is durable (`purge`), and not above a snapshot that is being sent
 //! (`holds`); a node without room loses data sent to it rather than break (`room`).
 
+mod beat;
 mod config;
+mod cpu_wait;
 mod error;
 mod fence;
 mod group;
@@ -34,6 +36,7 @@ mod type_config;
 mod wire;
 
 pub use config::{Fsync, RaftConfig};
+pub use cpu_wait::cpu_wait;
 pub use error::{Fault, ProposeError, RaftError};
 pub use group::{Group, GroupStatus, PendingAnswer};
 pub use node::{AddressBook, RaftNode};

@@ -26,6 +26,7 @@ use crate::latency::AnswerTimes;
 use crate::log::entry_bytes;
 use crate::machine::TheSnapshot;
 use crate::node::AddressBook;
+use crate::receive::Appended;
 use crate::room::Rooms;
 use crate::snapshot::{SendError, SnapshotFiles, send};
 use crate::type_config::{TypeConfig, Vote};
@@ -46,7 +47,7 @@ pub(crate) struct Network {
     pub(crate) rooms: Arc<Rooms>,
     /// Snapshots that are being sent.
     pub(crate) holds: Arc<Holds>,
-    /// How long the others took to answer.
+    /// How long the answers of the others were on their way.
     pub(crate) answers: Arc<AnswerTimes>,
 }
 
@@ -135,14 +136,21 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             option.hard_ttl().max(self.network.append_timeout) + transfer
         };
         let asked = Instant::now();
-        let answer = self.ask(method::RAFT_APPEND, &request, timeout).await;
-        // One that cannot be reached is no slow one.
-        if !matches!(answer, Err(RPCError::Unreachable(_))) {
-            self.network.answers.record(self.target, asked.elapsed());
+        let answer: Result<Appended, _> = self.ask(method::RAFT_APPEND, &request, timeout).await;
+        let took = asked.elapsed();
+        let answers = &self.network.answers;
+        match &answer {
+            Ok(appended) => {
+                let there = Duration::from_micros(appended.took_micros);
+                answers.record(self.target, took.saturating_sub(there));
+            }
+            // One that cannot be reached is no slow one.
+            Err(RPCError::Unreachable(_)) => {}
+            Err(_) => answers.record(self.target, took),
         }
-        let (scarce, response) = answer?;
-        self.network.rooms.heard(self.target, scarce);
-        Ok(response)
+        let appended = answer?;
+        self.network.rooms.heard(self.target, appended.is_scarce);
+        Ok(appended.response)
     }
 
     async fn vote(

@@ -1,9 +1,13 @@
 //! Raft's messages from other nodes: decoded, handed to the group, answered.
 
+use std::time::Instant;
+
 use coterie_protocol::method;
 use coterie_rpc::{Request, Responder};
 use coterie_types::{LogIndex, NodeId};
-use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest,
+};
 use openraft::{EntryPayload, ReadPolicy};
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +19,25 @@ use crate::type_config::{LogEntry, TypeConfig, Vote};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ReadIndex(pub(crate) Option<LogIndex>);
 
+/// A follower's answer to an append.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Appended {
+    /// Its disk has little room left.
+    pub(crate) is_scarce: bool,
+    /// How long it took on the follower, with the write of the log: the rest is the network's.
+    pub(crate) took_micros: u64,
+    pub(crate) response: AppendEntriesResponse<TypeConfig>,
+}
+
 /// Handles one message for `group`, whose id was already taken off the body.
-pub(crate) async fn handle(group: &Inner, request: Request, responder: Responder) {
-    match answer(group, &request).await {
+/// `arrived`: when it came.
+pub(crate) async fn handle(
+    group: &Inner,
+    request: Request,
+    arrived: Instant,
+    responder: Responder,
+) {
+    match answer(group, &request, arrived).await {
         Ok(body) => responder.send(body),
         Err(reason) => responder.fail(&reason),
     }
@@ -34,7 +54,11 @@ fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
     }
 }
 
-async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String> {
+async fn answer(
+    group: &Inner,
+    request: &Request,
+    arrived: Instant,
+) -> Result<bytes::Bytes, String> {
     let raft = &group.raft;
     let said = |error: &dyn std::fmt::Display| error.to_string();
     match request.method {
@@ -46,7 +70,12 @@ async fn answer(group: &Inner, request: &Request) -> Result<bytes::Bytes, String
                 return Err("no room on disk for entries with data".to_owned());
             }
             let response = raft.append_entries(append).await.map_err(|e| said(&e))?;
-            Ok(coterie_protocol::encode(&(rooms.is_scarce(), response)))
+            let answer = Appended {
+                is_scarce: rooms.is_scarce(),
+                took_micros: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
+                response,
+            };
+            Ok(coterie_protocol::encode(&answer))
         }
         // What this process promised before it was started is not known to it (see `fence`).
         method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER

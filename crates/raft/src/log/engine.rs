@@ -24,6 +24,7 @@ use tracing::{error, info};
 use super::damage;
 use super::fault::FaultyDisk;
 use super::record::{Record, Records};
+use crate::cpu_wait::cpu_wait;
 use crate::latency::Latency;
 use crate::{Fsync, RaftConfig, RaftError};
 
@@ -221,7 +222,8 @@ impl LogEngine {
         }
     }
 
-    /// Mean microseconds that a write and its fsync took over the last seconds; 0 without any.
+    /// Mean microseconds that a write and its fsync took over the last seconds, without waiting for a
+    /// CPU; 0 without any.
     pub(crate) fn write_micros(&self) -> u64 {
         self.latency.mean_micros()
     }
@@ -304,11 +306,13 @@ impl Writer {
         }
         // An empty batch would be an error of its own in raft-engine.
         if self.failed.borrow().is_none() && !batch.is_empty() {
-            let started = Instant::now();
+            let (started, waited) = (Instant::now(), cpu_wait());
             if let Err(error) = self.persist(&mut batch) {
                 self.fail(&error);
             }
-            self.latency.record(started.elapsed());
+            let waited = cpu_wait().saturating_sub(waited);
+            self.latency
+                .record(started.elapsed().saturating_sub(waited));
         }
         let failed = self.failed.borrow().clone();
         for done in dones {

@@ -101,6 +101,10 @@ pub struct Cuts {
     unanswered: Mutex<Vec<Responder>>,
     /// Requests for a vote or a pre-vote that did arrive, by who asked whom.
     asked: Mutex<BTreeMap<(u64, u64), u64>>,
+    /// How long every request is on its way.
+    delay: Mutex<Duration>,
+    /// Appends that did arrive, heartbeats among them, by who sent them to whom.
+    appended: Mutex<BTreeMap<(u64, u64), u64>>,
 }
 
 impl Cuts {
@@ -124,6 +128,17 @@ impl Cuts {
         self.links.lock().unwrap().clear();
         self.hung.lock().unwrap().clear();
         self.unanswered.lock().unwrap().clear();
+    }
+
+    /// Every request takes so long to arrive from now on.
+    pub fn delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    /// How many appends and heartbeats of `from` have arrived at `to`.
+    pub fn appended(&self, from: u64, to: u64) -> u64 {
+        let appended = self.appended.lock().unwrap();
+        appended.get(&(from, to)).copied().unwrap_or(0)
     }
 
     /// How often `from` has asked `to` for its vote.
@@ -150,6 +165,7 @@ impl AddressBook for Book {
     }
 }
 
+#[derive(Clone)]
 struct Link {
     from: u64,
     to: u64,
@@ -174,6 +190,24 @@ impl Handler for Link {
         if [method::RAFT_VOTE, method::RAFT_PRE_VOTE].contains(&request.method) {
             let mut asked = self.cuts.asked.lock().unwrap();
             *asked.entry((self.from, self.to)).or_default() += 1;
+        }
+        let delay = *self.cuts.delay.lock().unwrap();
+        if delay.is_zero() {
+            return self.arrived(request, responder);
+        }
+        let link = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            link.arrived(request, responder);
+        });
+    }
+}
+
+impl Link {
+    fn arrived(&self, request: Request, responder: Responder) {
+        if request.method == method::RAFT_APPEND {
+            let mut appended = self.cuts.appended.lock().unwrap();
+            *appended.entry((self.from, self.to)).or_default() += 1;
         }
         self.node.handle(request, responder);
     }
