@@ -211,6 +211,21 @@ fn leaders_leave_a_slow_node_within_ten_seconds_and_its_replicas_later() {
 }
 
 #[test]
+fn nobody_is_slow_where_all_suffer_alike() {
+    let mut world = uneven(6, 6, 30, 9);
+    rest(&mut world, 3_000);
+    let before = world.led();
+    // A machine with far too much to do: slow by any bound, and unevenly so.
+    for node in 1..=6 {
+        world.log_write_micros.insert(NodeId(node), 150_000 * node);
+    }
+    for _ in 0..300 {
+        world.tick();
+        assert_eq!(world.led(), before);
+    }
+}
+
+#[test]
 fn small_cold_neighbours_become_one_range_and_no_more_than_that_happens() {
     let mut world = World::new(3, 3, 60, 1);
     let ids: Vec<RangeId> = world.catalog.ranges.keys().copied().collect();

@@ -1,5 +1,6 @@
-//! Which node is slow: its log or its store takes far longer than those of the others, or it answers
-//! them far later.
+//! Which node is slow: its log or its store takes far longer than those of the others, or messages to it
+//! are on their way far longer. None of these times has a wait for a CPU in it: on a machine with too
+//! much to do, no node is slower than its neighbours for that.
 //!
 //! Measured by what each node says of itself, and by what at least two others say of it, against the
 //! middle of the others and against what no sound disk or network needs. One node at a time is judged slow, and it stays so until it has been as quick
@@ -17,7 +18,7 @@ use crate::view::View;
 /// No sound disk takes longer for a write of the log with its fsync, and no machine to apply.
 const LOG_WRITE_MICROS: u64 = 50_000;
 const APPLY_MICROS: u64 = 20_000;
-/// The same for the answer to an append, with its fsync: in the network's time, not the disk's.
+/// The same for the way of an append and its answer, without what the node does in between.
 const ANSWER_MICROS: u64 = 100_000;
 /// Others that must have waited for its answers.
 const WITNESSES: usize = 2;
@@ -68,7 +69,7 @@ pub(super) fn evidence(view: &View, timeout: Duration) -> Vec<Evidence> {
         let (times, what, micros) = [
             (log, "writes its log", said.log_write_micros),
             (apply, "applies", said.apply_micros),
-            (answer, "answers others", answered),
+            (answer, "is reached, there and back,", answered),
         ]
         .into_iter()
         .filter_map(|(times, what, micros)| Some((times?, what, micros)))
@@ -83,7 +84,7 @@ pub(super) fn evidence(view: &View, timeout: Duration) -> Vec<Evidence> {
     slow.collect()
 }
 
-/// How long each node takes to answer, by the most patient word of those who asked it: one whose own
+/// How long messages to each node and their answers are on their way, by the most patient word of those who asked it: one whose own
 /// network is slow finds all others slow.
 fn answers<'a>(heard: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<NodeId, u64> {
     let mut said: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();

@@ -115,12 +115,14 @@ pub struct Heartbeat {
     pub replicas: Vec<ReplicaStatus>,
     /// The process is being stopped and wants its leaders elsewhere.
     pub stopping: bool,
-    /// Microseconds that a write of the log, with its fsync, took on average lately; 0 when nothing
-    /// was written.
+    /// Microseconds that a write of the log, with its fsync, took on average lately, without waiting
+    /// for a CPU; 0 when nothing was written.
     pub log_write_micros: u64,
-    /// Microseconds that applying an entry took on average lately; 0 when nothing was applied.
+    /// Microseconds that applying an entry took on average lately, without waiting for a CPU; 0 when
+    /// nothing was applied.
     pub apply_micros: u64,
-    /// Microseconds that other nodes took to answer what was replicated to them, on average lately.
+    /// Microseconds that what was replicated to other nodes and their answers were on their way, on
+    /// average lately: without what those nodes did in between.
     pub answer_micros: Vec<(NodeId, u64)>,
 }
 

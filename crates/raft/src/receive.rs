@@ -62,21 +62,7 @@ async fn answer(
     let raft = &group.raft;
     let said = |error: &dyn std::fmt::Display| error.to_string();
     match request.method {
-        method::RAFT_APPEND => {
-            let append: AppendEntriesRequest<TypeConfig> = decode(&request.body)?;
-            check_sender(group, &append.vote)?;
-            let rooms = &group.network.rooms;
-            if !rooms.takes_data() && append.entries.iter().any(has_data) {
-                return Err("no room on disk for entries with data".to_owned());
-            }
-            let response = raft.append_entries(append).await.map_err(|e| said(&e))?;
-            let answer = Appended {
-                is_scarce: rooms.is_scarce(),
-                took_micros: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
-                response,
-            };
-            Ok(coterie_protocol::encode(&answer))
-        }
+        method::RAFT_APPEND => append(group, &request.body, arrived).await,
         // What this process promised before it was started is not known to it (see `fence`).
         method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
             if group.fence.is_closed() =>
@@ -130,6 +116,22 @@ async fn answer(
         }
         other => Err(format!("method {other} is not Raft's")),
     }
+}
+
+async fn append(group: &Inner, body: &[u8], arrived: Instant) -> Result<bytes::Bytes, String> {
+    let append: AppendEntriesRequest<TypeConfig> = decode(body)?;
+    check_sender(group, &append.vote)?;
+    let rooms = &group.network.rooms;
+    if !rooms.takes_data() && append.entries.iter().any(has_data) {
+        return Err("no room on disk for entries with data".to_owned());
+    }
+    let response = group.raft.append_entries(append).await;
+    let answer = Appended {
+        is_scarce: rooms.is_scarce(),
+        response: response.map_err(|error| error.to_string())?,
+        took_micros: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
+    };
+    Ok(coterie_protocol::encode(&answer))
 }
 
 fn has_data(entry: &LogEntry) -> bool {
