@@ -30,6 +30,8 @@
 //! | `COTERIE_SLOW_SECONDS` | bound on leaders leaving a slow node | 30 | 10, release build |
 //! | `COTERIE_HOT_SECONDS` | bound on a hot range's load being parted | 120 | 30, release build |
 //! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50, release build |
+//! | `COTERIE_SOAK_SECONDS` | how long connections are fuzzed | 20 | 3600 |
+//! | `COTERIE_SOAK_NOISE_MS` | p99 of others meanwhile that is no harm, whatever it was before | 100 | 20, release build |
 //! | `COTERIE_COMPAT_SEQUENCES` | random command sequences held against Redis | 40 | 2000 |
 //!
 //! A full run takes longer than a test may by default: `--profile full` of nextest gives it time.
@@ -54,9 +56,12 @@ pub mod resp;
 pub mod rng;
 pub mod settings;
 pub mod skewed_clock;
+pub mod skim;
 pub mod slow_disk;
 pub mod slow_network;
 pub mod small_disk;
 mod spawn;
+pub mod unruly;
+pub mod vitals;
 pub mod wait;
 pub mod workload;

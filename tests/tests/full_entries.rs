@@ -55,7 +55,7 @@ fn small_commands_that_change_large_values_are_refused_to_nobody() {
     }
     let set = clients[0].call(&["BITCOUNT", "shared"]).expect("answers");
     assert_eq!(set, Reply::Integer(16));
-    let put_off = cluster.total_of_servers("coterie_server_frames_put_off_total");
+    let put_off = cluster.metric(Role::Server, "coterie_server_frames_put_off_total");
     assert!(
         put_off.expect("is counted") > 0.0,
         "one entry had room for everything"

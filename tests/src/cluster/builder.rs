@@ -185,9 +185,7 @@ impl Builder {
             number,
             dir: parent.join(&name),
             port: Port::reserve()?,
-            http: matches!(role, Role::Meta | Role::Server)
-                .then(Port::reserve)
-                .transpose()?,
+            http: (role != Role::Controller).then(Port::reserve).transpose()?,
             process,
         })
     }

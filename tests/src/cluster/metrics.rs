@@ -1,5 +1,6 @@
 //! What a process says of itself at `/metrics`.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -11,8 +12,54 @@ use crate::wait;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// All metrics of a process, a line each.
-fn metrics(addr: &str) -> anyhow::Result<String> {
+/// One look at the metrics of a process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// The values, by name and labels as they stand in the text.
+    series: BTreeMap<String, f64>,
+    /// The names of those that may fall as well as rise.
+    gauges: Vec<String>,
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let mut metrics = Self::default();
+        for line in text.lines() {
+            if let Some(described) = line.strip_prefix("# TYPE ") {
+                let gauge = described.strip_suffix(" gauge");
+                metrics.gauges.extend(gauge.map(str::to_owned));
+            } else if let Some((name, value)) = line.rsplit_once(' ')
+                && let Ok(value) = value.parse()
+            {
+                metrics.series.insert(name.to_owned(), value);
+            }
+        }
+        metrics
+    }
+
+    /// A metric, added up over its labels.
+    pub fn sum(&self, name: &str) -> anyhow::Result<f64> {
+        let of_name = self.series.iter().filter(|(key, _)| bare(key) == name);
+        let values: Vec<f64> = of_name.map(|(_, value)| *value).collect();
+        ensure!(!values.is_empty(), "no metric {name}");
+        Ok(values.iter().sum())
+    }
+
+    /// What may fall as well as rise, each added up over its labels.
+    #[must_use]
+    pub fn gauges(&self) -> BTreeMap<String, f64> {
+        let names = self.gauges.iter();
+        let sums = names.filter_map(|name| Some((name.clone(), self.sum(name).ok()?)));
+        sums.collect()
+    }
+}
+
+/// The name of a series without its labels.
+fn bare(series: &str) -> &str {
+    series.split_once('{').map_or(series, |(name, _)| name)
+}
+
+fn read(addr: &str) -> anyhow::Result<Metrics> {
     let mut stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
     stream.set_read_timeout(Some(WITHIN))?;
     write!(
@@ -22,62 +69,62 @@ fn metrics(addr: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text).context("read /metrics")?;
     ensure!(text.starts_with("HTTP/1.1 200"), "{addr} answered: {text}");
-    Ok(text)
-}
-
-/// The value of a metric without labels.
-fn gauge(addr: &str, name: &str) -> anyhow::Result<f64> {
-    let text = metrics(addr)?;
-    let value = text.lines().find_map(|line| line.strip_prefix(name));
-    let value = value.with_context(|| format!("no {name} at {addr}"))?;
-    Ok(value.trim().parse()?)
+    Ok(Metrics::parse(&text))
 }
 
 impl Cluster {
-    /// The name of the meta that leads. Fails while none says so.
-    pub fn meta_leader(&self) -> anyhow::Result<String> {
-        let metas = self.members.iter().filter(|m| m.role == Role::Meta);
-        let http = metas.filter_map(|m| Some((m.process.name(), m.http.as_ref()?.addr())));
-        let leads = |addr: &str| gauge(addr, "coterie_meta_is_leader").is_ok_and(|is| is == 1.0);
-        let leader = http.into_iter().find(|(_, addr)| leads(addr));
-        let (name, _) = leader.context("no meta leads")?;
-        Ok(name.to_owned())
+    /// The metrics of a process.
+    pub fn metrics(&self, name: &str) -> anyhow::Result<Metrics> {
+        let member = self.member(name);
+        // A controller listens for nothing else.
+        let http = member.http.as_ref().unwrap_or(&member.port);
+        read(&http.addr()).with_context(|| format!("the metrics of {name}"))
     }
 
-    /// The sum of a metric over all servers and their groups.
-    pub fn total_of_servers(&self, name: &str) -> anyhow::Result<f64> {
-        let servers = self.members.iter().filter(|m| m.role == Role::Server);
-        let http: Vec<_> = servers
-            .filter_map(|m| Some(m.http.as_ref()?.addr()))
-            .collect();
-        ensure!(!http.is_empty(), "no server has /metrics");
-        let mut total = 0.0;
-        for addr in http {
-            let text = metrics(&addr)?;
-            let is_it = |line: &&str| line.starts_with(&format!("{name}{{"));
-            for line in text.lines().filter(is_it) {
-                let value = line.rsplit(' ').next().context("a metric has a value")?;
-                total += value.parse::<f64>()?;
-            }
-        }
-        Ok(total)
+    /// A metric, added up over the processes of a role and over its labels.
+    pub fn metric(&self, role: Role, metric: &str) -> anyhow::Result<f64> {
+        let names = self.names(role);
+        let values = names.iter().map(|name| self.metrics(name)?.sum(metric));
+        values.sum()
+    }
+
+    /// The name of the meta that leads. Fails while none says so.
+    pub fn meta_leader(&self) -> anyhow::Result<String> {
+        let leads = |name: &String| {
+            let is_leader = self
+                .metrics(name)
+                .and_then(|m| m.sum("coterie_meta_is_leader"));
+            is_leader.is_ok_and(|is| is == 1.0)
+        };
+        let leader = self.names(Role::Meta).into_iter().find(leads);
+        leader.context("no meta leads")
     }
 
     /// Waits until no store compacts: what was written before is where it stays.
     pub fn wait_until_compacted(&self, within: Duration) -> anyhow::Result<()> {
-        let servers = self.members.iter().filter(|m| m.role == Role::Server);
-        let http: Vec<_> = servers
-            .filter_map(|m| Some(m.http.as_ref()?.addr()))
-            .collect();
-        ensure!(!http.is_empty(), "no server has /metrics");
         wait::until("compactions are over", within, || {
-            for addr in &http {
-                for name in ["compactions_running", "compaction_debt_bytes"] {
-                    let left = gauge(addr, &format!("coterie_server_{name}"))?;
-                    ensure!(left == 0.0, "{name} of {addr}: {left}");
-                }
+            for name in ["compactions_running", "compaction_debt_bytes"] {
+                let left = self.metric(Role::Server, &format!("coterie_server_{name}"))?;
+                ensure!(left == 0.0, "{name}: {left}");
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_added_up_and_gauges_told_from_counters() {
+        let text = "HTTP/1.1 200 OK\r\n\r\n# HELP a_reads Reads.\n# TYPE a_reads counter\n\
+            a_reads_total{group_id=\"1\"} 3\na_reads_total{group_id=\"2\"} 4\n\
+            # TYPE a_clients gauge\na_clients 2\na_clients_more 9\n# EOF\n";
+        let metrics = Metrics::parse(text);
+        assert_eq!(metrics.sum("a_reads_total").expect("is there"), 7.0);
+        assert!(metrics.sum("a_reads").is_err());
+        let gauges = BTreeMap::from([("a_clients".to_owned(), 2.0)]);
+        assert_eq!(metrics.gauges(), gauges);
     }
 }

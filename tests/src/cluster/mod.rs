@@ -13,6 +13,7 @@ mod metrics;
 mod rows;
 mod tiling;
 mod turn;
+mod vitals;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use anyhow::{Context, ensure};
 
 pub use admin::{Admin, To};
 pub use builder::{Builder, Role};
+pub use metrics::Metrics;
 pub use rows::{Group, Job, Node, Range};
 pub use tiling::TilingWatch;
 pub use turn::Turn;
@@ -40,7 +42,7 @@ struct Member {
     number: usize,
     dir: PathBuf,
     port: Port,
-    /// Where a meta shows its metrics.
+    /// Where it shows its metrics; a controller does so where it listens.
     http: Option<Port>,
     process: Process,
 }

@@ -3,6 +3,7 @@
 //! A workload runs until it is stopped, within a bound of operations per client, and then hands over
 //! what its clients saw. They use the redis crate, as an application would.
 
+pub mod bystanders;
 pub mod client;
 pub mod counters;
 pub mod crowd;

@@ -25,6 +25,17 @@ impl Pauses {
         self.0.saturating_record(took.as_micros() as u64);
     }
 
+    /// One operation took so long of a client that has one to send in each `period`: those that
+    /// it could not send meanwhile waited as well, each from when it was due.
+    pub fn record_due(&mut self, took: Duration, period: Duration) {
+        self.record(took);
+        let mut waited = took;
+        while waited > period && !period.is_zero() {
+            waited -= period;
+            self.record(waited);
+        }
+    }
+
     /// Adds another's.
     pub fn absorb(&mut self, other: &Self) {
         // Both have the same bounds, so that it cannot fail.
@@ -78,6 +89,11 @@ mod tests {
         let near = |a: Duration, b: Duration| a.abs_diff(b) < b / 100;
         assert!(near(pauses.percentile(99.0), Duration::from_millis(1)));
         assert!(near(pauses.worst(), Duration::from_secs(2)));
+        // Else a stall of everything would be one operation of a thousand, and no percentile.
+        let mut due = Pauses::default();
+        due.record_due(Duration::from_secs(1), Duration::from_millis(10));
+        assert_eq!(due.count(), 100);
+        assert!(near(due.percentile(50.0), Duration::from_millis(500)));
         let mut sum = Pauses::default();
         sum.absorb(&pauses);
         assert_eq!(sum.count(), 1000);

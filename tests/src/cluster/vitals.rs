@@ -1,0 +1,37 @@
+//! What the processes of a cluster take, by name.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+
+use super::Cluster;
+use crate::vitals::{self, Vitals};
+
+impl Cluster {
+    /// One look at every process. Fails when one does not run.
+    pub fn vitals(&self) -> anyhow::Result<BTreeMap<String, Vitals>> {
+        let looks = self.pids()?.into_iter().map(|(name, pid)| {
+            let look = vitals::of(pid).with_context(|| format!("look at {name}"));
+            Ok((name, look?))
+        });
+        looks.collect()
+    }
+
+    /// Has the peaks of memory counted from now on.
+    pub fn forget_peaks(&self) -> anyhow::Result<()> {
+        let mut pids = self.pids()?.into_values();
+        pids.try_for_each(vitals::forget_peak)
+    }
+
+    /// The processes, by name.
+    pub fn pids(&self) -> anyhow::Result<BTreeMap<String, u32>> {
+        let pids = self.members.iter().map(|member| {
+            let (name, pid) = (member.process.name(), member.process.pid());
+            Ok((
+                name.to_owned(),
+                pid.with_context(|| format!("{name} does not run"))?,
+            ))
+        });
+        pids.collect()
+    }
+}

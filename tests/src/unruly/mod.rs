@@ -1,0 +1,228 @@
+//! Clients that behave badly: each does one act after another on connections of its own, chosen by
+//! a seed, until it is stopped.
+//!
+//! The acts are in `acts`, the bytes they send in `requests`. Keys are those of the command grammar
+//! and `unruly:*`, a fixed number of them, so that the data stays within bounds however long it
+//! lasts. An act waits for nothing longer than [`REPLY_TIMEOUT`]; a well-formed command that is
+//! read for and not answered within it is remembered as a failure.
+
+mod acts;
+mod requests;
+mod socket;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+
+use crate::connection::Connection;
+use crate::resp::Reply;
+use crate::rng::Rng;
+use acts::Act;
+
+/// How long an act waits for a reply that is due: longer than a proxy tries.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client rests at most so long between two acts.
+const REST_MS_MAX: usize = 40;
+
+/// Where they go, how many there are, and what they may do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where the clients connect.
+    pub addr: String,
+    /// How many there are.
+    pub clients: usize,
+    /// What their acts depend on.
+    pub seed: u64,
+    /// Whether they may stop every client of the proxy, as CLIENT PAUSE does when it works.
+    pub may_pause: bool,
+}
+
+/// Clients at work. Dropped, they are told to stop.
+#[derive(Debug)]
+pub struct Unruly {
+    stop: Arc<AtomicBool>,
+    acts: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<Tally>>,
+}
+
+/// What came of the acts.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// How often each was done.
+    pub acts: BTreeMap<&'static str, u64>,
+    /// Replies read, errors among them.
+    pub replies: u64,
+    /// Error replies by their first word.
+    pub errors: BTreeMap<String, u64>,
+    /// Well-formed commands that were not answered though their client read on.
+    pub unanswered: Vec<String>,
+}
+
+impl Plan {
+    /// Writes the large values that the clients read, and starts them.
+    pub fn start(&self) -> anyhow::Result<Unruly> {
+        write_large(&self.addr)?;
+        let mut unruly = Unruly {
+            stop: Arc::default(),
+            acts: Arc::default(),
+            threads: Vec::new(),
+        };
+        let mut seeds = Rng::new(self.seed);
+        for _ in 0..self.clients {
+            let (plan, rng) = (self.clone(), seeds.fork());
+            let (stop, acts) = (Arc::clone(&unruly.stop), Arc::clone(&unruly.acts));
+            let thread = std::thread::spawn(move || run(&plan, rng, &stop, &acts));
+            unruly.threads.push(thread);
+        }
+        Ok(unruly)
+    }
+}
+
+fn run(plan: &Plan, mut rng: Rng, stop: &AtomicBool, acts: &AtomicU64) -> Tally {
+    let mut tally = Tally::default();
+    while !stop.load(Ordering::Relaxed) {
+        let act = Act::pick(&mut rng, plan.may_pause);
+        *tally.acts.entry(act.name()).or_default() += 1;
+        // That a connection breaks under such treatment is no news: what matters is counted.
+        let _ = act.run(&plan.addr, &mut rng, &mut tally);
+        acts.fetch_add(1, Ordering::Relaxed);
+        let rest = rng.below(REST_MS_MAX) as u64;
+        std::thread::sleep(Duration::from_millis(rest));
+    }
+    tally
+}
+
+/// The values that only reads touch: they must be as they were in the end.
+fn write_large(addr: &str) -> anyhow::Result<()> {
+    let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
+    for (key, value) in requests::large() {
+        let reply = connection.call(&[b"SET", key.as_bytes(), &value])?;
+        ensure!(
+            reply == Reply::Simple("OK".to_owned()),
+            "SET answered {reply:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Fails unless the large values are as they were written.
+pub fn verify_large(addr: &str) -> anyhow::Result<()> {
+    let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
+    for (key, value) in requests::large() {
+        let reply = connection.call(&["GET", &key])?;
+        ensure!(reply == Reply::Bulk(value), "{key} is not what was written");
+    }
+    Ok(())
+}
+
+impl Unruly {
+    /// Acts done so far.
+    #[must_use]
+    pub fn acts(&self) -> u64 {
+        self.acts.load(Ordering::Relaxed)
+    }
+
+    /// Tells the clients to stop, and waits until they have ended their acts.
+    pub fn finish(mut self) -> anyhow::Result<Tally> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Tally::default();
+        for thread in std::mem::take(&mut self.threads) {
+            let tally = thread.join().map_err(|_| anyhow!("it panicked"));
+            all.absorb(tally.context("an unruly client")?);
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Unruly {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Tally {
+    /// Adds another's.
+    pub fn absorb(&mut self, other: Self) {
+        for (act, times) in other.acts {
+            *self.acts.entry(act).or_default() += times;
+        }
+        for (word, times) in other.errors {
+            *self.errors.entry(word).or_default() += times;
+        }
+        self.replies += other.replies;
+        self.unanswered.extend(other.unanswered);
+    }
+
+    fn error(&mut self, line: &str) {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        *self.errors.entry(word.to_owned()).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let acts: u64 = self.acts.values().sum();
+        write!(
+            f,
+            "{acts} acts {:?}, {} replies, errors {:?}, {} unanswered",
+            self.acts,
+            self.replies,
+            self.errors,
+            self.unanswered.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis_server::{self, RedisServer};
+
+    /// The acts are tried on a redis-server: it answers what must be answered, and has no client
+    /// left in the end.
+    #[test]
+    fn a_redis_server_bears_them() {
+        if !redis_server::is_installed() {
+            eprintln!("SKIPPED: no redis-server on this machine");
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let redis = RedisServer::start(dir.path(), "redis", &[]).expect("starts");
+        let plan = Plan {
+            addr: redis.addr(),
+            clients: 4,
+            seed: crate::rng::seed(),
+            may_pause: true,
+        };
+        let unruly = plan.start().expect("starts");
+        let within = Duration::from_secs(60);
+        let done = crate::wait::until("acts are done", within, || {
+            ensure!(unruly.acts() >= 100, "{} acts", unruly.acts());
+            Ok(())
+        });
+        done.expect("done");
+        let tally = unruly.finish().expect("ends");
+        println!("{tally}");
+        assert!(
+            tally.replies > 0 && tally.unanswered.is_empty(),
+            "{tally:?}"
+        );
+        verify_large(&redis.addr()).expect("as written");
+        crate::wait::until("the clients are gone", within, || {
+            let mut connection = Connection::open(&redis.addr(), within)?;
+            let list = connection
+                .call(&["CLIENT", "LIST"])?
+                .text()
+                .unwrap_or_default();
+            ensure!(list.lines().count() == 1, "{list}");
+            Ok(())
+        })
+        .expect("gone");
+    }
+}
