@@ -1,9 +1,10 @@
 //! Measures a cluster beside redis-server and etcd: the same load, one machine, one run.
 //!
 //! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
-//! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios; `--json`
-//! writes the same to a file. Whether the project's bars are met is printed and decides nothing: a
-//! figure depends on the machine, so it is no test.
+//! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios;
+//! `coterie-bench replies` does so for large replies. `--json` writes the same to a file. Whether the
+//! project's bars are met is printed and decides nothing: a figure depends on the machine, so it is
+//! no test.
 
 mod cpu;
 mod disk;
@@ -11,6 +12,7 @@ mod load;
 mod machine;
 mod peers;
 mod plan;
+mod replies;
 mod report;
 mod run;
 
@@ -27,10 +29,13 @@ struct Cli {
 enum Command {
     /// SET and GET against Coterie, redis-server in three settings, and etcd.
     Cluster(plan::Settings),
+    /// Clients that read much at once, what it takes of memory, and what others wait meanwhile.
+    Replies(replies::Settings),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Cluster(settings) => run::cluster(&settings),
+        Command::Replies(settings) => replies::run(&settings),
     }
 }

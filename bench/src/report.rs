@@ -170,7 +170,7 @@ fn bar(operation: Operation, peer: PeerKind, shape: Shape) -> Option<f64> {
     }
 }
 
-fn verdict(met: bool) -> &'static str {
+pub(crate) fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
 }
 

@@ -41,8 +41,8 @@ Usage: cargo xtask <command> [arguments]
   codegen                  docs/COMPAT.md and the other files made from the code
   cluster <start|stop|status|kill|restart|pause|resume>
                            a cluster of processes on loopback; `cluster help` says more
-  bench [cluster|micro] [ARGS]
-                           speed: beside other stores in one run, or of single functions
+  bench [cluster|replies|micro] [ARGS]
+                           speed: beside other stores in one run, of large replies, or of functions
   setup                    install what the commands above need, and nothing else
 
 Each command installs what it needs and misses. Caches are in ${XDG_CACHE_HOME:-~/.cache}/coterie.";

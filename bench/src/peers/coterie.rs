@@ -17,7 +17,8 @@ use crate::{cpu, disk};
 
 const KEY_BYTES: usize = 16;
 
-const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a cluster may take until it does as it is told.
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(60);
 
 const FLUSH_WITHIN: Duration = Duration::from_secs(120);
 

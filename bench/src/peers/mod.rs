@@ -16,7 +16,7 @@ use crate::cpu;
 use crate::load::{self, Data, Seen, Task};
 use crate::plan::{PeerKind, Settings};
 
-pub(crate) use coterie::bytes_per_record;
+pub(crate) use coterie::{START_WITHIN, bytes_per_record};
 
 /// A peer that runs. Dropped, it is ended.
 pub(crate) enum Peer {
