@@ -25,6 +25,9 @@ use report::{Figure, Report};
 pub(crate) use settings::Settings;
 use settings::{Load, PeerKind};
 
+/// How often all large values are written before a crowd writes them.
+const WARM_UP: usize = 10;
+
 /// Measures all loads at all peers and prints the report.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let settings = settings.scaled();
@@ -80,6 +83,8 @@ fn measure(kind: PeerKind, load: Load, settings: &Settings) -> anyhow::Result<Ve
             Ok(vec![walk(&["DBSIZE"])?, walk(&["KEYS", "*"])?])
         }
         Load::Crowd => {
+            // Buffers that writes fill, once and for all, are filled before.
+            (0..WARM_UP).try_for_each(|_| fill::large(&addr, settings.values, value))?;
             let (crowd, rounds) = (settings.crowd, settings.crowd_rounds);
             let run = || clients::crowd(&addr, crowd, rounds, settings.values, value);
             Ok(vec![figure("SET, GET", 2 * (crowd * rounds) as u64, &run)?])

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::clients::Seen;
 use super::settings::{Load, PeerKind, Settings};
-use super::watch::{Around, Latency, Small};
+use super::watch::{Around, Latency, Memory, Small};
 use crate::machine::Machine;
 use crate::report::verdict;
 
@@ -93,24 +93,28 @@ impl Figure {
                 );
             }
         }
-        for memory in &self.around.memory {
-            let name = &memory.process;
-            let over = memory.over_idle() as f64;
-            bar(
-                &format!("{name}: MiB over idle"),
-                over,
-                settings.over_idle_mib as f64,
-            );
-            let kept = memory.kept() as f64;
-            bar(&format!("{name}: MiB kept"), kept, settings.kept_mib as f64);
-            if self.load == Load::Crowd {
-                let most = settings.crowd_mib as f64;
-                bar(&format!("{name}: MiB at most"), memory.peak as f64, most);
+        let mut worst = |what: &str, of: fn(&Memory) -> u64, at_most: u64| {
+            if let Some(most) = self.around.memory.iter().max_by_key(|memory| of(memory)) {
+                let what = format!("{what}, {}", most.process);
+                bar(&what, of(most) as f64, at_most as f64);
             }
+        };
+        worst("MiB over idle", Memory::over_idle, settings.over_idle_mib);
+        worst("MiB kept", Memory::kept, settings.kept_mib);
+        if self.load == Load::Crowd {
+            worst("MiB in all", |memory| memory.peak, settings.crowd_mib);
         }
-        if let (Load::Walks, Some(done)) = (self.load, self.around.done) {
-            bar("sent again", done.retries as f64, 0.0);
-            bar("executed by servers", done.reads as f64, done.ranges as f64);
+        if let Some(done) = self.around.done {
+            let once = match self.load {
+                Load::Walks => done.ranges,
+                Load::Pipelines | Load::Mgets => self.seen.good,
+                // As many SETs as GETs.
+                Load::Crowd => self.expected / 2,
+            };
+            bar("reads executed by servers", done.reads as f64, once as f64);
+            if self.load == Load::Walks {
+                bar("frames sent again", done.retries as f64, 0.0);
+            }
         }
         bars
     }
