@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{spawn, wait};
+use crate::{spawn, vitals, wait};
 
 /// A program, how to call it, and its present life if it has one.
 #[derive(Debug)]
@@ -77,10 +77,7 @@ impl Process {
     /// Its resident memory, in bytes.
     pub fn memory(&self) -> anyhow::Result<u64> {
         let pid = self.pid().context("not running")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
+        Ok(vitals::of(pid)?.memory)
     }
 
     /// How many files and sockets it has open.
