@@ -7,7 +7,7 @@ mod single;
 
 pub(crate) use bitfield::{bitfield, bitfield_ro};
 pub(crate) use count::{bitcount, bitpos};
-pub(crate) use op::bitop;
+pub(crate) use op::{bitop, bitop_check};
 pub(crate) use single::{getbit, setbit};
 
 use crate::{CommandError, Txn, number};

@@ -79,6 +79,9 @@ impl Group {
     }
 }
 
+/// What of a command's words can be wrong whatever the store holds.
+pub(crate) type Check = fn(&Args<'_>) -> Result<(), CommandError>;
+
 /// One command or subcommand.
 #[derive(Debug, Clone, Copy)]
 pub struct Command {
@@ -112,6 +115,8 @@ pub struct Command {
     pub subcommands: &'static [Command],
     /// How it differs from Redis; printed in `docs/COMPAT.md`.
     pub deviation: &'static str,
+    /// Reads the options and throws them away; see [`Command::validate`].
+    pub(crate) check: Option<Check>,
     /// The word with the number of another table that the command's keys are looked up in too.
     pub(crate) other_table: OtherTable,
 }
@@ -135,6 +140,16 @@ impl Command {
             words >= arity
         } else {
             words == arity
+        }
+    }
+
+    /// Whether the words make sense, without looking at any key: what Redis refuses before it asks
+    /// where the keys are. Only rows whose keys may be on several groups have something to check
+    /// here; the group that gets all keys checks the same again.
+    pub fn validate(&self, args: &[Bytes]) -> Result<(), CommandError> {
+        match self.check {
+            Some(check) => check(&Args::new(args, self.name)),
+            None => Ok(()),
         }
     }
 

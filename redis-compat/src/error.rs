@@ -224,9 +224,9 @@ pub enum CommandError {
     #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
     BadClientName,
 
-    /// The keys of one command live in several groups.
+    /// The keys of one command, or of one transaction, live in several groups.
     #[error(
-        "CROSSGROUP Keys in request live in different groups; use a common hash tag range or split the request"
+        "CROSSGROUP the keys are in different groups: a command or transaction is done by one group; COTERIE LOCATE <key> shows the group of a key"
     )]
     CrossGroup,
     /// Nothing was done; the same command may succeed soon.

@@ -8,7 +8,7 @@ mod object;
 mod rename;
 mod ttl;
 
-pub(crate) use copy::{copy, move_key};
+pub(crate) use copy::{copy, copy_check, move_key};
 pub(crate) use del::{del, exists, key_type};
 pub(crate) use dump::{dump, restore};
 pub(crate) use expire::{expire, expireat, persist, pexpire, pexpireat};

@@ -22,7 +22,11 @@ yet: lists, hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SOR
 ## Everywhere
 
 - A command whose keys are on several groups answers `CROSSGROUP`, except where the table below says
-  that it is *scattered* over the groups. It is then not atomic as a whole.
+  that it is *scattered* over the groups. It is then not atomic as a whole. A transaction is done by one group, too.
+  `COTERIE LOCATE key` shows the group of a key: keys of one range are in one group, and ranges are intervals of keys in
+  byte order. Hash tags (`{...}`) place nothing. Commands and transactions over several groups do not exist yet.
+- What is wrong in the words of a command is said before `CROSSGROUP`. What depends on the values, as `WRONGTYPE` does,
+  nobody knows then.
 - A key is at most 1 MiB and a value at most what `--max-value-bytes` says (1 MiB unless set), where
   Redis has 512 MiB for both. A command that would build a longer value is refused with Redis' words
   for its own limit: `SETBIT` and `BITFIELD` with those about the offset.

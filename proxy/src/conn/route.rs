@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coterie_redis_compat::{Command, CommandError, Keys, Route};
+use coterie_redis_compat::{Command, CommandError, Route};
 use coterie_types::TableId;
 
 use crate::router::{Group, RangeMap};
@@ -44,6 +44,10 @@ pub(crate) fn destination<'m>(
     };
     let visited = command.visit_keys(table, args, &mut visit);
     visited.map_err(Unroutable::Refused)?;
+    if unknown || several {
+        // No group gets the command whole, and none says what is wrong with it.
+        command.validate(args).map_err(Unroutable::Refused)?;
+    }
     if unknown {
         return Err(Unroutable::NoRange);
     }
@@ -62,11 +66,6 @@ fn cut<'m>(
     table: TableId,
     args: &[Bytes],
 ) -> Result<Destination<'m>, Unroutable> {
-    // The group says the same of those that it gets whole.
-    if !is_of_whole_pairs(command, args) {
-        let error = CommandError::WrongArity(command.name);
-        return Err(Unroutable::Refused(error));
-    }
     if step(command).is_none() {
         return Err(Unroutable::Refused(CommandError::CrossGroup));
     }
@@ -83,18 +82,6 @@ fn cut<'m>(
         }
     }
     Ok(Destination::Many(pieces))
-}
-
-/// Whether the last key has all of its words.
-fn is_of_whole_pairs(command: &Command, args: &[Bytes]) -> bool {
-    match command.keys {
-        Keys::Range {
-            first,
-            last: -1,
-            step,
-        } => args.len().saturating_sub(first).is_multiple_of(step),
-        _ => true,
-    }
 }
 
 /// Whether any group can run the command.

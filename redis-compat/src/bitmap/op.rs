@@ -32,10 +32,7 @@ impl Op {
 /// Shorter and absent sources count as filled with zeros. O(length) for each source. Errors:
 /// `Syntax`, `BitOpNot`, `WrongType`. Source: Redis `bitops.c`, `bitopCommand`.
 pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let op = Op::from_word(args.bytes(1)).ok_or(CommandError::Syntax)?;
-    if op == Op::Not && args.len() != 4 {
-        return Err(CommandError::BitOpNot.into());
-    }
+    let op = parse(args)?;
     let mut sources = Vec::with_capacity(args.len() - 3);
     for key in args.rest(3) {
         sources.push(
@@ -52,6 +49,19 @@ pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
         txn.remove(destination.clone());
     }
     Ok(Reply::Integer(len))
+}
+
+/// The operation is known and has as many sources as it takes.
+pub(crate) fn bitop_check(args: &Args<'_>) -> Result<(), CommandError> {
+    parse(args).map(drop)
+}
+
+fn parse(args: &Args<'_>) -> Result<Op, CommandError> {
+    match Op::from_word(args.bytes(1)) {
+        None => Err(CommandError::Syntax),
+        Some(Op::Not) if args.len() != 4 => Err(CommandError::BitOpNot),
+        Some(op) => Ok(op),
+    }
 }
 
 fn combine(op: Op, sources: &[Bytes]) -> Bytes {

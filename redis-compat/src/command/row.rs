@@ -1,6 +1,6 @@
 //! How a row is written: a constructor with what every command has, then what this one adds.
 
-use super::{Command, Group, OtherTable, Route, Run};
+use super::{Check, Command, Group, OtherTable, Route, Run};
 use crate::{Args, Categories, EvalError, Flags, KeyFlags, KeySpec, Keys, Reply, Txn};
 
 impl Command {
@@ -47,6 +47,11 @@ impl Command {
 
     pub(crate) const fn deviation(mut self, deviation: &'static str) -> Self {
         self.deviation = deviation;
+        self
+    }
+
+    pub(crate) const fn check(mut self, check: Check) -> Self {
+        self.check = Some(check);
         self
     }
 
@@ -114,6 +119,7 @@ const fn bare(
         tips: &[],
         subcommands: &[],
         deviation: "",
+        check: None,
         other_table: OtherTable::None,
     }
 }

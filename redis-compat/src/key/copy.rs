@@ -11,31 +11,47 @@ use crate::{Args, CommandError, EvalError, Reply, Txn, parse_table};
 /// `copyCommand`.
 pub(crate) fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (from, to) = (args.bytes(1), args.bytes(2));
-    let mut table = txn.table();
-    let mut replace = false;
-    let mut at = 3;
-    while at < args.len() {
-        if args.is(at, "replace") {
-            replace = true;
-        } else if args.is(at, "db") && at + 1 < args.len() {
-            at += 1;
-            table = table_at(args, at)?;
-        } else {
-            return Err(CommandError::Syntax.into());
-        }
-        at += 1;
-    }
+    let options = parse(args)?;
+    let table = options.table.unwrap_or(txn.table());
     if table == txn.table() && from == to {
         return Err(CommandError::SameObject.into());
     }
     let Some(record) = txn.get(from)? else {
         return Ok(Reply::Integer(0));
     };
-    if txn.get_in(table, to)?.is_some() && !replace {
+    if txn.get_in(table, to)?.is_some() && !options.replace {
         return Ok(Reply::Integer(0));
     }
     txn.put_in(table, to.clone(), record);
     Ok(Reply::Integer(1))
+}
+
+/// The options of `COPY` make sense.
+pub(crate) fn copy_check(args: &Args<'_>) -> Result<(), CommandError> {
+    parse(args).map(drop)
+}
+
+#[derive(Default)]
+struct Options {
+    table: Option<TableId>,
+    replace: bool,
+}
+
+fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
+    let mut options = Options::default();
+    let mut at = 3;
+    while at < args.len() {
+        if args.is(at, "replace") {
+            options.replace = true;
+        } else if args.is(at, "db") && at + 1 < args.len() {
+            at += 1;
+            options.table = Some(table_at(args, at)?);
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        at += 1;
+    }
+    Ok(options)
 }
 
 /// `MOVE key db`: 1 if moved, 0 if there is nothing to move or the key is there already. O(1).

@@ -10,9 +10,9 @@
 //! Source: Redis `cluster.c`, `createDumpPayload` and `restoreCommand`.
 
 use bytes::{BufMut, Bytes};
-use coterie_types::UnixMillis;
 
 use crate::rdb::{self, crc64};
+use crate::string::Unit;
 use crate::{Args, CommandError, EvalError, Kind, Reply, Txn};
 
 /// The RDB version written: Redis 7.0's, so that every Redis since takes the payload.
@@ -42,8 +42,11 @@ pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; one
 /// that has passed stores nothing. Idle time and frequency are checked and not kept.
 ///
+/// A relative TTL that ends after the last instant is refused, as every other command refuses it;
+/// Redis lets the sum wrap, answers OK and stores nothing.
+///
 /// O(length). Errors: `Syntax`, `InvalidIdleTime`, `InvalidFreq`, `BusyKey`, `NotAnInteger`,
-/// `InvalidTtl`, `BadDump`, `BadDataFormat`, in this order.
+/// `InvalidTtl`, `InvalidExpire`, `BadDump`, `BadDataFormat`, in this order.
 pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = parse(args)?;
     let key = args.bytes(1);
@@ -55,15 +58,18 @@ pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalE
     if ttl < 0 {
         return Err(CommandError::InvalidTtl.into());
     }
-    let value = decode(args.bytes(3), txn)?;
-    // The sum wraps, as it does in Redis: a lifetime past the end of time has passed.
-    let base = if options.absolute {
-        0
-    } else {
-        txn.now().0 as i64
+    let expires_at = match ttl {
+        0 => None,
+        _ => {
+            let unit = if options.absolute {
+                Unit::AtMillis
+            } else {
+                Unit::Millis
+            };
+            Some(unit.time(args.bytes(2), txn.now(), args.name())?)
+        }
     };
-    let time = u64::try_from(ttl.wrapping_add(base)).unwrap_or(0);
-    let expires_at = (ttl > 0).then_some(UnixMillis(time));
+    let value = decode(args.bytes(3), txn)?;
     if expires_at.is_some_and(|at| at <= txn.now()) {
         if found {
             txn.remove(key.clone());

@@ -36,7 +36,8 @@ pub(crate) fn msetnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     Ok(Reply::Integer(1))
 }
 
-fn check_pairs(args: &Args<'_>) -> Result<(), CommandError> {
+/// Each key has its value.
+pub(crate) fn check_pairs(args: &Args<'_>) -> Result<(), CommandError> {
     if args.len() % 2 == 1 {
         Ok(())
     } else {

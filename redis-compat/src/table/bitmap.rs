@@ -52,6 +52,7 @@ pub(super) const ROWS: &[Command] = &[
     ])
     .categories(C::BITMAP)
     .since("2.6.0", "O(N)")
+    .check(bitmap::bitop_check)
     .summary("Combines strings bit by bit and stores the result.")
     .deviation("the keys must be on one group, else CROSSGROUP."),
     row(G, "bitpos", -3, F::READ, Keys::One(1), bitmap::bitpos)

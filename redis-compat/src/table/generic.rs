@@ -24,6 +24,7 @@ pub(super) const ROWS: &[Command] = &[
         "6.2.0",
         "O(N) worst case for collections, where N is the number of nested items",
     )
+    .check(key::copy_check)
     .summary("Copies a value to another key.")
     .deviation("the keys must be on one group, else CROSSGROUP."),
     row(G, "del", -2, F::WRITE, Keys::range(1, -1, 1), key::del)
@@ -298,7 +299,8 @@ value and M their average size",
     .summary("Creates a key from its serialized form.")
     .deviation(
         "strings only; RDB versions up to 11; IDLETIME and FREQ are checked and \
-not kept.",
+not kept; a relative TTL that ends after the last millisecond of an i64 is refused, where \
+Redis answers OK and loses the key.",
     ),
     proxy(G, "scan", -2, F::READ)
         .categories(C::KEYSPACE)

@@ -139,6 +139,7 @@ pub(super) const ROWS: &[Command] = &[
             "7.0.0",
             "O(N*M) where N and M are the lengths of s1 and s2, respectively",
         )
+        .check(string::lcs_check)
         .summary("Finds the longest common subsequence of two strings.")
         .deviation("the keys must be on one group, else CROSSGROUP."),
     row(
@@ -171,6 +172,7 @@ pub(super) const ROWS: &[Command] = &[
     ])
     .route(Route::PairsOverKeys)
     .since("1.0.1", "O(N) where N is the number of keys to set")
+    .check(string::check_pairs)
     .summary("Sets several strings.")
     .deviation("keys of several groups are set group by group, not at once."),
     row(
@@ -185,6 +187,7 @@ pub(super) const ROWS: &[Command] = &[
     .categories(C::STRING)
     .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
     .since("1.0.1", "O(N) where N is the number of keys to set")
+    .check(string::check_pairs)
     .summary("Sets several strings if none of the keys exists.")
     .deviation("the keys must be on one group, else CROSSGROUP."),
     row(

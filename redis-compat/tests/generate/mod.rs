@@ -536,7 +536,7 @@ fn fill_rest(r: &mut Random, name: &str, args: &mut Args) {
             }
         }
         "restore" => {
-            let ttl = r.millis();
+            let ttl = r.millis().replace("9223372036854775807", "9000000000");
             args.bytes(r.key()).word(&ttl).bytes(r.payload());
             for _ in 0..r.below(3) {
                 match r.below(6) {
