@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_protocol::server::{RangeLoad, ReplicaStatus};
+use coterie_protocol::settings::BALANCE;
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId, UnixMillis,
 };
@@ -220,8 +221,7 @@ impl<'a> Facts<'a> {
 
     /// Whether an operator has stopped what is done for balance alone.
     pub(super) fn is_balance_off(&self) -> bool {
-        let balance = self.view.catalog.settings.get("balance");
-        balance.is_some_and(|value| value.eq_ignore_ascii_case("off"))
+        !BALANCE.is_on(&self.view.catalog.settings)
     }
 
     /// How many nodes a cluster of this size has that count: neither removed nor being emptied.

@@ -16,6 +16,7 @@ pub mod method;
 mod refusal;
 mod reply;
 pub mod server;
+pub mod settings;
 
 pub use codec::{DecodeError, decode, encode};
 pub use frame::{Frame, FrameCommand, FrameFlags, Watch};

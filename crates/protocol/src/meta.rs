@@ -181,9 +181,9 @@ pub enum Command {
         /// Who holds it.
         holder: u64,
     },
-    /// Add a table, or do nothing if one of that name is there. Answered by `Table`.
+    /// Add a table; refused if one of that name is there. Answered by `Table`.
     CreateTable {
-        /// Its name.
+        /// Its name: no number, no blanks.
         name: String,
         /// Where to cut it from the start; sorted, each once, none empty.
         split_at: Vec<bytes::Bytes>,

@@ -24,7 +24,15 @@ impl Edit<'_> {
         split_at: Vec<Bytes>,
     ) -> Result<Outcome, Rejection> {
         if let Some(table) = self.table_named(&name) {
-            return Ok(Outcome::Table(table));
+            let TableDescriptor { table_id, name, .. } = table;
+            return Err(invalid(format!(
+                "table {name} is there already, as number {table_id}"
+            )));
+        }
+        if reads_as_number(&name) {
+            return Err(invalid(format!(
+                "{name} is no name: a number is the table that has it"
+            )));
         }
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_printable) {
             return Err(invalid(format!(
@@ -81,6 +89,12 @@ fn check_boundaries(split_at: &[Bytes]) -> Result<(), Rejection> {
         return Err(invalid("boundaries are sorted, each once, none empty"));
     }
     Ok(())
+}
+
+/// Whether people, and commands that take a table by name or number, read the name as a number.
+fn reads_as_number(name: &str) -> bool {
+    let digits = name.strip_prefix(['+', '-']).unwrap_or(name);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_printable(char: char) -> bool {

@@ -252,6 +252,56 @@ fn a_cut_is_one_proposal_that_leaves_no_gap() {
 }
 
 #[test]
+fn a_table_is_created_once_under_a_name_that_is_no_number() {
+    let mut state = State::default();
+    state.apply(Command::Birth { cluster_id: 7 });
+    let mut create = |name: &str| {
+        let command = Command::CreateTable {
+            name: name.to_owned(),
+            split_at: vec![Bytes::from_static(b"m")],
+        };
+        state.apply(command).outcome
+    };
+    assert!(matches!(create("users"), Outcome::Table(table) if table.table_id == TableId(16)));
+    let reason = |outcome: Outcome| match outcome {
+        Outcome::Rejected(rejection) => rejection.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        reason(create("users")),
+        "table users is there already, as number 16"
+    );
+    assert_eq!(
+        reason(create("db3")),
+        "table db3 is there already, as number 3"
+    );
+    for name in ["0", "16", "17", "-1", "+5", "007", "99999999999999999999"] {
+        let refused = reason(create(name));
+        assert!(
+            refused.starts_with(&format!("{name} is no name")),
+            "{refused}"
+        );
+    }
+    let long = "x".repeat(129);
+    for name in ["", " ", "a b", "a\n", "a\u{85}", "\u{2003}", &long] {
+        let refused = reason(create(name));
+        assert!(
+            refused.starts_with("a table's name has 1 to 128 bytes"),
+            "{refused}"
+        );
+    }
+    for (name, id) in [
+        ("-", 17),
+        ("16a", 18),
+        ("1.5", 19),
+        ("\u{fc}ber", 20),
+        (&long[1..], 21),
+    ] {
+        assert!(matches!(create(name), Outcome::Table(table) if table.table_id == TableId(id)));
+    }
+}
+
+#[test]
 fn dropping_a_table_forgets_its_ranges_and_redis_tables_stay() {
     let mut state = with_a_range();
     let name = || "users".to_owned();

@@ -8,6 +8,7 @@ mod change;
 mod jobs;
 mod list;
 mod ranges;
+mod setting;
 mod wish;
 
 use coterie_redis_compat::{CommandError, Reply};
@@ -23,16 +24,16 @@ pub(crate) async fn coterie(call: Call) -> Result<Reply, CommandError> {
         b"groups" if words == 2 => list::groups(&call).await,
         b"ranges" if words <= 3 => ranges::ranges(&call).await,
         b"hotkeys" if words <= 3 => ranges::hotkeys(&call).await,
-        b"jobs" if words <= 3 => jobs::jobs(&call),
+        b"jobs" if words <= 3 => jobs::jobs(&call).await,
         b"locate" if words == 3 => ranges::locate(&call),
         b"split" if words == 4 => wish::split(&call).await,
         b"merge" if words == 4 => wish::merge(&call).await,
         b"move" if (5..=6).contains(&words) => wish::move_range(&call).await,
         b"replace" if words == 4 => wish::replace(&call).await,
-        b"balance" if words <= 3 => change::balance(&call).await,
+        b"balance" if words <= 3 => setting::balance(&call).await,
         b"leader" if words == 4 => change::leader(&call).await,
         b"node" if words == 4 => change::node(&call).await,
-        b"setting" if words >= 3 => change::setting(&call).await,
+        b"setting" if words >= 3 => setting::setting(&call).await,
         b"table" if words >= 3 => change::table(&call).await,
         b"help" if words == 2 => Ok(help()),
         _ => Err(super::subcommand_syntax(&call.args[1], "COTERIE")),
@@ -71,11 +72,13 @@ fn help() -> Reply {
             "NODE DRAIN|RESUME|REMOVE <node>",
             "    Empty a node, take it into service again, or forget an empty one.",
             "SETTING GET [<name>]",
-            "    Show the cluster's settings, or one.",
+            "    Show the cluster's settings with their values, defaults and meanings, or one value.",
             "SETTING SET <name> [<value>]",
-            "    Set a setting of the cluster, or remove it.",
+            "    Set a setting of the cluster, or have its default again.",
+            "    balance: on or off, on by default: whether ranges and leaders are evened out.",
             "TABLE CREATE <name> [SPLIT <key> [<key> ...]]",
             "    Create a table of its own, cut at keys if asked. SELECT <name> selects it.",
+            "    The name is no number, and has no blanks. Keys in any order; one given twice cuts once.",
             "TABLE DROP <name>",
             "    Drop a table with its data.",
             "TABLE LIST",
@@ -95,6 +98,25 @@ fn number(call: &Call, at: usize) -> Result<u64, CommandError> {
     number
         .and_then(|number| u64::try_from(number).ok())
         .ok_or(CommandError::NotAnInteger)
+}
+
+/// A name: text, or an error.
+fn name_at(call: &Call, at: usize) -> Result<&str, CommandError> {
+    let word = call.args.get(at).map(|word| word.as_ref());
+    std::str::from_utf8(word.unwrap_or_default())
+        .map_err(|_| error(format!("{} is no UTF-8 text", quoted(call, at))))
+}
+
+/// The beginning of a word as an error shows it.
+fn quoted(call: &Call, at: usize) -> String {
+    const SHOWN: usize = 128;
+    let word = call
+        .args
+        .get(at)
+        .map(|word| word.as_ref())
+        .unwrap_or_default();
+    let dots = if word.len() > SHOWN { "..." } else { "" };
+    format!("'{}{dots}'", word[..word.len().min(SHOWN)].escape_ascii())
 }
 
 /// Words as text.

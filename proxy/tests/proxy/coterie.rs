@@ -1,5 +1,7 @@
 //! `COTERIE`: what an operator sees and asks.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState, Progress, Row, Wish};
 use coterie_protocol::meta::{Heartbeat, NodeLiveness};
@@ -8,6 +10,7 @@ use coterie_types::{
     GroupId, JobId, LogIndex, NodeDescriptor, NodeId, NodeState, RangeId, TableId, Term, UnixMillis,
 };
 
+use super::pipelines::wait_until;
 use crate::support::{Client, Cluster, group_row, range};
 
 /// Asks until the answer has come as far as the proxy's copy of the catalog must.
@@ -147,6 +150,111 @@ async fn wishes_become_jobs_and_mistakes_are_named() {
         },
     ];
     assert_eq!(*cluster.wishes.lock().unwrap(), expected);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_number_of_a_job_is_known_as_soon_as_it_is_answered() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("SET a 1").await;
+    // Meta tells the proxy nothing for now, by neither way.
+    let away = Some(Instant::now() + Duration::from_secs(3600));
+    cluster.meta_away.lock().unwrap().0 = away;
+    cluster.copies_wait.send_replace(true);
+    client.send("COTERIE SPLIT 0 f\r\nCOTERIE JOBS 1\r\n").await;
+    wait_until(|| !cluster.wishes.lock().unwrap().is_empty()).await;
+    cluster.copies_wait.send_replace(false);
+    assert_eq!(client.reply().await, ":1\r\n");
+    let reply = words(&client.reply().await);
+    assert!(reply.contains("id :1 kind wish state running"), "{reply}");
+    assert_eq!(cluster.meta_away.lock().unwrap().1, 0, "nobody had to ask");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_proxy_asks_meta_for_a_job_that_is_newer_than_its_copy() {
+    let cluster = Cluster::of_two();
+    let one = cluster.proxy("").await;
+    let two = cluster.proxy("").await;
+    let mut client = Client::connect(one.addr).await;
+    let mut other = Client::connect(two.addr).await;
+    client.run("SET a 1").await;
+    other.run("SET a 1").await;
+    cluster.copies_wait.send_replace(true);
+    // A copy that stays behind is no reason to keep the number back.
+    assert_eq!(client.run("COTERIE MERGE 0 f").await, ":1\r\n");
+    for client in [&mut client, &mut other] {
+        assert_eq!(client.run("COTERIE JOBS").await, "*0\r\n");
+        let reply = words(&client.run("COTERIE JOBS 1").await);
+        assert!(reply.contains("id :1 kind wish state running"), "{reply}");
+        let reply = client.run("COTERIE JOBS 2").await;
+        assert_eq!(reply, "-ERR no such job '2'\r\n");
+    }
+    one.shutdown().await;
+    two.shutdown().await;
+}
+
+#[tokio::test]
+async fn settings_are_known_by_name_and_kind() {
+    let cluster = Cluster::of_two();
+    cluster.publish(vec![Row::Setting("older".to_owned(), "x".to_owned())]);
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("SET a 1").await;
+    for (line, expected) in [
+        (
+            "COTERIE SETTING SET balence off",
+            "-ERR no such setting 'balence'; there is: balance\r\n",
+        ),
+        (
+            "COTERIE SETTING SET balance nonsense",
+            "-ERR setting 'balance' is on or off, not 'nonsense'\r\n",
+        ),
+        (
+            "COTERIE SETTING SET ",
+            "-ERR no such setting ''; there is: balance\r\n",
+        ),
+        ("COTERIE SETTING SET", "-ERR syntax error\r\n"),
+        ("COTERIE SETTING GET balance x", "-ERR syntax error\r\n"),
+        ("COTERIE SETTING GET balance", "$2\r\non\r\n"),
+        ("COTERIE SETTING SET balance OFF", "+OK\r\n"),
+        ("COTERIE SETTING GET balance", "$3\r\noff\r\n"),
+        ("COTERIE BALANCE", "$3\r\noff\r\n"),
+        ("COTERIE SETTING SET balance", "+OK\r\n"),
+        ("COTERIE SETTING GET balance", "$2\r\non\r\n"),
+        (
+            "COTERIE SETTING GET nosuch",
+            "-ERR no such setting 'nosuch'; there is: balance\r\n",
+        ),
+        // Another version's: it can be read and removed, and not be set.
+        ("COTERIE SETTING GET older", "$1\r\nx\r\n"),
+        (
+            "COTERIE SETTING SET older y",
+            "-ERR no such setting 'older'; there is: balance\r\n",
+        ),
+    ] {
+        assert_eq!(client.run(line).await, expected, "{line}");
+    }
+    let reply = words(&client.run("COTERIE SETTING GET").await);
+    assert_eq!(
+        reply.trim(),
+        "name balance value on default on values on or off \
+         meaning whether the controller evens out ranges and leaders \
+         name older value x meaning not known to this version"
+    );
+    assert_eq!(client.run("COTERIE SETTING SET older").await, "+OK\r\n");
+    assert!(cluster.settings().is_empty());
+    let word: &[&[u8]] = &[b"COTERIE", b"SETTING", b"SET", b"balance", b"\xff\r\n"];
+    client.send(crate::support::client::command(word)).await;
+    assert_eq!(
+        client.reply().await,
+        "-ERR setting 'balance' is on or off, not '\\xff\\r\\n'\r\n"
+    );
+    let word: &[&[u8]] = &[b"COTERIE", b"TABLE", b"CREATE", b"a\xff"];
+    client.send(crate::support::client::command(word)).await;
+    assert_eq!(client.reply().await, "-ERR 'a\\xff' is no UTF-8 text\r\n");
     proxy.shutdown().await;
 }
 

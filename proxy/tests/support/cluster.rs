@@ -182,6 +182,8 @@ pub(crate) struct Cluster {
     silent: Mutex<Vec<Responder>>,
     /// Until when meta answers no question, and how many it has refused.
     pub(crate) meta_away: Mutex<(Option<Instant>, usize)>,
+    /// Whether what follows the catalog is told nothing for now.
+    pub(crate) copies_wait: watch::Sender<bool>,
     /// What was asked of servers.
     pub(crate) admin: Mutex<Vec<ServerRequest>>,
     /// What was asked of the controller.
@@ -248,6 +250,7 @@ impl Cluster {
             catalog: watch::Sender::new(catalog),
             silent: Mutex::default(),
             meta_away: Mutex::default(),
+            copies_wait: watch::Sender::new(false),
             admin: Mutex::default(),
             wishes: Mutex::default(),
             heard: Mutex::default(),

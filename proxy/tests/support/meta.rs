@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coterie_protocol::catalog::{Row, RowKey, TableDescriptor};
+use bytes::Bytes;
+use coterie_protocol::catalog::{JobDescriptor, JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome};
 use coterie_protocol::{decode, encode};
 use coterie_rpc::{Handler, Request, Responder};
-use coterie_types::{JobId, TableId};
+use coterie_types::{JobId, TableId, UnixMillis};
 
 use super::cluster::Cluster;
 
@@ -20,13 +21,17 @@ impl Handler for Meta {
         match decode(&request.body).expect("decodes") {
             MetaRequest::Watch { after, wait_ms } => {
                 let mut catalog = cluster.catalog.subscribe();
+                let mut late = cluster.copies_wait.subscribe();
                 tokio::spawn(async move {
-                    let newer = catalog.wait_for(|catalog| catalog.revision > after);
-                    let waited = tokio::time::timeout(Duration::from_millis(wait_ms), newer).await;
-                    let answer = match waited {
-                        Ok(Ok(catalog)) => MetaAnswer::Catalog(Box::new(catalog.clone())),
-                        _ => MetaAnswer::Changes(Vec::new()),
+                    let answer = {
+                        let newer = catalog.wait_for(|catalog| catalog.revision > after);
+                        let wait = Duration::from_millis(wait_ms);
+                        match tokio::time::timeout(wait, newer).await {
+                            Ok(Ok(catalog)) => MetaAnswer::Catalog(Box::new(catalog.clone())),
+                            _ => MetaAnswer::Changes(Vec::new()),
+                        }
                     };
+                    let _ = late.wait_for(|late| !late).await;
                     responder.send(encode(&answer));
                 });
             }
@@ -73,8 +78,19 @@ impl Cluster {
             }
             Command::Ask { wish, .. } => {
                 let mut wishes = self.wishes.lock().unwrap();
+                let job_id = JobId(wishes.len() as u64 + 1);
+                self.publish(vec![Row::Job(JobDescriptor {
+                    job_id,
+                    kind: "wish".to_owned(),
+                    step: Bytes::new(),
+                    wish: Some(wish.clone()),
+                    progress: None,
+                    state: JobState::Running,
+                    log: vec!["asked for by an operator".to_owned()],
+                    started_at: UnixMillis(1),
+                })]);
                 wishes.push(wish);
-                Outcome::Job(JobId(wishes.len() as u64))
+                Outcome::Job(job_id)
             }
             Command::CreateTable { name, split_at } => {
                 let table_id = TableId(100);

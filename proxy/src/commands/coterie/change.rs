@@ -3,39 +3,47 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{GroupId, NodeId, NodeState};
 
-use super::{error, number, pair, word};
+use super::{error, name_at, number, pair};
 use crate::commands::{Call, int, text};
 
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the copy of the catalog may take to show a change.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
-/// The setting of `COTERIE BALANCE`.
-const BALANCE: &str = "balance";
 
 /// Proposes a change of the catalog.
 pub(super) async fn propose(call: &Call, command: Command) -> Result<Outcome, CommandError> {
     let timeout = call.deadline.saturating_duration_since(Instant::now());
     match call.shared.meta.propose(command, timeout).await {
         Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
-        Ok(Outcome::Done { revision }) => {
-            // Who asks next sees it, at this proxy; a copy that is late is no reason to fail.
+        Ok(outcome) => {
+            // The next command at this proxy sees it; a copy that is late is no reason to fail.
             let mut copy = call.shared.catalog.clone();
-            let shown = copy.wait_for(|copy| copy.revision >= revision);
+            let shown = copy.wait_for(|copy| shows(copy, &outcome));
             let _ = tokio::time::timeout(COPY_TIMEOUT, shown).await;
-            Ok(Outcome::Done { revision })
+            Ok(outcome)
         }
-        Ok(outcome) => Ok(outcome),
         Err(coterie_meta_client::MetaError::Unknown) => Err(CommandError::Unknown(
             "meta may or may not have made the change".to_owned(),
         )),
         Err(reason) => Err(CommandError::TryAgain(reason.to_string())),
+    }
+}
+
+/// Whether a copy of the catalog has come as far as the outcome. Ids only rise.
+fn shows(copy: &Catalog, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done { revision } => copy.revision >= *revision,
+        Outcome::Job(job_id) => copy.jobs.range(job_id..).next().is_some(),
+        Outcome::Table(table) => copy.tables.range(table.table_id..).next().is_some(),
+        _ => true,
     }
 }
 
@@ -111,53 +119,6 @@ pub(super) async fn node(call: &Call) -> Result<Reply, CommandError> {
     propose(call, command).await.map(|_| Reply::OK)
 }
 
-/// `COTERIE SETTING GET [name] | SET name [value]`.
-pub(super) async fn setting(call: &Call) -> Result<Reply, CommandError> {
-    let words = call.args.len();
-    if call.is(2, "get") && words <= 4 {
-        let catalog = call.shared.catalog();
-        if words == 4 {
-            let value = catalog.settings.get(&word(call, 3));
-            return Ok(value.map_or(Reply::Null, |value| text(value.clone())));
-        }
-        let pairs = catalog
-            .settings
-            .iter()
-            .map(|(n, v)| (text(n.clone()), text(v.clone())));
-        return Ok(Reply::Map(pairs.collect()));
-    }
-    if call.is(2, "set") && (4..=5).contains(&words) {
-        let value = (words == 5).then(|| word(call, 4));
-        let name = word(call, 3);
-        return propose(call, Command::PutSetting { name, value })
-            .await
-            .map(|_| Reply::OK);
-    }
-    Err(CommandError::Syntax)
-}
-
-/// `COTERIE BALANCE [ON|OFF]`: a setting that the controller looks at; on unless it says off.
-pub(super) async fn balance(call: &Call) -> Result<Reply, CommandError> {
-    let value = match () {
-        () if call.args.len() == 2 => {
-            let catalog = call.shared.catalog();
-            let is_off = catalog
-                .settings
-                .get(BALANCE)
-                .is_some_and(|v| v.eq_ignore_ascii_case("off"));
-            return Ok(Reply::text(if is_off { "off" } else { "on" }));
-        }
-        () if call.is(2, "on") => "on",
-        () if call.is(2, "off") => "off",
-        () => return Err(CommandError::Syntax),
-    };
-    let command = Command::PutSetting {
-        name: BALANCE.to_owned(),
-        value: Some(value.to_owned()),
-    };
-    propose(call, command).await.map(|_| Reply::OK)
-}
-
 /// `COTERIE TABLE CREATE name [SPLIT key ...] | DROP name | LIST`.
 pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
     let words = call.args.len();
@@ -167,7 +128,7 @@ pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
     if words < 4 {
         return Err(CommandError::Syntax);
     }
-    let name = word(call, 3);
+    let name = name_at(call, 3)?.to_owned();
     if call.is(2, "create") {
         let split_at = match words {
             4 => Vec::new(),

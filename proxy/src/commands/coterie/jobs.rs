@@ -1,5 +1,7 @@
 //! `COTERIE JOBS`: what the controller does and did, with its reasons and how far it is.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState, Progress};
 use coterie_redis_compat::{CommandError, Reply};
@@ -8,8 +10,11 @@ use coterie_types::JobId;
 use super::{Pair, error, number, pair, word};
 use crate::commands::{Call, int, text};
 
+/// How long meta may take to tell of a job.
+const META_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// `COTERIE JOBS [id | REFUSED]`.
-pub(super) fn jobs(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn jobs(call: &Call) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     if call.args.len() == 3 && call.is(2, "refused") {
         let lines = catalog.refusals.iter().cloned().map(text);
@@ -20,12 +25,24 @@ pub(super) fn jobs(call: &Call) -> Result<Reply, CommandError> {
         return Ok(Reply::Array(jobs.collect()));
     }
     let id = JobId(number(call, 2)?);
-    let found = catalog.jobs.get(&id);
-    let job = found.ok_or_else(|| error(format!("no such job '{}'", word(call, 2))))?;
-    let mut pairs = job_pairs(job);
+    let job = match catalog.jobs.get(&id) {
+        Some(job) => Some(job.clone()),
+        // Another proxy may have answered its number before this one's copy has it.
+        None if catalog.jobs.keys().all(|known| *known < id) => at_meta(call, id).await,
+        None => None,
+    };
+    let job = job.ok_or_else(|| error(format!("no such job '{}'", word(call, 2))))?;
+    let mut pairs = job_pairs(&job);
     let log = job.log.iter().map(|line| text(line.clone()));
     pairs.push(pair("log", Reply::Array(log.collect())));
     Ok(Reply::Map(pairs))
+}
+
+/// The job as meta has it, if meta can be asked.
+async fn at_meta(call: &Call, id: JobId) -> Option<JobDescriptor> {
+    let left = call.deadline.saturating_duration_since(Instant::now());
+    let catalog = call.shared.meta.read(left.min(META_TIMEOUT)).await;
+    catalog.ok()?.jobs.remove(&id)
 }
 
 fn job_pairs(job: &JobDescriptor) -> Vec<Pair> {
