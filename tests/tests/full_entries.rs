@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use coterie_tests::cluster::Cluster;
+use coterie_tests::cluster::{Cluster, Role};
 use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 

@@ -9,6 +9,7 @@ use coterie_redis_compat::resolve;
 use coterie_types::{GroupId, varint};
 
 use super::lane::{Batch, ReplySizes, Return};
+use super::mending::Cause;
 use super::pipeline::{Finished, Pipeline};
 use crate::router::{Failure, Outcome, frame_of};
 use crate::slowlog::Slow;
@@ -56,7 +57,8 @@ impl Pipeline {
             }
             Outcome::Moved => {
                 let mending = self.mending.get_or_insert_default();
-                mending.add(&finished.body, returns, finished.deadline);
+                let cause = Cause::Moved(finished.group);
+                mending.add(&finished.body, (returns, cause), finished.deadline);
             }
             Outcome::Failed(failure) => {
                 for back in returns {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coterie_protocol::{Frame, FrameCommand, FrameFlags};
 use coterie_redis_compat::resolve;
+use coterie_types::GroupId;
 use futures_util::future::BoxFuture;
 
 use super::lane::{Batch, Return};
@@ -28,8 +29,18 @@ pub(super) struct Mending {
     newer_map: Option<BoxFuture<'static, ()>>,
 }
 
+/// Why a command is routed again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    /// The group does not own all of its frame's keys any more.
+    Moved(GroupId),
+    /// It waited behind commands whose keys had moved.
+    Waited,
+}
+
 /// A command, or all of a transaction, to be routed again.
 struct Item {
+    cause: Cause,
     back: Return,
     frame: Frame,
     deadline: Instant,
@@ -53,7 +64,7 @@ impl Pipeline {
                 let (frame, returns) = batch.into_parts(0);
                 mending.add(
                     &frame.into_body(lane.group.id, Default::default()),
-                    returns,
+                    (returns, Cause::Waited),
                     deadline,
                 );
             }
@@ -63,8 +74,8 @@ impl Pipeline {
         self.map = self.router.cache.load();
         let now = Instant::now();
         for item in mending.items.extract_if(.., |item| item.deadline <= now) {
-            let reason = "no group serves its keys".to_owned();
-            self.fail(item.back, Failure::TryAgain(reason));
+            let failure = item.too_late(&self.map);
+            self.fail(item.back, failure);
         }
         if mending.items.iter().all(|item| item.is_routable(&self.map)) {
             for item in mending.items {
@@ -89,6 +100,7 @@ impl Pipeline {
             back,
             frame,
             deadline,
+            ..
         } = item;
         let base = FrameFlags(frame.flags.0 & !FrameFlags::READ_ONLY.0);
         let result = if frame.flags.has(FrameFlags::TRANSACTION) {
@@ -111,17 +123,8 @@ impl Pipeline {
         };
         match result {
             Ok(()) => {}
-            Err(Unroutable::Refused(error)) => {
-                let reason = error.to_string();
-                match back.piece {
-                    None => self.replies.fail(back.slot, error),
-                    Some(_) => self.fail(back, Failure::Refused(reason)),
-                }
-            }
-            Err(Unroutable::NoRange) => {
-                let reason = "no group serves its keys".to_owned();
-                self.fail(back, Failure::TryAgain(reason));
-            }
+            Err(Unroutable::Refused(error)) => self.fail(back, Failure::Unroutable(error)),
+            Err(Unroutable::NoRange) => self.fail(back, Failure::no_range()),
         }
     }
 
@@ -151,13 +154,19 @@ impl Pipeline {
 
 impl Mending {
     /// Adds the commands of a call's body.
-    pub(super) fn add(&mut self, body: &Bytes, returns: Vec<Return>, deadline: Instant) {
+    pub(super) fn add(
+        &mut self,
+        body: &Bytes,
+        (returns, cause): (Vec<Return>, Cause),
+        deadline: Instant,
+    ) {
         // It was encoded here: it decodes.
         let Some(mut frame) = frame_of(body) else {
             return;
         };
         if frame.flags.has(FrameFlags::TRANSACTION) {
             let item = returns.into_iter().map(|back| Item {
+                cause,
                 back,
                 frame: frame.clone(),
                 deadline,
@@ -168,6 +177,7 @@ impl Mending {
         let commands = std::mem::take(&mut frame.commands);
         for (back, command) in returns.into_iter().zip(commands) {
             self.items.push(Item {
+                cause,
                 back,
                 frame: Frame {
                     commands: vec![command],
@@ -181,7 +191,22 @@ impl Mending {
 }
 
 impl Item {
+    /// Why it fails when its time is over.
+    fn too_late(&self, map: &RangeMap) -> Failure {
+        match self.cause {
+            _ if !self.is_routable(map) => Failure::no_range(),
+            Cause::Moved(group) => Failure::moved_too_late(group),
+            Cause::Waited => Failure::TryAgain(
+                "its time was over while it waited behind commands whose keys had moved".to_owned(),
+            ),
+        }
+    }
+
     fn is_routable(&self, map: &RangeMap) -> bool {
+        let mut watches = self.frame.watches.iter();
+        if watches.any(|watch| map.locate(watch.table, &watch.key).is_none()) {
+            return false;
+        }
         let commands = self.frame.commands.iter();
         let no_range = |command: &FrameCommand| {
             let row = resolve(&command.args).ok();
@@ -193,5 +218,72 @@ impl Item {
             })
         };
         !commands.into_iter().any(no_range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_protocol::Watch;
+    use coterie_protocol::catalog::{Catalog, Change, Row};
+    use coterie_types::{Epoch, KeyRange, RangeDescriptor, RangeId, Revision, TableId};
+
+    use super::*;
+    use crate::router::RangeCache;
+
+    fn map_of(end: Option<&'static [u8]>) -> Arc<RangeMap> {
+        let mut catalog = Catalog::default();
+        let range = RangeDescriptor {
+            range_id: RangeId(1),
+            epoch: Epoch(1),
+            bounds: KeyRange {
+                end: end.map(Bytes::from_static),
+                ..KeyRange::all(TableId(0))
+            },
+            group_id: GroupId(1),
+        };
+        catalog.apply(&Change {
+            revision: Revision(1),
+            deletes: vec![],
+            upserts: vec![Row::Range(range)],
+        });
+        let cache = RangeCache::new();
+        cache.follow(Arc::new(catalog));
+        cache.load()
+    }
+
+    #[test]
+    fn a_transaction_waits_for_a_map_that_knows_its_watched_keys_too() {
+        let words = [Bytes::from_static(b"incr"), Bytes::from_static(b"a")];
+        let mut batch = Batch::new(FrameFlags::TRANSACTION, Instant::now());
+        batch.put(TableId(0), &words, false);
+        batch.watches.push(Watch {
+            table: TableId(0),
+            key: Bytes::from_static(b"z"),
+            token: Bytes::new(),
+        });
+        let body = batch
+            .into_parts()
+            .0
+            .into_body(GroupId(1), Default::default());
+        let back = Return {
+            slot: 0,
+            piece: None,
+        };
+        let mut mending = Mending::default();
+        mending.add(
+            &body,
+            (vec![back], Cause::Moved(GroupId(1))),
+            Instant::now(),
+        );
+        let [item] = mending.items.as_slice() else {
+            panic!("one item")
+        };
+        assert!(item.is_routable(&map_of(None)));
+        let part = map_of(Some(b"m"));
+        assert!(!item.is_routable(&part));
+        assert_eq!(item.too_late(&part), Failure::no_range());
+        let moved = Failure::moved_too_late(GroupId(1));
+        assert_eq!(item.too_late(&map_of(None)), moved);
     }
 }

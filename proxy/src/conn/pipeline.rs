@@ -233,9 +233,13 @@ impl Pipeline {
                 anyone = Some((command, table, args));
                 continue;
             }
-            match destination(&self.map, command, table, args)? {
-                Destination::One(group) => is_same(group)?,
-                Destination::Many(_) => return Err(Unroutable::Refused(CommandError::CrossGroup)),
+            match destination(&self.map, command, table, args) {
+                Ok(Destination::One(group)) => is_same(group)?,
+                // What is wrong with one command is not the answer to all of them.
+                Ok(Destination::Many(_)) | Err(Unroutable::Refused(_)) => {
+                    return Err(Unroutable::Refused(CommandError::CrossGroup));
+                }
+                Err(Unroutable::NoRange) => return Err(Unroutable::NoRange),
             }
         }
         for (table, key) in watched {

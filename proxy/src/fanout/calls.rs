@@ -14,7 +14,7 @@ use coterie_redis_compat::{CommandError, Resp};
 use coterie_types::TableId;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::router::{Group, Outcome, Prepared, Router};
+use crate::router::{Failure, Group, Outcome, Prepared, Router};
 
 /// Intervals asked at the same time.
 pub(super) const CONCURRENT: usize = 8;
@@ -180,7 +180,7 @@ impl Calls {
                     continue;
                 }
                 Outcome::Moved if Instant::now() < self.deadline => Ok(None),
-                Outcome::Moved => Err(no_owner(false)),
+                Outcome::Moved => Err(Failure::moved_too_late(group.id).error()),
                 Outcome::Failed(failure) => Err(failure.error()),
             };
         }
@@ -198,9 +198,7 @@ impl Calls {
 fn no_owner(map_is_empty: bool) -> CommandError {
     match map_is_empty {
         true => CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned()),
-        false => CommandError::TryAgain(
-            "the command was not applied: no group serves the table".to_owned(),
-        ),
+        false => Failure::no_range().error(),
     }
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use coterie_protocol::{FrameFlags, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
 use coterie_rpc::{CallError, Patience};
-use coterie_types::NodeId;
+use coterie_types::{GroupId, NodeId};
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
@@ -64,9 +64,23 @@ pub(crate) enum Failure {
     DiskFull,
     /// The group could not make sense of it, or it is over a limit.
     Refused(String),
+    /// It was surely not applied, and goes nowhere as keys lie now.
+    Unroutable(CommandError),
 }
 
 impl Failure {
+    /// The map does not say who owns the keys, and the time to wait for one that does is over.
+    pub(crate) fn no_range() -> Self {
+        Failure::TryAgain("no range of the map holds its keys".to_owned())
+    }
+
+    /// The group said that keys have another owner, too late to ask that one.
+    pub(crate) fn moved_too_late(group: GroupId) -> Self {
+        Failure::TryAgain(format!(
+            "its time was over when keys of group {group} had moved"
+        ))
+    }
+
     /// The line the client gets.
     pub(crate) fn error(&self) -> CommandError {
         match self {
@@ -78,6 +92,7 @@ impl Failure {
             }
             Failure::DiskFull => CommandError::DiskFull,
             Failure::Refused(reason) => CommandError::Other(format!("ERR {reason}")),
+            Failure::Unroutable(error) => error.clone(),
         }
     }
 }
