@@ -7,6 +7,7 @@
 mod begin;
 pub mod codec;
 mod connection;
+mod counting;
 mod credit;
 mod cross_protocol;
 mod cut;

@@ -1,10 +1,14 @@
 //! What INFO counts since the start or since `CONFIG RESETSTAT`, apart from the process' metrics,
 //! which never go back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+mod calls;
+mod errors;
 
-use coterie_redis_compat::{COMMANDS, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) use calls::{Calls, Lookups, RowNumber};
+pub(crate) use errors::Errors;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -14,41 +18,26 @@ pub(crate) struct Stats {
     pub(crate) rejected_connections: AtomicU64,
     pub(crate) input_bytes: AtomicU64,
     pub(crate) output_bytes: AtomicU64,
-    pub(crate) errors: AtomicU64,
     pub(crate) auth_failures: AtomicU64,
-    /// Calls of each row of the command table.
-    calls: Box<[Calls]>,
-    rate: std::sync::Mutex<Rate>,
+    pub(crate) errors: Errors,
+    pub(crate) calls: Calls,
+    rates: std::sync::Mutex<Sampled>,
 }
 
-/// Calls of one row.
+/// What happened per second lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rates {
+    pub(crate) commands: u64,
+    pub(crate) input_bytes: u64,
+    pub(crate) output_bytes: u64,
+}
+
+/// The counts of a while ago, to tell the rates.
 #[derive(Debug)]
-struct Calls {
-    own: AtomicU64,
-    /// Those of its subcommands.
-    of_subcommands: Box<[AtomicU64]>,
-}
-
-impl Calls {
-    fn new(row: &Command) -> Self {
-        let none = |_: &Command| AtomicU64::new(0);
-        Self {
-            own: AtomicU64::new(0),
-            of_subcommands: row.subcommands.iter().map(none).collect(),
-        }
-    }
-
-    fn counters(&self) -> impl Iterator<Item = &AtomicU64> {
-        std::iter::once(&self.own).chain(&self.of_subcommands)
-    }
-}
-
-/// The command count of a while ago, to tell the rate.
-#[derive(Debug)]
-struct Rate {
+struct Sampled {
     at: Instant,
-    commands: u64,
-    per_second: u64,
+    counts: Rates,
+    per_second: Rates,
 }
 
 impl Stats {
@@ -59,66 +48,39 @@ impl Stats {
             rejected_connections: AtomicU64::new(0),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
             auth_failures: AtomicU64::new(0),
-            calls: COMMANDS.iter().map(Calls::new).collect(),
-            rate: std::sync::Mutex::new(Rate {
+            errors: Errors::default(),
+            calls: Calls::new(),
+            rates: std::sync::Mutex::new(Sampled {
                 at: Instant::now(),
-                commands: 0,
-                per_second: 0,
+                counts: Rates::default(),
+                per_second: Rates::default(),
             }),
         }
     }
 
-    /// Counts a call of a row.
-    pub(crate) fn called(&self, command: &'static Command) {
-        if let Some(calls) = self.counter(command) {
-            calls.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn counter(&self, command: &'static Command) -> Option<&AtomicU64> {
-        if let Some(at) = index(command) {
-            return self.calls.get(at).map(|calls| &calls.own);
-        }
-        let (container, _) = command.name.split_once('|')?;
-        let container = coterie_redis_compat::lookup(container.as_bytes())?;
-        let mut subcommands = container.subcommands.iter();
-        let at = subcommands.position(|row| row.name == command.name)?;
-        self.calls.get(index(container)?)?.of_subcommands.get(at)
-    }
-
-    /// Calls by full name, of those that were called.
-    pub(crate) fn calls(&self) -> Vec<(&'static str, u64)> {
-        let rows = COMMANDS
-            .iter()
-            .flat_map(|row| std::iter::once(row).chain(row.subcommands));
-        let counters = self.calls.iter().flat_map(Calls::counters);
-        let counts = counters.map(|calls| calls.load(Ordering::Relaxed));
-        let named = rows.map(|row| row.name).zip(counts);
-        named.filter(|(_, calls)| *calls > 0).collect()
-    }
-
-    /// Takes a sample of the command count, each second.
+    /// Takes a sample of the counts, each second.
     pub(crate) fn sample(&self) {
-        let commands = self.commands.load(Ordering::Relaxed);
-        let mut rate = self
-            .rate
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let millis = rate.at.elapsed().as_millis().max(1) as u64;
-        rate.per_second = commands.saturating_sub(rate.commands) * 1000 / millis;
-        rate.at = Instant::now();
-        rate.commands = commands;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = Rates {
+            commands: load(&self.commands),
+            input_bytes: load(&self.input_bytes),
+            output_bytes: load(&self.output_bytes),
+        };
+        let mut sampled = self.sampled();
+        sampled.per_second = sampled.counts.until(&counts, sampled.at.elapsed());
+        sampled.at = Instant::now();
+        sampled.counts = counts;
     }
 
-    /// Commands per second lately.
-    pub(crate) fn commands_per_second(&self) -> u64 {
-        let rate = self
-            .rate
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        rate.per_second
+    /// What happened per second lately.
+    pub(crate) fn rates(&self) -> Rates {
+        self.sampled().per_second
+    }
+
+    fn sampled(&self) -> std::sync::MutexGuard<'_, Sampled> {
+        let rates = self.rates.lock();
+        rates.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// `CONFIG RESETSTAT`.
@@ -129,45 +91,43 @@ impl Stats {
             &self.rejected_connections,
             &self.input_bytes,
             &self.output_bytes,
-            &self.errors,
             &self.auth_failures,
         ];
-        let calls = self.calls.iter().flat_map(Calls::counters);
-        for counter in counters.into_iter().chain(calls) {
+        for counter in counters {
             counter.store(0, Ordering::Relaxed);
+        }
+        self.errors.reset();
+        self.calls.reset();
+        let mut sampled = self.sampled();
+        sampled.counts = Rates::default();
+    }
+}
+
+impl Rates {
+    /// The rates between two counts. One that was reset meanwhile has none.
+    fn until(&self, later: &Self, passed: Duration) -> Self {
+        let millis = passed.as_millis().max(1) as u64;
+        let rate = |before: u64, now: u64| now.saturating_sub(before) * 1000 / millis;
+        Self {
+            commands: rate(self.commands, later.commands),
+            input_bytes: rate(self.input_bytes, later.input_bytes),
+            output_bytes: rate(self.output_bytes, later.output_bytes),
         }
     }
 }
 
-/// The place of a row in the table; `None` for subcommands, which are elsewhere. Rows are one array:
-/// no search by name.
-fn index(command: &'static Command) -> Option<usize> {
-    let rows = COMMANDS.as_ptr_range();
-    let row = std::ptr::from_ref(command);
-    rows.contains(&row)
-        .then(|| (row.addr() - rows.start.addr()) / size_of::<Command>())
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]
-    fn every_row_has_its_own_count() {
-        let stats = Stats::new();
-        for (at, row) in COMMANDS.iter().enumerate() {
-            assert_eq!(index(row), Some(at));
-            stats.called(row);
-        }
-        let subcommands = COMMANDS.iter().flat_map(|row| row.subcommands);
-        let subcommands = subcommands.map(|row| stats.called(row)).count();
-        let calls = stats.calls();
-        assert_eq!(calls.len(), COMMANDS.len() + subcommands);
-        assert!(calls.iter().all(|(_, calls)| *calls == 1));
-        stats.reset();
-        let words = ["client", "id"].map(|word| bytes::Bytes::from_static(word.as_bytes()));
-        stats.called(coterie_redis_compat::resolve(&words).unwrap());
-        assert_eq!(stats.calls(), [("client|id", 1)]);
+    fn rates_are_per_second() {
+        let of = |commands, input_bytes, output_bytes| Rates {
+            commands,
+            input_bytes,
+            output_bytes,
+        };
+        let rates = of(10, 100, 5000).until(&of(40, 100, 0), Duration::from_millis(500));
+        assert_eq!(rates, of(60, 0, 0), "the last was reset");
     }
 }

@@ -17,6 +17,7 @@ mod proxy {
     mod memory;
     mod moves;
     mod pipelines;
+    mod stats;
     mod threads;
     mod transactions;
 }

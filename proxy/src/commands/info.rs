@@ -1,6 +1,9 @@
 //! `INFO`: sections of lines, as Redis has them (`server.c`, `genRedisInfoString`), and `coterie`
 //! for the cluster behind the proxy. What does not exist here is left out rather than made up.
 
+mod calls;
+mod process;
+
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
@@ -13,8 +16,10 @@ use crate::VERSION;
 use crate::clients::Blocked;
 use crate::shared::Shared;
 
+pub(super) use process::resident_bytes;
+
 /// The sections of `INFO` without arguments, in order.
-const DEFAULT: [&str; 9] = [
+const DEFAULT: [&str; 10] = [
     "server",
     "clients",
     "memory",
@@ -22,6 +27,7 @@ const DEFAULT: [&str; 9] = [
     "stats",
     "replication",
     "cpu",
+    "errorstats",
     "cluster",
     "coterie",
 ];
@@ -42,7 +48,10 @@ pub(crate) async fn info(call: Call) -> Result<Reply, CommandError> {
         }
     }
     if everything || asked("commandstats") {
-        sections.push(commandstats(&call.shared));
+        sections.push(calls::commandstats(&call.shared));
+    }
+    if everything || asked("latencystats") {
+        sections.push(calls::latencystats(&call.shared));
     }
     if default || asked("keyspace") {
         sections.push(keyspace(&call, everything || asked("keyspace")).await?);
@@ -54,7 +63,7 @@ fn write(shared: &Shared, section: &str) -> String {
     match section {
         "server" => server(shared),
         "clients" => clients(shared),
-        "memory" => memory(),
+        "memory" => process::memory(),
         "persistence" => lines(
             "Persistence",
             &[(
@@ -72,7 +81,8 @@ fn write(shared: &Shared, section: &str) -> String {
                 ("master_repl_offset", "0".to_owned()),
             ],
         ),
-        "cpu" => cpu(),
+        "cpu" => process::cpu(),
+        "errorstats" => calls::errorstats(shared),
         "cluster" => lines("Cluster", &[("cluster_enabled", "0".to_owned())]),
         _ => coterie(shared),
     }
@@ -141,85 +151,31 @@ fn clients(shared: &Shared) -> String {
     )
 }
 
-fn memory() -> String {
-    let resident = resident_bytes();
-    lines(
-        "Memory",
-        &[
-            ("used_memory", resident.to_string()),
-            ("used_memory_human", human(resident)),
-            ("used_memory_rss", resident.to_string()),
-            ("used_memory_rss_human", human(resident)),
-            ("maxmemory", "0".to_owned()),
-            ("maxmemory_human", "0B".to_owned()),
-            ("maxmemory_policy", "noeviction".to_owned()),
-        ],
-    )
-}
-
-fn human(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    match UNITS.iter().find(|(size, _)| bytes >= *size) {
-        Some((size, unit)) => format!("{:.2}{unit}", bytes as f64 / *size as f64),
-        None => format!("{bytes}B"),
-    }
-}
-
 fn stats(shared: &Shared) -> String {
     let stats = &shared.stats;
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed).to_string();
+    let rates = stats.rates();
+    let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
+    let found = stats.calls.lookups();
     lines(
         "Stats",
         &[
             ("total_connections_received", load(&stats.connections)),
             ("total_commands_processed", load(&stats.commands)),
-            (
-                "instantaneous_ops_per_sec",
-                stats.commands_per_second().to_string(),
-            ),
+            ("instantaneous_ops_per_sec", rates.commands.to_string()),
             ("total_net_input_bytes", load(&stats.input_bytes)),
             ("total_net_output_bytes", load(&stats.output_bytes)),
+            ("instantaneous_input_kbps", kilobytes(rates.input_bytes)),
+            ("instantaneous_output_kbps", kilobytes(rates.output_bytes)),
             ("rejected_connections", load(&stats.rejected_connections)),
-            ("total_error_replies", load(&stats.errors)),
+            // Nothing is ever evicted.
+            ("evicted_keys", "0".to_owned()),
+            ("keyspace_hits", found.hits.to_string()),
+            ("keyspace_misses", found.misses.to_string()),
+            ("total_error_replies", stats.errors.total().to_string()),
             ("acl_access_denied_auth", load(&stats.auth_failures)),
         ],
     )
-}
-
-fn commandstats(shared: &Shared) -> String {
-    let mut text = "# Commandstats\r\n".to_owned();
-    for (name, calls) in shared.stats.calls() {
-        text.push_str(&format!("cmdstat_{name}:calls={calls}\r\n"));
-    }
-    text
-}
-
-/// Seconds of processor time, of this process.
-fn cpu() -> String {
-    // Fields 14 and 15 of `stat`, in ticks of 10 ms; behind the name, which may hold blanks.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut ticks = rest
-        .split_whitespace()
-        .skip(11)
-        .map(|word| word.parse::<f64>().unwrap_or(0.0));
-    let (user, system) = (ticks.next().unwrap_or(0.0), ticks.next().unwrap_or(0.0));
-    let seconds = |ticks: f64| format!("{:.6}", ticks / 100.0);
-    lines(
-        "CPU",
-        &[
-            ("used_cpu_sys", seconds(system)),
-            ("used_cpu_user", seconds(user)),
-        ],
-    )
-}
-
-/// Bytes of this process in memory.
-pub(super) fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }
 
 fn coterie(shared: &Shared) -> String {

@@ -1,10 +1,13 @@
-//! `LATENCY`: the subset that tools ask at start-up. The proxy samples no latency events; how long
-//! frames take is in its metrics.
+//! `LATENCY`: how long commands took. The proxy samples no latency events; how long frames take is
+//! in its metrics.
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 
-use super::{Answer, Local};
+use super::{Answer, Local, int};
+
+/// The first bound of a histogram.
+const FIRST_NANOS: u64 = 1024;
 
 /// `LATENCY LATEST`.
 pub(crate) fn latest(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
@@ -16,9 +19,38 @@ pub(crate) fn history(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandE
     Ok(Reply::Array(Vec::new()).into())
 }
 
-/// `LATENCY HISTOGRAM [command ...]`.
-pub(crate) fn histogram(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(Reply::Map(Vec::new()).into())
+/// `LATENCY HISTOGRAM [command ...]`: how many calls took at most so many microseconds, for each
+/// bound that doubles; of the subcommands where a container is named. Source: Redis `latency.c`,
+/// `latencyAllCommandsFillCDF`.
+pub(crate) fn histogram(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let totals = local.shared.stats.calls.totals();
+    let is_named = |name: &str| {
+        let container = name.split('|').next().unwrap_or_default();
+        args.len() == 2
+            || args[2..].iter().any(|word| {
+                let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+                is(name) || is(container)
+            })
+    };
+    let named = totals.into_iter().filter(|(name, _)| is_named(name));
+    let histograms = named.filter_map(|(name, counts)| {
+        let times = counts.times?;
+        let mut calls = 0;
+        let mut buckets = Vec::new();
+        for step in times.iter_log(FIRST_NANOS, 2.0) {
+            calls += step.count_since_last_iteration();
+            if step.count_since_last_iteration() > 0 {
+                let micros = step.value_iterated_to() / 1000;
+                buckets.push((int(micros), int(calls)));
+            }
+        }
+        let histogram = Reply::Map(vec![
+            (Reply::text("calls"), int(times.len())),
+            (Reply::text("histogram_usec"), Reply::Map(buckets)),
+        ]);
+        Some((Reply::text(name), histogram))
+    });
+    Ok(Reply::Map(histograms.collect()).into())
 }
 
 /// `LATENCY RESET [event ...]`: how many events were forgotten.

@@ -2,7 +2,7 @@
 //! MULTI, sent to its groups, or answered here.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
@@ -15,6 +15,7 @@ use super::route::Unroutable;
 use super::session::{Multi, Queued, ReplyMode, Session};
 use super::{cross_protocol, sizes};
 use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
+use crate::router::Failure;
 
 impl<S: Socket> Connection<S> {
     /// Begins the command with these words. They are taken only if the command has to wait. One that
@@ -28,19 +29,21 @@ impl<S: Socket> Connection<S> {
                 let unknown = CommandError::UnknownCommand(args[0].clone(), args[1..].to_vec());
                 self.refuse(unknown, silent);
             }
-            Ok(row) => {
-                self.shared.stats.called(row);
-                match cut {
-                    None => self.begin_row(row, args, silent),
-                    Some(cut) => self.refuse_cut(row, cut, args, silent),
-                }
-            }
+            Ok(row) => match cut {
+                None => self.begin_row(row, args, silent),
+                Some(cut) => self.refuse_cut(row, cut, args, silent),
+            },
             Err(CommandError::UnknownCommand(name, _)) if cross_protocol::is_http(&name) => {
                 cross_protocol::warn(&self.client);
                 self.abort();
             }
             Err(error @ CommandError::WrongArity("exec")) => self.refuse_exec(&error, silent),
-            Err(error) => self.refuse(error, silent),
+            Err(error) => {
+                if matches!(error, CommandError::WrongArity(_)) {
+                    self.count_wrong_arity(args);
+                }
+                self.refuse(error, silent);
+            }
         }
     }
 
@@ -49,7 +52,7 @@ impl<S: Socket> Connection<S> {
         if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
             return match row.name {
                 "exec" => self.refuse_exec(&CommandError::NoAuth, silent),
-                _ => self.refuse(CommandError::NoAuth, silent),
+                _ => self.reject(row, CommandError::NoAuth, silent),
             };
         }
         if self.shared.pause.holds(self.may_write(row)) {
@@ -68,9 +71,14 @@ impl<S: Socket> Connection<S> {
         }
         match handler {
             None if matches!(row.run, Run::Group(_)) => self.submit(row, args, silent),
-            None => self.push_error(CommandError::NotSupported("command is not offered"), silent),
+            None => {
+                let error = CommandError::NotSupported("command is not offered");
+                self.reject(row, error, silent);
+            }
             Some(Handler::Now(run)) => {
+                let began = Instant::now();
                 let answer = self.run_now(row, run, args);
+                self.count_call(row, began.elapsed(), answer.is_err());
                 self.take_answer(answer, silent);
             }
             Some(Handler::Alone(_)) if !self.is_settled() => {
@@ -87,13 +95,6 @@ impl<S: Socket> Connection<S> {
             Until::Map { deadline, .. } => deadline,
             _ => Instant::now() + self.shared.router.request_timeout,
         };
-        if Instant::now() >= deadline {
-            let error = self.no_owner();
-            return match parked.command.name {
-                "exec" => self.refuse_exec(&error, parked.silent),
-                _ => self.refuse(error, parked.silent),
-            };
-        }
         self.deadline = deadline;
         self.begin_row(parked.command, &mut parked.args, parked.silent);
     }
@@ -136,14 +137,24 @@ impl<S: Socket> Connection<S> {
         self.push_error(error, silent);
     }
 
-    /// Why a key has no owner, after all that waiting.
-    fn no_owner(&self) -> CommandError {
+    /// As [`Self::refuse`], for a command that is not run.
+    fn reject(&mut self, row: &'static Command, error: CommandError, silent: bool) {
+        self.count_rejected(row);
+        self.refuse(error, silent);
+    }
+
+    /// A command that was run fails, and took no time.
+    fn fail_at_once(&mut self, row: &'static Command, error: CommandError, silent: bool) {
+        self.count_call(row, Duration::ZERO, true);
+        self.push_error(error, silent);
+    }
+
+    /// Why a command goes nowhere when the newest map does not know its keys and its time is over.
+    pub(super) fn no_owner(&self) -> CommandError {
         if self.pipeline.map().is_empty() {
             CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
         } else {
-            CommandError::TryAgain(
-                "the command was not applied: no range of the map holds its keys".to_owned(),
-            )
+            Failure::no_range().error()
         }
     }
 
@@ -176,7 +187,7 @@ impl<S: Socket> Connection<S> {
 
     fn submit(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
         if let Err(error) = self.check_sizes(row, args) {
-            return self.push_error(error, silent);
+            return self.reject(row, error, silent);
         }
         let request = self.request(row, args);
         let result = self.pipeline.submit(request, silent);
@@ -202,8 +213,17 @@ impl<S: Socket> Connection<S> {
         silent: bool,
     ) {
         match result {
-            Ok(()) => {}
-            Err(Unroutable::Refused(error)) => self.push_error(error, silent),
+            Ok(()) => self.count_when_answered(row, &[]),
+            // Redis, too, refuses keys that are apart before it runs a command, and finds what is
+            // wrong with its words as it runs it.
+            Err(Unroutable::Refused(error @ CommandError::CrossGroup)) => {
+                self.reject(row, error, silent);
+            }
+            Err(Unroutable::Refused(error)) => self.fail_at_once(row, error, silent),
+            Err(Unroutable::NoRange) if Instant::now() >= self.deadline => {
+                let error = self.no_owner();
+                self.reject(row, error, silent);
+            }
             Err(Unroutable::NoRange) => {
                 let (deadline, newer) = (self.deadline, None);
                 self.park(row, args, silent, Until::Map { deadline, newer });
@@ -285,7 +305,7 @@ impl<S: Socket> Connection<S> {
             _ => self.check_sizes(row, args).err(),
         };
         if let Some(error) = refusal {
-            return self.refuse(error, silent);
+            return self.reject(row, error, silent);
         }
         let Some(multi) = &mut self.session.multi else {
             return;
@@ -308,26 +328,28 @@ impl<S: Socket> Connection<S> {
     ) {
         match word {
             OfSession::Multi if self.session.multi.is_some() => {
-                self.push_error(CommandError::NestedMulti, silent);
+                self.fail_at_once(row, CommandError::NestedMulti, silent);
             }
             OfSession::Multi => {
+                self.count_call(row, Duration::ZERO, false);
                 self.session.multi = Some(Multi::default());
                 self.push(&Reply::OK, silent);
             }
             OfSession::Discard => match self.session.multi.take() {
-                None => self.push_error(CommandError::DiscardWithoutMulti, silent),
+                None => self.fail_at_once(row, CommandError::DiscardWithoutMulti, silent),
                 Some(_) => {
+                    self.count_call(row, Duration::ZERO, false);
                     self.session.unwatch();
                     self.push(&Reply::OK, silent);
                 }
             },
             OfSession::Exec => self.exec(row, args, silent),
             OfSession::Watch if self.session.multi.is_some() => {
-                self.push_error(CommandError::WatchInsideMulti, silent);
+                self.fail_at_once(row, CommandError::WatchInsideMulti, silent);
             }
             OfSession::Watch => {
                 if let Err(error) = self.check_sizes(row, args) {
-                    return self.push_error(error, silent);
+                    return self.reject(row, error, silent);
                 }
                 let request = self.request(row, args);
                 let generation = self.session.watch_generation;
@@ -338,6 +360,7 @@ impl<S: Socket> Connection<S> {
                 self.routed(result, row, args, silent);
             }
             OfSession::Reset => {
+                self.count_call(row, Duration::ZERO, false);
                 let authenticated = !self.shared.settings.has_password();
                 // The only answer that REPLY OFF does not hold back.
                 let silent = silent && self.session.reply_mode != ReplyMode::Off;
@@ -348,6 +371,7 @@ impl<S: Socket> Connection<S> {
                 self.push(&Reply::simple("RESET"), silent);
             }
             OfSession::Quit => {
+                self.count_call(row, Duration::ZERO, false);
                 self.push(&Reply::OK, silent);
                 self.end_input();
             }

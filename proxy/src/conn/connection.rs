@@ -466,6 +466,7 @@ impl<S: Socket> Connection<S> {
                 .slowlog
                 .add(&alone.args, elapsed, &addr, &name, len_max as usize);
         }
+        self.count_call_of(&alone.args, elapsed, result.is_err());
         match result {
             Ok(reply) => self.push(&reply, alone.silent),
             Err(error) => self.push_error(error, alone.silent),
@@ -483,6 +484,7 @@ impl<S: Socket> Connection<S> {
                 Event::Transacted { slot, reply } => self.transacted(slot, reply),
             }
         }
+        self.count_answered();
         if !self.pipeline.slow.is_empty() {
             let len_max = self.shared.settings.slowlog_max_len.load(Ordering::Relaxed);
             let name = self.client.details().name.clone();
@@ -501,7 +503,7 @@ impl<S: Socket> Connection<S> {
 
     pub(super) fn push_error(&mut self, error: CommandError, silent: bool) {
         self.shared.metrics.errors.inc();
-        self.shared.stats.errors.fetch_add(1, Ordering::Relaxed);
+        self.shared.stats.errors.count(&error.line());
         self.push(&Reply::from(error), silent);
     }
 }

@@ -2,6 +2,8 @@
 //! must hold. What the proxy answers itself is run when the group has done its part, and not if it
 //! has not; nothing of the client's begins meanwhile.
 
+use std::time::{Duration, Instant};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{Command, CommandError, Reply, Run, lookup};
@@ -27,8 +29,12 @@ pub(super) struct Transacting {
 impl<S: Socket> Connection<S> {
     pub(super) fn exec(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
         match &self.session.multi {
-            None => return self.push_error(CommandError::ExecWithoutMulti, silent),
+            None => {
+                self.count_call(row, Duration::ZERO, true);
+                return self.push_error(CommandError::ExecWithoutMulti, silent);
+            }
             Some(multi) if multi.aborted => {
+                self.count_call(row, Duration::ZERO, true);
                 self.session.multi = None;
                 self.session.unwatch();
                 return self.push_error(CommandError::ExecAbort, silent);
@@ -43,14 +49,21 @@ impl<S: Socket> Connection<S> {
         let Some(multi) = self.session.multi.take() else {
             return;
         };
-        match self.transact(multi, silent) {
+        match self.transact(row, multi, silent) {
             // Kept until the map knows the keys.
+            Err((_, Unroutable::NoRange)) if Instant::now() >= self.deadline => {
+                let error = self.no_owner();
+                return self.refuse_exec(&error, silent);
+            }
             Err((multi, Unroutable::NoRange)) => {
                 self.session.multi = Some(multi);
                 let (deadline, newer) = (self.deadline, None);
                 return self.park(row, args, silent, Until::Map { deadline, newer });
             }
-            Err((_, Unroutable::Refused(error))) => self.push_error(error, silent),
+            Err((_, Unroutable::Refused(error))) => {
+                self.count_rejected(row);
+                self.push_error(error, silent);
+            }
             Ok(()) => {}
         }
         self.session.unwatch();
@@ -61,13 +74,21 @@ impl<S: Socket> Connection<S> {
     pub(super) fn refuse_exec(&mut self, error: &CommandError, silent: bool) {
         self.session.multi = None;
         self.session.unwatch();
+        if let Some(exec) = lookup(b"exec") {
+            self.count_rejected(exec);
+        }
         let line = error.to_string();
         let reason = line.strip_prefix("ERR ").unwrap_or(&line);
         let refusal = format!("EXECABORT Transaction discarded because of: {reason}");
         self.push_error(CommandError::Other(refusal), silent);
     }
 
-    fn transact(&mut self, multi: Multi, silent: bool) -> Result<(), (Multi, Unroutable)> {
+    fn transact(
+        &mut self,
+        row: &'static Command,
+        multi: Multi,
+        silent: bool,
+    ) -> Result<(), (Multi, Unroutable)> {
         let tables = self.tables(&multi);
         let watches = &self.session.watches;
         let routed = multi
@@ -110,13 +131,15 @@ impl<S: Socket> Connection<S> {
                 let slot = self
                     .pipeline
                     .submit_transaction(batch, &group, is_part, silent);
+                self.count_when_answered(row, &multi.queue);
                 if is_part {
                     let queue = multi.queue;
                     self.transacting = Some(Transacting { slot, queue });
                 }
             }
             _ => {
-                let reply = self.put_together(multi.queue, Vec::new());
+                let reply = self.put_together(&multi.queue, Vec::new());
+                self.count_transaction(row, &multi.queue, &reply);
                 self.push(&Reply::Raw(reply), silent);
             }
         }
@@ -140,23 +163,23 @@ impl<S: Socket> Connection<S> {
                 .replies
                 .fail(slot, CommandError::Unknown(reason));
         }
-        let reply = self.put_together(queue, theirs);
+        let reply = self.put_together(&queue, theirs);
         self.pipeline.replies.fill(slot, reply);
     }
 
     /// Runs the commands that the proxy answers, and puts their replies between the group's.
-    fn put_together(&mut self, queue: Vec<Queued>, theirs: Vec<Bytes>) -> Bytes {
+    fn put_together(&mut self, queue: &[Queued], theirs: Vec<Bytes>) -> Bytes {
         let mut out = BytesMut::new();
         out.put_slice(format!("*{}\r\n", queue.len()).as_bytes());
         let mut theirs = theirs.into_iter();
         let (mut ours, mut closes) = (0, false);
         for queued in queue {
-            if is_grouped(&queued) {
+            if is_grouped(queued) {
                 out.put_slice(&theirs.next().unwrap_or_default());
                 continue;
             }
             let reply = match ours < REPLY_BYTES_MAX {
-                true => self.answer_queued(&queued, &mut closes),
+                true => self.answer_queued(queued, &mut closes),
                 false => CommandError::ReplyTooLong(REPLY_BYTES_MAX).into(),
             };
             let before = out.len();

@@ -263,7 +263,7 @@ mod tests {
             token: Bytes::new(),
         });
         let body = batch
-            .into_parts()
+            .into_parts(0)
             .0
             .into_body(GroupId(1), Default::default());
         let back = Return {

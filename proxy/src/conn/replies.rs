@@ -8,6 +8,7 @@ use coterie_protocol::Watch;
 use coterie_redis_compat::{CommandError, Reply, Resp};
 use coterie_types::TableId;
 
+use super::counting::{Answered, Call};
 use super::output::Output;
 use super::resp;
 use crate::router::Failure;
@@ -20,6 +21,8 @@ pub(crate) struct Replies {
     first: u64,
     /// Bytes in slots that are filled and cannot leave yet, and of parts of replies.
     held_bytes: usize,
+    /// What was answered and is not counted yet.
+    pub(super) answered: Vec<Answered>,
     pub(crate) out: Output,
 }
 
@@ -27,6 +30,8 @@ pub(crate) struct Replies {
 struct Slot {
     /// The client asked not to be answered.
     silent: bool,
+    /// Whom to count when it is filled.
+    call: Option<Call>,
     state: State,
 }
 
@@ -136,9 +141,19 @@ impl Replies {
 
     /// A slot behind all others.
     pub(crate) fn open(&mut self, silent: bool) -> u64 {
-        let state = State::Waiting;
-        self.slots.push_back(Slot { silent, state });
+        self.slots.push_back(Slot {
+            silent,
+            call: None,
+            state: State::Waiting,
+        });
         self.first + self.slots.len() as u64 - 1
+    }
+
+    /// Has a command counted when the slot opened last is filled.
+    pub(super) fn count_last(&mut self, call: Call) {
+        if let Some(slot) = self.slots.back_mut() {
+            slot.call = Some(call);
+        }
     }
 
     /// Takes back the slot opened last.
@@ -165,8 +180,11 @@ impl Replies {
             let mut bytes = BytesMut::new();
             reply.encode(resp, &mut bytes);
             self.held_bytes += bytes.len();
-            let state = State::Filled(bytes.freeze());
-            self.slots.push_back(Slot { silent, state });
+            self.slots.push_back(Slot {
+                silent,
+                call: None,
+                state: State::Filled(bytes.freeze()),
+            });
         }
     }
 
@@ -175,6 +193,9 @@ impl Replies {
         let Some(slot) = slot_mut(&mut self.slots, self.first, slot) else {
             return;
         };
+        if let Some(call) = slot.call.take() {
+            self.answered.push(Answered::by(call, &reply));
+        }
         if slot.silent {
             slot.state = State::Filled(Bytes::new());
         } else {
@@ -283,8 +304,10 @@ impl Gather {
         let reply = match piece {
             Err(failure) => {
                 self.any_done |= matches!(failure, Failure::Unknown(_));
-                // That something may have been done is not to be forgotten for a later failure.
-                if !matches!(self.failure, Some(Failure::Unknown(_))) {
+                // The first is nearest to the cause; but that something may have been done is told
+                // whenever it is known.
+                let known = matches!(self.failure, Some(Failure::Unknown(_)));
+                if self.failure.is_none() || (!known && matches!(failure, Failure::Unknown(_))) {
                     self.failure = Some(failure);
                 }
                 return;
@@ -448,6 +471,25 @@ mod tests {
         replies.fill_piece(slot, &[0], Err(Failure::Unknown("silence".to_owned())));
         replies.fill_piece(slot, &[1], Err(Failure::DiskFull));
         assert!(written(&mut replies).starts_with("-UNKNOWN "));
+    }
+
+    #[test]
+    fn of_several_failures_the_first_is_told_unless_one_may_have_been_done() {
+        let failed = |failures: [Failure; 2]| {
+            let mut replies = Replies::default();
+            let slot = replies.open(false);
+            let combine = Combine::Array(vec![Bytes::new(); 2]);
+            replies.gather(slot, combine, 2, false, Resp::V2);
+            for (key, failure) in (0..).zip(failures) {
+                replies.fill_piece(slot, &[key], Err(failure));
+            }
+            written(&mut replies)
+        };
+        let again = |reason: &str| Failure::TryAgain(reason.to_owned());
+        assert!(failed([again("cause"), again("effect")]).contains(": cause"));
+        let unknown = || Failure::Unknown("silence".to_owned());
+        assert!(failed([unknown(), again("effect")]).contains(": silence"));
+        assert!(failed([again("cause"), unknown()]).contains(": silence"));
     }
 
     #[test]

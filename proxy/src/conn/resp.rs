@@ -84,6 +84,23 @@ pub(crate) fn array_items(reply: &Bytes) -> Option<Vec<Bytes>> {
     Some(items)
 }
 
+/// How many elements the array that a reply is has, and how many of them are null.
+pub(crate) fn nulls(reply: &[u8]) -> Option<(u64, u64)> {
+    let (head, mut at) = line(reply, 0)?;
+    let count = u64::try_from(number(head.strip_prefix(b"*")?)?).ok()?;
+    let mut nulls = 0;
+    for _ in 0..count {
+        nulls += u64::from(is_null(&reply[at..]));
+        at = end_of(reply, at)?;
+    }
+    Some((count, nulls))
+}
+
+/// Whether a reply is null.
+pub(crate) fn is_null(reply: &[u8]) -> bool {
+    reply.starts_with(b"$-1") || reply.starts_with(b"_")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +124,15 @@ mod tests {
             b("_\r\n"),
         ];
         assert_eq!(items.as_deref(), Some(expected.as_slice()));
+    }
+
+    #[test]
+    fn nulls_are_counted() {
+        assert_eq!(nulls(b"*3\r\n$1\r\n_\r\n$-1\r\n_\r\n"), Some((3, 2)));
+        assert_eq!(nulls(b"*0\r\n"), Some((0, 0)));
+        assert_eq!(nulls(b"*2\r\n$-1\r\n"), None);
+        assert_eq!(nulls(b"*99999999999\r\n"), None);
+        assert_eq!(nulls(b"$-1\r\n"), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use coterie_protocol::catalog::Row;
+
 use super::moves::{executed, move_and_publish, whole};
 use super::pipelines::wait_until;
 use crate::support::{Client, Cluster, Fault, group_row, range};
@@ -109,6 +111,74 @@ async fn only_the_timeout_ends_what_a_group_that_is_gone_may_have_applied() {
     cluster.remove_group(1);
     let reply = client.run("INCR x").await;
     assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_failure_says_its_own_reason() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--request-timeout 400ms").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("SET a 1").await;
+    // Group 1 says that its keys have moved; what is routed again waits for group 2, in vain.
+    cluster.faults(1, &[Fault::Hold]);
+    cluster.faults(2, &[Fault::Silence; 10]);
+    let lines = "GET a\r\nGET z\r\nMULTI\r\nINCR b\r\nEXEC\r\n";
+    client.send(lines).await;
+    wait_until(|| cluster.group(1, |group| group.faults.is_empty())).await;
+    move_and_publish(&cluster, 1, range(1, 2, "", "m", 3));
+    cluster.go_on(1);
+    let again = "-TRYAGAIN the command was not applied: ";
+    for expected in [
+        &format!("{again}its time was over when keys of group 1 had moved\r\n"),
+        &format!("{again}node "),
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        &format!("{again}its time was over while it waited behind commands whose keys had moved"),
+    ] {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(expected), "{reply} is not {expected}");
+    }
+    cluster.group(2, |group| group.faults.clear());
+    assert_eq!(client.run("MGET a z").await, "*2\r\n$1\r\n1\r\n$-1\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn that_no_range_holds_a_key_is_said_only_while_it_is_so() {
+    let cluster = Cluster::new(vec![range(1, 1, "", "m", 1), range(2, 1, "m", "t", 2)]);
+    let proxy = cluster.proxy("--request-timeout 400ms").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("SET a 1").await;
+    let no_range = "-TRYAGAIN the command was not applied: no range of the map holds its keys\r\n";
+    assert_eq!(client.run("GET z").await, no_range);
+    client.send("MULTI\r\nGET z\r\nEXEC\r\n").await;
+    for expected in [
+        "+OK\r\n",
+        "+QUEUED\r\n",
+        "-EXECABORT Transaction discarded because of: TRYAGAIN the command was not applied: no \
+         range of the map holds its keys\r\n",
+    ] {
+        assert_eq!(client.reply().await, expected);
+    }
+    assert_eq!(
+        client.run("COPY a z NOPE").await,
+        "-ERR syntax error\r\n",
+        "needs no range"
+    );
+
+    // The map knows the key soon, but the command waits for one before it, for too long.
+    cluster.faults(2, &[Fault::Silence; 10]);
+    client.send("GET n\r\nGET z\r\n").await;
+    wait_until(|| cluster.group(2, |group| group.faults.len() < 10)).await;
+    cluster.publish(vec![group_row(1), Row::Range(range(3, 2, "t", "", 1))]);
+    let reply = client.reply().await;
+    assert!(
+        reply.starts_with("-TRYAGAIN the command was not applied: node "),
+        "{reply}"
+    );
+    let late = "-TRYAGAIN the command was not applied: it took too long\r\n";
+    assert_eq!(client.reply().await, late);
     proxy.shutdown().await;
 }
 

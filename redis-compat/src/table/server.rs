@@ -167,7 +167,13 @@ QUICKLIST-PACKED-THRESHOLD, which do nothing.",
         ])
         .since("1.0.0", "O(1)")
         .summary("Describes the server and the cluster.")
-        .deviation("only what means something here, and a section `coterie`."),
+        .deviation(
+            "only what means something here, and a section `coterie`. Figures are those of this \
+proxy; memory and processor time those of its process. `usec` runs from where the proxy began a \
+command to its complete answer, with the way to the group and its log, where Redis counts the \
+execution alone; each command of a transaction counts the time of the whole. `keyspace_hits` and \
+`keyspace_misses` count GET, GETDEL, GETEX and MGET.",
+        ),
     proxy(G, "lastsave", 1, F::LOADING.with(F::STALE).with(F::FAST))
         .categories(C::ADMIN.with(C::DANGEROUS))
         .tips(&["nondeterministic_output"])
@@ -176,7 +182,7 @@ QUICKLIST-PACKED-THRESHOLD, which do nothing.",
     proxy(G, "latency", -2, F::NONE)
         .since("2.8.13", "Depends on subcommand")
         .summary("A container for latency reports.")
-        .deviation("no latency is sampled: what there is to tell is empty.")
+        .deviation("no events are sampled: what there is to tell of them is empty.")
         .subcommands(&[
             proxy(
                 G,
@@ -223,7 +229,8 @@ QUICKLIST-PACKED-THRESHOLD, which do nothing.",
                 "O(N) where N is the number of commands with latency information being \
 retrieved",
             )
-            .summary("Answers how long commands took."),
+            .summary("Answers how long commands took.")
+            .deviation("the time is that of `usec` in INFO."),
             proxy(
                 G,
                 "latency|history",
