@@ -317,6 +317,7 @@ impl Inner {
             importing: group.importing(),
             frozen: group.frozen.iter().map(|f| f.range.clone()).collect(),
             matched: vec![],
+            unfit: None,
         });
         Heartbeat {
             node_id,

@@ -92,6 +92,7 @@ impl Node {
                 importing: vec![],
                 frozen: vec![],
                 matched: vec![],
+                unfit: None,
             }
         });
         Heartbeat {

@@ -33,6 +33,9 @@ const LOG_RETENTION_MAX: u64 = 16 << 20;
 /// How often it is looked whether the group has stopped.
 const FAULT_PERIOD: Duration = Duration::from_millis(500);
 
+/// How long a stop waits for another member to lead: longer, and an election would have been sooner.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Meta's own Raft group.
 const GROUP: GroupId = GroupId(0);
 
@@ -323,10 +326,25 @@ impl Handle {
         self.signals.failed.clone()
     }
 
-    /// Stops: no new requests, those under way are answered, then the group and the tasks end. The
-    /// directory may be opened again when it returns.
+    /// Hands over to another member, if this one leads. Where that fails the others elect one.
+    async fn leave(&self) {
+        self.raft.set_stopping();
+        if !self.is_leader() {
+            return;
+        }
+        let leaving = tokio::time::timeout(LEAVE_TIMEOUT, self.group.leave(true));
+        match leaving.await {
+            Ok(Ok(heir)) => info!(%heir, "leader moved away"),
+            Ok(Err(error)) => warn!(%error, "leader not moved"),
+            Err(_) => warn!("leader not moved in time"),
+        }
+    }
+
+    /// Stops: leads no more, takes no new requests, those under way are answered, then the group and
+    /// the tasks end. The directory may be opened again when it returns.
     pub async fn shutdown(self) {
         self.signals.stopping.cancel();
+        self.leave().await;
         self.rpc.unregister_local(&self.own_addr);
         self.server.shutdown().await;
         if let Err(error) = self.raft.stop_group(GROUP).await {

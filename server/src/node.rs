@@ -26,7 +26,7 @@ pub(crate) struct Node {
     pub(crate) disk: Arc<Disk>,
     pub(crate) fencing: Fencing,
     /// The process stops: its leaders are to move elsewhere.
-    pub(crate) stopping: AtomicBool,
+    stopping: AtomicBool,
     replicas_dir: PathBuf,
     pub(crate) settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
@@ -89,6 +89,12 @@ impl Node {
     pub(crate) fn replicas(&self) -> Vec<Replica> {
         let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
         replicas.values().cloned().collect()
+    }
+
+    /// From now on no leadership is taken over here.
+    pub(crate) fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.raft.set_stopping();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -408,6 +414,7 @@ fn not_open(group_id: GroupId, reason: String) -> ReplicaStatus {
         importing: Vec::new(),
         frozen: Vec::new(),
         matched: Vec::new(),
+        unfit: None,
     }
 }
 

@@ -2,7 +2,6 @@
 //! order: leaders away first, then no more calls, then the replicas, then the log.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,10 @@ use coterie_raft::{AddressBook, RaftNode};
 use coterie_rpc::{Client, Handler, Limits, Request, Responder, Server, Token};
 use coterie_storage::{RecordCache, RocksShared};
 use coterie_telemetry::{Component, Health, Http, Metrics};
-use coterie_types::{NodeId, Role};
+use coterie_types::NodeId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::addresses::{self, Addresses};
 use crate::admin::Fencing;
@@ -25,6 +24,7 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::handler::Calls;
 use crate::heartbeat;
+use crate::leave;
 use crate::metrics::NodeCollector;
 use crate::node::{Identity, Node};
 use crate::peers::Peers;
@@ -32,8 +32,8 @@ use crate::rate::Rate;
 use crate::register::{self, Card};
 use crate::replica::Settings;
 
-/// How long a stop waits for one leader to move: longer, and an election would have been sooner.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a stop waits for its leaders to move: longer, and an election would have been sooner.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A server that runs in this process.
 pub struct Handle {
@@ -296,8 +296,9 @@ impl Handle {
 
     /// Moves leaders elsewhere, stops taking calls, closes everything.
     pub async fn shutdown(self) {
-        self.node.stopping.store(true, Ordering::Relaxed);
-        self.move_leaders().await;
+        self.node.set_stopping();
+        let within = self.drain_timeout.min(LEAVE_TIMEOUT);
+        leave::before_stop(&self.node, within).await;
         self.stop.cancel();
         for task in self.tasks {
             // Its outcome is that it ended.
@@ -311,30 +312,5 @@ impl Handle {
             http.shutdown().await;
         }
         info!(node_id = %self.node_id, "server stopped");
-    }
-
-    /// Hands every group it leads to the voter that has most of its log, all at once.
-    async fn move_leaders(&self) {
-        let within = self.drain_timeout.min(TRANSFER_TIMEOUT);
-        let mut moves = tokio::task::JoinSet::new();
-        for replica in self.node.replicas() {
-            let status = replica.group.status();
-            let others = status.replicas.iter();
-            let target = others
-                .filter(|r| r.role == Role::Voter && r.node_id != self.node_id)
-                .max_by_key(|r| status.matched.get(&r.node_id));
-            let (true, Some(target)) = (status.is_leader, target.copied()) else {
-                continue;
-            };
-            moves.spawn(async move {
-                let group_id = replica.group.id();
-                match replica.group.transfer_leader(target.node_id, within).await {
-                    Ok(()) => info!(%group_id, "leader moved away"),
-                    // The others elect one when this node is gone.
-                    Err(error) => warn!(%group_id, %error, "leader not moved"),
-                }
-            });
-        }
-        moves.join_all().await;
     }
 }

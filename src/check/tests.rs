@@ -67,6 +67,7 @@ pub(crate) fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> R
         importing: vec![],
         frozen: vec![],
         matched: vec![],
+        unfit: None,
     }
 }
 

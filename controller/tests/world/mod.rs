@@ -424,5 +424,6 @@ pub(crate) fn status(group_id: GroupId) -> ReplicaStatus {
         importing: vec![],
         frozen: vec![],
         matched: vec![],
+        unfit: None,
     }
 }

@@ -20,6 +20,10 @@ pub const RAFT_TRANSFER: u16 = 19;
 pub const RAFT_SNAPSHOT: u16 = 20;
 /// A follower asks the leader for its read index.
 pub const RAFT_READ_INDEX: u16 = 21;
+/// How a replica stands: whether it leads, and whether it could.
+pub const RAFT_STANCE: u16 = 22;
+/// Whoever was told to take over asks the leader whether that still holds.
+pub const RAFT_CONFIRM: u16 = 23;
 
 /// Controller to server: a [`crate::server::ServerRequest`], answered by a
 /// [`crate::server::ServerAnswer`].

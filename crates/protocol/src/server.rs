@@ -350,6 +350,37 @@ pub struct ReplicaStatus {
     pub frozen: Vec<RangeDescriptor>,
     /// On the leader: the last entry that each other member is known to have.
     pub matched: Vec<(NodeId, LogIndex)>,
+    /// Why it should not lead, if so.
+    pub unfit: Option<Unfit>,
+}
+
+/// Why a replica should not lead its group now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unfit {
+    /// Its process started a moment ago: it takes no part in elections for one lease.
+    Restarted,
+    /// It was made again, and has not caught up with what it promised before.
+    MadeAgain,
+    /// It may have lost its log, and only follows until it has caught up.
+    OnlyFollows,
+    /// Its process is being stopped.
+    Stopping,
+    /// Its node has little room on disk: it would refuse writes that others could take.
+    NoRoom,
+}
+
+impl Unfit {
+    /// The reason, to be said after the name of a node.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Restarted => "was started a moment ago",
+            Self::MadeAgain => "has not caught up since its replica was made again",
+            Self::OnlyFollows => "only follows until it has caught up",
+            Self::Stopping => "is stopping",
+            Self::NoRoom => "has no room on its disk",
+        }
+    }
 }
 
 /// What a range costs its leader, over the last seconds.

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::RaftConfig;
 use crate::error::{ProposeError, RaftError};
 use crate::fence::Fence;
+use crate::hand_over::HandOvers;
 use crate::lease::{self, Transfers};
 use crate::log::GroupLog;
 use crate::machine::{Machine, Progress};
@@ -31,6 +32,7 @@ use crate::network::Network;
 use crate::part::Part;
 use crate::receive::ReadIndex;
 use crate::snapshot::Incoming;
+use crate::stance::Stopping;
 use crate::type_config::{Payload, TypeConfig};
 
 type OneshotReceiver =
@@ -47,6 +49,9 @@ pub(crate) struct Inner {
     /// How far it takes part.
     pub(crate) part: watch::Sender<Part>,
     pub(crate) transfers: Transfers,
+    pub(crate) hand_overs: HandOvers,
+    /// Of the whole process.
+    pub(crate) stopping: Arc<Stopping>,
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) network: Network,
     /// What other nodes ask of it.
@@ -129,6 +134,7 @@ impl Group {
     /// of these calls.
     pub async fn start_proposal(&self, payload: Bytes) -> Result<PendingAnswer, ProposeError> {
         let (responder, answer) = ProgressResponder::complete_only();
+        let _passed = self.0.hand_overs.gate.read().await;
         self.0
             .raft
             .client_write_ff(Payload(payload), Some(responder))
@@ -179,6 +185,13 @@ impl Group {
         )
     }
 
+    /// Whether this replica can serve as the leader now, be it by asking a quorum.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        let inner = &self.0;
+        lease::leads_surely(&inner.raft, &inner.progress, inner.config.lease())
+    }
+
     /// Whether a majority of the voters has room for more, as far as they said: what would grow is
     /// to be refused otherwise. Asked of the leader.
     #[must_use]
@@ -198,6 +211,16 @@ impl Group {
             let without = voters.iter().filter(|node| scarce(node)).count();
             voters.len() - without > voters.len() / 2
         })
+    }
+
+    /// Whether another voter has not said lately that its room is scarce. Asked of the leader.
+    #[must_use]
+    pub fn has_roomier_voter(&self) -> bool {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        let rooms = &self.0.network.rooms;
+        voters.any(|voter| voter != self.0.node_id.0 && !rooms.scarce_at(NodeId(voter)))
     }
 
     /// Waits until a read here is linearizable: by asking a quorum, then applying.
@@ -275,51 +298,6 @@ impl Group {
         }
     }
 
-    /// Hands leadership to `to` and waits until some other node leads; refused when `to` is not a
-    /// voter that has nearly all of the log, as the group would stand still for an election.
-    pub async fn transfer_leader(&self, to: NodeId, timeout: Duration) -> Result<(), RaftError> {
-        let status = self.status();
-        if status.leader == Some(to) {
-            return Ok(());
-        }
-        if !status.is_leader {
-            return Err(RaftError::NotLeader {
-                leader: status.leader,
-            });
-        }
-        let is_voter = status
-            .replicas
-            .iter()
-            .any(|r| r.node_id == to && r.role == Role::Voter);
-        let lag = status
-            .last_index
-            .0
-            .saturating_sub(status.matched.get(&to).map_or(0, |i| i.0));
-        if !is_voter || lag > 1000 {
-            let reason = format!("node {to} is no voter, or {lag} entries behind");
-            return Err(RaftError::Raft {
-                what: "transfer leader",
-                reason,
-            });
-        }
-        self.0.transfers.begin(status.term.0);
-        let raft = &self.0.raft;
-        raft.trigger()
-            .transfer_leader(to.0)
-            .await
-            .map_err(|fatal| RaftError::raft("transfer leader", fatal))?;
-        let me = self.0.node_id.0;
-        let wait = raft.wait(Some(timeout));
-        let moved = wait.metrics(
-            |metrics| metrics.current_leader.is_some_and(|leader| leader != me),
-            "leadership moved",
-        );
-        moved
-            .await
-            .map(|_| ())
-            .map_err(|_| RaftError::TimedOut("transfer of leadership"))
-    }
-
     /// Waits until `condition` holds of the leader this replica knows, or the time is over.
     pub async fn wait_leader(&self, timeout: Duration) -> Result<NodeId, RaftError> {
         let wait = self.0.raft.wait(Some(timeout));
@@ -336,8 +314,12 @@ impl Group {
     /// How the replica is.
     #[must_use]
     pub fn status(&self) -> GroupStatus {
-        let progress = &self.0.progress;
-        let metrics = self.0.raft.metrics();
+        Self::status_of(&self.0)
+    }
+
+    pub(crate) fn status_of(inner: &Inner) -> GroupStatus {
+        let progress = &inner.progress;
+        let metrics = inner.raft.metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
@@ -358,10 +340,10 @@ impl Group {
         GroupStatus {
             term: Term(metrics.current_term),
             leader: metrics.current_leader.map(NodeId),
-            is_leader: metrics.current_leader == Some(self.0.node_id.0)
+            is_leader: metrics.current_leader == Some(inner.node_id.0)
                 && metrics.state == openraft::ServerState::Leader,
             last_index: LogIndex(metrics.last_log_index.unwrap_or(0)),
-            last_term: Term(self.0.log.last().map_or(0, |last| last.leader_id.term)),
+            last_term: Term(inner.log.last().map_or(0, |last| last.leader_id.term)),
             applied_index: LogIndex(progress.applied_index.load(Ordering::Acquire)),
             flushed_index: LogIndex(progress.flushed_index.load(Ordering::Acquire)),
             first_index: LogIndex(metrics.purged.map_or(0, |purged| purged.index + 1)),

@@ -31,7 +31,7 @@ pub(crate) struct Transfers {
 
 impl Transfers {
     /// From now on no lease read in `term`; there is no way back within it, as the target may
-    /// campaign at any time once it was told to.
+    /// campaign at any time once the transfer was confirmed to it.
     pub(crate) fn begin(&self, term: u64) {
         self.term.store(term, Ordering::SeqCst);
         self.under_way.store(true, Ordering::SeqCst);
@@ -49,6 +49,13 @@ pub(crate) fn allows_read(
     transfers: &Transfers,
     lease: Duration,
 ) -> bool {
+    let term = raft.server_metrics().borrow_watched().vote.leader_id.term;
+    !transfers.bars(term) && leads_surely(raft, progress, lease)
+}
+
+/// Whether this node leads, has applied all that was acknowledged before its term, and a quorum said
+/// so lately: the same but for a transfer that is under way.
+pub(crate) fn leads_surely(raft: &Raft, progress: &Progress, lease: Duration) -> bool {
     let Ok(leader) = raft.as_leader() else {
         return false;
     };
@@ -65,6 +72,5 @@ pub(crate) fn allows_read(
     let is_alone = is_voter && voters.iter().flatten().all(|voter| voter == this);
     progress.applied_term.load(Ordering::Acquire) == term
         && is_voter
-        && !transfers.bars(term)
         && (is_alone || leader.last_quorum_acked().is_some_and(fresh))
 }

@@ -10,7 +10,8 @@
 //! started neither votes nor campaigns for one lease (`fence`), and one that has lost its disk not
 //! before it has caught up, where its owner says so (`part`); the log is purged only below what
 //! the state machine said is durable (`purge`), and not above a snapshot that is being sent
-//! (`holds`); a node without room loses data sent to it rather than break (`room`).
+//! (`holds`); a node without room loses data sent to it rather than break (`room`); a leader that
+//! hands over (`hand_over`) serves until its heir does.
 
 mod beat;
 mod config;
@@ -18,6 +19,7 @@ mod cpu_wait;
 mod error;
 mod fence;
 mod group;
+mod hand_over;
 mod holds;
 mod latency;
 mod lease;
@@ -31,6 +33,7 @@ mod purge;
 mod receive;
 mod room;
 mod snapshot;
+mod stance;
 mod state_machine;
 mod type_config;
 mod wire;

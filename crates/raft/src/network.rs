@@ -176,8 +176,10 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        // Why the target does not take over comes as a failure of the call (`hand_over`).
         self.ask(method::RAFT_TRANSFER, &request, option.hard_ttl())
             .await
+            .map(|()| Ok(()))
     }
 
     async fn full_snapshot(

@@ -15,6 +15,7 @@ use crate::config::RaftConfig;
 use crate::error::RaftError;
 use crate::fence::Fence;
 use crate::group::{Group, Inner};
+use crate::hand_over::HandOvers;
 use crate::latency::AnswerTimes;
 use crate::lease::Transfers;
 use crate::log::{GroupLog, LogEngine};
@@ -24,6 +25,7 @@ use crate::part::Part;
 use crate::purge::Purge;
 use crate::room::{Room, Rooms};
 use crate::snapshot::Incoming;
+use crate::stance::Stopping;
 use crate::type_config::TypeConfig;
 use crate::{StateMachine, beat, receive, wire};
 
@@ -49,6 +51,7 @@ pub struct RaftNode {
     fence: Fence,
     rooms: Arc<Rooms>,
     answers: Arc<AnswerTimes>,
+    stopping: Arc<Stopping>,
     groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
     /// Starting and stopping one at a time.
     changes: Mutex<()>,
@@ -104,6 +107,7 @@ impl RaftNode {
             fence,
             rooms,
             answers: Arc::default(),
+            stopping: Arc::default(),
             groups: std::sync::RwLock::default(),
             changes: Mutex::new(()),
         }))
@@ -150,17 +154,10 @@ impl RaftNode {
         let progress = Arc::new(Progress::default());
         let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
         let network = self.network(group_id);
-        let config = self.config.openraft(!held_back);
-        let config = config
-            .validate()
-            .map_err(|e| RaftError::Config(e.to_string()))?;
-        let raft = openraft::Raft::new(
-            self.node_id.0,
-            Arc::new(config),
-            network.clone(),
-            log.clone(),
-            machine,
-        );
+        let config = self.config.openraft(!held_back).validate();
+        let config = Arc::new(config.map_err(|e| RaftError::Config(e.to_string()))?);
+        let (id, network_of_raft) = (self.node_id.0, network.clone());
+        let raft = openraft::Raft::new(id, config, network_of_raft, log.clone(), machine);
         let raft = raft.await.map_err(|e| RaftError::raft("start group", e))?;
         progress.started.store(true, Ordering::Release);
         let elect = held_back
@@ -185,6 +182,8 @@ impl RaftNode {
             fence,
             part,
             transfers: Transfers::default(),
+            hand_overs: HandOvers::default(),
+            stopping: Arc::clone(&self.stopping),
             incoming: Arc::clone(&incoming),
             network,
             calls: TaskTracker::new(),
@@ -273,6 +272,11 @@ impl RaftNode {
     /// let in.
     pub fn set_spare_bytes(&self, bytes: u64) {
         self.rooms.set_spare_bytes(bytes);
+    }
+
+    /// Says that the process is being stopped: no replica of it takes leadership over any more.
+    pub fn set_stopping(&self) {
+        self.stopping.set();
     }
 
     /// Resolves, to why, when the log can no longer be written: every group of this node stops as soon

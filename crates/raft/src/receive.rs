@@ -12,7 +12,7 @@ use openraft::{EntryPayload, ReadPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::group::Inner;
-use crate::part::Part;
+use crate::hand_over;
 use crate::type_config::{LogEntry, TypeConfig, Vote};
 
 /// A leader's answer to a follower that wants to serve a read: apply up to here first.
@@ -63,22 +63,8 @@ async fn answer(
     let said = |error: &dyn std::fmt::Display| error.to_string();
     match request.method {
         method::RAFT_APPEND => append(group, &request.body, arrived).await,
-        // What this process promised before it was started is not known to it (see `fence`).
-        method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
-            if group.fence.is_closed() =>
-        {
-            Err("restarted a moment ago: no vote before one lease has passed".to_owned())
-        }
-        // The votes it gave for entries that it has lost would be given once more.
-        method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
-            if group.log.is_short_of_promises() =>
-        {
-            Err("made again: no vote before the log is what it was".to_owned())
-        }
-        method::RAFT_VOTE | method::RAFT_PRE_VOTE | method::RAFT_TRANSFER
-            if group.part() != Part::Full =>
-        {
-            Err("its log may be lost: no vote before it has caught up".to_owned())
+        method::RAFT_VOTE | method::RAFT_PRE_VOTE if let Some(unfit) = group.bound() => {
+            Err(format!("no vote of one that {}", unfit.reason()))
         }
         method::RAFT_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
@@ -95,11 +81,12 @@ async fn answer(
         method::RAFT_TRANSFER => {
             let transfer: TransferLeaderRequest<TypeConfig> = decode(&request.body)?;
             check_sender(group, transfer.from_leader())?;
-            let response = raft
-                .handle_transfer_leader(transfer)
-                .await
-                .map_err(|e| said(&e))?;
-            Ok(coterie_protocol::encode(&response))
+            hand_over::take_over(group, transfer).await
+        }
+        method::RAFT_STANCE => Ok(coterie_protocol::encode(&group.stance())),
+        method::RAFT_CONFIRM => {
+            let holds = hand_over::confirm(group, decode(&request.body)?);
+            Ok(coterie_protocol::encode(&holds))
         }
         method::RAFT_SNAPSHOT if !group.network.rooms.takes_data() => {
             Err("no room on disk for a snapshot".to_owned())

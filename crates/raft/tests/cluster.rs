@@ -112,7 +112,7 @@ async fn leadership_moves_on_request_and_members_change() {
     eventually("the target to have the log", async || {
         cluster
             .group(leader)
-            .transfer_leader(NodeId(to), Duration::from_secs(5))
+            .transfer_leader(NodeId(to), false)
             .await
             .ok()
     })

@@ -52,6 +52,7 @@ fn status(group: u64, node: u64, leads: bool) -> ReplicaStatus {
         importing: vec![],
         frozen: vec![],
         matched: vec![],
+        unfit: None,
     }
 }
 

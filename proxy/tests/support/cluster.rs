@@ -430,6 +430,7 @@ impl Cluster {
                     importing: vec![],
                     frozen: vec![],
                     matched: vec![],
+                    unfit: None,
                 };
                 ServerAnswer::Status(groups.values().map(status).collect())
             }

@@ -21,8 +21,6 @@ mod ranges;
 
 /// How long a new group may take to elect its first leader, before the asker tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a transfer of leadership may take.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The highest fencing number seen, also by earlier processes of this directory.
 pub(crate) struct Fencing {
@@ -87,7 +85,7 @@ async fn answer(node: &Arc<Node>, request: ServerRequest) -> Result<ServerAnswer
         } => init_group(node, group_id, voters, ranges).await,
         ServerRequest::TransferLeader { group_id, to, .. } => {
             let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-            let moved = replica.group.transfer_leader(to, TRANSFER_TIMEOUT).await;
+            let moved = replica.group.transfer_leader(to, false).await;
             moved
                 .map(|()| ServerAnswer::Ok)
                 .map_err(|error| raft_error(&error))

@@ -279,7 +279,7 @@ impl Replica {
         let status = self.group.status();
         let published = self.shared.published();
         let ownership = published.read.ownership();
-        let serving = status.is_leader && self.group.lease_read_ready();
+        let serving = status.is_leader && self.group.serves();
         ReplicaStatus {
             group_id: self.group.id(),
             term: status.term,
@@ -304,6 +304,7 @@ impl Replica {
                 .collect(),
             frozen: ownership.frozen().to_vec(),
             matched: status.matched.into_iter().collect(),
+            unfit: self.group.unfit(),
         }
     }
 

@@ -98,6 +98,9 @@ pub struct Cuts {
     links: Mutex<Vec<(u64, u64)>>,
     /// From the first to the second, requests arrive and are never answered.
     hung: Mutex<Vec<(u64, u64)>>,
+    /// The same for one method, and what was not delivered.
+    hung_methods: Mutex<Vec<(u64, u64, u16)>>,
+    undelivered: Mutex<Vec<(u64, Request, Responder)>>,
     unanswered: Mutex<Vec<Responder>>,
     /// Requests for a vote or a pre-vote that did arrive, by who asked whom.
     asked: Mutex<BTreeMap<(u64, u64), u64>>,
@@ -122,6 +125,19 @@ impl Cuts {
     /// What `from` asks of `to` arrives, and no answer comes.
     pub fn hang(&self, from: u64, to: u64) {
         self.hung.lock().unwrap().push((from, to));
+    }
+
+    /// Requests of this method from `from` to `to` are kept back.
+    pub fn hang_method(&self, from: u64, to: u64, method: u16) {
+        self.hung_methods.lock().unwrap().push((from, to, method));
+    }
+
+    /// Delivers, late, what was kept back so.
+    pub fn deliver_hung(&self, cluster: &Cluster) {
+        self.hung_methods.lock().unwrap().clear();
+        for (to, request, responder) in self.undelivered.lock().unwrap().drain(..) {
+            cluster.nodes[&to].0.handle(request, responder);
+        }
     }
 
     pub fn heal(&self) {
@@ -186,6 +202,11 @@ impl Handler for Link {
             .contains(&(self.from, self.to));
         if hangs {
             return self.cuts.unanswered.lock().unwrap().push(responder);
+        }
+        let of_method = (self.from, self.to, request.method);
+        if self.cuts.hung_methods.lock().unwrap().contains(&of_method) {
+            let mut undelivered = self.cuts.undelivered.lock().unwrap();
+            return undelivered.push((self.to, request, responder));
         }
         if [method::RAFT_VOTE, method::RAFT_PRE_VOTE].contains(&request.method) {
             let mut asked = self.cuts.asked.lock().unwrap();

@@ -1,0 +1,79 @@
+//! How a replica stands in its group: whether it leads, and whether it should.
+//!
+//! Asked by a leader of whom it means to hand over to, before it stops anything (`hand_over`). What binds a replica (the restart
+//! fence, promises of a log that is gone) it keeps to whoever asks (`receive`); the rest is advice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use coterie_protocol::server::Unfit;
+use coterie_types::{LogIndex, Term};
+use serde::{Deserialize, Serialize};
+
+use crate::group::{Group, Inner};
+use crate::part::Part;
+
+/// What a replica says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stance {
+    pub(crate) term: Term,
+    pub(crate) leads: bool,
+    pub(crate) applied_index: LogIndex,
+    /// Why it should not lead, if so.
+    pub(crate) unfit: Option<Unfit>,
+}
+
+/// Whether the process is being stopped; shared by all its groups.
+#[derive(Debug, Default)]
+pub(crate) struct Stopping(AtomicBool);
+
+impl Stopping {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    pub(crate) fn stance(&self) -> Stance {
+        let status = Group::status_of(self);
+        Stance {
+            term: status.term,
+            leads: status.is_leader,
+            applied_index: status.applied_index,
+            unfit: self.unfit(),
+        }
+    }
+
+    /// Why this replica must neither vote nor campaign, if so.
+    pub(crate) fn bound(&self) -> Option<Unfit> {
+        if self.fence.is_closed() {
+            // What this process promised before it was started is not known to it (see `fence`).
+            Some(Unfit::Restarted)
+        } else if self.log.is_short_of_promises() {
+            // The votes it gave for entries that it has lost would be given once more.
+            Some(Unfit::MadeAgain)
+        } else if self.part() != Part::Full {
+            Some(Unfit::OnlyFollows)
+        } else {
+            None
+        }
+    }
+
+    /// Why this replica must not or should not lead, if so.
+    pub(crate) fn unfit(&self) -> Option<Unfit> {
+        let stopping = self.stopping.is_set().then_some(Unfit::Stopping);
+        let no_room = || self.network.rooms.is_scarce().then_some(Unfit::NoRoom);
+        self.bound().or(stopping).or_else(no_room)
+    }
+}
+
+impl Group {
+    /// Why this replica should not lead now, if so.
+    #[must_use]
+    pub fn unfit(&self) -> Option<Unfit> {
+        self.0.unfit()
+    }
+}
