@@ -21,6 +21,7 @@ use openraft::{EmptyNode, ReadPolicy};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::campaign::Heard;
 use crate::config::RaftConfig;
 use crate::error::{ProposeError, RaftError};
 use crate::fence::Fence;
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) hand_overs: HandOvers,
     /// Of the whole process.
     pub(crate) stopping: Arc<Stopping>,
+    pub(crate) heard: Heard,
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) network: Network,
     /// What other nodes ask of it.

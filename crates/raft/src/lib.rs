@@ -14,6 +14,7 @@
 //! hands over (`hand_over`) serves until its heir does.
 
 mod beat;
+mod campaign;
 mod config;
 mod cpu_wait;
 mod error;

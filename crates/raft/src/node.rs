@@ -11,6 +11,7 @@ use coterie_types::{GroupId, NodeId};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::campaign::{self, Heard};
 use crate::config::RaftConfig;
 use crate::error::RaftError;
 use crate::fence::Fence;
@@ -66,6 +67,7 @@ struct Running {
     purge: tokio::task::JoinHandle<()>,
     sweep: tokio::task::JoinHandle<()>,
     elect: Option<tokio::task::JoinHandle<()>>,
+    campaign: tokio::task::JoinHandle<()>,
 }
 
 impl RaftNode {
@@ -184,6 +186,7 @@ impl RaftNode {
             transfers: Transfers::default(),
             hand_overs: HandOvers::default(),
             stopping: Arc::clone(&self.stopping),
+            heard: Heard::default(),
             incoming: Arc::clone(&incoming),
             network,
             calls: TaskTracker::new(),
@@ -195,6 +198,7 @@ impl RaftNode {
             purge: tokio::spawn(purge.run()),
             sweep: tokio::spawn(incoming.keep_clean()),
             elect,
+            campaign: tokio::spawn(campaign::watch(group.clone())),
         };
         self.write().insert(group_id, running);
         Ok(group)
@@ -400,7 +404,7 @@ async fn elect_when_free(
 }
 
 async fn stop(running: Running) -> Result<(), RaftError> {
-    for task in [running.beat, running.purge, running.sweep]
+    for task in [running.beat, running.purge, running.sweep, running.campaign]
         .into_iter()
         .chain(running.elect)
     {

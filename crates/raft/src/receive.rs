@@ -113,9 +113,13 @@ async fn append(group: &Inner, body: &[u8], arrived: Instant) -> Result<bytes::B
         return Err("no room on disk for entries with data".to_owned());
     }
     let response = group.raft.append_entries(append).await;
+    let response = response.map_err(|error| error.to_string())?;
+    if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+        group.heard.now();
+    }
     let answer = Appended {
         is_scarce: rooms.is_scarce(),
-        response: response.map_err(|error| error.to_string())?,
+        response,
         took_micros: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
     };
     Ok(coterie_protocol::encode(&answer))

@@ -1,6 +1,7 @@
 //! How a replica stands in its group: whether it leads, and whether it should.
 //!
-//! Asked by a leader of whom it means to hand over to, before it stops anything (`hand_over`). What binds a replica (the restart
+//! Asked by a leader of whom it means to hand over to, before it stops anything (`hand_over`); and
+//! by a follower of a leader that has gone silent (`campaign`). What binds a replica (the restart
 //! fence, promises of a log that is gone) it keeps to whoever asks (`receive`); the rest is advice.
 
 use std::sync::atomic::{AtomicBool, Ordering};

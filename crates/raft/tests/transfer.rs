@@ -213,3 +213,65 @@ async fn a_hand_over_under_load_is_short_and_loses_nothing() {
         leader = heir;
     }
 }
+
+/// Killed as the group notices it: its process is there and the group is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_gone_is_replaced_when_its_lease_is_over() {
+    let config = RaftConfig {
+        // By themselves the followers would wait for 7 seconds at least.
+        election_timeout_min: Duration::from_millis(5_000),
+        election_timeout_max: Duration::from_millis(5_001),
+        ..RaftConfig::default()
+    };
+    let cluster = Cluster::start(3, config.clone()).await;
+    let leader = cluster.leader().await;
+    let last_heard = Instant::now();
+    cluster.nodes[&leader]
+        .0
+        .stop_group(common::GROUP)
+        .await
+        .unwrap();
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    eventually("another leader", async || {
+        let mut leads = others
+            .iter()
+            .map(|id| cluster.group(*id).status().is_leader);
+        leads.any(|leads| leads).then_some(())
+    })
+    .await;
+    let took = last_heard.elapsed();
+    assert!(
+        took < config.election_timeout_max + config.election_timeout_min / 2,
+        "{took:?}"
+    );
+}
+
+/// The same of one that only does not answer: that may be a leader that is slow, and is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_does_not_answer_is_not_taken_for_gone() {
+    let config = RaftConfig {
+        election_timeout_min: Duration::from_millis(1_500),
+        election_timeout_max: Duration::from_millis(1_501),
+        ..RaftConfig::default()
+    };
+    let cluster = Cluster::start(3, config.clone()).await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    let last_heard = Instant::now();
+    for other in &others {
+        cluster.cuts.hang(*other, leader);
+        cluster.cuts.cut_requests(leader, *other);
+    }
+    eventually("somebody to ask for a vote", async || {
+        let asked = |one: u64, other: u64| cluster.cuts.votes_asked(one, other);
+        let all = asked(others[0], others[1]) + asked(others[1], others[0]);
+        (all > 0).then_some(())
+    })
+    .await;
+    // The lease, and then a timeout; what they heard last may be one heartbeat old.
+    let waited = last_heard.elapsed() + config.heartbeat_interval;
+    assert!(
+        waited >= config.election_timeout_max + config.election_timeout_min,
+        "{waited:?}"
+    );
+}

@@ -1,0 +1,191 @@
+//! A follower whose leader is gone campaigns as soon as the lease it gave is over.
+//!
+//! By itself openraft waits for the lease and then for an election timeout more, as silence alone
+//! does not tell a leader that has died from one that is slow. But a process that was killed can be
+//! told: its address refuses connections, or answers that it does not lead. So a follower that has
+//! heard nothing for two heartbeats asks, and if the leader is gone campaigns at the end of the lease.
+//! No promise is bent: openraft refuses a pre-vote while a lease lasts, its own and that of each voter
+//! asked, and a replica that is bound (`stance`) does not try. Whoever cannot be told to be gone (a
+//! machine without power, a network that drops) is waited for as before.
+//!
+//! The voters that are left take turns, so that they do not part the votes among them: each begins at
+//! another place of the order, by group; those without room on their disks come last.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use coterie_protocol::method;
+use coterie_rpc::CallError;
+use coterie_types::{NodeId, Term};
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use tokio::net::TcpStream;
+
+use crate::group::Group;
+use crate::stance::Stance;
+
+/// Campaigns for one leader that is gone; what is left then is openraft's own timeout.
+const ROUNDS_MAX: u32 = 12;
+
+/// When a replica last heard from a leader.
+pub(crate) struct Heard(Mutex<Instant>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl Heard {
+    pub(crate) fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A leader that is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Followed {
+    leader: NodeId,
+    term: Term,
+}
+
+/// Watches over the leader of `group` until it is aborted.
+pub(crate) async fn watch(group: Group) {
+    let heartbeat = group.0.config.heartbeat_interval;
+    loop {
+        tokio::time::sleep(heartbeat / 2).await;
+        let Some(followed) = group.followed() else {
+            continue;
+        };
+        let is_silent = group.0.heard.at().elapsed() >= 2 * heartbeat;
+        if is_silent && group.is_gone(followed).await {
+            group.campaign(followed).await;
+        }
+    }
+}
+
+impl Group {
+    /// The leader, if this replica is a voter that follows one.
+    fn followed(&self) -> Option<Followed> {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let is_follower = metrics.state == ServerState::Follower && leader != self.0.node_id.0;
+        is_follower.then_some(Followed {
+            leader: NodeId(leader),
+            term: Term(metrics.vote.leader_id.term),
+        })
+    }
+
+    /// Whether the leader surely does not lead any more.
+    async fn is_gone(&self, followed: Followed) -> bool {
+        let Followed { leader, term } = followed;
+        let (network, timeout) = (&self.0.network, 2 * self.0.config.heartbeat_interval);
+        match network
+            .call(leader, method::RAFT_STANCE, &[], timeout)
+            .await
+        {
+            Ok(answer) => coterie_protocol::decode::<Stance>(&answer)
+                .is_ok_and(|stance| !stance.leads && stance.term >= term),
+            // Its process is there, and the group is not open in it.
+            Err(CallError::Failed(_)) => true,
+            Err(CallError::Unreachable { .. }) => {
+                let addr = network.addresses.address(leader);
+                match addr.filter(|addr| !addr.is_empty()) {
+                    Some(addr) => refuses_connections(&addr, timeout).await,
+                    None => false,
+                }
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Campaigns in turn with the others that are left, until somebody leads or has called.
+    async fn campaign(&self, gone: Followed) {
+        let inner = &self.0;
+        let turn = inner.config.heartbeat_interval / 4;
+        let (place, voters) = self.place_in_turn(gone.leader);
+        tracing::info!(
+            group_id = %inner.group_id, leader = %gone.leader, term = %gone.term,
+            "the leader is gone: campaigning once its lease is over"
+        );
+        // Refused until the lease is over, so that a moment too early costs a turn.
+        let lease_ends = inner.heard.at() + inner.config.lease();
+        tokio::time::sleep_until((lease_ends + turn * place).into()).await;
+        let mut term = gone.term;
+        for _ in 0..ROUNDS_MAX {
+            if self.is_over(gone) || inner.heard.at() + inner.config.lease() > lease_ends {
+                return;
+            }
+            let newest = self.leader().1;
+            if newest > term {
+                // A campaign is under way: its votes are being written.
+                term = newest;
+                tokio::time::sleep(2 * inner.config.heartbeat_interval + turn * place).await;
+                continue;
+            }
+            if inner.bound().is_none() && inner.raft.trigger().elect(true).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(turn * voters).await;
+        }
+    }
+
+    /// Whether there is another leader, or this replica is not a voter that may campaign.
+    fn is_over(&self, gone: Followed) -> bool {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let is_other = |leader: u64| NodeId(leader) != gone.leader;
+        let states = [ServerState::Follower, ServerState::Candidate];
+        metrics.current_leader.is_some_and(is_other) || !states.contains(&metrics.state)
+    }
+
+    /// How many others have their turn first, and how many voters take turns.
+    fn place_in_turn(&self, gone: NodeId) -> (u32, u32) {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let mut voters: Vec<u64> = membership.voter_ids().collect();
+        voters.retain(|voter| *voter != gone.0);
+        voters.sort_unstable();
+        voters.dedup();
+        let count = voters.len().max(1);
+        let own = voters.iter().position(|voter| *voter == self.0.node_id.0);
+        let first = (self.0.group_id.0 % count as u64) as usize;
+        let place = (own.unwrap_or(0) + count - first) % count;
+        let place = match self.0.network.rooms.is_scarce() {
+            true => place + count,
+            false => place,
+        };
+        (place as u32, count as u32)
+    }
+}
+
+/// Whether nobody listens at an address; `false` where that cannot be told.
+async fn refuses_connections(addr: &str, timeout: Duration) -> bool {
+    let connecting = tokio::time::timeout(timeout, TcpStream::connect(addr));
+    matches!(connecting.await, Ok(Err(error))
+        if error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_refusal_counts_as_gone() {
+        let within = Duration::from_secs(5);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        // It accepts nothing, as a process that is stopped or starved.
+        assert!(!refuses_connections(&addr, within).await);
+        drop(listener);
+        assert!(refuses_connections(&addr, within).await);
+        assert!(!refuses_connections("no address", within).await);
+    }
+}
