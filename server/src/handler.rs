@@ -63,7 +63,11 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
         return refuse(responder, Refusal::NotLeader { leader, term });
     }
     if !node.disk.has_room_for(&replica.group) && needs_room(&body) {
-        return refuse(responder, Refusal::DiskFull);
+        let may_pass = node.disk.is_full() && node.no_room.may_pass(&replica.group);
+        return match may_pass {
+            true => refuse(responder, Refusal::Overloaded),
+            false => refuse(responder, Refusal::DiskFull),
+        };
     }
     if replica.shared.loads.is_turn()
         && let Ok(frame) = Frame::decode(body.clone())

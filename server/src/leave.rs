@@ -1,19 +1,45 @@
-//! Moves leaderships away from a node whose process is being stopped.
+//! Moves leaderships away from a node that should not lead: because its process is being stopped, or
+//! because its disk has no room while other voters have.
 //!
-//! No controller is needed for it. Whom to hand over to is asked of the heirs themselves
+//! No controller is needed for either. Whom to hand over to is asked of the heirs themselves
 //! (`coterie_raft`, `hand_over`); one that cannot take over costs nothing but the question, so it is
 //! asked again until the time is up.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_raft::Group;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::node::Node;
 
 /// Between two attempts of a node that is being stopped: an heir may be fenced, or behind for a moment.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a node looks whether it has lost its room.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// How long clients' writes wait for a leader with room before they are refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Since when the node has had no room, as far as it has noticed.
+#[derive(Debug, Default)]
+pub(crate) struct NoRoom(Mutex<Option<Instant>>);
+
+impl NoRoom {
+    /// Whether a write that this node has no room for may still find a leader that has: then it is to
+    /// come again, rather than be told that the disk is full.
+    pub(crate) fn may_pass(&self, group: &Group) -> bool {
+        let is_new = self.lock().is_none_or(|since| since.elapsed() < PATIENCE);
+        is_new && group.has_roomier_voter()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Hands over every group that the node leads, all at once, `within` at most. The node is being
 /// stopped: an heir without room is better than none.
@@ -36,6 +62,33 @@ pub(crate) async fn before_stop(node: &Node, within: Duration) {
                 if !group.status().is_leader {
                     return;
                 }
+            }
+        });
+    }
+    leaving.join_all().await;
+}
+
+/// Leaves whenever there is no room, until `stop`.
+pub(crate) async fn watch_room(node: Arc<Node>, stop: CancellationToken) {
+    while let Some(()) = stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await {
+        if !node.disk.is_full() {
+            *node.no_room.lock() = None;
+            continue;
+        }
+        node.no_room.lock().get_or_insert_with(Instant::now);
+        stop.run_until_cancelled(without_room(&node)).await;
+    }
+}
+
+/// Hands over the groups that the node leads to voters with room. Does nothing while none has.
+async fn without_room(node: &Arc<Node>) {
+    let mut leaving = JoinSet::new();
+    for group in led(node).filter(Group::has_roomier_voter) {
+        leaving.spawn(async move {
+            let group_id = group.id();
+            match group.leave(false).await {
+                Ok(heir) => info!(%group_id, %heir, "no room here: leader moved away"),
+                Err(error) => debug!(%group_id, %error, "no room here, and the leader not moved"),
             }
         });
     }

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use crate::admin::{Fencing, chain};
 use crate::disk::Disk;
 use crate::error::RunError;
+use crate::leave::NoRoom;
 use crate::replica::{Replica, Settings, groups_in};
 
 pub(crate) struct Node {
@@ -27,6 +28,7 @@ pub(crate) struct Node {
     pub(crate) fencing: Fencing,
     /// The process stops: its leaders are to move elsewhere.
     stopping: AtomicBool,
+    pub(crate) no_room: NoRoom,
     replicas_dir: PathBuf,
     pub(crate) settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
@@ -71,6 +73,7 @@ impl Node {
             disk,
             fencing,
             stopping: AtomicBool::new(false),
+            no_room: NoRoom::default(),
             replicas_dir,
             settings,
             replicas: RwLock::default(),

@@ -155,6 +155,7 @@ async fn start_node(
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
     let tasks = vec![
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
+        tokio::spawn(leave::watch_room(Arc::clone(&node), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
         tokio::spawn(heartbeat::run(
             Arc::clone(&node),
