@@ -11,7 +11,7 @@ use coterie_meta::catalog::State;
 use coterie_meta_client::{Liveness, MetaError};
 use coterie_protocol::catalog::{Catalog, JobDescriptor, Lease, Wish};
 use coterie_protocol::meta::{Command, ControllerOp, Heartbeat, NodeLiveness, Outcome};
-use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
+use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest, Unfit};
 use coterie_types::{GroupId, JobId, LogIndex, NodeId, Revision, TableId, Term, UnixMillis};
 use tokio::task::JoinSet;
 
@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     /// Nodes that answer and send heartbeats.
     pub(crate) alive: BTreeSet<NodeId>,
     pub(crate) stopping: BTreeSet<NodeId>,
+    /// What their replicas say of themselves.
+    pub(crate) unfit: BTreeMap<NodeId, Unfit>,
     pub(crate) now: UnixMillis,
     /// Calls after which nothing the controller does arrives any more.
     pub(crate) calls_left: usize,
@@ -67,6 +69,7 @@ impl Sim {
             groups: BTreeMap::new(),
             alive: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            unfit: BTreeMap::new(),
             now: UnixMillis(1_000_000),
             calls_left: usize::MAX,
             fence_seen: 0,
@@ -317,7 +320,7 @@ impl Inner {
             importing: group.importing(),
             frozen: group.frozen.iter().map(|f| f.range.clone()).collect(),
             matched: vec![],
-            unfit: None,
+            unfit: self.unfit.get(&node_id).copied(),
         });
         Heartbeat {
             node_id,

@@ -1,8 +1,9 @@
 //! Leaders: away from nodes that should not lead, and evenly over the others.
 //!
 //! Who is elected is Raft's to decide; here one asks a leader to hand over to a voter that is up
-//! and has nearly all of the log. Nodes that are slow, stopping or being emptied are left at once,
-//! beside jobs that copy for long. For balance few transfers run at a time, only such as make the
+//! has nearly all of the log, and says that it may lead: a node that was started a moment ago may not,
+//! and one whose disk has no room should not. Nodes that are slow, stopping or being emptied are left
+//! at once, beside jobs that copy for long; those without room where another voter has some. For balance few transfers run at a time, only such as make the
 //! difference of two nodes smaller, and a group is left alone for a while after each. A group
 //! counts for itself and for its share of the load alike, so that one number is evened out and not
 //! two against each other. The setting `balance` = `off` stops that, and only that.
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coterie_protocol::catalog::JobState;
+use coterie_protocol::server::Unfit;
 use coterie_types::{GroupId, NodeId, NodeState};
 
 use super::Memory;
@@ -43,7 +45,7 @@ const LOAD_MIN: u64 = FULL / 20;
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     let mut leaders = Leaders::of(facts, memory);
     for (group_id, from) in leaders.led.clone() {
-        let Some(reason) = leaders.must_leave(from) else {
+        let Some(reason) = leaders.must_leave(group_id, from) else {
             continue;
         };
         let is_resting = leaders.rests(group_id, URGENT_REST) || !draft.is_pliant(group_id);
@@ -140,19 +142,32 @@ impl<'a> Leaders<'a> {
         leaders
     }
 
-    /// Why a node should lead nothing, if so.
-    fn must_leave(&self, node_id: NodeId) -> Option<&'a str> {
+    /// Why a node should not lead the group, if so.
+    fn must_leave(&self, group_id: GroupId, node_id: NodeId) -> Option<&'a str> {
         let view = self.facts.view;
         let node = view.catalog.nodes.get(&node_id)?;
         match node.state {
             NodeState::Draining => Some("is draining"),
             NodeState::Removed => Some("was removed"),
             _ if view.is_stopping(node_id) => Some("is stopping"),
-            _ => {
-                let (slow, _, why) = self.memory.slow()?;
-                (slow == node_id).then_some(why)
-            }
+            _ => self
+                .slow(node_id)
+                .or_else(|| self.no_room(group_id, node_id)),
         }
+    }
+
+    fn slow(&self, node_id: NodeId) -> Option<&'a str> {
+        let (slow, _, why) = self.memory.slow()?;
+        (slow == node_id).then_some(why)
+    }
+
+    /// Its leader leaves by itself; this is for one that could not. While no voter has room, it is as
+    /// good as any.
+    fn no_room(&self, group_id: GroupId, node_id: NodeId) -> Option<&'a str> {
+        let status = self.facts.view.replica(node_id, group_id)?;
+        let is_full = status.unfit == Some(Unfit::NoRoom);
+        let leaves = is_full && self.best_voter(group_id, node_id).is_some();
+        leaves.then_some(Unfit::NoRoom.reason())
     }
 
     /// Whether a transfer of the group began not long ago.
@@ -185,7 +200,9 @@ impl<'a> Leaders<'a> {
             .replica(leader, group_id)
             .map_or(0, |status| status.last_index.0);
         view.replica(node_id, group_id).is_some_and(|status| {
-            status.fault.is_none() && last.saturating_sub(status.applied_index.0) <= LAG_MAX
+            status.fault.is_none()
+                && status.unfit.is_none()
+                && last.saturating_sub(status.applied_index.0) <= LAG_MAX
         })
     }
 
