@@ -70,6 +70,8 @@ pub(crate) struct Connection<S> {
     pub(super) input_ended: bool,
     /// Whether the client is still there while it is not read from.
     pub(super) departure: Departure,
+    /// The proxy stops, and has read for the last time.
+    last_read: bool,
     /// The client is an attacker: closed at once, and nothing of its replies is written.
     aborted: bool,
     /// The most that waited to be written since others were shown.
@@ -134,6 +136,7 @@ impl<S: Socket> Connection<S> {
             alone: None,
             input_ended: false,
             departure: Departure::default(),
+            last_read: false,
             aborted: false,
             output_peak: Peak::default(),
             last_command: "NULL",
@@ -206,9 +209,6 @@ impl<S: Socket> Connection<S> {
 
     /// Whether there is nothing left to do for this client.
     fn is_over(&mut self) -> bool {
-        if !self.input_ended && self.shared.stopping.load(Ordering::Relaxed) {
-            self.input_ended = !self.unparsed;
-        }
         self.input_ended
             && self.is_settled()
             && !self.unparsed
@@ -305,7 +305,10 @@ impl<S: Socket> Connection<S> {
         if !self.reads() {
             return Ok(false);
         }
-        if self.shared.stopping.load(Ordering::Relaxed) {
+        // A proxy that stops reads once more: what has arrived is answered. Left unread it would have
+        // the kernel reset the connection, and replies be lost that are still on their way.
+        let is_last = self.shared.stopping.load(Ordering::Relaxed);
+        if is_last && self.last_read {
             self.input_ended = true;
             return Ok(true);
         }
@@ -313,11 +316,13 @@ impl<S: Socket> Connection<S> {
         if wanted > READ_BYTES && !self.poll_request_memory(cx, wanted) {
             return Ok(false);
         }
+        self.last_read = is_last;
         self.reserve(wanted);
         let Poll::Ready(read) =
             poll_read_buf(std::pin::Pin::new(&mut self.io), cx, &mut self.input)
         else {
-            return Ok(false);
+            self.input_ended = is_last;
+            return Ok(is_last);
         };
         let len = read?;
         if len == 0 {

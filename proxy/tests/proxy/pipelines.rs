@@ -161,6 +161,25 @@ async fn what_was_read_is_answered_when_the_client_stops_sending_and_when_the_pr
     stopping.await.unwrap();
 }
 
+/// Left unread it would have the kernel reset the connection, and take replies with it.
+#[tokio::test]
+async fn what_has_arrived_when_the_proxy_stops_is_read_and_answered() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    cluster.faults(1, &[Fault::Hold]);
+    // A command that runs alone waits for the one before it, and nothing is read meanwhile.
+    client.send("INCR a\r\nDBSIZE\r\n").await;
+    wait_until(|| cluster.group(1, |group| group.faults.is_empty())).await;
+    client.send("INCR a\r\n").await;
+    let stopping = tokio::spawn(proxy.shutdown());
+    // The listener is gone once the proxy stops.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    cluster.go_on(1);
+    assert_eq!(client.rest().await, ":1\r\n:1\r\n:2\r\n");
+    stopping.await.unwrap();
+}
+
 /// Waits for a condition of the cluster.
 pub(super) async fn wait_until(condition: impl Fn() -> bool) {
     let met = async {
