@@ -32,6 +32,12 @@
 //! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50, release build |
 //! | `COTERIE_SOAK_SECONDS` | how long connections are fuzzed | 20 | 3600 |
 //! | `COTERIE_SOAK_NOISE_MS` | p99 of others meanwhile that is no harm, whatever it was before | 100 | 20, release build |
+//! | `COTERIE_KILL_ROUNDS` | kills of a leader whose pause is printed | 4 | 20 |
+//! | `COTERIE_KILL_MEDIAN_MS` | bound on the median of those pauses | 1800 | 1500, release build |
+//! | `COTERIE_KILL_WORST_MS` | bound on the longest | 4000 | 2500, release build |
+//! | `COTERIE_PLANNED_ROUNDS` | planned restarts whose pause is printed | 6 | 20 |
+//! | `COTERIE_RESTART_PAUSE_MS` | bound on the longest of those pauses | 1000 | 300, release build |
+//! | `COTERIE_HOST_ROUNDS` | rounds of SIGTERM to each host under redis-py | 1 | 5 |
 //! | `COTERIE_COMPAT_SEQUENCES` | random command sequences held against Redis | 40 | 2000 |
 //!
 //! A full run takes longer than a test may by default: `--profile full` of nextest gives it time.
@@ -46,6 +52,7 @@ pub mod compat;
 pub mod connection;
 pub mod foreign;
 pub mod history;
+pub mod hosts;
 pub mod liar;
 pub mod nemesis;
 pub mod ports;

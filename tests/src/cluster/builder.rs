@@ -51,6 +51,8 @@ pub struct Builder {
     split_at: Vec<String>,
     token: String,
     server_dir: Option<PathBuf>,
+    /// By the name of a process.
+    dirs: Vec<(String, PathBuf)>,
     binary: Option<PathBuf>,
     serving_within: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for Builder {
             split_at: Vec::new(),
             token: "token of a test cluster".to_owned(),
             server_dir: None,
+            dirs: Vec::new(),
             binary: None,
             serving_within: Duration::from_secs(90),
         }
@@ -125,6 +128,13 @@ impl Builder {
         self
     }
 
+    /// Where one process keeps its data instead.
+    #[must_use]
+    pub fn dir_of(mut self, name: &str, dir: PathBuf) -> Self {
+        self.dirs.push((name.to_owned(), dir));
+        self
+    }
+
     /// The binary to run instead of the one that belongs to the tests.
     #[must_use]
     pub fn binary(mut self, binary: PathBuf) -> Self {
@@ -180,10 +190,11 @@ impl Builder {
             (Role::Server, Some(dir)) => dir.as_path(),
             _ => folder,
         };
+        let own = self.dirs.iter().find(|(of, _)| *of == name);
         Ok(Member {
             role,
             number,
-            dir: parent.join(&name),
+            dir: own.map_or_else(|| parent.join(&name), |(_, dir)| dir.clone()),
             port: Port::reserve()?,
             http: (role != Role::Controller).then(Port::reserve).transpose()?,
             process,

@@ -11,6 +11,7 @@ pub mod fate;
 pub mod fill;
 pub mod ledger;
 pub mod pauses;
+pub mod probes;
 pub mod registers;
 pub mod scans;
 
