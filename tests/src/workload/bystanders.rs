@@ -43,7 +43,7 @@ pub struct Plan {
 /// What the clients saw.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// How long their SETs took.
+    /// How long their SETs took, failed ones too: a client waits for an error as well.
     pub sets: Pauses,
     /// How long their GETs took.
     pub gets: Pauses,
@@ -104,13 +104,6 @@ impl Bystanders {
         }
         Ok(std::mem::take(&mut *lock(&self.seen)))
     }
-
-    /// How many commands were answered so far, errors included.
-    #[must_use]
-    pub fn answered(&self) -> u64 {
-        let seen = lock(&self.seen);
-        seen.sets.count() + seen.gets.count() + seen.failed()
-    }
 }
 
 impl Drop for Bystanders {
@@ -164,9 +157,9 @@ impl Client {
         let took = began.elapsed();
         let written = self.written.entry(key).or_default();
         let mut seen = lock(&self.seen);
+        seen.sets.record_due(took, self.period);
         match reply {
             Reply::Simple(_) => {
-                seen.sets.record_due(took, self.period);
                 // One of unknown fate from before may still surface after it: keep those.
                 written.acknowledged = Some(value);
             }
@@ -187,6 +180,7 @@ impl Client {
         let took = began.elapsed();
         let written = self.written.entry(key.to_owned()).or_default();
         let mut seen = lock(&self.seen);
+        seen.gets.record_due(took, self.period);
         let found = match reply {
             Reply::Bulk(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Reply::Null => None,
@@ -196,7 +190,6 @@ impl Client {
             }
             other => bail!("GET answered {other:?}"),
         };
-        seen.gets.record_due(took, self.period);
         seen.reads += 1;
         // A key that another run left is not known here until it is written.
         let maybe = found
