@@ -74,8 +74,8 @@ pub(crate) struct Connection<S> {
     last_read: bool,
     /// The client is an attacker: closed at once, and nothing of its replies is written.
     aborted: bool,
-    /// The most that waited to be written since others were shown.
-    pub(super) output_peak: Peak,
+    /// The most that it held since others were shown.
+    pub(super) peak: Peak,
     /// The last command that began.
     pub(super) last_command: &'static str,
     /// When commands that begin now are given up.
@@ -138,7 +138,7 @@ impl<S: Socket> Connection<S> {
             departure: Departure::default(),
             last_read: false,
             aborted: false,
-            output_peak: Peak::default(),
+            peak: Peak::default(),
             last_command: "NULL",
             deadline: Instant::now(),
             transacting: None,
@@ -340,6 +340,7 @@ impl<S: Socket> Connection<S> {
             .input_bytes
             .fetch_add(len as u64, Ordering::Relaxed);
         self.unparsed = true;
+        self.peak.input_bytes = self.peak.input_bytes.max(self.input.capacity());
         if len >= self.read_bytes / 2 {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES);
         }
@@ -392,7 +393,7 @@ impl<S: Socket> Connection<S> {
         if out.len() == 0 {
             return Ok(false);
         }
-        self.output_peak = self.output_peak.or(out.peak());
+        self.peak = self.peak.or(out.peak());
         match out.poll_write(cx, &mut self.io) {
             Poll::Ready(written) => {
                 let written = written? as u64;

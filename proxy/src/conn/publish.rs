@@ -47,10 +47,12 @@ impl<S: Socket> Connection<S> {
             (true, None) => Some(Instant::now()),
             (true, since) => since,
         };
-        details.peak = details.peak.or(Peak {
+        let held = Peak {
             input_bytes: memory.input(),
-            ..std::mem::take(&mut self.output_peak)
-        });
+            ..Peak::default()
+        };
+        let peak = std::mem::take(&mut self.peak);
+        details.peak = details.peak.or(peak).or(held);
         details.memory = memory;
     }
 
