@@ -191,11 +191,11 @@ fn sigterm_of_each_host_in_turn_is_no_error_to_redis_py() {
             let ended = began.elapsed();
             process.start().expect("starts again");
             hosts.wait_until_serving(WITHIN).expect("serves");
-            wait_for_beats(&hosts);
             println!(
                 "host {at}: ended after {ended:?}, serves after {:?}",
                 began.elapsed()
             );
+            wait_for_beats(&hosts);
         }
     }
     let mut failures = Vec::new();
