@@ -88,3 +88,12 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }?;
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    /// Clap checks a command only in debug builds, which the tests of the binary are not.
+    #[test]
+    fn the_command_line_is_as_clap_wants_it() {
+        super::command().debug_assert();
+    }
+}

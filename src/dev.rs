@@ -9,11 +9,12 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use coterie_config::{ClusterToken, TokenError};
+use coterie_config::{ClusterToken, TokenError, is_given};
 use coterie_telemetry::LogConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::host::{self, Host};
+use crate::host::Host;
+use crate::roles::{self, Maker, Roles};
 use crate::threads::Threads;
 use crate::{ready, signals};
 
@@ -51,7 +52,7 @@ struct Dev {
 
 /// Its part of the command line.
 pub(crate) fn command() -> Command {
-    host::flags(Dev::augment_args(Command::new("dev")))
+    roles::flags(Dev::augment_args(Command::new("dev")))
         .about("A whole cluster in one process, to try Coterie")
         .after_help("`coterie dev --help` lists the flags of the roles too.")
 }
@@ -61,8 +62,16 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let dev = Dev::from_arg_matches(matches)?;
     dev.log.install()?;
     let shutdown = signals::shutdown().context("take signals")?;
-    let mut host = Host::new(matches, &own_token(&dev.token)?, Some(dev.http), &shutdown).await?;
-    let started = shutdown.run_until_cancelled(start(&dev, &mut host)).await;
+    let secret = own_secret(&dev.token)?;
+    let metas = free_addresses(dev.metas).context("find free ports")?;
+    let roles = roles(matches, &dev, &secret, &metas)?;
+    let mut host = Host::new(&secret, Some(dev.http), &shutdown).await?;
+    eprintln!(
+        "coterie: starting {} servers in {}",
+        dev.servers,
+        dev.dir.display()
+    );
+    let started = shutdown.run_until_cancelled(host.start(roles)).await;
     if let Some(Ok(clients)) = &started {
         serve(&dev, &host, *clients, &shutdown).await;
     }
@@ -71,41 +80,37 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     stopped
 }
 
-/// Starts every role; gives where clients connect.
-async fn start(dev: &Dev, host: &mut Host<'_>) -> anyhow::Result<SocketAddr> {
-    eprintln!(
-        "coterie: starting {} servers in {}",
-        dev.servers,
-        dev.dir.display()
-    );
-    let metas = free_addresses(dev.metas).context("find free ports")?;
-    let peers: Vec<String> = (1..)
-        .zip(&metas)
-        .map(|(id, addr): (usize, _)| format!("{id}={addr}"))
-        .collect();
-    for (id, listen) in (1..).zip(&metas) {
-        host.meta(id, listen, &peers, &dev.dir.join(format!("meta-{id}")))
-            .await?;
-    }
-    for number in 1..=dev.servers {
+/// The roles of the cluster, whose members of meta are to listen at `metas`.
+fn roles(matches: &ArgMatches, dev: &Dev, secret: &str, metas: &[String]) -> anyhow::Result<Roles> {
+    let maker = Maker::new(matches, secret, metas);
+    let meta = |(id, listen): (usize, &String)| {
+        maker.meta(id, listen, &dev.dir.join(format!("meta-{id}")))
+    };
+    let server = |number: usize| {
         let dir = dev.dir.join(format!("server-{number}"));
         // All servers stop together: there is nowhere to move leaders to.
         let alone = vec![("drain-timeout", "0s".to_owned())];
-        host.server("127.0.0.1:0", &metas, &dir, alone).await?;
-    }
+        maker.server("127.0.0.1:0", &dir, alone)
+    };
     let replicas = dev.replicas.unwrap_or(dev.servers.min(3));
-    let shape = vec![
+    let mut shape = vec![
         ("groups", dev.groups.to_string()),
         ("replicas", replicas.to_string()),
-        // All of them are here in a moment: none is left without replicas by the first groups.
-        ("bootstrap-nodes", dev.servers.max(replicas).to_string()),
     ];
-    host.controller(&metas, shape).await?;
-    host.proxy(&dev.listen.to_string(), &metas).await
+    if !is_given(matches, "bootstrap_nodes") {
+        // All of them are here in a moment: none is left without replicas by the first groups.
+        shape.push(("bootstrap-nodes", dev.servers.max(replicas).to_string()));
+    }
+    Ok(Roles {
+        metas: (1..).zip(metas).map(meta).collect::<Result<_, _>>()?,
+        servers: (1..=dev.servers).map(server).collect::<Result<_, _>>()?,
+        controller: maker.controller(shape)?,
+        proxy: maker.proxy(&dev.listen.to_string())?,
+    })
 }
 
 /// Tells when clients are served and what to type, then waits for a signal.
-async fn serve(dev: &Dev, host: &Host<'_>, clients: SocketAddr, shutdown: &CancellationToken) {
+async fn serve(dev: &Dev, host: &Host, clients: SocketAddr, shutdown: &CancellationToken) {
     let cluster = host.health().component("cluster");
     cluster.waiting("groups are made and elect their leaders");
     let served = shutdown.run_until_cancelled(ready::served(clients)).await;
@@ -127,15 +132,14 @@ async fn serve(dev: &Dev, host: &Host<'_>, clients: SocketAddr, shutdown: &Cance
 }
 
 /// The token given, else one that lives as long as this process: all who need it are in it.
-fn own_token(given: &ClusterToken) -> anyhow::Result<ClusterToken> {
+fn own_secret(given: &ClusterToken) -> anyhow::Result<String> {
     match given.secret() {
         Err(TokenError::Missing) => {
             let mut bytes = [0_u8; 32];
             getrandom::fill(&mut bytes).context("draw a token")?;
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            Ok(ClusterToken::given(hex))
+            Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
         }
-        Ok(_) | Err(_) => Ok(given.clone()),
+        secret => String::from_utf8(secret?).context("the token is no text"),
     }
 }
 
@@ -148,4 +152,38 @@ fn free_addresses(count: usize) -> io::Result<Vec<String>> {
         .iter()
         .map(|listener| Ok(listener.local_addr()?.to_string()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a test that cannot go on should stop here"
+    )]
+
+    use super::*;
+
+    fn roles_of(flags: &[&str]) -> Roles {
+        let line = ["dev"].iter().chain(flags);
+        let matches = command().get_matches_from(line);
+        let dev = Dev::from_arg_matches(&matches).unwrap();
+        roles(&matches, &dev, "secret", &["127.0.0.1:1".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn without_flags_the_first_groups_wait_for_all_servers() {
+        let roles = roles_of(&["--servers=5"]);
+        assert_eq!((roles.metas.len(), roles.servers.len()), (1, 5));
+        assert_eq!(roles.controller.replicas, 3);
+        assert_eq!(roles.controller.bootstrap_nodes, Some(5));
+    }
+
+    #[test]
+    fn flags_of_roles_reach_every_role_that_has_them() {
+        let roles = roles_of(&["--max-value-bytes=3MiB", "--bootstrap-nodes=4"]);
+        assert_eq!(roles.proxy.max_value_bytes, 3 << 20);
+        let servers = roles.servers.iter();
+        assert!(servers.map(|s| s.max_value_bytes).eq([3 << 20; 3]));
+        assert_eq!(roles.controller.bootstrap_nodes, Some(4));
+    }
 }

@@ -1,55 +1,26 @@
 //! Several roles in one process, for `dev` and `node`.
 //!
 //! They share one `rpc::Client`: a call to a role of the same process skips the socket. They share
-//! the metrics, the health and the HTTP endpoint too. Roles are started in the order of the calls here and stopped against it, clients first, so that nothing
-//! asks what is gone already.
-//!
-//! What the command decides for a role (where it listens, its directory) is given here; every
-//! other flag of a role is passed through from the command line (`Part`).
+//! the metrics, the health and the HTTP endpoint too. Roles are started from meta to the proxy and
+//! stopped in reverse, clients first, so that nothing asks a role that is gone already.
 //!
 //! When one of them cannot go on the process is to end: it is told so as by a signal.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 
 use anyhow::{Context as _, bail};
-use clap::{ArgMatches, Command};
-use coterie_config::{ClusterToken, Part};
 use coterie_rpc::{Client, Token};
 use coterie_telemetry::{Component, Health, Http, Metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-const TOKEN: [&str; 2] = ["cluster-token", "cluster-token-file"];
-
-const META: Part<coterie_meta::Config> =
-    Part::new(&["id", "listen", "peers", "dir", "http", TOKEN[0], TOKEN[1]]);
-const SERVER: Part<coterie_server::Config> = Part::new(&[
-    "listen",
-    "advertise",
-    "meta",
-    "dir",
-    "http",
-    TOKEN[0],
-    TOKEN[1],
-]);
-const PROXY: Part<coterie_proxy::Config> =
-    Part::new(&["listen", "meta", "http", TOKEN[0], TOKEN[1]]);
-const CONTROLLER: Part<coterie_controller::Config> =
-    Part::new(&["meta", "http", TOKEN[0], TOKEN[1]]);
-
-/// Adds to `command` the flags that are passed through to the roles.
-pub(crate) fn flags(command: Command) -> Command {
-    CONTROLLER.flags(PROXY.flags(SERVER.flags(META.flags(command))))
-}
+use crate::roles::Roles;
 
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The roles of this process.
-pub(crate) struct Host<'a> {
-    matches: &'a ArgMatches,
-    secret: String,
+pub(crate) struct Host {
     rpc: Client,
     metrics: Metrics,
     health: Health,
@@ -69,20 +40,18 @@ struct Running {
     _ready: Option<Component>,
 }
 
-impl<'a> Host<'a> {
-    /// No roles yet; metrics and health at `http`. `matches` are of a command that went through
-    /// [`flags`]. A role that cannot go on cancels `shutdown`.
+impl Host {
+    /// No roles yet; metrics and health at `http`. The roles share the cluster token `secret`. A
+    /// role that cannot go on cancels `shutdown`.
     ///
     /// # Errors
-    /// When the token cannot be used, or `http` not be bound.
+    /// When `http` cannot be bound.
     pub(crate) async fn new(
-        matches: &'a ArgMatches,
-        token: &ClusterToken,
+        secret: &str,
         http: Option<SocketAddr>,
         shutdown: &CancellationToken,
-    ) -> anyhow::Result<Host<'a>> {
-        let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
-        let rpc = Client::new(Token::new(&secret));
+    ) -> anyhow::Result<Host> {
+        let rpc = Client::new(Token::new(secret));
         let (metrics, health) = (Metrics::new(), Health::new());
         let http = match http {
             Some(listen) => {
@@ -93,8 +62,6 @@ impl<'a> Host<'a> {
             None => None,
         };
         Ok(Host {
-            matches,
-            secret,
             rpc,
             metrics,
             health,
@@ -110,42 +77,34 @@ impl<'a> Host<'a> {
         &self.health
     }
 
-    /// Starts a member of meta; gives where it listens.
-    pub(crate) async fn meta(
-        &mut self,
-        id: usize,
-        listen: &str,
-        peers: &[String],
-        dir: &Path,
-    ) -> anyhow::Result<SocketAddr> {
-        let mut given = vec![
-            ("id", id.to_string()),
-            ("listen", listen.to_owned()),
-            path(dir)?,
-        ];
-        given.extend(peers.iter().map(|peer| ("peers", peer.clone())));
-        let config = self.config(&META, given)?;
+    /// Starts every role; gives where clients connect.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub(crate) async fn start(&mut self, roles: Roles) -> anyhow::Result<SocketAddr> {
+        roles.tell();
+        for config in roles.metas {
+            self.meta(config).await?;
+        }
+        for config in roles.servers {
+            self.server(config).await?;
+        }
+        self.controller(roles.controller).await?;
+        self.proxy(roles.proxy).await
+    }
+
+    async fn meta(&mut self, config: coterie_meta::Config) -> anyhow::Result<()> {
+        let id = config.id;
         let started = coterie_meta::start_with(config, self.rpc.clone()).await;
         let handle = started.with_context(|| format!("start meta {id}"))?;
-        let addr = handle.addr;
         self.ends_with(handle.failed());
         let ready = self.ready("meta");
         self.runs("meta", Some(ready), handle.shutdown());
-        Ok(addr)
+        Ok(())
     }
 
-    /// Starts a server; `more` are settings of it that the command decides.
-    pub(crate) async fn server(
-        &mut self,
-        listen: &str,
-        meta: &[String],
-        dir: &Path,
-        more: Vec<(&'static str, String)>,
-    ) -> anyhow::Result<()> {
-        let mut given = more;
-        given.extend([("listen", listen.to_owned()), path(dir)?]);
-        given.extend(list("meta", meta));
-        let config = self.config(&SERVER, given)?;
+    async fn server(&mut self, config: coterie_server::Config) -> anyhow::Result<()> {
+        let dir = config.dir.clone();
         // Several servers in one process are told apart by the names of their directories.
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
         let metrics = self.metrics.with_label("server", name);
@@ -157,37 +116,21 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
-    /// Starts a proxy; gives where it listens.
-    pub(crate) async fn proxy(
-        &mut self,
-        listen: &str,
-        meta: &[String],
-    ) -> anyhow::Result<SocketAddr> {
-        let mut given = vec![("listen", listen.to_owned())];
-        given.extend(list("meta", meta));
-        let config = self.config(&PROXY, given)?;
+    async fn controller(&mut self, config: coterie_controller::Config) -> anyhow::Result<()> {
+        let started = coterie_controller::start_with(config, self.rpc.clone()).await;
+        let handle = started.context("start the controller")?;
+        let ready = self.ready("controller");
+        self.runs("controller", Some(ready), handle.shutdown());
+        Ok(())
+    }
+
+    async fn proxy(&mut self, config: coterie_proxy::Config) -> anyhow::Result<SocketAddr> {
         let (metrics, health) = (&self.metrics, &self.health);
         let started = coterie_proxy::start_with(config, self.rpc.clone(), metrics, health).await;
         let handle = started.context("start the proxy")?;
         let addr = handle.addr;
         self.runs("proxy", None, handle.shutdown());
         Ok(addr)
-    }
-
-    /// Starts a controller; `more` are settings of it that the command decides.
-    pub(crate) async fn controller(
-        &mut self,
-        meta: &[String],
-        more: Vec<(&'static str, String)>,
-    ) -> anyhow::Result<()> {
-        let mut given = more;
-        given.extend(list("meta", meta));
-        let config = self.config(&CONTROLLER, given)?;
-        let started = coterie_controller::start_with(config, self.rpc.clone()).await;
-        let handle = started.context("start the controller")?;
-        let ready = self.ready("controller");
-        self.runs("controller", Some(ready), handle.shutdown());
-        Ok(())
     }
 
     /// Stops all roles, the last started first.
@@ -236,29 +179,6 @@ impl<'a> Host<'a> {
         component.ready();
         component
     }
-
-    fn config<C: clap::Args>(
-        &self,
-        part: &Part<C>,
-        mut given: Vec<(&'static str, String)>,
-    ) -> anyhow::Result<C> {
-        given.push((TOKEN[0], self.secret.clone()));
-        Ok(part.config(self.matches, &given)?)
-    }
-}
-
-fn path(dir: &Path) -> anyhow::Result<(&'static str, String)> {
-    let text = dir
-        .to_str()
-        .with_context(|| format!("{} is no text", dir.display()))?;
-    Ok(("dir", text.to_owned()))
-}
-
-fn list<'a>(
-    name: &'static str,
-    values: &'a [String],
-) -> impl Iterator<Item = (&'static str, String)> + 'a {
-    values.iter().map(move |value| (name, value.clone()))
 }
 
 #[cfg(test)]
@@ -270,16 +190,14 @@ mod tests {
 
     use super::*;
 
-    async fn host<'a>(matches: &'a ArgMatches, shutdown: &CancellationToken) -> Host<'a> {
-        let token = ClusterToken::given("secret");
-        Host::new(matches, &token, None, shutdown).await.unwrap()
+    async fn host(shutdown: &CancellationToken) -> Host {
+        Host::new("secret", None, shutdown).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_role_that_cannot_go_on_ends_the_process_with_an_error() {
-        let matches = flags(Command::new("test")).get_matches_from(["test"]);
         let (shutdown, role) = (CancellationToken::new(), CancellationToken::new());
-        let host = host(&matches, &shutdown).await;
+        let host = host(&shutdown).await;
         host.ends_with(role.clone());
         assert!(!shutdown.is_cancelled());
         role.cancel();
@@ -289,9 +207,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_is_asked_to_end_does_so_without_an_error() {
-        let matches = flags(Command::new("test")).get_matches_from(["test"]);
         let (shutdown, role) = (CancellationToken::new(), CancellationToken::new());
-        let host = host(&matches, &shutdown).await;
+        let host = host(&shutdown).await;
         host.ends_with(role);
         shutdown.cancel();
         assert!(host.stop().await.is_ok());

@@ -18,6 +18,7 @@ mod rebuild;
 mod recover;
 mod restore;
 mod role;
+mod roles;
 mod signals;
 mod threads;
 

@@ -16,7 +16,8 @@ use coterie_config::ClusterToken;
 use coterie_telemetry::LogConfig;
 use tracing::info;
 
-use crate::host::{self, Host};
+use crate::host::Host;
+use crate::roles::{self, Maker, Roles};
 use crate::threads::Threads;
 use crate::{ready, signals};
 
@@ -53,7 +54,7 @@ struct Node {
 
 /// Its part of the command line.
 pub(crate) fn command() -> Command {
-    host::flags(Node::augment_args(Command::new("node")))
+    roles::flags(Node::augment_args(Command::new("node")))
         .about("Every role of one host: three hosts, three like commands")
         .after_help(
             "On each of three hosts, with the same list and the same token:\n  \
@@ -70,10 +71,11 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     node.log.install()?;
     let place = Place::find(&node.join, node.advertise)?;
     let shutdown = signals::shutdown().context("take signals")?;
-    let mut host = Host::new(matches, &node.token, node.http, &shutdown).await?;
-    let started = shutdown
-        .run_until_cancelled(start(&node, &place, &mut host))
-        .await;
+    let secret = String::from_utf8(node.token.secret()?).context("the token is no text")?;
+    let roles = roles(matches, &node, &place, &secret)?;
+    let mut host = Host::new(&secret, node.http, &shutdown).await?;
+    info!(member = place.member, meta = %place.meta, "host starts");
+    let started = shutdown.run_until_cancelled(host.start(roles)).await;
     if let Some(Ok(clients)) = started {
         let cluster = host.health().component("cluster");
         cluster.waiting("too few hosts are up, or groups elect their leaders");
@@ -92,30 +94,24 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     stopped
 }
 
-async fn start(node: &Node, place: &Place, host: &mut Host<'_>) -> anyhow::Result<SocketAddr> {
+/// The roles of this host.
+fn roles(matches: &ArgMatches, node: &Node, place: &Place, secret: &str) -> anyhow::Result<Roles> {
     let metas: Vec<String> = node.join.iter().map(SocketAddr::to_string).collect();
-    if let Some(id) = place.member {
-        let peers: Vec<String> = (1..)
-            .zip(&metas)
-            .map(|(id, addr): (usize, _)| format!("{id}={addr}"))
-            .collect();
-        host.meta(id, &place.meta.to_string(), &peers, &node.dir.join("meta"))
-            .await?;
-    }
-    let server = SocketAddr::new(place.meta.ip(), place.meta.port() + 1);
-    info!(member = place.member, %server, "host starts");
-    host.server(
-        &server.to_string(),
-        &metas,
-        &node.dir.join("server"),
-        Vec::new(),
-    )
-    .await?;
-    host.controller(&metas, Vec::new()).await?;
-    let listen = node
-        .listen
-        .unwrap_or(SocketAddr::new(place.meta.ip(), 6379));
-    host.proxy(&listen.to_string(), &metas).await
+    let maker = Maker::new(matches, secret, &metas);
+    let meta = |id| maker.meta(id, &place.meta.to_string(), &node.dir.join("meta"));
+    let server = place.server()?.to_string();
+    let ip = place.meta.ip();
+    let listen = node.listen.unwrap_or(SocketAddr::new(ip, 6379));
+    Ok(Roles {
+        metas: place
+            .member
+            .into_iter()
+            .map(meta)
+            .collect::<Result<_, _>>()?,
+        servers: vec![maker.server(&server, &node.dir.join("server"), Vec::new())?],
+        controller: maker.controller(Vec::new())?,
+        proxy: maker.proxy(&listen.to_string())?,
+    })
 }
 
 /// Which of the hosts this is.
@@ -128,6 +124,13 @@ struct Place {
 }
 
 impl Place {
+    /// Where the host's server listens.
+    fn server(&self) -> anyhow::Result<SocketAddr> {
+        let port = self.meta.port().checked_add(1);
+        let port = port.context("no port is above that of meta, for the server")?;
+        Ok(SocketAddr::new(self.meta.ip(), port))
+    }
+
     fn find(join: &[SocketAddr], advertise: Option<IpAddr>) -> anyhow::Result<Place> {
         let is_own = |ip: IpAddr| match advertise {
             Some(own) => ip == own,
@@ -225,6 +228,14 @@ mod tests {
                 meta: join[2]
             }
         );
+    }
+
+    #[test]
+    fn a_host_whose_meta_has_the_last_port_is_refused() {
+        let place = Place::find(&list(&["127.0.0.1:65535"]), None).unwrap();
+        assert!(place.server().is_err());
+        let place = Place::find(&list(&["127.0.0.1:65534"]), None).unwrap();
+        assert_eq!(place.server().unwrap(), "127.0.0.1:65535".parse().unwrap());
     }
 
     #[test]

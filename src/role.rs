@@ -1,11 +1,13 @@
 //! One role as this process: flags to its settings, logs, signals, then the role's own `run`.
 
+use std::fmt::Debug;
+
 use anyhow::Context as _;
 use clap::{ArgMatches, FromArgMatches};
 use coterie_telemetry::LogConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::signals;
+use crate::{roles, signals};
 
 /// Runs the role called `name`, whose settings are a `C`, until it ends or is asked to.
 ///
@@ -17,12 +19,13 @@ pub(crate) async fn run<C, F, E>(
     run: impl FnOnce(C, CancellationToken) -> F,
 ) -> anyhow::Result<()>
 where
-    C: FromArgMatches,
+    C: FromArgMatches + Debug,
     F: Future<Output = Result<(), E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
     let config = C::from_arg_matches(matches)?;
     LogConfig::from_arg_matches(matches)?.install()?;
+    roles::tell(name, &config);
     let shutdown = signals::shutdown().context("take signals")?;
     // Boxed: roles are large state machines, and this is the only one of the process.
     Box::pin(run(config, shutdown))

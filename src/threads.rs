@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
 use clap::{ArgMatches, Args, FromArgMatches as _};
+use coterie_config::is_given;
 
 /// Flags of every role.
 #[derive(Debug, Args)]
@@ -27,8 +28,8 @@ pub(crate) fn count(matches: &ArgMatches) -> usize {
         return cores;
     };
     // Not every command has the flag.
-    let has_flag = matches.try_contains_id("worker_threads").is_ok();
-    let threads = has_flag.then(|| Threads::from_arg_matches(matches).ok());
+    let is_typed = is_given(matches, "worker_threads");
+    let threads = is_typed.then(|| Threads::from_arg_matches(matches).ok());
     let typed = threads.flatten().and_then(|threads| threads.worker_threads);
     let default = match OF_EACH_CORE.contains(&name) {
         true => cores,

@@ -80,8 +80,9 @@ pub struct Config {
     /// How often meta is told how this node is.
     #[arg(long, env = "COTERIE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub heartbeat_interval: Duration,
-    /// How long a stop waits for leaders to move elsewhere.
-    #[arg(long, env = "COTERIE_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    /// How long a stop waits for leaders to move elsewhere, three seconds at most.
+    // As the proxy's: `coterie node` has one value for both.
+    #[arg(long, env = "COTERIE_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub drain_timeout: Duration,
     /// The secret shared by the cluster.
     #[command(flatten)]

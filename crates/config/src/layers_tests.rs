@@ -238,3 +238,54 @@ fn a_part_takes_what_is_decided_and_what_is_passed_through() {
     assert_eq!(config.max_value_bytes, 1 << 20);
     assert!(config.stale_reads && config.token.cluster_token.is_none());
 }
+
+/// What `dev`, which runs servers, is given by a file and by flags.
+fn dev(toml: &str, flags: &[&str]) -> Layered {
+    const SERVER: Part<Server> = Part::new(&["listen", "meta"]);
+    let root = Command::new("coterie").subcommand(SERVER.flags(Command::new("dev")));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("coterie.toml");
+    std::fs::write(&path, toml).unwrap();
+    let argv = ["coterie", "dev", "--config", path.to_str().unwrap()];
+    let argv = argv.iter().chain(flags).map(OsString::from);
+    layer(root, argv).unwrap()
+}
+
+#[test]
+fn a_part_takes_what_a_file_says() {
+    const SERVER: Part<Server> = Part::new(&["listen", "meta"]);
+    let toml = "stale-reads = true\nmax-value-bytes = '5MiB'\n[raft]\nelection-timeout-min = '4s'";
+    let Layered::Run(matches) = dev(toml, &["--max-value-bytes=6MiB"]) else {
+        panic!("printed")
+    };
+    let given = [("listen", "x".to_owned()), ("meta", "m".to_owned())];
+    let config = SERVER
+        .config(matches.subcommand_matches("dev").unwrap(), &given)
+        .unwrap();
+    assert!(config.stale_reads);
+    assert_eq!(config.raft_election_timeout_min, Duration::from_secs(4));
+    assert_eq!(config.max_value_bytes, 6 << 20);
+}
+
+#[test]
+#[should_panic = "the command has no --raft_election_timeout_min of its role"]
+fn a_command_that_lacks_the_flags_of_a_part_is_found_out() {
+    const SERVER: Part<Server> = Part::new(&["listen", "meta", "stale-reads", "max-value-bytes"]);
+    let matches = Command::new("dev").get_matches_from(["dev"]);
+    let given = [("listen", "x".to_owned()), ("meta", "m".to_owned())];
+    let _ = SERVER.config(&matches, &given);
+}
+
+#[test]
+fn a_command_may_have_a_flag_of_the_role_of_its_own_and_give_its_value() {
+    const SERVER: Part<Server> = Part::new(&["listen", "meta"]);
+    let own = Arg::new("max_value_bytes").long("max-value-bytes");
+    let command = SERVER.flags(Command::new("dev").arg(own));
+    let given = [
+        ("listen", "x".to_owned()),
+        ("meta", "m".to_owned()),
+        ("max-value-bytes", "7MiB".to_owned()),
+    ];
+    let config = SERVER.config(&command.get_matches_from(["dev"]), &given);
+    assert_eq!(config.unwrap().max_value_bytes, 7 << 20);
+}

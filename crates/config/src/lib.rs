@@ -9,8 +9,8 @@
 //! on the `clap::Command` made of them. Values are written as people write them: [`duration`]
 //! takes `500ms`, [`size`] takes `512MiB`.
 //!
-//! Callers: the binary ([`layer`], [`Part`]), and the `config.rs` of each role (the parsers,
-//! [`ClusterToken`]).
+//! Callers: the binary ([`layer`], [`Part`], [`is_given`]), and the `config.rs` of each role (the
+//! parsers, [`ClusterToken`]).
 
 mod error;
 mod file;
@@ -23,6 +23,6 @@ mod values;
 
 pub use error::ConfigError;
 pub use layers::{Layered, layer};
-pub use part::Part;
+pub use part::{Part, is_given};
 pub use token::{ClusterToken, Secret, TokenError};
 pub use values::{DurationText, SizeText, ValueError, duration, size};

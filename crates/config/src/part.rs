@@ -3,18 +3,31 @@
 //! Such a command decides some settings of a role itself (where it listens, its directory) and
 //! passes the rest through: [`Part::flags`] adds the role's other flags to the command, under
 //! their own names and once even when several roles share them; [`Part::config`] makes the role's
-//! `Config` from what was given. The role needs to know nothing of it.
+//! `Config` from the command's values. The role needs to know nothing of it.
+//!
+//! Roles that share a flag must agree on its default: the command has one value for all of them.
+//!
+//! Never ask clap whether it *knows* an id (`try_contains_id` and the like): a release build keeps
+//! no list of ids and says yes to every name. [`is_given`] asks which values there are instead;
+//! both builds answer that alike.
 
+use std::ffi::OsString;
 use std::marker::PhantomData;
 
 use clap::builder::Resettable;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use clap::{Arg, ArgMatches, Args, Command};
 
 /// The role whose settings are a `C`.
 #[derive(Debug)]
 pub struct Part<C> {
     decided: &'static [&'static str],
     config: PhantomData<fn() -> C>,
+}
+
+/// Whether `matches` hold a value of the flag `id`, be it a default.
+#[must_use]
+pub fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.ids().any(|given| given == id)
 }
 
 impl<C: Args> Part<C> {
@@ -29,40 +42,43 @@ impl<C: Args> Part<C> {
     /// Adds the flags that the user may set. They are left out of the short help.
     pub fn flags(&self, command: Command) -> Command {
         let mut command = command;
-        for arg in self.role().get_arguments().filter(|arg| self.passes(arg)) {
+        for arg in self.passed_through() {
             let taken = command
                 .get_arguments()
                 .any(|own| own.get_id() == arg.get_id());
             if !taken {
-                command = command.arg(arg.clone().hide_short_help(true).required(false));
+                command = command.arg(arg.hide_short_help(true).required(false));
             }
         }
         command
     }
 
-    /// The role's settings: `given` by the command (long name, value), the rest as in `matches`.
-    /// What is given wins.
+    /// The flags that the user may set, as the role declares them.
+    pub fn passed_through(&self) -> Vec<Arg> {
+        let role = self.role();
+        let args = role.get_arguments().filter(|arg| self.passes(arg));
+        args.cloned().collect()
+    }
+
+    /// The role's settings: `given` by the command (long name, value), the rest as in `matches`,
+    /// which are of a command that went through [`Part::flags`]. The given value wins.
     ///
     /// # Errors
     /// When a value is not what the role takes, or the role requires one that nobody gives.
     pub fn config(&self, matches: &ArgMatches, given: &[(&str, String)]) -> Result<C, clap::Error> {
-        // The environment was read once, for the flags passed through. Read again here it would
-        // reach those which the command decides: COTERIE_LISTEN is the proxy's, not everyone's.
-        let role = self
-            .role()
-            .mut_args(|arg| arg.env(Resettable::Reset))
-            .no_binary_name(true);
-        let mut argv: Vec<String> = given
+        let is_given = |arg: &Arg| given.iter().any(|(name, _)| arg.get_long() == Some(name));
+        let role = self.role().no_binary_name(true).mut_args(|arg| {
+            // The environment was read once, for the flags passed through. Read again here it
+            // would set the others too: COTERIE_LISTEN is the proxy's, not everyone's.
+            let arg = arg.env(Resettable::Reset);
+            match self.passes(&arg) && !is_given(&arg) {
+                true => with_value_of(matches, arg),
+                false => arg,
+            }
+        });
+        let argv = given
             .iter()
-            .map(|(name, value)| format!("--{name}={value}"))
-            .collect();
-        let decided = |arg: &Arg| given.iter().any(|(name, _)| arg.get_long() == Some(name));
-        for arg in role
-            .get_arguments()
-            .filter(|arg| self.passes(arg) && !decided(arg))
-        {
-            argv.extend(repeated(matches, arg));
-        }
+            .map(|(name, value)| format!("--{name}={value}"));
         C::from_arg_matches(&role.try_get_matches_from(argv)?)
     }
 
@@ -78,31 +94,17 @@ impl<C: Args> Part<C> {
     }
 }
 
-/// The flag as it would be typed to mean what `matches` holds of it.
-fn repeated(matches: &ArgMatches, arg: &Arg) -> Vec<String> {
-    let name = name_of(arg);
-    // Under the name that `flags` gave it, or, where the command has it of its own, under the id
-    // that clap derives.
-    let known = |id: &str| matches.try_contains_id(id).is_ok();
-    let Some(id) = [name, arg.get_id().as_str()]
-        .into_iter()
-        .find(|id| known(id))
-    else {
-        return Vec::new();
-    };
-    if matches!(arg.get_action(), ArgAction::SetTrue) {
-        return if matches.get_flag(id) {
-            vec![format!("--{name}")]
-        } else {
-            Vec::new()
-        };
+/// The role's flag, with the command's values of it as its default.
+fn with_value_of(matches: &ArgMatches, arg: Arg) -> Arg {
+    let id = arg.get_id().as_str();
+    if !is_given(matches, id) {
+        // A flag with a default always has a value, unless the command lacks the flag: then
+        // every setting of it would be lost without a word.
+        let has_default = !arg.get_default_values().is_empty();
+        assert!(!has_default, "the command has no --{id} of its role");
+        return arg;
     }
     let values = matches.get_raw(id).into_iter().flatten();
-    values
-        .map(|value| format!("--{name}={}", value.to_string_lossy()))
-        .collect()
-}
-
-fn name_of(arg: &Arg) -> &str {
-    arg.get_long().unwrap_or_default()
+    let values: Vec<OsString> = values.map(OsString::from).collect();
+    arg.required(false).default_values(values)
 }
