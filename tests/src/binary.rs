@@ -1,7 +1,11 @@
-//! Where the `coterie` binary is: `COTERIE_BIN` if set, else built by cargo, once per test process,
-//! into the target directory and profile that the running test came from.
+//! Where the `coterie` binary is: `COTERIE_BIN` if set, else cargo builds it, once per test
+//! process, into the target directory that the running test came from.
 //!
-//! `CARGO_BIN_EXE_coterie` does not serve: cargo sets it only for tests of the binary's own package.
+//! It is the release build, also for tests that are debug builds themselves: whole-cluster tests
+//! prove the binary that people run. `COTERIE_BIN_PROFILE=dev` asks for the debug build.
+//!
+//! `CARGO_BIN_EXE_coterie` does not serve: cargo sets it only for tests of the binary's own
+//! package.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,17 +35,11 @@ fn locate() -> anyhow::Result<PathBuf> {
     }
     // <target>/<profile folder>/deps/<this test>
     let exe = std::env::current_exe()?;
-    let profile_dir = exe
-        .ancestors()
-        .nth(2)
-        .context("test binary has no profile folder")?;
-    let target_dir = profile_dir
-        .parent()
-        .context("profile folder has no parent")?;
-    let folder = profile_dir.file_name().and_then(|name| name.to_str());
-    let profile = match folder.context("profile folder has no name")? {
-        "debug" => "dev",
-        other => other,
+    let target_dir = exe.ancestors().nth(3);
+    let target_dir = target_dir.context("the test is in no target folder")?;
+    let profile = match std::env::var("COTERIE_BIN_PROFILE") {
+        Ok(given) if !given.is_empty() => given,
+        _ => "release".to_owned(),
     };
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
@@ -52,11 +50,15 @@ fn locate() -> anyhow::Result<PathBuf> {
             "--bin",
             "coterie",
         ])
-        .args(["--profile", profile, "--target-dir"])
+        .args(["--profile", &profile, "--target-dir"])
         .arg(target_dir)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status()
         .context("run cargo")?;
     ensure!(status.success(), "cargo build failed");
-    Ok(profile_dir.join("coterie"))
+    let folder = match profile.as_str() {
+        "dev" => "debug",
+        other => other,
+    };
+    Ok(target_dir.join(folder).join("coterie"))
 }

@@ -45,7 +45,7 @@ fn a_hot_range_is_cut_and_its_load_is_on_two_nodes() {
     let load = load.expect("starts");
     let before = throughput(&load, 500);
     let began = Instant::now();
-    let bound = settings::number("COTERIE_HOT_SECONDS", 120) as u64;
+    let bound = settings::number("COTERIE_HOT_SECONDS", 60) as u64;
     let shares = wait::until("the load is parted", Duration::from_secs(bound), || {
         check_parted(&admin, &keys)
     });

@@ -62,7 +62,7 @@ fn a_node_killed_for_good_is_replaced_and_wipes_itself_when_it_comes_back() {
     let killed = Instant::now();
     cluster.process(LOST).kill();
     crowd.wait_for(50, WITHIN).expect("progress without it");
-    let bound = settings::number("COTERIE_REPAIR_SECONDS", 180) as u64;
+    let bound = settings::number("COTERIE_REPAIR_SECONDS", 90) as u64;
     let mended = wait::until("all is whole", Duration::from_secs(bound), || {
         check_without(&admin, node)
     });
@@ -214,7 +214,7 @@ fn a_node_behind_a_slow_network_leads_nothing_and_is_replaced() {
 /// Waits until a node that has just become slow leads nothing, then until it holds nothing.
 fn watch_it_replaced(admin: &Admin, node: u64) {
     let slowed = Instant::now();
-    let bound = settings::number("COTERIE_SLOW_SECONDS", 30) as u64;
+    let bound = settings::number("COTERIE_SLOW_SECONDS", 20) as u64;
     wait::until("it leads nothing", Duration::from_secs(bound), || {
         let leads = |group: &Group| group.leader == Some(node);
         let led = admin.groups()?.into_iter().find(leads);

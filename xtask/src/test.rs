@@ -1,5 +1,9 @@
 //! `cargo xtask test`: every test of the workspace, doc tests too.
 //!
+//! The tests themselves are debug builds, with every check that such a build has. Whole-cluster
+//! tests run the release build of `coterie`: the binary that `cargo xtask dev` runs and people
+//! install. `COTERIE_BIN_PROFILE=dev` has them run the debug build.
+//!
 //! By `cargo nextest run` where it is installed, since it runs the tests of all crates at once
 //! and stops what hangs (`.config/nextest.toml`); else by `cargo test`. The closing lines of the
 //! runner are the last that is printed, so doc tests, which nextest cannot run, go first.
@@ -21,10 +25,9 @@ pub(crate) fn run(args: &[String]) -> Result {
     tests
         .env("COTERIE_TEST_PYTHON_PATH", clients.join("python"))
         .env("COTERIE_TEST_NODE_PATH", clients.join("node/node_modules"));
-    if args.is_empty() {
-        // The tests of the whole cluster start the real binary. Where only some tests are asked
-        // for, those that need it build it themselves.
-        let profile = cargo::build_binary(false)?;
+    if runs_clusters(args) && std::env::var_os("COTERIE_BIN").is_none() {
+        // Built here, as a test that builds it has its own time limit.
+        let profile = cargo::build_binary(!asks_for_debug())?;
         tests.env("COTERIE_BIN", paths::binary(profile)?);
     }
     let ran = if cargo::has("nextest") {
@@ -51,6 +54,17 @@ fn plain(mut tests: Command, args: &[String]) -> Result {
     let Totals { passed, failed } = totals;
     println!("test result, all crates: {passed} passed; {failed} failed");
     ran
+}
+
+/// Whether tests of whole clusters, which start the real binary, are surely among those asked for.
+/// Tests that are not foreseen here build it themselves.
+fn runs_clusters(args: &[String]) -> bool {
+    args.is_empty() || args.iter().any(|arg| arg.ends_with("coterie-tests"))
+}
+
+/// Whether whole clusters are to run the debug build, as `tests/src/binary.rs` has it.
+fn asks_for_debug() -> bool {
+    std::env::var_os("COTERIE_BIN_PROFILE").is_some_and(|profile| profile == "dev")
 }
 
 /// The whole workspace, unless packages are named.
@@ -87,6 +101,17 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_binary_is_built_for_tests_of_whole_clusters() {
+        let asks =
+            |args: &[&str]| runs_clusters(&args.iter().map(|&a| a.to_owned()).collect::<Vec<_>>());
+        assert!(asks(&[]));
+        assert!(asks(&["-p", "coterie-tests", "--test", "moves"]));
+        assert!(asks(&["--package=coterie-tests"]));
+        assert!(!asks(&["-p", "coterie-proxy"]));
+        assert!(!asks(&["keys_are_sorted"]));
+    }
 
     #[test]
     fn results_are_summed() {
