@@ -12,6 +12,7 @@ use std::pin::Pin;
 use anyhow::{Context as _, bail};
 use coterie_rpc::{Client, Token};
 use coterie_telemetry::{Component, Health, Http, Metrics};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -38,6 +39,12 @@ struct Running {
     stop: Stop,
     /// Says that it is ready, where the role does not do so itself; gone with the role.
     _ready: Option<Component>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.await;
+    }
 }
 
 impl Host {
@@ -133,13 +140,19 @@ impl Host {
         Ok(addr)
     }
 
-    /// Stops all roles, the last started first.
+    /// Stops all roles, the last started first; those of one kind together, as members that wait
+    /// for a majority would wait in vain once the others are gone.
     ///
     /// # Errors
     /// When one of them could not go on.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        while let Some(Running { role, stop, .. }) = self.running.pop() {
-            stop.await;
+        while let Some(last) = self.running.pop() {
+            let role = last.role;
+            let same = self.running.iter().rposition(|other| other.role != role);
+            let mut together = self.running.split_off(same.map_or(0, |at| at + 1));
+            together.push(last);
+            let mut stops: JoinSet<()> = together.into_iter().map(Running::stop).collect();
+            while stops.join_next().await.is_some() {}
             info!(role, "stopped");
         }
         if let Some(http) = self.http {
@@ -188,6 +201,11 @@ mod tests {
         reason = "a test that cannot go on should stop here"
     )]
 
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::Barrier;
+
     use super::*;
 
     async fn host(shutdown: &CancellationToken) -> Host {
@@ -212,5 +230,22 @@ mod tests {
         host.ends_with(role);
         shutdown.cancel();
         assert!(host.stop().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn roles_of_one_kind_stop_together_and_clients_first() {
+        let mut host = host(&CancellationToken::new()).await;
+        let (no_clients, both) = (CancellationToken::new(), Arc::new(Barrier::new(2)));
+        for _ in 0..2 {
+            let (no_clients, both) = (no_clients.clone(), Arc::clone(&both));
+            host.runs("server", None, async move {
+                assert!(no_clients.is_cancelled());
+                both.wait().await;
+            });
+        }
+        let stop = async move { no_clients.cancel() };
+        host.runs("proxy", None, stop);
+        let stopped = tokio::time::timeout(Duration::from_secs(30), host.stop()).await;
+        stopped.unwrap().unwrap();
     }
 }

@@ -14,6 +14,7 @@ mod cut;
 mod delivery;
 mod departure;
 mod exec;
+mod farewell;
 mod inline;
 mod lane;
 mod listener;

@@ -18,6 +18,7 @@ mod proxy {
     mod moves;
     mod pipelines;
     mod stats;
+    mod stops;
     mod threads;
     mod transactions;
 }

@@ -23,6 +23,7 @@ use tokio_util::io::poll_read_buf;
 use super::codec::{Limits, Parser};
 use super::departure::{Departure, Socket};
 use super::exec::Transacting;
+use super::farewell::{Stall, say_goodbye};
 use super::pipeline::Pipeline;
 use super::replies::Event;
 use super::request_credit::RequestCredit;
@@ -82,6 +83,8 @@ pub(crate) struct Connection<S> {
     pub(super) deadline: Instant,
     /// A transaction of which a part is the proxy's is under way. Nothing begins meanwhile.
     pub(super) transacting: Option<Transacting>,
+    /// While the proxy stops: the client does not take its replies.
+    stall: Stall,
 }
 
 /// A command that cannot begin yet.
@@ -142,14 +145,20 @@ impl<S: Socket> Connection<S> {
             last_command: "NULL",
             deadline: Instant::now(),
             transacting: None,
+            stall: Stall::default(),
         }
     }
 
     /// Serves the client until it leaves, is closed, or the proxy stops.
     pub(crate) async fn run(mut self) {
-        let result = poll_fn(|cx| self.poll(cx)).await;
-        if let Err(error) = result {
-            tracing::debug!(client = self.client.id, %error, "connection broke");
+        match poll_fn(|cx| self.poll(cx)).await {
+            Ok(()) if self.is_stopping() && !self.client.is_killed() && !self.aborted => {
+                say_goodbye(&mut self.io).await;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                tracing::debug!(client = self.client.id, %error, "connection broke");
+            }
         }
     }
 
@@ -209,12 +218,28 @@ impl<S: Socket> Connection<S> {
 
     /// Whether there is nothing left to do for this client.
     fn is_over(&mut self) -> bool {
+        if self.is_stopping() {
+            let is_paused = |parked: &Parked| matches!(parked.until, Until::Unpaused(_));
+            let is_paused = self.parked.as_ref().is_some_and(is_paused);
+            // Commands that would not begin for minutes, or not before the client takes replies.
+            if is_paused || (self.unparsed && self.is_full()) {
+                if is_paused {
+                    self.parked = None;
+                }
+                self.end_input();
+            }
+        }
         self.input_ended
             && self.is_settled()
             && !self.unparsed
             && self.parked.is_none()
             && self.alone.is_none()
             && self.pipeline.replies.out.len() == 0
+    }
+
+    /// Whether no more commands are to be read from any client.
+    fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
     }
 
     /// Stops reading: what has begun is answered, then the connection is closed.
@@ -242,14 +267,19 @@ impl<S: Socket> Connection<S> {
 
     /// Whether another command may begin.
     fn may_begin(&self) -> bool {
-        let replies = &self.pipeline.replies;
         self.parked.is_none()
             && self.alone.is_none()
             && self.transacting.is_none()
             && !self.pipeline.is_mending()
-            && replies.len() < UNANSWERED_MAX
-            && replies.bytes() < OUTPUT_BYTES_HIGH
-            && self.pipeline.waiting_bytes() < WAITING_BYTES_MAX
+            && !self.is_full()
+    }
+
+    /// Whether as much is under way for the client, or waits for it, as may be.
+    fn is_full(&self) -> bool {
+        let replies = &self.pipeline.replies;
+        replies.len() >= UNANSWERED_MAX
+            || replies.bytes() >= OUTPUT_BYTES_HIGH
+            || self.pipeline.waiting_bytes() >= WAITING_BYTES_MAX
     }
 
     fn begin_commands(&mut self) -> bool {
@@ -307,14 +337,15 @@ impl<S: Socket> Connection<S> {
         }
         // A proxy that stops reads once more: what has arrived is answered. Left unread it would have
         // the kernel reset the connection, and replies be lost that are still on their way.
-        let is_last = self.shared.stopping.load(Ordering::Relaxed);
+        let is_last = self.is_stopping();
         if is_last && self.last_read {
             self.input_ended = true;
             return Ok(true);
         }
         let wanted = self.parser.wanted(self.input.len());
         if wanted > READ_BYTES && !self.poll_request_memory(cx, wanted) {
-            return Ok(false);
+            self.input_ended = is_last;
+            return Ok(is_last);
         }
         self.last_read = is_last;
         self.reserve(wanted);
@@ -399,6 +430,7 @@ impl<S: Socket> Connection<S> {
                 let written = written? as u64;
                 let taken = &self.client.reply_bytes_taken;
                 taken.fetch_add(written, Ordering::Relaxed);
+                self.stall.ends();
                 self.shared.metrics.output_bytes.inc_by(written);
                 self.shared
                     .stats
@@ -408,6 +440,9 @@ impl<S: Socket> Connection<S> {
             }
             Poll::Pending => {
                 self.check_output_limit()?;
+                if self.is_stopping() && self.stall.poll_over(cx).is_ready() {
+                    return Err(io::Error::other("takes no replies, and the proxy stops"));
+                }
                 Ok(false)
             }
         }

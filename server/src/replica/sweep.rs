@@ -32,7 +32,10 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationTok
         .await
         .is_some()
     {
-        pause = match sweep(&group, &shared).await {
+        // A proposal without a majority waits for ever: a stop does not wait with it.
+        let swept = stop.run_until_cancelled(sweep(&group, &shared));
+        let Some(swept) = swept.await else { return };
+        pause = match swept {
             Ok(removed) if removed == KEYS_MAX => PAUSE,
             Ok(_) => PERIOD,
             Err(fault) => {
