@@ -24,6 +24,7 @@ mod register;
 mod rejoin;
 mod replica;
 mod run;
+mod scan_places;
 
 pub use config::Config;
 pub use error::RunError;

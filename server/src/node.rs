@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::leave::NoRoom;
 use crate::replica::{Replica, Settings, groups_in};
+use crate::scan_places::ScanPlaces;
 
 pub(crate) struct Node {
     pub(crate) node_id: NodeId,
@@ -26,6 +27,7 @@ pub(crate) struct Node {
     pub(crate) raft: Arc<RaftNode>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) fencing: Fencing,
+    pub(crate) scan_places: ScanPlaces,
     /// The process stops: its leaders are to move elsewhere.
     stopping: AtomicBool,
     pub(crate) no_room: NoRoom,
@@ -72,6 +74,7 @@ impl Node {
             raft,
             disk,
             fencing,
+            scan_places: ScanPlaces::default(),
             stopping: AtomicBool::new(false),
             no_room: NoRoom::default(),
             replicas_dir,

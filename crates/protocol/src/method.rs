@@ -8,6 +8,10 @@ pub const EXECUTE: u16 = 1;
 /// [`crate::frozen::FrozenRequest`], answered by a [`crate::frozen::FrozenAnswer`].
 pub const FROZEN: u16 = 2;
 
+/// Proxy to server: keep or find places of scans; a [`crate::places::PlaceRequest`], answered by a
+/// [`crate::places::PlaceAnswer`].
+pub const SCAN_PLACE: u16 = 3;
+
 /// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
 pub const RAFT_APPEND: u16 = 16;
 /// A vote request.
