@@ -1,12 +1,14 @@
 //! Commands that the proxy answers by asking every range of a table: `DBSIZE`, `KEYS`, `SCAN`,
 //! `FLUSHDB`, `RANDOMKEY`.
 //!
-//! [`Calls`] walks the intervals of a table whatever moves meanwhile; the rest puts answers
-//! together. These commands run alone on their connection (`conn::begin`), so nothing here keeps
+//! [`Calls`] walks the intervals of a table whatever moves meanwhile, one after another or many in
+//! one frame (`frames`); the rest puts answers together. These commands run alone on their connection (`conn::begin`), so nothing here keeps
 //! an order. Commands over several *keys* are cut by `conn::route` instead.
 
 mod calls;
 mod cursor;
+mod flush;
+mod frames;
 mod key_counts;
 mod pages;
 mod prefixes;
@@ -14,7 +16,8 @@ mod ranges;
 mod scan;
 
 pub(crate) use calls::Calls;
+pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;
 pub(crate) use prefixes::Prefixes;
-pub(crate) use ranges::{count, flush, keys, random_key};
+pub(crate) use ranges::{count, keys, random_key};
 pub(crate) use scan::{Scan, scan};

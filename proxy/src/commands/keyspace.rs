@@ -27,7 +27,7 @@ pub(crate) async fn randomkey(call: Call) -> Result<Reply, CommandError> {
 /// `FLUSHDB [ASYNC|SYNC]`.
 pub(crate) async fn flushdb(call: Call) -> Result<Reply, CommandError> {
     check_flush(&call)?;
-    fanout::flush(&call.calls(), call.table).await?;
+    fanout::flush(&call.calls(), &[call.table]).await?;
     Ok(Reply::OK)
 }
 
@@ -35,10 +35,7 @@ pub(crate) async fn flushdb(call: Call) -> Result<Reply, CommandError> {
 pub(crate) async fn flushall(call: Call) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
-    let calls = call.calls();
-    for table in tables {
-        fanout::flush(&calls, table).await?;
-    }
+    fanout::flush(&call.calls(), &tables).await?;
     Ok(Reply::OK)
 }
 

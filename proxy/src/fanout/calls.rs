@@ -160,6 +160,53 @@ impl Calls {
         args: &[Bytes],
         is_read: bool,
     ) -> Result<Option<Bytes>, CommandError> {
+        let flags = self.flags(is_read);
+        let mut room = REPLY_BYTES_FIRST;
+        loop {
+            let frame = Prepared::single(table, args, flags, room, self.deadline);
+            match self.router.execute(group, routed_by, frame).await.0 {
+                Outcome::NeedsRoom(bytes) => room = bytes,
+                outcome => {
+                    let replies = self.replies(group, is_read, outcome)?;
+                    return replies.map(only_reply).transpose();
+                }
+            }
+        }
+    }
+
+    /// Sends a frame of writes to the owner of its keys by the map of a generation: its replies, or
+    /// `None` if the group does not own the keys (any more).
+    pub(super) async fn send(
+        &self,
+        group: &Group,
+        routed_by: u64,
+        frame: Prepared,
+    ) -> Result<Option<Bytes>, CommandError> {
+        let outcome = self.router.execute(group, routed_by, frame).await.0;
+        self.replies(group, false, outcome)
+    }
+
+    fn replies(
+        &self,
+        group: &Group,
+        is_read: bool,
+        outcome: Outcome,
+    ) -> Result<Option<Bytes>, CommandError> {
+        match outcome {
+            Outcome::Done(replies) => {
+                self.applied.fetch_or(!is_read, Ordering::Relaxed);
+                Ok(Some(replies))
+            }
+            Outcome::Moved if Instant::now() < self.deadline => Ok(None),
+            Outcome::Moved => Err(Failure::moved_too_late(group.id).error()),
+            Outcome::Failed(failure) => Err(failure.error()),
+            // Only reads ask for room.
+            Outcome::NeedsRoom(_) => Err(unreadable()),
+        }
+    }
+
+    /// The flags of a frame.
+    pub(super) fn flags(&self, is_read: bool) -> FrameFlags {
         let mut flags = FrameFlags::default();
         if is_read {
             flags = flags.with(FrameFlags::READ_ONLY);
@@ -167,26 +214,15 @@ impl Calls {
         if self.resp == Resp::V3 {
             flags = flags.with(FrameFlags::RESP3);
         }
-        let mut room = REPLY_BYTES_FIRST;
-        loop {
-            let frame = Prepared::single(table, args, flags, room, self.deadline);
-            return match self.router.execute(group, routed_by, frame).await.0 {
-                Outcome::Done(replies) => {
-                    self.applied.fetch_or(!is_read, Ordering::Relaxed);
-                    only_reply(replies).map(Some)
-                }
-                Outcome::NeedsRoom(bytes) => {
-                    room = bytes;
-                    continue;
-                }
-                Outcome::Moved if Instant::now() < self.deadline => Ok(None),
-                Outcome::Moved => Err(Failure::moved_too_late(group.id).error()),
-                Outcome::Failed(failure) => Err(failure.error()),
-            };
-        }
+        flags
     }
 
-    async fn wait_for_map(&self, generation: u64, is_empty: bool) -> Result<(), CommandError> {
+    /// Waits for a map newer than a generation, as that one does not know an owner.
+    pub(super) async fn wait_for_map(
+        &self,
+        generation: u64,
+        is_empty: bool,
+    ) -> Result<(), CommandError> {
         if Instant::now() >= self.deadline {
             return Err(no_owner(is_empty));
         }
@@ -207,7 +243,11 @@ fn only_reply(replies: Bytes) -> Result<Bytes, CommandError> {
     let mut rest = replies;
     let count = coterie_types::varint::take(&mut rest);
     let reply = coterie_types::varint::take_bytes(&mut rest).filter(|_| count == Some(1));
-    let reply = reply.ok_or_else(unreadable)?;
+    refused(reply.ok_or_else(unreadable)?)
+}
+
+/// The error that a reply is, if it is one.
+pub(super) fn refused(reply: Bytes) -> Result<Bytes, CommandError> {
     match reply.strip_prefix(b"-") {
         None => Ok(reply),
         Some(line) => {

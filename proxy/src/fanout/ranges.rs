@@ -1,4 +1,4 @@
-//! What is asked of every range and put together: counts, keys, emptying, a random key.
+//! What is asked of every range and put together: counts, keys, a random key.
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
@@ -85,13 +85,6 @@ pub(crate) async fn keys(
     };
     let (gathering, _) = gathered.into_inner();
     Ok((reply, gathering.finish()))
-}
-
-/// Empties a table, range after range. An error tells of all tables that `calls` has emptied.
-pub(crate) async fn flush(calls: &Calls, table: TableId) -> Result<(), CommandError> {
-    let words = |start, end| vec![Bytes::from_static(b"_flush"), start, end];
-    let flushed = calls.each(table, false, &words).await;
-    flushed.map(drop).map_err(|error| calls.in_part(error))
 }
 
 /// Any key of a table, or null if there is none. Intervals are chosen by how many keys they were

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use coterie_protocol::catalog::{Row, RowKey};
+use coterie_types::{Epoch, GroupId, RangeDescriptor};
 
 use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault, range};
+use crate::support::{Client, Cluster, Fault, group_row, range};
 
 pub(super) fn strings(reply: &str) -> Vec<String> {
     reply
@@ -256,6 +257,52 @@ async fn a_flush_that_was_done_in_part_says_so() {
     }
     assert_eq!(client.run("FLUSHALL").await, "+OK\r\n");
     assert_eq!(client.run("EXISTS a z").await, ":0\r\n");
+    proxy.shutdown().await;
+}
+
+/// A table of so many ranges, dealt to two groups in turn.
+pub(super) fn many_ranges(count: u64) -> Vec<RangeDescriptor> {
+    let bound = |at: u64| match at {
+        0 => String::new(),
+        at if at == count => String::new(),
+        at => format!("{at:04}"),
+    };
+    (0..count)
+        .map(|at| range(at + 1, 1, &bound(at), &bound(at + 1), 1 + at % 2))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_flush_of_many_ranges_is_one_frame_for_each_group() {
+    let ranges = many_ranges(110);
+    let cluster = Cluster::new(ranges.clone());
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let frames = || [1, 2].map(|id| cluster.group(id, |group| group.executed.len()));
+    for line in ["FLUSHDB", "FLUSHALL"] {
+        client.run("MSET 0 1 0001 1 0050 1 0109 1 z 1").await;
+        let before = frames();
+        assert_eq!(client.run(line).await, "+OK\r\n");
+        assert_eq!(frames(), before.map(|frames| frames + 1), "{line}");
+        let flushed = cluster.group(2, |group| group.executed.last().unwrap().len());
+        assert_eq!(flushed, 55);
+        assert_eq!(client.run("DBSIZE").await, ":0\r\n");
+    }
+
+    // The map is old: a third group has some of them by now. Only those are asked for again.
+    client.run("MSET 0 1 0001 1 0050 1 0109 1 z 1").await;
+    for at in [50, 109] {
+        let mut moved = ranges[at].clone();
+        (moved.epoch, moved.group_id) = (Epoch(2), GroupId(3));
+        cluster.move_range(ranges[at].group_id.0, moved);
+    }
+    cluster.publish(vec![group_row(3)]);
+    assert_eq!(client.run("FLUSHDB").await, "+OK\r\n");
+    let flushed = cluster.group(3, |group| group.executed.last().unwrap().len());
+    assert_eq!(
+        (flushed, client.run("DBSIZE").await),
+        (2, ":0\r\n".to_owned())
+    );
     proxy.shutdown().await;
 }
 

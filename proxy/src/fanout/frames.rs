@@ -1,0 +1,144 @@
+//! One command for each of many intervals, in one frame for each group.
+//!
+//! The cost of a command over many ranges is then that of its groups. A group that does not own one
+//! of the intervals refuses its whole frame, and the caller cuts those intervals anew by the map
+//! that is newer by then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use coterie_redis_compat::CommandError;
+use coterie_types::{GroupId, TableId, varint};
+use futures_util::stream::{self, StreamExt};
+
+use super::Calls;
+use super::calls::{CONCURRENT, Interval, Words, refused, unreadable};
+use crate::client_memory::SHORT_BYTES;
+use crate::router::{Group, Prepared, RangeMap, new_commands, put_command};
+
+/// Bytes of commands after which a group gets a further frame.
+const FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// What one group owns of an interval, by the map.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) table: TableId,
+    pub(super) interval: Interval,
+    group: Arc<Group>,
+}
+
+/// Cuts an interval by its owners: at most `pieces_max` pieces in key order, each beginning where
+/// the one before ends, and what of the interval is left behind them.
+pub(super) fn cut(
+    map: &RangeMap,
+    table: TableId,
+    (mut start, end): Interval,
+    pieces_max: usize,
+) -> (Vec<Piece>, Option<Interval>) {
+    let mut pieces = Vec::new();
+    while pieces.len() < pieces_max {
+        let Some(entry) = map.locate(table, &start) else {
+            break;
+        };
+        let piece_end = match (&entry.end, &end) {
+            (Some(a), Some(b)) => Some(a.min(b).clone()),
+            (a, b) => a.clone().or_else(|| b.clone()),
+        };
+        pieces.push(Piece {
+            table,
+            interval: (start, piece_end.clone()),
+            group: Arc::clone(&entry.group),
+        });
+        match piece_end {
+            Some(at) if end.as_ref().is_none_or(|end| at < *end) => start = at,
+            _ => return (pieces, None),
+        }
+    }
+    (pieces, Some((start, end)))
+}
+
+/// A frame under construction: the pieces that its commands are for, by their place in the list.
+struct Frame {
+    group: Arc<Group>,
+    pieces: Vec<usize>,
+    commands: BytesMut,
+}
+
+impl Calls {
+    /// Sends the owner of each piece, by this map, a command for it. The replies in the order of the
+    /// pieces; `None` where the owner is another one by now, or had no room for the reply.
+    ///
+    /// Waits for every frame, also when one has failed: writes under way must not be applied after
+    /// the client was answered.
+    pub(super) async fn in_frames(
+        &self,
+        map: &RangeMap,
+        pieces: &[Piece],
+        is_read: bool,
+        words: Words<'_>,
+    ) -> Result<Vec<Option<Bytes>>, CommandError> {
+        let frames = stream::iter(frames(pieces, words).into_iter().map(|frame| async move {
+            let prepared = Prepared {
+                reply_room: SHORT_BYTES,
+                flags: self.flags(is_read),
+                watches: Vec::new(),
+                count: frame.pieces.len(),
+                commands: frame.commands,
+                deadline: self.deadline,
+            };
+            let sent = self.send(&frame.group, map.generation, prepared).await;
+            (frame.pieces, sent)
+        }));
+        let sent: Vec<_> = frames.buffered(CONCURRENT).collect().await;
+        let mut answers = vec![None; pieces.len()];
+        for (asked, replies) in sent {
+            let Some(replies) = replies? else {
+                continue;
+            };
+            let replies = replies_in(replies).ok_or_else(unreadable)?;
+            for (piece, reply) in asked.into_iter().zip(replies) {
+                answers[piece] = Some(refused(reply)?);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn frames(pieces: &[Piece], words: Words<'_>) -> Vec<Frame> {
+    let mut full = Vec::new();
+    let mut open = BTreeMap::<GroupId, Frame>::new();
+    for (at, piece) in pieces.iter().enumerate() {
+        let frame = open.entry(piece.group.id).or_insert_with(|| Frame {
+            group: Arc::clone(&piece.group),
+            pieces: Vec::new(),
+            commands: new_commands(),
+        });
+        let (start, end) = piece.interval.clone();
+        let args = words(start, end.unwrap_or_default());
+        put_command(&mut frame.commands, piece.table, &args);
+        frame.pieces.push(at);
+        if frame.commands.len() >= FRAME_BYTES_MAX {
+            full.extend(open.remove(&piece.group.id));
+        }
+    }
+    full.into_iter().chain(open.into_values()).collect()
+}
+
+/// The replies of a frame.
+fn replies_in(mut rest: Bytes) -> Option<Vec<Bytes>> {
+    let count = usize::try_from(varint::take(&mut rest)?).ok()?;
+    // Each has a byte of length at least.
+    let mut replies = Vec::with_capacity(count.min(rest.len()));
+    let mut lengths = Vec::with_capacity(count.min(rest.len()));
+    for _ in 0..count {
+        lengths.push(usize::try_from(varint::take(&mut rest)?).ok()?);
+    }
+    for len in lengths {
+        if len > rest.len() {
+            return None;
+        }
+        replies.push(rest.split_to(len));
+    }
+    Some(replies)
+}
