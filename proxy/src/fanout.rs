@@ -6,18 +6,19 @@
 //! an order. Commands over several *keys* are cut by `conn::route` instead.
 
 mod calls;
+mod copies;
 mod cursor;
 mod flush;
 mod frames;
 mod key_counts;
 mod pages;
-mod prefixes;
+mod places;
 mod ranges;
 mod scan;
 
 pub(crate) use calls::Calls;
 pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;
-pub(crate) use prefixes::Prefixes;
+pub(crate) use places::ScanPlaces;
 pub(crate) use ranges::{count, keys, random_key};
 pub(crate) use scan::{Scan, scan};

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub request_bytes: Gauge,
     /// Clients that wait for such memory, as of a moment ago.
     pub requests_waiting: Gauge,
+    /// Cursors of SCAN whose place nobody had any more: keys came again.
+    pub scan_places_lost: Counter,
 }
 
 impl Metrics {
@@ -73,6 +75,7 @@ impl Metrics {
             replies_waiting: Gauge::default(),
             request_bytes: Gauge::default(),
             requests_waiting: Gauge::default(),
+            scan_places_lost: Counter::default(),
         });
         metrics.register(telemetry);
         metrics
@@ -122,6 +125,11 @@ impl Metrics {
                 "stalled_disconnections",
                 "Clients closed because they neither read nor sent, and others waited for memory",
                 &self.stalled_disconnections,
+            );
+            counter(
+                "scan_places_lost",
+                "Cursors of SCAN whose place was lost, so that keys came again",
+                &self.scan_places_lost,
             );
             let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
                 registry.register(name, help, gauge.clone());

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::client_memory::ClientMemory;
 use crate::clients::Clients;
-use crate::fanout::KeyCounts;
+use crate::fanout::{KeyCounts, ScanPlaces};
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 use crate::router::Router;
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) slowlog: Arc<SlowLog>,
     pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
+    pub(crate) scan_places: Arc<ScanPlaces>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::client_memory::{ClientMemory, Use, close_stalled};
 use crate::conn::{Listener, bind};
+use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
@@ -55,6 +56,7 @@ pub struct Handle {
     stop: CancellationToken,
     listener: JoinHandle<()>,
     follower: JoinHandle<()>,
+    places: JoinHandle<()>,
     http: Option<Http>,
 }
 
@@ -65,6 +67,7 @@ impl Handle {
         // A task that panicked has nothing left to wait for.
         let _ = self.listener.await;
         self.follower.abort();
+        self.places.abort();
         if let Some(http) = self.http {
             http.shutdown().await;
         }
@@ -146,6 +149,8 @@ pub async fn start_with(
         catalog.clone(),
         health.component("proxy"),
     ));
+    let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
+    let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
     let shared = Shared {
         settings: Arc::new(Settings::new(&config)),
@@ -159,6 +164,7 @@ pub async fn start_with(
         slowlog: Arc::default(),
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
+        scan_places,
         addr,
         run_id: run_id(),
         started: Instant::now(),
@@ -182,6 +188,7 @@ pub async fn start_with(
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
         follower,
+        places: tokio::spawn(looked_after),
         http: None,
     })
 }

@@ -17,6 +17,8 @@ mod proxy {
     mod memory;
     mod moves;
     mod pipelines;
+    mod scan_events;
+    mod scans;
     mod stats;
     mod stops;
     mod threads;

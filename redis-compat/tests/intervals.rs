@@ -118,8 +118,8 @@ proptest! {
                 Bytes::from("_scan"), start, Bytes::new(), Bytes::from(count.to_string()),
             ];
             let reply = store.run(0, &args, Resp::V2);
-            // [next, [key, ...]]: the next key, then an array as `strings` reads it.
-            let mut rest = reply.slice(b"*2\r\n".len()..);
+            // [next, [key, ...], visited]: the next key, then an array as `strings` reads it.
+            let mut rest = reply.slice(b"*3\r\n".len()..);
             let next = if rest.starts_with(b"$-1") {
                 rest.advance(b"$-1\r\n".len());
                 None

@@ -48,6 +48,16 @@ async function main() {
     keys.forEach((name) => found.add(name));
   }
   assert.equal(found.size, 500);
+
+  // A page ends amid keys that differ behind the fiftieth byte only.
+  const family = key("a-family-of-keys-with-a-long-beginning-in-common:");
+  await redis.mset(...Array.from({ length: 500 }, (_, n) => [family + n, "x"]).flat());
+  const long = [];
+  for await (const keys of redis.scanStream({ match: family + "*", count: 7 })) {
+    long.push(...keys);
+  }
+  assert.deepEqual([long.length, new Set(long).size], [500, 500]);
+  assert.equal(await redis.del(...long), 500);
   assert.equal(await redis.del(...found), 500);
   assert.equal(await redis.quit(), "OK");
   console.log("ok");

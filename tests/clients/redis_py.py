@@ -67,6 +67,13 @@ except redis.ResponseError as error:
 
 found = set(r.scan_iter(match=prefix + "p*", count=100))
 assert found == {key(f"p{n}").encode() for n in range(500)}, len(found)
+
+# A page ends amid keys that differ behind the fiftieth byte only.
+family = key("a-family-of-keys-with-a-long-beginning-in-common:")
+r.mset({f"{family}{n}": n for n in range(500)})
+found_long = list(r.scan_iter(match=family + "*", count=7))
+assert len(found_long) == len(set(found_long)) == 500, len(found_long)
+assert r.delete(*found_long) == 500
 assert r.exists(key("a"), key("m1"), key("absent")) == 2
 assert r.delete(*found) == 500
 assert r.dbsize() >= 1

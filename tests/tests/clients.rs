@@ -149,7 +149,12 @@ fn redis_cli(port: &str) {
     // Mass insertion, as its manual shows it.
     let mut protocol = Vec::new();
     for n in 0..1_000 {
-        coterie_tests::resp::encode(&mut protocol, &["SET", &format!("cli:pipe:{n}"), "x"]);
+        // Keys that a cursor can tell apart, and keys that it cannot.
+        let key = match n % 2 {
+            0 => format!("cli:pipe:{n}"),
+            _ => format!("cli:pipe:a-long-beginning-in-common-for-half-of-them:{n}"),
+        };
+        coterie_tests::resp::encode(&mut protocol, &["SET", &key, "x"]);
     }
     let loaded = said(&["--pipe"], &String::from_utf8(protocol).expect("ASCII"));
     assert!(loaded.contains("errors: 0, replies: 1000"), "{loaded}");

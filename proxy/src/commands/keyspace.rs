@@ -51,13 +51,7 @@ fn check_flush(call: &Call) -> Result<(), CommandError> {
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
 pub(crate) async fn scan(call: Call) -> Result<Reply, CommandError> {
     let scan = parse_scan(&call.args)?;
-    let prefixes = fanout::Prefixes {
-        meta: &call.shared.meta,
-        catalog: &call.shared.catalog(),
-        claimant: &call.shared.run_id,
-        deadline: call.deadline,
-    };
-    fanout::scan(&call.calls(), &prefixes, call.table, &scan).await
+    fanout::scan(&call.calls(), &call.shared.scan_places, call.table, &scan).await
 }
 
 fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {

@@ -80,30 +80,6 @@ impl Calls {
         }
     }
 
-    /// Asks every interval of a table; the answers in key order, each with its interval.
-    pub(crate) async fn each(
-        &self,
-        table: TableId,
-        is_read: bool,
-        words: Words<'_>,
-    ) -> Result<Vec<(Interval, Bytes)>, CommandError> {
-        let intervals = self.intervals(table);
-        let walks = stream::iter(intervals.into_iter().map(|interval| {
-            // One owner may have several neighbours.
-            self.walk(table, interval, is_read, words)
-        }));
-        let walks = walks.buffered(CONCURRENT);
-        let answers: Vec<Vec<_>> = match is_read {
-            true => walks.try_collect().await?,
-            // Writes under way are not left: they would be applied after the client was answered.
-            false => {
-                let answers: Vec<Result<_, _>> = walks.collect().await;
-                answers.into_iter().collect::<Result<_, _>>()?
-            }
-        };
-        Ok(answers.into_iter().flatten().collect())
-    }
-
     /// Asks the owners of an interval, one after another.
     pub(crate) async fn walk(
         &self,

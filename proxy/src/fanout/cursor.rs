@@ -1,14 +1,19 @@
-//! The cursor of SCAN: a place in key order, in 53 bits, that any proxy understands at any time.
+//! The cursor of SCAN: a place in key order, in 53 bits, that any proxy understands.
 //!
-//! A cursor holds no state and names no range, so it is good on every proxy, across splits, moves
-//! and restarts, for ever. Clients read it as a number; 53 bits are what all of them keep whole
-//! (decision record `2026-11-23-scan-cursor`).
+//! Clients read a cursor as a number; 53 bits are what all of them keep whole (decision record
+//! `2026-11-30-scan-cursor-and-places`).
 //!
 //! ```text
 //! 0                           the beginning, and the end
-//! 1 .. 2^52                   1 + the code of a place among all keys
-//! 2^52 + id * 2^40 + code     a place among the keys with the prefix `id` (`prefixes`)
+//! 1 .. 2^52                   1 + the code of a place
+//! 2^52 + number               a place whose key is kept (`places`) under this number of 52 bits:
+//!                             the first 16 bits of its code, then 36 bits of chance
 //! ```
+//!
+//! A code says all by itself where the scan goes on: such a cursor holds no state and names no
+//! range, so it is good across splits, moves and restarts, for ever. A number needs the kept key;
+//! when that is lost, the scan goes on at the first key whose code begins with the same 16 bits.
+//! That key is never behind the kept one, so no key is left out.
 //!
 //! A key's code is order-preserving: the interval of all numbers is cut by the first byte, that
 //! piece by the second, and so on, each byte getting a share as large as it is likely after the one
@@ -25,12 +30,10 @@ use bytes::Bytes;
 
 /// Cursors are below this.
 const CURSORS: u64 = 1 << 53;
-/// Cursors of places among all keys are below this.
-const PLAIN_CURSORS: u64 = 1 << 52;
-/// Places among the keys with one prefix.
-const WITHIN_BITS: u32 = 40;
-/// Prefixes that can be named.
-pub(crate) const PREFIXES: u16 = 1 << 12;
+/// Cursors that are a code are below this.
+const CODE_CURSORS: u64 = 1 << 52;
+/// The bits of a number behind those of the code.
+const CHANCE_BITS: u32 = 36;
 
 /// The sum of the shares.
 const TOTAL: u32 = 1 << 14;
@@ -53,24 +56,20 @@ const PUNCTUATION: usize = 4;
 pub(crate) enum Cursor {
     /// Before every key.
     Start,
-    /// Among all keys.
-    Plain(u64),
-    /// Among the keys with a prefix.
-    Within { prefix: u16, code: u64 },
+    /// The first key whose code is at least this.
+    Code(u64),
+    /// The key that is kept under this number.
+    Kept(u64),
 }
 
 impl Cursor {
     /// The place that a client names; `None` if there is no such cursor.
     pub(crate) fn from_number(number: u64) -> Option<Self> {
-        let within = number.checked_sub(PLAIN_CURSORS);
-        match (number, within) {
-            (0, _) => Some(Cursor::Start),
-            (_, None) => Some(Cursor::Plain(number - 1)),
-            (CURSORS.., _) => None,
-            (_, Some(within)) => Some(Cursor::Within {
-                prefix: (within >> WITHIN_BITS) as u16,
-                code: within & (WITHIN.codes - 1),
-            }),
+        match number {
+            0 => Some(Cursor::Start),
+            CURSORS.. => None,
+            CODE_CURSORS.. => Some(Cursor::Kept(number - CODE_CURSORS)),
+            _ => Some(Cursor::Code(number - 1)),
         }
     }
 
@@ -78,12 +77,20 @@ impl Cursor {
     pub(crate) fn number(self) -> u64 {
         match self {
             Cursor::Start => 0,
-            Cursor::Plain(code) => code + 1,
-            Cursor::Within { prefix, code } => {
-                PLAIN_CURSORS + (u64::from(prefix) << WITHIN_BITS) + code
-            }
+            Cursor::Code(code) => code + 1,
+            Cursor::Kept(number) => CODE_CURSORS + number,
         }
     }
+}
+
+/// The number under which a key is kept.
+pub(crate) fn number_of(key: &[u8], chance: u64) -> u64 {
+    floor(CODER.code(key)) | (chance >> (u64::BITS - CHANCE_BITS))
+}
+
+/// The least code of any key that can be kept under this number; also that of a code.
+pub(crate) fn floor(number: u64) -> u64 {
+    number >> CHANCE_BITS << CHANCE_BITS
 }
 
 /// How many codes the keys are spread over.
@@ -92,14 +99,9 @@ pub(crate) struct Coder {
     codes: u64,
 }
 
-/// For all keys.
-pub(crate) const PLAIN: Coder = Coder {
-    codes: PLAIN_CURSORS - 1,
-};
-
-/// For what follows a prefix.
-pub(crate) const WITHIN: Coder = Coder {
-    codes: 1 << WITHIN_BITS,
+/// The code of cursors.
+pub(crate) const CODER: Coder = Coder {
+    codes: CODE_CURSORS - 1,
 };
 
 impl Coder {
@@ -122,8 +124,8 @@ impl Coder {
         if code == 0 {
             return Some(Bytes::new());
         }
-        // Down the last part that begins below: what it has at or above `code` is deeper, and what
-        // it has not is in the part after it.
+        // Descend into the last part that starts below `code`. If it has no key at or above `code`,
+        // the answer is the start of the next part.
         while !piece.is_whole() {
             let (mut below, mut above) = (0u32, 256u32);
             while above - below > 1 {
@@ -142,7 +144,7 @@ impl Coder {
 }
 
 /// The least key behind all that begin with `prefix`.
-pub(crate) fn successor(prefix: &[u8]) -> Option<Bytes> {
+fn successor(prefix: &[u8]) -> Option<Bytes> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut next = prefix[..=last].to_vec();
     next[last] += 1;
@@ -257,8 +259,10 @@ mod tests {
             "\u{ff}",
             "{tag}:x",
         ];
-        assert_eq!(keys.map(|key| PLAIN.code(key.as_bytes())), PINNED);
-        assert_eq!(WITHIN.code(b"0012345"), PINNED_WITHIN);
+        assert_eq!(keys.map(|key| CODER.code(key.as_bytes())), PINNED);
+        assert_eq!(number_of(b"user:1000", 0), PINNED[3] >> 36 << 36);
+        let (number, chance) = (number_of(b"", u64::MAX), (1 << 36) - 1);
+        assert_eq!((number, floor(number)), (chance, 0));
     }
 
     const PINNED: [u64; 6] = [
@@ -269,19 +273,15 @@ mod tests {
         4_249_671_832_698_879,
         3_987_178_528_655_171,
     ];
-    const PINNED_WITHIN: u64 = 52_322_027_247;
 
     #[test]
     fn cursors_are_numbers_and_back() {
         let places = [
             Cursor::Start,
-            Cursor::Plain(0),
-            Cursor::Plain(PLAIN.codes - 1),
-            Cursor::Within { prefix: 0, code: 0 },
-            Cursor::Within {
-                prefix: PREFIXES - 1,
-                code: WITHIN.codes - 1,
-            },
+            Cursor::Code(0),
+            Cursor::Code(CODER.codes - 1),
+            Cursor::Kept(0),
+            Cursor::Kept((1 << 52) - 1),
         ];
         for place in places {
             assert_eq!(Cursor::from_number(place.number()), Some(place));
@@ -293,16 +293,15 @@ mod tests {
     #[test]
     fn keys_of_the_usual_forms_share_a_number_with_few_others() {
         // How many keys that differ in their last digits only share a number.
-        let shared = |coder: Coder, prefix: &str, digits: usize| {
+        let shared = |prefix: &str, digits: usize| {
             let codes: std::collections::BTreeSet<_> = (0..10_000)
-                .map(|n| coder.code(format!("{prefix}{n:0digits$}").as_bytes()))
+                .map(|n| CODER.code(format!("{prefix}{n:0digits$}").as_bytes()))
                 .collect();
             10_000 / codes.len()
         };
-        assert_eq!(shared(PLAIN, "user:", 6), 1);
-        assert_eq!(shared(PLAIN, "", 10), 1);
-        assert_eq!(shared(WITHIN, "", 10), 1);
-        assert!(shared(PLAIN, "key:", 9) <= 16);
+        assert_eq!(shared("user:", 6), 1);
+        assert_eq!(shared("", 10), 1);
+        assert!(shared("key:", 9) <= 16);
     }
 
     fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -314,7 +313,11 @@ mod tests {
     }
 
     fn coder() -> impl Strategy<Value = Coder> {
-        prop_oneof![Just(PLAIN), Just(WITHIN), Just(Coder { codes: 1000 })]
+        prop_oneof![
+            Just(CODER),
+            Just(Coder { codes: 1 << 40 }),
+            Just(Coder { codes: 1000 })
+        ]
     }
 
     proptest! {
@@ -336,9 +339,19 @@ mod tests {
         }
 
         #[test]
-        fn any_number_divides_the_keys(number in 0..PLAIN.codes + 10, key in key()) {
-            let is_behind = PLAIN.code(&key) >= number;
-            match PLAIN.start_of(number) {
+        fn the_place_that_a_number_falls_back_to_is_not_behind_its_key(
+            key in key(), chance in any::<u64>(),
+        ) {
+            let number = number_of(&key, chance);
+            prop_assert!(number < CURSORS - CODE_CURSORS);
+            let start = CODER.start_of(floor(number)).unwrap();
+            prop_assert!(start.as_ref() <= key.as_slice());
+        }
+
+        #[test]
+        fn any_number_divides_the_keys(number in 0..CODER.codes + 10, key in key()) {
+            let is_behind = CODER.code(&key) >= number;
+            match CODER.start_of(number) {
                 Some(start) => prop_assert_eq!(key.as_slice() >= start.as_ref(), is_behind),
                 None => prop_assert!(!is_behind),
             }

@@ -1,193 +1,247 @@
 //! `SCAN`: a page of keys in key order, and where the next one begins.
 //!
-//! Each page is answered by one range. It must end at a place that a cursor can name (`cursor`);
-//! what was read behind the last such place is left for the next page. If there is none on the page,
-//! as its keys have a long beginning in common, that beginning gets a number (`prefixes`). Should
-//! that fail, the page goes on to the next place that can be named, however far that is. So every
-//! key that is there throughout is returned exactly once.
+//! A page goes over ranges until COUNT records were visited, and ends where a cursor can say that
+//! it does. Most ends have a code (`cursor`). Where several keys have the code of the end, as they
+//! have a long beginning in common, the page goes on to the last of them. When those are too many
+//! for a page of twice COUNT, the first key that was not returned is kept (`places`) and the cursor
+//! names it. So every key that is there throughout is returned exactly once.
+
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
 
 use super::calls::{Interval, unreadable};
-use super::cursor::{Cursor, PLAIN, WITHIN, successor};
-use super::{Calls, Prefixes};
-use crate::conn::{array_items, bulk};
+use super::cursor::{CODER, Cursor};
+use super::frames::cut;
+use super::{Calls, ScanPlaces};
+use crate::conn::{array_items, bulk, integer};
 
-/// Keys asked for at once when a page goes on past its count.
-const MORE: usize = 1000;
-/// Prefixes are as long as a multiple of this, so that the same ones serve many places.
-const PREFIX_STEP: usize = 4;
+/// Records that a group visits in one go: a large COUNT is asked for piece by piece.
+const VISITED_AT_ONCE_MAX: usize = 10_000;
+/// Ranges asked at the same time, once the ranges before them were shorter than the page.
+const AHEAD_MAX: usize = 32;
+/// Ranges of one page: with a MATCH most of them may have nothing to return.
+const RANGES_MAX: usize = 1024;
+/// How long a page goes on to further ranges or pieces.
+const TIME_MAX: Duration = Duration::from_millis(250);
+/// Bytes of keys after which a page ends early.
+const BYTES_MAX: usize = 8 << 20;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scan {
     pub(crate) cursor: u64,
-    /// How many keys to look at.
+    /// How many records to visit.
     pub(crate) count: usize,
     /// `MATCH pattern` and `TYPE type`, as they are passed on.
     pub(crate) filter: Vec<Bytes>,
 }
 
-/// A place that a cursor names: nothing from `key` on was returned.
-struct Place {
-    cursor: Cursor,
-    key: Bytes,
-}
-
 /// One page.
 pub(crate) async fn scan(
     calls: &Calls,
-    prefixes: &Prefixes<'_>,
+    places: &ScanPlaces,
     table: TableId,
     scan: &Scan,
 ) -> Result<Reply, CommandError> {
     // No page ever ended there, but Redis takes any number.
     let Some(cursor) = Cursor::from_number(scan.cursor) else {
-        return Ok(page(Cursor::Start, Vec::new()));
+        return Ok(reply(Cursor::Start, Vec::new()));
     };
-    let Some(start) = start(prefixes, table, cursor).await? else {
-        return Ok(page(Cursor::Start, Vec::new()));
+    let start = match cursor {
+        Cursor::Start => Some(Bytes::new()),
+        Cursor::Code(code) => CODER.start_of(code),
+        Cursor::Kept(number) => places.find(calls, table, number).await,
     };
-    let (mut keys, next) = read(calls, table, (start.clone(), None), scan.count, scan).await?;
-    let Some(next) = next else {
-        return Ok(page(Cursor::Start, keys));
+    let Some(start) = start else {
+        return Ok(reply(Cursor::Start, Vec::new()));
     };
-    let mut place = last_place(prefixes, table, &next);
-    let first = keys.first().unwrap_or(&start);
-    if place.key <= *first
-        && let Some(better) = new_place(prefixes, table, first, &next).await
-    {
-        place = better;
-    }
-    if place.key > start {
-        keys.retain(|key| *key < place.key);
-        return Ok(page(place.cursor, keys));
-    }
-    go_on(calls, table, scan, keys, next).await
+    let page = Page {
+        calls,
+        table,
+        scan,
+        start,
+        keys: Vec::new(),
+        bytes: 0,
+        visited: 0,
+    };
+    page.read(places, cursor).await
 }
 
-/// The first key that was not returned yet; `None` if there is none.
-async fn start(
-    prefixes: &Prefixes<'_>,
+/// A page under construction.
+struct Page<'a> {
+    calls: &'a Calls,
     table: TableId,
-    cursor: Cursor,
-) -> Result<Option<Bytes>, CommandError> {
-    match cursor {
-        Cursor::Start => Ok(Some(Bytes::new())),
-        Cursor::Plain(code) => Ok(PLAIN.start_of(code)),
-        Cursor::Within { prefix, code } => {
-            let prefix = prefixes.named(prefix, table).await.ok_or_else(|| {
-                let reason = "the cursor's prefix is not known here, and meta does not answer";
-                CommandError::TryAgain(reason.to_owned())
-            })?;
-            Ok(match WITHIN.start_of(code) {
-                Some(rest) => Some([prefix, rest].concat().into()),
-                None => successor(&prefix),
-            })
+    scan: &'a Scan,
+    /// The first key that is to be returned.
+    start: Bytes,
+    keys: Vec<Bytes>,
+    bytes: usize,
+    /// Records that groups have visited, returned or not.
+    visited: usize,
+}
+
+/// What a group has visited of an interval.
+struct Visit {
+    keys: Vec<Bytes>,
+    visited: usize,
+    /// The first key that was not visited; `None` is the end of the table.
+    next: Option<Bytes>,
+    /// Whether the interval was visited to its end.
+    is_whole: bool,
+}
+
+impl Page<'_> {
+    async fn read(mut self, places: &ScanPlaces, from: Cursor) -> Result<Reply, CommandError> {
+        let Some(next) = self.fill().await? else {
+            return Ok(reply(Cursor::Start, self.keys));
+        };
+        if let Some(cursor) = self.end_with_code(&next) {
+            return Ok(reply(cursor, self.keys));
+        }
+        // Keys before `next` were returned, and keys from there on have the same code.
+        let code = CODER.code(&next) + 1;
+        let end = CODER.start_of(code);
+        let count = self
+            .scan
+            .count
+            .saturating_mul(2)
+            .saturating_sub(self.visited);
+        let interval = (next.clone(), end.clone());
+        let visit = self.visit_first(interval, count.max(1)).await?;
+        let reached = visit.next.clone();
+        self.take(visit);
+        let cursor = match reached {
+            None => Cursor::Start,
+            next if next == end => Cursor::Code(code),
+            Some(next) => match self.end_with_code(&next) {
+                Some(cursor) => cursor,
+                None => {
+                    let number = places.keep(self.calls, self.table, &next, from).await?;
+                    Cursor::Kept(number)
+                }
+            },
+        };
+        Ok(reply(cursor, self.keys))
+    }
+
+    /// The cursor of a page that ends before `next`, if the code of `next` can say so: no key of the
+    /// page has that code, and the next page begins behind where this one began.
+    fn end_with_code(&self, next: &Bytes) -> Option<Cursor> {
+        let code = CODER.code(next);
+        let start = CODER.start_of(code)?;
+        let is_behind = self.keys.last().is_none_or(|last| *last < start);
+        (start > self.start && is_behind).then_some(Cursor::Code(code))
+    }
+
+    /// Visits COUNT records, range after range; the first key that was not visited, `None` at the end of the
+    /// table. Ends early when that takes long or the keys are large.
+    async fn fill(&mut self) -> Result<Option<Bytes>, CommandError> {
+        let began = Instant::now();
+        let (mut next, mut ahead, mut ranges) = (self.start.clone(), 1, 0);
+        loop {
+            let count = (self.scan.count - self.visited).min(VISITED_AT_ONCE_MAX);
+            let mut all_whole = true;
+            for visit in self.visit_several(next.clone(), ahead, count).await? {
+                ranges += 1;
+                all_whole = visit.is_whole;
+                let reached = visit.next.clone();
+                self.take(visit);
+                match reached {
+                    Some(reached) => next = reached,
+                    None => return Ok(None),
+                }
+                if !all_whole || self.visited >= self.scan.count {
+                    break;
+                }
+            }
+            if self.visited >= self.scan.count
+                || self.bytes >= BYTES_MAX
+                || ranges >= RANGES_MAX
+                || began.elapsed() >= TIME_MAX
+            {
+                return Ok(Some(next));
+            }
+            // Ranges with little of interest are asked many at a time, as each costs a call.
+            ahead = match all_whole {
+                true => (2 * ahead).min(AHEAD_MAX),
+                false => 1,
+            };
         }
     }
-}
 
-/// The last place at or before `key` that a cursor can name.
-fn last_place(prefixes: &Prefixes<'_>, table: TableId, key: &[u8]) -> Place {
-    let code = PLAIN.code(key);
-    let plain = Place {
-        cursor: Cursor::Plain(code),
-        key: PLAIN.start_of(code).unwrap_or_default(),
-    };
-    let within = prefixes.of_key(table, key).into_iter();
-    let within = within.map(|(number, prefix)| place_within(number, &prefix, key));
-    within
-        .chain([plain])
-        .max_by(|a, b| a.key.cmp(&b.key))
-        .unwrap_or(Place {
-            cursor: Cursor::Start,
-            key: Bytes::new(),
-        })
-}
-
-/// The last place at or before `key`, which begins with `prefix`, among the keys that do.
-fn place_within(number: u16, prefix: &[u8], key: &[u8]) -> Place {
-    let code = WITHIN.code(&key[prefix.len()..]);
-    let rest = WITHIN.start_of(code).unwrap_or_default();
-    Place {
-        cursor: Cursor::Within {
-            prefix: number,
-            code,
-        },
-        key: [prefix, rest.as_ref()].concat().into(),
+    fn take(&mut self, visit: Visit) {
+        self.bytes += visit.keys.iter().map(Bytes::len).sum::<usize>();
+        self.visited += visit.visited;
+        self.keys.extend(visit.keys);
     }
-}
 
-/// A place behind `first` and not behind `next`, with a prefix numbered for it: the shortest one
-/// that will do, as it serves the most places.
-async fn new_place(
-    prefixes: &Prefixes<'_>,
-    table: TableId,
-    first: &[u8],
-    next: &[u8],
-) -> Option<Place> {
-    let common = first.iter().zip(next).take_while(|(a, b)| a == b).count();
-    let prefix = (PREFIX_STEP..=common)
-        .step_by(PREFIX_STEP)
-        .map(|len| &next[..len])
-        .find(|prefix| place_within(0, prefix, next).key > *first)?;
-    let number = prefixes.number(table, prefix).await?;
-    Some(place_within(number, prefix, next))
-}
-
-/// All of the page, and what follows, shares one number: the page goes on to the end of those.
-async fn go_on(
-    calls: &Calls,
-    table: TableId,
-    scan: &Scan,
-    mut keys: Vec<Bytes>,
-    next: Bytes,
-) -> Result<Reply, CommandError> {
-    let code = PLAIN.code(&next) + 1;
-    let end = PLAIN.start_of(code);
-    let mut rest = Some(next);
-    while let Some(start) = rest {
-        let more = read(calls, table, (start, end.clone()), MORE, scan).await?;
-        keys.extend(more.0);
-        rest = more
-            .1
-            .filter(|next| end.as_ref().is_none_or(|end| next < end));
+    /// Visits the next ranges from `start` on, at most so many, up to `count` records in each.
+    async fn visit_several(
+        &self,
+        start: Bytes,
+        ranges: usize,
+        count: usize,
+    ) -> Result<Vec<Visit>, CommandError> {
+        let map = self.calls.router.cache.load();
+        let rest = (start.clone(), None);
+        let (pieces, _) = match ranges {
+            1 => (Vec::new(), None),
+            _ => cut(&map, self.table, rest.clone(), ranges),
+        };
+        let words = |start, end| self.words(start, end, count);
+        let answers = self.calls.in_frames(&map, &pieces, true, &words).await?;
+        let answers = pieces.into_iter().zip(answers);
+        // What lies behind a piece whose owner has changed comes later.
+        let answers = answers.map_while(|(piece, answer)| Some((piece.interval, answer?)));
+        let visits: Vec<Visit> = answers
+            .map(|(interval, answer)| visit_of(interval, &answer))
+            .collect::<Result<_, _>>()?;
+        if visits.is_empty() {
+            return Ok(vec![self.visit_first(rest, count).await?]);
+        }
+        Ok(visits)
     }
-    let cursor = end.map_or(Cursor::Start, |_| Cursor::Plain(code));
-    Ok(page(cursor, keys))
-}
 
-/// Reads from the first owner of an interval: keys, and from where to go on.
-async fn read(
-    calls: &Calls,
-    table: TableId,
-    interval: Interval,
-    count: usize,
-    scan: &Scan,
-) -> Result<(Vec<Bytes>, Option<Bytes>), CommandError> {
-    let words = |start, end| {
-        let count = Bytes::from(count.to_string());
+    /// Visits what the first owner of an interval has of it, up to `count` records.
+    async fn visit_first(&self, interval: Interval, count: usize) -> Result<Visit, CommandError> {
+        let words = |start, end| self.words(start, end, count);
+        let first = self.calls.first(self.table, interval, true, &words);
+        let (interval, answer) = first.await?;
+        visit_of(interval, &answer)
+    }
+
+    fn words(&self, start: Bytes, end: Bytes, count: usize) -> Vec<Bytes> {
+        let count = Bytes::from(count.min(VISITED_AT_ONCE_MAX).to_string());
         let mut words = vec![Bytes::from_static(b"_scan"), start, end, count];
-        words.extend_from_slice(&scan.filter);
+        words.extend_from_slice(&self.scan.filter);
         words
-    };
-    let ((_, end), reply) = calls.first(table, interval, true, &words).await?;
-    let items = array_items(&reply).ok_or_else(unreadable)?;
-    let [next, keys] = items.as_slice() else {
+    }
+}
+
+/// The answer of a group to `_scan`.
+fn visit_of((_, end): Interval, answer: &Bytes) -> Result<Visit, CommandError> {
+    let items = array_items(answer).ok_or_else(unreadable)?;
+    let [next, keys, visited] = items.as_slice() else {
         return Err(unreadable());
     };
     let keys = array_items(keys).ok_or_else(unreadable)?;
     let keys = keys.iter().map(|key| bulk(key).flatten());
     let keys = keys.collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;
-    // Nothing more here: the next owner begins where this one ends.
-    let next = bulk(next).ok_or_else(unreadable)?.or(end);
-    Ok((keys, next))
+    let visited = integer(visited).and_then(|visited| usize::try_from(visited).ok());
+    let next = bulk(next).ok_or_else(unreadable)?;
+    Ok(Visit {
+        keys,
+        visited: visited.ok_or_else(unreadable)?,
+        is_whole: next.is_none(),
+        // Nothing more here: the next owner begins where this one ends.
+        next: next.or(end),
+    })
 }
 
-fn page(cursor: Cursor, keys: Vec<Bytes>) -> Reply {
+fn reply(cursor: Cursor, keys: Vec<Bytes>) -> Reply {
     let keys = keys.into_iter().map(Reply::Bulk).collect();
     let cursor = Bytes::from(cursor.number().to_string());
     Reply::Array(vec![Reply::Bulk(cursor), Reply::Array(keys)])

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use coterie_types::RangeDescriptor;
 
-use super::fanout::{scan_page, strings};
+use super::fanout::strings;
 use super::pipelines::wait_until;
+use super::scans::scan_page;
 use crate::support::{Client, Cluster, Fault, group_row, range};
 
 /// One group that owns all.

@@ -25,6 +25,7 @@ use coterie_types::{
 use tokio::sync::watch;
 
 use super::meta::Meta;
+use super::places::NodePlaces;
 
 pub(crate) const NODES: u64 = 3;
 
@@ -129,6 +130,12 @@ impl Group {
         effects.replies
     }
 
+    /// How many frames with a number came: those that write.
+    pub(crate) fn sequences_seen(&self) -> usize {
+        let numbered = self.seen.iter().filter(|(seq, _)| seq.0 > 0);
+        numbered.count()
+    }
+
     /// Executes a frame, unless a fault says otherwise; `None` is no answer.
     fn execute(&mut self, bytes: Bytes) -> Option<Bytes> {
         let frame = Frame::decode(bytes.clone()).expect("the proxy's frames decode");
@@ -190,6 +197,8 @@ pub(crate) struct Cluster {
     pub(crate) wishes: Mutex<Vec<Wish>>,
     /// What nodes say of themselves.
     pub(crate) heard: Mutex<Vec<NodeLiveness>>,
+    /// The places of scans that nodes keep.
+    pub(super) places: Mutex<BTreeMap<u64, NodePlaces>>,
 }
 
 struct Node(NodeId, Arc<Cluster>);
@@ -254,6 +263,7 @@ impl Cluster {
             admin: Mutex::default(),
             wishes: Mutex::default(),
             heard: Mutex::default(),
+            places: Mutex::new(NodePlaces::of_all()),
         });
         for node in 1..=NODES {
             let handler = Node(NodeId(node), Arc::clone(&cluster));
@@ -361,6 +371,9 @@ impl Handler for Node {
         let Node(node, cluster) = self;
         if request.method == method::SERVER_ADMIN {
             return cluster.administer(*node, decode(&request.body).expect("decodes"), responder);
+        }
+        if request.method == method::SCAN_PLACE {
+            return cluster.places(node.0, |places| places.answer(&request.body, responder));
         }
         assert_eq!(request.method, method::EXECUTE);
         let mut body = request.body;

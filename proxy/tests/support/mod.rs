@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 mod meta;
 mod moving;
+mod places;
 
 pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Fault, group_row, range};

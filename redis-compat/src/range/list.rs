@@ -8,12 +8,15 @@ use crate::{Args, CommandError, EvalError, Record, Reply, Txn, glob};
 
 /// Bytes of keys that one page of `_KEYS` lists, about.
 const PAGE_BYTES: usize = 512 << 10;
+/// Bytes of keys after which `_SCAN` ends early.
+const SCAN_BYTES_MAX: usize = 4 << 20;
 
-/// `_SCAN start end count [MATCH pattern] [TYPE type] [AFTER key]`: `[next, [key ...]]`.
+/// `_SCAN start end count [MATCH pattern] [TYPE type] [AFTER key]`: `[next, [key ...], visited]`.
 ///
-/// Visits at most `count` records, from `start` or, if given, from behind `key`; `next` is the key
-/// to start from the next time, null at the end of the interval. A pattern that begins with plain
-/// bytes narrows the visit to keys that begin so. O(count). Errors: `NotAnInteger`, `Syntax`.
+/// Visits at most `count` records, from `start` or, if given, from behind `key`, and fewer when the
+/// listed keys come to 4 MiB; `next` is the key to start from the next time, null at the end of the
+/// interval; `visited` is the number of records visited. A pattern that begins with plain bytes
+/// narrows the visit to keys that begin so. O(count). Errors: `NotAnInteger`, `Syntax`.
 pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let count = match args.int(3)? {
@@ -23,19 +26,21 @@ pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     let filter = Filter::parse(args, &mut bounds)?;
     let mut keys = Vec::new();
     let mut next = Reply::Null;
-    let mut visited = 0;
+    let (mut visited, mut bytes) = (0, 0);
     visit_live(txn, &bounds, &mut |key, record, live| {
-        if visited == count {
+        if visited == count || bytes >= SCAN_BYTES_MAX {
             next = Reply::Bulk(key);
             return false;
         }
         visited += 1;
         if live && filter.passes(&key, record) {
+            bytes += key.len();
             keys.push(Reply::Bulk(key));
         }
         true
     })?;
-    Ok(Reply::Array(vec![next, Reply::Array(keys)]))
+    let visited = Reply::Integer(visited as i64);
+    Ok(Reply::Array(vec![next, Reply::Array(keys), visited]))
 }
 
 /// `_KEYS start end pattern [limit]`: every key that fits. O(n), n being the keys that begin as the

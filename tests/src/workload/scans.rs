@@ -2,6 +2,7 @@
 //! full iteration exactly once.
 //!
 //! Fixed keys are written before the scanners start. Churners write and delete keys between them.
+//! Half of all keys have a long beginning in common, which a cursor cannot name by itself.
 //! A scanner goes on with its cursor at any proxy, with any COUNT; a page whose reply was lost is
 //! asked for again with the same cursor, which a cursor must allow.
 
@@ -17,6 +18,8 @@ use crate::connection::Connection;
 use crate::resp::Reply;
 use crate::rng::Rng;
 
+/// What keys with a long common beginning begin with.
+const FAMILY: &str = "7f:a-family-of-keys-with-a-long-beginning-in-common:";
 /// COUNTs that scanners choose from.
 const COUNTS: [usize; 5] = [1, 7, 10, 100, 1000];
 
@@ -63,12 +66,23 @@ impl Scans {
     }
 
     fn fixed_key(&self, n: usize) -> String {
-        format!("{:02x}:{}fixed:{n}", n * 37 % 256, self.name)
+        self.key(n, "fixed")
+    }
+
+    fn key(&self, n: usize, kind: &str) -> String {
+        let name = &self.name;
+        match n % 2 {
+            0 => format!("{:02x}:{name}{kind}:{n}", n * 37 % 256),
+            _ => format!("{FAMILY}{name}{kind}:{n}"),
+        }
     }
 
     /// The number of a fixed key.
     fn number_of(&self, key: &str) -> Option<usize> {
-        let (_, rest) = key.split_once(':')?;
+        let rest = match key.strip_prefix(FAMILY) {
+            Some(rest) => rest,
+            None => key.split_once(':')?.1,
+        };
         rest.strip_prefix(&self.name)?
             .strip_prefix("fixed:")?
             .parse()
@@ -113,7 +127,7 @@ async fn churn(plan: &Scans, mut rng: Rng, progress: Progress) -> Troubles {
             continue;
         }
         let n = rng.below(plan.fixed.max(1) * 2);
-        let key = format!("{:02x}:{}churn:{n}", n * 37 % 256, plan.name);
+        let key = plan.key(n, "churn");
         let command = if rng.percent(50) {
             redis::Cmd::set(&key, "passing")
         } else {
@@ -194,7 +208,10 @@ mod tests {
             fixed: 3,
             seed: 1,
         };
-        assert_eq!(plan.number_of(&plan.fixed_key(2)), Some(2));
+        for n in [2, 3] {
+            assert_eq!(plan.number_of(&plan.fixed_key(n)), Some(n));
+        }
+        assert_eq!(plan.number_of(&plan.key(3, "churn")), None);
         assert_eq!(plan.number_of("00:s:churn:2"), None);
         let good = BTreeMap::from([(0, 1), (1, 1), (2, 1)]);
         assert_eq!(plan.judge(&good), None);
