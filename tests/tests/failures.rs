@@ -108,8 +108,9 @@ fn a_minority_of_meta_changes_nothing_and_data_goes_on() {
         cluster.process(name).resume().expect("wakes");
     }
     wait::until("meta takes changes again", WITHIN, || {
-        let reply = cluster.admin().ask(&["TABLE", "CREATE", "majority"])?;
-        ensure!(reply.text().is_some(), "{reply:?}");
+        // Again is as good as once: an earlier one may have been done.
+        let reply = cluster.admin().ask(&["BALANCE", "ON"])?;
+        ensure!(reply == ok(), "{reply:?}");
         Ok(())
     })
     .expect("it does");
