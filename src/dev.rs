@@ -71,7 +71,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         dev.servers,
         dev.dir.display()
     );
-    let started = shutdown.run_until_cancelled(host.start(roles)).await;
+    let started = shutdown
+        .run_until_cancelled(Box::pin(host.start(roles)))
+        .await;
     if let Some(Ok(clients)) = &started {
         serve(&dev, &host, *clients, &shutdown).await;
     }

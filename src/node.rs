@@ -75,7 +75,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let roles = roles(matches, &node, &place, &secret)?;
     let mut host = Host::new(&secret, node.http, &shutdown).await?;
     info!(member = place.member, meta = %place.meta, "host starts");
-    let started = shutdown.run_until_cancelled(host.start(roles)).await;
+    let started = shutdown
+        .run_until_cancelled(Box::pin(host.start(roles)))
+        .await;
     if let Some(Ok(clients)) = started {
         let cluster = host.health().component("cluster");
         cluster.waiting("too few hosts are up, or groups elect their leaders");

@@ -138,7 +138,10 @@ struct Controller {
 impl Controller {
     async fn run(mut self, stop: CancellationToken) {
         let stopped = stop.clone();
-        stopped.run_until_cancelled(self.run_for_ever()).await;
+        // On the heap: it holds what every step of a job holds.
+        stopped
+            .run_until_cancelled(Box::pin(self.run_for_ever()))
+            .await;
         lease::release(&self.meta, self.holder).await;
     }
 

@@ -22,6 +22,7 @@ mod mending;
 mod output;
 mod pipeline;
 mod publish;
+mod reading;
 mod replies;
 mod request_credit;
 mod resp;

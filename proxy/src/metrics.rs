@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -83,88 +84,96 @@ impl Metrics {
 
     fn register(&self, telemetry: &coterie_telemetry::Metrics) {
         telemetry.register("coterie_proxy", |registry| {
-            let mut counter = |name: &str, help: &str, counter: &Counter| {
-                registry.register(name, help, counter.clone());
-            };
-            counter("commands", "Commands taken from clients", &self.commands);
-            counter("errors", "Error replies of the proxy itself", &self.errors);
-            counter("connections", "Connections accepted", &self.connections);
-            counter(
-                "rejected_connections",
-                "Connections refused: too many, or protected mode",
-                &self.rejected_connections,
-            );
-            counter("input_bytes", "Bytes read from clients", &self.input_bytes);
-            counter(
-                "output_bytes",
-                "Bytes written to clients",
-                &self.output_bytes,
-            );
-            counter(
-                "retries",
-                "Attempts to send a frame after a pause",
-                &self.retries,
-            );
-            counter(
-                "moved",
-                "Frames refused because keys had moved",
-                &self.moved,
-            );
-            counter(
-                "moving",
-                "Frames put off because their keys were just moving",
-                &self.moving,
-            );
-            counter("auth_failures", "Wrong passwords", &self.auth_failures);
-            counter(
-                "output_limit_disconnections",
-                "Clients closed because they did not read their replies",
-                &self.output_limit_disconnections,
-            );
-            counter(
-                "stalled_disconnections",
-                "Clients closed because they neither read nor sent, and others waited for memory",
-                &self.stalled_disconnections,
-            );
-            counter(
-                "scan_places_lost",
-                "Cursors of SCAN whose place was lost, so that keys came again",
-                &self.scan_places_lost,
-            );
-            let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
-                registry.register(name, help, gauge.clone());
-            };
-            gauge("clients", "Connections open", &self.clients);
-            gauge(
-                "reply_bytes",
-                "Memory taken for long replies",
-                &self.reply_bytes,
-            );
-            gauge(
-                "replies_waiting",
-                "Commands that wait for memory for their replies",
-                &self.replies_waiting,
-            );
-            gauge(
-                "request_bytes",
-                "Memory taken for long requests",
-                &self.request_bytes,
-            );
-            gauge(
-                "requests_waiting",
-                "Clients that wait for memory for their requests",
-                &self.requests_waiting,
-            );
-            registry.register(
-                "frame_commands",
-                "Commands of one frame",
-                self.frame_commands.clone(),
-            );
-            registry.register(
-                "frame_seconds",
-                "From sending a frame to its replies, retries included",
-                self.frame_seconds.clone(),
-            );
+            self.register_counters(registry);
+            self.register_others(registry);
         });
+    }
+
+    fn register_counters(&self, registry: &mut Registry) {
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter("commands", "Commands taken from clients", &self.commands);
+        counter("errors", "Error replies of the proxy itself", &self.errors);
+        counter("connections", "Connections accepted", &self.connections);
+        counter(
+            "rejected_connections",
+            "Connections refused: too many, or protected mode",
+            &self.rejected_connections,
+        );
+        counter("input_bytes", "Bytes read from clients", &self.input_bytes);
+        counter(
+            "output_bytes",
+            "Bytes written to clients",
+            &self.output_bytes,
+        );
+        counter(
+            "retries",
+            "Attempts to send a frame after a pause",
+            &self.retries,
+        );
+        counter(
+            "moved",
+            "Frames refused because keys had moved",
+            &self.moved,
+        );
+        counter(
+            "moving",
+            "Frames put off because their keys were just moving",
+            &self.moving,
+        );
+        counter("auth_failures", "Wrong passwords", &self.auth_failures);
+        counter(
+            "output_limit_disconnections",
+            "Clients closed because they did not read their replies",
+            &self.output_limit_disconnections,
+        );
+        counter(
+            "stalled_disconnections",
+            "Clients closed because they neither read nor sent, and others waited for memory",
+            &self.stalled_disconnections,
+        );
+        counter(
+            "scan_places_lost",
+            "Cursors of SCAN whose place was lost, so that keys came again",
+            &self.scan_places_lost,
+        );
+    }
+
+    fn register_others(&self, registry: &mut Registry) {
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
+            registry.register(name, help, gauge.clone());
+        };
+        gauge("clients", "Connections open", &self.clients);
+        gauge(
+            "reply_bytes",
+            "Memory taken for long replies",
+            &self.reply_bytes,
+        );
+        gauge(
+            "replies_waiting",
+            "Commands that wait for memory for their replies",
+            &self.replies_waiting,
+        );
+        gauge(
+            "request_bytes",
+            "Memory taken for long requests",
+            &self.request_bytes,
+        );
+        gauge(
+            "requests_waiting",
+            "Clients that wait for memory for their requests",
+            &self.requests_waiting,
+        );
+        registry.register(
+            "frame_commands",
+            "Commands of one frame",
+            self.frame_commands.clone(),
+        );
+        registry.register(
+            "frame_seconds",
+            "From sending a frame to its replies, retries included",
+            self.frame_seconds.clone(),
+        );
     }
 }

@@ -131,12 +131,7 @@ pub async fn start_with(
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
-    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
-    let replies = ClientMemory::new(
-        bytes(config.reply_memory),
-        bytes(config.client_reply_memory),
-    );
-    let requests = ClientMemory::new(bytes(config.request_memory), 0);
+    let (replies, requests) = client_memory(&config);
     let router = Arc::new(Router {
         cache: Arc::new(RangeCache::new()),
         rpc,
@@ -176,11 +171,7 @@ pub async fn start_with(
     };
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
-    for (memory, kind) in [(replies, Use::Replies), (requests, Use::Requests)] {
-        let clients = Arc::clone(&shared.clients);
-        let metrics = Arc::clone(&shared.metrics);
-        tokio::spawn(close_stalled(memory, kind, clients, metrics, stop.clone()));
-    }
+    look_after_memory(&shared, replies, requests, &stop);
     let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {
         addr,
@@ -191,6 +182,28 @@ pub async fn start_with(
         places: tokio::spawn(looked_after),
         http: None,
     })
+}
+
+/// Closes clients that hold memory which others wait for, until `stop`.
+fn look_after_memory(
+    shared: &Shared,
+    replies: ClientMemory,
+    requests: ClientMemory,
+    stop: &CancellationToken,
+) {
+    for (memory, kind) in [(replies, Use::Replies), (requests, Use::Requests)] {
+        let clients = Arc::clone(&shared.clients);
+        let metrics = Arc::clone(&shared.metrics);
+        tokio::spawn(close_stalled(memory, kind, clients, metrics, stop.clone()));
+    }
+}
+
+/// Memory for replies and for requests.
+fn client_memory(config: &Config) -> (ClientMemory, ClientMemory) {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let of_client = bytes(config.client_reply_memory);
+    let replies = ClientMemory::new(bytes(config.reply_memory), of_client);
+    (replies, ClientMemory::new(bytes(config.request_memory), 0))
 }
 
 /// Passes every catalog on to the range map. Ready with the first one that has ranges.

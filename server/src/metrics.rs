@@ -54,8 +54,11 @@ const GAUGES: [Family; 8] = [
     ),
 ];
 
+/// A counter of each replica: its name, its help, and where it is.
+type Counted = (&'static str, &'static str, fn(&Shared) -> &AtomicU64);
+
 /// What each replica counts since its process started.
-const COUNTERS: [(&str, &str, fn(&Shared) -> &AtomicU64); 3] = [
+const COUNTERS: [Counted; 3] = [
     ("reads", "Read commands served.", |s| &s.reads_total),
     ("writes", "Frames applied for proxies.", |s| &s.writes_total),
     (

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{CommandError, Resp};
 use coterie_types::TableId;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::router::{Failure, Group, Outcome, Prepared, Router};
 

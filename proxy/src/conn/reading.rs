@@ -1,0 +1,109 @@
+//! Reading from the client: as much as there is room for, and memory (`request_credit`).
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio_util::io::poll_read_buf;
+
+use super::connection::Connection;
+use super::departure::Socket;
+
+/// Room for one read, to begin with: most clients are idle, or send little.
+pub(super) const READ_BYTES_FIRST: usize = 2 << 10;
+/// Room for one read of a client that fills it.
+const READ_BYTES: usize = 32 << 10;
+/// Room for one read within a large argument.
+const READ_BYTES_LARGE: usize = 1 << 20;
+
+impl<S: Socket> Connection<S> {
+    /// Reads once, if more may be read now; whether anything came of it.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.reads() {
+            return Ok(false);
+        }
+        // A proxy that stops reads once more: what has arrived is answered. Left unread it would have
+        // the kernel reset the connection, and replies be lost that are still on their way.
+        let is_last = self.is_stopping();
+        if is_last && self.last_read {
+            self.input_ended = true;
+            return Ok(true);
+        }
+        let wanted = self.parser.wanted(self.input.len());
+        if wanted > READ_BYTES && !self.poll_request_memory(cx, wanted) {
+            self.input_ended = is_last;
+            return Ok(is_last);
+        }
+        self.last_read = is_last;
+        self.reserve(wanted);
+        let Poll::Ready(read) =
+            poll_read_buf(std::pin::Pin::new(&mut self.io), cx, &mut self.input)
+        else {
+            self.input_ended = is_last;
+            return Ok(is_last);
+        };
+        let len = read?;
+        if len == 0 {
+            // What the client has sent is answered still, as far as it listens.
+            self.input_ended = true;
+            self.departure.left = true;
+            return Ok(true);
+        }
+        self.client
+            .request_bytes_sent
+            .fetch_add(len as u64, Ordering::Relaxed);
+        self.shared.metrics.input_bytes.inc_by(len as u64);
+        self.shared
+            .stats
+            .input_bytes
+            .fetch_add(len as u64, Ordering::Relaxed);
+        self.unparsed = true;
+        self.peak.input_bytes = self.peak.input_bytes.max(self.input.capacity());
+        if len >= self.read_bytes / 2 {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES);
+        }
+        let limit = self
+            .shared
+            .settings
+            .client_query_buffer_limit
+            .load(Ordering::Relaxed);
+        if self.input.len() as u64 > limit {
+            tracing::warn!(client = self.client.id, addr = %self.client.addr, "query buffer limit reached");
+            return Err(io::Error::other("query buffer limit reached"));
+        }
+        Ok(true)
+    }
+
+    /// Whether there is memory for the `wanted` bytes of the argument that is coming in.
+    fn poll_request_memory(&mut self, cx: &mut Context<'_>, wanted: usize) -> bool {
+        let bytes = self.request_bytes() + wanted;
+        let may_read = self.requests.poll_reach(cx, bytes);
+        let held = if may_read { bytes } else { 0 };
+        let client = &self.client.request_bytes_held;
+        client.store(held, Ordering::Relaxed);
+        may_read
+    }
+
+    /// Bytes of requests that are not answered, or not whole yet.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.input.len() + self.pipeline.waiting_bytes() + self.pipeline.sent_bytes()
+    }
+
+    fn reserve(&mut self, wanted: usize) {
+        if wanted > READ_BYTES {
+            self.input_is_large = true;
+            self.input.reserve(wanted.min(READ_BYTES_LARGE));
+        } else if self.input.capacity() - self.input.len() < self.read_bytes / 2 {
+            self.input.reserve(self.read_bytes);
+        }
+    }
+
+    /// An idle client keeps no buffer that was made for a large argument.
+    pub(super) fn give_input_back(&mut self) {
+        if self.input_is_large && self.input.is_empty() {
+            self.input = BytesMut::new();
+            self.input_is_large = false;
+        }
+    }
+}
