@@ -5,10 +5,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::ensure;
 use coterie_tests::cluster::Cluster;
 use coterie_tests::connection::Connection;
 use coterie_tests::process::Process;
 use coterie_tests::resp::Reply;
+use coterie_tests::wait;
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// Processes that always want a CPU, beside those of the cluster and the clients.
@@ -36,12 +38,17 @@ fn nothing_but_latency_suffers_on_a_machine_with_too_much_to_do() {
     let addr = cluster.proxy();
     let admin = cluster.admin();
     let leaders = || {
-        let groups = admin.groups().expect("answers");
-        let leaders = groups.into_iter();
-        leaders
-            .map(|group| (group.id, group.leader, group.term))
-            .collect::<Vec<_>>()
+        let groups = admin.groups()?.into_iter();
+        let leaders = groups.map(|group| (group.id, group.leader, group.term));
+        Ok::<Vec<_>, anyhow::Error>(leaders.collect())
     };
+    let leaders_before = wait::until("every group has a leader", WITHIN, || {
+        let leaders = leaders()?;
+        let mut all = leaders.iter();
+        ensure!(all.all(|(_, leader, _)| leader.is_some()), "{leaders:?}");
+        Ok(leaders)
+    });
+    let leaders_before = leaders_before.expect("leaders");
     let jobs = || {
         admin
             .jobs()
@@ -50,7 +57,7 @@ fn nothing_but_latency_suffers_on_a_machine_with_too_much_to_do() {
             .map(|job| job.id)
             .collect::<Vec<_>>()
     };
-    let (leaders_before, jobs_before) = (leaders(), jobs());
+    let jobs_before = jobs();
     // Ended when dropped.
     let busy: Vec<Process> = (0..BUSY)
         .map(|number| {
@@ -69,7 +76,11 @@ fn nothing_but_latency_suffers_on_a_machine_with_too_much_to_do() {
             scope.spawn(move || client(addr, number));
         }
     });
-    assert_eq!(leaders(), leaders_before, "leaders and terms");
+    assert_eq!(
+        leaders().expect("answers"),
+        leaders_before,
+        "leaders, terms"
+    );
     let new = |id: &u64| !jobs_before.contains(id);
     let begun: Vec<_> = jobs().into_iter().filter(new).collect();
     assert!(begun.is_empty(), "jobs {begun:?} were begun");

@@ -3,7 +3,7 @@
 //! openraft sends heartbeats by itself, but waits for the answer to one no longer than it pauses
 //! between two. On a machine with much to do answers take longer, though nothing is wrong: then the leader
 //! hears of nobody, takes its quorum for lost after a lease, and falls silent. So openraft is told to
-//! pause for as long as an answer may take, and heartbeats are sent from here.
+//! pause for nearly a lease, and to wait as long, and heartbeats are sent from here.
 
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::RaftError;
+
 /// When an append counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fsync {
@@ -92,20 +94,18 @@ impl RaftConfig {
         self.election_timeout_max
     }
 
-    /// How long a leader waits for the answer to a heartbeat, which `beat` sends more often: as long as
-    /// openraft allows, and far longer than a healthy network takes.
+    /// How long a leader waits for the answer to a heartbeat. One that comes later would be of no use to
+    /// its lease.
     fn answer_wait(&self) -> Duration {
-        self.heartbeat_interval
-            .max(self.election_timeout_min * 5 / 6)
+        self.heartbeat_interval.max(self.lease() * 5 / 6)
     }
 
     /// openraft's own configuration of one group.
-    pub(crate) fn openraft(&self, elect_at_once: bool) -> openraft::Config {
+    pub(crate) fn openraft(&self, elect_at_once: bool) -> Result<openraft::Config, RaftError> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        openraft::Config {
+        let config = openraft::Config {
             cluster_name: "coterie".to_owned(),
-            // Its heartbeats besides ours; what counts is that it waits as long for an answer.
-            heartbeat_interval: millis(self.answer_wait()),
+            heartbeat_interval: millis(self.heartbeat_interval),
             election_timeout_min: millis(self.election_timeout_min),
             election_timeout_max: millis(self.election_timeout_max),
             // The proposer batches commands into entries of up to hundreds of KiB: few per message.
@@ -122,6 +122,12 @@ impl RaftConfig {
             quorum_loss_probe_interval: Some(2 * millis(self.election_timeout_max)),
             backoff: "50ms 100ms 200ms ...1s".to_owned(),
             ..openraft::Config::default()
-        }
+        };
+        let config = config.validate();
+        let mut config = config.map_err(|e| RaftError::Config(e.to_string()))?;
+        // Not before: by the rules heartbeats must come more often than this, and they do (see `beat`).
+        // openraft has one number for the pause between its own and the wait for an answer.
+        config.heartbeat_interval = millis(self.answer_wait());
+        Ok(config)
     }
 }

@@ -156,8 +156,7 @@ impl RaftNode {
         let progress = Arc::new(Progress::default());
         let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
         let network = self.network(group_id);
-        let config = self.config.openraft(!held_back).validate();
-        let config = Arc::new(config.map_err(|e| RaftError::Config(e.to_string()))?);
+        let config = Arc::new(self.config.openraft(!held_back)?);
         let (id, network_of_raft) = (self.node_id.0, network.clone());
         let raft = openraft::Raft::new(id, config, network_of_raft, log.clone(), machine);
         let raft = raft.await.map_err(|e| RaftError::raft("start group", e))?;
