@@ -30,7 +30,7 @@
 //! | `COTERIE_REPAIR_SECONDS` | bound on the repair after it | 90 | 60 |
 //! | `COTERIE_SLOW_SECONDS` | bound on leaders leaving a slow node | 20 | 10 |
 //! | `COTERIE_HOT_SECONDS` | bound on a hot range's load being parted | 60 | 30 |
-//! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 500 | 50 |
+//! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50 |
 //! | `COTERIE_SOAK_SECONDS` | how long connections are fuzzed | 20 | 3600 |
 //! | `COTERIE_SOAK_NOISE_MS` | p99 of others meanwhile that is no harm, whatever it was before | 100 | 20 |
 //! | `COTERIE_KILL_ROUNDS` | kills of a leader whose pause is printed | 4 | 20 |

@@ -28,7 +28,7 @@ fn start(flags: &[&str]) -> Cluster {
 
 /// The longest pause that a move may cause: 50 ms on a machine of its own; generous here.
 fn pause_max() -> Duration {
-    settings::millis("COTERIE_PAUSE_MS", 500)
+    settings::millis("COTERIE_PAUSE_MS", 2_000)
 }
 
 /// The group that owns a key, and one that does not.
