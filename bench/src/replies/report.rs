@@ -10,6 +10,9 @@ use super::watch::{Around, Latency, Memory, Small};
 use crate::machine::Machine;
 use crate::report::verdict;
 
+/// Records of a page of a walk (`proxy/src/fanout/pages.rs`).
+const PAGE_RECORDS: u64 = 20_000;
+
 /// How many times as long as alone small commands may take beside a load: their p99.
 const SLOWER_BAR: f64 = 5.0;
 
@@ -106,7 +109,8 @@ impl Figure {
         }
         if let Some(done) = self.around.done {
             let once = match self.load {
-                Load::Walks => done.ranges,
+                // Page by page; the last page of a range may have fewer records.
+                Load::Walks => done.ranges + settings.keys as u64 / PAGE_RECORDS,
                 Load::Pipelines | Load::Mgets => self.seen.good,
                 // As many SETs as GETs.
                 Load::Crowd => self.expected / 2,

@@ -36,7 +36,7 @@ impl Pipeline {
             return;
         };
         lane.granted = 0;
-        lane.failed = matches!(finished.outcome, Outcome::Failed(_));
+        lane.is_timed_anew = matches!(finished.outcome, Outcome::Done(_) | Outcome::NeedsRoom(_));
         match finished.outcome {
             Outcome::Done(replies) => {
                 let (commands, bytes) = (returns.len(), replies.len());

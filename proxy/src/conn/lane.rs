@@ -105,8 +105,9 @@ pub(crate) struct Lane {
     pub(crate) under_way: Option<Vec<Return>>,
     /// Bytes of memory that were taken for the replies of the frame under way.
     pub(crate) granted: usize,
-    /// The last frame failed: those behind it have no more time than they had.
-    pub(crate) failed: bool,
+    /// The next frame has all its time: the one before it was answered, or it waited for the client to
+    /// read. Else it has what is left of the time since it came.
+    pub(crate) is_timed_anew: bool,
     /// What replies of this lane are like.
     pub(crate) sizes: ReplySizes,
 }
@@ -118,7 +119,7 @@ impl Lane {
             waiting: VecDeque::new(),
             under_way: None,
             granted: 0,
-            failed: false,
+            is_timed_anew: false,
             sizes: ReplySizes::default(),
         }
     }

@@ -269,15 +269,18 @@ impl Pipeline {
         }
         let mut sent = false;
         for at in 0..self.lanes.len() {
+            if self.lanes[at].under_way.is_some() || self.lanes[at].waiting.is_empty() {
+                continue;
+            }
             let Some(room) = self.room(at) else {
+                self.lanes[at].is_timed_anew = true;
                 continue;
             };
             let lane = &mut self.lanes[at];
             let Some(mut batch) = lane.waiting.pop_front() else {
                 continue;
             };
-            if !lane.failed {
-                // It may have waited for the client to read: that is not the group's time.
+            if lane.is_timed_anew {
                 batch.deadline = Instant::now() + self.router.request_timeout;
             }
             lane.granted = if room > SHORT_BYTES { room } else { 0 };
@@ -296,7 +299,7 @@ impl Pipeline {
     /// Room for the replies to the next frame of a lane; `None` if it is not to be sent now.
     fn room(&mut self, at: usize) -> Option<usize> {
         let lane = &self.lanes[at];
-        let batch = lane.waiting.front().filter(|_| lane.under_way.is_none())?;
+        let batch = lane.waiting.front()?;
         let oldest = self.replies.oldest();
         let is_oldest = batch
             .returns
