@@ -22,7 +22,6 @@ mod peers;
 mod rate;
 mod register;
 mod rejoin;
-mod reopen;
 mod replica;
 mod run;
 mod scan_places;
