@@ -3,7 +3,7 @@
 //!
 //! The acts are in `acts`, the bytes they send in `requests`. Keys are those of the command grammar
 //! and `unruly:*`, a fixed number of them, so that the data stays within bounds however long it
-//! lasts. An act waits for nothing longer than [`REPLY_TIMEOUT`]; a well-formed command that is
+//! lasts. An act waits for nothing longer than `REPLY_TIMEOUT`; a well-formed command that is
 //! read for and not answered within it is remembered as a failure.
 
 mod acts;
