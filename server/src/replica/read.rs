@@ -16,6 +16,7 @@ use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Keys, resolve};
 use coterie_rpc::Responder;
 use coterie_storage::{Engine, Reader};
+use coterie_types::varint;
 use tokio::runtime::Handle;
 
 use super::arriving_view::{ArrivingView, Source};
@@ -194,7 +195,7 @@ impl Reads {
             let Looked::Done(ReadOutcome::Reply(reply)) = &looked else {
                 return Ok(looked);
             };
-            let commands = frame.commands.len() as u64;
+            let commands = executed(frame, reply);
             self.shared
                 .reads_total
                 .fetch_add(commands, Ordering::Relaxed);
@@ -255,6 +256,16 @@ impl Reads {
     fn failed(&self, fault: &Fault, responder: Responder) {
         tracing::error!(group_id = %self.group.id(), error = %fault, "read failed");
         responder.fail("the replica could not read its store");
+    }
+}
+
+/// How many commands of a frame were executed: those that have replies.
+fn executed(frame: &Frame, reply: &bytes::Bytes) -> u64 {
+    match reply.first() {
+        Some(0) if frame.flags.has(FrameFlags::TRANSACTION) => frame.commands.len() as u64,
+        Some(0) => varint::take(&mut reply.slice(1..)).unwrap_or(0),
+        // Refused.
+        _ => 0,
     }
 }
 
