@@ -372,7 +372,7 @@ fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
     let counted = connection.call(&["DBSIZE"]).expect("answers");
     assert_eq!(counted, Reply::Integer(KEYS as i64));
     /// Records of a page, as the proxy asks for them (`proxy/src/fanout/pages.rs`).
-    const PAGE_RECORDS: u64 = 20_000;
+    const PAGE_RECORDS: u64 = 2_000;
     /// Bytes of keys that end a page (`redis-compat/src/range/list.rs`).
     const PAGE_BYTES: u64 = 512 << 10;
     let ranges = cluster.admin().ranges().expect("answers").len() as u64;

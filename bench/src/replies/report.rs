@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::report::verdict;
 
 /// Records of a page of a walk (`proxy/src/fanout/pages.rs`).
-const PAGE_RECORDS: u64 = 20_000;
+const PAGE_RECORDS: u64 = 2_000;
 
 /// How many times as long as alone small commands may take beside a load: their p99.
 const SLOWER_BAR: f64 = 5.0;

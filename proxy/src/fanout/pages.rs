@@ -10,7 +10,7 @@ use super::calls::{Interval, Words, unreadable};
 use crate::conn::{array_items, bulk};
 
 /// Records of one page.
-const RECORDS: &[u8] = b"20000";
+const RECORDS: &[u8] = b"2000";
 
 /// The pages of an interval, in key order.
 pub(super) struct Pages<'a> {

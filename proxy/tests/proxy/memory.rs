@@ -228,7 +228,7 @@ async fn keys_are_listed_page_by_page_and_each_page_once() {
     assert!(keys.starts_with(&format!("*{all}\r\n$5\r\n00000\r\n$5\r\n00001\r\n")));
     assert_eq!(keys.matches('$').count(), all);
     let pages = cluster.group(1, |group| group.seen.len()) - before;
-    assert_eq!(pages, KEYS.div_ceil(20_000));
+    assert_eq!(pages, KEYS.div_ceil(2_000));
     assert_eq!(client.run("KEYS *0099").await.matches('$').count(), 7);
     proxy.shutdown().await;
 }
