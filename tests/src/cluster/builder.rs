@@ -142,11 +142,13 @@ impl Builder {
         self
     }
 
-    /// Starts the processes and waits until every range takes reads and writes.
+    /// Starts the processes and waits until every range takes reads and writes, and the controller
+    /// has heard of every group's leader.
     pub fn start(self) -> anyhow::Result<Cluster> {
         let within = self.serving_within;
         let mut cluster = self.start_processes()?;
-        if let Err(error) = cluster.wait_until_serving(within) {
+        let serving = cluster.wait_until_serving(within);
+        if let Err(error) = serving.and_then(|()| cluster.wait_for_leaders(within)) {
             cluster.print_logs();
             return Err(error);
         }

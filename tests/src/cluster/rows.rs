@@ -45,8 +45,8 @@ pub struct Group {
     pub id: u64,
     /// The node that leads it, if that is known.
     pub leader: Option<u64>,
-    /// Its term, by the replica that has the highest.
-    pub term: u64,
+    /// Its term, by the replica that has the highest; `None` while the controller has not heard it.
+    pub term: Option<u64>,
     /// How many ranges it owns.
     pub ranges: u64,
     /// Its replicas.
@@ -111,7 +111,7 @@ impl Group {
         Ok(Self {
             id: number(row, "id")?,
             leader: number(row, "leader").ok().filter(|&leader| leader != 0),
-            term: number(row, "term")?,
+            term: number(row, "term").ok(),
             ranges: number(row, "ranges")?,
             replicas: replicas.collect::<anyhow::Result<_>>()?,
         })
