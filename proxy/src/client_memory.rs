@@ -161,8 +161,9 @@ pub(crate) async fn close_stalled(
             let (held, moved) = kind.of(&client);
             (held > 0).then_some((client.id, held, moved))
         });
-        let stalled = holders.stalled(Instant::now(), seen);
-        if let Some(client) = stalled.and_then(|id| clients.get(id)) {
+        let wanted = memory.budget.bytes_waited_for();
+        let stalled = holders.stalled(Instant::now(), seen, wanted);
+        for client in stalled.into_iter().filter_map(|id| clients.get(id)) {
             tracing::warn!(
                 client = client.id,
                 addr = %client.addr,
@@ -180,15 +181,16 @@ pub(crate) async fn close_stalled(
 struct Holders(BTreeMap<u64, (u64, Instant)>);
 
 impl Holders {
-    /// The one that holds most, of those that have hardly moved for long. Clients are given as id,
-    /// bytes held, and bytes moved so far.
+    /// Those that have hardly moved for long, the largest first, until they hold the `wanted` bytes.
+    /// Clients are given as id, bytes held, and bytes moved so far.
     fn stalled(
         &mut self,
         now: Instant,
         clients: impl Iterator<Item = (u64, usize, u64)>,
-    ) -> Option<u64> {
+        wanted: usize,
+    ) -> Vec<u64> {
         let mut seen = BTreeMap::new();
-        let mut most = None;
+        let mut stalled = Vec::new();
         for (id, held, moved) in clients {
             let (before, since) = self.0.get(&id).copied().unwrap_or((moved, now));
             if moved.saturating_sub(before) >= MOVED_BYTES_MIN {
@@ -197,11 +199,18 @@ impl Holders {
             }
             seen.insert(id, (before, since));
             if now.duration_since(since) >= STALLED_AFTER {
-                most = most.max(Some((held, id)));
+                stalled.push((held, id));
             }
         }
         self.0 = seen;
-        most.map(|(_, id)| id)
+        stalled.sort_unstable_by(|a, b| b.cmp(a));
+        let mut missing = wanted;
+        let is_needed = |(held, id): (usize, u64)| {
+            let needed = missing > 0;
+            missing = missing.saturating_sub(held);
+            needed.then_some(id)
+        };
+        stalled.into_iter().map_while(is_needed).collect()
     }
 }
 
@@ -231,14 +240,22 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_of_those_that_do_not_read_is_closed() {
+    fn the_largest_of_those_that_do_not_read_are_closed() {
         let mut holders = Holders::default();
         let begin = Instant::now();
         let clients = |read| [(1, 500, 0), (2, 900, read), (3, 700, 9)].into_iter();
-        assert_eq!(holders.stalled(begin, clients(0)), None);
+        let none: [u64; 0] = [];
+        assert_eq!(holders.stalled(begin, clients(0), 100), none);
         let later = begin + STALLED_AFTER;
-        assert_eq!(holders.stalled(later, clients(MOVED_BYTES_MIN)), Some(3));
+        let reads = || clients(MOVED_BYTES_MIN);
+        assert_eq!(holders.stalled(later, reads(), 700), [3]);
+        assert_eq!(
+            holders.stalled(later, reads(), 701),
+            [3, 1],
+            "as many as hold it"
+        );
         let later = later + STALLED_AFTER;
-        assert_eq!(holders.stalled(later, clients(MOVED_BYTES_MIN)), Some(2));
+        assert_eq!(holders.stalled(later, reads(), 10_000), [2, 3, 1]);
+        assert_eq!(holders.stalled(later, reads(), 0), none);
     }
 }

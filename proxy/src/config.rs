@@ -186,7 +186,7 @@ pub struct Config {
         env = "COTERIE_CLIENT_REPLY_MEMORY",
         value_name = "SIZE",
         value_parser = size,
-        default_value = "1MiB"
+        default_value = "128KiB"
     )]
     pub client_reply_memory: u64,
 

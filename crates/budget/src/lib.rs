@@ -1,10 +1,12 @@
 //! A bound on bytes in memory that several tasks share: a task takes bytes before it makes
 //! something large, and gives them back when that is gone.
 //!
-//! Invariants: permits are granted in the order in which they were asked for; what has been
-//! granted and not given back is at most the bound, except for [`Budget::force`] and
-//! [`Permit::grow`], which account for bytes that are there already. A permit larger than the
-//! bound is granted as all of it. A permit that nobody waits for any more is given back at once.
+//! Invariants: permits are granted in the order in which they were asked for, except that one of at
+//! most a sixteenth of what is free passes those that wait, as long as none of them has waited for
+//! over [`PASSED_FOR`]: so little does not wait behind much. What has been granted and not given
+//! back is at most the bound, except for [`Budget::force`] and [`Permit::grow`], which account for
+//! bytes that are there already. A permit larger than the bound is granted as all of it. A permit
+//! that nobody waits for any more is given back at once.
 //!
 //! Callers: the proxy (replies and requests of clients), the server (replies it builds), and the
 //! links between them (`coterie-rpc`).
@@ -17,6 +19,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+/// A permit of no more than this part of what is free passes those that wait.
+const PASSING_PART: usize = 16;
+/// Who has waited for so long is passed by nobody any more.
+pub const PASSED_FOR: Duration = Duration::from_secs(8);
 
 /// See the module's head. Clones share the bound.
 #[derive(Debug, Clone)]
@@ -93,6 +100,12 @@ impl Budget {
         self.lock().waiting.len()
     }
 
+    /// Bytes of all the permits that are waited for.
+    #[must_use]
+    pub fn bytes_waited_for(&self) -> usize {
+        self.lock().waiting.iter().map(|waiter| waiter.bytes).sum()
+    }
+
     /// For how long the first of those that wait has waited.
     #[must_use]
     pub fn longest_wait(&self) -> Option<Duration> {
@@ -105,14 +118,22 @@ impl Budget {
     pub fn try_take(&self, bytes: usize) -> Option<Permit> {
         let bytes = bytes.min(self.0.bytes_max);
         let mut state = self.lock();
-        if !state.waiting.is_empty() || !self.fits(&state, bytes) {
+        let passes = match state.waiting.front() {
+            None => self.fits(&state, bytes),
+            Some(first) => {
+                let free = self.0.bytes_max.saturating_sub(state.used);
+                bytes <= free / PASSING_PART && first.since.elapsed() < PASSED_FOR
+            }
+        };
+        if !passes {
             return None;
         }
         self.set_used(&mut state, |used| used + bytes);
         Some(self.permit(bytes))
     }
 
-    /// A permit, once those that asked before have theirs and enough was given back.
+    /// A permit, once those that asked before have theirs and enough was given back; at once if it
+    /// is little of what is free.
     pub fn take(&self, bytes: usize) -> Take {
         let budget = self.clone();
         if let Some(permit) = self.try_take(bytes) {
@@ -268,14 +289,29 @@ mod tests {
             (&mut small).now_or_never().is_none(),
             "not before the other"
         );
-        assert!(budget.try_take(1).is_none(), "nor past those that wait");
+        assert!(budget.try_take(3).is_none(), "nor past those that wait");
         assert_eq!((budget.used(), budget.waiting()), (60, 2));
+        assert_eq!(budget.bytes_waited_for(), 90);
         drop(first);
         let large = large.now_or_never().expect("its turn");
         let small = small.now_or_never().expect("and there is room for both");
         assert_eq!((budget.used(), large.bytes(), small.bytes()), (90, 80, 10));
         drop((large, small));
         assert_eq!((budget.used(), budget.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn little_of_what_is_free_passes_those_that_wait() {
+        let budget = Budget::new(160);
+        let mut held = budget.force(32);
+        let large = budget.take(150);
+        let passed = budget.take(8).now_or_never().expect("a sixteenth of 128");
+        assert!(budget.try_take(8).is_none(), "of 120 it is 7");
+        assert!(budget.try_take(7).is_some());
+        held.grow(120);
+        assert!(budget.try_take(1).is_none(), "nothing is free");
+        assert_eq!(budget.waiting(), 1);
+        drop((large, passed));
     }
 
     #[test]

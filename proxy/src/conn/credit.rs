@@ -41,7 +41,7 @@ impl Credit {
         }
     }
 
-    /// Bytes of replies that the client may have.
+    /// Bytes of replies that the client may have; one reply may be longer.
     pub(crate) fn client_bytes(&self) -> usize {
         self.memory.client_bytes
     }

@@ -310,15 +310,17 @@ impl Pipeline {
             false => self.replies.bytes(),
         };
         let client_bytes = self.credit.client_bytes();
-        if unread >= client_bytes {
+        // A client that does not read asks for no more; one that reads finds the next ones there.
+        if unread >= client_bytes / 2 {
             return None;
         }
+        let left = client_bytes - unread;
         let others = self.lanes.iter().enumerate();
         let is_only_lane = others.filter(|(n, _)| *n != at).all(|(_, l)| l.is_idle());
         let wanted = match batch.is_read() {
-            true if is_only_lane => lane.sizes.room(batch.count, client_bytes),
+            true if is_only_lane => lane.sizes.room(batch.count, left),
             // Replies behind the first may have to wait for those of other groups.
-            true => lane.sizes.room(1, client_bytes),
+            true => lane.sizes.room(1, left),
             // What goes through the log gets on with any room.
             false => 0,
         };
