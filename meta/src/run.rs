@@ -213,7 +213,11 @@ async fn open_raft(
     raft_config.log_retention = raft_config.log_retention.min(LOG_RETENTION_MAX);
     raft_config.log_replay_bytes_max = raft_config.log_replay_bytes_max.min(LOG_RETENTION_MAX);
     let own = members.own_id();
-    Ok(RaftNode::open(&directory.raft(), own, raft_config, rpc, book).await?)
+    // A member without any log is brought back by its own rules (`joining`).
+    let replicas = Vec::new();
+    let dir = directory.raft();
+    let opened = RaftNode::open(&dir, own, raft_config, rpc, book, replicas);
+    Ok(opened.await?)
 }
 
 /// Starts the member's replica. With an empty log it takes part in nothing yet, unless it is the only
@@ -248,6 +252,10 @@ async fn attend(
     signals: Signals,
 ) -> Directory {
     let taking_part = async {
+        if joining.group.part() != Part::Full {
+            component.waiting("the end of its log, or all of it, was lost");
+        }
+        joining.group.tail_recovered().await;
         joining.find_part(&component).await?;
         component.waiting("no leader yet");
         birth::attend(&joining, &held, &mut directory, &first).await?;

@@ -80,3 +80,33 @@ impl RunError {
         move |source| Self::Io { what, path, source }
     }
 }
+
+/// Whether the disk, or the quota on it, had no room: what failed works again once there is some.
+pub(crate) fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    let says_so = |error: &(dyn std::error::Error + 'static)| {
+        let stored = error.downcast_ref::<StorageError>();
+        let written = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        stored.is_some_and(|error| error.is_no_room)
+            || matches!(
+                written,
+                Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            )
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(says_so)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_a_full_disk_is_found() {
+        let caused_by = |kind: io::ErrorKind| RunError::Io {
+            what: "write",
+            path: PathBuf::from("file"),
+            source: kind.into(),
+        };
+        assert!(is_no_room(&caused_by(io::ErrorKind::StorageFull)));
+        assert!(!is_no_room(&caused_by(io::ErrorKind::NotFound)));
+    }
+}

@@ -22,6 +22,7 @@ mod peers;
 mod rate;
 mod register;
 mod rejoin;
+mod reopen;
 mod replica;
 mod run;
 mod scan_places;

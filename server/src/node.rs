@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use coterie_files::write_atomically;
 use coterie_protocol::server::{ReplicaStatus, Witness};
-use coterie_raft::RaftNode;
+use coterie_raft::{RaftError, RaftNode};
 use coterie_storage::RocksEngine;
 use coterie_types::{GroupId, LogIndex, NodeId, Term};
 use tokio::sync::Mutex;
@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use crate::admin::{Fencing, chain};
 use crate::disk::Disk;
-use crate::error::RunError;
+use crate::error::{RunError, is_no_room};
 use crate::leave::NoRoom;
 use crate::replica::{Replica, Settings, groups_in};
 use crate::scan_places::ScanPlaces;
@@ -35,12 +35,29 @@ pub(crate) struct Node {
     pub(crate) settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
     /// Replicas of the directory that are not open, and why.
-    broken: RwLock<BTreeMap<GroupId, String>>,
+    broken: RwLock<BTreeMap<GroupId, Broken>>,
     /// Stores of replicas that were ended and may still be in use.
     closing: std::sync::Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
     /// Replicas are made and destroyed one at a time.
     changes: Mutex<()>,
     close_timeout: Duration,
+}
+
+/// Why a replica is not open.
+#[derive(Debug, Clone)]
+struct Broken {
+    reason: String,
+    /// The disk was full. It is opened again when there is room.
+    lacks_room: bool,
+}
+
+/// What is wrong with a replica that is not open, or has stopped.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplicaFault {
+    pub(crate) group_id: GroupId,
+    pub(crate) reason: String,
+    /// The disk was full. It is opened again when there is room.
+    pub(crate) lacks_room: bool,
 }
 
 /// How long the store of an ended replica is waited for, while something reads it.
@@ -113,18 +130,26 @@ impl Node {
         let open = open.iter().map(Replica::status);
         let broken = self.read_broken().clone();
         let broken = broken.into_iter();
-        open.chain(broken.map(|(group, reason)| not_open(group, reason)))
+        open.chain(broken.map(|(group, broken)| not_open(group, broken.reason)))
             .collect()
     }
 
     /// What is wrong with which replica: those that are not open, and those that stopped.
-    pub(crate) fn faults(&self) -> Vec<(GroupId, String)> {
-        let broken = self.read_broken().clone();
-        let stopped = self.replicas().into_iter().filter_map(|replica| {
-            let fault = replica.group.status().fault?;
-            Some((replica.group.id(), fault))
+    pub(crate) fn faults(&self) -> Vec<ReplicaFault> {
+        let broken = self.read_broken().clone().into_iter();
+        let broken = broken.map(|(group_id, broken)| ReplicaFault {
+            group_id,
+            reason: broken.reason,
+            lacks_room: broken.lacks_room,
         });
-        broken.into_iter().chain(stopped).collect()
+        let stopped = self.replicas().into_iter().filter_map(|replica| {
+            Some(ReplicaFault {
+                group_id: replica.group.id(),
+                reason: replica.group.fault()?,
+                lacks_room: replica.lacks_room(),
+            })
+        });
+        broken.chain(stopped).collect()
     }
 
     /// Opens every replica of the directory, all at once: opening waits for the disk. One that
@@ -202,7 +227,7 @@ impl Node {
         if let Some(replica) = self.replica(group) {
             return Ok(Some(replica));
         }
-        if !self.dir_of(group).exists() || self.marker(group).exists() {
+        if !self.is_on_disk(group) {
             return Ok(None);
         }
         self.wait_closed(group).await?;
@@ -251,16 +276,7 @@ impl Node {
                 "group {group} has no replica here"
             )));
         };
-        removed.stop().await;
-        let stopped = self.raft.stop_group(group).await;
-        self.closing().insert(group, removed.store());
-        drop(removed);
-        if let Err(error) = self.wait_closed(group).await {
-            self.set_broken(group, &error);
-            tokio::spawn(Arc::clone(self).reopen(group));
-            return Err(error);
-        }
-        let recovered = match stopped {
+        let recovered = match self.close(group, removed).await? {
             Ok(()) => self.raft.recover_alone(group).await,
             Err(error) => Err(error),
         };
@@ -271,14 +287,63 @@ impl Node {
         Ok(recovered?)
     }
 
+    /// Opens a replica again that stopped, or was not opened, because the disk was full: from its
+    /// last durable mark, with the log applied again, as a restart of the process does. Does nothing
+    /// if there is no such replica.
+    pub(crate) async fn open_again(self: &Arc<Self>, group: GroupId) -> Result<(), RunError> {
+        let _one_at_a_time = self.changes.lock().await;
+        if self.is_stopping() {
+            return Ok(());
+        }
+        match self.replica(group) {
+            Some(stopped) if stopped.lacks_room() => {
+                self.remove(group);
+                if let Err(error) = self.close(group, stopped).await? {
+                    // Its task may have ended by the very fault.
+                    warn!(group_id = %group, %error, "group not stopped cleanly");
+                }
+            }
+            Some(_) => return Ok(()),
+            None if self.is_on_disk(group) => self.wait_closed(group).await?,
+            None => return Ok(()),
+        }
+        let started = self.start_again(group).await;
+        started
+            .map(drop)
+            .inspect_err(|error| self.set_broken(group, error))
+    }
+
+    /// Ends a replica that nobody finds any more, and its group; the inner error is Raft's. While
+    /// its store is still in use the replica cannot be opened: that is an error, and it is opened
+    /// later.
+    async fn close(
+        self: &Arc<Self>,
+        group: GroupId,
+        removed: Replica,
+    ) -> Result<Result<(), RaftError>, RunError> {
+        removed.stop().await;
+        let stopped = self.raft.stop_group(group).await;
+        self.closing().insert(group, removed.store());
+        drop(removed);
+        if let Err(error) = self.wait_closed(group).await {
+            self.set_broken(group, &error);
+            tokio::spawn(Arc::clone(self).reopen(group));
+            return Err(error);
+        }
+        Ok(stopped)
+    }
+
+    fn is_on_disk(&self, group: GroupId) -> bool {
+        self.dir_of(group).exists() && !self.marker(group).exists()
+    }
+
     /// Opens a replica that was ended once its store is not in use any more, however long that takes.
     async fn reopen(self: Arc<Self>, group: GroupId) {
         while !self.is_closed(group) && !self.is_stopping() {
             tokio::time::sleep(REOPEN_PAUSE).await;
         }
         let _one_at_a_time = self.changes.lock().await;
-        let is_there = self.dir_of(group).exists() && !self.marker(group).exists();
-        if self.is_stopping() || !is_there || self.replica(group).is_some() {
+        if self.is_stopping() || !self.is_on_disk(group) || self.replica(group).is_some() {
             return;
         }
         if let Err(error) = self.start_again(group).await {
@@ -334,18 +399,19 @@ impl Node {
         self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_broken(&self) -> RwLockReadGuard<'_, BTreeMap<GroupId, String>> {
+    fn read_broken(&self) -> RwLockReadGuard<'_, BTreeMap<GroupId, Broken>> {
         self.broken.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_broken(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, String>> {
+    fn write_broken(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, Broken>> {
         self.broken.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_broken(&self, group: GroupId, error: &RunError) {
-        let reason = chain(error);
+        let (reason, lacks_room) = (chain(error), is_no_room(error));
         error!(group_id = %group, error = reason, "replica not opened");
-        self.write_broken().insert(group, reason);
+        let broken = Broken { reason, lacks_room };
+        self.write_broken().insert(group, broken);
     }
 
     fn dir_of(&self, group: GroupId) -> PathBuf {
@@ -458,7 +524,7 @@ pub(crate) mod tests {
             let book: Arc<dyn AddressBook> = Arc::new(addresses.clone());
             let rpc = Client::new(Token::new("t"));
             let config = RaftConfig::default();
-            let raft = RaftNode::open(dir.path(), HERE, config, rpc.clone(), book);
+            let raft = RaftNode::open(dir.path(), HERE, config, rpc.clone(), book, vec![]);
             let settings = Settings {
                 rocks: RocksShared::new(1 << 20, 0).unwrap(),
                 read_mode: ReadMode::Lease,

@@ -30,7 +30,8 @@ use crate::node::{Identity, Node};
 use crate::peers::Peers;
 use crate::rate::Rate;
 use crate::register::{self, Card};
-use crate::replica::Settings;
+use crate::reopen;
+use crate::replica::{Settings, groups_in};
 
 /// How long a stop waits for its leaders to move: longer, and an election would have been sooner.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -166,6 +167,7 @@ async fn start_node(
             removed.clone(),
         )),
         tokio::spawn(report_faults(Arc::clone(&node), ready, stop.clone())),
+        tokio::spawn(reopen::run(Arc::clone(&node), stop.clone())),
     ];
     info!(%node_id, %addr, replicas = node.replicas().len(), "server listens");
     let drain_timeout = config.drain_timeout;
@@ -228,12 +230,15 @@ async fn open(
 ) -> Result<Arc<Node>, RunError> {
     let started = Instant::now();
     let addresses: Arc<dyn AddressBook> = Arc::new(book.clone());
+    let replicas_dir = directory.replicas();
+    let replicas = groups_in(&replicas_dir).map_err(RunError::io("read", &replicas_dir))?;
     let raft = RaftNode::open(
         &directory.raft(),
         node_id,
         config.raft.clone(),
         rpc.clone(),
         addresses,
+        replicas,
     )
     .await?;
     disk.tell(&raft);
@@ -256,14 +261,7 @@ async fn open(
         token: directory.token(),
         cluster_id: directory.member().map_or(0, |(_, cluster_id)| cluster_id),
     };
-    let node = Node::new(
-        identity,
-        raft,
-        disk,
-        fencing,
-        directory.replicas(),
-        settings,
-    );
+    let node = Node::new(identity, raft, disk, fencing, replicas_dir, settings);
     let node = Arc::new(node);
     node.open_replicas().await?;
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -277,8 +275,16 @@ async fn open(
 /// Health says what is wrong with which replica.
 async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToken) {
     loop {
-        match node.faults().first() {
-            Some((group, fault)) => ready.failed(format!("group {group}: {fault}")),
+        let faults = node.faults();
+        // One that only waits for room ends by itself: the others come first.
+        match faults.iter().min_by_key(|fault| fault.lacks_room) {
+            Some(fault) => {
+                let reason = format!("group {}: {}", fault.group_id, fault.reason);
+                match fault.lacks_room {
+                    true => ready.waiting(format!("{reason}; it goes on when there is room")),
+                    false => ready.failed(reason),
+                }
+            }
             None => ready.ready(),
         }
         let pause = tokio::time::sleep(Duration::from_secs(1));

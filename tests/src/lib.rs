@@ -51,6 +51,7 @@ pub mod checker;
 pub mod cluster;
 pub mod compat;
 pub mod connection;
+pub mod failing_disk;
 pub mod foreign;
 pub mod history;
 pub mod hosts;

@@ -1,7 +1,7 @@
 //! Rows of design section 10 that no other test shows: majorities lost, meta in the minority, an old
-//! map, wrong clocks, a torn log, a leader's heir that cannot be reached.
+//! map, wrong clocks, a torn log and one that lost its end, a leader's heir that cannot be reached.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Cluster, Group, Role, To};
@@ -183,6 +183,56 @@ fn an_expired_key_stays_gone_when_clocks_jump() {
     }
 }
 
+/// A key of `TTL_MS`, made while all clocks were right: no clock that is wrong alone shortens its
+/// life, on the leader or a new one; a jump that a majority of the clocks makes does.
+#[test]
+fn a_clock_that_jumps_alone_expires_no_key_early() {
+    const TTL_MS: i64 = 1_000_000;
+    let clocks: Option<Vec<SkewedClock>> = (0..3)
+        .map(|_| SkewedClock::new().expect("a file"))
+        .collect();
+    let Some(clocks) = clocks else { return };
+    let mut builder = Cluster::builder();
+    for (at, clock) in clocks.iter().enumerate() {
+        builder = builder.env_of(&format!("server-{}", at + 1), &clock.env());
+    }
+    let cluster = builder.start().expect("starts");
+    let mut client = cluster.connect().expect("connects");
+    let mut call = |words: &[&str]| client.call(words).expect("answers");
+    lead_everything(&cluster, "server-1");
+    let began = Instant::now();
+    call(&["SET", "kept", "x", "PX", &TTL_MS.to_string()]);
+    // Each entry moves the group's clock; what is left then must be what time has left, less the
+    // hundredth by which the clock may be steered.
+    let mut check = |what: &str| {
+        for round in 0..20 {
+            call(&["SET", "other", &round.to_string()]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let Reply::Integer(left) = call(&["PTTL", "kept"]) else {
+            panic!("no answer {what}");
+        };
+        let passed = i64::try_from(began.elapsed().as_millis()).expect("short");
+        let early = TTL_MS - passed - left;
+        assert!(early <= passed / 100 + 50, "{early} ms too early {what}");
+        left
+    };
+    clocks[0].jump(3_600).expect("jumps");
+    check("after the leader's clock went ahead");
+    clocks[0].jump(-3_600).expect("jumps");
+    check("after the leader's clock went back");
+    clocks[1].jump(7_200).expect("jumps");
+    lead_everything(&cluster, "server-2");
+    check("after a server with a wrong clock took over");
+    clocks[2].jump(7_200).expect("jumps");
+    wait::until("the clock of a majority is followed", WITHIN, || {
+        let found = call(&["GET", "kept"]);
+        ensure!(found == Reply::Null, "{found:?}");
+        Ok(())
+    })
+    .expect("the key is expired");
+}
+
 /// Has a server lead every group.
 fn lead_everything(cluster: &Cluster, server: &str) {
     let (admin, node) = (cluster.admin(), cluster.node_of(server).expect("a node"));
@@ -278,6 +328,46 @@ fn a_flipped_byte_in_the_log_stops_its_node_which_is_rebuilt() {
     cluster.wait_until_caught_up(3, WITHIN).expect("rebuilt");
     crowd.wait_for(50, WITHIN).expect("progress with it");
     crowd.finish().expect("nobody noticed");
+}
+
+/// The same row: the last record, which was acknowledged, is not whole any more. Its node starts,
+/// votes for nobody before it has what it lost, gets that from its leader, and stays who it was.
+#[test]
+fn a_follower_whose_log_lost_its_end_gets_it_from_its_leader() {
+    const LOST: &str = "server-2";
+    let mut cluster = Cluster::builder()
+        .split_at(&["80"])
+        .start()
+        .expect("starts");
+    let node = cluster.node_of(LOST).expect("a node");
+    let crowd = Crowd::start(&cluster, "lost", rng::seed()).expect("starts");
+    for cut in [false, true] {
+        crowd.wait_for(100, WITHIN).expect("progress before");
+        cluster.process(LOST).kill();
+        match cut {
+            true => change_log(&cluster, LOST, |bytes, end| bytes.truncate(end - 3)),
+            false => change_log(&cluster, LOST, |bytes, end| bytes[end - 1] ^= 0x10),
+        }
+        .expect("damaged");
+        let before = cluster.process(LOST).output().len();
+        cluster.process(LOST).start().expect("starts again");
+        wait::until("it makes its log good", WITHIN, || {
+            let said = cluster.process(LOST).output();
+            let said = said.get(before..).unwrap_or_default();
+            ensure!(
+                said.contains("the end of the log is lost"),
+                "not told: {said}"
+            );
+            ensure!(said.contains("it takes part again"), "not yet: {said}");
+            Ok(())
+        })
+        .expect("it does");
+        crowd.wait_for(50, WITHIN).expect("progress after");
+        cluster.wait_until_caught_up(3, WITHIN).expect("all whole");
+    }
+    crowd.finish().expect("nobody noticed");
+    assert_eq!(cluster.node_of(LOST).expect("a node"), node);
+    cluster.check().expect("replicas agree");
 }
 
 /// Flips a byte in the middle of what a server's newest log file holds.

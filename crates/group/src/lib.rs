@@ -23,7 +23,7 @@ mod state;
 mod store;
 
 pub use apply::{Effects, is_put_off};
-pub use clock::GroupClock;
+pub use clock::{Agreed, GroupClock};
 pub use digest::Tally;
 pub use entry::{Body, ChangeAnswer, Entry, EntryError, Expired, RangeChange};
 pub use import::{Arrival, Import, Known};

@@ -28,6 +28,10 @@ pub const RAFT_READ_INDEX: u16 = 21;
 pub const RAFT_STANCE: u16 = 22;
 /// Whoever was told to take over asks the leader whether that still holds.
 pub const RAFT_CONFIRM: u16 = 23;
+/// A replica whose log has lost its end asks what another one has promised, and what it has.
+pub const RAFT_STANDING: u16 = 24;
+/// All methods of Raft.
+pub const RAFT: std::ops::RangeInclusive<u16> = RAFT_APPEND..=RAFT_STANDING;
 
 /// Controller to server: a [`crate::server::ServerRequest`], answered by a
 /// [`crate::server::ServerAnswer`].

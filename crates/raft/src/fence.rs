@@ -1,12 +1,18 @@
-//! The restart fence: a process that has just started neither votes nor campaigns for one lease.
+//! The restart fence: a group that has just been started neither votes nor campaigns for one lease.
 //!
 //! A follower that acknowledged a heartbeat promised not to help elect another leader for one
-//! lease; the leader serves reads on that promise. openraft forgets the promise on restart (spike
-//! §1, reproduced; upstream has a TODO), and a stale read follows. So for one full lease after the
-//! start, vote requests are dropped and no election is started, for every group that had any state
-//! before. `tests/restart_fence.rs` shows the hole without the fence, and that it is closed.
+//! lease; the leader serves reads on that promise. openraft forgets the promise when the group is
+//! started anew (spike §1, reproduced; upstream has a TODO), and a stale read follows. So a replica
+//! that had any state before drops vote requests, and starts no election, until one full lease has
+//! passed since it could last have promised anything: since the process started, or since the group
+//! was last stopped within the process ([`Stops`]). `tests/restart_fence.rs` shows the hole without
+//! the fence, and that it is closed, for both.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use coterie_types::GroupId;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fence {
@@ -15,14 +21,14 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    /// From now on for one lease; the clock is monotonic.
-    pub(crate) fn start(enabled: bool, lease: Duration) -> Self {
+    /// Nothing was promised after `since`: it lasts for one lease from then on.
+    pub(crate) fn since(since: Instant, lease: Duration) -> Self {
         Self {
-            until: enabled.then(|| Instant::now() + lease),
+            until: Some(since + lease),
         }
     }
 
-    /// No promise can have been made before: the group is new here.
+    /// No promise can have been made before: the group is new here, or the fence is switched off.
     pub(crate) fn none() -> Self {
         Self { until: None }
     }
@@ -36,5 +42,44 @@ impl Fence {
 
     pub(crate) fn is_closed(&self) -> bool {
         !self.remaining().is_zero()
+    }
+}
+
+/// When the groups of this process were stopped last. Stops older than a lease are forgotten, so
+/// it holds at most the groups that were stopped within the last lease.
+#[derive(Debug, Default)]
+pub(crate) struct Stops(Mutex<BTreeMap<GroupId, Instant>>);
+
+impl Stops {
+    /// A group has stopped just now: it promises nothing any more.
+    pub(crate) fn add(&self, group: GroupId, lease: Duration) {
+        let mut stops = self.lock();
+        stops.retain(|_, at| at.elapsed() < lease);
+        stops.insert(group, Instant::now());
+    }
+
+    /// When a group was stopped, if that was within the last lease.
+    pub(crate) fn last(&self, group: GroupId) -> Option<Instant> {
+        self.lock().get(&group).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<GroupId, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_stops_within_a_lease_are_kept() {
+        let (stops, lease) = (Stops::default(), Duration::from_secs(60));
+        stops.add(GroupId(1), lease);
+        let fence = stops.last(GroupId(1)).map(|at| Fence::since(at, lease));
+        assert!(fence.is_some_and(|fence| fence.is_closed()));
+        assert!(stops.last(GroupId(2)).is_none());
+        stops.add(GroupId(2), Duration::ZERO);
+        assert!(stops.last(GroupId(1)).is_none() && stops.last(GroupId(2)).is_some());
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -56,6 +56,10 @@ pub(crate) struct Inner {
     pub(crate) heard: Heard,
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) network: Network,
+    /// The end of its log was lost, and is made good by a task of the group.
+    pub(crate) recovers_tail: bool,
+    /// Who said to lead the group, or wanted to, and was refused as its log is lost.
+    pub(crate) claimants: Mutex<BTreeSet<NodeId>>,
     /// What other nodes ask of it.
     pub(crate) calls: TaskTracker,
 }
@@ -108,6 +112,14 @@ impl Future for PendingAnswer {
                 Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
             })
     }
+}
+
+/// openraft's reason why a group runs no more.
+fn stopped<T>(running: &Result<(), T>) -> Option<String>
+where
+    T: std::fmt::Display,
+{
+    running.as_ref().err().map(T::to_string)
 }
 
 fn not_leader(forward: &ForwardToLeader<TypeConfig>) -> ProposeError {
@@ -167,6 +179,13 @@ impl Group {
         let metrics = metrics.borrow_watched();
         let term = metrics.vote.leader_id.term;
         (metrics.current_leader.map(NodeId), Term(term))
+    }
+
+    /// How long this replica still neither votes nor campaigns, as it was started a moment ago: it
+    /// cannot take leadership before that is over.
+    #[must_use]
+    pub fn fence_remaining(&self) -> Duration {
+        self.0.fence.remaining()
     }
 
     /// Whether this replica leads, as far as it knows.
@@ -286,6 +305,10 @@ impl Group {
         {
             return Ok(());
         }
+        if self.part() != Part::Full && voters.len() > 1 {
+            let reason = "its log may be lost: it may have voted already";
+            return Err(RaftError::raft("initialize", reason));
+        }
         let members: BTreeMap<u64, EmptyNode> = voters
             .iter()
             .map(|node| (node.0, EmptyNode::default()))
@@ -351,14 +374,16 @@ impl Group {
             first_index: LogIndex(metrics.purged.map_or(0, |purged| purged.index + 1)),
             replicas: replicas.collect(),
             matched: matched.collect(),
-            fault: progress.fault().or_else(|| {
-                metrics
-                    .running_state
-                    .as_ref()
-                    .err()
-                    .map(std::string::ToString::to_string)
-            }),
+            fault: progress.fault().or_else(|| stopped(&metrics.running_state)),
         }
+    }
+
+    /// Why it stopped, if it did.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let metrics = self.0.raft.metrics();
+        let stopped = || stopped(&metrics.borrow_watched().running_state);
+        self.0.progress.fault().or_else(stopped)
     }
 
     /// Bytes of log above the flushed index: what a restart would apply again.

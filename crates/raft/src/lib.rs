@@ -8,7 +8,8 @@
 //! What this crate promises: an answer of [`Group::propose`] means committed and applied here;
 //! [`Group::read_barrier`] means a read that follows is linearizable; a process that has just
 //! started neither votes nor campaigns for one lease (`fence`), and one that has lost its disk not
-//! before it has caught up, where its owner says so (`part`); the log is purged only below what
+//! before it has caught up, where its owner says so (`part`), nor one whose log has lost its end
+//! (`lost_tail`); the log is purged only below what
 //! the state machine said is durable (`purge`), and not above a snapshot that is being sent
 //! (`holds`); a node without room loses data sent to it rather than break (`room`); a leader that
 //! hands over (`hand_over`) serves until its heir does.
@@ -25,6 +26,7 @@ mod holds;
 mod latency;
 mod lease;
 mod log;
+mod lost_tail;
 mod machine;
 mod members;
 mod network;
@@ -37,6 +39,7 @@ mod snapshot;
 mod stance;
 mod state_machine;
 mod type_config;
+mod walls;
 mod wire;
 
 pub use config::{Fsync, RaftConfig};
@@ -47,3 +50,4 @@ pub use node::{AddressBook, RaftNode};
 pub use part::Part;
 pub use room::Room;
 pub use state_machine::{Entry, StateMachine};
+pub use walls::VoterWalls;

@@ -30,6 +30,7 @@ use crate::receive::Appended;
 use crate::room::Rooms;
 use crate::snapshot::{SendError, SnapshotFiles, send};
 use crate::type_config::{TypeConfig, Vote};
+use crate::walls::Walls;
 use crate::wire;
 
 /// A message is given a second more for so many bytes: a slow network and disk.
@@ -49,6 +50,8 @@ pub(crate) struct Network {
     pub(crate) holds: Arc<Holds>,
     /// How long the answers of the others were on their way.
     pub(crate) answers: Arc<AnswerTimes>,
+    /// What the others' clocks say.
+    pub(crate) walls: Arc<Walls>,
 }
 
 /// One peer, as one group sees it.
@@ -150,6 +153,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         }
         let appended = answer?;
         self.network.rooms.heard(self.target, appended.is_scarce);
+        self.network.walls.heard(self.target, appended.wall);
         Ok(appended.response)
     }
 
@@ -158,8 +162,10 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        self.ask(method::RAFT_VOTE, &request, option.hard_ttl())
-            .await
+        let asking = self.ask(method::RAFT_VOTE, &request, option.hard_ttl());
+        let (wall, response) = asking.await?;
+        self.network.walls.heard(self.target, wall);
+        Ok(response)
     }
 
     async fn pre_vote(

@@ -14,12 +14,13 @@ use tokio_util::task::TaskTracker;
 use crate::campaign::{self, Heard};
 use crate::config::RaftConfig;
 use crate::error::RaftError;
-use crate::fence::Fence;
+use crate::fence::{Fence, Stops};
 use crate::group::{Group, Inner};
 use crate::hand_over::HandOvers;
 use crate::latency::AnswerTimes;
 use crate::lease::Transfers;
 use crate::log::{GroupLog, LogEngine};
+use crate::lost_tail;
 use crate::machine::{Machine, Progress};
 use crate::network::Network;
 use crate::part::Part;
@@ -28,6 +29,7 @@ use crate::room::{Room, Rooms};
 use crate::snapshot::Incoming;
 use crate::stance::Stopping;
 use crate::type_config::TypeConfig;
+use crate::walls::Walls;
 use crate::{StateMachine, beat, receive, wire};
 
 /// Where other nodes are, now. Asked for every call, so it must be quick.
@@ -49,10 +51,13 @@ pub struct RaftNode {
     snapshots: PathBuf,
     rpc: coterie_rpc::Client,
     addresses: Arc<dyn AddressBook>,
-    fence: Fence,
+    /// Nothing that this process has promised is older.
+    opened_at: Instant,
+    stops: Stops,
     rooms: Arc<Rooms>,
     answers: Arc<AnswerTimes>,
     stopping: Arc<Stopping>,
+    walls: Arc<Walls>,
     groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
     /// Starting and stopping one at a time.
     changes: Mutex<()>,
@@ -68,18 +73,24 @@ struct Running {
     sweep: tokio::task::JoinHandle<()>,
     elect: Option<tokio::task::JoinHandle<()>>,
     campaign: tokio::task::JoinHandle<()>,
+    recover: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl RaftNode {
-    /// Opens `dir` (`log/` and `snapshots/` below it). From now on the restart fence counts.
+    /// Opens `dir` (`log/` and `snapshots/` below it). The restart fence of its groups counts from
+    /// now on.
+    ///
+    /// `replicas` are the groups that had a replica here before. They need not be in the log: should
+    /// its end be lost, it may have held the first that was written for them.
     pub async fn open(
         dir: &Path,
         node_id: NodeId,
         config: RaftConfig,
         rpc: coterie_rpc::Client,
         addresses: Arc<dyn AddressBook>,
+        replicas: Vec<GroupId>,
     ) -> Result<Arc<Self>, RaftError> {
-        let fence = Fence::start(config.restart_fence, config.lease());
+        let opened_at = Instant::now();
         // Several answers to heartbeats may be lost in between.
         let rooms = Arc::new(Rooms::new(2 * config.lease()));
         let snapshots = dir.join("snapshots");
@@ -93,7 +104,7 @@ impl RaftNode {
                     std::fs::remove_dir_all(&snapshots)?;
                 }
                 std::fs::create_dir_all(&snapshots)?;
-                LogEngine::open(&log_dir, &settings)
+                LogEngine::open(&log_dir, &settings, &replicas)
             }
         });
         let engine = opened
@@ -106,10 +117,12 @@ impl RaftNode {
             snapshots,
             rpc,
             addresses,
-            fence,
+            opened_at,
+            stops: Stops::default(),
             rooms,
             answers: Arc::default(),
             stopping: Arc::default(),
+            walls: Arc::default(),
             groups: std::sync::RwLock::default(),
             changes: Mutex::new(()),
         }))
@@ -148,7 +161,8 @@ impl RaftNode {
             return Ok(group);
         }
         let log = GroupLog::open(group_id, self.engine.clone())?;
-        let fence = self.fence_of(&log);
+        let fence = self.fence_of(group_id, &log);
+        let recovers_tail = lost_tail::is_to_recover(&log, if_new);
         let (part, parts) = watch::channel(Part::of(&log, if_new));
         let held_back =
             fence.is_closed() || log.is_short_of_promises() || *parts.borrow() != Part::Full;
@@ -188,9 +202,12 @@ impl RaftNode {
             heard: Heard::default(),
             incoming: Arc::clone(&incoming),
             network,
+            recovers_tail,
+            claimants: std::sync::Mutex::default(),
             calls: TaskTracker::new(),
         }));
         let beat = beat::run(group.0.raft.clone(), self.config.heartbeat_interval);
+        let recover = recovers_tail.then(|| tokio::spawn(recover_tail(group.clone())));
         let running = Running {
             beat: tokio::spawn(beat),
             group: group.clone(),
@@ -198,22 +215,21 @@ impl RaftNode {
             sweep: tokio::spawn(incoming.keep_clean()),
             elect,
             campaign: tokio::spawn(campaign::watch(group.clone())),
+            recover,
         };
         self.write().insert(group_id, running);
         Ok(group)
     }
 
     /// How long a replica with this log is held to what it may have promised before.
-    fn fence_of(&self, log: &GroupLog) -> Fence {
-        if log.is_pristine() {
-            // A group that never voted here promised nothing.
-            Fence::none()
-        } else if log.is_short_of_promises() || log.is_empty() {
-            // What was destroyed may have granted a lease a moment ago.
-            Fence::start(self.config.restart_fence, self.config.lease())
-        } else {
-            self.fence
+    fn fence_of(&self, group_id: GroupId, log: &GroupLog) -> Fence {
+        // A group that never voted here promised nothing.
+        if log.is_pristine() || !self.config.restart_fence {
+            return Fence::none();
         }
+        let stopped = self.stops.last(group_id);
+        let since = stopped.map_or(self.opened_at, |at| at.max(self.opened_at));
+        Fence::since(since, self.config.lease())
     }
 
     fn network(&self, group: GroupId) -> Network {
@@ -226,6 +242,7 @@ impl RaftNode {
             rooms: Arc::clone(&self.rooms),
             holds: Arc::default(),
             answers: Arc::clone(&self.answers),
+            walls: Arc::clone(&self.walls),
         }
     }
 
@@ -308,12 +325,6 @@ impl RaftNode {
         self.answers.means()
     }
 
-    /// How long this process still neither votes nor campaigns.
-    #[must_use]
-    pub fn fence_remaining(&self) -> Duration {
-        self.fence.remaining()
-    }
-
     /// Takes a call with one of the methods `RAFT_*`; answers in a task of its own.
     pub fn handle(&self, request: Request, responder: Responder) {
         let Some((group_id, target, body)) = wire::split(request.body.clone()) else {
@@ -331,14 +342,17 @@ impl RaftNode {
         });
     }
 
-    /// Stops a group; its log and state stay.
+    /// Stops a group; its log and state stay. It may be started again: it is held to what it promised.
     pub async fn stop_group(&self, group_id: GroupId) -> Result<(), RaftError> {
         let _one_at_a_time = self.changes.lock().await;
-        let running = self.write().remove(&group_id);
-        match running {
-            Some(running) => stop(running).await,
-            None => Ok(()),
-        }
+        let Some(running) = self.write().remove(&group_id) else {
+            return Ok(());
+        };
+        let stopped = stop(running).await;
+        self.stops.add(group_id, self.config.lease());
+        // What it had handed to the writer is in the log before anybody opens that again.
+        self.engine.settle().await?;
+        stopped
     }
 
     /// Stops a group and forgets its log, and what was received of a snapshot: only when the group has
@@ -383,6 +397,12 @@ impl RaftNode {
     }
 }
 
+/// Makes the end of a replica's log good, once what it promised before is over.
+async fn recover_tail(group: Group) {
+    tokio::time::sleep(group.fence_remaining()).await;
+    lost_tail::recover(group).await;
+}
+
 /// Lets a replica campaign once it is held to nothing any more.
 async fn elect_when_free(
     raft: openraft::Raft<TypeConfig, Machine>,
@@ -406,6 +426,7 @@ async fn stop(running: Running) -> Result<(), RaftError> {
     for task in [running.beat, running.purge, running.sweep, running.campaign]
         .into_iter()
         .chain(running.elect)
+        .chain(running.recover)
     {
         task.abort();
         // Its outcome is that it was aborted; what counts is that it has let go of the log.

@@ -18,7 +18,7 @@ use coterie_types::{NodeId, Term};
 
 use crate::error::RaftError;
 use crate::group::{Group, Inner};
-use crate::log::GroupLog;
+use crate::log::{GroupLog, TailState};
 
 /// See the module's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,14 @@ pub enum Part {
 impl Part {
     /// That of a replica with this log; of one that has none, `if_new`.
     pub(crate) fn of(log: &GroupLog, if_new: Self) -> Self {
-        match log.joining() {
-            Some(term) => Self::Follows(Term(term)),
-            None if log.is_pristine() => if_new,
-            None => Self::Full,
+        match (log.tail(), log.joining()) {
+            (TailState::Lost, _) => Self::Nothing,
+            (TailState::Follows(term), joining) => {
+                Self::Follows(Term(joining.map_or(term, |joining| joining.max(term))))
+            }
+            (TailState::Sound, Some(term)) => Self::Follows(Term(term)),
+            (TailState::Sound, None) if log.is_pristine() => if_new,
+            (TailState::Sound, None) => Self::Full,
         }
     }
 
@@ -83,6 +87,9 @@ impl Group {
     pub async fn take_part(&self) -> Result<(), RaftError> {
         if self.0.log.joining().is_some() {
             self.0.log.set_joining(None).await?;
+        }
+        if self.0.log.tail() != TailState::Sound {
+            self.0.log.set_tail(TailState::Sound).await?;
         }
         self.0.part.send_replace(Part::Full);
         Ok(())

@@ -1,8 +1,9 @@
 //! Raft's messages from other nodes: decoded, handed to the group, answered.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coterie_protocol::method;
+use coterie_protocol::server::Unfit;
 use coterie_rpc::{Request, Responder};
 use coterie_types::{LogIndex, NodeId};
 use openraft::raft::{
@@ -13,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::Inner;
 use crate::hand_over;
+use crate::lost_tail::AskStanding;
+use crate::part::Part;
 use crate::type_config::{LogEntry, TypeConfig, Vote};
+use crate::walls::own_wall;
 
 /// A leader's answer to a follower that wants to serve a read: apply up to here first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -24,6 +28,8 @@ pub(crate) struct ReadIndex(pub(crate) Option<LogIndex>);
 pub(crate) struct Appended {
     /// Its disk has little room left.
     pub(crate) is_scarce: bool,
+    /// What its wall clock says, since the Unix epoch.
+    pub(crate) wall: Duration,
     /// How long it took on the follower, with the write of the log: the rest is the network's.
     pub(crate) took_micros: u64,
     pub(crate) response: AppendEntriesResponse<TypeConfig>,
@@ -50,8 +56,28 @@ fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
     let sender = NodeId(vote.leader_id.voted_for);
     match group.network.addresses.is_removed(sender) {
         true => Err(format!("node {sender} was removed")),
-        false => group.part().check_leader(vote.leader_id.term),
+        false => {
+            let checked = group.part().check_leader(vote.leader_id.term);
+            checked.inspect_err(|_| group.note_claimant(sender))
+        }
     }
+}
+
+/// Refuses to vote where it cannot be known here what was promised before. What binds a replica
+/// that would lead is in `stance`; here one more vote is possible.
+fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), String> {
+    let unfit = if group.fence.is_closed() {
+        Unfit::Restarted
+    } else if group.part() != Part::Full {
+        group.note_claimant(NodeId(asked.vote.leader_id.voted_for));
+        Unfit::OnlyFollows
+    } else if group.log.is_short_of_promises() && !group.log.may_follow(asked.last_log_id) {
+        // The votes that it gave for entries it has lost it gives only to whoever has them.
+        Unfit::MadeAgain
+    } else {
+        return Ok(());
+    };
+    Err(format!("no vote of one that {}", unfit.reason()))
 }
 
 async fn answer(
@@ -63,17 +89,16 @@ async fn answer(
     let said = |error: &dyn std::fmt::Display| error.to_string();
     match request.method {
         method::RAFT_APPEND => append(group, &request.body, arrived).await,
-        method::RAFT_VOTE | method::RAFT_PRE_VOTE if let Some(unfit) = group.bound() => {
-            Err(format!("no vote of one that {}", unfit.reason()))
-        }
         method::RAFT_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
+            check_memory(group, &vote)?;
             check_sender(group, &vote.vote)?;
             let response = raft.vote(vote).await.map_err(|e| said(&e))?;
-            Ok(coterie_protocol::encode(&response))
+            Ok(coterie_protocol::encode(&(own_wall(), response)))
         }
         method::RAFT_PRE_VOTE => {
             let vote: VoteRequest<TypeConfig> = decode(&request.body)?;
+            check_memory(group, &vote)?;
             check_sender(group, &vote.vote)?;
             let response = raft.pre_vote(vote).await.map_err(|e| said(&e))?;
             Ok(coterie_protocol::encode(&response))
@@ -101,6 +126,14 @@ async fn answer(
             let index = linearizer.ok().map(|l| LogIndex(l.read_log_id().index()));
             Ok(coterie_protocol::encode(&ReadIndex(index)))
         }
+        method::RAFT_STANDING => {
+            let ask: AskStanding = decode(&request.body)?;
+            // Before it can take anything from here.
+            let told = raft.trigger().allow_next_revert(&ask.from.0, true).await;
+            // The inner error: this replica does not lead, or there is no such member.
+            let _ = told.map_err(|e| said(&e))?;
+            Ok(coterie_protocol::encode(&group.standing()))
+        }
         other => Err(format!("method {other} is not Raft's")),
     }
 }
@@ -119,6 +152,7 @@ async fn append(group: &Inner, body: &[u8], arrived: Instant) -> Result<bytes::B
     }
     let answer = Appended {
         is_scarce: rooms.is_scarce(),
+        wall: own_wall(),
         response,
         took_micros: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
     };

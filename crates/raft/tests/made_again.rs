@@ -95,8 +95,15 @@ async fn promises_outlast_a_restart_and_being_destroyed_twice() {
     let a = cluster.leader().await;
     let (b, x) = (1 + a % 3, 1 + (a + 1) % 3);
     propose(&cluster.group(a), b"payload").await;
+    eventually("both to have it", async || {
+        (cluster.seen(x).len() == 1 && cluster.seen(b).len() == 1).then_some(())
+    })
+    .await;
+    cluster.cuts.cut(b, a);
+    cluster.cuts.cut(b, x);
+    propose(&cluster.group(a), b"not at B").await;
     eventually("X to have it", async || {
-        (cluster.seen(x).len() == 1).then_some(())
+        (cluster.seen(x).len() == 2).then_some(())
     })
     .await;
     // Nobody told the others: they still count on X.

@@ -14,9 +14,17 @@ use common::{Cluster, eventually};
 use coterie_raft::RaftConfig;
 use std::time::{Duration, Instant};
 
+/// What forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Restarted {
+    Process,
+    /// The group alone, long after its process has started.
+    Group,
+}
+
 /// A leads; C is cut off from A long enough to campaign; B, which granted A its lease, loses A and
 /// restarts. Answers whether B or C led and committed while A still served lease reads.
-async fn stale_read_is_possible(restart_fence: bool) -> bool {
+async fn stale_read_is_possible(restart_fence: bool, restarted: Restarted) -> bool {
     let config = RaftConfig {
         restart_fence,
         heartbeat_interval: Duration::from_millis(150),
@@ -49,8 +57,13 @@ async fn stale_read_is_possible(restart_fence: bool) -> bool {
     })
     .await;
     cluster.cuts.cut(a, b);
-    cluster.stop_node(b).await;
-    cluster.start_node(b).await;
+    match restarted {
+        Restarted::Process => {
+            cluster.stop_node(b).await;
+            cluster.start_node(b).await;
+        }
+        Restarted::Group => cluster.restart_group(b).await,
+    }
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
         for id in [b, c] {
@@ -65,11 +78,10 @@ async fn stale_read_is_possible(restart_fence: bool) -> bool {
     panic!("nobody but A ever led");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_fence_a_stale_read_is_possible() {
-    // The hole needs an election within what is left of A's lease: several tries.
+/// The hole needs an election within what is left of A's lease: several tries.
+async fn stale_read_is_possible_without_the_fence(restarted: Restarted) {
     for _ in 0..8 {
-        if stale_read_is_possible(false).await {
+        if stale_read_is_possible(false, restarted).await {
             return;
         }
     }
@@ -77,8 +89,20 @@ async fn without_the_fence_a_stale_read_is_possible() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_fence_a_stale_read_is_possible() {
+    stale_read_is_possible_without_the_fence(Restarted::Process).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_fence_a_group_that_starts_anew_makes_it_possible_too() {
+    stale_read_is_possible_without_the_fence(Restarted::Group).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_fence_it_is_not() {
-    for _ in 0..2 {
-        assert!(!stale_read_is_possible(true).await);
+    for restarted in [Restarted::Process, Restarted::Group] {
+        for _ in 0..2 {
+            assert!(!stale_read_is_possible(true, restarted).await);
+        }
     }
 }

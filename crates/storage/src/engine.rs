@@ -12,6 +12,8 @@ pub struct StorageError {
     pub what: &'static str,
     /// What the engine said.
     pub reason: String,
+    /// Whether the disk had no room: what was to be done works again once there is some.
+    pub is_no_room: bool,
 }
 
 impl StorageError {
@@ -19,7 +21,12 @@ impl StorageError {
         Self {
             what,
             reason: reason.to_string(),
+            is_no_room: false,
         }
+    }
+
+    pub(crate) fn no_room(self, is_no_room: bool) -> Self {
+        Self { is_no_room, ..self }
     }
 }
 

@@ -6,7 +6,7 @@
 //! for.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -53,10 +53,19 @@ struct Store {
     records: Option<StoreCache>,
     /// Failures of flushes and compactions that were seen.
     errors: AtomicU64,
+    /// The store has stopped because the disk had no room.
+    lacked_room: AtomicBool,
 }
 
+/// RocksDB's words for `ENOSPC`; its binding tells no more than the text.
+const NO_ROOM: &str = "No space left on device";
+
 fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
-    move |error| StorageError::new(what, error)
+    move |error| {
+        let reason = error.to_string();
+        let is_no_room = reason.contains(NO_ROOM);
+        StorageError::new(what, reason).no_room(is_no_room)
+    }
 }
 
 impl RocksEngine {
@@ -77,6 +86,7 @@ impl RocksEngine {
             spilled: AtomicUsize::new(0),
             records: shared.records.as_ref().map(RecordCache::store),
             errors: AtomicU64::new(0),
+            lacked_room: AtomicBool::new(false),
         };
         Ok(Self {
             store: Arc::new(store),
@@ -143,7 +153,7 @@ impl Drop for RocksEngine {
 impl Store {
     /// See [`RocksEngine::check`].
     fn check(&self) -> Result<(), StorageError> {
-        self.buffer.check().inspect_err(|_| self.stop())?;
+        self.check_buffer().inspect_err(|_| self.stop())?;
         let errors = self.number("rocksdb.background-errors");
         if self.errors.swap(errors, Ordering::Relaxed) == errors {
             return Ok(());
@@ -160,9 +170,28 @@ impl Store {
         result: Result<(), rocksdb::Error>,
     ) -> Result<(), StorageError> {
         result.map_err(|failure| {
+            let failure = error(what)(failure);
+            if failure.is_no_room {
+                self.lacked_room.store(true, Ordering::Relaxed);
+            }
             self.stop();
-            error(what)(failure)
+            failure
         })
+    }
+
+    /// Whether the buffer takes more.
+    fn check_buffer(&self) -> Result<(), StorageError> {
+        self.buffer.check().map_err(|refusal| self.explain(refusal))
+    }
+
+    /// The refusal of a store that has stopped, with whether it stopped for want of room.
+    fn explain(&self, refusal: StorageError) -> StorageError {
+        refusal.no_room(self.lacked_room.load(Ordering::Relaxed))
+    }
+
+    /// Freezes what is buffered.
+    fn freeze(&self) -> Result<Spill, StorageError> {
+        self.buffer.spill().map_err(|refusal| self.explain(refusal))
     }
 
     fn stop(&self) {
@@ -219,7 +248,7 @@ impl Store {
 
     /// Freezes what is buffered, for no flush.
     fn spill(&self) -> Result<Spill, StorageError> {
-        let spill = self.buffer.spill()?;
+        let spill = self.freeze()?;
         let bytes = spill.frozen().bytes();
         self.spilled.fetch_add(bytes, Ordering::Relaxed);
         Ok(spill)
@@ -229,7 +258,7 @@ impl Store {
     /// while it holds a flush back nobody else could look at the store.
     fn spill_to_flush(&self) -> Result<Spill, StorageError> {
         self.wait_for_room()?;
-        let spill = self.buffer.spill()?;
+        let spill = self.freeze()?;
         self.spilled.store(0, Ordering::Relaxed);
         Ok(spill)
     }
@@ -349,7 +378,7 @@ impl Engine for RocksEngine {
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
         let store = &self.store;
         let _one = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        store.buffer.check()?;
+        store.check_buffer()?;
         match batch.clears() {
             true => store.write_through(&batch)?,
             false => store.buffer.put(batch.writes),

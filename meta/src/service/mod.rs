@@ -192,7 +192,7 @@ impl Handler for Front {
     fn handle(&self, request: Request, responder: Responder) {
         match request.method {
             method::META => {}
-            method::RAFT_APPEND..=method::RAFT_CONFIRM => {
+            asked if method::RAFT.contains(&asked) => {
                 return self.0.raft.handle(request, responder);
             }
             other => return responder.fail(&format!("meta does not serve method {other}")),

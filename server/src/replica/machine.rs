@@ -28,7 +28,7 @@ use super::shared::{Published, Shared};
 use super::unhurried::UnhurriedReader;
 use super::view::StoreView;
 use crate::cpu_time::cpu_time;
-use crate::error::RunError;
+use crate::error::{RunError, is_no_room};
 
 /// Memory that what was written takes, about, when it is marked and flushed.
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
@@ -173,9 +173,17 @@ impl Machine {
             return Err(Fault::from("the replica stopped for an earlier fault"));
         }
         self.broken = true;
-        let done = change(self)?;
+        let done = change(self).map_err(|fault| self.noted(fault))?;
         self.broken = false;
         Ok(done)
+    }
+
+    /// A fault that stops the replica. One for want of room is told to whoever opens it again.
+    fn noted(&self, fault: Fault) -> Fault {
+        if is_no_room(fault.as_ref()) {
+            self.shared.lacked_room.store(true, Ordering::Release);
+        }
+        fault
     }
 
     fn install_files(&mut self, dir: &Path) -> Result<(), Fault> {
@@ -245,8 +253,9 @@ impl StateMachine for Machine {
     }
 
     fn durable(&self) -> Result<Option<Bytes>, Fault> {
-        self.engine.check()?;
-        Ok(self.engine.get_durable(layout::APPLIED)?)
+        let looked = self.engine.check();
+        let looked = looked.and_then(|()| self.engine.get_durable(layout::APPLIED));
+        looked.map_err(|error| self.noted(error.into()))
     }
 
     fn checkpoint(&mut self, dir: &Path) -> Result<(), Fault> {

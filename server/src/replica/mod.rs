@@ -121,6 +121,7 @@ impl Replica {
             .await
             .map_err(|e| RunError::Config(format!("open replica {group_id}: {e}")))??;
         let group = raft.start_group(group_id, Box::new(machine)).await?;
+        shared.set_walls(group.voter_walls());
         let stop = CancellationToken::new();
         let (proposer, proposing) =
             Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
@@ -267,6 +268,11 @@ impl Replica {
         let ranges = ranges.map(|(id, bytes)| (*id, self.shared.arrived_bytes(*id).max(*bytes)));
         let ranges: Vec<_> = ranges.collect();
         self.shared.loads.report(&ranges, sizes.apply_cpu)
+    }
+
+    /// Whether it has stopped because the disk was full. It is to be opened again when there is room.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.shared.lacked_room.load(Ordering::Acquire) && self.group.fault().is_some()
     }
 
     /// Its store, to see when nobody uses it any more.

@@ -1,13 +1,14 @@
 //! What a replica's machine, proposer, readers and sweeper know of each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
-use coterie_group::{Body, Entry, GroupClock, ReadState};
+use coterie_group::{Agreed, Body, Entry, GroupClock, ReadState};
+use coterie_raft::VoterWalls;
 use coterie_storage::RocksEngine;
 use coterie_types::{Epoch, RangeDescriptor, RangeId, UnixMillis};
 use tokio::sync::watch;
@@ -25,7 +26,9 @@ pub(crate) struct Published {
 
 pub(crate) struct Shared {
     published: ArcSwap<Published>,
-    clock: Mutex<GroupClock>,
+    clock: Mutex<Clock>,
+    /// The wall clocks of the group's voters, once the group has started.
+    walls: OnceLock<VoterWalls>,
     started: Instant,
     /// Bytes of the longest value that commands may make while this node leads.
     value_bytes_max: u64,
@@ -46,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) writes_total: AtomicU64,
     /// How often a frame had to wait for another entry than the one it was in.
     pub(crate) put_off_total: AtomicU64,
+    /// The replica has stopped because the disk had no room.
+    pub(crate) lacked_room: AtomicBool,
 }
 
 /// What this process knows of moves besides the log. Bounded by the ranges that move.
@@ -61,16 +66,32 @@ struct Moves {
     imported: BTreeMap<RangeId, (u64, Instant)>,
 }
 
+/// The group clock, and what it is steered by.
+#[derive(Default)]
+struct Clock {
+    group: GroupClock,
+    /// When a majority's wall clocks were read last, by the monotonic clock.
+    agreed_at: Option<Duration>,
+    /// This node's own wall clock is far from those.
+    is_off: bool,
+}
+
+/// How often a majority's wall clocks are read, while they are known.
+const AGREED_FOR: Duration = Duration::from_millis(100);
+/// A wall clock that is so far from a majority's is told of.
+const OFF_MIN: Duration = Duration::from_secs(1);
+
 /// How long it may take until what arrived is in files.
 const IMPORTED_FOR: Duration = Duration::from_secs(30);
 
 impl Shared {
     pub(crate) fn new(published: Published, value_bytes_max: u64) -> Self {
-        let mut clock = GroupClock::default();
-        clock.observe(published.read.clock(), Duration::ZERO);
+        let mut clock = Clock::default();
+        clock.group.observe(published.read.clock(), Duration::ZERO);
         Self {
             published: ArcSwap::from_pointee(published),
             clock: Mutex::new(clock),
+            walls: OnceLock::new(),
             started: Instant::now(),
             value_bytes_max,
             ownership_changed: watch::Sender::new(0),
@@ -82,6 +103,7 @@ impl Shared {
             reads_total: AtomicU64::new(0),
             writes_total: AtomicU64::new(0),
             put_off_total: AtomicU64::new(0),
+            lacked_room: AtomicBool::new(false),
         }
     }
 
@@ -192,8 +214,22 @@ impl Shared {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let wall = UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-        self.clock().read(wall, self.started.elapsed())
+        let now = self.started.elapsed();
+        let mut clock = self.clock();
+        if clock.agreed_at.is_none_or(|at| now - at >= AGREED_FOR) {
+            let walls = self.walls.get();
+            let agreed = walls.and_then(|walls| Agreed::of(&walls.read()));
+            clock.agreed_at = agreed.map(|_| now);
+            clock.group.agree(agreed, now);
+            clock.look_at_own(wall, agreed);
+        }
+        clock.group.read(wall, now)
+    }
+
+    /// From now on the group clock is steered by the wall clocks of the group's voters.
+    pub(crate) fn set_walls(&self, walls: VoterWalls) {
+        // Set once, when the group has started.
+        let _ = self.walls.set(walls);
     }
 
     /// An entry's bytes, with the time and the chance of now.
@@ -209,11 +245,29 @@ impl Shared {
 
     /// Learns the clock of an applied entry.
     pub(crate) fn observe(&self, clock: UnixMillis) {
-        self.clock().observe(clock, self.started.elapsed());
+        self.clock().group.observe(clock, self.started.elapsed());
     }
 
-    fn clock(&self) -> std::sync::MutexGuard<'_, GroupClock> {
+    fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock {
+    /// Tells when this node's wall clock is far from a majority's, and when it is right again.
+    fn look_at_own(&mut self, wall: Duration, agreed: Option<Agreed>) {
+        let Some(distance) = agreed.map(|agreed| agreed.distance(wall)) else {
+            return;
+        };
+        let is_off = distance >= OFF_MIN;
+        if is_off != self.is_off {
+            let off_ms = u64::try_from(distance.as_millis()).unwrap_or(u64::MAX);
+            match is_off {
+                true => tracing::warn!(off_ms, "this node's wall clock is not a majority's"),
+                false => tracing::info!("this node's wall clock is a majority's again"),
+            }
+            self.is_off = is_off;
+        }
     }
 }
 

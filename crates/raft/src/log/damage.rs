@@ -4,7 +4,13 @@
 //! right when the last write was torn by a crash, as it was never acknowledged; wrong when a bit has
 //! flipped, as all that follows was. The two can be told apart. The writer begins a record only when
 //! the one before it is durable, so a torn record is the last one: a whole record after one that is
-//! not means damage. (Older files must be whole; raft-engine refuses them otherwise.)
+//! not means damage, and the log is refused. (Older files must be whole; raft-engine refuses them
+//! otherwise.)
+//!
+//! When the last record itself is not whole, or is missing, the note of where the acknowledged log
+//! ends (`end`) says whether it was acknowledged. Where the note cannot say so, as the machine has
+//! failed since, what is there of the record counts as acknowledged and lost ([`Tail::Lost`]): the
+//! groups then do not vote before they have caught up (`lost_tail`).
 //!
 //! The format, raft-engine 0.4.2, V2: a file header (magic, version, alignment), then records: eight
 //! bytes big endian of length (56 bits) and compression (8 bits), eight of where the footer begins,
@@ -14,6 +20,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::end::{Known, Position};
 use crate::RaftError;
 
 const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
@@ -25,34 +32,61 @@ const CHECKSUM_LEN: usize = 4;
 /// No compression, LZ4.
 const COMPRESSION_MAX: u64 = 1;
 
-/// Refuses the log in `dir` when its newest file is damaged before its tail.
-pub(super) fn check(dir: &Path) -> Result<(), RaftError> {
+/// How the log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// With all that was acknowledged.
+    Whole,
+    /// Entries, votes or anything else that was acknowledged at the very end may be missing.
+    Lost,
+}
+
+/// How the log in `dir` ends, and where its last whole record does; an error when its newest file is
+/// damaged before its tail.
+pub(super) fn check(dir: &Path, known: Known) -> Result<(Tail, Position), RaftError> {
     let Some((number, path)) = newest(dir)? else {
-        return Ok(());
+        let none = Position::default();
+        return Ok((judge(known, none, false), none));
     };
     let bytes = fs::read(&path)?;
     // The signature is the low half.
     let signature = number as u32;
     let bad_at = first_bad(&bytes, signature);
-    let Some(later) = bytes.get(bad_at..).filter(|rest| !rest.is_empty()) else {
-        return Ok(());
+    let end = Position {
+        file: number,
+        offset: bad_at as u64,
     };
+    let later = bytes.get(bad_at..).unwrap_or_default();
     let whole = (1..later.len()).find(|at| record_len(&later[*at..], signature).is_some());
-    match whole {
-        Some(at) => Err(RaftError::Damaged {
+    if let Some(at) = whole {
+        return Err(RaftError::Damaged {
             file: path,
             at: bad_at,
             whole_at: bad_at + at,
-        }),
-        None => {
-            // Space that was made ready is empty, and no word's worth.
-            if later.iter().any(|byte| *byte != 0) {
-                tracing::warn!(file = %path.display(), at = bad_at,
-                    "the log's last write was torn by a crash, or is left from a former file: cut");
-            }
-            Ok(())
-        }
+        });
     }
+    // Space that was made ready is empty, and no word's worth.
+    let is_torn = later.iter().any(|byte| *byte != 0);
+    let tail = judge(known, end, is_torn);
+    match tail {
+        Tail::Lost => tracing::warn!(file = %path.display(), at = bad_at,
+            "the end of the log is lost: its groups do not vote before they have caught up"),
+        Tail::Whole if is_torn => tracing::warn!(file = %path.display(), at = bad_at,
+            "the log's last write was torn by a crash, or is left from a former file: cut"),
+        Tail::Whole => {}
+    }
+    Ok((tail, end))
+}
+
+/// `end`: where the last whole record ends; `is_torn`: something is behind it.
+fn judge(known: Known, end: Position, is_torn: bool) -> Tail {
+    let is_lost = match known {
+        Known::Exactly(acknowledged) => acknowledged > end,
+        Known::AtLeast(acknowledged) => acknowledged > end || is_torn,
+        Known::Nothing => is_torn,
+        Known::Lost => true,
+    };
+    if is_lost { Tail::Lost } else { Tail::Whole }
 }
 
 /// The append file with the highest number.
@@ -138,7 +172,7 @@ mod tests {
 
     /// A log of so many writes, each larger than the one before; answers its newest file.
     async fn write(dir: &Path) -> PathBuf {
-        let engine = LogEngine::open(dir, &RaftConfig::default()).unwrap();
+        let engine = LogEngine::open(dir, &RaftConfig::default(), &[]).unwrap();
         for number in 1..=RECORDS {
             let put = |done| Job::Put {
                 group: GroupId(1),
@@ -153,7 +187,7 @@ mod tests {
     }
 
     async fn last_value(dir: &Path) -> Option<u8> {
-        let engine = LogEngine::open(dir, &RaftConfig::default()).unwrap();
+        let engine = LogEngine::open(dir, &RaftConfig::default(), &[]).unwrap();
         let value = engine.get(GroupId(1), KEY);
         engine.close().await.unwrap();
         value.map(|value| value[0])
@@ -190,7 +224,7 @@ mod tests {
             let mut bytes = sound.clone();
             bytes[flipped] ^= 0x10;
             fs::write(&file, &bytes).unwrap();
-            let refused = LogEngine::open(dir.path(), &RaftConfig::default());
+            let refused = LogEngine::open(dir.path(), &RaftConfig::default(), &[]);
             let error = refused.err().unwrap().to_string();
             let at = if flipped < FILE_HEADER_LEN { 0 } else { middle };
             assert!(error.contains(&format!("at byte {at} ")), "{error}");
@@ -199,6 +233,66 @@ mod tests {
         }
         fs::write(&file, &sound).unwrap();
         assert_eq!(last_value(dir.path()).await, Some(RECORDS));
+    }
+
+    /// Whether a start takes the tail for lost, or an earlier one did.
+    async fn is_lost(dir: &Path) -> bool {
+        let engine = LogEngine::open(dir, &RaftConfig::default(), &[]).unwrap();
+        let lost = engine.lost_groups();
+        engine.close().await.unwrap();
+        lost.contains(&GroupId(1))
+    }
+
+    #[tokio::test]
+    async fn a_last_record_that_was_acknowledged_and_is_not_whole_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = write(dir.path()).await;
+        let sound = fs::read(&file).unwrap();
+        let end = fs::read(dir.path().join("END")).unwrap();
+        let last = *records(&file).last().unwrap();
+        for (keep, flipped) in [
+            (last, None),
+            (last + 30, None),
+            (sound.len() - 1, None),
+            (sound.len(), Some(last + 1)),
+            (sound.len(), Some(last + 30)),
+            (sound.len(), Some(sound.len() - 1)),
+        ] {
+            let mut bytes = sound[..keep].to_vec();
+            if let Some(at) = flipped {
+                bytes[at] ^= 1;
+            }
+            fs::write(&file, bytes).unwrap();
+            fs::write(dir.path().join("END"), &end).unwrap();
+            assert!(
+                is_lost(dir.path()).await,
+                "{keep} bytes kept, {flipped:?} flipped"
+            );
+            // It is remembered, though the tail is whole now.
+            assert!(is_lost(dir.path()).await);
+        }
+    }
+
+    #[test]
+    fn where_it_cannot_be_known_a_torn_tail_counts_as_lost() {
+        let at = |offset| Position { file: 3, offset };
+        let is_lost = |known, is_torn| judge(known, at(500), is_torn) == Tail::Lost;
+        assert!(!is_lost(Known::Exactly(at(500)), true));
+        assert!(
+            !is_lost(Known::Exactly(at(400)), true),
+            "written, not acknowledged"
+        );
+        assert!(is_lost(Known::Exactly(at(501)), false));
+        assert!(is_lost(Known::AtLeast(at(400)), true));
+        assert!(!is_lost(Known::AtLeast(at(400)), false));
+        assert!(is_lost(Known::AtLeast(at(501)), false));
+        assert!(is_lost(Known::Nothing, true) && !is_lost(Known::Nothing, false));
+        assert!(is_lost(Known::Lost, false));
+        let former_file = Position {
+            file: 2,
+            offset: 900,
+        };
+        assert!(!is_lost(Known::Exactly(former_file), true));
     }
 
     #[tokio::test]

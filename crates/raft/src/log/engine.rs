@@ -6,9 +6,9 @@
 //! While one fsync is under way the next batch gathers: no artificial delay.
 //!
 //! After a write that failed nothing is written any more, as it would leave a hole, and
-//! [`LogEngine::failed`] says why: the process is to end. raft-engine panics when fdatasync fails.
-//! That is meant: after a failed fsync nobody knows what is on disk, and the process must not go on.
+//! [`LogEngine::failed`] says why: the process is to end. A failed fsync ends it at once (`broken`).
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -21,7 +21,9 @@ use raft_engine::{Command, Engine, LogBatch, ReadableSize};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use super::damage;
+use super::broken::{self, OpenEngine};
+use super::damage::{self, Tail};
+use super::end::{End, Written};
 use super::fault::FaultyDisk;
 use super::record::{Record, Records};
 use crate::cpu_wait::cpu_wait;
@@ -63,6 +65,8 @@ pub(super) enum Job {
         purged: Vec<u8>,
         done: Option<Done>,
     },
+    /// Nothing, once all that was queued before is written.
+    Settle { done: Done },
     /// End the thread; what was queued before is written.
     Stop { done: Done },
     /// Forget the group, entries and all, but for what is put back.
@@ -76,7 +80,7 @@ pub(super) enum Job {
 /// A handle: cheap to clone; the thread ends when the last one is gone.
 #[derive(Clone)]
 pub(crate) struct LogEngine {
-    engine: Arc<Engine>,
+    engine: Arc<OpenEngine>,
     jobs: Sender<Job>,
     latency: Arc<Latency>,
     dir: PathBuf,
@@ -87,32 +91,21 @@ pub(crate) struct LogEngine {
 impl LogEngine {
     /// Opens (or makes) the engine in `dir` and starts the writer. A torn tail, which was never
     /// acknowledged, is cut; damage before it is an error.
-    pub(crate) fn open(dir: &Path, settings: &RaftConfig) -> Result<Self, RaftError> {
+    ///
+    /// When what was acknowledged at the tail may be lost, every group that has a log, or is one of
+    /// `groups`, is marked so before anything is written (`lost_tail`).
+    pub(crate) fn open(
+        dir: &Path,
+        settings: &RaftConfig,
+        groups: &[GroupId],
+    ) -> Result<Self, RaftError> {
         let fsync = settings.fsync;
-        let config = raft_engine::Config {
-            dir: dir.to_string_lossy().into_owned(),
-            purge_threshold: PURGE_THRESHOLD,
-            // One write per batch is fsynced by the writer itself.
-            bytes_per_sync: None,
-            target_file_size: ReadableSize::mb(64),
-            ..raft_engine::Config::default()
-        };
-        let started = Instant::now();
-        damage::check(dir)?;
-        let mut listeners: Vec<Arc<dyn EventListener>> = Vec::new();
-        let mut faults = None;
-        if let Some(path) = &settings.fault_log_delay_file {
-            tracing::warn!(path = %path.display(), "the log is as slow as this file says");
-            let disk = Arc::new(FaultyDisk::new(path.clone()));
-            listeners.push(Arc::clone(&disk) as Arc<dyn EventListener>);
-            faults = Some(disk);
-        }
-        let engine = Arc::new(Engine::open_with_listeners(config, listeners)?);
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        info!(
-            groups = engine.raft_groups().len(),
-            elapsed_ms, "log engine opened"
-        );
+        let Opened {
+            engine,
+            end,
+            written,
+            faults,
+        } = Opened::open(dir, settings, groups)?;
         if fsync == Fsync::Never {
             tracing::warn!("fsync is off: a power failure loses acknowledged writes");
         }
@@ -124,6 +117,8 @@ impl LogEngine {
             queue,
             latency: Arc::clone(&latency),
             sync: fsync == Fsync::Always,
+            end,
+            written,
             faults,
             failed,
         };
@@ -163,6 +158,11 @@ impl LogEngine {
             .map_err(|_| std::io::Error::other("log writer stopped"))?
     }
 
+    /// Waits until all that was queued is durable.
+    pub(crate) async fn settle(&self) -> std::io::Result<()> {
+        self.submit_and_wait(|done| Job::Settle { done }).await
+    }
+
     pub(super) fn get(&self, group: GroupId, key: &[u8]) -> Option<Vec<u8>> {
         self.engine.get(group.0, key)
     }
@@ -187,6 +187,15 @@ impl LogEngine {
             .fetch_entries_to::<Records>(group.0, start, end, bytes_max, &mut records)
             .map_err(std::io::Error::other)?;
         Ok(records)
+    }
+
+    /// The groups that may have lost what they acknowledged last.
+    #[cfg(test)]
+    pub(super) fn lost_groups(&self) -> Vec<GroupId> {
+        let groups = self.engine.raft_groups().into_iter().map(GroupId);
+        let (key, lost) = super::store::lost_tail();
+        let is_lost = |group: &GroupId| self.get(*group, key).as_ref() == Some(&lost);
+        groups.filter(is_lost).collect()
     }
 
     /// Whether the group has anything here: a vote or entries.
@@ -234,9 +243,79 @@ impl LogEngine {
     }
 }
 
+/// The engine, and what belongs to its files.
+struct Opened {
+    engine: Arc<OpenEngine>,
+    end: End,
+    written: Arc<Written>,
+    faults: Option<Arc<FaultyDisk>>,
+}
+
+impl Opened {
+    /// See [`LogEngine::open`].
+    fn open(dir: &Path, settings: &RaftConfig, groups: &[GroupId]) -> Result<Self, RaftError> {
+        let config = raft_engine::Config {
+            dir: dir.to_string_lossy().into_owned(),
+            purge_threshold: PURGE_THRESHOLD,
+            // One write per batch is fsynced by the writer itself.
+            bytes_per_sync: None,
+            target_file_size: ReadableSize::mb(64),
+            ..raft_engine::Config::default()
+        };
+        let started = Instant::now();
+        std::fs::create_dir_all(dir)?;
+        let (end, known) = End::open(dir)?;
+        let (tail, ends_at) = damage::check(dir, known)?;
+        let written = Arc::new(Written::default());
+        written.set(ends_at);
+        end.note_opened(ends_at, tail == Tail::Lost)?;
+        let mut listeners: Vec<Arc<dyn EventListener>> = vec![Arc::clone(&written) as _];
+        let mut faults = None;
+        if let Some(path) = &settings.fault_log_delay_file {
+            tracing::warn!(path = %path.display(), "the log is as slow as this file says");
+            let disk = Arc::new(FaultyDisk::new(path.clone()));
+            listeners.push(Arc::clone(&disk) as Arc<dyn EventListener>);
+            faults = Some(disk);
+        }
+        let engine = Engine::open_with_listeners(config, listeners)?;
+        let engine = Arc::new(OpenEngine::new(engine, dir));
+        if tail == Tail::Lost {
+            mark_lost(&engine, groups)?;
+            end.note_opened(written.last(), false)?;
+        }
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(
+            groups = engine.raft_groups().len(),
+            elapsed_ms, "log engine opened"
+        );
+        Ok(Self {
+            engine,
+            end,
+            written,
+            faults,
+        })
+    }
+}
+
+/// Writes down that what groups acknowledged last may be lost.
+fn mark_lost(engine: &Engine, groups: &[GroupId]) -> raft_engine::Result<()> {
+    let mut batch = LogBatch::default();
+    let logged = engine.raft_groups().into_iter().map(GroupId);
+    let all: BTreeSet<GroupId> = logged.chain(groups.iter().copied()).collect();
+    for group in &all {
+        let (key, value) = super::store::lost_tail();
+        batch.put(group.0, key.to_vec(), value)?;
+    }
+    match all.is_empty() {
+        true => Ok(()),
+        false => engine.write(&mut batch, true).map(drop),
+    }
+}
+
 /// Drops files that no group needs, for as long as the writer runs. Apart from the writer: it may
 /// have to rewrite old entries, and nobody's append should wait for that.
-fn purge_files(engine: &Weak<Engine>, stopped: &Receiver<()>) {
+fn purge_files(engine: &Weak<OpenEngine>, stopped: &Receiver<()>) {
+    broken::end_process_on_panic();
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PURGE_FILES_PERIOD) {
         let Some(engine) = engine.upgrade() else {
             return;
@@ -247,24 +326,13 @@ fn purge_files(engine: &Weak<Engine>, stopped: &Receiver<()>) {
     }
 }
 
-/// Ends the process when the writer panics, as raft-engine does when fdatasync fails: nobody knows
-/// what is on disk then, and nothing may be acknowledged any more.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            error!("the log writer panicked: the process ends");
-            std::process::abort();
-        }
-    }
-}
-
 struct Writer {
-    engine: Arc<Engine>,
+    engine: Arc<OpenEngine>,
     queue: Receiver<Job>,
     latency: Arc<Latency>,
     sync: bool,
+    end: End,
+    written: Arc<Written>,
     faults: Option<Arc<FaultyDisk>>,
     /// Why a write failed. What came after it would leave a hole: nothing is written any more.
     failed: watch::Sender<Option<String>>,
@@ -272,9 +340,10 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, _running: Sender<()>) {
-        let _abort = AbortOnPanic;
+        broken::end_process_on_panic();
         while let Ok(job) = self.queue.recv() {
             if let Some(stopped) = self.write(job) {
+                self.close();
                 drop(self);
                 return stopped(Ok(()));
             }
@@ -326,7 +395,19 @@ impl Writer {
         if let Some(faults) = &self.faults {
             faults.check()?;
         }
-        self.engine.write(batch, self.sync).map(drop)
+        self.engine.write(batch, self.sync)?;
+        Ok(self.end.note(self.written.last())?)
+    }
+
+    /// Notes that all is durable, if it is.
+    fn close(&self) {
+        if self.sync
+            && self.failed.borrow().is_none()
+            && let Err(error) = self.end.note_closed(self.written.last())
+        {
+            // The next start then takes what it finds for no more than a lower bound.
+            error!(%error, "the end of the log is not noted");
+        }
     }
 
     fn fail(&self, error: &raft_engine::Error) {
@@ -379,7 +460,7 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
                 Err(error) => Err((error, Some(done))),
             }
         }
-        Job::Stop { done } => Ok((0, Some(done))),
+        Job::Settle { done } | Job::Stop { done } => Ok((0, Some(done))),
     }
 }
 
@@ -409,7 +490,7 @@ mod tests {
             fault_log_delay_file: Some(fault.clone()),
             ..RaftConfig::default()
         };
-        let engine = LogEngine::open(&log, &settings).unwrap();
+        let engine = LogEngine::open(&log, &settings, &[]).unwrap();
         let failed = tokio::spawn(engine.failed());
         std::fs::write(&fault, "fail").unwrap();
         put(&engine, b"not written").await.unwrap_err();
@@ -422,7 +503,7 @@ mod tests {
         put(&engine, b"after a hole").await.unwrap_err();
         engine.close().await.unwrap();
         drop(engine);
-        let engine = LogEngine::open(&log, &settings).unwrap();
+        let engine = LogEngine::open(&log, &settings, &[]).unwrap();
         assert_eq!(engine.get(GROUP, b"key"), None);
         put(&engine, b"written").await.unwrap();
         engine.close().await.unwrap();
@@ -431,7 +512,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_log_that_was_closed_has_not_failed() {
         let dir = tempfile::tempdir().unwrap();
-        let engine = LogEngine::open(dir.path(), &RaftConfig::default()).unwrap();
+        let engine = LogEngine::open(dir.path(), &RaftConfig::default(), &[]).unwrap();
         let failed = tokio::spawn(engine.failed());
         put(&engine, b"written").await.unwrap();
         engine.close().await.unwrap();

@@ -17,9 +17,11 @@ use coterie_types::{GroupId, Term};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, Membership, OptionalSend, RaftLogReader};
+use serde::{Deserialize, Serialize};
 
 use super::engine::{Done, Job, LogEngine};
 use super::record::{Record, log_id};
+use super::sizes::{LogSizes, seed_sizes};
 use super::tail::{Tail, entry_bytes};
 use crate::type_config::{LogEntry, LogId, TypeConfig, Vote};
 
@@ -27,11 +29,29 @@ pub(super) const VOTE_KEY: &[u8] = b"vote";
 pub(super) const PURGED_KEY: &[u8] = b"purged";
 const PROMISED_KEY: &[u8] = b"promised";
 const JOINING_KEY: &[u8] = b"joining";
+const TAIL_KEY: &[u8] = b"tail";
+
+/// Whether the end of a group's log is what was acknowledged (see `lost_tail`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum TailState {
+    #[default]
+    Sound,
+    /// What was acknowledged last may be lost: the replica takes part in nothing.
+    Lost,
+    /// It follows leaders of this term and of later ones, until it has what it may have lost.
+    Follows(u64),
+}
+
+/// The key and the value that say that the end of a group's log is lost.
+pub(super) fn lost_tail() -> (&'static [u8], Vec<u8>) {
+    (
+        TAIL_KEY,
+        coterie_protocol::encode(&TailState::Lost).to_vec(),
+    )
+}
 
 /// Bytes of entries sent to a follower in one message, but at least one entry.
 const REPLICATE_BYTES_MAX: usize = 4 << 20;
-/// The log's size is sampled once per so many bytes (see [`LogSizes`]).
-const SIZE_SAMPLE_BYTES: u64 = 1 << 20;
 
 /// A clone of the group's log; all clones share one state.
 #[derive(Clone)]
@@ -53,62 +73,9 @@ struct Shared {
     promised: Option<LogId>,
     /// The term from which on it follows leaders, and does no more than that (see `part`).
     joining: Option<u64>,
+    tail_state: TailState,
     tail: Tail,
     sizes: LogSizes,
-}
-
-/// About how many bytes of log lie after an index: samples `(index, bytes appended up to it)`.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LogSizes {
-    appended: u64,
-    samples: std::collections::VecDeque<(u64, u64)>,
-}
-
-impl LogSizes {
-    fn appended(&mut self, index: u64, bytes: usize) {
-        while self
-            .samples
-            .back()
-            .is_some_and(|(sampled, _)| *sampled >= index)
-        {
-            self.samples.pop_back();
-        }
-        self.appended += bytes as u64;
-        let last = self.samples.back().map_or(0, |(_, bytes)| *bytes);
-        if self.samples.is_empty() || self.appended - last >= SIZE_SAMPLE_BYTES {
-            self.samples.push_back((index, self.appended));
-        }
-    }
-
-    fn purged_below(&mut self, index: u64) {
-        while self.samples.len() > 1 && self.samples[0].0 < index {
-            self.samples.pop_front();
-        }
-    }
-
-    /// Bytes appended after `index`, a sample's worth too many at most.
-    pub(crate) fn bytes_after(&self, index: u64) -> u64 {
-        let at = self
-            .samples
-            .iter()
-            .rev()
-            .find(|(sampled, _)| *sampled <= index);
-        self.appended - at.map_or(self.samples.front().map_or(0, |s| s.1), |(_, bytes)| *bytes)
-    }
-
-    /// The highest index that may go so that about `bytes` of log stay.
-    pub(crate) fn index_keeping(&self, bytes: u64) -> Option<u64> {
-        if bytes == 0 {
-            return Some(u64::MAX);
-        }
-        let keep_from = self.appended.checked_sub(bytes)?;
-        let at = self
-            .samples
-            .iter()
-            .rev()
-            .find(|(_, appended)| *appended <= keep_from)?;
-        Some(at.0)
-    }
 }
 
 impl GroupLog {
@@ -126,6 +93,9 @@ impl GroupLog {
         }
         if let Some(bytes) = engine.get(group, JOINING_KEY) {
             shared.joining = decode(&bytes)?;
+        }
+        if let Some(bytes) = engine.get(group, TAIL_KEY) {
+            shared.tail_state = decode(&bytes)?;
         }
         shared.last = shared.purged;
         let purged_index = shared.purged.map_or(0, |purged| purged.index);
@@ -177,11 +147,6 @@ impl GroupLog {
         self.lock().last
     }
 
-    /// Whether there is no entry, and never was since it was last forgotten.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.last().is_none()
-    }
-
     /// Whether the log lacks entries that it acknowledged before it was forgotten.
     pub(crate) fn is_short_of_promises(&self) -> bool {
         let shared = self.lock();
@@ -195,17 +160,47 @@ impl GroupLog {
 
     /// Replaces that term; durable when it returns, after all that was appended before.
     pub(crate) async fn set_joining(&self, from_term: Option<u64>) -> io::Result<()> {
-        let (group, value) = (self.group, coterie_protocol::encode(&from_term).to_vec());
-        self.engine
-            .submit_and_wait(|done| Job::Put {
-                group,
-                key: JOINING_KEY,
-                value,
-                done: Some(done),
-            })
-            .await?;
+        self.put(JOINING_KEY, &from_term).await?;
         self.lock().joining = from_term;
         Ok(())
+    }
+
+    /// Whether the end of the log is what was acknowledged.
+    pub(crate) fn tail(&self) -> TailState {
+        self.lock().tail_state
+    }
+
+    /// Replaces that; durable when it returns, after all that was appended before.
+    pub(crate) async fn set_tail(&self, state: TailState) -> io::Result<()> {
+        self.put(TAIL_KEY, &state).await?;
+        self.lock().tail_state = state;
+        Ok(())
+    }
+
+    /// Whether a candidate whose log ends with `last` has all that was acknowledged here.
+    pub(crate) fn may_follow(&self, last: Option<LogId>) -> bool {
+        last >= self.lock().promised
+    }
+
+    /// From now on the log counts as one that reached `last` at least.
+    pub(crate) async fn raise_promised(&self, last: LogId) -> io::Result<()> {
+        if self.may_follow(Some(last)) {
+            self.put(PROMISED_KEY, &last).await?;
+            self.lock().promised = Some(last);
+        }
+        Ok(())
+    }
+
+    /// Puts a value under a key of the group; durable when it returns.
+    async fn put<T: Serialize>(&self, key: &'static [u8], value: &T) -> io::Result<()> {
+        let (group, value) = (self.group, coterie_protocol::encode(value).to_vec());
+        let put = |done| Job::Put {
+            group,
+            key,
+            value,
+            done: Some(done),
+        };
+        self.engine.submit_and_wait(put).await
     }
 
     /// The term of the vote that is on disk.
@@ -223,6 +218,10 @@ impl GroupLog {
             }
             if let Some(promised) = shared.promised.max(shared.last) {
                 keep.push((PROMISED_KEY, coterie_protocol::encode(&promised).to_vec()));
+            }
+            if shared.tail_state != TailState::Sound {
+                // It may have acknowledged more than anybody here knows.
+                keep.push(lost_tail());
             }
         }
         let group = self.group;
@@ -243,6 +242,8 @@ impl GroupLog {
         };
         let voted = vote.map_or(0, |vote| vote.leader_id.term);
         let term = voted.max(last.leader_id.term) + 1;
+        // All that is here counts, and nobody remembers more.
+        self.set_tail(TailState::Sound).await?;
         // The vote first: without the entry it is only a term that nobody led in.
         self.save_vote(&Vote::new(term, node)).await?;
         let voters = BTreeSet::from([node]);
@@ -303,29 +304,6 @@ impl GroupLog {
         }
         Ok(entries)
     }
-}
-
-/// On opening, the sizes are estimated from an even spread, so that retention holds for old log.
-fn seed_sizes(
-    sizes: &mut LogSizes,
-    engine: &LogEngine,
-    group: GroupId,
-    first: u64,
-    last: u64,
-) -> io::Result<()> {
-    let step = ((last - first) / 256).max(1);
-    let mut index = first;
-    while index <= last {
-        let records = engine.fetch(group, index, index + 1, None)?;
-        let bytes: usize = records
-            .into_iter()
-            .map(|record| record.into_entry().map(|entry| entry_bytes(&entry)))
-            .sum::<io::Result<usize>>()?;
-        let covered = step.min(last + 1 - index);
-        sizes.appended(index, bytes * usize::try_from(covered).unwrap_or(1));
-        index += step;
-    }
-    Ok(())
 }
 
 fn within<'a>(
@@ -395,16 +373,7 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        let value = coterie_protocol::encode(vote).to_vec();
-        let group = self.group;
-        self.engine
-            .submit_and_wait(|done| Job::Put {
-                group,
-                key: VOTE_KEY,
-                value,
-                done: Some(done),
-            })
-            .await?;
+        self.put(VOTE_KEY, vote).await?;
         self.lock().vote = Some(*vote);
         Ok(())
     }
@@ -503,7 +472,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_of_its_first_entry_alone_is_opened_again() {
         let dir = tempfile::tempdir().unwrap();
-        let engine = LogEngine::open(dir.path(), &RaftConfig::default()).unwrap();
+        let engine = LogEngine::open(dir.path(), &RaftConfig::default(), &[]).unwrap();
         let group = GroupId(1);
         let membership = Membership::new_with_defaults(vec![BTreeSet::from([1])], []);
         let entry = LogEntry::new(log_id(1, 0), EntryPayload::Membership(membership));

@@ -310,6 +310,7 @@ impl Cluster {
             self.config.clone(),
             self.rpc.clone(),
             book,
+            vec![GROUP],
         )
         .await;
         let node = node.unwrap();
@@ -335,6 +336,16 @@ impl Cluster {
             self.rpc.unregister_local(&format!("link-{from}-{id}"));
         }
         node.shutdown().await;
+    }
+
+    /// Stops a node's replica and starts it again within the process.
+    pub async fn restart_group(&mut self, id: u64) {
+        let (node, _, _) = self.nodes.remove(&id).unwrap();
+        node.stop_group(GROUP).await.unwrap();
+        let journal = Journal::open(self.disks.entry(id).or_default());
+        let seen = Arc::clone(&journal.seen);
+        let group = node.start_group(GROUP, Box::new(journal)).await.unwrap();
+        self.nodes.insert(id, (node, group, seen));
     }
 
     /// Destroys a node's replica and makes an empty one in its place.

@@ -1,0 +1,98 @@
+//! The wall clocks of other nodes, as they said with their answers to appends and votes.
+//!
+//! An answer's clock was read between the question and its arrival. It counts as of the arrival, so
+//! a clock that is known here is behind the true one by what the answer took, and never ahead. What
+//! was said counts for [`VALID`]. A node that has just been elected knows the clocks of a majority:
+//! they came with the votes.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use coterie_types::NodeId;
+use openraft::async_runtime::WatchReceiver;
+
+use crate::group::Group;
+
+/// How long a node's word counts: its clock may have been set since.
+const VALID: Duration = Duration::from_secs(10);
+
+/// What this node's wall clock says, since the Unix epoch.
+pub(crate) fn own_wall() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 is as wrong as one at it.
+    now.unwrap_or_default()
+}
+
+/// What the others' clocks said last, and when that was heard. Bounded by the nodes of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Walls(RwLock<BTreeMap<NodeId, (Duration, Instant)>>);
+
+impl Walls {
+    /// A node has just said what its clock says.
+    pub(crate) fn heard(&self, node: NodeId, wall: Duration) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(node, (wall, Instant::now()));
+    }
+
+    /// What a node's clock says now, if that is known.
+    fn now(&self, node: NodeId) -> Option<Duration> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (wall, at) = all.get(&node)?;
+        let age = at.elapsed();
+        (age < VALID).then(|| wall.saturating_add(age))
+    }
+}
+
+/// Reads the clocks of a group's voters. Keeps nothing of the group alive.
+pub struct VoterWalls(Box<ReadWalls>);
+
+type ReadWalls = dyn Fn() -> Vec<Vec<Option<Duration>>> + Send + Sync;
+
+impl VoterWalls {
+    /// What the voters' wall clocks say now, since the Unix epoch, per configuration (two while
+    /// they change); `None` of those who have not said it lately.
+    #[must_use]
+    pub fn read(&self) -> Vec<Vec<Option<Duration>>> {
+        self.0()
+    }
+}
+
+impl Group {
+    /// The wall clocks of the group's voters: a leader knows those of a majority.
+    #[must_use]
+    pub fn voter_walls(&self) -> VoterWalls {
+        let metrics = self.0.raft.server_metrics();
+        let walls = self.0.network.walls.clone();
+        let own = self.0.node_id;
+        VoterWalls(Box::new(move || {
+            let metrics = metrics.borrow_watched();
+            let membership = metrics.membership_config.membership();
+            let wall = |node: &u64| match NodeId(*node) {
+                node if node == own => Some(own_wall()),
+                node => walls.now(node),
+            };
+            let configurations = membership.get_joint_config().iter();
+            configurations
+                .map(|voters| voters.iter().map(wall).collect())
+                .collect()
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_heard_goes_on() {
+        let walls = Walls::default();
+        assert_eq!(walls.now(NodeId(2)), None);
+        walls.heard(NodeId(2), Duration::from_secs(7));
+        let now = walls.now(NodeId(2));
+        assert!(
+            now.is_some_and(|now| now >= Duration::from_secs(7)),
+            "{now:?}"
+        );
+    }
+}
