@@ -158,13 +158,15 @@ impl Group {
     }
 
     /// Fills in what a refusal does not know: this replica's term, and the leader by its metrics.
+    /// Metrics lag behind Raft's core: a replica that was just deposed does not name itself.
     #[must_use]
     pub fn with_term(&self, error: ProposeError) -> ProposeError {
         match error {
             ProposeError::NotLeader { leader, .. } => {
                 let (known, term) = self.leader();
+                let other = known.filter(|known| *known != self.0.node_id);
                 ProposeError::NotLeader {
-                    leader: leader.or(known),
+                    leader: leader.or(other),
                     term,
                 }
             }
