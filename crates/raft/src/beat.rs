@@ -1,9 +1,10 @@
-//! Says of each group that this node leads that its leader lives.
+//! Sends heartbeats for every group that this node leads.
 //!
-//! openraft sends heartbeats by itself, but waits for the answer to one no longer than it pauses
-//! between two. On a machine with much to do answers take longer, though nothing is wrong: then the leader
-//! hears of nobody, takes its quorum for lost after a lease, and falls silent. So openraft is told to
-//! pause for nearly a lease, and to wait as long, and heartbeats are sent from here.
+//! openraft sends heartbeats by itself, but uses the same number for the pause between two
+//! heartbeats and for the wait for an answer. On a busy machine answers take longer than the pause
+//! although nothing is wrong; the leader then counts its quorum as lost after a lease and stops.
+//! Therefore openraft is configured with a pause and a wait of nearly a lease, and this task sends
+//! the frequent heartbeats.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use crate::machine::Machine;
 use crate::type_config::TypeConfig;
 
-/// Sends a heartbeat each `interval`, if the node leads then. Ends with the group.
+/// Sends a heartbeat every `interval` while this node leads. Ends with the group.
 pub(crate) async fn run(raft: openraft::Raft<TypeConfig, Machine>, interval: Duration) {
     let mut beats = tokio::time::interval(interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,16 +1,18 @@
 //! A follower whose leader is gone campaigns as soon as the lease it gave is over.
 //!
-//! By itself openraft waits for the lease and then for an election timeout more, as silence alone
-//! does not tell a leader that has died from one that is slow. But a process that was killed can be
-//! told: its address refuses connections, or answers that it does not lead. So a follower that has
-//! heard nothing for two heartbeats asks, and if the leader is gone campaigns at the end of the lease.
-//! No promise is bent: openraft refuses a pre-vote while a lease lasts, its own and that of each voter
-//! asked, and a replica that is bound (`stance`) does not try. Whoever cannot be told to be gone (a
-//! machine without power, a network that drops) is waited for as before.
+//! openraft alone waits for the lease plus an election timeout, since silence does not distinguish
+//! a dead leader from a slow leader. A killed process can be recognized: its address refuses
+//! connections, or its node answers that it does not lead. So a follower that has heard nothing for
+//! two heartbeats asks the leader's node, and if the leader is gone it campaigns at the end of the
+//! lease. No promise is broken: openraft refuses a pre-vote while a lease lasts, the candidate's
+//! own and that of each voter asked, and a bound replica (`stance`) does not try. A leader that
+//! cannot be proven gone (a machine without power, a network that drops packets) gets the full
+//! openraft timeout.
 //!
-//! The voters that are left take turns of a heartbeat, so that they do not part the votes among them
-//! (measured: with a quarter of that, a busy machine needed a second election half of the time). Each
-//! group begins at another place of their order; voters without room on their disks come last.
+//! The remaining voters take turns of one heartbeat each, so that they do not split the vote
+//! (measured: with turns of a quarter heartbeat, a busy machine needed a second election half of
+//! the time). Each group starts at a different place in their order; voters without room on their
+//! disks come last.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -26,7 +28,7 @@ use tokio::net::TcpStream;
 use crate::group::Group;
 use crate::stance::Stance;
 
-/// Turns in all while a leader is gone; what is left then is openraft's own timeout.
+/// Number of turns while a leader is gone; after that openraft's own timeout applies.
 const TURNS_MAX: u32 = 12;
 
 /// When a replica last heard from a leader.
@@ -48,14 +50,14 @@ impl Heard {
     }
 }
 
-/// A leader that is followed.
+/// The leader that this replica follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Followed {
     leader: NodeId,
     term: Term,
 }
 
-/// Watches over the leader of `group` until it is aborted.
+/// Monitors the leader of `group` until this task is aborted.
 pub(crate) async fn watch(group: Group) {
     let heartbeat = group.0.config.heartbeat_interval;
     loop {
@@ -71,7 +73,7 @@ pub(crate) async fn watch(group: Group) {
 }
 
 impl Group {
-    /// The leader, if this replica is a voter that follows one.
+    /// The leader that this replica follows as a voter, if any.
     fn followed(&self) -> Option<Followed> {
         let metrics = self.0.raft.server_metrics();
         let metrics = metrics.borrow_watched();
@@ -83,7 +85,7 @@ impl Group {
         })
     }
 
-    /// Whether the leader surely does not lead any more.
+    /// Whether the leader certainly no longer leads.
     async fn is_gone(&self, followed: Followed) -> bool {
         let Followed { leader, term } = followed;
         let (network, timeout) = (&self.0.network, 2 * self.0.config.heartbeat_interval);
@@ -93,7 +95,7 @@ impl Group {
         {
             Ok(answer) => coterie_protocol::decode::<Stance>(&answer)
                 .is_ok_and(|stance| !stance.leads && stance.term >= term),
-            // Its process is there, and the group is not open in it.
+            // The process is up, but the group is not open in it.
             Err(CallError::Failed(_)) => true,
             Err(CallError::Unreachable { .. }) => {
                 let addr = network.addresses.address(leader);
@@ -106,7 +108,8 @@ impl Group {
         }
     }
 
-    /// Campaigns in turn with the others that are left, until somebody leads or has called.
+    /// Campaigns in turn with the remaining voters, until there is a new leader or a leader's
+    /// message arrives.
     async fn campaign(&self, gone: Followed) {
         let inner = &self.0;
         let turn = inner.config.heartbeat_interval;
@@ -125,14 +128,15 @@ impl Group {
             }
             let newest = self.leader().1;
             if newest > term {
-                // A campaign is under way: its votes are being written.
+                // Another campaign is under way: wait until its votes are written.
                 term = newest;
                 let written = Instant::now() + 2 * turn;
                 tokio::time::sleep_until(written.into()).await;
                 turns = self.turns(gone.leader, written);
                 continue;
             }
-            // Refused at no cost until the lease of a majority is over: again and again in its turn.
+            // Until the lease of a majority is over a campaign is refused at no cost: retry during
+            // the own turn.
             let may = turns.is_own(turn) && inner.bound().is_none();
             if may && inner.raft.trigger().elect(true).await.is_err() {
                 return;
@@ -150,7 +154,7 @@ impl Group {
         metrics.current_leader.is_some_and(is_other) || !states.contains(&metrics.state)
     }
 
-    /// The turns of the voters that are left, from `begin` on.
+    /// The turns of the remaining voters, from `begin` on.
     fn turns(&self, gone: NodeId, begin: Instant) -> Turns {
         let metrics = self.0.raft.server_metrics();
         let metrics = metrics.borrow_watched();
@@ -172,13 +176,13 @@ impl Group {
     }
 }
 
-/// When it is whose turn.
+/// The schedule of turns.
 #[derive(Debug, Clone, Copy)]
 struct Turns {
     begin: Instant,
-    /// How many turns of others come before the first of this replica.
+    /// Number of other voters' turns before this replica's first turn.
     place: u128,
-    /// How many take turns.
+    /// Number of voters that take turns.
     count: u128,
 }
 
@@ -194,7 +198,7 @@ impl Turns {
     }
 }
 
-/// Whether nobody listens at an address; `false` where that cannot be told.
+/// Whether the address refuses connections; `false` if that cannot be determined.
 async fn refuses_connections(addr: &str, timeout: Duration) -> bool {
     let connecting = tokio::time::timeout(timeout, TcpStream::connect(addr));
     matches!(connecting.await, Ok(Err(error))
@@ -225,7 +229,7 @@ mod tests {
         let within = Duration::from_secs(5);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
-        // It accepts nothing, as a process that is stopped or starved.
+        // The listener accepts nothing, like a stopped or starved process.
         assert!(!refuses_connections(&addr, within).await);
         drop(listener);
         assert!(refuses_connections(&addr, within).await);

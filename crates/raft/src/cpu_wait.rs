@@ -1,17 +1,17 @@
-//! How long threads had to wait for a CPU: the machine's doing, and no fault of their disk.
+//! How long threads had to wait for a CPU, so that the wait is not blamed on their disk.
 //!
-//! Linux counts it for each thread (`sched/stats`, the second number of `schedstat`). Where it does
-//! not, the wait is nothing, and times include it.
+//! Linux counts it for each thread (`sched/stats`, the second number of `schedstat`). On other
+//! systems the wait reads as zero, and measured times include it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// How long the calling thread could have run since it started, and did not.
+/// How long the calling thread has been runnable but not running since it started.
 #[must_use]
 pub fn cpu_wait() -> Duration {
     thread_local! {
-        // The name leads to the thread that opens it, so each has a file of its own.
+        // The path resolves to the thread that opens it, so each thread opens its own file.
         static SCHEDSTAT: Option<File> = File::open("/proc/thread-self/schedstat").ok();
     }
     SCHEDSTAT.with(|file| file.as_ref().and_then(waited).unwrap_or_default())
@@ -50,7 +50,7 @@ mod tests {
         let before = cpu_wait();
         std::thread::sleep(Duration::from_millis(500));
         let waited = cpu_wait() - before;
-        // The end of its sleep may find every CPU busy.
+        // After its sleep the thread may find every CPU busy.
         assert!(waited < Duration::from_millis(400), "{waited:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! What callers of a group must tell apart: surely not done, perhaps done, this node is broken.
+//! Errors of a group, by the caller's choice: certainly not done, possibly done, this node is
+//! broken.
 
 use std::path::PathBuf;
 
@@ -10,34 +11,34 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 /// Why a proposal or a read barrier did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// Not the leader, or not able to act as one now; surely not proposed.
+    /// Not the leader, or not able to act as leader now; certainly not proposed.
     #[error("not the leader of term {term} (leader: {leader:?})")]
     NotLeader {
         /// The leader, as far as this node knows.
         leader: Option<NodeId>,
-        /// The term it is in.
+        /// The replica's term.
         term: Term,
     },
-    /// Proposed, and then leadership was lost: it may be committed, now or later.
+    /// Proposed, then leadership was lost: it may be committed, now or later.
     #[error("leadership lost while the proposal was under way: its fate is unknown")]
     Unknown,
-    /// The group does not run here any more.
+    /// The group no longer runs here.
     #[error("group stopped: {0}")]
     Stopped(String),
 }
 
-/// Why something about a group or the node's log could not be done.
+/// Why an operation on a group or on the node's log failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RaftError {
     /// The log engine's directory could not be opened or written.
     #[error("log engine: {0}")]
     Log(#[from] raft_engine::Error),
-    /// A write of the log failed; nothing of this node is durable any more until it is restarted.
+    /// A write of the log failed; this node can make nothing durable until it is restarted.
     #[error("the log in {} can no longer be written: {reason}", dir.display())]
     LogFailed {
         /// The log's directory.
         dir: PathBuf,
-        /// What went wrong.
+        /// The cause.
         reason: String,
     },
     /// Acknowledged entries are lost: the node must not vote or acknowledge as if it had them.
@@ -49,35 +50,35 @@ pub enum RaftError {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// Where what is damaged begins.
+        /// Offset of the damaged record.
         at: usize,
-        /// Where what follows it begins.
+        /// Offset of the whole record that follows the damage.
         whole_at: usize,
     },
-    /// Files of snapshots.
+    /// Reading or writing files of a snapshot failed.
     #[error("snapshot files: {0}")]
     Io(#[from] std::io::Error),
-    /// openraft refused or stopped.
+    /// openraft refused the operation or has stopped.
     #[error("{what}: {reason}")]
     Raft {
-        /// What was being done.
+        /// The operation.
         what: &'static str,
-        /// openraft's words.
+        /// openraft's error text.
         reason: String,
     },
     /// A setting that openraft refuses.
     #[error("raft settings: {0}")]
     Config(String),
-    /// No such group here.
+    /// No such group on this node.
     #[error("no such group")]
     NoSuchGroup,
-    /// Asked of a replica that does not lead.
+    /// This replica does not lead, and the operation needs the leader.
     #[error("not the leader (leader: {leader:?})")]
     NotLeader {
         /// The leader, as far as this node knows.
         leader: Option<NodeId>,
     },
-    /// Not done within the time given.
+    /// Not done before the deadline.
     #[error("{0} not done in time")]
     TimedOut(&'static str),
 }

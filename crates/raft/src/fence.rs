@@ -1,12 +1,12 @@
-//! The restart fence: a group that has just been started neither votes nor campaigns for one lease.
+//! The restart fence: a group that has just been started neither votes nor campaigns for a lease.
 //!
-//! A follower that acknowledged a heartbeat promised not to help elect another leader for one
-//! lease; the leader serves reads on that promise. openraft forgets the promise when the group is
-//! started anew (spike §1, reproduced; upstream has a TODO), and a stale read follows. So a replica
-//! that had any state before drops vote requests, and starts no election, until one full lease has
-//! passed since it could last have promised anything: since the process started, or since the group
-//! was last stopped within the process ([`Stops`]). `tests/restart_fence.rs` shows the hole without
-//! the fence, and that it is closed, for both.
+//! A follower that acknowledged a heartbeat promised not to help elect another leader for a lease;
+//! the leader serves reads on that promise. openraft forgets the promise when the group is
+//! restarted (spike §1, reproduced; upstream has a TODO), which allows a stale read. So a replica
+//! that had any state before drops vote requests and starts no election until a full lease has
+//! passed since its last possible promise: since the process started, or since the group was last
+//! stopped within the process ([`Stops`]). `tests/restart_fence.rs` shows the hole without the
+//! fence, and that the fence closes it, for both cases.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,19 +21,20 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    /// Nothing was promised after `since`: it lasts for one lease from then on.
+    /// Nothing was promised after `since`: the fence lasts for a lease from then on.
     pub(crate) fn since(since: Instant, lease: Duration) -> Self {
         Self {
             until: Some(since + lease),
         }
     }
 
-    /// No promise can have been made before: the group is new here, or the fence is switched off.
+    /// No fence: the group is new here and cannot have promised anything, or the fence is switched
+    /// off.
     pub(crate) fn none() -> Self {
         Self { until: None }
     }
 
-    /// How long it still lasts; zero when it is over.
+    /// How long the fence still lasts; zero when it is over.
     pub(crate) fn remaining(&self) -> Duration {
         self.until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(Instant::now())
@@ -45,13 +46,13 @@ impl Fence {
     }
 }
 
-/// When the groups of this process were stopped last. Stops older than a lease are forgotten, so
-/// it holds at most the groups that were stopped within the last lease.
+/// When each group of this process was last stopped. Stops older than a lease are removed, so the
+/// map is bounded by the groups stopped within the last lease.
 #[derive(Debug, Default)]
 pub(crate) struct Stops(Mutex<BTreeMap<GroupId, Instant>>);
 
 impl Stops {
-    /// A group has stopped just now: it promises nothing any more.
+    /// Records that a group has just stopped and promises nothing from now on.
     pub(crate) fn add(&self, group: GroupId, lease: Duration) {
         let mut stops = self.lock();
         stops.retain(|_, at| at.elapsed() < lease);

@@ -1,4 +1,4 @@
-//! The handle of one group on this node.
+//! The handle of a group on this node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -47,28 +47,29 @@ pub(crate) struct Inner {
     pub(crate) log: GroupLog,
     pub(crate) config: RaftConfig,
     pub(crate) fence: Fence,
-    /// How far it takes part.
+    /// How far the replica takes part in its group.
     pub(crate) part: watch::Sender<Part>,
     pub(crate) transfers: Transfers,
     pub(crate) hand_overs: HandOvers,
-    /// Of the whole process.
+    /// Shared by the whole process.
     pub(crate) stopping: Arc<Stopping>,
     pub(crate) heard: Heard,
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) network: Network,
-    /// The end of its log was lost, and is made good by a task of the group.
+    /// The end of its log was lost; a task of the group recovers it.
     pub(crate) recovers_tail: bool,
-    /// Who said to lead the group, or wanted to, and was refused as its log is lost.
+    /// Nodes that claimed to lead the group, or asked for its vote, and were refused because the
+    /// log of this replica is lost.
     pub(crate) claimants: Mutex<BTreeSet<NodeId>>,
-    /// What other nodes ask of it.
+    /// Calls from other nodes that are in flight.
     pub(crate) calls: TaskTracker,
 }
 
-/// One group of this node. Cheap to clone.
+/// A group of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Group(pub(crate) Arc<Inner>);
 
-/// How a replica is, as far as it knows.
+/// The state of a replica, as far as it knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupStatus {
     /// Its term.
@@ -79,7 +80,7 @@ pub struct GroupStatus {
     pub is_leader: bool,
     /// Last entry in its log.
     pub last_index: LogIndex,
-    /// The term of that entry: of two logs the one with the later term goes further.
+    /// The term of that entry: of two logs, the log with the later last term is more up to date.
     pub last_term: Term,
     /// Last entry applied.
     pub applied_index: LogIndex,
@@ -87,15 +88,15 @@ pub struct GroupStatus {
     pub flushed_index: LogIndex,
     /// First entry still in the log.
     pub first_index: LogIndex,
-    /// The members, as of its newest configuration, sorted by node.
+    /// The members in its newest configuration, sorted by node.
     pub replicas: Vec<Replica>,
-    /// On the leader: the last entry each member is known to have.
+    /// On the leader: the last entry that each member is known to have.
     pub matched: BTreeMap<NodeId, LogIndex>,
-    /// Why it stopped, if it did.
+    /// Why the replica stopped, if it did.
     pub fault: Option<String>,
 }
 
-/// A proposal under way: resolves to the answer of apply.
+/// A proposal in flight: resolves to the result of applying it.
 pub struct PendingAnswer(OneshotReceiver);
 
 impl Future for PendingAnswer {
@@ -106,15 +107,15 @@ impl Future for PendingAnswer {
             .poll(context)
             .map(|received| match received {
                 Ok(Ok(response)) => Ok(response.data.0),
-                // openraft 0.10.0-alpha.37 answers so only before anything is appended
-                // (`write_entries`): surely not proposed.
+                // openraft 0.10.0-alpha.37 returns this only before anything is appended
+                // (`write_entries`), so the entry was certainly not proposed.
                 Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(not_leader(&forward)),
                 Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
             })
     }
 }
 
-/// openraft's reason why a group runs no more.
+/// openraft's reason why a group no longer runs.
 fn stopped<T>(running: &Result<(), T>) -> Option<String>
 where
     T: std::fmt::Display,
@@ -136,7 +137,7 @@ impl Group {
         self.0.group_id
     }
 
-    /// Proposes an entry; waits until it is committed and applied here.
+    /// Proposes an entry and waits until it is committed and applied here.
     pub async fn propose(&self, payload: Bytes) -> Result<Bytes, ProposeError> {
         self.start_proposal(payload)
             .await?
@@ -144,8 +145,8 @@ impl Group {
             .map_err(|error| self.with_term(error))
     }
 
-    /// Hands an entry to Raft; the answer is waited for apart. Entries are appended in the order
-    /// of these calls.
+    /// Hands an entry to Raft; the returned future resolves to the result. Entries are appended in
+    /// the order of these calls.
     pub async fn start_proposal(&self, payload: Bytes) -> Result<PendingAnswer, ProposeError> {
         let (responder, answer) = ProgressResponder::complete_only();
         let _passed = self.0.hand_overs.gate.read().await;
@@ -157,8 +158,8 @@ impl Group {
         Ok(PendingAnswer(answer))
     }
 
-    /// Fills in what a refusal does not know: this replica's term, and the leader by its metrics.
-    /// Metrics lag behind Raft's core: a replica that was just deposed does not name itself.
+    /// Completes a refusal with this replica's term and, where missing, the leader from its metrics.
+    /// The metrics lag behind Raft's core, so a replica that was just deposed leaves itself out.
     #[must_use]
     pub fn with_term(&self, error: ProposeError) -> ProposeError {
         match error {
@@ -174,7 +175,7 @@ impl Group {
         }
     }
 
-    /// The leader this replica knows, and its term.
+    /// The leader that this replica knows, and its term.
     #[must_use]
     pub fn leader(&self) -> (Option<NodeId>, Term) {
         let metrics = self.0.raft.server_metrics();
@@ -183,8 +184,8 @@ impl Group {
         (metrics.current_leader.map(NodeId), Term(term))
     }
 
-    /// How long this replica still neither votes nor campaigns, as it was started a moment ago: it
-    /// cannot take leadership before that is over.
+    /// How long the restart fence of this replica still lasts. Until then it neither votes nor
+    /// campaigns, so it cannot take over leadership.
     #[must_use]
     pub fn fence_remaining(&self) -> Duration {
         self.0.fence.remaining()
@@ -196,7 +197,7 @@ impl Group {
         self.leader().0 == Some(self.0.node_id)
     }
 
-    /// Whether a read may be served right now without asking anyone (see `lease`).
+    /// Whether a read may be served right now without asking a quorum (see `lease`).
     #[must_use]
     pub fn lease_read_ready(&self) -> bool {
         let inner = &self.0;
@@ -208,15 +209,15 @@ impl Group {
         )
     }
 
-    /// Whether this replica can serve as the leader now, be it by asking a quorum.
+    /// Whether this replica can serve as the leader now, possibly after asking a quorum.
     #[must_use]
     pub fn serves(&self) -> bool {
         let inner = &self.0;
         lease::leads_surely(&inner.raft, &inner.progress, inner.config.lease())
     }
 
-    /// Whether a majority of the voters has room for more, as far as they said: what would grow is
-    /// to be refused otherwise. Asked of the leader.
+    /// Whether a majority of the voters has room, as far as they have reported. If not, writes that
+    /// grow the data are to be refused. Only meaningful on the leader.
     #[must_use]
     pub fn has_room(&self) -> bool {
         let rooms = &self.0.network.rooms;
@@ -236,7 +237,7 @@ impl Group {
         })
     }
 
-    /// Whether another voter has not said lately that its room is scarce. Asked of the leader.
+    /// Whether some other voter has not reported scarce room lately. Only meaningful on the leader.
     #[must_use]
     pub fn has_roomier_voter(&self) -> bool {
         let metrics = self.0.raft.server_metrics();
@@ -246,7 +247,8 @@ impl Group {
         voters.any(|voter| voter != self.0.node_id.0 && !rooms.scarce_at(NodeId(voter)))
     }
 
-    /// Waits until a read here is linearizable: by asking a quorum, then applying.
+    /// Waits until a read here is linearizable: confirms leadership with a quorum, then waits for
+    /// apply.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
         let raft = &self.0.raft;
         let linearizer = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
@@ -268,7 +270,7 @@ impl Group {
             .map_err(|fatal| ProposeError::Stopped(fatal.to_string()))
     }
 
-    /// As [`Group::read_barrier`], on a follower: the leader says how far to apply first.
+    /// Like [`Group::read_barrier`], on a follower: the leader returns the index to apply first.
     pub async fn follower_read_barrier(&self, timeout: Duration) -> Result<(), ProposeError> {
         let (leader, term) = self.leader();
         let Some(leader) = leader else {
@@ -296,8 +298,8 @@ impl Group {
         applied.map(|_| ()).map_err(|_| refused)
     }
 
-    /// Starts the group with these voters; does nothing if it was started before. May be called on
-    /// several of them with the same list.
+    /// Starts the group with these voters; does nothing if the group was started before. May be
+    /// called on several of the voters with the same list.
     pub async fn initialize(&self, voters: Vec<NodeId>) -> Result<(), RaftError> {
         let raft = &self.0.raft;
         if raft
@@ -317,7 +319,7 @@ impl Group {
             .collect();
         match raft.initialize(members).await {
             Ok(()) => Ok(()),
-            // Somebody was faster: a message of a started group has come in between.
+            // Another node was faster: a message of the started group has arrived in between.
             Err(OpenraftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => {
                 Ok(())
             }
@@ -325,7 +327,7 @@ impl Group {
         }
     }
 
-    /// Waits until `condition` holds of the leader this replica knows, or the time is over.
+    /// Waits until this replica knows a leader; an error after `timeout`.
     pub async fn wait_leader(&self, timeout: Duration) -> Result<NodeId, RaftError> {
         let wait = self.0.raft.wait(Some(timeout));
         let metrics = wait
@@ -338,7 +340,7 @@ impl Group {
             .ok_or(RaftError::TimedOut("election"))
     }
 
-    /// How the replica is.
+    /// The state of this replica.
     #[must_use]
     pub fn status(&self) -> GroupStatus {
         Self::status_of(&self.0)
@@ -380,7 +382,7 @@ impl Group {
         }
     }
 
-    /// Why it stopped, if it did.
+    /// Why the replica stopped, if it did.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let metrics = self.0.raft.metrics();
@@ -388,7 +390,7 @@ impl Group {
         self.0.progress.fault().or_else(stopped)
     }
 
-    /// Bytes of log above the flushed index: what a restart would apply again.
+    /// Bytes of log above the flushed index, which a restart would apply again.
     #[must_use]
     pub fn replay_bytes(&self) -> u64 {
         self.0

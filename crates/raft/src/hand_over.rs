@@ -1,20 +1,22 @@
-//! A leader hands over to another voter, the heir, and the group hardly notices.
+//! A leader hands over to another voter, the heir, with hardly any pause for the group.
 //!
-//! openraft's own hand-over stops the leader first and tells the heir afterwards: with an heir that
-//! cannot or may not take over the group stands until an election. Here nothing is given up before
-//! the heir leads:
+//! openraft's own hand-over stops the leader first and tells the heir afterwards: if the heir
+//! cannot or may not take over, the group stands still until an election. Here the leader gives up
+//! nothing before the heir leads:
 //!
-//! 1. *Asked.* The heir says how it stands (`stance`). One that should not lead, or lags, is refused
-//!    while the leader goes on as before.
-//! 2. *Held.* Proposals wait at the gate until the heir has everything that was proposed, and this
-//!    replica has applied it: for one heartbeat at most, or the gate opens again.
-//! 3. *Told.* The heir is told to take over. Before it campaigns it has the leader confirm that the
-//!    hand-over still holds; the leader serves no read by its lease from then on, as the voters grant
-//!    this election whatever lease they gave. An heir that does not answer within the heartbeat is
-//!    left: it is confirmed nothing any more, so that a message that it reads much later is of no use.
-//! 4. *Over.* The gate opens as soon as the heir is known to lead; who waited is sent there.
+//! 1. *Asked.* The heir reports its `stance`. If it should not lead, or lags, the hand-over is
+//!    refused and the leader continues as before.
+//! 2. *Held.* Proposals wait at the gate until the heir has every proposed entry and this replica
+//!    has applied them. After one heartbeat at most the gate opens again.
+//! 3. *Told.* The heir is told to take over. Before it campaigns it asks the leader to confirm that
+//!    the hand-over still holds. From the confirmation on the leader serves no read by its lease,
+//!    since the voters grant this election regardless of their leases. If the heir does not answer
+//!    within the heartbeat, the hand-over is withdrawn: later questions are not confirmed, so a
+//!    message that the heir reads much later has no effect.
+//! 4. *Over.* The gate opens as soon as the heir is known to lead; waiting proposals are refused
+//!    with the heir as the leader.
 //!
-//! A leader that is no voter any more is replaced by openraft in its own way, and confirms always.
+//! A leader that is no longer a voter is replaced by openraft in its own way, and always confirms.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,10 +34,11 @@ use crate::group::{Group, GroupStatus, Inner};
 use crate::stance::Stance;
 use crate::type_config::{LogId, TypeConfig};
 
-/// Entries that an heir may lack, or have yet to apply: more take longer than the gate may be shut.
+/// Entries that an heir may lack, or not have applied yet; a longer lag takes longer than the gate
+/// may be shut.
 const LAG_MAX: u64 = 1000;
 
-/// Between two looks at a log that lacks an entry.
+/// Pause between two checks of a log that lacks an entry.
 const LOG_PAUSE: Duration = Duration::from_millis(5);
 
 /// The heir's question before it campaigns.
@@ -46,13 +49,13 @@ pub(crate) struct Confirm {
     term: Term,
 }
 
-/// Of one replica; idle unless it leads.
+/// Hand-over state of one replica; idle unless the replica leads.
 #[derive(Default)]
 pub(crate) struct HandOvers {
-    /// Whoever proposes passes it; a hand-over shuts it.
+    /// Every proposal passes the gate; a hand-over shuts it.
     pub(crate) gate: RwLock<()>,
     one_at_a_time: tokio::sync::Mutex<()>,
-    /// Who may have a hand-over confirmed, and in which term.
+    /// The node for which a hand-over is confirmed, and in which term.
     heir: Mutex<Option<Heir>>,
 }
 
@@ -62,7 +65,7 @@ struct Heir {
 }
 
 impl HandOvers {
-    /// Names the heir, for as long as the answer is kept.
+    /// Names the heir for as long as the returned guard lives.
     fn name(&self, node: NodeId, term: Term) -> Named<'_> {
         *self.lock() = Some(Heir { node, term });
         Named(self)
@@ -73,7 +76,7 @@ impl HandOvers {
     }
 }
 
-/// An heir that was named. Dropped, nobody has the hand-over confirmed any more.
+/// The named heir. After the drop no hand-over is confirmed.
 struct Named<'a>(&'a HandOvers);
 
 impl Drop for Named<'_> {
@@ -88,9 +91,9 @@ fn refused(reason: String) -> RaftError {
 }
 
 impl Group {
-    /// Hands leadership to `to`, and returns when it leads. Refused, and nothing is stopped, when it
-    /// should not lead or does not have nearly all of the log. `without_room`: one that has no room
-    /// on its disk is good enough.
+    /// Hands leadership to `to`, and returns when `to` leads. If `to` should not lead or lacks more
+    /// than a little of the log, the call is refused and nothing is stopped. `without_room`: `to`
+    /// may be a node without room on its disk.
     pub async fn transfer_leader(&self, to: NodeId, without_room: bool) -> Result<(), RaftError> {
         let Ok(_one_at_a_time) = self.0.hand_overs.one_at_a_time.try_lock() else {
             return Err(refused("another hand-over is under way".to_owned()));
@@ -116,14 +119,15 @@ impl Group {
             told
         };
         match told {
-            // It may have taken over all the same.
+            // An error does not exclude that the heir has taken over.
             Err(_) if self.leader().0 != Some(to) => told,
             _ => self.wait_until_led_by(to).await,
         }
     }
 
-    /// Hands over to whichever other voter can take over, those with most of the log first.
-    /// `without_room`: to one that has no room on its disk if there is none that has.
+    /// Hands over to any other voter that can take over: first to voters with room on their disks,
+    /// among these to the most up-to-date. `without_room`: voters without room are tried as well,
+    /// last.
     pub async fn leave(&self, without_room: bool) -> Result<NodeId, RaftError> {
         let status = self.status();
         let others = status.replicas.iter();
@@ -182,10 +186,11 @@ impl Group {
         }
     }
 
-    /// The last entry, once the heir has it and it is applied here. The gate is shut.
+    /// Waits until the heir has the whole log and it is applied here; returns the last entry. The
+    /// gate is shut.
     async fn settle(&self, to: NodeId, deadline: Instant) -> Result<Option<LogId>, RaftError> {
         let raft = &self.0.raft;
-        // What passed the gate is in the core's queue before this.
+        // Proposals that passed the gate are in the core's queue before this request.
         let last = raft.with_raft_state(|state| state.log_ids.last().copied());
         let last = last.await.map_err(|e| RaftError::raft("hand over", e))?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -204,7 +209,7 @@ impl Group {
         Ok(last)
     }
 
-    /// Tells the heir to take over; an error says that it did not, or did not answer in time.
+    /// Tells the heir to take over; an error if it refused, or did not answer in time.
     async fn tell(
         &self,
         to: NodeId,
@@ -230,8 +235,8 @@ impl Group {
             .map_err(|error| refused(format!("node {to}: {error}")))
     }
 
-    /// Waits until another replica is known to lead: to the deadline while this one still leads, and
-    /// while nobody does for as long as an election may take.
+    /// Waits until another replica is known to lead: until the deadline while this replica still
+    /// leads, and for an election timeout while there is no leader.
     async fn wait_for_other_leader(&self, deadline: Instant) {
         let me = self.0.node_id.0;
         let (raft, config) = (&self.0.raft, &self.0.config);
@@ -247,7 +252,7 @@ impl Group {
             |metrics| metrics.current_leader.is_some_and(is_other),
             "a leader",
         );
-        // Late or not: whoever waits at the gate is answered.
+        // Whether or not there is a new leader, the proposals that wait at the gate are released.
         let _ = led.await;
     }
 
@@ -263,7 +268,7 @@ impl Group {
     }
 }
 
-/// The heir's side: answers `()` once it campaigns, or why it does not.
+/// The heir's side: returns `()` once the heir campaigns, otherwise the reason why it does not.
 pub(crate) async fn take_over(
     group: &Inner,
     transfer: TransferLeaderRequest<TypeConfig>,
@@ -283,7 +288,8 @@ pub(crate) async fn take_over(
     }
 }
 
-/// An heir that was named has it all; one that is told by a leader which was removed may lack some.
+/// An heir named by [`Group::transfer_leader`] has the whole log; a leader that was removed may
+/// tell an heir that lacks some.
 async fn wait_for_log(group: &Inner, last: Option<&LogId>) -> Result<(), String> {
     let deadline = Instant::now() + group.config.heartbeat_interval;
     while group.log.last().as_ref() < last {

@@ -1,13 +1,13 @@
-//! Log that is kept for followers that are being sent a snapshot.
+//! Holds: log kept for followers while they are sent a snapshot.
 //!
-//! A follower that has installed a snapshot of index S goes on with the log above S. Were that gone
-//! by then, it would be sent another snapshot, and under steady writes never be done. openraft keeps
-//! log for followers that it sends log to, and not for those that it sends a snapshot. So `network`
-//! says here which transfers are under way, and `purge` keeps the log above the oldest of them; then
-//! above what the follower has, until it is no further back than the log reaches anyway, or stands
-//! still.
+//! A follower that has installed a snapshot of index S continues with the log above S. If that log
+//! were purged by then, the follower would be sent another snapshot, and under steady writes would
+//! never catch up. openraft keeps log for followers that it sends log to, but not for followers
+//! that it sends a snapshot to. So `network` registers the transfers under way here, and `purge`
+//! keeps the log above the oldest of them. After the transfer `purge` keeps the log above the
+//! follower's last entry, until the follower is within the normal retention or makes no progress.
 //!
-//! A hold is given up when it keeps too much log: a transfer that never ends must not fill the disk.
+//! A hold is dropped when it keeps too much log: a transfer that never ends must not fill the disk.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use coterie_types::NodeId;
 
-/// How long log is kept for a follower that has its snapshot, or was not given it, and takes no log.
+/// How long log is kept for a follower after its transfer has ended, successfully or not, while it
+/// takes no log.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// What one group keeps, by follower.
+/// The holds of one group, by follower.
 #[derive(Default)]
 pub(crate) struct Holds(Mutex<State>);
 
@@ -29,32 +30,32 @@ struct State {
 }
 
 struct Hold {
-    /// The transfer that it is for: an older one that ends late does not end it.
+    /// The transfer of this hold: the late end of an older transfer does not affect it.
     transfer: u64,
-    /// The follower has this, or will have it: the log above is kept.
+    /// The follower has this entry, or will have it: the log above is kept.
     index: u64,
-    /// Since when it has not moved; `None` while the transfer is under way.
+    /// Since when `index` has not moved; `None` while the transfer is under way.
     still_since: Option<Instant>,
 }
 
-/// A transfer that is under way until this is dropped.
+/// A transfer that is under way until this guard is dropped.
 pub(crate) struct Held {
     holds: Arc<Holds>,
     target: NodeId,
     transfer: u64,
 }
 
-/// What bounds the holds.
+/// Limits for the holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Up to here the log would go if there were no holds.
+    /// The log would be purged up to here without holds.
     pub(crate) purge_to: u64,
-    /// A hold below this keeps too much.
+    /// A hold below this index keeps too much log and is dropped.
     pub(crate) oldest: u64,
 }
 
 impl Holds {
-    /// A snapshot of `index` is being sent to `target` from now on.
+    /// Begins the transfer of a snapshot of `index` to `target`.
     pub(crate) fn begin(self: &Arc<Self>, target: NodeId, index: u64) -> Held {
         let mut state = self.lock();
         state.transfers += 1;
@@ -73,7 +74,7 @@ impl Holds {
         }
     }
 
-    /// Up to where the log may go; `matched` says what a follower has.
+    /// The index up to which the log may be purged; `matched` returns the last entry of a follower.
     pub(crate) fn clamp(
         &self,
         now: Instant,
@@ -141,7 +142,7 @@ mod tests {
         let _b = holds.begin(B, 200);
         assert_eq!(holds.clamp(now, up_to(50), |_| None), 50);
         assert_eq!(holds.clamp(now, up_to(500), |_| None), 100);
-        // What it had before is of no use to it.
+        // The entries that the follower had before are of no use to it.
         let late = now + 100 * LINGER;
         assert_eq!(holds.clamp(late, up_to(500), |_| Some(7)), 100);
     }
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(holds.clamp(now, up_to(500), |_| Some(100)), 100);
         let later = now + LINGER / 2;
         assert_eq!(holds.clamp(later, up_to(500), |_| Some(150)), 150);
-        // It has moved a moment ago.
+        // It moved a moment ago.
         let later = later + LINGER * 3 / 4;
         assert_eq!(holds.clamp(later, up_to(500), |_| Some(150)), 150);
         let too_late = later + LINGER;
@@ -163,7 +164,7 @@ mod tests {
         drop(holds.begin(A, 600));
         assert_eq!(holds.clamp(now, up_to(700), |_| Some(690)), 690);
         assert_eq!(holds.clamp(now, up_to(700), |_| Some(710)), 700);
-        // It is one like the others now.
+        // From now on it is a follower like the others.
         assert_eq!(holds.clamp(now, up_to(800), |_| Some(710)), 800);
     }
 

@@ -1,8 +1,8 @@
-//! How long things took over the last seconds: writes of the log, fsync included, and the way of
-//! messages to other nodes and back.
+//! Mean durations over the last seconds: log writes, fsync included, and round trips to other
+//! nodes.
 //!
-//! Nobody waits: a slot of counters per second, used again when its second has come round. Who meets
-//! a slot being taken over may count one too many or too few; nothing hangs on one.
+//! No caller waits: there is a slot of counters per second, reused when its second comes round. A
+//! writer that meets a slot being reset may be counted wrongly; the mean tolerates that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use coterie_types::NodeId;
 
-/// Seconds that are looked back at, the present one included.
+/// Length of the window in seconds, the present second included.
 const WINDOW_SECONDS: u64 = 4;
-/// More than the window, so that a slot is not taken over while it is read.
+/// More than the window, so that a slot is not reused while it is read.
 const SLOTS: usize = 8;
 
 #[derive(Default)]
@@ -36,12 +36,12 @@ impl Latency {
         }
     }
 
-    /// One took so long.
+    /// Records the duration of one operation.
     pub(crate) fn record(&self, took: Duration) {
         self.record_at(self.started.elapsed().as_secs(), took);
     }
 
-    /// Mean microseconds; 0 when there was none.
+    /// Mean microseconds; 0 without any sample.
     pub(crate) fn mean_micros(&self) -> u64 {
         self.mean_micros_at(self.started.elapsed().as_secs())
     }
@@ -69,13 +69,13 @@ impl Latency {
     }
 }
 
-/// How long appends to other nodes and their answers were on their way. What a node does in between is
-/// its disk's and its CPU's matter, which it tells itself.
+/// Network time of appends to other nodes and their answers. The time that the node itself needs,
+/// disk and CPU, is excluded: the node reports it with its answer.
 #[derive(Default)]
 pub(crate) struct AnswerTimes(RwLock<BTreeMap<NodeId, Arc<Latency>>>);
 
 impl AnswerTimes {
-    /// The way to a node and back took so long, or it was waited for so long in vain.
+    /// Records a round trip to a node, or the time of a wait that ended without an answer.
     pub(crate) fn record(&self, node: NodeId, took: Duration) {
         let known = self.read().get(&node).cloned();
         let latency = known.unwrap_or_else(|| {
@@ -85,7 +85,7 @@ impl AnswerTimes {
         latency.record(took);
     }
 
-    /// Mean microseconds of each node that was asked lately.
+    /// Mean microseconds per node, for nodes asked within the window.
     pub(crate) fn means(&self) -> Vec<(NodeId, u64)> {
         let all = self.read();
         let means = all.iter().map(|(node, took)| (*node, took.mean_micros()));
@@ -108,10 +108,10 @@ mod tests {
         latency.record_at(0, Duration::from_micros(100));
         latency.record_at(1, Duration::from_micros(300));
         assert_eq!(latency.mean_micros_at(1), 200);
-        // Second 0 is no longer looked at, then second 1.
+        // Second 0 leaves the window, then second 1.
         assert_eq!(latency.mean_micros_at(WINDOW_SECONDS), 300);
         assert_eq!(latency.mean_micros_at(WINDOW_SECONDS + 1), 0);
-        // The slot of second 1 is used again.
+        // The slot of second 1 is reused.
         latency.record_at(1 + SLOTS as u64, Duration::from_micros(700));
         assert_eq!(latency.mean_micros_at(1 + SLOTS as u64), 700);
     }

@@ -1,13 +1,19 @@
-//! When a leader may serve a read without asking anyone.
+//! When a leader may serve a read without asking a quorum.
 //!
-//! Followers promise a lease from the moment they receive a leader's message; the leader counts it
-//! from the moment it sent the one that a quorum has acknowledged, so it ends here first. The
-//! leader uses 0.8 of it, against clocks that run at different speeds. Time is monotonic, so a
-//! process that was stopped for a while finds its lease over.
+//! Followers promise a lease from the moment they receive a leader's message. The leader counts the
+//! lease from the moment it sent the message that a quorum has acknowledged, so the lease ends on
+//! the leader first. The leader uses 0.8 of it, as a margin for clocks that run at different
+//! speeds. Time is monotonic, so a process that was paused finds its lease over.
 //!
-//! A read may be served when all hold: this node leads; an entry of this term is applied (so every
-//! write acknowledged by an earlier leader is); the quorum's last acknowledgement is younger than
-//! 0.8 of the lease, or there is no other voter; this node is a voter; no transfer of leadership was begun here (it bypasses the followers' leases).
+//! A read may be served when all of these hold:
+//!
+//! - this node leads and is a voter;
+//! - an entry of this term is applied (so every write acknowledged by an earlier leader is);
+//! - the quorum's last acknowledgement is younger than 0.8 of the lease, or there is no other
+//!   voter;
+//! - no transfer of leadership was begun here in this term (a transfer bypasses the followers'
+//!   leases).
+//!
 //! Source: Raft thesis §6.4.1; design §5.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,17 +27,17 @@ use crate::type_config::TypeConfig;
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
-/// What the check needs besides Raft itself.
+/// Transfers of leadership that bar lease reads.
 #[derive(Default)]
 pub(crate) struct Transfers {
     under_way: AtomicBool,
-    /// The term in which the transfer was begun: it can only matter in that term.
+    /// The term in which the transfer was begun; the transfer can only take effect in that term.
     term: AtomicU64,
 }
 
 impl Transfers {
-    /// From now on no lease read in `term`; there is no way back within it, as the target may
-    /// campaign at any time once the transfer was confirmed to it.
+    /// Bars lease reads in `term` from now on, for the rest of the term: once the transfer was
+    /// confirmed, the target may campaign at any time.
     pub(crate) fn begin(&self, term: u64) {
         self.term.store(term, Ordering::SeqCst);
         self.under_way.store(true, Ordering::SeqCst);
@@ -53,8 +59,8 @@ pub(crate) fn allows_read(
     !transfers.bars(term) && leads_surely(raft, progress, lease)
 }
 
-/// Whether this node leads, has applied all that was acknowledged before its term, and a quorum said
-/// so lately: the same but for a transfer that is under way.
+/// Like [`allows_read`], but ignores transfers: whether this node leads, has applied all entries
+/// acknowledged before its term, and heard from a quorum within the lease.
 pub(crate) fn leads_surely(raft: &Raft, progress: &Progress, lease: Duration) -> bool {
     let Ok(leader) = raft.as_leader() else {
         return false;
@@ -68,7 +74,7 @@ pub(crate) fn leads_surely(raft: &Raft, progress: &Progress, lease: Duration) ->
     let this = raft.node_id();
     // A leader that is being removed hands over without regard to leases.
     let is_voter = voters.iter().any(|config| config.contains(this));
-    // Nobody else can be elected where there is no other voter.
+    // Without another voter there can be no other leader.
     let is_alone = is_voter && voters.iter().flatten().all(|voter| voter == this);
     progress.applied_term.load(Ordering::Acquire) == term
         && is_voter

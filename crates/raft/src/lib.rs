@@ -1,18 +1,21 @@
 //! Raft groups of one node: log, network, membership. The only crate that names openraft and
 //! raft-engine.
 //!
-//! A process opens one [`RaftNode`]: one log engine on disk and one write-and-fsync for all of its
-//! groups. Each group replicates the entries of one [`StateMachine`] and is driven through a
-//! [`Group`] handle. Callers: `server` (one group per replica) and `meta` (group 0).
+//! A process opens a single [`RaftNode`]: all of its groups share a log engine on disk and each
+//! write-and-fsync. Each group replicates the entries of a [`StateMachine`] and is driven through a
+//! [`Group`] handle. Callers: `server` (a group per replica) and `meta` (group 0).
 //!
-//! What this crate promises: an answer of [`Group::propose`] means committed and applied here;
-//! [`Group::read_barrier`] means a read that follows is linearizable; a process that has just
-//! started neither votes nor campaigns for one lease (`fence`), and one that has lost its disk not
-//! before it has caught up, where its owner says so (`part`), nor one whose log has lost its end
-//! (`lost_tail`); the log is purged only below what
-//! the state machine said is durable (`purge`), and not above a snapshot that is being sent
-//! (`holds`); a node without room loses data sent to it rather than break (`room`); a leader that
-//! hands over (`hand_over`) serves until its heir does.
+//! Guarantees of this crate:
+//!
+//! - When [`Group::propose`] returns an answer, the entry is committed and applied here.
+//! - A read that follows [`Group::read_barrier`] is linearizable.
+//! - A process that has just started neither votes nor campaigns for the length of a lease
+//!   (`fence`). A replica that lost its disk takes no part before it has caught up, if its owner
+//!   asks for that (`part`); nor does a replica whose log lost its end (`lost_tail`).
+//! - The log is purged only below the entry that the state machine reported as durable (`purge`),
+//!   and not above a snapshot that is being sent (`holds`).
+//! - A node without room drops data sent to it instead of failing (`room`).
+//! - A leader that hands over serves until its heir leads (`hand_over`).
 
 mod beat;
 mod campaign;

@@ -1,27 +1,30 @@
-//! A replica whose log has lost its end finds out what it may have acknowledged there, and takes part
-//! again when it has that.
+//! Recovers a replica whose log has lost its end: finds out which entries it may have acknowledged
+//! there, and lets it take part again when it has them.
 //!
-//! The last record of a node's log may be gone by a flipped bit or a cut (`log::damage`). It held
-//! whatever was written last, for any group of the node: entries that were acknowledged, or a vote.
-//! Were the replica to vote as if it had never acknowledged them, a leader could be elected that lacks
-//! entries which are committed; were it to vote twice in a term, there could be two leaders. So it
-//! first takes part in nothing, for one lease, until no vote is counted and no lease lasts that it
-//! gave before. Then it asks the other voters how they stand ([`Standing`]):
+//! The last record of a node's log may be lost to a flipped bit or a truncation (`log::damage`). It
+//! held the most recent write of any group of the node: acknowledged entries, or a vote. If the
+//! replica voted as if it had never acknowledged them, a leader could be elected that lacks
+//! committed entries; if it voted twice in a term, there could be two leaders. So the replica first
+//! takes part in nothing for the length of a lease: after that no vote that it gave earlier is
+//! still counted, and no lease that it gave still lasts. Then it asks the other voters for their
+//! [`Standing`]:
 //!
-//! - *One leads*, in the highest term that any of them has promised anything in, and all have
-//!   answered, or so many who remember that every majority the replica was part of has one among
-//!   them. The replica follows leaders of this and later terms, as one that has lost its whole log
-//!   (`part`). When it has applied all that the leader had after that, it has all that it may have
+//! - *There is a leader* in the highest term in which any of them has promised anything, and either
+//!   all have answered, or so many voters that remember their promises have answered that every
+//!   majority the replica belonged to contains at least one of these. The replica follows leaders
+//!   of this and later terms, like a replica that has lost its whole log (`part`). When it has
+//!   applied every entry that the leader had after that, it has every entry that it may have
 //!   acknowledged.
-//! - *Nobody leads and all have answered.* What it may have acknowledged and is not lost
-//!   everywhere is in the furthest log among them. It promises to vote for no log that reaches less
-//!   far, and for nobody in a term that any of them has promised anything in. So a group of which
-//!   several replicas lost their ends at once, as when the power failed, elects the best of them.
+//! - *There is no leader and all have answered.* The most advanced log among them holds every entry
+//!   that the replica may have acknowledged and that is not lost everywhere. The replica promises
+//!   not to vote for a shorter log, nor for any candidate in a term in which any of them has
+//!   promised anything. So a group in which several replicas lost their ends at once, as in a power
+//!   failure, elects the best of them.
 //!
-//! Otherwise it waits, and asks again. The leader is told to expect a shorter log before the replica
-//! takes anything of it: openraft takes that for a fault of the program, and sends nothing.
+//! Otherwise it waits, and asks again. The leader is told to expect a shorter log before the
+//! replica takes anything from it: openraft would consider a shorter log a bug, and send nothing.
 //!
-//! How far a replica has come is kept in the log ([`TailState`]), so a restart goes on from there.
+//! The progress of the recovery is kept in the log ([`TailState`]), so a restart resumes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -41,43 +44,43 @@ use crate::log::{GroupLog, TailState};
 use crate::part::Part;
 use crate::type_config::{LogId, TypeConfig, Vote};
 
-/// Between two rounds of asking.
+/// Pause between two rounds of questions.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The longest wait for one voter's answer.
+/// Timeout of a voter's answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Nodes that are asked because they were heard, at most, where the log names no voters.
+/// Most nodes that are asked because they claimed leadership, when the log names no voters.
 const CLAIMANTS_MAX: usize = 16;
 
-/// Asks how a replica stands.
+/// Asks a replica for its standing.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct AskStanding {
-    /// Who asks: its log has lost its end.
+    /// The asking node, whose log has lost its end.
     pub(crate) from: NodeId,
 }
 
-/// How a replica stands.
+/// The standing of a replica: its promises, its log and its voters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     /// The highest term in which it has promised anything, as far as it knows.
     term: u64,
-    /// Whether it knows all that it has promised.
+    /// Whether it remembers everything it has promised.
     remembers: bool,
     /// Whether it leads in `term`.
     leads: bool,
     last: Option<LogId>,
-    /// The voters by its log, per configuration.
+    /// The voters according to its log, per configuration.
     voters: Vec<BTreeSet<u64>>,
 }
 
-/// What follows from the answers.
+/// The conclusion from the answers.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    /// Follow leaders from this term on; the present one has a log up to here.
+    /// Follow leaders from this term on; the log of the present leader ends with `last`.
     Follow {
         term: u64,
         last: Option<LogId>,
     },
-    /// Vote for no log before `last`, and for nobody up to `term`.
+    /// Vote for no log shorter than `last`, and for no candidate up to `term`.
     Promise {
         term: u64,
         last: Option<LogId>,
@@ -86,7 +89,7 @@ enum Decision {
 }
 
 impl Inner {
-    /// How this replica stands.
+    /// The standing of this replica.
     pub(crate) fn standing(&self) -> Standing {
         let term = self.log.promised_term().0;
         let metrics = self.raft.server_metrics();
@@ -95,7 +98,7 @@ impl Inner {
         Standing {
             term,
             remembers: self.part() == Part::Full && !self.log.is_short_of_promises(),
-            // Not by its vote alone: that is still there when a leader was restarted.
+            // The vote alone is not enough: it is still there after a leader's restart.
             leads: metrics.state == openraft::ServerState::Leader
                 && metrics.vote.leader_id.term == term,
             last: self.log.last(),
@@ -103,7 +106,8 @@ impl Inner {
         }
     }
 
-    /// Notes a node that says it leads the group or wants to: it can be asked.
+    /// Notes a node that claims to lead the group, or asks for votes: it can be asked for its
+    /// standing.
     pub(crate) fn note_claimant(&self, node: NodeId) {
         let mut claimants = self
             .claimants
@@ -116,26 +120,26 @@ impl Inner {
 }
 
 impl Group {
-    /// Waits until this replica has all that it may have acknowledged at the end of its log, should
-    /// that have been lost.
+    /// If the end of its log was lost, waits until this replica has every entry it may have
+    /// acknowledged there.
     pub async fn tail_recovered(&self) {
         if self.0.recovers_tail {
             let mut parts = self.0.part.subscribe();
             let is_sound = |_: &Part| self.0.log.tail() == TailState::Sound;
-            // An error: the group has stopped, and nothing comes of waiting.
+            // An error means that the group has stopped.
             let _ = parts.wait_for(is_sound).await;
         }
     }
 }
 
-/// Whether the end of a replica's log is lost, and is for [`recover`] to make good. A replica that has
-/// lost all of its log is its owner's to bring back, where the owner does so (`if_new`).
+/// Whether the end of a replica's log is lost and [`recover`] has to recover it. If the whole log
+/// is lost, the owner brings the replica back, where the owner does so (`if_new`).
 pub(crate) fn is_to_recover(log: &GroupLog, if_new: Part) -> bool {
     let is_owners = log.is_pristine() && if_new == Part::Nothing;
     log.tail() != TailState::Sound && !is_owners
 }
 
-/// Runs until the replica takes part again; the fence is over.
+/// Runs until the replica takes part again. The fence must be over.
 pub(crate) async fn recover(group: Group) {
     if let Err(error) = take_part_again(&group.0).await {
         // The log cannot be written: the process ends.
@@ -145,7 +149,7 @@ pub(crate) async fn recover(group: Group) {
 
 async fn take_part_again(group: &Inner) -> Result<(), RaftError> {
     let group_id = group.group_id;
-    // What the leader had when the replica began to follow.
+    // The last entry of the leader when the replica began to follow.
     let mut target: Option<Option<LogId>> = None;
     let mut told = "";
     loop {
@@ -193,8 +197,8 @@ impl Inner {
     }
 }
 
-/// Holds the replica to logs up to `last`, and to no further vote in terms up to `term`; whether
-/// that is so now.
+/// Binds the replica to vote only for logs that reach `last`, and in no term up to `term`; returns
+/// whether it is bound now.
 async fn promise(group: &Inner, term: u64, last: Option<LogId>) -> Result<bool, RaftError> {
     if let Some(last) = last {
         group.log.raise_promised(last).await?;
@@ -202,14 +206,14 @@ async fn promise(group: &Inner, term: u64, last: Option<LogId>) -> Result<bool, 
     if group.log.promised_term().0 >= term {
         return Ok(true);
     }
-    // A vote for itself that nobody asked for, and nobody counts.
+    // A vote for itself that no candidate asked for and that is never counted.
     let vote = Vote::new(term, group.node_id.0);
     let voting = group.raft.vote(VoteRequest::<TypeConfig>::new(vote, last));
     voting.await.map_err(|e| RaftError::raft("vote", e))?;
     Ok(group.log.promised_term().0 >= term)
 }
 
-/// What those of the other voters say who answer.
+/// Asks the other voters; returns the standings of those that answered.
 async fn ask_others(group: &Inner) -> BTreeMap<u64, Standing> {
     let mut known: BTreeSet<u64> = group.standing().voters.into_iter().flatten().collect();
     {
@@ -220,7 +224,7 @@ async fn ask_others(group: &Inner) -> BTreeMap<u64, Standing> {
         known.extend(claimants.iter().map(|node| node.0));
     }
     let (mut answers, mut asked) = (BTreeMap::new(), BTreeSet::from([group.node_id.0]));
-    // Those who answer may know of further voters.
+    // The answers may name further voters.
     while known.iter().any(|node| !asked.contains(node)) {
         let mut asking = JoinSet::new();
         for node in known.difference(&asked).copied() {
@@ -264,7 +268,7 @@ fn decide(own_id: NodeId, own: &Standing, answers: &BTreeMap<u64, Standing>) -> 
     let enough_remember = configurations.iter().all(|voters| {
         let remember = |node: &u64| answers.get(node).is_some_and(|s| s.remembers);
         let remembering = others(voters).into_iter().filter(remember).count();
-        // Of every majority with this replica in it one is among so many of the others.
+        // Every majority with this replica in it includes at least one of this many other voters.
         !voters.contains(&own_id.0) || remembering >= voters.len() - voters.len() / 2
     });
     let leaders: Vec<&Standing> = answers.values().filter(|s| s.leads).collect();
@@ -293,7 +297,7 @@ mod tests {
         crate::log::log_id(term, index)
     }
 
-    /// A voter of three that remembers, in a term, with a log up to an index.
+    /// A voter of three that remembers its promises; its term, and the index its log reaches.
     fn voter(term: u64, index: u64) -> Standing {
         Standing {
             term,
@@ -339,7 +343,7 @@ mod tests {
             waits(&own, &[(2, leader(5, 10))]),
             "the third may know more"
         );
-        // Nor does it remember, but all have said what they know.
+        // The third has lost its memory too, but all have reported all they know.
         let answers = [(2, leader(5, 10)), (3, lost(voter(5, 9)))];
         assert_eq!(decided(&own, &answers), follow);
         assert!(
@@ -409,7 +413,7 @@ mod tests {
         assert!(waits(&empty, &[(2, leader(5, 10))]));
         let answers = [(2, leader(5, 10)), (3, voter(5, 10))];
         assert!(matches!(decided(&empty, &answers), Decision::Follow { .. }));
-        // By the others' log a fourth took the place of the third.
+        // According to the others' log a fourth voter replaced the third.
         let changed = |standing: Standing| Standing {
             voters: vec![BTreeSet::from([1, 2, 4])],
             ..standing

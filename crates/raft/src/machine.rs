@@ -1,10 +1,10 @@
 //! openraft's state machine over a [`StateMachine`]: decodes entries, keeps the `applied` blob,
-//! answers proposals, hands out snapshots.
+//! answers proposals, provides snapshots.
 //!
-//! Two kinds of snapshot, one openraft type. What `build_snapshot` returns carries no files: it
-//! only tells openraft what is durable, so that the log below may be purged (`purge`). What
-//! `get_current_snapshot` returns is a real checkpoint, made when a follower needs one.
-//! An id that is ahead of the durable state is never reported: openraft would install it at start.
+//! There are two kinds of snapshot in a single openraft type. `build_snapshot` returns a snapshot
+//! without files: it only tells openraft which entry is durable, so that the log below may be
+//! purged (`purge`). `get_current_snapshot` returns a real checkpoint, made when a follower needs
+//! it. An id beyond the durable state is never reported: openraft would install it at start.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,12 +21,12 @@ use crate::snapshot::SnapshotFiles;
 use crate::type_config::{Answer, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::{Entry, Fault, StateMachine};
 
-/// Entries applied in one call of the state machine at most.
+/// Most entries applied in a call of the state machine.
 const APPLY_ENTRIES_MAX: usize = 256;
 
 pub(crate) type TheSnapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFiles>;
 
-/// What other tasks see of the state machine without asking it.
+/// State of the state machine that other tasks read without waiting for it.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// Term of the last entry applied.
@@ -35,9 +35,10 @@ pub(crate) struct Progress {
     pub(crate) applied_index: AtomicU64,
     /// Index of the last entry known to be durable in the state machine.
     pub(crate) flushed_index: AtomicU64,
-    /// The next snapshot without files is to begin a flush (`purge`), not only to tell what is durable.
+    /// The next snapshot without files shall begin a flush (`purge`), not only report the durable
+    /// entry.
     pub(crate) flush_wanted: AtomicBool,
-    /// The group runs: snapshots asked for now are for followers.
+    /// The group runs: from now on openraft asks for snapshots only for followers.
     pub(crate) started: AtomicBool,
     /// Why the state machine stopped, if it did.
     pub(crate) fault: Mutex<Option<String>>,
@@ -90,10 +91,10 @@ impl Machine {
         })
     }
 
-    /// On this thread if it is quick: handing the runtime on, and taking it back, costs more than
-    /// applying a small entry does.
+    /// Applies on this thread if that is quick: handing the runtime to another thread and back
+    /// costs more than applying a small entry.
     fn apply_entries(&self, entries: Vec<Entry>) -> io::Result<Vec<Bytes>> {
-        // Who has it at the moment may take long.
+        // The current holder of the lock may take long.
         if let Ok(mut machine) = self.inner.try_lock()
             && machine.is_quick(&entries)
         {
@@ -102,7 +103,7 @@ impl Machine {
         self.run("apply", |machine| machine.apply(entries))
     }
 
-    /// Runs `work` on the state machine, letting the runtime go on without this thread.
+    /// Runs `work` on the state machine while another thread takes over the runtime.
     fn run<T>(
         &self,
         what: &'static str,
@@ -128,7 +129,7 @@ fn blocking<T>(
     noted(progress, what, result)
 }
 
-/// Keeps why the state machine stopped, if it did.
+/// Records why the state machine stopped, if it did.
 fn noted<T>(progress: &Progress, what: &'static str, result: Result<T, Fault>) -> io::Result<T> {
     result.map_err(|fault| {
         tracing::error!(error = %fault, "{what} failed: the replica stops");
@@ -233,7 +234,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             last_log_id: self.applied.log_id,
             last_membership: self.applied.membership.clone(),
         };
-        // At start openraft asks too, to learn how far the state machine is.
+        // At start openraft asks as well, to learn the applied entry.
         if !self.progress.started.load(Ordering::Acquire) {
             return Ok(Some(Snapshot {
                 meta,
@@ -253,7 +254,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 }
 
-/// Builds the snapshot without files: the id of what is durable, after a flush if one is wanted.
+/// Builds the snapshot without files: the id of the durable entry, after starting a flush if
+/// requested.
 pub(crate) struct DurableMark {
     inner: Arc<Mutex<Box<dyn StateMachine>>>,
     progress: Arc<Progress>,

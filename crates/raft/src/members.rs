@@ -1,9 +1,9 @@
 //! Changing the members of a group.
 //!
-//! A change may take minutes (a new member is sent a snapshot) and be asked for any number of times
-//! meanwhile, by a caller that died or lost patience. So each call looks at what is there, goes on
-//! from it, and may be given up at any point: a joint configuration that was left behind is
-//! finished by the next call.
+//! A change may take minutes (a new member is sent a snapshot), and callers that died or timed out
+//! may ask for it any number of times meanwhile. So each call continues from the current state and
+//! may be cancelled at any point: the next call finishes a joint configuration that was left
+//! behind.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,9 @@ use crate::type_config::TypeConfig;
 const LAG_MAX: u64 = 1000;
 
 impl Group {
-    /// Makes exactly these the replicas, by joint change; asked of the leader. New ones first catch
-    /// up as learners, for as long as that takes. Does nothing if they are the replicas already.
+    /// Makes exactly these replicas the members, by joint change; called on the leader. New members
+    /// first catch up as learners, for as long as that takes. Does nothing if these are the members
+    /// already.
     pub async fn change_replicas(&self, wanted: &[Replica]) -> Result<(), RaftError> {
         let raft = &self.0.raft;
         self.wait_settled().await?;
@@ -41,7 +42,7 @@ impl Group {
                 .await
                 .map_err(|error| self.membership_error("change members", error))?;
         }
-        // Learners of an attempt that came to nothing.
+        // Learners left by an attempt that failed.
         let mut strays = self.member_ids();
         for replica in wanted {
             strays.remove(&replica.node_id.0);
@@ -55,7 +56,7 @@ impl Group {
     }
 
     /// Makes the node a learner unless it is a member already, and waits until it has nearly all of
-    /// the log; asked of the leader.
+    /// the log; called on the leader.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), RaftError> {
         self.wait_settled().await?;
         self.learn(node).await?;
@@ -64,8 +65,8 @@ impl Group {
             .await
     }
 
-    /// Of the wanted replicas one that does not vote yet and is to catch up, and how many entries
-    /// it lacks.
+    /// A wanted replica that does not vote yet and still has to catch up, and how many entries it
+    /// lacks.
     #[must_use]
     pub fn catching_up(&self, wanted: &[Replica]) -> Option<(NodeId, u64)> {
         let nodes = wanted.iter().map(|r| r.node_id.0).collect();
@@ -74,7 +75,7 @@ impl Group {
         lagging(&metrics, &nodes)
     }
 
-    /// Waits until no change of members is under way: openraft refuses one before that.
+    /// Waits until no change of members is under way; openraft refuses another change before.
     async fn wait_settled(&self) -> Result<(), RaftError> {
         self.wait_leading(|metrics| {
             metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
@@ -148,7 +149,7 @@ impl Group {
     }
 }
 
-/// One of the nodes that does not vote yet and is far behind.
+/// The first node that does not vote yet and lags behind.
 fn lagging(metrics: &RaftMetrics<TypeConfig>, nodes: &BTreeSet<u64>) -> Option<(NodeId, u64)> {
     let last = metrics.last_log_index.unwrap_or(0);
     let votes: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
@@ -158,7 +159,7 @@ fn lagging(metrics: &RaftMetrics<TypeConfig>, nodes: &BTreeSet<u64>) -> Option<(
     };
     nodes.difference(&votes).find_map(|node| {
         let lag = last.saturating_sub(matched(node).map_or(0, |index| index.0));
-        // With nothing at all it is behind, however short the log is.
+        // A node without any entry lags, however short the log is.
         (lag > LAG_MAX || matched(node).is_none()).then_some((NodeId(*node), lag))
     })
 }

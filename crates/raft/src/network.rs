@@ -1,7 +1,7 @@
 //! Raft's messages to other nodes, over the connections that all groups share.
 //!
 //! A node's address is looked up for every call, so a node that moved is found again. Every call
-//! has a deadline of its own: a half-open connection must not wedge replication.
+//! has its own deadline: a half-open connection must not block replication.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -33,28 +33,28 @@ use crate::type_config::{TypeConfig, Vote};
 use crate::walls::Walls;
 use crate::wire;
 
-/// A message is given a second more for so many bytes: a slow network and disk.
+/// A message's deadline grows by a second for this many bytes, for slow networks and disks.
 const SLOW_BYTES_PER_SECOND: usize = 16 << 20;
 
-/// Makes the clients of one group.
+/// Creates the clients of a group.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) group: GroupId,
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) addresses: Arc<dyn AddressBook>,
-    /// Deadline of a message that carries entries: the peer's fsync is in it.
+    /// Deadline of a message that carries entries; it includes the peer's fsync.
     pub(crate) append_timeout: Duration,
     pub(crate) snapshot_rate: u64,
     pub(crate) rooms: Arc<Rooms>,
     /// Snapshots that are being sent.
     pub(crate) holds: Arc<Holds>,
-    /// How long the answers of the others were on their way.
+    /// Network round-trip times, by node.
     pub(crate) answers: Arc<AnswerTimes>,
-    /// What the others' clocks say.
+    /// Wall clocks of the other nodes.
     pub(crate) walls: Arc<Walls>,
 }
 
-/// One peer, as one group sees it.
+/// A peer of a group.
 pub(crate) struct Peer {
     network: Network,
     target: NodeId,
@@ -82,7 +82,7 @@ impl Network {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
-        // An empty one: another node has its address now.
+        // Empty if another node has this address now.
         let known = self.addresses.address(target);
         let Some(addr) = known.filter(|addr| !addr.is_empty()) else {
             let reason = "its address is not known".to_owned();
@@ -115,7 +115,7 @@ impl Peer {
 
 fn rpc_error(error: CallError) -> RpcError {
     match error {
-        // Back off: there is nobody, or nobody who takes us.
+        // Back off: the node is not there, or does not take our calls.
         CallError::Unreachable { .. } | CallError::Refused(_) | CallError::Failed(_) => {
             Unreachable::new(&error).into()
         }
@@ -147,7 +147,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 let there = Duration::from_micros(appended.took_micros);
                 answers.record(self.target, took.saturating_sub(there));
             }
-            // One that cannot be reached is no slow one.
+            // An unreachable node is not a slow node.
             Err(RPCError::Unreachable(_)) => {}
             Err(_) => answers.record(self.target, took),
         }
@@ -182,7 +182,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
-        // Why the target does not take over comes as a failure of the call (`hand_over`).
+        // If the target does not take over, the call fails with its reason (`hand_over`).
         self.ask(method::RAFT_TRANSFER, &request, option.hard_ttl())
             .await
             .map(|()| Ok(()))

@@ -1,4 +1,4 @@
-//! All groups of one process: opens the log engine, starts and stops groups, takes their messages.
+//! All groups of a process: opens the log engine, starts and stops groups, receives their messages.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -32,18 +32,18 @@ use crate::type_config::TypeConfig;
 use crate::walls::Walls;
 use crate::{StateMachine, beat, receive, wire};
 
-/// Where other nodes are, now. Asked for every call, so it must be quick.
+/// The current addresses of other nodes. Looked up for every call, so it must be quick.
 pub trait AddressBook: Send + Sync + 'static {
     /// `IP:PORT` of a node; `None` when it is not known.
     fn address(&self, node: NodeId) -> Option<String>;
 
-    /// Whether the node was removed from the cluster for good: nothing it says counts any more.
+    /// Whether the node was removed from the cluster permanently: its messages are refused.
     fn is_removed(&self, _node: NodeId) -> bool {
         false
     }
 }
 
-/// The Raft side of one process.
+/// The Raft part of a process.
 pub struct RaftNode {
     node_id: NodeId,
     config: RaftConfig,
@@ -51,7 +51,7 @@ pub struct RaftNode {
     snapshots: PathBuf,
     rpc: coterie_rpc::Client,
     addresses: Arc<dyn AddressBook>,
-    /// Nothing that this process has promised is older.
+    /// This process promised nothing before this moment.
     opened_at: Instant,
     stops: Stops,
     rooms: Arc<Rooms>,
@@ -59,11 +59,11 @@ pub struct RaftNode {
     stopping: Arc<Stopping>,
     walls: Arc<Walls>,
     groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
-    /// Starting and stopping one at a time.
+    /// Serializes starts and stops.
     changes: Mutex<()>,
 }
 
-/// How long a group that stops waits for the answers to what it was asked.
+/// How long a stopping group waits until the calls in flight are answered.
 const CALLS_TIMEOUT: Duration = Duration::from_secs(3);
 
 struct Running {
@@ -80,8 +80,8 @@ impl RaftNode {
     /// Opens `dir` (`log/` and `snapshots/` below it). The restart fence of its groups counts from
     /// now on.
     ///
-    /// `replicas` are the groups that had a replica here before. They need not be in the log: should
-    /// its end be lost, it may have held the first that was written for them.
+    /// `replicas` are the groups that had a replica here before. They may be missing from the log:
+    /// if its end is lost, that end may have held their first record.
     pub async fn open(
         dir: &Path,
         node_id: NodeId,
@@ -91,7 +91,7 @@ impl RaftNode {
         replicas: Vec<GroupId>,
     ) -> Result<Arc<Self>, RaftError> {
         let opened_at = Instant::now();
-        // Several answers to heartbeats may be lost in between.
+        // Two leases, since some answers to heartbeats may be lost.
         let rooms = Arc::new(Rooms::new(2 * config.lease()));
         let snapshots = dir.join("snapshots");
         let log_dir = dir.join("log");
@@ -99,7 +99,7 @@ impl RaftNode {
         let opened = tokio::task::spawn_blocking({
             let snapshots = snapshots.clone();
             move || {
-                // What a crash left of transfers is of no use: checkpoints are made anew.
+                // Unfinished transfers from before a crash are useless: checkpoints are made anew.
                 if snapshots.exists() {
                     std::fs::remove_dir_all(&snapshots)?;
                 }
@@ -128,9 +128,9 @@ impl RaftNode {
         }))
     }
 
-    /// Starts this node's replica of a group, from its log and what `machine` holds. Applies again
-    /// what the log has beyond the machine before it returns, as far as it is known to be
-    /// committed. Does nothing but answer the handle if the group runs already.
+    /// Starts this node's replica of a group, from its log and the state of `machine`. Before it
+    /// returns it applies the entries that the log has beyond the machine, as far as they are known
+    /// to be committed. If the group runs already, only returns its handle.
     pub async fn start_group(
         &self,
         group_id: GroupId,
@@ -139,9 +139,9 @@ impl RaftNode {
         self.start(group_id, machine, Part::Full).await
     }
 
-    /// As [`RaftNode::start_group`], of a group whose voters keep their ids when they lose their
-    /// disks: a replica that has no log takes part in nothing until it is told to, by
-    /// [`Group::follow_from`] or [`Group::take_part`].
+    /// Like [`RaftNode::start_group`], for a group whose voters keep their ids when they lose their
+    /// disks: a replica without a log takes part in nothing until [`Group::follow_from`] or
+    /// [`Group::take_part`] is called.
     pub async fn start_group_if_known(
         &self,
         group_id: GroupId,
@@ -221,7 +221,7 @@ impl RaftNode {
         Ok(group)
     }
 
-    /// How long a replica with this log is held to what it may have promised before.
+    /// The fence for promises that a replica with this log may have made before.
     fn fence_of(&self, group_id: GroupId, log: &GroupLog) -> Fence {
         // A group that never voted here promised nothing.
         if log.is_pristine() || !self.config.restart_fence {
@@ -277,30 +277,32 @@ impl RaftNode {
             .collect()
     }
 
-    /// Whether the log has anything of the group: it was here before.
+    /// Whether the log has any record of the group, so that it was here before.
     #[must_use]
     pub fn has_log_of(&self, group_id: GroupId) -> bool {
         self.engine.knows(group_id)
     }
 
-    /// Says how much room this node has from now on.
+    /// Sets how much room this node has.
     pub fn set_room(&self, room: Room) {
         self.rooms.set_own(room);
     }
 
-    /// Says how many bytes this node can take before its room is scarce: of snapshots no more are
-    /// let in.
+    /// Sets how many bytes this node can take before its room is scarce; snapshots beyond that are
+    /// refused.
     pub fn set_spare_bytes(&self, bytes: u64) {
         self.rooms.set_spare_bytes(bytes);
     }
 
-    /// Says that the process is being stopped: no replica of it takes leadership over any more.
+    /// Notes that the process is being stopped: from now on none of its replicas takes over
+    /// leadership.
     pub fn set_stopping(&self) {
         self.stopping.set();
     }
 
-    /// Resolves, to why, when the log can no longer be written: every group of this node stops as soon
-    /// as it writes, and the process is to end. Holds nothing of the node.
+    /// Resolves to the cause when the log can no longer be written. Every group of this node then
+    /// stops at its next write, and the process is to end. The future holds no reference to the
+    /// node.
     pub fn failed(&self) -> impl Future<Output = RaftError> + Send + use<> {
         self.engine.failed()
     }
@@ -311,21 +313,21 @@ impl RaftNode {
         self.engine.size_bytes()
     }
 
-    /// Mean microseconds of a write and fsync of the log over the last seconds, without waiting for a
-    /// CPU; 0 when nothing was written.
+    /// Mean microseconds of a write and fsync of the log over the last seconds, excluding waits for
+    /// a CPU; 0 when nothing was written.
     #[must_use]
     pub fn log_write_micros(&self) -> u64 {
         self.engine.write_micros()
     }
 
-    /// Mean microseconds that appends to other nodes and their answers were on their way over the last
-    /// seconds; of the nodes that were sent any.
+    /// Mean network microseconds of appends to other nodes and their answers over the last seconds,
+    /// for the nodes that were sent any.
     #[must_use]
     pub fn answer_micros(&self) -> Vec<(NodeId, u64)> {
         self.answers.means()
     }
 
-    /// Takes a call with one of the methods `RAFT_*`; answers in a task of its own.
+    /// Handles a call of the methods `RAFT_*`; answers in its own task.
     pub fn handle(&self, request: Request, responder: Responder) {
         let Some((group_id, target, body)) = wire::split(request.body.clone()) else {
             return responder.fail("no group or node id");
@@ -342,7 +344,7 @@ impl RaftNode {
         });
     }
 
-    /// Stops a group; its log and state stay. It may be started again: it is held to what it promised.
+    /// Stops a group; its log and state stay. When it is started again, it is held to its promises.
     pub async fn stop_group(&self, group_id: GroupId) -> Result<(), RaftError> {
         let _one_at_a_time = self.changes.lock().await;
         let Some(running) = self.write().remove(&group_id) else {
@@ -350,13 +352,13 @@ impl RaftNode {
         };
         let stopped = stop(running).await;
         self.stops.add(group_id, self.config.lease());
-        // What it had handed to the writer is in the log before anybody opens that again.
+        // Records handed to the writer must be in the log before the log is opened again.
         self.engine.settle().await?;
         stopped
     }
 
-    /// Stops a group and forgets its log, and what was received of a snapshot: only when the group has
-    /// forgotten this replica. What it promised is kept, should the group have a replica here again.
+    /// Stops a group, deletes its log and any partly received snapshot. Allowed only when the group
+    /// has removed this replica. The promises are kept, in case the group has a replica here again.
     pub async fn destroy_group(&self, group_id: GroupId) -> Result<(), RaftError> {
         self.stop_group(group_id).await?;
         let log = GroupLog::open(group_id, self.engine.clone())?;
@@ -369,11 +371,11 @@ impl RaftNode {
         }
     }
 
-    /// Makes this node the only voter of a group that is stopped here, whose majority is lost: an
-    /// entry of its own says so. All that is in its log counts as committed from then on.
+    /// Makes this node the only voter of a group that is stopped here and has lost its majority, by
+    /// appending an entry that says so. Every entry in its log counts as committed from then on.
     ///
-    /// The old voters must never be heard again (see [`AddressBook::is_removed`]): they know nothing
-    /// of this.
+    /// The old voters must never be listened to again (see [`AddressBook::is_removed`]): they know
+    /// nothing of this change.
     pub async fn recover_alone(&self, group_id: GroupId) -> Result<(), RaftError> {
         let _one_at_a_time = self.changes.lock().await;
         if self.group(group_id).is_some() {
@@ -397,13 +399,13 @@ impl RaftNode {
     }
 }
 
-/// Makes the end of a replica's log good, once what it promised before is over.
+/// Recovers the end of a replica's log, once the fence is over.
 async fn recover_tail(group: Group) {
     tokio::time::sleep(group.fence_remaining()).await;
     lost_tail::recover(group).await;
 }
 
-/// Lets a replica campaign once it is held to nothing any more.
+/// Lets a replica campaign once no earlier promise binds it.
 async fn elect_when_free(
     raft: openraft::Raft<TypeConfig, Machine>,
     log: GroupLog,
@@ -416,7 +418,7 @@ async fn elect_when_free(
     }
     let wait = raft.wait(None);
     let kept = wait.metrics(|_| !log.is_short_of_promises(), "the log of before");
-    // An error: the group has stopped.
+    // An error means that the group has stopped.
     if kept.await.is_ok() {
         raft.runtime_config().elect(true);
     }
@@ -429,10 +431,10 @@ async fn stop(running: Running) -> Result<(), RaftError> {
         .chain(running.recover)
     {
         task.abort();
-        // Its outcome is that it was aborted; what counts is that it has let go of the log.
+        // The outcome is the abort; awaiting it ensures that the task has released the log.
         let _ = task.await;
     }
-    // Nobody finds it any more; calls that had found it are answered first.
+    // The group can no longer be found; calls that already found it are answered first.
     let calls = &running.group.0.calls;
     calls.close();
     if tokio::time::timeout(CALLS_TIMEOUT, calls.wait())

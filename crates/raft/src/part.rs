@@ -1,18 +1,19 @@
-//! How far a replica takes part in its group: one that has lost its disk does not act for what was
-//! there.
+//! How far a replica takes part in its group: a replica that has lost its disk must not act as if
+//! it still had its state.
 //!
-//! A node of which nothing is left on disk, and which comes back under its old id, has forgotten
-//! whom it voted for and what it acknowledged. Were it to vote, a leader could be elected that lacks
-//! entries which it had acknowledged; were it to take entries from just any leader, one that it had
-//! helped to depose could commit beside its successor. So such a replica first takes part in
-//! nothing. Its owner asks the others for the highest term that they promised anything in, so many of
-//! them that none of the elections the replica voted in is missing, and lets it follow leaders from
-//! that term on: what it acknowledges then is true. When it has all that the leader had after that,
-//! it has all that was ever committed with its help, and takes part in everything again.
+//! A node that lost its disk and comes back under its old id has forgotten its votes and
+//! acknowledgements. If it voted, a leader could be elected that lacks entries which the node had
+//! acknowledged. If it took entries from any leader, a leader that it had helped to depose could
+//! commit beside its successor. So the replica first takes part in nothing. The owner asks enough
+//! voters for the highest term in which they voted or acknowledged that every quorum this replica
+//! may have belonged to is represented. From then on it follows leaders of that term or later, so
+//! whatever it acknowledges is in its log. When it has every entry that the leader had at that
+//! time, it has every entry that was ever committed with its help, and takes part in full again.
 //!
-//! That it only follows is kept in the log, by the log's one writer: so it is forgotten neither before
-//! an entry that was taken, nor later than the entries it is to be forgotten with. Callers: `meta`,
-//! whose members keep their ids. A server with an empty disk is another node.
+//! The state *only follows* is kept in the log, by the log's only writer, and so is ordered with
+//! the entries: it cannot be lost while an entry accepted under it survives, nor outlive the
+//! entries that end it. Callers: `meta`, whose members keep their ids. A server with an empty disk
+//! becomes another node.
 
 use coterie_types::{NodeId, Term};
 
@@ -20,20 +21,20 @@ use crate::error::RaftError;
 use crate::group::{Group, Inner};
 use crate::log::{GroupLog, TailState};
 
-/// See the module's head.
+/// How far a replica takes part; see the module's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// In nothing: it refuses what others of its group ask.
+    /// In nothing: it refuses the requests of its group.
     Nothing,
-    /// It takes entries and snapshots from leaders of this term and of later ones, and acknowledges
-    /// them. It neither votes nor campaigns.
+    /// It takes entries and snapshots from leaders of this term or later, and acknowledges them. It
+    /// neither votes nor campaigns.
     Follows(Term),
     /// In everything.
     Full,
 }
 
 impl Part {
-    /// That of a replica with this log; of one that has none, `if_new`.
+    /// The part of a replica with this log; `if_new` for a replica without a log.
     pub(crate) fn of(log: &GroupLog, if_new: Self) -> Self {
         match (log.tail(), log.joining()) {
             (TailState::Lost, _) => Self::Nothing,
@@ -70,20 +71,20 @@ impl Group {
         self.0.part()
     }
 
-    /// From now on, and after a restart, this replica follows leaders of `term` and later ones, and
-    /// no more than that.
+    /// From now on, and after a restart, this replica only follows leaders of `term` or later.
     ///
-    /// Of so many other voters as every majority without this node has one among, none had promised
-    /// anything in a later term, as they said when this process had been up for one lease: so long
-    /// may votes be under way, and leases last, that the node gave before it lost its disk.
+    /// The caller guarantees: every majority that this node may have been part of includes another
+    /// voter that reported, after this process had been up for a lease, that it had promised
+    /// nothing in a term later than `term`. The wait covers votes in flight and leases that the
+    /// node gave before it lost its disk.
     pub async fn follow_from(&self, term: Term) -> Result<(), RaftError> {
         self.0.log.set_joining(Some(term.0)).await?;
         self.0.part.send_replace(Part::Follows(term));
         Ok(())
     }
 
-    /// This replica takes part in everything from now on. One that follows must have applied all
-    /// that a leader it may follow had since then.
+    /// From now on this replica takes part in full. A replica that only follows must first have
+    /// applied every entry that a leader it may follow had since it began to follow.
     pub async fn take_part(&self) -> Result<(), RaftError> {
         if self.0.log.joining().is_some() {
             self.0.log.set_joining(None).await?;
@@ -95,19 +96,19 @@ impl Group {
         Ok(())
     }
 
-    /// The highest term in which this replica has promised anything, durably: 0 before the first.
+    /// The highest term in which this replica has durably promised anything: 0 before the first.
     #[must_use]
     pub fn promised_term(&self) -> Term {
         self.0.log.promised_term()
     }
 
-    /// Says that a voter has lost its log, so that it is sent all of it again; does nothing unless
-    /// this replica leads. To be said before the voter takes anything: openraft takes a log that
-    /// became shorter for a fault of the program, and never mends it.
+    /// Announces that a voter has lost its log, so that it is sent the whole log again; does
+    /// nothing unless this replica leads. Must be called before the voter takes anything: openraft
+    /// considers a log that became shorter a bug, and never repairs it.
     pub async fn expect_empty(&self, node: NodeId) -> Result<(), RaftError> {
         let trigger = self.0.raft.trigger();
         let told = trigger.allow_next_revert(&node.0, true).await;
-        // The inner error: it does not lead, or there is no such voter.
+        // The inner error: this replica does not lead, or there is no voter with this id.
         told.map(drop)
             .map_err(|fatal| RaftError::raft("expect an empty log", fatal))
     }

@@ -1,11 +1,11 @@
-//! The purge driver of a group: flush, learn what is durable, drop the log below.
+//! The purge driver of a group: flushes, learns which entries are durable, purges the log below.
 //!
-//! Two bounds meet here. A restart applies the log above the flushed index again, so when more
-//! than `log_replay_bytes_max` lies above it a flush is forced. Followers that are away need the
-//! log below it, so `log_retention` bytes are kept; for those that are being sent a snapshot also
-//! what came after it (`holds`), up to `HELD_RETENTIONS` times that, unless this node is short of
-//! room. openraft purges only below the id of its snapshot; that id is what the state machine said
-//! is durable (`machine::DurableMark`), never more.
+//! Two bounds meet here. A restart applies the log above the flushed index again, so when more than
+//! half of `log_replay_bytes_max` lies above it, a flush is forced. Absent followers need the log
+//! below it, so `log_retention` bytes are kept. For followers that are being sent a snapshot the
+//! log after that snapshot is kept as well (`holds`), up to `HELD_RETENTIONS` times the retention,
+//! unless this node is short of room. openraft purges only below the id of its snapshot; that id is
+//! what the state machine reported as durable (`machine::DurableMark`), never more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,9 +21,9 @@ use crate::machine::{Machine, Progress};
 use crate::room::Rooms;
 use crate::type_config::TypeConfig;
 
-/// How often the sizes are looked at.
+/// Pause between two checks of the sizes.
 const PERIOD: Duration = Duration::from_millis(500);
-/// Log that is kept for followers that are being sent a snapshot, as a multiple of the retention.
+/// Most log kept for followers that are being sent a snapshot, as a multiple of the retention.
 const HELD_RETENTIONS: u64 = 8;
 
 pub(crate) struct Purge {
@@ -68,7 +68,7 @@ impl Purge {
         }
     }
 
-    /// Up to where the log may go, if any of it may.
+    /// The index up to which the log may be purged, if any.
     fn purge_to(&self, sizes: &LogSizes, flushed: u64) -> Option<u64> {
         let retention = self.config.log_retention;
         let purge_to = sizes.index_keeping(retention)?.min(flushed);
@@ -88,16 +88,16 @@ impl Purge {
     }
 }
 
-/// What the state machine is asked.
+/// A request to the state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ask {
-    /// To begin a flush, and what is durable.
+    /// Begin a flush, and report the durable entry.
     Flush,
-    /// What is durable.
+    /// Only report the durable entry.
     Durable,
 }
 
-/// When a flush was begun last, and of how much.
+/// When the last flush was begun, and up to which index.
 struct Flushes {
     asked_at: Instant,
     asked_index: u64,
@@ -111,8 +111,8 @@ impl Flushes {
         }
     }
 
-    /// While a flush is under way it is only asked how far it is: to begin another one each time
-    /// would never end under load, with a table file at each look.
+    /// While a flush is under way the state machine only reports: another flush on each check would
+    /// never end under load, and write a table file each time.
     fn ask(
         &mut self,
         now: Instant,
@@ -142,7 +142,7 @@ mod tests {
     fn a_flush_that_is_under_way_is_waited_for_and_not_begun_again() {
         let (start, interval) = (Instant::now(), Duration::from_secs(10));
         let mut flushes = Flushes::new(start);
-        // What was durable is seen at the look after the one that began it.
+        // A durable entry is seen at the check after the check that began its flush.
         let (mut flushed, mut begun) = (0, Vec::new());
         for look in 1..=120 {
             let (now, applied) = (start + PERIOD * look, u64::from(look) * 100);
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(flushes.ask(start, interval, 9, 0, true), Some(Ask::Durable));
         assert_eq!(flushes.ask(start, interval, 9, 7, true), Some(Ask::Flush));
         assert_eq!(flushes.ask(start + interval, interval, 9, 9, false), None);
-        // One that does not become durable is asked for again, and fails or not.
+        // A flush that does not become durable is requested again, and succeeds or fails.
         let again = flushes.ask(start + interval, interval, 9, 7, false);
         assert_eq!(again, Some(Ask::Flush));
     }

@@ -19,24 +19,24 @@ use crate::part::Part;
 use crate::type_config::{LogEntry, TypeConfig, Vote};
 use crate::walls::own_wall;
 
-/// A leader's answer to a follower that wants to serve a read: apply up to here first.
+/// A leader's answer to a follower that wants to serve a read: the index to apply first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ReadIndex(pub(crate) Option<LogIndex>);
 
 /// A follower's answer to an append.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Appended {
-    /// Its disk has little room left.
+    /// The follower's disk has little room left.
     pub(crate) is_scarce: bool,
-    /// What its wall clock says, since the Unix epoch.
+    /// The follower's wall clock, since the Unix epoch.
     pub(crate) wall: Duration,
-    /// How long it took on the follower, with the write of the log: the rest is the network's.
+    /// Time on the follower, including the log write: the rest of the round trip is the network's.
     pub(crate) took_micros: u64,
     pub(crate) response: AppendEntriesResponse<TypeConfig>,
 }
 
-/// Handles one message for `group`, whose id was already taken off the body.
-/// `arrived`: when it came.
+/// Handles a message for `group`, whose id was already removed from the body. `arrived`: when the
+/// message arrived.
 pub(crate) async fn handle(
     group: &Inner,
     request: Request,
@@ -49,8 +49,8 @@ pub(crate) async fn handle(
     }
 }
 
-/// Refuses what a removed node says as a leader or candidate: the group may have been recovered
-/// without it, and it may not know. And what a leader says whom this replica must not follow (see
+/// Refuses a message of a removed node as a leader or candidate: the group may have been recovered
+/// without it, and it may not know. Also refuses a leader that this replica must not follow (see
 /// `part`).
 fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
     let sender = NodeId(vote.leader_id.voted_for);
@@ -63,8 +63,8 @@ fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
     }
 }
 
-/// Refuses to vote where it cannot be known here what was promised before. What binds a replica
-/// that would lead is in `stance`; here one more vote is possible.
+/// Refuses to vote while this replica cannot know its earlier promises. `stance` holds the rules
+/// for a replica that would lead; here a further kind of vote is allowed.
 fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), String> {
     let unfit = if group.fence.is_closed() {
         Unfit::Restarted
@@ -72,7 +72,7 @@ fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), St
         group.note_claimant(NodeId(asked.vote.leader_id.voted_for));
         Unfit::OnlyFollows
     } else if group.log.is_short_of_promises() && !group.log.may_follow(asked.last_log_id) {
-        // The votes that it gave for entries it has lost it gives only to whoever has them.
+        // Votes given for entries that are lost go only to candidates that have these entries.
         Unfit::MadeAgain
     } else {
         return Ok(());
@@ -128,9 +128,9 @@ async fn answer(
         }
         method::RAFT_STANDING => {
             let ask: AskStanding = decode(&request.body)?;
-            // Before it can take anything from here.
+            // Before the asking replica can take anything from this replica.
             let told = raft.trigger().allow_next_revert(&ask.from.0, true).await;
-            // The inner error: this replica does not lead, or there is no such member.
+            // The inner error: this replica does not lead, or there is no member with this id.
             let _ = told.map_err(|e| said(&e))?;
             Ok(coterie_protocol::encode(&group.standing()))
         }

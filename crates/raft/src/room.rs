@@ -1,13 +1,14 @@
-//! Room on disk: what this node can still take, and which others said that they can take no more.
+//! Room on disk: how much this node can still take, and which other nodes reported that theirs is
+//! scarce.
 //!
-//! A node without room loses appends that carry data, as a network would, rather than fill its disk
-//! and break; it takes everything else, lags, and catches up when there is room. Before it comes to
-//! that it says that room is scarce, in every answer to an append, heartbeats included; a leader asks
-//! ([`Rooms::scarce_at`]) and refuses what would grow while a majority could not take it. What was said
-//! counts for a while only, so that a node that is away is not taken for one that is full.
+//! A node without room drops appends that carry data, as a lossy network would, instead of filling
+//! its disk and failing; it takes everything else, lags, and catches up when there is room. Before
+//! that point it reports that room is scarce, in every answer to an append, heartbeats included. A
+//! leader checks [`Rooms::scarce_at`], and refuses writes that grow the data while a majority could
+//! not take them. A report counts only for a while, so that an absent node is not considered full.
 //!
-//! A snapshot is refused when it is announced, unless all of it fits beside the others that are on
-//! their way here: it would only fill the disk, and be lost.
+//! A snapshot that does not fit beside the other snapshots on their way here is refused when it is
+//! announced: it would only fill the disk, and be lost.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -22,22 +23,22 @@ pub enum Room {
     /// It takes everything.
     #[default]
     Ample,
-    /// Nothing more that grows should be proposed; what is in the log is taken.
+    /// No further growth should be proposed; entries already in the log are taken.
     Scarce,
     /// It takes no entries with data.
     None,
 }
 
-/// The room of this node, and what is known of the others'.
+/// The room of this node, and the reported room of the others.
 pub(crate) struct Rooms {
     own: AtomicU8,
-    /// Bytes that may come before room is scarce; all there are while nobody has said.
+    /// Bytes that may arrive before room is scarce; unlimited until first set.
     spare_bytes: AtomicU64,
-    /// Bytes of snapshots that are still to come here, by group.
+    /// Bytes of snapshots still to arrive, by group.
     coming: Mutex<BTreeMap<GroupId, u64>>,
-    /// How long a node's word counts.
+    /// How long another node's report counts.
     valid: Duration,
-    /// Who said last that room is scarce, and when.
+    /// The nodes that reported scarce room, with the time of their last report.
     scarce: RwLock<BTreeMap<NodeId, Instant>>,
 }
 
@@ -60,8 +61,8 @@ impl Rooms {
         self.spare_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Takes so many bytes of a snapshot of `group` into account, in place of what was still to come
-    /// of an earlier one; an error with what it could have at most.
+    /// Reserves bytes for a snapshot of `group`, in place of the remainder of an earlier snapshot;
+    /// the error holds the most it could have.
     pub(crate) fn expect(&self, group: GroupId, bytes: u64) -> Result<(), u64> {
         let mut coming = self.coming();
         coming.remove(&group);
@@ -77,14 +78,14 @@ impl Rooms {
         Ok(())
     }
 
-    /// So many bytes have come: they are no longer free.
+    /// Bytes of the snapshot have arrived: they no longer count as free.
     pub(crate) fn arrived(&self, group: GroupId, bytes: u64) {
         if let Some(rest) = self.coming().get_mut(&group) {
             *rest = rest.saturating_sub(bytes);
         }
     }
 
-    /// Nothing more of a snapshot is to come.
+    /// Ends the reservation: no more of the snapshot will arrive.
     pub(crate) fn expect_none(&self, group: GroupId) {
         self.coming().remove(&group);
     }
@@ -98,12 +99,12 @@ impl Rooms {
         self.own.load(Ordering::Relaxed) != Room::None as u8
     }
 
-    /// What this node says of itself.
+    /// Whether this node's room is scarce, as it reports to others.
     pub(crate) fn is_scarce(&self) -> bool {
         self.own.load(Ordering::Relaxed) != Room::Ample as u8
     }
 
-    /// What another node said of itself just now.
+    /// Records a report that has just arrived from another node.
     pub(crate) fn heard(&self, node: NodeId, scarce: bool) {
         if scarce {
             let mut all = self.scarce.write().unwrap_or_else(PoisonError::into_inner);
@@ -119,13 +120,13 @@ impl Rooms {
         all.contains_key(&node)
     }
 
-    /// Whether no other node is known to have little room.
+    /// Whether no other node is known to have scarce room.
     pub(crate) fn all_ample(&self) -> bool {
         let all = self.scarce.read().unwrap_or_else(PoisonError::into_inner);
         all.is_empty()
     }
 
-    /// Whether another node has said lately that its room is scarce.
+    /// Whether another node reported scarce room within the validity of a report.
     pub(crate) fn scarce_at(&self, node: NodeId) -> bool {
         let all = self.scarce.read().unwrap_or_else(PoisonError::into_inner);
         all.get(&node)
@@ -164,7 +165,7 @@ mod tests {
         );
         assert_eq!(rooms.expect(b, 60), Ok(()), "in place of the one before");
         assert_eq!(rooms.expect(a, 50), Err(40));
-        // What has come is not counted as free any more.
+        // Bytes that have arrived no longer count as free.
         rooms.arrived(b, 20);
         rooms.set_spare_bytes(80);
         assert_eq!(rooms.expect(a, 50), Err(40));

@@ -1,8 +1,8 @@
-//! How a replica stands in its group: whether it leads, and whether it should.
+//! The stance of a replica in its group: whether it leads, and whether it should.
 //!
-//! Asked by a leader of whom it means to hand over to, before it stops anything (`hand_over`); and
-//! by a follower of a leader that has gone silent (`campaign`). What binds a replica (the restart
-//! fence, promises of a log that is gone) it keeps to whoever asks (`receive`); the rest is advice.
+//! A leader asks its heir for it before it stops anything (`hand_over`); a follower asks a leader
+//! that has gone silent (`campaign`). The replica itself enforces the binding reasons (the restart
+//! fence, promises of a deleted log) against every request (`receive`); the rest is advice.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::group::{Group, Inner};
 use crate::part::Part;
 
-/// What a replica says of itself.
+/// The stance of a replica, as it reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stance {
     pub(crate) term: Term,
@@ -51,10 +51,10 @@ impl Inner {
     /// Why this replica must neither vote nor campaign, if so.
     pub(crate) fn bound(&self) -> Option<Unfit> {
         if self.fence.is_closed() {
-            // What this process promised before it was started is not known to it (see `fence`).
+            // The promises of an earlier process are not known (see `fence`).
             Some(Unfit::Restarted)
         } else if self.log.is_short_of_promises() {
-            // The votes it gave for entries that it has lost would be given once more.
+            // Votes given for entries that are lost would be given a second time.
             Some(Unfit::MadeAgain)
         } else if self.part() != Part::Full {
             Some(Unfit::OnlyFollows)

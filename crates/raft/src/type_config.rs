@@ -1,11 +1,11 @@
-//! openraft's types, chosen: opaque payloads and answers, one leader per term, nodes without
+//! openraft's type parameters: opaque payloads and answers, a single leader per term, nodes without
 //! addresses (these come from the [`crate::AddressBook`], so that a node may move).
 
 use bytes::Bytes;
 use openraft::impls::leader_id_std;
 use serde::{Deserialize, Serialize};
 
-/// What is proposed.
+/// The payload of a proposal.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Payload(pub(crate) Bytes);
@@ -22,7 +22,7 @@ impl std::fmt::Display for Payload {
     }
 }
 
-/// What applying it answered.
+/// The result of applying a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Answer(pub(crate) Bytes);
@@ -42,8 +42,8 @@ pub(crate) type LogEntry = openraft::alias::EntryOf<TypeConfig>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 
-/// The `applied` blob of [`crate::StateMachine`]: the last entry applied and the membership as of
-/// it, in postcard.
+/// The `applied` blob of [`crate::StateMachine`]: the last entry applied and the membership at that
+/// entry, in postcard.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Applied {
     pub(crate) log_id: Option<LogId>,

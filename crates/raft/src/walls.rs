@@ -1,9 +1,9 @@
-//! The wall clocks of other nodes, as they said with their answers to appends and votes.
+//! The wall clocks of other nodes, as reported with their answers to appends and votes.
 //!
-//! An answer's clock was read between the question and its arrival. It counts as of the arrival, so
-//! a clock that is known here is behind the true one by what the answer took, and never ahead. What
-//! was said counts for [`VALID`]. A node that has just been elected knows the clocks of a majority:
-//! they came with the votes.
+//! A node reads its clock between the question and the arrival of the answer. The reading is dated
+//! at the arrival, so a clock known here is behind the true clock by at most the round trip, and
+//! never ahead. A reading counts for [`VALID`]. A newly elected node knows the clocks of a
+//! majority: they came with the votes.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -14,28 +14,28 @@ use openraft::async_runtime::WatchReceiver;
 
 use crate::group::Group;
 
-/// How long a node's word counts: its clock may have been set since.
+/// How long a reading counts: the clock may have been set since.
 const VALID: Duration = Duration::from_secs(10);
 
-/// What this node's wall clock says, since the Unix epoch.
+/// This node's wall clock, since the Unix epoch.
 pub(crate) fn own_wall() -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is as wrong as one at it.
+    // A clock before 1970 is as wrong as a clock at 1970.
     now.unwrap_or_default()
 }
 
-/// What the others' clocks said last, and when that was heard. Bounded by the nodes of the cluster.
+/// The last reading of each node's clock, and when it arrived. Bounded by the nodes of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Walls(RwLock<BTreeMap<NodeId, (Duration, Instant)>>);
 
 impl Walls {
-    /// A node has just said what its clock says.
+    /// Records a clock reading that has just arrived.
     pub(crate) fn heard(&self, node: NodeId, wall: Duration) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(node, (wall, Instant::now()));
     }
 
-    /// What a node's clock says now, if that is known.
+    /// A node's present wall clock, if known.
     fn now(&self, node: NodeId) -> Option<Duration> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let (wall, at) = all.get(&node)?;
@@ -44,14 +44,14 @@ impl Walls {
     }
 }
 
-/// Reads the clocks of a group's voters. Keeps nothing of the group alive.
+/// Reads the clocks of a group's voters. Holds no reference to the group.
 pub struct VoterWalls(Box<ReadWalls>);
 
 type ReadWalls = dyn Fn() -> Vec<Vec<Option<Duration>>> + Send + Sync;
 
 impl VoterWalls {
-    /// What the voters' wall clocks say now, since the Unix epoch, per configuration (two while
-    /// they change); `None` of those who have not said it lately.
+    /// The voters' present wall clocks, since the Unix epoch, per configuration (two during a
+    /// change); `None` for voters without a recent reading.
     #[must_use]
     pub fn read(&self) -> Vec<Vec<Option<Duration>>> {
         self.0()

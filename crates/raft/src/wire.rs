@@ -1,8 +1,8 @@
-//! What Raft calls look like on the wire: the group's id and the id of the node that is meant (both
-//! LEB128), then postcard.
+//! The wire format of Raft calls: the group's id and the id of the target node (both LEB128), then
+//! postcard.
 //!
-//! The node is named because an address may pass to another one: a wiped disk comes back under a
-//! new id, and must not vote or acknowledge for the one that was there.
+//! The message names its target because an address may pass to another node: a node with a wiped
+//! disk comes back under a new id, and must not vote or acknowledge for its predecessor.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_types::{GroupId, NodeId, varint};
@@ -16,7 +16,7 @@ pub(crate) fn request(group: GroupId, target: NodeId, body: &[u8]) -> Bytes {
     out.freeze()
 }
 
-/// Whom a request is for, and the rest of the body.
+/// The target of a request, and the rest of the body.
 pub(crate) fn split(mut body: Bytes) -> Option<(GroupId, NodeId, Bytes)> {
     let group = GroupId(varint::take(&mut body)?);
     let target = NodeId(varint::take(&mut body)?);

@@ -1,5 +1,5 @@
-//! Three nodes: what is proposed is applied everywhere, survives restarts, and reaches a node that
-//! was away, from the log or by snapshot.
+//! Three nodes: proposals are applied everywhere, survive restarts, and reach a node that was away,
+//! from the log or by snapshot.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -56,7 +56,7 @@ async fn what_is_proposed_is_applied_everywhere_and_survives_a_restart_of_all() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wiped_node_comes_back_as_a_new_one_by_snapshot_and_then_the_log() {
     let config = RaftConfig {
-        // The log goes as soon as it is flushed.
+        // The log is purged as soon as it is flushed.
         log_retention: 0,
         log_replay_bytes_max: 0,
         flush_interval: Duration::from_millis(1),
@@ -73,8 +73,8 @@ async fn a_wiped_node_comes_back_as_a_new_one_by_snapshot_and_then_the_log() {
         (cluster.group(leader).status().first_index > LogIndex(30)).then_some(())
     })
     .await;
-    // A wiped node comes back under a new id: what the old one had acknowledged is lost, so it must
-    // not vote as if it still had it.
+    // A wiped node comes back under a new id: it has lost the entries that the old id had
+    // acknowledged, so it must not vote as if it still had them.
     cluster.start_node(4).await;
     let voters: Vec<Replica> = (1..=4)
         .filter(|id| *id != away)
@@ -88,7 +88,7 @@ async fn a_wiped_node_comes_back_as_a_new_one_by_snapshot_and_then_the_log() {
         cluster.group(leader).change_replicas(&voters).await.ok()
     })
     .await;
-    // Asked again, as by a caller that lost the answer: nothing is left to do.
+    // Asked again, as by a caller that lost the answer: nothing remains to be done.
     eventually("the same change again", async || {
         let leader = cluster.leader().await;
         let group = cluster.group(leader);
@@ -180,7 +180,7 @@ async fn a_learner_is_added_once_and_waited_for() {
         node_id: NodeId(4),
         role: Role::Learner,
     };
-    // It is a member from the first call on, and has nothing while it is away.
+    // It is a member from the first call on, and has no entry while it is away.
     let group = cluster.group(leader);
     let waiting = group.add_learner(NodeId(4));
     let in_vain = tokio::time::timeout(Duration::from_millis(500), waiting).await;
@@ -240,7 +240,7 @@ async fn answers_that_are_late_count_and_the_leader_stays() {
     let term = group.leader().1;
     let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
     let arrived = |to: u64| cluster.cuts.appended(leader, to);
-    // Twice as long as the leader pauses between heartbeats, and nothing is written.
+    // Twice the leader's pause between heartbeats, while nothing is written.
     cluster.cuts.delay(Duration::from_millis(300));
     let before: Vec<u64> = others.iter().map(|id| arrived(*id)).collect();
     eventually("heartbeats of several leases to arrive", async || {

@@ -1,5 +1,5 @@
-//! A replica that lost the last record of its log, which it had acknowledged: it makes that good, and
-//! votes for nobody before.
+//! A replica that lost the last record of its log, which it had acknowledged, recovers it and votes
+//! for no candidate before.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use common::{Cluster, eventually};
 use coterie_raft::{Group, Part, RaftConfig};
 
-/// How often a candidate is refused before the test believes it.
+/// How many refusals of a candidate the test waits for.
 const REFUSALS: u64 = 4;
 
 async fn propose(group: &Group, payload: &'static [u8]) {
@@ -37,7 +37,7 @@ async fn wait_for_part(cluster: &Cluster, id: u64) {
     .await;
 }
 
-/// Flips a bit in the last byte of the log of a node that is stopped.
+/// Flips a bit in the last byte of the log of a stopped node.
 fn damage(cluster: &Cluster, id: u64) {
     let dir = cluster.dir.path().join(format!("{id}/log"));
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
@@ -68,7 +68,7 @@ async fn a_follower_gets_what_it_lost_from_its_leader() {
     }
 }
 
-/// X is at A and at B, which loses it; C lags. While A is away, B must not help C to lead without X.
+/// A and B have X, and B loses it; C lags. While A is away, B must not help C to lead without X.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_voter_that_lost_an_entry_helps_nobody_to_lead_without_it() {
     let mut cluster = Cluster::start(3, RaftConfig::default()).await;
@@ -85,7 +85,7 @@ async fn a_voter_that_lost_an_entry_helps_nobody_to_lead_without_it() {
     damage(&cluster, b);
     cluster.cuts.heal();
     cluster.start_node(b).await;
-    // It does not forget that by one more restart.
+    // Another restart does not make it forget the loss.
     cluster.stop_node(b).await;
     cluster.start_node(b).await;
     let asked = cluster.cuts.votes_asked(c, b);
@@ -105,8 +105,8 @@ async fn a_voter_that_lost_an_entry_helps_nobody_to_lead_without_it() {
     }
 }
 
-/// As after a power failure: no voter knows what it had acknowledged last. They elect the one that
-/// has most, as all of them answer.
+/// As after a power failure: no voter knows the last entries it acknowledged. Since all of them
+/// answer, they elect the voter with the most advanced log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn voters_that_all_lost_the_end_of_their_logs_go_on_together() {
     let mut cluster = Cluster::start(3, RaftConfig::default()).await;
@@ -115,7 +115,7 @@ async fn voters_that_all_lost_the_end_of_their_logs_go_on_together() {
     for payload in [&b"1"[..], b"2", b"3"] {
         propose(&cluster.group(a), payload).await;
     }
-    // The leader last: what it writes after the others have gone is in nobody's way.
+    // The leader last: the entries it writes after the others have stopped do no harm.
     for id in others.into_iter().chain([a]) {
         wait_for_seen(&cluster, id, 3).await;
         cluster.stop_node(id).await;

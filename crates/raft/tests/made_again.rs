@@ -1,4 +1,4 @@
-//! A replica that was destroyed and is made again on the same node is held to what it promised.
+//! A replica that was destroyed and made again on the same node is held to its promises.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -14,7 +14,7 @@ use common::{Cluster, GROUP, eventually};
 use coterie_raft::{Group, RaftConfig};
 use coterie_types::{NodeId, Replica, Role};
 
-/// How often a candidate is refused before the test believes it.
+/// How many refusals of a candidate the test waits for.
 const REFUSALS: u64 = 4;
 
 fn voters(ids: &[u64]) -> Vec<Replica> {
@@ -34,8 +34,8 @@ async fn propose(group: &Group, payload: &'static [u8]) {
     .await;
 }
 
-/// Old members A, B, X. While B is cut off, X leaves, is destroyed, and made again: empty. B, which
-/// knows of nothing, must not get the vote of X, or it would lead beside A.
+/// Old members A, B, X. While B is cut off, X leaves, is destroyed, and is made again, empty. B,
+/// which knows nothing of this, must not get the vote of X, or it would lead beside A.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_of_old_members_gets_no_vote_from_a_replica_made_again() {
     let config = RaftConfig::default();
@@ -56,7 +56,7 @@ async fn a_candidate_of_old_members_gets_no_vote_from_a_replica_made_again() {
 
     cluster.make_again(x).await;
     assert_eq!(cluster.seen(x).len(), 0);
-    // Only B reaches X now, and X is asked beyond the lease it may have granted.
+    // Now only B reaches X, and asks for longer than the lease that X may have granted.
     cluster.cuts.heal();
     for (one, other) in [(b, a), (b, 4), (x, a), (x, 4)] {
         cluster.cuts.cut(one, other);
@@ -71,7 +71,7 @@ async fn a_candidate_of_old_members_gets_no_vote_from_a_replica_made_again() {
     .await;
     propose(&cluster.group(a), b"A leads still").await;
 
-    // Back among the members it is a voter as any: with A gone, nobody leads without it.
+    // Back among the members it is an ordinary voter: with A gone, there is no leader without it.
     cluster.cuts.heal();
     let with = voters(&[a, 4, x]);
     eventually("X to be a member again", async || {
@@ -106,7 +106,7 @@ async fn promises_outlast_a_restart_and_being_destroyed_twice() {
         (cluster.seen(x).len() == 2).then_some(())
     })
     .await;
-    // Nobody told the others: they still count on X.
+    // The others have not been told: they still count on X.
     for other in [a, b] {
         cluster.cuts.cut(x, other);
     }

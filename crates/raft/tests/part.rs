@@ -1,4 +1,4 @@
-//! A voter that lost its disk takes part no further than it is told, also over restarts.
+//! A voter that lost its disk takes part only as far as it is told, also after restarts.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -41,11 +41,11 @@ async fn a_voter_without_its_log_takes_nothing_then_follows_then_votes() {
     cluster.wipe(x);
     cluster.start_node_if_known(x).await;
     assert_eq!(cluster.group(x).part(), Part::Nothing);
-    // Nor does it become known by starting once more.
+    // A further restart does not make it known either.
     restart(&mut cluster, x).await;
     assert_eq!(cluster.group(x).part(), Part::Nothing);
 
-    // With A gone there is no leader, though B has all there is: it cannot be known here.
+    // With A gone there is no leader, though B has every entry: X cannot know that.
     cluster.stop_node(a).await;
     let asked = cluster.cuts.votes_asked(b, x);
     eventually("B to be refused again and again", async || {

@@ -1,5 +1,5 @@
-//! A group that has lost its majority goes on from one replica, and the old members cannot take it
-//! back.
+//! A group that has lost its majority continues from a single replica, and the old members cannot
+//! take it back.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -24,7 +24,7 @@ async fn propose(group: &Group, payload: &'static [u8]) {
     .await;
 }
 
-/// Three members, all of which have the same log; then one goes on alone.
+/// Three members with the same log; then a single member continues alone.
 async fn recovered() -> (Cluster, u64, [u64; 2]) {
     let mut cluster = Cluster::start(3, RaftConfig::default()).await;
     let a = cluster.leader().await;
@@ -61,7 +61,8 @@ async fn a_replica_goes_on_alone_with_what_it_had_also_after_a_restart() {
     assert!(cluster.group(kept).lease_read_ready());
 }
 
-/// They elect one of themselves, who believes that the recovered replica is a follower.
+/// The old members elect a leader among themselves, which takes the recovered replica for a
+/// follower.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_members_that_were_removed_are_not_listened_to() {
     let (mut cluster, kept, old) = recovered().await;
@@ -90,7 +91,7 @@ async fn old_members_that_were_removed_are_not_listened_to() {
     assert_eq!(cluster.group(kept).status().term, term);
 }
 
-/// What the test above would see if they were listened to.
+/// The counterpart of the test above: the old members are listened to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_members_that_are_listened_to_would_take_it_back() {
     let (mut cluster, kept, old) = recovered().await;
@@ -111,7 +112,7 @@ async fn old_members_that_are_listened_to_would_take_it_back() {
     for id in old {
         cluster.start_node(id).await;
     }
-    // It follows them, or stops as what it has committed is to be taken back.
+    // It follows them, or stops because its committed entries are to be taken back.
     eventually("the recovered replica to take nothing more", async || {
         let group = cluster.group(kept);
         let taken = group.propose(Bytes::from_static(b"new"));

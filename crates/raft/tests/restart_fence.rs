@@ -1,5 +1,5 @@
-//! The hole that openraft leaves (a restart forgets the lease that was granted), reproduced with
-//! the fence off, and shown closed with it on. See `src/fence.rs` and the decision record
+//! Reproduces openraft's hole (a restart forgets the granted lease) with the fence off, and shows
+//! it closed with the fence on. See `src/fence.rs` and the decision record
 //! `2026-11-23-restart-fence`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
@@ -14,16 +14,16 @@ use common::{Cluster, eventually};
 use coterie_raft::RaftConfig;
 use std::time::{Duration, Instant};
 
-/// What forgets.
+/// The part that is restarted, and forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Restarted {
     Process,
-    /// The group alone, long after its process has started.
+    /// Only the group, long after its process has started.
     Group,
 }
 
 /// A leads; C is cut off from A long enough to campaign; B, which granted A its lease, loses A and
-/// restarts. Answers whether B or C led and committed while A still served lease reads.
+/// restarts. Returns whether B or C led and committed while A still served lease reads.
 async fn stale_read_is_possible(restart_fence: bool, restarted: Restarted) -> bool {
     let config = RaftConfig {
         restart_fence,
@@ -43,15 +43,15 @@ async fn stale_read_is_possible(restart_fence: bool, restarted: Restarted) -> bo
     })
     .await;
     let (b, c) = (1 + a % 3, 1 + (a + 1) % 3);
-    // Else B would refuse C for its log, not for its promise.
+    // Otherwise B would refuse C for its log, not for its promise.
     eventually("C to have it", async || {
         (!cluster.seen(c).is_empty()).then_some(())
     })
     .await;
     cluster.cuts.cut(a, c);
-    // C's own promise to A must be over before it can campaign: time itself is what is tested.
+    // C's own promise to A must be over before C can campaign; the test must wait for time itself.
     tokio::time::sleep(config.election_timeout_max).await;
-    // A has just heard from B; now B forgets.
+    // A has just heard from B; now B forgets its promise.
     eventually("a lease", async || {
         cluster.group(a).lease_read_ready().then_some(())
     })
@@ -78,7 +78,7 @@ async fn stale_read_is_possible(restart_fence: bool, restarted: Restarted) -> bo
     panic!("nobody but A ever led");
 }
 
-/// The hole needs an election within what is left of A's lease: several tries.
+/// The hole requires an election within the remainder of A's lease: several attempts.
 async fn stale_read_is_possible_without_the_fence(restarted: Restarted) {
     for _ in 0..8 {
         if stale_read_is_possible(false, restarted).await {

@@ -1,4 +1,4 @@
-//! The log goes, also while a follower does not take it.
+//! The log is purged, also while a follower does not take it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -14,7 +14,7 @@ use common::{Cluster, eventually};
 use coterie_raft::{Fsync, RaftConfig, Room};
 use coterie_types::LogIndex;
 
-/// How a follower does not take the log.
+/// Why a follower does not take the log.
 enum Failing {
     Away,
     Silent,
@@ -23,7 +23,7 @@ enum Failing {
 
 async fn the_log_goes(failing: Failing) {
     let config = RaftConfig {
-        // The log goes as soon as it is flushed.
+        // The log is purged as soon as it is flushed.
         log_retention: 0,
         log_replay_bytes_max: 0,
         flush_interval: Duration::from_millis(1),
@@ -39,7 +39,7 @@ async fn the_log_goes(failing: Failing) {
         Failing::Silent => cluster.cuts.hang(leader, follower),
         Failing::Full => cluster.nodes[&follower].0.set_room(Room::None),
     }
-    // It goes on going, as long as there is something to go.
+    // Purging continues as long as there is log to purge.
     for _ in 0..3 {
         let mut last = LogIndex(0);
         for _ in 0..40 {
@@ -78,7 +78,7 @@ async fn a_follower_without_room_does_not_keep_it() {
     the_log_goes(Failing::Full).await;
 }
 
-/// More is written while a snapshot is on its way than the retention keeps.
+/// While a snapshot is being sent, more is written than the retention keeps.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_goes_on_from_its_snapshot_however_much_was_written_meanwhile() {
     const MIB: u64 = 1 << 20;
@@ -86,7 +86,7 @@ async fn a_follower_goes_on_from_its_snapshot_however_much_was_written_meanwhile
         log_retention: 2 * MIB,
         log_replay_bytes_max: 2 * MIB,
         flush_interval: Duration::from_millis(1),
-        // Some five seconds for what is there at first.
+        // About five seconds for the initial state.
         snapshot_rate: MIB,
         fsync: Fsync::Never,
         ..RaftConfig::default()

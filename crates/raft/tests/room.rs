@@ -1,4 +1,4 @@
-//! A node whose disk is full loses data sent to it and nothing else, says so, and catches up.
+//! A node whose disk is full drops only data sent to it, reports that, and catches up.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -37,7 +37,8 @@ async fn a_full_follower_lags_and_catches_up_and_the_leader_knows() {
     has_all(&cluster, full, 1).await;
     assert!(cluster.group(leader).has_room());
 
-    // One of three: the group takes all; the full one follows, and lacks it.
+    // A single node of three is full: the group accepts writes; the full node follows, and lacks
+    // the entries.
     room_at(full, Room::None);
     propose(&cluster, leader, b"two").await;
     propose(&cluster, leader, b"three").await;
@@ -46,8 +47,8 @@ async fn a_full_follower_lags_and_catches_up_and_the_leader_knows() {
     assert!(cluster.group(leader).has_room());
     assert_eq!(cluster.group(full).leader().0.map(|id| id.0), Some(leader));
 
-    // Two of three have little room: what grows is refused. What is proposed all the same is taken
-    // by the one that has some.
+    // Two of three have little room: writes that grow the data are refused. The node with scarce
+    // room still takes an entry that is proposed regardless.
     room_at(other, Room::Scarce);
     eventually("the leader to know of both", async || {
         (!cluster.group(leader).has_room()).then_some(())
@@ -68,7 +69,7 @@ async fn a_full_follower_lags_and_catches_up_and_the_leader_knows() {
     assert!(cluster.group(leader).status().is_leader);
 }
 
-/// What a node has received in part.
+/// The parts of snapshots that a node has received.
 fn received(cluster: &Cluster, node: u64) -> Vec<PathBuf> {
     let dir = cluster.dir.path().join(format!("{node}/snapshots/{GROUP}"));
     let entries = std::fs::read_dir(dir).into_iter().flatten();
@@ -80,7 +81,7 @@ fn received(cluster: &Cluster, node: u64) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_does_not_fit_is_not_taken_until_it_does() {
     let config = RaftConfig {
-        // The log goes as soon as it is flushed.
+        // The log is purged as soon as it is flushed.
         log_retention: 0,
         log_replay_bytes_max: 0,
         flush_interval: Duration::from_millis(1),

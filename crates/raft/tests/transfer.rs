@@ -1,4 +1,4 @@
-//! Handing leadership over: an heir that may not or does not take over costs the group nothing.
+//! Handing leadership over: an heir that may not or does not take over does not disturb the group.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -18,7 +18,7 @@ use coterie_raft::{Group, RaftConfig, Room};
 use coterie_types::NodeId;
 use tokio::task::JoinHandle;
 
-/// Proposes without a pause; the longest that one proposal took.
+/// Proposes without a pause; returns the longest time of a proposal.
 struct Load {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Duration>,
@@ -46,7 +46,7 @@ impl Load {
     }
 }
 
-/// Three nodes, the leader, another one; each has the log.
+/// Three nodes, the leader, another node; each has the log.
 async fn cluster() -> (Cluster, u64, u64) {
     let cluster = Cluster::start(3, RaftConfig::default()).await;
     let leader = cluster.leader().await;
@@ -61,7 +61,7 @@ async fn cluster() -> (Cluster, u64, u64) {
     (cluster, leader, 1 + leader % 3)
 }
 
-/// The leader of before leads still, in the same term, by its lease.
+/// The previous leader still leads, in the same term, by its lease.
 async fn nothing_happened(cluster: &Cluster, leader: u64, term: coterie_types::Term) {
     let group = cluster.group(leader);
     assert!(group.status().is_leader, "it leads");
@@ -94,7 +94,7 @@ async fn one_that_was_just_started_is_not_handed_to_and_nothing_stops() {
         load.finish().await < Duration::from_millis(600),
         "proposals went on"
     );
-    // Once its fence is over it is as good as any.
+    // Once its fence is over it may lead.
     eventually("the hand-over", async || {
         let group = cluster.group(leader);
         group.transfer_leader(NodeId(heir), false).await.ok()
@@ -109,7 +109,7 @@ async fn a_replica_made_again_is_not_handed_to() {
     let term = cluster.group(leader).status().term;
     cluster.cuts.cut(leader, heir);
     cluster.make_again(heir).await;
-    // It is asked, and has nothing: neither its fence nor its promises let it lead.
+    // The heir is asked, and has nothing: neither its fence nor its promises let it lead.
     cluster.cuts.heal();
     let group = cluster.group(leader);
     let refused = group.transfer_leader(NodeId(heir), false).await;
@@ -156,7 +156,7 @@ async fn one_that_is_being_stopped_is_not_handed_to() {
     nothing_happened(&cluster, leader, term).await;
 }
 
-/// The heir answers the question and hears nothing more: the hand-over is undone at once.
+/// The heir answers the question and receives nothing more: the hand-over is undone at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_over_that_is_not_answered_is_undone_within_a_heartbeat() {
     let (cluster, leader, heir) = cluster().await;
@@ -172,7 +172,7 @@ async fn a_hand_over_that_is_not_answered_is_undone_within_a_heartbeat() {
     let longest = load.finish().await;
     let bound = 3 * cluster.config.heartbeat_interval;
     assert!(longest < bound, "a proposal took {longest:?}");
-    // What the heir reads late is of no use.
+    // A message that the heir reads late has no effect.
     cluster.cuts.deliver_hung(&cluster);
     tokio::time::sleep(2 * cluster.config.heartbeat_interval).await;
     nothing_happened(&cluster, leader, term).await;
@@ -201,7 +201,7 @@ async fn a_hand_over_under_load_is_short_and_loses_nothing() {
             "the old leader serves no lease read"
         );
         for proposal in proposals {
-            // Each is answered: done, or surely not proposed, and no other leader named than the new.
+            // Each is answered: done, or certainly not proposed; any leader it names is the new leader.
             match proposal.await.unwrap() {
                 Ok(_) => {}
                 Err(coterie_raft::ProposeError::NotLeader { leader, .. }) => {
@@ -214,11 +214,11 @@ async fn a_hand_over_under_load_is_short_and_loses_nothing() {
     }
 }
 
-/// Killed as the group notices it: its process is there and the group is not.
+/// As when the process has been killed: the node is up, and the group is not open on it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_gone_is_replaced_when_its_lease_is_over() {
     let config = RaftConfig {
-        // By themselves the followers would wait for 7 seconds at least.
+        // By themselves the followers would wait for at least 7 seconds.
         election_timeout_min: Duration::from_millis(5_000),
         election_timeout_max: Duration::from_millis(5_001),
         ..RaftConfig::default()
@@ -246,7 +246,7 @@ async fn a_leader_that_is_gone_is_replaced_when_its_lease_is_over() {
     );
 }
 
-/// The same of one that only does not answer: that may be a leader that is slow, and is waited for.
+/// The same for a leader that only does not answer: it may be slow, and the followers wait for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_does_not_answer_is_not_taken_for_gone() {
     let config = RaftConfig {
@@ -268,7 +268,7 @@ async fn a_leader_that_does_not_answer_is_not_taken_for_gone() {
         (all > 0).then_some(())
     })
     .await;
-    // The lease, and then a timeout; what they heard last may be one heartbeat old.
+    // The lease, and then a timeout; the last message they heard may be one heartbeat old.
     let waited = last_heard.elapsed() + config.heartbeat_interval;
     assert!(
         waited >= config.election_timeout_max + config.election_timeout_min,

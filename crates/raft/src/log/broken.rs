@@ -1,11 +1,14 @@
-//! raft-engine panics when an fsync fails, since nobody knows then what is on disk. This module
-//! decides what such a panic does.
+//! The effect of raft-engine's panics. It panics when an fsync fails, since the state of the disk
+//! is then unknown.
 //!
-//! On the threads that write the log it ends the process at once: a panic hook aborts before the
-//! backtrace is made, which takes seconds in a large binary while the other threads still answer.
-//! While the log is closed, as the process ends for another reason, it must not end the process by a
-//! signal instead: [`OpenEngine`] syncs the files itself first, and leaves an engine whose disk fails
-//! unclosed. Closing one would panic in each of its two queues, the second time while unwinding.
+//! On the threads that write the log, the panic ends the process at once: a panic hook aborts
+//! before the backtrace is made, which takes seconds in a large binary while the other threads
+//! still answer.
+//!
+//! When the log is closed because the process ends for another reason, a panic must not turn that
+//! exit into an abort. So [`OpenEngine`] syncs the files itself first, and does not close an engine
+//! whose disk fails: closing it would panic in each of its two queues, the second time while
+//! unwinding.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -21,7 +24,7 @@ use tracing::error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnPanic {
-    /// The hook that was there before decides.
+    /// The previous hook decides.
     Report,
     EndProcess,
     /// The panic is caught, and its catcher reports it.
@@ -38,7 +41,7 @@ pub(super) fn end_process_on_panic() {
     ON_PANIC.set(OnPanic::EndProcess);
 }
 
-/// Runs `work`; `None` if it panicked, without a word and without a backtrace.
+/// Runs `work`; `None` if it panicked. Neither message nor backtrace is printed.
 fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     install_hook();
     let before = ON_PANIC.replace(OnPanic::Catch);
@@ -63,7 +66,7 @@ fn install_hook() {
     });
 }
 
-/// The log engine while it is open; see the module's head for how it is closed.
+/// The log engine while it is open; see the module's head for closing it.
 pub(super) struct OpenEngine {
     engine: Option<Engine>,
     dir: PathBuf,
@@ -79,7 +82,8 @@ impl OpenEngine {
     }
 }
 
-/// Syncs every file of the engine: unlike its own fsync this one fails without a panic.
+/// Syncs every file of the engine; unlike raft-engine's own fsync it returns an error instead of
+/// panicking.
 fn sync_files(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -105,12 +109,12 @@ impl Drop for OpenEngine {
             return;
         };
         let synced = sync_files(&self.dir);
-        // A directory that was removed meanwhile is no disk that fails.
+        // A directory that was removed meanwhile is not a failing disk.
         if let Err(error) = synced
             && error.kind() != io::ErrorKind::NotFound
         {
             error!(%error, "the log is not closed, as its disk fails");
-            // Its files stay open, and its directory locked, until the process ends.
+            // The files stay open, and the directory locked, until the process ends.
             std::mem::forget(engine);
         } else if caught(|| drop(engine)).is_none() {
             error!("the log was not closed cleanly");

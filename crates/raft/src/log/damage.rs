@@ -1,21 +1,21 @@
-//! Tells a torn tail from damage, before the engine is opened.
+//! Distinguishes a torn tail from damage, before the engine is opened.
 //!
-//! raft-engine cuts its newest append file at the first record that is not whole, and says nothing:
-//! right when the last write was torn by a crash, as it was never acknowledged; wrong when a bit has
-//! flipped, as all that follows was. The two can be told apart. The writer begins a record only when
-//! the one before it is durable, so a torn record is the last one: a whole record after one that is
-//! not means damage, and the log is refused. (Older files must be whole; raft-engine refuses them
-//! otherwise.)
+//! raft-engine silently truncates its newest append file at the first record that is not whole.
+//! That is right when a crash tore the last write, since it was never acknowledged, and wrong when
+//! a bit has flipped, since all later records were acknowledged. The two cases can be
+//! distinguished: the writer begins a record only when the previous record is durable, so only the
+//! last record can be torn. A whole record after a broken record therefore means damage, and the
+//! log is refused. (raft-engine itself refuses older files that are not whole.)
 //!
-//! When the last record itself is not whole, or is missing, the note of where the acknowledged log
-//! ends (`end`) says whether it was acknowledged. Where the note cannot say so, as the machine has
-//! failed since, what is there of the record counts as acknowledged and lost ([`Tail::Lost`]): the
-//! groups then do not vote before they have caught up (`lost_tail`).
+//! When the last record itself is broken or missing, the note of the acknowledged end (`end`)
+//! decides whether it was acknowledged. If the note cannot decide, because the machine has failed
+//! since, a broken record counts as acknowledged and lost ([`Tail::Lost`]): the groups then do not
+//! vote before they have caught up (`lost_tail`).
 //!
-//! The format, raft-engine 0.4.2, V2: a file header (magic, version, alignment), then records: eight
-//! bytes big endian of length (56 bits) and compression (8 bits), eight of where the footer begins,
-//! the entries with their checksum, the footer with its own. A footer's checksum is signed with the
-//! file's number: what a recycled file has left of its former life is no whole record.
+//! The format, raft-engine 0.4.2, V2: a file header (magic, version, alignment), then records:
+//! eight bytes big endian of length (56 bits) and compression (8 bits), eight bytes of the footer's
+//! offset, the entries with their checksum, the footer with its own. A footer's checksum is signed
+//! with the file's number, so leftovers in a recycled file do not pass as whole records.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,13 +35,13 @@ const COMPRESSION_MAX: u64 = 1;
 /// How the log ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// With all that was acknowledged.
+    /// With all acknowledged records.
     Whole,
-    /// Entries, votes or anything else that was acknowledged at the very end may be missing.
+    /// Acknowledged entries, votes or other records may be missing at the very end.
     Lost,
 }
 
-/// How the log in `dir` ends, and where its last whole record does; an error when its newest file is
+/// How the log in `dir` ends, and where its last whole record ends; an error if its newest file is
 /// damaged before its tail.
 pub(super) fn check(dir: &Path, known: Known) -> Result<(Tail, Position), RaftError> {
     let Some((number, path)) = newest(dir)? else {
@@ -65,7 +65,7 @@ pub(super) fn check(dir: &Path, known: Known) -> Result<(Tail, Position), RaftEr
             whole_at: bad_at + at,
         });
     }
-    // Space that was made ready is empty, and no word's worth.
+    // Preallocated space is zero and does not count as a torn record.
     let is_torn = later.iter().any(|byte| *byte != 0);
     let tail = judge(known, end, is_torn);
     match tail {
@@ -78,7 +78,7 @@ pub(super) fn check(dir: &Path, known: Known) -> Result<(Tail, Position), RaftEr
     Ok((tail, end))
 }
 
-/// `end`: where the last whole record ends; `is_torn`: something is behind it.
+/// `end`: where the last whole record ends; `is_torn`: bytes other than zero follow it.
 fn judge(known: Known, end: Position, is_torn: bool) -> Tail {
     let is_lost = match known {
         Known::Exactly(acknowledged) => acknowledged > end,
@@ -104,7 +104,7 @@ fn newest(dir: &Path) -> std::io::Result<Option<(u64, PathBuf)>> {
     Ok(newest)
 }
 
-/// Where the first record begins that is not whole; the end if there is none.
+/// Offset of the first record that is not whole; the end of the file if all are whole.
 fn first_bad(bytes: &[u8], signature: u32) -> usize {
     let mut header = bytes;
     let known = take(&mut header, MAGIC.len()) == Some(MAGIC)
@@ -120,7 +120,7 @@ fn first_bad(bytes: &[u8], signature: u32) -> usize {
     at
 }
 
-/// The length of the record that `bytes` begin with, if it is whole.
+/// The length of the record at the start of `bytes`, if it is whole.
 fn record_len(bytes: &[u8], signature: u32) -> Option<usize> {
     let mut header = bytes;
     let len_and_compression = take_u64(&mut header)?;
@@ -138,7 +138,7 @@ fn record_len(bytes: &[u8], signature: u32) -> Option<usize> {
     whole.then_some(len)
 }
 
-/// Whether the last four bytes are the checksum of those before them.
+/// Whether the last four bytes are the checksum of the bytes before them.
 fn is_whole(block: &[u8], signature: u32) -> bool {
     let Some((content, checksum)) = block.split_last_chunk::<CHECKSUM_LEN>() else {
         return false;
@@ -170,7 +170,7 @@ mod tests {
     const RECORDS: u8 = 20;
     const KEY: &[u8] = b"key";
 
-    /// A log of so many writes, each larger than the one before; answers its newest file.
+    /// Writes a log of `RECORDS` records, each larger than the previous; returns its newest file.
     async fn write(dir: &Path) -> PathBuf {
         let engine = LogEngine::open(dir, &RaftConfig::default(), &[]).unwrap();
         for number in 1..=RECORDS {
@@ -210,7 +210,7 @@ mod tests {
         let sound = fs::read(&file).unwrap();
         let starts = records(&file);
         assert_eq!(starts.len(), usize::from(RECORDS));
-        // In the file's header, a record's length, its footer's place, its content, its checksum.
+        // In the file's header, a record's length, its footer's offset, its content, its checksum.
         let middle = starts[10];
         let flips = [
             3,
@@ -228,14 +228,14 @@ mod tests {
             let error = refused.err().unwrap().to_string();
             let at = if flipped < FILE_HEADER_LEN { 0 } else { middle };
             assert!(error.contains(&format!("at byte {at} ")), "{error}");
-            // Nothing was cut: the file is as it was.
+            // Nothing was truncated: the file is unchanged.
             assert!(fs::read(&file).unwrap() == bytes);
         }
         fs::write(&file, &sound).unwrap();
         assert_eq!(last_value(dir.path()).await, Some(RECORDS));
     }
 
-    /// Whether a start takes the tail for lost, or an earlier one did.
+    /// Whether this start, or an earlier one, considers the tail lost.
     async fn is_lost(dir: &Path) -> bool {
         let engine = LogEngine::open(dir, &RaftConfig::default(), &[]).unwrap();
         let lost = engine.lost_groups();
@@ -268,7 +268,7 @@ mod tests {
                 is_lost(dir.path()).await,
                 "{keep} bytes kept, {flipped:?} flipped"
             );
-            // It is remembered, though the tail is whole now.
+            // The loss is remembered, though the tail is whole now.
             assert!(is_lost(dir.path()).await);
         }
     }
@@ -308,7 +308,7 @@ mod tests {
                 Some(RECORDS - 1),
                 "{keep} bytes kept"
             );
-            // As it is with space made ready behind it, or what a former file left there.
+            // The same with preallocated space behind it, or with leftovers of a former file.
             for behind in [&[0; 5000][..], &sound[last - 50..][..40]] {
                 fs::write(&file, [&sound[..keep], behind].concat()).unwrap();
                 assert_eq!(

@@ -1,14 +1,15 @@
-//! Where the acknowledged log ends: the file `END` beside the log's own files.
+//! The acknowledged end of the log: the file `END` beside the log's own files.
 //!
-//! The log alone cannot tell a last write that a crash tore, and that was never acknowledged, from a
-//! last record that was acknowledged and has rotted. So the writer notes after each write, before it
-//! acknowledges it, where the log ends now. The note is not synced: it outlasts the process, and not
-//! the machine. It says which boot of the machine it is of, and whether the log was closed, which is
-//! synced. From that a start knows whether the note is exact or only a lower bound ([`Known`]).
+//! The log alone cannot distinguish a last write torn by a crash, which was never acknowledged,
+//! from a last record that was acknowledged and has rotted. So after each write, before
+//! acknowledging it, the writer notes where the log ends. The note is not synced: it survives a
+//! crash of the process, but not of the machine. It also holds the machine's boot id, and whether
+//! the log was closed; the note of a close is synced. A start learns from these whether the note is
+//! exact or only a lower bound ([`Known`]).
 //!
 //! Layout, integers little endian: eight bytes `COTEEND1`, boot (16), number of the log file (8),
-//! offset in it (8), flags (1: closed; 2: the tail is lost, and not all groups know it yet), CRC32 of
-//! all that (4).
+//! offset in it (8), flags (1: closed; 2: the tail is lost, and not all groups have been marked
+//! yet), CRC32 of all preceding bytes (4).
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,33 +24,33 @@ const LEN: usize = 45;
 const CLOSED: u8 = 1;
 const LOST: u8 = 2;
 
-/// A place in the log: the number of a file, and an offset in it.
+/// A position in the log: the number of a file, and an offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Position {
     pub(super) file: u64,
     pub(super) offset: u64,
 }
 
-/// What is known of the log's end at a start.
+/// The log's end as known at a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// All that was acknowledged ends here.
+    /// The acknowledged log ends exactly here.
     Exactly(Position),
-    /// At least up to here it was acknowledged: the machine has failed since.
+    /// The acknowledged log reaches at least to here: the machine has failed since the note.
     AtLeast(Position),
-    /// An earlier start found the tail lost, and died before all groups knew it.
+    /// An earlier start found the tail lost, and died before all groups were marked.
     Lost,
     Nothing,
 }
 
-/// The file, held by the log's one writer.
+/// The file, owned by the log's only writer.
 pub(super) struct End {
     file: File,
     boot: [u8; 16],
 }
 
 impl End {
-    /// Opens the file in `dir`, or makes it; what it says.
+    /// Opens or creates the file in `dir`; also returns its content.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Known)> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -65,19 +66,19 @@ impl End {
         Ok((Self { file, boot }, known))
     }
 
-    /// All up to here is about to be acknowledged.
+    /// Notes the end of a write that is about to be acknowledged.
     pub(super) fn note(&self, at: Position) -> io::Result<()> {
         self.write(at, 0)
     }
 
-    /// The log is in use from here on; durable when it returns. `is_lost`: until it is noted again,
-    /// starts take the tail for lost.
+    /// Notes that the log is in use from here on; durable on return. `is_lost`: until the next
+    /// note, starts consider the tail lost.
     pub(super) fn note_opened(&self, at: Position, is_lost: bool) -> io::Result<()> {
         self.write(at, if is_lost { LOST } else { 0 })?;
         self.file.sync_data()
     }
 
-    /// The log is closed, all of it durable.
+    /// Notes that the log is closed and all of it is durable.
     pub(super) fn note_closed(&self, at: Position) -> io::Result<()> {
         self.write(at, CLOSED)?;
         self.file.sync_data()
@@ -118,7 +119,7 @@ fn understand(bytes: &[u8; LEN], boot: Option<[u8; 16]>) -> Known {
     }
 }
 
-/// What tells one boot of this machine from another; `None` if the system does not say.
+/// The id of this boot of the machine; `None` if the system does not provide it.
 fn boot() -> Option<[u8; 16]> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
@@ -126,7 +127,7 @@ fn boot() -> Option<[u8; 16]> {
     Some(id.to_le_bytes())
 }
 
-/// Learns from the log engine where it has written last.
+/// Records where the log engine has written last.
 #[derive(Debug, Default)]
 pub(super) struct Written(Mutex<Position>);
 

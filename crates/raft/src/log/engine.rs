@@ -1,12 +1,13 @@
-//! The log engine and its one writer thread.
+//! The log engine and its only writer thread.
 //!
-//! Rules: a job's `done` is called after its bytes are durable (with `Fsync::Always`), in the order
-//! the jobs were queued, from the writer thread; the thread takes everything that is queued (up to
-//! `BATCH_BYTES_MAX`) into one `LogBatch`, so that the appends of all groups share one fsync.
-//! While one fsync is under way the next batch gathers: no artificial delay.
+//! Rules: the writer thread calls a job's `done` after its bytes are durable (with
+//! `Fsync::Always`), in the order in which the jobs were queued. The thread combines all queued
+//! jobs (up to `BATCH_BYTES_MAX`) into a `LogBatch`, so that the appends of all groups share an
+//! fsync. While an fsync is under way the next batch gathers: there is no artificial delay.
 //!
-//! After a write that failed nothing is written any more, as it would leave a hole, and
-//! [`LogEngine::failed`] says why: the process is to end. A failed fsync ends it at once (`broken`).
+//! After a failed write nothing more is written, since that would leave a hole;
+//! [`LogEngine::failed`] reports the cause, and the process is to end. A failed fsync ends it at
+//! once (`broken`).
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -33,16 +34,16 @@ use crate::{Fsync, RaftConfig, RaftError};
 /// Called with the outcome once a job is durable.
 pub(crate) type Done = Box<dyn FnOnce(std::io::Result<()>) + Send>;
 
-/// Jobs queued at most; a full queue holds the groups' tasks back.
+/// Bound of the job queue; a full queue blocks the groups' tasks.
 const QUEUE_JOBS_MAX: usize = 16 * 1024;
-/// Bytes gathered into one write at most.
+/// Bytes combined into a single write at most.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// How long stopped groups may take to let go of the log.
+/// How long stopped groups may take to release the log.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often expired log files are looked for.
+/// How often expired log files are purged.
 const PURGE_FILES_PERIOD: Duration = Duration::from_secs(5);
-/// Total size above which raft-engine drops old files, and rewrites what little is still needed of
-/// them. Above what a few groups retain, else it would rewrite live log for ever.
+/// Total size above which raft-engine deletes old files and rewrites their few live entries. Larger
+/// than the log that a few groups retain; otherwise it would rewrite live log for ever.
 const PURGE_THRESHOLD: ReadableSize = ReadableSize::gb(4);
 
 pub(super) enum Job {
@@ -58,18 +59,18 @@ pub(super) enum Job {
         value: Vec<u8>,
         done: Option<Done>,
     },
-    /// Entries below `index` may go.
+    /// Drop entries below `index`.
     Compact {
         group: GroupId,
         index: u64,
         purged: Vec<u8>,
         done: Option<Done>,
     },
-    /// Nothing, once all that was queued before is written.
+    /// Write nothing; done when all earlier jobs are written.
     Settle { done: Done },
-    /// End the thread; what was queued before is written.
+    /// End the thread after all earlier jobs are written.
     Stop { done: Done },
-    /// Forget the group, entries and all, but for what is put back.
+    /// Delete everything of the group except the listed keys.
     Clean {
         group: GroupId,
         keep: Vec<(&'static [u8], Vec<u8>)>,
@@ -77,23 +78,23 @@ pub(super) enum Job {
     },
 }
 
-/// A handle: cheap to clone; the thread ends when the last one is gone.
+/// A handle: cheap to clone; the thread ends when the last handle is dropped.
 #[derive(Clone)]
 pub(crate) struct LogEngine {
     engine: Arc<OpenEngine>,
     jobs: Sender<Job>,
     latency: Arc<Latency>,
     dir: PathBuf,
-    /// Why a write failed.
+    /// The cause of a failed write.
     failure: watch::Receiver<Option<String>>,
 }
 
 impl LogEngine {
-    /// Opens (or makes) the engine in `dir` and starts the writer. A torn tail, which was never
-    /// acknowledged, is cut; damage before it is an error.
+    /// Opens or creates the engine in `dir` and starts the writer. A torn tail, which was never
+    /// acknowledged, is truncated; damage before it is an error.
     ///
-    /// When what was acknowledged at the tail may be lost, every group that has a log, or is one of
-    /// `groups`, is marked so before anything is written (`lost_tail`).
+    /// If acknowledged records may be lost at the tail, every group that has a log or is listed in
+    /// `groups` is marked accordingly before anything else is written (`lost_tail`).
     pub(crate) fn open(
         dir: &Path,
         settings: &RaftConfig,
@@ -151,14 +152,14 @@ impl LogEngine {
         job: impl FnOnce(Done) -> Job,
     ) -> std::io::Result<()> {
         let (tx, rx) = tokio::sync::oneshot::channel();
-        // The receiver may be gone: its caller was cancelled.
+        // The receiver is gone if its caller was cancelled.
         let done: Done = Box::new(move |result| drop(tx.send(result)));
         self.submit(job(done))?;
         rx.await
             .map_err(|_| std::io::Error::other("log writer stopped"))?
     }
 
-    /// Waits until all that was queued is durable.
+    /// Waits until all jobs queued so far are durable.
     pub(crate) async fn settle(&self) -> std::io::Result<()> {
         self.submit_and_wait(|done| Job::Settle { done }).await
     }
@@ -174,7 +175,7 @@ impl LogEngine {
         ))
     }
 
-    /// Entries `start..end` from disk; up to `bytes_max`, but at least one.
+    /// Reads entries `start..end` from disk; up to `bytes_max`, but at least one entry.
     pub(super) fn fetch(
         &self,
         group: GroupId,
@@ -189,7 +190,7 @@ impl LogEngine {
         Ok(records)
     }
 
-    /// The groups that may have lost what they acknowledged last.
+    /// The groups that may have lost acknowledged records.
     #[cfg(test)]
     pub(super) fn lost_groups(&self) -> Vec<GroupId> {
         let groups = self.engine.raft_groups().into_iter().map(GroupId);
@@ -198,13 +199,13 @@ impl LogEngine {
         groups.filter(is_lost).collect()
     }
 
-    /// Whether the group has anything here: a vote or entries.
+    /// Whether the log holds a vote or entries of the group.
     pub(crate) fn knows(&self, group: GroupId) -> bool {
         self.span(group).is_some() || self.get(group, super::store::VOTE_KEY).is_some()
     }
 
-    /// Ends the writer, and waits until the tasks of groups that were stopped have let go of the
-    /// log. The directory's lock goes with the last handle, which is the caller's then.
+    /// Ends the writer, and waits until the tasks of stopped groups have released the log. The
+    /// directory's lock is released with the last handle, which the caller then holds.
     pub(crate) async fn close(&self) -> std::io::Result<()> {
         self.submit_and_wait(|done| Job::Stop { done }).await?;
         let deadline = Instant::now() + CLOSE_TIMEOUT;
@@ -217,7 +218,7 @@ impl LogEngine {
         Ok(())
     }
 
-    /// Resolves when the log can no longer be written; to why.
+    /// Resolves to the cause when the log can no longer be written.
     pub(crate) fn failed(&self) -> impl Future<Output = RaftError> + Send + use<> {
         let (mut failure, dir) = (self.failure.clone(), self.dir.clone());
         async move {
@@ -225,14 +226,14 @@ impl LogEngine {
             let reason = failed.map(|reason| reason.clone()).ok().flatten();
             match reason {
                 Some(reason) => RaftError::LogFailed { dir, reason },
-                // It was closed.
+                // The log was closed.
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Mean microseconds that a write and its fsync took over the last seconds, without waiting for a
-    /// CPU; 0 without any.
+    /// Mean microseconds of a write and its fsync over the last seconds, excluding waits for a CPU;
+    /// 0 without any write.
     pub(crate) fn write_micros(&self) -> u64 {
         self.latency.mean_micros()
     }
@@ -243,7 +244,7 @@ impl LogEngine {
     }
 }
 
-/// The engine, and what belongs to its files.
+/// The engine, and the state that belongs to its files.
 struct Opened {
     engine: Arc<OpenEngine>,
     end: End,
@@ -257,7 +258,7 @@ impl Opened {
         let config = raft_engine::Config {
             dir: dir.to_string_lossy().into_owned(),
             purge_threshold: PURGE_THRESHOLD,
-            // One write per batch is fsynced by the writer itself.
+            // The writer itself requests an fsync per batch.
             bytes_per_sync: None,
             target_file_size: ReadableSize::mb(64),
             ..raft_engine::Config::default()
@@ -297,7 +298,7 @@ impl Opened {
     }
 }
 
-/// Writes down that what groups acknowledged last may be lost.
+/// Marks groups whose last acknowledged records may be lost.
 fn mark_lost(engine: &Engine, groups: &[GroupId]) -> raft_engine::Result<()> {
     let mut batch = LogBatch::default();
     let logged = engine.raft_groups().into_iter().map(GroupId);
@@ -312,8 +313,8 @@ fn mark_lost(engine: &Engine, groups: &[GroupId]) -> raft_engine::Result<()> {
     }
 }
 
-/// Drops files that no group needs, for as long as the writer runs. Apart from the writer: it may
-/// have to rewrite old entries, and nobody's append should wait for that.
+/// Deletes files that no group needs, as long as the writer runs. On its own thread: it may have to
+/// rewrite old entries, and no append should wait for that.
 fn purge_files(engine: &Weak<OpenEngine>, stopped: &Receiver<()>) {
     broken::end_process_on_panic();
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PURGE_FILES_PERIOD) {
@@ -334,7 +335,7 @@ struct Writer {
     end: End,
     written: Arc<Written>,
     faults: Option<Arc<FaultyDisk>>,
-    /// Why a write failed. What came after it would leave a hole: nothing is written any more.
+    /// The cause of a failed write. A later write would leave a hole, so nothing more is written.
     failed: watch::Sender<Option<String>>,
 }
 
@@ -350,7 +351,7 @@ impl Writer {
         }
     }
 
-    /// Writes what is queued; answers whom to tell when the thread is to end.
+    /// Writes all queued jobs; returns the `done` of a stop job if the thread is to end.
     fn write(&mut self, first: Job) -> Option<Done> {
         let (mut batch, mut dones, mut bytes) = (LogBatch::default(), Vec::new(), 0);
         let mut next = Some(first);
@@ -373,7 +374,7 @@ impl Writer {
             let more = bytes < BATCH_BYTES_MAX;
             next = more.then(|| self.queue.try_recv().ok()).flatten();
         }
-        // An empty batch would be an error of its own in raft-engine.
+        // raft-engine treats an empty batch as an error.
         if self.failed.borrow().is_none() && !batch.is_empty() {
             let (started, waited) = (Instant::now(), cpu_wait());
             if let Err(error) = self.persist(&mut batch) {
@@ -399,13 +400,13 @@ impl Writer {
         Ok(self.end.note(self.written.last())?)
     }
 
-    /// Notes that all is durable, if it is.
+    /// Notes the end of the log, if all of it is durable.
     fn close(&self) {
         if self.sync
             && self.failed.borrow().is_none()
             && let Err(error) = self.end.note_closed(self.written.last())
         {
-            // The next start then takes what it finds for no more than a lower bound.
+            // The next start then treats the earlier note as a lower bound only.
             error!(%error, "the end of the log is not noted");
         }
     }

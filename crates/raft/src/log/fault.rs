@@ -1,8 +1,8 @@
-//! A slow or broken disk, for tests: before every write of the log, fsynced or not, a pause whose
-//! length a file says; or the write fails, when the file says `fail`.
+//! A slow or broken disk, for tests: before every write of the log, fsynced or not, a pause of the
+//! length given in a file; or the write fails, if the file contains `fail`.
 //!
-//! The pause sits below the log engine, at its file queues, so that what is above waits as it would
-//! for a disk. Nothing is there unless `--fault-log-delay-file` was given.
+//! The pause sits below the log engine, at its file queues, so that the layers above wait as for a
+//! real disk. Nothing is installed without `--fault-log-delay-file`.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use raft_engine::internals::{EventListener, FileBlockHandle};
 
-/// How old what was read of the file may be.
+/// How long the content of the file is cached.
 const READ_AGAIN: Duration = Duration::from_millis(100);
 
-/// What a write meets.
+/// The fault to inject into a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Delay(Duration),
     Fail,
 }
 
-/// What the file says; nothing when it is not there.
+/// Injects the fault named in the file; none if the file is absent.
 pub(super) struct FaultyDisk {
     path: PathBuf,
     read: Mutex<Option<(Instant, Said)>>,

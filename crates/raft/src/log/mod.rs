@@ -1,10 +1,14 @@
-//! The append-only log of a node: one raft-engine for all groups.
+//! The append-only log of a node: a single raft-engine for all groups. Callers: `node`, `group`,
+//! `purge`.
 //!
-//! `engine` owns it and the one thread that writes: it gathers what all groups have queued and
-//! does one write and one fsync for all. `store` is a group's view as openraft wants it, with the
-//! newest entries in memory (`tail`) and its size by index (`sizes`). `record` is what an entry looks like on disk. `fault` makes
-//! writes slow, or fail, in tests. `broken` is what a failed fsync does. `damage` looks at the newest
-//! file before the engine does, and `end` says what that should hold.
+//! - `engine` owns raft-engine and the only writer thread, which combines the queued jobs of all
+//!   groups into a single write and fsync.
+//! - `store` is a group's view of the log as openraft wants it, with the newest entries in memory
+//!   (`tail`) and sizes by index (`sizes`).
+//! - `record` is the format of an entry on disk.
+//! - `damage` checks the newest file before the engine opens it; `end` notes where the acknowledged
+//!   log ends.
+//! - `broken` handles a failed fsync; `fault` makes writes slow, or fail, in tests.
 
 mod broken;
 mod damage;

@@ -1,6 +1,6 @@
 //! A log entry as raft-engine stores it: index and term (LEB128), a kind byte, the body.
 //!
-//! raft-engine takes protobuf 2 messages only; the impl at the foot gives it the bytes above
+//! raft-engine accepts only protobuf 2 messages; the impl at the foot passes it the bytes above
 //! without any protobuf in them (spike: "about 20 lines by hand").
 
 use bytes::{Buf, BufMut, Bytes};
@@ -18,14 +18,14 @@ const BLANK: u8 = 0;
 const NORMAL: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 
-/// One entry.
+/// A log entry.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Record {
     pub(crate) index: u64,
     pub(crate) term: u64,
     kind: u8,
     body: Bytes,
-    // protobuf's trait hands out references to these; they stay empty.
+    // protobuf's trait returns references to these; they stay empty.
     unknown: protobuf::UnknownFields,
 }
 
@@ -66,14 +66,14 @@ impl Record {
     }
 }
 
-/// A log id of this crate's type configuration, whose committed leader id is the term alone.
+/// A log id of this crate's type configuration.
 pub(crate) fn log_id(term: u64, index: u64) -> crate::type_config::LogId {
-    // A committed leader is its term alone; whose vote it was does not matter any more.
+    // A committed leader is identified by its term alone; the voter's id no longer matters.
     let leader: LeaderId<u64, u64> = LeaderId::new(term, 0);
     OpenraftLogId::new(leader.to_committed(), index)
 }
 
-/// How raft-engine finds an entry's index.
+/// Tells raft-engine an entry's index.
 #[derive(Clone)]
 pub(crate) struct Records;
 
@@ -146,8 +146,8 @@ impl Message for Record {
         self
     }
 
-    // raft-engine writes and reads through the two functions at the top; the streaming ones are
-    // written in their terms, should a later version of it use them.
+    // raft-engine writes and reads through the two functions at the top. The streaming functions
+    // call them, in case a later version of raft-engine streams.
     fn merge_from(&mut self, input: &mut CodedInputStream<'_>) -> ProtobufResult<()> {
         let mut bytes = Vec::new();
         while !input.eof()? {

@@ -1,4 +1,4 @@
-//! How many bytes of a group's log lie where, about: what retention and replay are counted by.
+//! Approximate sizes of a group's log by index, for retention and replay bounds.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use coterie_types::GroupId;
 use super::engine::LogEngine;
 use super::tail::entry_bytes;
 
-/// The log's size is sampled once per so many bytes (see [`LogSizes`]).
+/// Bytes between two samples of the log's size (see [`LogSizes`]).
 const SIZE_SAMPLE_BYTES: u64 = 1 << 20;
 
-/// About how many bytes of log lie after an index: samples `(index, bytes appended up to it)`.
+/// Approximate bytes of log after an index: samples `(index, bytes appended up to it)`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogSizes {
     appended: u64,
@@ -39,7 +39,7 @@ impl LogSizes {
         }
     }
 
-    /// Bytes appended after `index`, a sample's worth too many at most.
+    /// Bytes appended after `index`; at most a sample's distance too many.
     pub(crate) fn bytes_after(&self, index: u64) -> u64 {
         let at = self
             .samples
@@ -49,7 +49,7 @@ impl LogSizes {
         self.appended - at.map_or(self.samples.front().map_or(0, |s| s.1), |(_, bytes)| *bytes)
     }
 
-    /// The highest index that may go so that about `bytes` of log stay.
+    /// The highest index that may be purged so that about `bytes` of log stay.
     pub(crate) fn index_keeping(&self, bytes: u64) -> Option<u64> {
         if bytes == 0 {
             return Some(u64::MAX);
@@ -64,7 +64,8 @@ impl LogSizes {
     }
 }
 
-/// On opening, the sizes are estimated from an even spread, so that retention holds for old log.
+/// Estimates the sizes of existing log from evenly spaced entries, so that retention also applies
+/// to it.
 pub(super) fn seed_sizes(
     sizes: &mut LogSizes,
     engine: &LogEngine,

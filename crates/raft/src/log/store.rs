@@ -1,11 +1,11 @@
-//! One group's log as openraft wants it.
+//! A group's log as openraft wants it.
 //!
-//! Appends are readable at once (from `tail`) and durable later; openraft is told by the callback.
-//! The vote is durable before `save_vote` returns. The committed index rides in memory only: with
+//! Appends are readable at once (from `tail`) and durable later; a callback tells openraft. The
+//! vote is durable before `save_vote` returns. The committed index is kept in memory only: with
 //! leader restore off, a restarted replica learns it from the next leader.
 //!
-//! A log that is forgotten, as its replica is destroyed, leaves its promises behind: the vote, and
-//! the last entry it acknowledged. A replica that is made again is held to them (`node`).
+//! When the log of a destroyed replica is deleted, its promises stay: the vote, and the last entry
+//! it acknowledged. A new replica of the group on this node is held to them (`node`).
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -31,18 +31,19 @@ const PROMISED_KEY: &[u8] = b"promised";
 const JOINING_KEY: &[u8] = b"joining";
 const TAIL_KEY: &[u8] = b"tail";
 
-/// Whether the end of a group's log is what was acknowledged (see `lost_tail`).
+/// Whether the log of a group ends with its last acknowledged entry (see `lost_tail`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum TailState {
     #[default]
     Sound,
-    /// What was acknowledged last may be lost: the replica takes part in nothing.
+    /// The last acknowledged entries may be lost: the replica takes part in nothing.
     Lost,
-    /// It follows leaders of this term and of later ones, until it has what it may have lost.
+    /// The replica follows leaders of this and later terms, until it has every entry it may have
+    /// lost.
     Follows(u64),
 }
 
-/// The key and the value that say that the end of a group's log is lost.
+/// The key and the value that mark the end of a group's log as lost.
 pub(super) fn lost_tail() -> (&'static [u8], Vec<u8>) {
     (
         TAIL_KEY,
@@ -50,10 +51,10 @@ pub(super) fn lost_tail() -> (&'static [u8], Vec<u8>) {
     )
 }
 
-/// Bytes of entries sent to a follower in one message, but at least one entry.
+/// Bytes of entries sent to a follower in a message; a single entry may be larger.
 const REPLICATE_BYTES_MAX: usize = 4 << 20;
 
-/// A clone of the group's log; all clones share one state.
+/// A clone of the group's log; all clones share the same state.
 #[derive(Clone)]
 pub(crate) struct GroupLog {
     group: GroupId,
@@ -69,9 +70,9 @@ struct Shared {
     highest: u64,
     purged: Option<LogId>,
     committed: Option<LogId>,
-    /// The last entry of the log that was here before it was forgotten.
+    /// The last entry of the earlier log of this group that was deleted here.
     promised: Option<LogId>,
-    /// The term from which on it follows leaders, and does no more than that (see `part`).
+    /// The replica only follows leaders, from this term on (see `part`).
     joining: Option<u64>,
     tail_state: TailState,
     tail: Tail,
@@ -79,7 +80,7 @@ struct Shared {
 }
 
 impl GroupLog {
-    /// The group's log as it is on disk.
+    /// Opens the group's log from disk.
     pub(crate) fn open(group: GroupId, engine: LogEngine) -> io::Result<Self> {
         let mut shared = Shared::default();
         if let Some(bytes) = engine.get(group, VOTE_KEY) {
@@ -103,14 +104,14 @@ impl GroupLog {
         if let Some((first, last)) = engine.span(group) {
             shared.highest = last;
             if shared.purged.is_some() && last <= purged_index {
-                // Old entries that came back with a file of theirs: purged they are.
+                // Old entries came back with a deleted file: they count as purged.
                 left_over = shared.purged;
             } else {
                 let records = engine.fetch(group, last, last + 1, None)?;
                 if let Some(record) = records.into_iter().next() {
                     shared.last = Some(record.into_entry()?.log_id);
                 }
-                // The first entry of all has index 0.
+                // The very first entry has index 0.
                 let first = shared.purged.map_or(first, |p| first.max(p.index + 1));
                 seed_sizes(&mut shared.sizes, &engine, group, first, last)?;
             }
@@ -127,16 +128,16 @@ impl GroupLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // A panic while it was held leaves plain data behind.
+        // A panic while the lock is held leaves plain data behind.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How much log lies where.
+    /// Approximate sizes of the log by index.
     pub(crate) fn sizes(&self) -> LogSizes {
         self.lock().sizes.clone()
     }
 
-    /// Whether nothing was ever written: no vote was granted, nothing accepted.
+    /// Whether nothing was ever written: no vote granted, no entry accepted.
     pub(crate) fn is_pristine(&self) -> bool {
         let shared = self.lock();
         shared.vote.is_none() && shared.last.is_none()
@@ -147,42 +148,43 @@ impl GroupLog {
         self.lock().last
     }
 
-    /// Whether the log lacks entries that it acknowledged before it was forgotten.
+    /// Whether the log lacks entries that this node acknowledged before the earlier log was
+    /// deleted.
     pub(crate) fn is_short_of_promises(&self) -> bool {
         let shared = self.lock();
         shared.last < shared.promised
     }
 
-    /// The term from which on it follows leaders, if it does no more than that.
+    /// The term from which on the replica only follows leaders; `None` if it takes part in full.
     pub(crate) fn joining(&self) -> Option<u64> {
         self.lock().joining
     }
 
-    /// Replaces that term; durable when it returns, after all that was appended before.
+    /// Sets [`GroupLog::joining`]; durable on return, after all earlier appends.
     pub(crate) async fn set_joining(&self, from_term: Option<u64>) -> io::Result<()> {
         self.put(JOINING_KEY, &from_term).await?;
         self.lock().joining = from_term;
         Ok(())
     }
 
-    /// Whether the end of the log is what was acknowledged.
+    /// Whether the log ends with its last acknowledged entry.
     pub(crate) fn tail(&self) -> TailState {
         self.lock().tail_state
     }
 
-    /// Replaces that; durable when it returns, after all that was appended before.
+    /// Sets [`GroupLog::tail`]; durable on return, after all earlier appends.
     pub(crate) async fn set_tail(&self, state: TailState) -> io::Result<()> {
         self.put(TAIL_KEY, &state).await?;
         self.lock().tail_state = state;
         Ok(())
     }
 
-    /// Whether a candidate whose log ends with `last` has all that was acknowledged here.
+    /// Whether a candidate whose log ends with `last` has every entry acknowledged here.
     pub(crate) fn may_follow(&self, last: Option<LogId>) -> bool {
         last >= self.lock().promised
     }
 
-    /// From now on the log counts as one that reached `last` at least.
+    /// From now on the log counts as having reached at least `last`.
     pub(crate) async fn raise_promised(&self, last: LogId) -> io::Result<()> {
         if self.may_follow(Some(last)) {
             self.put(PROMISED_KEY, &last).await?;
@@ -191,7 +193,7 @@ impl GroupLog {
         Ok(())
     }
 
-    /// Puts a value under a key of the group; durable when it returns.
+    /// Puts a value under a key of the group; durable on return.
     async fn put<T: Serialize>(&self, key: &'static [u8], value: &T) -> io::Result<()> {
         let (group, value) = (self.group, coterie_protocol::encode(value).to_vec());
         let put = |done| Job::Put {
@@ -203,12 +205,12 @@ impl GroupLog {
         self.engine.submit_and_wait(put).await
     }
 
-    /// The term of the vote that is on disk.
+    /// The term of the vote on disk.
     pub(crate) fn promised_term(&self) -> Term {
         Term(self.lock().vote.map_or(0, |vote| vote.leader_id.term))
     }
 
-    /// Forgets all but what it promised; nobody may use the log any more.
+    /// Deletes the log except for its promises; it must not be used afterwards.
     pub(crate) async fn forget(&self) -> io::Result<()> {
         let mut keep = Vec::new();
         {
@@ -220,7 +222,7 @@ impl GroupLog {
                 keep.push((PROMISED_KEY, coterie_protocol::encode(&promised).to_vec()));
             }
             if shared.tail_state != TailState::Sound {
-                // It may have acknowledged more than anybody here knows.
+                // The replica may have acknowledged more entries than this log knows.
                 keep.push(lost_tail());
             }
         }
@@ -230,8 +232,8 @@ impl GroupLog {
             .await
     }
 
-    /// Adds an entry, of a term of its own, that makes `node` the only voter; durable when it
-    /// returns. Nobody may use the log meanwhile.
+    /// Appends an entry, in a new term, that makes `node` the only voter; durable on return. The
+    /// log must not be used meanwhile.
     pub(crate) async fn make_alone(&mut self, node: u64) -> io::Result<()> {
         let (vote, last) = {
             let shared = self.lock();
@@ -242,9 +244,9 @@ impl GroupLog {
         };
         let voted = vote.map_or(0, |vote| vote.leader_id.term);
         let term = voted.max(last.leader_id.term) + 1;
-        // All that is here counts, and nobody remembers more.
+        // Every entry in this log counts from now on, and no other log does.
         self.set_tail(TailState::Sound).await?;
-        // The vote first: without the entry it is only a term that nobody led in.
+        // The vote first: without the entry it is only a term without a leader.
         self.save_vote(&Vote::new(term, node)).await?;
         let voters = BTreeSet::from([node]);
         let membership = Membership::new_with_defaults(vec![voters], []);
@@ -264,7 +266,7 @@ impl GroupLog {
             .await
     }
 
-    /// Lets go of all entries below `index` on disk.
+    /// Drops all entries below `index` from disk.
     fn compact(&self, index: u64, purged: LogId) -> io::Result<()> {
         let (group, purged) = (self.group, coterie_protocol::encode(&purged).to_vec());
         self.engine.submit(Job::Compact {
@@ -418,7 +420,7 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
         let done: Done = Box::new(move |result| {
             if result.is_ok() {
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                // Unless it was replaced while it was being written.
+                // Unless the entry was replaced while it was being written.
                 if shared.tail.holds(last) {
                     shared.tail.durable_below(last.index + 1);
                 }
@@ -434,8 +436,8 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        // raft-engine has no truncation of its own: the append that follows overwrites. Should a
-        // crash come before it, the entries are back, uncommitted as they were.
+        // raft-engine has no truncation of its own: the following append overwrites. After a crash
+        // before that append the entries are back, still uncommitted.
         let mut shared = self.lock();
         shared
             .tail
@@ -451,8 +453,8 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
             shared.sizes.purged_below(log_id.index);
             shared.purged = Some(log_id);
             if shared.last.is_none_or(|last| last.index < log_id.index) {
-                // A snapshot took the log's place. What is left of a conflicting log above it, cut
-                // in memory only, must not be found again.
+                // A snapshot replaced the log. Entries of a conflicting log above it were truncated
+                // in memory only and must not be found again.
                 shared.last = Some(log_id);
                 shared.highest.max(log_id.index) + 1
             } else {

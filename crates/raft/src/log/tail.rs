@@ -1,23 +1,23 @@
-//! The newest entries of a group in memory: all that are not durable yet, and as many durable ones
-//! as fit a budget, so that replication and apply rarely read the disk.
+//! The newest entries of a group in memory: all that are not durable yet, and the newest durable
+//! entries within a budget, so that replication and apply rarely read the disk.
 
 use std::collections::VecDeque;
 
 use crate::type_config::{LogEntry, LogId};
 
-/// Durable entries are kept up to so many bytes.
+/// Above this size durable entries are evicted, oldest first.
 const TAIL_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Default)]
 pub(super) struct Tail {
-    /// Index of the first entry held; meaningless when there is none.
+    /// Index of the first entry held; meaningless without entries.
     first: u64,
     entries: VecDeque<(LogEntry, usize)>,
     bytes: usize,
     durable_below: u64,
 }
 
-/// What an entry costs in memory and, nearly, on disk.
+/// Bytes of an entry in memory and, approximately, on disk.
 pub(crate) fn entry_bytes(entry: &LogEntry) -> usize {
     let body = match &entry.payload {
         openraft::EntryPayload::Normal(payload) => payload.0.len(),
@@ -27,7 +27,7 @@ pub(crate) fn entry_bytes(entry: &LogEntry) -> usize {
 }
 
 impl Tail {
-    /// Appends entries that follow what is held, or replace it from their first index on.
+    /// Appends entries that follow the held entries, or replace them from the first new index on.
     pub(super) fn append(&mut self, index: u64, entry: LogEntry, bytes: usize) {
         self.truncate_from(index);
         if self.entries.is_empty() {
@@ -48,7 +48,7 @@ impl Tail {
         held.is_some_and(|(entry, _)| entry.log_id == log_id)
     }
 
-    /// Everything below `index` is durable: old entries may go from memory.
+    /// Everything below `index` is durable: old entries may be evicted from memory.
     pub(super) fn durable_below(&mut self, index: u64) {
         self.durable_below = self.durable_below.max(index);
         while self.bytes > TAIL_BYTES_MAX && self.first < self.durable_below {

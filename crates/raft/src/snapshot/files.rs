@@ -1,11 +1,11 @@
-//! The directory of one snapshot; removed when its last user is done with it.
+//! The directory of a snapshot; removed when its last user drops it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// openraft's `SnapshotData`. Without a directory it is only a mark of what is durable.
+/// openraft's `SnapshotData`. Without a directory it only marks the durable entry.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotFiles(Option<Arc<TemporaryDir>>);
 
@@ -38,7 +38,7 @@ impl SnapshotFiles {
         Ok(Self(Some(Arc::new(TemporaryDir(dir)))))
     }
 
-    /// A directory that is there, now this snapshot's own.
+    /// Takes ownership of an existing directory.
     pub(crate) fn adopt(dir: PathBuf) -> Self {
         Self(Some(Arc::new(TemporaryDir(dir))))
     }

@@ -1,4 +1,4 @@
-//! What a snapshot consists of, and the messages that carry it.
+//! The manifest of a snapshot, and the messages that carry the snapshot.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::type_config::{SnapshotMeta, Vote};
 
-/// Bytes of a piece.
+/// Bytes of a chunk.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
-/// One file.
+/// A file of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileEntry {
     /// Its path below the snapshot's directory, `/` between the parts.
@@ -29,7 +29,7 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Reads every file below `dir`: blocking, and as long as the snapshot is large.
+    /// Reads every file below `dir`: blocks for a time proportional to the snapshot's size.
     pub(super) fn of(dir: &Path, meta: SnapshotMeta) -> io::Result<Self> {
         let mut files = Vec::new();
         list(dir, "", &mut files)?;
@@ -37,14 +37,15 @@ impl Manifest {
         Ok(Self { meta, files })
     }
 
-    /// Names the same snapshot on both sides, so that a transfer may go on after a break.
+    /// Identifies a snapshot on both sides, so that a transfer may resume after a broken
+    /// connection.
     pub(super) fn id(&self) -> u64 {
         let bytes = coterie_protocol::encode(self);
         let index = self.meta.last_log_id.map_or(0, |log_id| log_id.index);
         (u64::from(crc32fast::hash(&bytes)) << 32) | (index & 0xffff_ffff)
     }
 
-    /// Refuses names that would leave the directory.
+    /// Refuses names that would escape the directory.
     pub(super) fn check_names(&self) -> io::Result<()> {
         let plain = |name: &str| {
             !name.is_empty()
@@ -104,14 +105,14 @@ pub(super) enum SnapshotRequest {
         offset: u64,
         data: Bytes,
     },
-    /// All was sent: verify and install; answered by `Installed`.
+    /// All chunks are sent: verify and install; answered by `Installed`.
     Finish { id: u64, vote: Vote },
 }
 
-/// What the receiver answers.
+/// The receiver's answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum SnapshotAnswer {
-    /// Bytes it has of each file, in the manifest's order.
+    /// Bytes that the receiver already has of each file, in the manifest's order.
     Have {
         offsets: Vec<u64>,
     },
@@ -120,6 +121,6 @@ pub(super) enum SnapshotAnswer {
     Installed {
         vote: Vote,
     },
-    /// It could not be taken; the sender starts over later.
+    /// The snapshot could not be taken; the sender starts over later.
     Failed(String),
 }

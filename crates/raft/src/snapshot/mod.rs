@@ -1,8 +1,8 @@
 //! Snapshots as files: made by the state machine's checkpoint, sent in pieces, installed whole.
 //!
-//! The sender lists the files with sizes and checksums (`manifest`); the receiver says how much of
-//! each it already has, so that a broken transfer goes on where it stopped (`send`, `receive`).
-//! Nothing is installed before every checksum was verified.
+//! The sender lists the files with sizes and checksums (`manifest`); the receiver reports how much
+//! of each file it already has, so that a broken transfer resumes (`send`, `receive`). Nothing is
+//! installed before every checksum was verified.
 
 mod files;
 mod manifest;

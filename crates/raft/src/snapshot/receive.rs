@@ -1,7 +1,7 @@
-//! Receives a snapshot of one group: a directory per snapshot, kept across broken connections.
+//! Receives snapshots of a group: a directory per snapshot, kept across broken connections.
 //!
-//! What was received and not finished goes when there is no room left, or when its sender was not
-//! heard for long; a snapshot that does not fit is refused before any of it has come.
+//! An unfinished snapshot is deleted when there is no room left, or when its sender has been silent
+//! for long. A snapshot that does not fit is refused before any of it is received.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -21,12 +21,12 @@ use crate::type_config::{TypeConfig, Vote};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
-/// How long a sender may be silent: before it tries again it reads all of a new checkpoint.
+/// How long a sender may be silent: before it retries it reads all of a new checkpoint.
 const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
-/// How often it is looked whether what was received is still of use.
+/// How often unfinished snapshots are checked for deletion.
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
-/// As whose leader the sender speaks; a piece belongs to a transfer that was announced.
+/// The vote under which the sender speaks. A chunk has none: it belongs to an announced transfer.
 fn request_vote(request: &SnapshotRequest) -> Option<&Vote> {
     match request {
         SnapshotRequest::Begin { vote, .. } | SnapshotRequest::Finish { vote, .. } => Some(vote),
@@ -34,23 +34,23 @@ fn request_vote(request: &SnapshotRequest) -> Option<&Vote> {
     }
 }
 
-/// The transfer under way to one replica; a new announcement replaces an old one.
+/// The transfer under way to a replica; a new announcement replaces the previous transfer.
 pub(crate) struct Incoming {
     group: GroupId,
-    /// Where snapshots of this group are received.
+    /// Directory in which snapshots of this group are received.
     parent: PathBuf,
     rooms: Arc<Rooms>,
-    /// Held while directories are made, taken over and removed.
+    /// Locked while directories are created, taken over and removed.
     state: Mutex<State>,
 }
 
 struct State {
     current: Option<Arc<Transfer>>,
-    /// When something of a transfer was taken last.
+    /// When a message of a transfer was last accepted.
     heard: Instant,
     /// There may be directories of transfers.
     has_files: bool,
-    /// Snapshots that have come and are being verified and installed.
+    /// Snapshots that have arrived and are being verified and installed.
     finishing: usize,
 }
 
@@ -65,7 +65,7 @@ impl Incoming {
         let state = State {
             current: None,
             heard: Instant::now(),
-            // Of before the group was stopped.
+            // Left from before the group was stopped.
             has_files: true,
             finishing: 0,
         };
@@ -77,7 +77,7 @@ impl Incoming {
         }
     }
 
-    /// Handles one message of a transfer; `check` says why a sender's does not count.
+    /// Handles a message of a transfer; `check` returns why a sender's message is refused.
     pub(crate) async fn handle(
         &self,
         raft: &Raft,
@@ -128,7 +128,7 @@ impl Incoming {
         let id = manifest.id();
         let dir = self.parent.join(format!("in-{id:016x}"));
         let mut state = self.lock();
-        // What was received so far is this one's now.
+        // The received files now belong to the new transfer.
         state.current = None;
         state.has_files = true;
         std::fs::create_dir_all(&dir)?;
@@ -139,7 +139,7 @@ impl Incoming {
             offsets.push(offset);
             rest = rest.saturating_add(file.size - offset);
         }
-        // One that is refused is not heard: what is there of it goes in time.
+        // A refused announcement does not count as a sign of life: its files are deleted in time.
         if let Err(spare) = self.rooms.expect(self.group, rest) {
             let reason = format!("no room on disk for a snapshot: {rest} bytes, {spare} to spare");
             return Err(io::Error::other(reason));
@@ -149,8 +149,8 @@ impl Incoming {
         Ok(SnapshotAnswer::Have { offsets })
     }
 
-    /// Takes over what transfers that were given up have of the same files, and removes the rest of
-    /// them. A busy leader makes a new checkpoint for every attempt, of nearly the same files; the
+    /// Takes over matching files of abandoned transfers, and removes the rest of these transfers. A
+    /// busy leader makes a new checkpoint for every attempt, with nearly the same files; the
     /// checksums decide in the end.
     fn inherit(&self, dir: &Path, manifest: &Manifest) -> io::Result<()> {
         for old in self.begun()? {
@@ -170,7 +170,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// The directories of all transfers that are not finished.
+    /// The directories of all unfinished transfers.
     fn begun(&self) -> io::Result<Vec<PathBuf>> {
         let mut dirs = Vec::new();
         let entries = match std::fs::read_dir(&self.parent) {
@@ -186,7 +186,7 @@ impl Incoming {
         Ok(dirs)
     }
 
-    /// Removes what was received and is of no more use, for as long as the group runs.
+    /// Removes received files that are no longer needed, as long as the group runs.
     pub(crate) async fn keep_clean(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(SWEEP_PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -223,7 +223,7 @@ impl Incoming {
         let transfer = self.transfer(id)?;
         let _finishing = Finishing::begin(self);
         tokio::task::block_in_place(|| transfer.verify())?;
-        // Under a name that no later announcement clears away.
+        // Under a name that a later announcement does not remove.
         let dir = self.parent.join(format!("got-{id:016x}"));
         {
             let mut state = self.lock();
@@ -246,7 +246,7 @@ impl Incoming {
     }
 }
 
-/// All of a snapshot has come: it is not removed until this is dropped.
+/// All of a snapshot has arrived: it is not removed until this guard is dropped.
 struct Finishing<'a>(&'a Incoming);
 
 impl<'a> Finishing<'a> {
@@ -268,7 +268,7 @@ fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), std::fs::create_dir_all)
 }
 
-/// What is there of a file; more than its size means it is another one.
+/// Bytes that exist of a file; more than its size means it is a different file.
 fn have(path: &Path, size: u64) -> u64 {
     std::fs::metadata(path).map_or(0, |found| if found.len() > size { 0 } else { found.len() })
 }
@@ -293,7 +293,7 @@ impl Transfer {
         file.write_all(data)
     }
 
-    /// Every file whole and durable, every checksum right.
+    /// Checks that every file is whole and its checksum right, and syncs it.
     fn verify(&self) -> io::Result<()> {
         for entry in &self.manifest.files {
             let path = self.dir.join(&entry.name);
@@ -303,7 +303,7 @@ impl Transfer {
             }
             let (size, crc32) = checksum(&path)?;
             if (size, crc32) != (entry.size, entry.crc32) {
-                // Not worth keeping: the next transfer starts from nothing.
+                // Not worth keeping: the next transfer starts from scratch.
                 std::fs::remove_dir_all(&self.dir)?;
                 return Err(io::Error::other(format!(
                     "checksum of {} is wrong",
@@ -347,7 +347,7 @@ mod tests {
             }
         }
 
-        /// A transfer with one of two files complete: 60 of 100 bytes.
+        /// A transfer in which the first of two files is complete: 60 of 100 bytes.
         fn begin_and_write(&self) -> u64 {
             let manifest = snapshot(1);
             let id = manifest.id();
@@ -389,7 +389,8 @@ mod tests {
         assert!(receiver.incoming.transfer(snapshot(1).id()).is_err());
         receiver.rooms.set_spare_bytes(100);
         receiver.begin_and_write();
-        // The same once more, as after a broken connection; then a newer one, of the same files.
+        // The same snapshot again, as after a broken connection; then a newer snapshot with the
+        // same files.
         receiver.rooms.set_spare_bytes(40);
         assert!(receiver.incoming.begin(snapshot(1)).is_ok());
         assert!(receiver.incoming.begin(snapshot(2)).is_ok());
@@ -425,7 +426,7 @@ mod tests {
         let begun = Instant::now();
         receiver.incoming.sweep(begun + IDLE_MAX / 2).unwrap();
         assert_eq!(receiver.dirs(), 1);
-        // One that is refused over and over does not keep it.
+        // Announcements that are refused repeatedly do not keep the files.
         receiver.rooms.set_spare_bytes(0);
         assert!(receiver.incoming.begin(snapshot(2)).is_err());
         receiver.incoming.sweep(begun + IDLE_MAX).unwrap();

@@ -1,4 +1,4 @@
-//! Sends a snapshot to one follower, no faster than the rate allows.
+//! Sends a snapshot to a follower, within the rate limit.
 
 use std::fs::File;
 use std::future::Future;
@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::manifest::{CHUNK_BYTES, Manifest, SnapshotAnswer, SnapshotRequest};
 use crate::type_config::{SnapshotMeta, Vote};
 
-/// How long a chunk may take.
+/// Timeout of a chunk.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long verifying and installing may take at the receiver.
+/// Timeout of verifying and installing at the receiver.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +27,8 @@ pub(crate) enum SendError {
     Refused(String),
 }
 
-/// Sends `dir` through `call` (one request, one answer, with a deadline) and waits until the
-/// receiver has installed it; answers the receiver's vote.
+/// Sends `dir` through `call` (a request, an answer, a deadline) and waits until the receiver has
+/// installed it; returns the receiver's vote.
 pub(crate) async fn send<F>(
     dir: &Path,
     meta: SnapshotMeta,
@@ -99,7 +99,7 @@ fn read_chunk(path: &Path, offset: u64) -> io::Result<Bytes> {
     Ok(Bytes::from(data))
 }
 
-/// Waits so that on average no more than the rate is sent.
+/// Waits so that the average does not exceed the rate.
 struct Pace {
     rate: u64,
     started: Instant,

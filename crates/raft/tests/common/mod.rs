@@ -18,7 +18,7 @@ use coterie_types::{GroupId, NodeId};
 
 pub const GROUP: GroupId = GroupId(7);
 
-/// A list of everything applied; durable at `flush` only, like a memtable.
+/// A list of every applied entry; durable at `flush` only, like a memtable.
 #[derive(Default)]
 pub struct Journal {
     pub seen: Arc<Mutex<Vec<Bytes>>>,
@@ -27,7 +27,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// As a restart finds it: what was flushed.
+    /// The journal as a restart finds it: the flushed entries.
     pub fn open(disk: &Arc<Mutex<(Vec<Bytes>, Option<Bytes>)>>) -> Self {
         let (seen, applied) = disk.lock().unwrap().clone();
         Self {
@@ -92,47 +92,47 @@ impl StateMachine for Journal {
     }
 }
 
-/// Who can reach whom: what is in here, from the first to the second, does not arrive.
+/// Broken links: requests from the first node of a pair to the second do not arrive.
 #[derive(Default)]
 pub struct Cuts {
     links: Mutex<Vec<(u64, u64)>>,
-    /// From the first to the second, requests arrive and are never answered.
+    /// Requests from the first node to the second arrive and are never answered.
     hung: Mutex<Vec<(u64, u64)>>,
-    /// The same for one method, and what was not delivered.
+    /// The same for a single method, and the requests that were held back.
     hung_methods: Mutex<Vec<(u64, u64, u16)>>,
     undelivered: Mutex<Vec<(u64, Request, Responder)>>,
     unanswered: Mutex<Vec<Responder>>,
-    /// Requests for a vote or a pre-vote that did arrive, by who asked whom.
+    /// Requests for a vote or a pre-vote that did arrive, by (sender, receiver).
     asked: Mutex<BTreeMap<(u64, u64), u64>>,
-    /// How long every request is on its way.
+    /// Delay of every request.
     delay: Mutex<Duration>,
-    /// Appends that did arrive, heartbeats among them, by who sent them to whom.
+    /// Appends that did arrive, heartbeats among them, by (sender, receiver).
     appended: Mutex<BTreeMap<(u64, u64), u64>>,
 }
 
 impl Cuts {
-    /// Neither hears the other any more.
+    /// Cuts the link in both directions.
     pub fn cut(&self, a: u64, b: u64) {
         self.cut_requests(a, b);
         self.cut_requests(b, a);
     }
 
-    /// What `from` asks of `to` is lost.
+    /// Requests from `from` to `to` are lost.
     pub fn cut_requests(&self, from: u64, to: u64) {
         self.links.lock().unwrap().push((from, to));
     }
 
-    /// What `from` asks of `to` arrives, and no answer comes.
+    /// Requests from `from` to `to` arrive, and are not answered.
     pub fn hang(&self, from: u64, to: u64) {
         self.hung.lock().unwrap().push((from, to));
     }
 
-    /// Requests of this method from `from` to `to` are kept back.
+    /// Holds back requests of this method from `from` to `to`.
     pub fn hang_method(&self, from: u64, to: u64, method: u16) {
         self.hung_methods.lock().unwrap().push((from, to, method));
     }
 
-    /// Delivers, late, what was kept back so.
+    /// Delivers, late, the requests that [`Cuts::hang_method`] held back.
     pub fn deliver_hung(&self, cluster: &Cluster) {
         self.hung_methods.lock().unwrap().clear();
         for (to, request, responder) in self.undelivered.lock().unwrap().drain(..) {
@@ -146,7 +146,7 @@ impl Cuts {
         self.unanswered.lock().unwrap().clear();
     }
 
-    /// Every request takes so long to arrive from now on.
+    /// From now on every request takes this long to arrive.
     pub fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
@@ -168,7 +168,7 @@ impl Cuts {
     }
 }
 
-/// Every link has an address of its own, so that it can be cut at the receiver.
+/// Every link has its own address, so that it can be cut at the receiver.
 struct Book(u64, Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl AddressBook for Book {
@@ -234,7 +234,7 @@ impl Link {
     }
 }
 
-/// A node, its replica, and what that has applied.
+/// A node, its replica, and the entries that the replica has applied.
 pub type Running = (Arc<RaftNode>, Group, Arc<Mutex<Vec<Bytes>>>);
 
 type Disk = Arc<Mutex<(Vec<Bytes>, Option<Bytes>)>>;
@@ -246,7 +246,7 @@ pub struct Cluster {
     pub config: RaftConfig,
     pub nodes: BTreeMap<u64, Running>,
     pub disks: BTreeMap<u64, Disk>,
-    /// By the address book of the first, the second was removed.
+    /// Pairs: according to the address book of the first node, the second was removed.
     pub removed: Arc<Mutex<Vec<(u64, u64)>>>,
     peers: u64,
 }
@@ -279,7 +279,7 @@ impl Cluster {
         self.nodes[&id].2.lock().unwrap().clone()
     }
 
-    /// Starts a node from what its directory and its state machine's disk hold.
+    /// Starts a node from its directory and its state machine's disk.
     pub async fn start_node(&mut self, id: u64) {
         let (node, journal) = self.open_node(id).await;
         let seen = Arc::clone(&journal.seen);
@@ -287,7 +287,7 @@ impl Cluster {
         self.nodes.insert(id, (node, group, seen));
     }
 
-    /// The same, of one that may have lost its disk.
+    /// Like [`Cluster::start_node`], for a node that may have lost its disk.
     pub async fn start_node_if_known(&mut self, id: u64) {
         let (node, journal) = self.open_node(id).await;
         let seen = Arc::clone(&journal.seen);
@@ -295,7 +295,7 @@ impl Cluster {
         self.nodes.insert(id, (node, group.unwrap(), seen));
     }
 
-    /// Removes all that a node that is stopped has on disk.
+    /// Deletes everything a stopped node has on disk.
     pub fn wipe(&mut self, id: u64) {
         std::fs::remove_dir_all(self.dir.path().join(id.to_string())).unwrap();
         self.disks.remove(&id);
@@ -329,7 +329,7 @@ impl Cluster {
         (node, journal)
     }
 
-    /// Stops a node; what its state machine had not flushed is gone.
+    /// Stops a node; entries that its state machine had not flushed are lost.
     pub async fn stop_node(&mut self, id: u64) {
         let (node, _, _) = self.nodes.remove(&id).unwrap();
         for from in 1..=self.peers + 1 {
@@ -348,7 +348,7 @@ impl Cluster {
         self.nodes.insert(id, (node, group, seen));
     }
 
-    /// Destroys a node's replica and makes an empty one in its place.
+    /// Destroys a node's replica and makes an empty replica in its place.
     pub async fn make_again(&mut self, id: u64) {
         let (node, _, _) = self.nodes.remove(&id).unwrap();
         node.destroy_group(GROUP).await.unwrap();
@@ -359,7 +359,7 @@ impl Cluster {
         self.nodes.insert(id, (node, group, seen));
     }
 
-    /// Has a node's replica go on as the only voter.
+    /// Makes a node's replica the only voter of the group.
     pub async fn recover_alone(&mut self, id: u64) {
         let (node, _, _) = self.nodes.remove(&id).unwrap();
         node.stop_group(GROUP).await.unwrap();
@@ -370,7 +370,7 @@ impl Cluster {
         self.nodes.insert(id, (node, group, seen));
     }
 
-    /// The node that leads, among those running and not cut off, once a proposal went through it.
+    /// The leader among the running nodes that are not cut off, once it has committed a proposal.
     pub async fn leader(&self) -> u64 {
         eventually("a leader that commits", async || {
             for (id, (_, group, _)) in &self.nodes {
@@ -384,7 +384,7 @@ impl Cluster {
     }
 }
 
-/// Asks until there is an answer; the test fails after a minute.
+/// Polls `ask` until it returns an answer; the test fails after a minute.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
