@@ -1,18 +1,20 @@
-//! What a replica needs of its store.
+//! The interface of a replica's store: batches, reads, flushes, checkpoints.
+//!
+//! Implemented by [`crate::RocksEngine`], and by [`crate::MemEngine`] for tests and simulations.
 
 use std::path::Path;
 
 use bytes::Bytes;
 
-/// The store could not do it: this node alone is broken (disk, damage).
+/// The store failed: this node alone is broken (disk, damage).
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {reason}")]
 pub struct StorageError {
-    /// What was being done, a verb phrase.
+    /// The operation, a verb phrase.
     pub what: &'static str,
-    /// What the engine said.
+    /// The engine's error text.
     pub reason: String,
-    /// Whether the disk had no room: what was to be done works again once there is some.
+    /// Whether the disk had no room: the operation works again once there is some.
     pub is_no_room: bool,
 }
 
@@ -57,7 +59,7 @@ impl Batch {
         self.writes.push((key, None));
     }
 
-    /// Whether it clears anything.
+    /// Whether the batch clears an interval.
     #[must_use]
     pub fn clears(&self) -> bool {
         !self.clears.is_empty()
@@ -70,7 +72,7 @@ impl Batch {
     }
 }
 
-/// Reading a store, or one unchanging view of it.
+/// Reads of a store, or of an unchanging view of it.
 pub trait Reader {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
@@ -84,30 +86,30 @@ pub trait Reader {
     ) -> Result<(), StorageError>;
 }
 
-/// Ordered keys and values, with batches that are atomic, also over a crash.
+/// Ordered keys and values, with batches that are atomic, also across a crash.
 ///
-/// A crash may lose the newest batches, never an older one without the newer: what is durable is
-/// always the state after some batch.
+/// A crash may lose the newest batches, but never an older batch while it keeps a newer one: the
+/// durable state is always the state after some batch.
 pub trait Engine: Reader + Send + Sync + 'static {
     /// Calls `read` with a view that batches written meanwhile do not change.
     fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader));
 
-    /// Calls `read` with the store as it is; whether no batch was written meanwhile, so that it was one
-    /// view. Cheaper than a view that is kept, for a few values.
+    /// Calls `read` with the live store; returns whether no batch was written meanwhile, so that
+    /// all reads belong to the same state. For a few values cheaper than a kept view.
     fn read_unchanged(&self, _read: &mut dyn FnMut(&dyn Reader)) -> bool {
         false
     }
 
-    /// The value of a key as a crash now would leave it.
+    /// The value of a key as it would be after a crash now.
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
     /// Applies a batch. Visible at once, durable after a flush.
     fn write(&self, batch: Batch) -> Result<(), StorageError>;
 
-    /// Begins to make all that was written durable; `get_durable` tells when it is.
+    /// Begins to make all batches written so far durable; `get_durable` shows when they are.
     fn start_flush(&self) -> Result<(), StorageError>;
 
-    /// Makes all that was written durable.
+    /// Makes all batches written so far durable.
     fn flush(&self) -> Result<(), StorageError>;
 
     /// Bytes written since the last flush was begun.
@@ -119,10 +121,10 @@ pub trait Engine: Reader + Send + Sync + 'static {
     /// Bytes on disk.
     fn size_bytes(&self) -> u64;
 
-    /// Bytes on disk of each of these intervals, about; what was written last may be missing.
+    /// Approximate bytes on disk of each of these intervals; the newest writes may be missing.
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64>;
 
-    /// Gives space of an interval back at once whose clearing has just been written and whose records
-    /// nobody will read again, at no later state nor at an earlier one that a crash brings back.
+    /// Deletes the files of an interval that was just cleared. The caller guarantees that no
+    /// reader, and no replay after a crash, needs its records again.
     fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError>;
 }

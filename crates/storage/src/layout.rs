@@ -1,17 +1,17 @@
-//! What the keys of a replica's store mean.
+//! The keys of a replica's store.
 //!
 //! ```text
 //! 00 'applied'                              the applied blob of the Raft crate
 //! 00 'state'                                the group's state besides its records
-//! 00 'known' range(u64 be)                  what is known of a range that is being imported
+//! 00 'known' range(u64 be)                  the `Known` of a range that is being imported
 //! 10 table(u32 be) key(escaped) 00 00       a record; suffixes will be elements of a collection
 //! 20 time(u64 be) table(u32 be) key         index of expiries: empty value
 //! 30 range(u64 be) table(u32 be) key        a key marked in the import of a range: empty value
 //! ```
 //!
-//! A key is escaped so that no key is a prefix of another one's records and the order is that of
-//! the keys: `00` becomes `00 ff`, and `00 00` ends it. So a range of keys is one interval of the
-//! store: copying, clearing and checking it are scans.
+//! A key is escaped so that no key is a prefix of another key's records and the order of the keys
+//! is kept: `00` becomes `00 ff`, and `00 00` ends the key. So a range of keys is a single interval
+//! of the store, and copying, clearing and checking it are scans.
 
 use bytes::Bytes;
 use coterie_types::{KeyRange, RangeId, TableId, UnixMillis};
@@ -32,7 +32,7 @@ pub fn all_records() -> (Vec<u8>, Vec<u8>) {
     (vec![RECORD], vec![RECORD + 1])
 }
 
-/// The key of what is known of an import.
+/// The key of an import's `Known`.
 #[must_use]
 pub fn known_key(range_id: RangeId) -> Vec<u8> {
     [KNOWN, &range_id.0.to_be_bytes()].concat()
@@ -71,7 +71,7 @@ pub fn record_key(table: TableId, key: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where records of `key`, and of greater keys, begin.
+/// The start of the records of `key` and of greater keys.
 fn record_prefix(table: TableId, key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 8);
     out.push(RECORD);
@@ -103,7 +103,7 @@ pub fn record_interval(range: &KeyRange) -> (Vec<u8>, Vec<u8>) {
     (start, end)
 }
 
-/// Table and key of a record's store key; `None` if it is none.
+/// Table and key of a record's store key; `None` for other store keys.
 #[must_use]
 pub fn parse_record_key(stored: &[u8]) -> Option<(TableId, Bytes)> {
     let (&RECORD, rest) = stored.split_first()? else {
@@ -152,7 +152,7 @@ pub fn expiry_interval(until: UnixMillis) -> (Vec<u8>, Vec<u8>) {
     (vec![EXPIRY], end)
 }
 
-/// Time, table and key of an expiry index key; `None` if it is none.
+/// Time, table and key of an expiry index key; `None` for other store keys.
 #[must_use]
 pub fn parse_expiry_key(stored: &[u8]) -> Option<(UnixMillis, TableId, Bytes)> {
     let (&EXPIRY, rest) = stored.split_first()? else {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn key() -> impl Strategy<Value = Vec<u8>> {
-        // Few values, so that prefixes and zeroes meet.
+        // Few values, so that prefixes and zeroes are frequent.
         proptest::collection::vec(
             prop_oneof![Just(0u8), Just(1), Just(0xff), Just(b'a')],
             0..6,

@@ -1,8 +1,8 @@
-//! The store of one replica: ordered bytes on disk. The only crate that names rocksdb.
+//! The store of a replica: ordered bytes on disk. The only crate that names rocksdb.
 //!
-//! [`Engine`] is what a replica needs of it; [`RocksEngine`] is the real one, [`MemEngine`] stands
-//! in for it in tests and simulations. [`layout`] says what the keys mean. The engine's own
-//! write-ahead log is off: the Raft log is the log, and what a crash takes is applied again.
+//! [`Engine`] is the interface; [`RocksEngine`] is the real store, [`MemEngine`] replaces it in
+//! tests and simulations. [`layout`] defines the keys. The engine's own write-ahead log is off: the
+//! Raft log takes its place, and writes lost in a crash are applied again from there.
 
 mod engine;
 pub mod layout;

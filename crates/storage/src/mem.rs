@@ -1,4 +1,4 @@
-//! A store in memory, with a crash that loses what was not flushed: for tests and simulations.
+//! A store in memory whose crash loses unflushed writes: for tests and simulations.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub struct MemEngine {
 }
 
 impl MemEngine {
-    /// Forgets what was not flushed, as a crash does.
+    /// Drops all unflushed writes, as a crash does.
     pub fn crash(&self) {
         let durable = read(&self.durable).clone();
         *write(&self.live) = durable;
@@ -131,7 +131,7 @@ impl Engine for MemEngine {
         intervals.iter().map(size).collect()
     }
 
-    /// Memory is given back at once.
+    /// Nothing to do: memory is freed at once.
     fn reclaim(&self, _start: &[u8], _end: &[u8]) -> Result<(), StorageError> {
         Ok(())
     }

@@ -1,13 +1,14 @@
-//! Values in memory that were read, for all stores of a node, as RocksDB has them.
+//! A cache of values read from RocksDB, shared by all stores of a node.
 //!
-//! A read that finds its key here does not ask RocksDB, whose search of memtables, index, filter and
-//! block is more than half of what a server does for a GET (`docs/benchmarks.md`).
+//! A read that finds its key here does not ask RocksDB, whose search of memtables, index, filter
+//! and block is more than half of a server's work for a GET (`docs/benchmarks.md`).
 //!
-//! Nothing stale is ever given out: a value is kept with the stamps of its key and of its store
-//! ([`crate::stamps`]) from before it was read, and counts only while they still are. A write to RocksDB
-//! makes what is kept of its keys worthless before it begins. So a reader that is overtaken by a write may
-//! put an old value here, but nobody takes it. Who writes renews the values of keys that were read, when
-//! they are written; the others are replaced by the next read.
+//! A stale value is never returned. A value is cached with the stamps of its key and of its store
+//! ([`crate::stamps`]) from before it was read, and is valid only while both are unchanged. Before
+//! RocksDB is written, the stamps of the written keys are raised, which invalidates their cached
+//! values. A reader that races with the write may still insert an old value; its stamp no longer
+//! matches, so no lookup returns it. After the write, the writer refreshes the entries of keys that
+//! have been read; other keys are reloaded on their next read.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -21,11 +22,11 @@ use crate::StorageError;
 use crate::stamps::{Counter, Stamp, Stamps, Writing};
 use crate::write_buffer::Spilled;
 
-/// Counters that keys share; half a megabyte.
+/// Number of counters that the keys share; half a megabyte.
 const COUNTERS: usize = 1 << 16;
-/// What an entry takes beside its key and value: both allocations, the table's slots.
+/// Bytes of an entry besides its key and value: both allocations, the table's slots.
 const ENTRY_BYTES: usize = 144;
-/// What entries have on average, about: a guess at their number is all the library needs.
+/// Approximate mean size of an entry; the library needs only a guess at the number of entries.
 const MEAN_BYTES: usize = 512;
 
 /// See the module's head.
@@ -47,7 +48,7 @@ impl std::fmt::Debug for RecordCache {
 }
 
 impl RecordCache {
-    /// Of about so many bytes of keys, values, and what keeping them takes.
+    /// A cache of about this many bytes, overhead included.
     #[must_use]
     pub fn new(bytes: u64) -> Arc<Self> {
         let hasher = RandomState::new();
@@ -63,25 +64,25 @@ impl RecordCache {
         })
     }
 
-    /// Reads that found their value here.
+    /// Reads served from the cache.
     #[must_use]
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// Reads that did not.
+    /// Reads that had to ask RocksDB.
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)
     }
 
-    /// Bytes of keys, values, and what keeping them takes, about.
+    /// Approximate bytes of the cached keys and values, overhead included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.values.weight()
     }
 
-    /// The part of one store.
+    /// The part of a store.
     pub(crate) fn store(self: &Arc<Self>) -> StoreCache {
         StoreCache {
             shared: Arc::clone(self),
@@ -91,17 +92,17 @@ impl RecordCache {
     }
 }
 
-/// The cache as one store sees it.
+/// The cache as seen by a single store.
 pub(crate) struct StoreCache {
     shared: Arc<RecordCache>,
-    /// Never given to two, so that a store that is opened again finds nothing of before.
+    /// Never reused, so that a reopened store finds none of its earlier values.
     store: u64,
-    /// Of all its keys together.
+    /// Stamp of all keys of the store together.
     all: Counter,
 }
 
 impl StoreCache {
-    /// What is kept of `key`, or what `read` says.
+    /// The cached value of `key`, otherwise the result of `read`.
     pub(crate) fn get_or_read(
         &self,
         key: &[u8],
@@ -125,7 +126,7 @@ impl StoreCache {
         Ok(value)
     }
 
-    /// What is kept of `key`.
+    /// The cached value of `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let (wanted, counter) = self.find(key);
         let kept = self.shared.values.get(&wanted)?;
@@ -137,8 +138,8 @@ impl StoreCache {
         Some(kept.value)
     }
 
-    /// Keeps the new values of keys that were read, and will be again: in the buffer, or before.
-    /// No write of them may begin before it returns.
+    /// Caches the new values of keys that have been read, either in the buffer or from this cache.
+    /// No write of these keys may begin before this returns.
     pub(crate) fn renew(&self, writes: &[Spilled<'_>]) {
         for write in writes {
             let (wanted, counter) = self.find(write.key);
@@ -165,8 +166,8 @@ impl StoreCache {
         self.shared.hits()
     }
 
-    /// To be called before these keys are written, and before intervals are cleared if `clears`; dropped
-    /// after.
+    /// To be called before these keys are written, and with `clears` before intervals are cleared;
+    /// the guard is dropped afterwards.
     pub(crate) fn write<'a>(
         &self,
         keys: impl Iterator<Item = &'a [u8]>,
@@ -201,7 +202,7 @@ impl Hash for Key {
     }
 }
 
-/// A key to look for, which it is not copied for.
+/// A key for lookups, borrowed to avoid a copy.
 #[derive(Hash)]
 struct Wanted<'a> {
     store: u64,
@@ -347,13 +348,12 @@ mod tests {
         assert!(shared.bytes() > 32 << 10, "{}", shared.bytes());
     }
 
-    /// Nobody sees a value older than one that somebody saw before: neither the writer's nor
-    /// another reader's.
+    /// No reader sees a value older than a value that any reader, or the writer, has seen before.
     #[test]
     fn values_never_go_back() {
         const WRITES: u64 = 20_000;
         let cache = RecordCache::new(1 << 20).store();
-        // The store: the newest value, and the newest that anybody has seen.
+        // The store: the newest value, and the newest value seen by any reader.
         let (stored, seen, over) = (Mutex::new(0u64), AtomicU64::new(0), AtomicBool::new(false));
         let from_store = || {
             let value = *stored.lock().unwrap_or_else(|e| e.into_inner());

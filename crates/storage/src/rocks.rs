@@ -1,9 +1,9 @@
-//! The real engine: one RocksDB per replica, under a buffer of what was written last.
+//! The real engine: a RocksDB per replica, under a buffer of the newest writes.
 //!
-//! What is written goes into the buffer ([`crate::write_buffer`]). RocksDB gets it before it is flushed,
-//! and before it is scanned where the buffer may have something. Memtables are switched by the replica's
-//! own flushes only, each right after a spill: what is durable is the state as of a flush that was asked
-//! for.
+//! Writes go into the buffer ([`crate::write_buffer`]). The buffer is spilled to RocksDB before a
+//! flush, and before a scan of keys that the buffer may hold. Memtables are switched only by the
+//! replica's own flushes, each right after a spill, so the durable state is always the state at a
+//! requested flush.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -27,37 +27,37 @@ pub use options::RocksShared;
 mod options;
 mod views;
 
-/// RocksDB is given so many keys of the buffer at once.
+/// Keys of the buffer written to RocksDB in a batch at most.
 const SPILLED_KEYS: usize = 256;
-/// And so many bytes; one key more may make it.
+/// Bytes of such a batch at most; the last key may exceed it.
 const SPILLED_BYTES: usize = 1 << 20;
-/// How often RocksDB is asked whether it has room for a flush.
+/// How often RocksDB is polled for room for a flush.
 const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// See the module's head.
 pub struct RocksEngine {
     store: Arc<Store>,
-    /// The last flush that was begun.
+    /// The last flush begun.
     flushing: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread of a flush shares.
+/// State shared with the flush thread.
 struct Store {
     db: DB,
     path: PathBuf,
     buffer: Arc<WriteBuffer>,
-    /// One batch at a time: one that changes the store itself comes after all that are buffered.
+    /// Serializes batches: a batch written directly to RocksDB comes after all buffered batches.
     writing: Mutex<()>,
     /// Bytes spilled since the last flush was begun.
     spilled: AtomicUsize,
     records: Option<StoreCache>,
-    /// Failures of flushes and compactions that were seen.
+    /// Number of failed flushes and compactions seen so far.
     errors: AtomicU64,
-    /// The store has stopped because the disk had no room.
+    /// The store stopped because the disk had no room.
     lacked_room: AtomicBool,
 }
 
-/// RocksDB's words for `ENOSPC`; its binding tells no more than the text.
+/// RocksDB's text for `ENOSPC`; its binding provides nothing but the text.
 const NO_ROOM: &str = "No space left on device";
 
 fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
@@ -69,10 +69,10 @@ fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
 }
 
 impl RocksEngine {
-    /// Opens the store in `path`, or makes it.
+    /// Opens or creates the store in `path`.
     pub fn open(path: &Path, shared: &RocksShared) -> Result<Self, StorageError> {
         // A store that is closed half-way through a change must not make it durable. The binding
-        // has no setter for this one.
+        // has no setter for this option.
         let options = shared
             .options()
             .get_options_from_string("avoid_flush_during_shutdown=true")
@@ -94,14 +94,14 @@ impl RocksEngine {
         })
     }
 
-    /// Where it is.
+    /// The directory of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.store.path
     }
 
-    /// The value of a key, if it can be had without asking RocksDB, which may read from the disk. Does not
-    /// count as a reader, for whom values are kept in memory.
+    /// The value of a key, if it is available without RocksDB, which may read from the disk. Not
+    /// counted as a read that keeps the value cached.
     #[must_use]
     pub fn get_in_memory(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let store = &self.store;
@@ -109,28 +109,30 @@ impl RocksEngine {
         store.buffer.peek(key).or_else(kept)
     }
 
-    /// Looks whether RocksDB has stopped for a failed flush. If so it stays so.
+    /// Checks whether RocksDB has stopped because of a failed flush; the store then stays stopped.
     ///
-    /// After a full disk RocksDB would go on by itself once there is room, and flush a memtable that
-    /// the replica has not marked: what is durable would be a state that nobody chose.
+    /// After a full disk RocksDB would resume by itself once there is room, and flush a memtable
+    /// that the replica has not marked: the durable state would be a state that the replica did not
+    /// choose.
     pub fn check(&self) -> Result<(), StorageError> {
         self.store.check()
     }
 
-    /// How many compactions run now.
+    /// Number of running compactions.
     #[must_use]
     pub fn compactions(&self) -> u64 {
         self.store.number("rocksdb.num-running-compactions")
     }
 
-    /// About how many bytes compactions still have to rewrite until every level is of its size.
+    /// Approximate bytes that compactions still have to rewrite until every level has its target
+    /// size.
     #[must_use]
     pub fn compaction_debt_bytes(&self) -> u64 {
         self.store
             .number("rocksdb.estimate-pending-compaction-bytes")
     }
 
-    /// Waits until the last flush that was begun is RocksDB's to do.
+    /// Waits until the last flush begun has written its spill to RocksDB.
     pub fn wait_for_spill(&self) {
         let flushing = self.flushing.lock();
         self.join(flushing.unwrap_or_else(PoisonError::into_inner).take());
@@ -144,7 +146,7 @@ impl RocksEngine {
 }
 
 impl Drop for RocksEngine {
-    /// Whoever opens the store again finds nobody in it.
+    /// Whoever opens the store again must not find a flush thread using it.
     fn drop(&mut self) {
         self.wait_for_spill();
     }
@@ -158,12 +160,12 @@ impl Store {
         if self.errors.swap(errors, Ordering::Relaxed) == errors {
             return Ok(());
         }
-        // Nothing is written, but for the reason why nothing can be.
+        // An empty write: it only returns the reason why writes fail.
         let written = self.db.write_opt(WriteBatch::default(), &without_wal());
         self.or_stop("write", written)
     }
 
-    /// Stops the store for good if something failed: nothing that comes after may become durable.
+    /// Stops the store permanently on an error: no later write may become durable.
     fn or_stop(
         &self,
         what: &'static str,
@@ -179,17 +181,17 @@ impl Store {
         })
     }
 
-    /// Whether the buffer takes more.
+    /// An error if the buffer takes no more writes.
     fn check_buffer(&self) -> Result<(), StorageError> {
         self.buffer.check().map_err(|refusal| self.explain(refusal))
     }
 
-    /// The refusal of a store that has stopped, with whether it stopped for want of room.
+    /// The refusal of a stopped store, with the information whether it stopped for lack of room.
     fn explain(&self, refusal: StorageError) -> StorageError {
         refusal.no_room(self.lacked_room.load(Ordering::Relaxed))
     }
 
-    /// Freezes what is buffered.
+    /// Freezes the active layer.
     fn freeze(&self) -> Result<Spill, StorageError> {
         self.buffer.spill().map_err(|refusal| self.explain(refusal))
     }
@@ -209,7 +211,8 @@ impl Store {
         number.ok().flatten().unwrap_or(0)
     }
 
-    /// Gives RocksDB what is frozen. Others see nothing of it before all is there.
+    /// Writes the frozen layer to RocksDB. Readers keep reading the layer until all of it is
+    /// written.
     fn write_down(&self, spill: &Spill) -> Result<(), StorageError> {
         let sorted = spill.frozen().sorted();
         let mut rest = sorted.as_slice();
@@ -237,7 +240,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives RocksDB all that is buffered, and runs `then` while it has nothing else.
+    /// Spills the buffer and runs `then` before any later write can reach RocksDB.
     fn settled<T>(&self, then: impl FnOnce() -> T) -> Result<T, StorageError> {
         let spill = self.spill()?;
         self.write_down(&spill)?;
@@ -246,7 +249,7 @@ impl Store {
         Ok(done)
     }
 
-    /// Freezes what is buffered, for no flush.
+    /// Freezes the active layer, without a flush.
     fn spill(&self) -> Result<Spill, StorageError> {
         let spill = self.freeze()?;
         let bytes = spill.frozen().bytes();
@@ -254,8 +257,8 @@ impl Store {
         Ok(spill)
     }
 
-    /// Freezes what is buffered, for a flush. Whoever waits for RocksDB to have room for it does so before:
-    /// while it holds a flush back nobody else could look at the store.
+    /// Freezes the active layer for a flush. Waits for room in RocksDB before it freezes: a spill
+    /// that had to wait would block all other users of the store.
     fn spill_to_flush(&self) -> Result<Spill, StorageError> {
         self.wait_for_room()?;
         let spill = self.freeze()?;
@@ -276,7 +279,7 @@ impl Store {
         }
     }
 
-    /// Makes what is frozen durable, or only begins to.
+    /// Makes the frozen layer durable; without `wait` only begins to.
     fn flush_frozen(&self, spill: Spill, wait: bool) -> Result<(), StorageError> {
         self.write_down(&spill)?;
         let mut options = FlushOptions::default();
@@ -286,7 +289,7 @@ impl Store {
         Ok(())
     }
 
-    /// A batch with clearings: RocksDB clears intervals, the buffer does not.
+    /// Writes a batch that clears intervals directly to RocksDB; the buffer cannot clear.
     fn write_through(&self, batch: &Batch) -> Result<(), StorageError> {
         let spill = self.spill()?;
         self.write_down(&spill)?;
@@ -334,7 +337,7 @@ impl Reader for RocksEngine {
             return Ok(());
         }
         let store = &self.store;
-        // An iterator sees the store as it is when it is made.
+        // An iterator sees the state of the store at its creation.
         let iterator = || store.db.raw_iterator_opt(bounds(start, end));
         let iterator = match store.buffer.look_below(start, end, iterator) {
             Some(iterator) => iterator,
@@ -386,12 +389,13 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
-    /// Waits while the flush before is being given to RocksDB, or RocksDB has no room for another.
+    /// Waits while the previous flush is being written to RocksDB, or RocksDB has no room for
+    /// another.
     fn start_flush(&self) -> Result<(), StorageError> {
         let (sender, frozen) = sync_channel(1);
         let store = Arc::clone(&self.store);
         let flush = move || {
-            // None if it could not be frozen.
+            // An error from `recv` if the freeze failed.
             if let Ok(Err(error)) = frozen.recv().map(|spill| store.flush_frozen(spill, false)) {
                 tracing::error!(path = %store.path.display(), %error, "store not flushed");
             }
@@ -408,10 +412,10 @@ impl Engine for RocksEngine {
                 return Err(error);
             }
         };
-        // Received, as nothing but this ends the thread before.
+        // Cannot fail: the thread waits for this message.
         let _ = sender.send(spill);
         let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one before has given RocksDB its part: that was waited for.
+        // The previous flush thread has finished writing: `spill_to_flush` waited for its spill.
         self.join(flushing.replace(thread));
         Ok(())
     }
@@ -426,7 +430,7 @@ impl Engine for RocksEngine {
 
     fn checkpoint(&self, dir: &Path) -> Result<(), StorageError> {
         let store = &self.store;
-        // It flushes what there is.
+        // A checkpoint flushes the memtable.
         store.wait_for_room()?;
         let made = store.settled(|| {
             let checkpoint = Checkpoint::new(&store.db).map_err(error("begin checkpoint"))?;
@@ -449,8 +453,9 @@ impl Engine for RocksEngine {
         self.store.db.get_approximate_sizes(&ranges)
     }
 
-    /// Whole files go. A compaction of the interval would flush the memtable, which is the replica's
-    /// to do; what is left in files of other keys too goes as RocksDB compacts them.
+    /// Deletes whole files. A compaction of the interval would flush the memtable, which only the
+    /// replica may do; RocksDB reclaims the rest, in files shared with other keys, as it compacts
+    /// them.
     fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError> {
         self.store
             .db
@@ -489,7 +494,7 @@ mod tests {
 
     type Model = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
 
-    /// Any sequence will do; this one is the same each time.
+    /// Any sequence works; this sequence is the same in each run.
     fn sequence() -> impl FnMut(u64) -> u64 {
         let mut state = 1u64;
         move |bound| {
@@ -565,7 +570,7 @@ mod tests {
         assert!(records.hits() > 1_000, "{}", records.hits());
     }
 
-    /// Of the numbers under these keys, which every batch writes. RocksDB is given them in several pieces.
+    /// Keys whose numbers every batch writes. RocksDB receives them in several pieces.
     const TOGETHER: [&[u8]; 3] = [b"a", b"b", b"~"];
 
     fn numbers(reader: &dyn Reader) -> [u64; 3] {
@@ -575,7 +580,7 @@ mod tests {
         })
     }
 
-    /// A batch of many keys at times, with a key that the next takes away.
+    /// Sometimes a batch of many keys, with a key that the next batch deletes.
     fn numbered_batch(n: u64) -> Batch {
         let mut batch = Batch::default();
         match (n % 2, n % 10) {
@@ -593,7 +598,7 @@ mod tests {
         batch
     }
 
-    /// Looks in every way until it is over; nothing may be older than what was seen before.
+    /// Reads in every way until `is_over`; no value may be older than a value seen before.
     fn watch(engine: &RocksEngine, is_over: &std::sync::atomic::AtomicBool) {
         let mut newest = 0;
         let same = |seen: [u64; 3], newest: u64| {
@@ -620,7 +625,7 @@ mod tests {
             };
             assert!(of(b"a") == of(b"b") && of(b"a") >= newest);
             newest = of(b"a");
-            // The rest of the batch came with it, and what it took away is gone.
+            // The rest of the batch came with it, and the key it deletes is gone.
             assert_eq!(scanned.contains_key(&b"c"[..]), newest % 2 == 1);
         }
     }
@@ -657,7 +662,7 @@ mod tests {
         }
         let written = engine.unflushed_bytes();
         assert!(written > 500_000, "{written}");
-        // RocksDB has it, but no file.
+        // RocksDB has the writes, but in no file yet.
         all(&engine);
         engine.read_consistently(&mut |_| {});
         assert_eq!(engine.unflushed_bytes(), written);
@@ -726,7 +731,7 @@ mod tests {
         engine.flush().unwrap();
         engine.check().unwrap();
         put(&engine, b"k", b"not marked");
-        // No file can be made where the store was.
+        // No file can be created in the store's old place.
         std::fs::rename(&here, &away).unwrap();
         let _ = engine.start_flush();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -792,7 +797,7 @@ mod tests {
             }
             engine.flush().unwrap();
         }
-        // Files of the lowest level are left alone: let them sink.
+        // Files of the lowest level are not deleted: compact them downwards first.
         engine.store.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         let all = (b"a".to_vec(), b"c".to_vec());
         let before = engine.approximate_sizes(std::slice::from_ref(&all))[0];

@@ -1,35 +1,35 @@
-//! Which writes of keys have begun and ended: what was read of a key is current for as long as none
-//! has begun since before it was read.
+//! Write stamps per key. A value read from the store is current until the next write of its key
+//! begins; comparing stamps tells whether a write has begun.
 //!
-//! Keys share counters by their hash, so that the table is small and needs no lock; a write makes
-//! the neighbours of its keys look changed, too, which costs them a read.
+//! Keys share counters by their hash, so that the table is small and needs no lock. A write also
+//! invalidates keys that share a counter with its keys; the cost is another read of these keys.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A write under way adds one, its end takes that away and makes the next stamp.
+/// Step of the write count. The begin of a write adds 1; its end subtracts 1 and adds this step.
 const STAMP: u64 = 1 << 16;
 
-/// A counter of keys that share it: writes under way below, writes ended above.
+/// A counter shared by several keys: writes in flight in the low bits, finished writes above.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
-/// How a counter stood when no write was under way.
+/// The state of a counter while no write was in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp(u64);
 
 impl Counter {
-    /// How it stands, if no write is under way.
+    /// The current stamp, if no write is in flight.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         let state = self.0.load(Ordering::SeqCst);
         state.is_multiple_of(STAMP).then_some(Stamp(state))
     }
 
-    /// Whether no write has begun since it stood like this.
+    /// Whether no write has begun since the stamp was taken.
     pub(crate) fn is_still(&self, stamp: Stamp) -> bool {
         self.0.load(Ordering::SeqCst) == stamp.0
     }
 
-    /// At most 65,535 writes may be under way.
+    /// At most 65,535 writes may be in flight.
     fn begin(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -39,7 +39,7 @@ impl Counter {
     }
 }
 
-/// Counters for keys of all stores, by the hash of store and key.
+/// Counters for the keys of all stores, by the hash of store and key.
 #[derive(Debug)]
 pub(crate) struct Stamps(Box<[Counter]>);
 
@@ -58,15 +58,15 @@ impl Stamps {
         hash as usize & (self.0.len() - 1)
     }
 
-    /// Begins a write of keys with these hashes, and of all keys of its store if `all` is given; it
-    /// ends when what is returned is dropped.
+    /// Begins a write of keys with these hashes, and of all keys of the store if `all` is given; it
+    /// ends when the returned guard is dropped.
     pub(crate) fn write<'a>(
         &'a self,
         hashes: impl Iterator<Item = u64>,
         all: Option<&'a Counter>,
     ) -> Writing<'a> {
         let mut indexes: Vec<usize> = hashes.map(|hash| self.index(hash)).collect();
-        // Once each: a batch may write a key as often as it likes.
+        // Each counter only once: a batch may write a key any number of times.
         indexes.sort_unstable();
         indexes.dedup();
         for index in &indexes {
@@ -83,7 +83,7 @@ impl Stamps {
     }
 }
 
-/// A write under way.
+/// A write in flight.
 #[must_use]
 pub(crate) struct Writing<'a> {
     stamps: &'a Stamps,

@@ -1,19 +1,21 @@
-//! The newest writes of a store, in memory, until RocksDB is given them all at once.
+//! The newest writes of a store, in memory, until they are all written to RocksDB.
 //!
-//! RocksDB finds the place of each key in a skip list, several cache misses for each write. A hash
-//! table needs one; and when the store is to be flushed, keys that were written often are given once,
-//! and in order, which RocksDB takes several times faster (`docs/benchmarks.md`).
+//! RocksDB finds the place of each key in a skip list, with several cache misses per write; a hash
+//! table has a single miss. And at a spill a key that was written often is passed on only once, and
+//! the keys are passed in order, which RocksDB takes several times faster (`docs/benchmarks.md`).
 //!
-//! Two layers over the store: writes go to the *active* one; a [`Spill`] makes it the *frozen* one,
-//! and an empty one active, while the frozen one is being written to the store. Rules:
+//! There are two layers over the store. Writes go to the *active* layer. A [`Spill`] turns it into
+//! the *frozen* layer, starts an empty active layer, and writes the frozen layer to the store.
+//! Rules:
 //!
-//! - A layer's writes are newer than those of the layer, or the store, below.
-//! - The frozen layer goes only when the store has all of it. So who looks from the top finds the value
-//!   as of some moment while it looked.
-//! - A batch is put into the active layer at once: nobody sees a part of it.
-//! - There is one spill at a time, and whoever has it is the only one to write to the store. While it
-//!   lasts the store is as of a moment when the layer was frozen, as soon as all of it is written.
-//! - After a spill that failed there is no other one: the store has a part of it.
+//! - A layer's writes are newer than the writes of the layer, or the store, below.
+//! - The frozen layer is dropped only when the store has all of it. So a reader that looks from top
+//!   to bottom finds the value as it was at some moment during its lookup.
+//! - A batch is put into the active layer atomically: no reader sees a part of it.
+//! - There is at most one spill at a time, and only its owner writes to the store. From the moment
+//!   the frozen layer is written completely until the spill ends, the store holds exactly the state
+//!   at the freeze.
+//! - After a failed spill there is no other spill: the store holds a part of it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,16 +27,16 @@ use bytes::Bytes;
 
 use crate::StorageError;
 
-/// What a write takes beside its key and value: two allocations, its place in the table.
+/// Bytes of a write besides its key and value: two allocations, its place in the table.
 const ENTRY_BYTES: usize = 128;
-/// Keys that a new layer has room for from the start, at most: a store that is at rest keeps no more.
+/// Keys for which a new layer reserves space at most, so that an idle store stays small.
 const ROOM_MAX: usize = 8 << 10;
 
 /// See the module's head.
 #[derive(Default)]
 pub(crate) struct WriteBuffer {
     layers: RwLock<Layers>,
-    /// Twice the number of changes; odd while one is made in the store below.
+    /// Twice the number of changes; odd while a direct write to the store below is in progress.
     version: AtomicU64,
     slot: Mutex<Slot>,
     freed: Condvar,
@@ -44,7 +46,7 @@ pub(crate) struct WriteBuffer {
 struct Layers {
     active: Layer,
     frozen: Option<Arc<Layer>>,
-    /// How often a layer was frozen.
+    /// Number of layers frozen so far.
     spills: u64,
 }
 
@@ -53,24 +55,24 @@ struct Layers {
 pub(crate) struct Layer {
     writes: HashMap<Vec<u8>, Write>,
     bytes: usize,
-    /// By what its keys begin with.
+    /// The first bytes of its keys.
     spaces: Spaces,
 }
 
 struct Write {
     /// `None` deletes the key.
     value: Option<Bytes>,
-    /// Somebody has read it here.
+    /// Whether a reader has found this write here.
     is_read: AtomicBool,
 }
 
-/// A write as it is spilled.
+/// A write in a spill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spilled<'a> {
     pub(crate) key: &'a [u8],
     /// `None` deletes the key.
     pub(crate) value: Option<&'a Bytes>,
-    /// Somebody has read it since it was written.
+    /// Whether a reader has found it since it was written.
     pub(crate) is_read: bool,
 }
 
@@ -86,28 +88,28 @@ enum Slot {
     Failed,
 }
 
-/// How a buffer stood at some moment.
+/// The version of a buffer at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Version(u64);
 
 impl WriteBuffer {
-    /// The newest write of a key, if it is here.
+    /// The newest write of a key, if the buffer holds it.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let layers = self.layers();
         let write = layers.find(key)?;
-        // Mostly it is set: no write then to what other readers have in their caches.
+        // Usually it is set already: avoid a write to a cache line shared with other readers.
         if !write.is_read.load(Ordering::Relaxed) {
             write.is_read.store(true, Ordering::Relaxed);
         }
         Some(write.value.clone())
     }
 
-    /// The same, without counting as a reader.
+    /// Like [`WriteBuffer::get`], but not counted as a read.
     pub(crate) fn peek(&self, key: &[u8]) -> Option<Option<Bytes>> {
         Some(self.layers().find(key)?.value.clone())
     }
 
-    /// Takes the writes of a batch, in order.
+    /// Adds the writes of a batch, in order.
     pub(crate) fn put(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
         let mut layers = self.layers_mut();
         for (key, value) in writes {
@@ -116,19 +118,20 @@ impl WriteBuffer {
         self.version.fetch_add(2, Ordering::SeqCst);
     }
 
-    /// Bytes of what has not been frozen, about.
+    /// Approximate bytes of the active layer.
     pub(crate) fn bytes(&self) -> usize {
         self.layers().active.bytes
     }
 
-    /// How it stands; `None` while the store below is being changed.
+    /// The current version; `None` during a direct write to the store below.
     pub(crate) fn version(&self) -> Option<Version> {
         let version = self.version.load(Ordering::SeqCst);
         version.is_multiple_of(2).then_some(Version(version))
     }
 
-    /// Runs `look` at the store below if that has all writes of `start..end`, of keys that begin with the
-    /// same bytes at least, and nothing of them was written to it meanwhile.
+    /// Runs `look` on the store below if no layer holds a write in `start..end`. `None` if a layer
+    /// does, or if a spill began meanwhile. Checked by first byte only, so a write outside the
+    /// interval may cause a needless `None`.
     pub(crate) fn look_below<T>(
         &self,
         start: &[u8],
@@ -137,11 +140,11 @@ impl WriteBuffer {
     ) -> Option<T> {
         let spills = self.all_below(start, end)?;
         let seen = look();
-        // What came above since is not below yet, unless it was frozen.
+        // Writes that arrived meanwhile are not in the store, unless they were frozen.
         (self.layers().spills == spills).then_some(seen)
     }
 
-    /// How many spills there were, if no layer has a write of the interval.
+    /// The number of spills so far, if no layer has a write of the interval.
     fn all_below(&self, start: &[u8], end: &[u8]) -> Option<u64> {
         let layers = self.layers();
         let (first, last) = (start.first().copied(), end.first().copied());
@@ -151,7 +154,7 @@ impl WriteBuffer {
         (!is_above).then_some(layers.spills)
     }
 
-    /// Whether what is put here can still get into the store.
+    /// An error if writes put here can no longer reach the store.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         match *self.slot() {
             Slot::Failed => Err(failed()),
@@ -159,13 +162,13 @@ impl WriteBuffer {
         }
     }
 
-    /// The store takes nothing any more.
+    /// Marks the store as failed: it takes no more writes.
     pub(crate) fn fail(&self) {
         *self.slot() = Slot::Failed;
         self.freed.notify_all();
     }
 
-    /// Freezes what is active, as soon as no other spill is under way.
+    /// Freezes the active layer, as soon as no other spill is in progress.
     pub(crate) fn spill(self: &Arc<Self>) -> Result<Spill, StorageError> {
         let mut slot = self.slot();
         while *slot == Slot::Taken {
@@ -235,7 +238,7 @@ impl Layer {
         }
     }
 
-    /// Its writes in the order of their keys.
+    /// Its writes in key order.
     pub(crate) fn sorted(&self) -> Vec<Spilled<'_>> {
         let each = self.writes.iter().map(|(key, write)| Spilled {
             key,
@@ -247,7 +250,7 @@ impl Layer {
         writes
     }
 
-    /// Bytes of its keys and values and what keeping them takes, about.
+    /// Approximate bytes of its keys and values, overhead included.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -263,7 +266,8 @@ impl Spaces {
     }
 }
 
-/// The only right to write to the store below. Dropped before it is done, it has failed.
+/// The exclusive right to write to the store below. Dropped before [`Spill::done`], it counts as
+/// failed.
 #[must_use]
 pub(crate) struct Spill {
     buffer: Arc<WriteBuffer>,
@@ -272,17 +276,18 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// What is to be written to the store.
+    /// The layer to write to the store.
     pub(crate) fn frozen(&self) -> &Layer {
         &self.frozen
     }
 
-    /// The store has what was frozen: it is read there from now on.
+    /// The store has the whole frozen layer: reads find it there from now on.
     pub(crate) fn release_frozen(&self) {
         self.buffer.layers_mut().frozen = None;
     }
 
-    /// A change of the store itself begins, or ends: no moment of it is seen by who compares versions.
+    /// Runs a direct write to the store. The version is odd meanwhile, so `read_unchanged` reports
+    /// a change.
     pub(crate) fn change_below<T>(&self, change: impl FnOnce() -> T) -> T {
         self.buffer.version.fetch_add(1, Ordering::SeqCst);
         let changed = change();
@@ -290,7 +295,7 @@ impl Spill {
         changed
     }
 
-    /// Lets others spill.
+    /// Ends the spill; the next spill may begin.
     pub(crate) fn done(mut self) {
         self.release_frozen();
         self.is_over = true;

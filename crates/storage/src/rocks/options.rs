@@ -1,11 +1,11 @@
-//! How the stores of a node are set up, and what they share.
+//! Settings of the stores of a node, and the resources they share.
 //!
-//! Settings, and why (measured in the spike): the write-ahead log is off; one column family, so that a
-//! flush is one state; the buffer is sized so that RocksDB never switches a memtable by itself, as every
-//! durable state must be one that the replica chose; bloom filters of 10 bits, index and filters
-//! partitioned and in the block cache, so that memory is bounded per terabyte; LZ4 above, Zstandard at
-//! the bottom. Caches, background threads and the limit of what compactions write are shared by all
-//! stores of a node.
+//! Settings, and why (measured in the spike): the write-ahead log is off; a single column family,
+//! so that a flush is a single state; the memtable is so large that RocksDB never switches it by
+//! itself, as the replica must choose every durable state; bloom filters of 10 bits, index and
+//! filters partitioned and in the block cache, so that memory per terabyte is bounded; LZ4 in the
+//! upper levels, Zstandard in the bottom level. Caches, background threads and the limit on
+//! compaction writes are shared by all stores of a node.
 
 use std::sync::Arc;
 
@@ -15,48 +15,50 @@ use rocksdb::{
 
 use crate::{RecordCache, StorageError};
 
-/// RocksDB switches a memtable by itself at this size: far above what a replica lets gather. It is
-/// also what must be free on the disk before RocksDB goes on by itself after the disk was full.
+/// RocksDB switches a memtable by itself at this size, far above the buffered size that a replica
+/// allows. It is also the free space that RocksDB requires before it resumes by itself after a full
+/// disk.
 const WRITE_BUFFER_BYTES: usize = 64 << 30;
 const TARGET_FILE_BYTES: u64 = 32 << 20;
 const BACKGROUND_JOBS: i32 = 4;
 
-/// The limiter gives out a piece of its rate so often, and looks a hundred pieces later whether it is
-/// to give more or less.
+/// Period in which the limiter grants a piece of its rate. After a hundred periods it adjusts the
+/// rate.
 const LIMITER_PERIOD_MICROS: i64 = 1_000;
-/// Of ten pieces one goes to compactions first, though flushes wait.
+/// A tenth of the pieces goes to compactions first, even if flushes wait.
 const LIMITER_FAIRNESS: i32 = 10;
 
-/// Memtables at most, and files of flushes from which on RocksDB slows writes down, and stops them.
-/// There must be room for what comes until the limiter has caught up.
+/// Most memtables, and the numbers of flushed files at which RocksDB slows writes down and stops
+/// them. The margin must hold the writes until the limiter has caught up.
 const MEMTABLES: i32 = 16;
 const L0_FILES_SLOW: i32 = 40;
 const L0_FILES_STOP: i32 = 60;
-/// Bytes that compactions are behind, from which on RocksDB slows writes down; its own default.
+/// Compaction debt in bytes at which RocksDB slows writes down; its own default.
 const DEBT_BYTES_SLOW: usize = 64 << 30;
 
-/// Whether RocksDB would not hold a flush back that is begun now, nor one more after it.
+/// Whether RocksDB would delay neither a flush begun now nor the next flush after it.
 ///
-/// Of memtables being flushed each will be a file. Source: RocksDB, `WaitUntilFlushWouldNotStallWrites`.
+/// Each memtable that is being flushed becomes a file. Source: RocksDB,
+/// `WaitUntilFlushWouldNotStallWrites`.
 pub(super) fn has_room(files: u64, memtables: u64, debt_bytes: u64) -> bool {
     memtables + 3 < MEMTABLES as u64
         && files + memtables + 2 < L0_FILES_SLOW as u64
         && debt_bytes < DEBT_BYTES_SLOW as u64
 }
 
-/// What all stores of a node share.
+/// Resources shared by all stores of a node.
 #[derive(Clone)]
 pub struct RocksShared {
     cache: Cache,
     env: Env,
-    /// Has the limiter: clones of it share it.
+    /// Holds the limiter; clones share it.
     limited: Options,
     pub(super) records: Option<Arc<RecordCache>>,
 }
 
 impl RocksShared {
-    /// With a block cache of so many bytes. Flushes and compactions write at most `rate` bytes per
-    /// second, and a twentieth of that until they need more; 0 is as fast as they can.
+    /// A block cache of `cache_bytes`. Flushes and compactions write at most `rate` bytes per
+    /// second, and a twentieth of that until they need more; 0 means no limit.
     pub fn new(cache_bytes: usize, rate: u64) -> Result<Self, StorageError> {
         let mut env = Env::new().map_err(|e| StorageError::new("set up the store", e))?;
         env.set_background_threads(2);
@@ -66,7 +68,7 @@ impl RocksShared {
             let rate = i64::try_from(rate).unwrap_or(i64::MAX);
             limited.set_auto_tuned_ratelimiter(rate, LIMITER_PERIOD_MICROS, LIMITER_FAIRNESS);
         }
-        // The estimated charge is that of a block.
+        // The estimated charge of an entry is the size of a block.
         Ok(Self {
             cache: Cache::new_hyper_clock_cache(cache_bytes, 16 << 10),
             env,
@@ -75,20 +77,20 @@ impl RocksShared {
         })
     }
 
-    /// Where values that were read are kept, if they are.
+    /// The cache of read values, if there is one.
     #[must_use]
     pub fn records(&self) -> Option<&RecordCache> {
         self.records.as_deref()
     }
 
-    /// Keeps values that were read in `records`, too.
+    /// Uses `records` as the cache of read values.
     #[must_use]
     pub fn with_records(mut self, records: Arc<RecordCache>) -> Self {
         self.records = Some(records);
         self
     }
 
-    /// Of every store.
+    /// The options of every store.
     pub(super) fn options(&self) -> Options {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&self.cache);
@@ -125,7 +127,7 @@ impl RocksShared {
     }
 }
 
-/// Of every write.
+/// The options of every write.
 pub(super) fn without_wal() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);

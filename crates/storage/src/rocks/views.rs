@@ -1,4 +1,4 @@
-//! How a moment of a store is read.
+//! Readers of a fixed state of a store.
 
 use bytes::Bytes;
 use rocksdb::ReadOptions;
@@ -6,7 +6,7 @@ use rocksdb::ReadOptions;
 use super::error;
 use crate::{Reader, StorageError};
 
-/// The store as it was at one moment.
+/// The store at a fixed moment.
 pub(super) struct Snapshot<'a>(pub(super) rocksdb::Snapshot<'a>);
 
 impl Reader for Snapshot<'_> {
@@ -28,7 +28,7 @@ impl Reader for Snapshot<'_> {
     }
 }
 
-/// A store of which no view can be had.
+/// A stopped store: every read fails.
 pub(super) struct Stopped;
 
 impl Reader for Stopped {
