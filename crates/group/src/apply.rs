@@ -1,9 +1,9 @@
-//! Applies a committed entry: frames in order, each admitted by its session, checked against what
-//! the group owns, executed over the store plus what the entry has changed so far.
+//! Applies a committed entry: its frames in order, each admitted by its session, checked against
+//! the group's ownership, executed over the store plus the entry's changes so far.
 //!
-//! A frame that the entry has no room for is *put off*: no replica executes it or remembers anything of
-//! it, and its proposer puts it into its next entry. So are all frames behind it, which keeps them
-//! in order and leaves an entry's work bounded.
+//! A frame that the entry has no room for is *put off*: no replica executes it or remembers
+//! anything of it, and its proposer puts it into its next entry. All frames behind it are put off
+//! as well, which keeps them in order and bounds an entry's work.
 
 use bytes::{Bytes, BytesMut};
 use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
@@ -21,7 +21,7 @@ use arrivals::Absent;
 mod arrivals;
 mod ranges;
 
-/// What the caller must do after an entry, in this order.
+/// The work for the caller after an entry, in this order.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Persist, in one atomic batch with the applied index.
@@ -30,10 +30,11 @@ pub struct Effects {
     pub store: Vec<StoreChange>,
     /// Remove these entries of the index of expiries, in the same batch.
     pub swept: Vec<Expired>,
-    /// Count the records as they are after this entry, under this name.
+    /// Count the records in their state after this entry, under this name.
     pub digest: Option<u64>,
-    /// Send, per frame of the entry: bytes of [`FrameReply`], unless it [is put off](is_put_off); of a
-    /// change of ranges, its answer. Only the proposer has them to send to.
+    /// Send, per frame of the entry, bytes of [`FrameReply`], unless the frame [is put
+    /// off](is_put_off); for a change of ranges, its answer. Only the proposer has clients to send
+    /// them to.
     pub replies: Vec<Bytes>,
 }
 
@@ -47,27 +48,28 @@ pub fn is_put_off(answer: &[u8]) -> bool {
 const PUT_OFF: Bytes = Bytes::new();
 
 impl GroupState {
-    /// Applies one committed entry over `view`. `Err` means this node alone failed: nothing was
-    /// changed that counts, and the replica stops.
+    /// Applies a committed entry over `store`. `Err` means this node alone failed: no change
+    /// counts, and the replica stops.
     pub fn apply(&mut self, entry: Entry, store: &dyn Store) -> Result<Effects, Fault> {
         self.apply_within(entry, store, &Limits::default())
     }
 
-    /// The same within other limits: for tests.
+    /// Like [`GroupState::apply`] with other limits: for tests.
     pub fn apply_within(
         &mut self,
         entry: Entry,
         store: &dyn Store,
         limits: &Limits,
     ) -> Result<Effects, Fault> {
-        // A new leader's first entries may carry an older clock than the last of the old one.
+        // A new leader's first entries may carry an older clock than the last entry of the old
+        // leader.
         self.clock = self.clock.max(entry.clock);
         self.sessions.expire(self.clock);
         let mut effects = Effects::default();
         match entry.body {
             Body::Tick => {}
             Body::Init(ranges) => {
-                // Late copies of it must not bring back what was given away.
+                // Late copies of this entry must not bring back ranges that were given away.
                 if self.ownership == crate::Ownership::default() {
                     self.ownership = crate::Ownership::of(ranges);
                 }
@@ -196,7 +198,7 @@ impl GroupState {
                 Ran::Answered(answer) => answer,
                 Ran::PutOff => return Ok(Ran::PutOff),
             },
-            // It comes again under the same number, and is to be applied then.
+            // The frame is sent again under the same number, and must be applied then.
             Err(Refusal::Moving) => return refused(Refusal::Moving),
             Err(refusal) => FrameReply::Refused(refusal).encode(),
         };
@@ -207,7 +209,7 @@ impl GroupState {
         Ok(Ran::Answered(answer))
     }
 
-    /// All keys of the frame are the group's, or none of it is executed.
+    /// Checks that the group owns all keys of the frame; otherwise none of it is executed.
     fn check(&self, frame: &Frame) -> Result<(), Refusal> {
         for watch in &frame.watches {
             self.ownership.check_key(watch.table, &watch.key)?;
@@ -249,8 +251,8 @@ impl GroupState {
         Ok(())
     }
 
-    /// Each removal counts from the moment of it, not from the end of the entry: a key of the same
-    /// entry may have been watched in between.
+    /// A removal counts from its own moment, not from the end of the entry: a frame later in the
+    /// same entry may watch the key after it.
     fn note_removals(&mut self, changes: &Changes) {
         for removal in &changes.removals {
             let slot = &mut self.removals[removal_slot(removal.table, &removal.key)];

@@ -1,15 +1,15 @@
-//! The group clock of a leader: never goes back, whoever leads, and trusts no single wall clock.
+//! The group clock of a leader: never goes back, not even across leaders, and trusts no single wall
+//! clock.
 //!
-//! Every entry carries it, so the state's clock is that of the last entry applied. What has expired
-//! is decided by the clock of applied entries alone: a read that meets a record which is expired by
-//! the leader's clock only has a tick committed first (decision record
+//! Every entry carries the clock, so the state's clock is that of the last entry applied. Only the
+//! clock of applied entries decides expiry: when a read meets a record that is expired by the
+//! leader's clock but not yet by the applied clock, a tick is committed first (decision record
 //! `2026-11-23-expiry-by-committed-clock`). So an expired key never comes back after a failover.
 //!
 //! Between entries the clock follows the monotonic clock of the leader. It is steered towards the
-//! wall clocks of a majority of the voters ([`Agreed`]): by a hundredth of the time that
-//! passes, and at once when a majority is ahead by more than a second. A wall clock that is wrong
-//! alone, the leader's too, changes nothing
-//! (decision record `2026-11-30-a-wall-clock-counts-with-a-majority`).
+//! wall clocks of a majority of the voters ([`Agreed`]): by a hundredth of the elapsed time, and at
+//! once when a majority is ahead by more than a second. A single wrong wall clock, even the
+//! leader's, changes nothing (decision record `2026-11-30-a-wall-clock-counts-with-a-majority`).
 //!
 //! Pure: all clocks are arguments. Times are since the Unix epoch, monotonic times since any fixed
 //! moment of this process.
@@ -18,15 +18,15 @@ use std::time::Duration;
 
 use coterie_types::UnixMillis;
 
-/// Of so much time the clock gains or loses one part at most, while a majority is near: 1%. That is
-/// twenty times what clocks that are kept in step drift or are slewed by.
+/// The clock gains or loses at most a part in this many of the elapsed time, while a majority is
+/// near: 1%. That is twenty times the drift or slew of synchronized clocks.
 const SLEW: u32 = 100;
 
-/// A majority that is further ahead than this is followed at once.
+/// The clock jumps at once to a majority that is further ahead than this.
 const JUMP: Duration = Duration::from_secs(1);
 
-/// What the wall clocks of a majority say: it is no earlier than `earliest` by a majority of the
-/// clocks, and no later than `latest` by a majority.
+/// The agreement of a majority's wall clocks: by a majority of the clocks it is no earlier than
+/// `earliest`, and by a majority no later than `latest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreed {
     earliest: Duration,
@@ -34,10 +34,10 @@ pub struct Agreed {
 }
 
 impl Agreed {
-    /// From the clocks of the voters, per configuration (two while they change), unknown ones as
-    /// `None`. `None` if less than a majority is known.
+    /// From the clocks of the voters, per configuration (two during a change), `None` for unknown
+    /// clocks. `None` if less than a majority is known.
     ///
-    /// With all of three known both bounds are the median.
+    /// If all clocks of three voters are known, both bounds are the median.
     #[must_use]
     pub fn of(configurations: &[Vec<Option<Duration>>]) -> Option<Self> {
         let mut agreed: Option<Self> = None;
@@ -48,7 +48,7 @@ impl Agreed {
             let latest = *known.get(majority - 1)?;
             let earliest = known[known.len() - majority];
             agreed = Some(match agreed {
-                // Both majorities must say so.
+                // Both majorities must agree.
                 Some(other) => Self {
                     earliest: earliest.min(other.earliest),
                     latest: latest.max(other.latest),
@@ -59,7 +59,7 @@ impl Agreed {
         agreed
     }
 
-    /// How far a clock is ahead of, or behind, what was agreed; zero in between.
+    /// How far a clock is ahead of, or behind, the agreed bounds; zero between them.
     #[must_use]
     pub fn distance(&self, clock: Duration) -> Duration {
         let behind = self.earliest.saturating_sub(clock);
@@ -74,37 +74,37 @@ impl Agreed {
     }
 }
 
-/// See the module's head.
+/// The clock of a leader; see the module's head.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GroupClock {
-    /// The clock of an entry, or one handed out; zero while there was none.
+    /// The clock of an entry, or the last clock handed out; zero before the first.
     last: Duration,
     /// The monotonic time of `last`.
     seen_at: Duration,
-    /// The latest handed out.
+    /// The latest clock handed out.
     handed: Duration,
-    /// What was agreed, and the monotonic time of that.
+    /// The last agreement, and its monotonic time.
     agreed: Option<(Agreed, Duration)>,
 }
 
 impl GroupClock {
-    /// Learns the clock of an applied entry, at monotonic time `now`.
+    /// Takes in the clock of an applied entry, at monotonic time `now`.
     pub fn observe(&mut self, clock: UnixMillis, now: Duration) {
         let clock = Duration::from_millis(clock.0);
-        // The proposer has handed it out already, and maybe a later one.
+        // The proposer has handed this clock out itself, and possibly a later clock.
         if clock > self.last {
             (self.last, self.seen_at) = (clock, now);
         }
     }
 
-    /// Learns what a majority's wall clocks say at monotonic time `now`; `None` if no majority is
-    /// known.
+    /// Takes in the agreement of a majority's wall clocks at monotonic time `now`; `None` if no
+    /// majority is known.
     pub fn agree(&mut self, agreed: Option<Agreed>, now: Duration) {
         self.agreed = agreed.map(|agreed| (agreed, now));
     }
 
-    /// The time to give to the next entry or read, at monotonic time `now`. This node's own `wall`
-    /// clock counts only while the group has no clock yet.
+    /// The time for the next entry or read, at monotonic time `now`. This node's own `wall` clock
+    /// counts only while the group has no clock yet.
     pub fn read(&mut self, wall: Duration, now: Duration) -> UnixMillis {
         let agreed = self.agreed;
         let agreed = agreed.map(|(agreed, at)| agreed.after(now.saturating_sub(at)));
@@ -122,8 +122,8 @@ impl GroupClock {
     }
 }
 
-/// A clock that runs free, moved by at most `slack` towards what was agreed, or at once where that is
-/// far ahead.
+/// The free-running clock, moved by at most `slack` towards the agreed bounds, or at once where
+/// these are far ahead.
 fn steered(free: Duration, slack: Duration, agreed: Agreed) -> Duration {
     if free.saturating_add(JUMP) < agreed.earliest {
         agreed.earliest
@@ -155,7 +155,7 @@ mod tests {
         Some((agreed.earliest.as_secs(), agreed.latest.as_secs()))
     }
 
-    /// A clock that follows three right ones from second 1000 on, at monotonic second 0.
+    /// A clock that follows three right clocks from second 1000 on, at monotonic second 0.
     fn started() -> GroupClock {
         let mut clock = GroupClock::default();
         clock.agree(agreed(&[1000; 3]), secs(0));
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn one_clock_that_jumps_changes_nothing_and_a_majority_is_followed() {
         let mut clock = started();
-        // The leader's own is a minute ahead, then behind.
+        // The leader's own clock is a minute ahead, then behind.
         for (now, own) in [(10, 1070), (20, 960)] {
             clock.agree(agreed(&[own, 1000 + now, 1000 + now]), secs(now));
             let read = clock.read(secs(own), secs(now));
@@ -194,7 +194,7 @@ mod tests {
         }
         clock.agree(agreed(&[1090, 1090, 1030]), secs(30));
         assert_eq!(clock.read(secs(1030), secs(30)), UnixMillis(1_090_000));
-        // Back again: it runs on, slower.
+        // The majority goes back: the clock continues, but slower.
         clock.agree(agreed(&[1130, 1130, 1130]), secs(130));
         assert_eq!(clock.read(secs(1130), secs(130)), UnixMillis(1_189_000));
     }
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(clock.read(secs(900), secs(5)), UnixMillis(100_000));
     }
 
-    /// One step: how long it takes, how far each wall clock jumps, and the clock of an entry that
+    /// A step: how long it takes, how far each wall clock jumps, and the clock of an entry that
     /// another leader made, before the right time.
     type Step = (u64, [i64; 3], Option<u64>);
 
@@ -263,8 +263,8 @@ mod tests {
     }
 
     proptest! {
-        /// Never back; and not ahead of the median by more than it was before, less what it loses
-        /// on the way, whatever one clock does.
+        /// The clock never goes back, and is never further ahead of the median than before, less
+        /// its slew meanwhile, whatever a single wall clock does.
         #[test]
         fn it_never_goes_back_and_never_runs_ahead_of_the_median(
             steps in proptest::collection::vec(step(), 1..60)
@@ -296,7 +296,7 @@ mod tests {
                 prop_assert!(read >= before);
                 before = read;
                 let ahead = i64::try_from(read.0).unwrap_or(0) - target;
-                // What the median itself went back by is all there is to be ahead.
+                // The clock may be ahead only by the distance that the median itself went back.
                 ahead_max = (ahead_max + (was - median(&offsets))).max(0);
                 prop_assert!(ahead <= ahead_max + 1, "{ahead} ms ahead, {ahead_max} allowed");
                 prop_assert!(ahead >= -1000 - 1, "{ahead} ms");

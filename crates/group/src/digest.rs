@@ -1,16 +1,16 @@
-//! What records come to: counted, and summed up so that two copies can be compared.
+//! The tally of a set of records: a count and sums by which two copies can be compared.
 //!
 //! The sum of hashes does not depend on the order nor on how the records were cut into chunks.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Records so far.
+/// The tally of the records added so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
-    /// How many.
+    /// Number of records.
     pub records: u64,
-    /// Bytes of their keys and of what is stored.
+    /// Bytes of their keys and stored values.
     pub bytes: u64,
     /// The sum of their XXH3 hashes, modulo 2^64.
     pub checksum: u64,

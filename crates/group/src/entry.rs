@@ -1,4 +1,4 @@
-//! What a group's log entries say.
+//! The format of a group's log entries.
 //!
 //! ```text
 //! version: u8 = 1    kind: u8    clock: u64 le    seed: u64 le    value_bytes_max: u64 le    body
@@ -7,15 +7,16 @@
 //! kind 2 Init:   the first ranges, postcard
 //! kind 3 Sweep:  expired keys, postcard
 //! kind 4 Add:    ranges that are new to the group, postcard
-//! kind 5 Drop:   ids of ranges that go with their records, postcard
-//! kind 6 Change: a change of one range's bounds or owner, postcard
+//! kind 5 Drop:   ids of ranges to remove with their records, postcard
+//! kind 6 Change: a change of a range's bounds or owner, postcard
 //! kind 8 Digest: its name: u64 le
 //! kind 9 Fetched: length (LEB128) and arrivals, postcard; then frames as in kind 0
 //! ```
 //!
-//! The clock is the leader's group clock when it proposed; the seed is all the chance the commands
-//! get; the longest value is the leader's setting, carried along as it decides replies. Frames are not looked into here: a frame that cannot be decoded is refused when applied,
-//! by every replica alike.
+//! The clock is the leader's group clock at the proposal. The seed is the only source of chance for
+//! the commands. The longest value is the leader's setting, carried along because it decides
+//! replies. Frames are not parsed here: a frame that cannot be decoded is refused when it is
+//! applied, by every replica alike.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, TableId, UnixMillis, varint};
@@ -35,10 +36,10 @@ const CHANGE: u8 = 6;
 const FETCHED: u8 = 9;
 const DIGEST: u8 = 8;
 
-/// A key that was seen expired, and when it expired.
+/// A key that was found expired, and its expiry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
-    /// The expiry that was found in the index.
+    /// The expiry found in the index.
     pub at: UnixMillis,
     /// The key's table.
     pub table: TableId,
@@ -46,59 +47,60 @@ pub struct Expired {
     pub key: Bytes,
 }
 
-/// One log entry.
+/// A log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The leader's group clock at the proposal.
     pub clock: UnixMillis,
-    /// All the chance its commands get.
+    /// The only source of chance for its commands.
     pub seed: u64,
-    /// Bytes of the longest value that its commands may make.
+    /// Bytes of the longest value that its commands may create.
     pub value_bytes_max: u64,
-    /// What it does.
+    /// The work of the entry.
     pub body: Body,
 }
 
-/// What an entry does.
+/// The work of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// Frames of clients, as bytes of [`coterie_protocol::Frame`].
     Frames(Vec<Bytes>),
-    /// Moves the clock, so that a read may hide what has expired.
+    /// Advances the clock, so that reads may hide records that have expired.
     Tick,
-    /// Gives a new group its first ranges; changes nothing when it has any.
+    /// Gives a new group its first ranges; changes nothing if the group has any.
     Init(Vec<RangeDescriptor>),
-    /// Removes records that are expired, and their index entries.
+    /// Removes expired records and their index entries.
     Sweep(Vec<Expired>),
-    /// Gives the group ranges that nobody owned before: all or, when one does not fit, none. The
-    /// answer is a [`ChangeAnswer`].
+    /// Gives the group ranges that had no owner before: all of them, or none if any does not fit.
+    /// The answer is a [`ChangeAnswer`].
     AddRanges(Vec<RangeDescriptor>),
-    /// Takes these ranges from the group, with their records. The answer is a [`ChangeAnswer`].
+    /// Removes these ranges and their records from the group. The answer is a [`ChangeAnswer`].
     DropRanges(Vec<RangeId>),
-    /// Changes one range. The answer is a [`ChangeAnswer`].
+    /// Changes a range. The answer is a [`ChangeAnswer`].
     Change(RangeChange),
-    /// Frames, and before them the records of keys that they name and that had not arrived yet.
+    /// Frames, preceded by the records of named keys that had not arrived yet.
     Fetched {
         /// The records.
         arrivals: Vec<Arrival>,
         /// As in [`Body::Frames`].
         frames: Vec<Bytes>,
     },
-    /// Has every replica count its records, as of this entry.
+    /// Makes every replica count its records in their state after this entry.
     Digest {
         /// Names the count.
         nonce: u64,
     },
 }
 
-/// What became of a change of ranges: the group's clock then, or why nothing was changed.
+/// The outcome of a change of ranges: the group's clock at the change, or the reason why nothing
+/// was changed.
 pub type ChangeAnswer = Result<UnixMillis, String>;
 
-/// A change of the bounds or the owner of a range (design §9). Each may be asked for again, and finds
-/// its own result then.
+/// A change of the bounds or the owner of a range (design §9). Every change may be retried; a retry
+/// finds the result of the first attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RangeChange {
-    /// Cuts a range; the left part keeps its id, both get the next epoch.
+    /// Splits a range; the left part keeps its id, both get the next epoch.
     Split {
         /// The range before.
         range: RangeDescriptor,
@@ -107,30 +109,31 @@ pub enum RangeChange {
         /// The id of the right part.
         right_id: RangeId,
     },
-    /// Joins two neighbours; the left one's id stays, at the higher epoch's next.
+    /// Merges two neighbours; the id of the left range stays, with the epoch after the higher of
+    /// both.
     Merge {
-        /// The left one before.
+        /// The left range before.
         left: RangeDescriptor,
-        /// The right one before.
+        /// The right range before.
         right: RangeDescriptor,
     },
     /// Announces a range that another group is about to give to this one.
     BeginImport {
-        /// The range as it is to be.
+        /// The range as it will be here.
         range: RangeDescriptor,
-        /// The group that has it.
+        /// The group that owns it now.
         source: GroupId,
     },
-    /// Takes an announcement back.
+    /// Withdraws an announcement.
     CancelImport {
         /// The range.
         range_id: RangeId,
-        /// The epoch it was to have.
+        /// The announced epoch.
         epoch: Epoch,
     },
-    /// Gives a range to another group; what is held of it is frozen.
+    /// Hands a range off to another group; the records here are frozen.
     HandOff {
-        /// The range as it is to be.
+        /// The range as it will be at its new owner.
         range: RangeDescriptor,
     },
     /// Begins to serve an announced range.
@@ -146,32 +149,32 @@ pub enum RangeChange {
         range_id: RangeId,
         /// Its epoch.
         epoch: Epoch,
-        /// Where the chunk begins: where the one before it ended.
+        /// Where the chunk begins, which is where the previous chunk ended.
         from: Bytes,
         /// Keys and records as the source stores them.
         records: Vec<(Bytes, Bytes)>,
-        /// Where the next one begins; `None` when there is nothing more.
+        /// Where the next chunk begins; `None` after the last chunk.
         next: Option<Bytes>,
     },
-    /// Ends an import whose source says that this is what it has.
+    /// Ends an import, if the copied records match the tally of the source.
     FinishImport {
         /// The range.
         range_id: RangeId,
         /// Its epoch.
         epoch: Epoch,
-        /// What the source has of it.
+        /// The source's tally of the range.
         all: Tally,
     },
-    /// Lets go of the frozen copy of a range.
+    /// Deletes the frozen copy of a range.
     DropFrozen {
         /// The range.
         range_id: RangeId,
-        /// The epoch it was handed off at.
+        /// The epoch at which it was handed off.
         epoch: Epoch,
     },
 }
 
-/// An entry that this version cannot read: written by a newer one, or damaged.
+/// An entry that this version cannot read: written by a newer version, or damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("log entry: {0}")]
 pub struct EntryError(pub(crate) String);
@@ -214,7 +217,7 @@ impl Entry {
         out.freeze()
     }
 
-    /// An entry from its bytes, sharing their memory.
+    /// Decodes an entry; its parts share the memory of `input`.
     pub fn decode(mut input: Bytes) -> Result<Self, EntryError> {
         let error = |what: &str| EntryError(what.to_owned());
         if input.remaining() < 26 {
@@ -368,7 +371,7 @@ mod tests {
             bytes.extend_from_slice(body);
             bytes
         };
-        // One range: id, epoch, table, start, no end, group.
+        // A range: id, epoch, table, start, no end, group.
         let bytes = entry(Body::AddRanges(vec![range()])).encode();
         assert_eq!(bytes, with(4, &[1, 7, 1, 16, 1, b'a', 0, 3]));
         let bytes = entry(Body::DropRanges(vec![RangeId(7), RangeId(300)])).encode();

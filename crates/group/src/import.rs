@@ -1,11 +1,11 @@
-//! How far the import of one range is: which keys are known here, and what was copied.
+//! The progress of a range's import: which keys are known here, and which records were copied.
 //!
-//! Ownership comes first and the records after (design §9). A key of the range is *known* when this
-//! group can tell what it holds without asking the source: when its record is here, when it was
-//! marked (it was looked up and not there, or was removed since), when the copy in key order is past
-//! it, or when an interval with it was emptied. Once known, a key stays known, and what still arrives
-//! of it is not taken. What cannot be told from a record or a mark is [`Known`], which is kept in the
-//! store too, so that a reader finds it as of the same moment as the records.
+//! Ownership moves first, the records afterwards (design §9). A key of the range is *known* when
+//! this group can tell its value without asking the source: its record is here, it was marked
+//! (looked up and absent, or removed since), the copy in key order is past it, or an interval that
+//! contains it was emptied. A known key stays known, and a record that arrives for it later is
+//! ignored. [`Known`] covers the cases that neither a record nor a mark can express. It is stored
+//! with the records, so readers see both at the same state.
 
 use bytes::Bytes;
 use coterie_protocol::{DecodeError, decode, encode};
@@ -14,60 +14,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Tally;
 
-/// Which keys of an imported range are known without a record or a mark.
+/// The keys of an imported range that are known without a record or a mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// The key before which all are copied; `None` when all of the range is.
+    /// All keys before the cursor are copied; `None` when the whole range is.
     cursor: Option<Bytes>,
     /// Intervals that were emptied.
     cleared: Vec<KeyRange>,
 }
 
 impl Known {
-    /// Whether this key is one of them.
+    /// Whether this key is known without a record or a mark.
     #[must_use]
     pub fn holds(&self, table: TableId, key: &[u8]) -> bool {
         self.cursor.as_ref().is_none_or(|cursor| key < cursor)
             || self.cleared.iter().any(|range| range.contains(table, key))
     }
 
-    /// From where on the source has to be asked; `None` when nowhere.
+    /// The first key for which the source has to be asked; `None` when the whole range is copied.
     #[must_use]
     pub fn cursor(&self) -> Option<&Bytes> {
         self.cursor.as_ref()
     }
 
-    /// The copy has come so far.
+    /// Moves the cursor: the keys before it are copied.
     pub(crate) fn advance(&mut self, cursor: Option<Bytes>) {
         self.cursor = cursor;
     }
 
-    /// For the store.
+    /// Encodes it for the store.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         encode(self)
     }
 
-    /// From the store.
+    /// Decodes it from the store.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes)
     }
 }
 
-/// See the module's head.
+/// The progress of an import; see the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
     pub(crate) known: Known,
-    /// What the chunks came to, those records included that were known here by then.
+    /// The tally of all copied chunks, including records of keys that were known here already.
     pub(crate) copied: Tally,
 }
 
-/// A record of the source that comes with the frames that need it.
+/// A record of the source, proposed together with the frames that need it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
     /// The range that is being imported.
     pub range_id: RangeId,
-    /// Its epoch: a range that left and came back is another import, of other records.
+    /// Its epoch: a range that left and came back is a different import, of other records.
     pub epoch: Epoch,
     /// The key's table.
     pub table: TableId,
@@ -78,7 +78,7 @@ pub struct Arrival {
 }
 
 impl Import {
-    /// Nothing is here yet.
+    /// An import that has just begun: no record is here yet.
     pub(crate) fn begin(bounds: &KeyRange) -> Self {
         let known = Known {
             cursor: Some(bounds.start.clone()),
@@ -88,19 +88,19 @@ impl Import {
         Self { known, copied }
     }
 
-    /// What is known without a record or a mark.
+    /// The keys that are known without a record or a mark.
     #[must_use]
     pub fn known(&self) -> &Known {
         &self.known
     }
 
-    /// What was copied in key order so far.
+    /// The tally of the records copied in key order so far.
     #[must_use]
     pub fn copied(&self) -> Tally {
         self.copied
     }
 
-    /// Notes that an interval was emptied; whether that is news.
+    /// Notes that an interval was emptied; returns whether that changed anything.
     pub(crate) fn clear(&mut self, interval: &KeyRange) -> bool {
         let cleared = &mut self.known.cleared;
         if cleared.iter().any(|range| range.contains_range(interval)) {

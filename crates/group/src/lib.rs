@@ -1,7 +1,7 @@
-//! The replicated state machine of one group: a committed entry in, effects out.
+//! The replicated state machine of a group: a committed entry in, effects out.
 //!
-//! Pure: no clock, no socket, no disk, no random source. Replicas that apply the same entries
-//! reach the same state and return the same effects. Time and chance come with the entry.
+//! Pure: no clock, no socket, no disk, no random source. Replicas that apply the same entries reach
+//! the same state and return the same effects. Time and chance come with the entry.
 //!
 //! Invariants: entries apply in log order, each once; a command outside the owned ranges changes
 //! nothing; a frame that was applied is never applied again, and a retry gets the first replies.

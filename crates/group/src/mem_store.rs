@@ -15,7 +15,7 @@ pub struct MemStore {
     pub view: MemView,
     /// Keys that imports marked.
     pub marks: BTreeSet<(RangeId, TableId, Bytes)>,
-    /// What is known of imports without a record or a mark.
+    /// The [`Known`] of each import.
     pub known: BTreeMap<RangeId, Known>,
 }
 
@@ -41,7 +41,7 @@ impl Store for MemStore {
 }
 
 impl MemStore {
-    /// Persists what an entry did.
+    /// Persists the effects of an entry.
     pub fn persist(&mut self, effects: &Effects) {
         for change in &effects.store {
             if let StoreChange::Discard(bounds) = change {
@@ -61,7 +61,7 @@ impl MemStore {
                     key,
                 } => drop(self.marks.insert((range_id, table, key))),
                 StoreChange::Know { range_id, known } => {
-                    // It was encoded by this process.
+                    // This process encoded it, so decoding cannot fail.
                     if let Ok(known) = Known::decode(&known) {
                         self.known.insert(range_id, known);
                     }

@@ -1,4 +1,4 @@
-//! The keys that a frame names, and of which of them it must be known what they hold.
+//! The keys a frame names, and which of them must have arrived before it can run.
 
 use bytes::Bytes;
 use coterie_protocol::Frame;
@@ -12,13 +12,13 @@ pub struct NamedKey {
     pub table: TableId,
     /// The key.
     pub key: Bytes,
-    /// Whether it must be known what it holds: not if it is only overwritten.
+    /// Whether the key must be known first; not if it is only overwritten.
     pub is_needed: bool,
 }
 
-/// The keys that the frame's commands name, in their order, and those it watches. A key may be there
-/// more than once, with different needs. Intervals are left out: emptying one needs none of its
-/// records, and reading one is another matter.
+/// The keys that the frame's commands name, in their order, and the keys it watches. A key may
+/// occur more than once, with different needs. Intervals are left out: emptying an interval needs
+/// none of its records, and callers check reads of intervals themselves.
 #[must_use]
 pub fn named_keys(frame: &Frame) -> Vec<NamedKey> {
     let watches = frame.watches.iter().map(|watch| NamedKey {
@@ -43,7 +43,7 @@ pub fn named_keys(frame: &Frame) -> Vec<NamedKey> {
                 is_needed,
             });
         };
-        // Keys that cannot be found: the command will say so itself.
+        // If the keys cannot be found, the command itself returns the error.
         let _ = row.visit_keys(command.table, &command.args, &mut visit);
     }
     named

@@ -1,5 +1,5 @@
-//! Which keys a group owns: checked when a write is applied and when a read is served, always
-//! against the same state as the command sees.
+//! The keys a group owns: checked when a write is applied and when a read is served, always against
+//! the same state as the command sees.
 
 use bytes::Bytes;
 use coterie_protocol::Refusal;
@@ -12,30 +12,30 @@ mod transitions;
 /// A range that comes from another group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arriving {
-    /// The range, as it is to be here.
+    /// The range, as it will be here.
     pub range: RangeDescriptor,
-    /// The group that has all of it.
+    /// The group that has all of its records.
     pub source: GroupId,
 }
 
-/// The ranges a group owns, and what it knows of those that come and go.
+/// The ranges a group owns, and the ranges that come and go.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ownership {
     /// Owned, sorted by table and start, without overlap.
     owned: Vec<RangeDescriptor>,
-    /// Given away, with their new owners, the last one at the end; bounded.
+    /// Given away, with their new owners, the most recent at the end; bounded.
     moved: Vec<RangeDescriptor>,
     /// Announced by a move; not owned until their source has handed them off.
     incoming: Vec<Arriving>,
-    /// Owned, and not all of their records are here yet.
+    /// Owned, while not all of their records are here.
     importing: Vec<Arriving>,
-    /// Handed off, as they are at their new owners; their records are here still, and nothing
-    /// changes them.
+    /// Handed off, with their descriptors at the new owners; their records are still here, and
+    /// nothing changes them.
     frozen: Vec<RangeDescriptor>,
 }
 
 impl Ownership {
-    /// Owning exactly these.
+    /// Owns exactly these ranges.
     #[must_use]
     pub fn of(mut ranges: Vec<RangeDescriptor>) -> Self {
         ranges.sort_by(|a, b| a.bounds.cmp(&b.bounds));
@@ -45,7 +45,7 @@ impl Ownership {
         }
     }
 
-    /// What is owned, in key order.
+    /// The owned ranges, in key order.
     #[must_use]
     pub fn owned(&self) -> &[RangeDescriptor] {
         &self.owned
@@ -73,7 +73,7 @@ impl Ownership {
         self.owned.get(after.checked_sub(1)?)
     }
 
-    /// Whether the whole interval is owned, as one range.
+    /// Whether a single owned range contains the whole interval.
     #[must_use]
     pub fn owns_interval(&self, interval: &KeyRange) -> bool {
         interval.is_empty()
@@ -82,8 +82,8 @@ impl Ownership {
                 .is_some_and(|range| range.bounds.contains_range(interval))
     }
 
-    /// `Err` when a command names a key or an interval that is not owned. A command that is no
-    /// command, or whose keys cannot be found, has none: it answers an error wherever it runs.
+    /// `Err` when a command names a key or an interval that is not owned. An unknown command, or a
+    /// command whose keys cannot be found, passes: it returns an error on any group.
     pub fn check(&self, table: TableId, args: &[Bytes]) -> Result<(), Refusal> {
         let Ok(command) = resolve(args) else {
             return Ok(());
@@ -100,7 +100,7 @@ impl Ownership {
                 checked = self.check_key(table, key);
             }
         };
-        // Keys that cannot be found: the command will say so itself.
+        // If the keys cannot be found, the command itself returns the error.
         let _ = command.visit_keys(table, args, &mut check);
         checked
     }
@@ -111,13 +111,14 @@ impl Ownership {
         &self.incoming
     }
 
-    /// Owned ranges of which not all records are here.
+    /// Owned ranges that lack some of their records.
     #[must_use]
     pub fn importing(&self) -> &[Arriving] {
         &self.importing
     }
 
-    /// Ranges that were handed off and whose records are still here, as they are at their new owners.
+    /// Ranges that were handed off and whose records are still here, with their descriptors at the
+    /// new owners.
     #[must_use]
     pub fn frozen(&self) -> &[RangeDescriptor] {
         &self.frozen
@@ -145,12 +146,12 @@ impl Ownership {
         }
         let mut named = false;
         let mut visit = |table, key: &Bytes| named |= self.import_of(table, key).is_some();
-        // Keys that cannot be found: the command will say so itself.
+        // If the keys cannot be found, the command itself returns the error.
         let _ = command.visit_keys(table, args, &mut visit);
         named
     }
 
-    /// Whether any range comes: only then the questions about arrivals need be asked.
+    /// Whether any range is arriving; otherwise the checks for arrivals can be skipped.
     #[must_use]
     pub fn has_arrivals(&self) -> bool {
         !self.importing.is_empty() || !self.incoming.is_empty()
@@ -182,7 +183,7 @@ impl Ownership {
         if incoming().any(|range| range.bounds.contains_range(interval)) {
             return Err(Refusal::Moving);
         }
-        // What is owned of it helps too: the interval was cut into ranges since.
+        // Owned parts of the interval help the proxy too: the interval has been split since.
         let known = self.owned.iter().chain(&self.moved).chain(incoming());
         let ranges = known
             .filter(|range| range.bounds.overlaps(interval))

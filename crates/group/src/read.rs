@@ -1,4 +1,4 @@
-//! Reads outside the log: what a reader needs of the state, published after each entry.
+//! Reads outside the log, over a part of the state that is published after each entry.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::ownership::Ownership;
 use crate::run::run_reads;
 use crate::state::GroupState;
 
-/// The state as of one applied entry. Cheap to clone.
+/// The state for readers after an applied entry. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadState {
     group_id: GroupId,
@@ -23,18 +23,19 @@ pub struct ReadState {
     imports: Arc<BTreeMap<RangeId, Import>>,
 }
 
-/// What became of a read.
+/// The outcome of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
     /// Bytes of [`FrameReply`].
     Reply(Bytes),
-    /// A record is expired by the leader's clock and not yet by the log's: commit a tick, then read
-    /// again (see `clock`).
+    /// A record is expired by the leader's clock and not yet by the log's: commit a tick, then
+    /// retry (see `clock`).
     NeedsTick,
 }
 
 impl GroupState {
-    /// What readers need, as of now. `before` is what was published last: shared where unchanged.
+    /// The present state for readers. `before` is the last published state; unchanged parts are
+    /// shared with it.
     #[must_use]
     pub fn read_state(&self, before: Option<&ReadState>) -> ReadState {
         let ownership = match before {
@@ -57,13 +58,13 @@ impl GroupState {
 }
 
 impl ReadState {
-    /// What the group owns.
+    /// The group's ownership.
     #[must_use]
     pub fn ownership(&self) -> &Ownership {
         &self.ownership
     }
 
-    /// How far the import of a range is.
+    /// The progress of a range's import.
     #[must_use]
     pub fn import(&self, range_id: RangeId) -> Option<&Import> {
         self.imports.get(&range_id)
@@ -75,13 +76,14 @@ impl ReadState {
         self.clock
     }
 
-    /// Whether this state owns and awaits the same as `other`, and nothing else.
+    /// Whether both states have the very same ownership, arriving ranges included.
     #[must_use]
     pub fn same_ownership(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.ownership, &other.ownership)
     }
 
-    /// Whether the frame names keys that may not have arrived yet: `view` must ask their source then.
+    /// Whether the frame names keys that may not have arrived yet; if so, `view` must ask their
+    /// source.
     #[must_use]
     pub fn needs_source(&self, frame: &Frame) -> bool {
         self.ownership.has_arrivals()
@@ -91,8 +93,8 @@ impl ReadState {
                 .any(|command| self.ownership.names_import(command.table, &command.args))
     }
 
-    /// Executes a frame of reads over `view`, which must not be older than this state.
-    /// `now` is the leader's clock; `seed` is the chance the commands get.
+    /// Executes a frame of reads over `view`, which must not be older than this state. `now` is the
+    /// leader's clock; `seed` is the source of chance for the commands.
     pub fn read(
         &self,
         frame: &Frame,
@@ -103,7 +105,7 @@ impl ReadState {
         for command in &frame.commands {
             let writes = resolve(&command.args).is_ok_and(|row| row.is_write());
             if writes {
-                // The proxy must not have sent it so; nothing may change outside the log.
+                // The proxy must not send a write this way: nothing may change outside the log.
                 let reason = "a write in a frame of reads".to_owned();
                 return Ok(refused(Refusal::Malformed { reason }));
             }

@@ -1,15 +1,15 @@
-//! Runs the commands of a frame one after another.
+//! Runs the commands of a frame in order.
 //!
-//! Replies may be a thousand times as long as the commands that ask for them. So a frame says how
-//! many bytes of replies there is room for, and there is an end to that. What an entry changes is
-//! bounded, too ([`Limits`]). Beyond an end the rest of a pipeline is left alone, and its proxy sends
-//! it again as another frame. A transaction is executed whole or not at all: it waits for another
-//! entry if this one has too little room, and is refused if it is too large for any.
+//! Replies may be a thousand times as long as their commands. So a frame carries the number of
+//! bytes its client has room for, and execution stops at that limit. The changes of an entry are
+//! bounded as well ([`Limits`]). Beyond a limit the rest of a pipeline is left unexecuted, and its
+//! proxy sends it again as another frame. A transaction is executed whole or not at all: it waits
+//! for another entry if this entry has too little room, and is refused if no entry could hold it.
 //!
-//! What goes through the log is executed on every replica, again after a crash, and its replies are
-//! kept for a retry. It must get on whatever room it has, so its first command is always executed.
-//! A frame of reads is executed by one replica alone, and never answers more than it has room for:
-//! it asks for more instead.
+//! A frame that goes through the log is executed on every replica, and again after a crash, and its
+//! replies are kept for a retry. It must progress however little room it has, so its first command
+//! is always executed. A frame of reads is executed by a single replica, and never returns more
+//! than it has room for: it asks for more room instead.
 
 use bytes::{BufMut, Bytes};
 use coterie_protocol::{DoneReplies, Frame, FrameFlags, FrameReply, Refusal};
@@ -18,23 +18,23 @@ use coterie_types::TableId;
 
 use crate::limits::Limits;
 
-/// Bytes of replies from which on no further command of a frame is executed.
+/// Bytes of replies at which no further command of a frame is executed.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 /// The longest reply of a read that has a frame of its own.
 const READ_BYTES_MAX: usize = 512 << 20;
-/// How much more room is asked for when a read did not see the end of its reply.
+/// Factor by which the requested room grows when a reply was cut off before its end.
 const ROOM_FACTOR: usize = 8;
 
-/// What became of a frame.
+/// The outcome of a frame.
 pub(crate) enum Ran {
     /// It was executed, or refused: the bytes of [`FrameReply`].
     Answered(Bytes),
-    /// It was not executed, as the entry has too little room left for it.
+    /// It was not executed, because the entry has too little room left for it.
     PutOff,
 }
 
-/// Executes the commands of a frame that goes through the log. The answer has fewer replies than the
-/// frame has commands when those behind were not executed.
+/// Executes the commands of a frame that goes through the log. The answer has fewer replies than
+/// the frame has commands if the rest was not executed.
 pub(crate) fn run_commands(
     txn: &mut Txn<'_>,
     frame: &Frame,
@@ -58,7 +58,7 @@ pub(crate) fn run_commands(
         let out = replies.out();
         execute(txn, command.table, &command.args, resp(frame), out)?;
         if txn.reply_was_too_long() && frame.commands.len() > 1 {
-            // Nothing but a read is refused so: in a frame of its own it may be longer.
+            // Only a read is refused for this reason: in its own frame its reply may be longer.
             replies.take_back();
             break;
         }
@@ -67,7 +67,7 @@ pub(crate) fn run_commands(
     Ok(Ran::Answered(replies.finish()))
 }
 
-/// Executes a transaction that goes through the log, all of it or nothing.
+/// Executes a transaction that goes through the log, as a whole or not at all.
 fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<Ran, Fault> {
     let is_alone = txn.changed_bytes() == 0;
     let mut replies = begin_transaction(frame);
@@ -159,7 +159,7 @@ fn read_transaction(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
     Ok(replies.finish())
 }
 
-/// Room for a reply of which so many bytes were seen, or more.
+/// The room to ask for when a reply has at least `seen` bytes.
 fn more(room: usize, seen: usize) -> usize {
     room.saturating_mul(ROOM_FACTOR).max(seen)
 }
@@ -177,7 +177,7 @@ fn begin_transaction(frame: &Frame) -> DoneReplies {
     replies
 }
 
-/// Executes a command of a transaction; whether its reply has room.
+/// Executes a command of a transaction; returns whether its reply has room.
 fn transact(
     txn: &mut Txn<'_>,
     frame: &Frame,
@@ -195,13 +195,13 @@ fn transact(
     Ok(!txn.reply_was_too_long())
 }
 
-/// The whole reply of a transaction is an error.
+/// Replaces the whole reply of a transaction by an error.
 fn refuse(frame: &Frame, error: CommandError, replies: &mut DoneReplies) {
     replies.take_back();
     Reply::from(error).encode(resp(frame), replies.out());
 }
 
-/// Whether the entry has changed so much that others go into another.
+/// Whether the entry is full: further frames and writes go into another entry.
 pub(crate) fn is_full(txn: &Txn<'_>, limits: &Limits) -> bool {
     txn.changed_bytes() > limits.changed_bytes || txn.written_bytes() > limits.written_bytes
 }
@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// `big` is of 8 MiB.
+    /// A view in which `big` is 8 MiB long.
     fn view() -> MemView {
         let mut view = MemView::new();
         let mut txn = Txn::new(&view, ctx());
@@ -293,7 +293,7 @@ mod tests {
         run_in(lines, flags, None)
     }
 
-    /// The replies, or the room that is asked for.
+    /// The replies, or the room that the frame asks for.
     fn read(lines: &[&str], flags: FrameFlags, room: usize) -> Result<Vec<Bytes>, usize> {
         let view = view();
         let mut txn = Txn::new(&view, ctx());
@@ -315,7 +315,7 @@ mod tests {
         let mut lines = vec!["get big"; 20];
         lines.push("set k v");
         let (replies, changed) = run(&lines, NONE);
-        // The one that passes the limit is the last.
+        // The reply that passes the limit is the last.
         assert_eq!(replies.len(), FRAME_BYTES_MAX / VALUE_BYTES);
         assert!(replies.iter().all(|reply| reply.len() > VALUE_BYTES));
         assert!(!changed, "what was not answered was not done");
@@ -369,7 +369,7 @@ mod tests {
             room = more;
         }
         assert!(read(&[&long], NONE, room).unwrap()[0].len() > 10 * VALUE_BYTES);
-        // Beside others it cannot have as much.
+        // Beside other commands it cannot have as much.
         assert_eq!(
             read(&[&long, "get k"], NONE, FRAME_BYTES_MAX),
             Err(READ_BYTES_MAX)

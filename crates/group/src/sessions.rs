@@ -1,11 +1,11 @@
-//! Exactly once: the answers of frames whose proxies may still send them again.
+//! Exactly once: the answers to frames whose proxies may still retry them.
 //!
-//! As RAMCloud's RIFL does it: a frame is `(session, sequence)`, and says below which sequence all
-//! are answered. What was answered to the others is kept, replicated, in bounded bytes; a frame
-//! that comes again gets the first answer and changes nothing. A refusal is an answer too: else a
-//! late copy of a frame that was refused, and went elsewhere under another number, could be
-//! applied here after all. A session that was silent for minutes of the group clock is dropped; a
-//! jump of that clock, as a new leader may cause, counts for seconds only.
+//! As in RAMCloud's RIFL: a frame is `(session, sequence)`, and acknowledges all answers below a
+//! sequence. The other answers are kept, replicated, within a bound of bytes; a retried frame gets
+//! the first answer and changes nothing. A refusal is an answer too: otherwise a late copy of a
+//! frame that was refused here, and then sent elsewhere under another number, could be applied here
+//! after all. A session that was silent for minutes of the group clock is dropped; a jump of that
+//! clock, as a new leader may cause, counts as a few seconds only.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,21 @@ use coterie_protocol::Refusal;
 use coterie_types::{FrameSeq, SessionId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of answers kept for one session at most; beyond it frames are refused.
+/// Bytes of answers kept per session at most; beyond it frames are refused.
 pub const SESSION_BYTES_MAX: usize = 64 << 20;
-/// A session silent for so long, by the group clock, is forgotten. Proxies give a frame up after
+/// A session silent for this long, by the group clock, is dropped. Proxies give up on a frame after
 /// seconds.
 const SILENCE_MS_MAX: u64 = 10 * 60 * 1000;
-/// How often silence is looked for, by the group clock.
+/// How often sessions are checked for silence, by the group clock.
 const SILENCE_CHECK_MS: u64 = 10 * 1000;
-/// What a step of the group clock from one entry to the next counts for at most.
+/// The most that a step of the group clock between two entries counts for.
 const STEP_MS_MAX: u64 = 10 * 1000;
-/// What an answer costs besides its bytes.
+/// Bytes of an answer's overhead.
 const ANSWER_BYTES: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Session {
-    /// The age of all sessions when it was heard last, milliseconds.
+    /// The value of `Sessions::age` when its last frame was admitted, milliseconds.
     last_seen: u64,
     acknowledged_below: FrameSeq,
     answers: BTreeMap<FrameSeq, Bytes>,
@@ -46,14 +46,14 @@ pub(crate) struct Sessions {
     checked_at: u64,
 }
 
-/// What to do with a frame.
+/// The decision about a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// It is new: apply it, then [`Sessions::answered`].
     Apply,
-    /// It was applied: this was the answer.
+    /// It was applied before, with this answer.
     Answered(Bytes),
-    /// It must not be applied, and nothing is remembered of it.
+    /// It must not be applied; the refusal is not remembered.
     Refused(Refusal),
 }
 
@@ -70,7 +70,8 @@ impl Sessions {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 if acknowledged_below > first {
-                    // It had frames applied here, and was dropped: this one may be among them.
+                    // The session had frames applied here, and was dropped: this frame may be among
+                    // them.
                     return Admission::Refused(Refusal::SessionExpired);
                 }
                 entry.insert(Session {
@@ -82,20 +83,20 @@ impl Sessions {
         session.last_seen = self.age;
         session.acknowledge(acknowledged_below);
         if seq < session.acknowledged_below {
-            // A copy that was late: its proxy has the answer and does not wait for this one.
+            // A late copy: its proxy has the answer and does not wait for this frame.
             return Admission::Refused(Refusal::FateUnknown);
         }
         if let Some(answer) = session.answers.get(&seq) {
             return Admission::Answered(answer.clone());
         }
-        // The lowest unanswered frame is always let in: only its answer lets the others go.
+        // The lowest unanswered frame is always admitted: only its answer releases the others.
         if session.bytes > SESSION_BYTES_MAX && seq > session.acknowledged_below {
             return Admission::Refused(Refusal::Overloaded);
         }
         Admission::Apply
     }
 
-    /// Keeps the answer of a frame that was applied.
+    /// Stores the answer of an applied frame.
     pub(crate) fn answered(&mut self, id: SessionId, seq: FrameSeq, answer: Bytes) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.bytes += answer.len() + ANSWER_BYTES;
@@ -103,7 +104,7 @@ impl Sessions {
         }
     }
 
-    /// Ages all sessions by an entry's clock, and forgets those that were silent too long.
+    /// Ages all sessions by an entry's clock, and drops sessions that were silent too long.
     pub(crate) fn expire(&mut self, clock: UnixMillis) {
         self.age += clock.since(self.clock).min(STEP_MS_MAX);
         self.clock = clock;

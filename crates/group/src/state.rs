@@ -1,5 +1,5 @@
-//! All of a group's replicated state besides its records: small, in memory, and persisted as one
-//! value together with the records (`server::replica::store`).
+//! The replicated state of a group besides its records: small, in memory, and persisted as a single
+//! value together with the records (`server::replica`).
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::sessions::Sessions;
 
 /// Format of the persisted state.
 const VERSION: u8 = 2;
-/// Slots of the table of removals: a key's removal is remembered for all keys of its slot.
+/// Slots of the table of removals: a removed key counts as removed for all keys of its slot.
 pub(crate) const REMOVAL_SLOTS: usize = 4096;
 
-/// See the module's head.
+/// The state of a group; see the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupState {
     pub(crate) group_id: GroupId,
     /// The clock of the last entry applied.
     pub(crate) clock: UnixMillis,
-    /// The number the next change of a record gets.
+    /// The number of the next change of a record.
     pub(crate) next_change: u64,
     pub(crate) ownership: Ownership,
-    /// How far each import is; one for each of `ownership.importing()`.
+    /// The progress of each import in `ownership.importing()`.
     pub(crate) imports: BTreeMap<RangeId, Import>,
     pub(crate) sessions: Sessions,
     /// Per slot, the greatest `Removal::touched` of its keys: `WATCH` of an absent key must notice
     /// that the key was there in between.
     pub(crate) removals: Vec<u64>,
-    /// Change counter after an interval was cleared last: stands for every slot.
+    /// Change counter after the last clear of an interval: counts for every slot.
     pub(crate) cleared: u64,
 }
 
@@ -63,7 +63,7 @@ impl GroupState {
         out
     }
 
-    /// The state from its bytes.
+    /// Decodes a persisted state.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => {
@@ -94,25 +94,25 @@ impl GroupState {
         self.clock
     }
 
-    /// What the group owns.
+    /// The group's ownership.
     #[must_use]
     pub fn ownership(&self) -> &Ownership {
         &self.ownership
     }
 
-    /// How far the import of a range is.
+    /// The progress of a range's import.
     #[must_use]
     pub fn import(&self, range_id: RangeId) -> Option<&Import> {
         self.imports.get(&range_id)
     }
 
-    /// The greatest change counter that a removal of a key of this key's slot left; 0 if none.
+    /// The greatest change counter left by a removal of a key in this key's slot; 0 if none.
     pub(crate) fn last_removed(&self, table: TableId, key: &[u8]) -> u64 {
         self.removals[removal_slot(table, key)].max(self.cleared)
     }
 }
 
-/// FNV-1a over table and key: any fixed hash does, it is the same on every replica for ever.
+/// FNV-1a over table and key: any hash works as long as every replica uses it forever.
 pub(crate) fn removal_slot(table: TableId, key: &[u8]) -> usize {
     let bytes = table.0.to_le_bytes();
     let hash = bytes

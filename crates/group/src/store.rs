@@ -1,5 +1,4 @@
-//! What applying needs of the store besides the records, and what it changes there besides them: what
-//! is known of ranges that are being imported (`import`).
+//! Import bookkeeping kept in the store beside the records: marks and `Known` (see `import`).
 
 use bytes::Bytes;
 use coterie_redis_compat::{Fault, View};
@@ -11,12 +10,12 @@ pub trait Store: View {
     fn is_marked(&self, range_id: RangeId, table: TableId, key: &[u8]) -> Result<bool, Fault>;
 }
 
-/// A change of the store that is no command's.
+/// A change of the store that is not made by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreChange {
-    /// Remove the records of an interval that is not owned (any more). Before everything else.
+    /// Remove the records of an interval that is not owned (any longer). Before everything else.
     Discard(KeyRange),
-    /// Mark a key: what this group has of it is all there is.
+    /// Mark a key: this group knows its value without the source.
     Mark {
         /// The range that is being imported.
         range_id: RangeId,
@@ -25,13 +24,13 @@ pub enum StoreChange {
         /// The key.
         key: Bytes,
     },
-    /// Keep what is known of an import without records and marks.
+    /// Store the [`crate::Known`] of an import.
     Know {
         /// The range.
         range_id: RangeId,
         /// [`crate::Known::encode`].
         known: Bytes,
     },
-    /// Forget the marks and what is known: the import is over.
+    /// The import is over: delete its marks and its [`crate::Known`].
     Forget(RangeId),
 }

@@ -183,7 +183,8 @@ fn a_transaction_runs_only_while_its_watches_hold() {
     );
 }
 
-/// `DEL`, `WATCH` and a write of another key may come in one pipeline, and so in one frame.
+/// `DEL`, `WATCH` and a write of another key may come in a single pipeline, and so in a single
+/// frame.
 #[test]
 fn a_removal_before_the_watch_in_one_frame_does_not_break_it() {
     let mut group = Group::new(vec![range("", None)]);
@@ -295,7 +296,7 @@ fn a_range_that_is_dropped_goes_with_its_records_and_comes_back_empty() {
         group.send(&frame),
         FrameReply::Refused(Refusal::Moved { ranges }) if ranges.is_empty()
     ));
-    // Its expiry was in the index of what is to be swept: nothing is left to remove but that.
+    // Its expiry was in the sweep's index: only the index entry is left to remove.
     group.replica.clock += 100;
     let swept = Expired {
         at: UnixMillis(1_050),
@@ -315,7 +316,7 @@ fn small_requests_make_no_value_over_the_limit_and_no_entry_without_bound() {
     let mut group = Group::new(vec![range("", None)]);
     let refused = group.run(&["setbit k 4294967295 1"]).remove(0);
     assert!(refused.starts_with("-ERR bit offset is not"), "{refused}");
-    // Each makes a value of nearly 1 MiB; together they would be 300 MiB.
+    // Each creates a value of nearly 1 MiB; together they would be 300 MiB.
     let lines: Vec<String> = (0..300).map(|n| format!("setbit k{n} 8388000 1")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let replies = group.run(&lines);

@@ -1,9 +1,9 @@
-//! Frames that do not fit into an entry: they are put off, and nobody but a transaction that fits
-//! into no entry is refused.
+//! Frames that do not fit into an entry: they are put off, and only a transaction that fits into no
+//! entry is refused.
 //!
-//! The proposer is played here: frames that an entry put off go first into the next one, and the rest of a
-//! pipeline that was cut follows as a frame of its own. Then an entry's limits change nothing that
-//! a client sees, nor the records with their versions.
+//! The test plays the proposer: frames that an entry put off go first into the next entry, and the
+//! rest of a cut pipeline follows as its own frame. Then an entry's limits change neither the
+//! clients' replies nor the records with their versions.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
@@ -43,7 +43,7 @@ fn range(group_id: GroupId) -> RangeDescriptor {
     }
 }
 
-/// What a client sends at once.
+/// Commands that a client sends at once.
 #[derive(Debug, Clone)]
 struct Sent {
     client: u64,
@@ -75,20 +75,20 @@ fn command(line: &str) -> FrameCommand {
     }
 }
 
-/// A frame on its way, and whose replies it brings.
+/// A frame in flight, and the commands it carries.
 struct Waiting {
     frame: Frame,
-    /// Which of the things that were sent.
+    /// Index of the [`Sent`] to which its replies belong.
     of: usize,
 }
 
-/// A group of one replica with its proposer.
+/// A group with a single replica, and its proposer.
 struct Group {
     replica: Replica,
     seqs: [u64; 4],
-    /// Entries that were applied.
+    /// Number of applied entries.
     entries: usize,
-    /// Frames that were put off, one each time.
+    /// Number of times a frame was put off.
     put_off: usize,
 }
 
@@ -122,7 +122,7 @@ impl Group {
         }
     }
 
-    /// Applies one entry of these frames; its answers.
+    /// Applies an entry of these frames; returns its answers.
     fn entry(&mut self, frames: Vec<&Frame>) -> Vec<Bytes> {
         self.entries += 1;
         let bytes = |frame: &Frame| {
@@ -134,8 +134,8 @@ impl Group {
         self.replica.apply(Body::Frames(frames)).replies
     }
 
-    /// Executes all that was sent, up to `together` frames in an entry, each frame `copies` times. The
-    /// replies to each.
+    /// Executes all of `sent`, up to `together` frames in an entry, each frame `copies` times.
+    /// Returns the replies to each.
     fn run(&mut self, sent: &[Sent], together: usize, copies: usize) -> Vec<String> {
         let mut replies = vec![String::new(); sent.len()];
         let mut queue = VecDeque::new();
@@ -274,7 +274,7 @@ fn what_keeps_a_value_and_changes_the_rest_of_its_record_counts() {
 fn a_transaction_that_fits_alone_waits_whole() {
     let mut group = Group::new(small(100));
     let value = "v".repeat(90);
-    // 91 bytes each: the last one fits behind 364 bytes, and not behind 62 more.
+    // 91 bytes each: the last fits behind 364 bytes, but not behind another 62.
     let lines = ["a", "b", "c", "d", "e"].map(|key| format!("set {key} {value}"));
     let lines = lines.each_ref().map(String::as_str);
     let mut sent = sets(0, 1, 60);
@@ -305,7 +305,7 @@ fn a_transaction_that_fits_nowhere_is_refused_whole_and_alone() {
     let replies = group.run(&sent, usize::MAX, 1);
     let kept = "*3\r\n$1\r\n0\r\n$-1\r\n$-1\r\n";
     assert_eq!(replies, ["+OK\r\n", refused, "+OK\r\n", kept]);
-    // What only removes is refused, too, but what only reads is not.
+    // Commands that only remove are refused too, but not commands that only read.
     let (mut over, mut reading) = (lines.clone(), lines[..5].to_vec());
     over.truncate(5);
     over.push("set d2 0123456789");
@@ -426,7 +426,7 @@ proptest! {
         let sent = [&sent[..], &[last]].concat();
         let replies = small.run(&sent, together, copies);
         prop_assert_eq!(replies, large.run(&sent, 1, 1));
-        // With the versions of the records, that of the last one above all.
+        // With the versions of the records, above all the version of the last change.
         prop_assert_eq!(&small.replica.store, &large.replica.store);
     }
 }

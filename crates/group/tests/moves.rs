@@ -1,5 +1,5 @@
-//! A range that goes from one group to another while it is used: whatever is done at whatever moment,
-//! clients see what one group that never gave it away would have answered.
+//! A range moves from a group to another while it is used: at whatever moment a command runs,
+//! clients see the replies of a group that never gave the range away.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
@@ -39,7 +39,7 @@ fn words(line: &str) -> Vec<Bytes> {
         .collect()
 }
 
-/// Two groups between which a range moves, and one that has it all the time.
+/// Two groups between which a range moves, and a group that owns it all the time.
 struct World {
     source: Replica,
     destination: Replica,
@@ -155,7 +155,7 @@ impl World {
         self.is_handed_off = true;
     }
 
-    /// Copies the next `count` records; whether there was anything left to do.
+    /// Copies the next `count` records; returns whether anything was left to do.
     fn copy(&mut self, count: usize) -> bool {
         let Some(import) = self.destination.state.import(RANGE) else {
             return false;
@@ -236,7 +236,7 @@ impl World {
     }
 }
 
-/// What is done.
+/// A step of the test.
 #[derive(Debug, Clone)]
 enum Act {
     Run(String),
@@ -400,7 +400,7 @@ fn an_interval_cannot_be_read_by_the_log_before_it_has_arrived() {
     world.run("_count a z");
 }
 
-/// What `WATCH` remembers of a key.
+/// The token that `WATCH` remembers of a key.
 fn watch(world: &mut World, key: &'static str) -> Watch {
     let frame = world.frame(&format!("_watch {key}"));
     let FrameReply::Done(replies) = world.send(&frame) else {

@@ -1,5 +1,5 @@
-//! Keys of ranges that are being imported, in entries of frames: their records may come with the
-//! entry, and what commands do to them is noted, so that what arrives later is not taken.
+//! Frames that name keys of imported ranges: their records may arrive with the entry, and the
+//! changes that commands make are noted, so that records arriving later do not overwrite them.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use crate::named_keys::{NamedKey, named_keys};
 use crate::state::GroupState;
 use crate::store::{Store, StoreChange};
 
-/// Keys of this entry that their source has no record of.
+/// Keys of this entry without a record at the source.
 #[derive(Debug, Default)]
 pub(super) struct Absent(BTreeSet<(TableId, Bytes)>);
 
 impl GroupState {
-    /// Takes in what came with the entry, unless it is known by now.
+    /// Takes the records that arrived with the entry, except for keys that are known by now.
     pub(super) fn take_arrivals(
         &self,
         arrivals: Vec<Arrival>,
@@ -45,7 +45,7 @@ impl GroupState {
                 continue;
             }
             match record.map(Record::decode) {
-                // The frames that needed it are refused for the moment.
+                // The frames that need this record are refused for the moment.
                 Some(Err(_)) => {}
                 Some(Ok(record)) => txn.import(table, key, record),
                 None => {
@@ -61,7 +61,7 @@ impl GroupState {
         Ok(absent)
     }
 
-    /// `Moving` when the frame names a key whose record has not arrived.
+    /// Returns `Moving` if the frame names a key whose record has not arrived.
     pub(super) fn check_arrived(
         &self,
         frame: &Frame,
@@ -77,7 +77,8 @@ impl GroupState {
             let is_read = row.is_some_and(|row| {
                 matches!(row.keys, Keys::Interval { .. }) && !row.flags.contains(Flags::WRITE)
             });
-            // Emptying an interval needs none of its records; reading it is not for the log.
+            // Emptying an interval needs none of its records. Reading an interval does not belong
+            // in the log.
             is_read && self.ownership.names_import(command.table, &command.args)
         });
         if reads_interval {
@@ -111,7 +112,7 @@ impl GroupState {
             || store.is_marked(range_id, table, key)?)
     }
 
-    /// Notes what the entry removed of ranges that are being imported.
+    /// Notes the keys of imported ranges that the entry removed.
     pub(super) fn note_arrivals(&mut self, changes: &Changes, store: &mut Vec<StoreChange>) {
         if self.imports.is_empty() {
             return;

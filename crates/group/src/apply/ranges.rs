@@ -1,4 +1,4 @@
-//! Applies changes of ranges: what is owned, and what comes and goes with it.
+//! Applies changes of ranges: ownership, and the data that comes and goes with it.
 
 use bytes::Bytes;
 use coterie_redis_compat::{Fault, Record, Txn};
@@ -12,7 +12,7 @@ use crate::ownership::Arriving;
 use crate::state::GroupState;
 use crate::store::{Store, StoreChange};
 
-/// A piece of a range, as [`RangeChange::Chunk`] has it.
+/// A chunk of a range, as in [`RangeChange::Chunk`].
 struct Chunk {
     range_id: RangeId,
     epoch: Epoch,
@@ -22,7 +22,7 @@ struct Chunk {
 }
 
 impl GroupState {
-    /// Changes one range; the answer goes to the proposer.
+    /// Changes a range; the answer goes to the proposer.
     pub(super) fn change_range(
         &mut self,
         change: RangeChange,
@@ -45,7 +45,8 @@ impl GroupState {
             RangeChange::BeginImport { range, source } => {
                 let arriving = Arriving { range, source };
                 let begun = ownership.begin_import(self.group_id, &arriving);
-                // Left over from an earlier stay, if anything is: the source has the truth.
+                // Records may be left from an earlier stay of the range here: the source has the
+                // valid records.
                 if begun == Ok(true) {
                     let bounds = arriving.range.bounds;
                     effects.store.push(StoreChange::Discard(bounds));
@@ -92,8 +93,8 @@ impl GroupState {
         if !self.ownership.activate(range_id, epoch)? {
             return Ok(());
         }
-        // It may have been here before, and its keys created and removed elsewhere since: to those
-        // who watch an absent key, coming here counts as a removal.
+        // The range may have been here before, and keys created and removed elsewhere since. For
+        // watchers of an absent key, the arrival of its range therefore counts as a removal.
         self.next_change += 1;
         self.cleared = self.next_change;
         let mut importing = self.ownership.importing().iter();
@@ -105,7 +106,7 @@ impl GroupState {
         Ok(())
     }
 
-    /// The table of an import of this epoch, or why there is none.
+    /// The import of this range at this epoch, or the reason why there is none.
     fn check_import(&self, range_id: RangeId, epoch: Epoch) -> Result<&Arriving, String> {
         let mut importing = self.ownership.importing().iter();
         importing
@@ -135,7 +136,7 @@ impl GroupState {
             return Err(Fault::corrupt("an import without its progress"));
         };
         if import.known.cursor() != Some(&from) {
-            // A chunk that was proposed twice, or by an earlier leader.
+            // The chunk was proposed twice, or by an earlier leader.
             return Ok(Err(format!("range {range_id} is copied past that")));
         }
         let decoded: Result<Vec<Record>, Fault> = records
@@ -143,7 +144,7 @@ impl GroupState {
             .map(|(_, raw)| Record::decode(raw.clone()))
             .collect();
         let Ok(decoded) = decoded else {
-            // What the source sent; this node's own store is not to blame.
+            // The source sent the bad record; this node's own store is not to blame.
             return Ok(Err(format!("a record of range {range_id} cannot be read")));
         };
         let mut copied = import.copied;

@@ -1,21 +1,22 @@
-//! How what a group owns changes: ranges come, go, are cut and joined.
+//! Changes of a group's ownership: ranges come, go, are split and merged.
 //!
-//! Each change is asked for any number of times and takes effect once: asked again, it finds its own
-//! result and says so. One that does not fit changes nothing and says why.
+//! Every change may be requested any number of times and takes effect once: a retry finds the
+//! result of the first attempt and succeeds. A change that does not fit changes nothing and returns
+//! the reason.
 
 use bytes::Bytes;
 use coterie_types::{Epoch, GroupId, KeyRange, RangeDescriptor, RangeId};
 
 use super::{Arriving, Ownership};
 
-/// Ranges given away that are remembered.
+/// Number of given-away ranges that are remembered.
 const MOVED_MAX: usize = 1024;
 
 type Changed = Result<(), String>;
 
 impl Ownership {
-    /// Takes ranges in that nobody owned before: all, or none with the reason. One that is owned
-    /// already, just so, is no reason.
+    /// Takes ranges that had no owner before: all of them, or none with the reason. A range that is
+    /// already owned, with the same descriptor, is accepted.
     pub(crate) fn add(
         &mut self,
         group: GroupId,
@@ -46,7 +47,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// Whether a range can be nobody's: not if the group has given it away, or awaits it.
+    /// Checks that a range may have no owner: not if the group has given it away, or awaits it.
     fn check_new(&self, range: &RangeDescriptor) -> Changed {
         let same = |known: &&RangeDescriptor| {
             known.bounds.overlaps(&range.bounds) && known.epoch >= range.epoch
@@ -62,8 +63,7 @@ impl Ownership {
         }
     }
 
-    /// Forgets ranges that are to be nobody's, whatever became of them; answers which intervals they
-    /// were.
+    /// Removes ranges, whatever their state, so that they have no owner; returns their intervals.
     pub(crate) fn remove(&mut self, ranges: &[RangeId]) -> Vec<KeyRange> {
         let gone = |range: &RangeDescriptor| ranges.contains(&range.range_id);
         let mut removed: Vec<KeyRange> = Vec::new();
@@ -74,7 +74,7 @@ impl Ownership {
         removed
     }
 
-    /// Cuts a range in two; it keeps its id for the left part.
+    /// Splits a range; the left part keeps its id.
     pub(crate) fn split(
         &mut self,
         range: &RangeDescriptor,
@@ -102,7 +102,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// Makes one range of two neighbours; the left one's id stays.
+    /// Merges two neighbours; the id of the left range stays.
     pub(crate) fn merge(&mut self, left: &RangeDescriptor, right: &RangeDescriptor) -> Changed {
         let whole = joined(left, right);
         if self.owned.contains(&whole) {
@@ -125,7 +125,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// Gives a range up: `after` is what it is from now on, elsewhere. Its records are frozen.
+    /// Hands a range off: `after` is its descriptor at the new owner. Its records here are frozen.
     pub(crate) fn hand_off(&mut self, group: GroupId, after: &RangeDescriptor) -> Changed {
         if self.moved.contains(after) {
             return Ok(());
@@ -151,7 +151,8 @@ impl Ownership {
         Ok(())
     }
 
-    /// Announces a range that another group is about to give away to this one. Whether it is news.
+    /// Announces a range that another group is about to hand off to this group; returns whether it
+    /// was new.
     pub(crate) fn begin_import(
         &mut self,
         group: GroupId,
@@ -180,7 +181,7 @@ impl Ownership {
         Ok(true)
     }
 
-    /// Takes an announcement back.
+    /// Withdraws an announcement.
     pub(crate) fn cancel_import(&mut self, range_id: RangeId, epoch: Epoch) -> Changed {
         if self.find_owned(range_id, epoch).is_some() {
             return Err(format!("range {range_id} is served here already"));
@@ -190,7 +191,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// Begins to own an announced range. Whether it did not before.
+    /// Begins to own an announced range; returns whether it was not owned before.
     pub(crate) fn activate(&mut self, range_id: RangeId, epoch: Epoch) -> Result<bool, String> {
         if self.find_owned(range_id, epoch).is_some() {
             return Ok(false);
@@ -209,13 +210,13 @@ impl Ownership {
         Ok(true)
     }
 
-    /// All records of an imported range are here.
+    /// Ends an import: all records of the range are here.
     pub(crate) fn finish_import(&mut self, range_id: RangeId) {
         self.importing
             .retain(|arriving| arriving.range.range_id != range_id);
     }
 
-    /// Lets go of a frozen copy; answers its interval, if it was there.
+    /// Removes a frozen copy; returns its interval, if it was there.
     pub(crate) fn drop_frozen(&mut self, range_id: RangeId, epoch: Epoch) -> Option<KeyRange> {
         let mut found = self
             .frozen
@@ -242,7 +243,7 @@ impl Ownership {
         found.ok_or_else(|| format!("range {range_id} is not owned here"))
     }
 
-    /// The range is owned just so, and all of it is here.
+    /// Checks that the range is owned with this descriptor, and all its records are here.
     fn check_settled(&self, range: &RangeDescriptor) -> Changed {
         let range_id = range.range_id;
         let owned = self.owned_as(range_id)?;
@@ -285,7 +286,7 @@ fn parts(
     (left, right)
 }
 
-/// Both ranges as one, at the next epoch of the higher one.
+/// Both ranges merged, at the epoch after the higher of theirs.
 fn joined(left: &RangeDescriptor, right: &RangeDescriptor) -> RangeDescriptor {
     let mut whole = RangeDescriptor {
         epoch: left.epoch.max(right.epoch).next(),

@@ -1,11 +1,11 @@
-//! A replica in memory: the state machine over a map, with what imports keep besides the records.
+//! A replica in memory: the state machine over a map, with the import bookkeeping.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use coterie_group::{Body, Effects, Entry, GroupState, Limits, MemStore};
 use coterie_types::{GroupId, UnixMillis};
 
-/// A group of one replica.
+/// A group with a single replica.
 pub(crate) struct Replica {
     pub(crate) state: GroupState,
     pub(crate) store: MemStore,
@@ -23,7 +23,7 @@ impl Replica {
         }
     }
 
-    /// Applies an entry as every replica does; what was persisted is checked to be a state.
+    /// Applies an entry as every replica does; checks that the persisted state can be decoded.
     pub(crate) fn apply(&mut self, body: Body) -> Effects {
         let entry = Entry {
             clock: UnixMillis(self.clock),
