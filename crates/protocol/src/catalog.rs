@@ -1,7 +1,7 @@
-//! The catalog: what meta holds, as rows, and how a copy of it follows along.
+//! The catalog: meta's rows, and how a copy of them follows meta's.
 //!
-//! Pure. Meta's own state machine keeps one and changes it by commands (`coterie-meta`, `catalog`);
-//! proxies, servers and controllers keep copies and apply the [`Change`]s they are sent.
+//! Pure. Meta's own state machine keeps the catalog and changes it by commands (`coterie-meta`,
+//! `catalog`); proxies, servers and controllers keep copies and apply the [`Change`]s they receive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,21 +12,22 @@ use coterie_types::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One table.
+/// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDescriptor {
     /// Its id; Redis database `n` is table `n`.
     pub table_id: TableId,
     /// Its name; `dbN` for Redis' databases.
     pub name: String,
-    /// Where it is cut when it gets its first ranges; sorted, each once, none empty.
+    /// Keys at which the table is split when it gets its first ranges; sorted, each once, none
+    /// empty.
     pub split_at: Vec<Bytes>,
 }
 
-/// Where a job is in its life.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
-    /// Being driven, or waiting to be.
+    /// In progress, or waiting to be.
     Running,
     /// Finished.
     Done,
@@ -34,17 +35,17 @@ pub enum JobState {
     Failed,
 }
 
-/// What an operator asks of the controller, by a command of `COTERIE`.
+/// An operator's request to the controller, by a command of `COTERIE`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
-    /// Cut the range that holds this key, so that the key is the first of the right part.
+    /// Split the range that holds this key, so that the key is the first of the right part.
     Split {
         /// The table.
         table: TableId,
         /// The key.
         at: Bytes,
     },
-    /// Make one range of the one that holds this key and its right neighbour.
+    /// Merge the range that holds this key with its right neighbour.
     Merge {
         /// The table.
         table: TableId,
@@ -57,54 +58,54 @@ pub enum Wish {
         table: TableId,
         /// The key.
         key: Bytes,
-        /// To this group; `None` is one that is made for it.
+        /// To this group; `None` for a group that is created for it.
         to: Option<GroupId>,
     },
-    /// Put a replica of a group elsewhere.
+    /// Replace a group's replica by a replica on another node.
     Replace {
         /// The group.
         group_id: GroupId,
         /// The node that holds the replica.
         node_id: NodeId,
     },
-    /// Have a group whose majority is lost for good go on from one of the replicas that are left.
-    /// Voters that are not heard are removed from the cluster.
+    /// Recover a group whose majority is permanently lost from one of the remaining replicas.
+    /// Voters that cannot be reached are removed from the cluster.
     Recover {
         /// The group.
         group_id: GroupId,
-        /// The node that holds that replica.
+        /// The node that holds the remaining replica.
         node_id: NodeId,
     },
 }
 
-/// How far a job that copies is.
+/// The progress of a job that copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Bytes copied.
     pub bytes: u64,
-    /// Bytes there are to copy, about; 0 when that is not known.
+    /// Approximate bytes to copy; 0 when unknown.
     pub bytes_total: u64,
-    /// Bytes per second, lately.
+    /// Bytes per second over the last seconds.
     pub bytes_per_second: u64,
 }
 
-/// A crash-safe piece of the controller's work.
+/// A crash-safe unit of the controller's work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobDescriptor {
     /// Its id.
     pub job_id: JobId,
-    /// What it does: `bootstrap`, `transfer-leader`, ...
+    /// Its kind: `bootstrap`, `transfer-leader`, ...
     pub kind: String,
-    /// Its parameters and how far it is, in the executor's own encoding; empty while an operator's
-    /// wish has not been looked at.
+    /// Its parameters and progress, in the executor's own encoding; empty until the controller has
+    /// first looked at an operator's wish.
     pub step: Bytes,
-    /// What an operator asked for, if that is how it began.
+    /// The operator's wish that started it, if any.
     pub wish: Option<Wish>,
-    /// How far it is, if it copies.
+    /// Its progress, if it copies.
     pub progress: Option<Progress>,
-    /// Where it is in its life.
+    /// Its state.
     pub state: JobState,
-    /// Why it was started, in numbers, and what happened since; a line each, bounded.
+    /// Why it was started, in numbers, and its events since; a line each, bounded.
     pub log: Vec<String>,
     /// When it was started.
     pub started_at: UnixMillis,
@@ -113,11 +114,11 @@ pub struct JobDescriptor {
 /// The controller's lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Lease {
-    /// Who holds it; 0 is nobody.
+    /// The holder; 0 for none.
     pub holder: u64,
     /// The fencing number: rises with each new holder.
     pub fence: u64,
-    /// Until when, by meta's clock.
+    /// Its end, by meta's clock.
     pub until: UnixMillis,
 }
 
@@ -142,13 +143,13 @@ pub enum Row {
     Lease(Lease),
     /// A range of a table that was dropped, whose group may still hold its records.
     Dropped(RangeDescriptor),
-    /// What the controller wants and cannot do now, and why; a line each.
+    /// Actions that the controller wants and cannot take now, with the reason; a line each.
     Refusals(Vec<String>),
     /// Groups that were removed.
     RemovedGroups(BTreeSet<GroupId>),
 }
 
-/// What names a row that is gone.
+/// The key of a deleted row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowKey {
     /// A group.
@@ -165,21 +166,21 @@ pub enum RowKey {
     Dropped(RangeId),
 }
 
-/// One commit: rows gone, then rows written.
+/// A commit: rows deleted, then rows written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The revision after it.
     pub revision: Revision,
-    /// Rows gone; applied first.
+    /// Rows deleted; applied first.
     pub deletes: Vec<RowKey>,
     /// Rows written.
     pub upserts: Vec<Row>,
 }
 
-/// All rows at one revision.
+/// All rows at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The commit it is of.
+    /// The last commit it contains.
     pub revision: Revision,
     /// The cluster's id; 0 before its birth.
     pub cluster_id: u128,
@@ -191,7 +192,7 @@ pub struct Catalog {
     pub tables: BTreeMap<TableId, TableDescriptor>,
     /// Ranges by id.
     pub ranges: BTreeMap<RangeId, RangeDescriptor>,
-    /// The same ranges by where they start.
+    /// The same ranges by their start.
     pub range_starts: BTreeMap<(TableId, Bytes), RangeId>,
     /// Jobs by id.
     pub jobs: BTreeMap<JobId, JobDescriptor>,
@@ -201,10 +202,10 @@ pub struct Catalog {
     pub lease: Lease,
     /// Ranges of tables that were dropped, until their groups have removed the records.
     pub dropped: BTreeMap<RangeId, RangeDescriptor>,
-    /// What the controller wants and cannot do now, and why; a line each.
+    /// Actions that the controller wants and cannot take now, with the reason; a line each.
     pub refusals: Vec<String>,
-    /// Groups that were removed, the newest of them: a replica that comes back is nobody's. A group
-    /// that is neither here nor among the groups is one that this catalog never knew.
+    /// The most recently removed groups: a returning replica of a removed group is a stray. This
+    /// catalog never knew a group that is neither here nor among the groups.
     pub removed_groups: BTreeSet<GroupId>,
 }
 
@@ -228,15 +229,16 @@ impl Catalog {
             .filter_map(|(_, range_id)| self.ranges.get(range_id))
     }
 
-    /// Whether no group counts on the node. One that is draining, holds nothing and leads nothing
-    /// is safe to stop, unless a running job names it: the steps of jobs are the controller's.
+    /// Whether no group has a replica on the node. A draining node that holds nothing and leads
+    /// nothing is safe to stop, unless a running job names it: the steps of jobs are the
+    /// controller's.
     #[must_use]
     pub fn holds_nothing(&self, node_id: NodeId) -> bool {
         let mut groups = self.groups.values();
         !groups.any(|group| group.replicas.iter().any(|r| r.node_id == node_id))
     }
 
-    /// Applies one commit to this copy.
+    /// Applies a commit to this copy.
     pub fn apply(&mut self, change: &Change) {
         for key in &change.deletes {
             self.delete(key);
@@ -284,7 +286,7 @@ impl Catalog {
             return;
         };
         let start = (old.bounds.table, old.bounds.start);
-        // Another range may have taken this start in the same commit: only our own entry goes.
+        // Another range may have taken this start in the same commit: remove only our own entry.
         if self.range_starts.get(&start) == Some(&range_id) {
             self.range_starts.remove(&start);
         }

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A message that could not be understood: cut short, of another version, or hostile.
+/// A message that could not be decoded: cut short, of another version, or hostile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("decode {what}: {reason}")]
 pub struct DecodeError {
     /// The kind of message.
     pub what: &'static str,
-    /// What was wrong with it.
+    /// The defect.
     pub reason: String,
 }
 
@@ -24,7 +24,7 @@ impl DecodeError {
     }
 }
 
-/// The bytes of a control message.
+/// Encodes a control message.
 ///
 /// # Panics
 /// Never for the types of this crate: postcard fails only for sequences of unknown length.
@@ -36,7 +36,7 @@ pub fn encode<T: Serialize>(message: &T) -> Bytes {
     }
 }
 
-/// A control message from its bytes; bytes left over are an error too.
+/// Decodes a control message; bytes left over are an error too.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let what = std::any::type_name::<T>();
     let (message, rest) =

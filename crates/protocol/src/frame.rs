@@ -1,4 +1,4 @@
-//! A frame: the ordered commands of one client connection for one group, the unit that is sent,
+//! A frame: the ordered commands of a client connection for a group, the unit that is sent,
 //! proposed, applied and deduplicated.
 //!
 //! Layout, all numbers LEB128 unless said otherwise:
@@ -11,29 +11,29 @@
 //! command count, then per command: table, argument count, then per argument: length, bytes
 //! ```
 //!
-//! Decoding shares the input's memory: arguments are slices of what came from the socket.
-//! The same bytes go into the group's log entry unchanged (`coterie-group`).
+//! Decoding shares the input's memory: arguments are slices of the bytes from the socket. The same
+//! bytes go into the group's log entry unchanged (`coterie-group`).
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_types::{FrameSeq, SessionId, TableId, varint};
 
 use crate::DecodeError;
 
-/// What a frame asks for besides its commands.
+/// Options of a frame besides its commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FrameFlags(pub u8);
 
 impl FrameFlags {
-    /// Replies in RESP3, else RESP2.
+    /// Replies in RESP3, otherwise RESP2.
     pub const RESP3: Self = Self(1);
     /// Every command is a read: served without the log. Carries no sequence.
     pub const READ_ONLY: Self = Self(2);
-    /// `EXEC`: all or nothing, one array reply; the watches must hold.
+    /// `EXEC`: all or nothing, with an array as the only reply; the watches must hold.
     pub const TRANSACTION: Self = Self(4);
     /// A read that a follower may serve, after a read index from the leader.
     pub const FOLLOWER_READ: Self = Self(8);
-    /// The frame says how many bytes of replies there is room for. Only in the bytes of a frame:
-    /// [`Frame::reply_room`] has it otherwise.
+    /// The frame carries the room for replies. Only in a frame's bytes; in memory
+    /// [`Frame::reply_room`] holds it.
     pub const ROOM: Self = Self(16);
 
     /// Whether every flag of `other` is set.
@@ -56,11 +56,11 @@ pub struct Watch {
     pub table: TableId,
     /// The key.
     pub key: Bytes,
-    /// What `_WATCH` answered: opaque to the proxy.
+    /// The answer of `_WATCH`: opaque to the proxy.
     pub token: Bytes,
 }
 
-/// One command: its table and its arguments, the name first, as the client wrote them.
+/// A command: its table and its arguments, the name first, as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameCommand {
     /// The table the connection had selected.
@@ -69,20 +69,21 @@ pub struct FrameCommand {
     pub args: Vec<Bytes>,
 }
 
-/// See the module's head.
+/// The commands of a client connection for a group; see the module's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What it asks for.
+    /// Its options.
     pub flags: FrameFlags,
     /// The proxy process' session.
     pub session: SessionId,
     /// This frame's number in the session and group; 0 in a read.
     pub seq: FrameSeq,
-    /// Every frame of the session with a lower number has been answered: its replies may go.
+    /// Every frame of the session with a lower number has been answered: its replies may be
+    /// dropped.
     pub acknowledged_below: FrameSeq,
     /// Bytes of replies that there is room for. No further command is executed once the replies
-    /// have come to so many; a frame of reads is refused as [`crate::Refusal::NeedsRoom`] when its
-    /// first reply has more. `None`: as many as a group answers at most.
+    /// have reached this size; a frame of reads is refused as [`crate::Refusal::NeedsRoom`] if its
+    /// first reply is larger. `None`: the group's own maximum.
     pub reply_room: Option<usize>,
     /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
     pub watches: Vec<Watch>,
@@ -122,7 +123,7 @@ impl Frame {
         }
     }
 
-    /// About how many bytes [`Frame::encode`] appends, never less than half of it.
+    /// Approximate number of bytes that [`Frame::encode`] appends, never less than half of it.
     #[must_use]
     pub fn encoded_len_hint(&self) -> usize {
         let args = |c: &FrameCommand| c.args.iter().map(|arg| arg.len() + 3).sum::<usize>() + 4;
@@ -131,8 +132,8 @@ impl Frame {
             + self.watches.iter().map(watches).sum::<usize>()
     }
 
-    /// A frame from its bytes. Counts are checked against the bytes present before anything is
-    /// allocated, so a hostile count costs nothing.
+    /// Decodes a frame. Counts are checked against the bytes present before anything is allocated,
+    /// so a hostile count costs nothing.
     pub fn decode(mut input: Bytes) -> Result<Self, DecodeError> {
         Self::take(&mut input).ok_or_else(|| DecodeError::new("frame", "cut short or malformed"))
     }
@@ -192,7 +193,7 @@ fn take_command(input: &mut Bytes) -> Option<FrameCommand> {
     Some(FrameCommand { table, args })
 }
 
-/// A count of things that take at least `bytes_min` bytes each of what is left.
+/// A count of items of at least `bytes_min` bytes each, checked against the remaining bytes.
 fn take_count(input: &mut Bytes, bytes_min: usize) -> Option<usize> {
     let count = usize::try_from(varint::take(input)?).ok()?;
     (count.checked_mul(bytes_min)? <= input.len()).then_some(count)

@@ -1,11 +1,11 @@
 //! The messages between roles: method numbers, requests, answers, refusals.
 //!
-//! Two kinds of encoding. The data path (`frame`, `reply`) is written by hand, without copying what
-//! a client sent; everything else is postcard of the types here. Every connection starts with the
-//! protocol version (`rpc`), so a change here is a change of `docs/wire-format.md`.
+//! There are two kinds of encoding. The data path (`frame`, `reply`) is written by hand, without
+//! copying the client's bytes; everything else is postcard of the types here. Every connection
+//! starts with the protocol version (`rpc`), so a change here is a change of `docs/wire-format.md`.
 //!
-//! Who calls whom: proxy and controller call servers (`server`), servers call each other (Raft,
-//! in `crates/raft`), everyone calls meta (`meta`).
+//! Callers: proxy and controller call servers (`server`), servers call each other (Raft, in
+//! `crates/raft`), every role calls meta (`meta`).
 
 pub mod catalog;
 mod codec;

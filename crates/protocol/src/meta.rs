@@ -1,7 +1,8 @@
-//! What is asked of the metadata service, and what it answers.
+//! The requests to the metadata service, and its answers.
 //!
-//! Any member takes any request; one that is not the leader answers `NotLeader` with a hint.
-//! Reads are linearizable. Commits are numbered by [`Revision`]; a watcher resumes from its own.
+//! Any member takes any request; a member that is not the leader answers `NotLeader` with a hint.
+//! Reads are linearizable. Commits are numbered by [`Revision`]; a watcher resumes from its own
+//! revision.
 
 use coterie_types::{
     GroupDescriptor, GroupId, JobId, LogIndex, NodeId, NodeState, RangeDescriptor, Revision, Term,
@@ -19,93 +20,95 @@ pub enum MetaRequest {
     Propose(Command),
     /// The whole catalog, linearizable. Answered by `Catalog`.
     Read,
-    /// Changes after `after`, as soon as there are any, or none after `wait_ms`.
-    /// Served by any member from what it has applied.
+    /// Changes after `after`, as soon as there are any, or none after `wait_ms`. Served by any
+    /// member from its applied state.
     Watch {
         /// The watcher's revision; 0 asks for a full copy.
         after: Revision,
         /// The longest wait, milliseconds.
         wait_ms: u64,
     },
-    /// A node says how it is. Kept in the leader's memory only.
+    /// A node reports its state. Kept in the leader's memory only.
     Heartbeat(Heartbeat),
-    /// The heartbeats the leader holds, and how long ago each came.
+    /// The heartbeats that the leader holds, with the age of each.
     Liveness,
-    /// A member whose log is empty, or was lately, asks another one how it stands. Answered by any
-    /// member, born or not; the leader sends the asker its log from the beginning from then on.
+    /// A member whose log is empty, or was lately, asks another member for its standing. Answered
+    /// by any member, born or not; from then on the leader sends its log to the asking member from
+    /// the beginning.
     Standing {
-        /// Who asks.
+        /// The asking member.
         member: u64,
     },
 }
 
-/// What meta answers.
+/// An answer of meta.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum MetaAnswer {
     /// A proposal was applied: its outcome.
     Applied(Outcome),
-    /// The catalog, and the revision it is of.
+    /// The catalog, at the revision it carries.
     Catalog(Box<Catalog>),
-    /// Changes in order, none missing; empty when the wait was over.
+    /// Changes in order, none missing; empty after the longest wait.
     Changes(Vec<Change>),
-    /// The heartbeat was taken.
+    /// The heartbeat was accepted.
     HeartbeatTaken {
         /// The newest revision, so that the node knows whether its copy is old.
         revision: Revision,
-        /// The node was removed: it must wipe itself and register anew.
+        /// The node was removed: it must wipe itself and register again.
         removed: bool,
     },
-    /// The heartbeats held.
+    /// The heartbeats that the leader holds.
     Liveness {
         /// Each node heard from in this leader's time.
         nodes: Vec<NodeLiveness>,
-        /// Milliseconds this member has been leader: judge nobody before a full liveness period.
+        /// Milliseconds this member has been leader: no node may be judged before a full liveness
+        /// period.
         leader_for_ms: u64,
     },
-    /// Ask this member instead, or anyone again shortly.
+    /// Ask this member instead, or any member after a pause.
     NotLeader {
         /// The leader's meta member id, if known.
         leader: Option<u64>,
-        /// Where the leader listens, if known: the asker's list may be in another order.
+        /// The leader's address, if known: the caller's list may be in another order.
         addr: Option<String>,
     },
-    /// The request was not understood.
+    /// The request could not be decoded.
     Malformed(String),
-    /// The outcome of the proposal is unknown: read before trying again.
+    /// The outcome of the proposal is unknown: read before retrying.
     Unknown,
-    /// How the member stands.
+    /// The standing of the member.
     Standing(Standing),
 }
 
-/// What a member of meta says of itself to one that may have lost its disk.
+/// The report of a meta member to a member that may have lost its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// What it knows of the cluster.
+    /// Its knowledge of the cluster's birth.
     pub birth: Birth,
-    /// The highest term in which it promised anything; `None` of one that may have forgotten such
-    /// promises, or does not take part yet.
+    /// The highest term in which it promised anything; `None` if it may have forgotten promises, or
+    /// does not take part yet.
     pub term: Option<Term>,
     /// The last entry of its log, if it leads in that term.
     pub leads: Option<LogIndex>,
 }
 
-/// What a member of meta knows of its cluster.
+/// Whether a meta member knows its cluster to be born.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Birth {
-    /// Nothing: it waits for the first entry.
+    /// Not born: it waits for the first entry.
     Unborn,
-    /// It waits for the first entry, which is to be the state of a backup.
+    /// Not born: it waits for the first entry, which will be the state of a backup.
     Restored,
-    /// It is born.
+    /// Born.
     Born,
 }
 
-/// One node's heartbeat; the default period is 500 ms.
+/// A node's heartbeat; the default period is 500 ms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The node.
     pub node_id: NodeId,
-    /// Where it listens now.
+    /// Its present address.
     pub addr: String,
     /// Bytes used on its disk by Coterie.
     pub disk_used_bytes: u64,
@@ -113,16 +116,16 @@ pub struct Heartbeat {
     pub disk_free_bytes: u64,
     /// Its replicas.
     pub replicas: Vec<ReplicaStatus>,
-    /// The process is being stopped and wants its leaders elsewhere.
+    /// The process is being stopped and wants its leaders moved away.
     pub stopping: bool,
-    /// Microseconds that a write of the log, with its fsync, took on average lately, without waiting
-    /// for a CPU; 0 when nothing was written.
+    /// Mean microseconds of a log write with its fsync over the last seconds, excluding waits for a
+    /// CPU; 0 when nothing was written.
     pub log_write_micros: u64,
-    /// Microseconds that applying an entry took on average lately, without waiting for a CPU; 0 when
+    /// Mean microseconds to apply an entry over the last seconds, excluding waits for a CPU; 0 when
     /// nothing was applied.
     pub apply_micros: u64,
-    /// Microseconds that what was replicated to other nodes and their answers were on their way, on
-    /// average lately: without what those nodes did in between.
+    /// Mean network microseconds of appends to other nodes and their answers over the last seconds,
+    /// excluding the time spent on those nodes.
     pub answer_micros: Vec<(NodeId, u64)>,
 }
 
@@ -131,26 +134,26 @@ pub struct Heartbeat {
 pub struct NodeLiveness {
     /// The last heartbeat.
     pub heartbeat: Heartbeat,
-    /// Milliseconds since it came, by the leader's monotonic clock.
+    /// Milliseconds since its arrival, by the leader's monotonic clock.
     pub age_ms: u64,
 }
 
-/// A change of the catalog, as it stands in meta's log. Validated when applied: an outcome of
-/// `Rejected` changed nothing.
+/// A change of the catalog, as in meta's log. Validated when applied: with the outcome `Rejected`
+/// nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Give a node an id, or find the one it has: the same `token` always gets the same id.
+    /// Give a node an id, or return its id: the same `token` always gets the same id.
     RegisterNode {
-        /// Random, made once per data directory.
+        /// Random, created once per data directory.
         token: u128,
-        /// Where it listens.
+        /// Its address.
         addr: String,
         /// Its failure domain.
         zone: String,
-        /// Bytes it may fill.
+        /// Bytes it may use.
         capacity_bytes: u64,
     },
-    /// A node listens elsewhere now.
+    /// A node has a new address.
     SetNodeAddr {
         /// The node.
         node_id: NodeId,
@@ -163,32 +166,32 @@ pub enum Command {
         node_id: NodeId,
         /// The new state.
         state: NodeState,
-        /// The controller's fencing number; 0 is an operator, who may drain a node, resume one
-        /// that is draining, and remove one that holds nothing.
+        /// The controller's fencing number. 0 stands for an operator, who may drain a node, resume
+        /// a draining node, and remove a node that holds nothing.
         fence: u64,
     },
     /// Take or renew the controller's lease. `now` is meta's clock at the proposal.
     AcquireLease {
-        /// Random, made once per controller process.
+        /// Random, created once per controller process.
         holder: u64,
-        /// For how long.
+        /// Its duration.
         ttl_ms: u64,
-        /// Filled in by the proposing meta leader; a later one never goes back.
+        /// Filled in by the proposing meta leader; a later clock never goes back.
         now: UnixMillis,
     },
-    /// Give the lease back early.
+    /// Release the lease early.
     ReleaseLease {
-        /// Who holds it.
+        /// The holder.
         holder: u64,
     },
-    /// Add a table; refused if one of that name is there. Answered by `Table`.
+    /// Add a table; refused if a table of that name exists. Answered by `Table`.
     CreateTable {
         /// Its name: no number, no blanks.
         name: String,
-        /// Where to cut it from the start; sorted, each once, none empty.
+        /// Keys at which to split it from the start; sorted, each once, none empty.
         split_at: Vec<bytes::Bytes>,
     },
-    /// Forget a table. Its ranges are kept as dropped until their groups have removed the records.
+    /// Remove a table. Its ranges are kept as dropped until their groups have removed the records.
     DropTable {
         /// Its name.
         name: String,
@@ -200,70 +203,71 @@ pub enum Command {
         /// Its value.
         value: Option<String>,
     },
-    /// The controller's doings: everything or nothing, fenced.
+    /// The controller's changes: all or none, fenced.
     Controller {
         /// The controller's fencing number: refused unless it is the lease's.
         fence: u64,
-        /// What to change, in order.
+        /// The changes, in order.
         ops: Vec<ControllerOp>,
     },
-    /// Begin a job that an operator wants. Answered by `Job`.
+    /// Begin a job for an operator. Answered by `Job`.
     Ask {
-        /// What is wanted.
+        /// The operator's wish.
         wish: Wish,
-        /// When, by the asker's clock: for people who read jobs.
+        /// The time, by the caller's clock: for people who read jobs.
         now: UnixMillis,
     },
-    /// The first entry of a cluster: its id, and Redis' tables. Does nothing to one that was born.
+    /// The first entry of a cluster: its id, and Redis' tables. Has no effect on a cluster that was
+    /// born.
     Birth {
         /// Random, not 0.
         cluster_id: u128,
     },
-    /// The first entry of a cluster that is restored from a backup. Does nothing to one that was
-    /// born.
+    /// The first entry of a cluster that is restored from a backup. Has no effect on a cluster that
+    /// was born.
     Restore {
         /// Meta's whole state, in meta's own encoding.
         state: bytes::Bytes,
     },
 }
 
-/// One change by the controller.
+/// A change by the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControllerOp {
     /// Write a group's row. A `group_id` must be below the next id (see `AllocateIds`).
     PutGroup(GroupDescriptor),
-    /// Forget a group that owns nothing.
+    /// Remove a group that owns nothing.
     DeleteGroup(GroupId),
-    /// Write a range's row; refused when older (by epoch) than the one there.
+    /// Write a range's row; refused if the present row has a higher epoch.
     PutRange(RangeDescriptor),
-    /// Forget a range; the same proposal must leave its table tiled.
+    /// Remove a range; the same proposal must leave its table tiled.
     DeleteRange(coterie_types::RangeId),
     /// Write a job's row.
     PutJob(JobDescriptor),
-    /// Forget a finished job.
+    /// Remove a finished job.
     DeleteJob(JobId),
-    /// Set aside so many ids of each kind; the outcome is `Ids` with the first ones.
+    /// Allocate ids of each kind; the outcome is `Ids` with the first of each.
     AllocateIds {
-        /// How many group ids.
+        /// Number of group ids.
         groups: u64,
-        /// How many range ids.
+        /// Number of range ids.
         ranges: u64,
-        /// How many job ids.
+        /// Number of job ids.
         jobs: u64,
     },
-    /// Write down what is wanted and cannot be done now, and why, in the place of what was; a line
-    /// each. Lines over a bound are left out.
+    /// Record the actions that the controller wants and cannot take now, with the reason, in place
+    /// of the previous lines; a line each. Lines over a bound are left out.
     PutRefusals(Vec<String>),
-    /// Forget a range of a dropped table: its group has removed it.
+    /// Remove a range of a dropped table: its group has removed the records.
     ForgetDropped(coterie_types::RangeId),
-    /// Remove a node for good although groups name it: an operator said that it is lost.
+    /// Remove a node permanently although groups name it: an operator declared it lost.
     LoseNode(NodeId),
 }
 
-/// What became of an applied command.
+/// The outcome of an applied command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It changed what it said, or nothing had to change.
+    /// The change was made, or nothing had to change.
     Done {
         /// The revision after it.
         revision: Revision,
@@ -275,19 +279,19 @@ pub enum Outcome {
         /// The cluster's id, random at its birth.
         cluster_id: u128,
     },
-    /// The lease is held by the asker, with this fencing number.
+    /// The caller holds the lease, with this fencing number.
     Leased {
         /// Rises with each new holder.
         fence: u64,
     },
-    /// Somebody else holds the lease.
+    /// Another holder has the lease.
     LeaseHeld {
-        /// Until when, by meta's clock.
+        /// Its end, by meta's clock.
         until: UnixMillis,
     },
     /// The table.
     Table(TableDescriptor),
-    /// The first ids set aside.
+    /// The first of the allocated ids.
     Ids {
         /// First group id.
         group: u64,
@@ -298,7 +302,7 @@ pub enum Outcome {
     },
     /// The job that was begun.
     Job(JobId),
-    /// Nothing was changed, and why.
+    /// Nothing was changed, with the reason.
     Rejected(Rejection),
 }
 
@@ -311,7 +315,7 @@ pub enum Rejection {
         /// The lease's number.
         current: u64,
     },
-    /// The row is not there.
+    /// The row does not exist.
     #[error("no such {0}")]
     NotFound(String),
     /// It would break a rule of the catalog, such as ranges that overlap.

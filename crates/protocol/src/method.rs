@@ -1,4 +1,4 @@
-//! Method numbers of the calls between processes. A number is never given a second meaning.
+//! Method numbers of the calls between processes. A number is never reused.
 
 /// Proxy to server: body `group id (LEB128)`, then a [`crate::Frame`]; answer a
 /// [`crate::FrameReply`].
@@ -8,7 +8,7 @@ pub const EXECUTE: u16 = 1;
 /// [`crate::frozen::FrozenRequest`], answered by a [`crate::frozen::FrozenAnswer`].
 pub const FROZEN: u16 = 2;
 
-/// Proxy to server: keep or find places of scans; a [`crate::places::PlaceRequest`], answered by a
+/// Proxy to server: store or find places of scans; a [`crate::places::PlaceRequest`], answered by a
 /// [`crate::places::PlaceAnswer`].
 pub const SCAN_PLACE: u16 = 3;
 
@@ -20,15 +20,15 @@ pub const RAFT_VOTE: u16 = 17;
 pub const RAFT_PRE_VOTE: u16 = 18;
 /// The leader asks this replica to take over.
 pub const RAFT_TRANSFER: u16 = 19;
-/// A piece of a snapshot.
+/// A chunk of a snapshot.
 pub const RAFT_SNAPSHOT: u16 = 20;
 /// A follower asks the leader for its read index.
 pub const RAFT_READ_INDEX: u16 = 21;
-/// How a replica stands: whether it leads, and whether it could.
+/// The stance of a replica: whether it leads, and whether it could.
 pub const RAFT_STANCE: u16 = 22;
-/// Whoever was told to take over asks the leader whether that still holds.
+/// An heir that was told to take over asks the leader whether the hand-over still holds.
 pub const RAFT_CONFIRM: u16 = 23;
-/// A replica whose log has lost its end asks what another one has promised, and what it has.
+/// A replica whose log has lost its end asks another replica for its promises and its log's end.
 pub const RAFT_STANDING: u16 = 24;
 /// All methods of Raft.
 pub const RAFT: std::ops::RangeInclusive<u16> = RAFT_APPEND..=RAFT_STANDING;
@@ -37,5 +37,5 @@ pub const RAFT: std::ops::RangeInclusive<u16> = RAFT_APPEND..=RAFT_STANDING;
 /// [`crate::server::ServerAnswer`].
 pub const SERVER_ADMIN: u16 = 32;
 
-/// Anyone to meta: a [`crate::meta::MetaRequest`], answered by a [`crate::meta::MetaAnswer`].
+/// Any role to meta: a [`crate::meta::MetaRequest`], answered by a [`crate::meta::MetaAnswer`].
 pub const META: u16 = 48;

@@ -1,17 +1,17 @@
 //! Scan places: keys at which pages of SCAN ended and that 53 bits cannot name.
 //!
-//! A cursor carries the *number* of such a place. The proxy that ended the page keeps the key under
+//! A cursor carries the *number* of its place. The proxy that ended the page keeps the key under
 //! that number, and three servers keep copies, so that every proxy can look it up. All of it is in
-//! memory and bounded. A place that is forgotten costs a scan some repetition and no key: the number
-//! begins with bits that say about where the place is (decision record
+//! memory and bounded. If a place is forgotten, the scan repeats some keys and misses none: the
+//! number begins with bits that locate the place approximately (decision record
 //! `2026-11-30-scan-cursor-and-places`).
 //!
-//! Pure. [`Places`] is the table that proxies and servers keep; the messages carry method
+//! Pure. [`Places`] is the table that proxies and servers keep; the messages use method
 //! [`crate::method::SCAN_PLACE`].
 //!
-//! A full table forgets places whose scan has gone on before places that a client still holds, and
-//! the oldest first. Long keys have a table of their own: a scan over keys of a megabyte makes no
-//! other scan repeat keys.
+//! A full table first forgets places whose scan has continued, then places that a client still
+//! holds, each the oldest first. Long keys have their own table: a scan over keys of a megabyte
+//! makes no other scan repeat keys.
 
 use std::collections::BTreeMap;
 
@@ -25,14 +25,14 @@ const SHORT_BYTES_MAX: usize = 512;
 const SHORT_TABLE_BYTES_MAX: usize = 8 << 20;
 /// Memory for the places of long keys.
 const LONG_TABLE_BYTES_MAX: usize = 16 << 20;
-/// The longest key that is kept: the longest that a client can write.
+/// The longest key that is stored: the longest that a client can write.
 pub const PLACE_KEY_BYTES_MAX: usize = 1 << 20;
-/// Memory of an entry besides its key, about.
+/// Approximate memory of an entry besides its key.
 const ENTRY_BYTES: usize = 160;
-/// How many places a message carries at most.
+/// Most places in a message.
 pub const PLACES_PER_MESSAGE_MAX: usize = 1000;
 
-/// Names a place: its table, and the number that a cursor carries.
+/// The name of a place: its table, and the number that a cursor carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PlaceId {
     /// The table that is scanned.
@@ -50,34 +50,35 @@ pub struct Place {
     pub key: Bytes,
 }
 
-/// Proxy to server.
+/// A request of a proxy to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlaceRequest {
-    /// Keep copies of these.
+    /// Store copies of these places.
     Keep {
-        /// The places; [`PLACES_PER_MESSAGE_MAX`] at most. None is a question for the start alone.
+        /// The places; [`PLACES_PER_MESSAGE_MAX`] at most. An empty list only asks for the start.
         places: Vec<Place>,
-        /// The place from which the scan has gone on: it may be forgotten first.
+        /// The place from which the scan has continued: it may be forgotten first.
         passed: Option<PlaceId>,
     },
     /// The key of a place, if there is a copy.
     Find(PlaceId),
 }
 
-/// Server to proxy.
+/// The answer of a server to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceAnswer {
-    /// Random, new with each start of the server: another one says that it has forgotten everything.
+    /// Random, new with each start of the server: a changed value means that it has forgotten
+    /// everything.
     pub start: u64,
     /// Milliseconds since the server got its first message about places after that start.
     pub up_ms: u64,
-    /// The key of the place that was asked for.
+    /// The key of the place of `Find`.
     pub key: Option<Bytes>,
     /// Whether a number of `Keep` already names another key, or a key is too long.
     pub refused: bool,
 }
 
-/// See the module's head.
+/// The places that a process keeps; see the module's head.
 #[derive(Debug)]
 pub struct Places {
     short: Table,
@@ -91,7 +92,7 @@ impl Default for Places {
 }
 
 impl Places {
-    /// One whose tables of short and long keys take at most so many bytes.
+    /// Places whose tables of short and long keys take at most this many bytes.
     #[must_use]
     pub fn with_bounds(short_bytes_max: usize, long_bytes_max: usize) -> Self {
         Self {
@@ -100,7 +101,7 @@ impl Places {
         }
     }
 
-    /// Keeps a place. `false` if its number names another key here, or if its key is too long.
+    /// Stores a place. `false` if its number names another key here, or if its key is too long.
     #[must_use]
     pub fn keep(&mut self, place: &Place) -> bool {
         if place.key.len() > PLACE_KEY_BYTES_MAX {
@@ -126,8 +127,8 @@ impl Places {
         self.key(id).cloned()
     }
 
-    /// A scan has gone on from a place. Its cursor stays good, as the client may not have got the
-    /// reply, but the place is forgotten before others.
+    /// A scan has continued from a place. Its cursor stays valid, as the client may not have
+    /// received the reply, but the place is forgotten before others.
     pub fn pass(&mut self, id: PlaceId) {
         self.short.put_last(id, false);
         self.long.put_last(id, false);
@@ -139,7 +140,7 @@ impl Places {
         self.long.remove(id);
     }
 
-    /// All places that are kept, in no order that matters.
+    /// All stored places, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = Place> {
         let both = self.short.entries.iter().chain(&self.long.entries);
         both.map(|(id, entry)| Place {
@@ -148,13 +149,13 @@ impl Places {
         })
     }
 
-    /// How many places are kept.
+    /// Number of stored places.
     #[must_use]
     pub fn len(&self) -> usize {
         self.short.entries.len() + self.long.entries.len()
     }
 
-    /// Whether no place is kept.
+    /// Whether no place is stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -167,7 +168,7 @@ impl Places {
     }
 }
 
-/// Places of which the first in order is forgotten when there is no room.
+/// Places in an order of removal: a full table removes the first.
 #[derive(Debug)]
 struct Table {
     entries: BTreeMap<PlaceId, Entry>,
@@ -183,7 +184,7 @@ struct Entry {
     turn: Turn,
 }
 
-/// When an entry is forgotten: those that a client may still need come last.
+/// The position in the order of removal: places that a client may still need come last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     is_needed: bool,
@@ -202,13 +203,13 @@ impl Table {
     }
 
     fn insert(&mut self, place: &Place) {
-        // A copy: the key may be a piece of a large reply, which it would keep in memory.
+        // A copy: the key may be a slice of a large reply, which it would keep in memory.
         let key = Bytes::copy_from_slice(&place.key);
         self.bytes += ENTRY_BYTES + key.len();
         let turn = self.turn(true);
         self.order.insert(turn, place.id);
         self.entries.insert(place.id, Entry { key, turn });
-        // The newest stays, however small the bound.
+        // The newest place stays, however small the bound.
         while self.bytes > self.bytes_max && self.entries.len() > 1 {
             let first = self.order.first_key_value().map(|(_, id)| *id);
             let Some(first) = first else {
@@ -218,7 +219,7 @@ impl Table {
         }
     }
 
-    /// Moves a place behind the others that a client needs, or behind those that none needs.
+    /// Moves a place to the end of the needed places, or of the others.
     fn put_last(&mut self, id: PlaceId, is_needed: bool) {
         let turn = self.turn(is_needed);
         if let Some(entry) = self.entries.get_mut(&id) {

@@ -1,28 +1,28 @@
-//! What a server answers to a frame: the RESP replies of its commands, or a refusal.
+//! A server's answer to a frame: the RESP replies of its commands, or a refusal.
 //!
-//! Layout: a tag byte; 0: reply count, each reply's length (LEB128), then the replies' bytes one
-//! after another, as they go to the client; 1: a [`Refusal`] in postcard. The lengths let the
-//! proxy split replies without parsing them.
+//! Layout: a tag byte; 0: reply count, each reply's length (LEB128), then the replies' bytes in
+//! order, as they go to the client; 1: a [`Refusal`] in postcard. The lengths let the proxy split
+//! replies without parsing them.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_types::varint;
 
 use crate::{DecodeError, Refusal, decode, encode};
 
-/// What the length of a reply takes at most: replies of a frame have less than 2^35 bytes.
+/// Most bytes of an encoded reply length: replies of a frame have less than 2^35 bytes.
 const REPLY_LEN_BYTES_MAX: usize = 5;
 
-/// See the module's head.
+/// The answer to a frame; see the module's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameReply {
-    /// One reply per command (one in all for a transaction), RESP encoded.
+    /// A reply per command (a single reply for a transaction), RESP encoded.
     Done(Vec<Bytes>),
     /// Nothing was executed, or the fate is unknown.
     Refused(Refusal),
 }
 
 impl FrameReply {
-    /// The reply's bytes. `Done` is usually built with [`FrameReply::encode_done`].
+    /// Encodes the answer. `Done` is usually built with [`FrameReply::encode_done`].
     #[must_use]
     pub fn encode(&self) -> Bytes {
         match self {
@@ -46,8 +46,7 @@ impl FrameReply {
         }
     }
 
-    /// The bytes of `Done` from replies written one after another into `bytes`, the n-th ending at
-    /// `ends[n]`.
+    /// Encodes `Done` from replies written in order into `bytes`, the n-th ending at `ends[n]`.
     #[must_use]
     pub fn encode_done(ends: &[usize], bytes: &[u8]) -> Bytes {
         let mut replies = DoneReplies::new(ends.len());
@@ -60,7 +59,7 @@ impl FrameReply {
         replies.finish()
     }
 
-    /// A reply from its bytes, sharing their memory.
+    /// Decodes an answer; its replies share the memory of `input`.
     pub fn decode(mut input: Bytes) -> Result<Self, DecodeError> {
         let malformed = || DecodeError::new("frame reply", "cut short or malformed");
         match input.first() {
@@ -95,20 +94,20 @@ impl FrameReply {
     }
 }
 
-/// Builds the bytes of [`FrameReply::Done`] where the replies are written: room for the head is left
-/// before them, so that nothing is copied.
+/// Builds the bytes of [`FrameReply::Done`] in place: space for the head is reserved before the
+/// replies, so that nothing is copied.
 #[derive(Debug)]
 pub struct DoneReplies {
-    /// Room for the head, then the replies.
+    /// Space for the head, then the replies.
     out: BytesMut,
-    /// Where the first reply begins.
+    /// Offset of the first reply.
     first: usize,
-    /// Where each reply ends.
+    /// End offset of each reply.
     ends: Vec<usize>,
 }
 
 impl DoneReplies {
-    /// No replies, with room for the head of so many.
+    /// No replies yet, with space for the head of up to `replies_max`.
     #[must_use]
     pub fn new(replies_max: usize) -> Self {
         let first = 1 + varint::len(replies_max as u64) + REPLY_LEN_BYTES_MAX * replies_max;
@@ -119,7 +118,7 @@ impl DoneReplies {
         }
     }
 
-    /// Where the next reply is to be written, behind what is there.
+    /// The buffer to which the next reply is to be appended.
     pub fn out(&mut self) -> &mut BytesMut {
         &mut self.out
     }
@@ -130,18 +129,18 @@ impl DoneReplies {
         self.out.len() - self.first
     }
 
-    /// How many replies have ended.
+    /// Number of finished replies.
     #[must_use]
     pub fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// What was written since the last reply is a reply.
+    /// Ends the reply: the bytes written since the last reply.
     pub fn end_reply(&mut self) {
         self.ends.push(self.out.len());
     }
 
-    /// Takes back what was written since the last reply.
+    /// Removes the bytes written since the last reply.
     pub fn take_back(&mut self) {
         self.out
             .truncate(self.ends.last().copied().unwrap_or(self.first));
@@ -151,7 +150,7 @@ impl DoneReplies {
     #[must_use]
     pub fn finish(mut self) -> Bytes {
         if self.ends.len() == 1 && &self.out[self.first..] == b"+OK\r\n" {
-            // What most writes are answered with takes no memory.
+            // The answer to most writes needs no allocation.
             return Bytes::from_static(b"\x00\x01\x05+OK\r\n");
         }
         let starts = std::iter::once(&self.first).chain(&self.ends);

@@ -1,5 +1,5 @@
-//! What a controller (or an operator's command, through a proxy) asks of one server.
-//! Every request is idempotent: asked twice, the second changes nothing.
+//! Requests of a controller (or of an operator's command, through a proxy) to a server. Every
+//! request is idempotent: a second call changes nothing.
 
 use bytes::Bytes;
 use coterie_types::{
@@ -9,18 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 
-/// A request of control to one server.
+/// A control request to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerRequest {
-    /// Have a replica of the group, empty, waiting for its leader. Does nothing if there is one.
+    /// Create an empty replica of the group that waits for its leader. Does nothing if there is a
+    /// replica.
     CreateReplica {
         /// The group.
         group_id: GroupId,
-        /// The controller's fencing number; a lower one than seen before is refused.
+        /// The controller's fencing number; a number lower than the highest seen is refused.
         fence: u64,
     },
-    /// Start the group from this replica: these voters, these ranges. Once per group; a second
-    /// call finds it started and changes nothing.
+    /// Start the group from this replica, with these voters and ranges. Once per group; a second
+    /// call changes nothing.
     InitGroup {
         /// The group.
         group_id: GroupId,
@@ -31,7 +32,8 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Hand leadership to `to`; asked of the leader. Answered when it is done or given up.
+    /// Hand leadership to `to`; called on the leader. Answered when the hand-over is done or given
+    /// up.
     TransferLeader {
         /// The group.
         group_id: GroupId,
@@ -40,7 +42,7 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Make these the group's replicas, by joint change; asked of the leader.
+    /// Make these the group's replicas, by joint change; called on the leader.
     ChangeReplicas {
         /// The group.
         group_id: GroupId,
@@ -49,38 +51,39 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Remove this node's replica and its data; only when the group has forgotten it.
+    /// Remove this node's replica and its data; only when the group has removed it from its
+    /// members.
     DestroyReplica {
         /// The group.
         group_id: GroupId,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// What the node knows of its replicas.
+    /// The status of the node's replicas.
     Status,
-    /// Give the group ranges that nobody owned before: all of them or none. Asked of the leader.
+    /// Give the group ranges that had no owner before: all or none. Called on the leader.
     AddRanges {
         /// The group.
         group_id: GroupId,
-        /// The ranges; one it owns already, at this epoch, changes nothing.
+        /// The ranges; a range that it owns already, at this epoch, is no change.
         ranges: Vec<RangeDescriptor>,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Take ranges from the group, and remove their records for good. Asked of the leader.
+    /// Take ranges from the group, and delete their records permanently. Called on the leader.
     DropRanges {
         /// The group.
         group_id: GroupId,
-        /// The ranges; one it does not own changes nothing.
+        /// The ranges; a range that it does not own is no change.
         ranges: Vec<RangeId>,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Cut a range in two within its group, at the next epoch. Asked of the leader.
+    /// Split a range within its group, at the next epoch. Called on the leader.
     SplitRange {
         /// The group.
         group_id: GroupId,
-        /// The range as it is before; it keeps its id for the left part.
+        /// The range before the split; the left part keeps its id.
         range: RangeDescriptor,
         /// The first key of the right part.
         at: Bytes,
@@ -89,51 +92,55 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Make one range of two neighbours of one group, at the higher epoch's next. Asked of the leader.
+    /// Merge two neighbours of a group, at the epoch after the higher of theirs. Called on the
+    /// leader.
     MergeRanges {
         /// The group.
         group_id: GroupId,
-        /// The left one as it is before; it keeps its id.
+        /// The left range before the merge; it keeps its id.
         left: RangeDescriptor,
-        /// The right one as it is before.
+        /// The right range before the merge.
         right: RangeDescriptor,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Have the destination of a move know the range, not serving it yet. Asked of its leader.
+    /// Announce a range to the destination of a move; it does not serve it yet. Called on its
+    /// leader.
     BeginImport {
         /// The destination.
         group_id: GroupId,
-        /// The range as it is to be: the next epoch, owned by the destination.
+        /// The range after the move: the next epoch, owned by the destination.
         range: RangeDescriptor,
         /// The group that owns it now.
         source: GroupId,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Take [`ServerRequest::BeginImport`] back; refused once the import is active.
+    /// Withdraw [`ServerRequest::BeginImport`]; refused once the import is active.
     CancelImport {
         /// The destination.
         group_id: GroupId,
         /// The range.
         range_id: RangeId,
-        /// The epoch it was to have.
+        /// The announced epoch.
         epoch: Epoch,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Have the source of a move give the range up: it refuses its keys from this entry on, and its
-    /// copy is frozen. Its leader tells the destination at once. Answered by `HandedOff`.
+    /// Make the source of a move hand the range off: it refuses the range's keys from this entry
+    /// on, and its copy is frozen. Its leader tells the destination at once. Answered by
+    /// `HandedOff`.
     HandOff {
         /// The source.
         group_id: GroupId,
-        /// The range as it is to be: the next epoch, owned by the destination.
+        /// The range after the move: the next epoch, owned by the destination.
         range: RangeDescriptor,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Have the destination serve the range: its source has handed it off, by its own log. Asked of
-    /// its leader, by the source's leader or by the controller; therefore without a fencing number.
+    /// Make the destination serve the range: the source's log says that it has handed it off.
+    /// Called on the destination's leader, by the source's leader or by the controller; therefore
+    /// without a fencing number.
     Activate {
         /// The destination.
         group_id: GroupId,
@@ -141,10 +148,11 @@ pub enum ServerRequest {
         range_id: RangeId,
         /// Its epoch.
         epoch: Epoch,
-        /// The source's clock at the hand-off: the destination's is at least that from now on.
+        /// The source's clock at the hand-off: the destination's clock is at least that from now
+        /// on.
         clock: UnixMillis,
     },
-    /// How far an import is. Asked of the destination's leader; answered by `Import`.
+    /// The progress of an import. Called on the destination's leader; answered by `Import`.
     ImportState {
         /// The destination.
         group_id: GroupId,
@@ -153,26 +161,27 @@ pub enum ServerRequest {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// Remove the frozen copy of a range whose import is finished. Asked of the source's leader.
+    /// Remove the frozen copy of a range whose import is finished. Called on the source's leader.
     DropFrozen {
         /// The source.
         group_id: GroupId,
         /// The range.
         range_id: RangeId,
-        /// The epoch it was handed off at.
+        /// The epoch at which it was handed off.
         epoch: Epoch,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Where a range would be cut into halves of about equal size. Asked of any replica; answered by
-    /// `SplitPoint`.
+    /// The key that would split a range into halves of about equal size. Called on any replica;
+    /// answered by `SplitPoint`.
     SplitPoint {
         /// The group.
         group_id: GroupId,
         /// The range.
         range_id: RangeId,
     },
-    /// Take a learner into the group, and wait until it has nearly all of the log. Asked of the leader.
+    /// Add a learner to the group, and wait until it has nearly all of the log. Called on the
+    /// leader.
     AddLearner {
         /// The group.
         group_id: GroupId,
@@ -181,7 +190,7 @@ pub enum ServerRequest {
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Have every replica take a digest of its records at the same log index. Asked of the leader.
+    /// Make every replica take a digest of its records at the same log index. Called on the leader.
     TakeDigest {
         /// The group.
         group_id: GroupId,
@@ -190,29 +199,30 @@ pub enum ServerRequest {
         /// The controller's fencing number, or 0: it changes no data.
         fence: u64,
     },
-    /// The digest of that name, as this node's replica took it; answered by `Digest`.
+    /// The digest of that name, as taken by this node's replica; answered by `Digest`.
     Digest {
         /// The group.
         group_id: GroupId,
         /// Names the digest.
         nonce: u64,
     },
-    /// Make this node's replica the only voter of a group whose majority is lost, with what it has.
-    /// Refused while the group is led, and before this node knows that the lost ones were removed.
+    /// Make this node's replica, with its present state, the only voter of a group whose majority
+    /// is lost. Refused while the group has a leader, and until this node knows that the lost
+    /// voters were removed.
     RecoverAlone {
         /// The group.
         group_id: GroupId,
-        /// The voters that never come back.
+        /// The voters that will never come back.
         lost: Vec<NodeId>,
         /// The controller's fencing number.
         fence: u64,
     },
-    /// Who the node is, and what it knows of the cluster: for a meta that has lost everything.
+    /// The node's identity, and its knowledge of the cluster: for a meta that has lost everything.
     /// Answered by `Witness`.
     Witness,
 }
 
-/// What a server answers.
+/// A server's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServerAnswer {
     /// Done, or already so.
@@ -224,59 +234,59 @@ pub enum ServerAnswer {
         /// The leader, if known.
         leader: Option<NodeId>,
     },
-    /// No such replica here.
+    /// There is no replica of the group here.
     NoSuchGroup,
-    /// A newer controller has been here.
+    /// A newer controller has called this server.
     Fenced {
-        /// The number seen.
+        /// Its fencing number.
         seen: u64,
     },
-    /// It could not be done, and why.
+    /// The operation failed, with the reason.
     Failed(String),
     /// The range is handed off.
     HandedOff {
         /// The source's clock at the hand-off.
         clock: UnixMillis,
-        /// Whether the destination has said that it serves.
+        /// Whether the destination has confirmed that it serves the range.
         activated: bool,
     },
-    /// How far an import is.
+    /// The progress of an import.
     Import(ImportState),
     /// The key that halves a range.
     SplitPoint {
-        /// The first key of the right half; none when the range has fewer than two keys.
+        /// The first key of the right half; `None` when the range has fewer than two keys.
         at: Option<Bytes>,
-        /// Bytes of the left half, about.
+        /// Approximate bytes of the left half.
         left_bytes: u64,
-        /// Bytes of the right half, about.
+        /// Approximate bytes of the right half.
         right_bytes: u64,
     },
-    /// What a replica's records come to; `None` while it is being counted, or when it was not
-    /// asked for since the process started.
+    /// The digest of a replica's records; `None` while it is being computed, or if it was not
+    /// requested since the process started.
     Digest(Option<Digest>),
-    /// Who the node is, and what it knows of the cluster.
+    /// The node's identity, and its knowledge of the cluster.
     Witness(Box<Witness>),
 }
 
-/// What a node knows of itself and its cluster.
+/// A node's knowledge of itself and its cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Witness {
     /// Its id.
     pub node_id: NodeId,
-    /// What meta knew it by.
+    /// The token of its registration at meta.
     pub token: u128,
     /// Its cluster's id.
     pub cluster_id: u128,
-    /// The newest catalog that it has.
+    /// Its newest catalog.
     pub catalog: Catalog,
 }
 
-/// The records of a replica at one log index: equal on all replicas, or one of them is damaged.
+/// The records of a replica at a log index: equal on all replicas, otherwise a replica is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
-    /// The index of the entry that asked for it.
+    /// The index of the entry that requested it.
     pub index: LogIndex,
-    /// How many records.
+    /// Number of records.
     pub records: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
@@ -284,32 +294,32 @@ pub struct Digest {
     pub checksum: u64,
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImportState {
-    /// The group does not know of it.
+    /// The group has no such import.
     Unknown,
-    /// It was begun, and the range is not handed off as far as this group knows.
+    /// It was begun, and this group does not know the range to be handed off.
     Waiting,
-    /// The range is served here, and copied.
+    /// The range is served here while it is copied.
     Copying {
         /// Records copied so far.
         records: u64,
         /// Bytes copied so far.
         bytes: u64,
-        /// Bytes there are about to copy in all; 0 while that is not known.
+        /// Approximate bytes to copy in all; 0 while unknown.
         bytes_total: u64,
-        /// Why the copy does not go on, if so.
+        /// Why the copy is stalled, if it is.
         problem: Option<String>,
     },
-    /// All of it is here, and was compared with the source.
+    /// All records are here, and were compared with the source.
     Finished {
-        /// Bytes that were copied; 0 where that is not remembered.
+        /// Bytes copied; 0 if no longer known.
         bytes: u64,
     },
 }
 
-/// One replica as its node sees it; part of each heartbeat.
+/// The status of a replica, as reported by its node; part of each heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
     /// The group.
@@ -330,9 +340,9 @@ pub struct ReplicaStatus {
     pub flushed_index: LogIndex,
     /// First entry still in its log.
     pub first_index: LogIndex,
-    /// The members, as of its newest configuration.
+    /// The members in its newest configuration.
     pub replicas: Vec<Replica>,
-    /// The ranges the group owns, as applied here.
+    /// The ranges the group owns, in the state applied here.
     pub ranges: Vec<RangeDescriptor>,
     /// Bytes its store takes on disk.
     pub size_bytes: u64,
@@ -342,11 +352,11 @@ pub struct ReplicaStatus {
     pub writes_total: u64,
     /// Why it stopped, if it did: a fault of this node alone.
     pub fault: Option<String>,
-    /// What each range costs; only where this replica serves as leader.
+    /// The load of each range; only where this replica serves as leader.
     pub loads: Vec<RangeLoad>,
-    /// Ranges that are being imported, as applied here.
+    /// Ranges that are being imported, in the state applied here.
     pub importing: Vec<RangeId>,
-    /// Ranges that were handed off and are still held as frozen copies, as applied here.
+    /// Ranges that were handed off and are still held as frozen copies, in the state applied here.
     pub frozen: Vec<RangeDescriptor>,
     /// On the leader: the last entry that each other member is known to have.
     pub matched: Vec<(NodeId, LogIndex)>,
@@ -357,9 +367,9 @@ pub struct ReplicaStatus {
 /// Why a replica should not lead its group now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unfit {
-    /// Its process started a moment ago: it takes no part in elections for one lease.
+    /// Its process started a moment ago: it takes no part in elections for a lease.
     Restarted,
-    /// It was made again, and has not caught up with what it promised before.
+    /// It was made again, and has not caught up with its earlier promises.
     MadeAgain,
     /// It may have lost its log, and only follows until it has caught up.
     OnlyFollows,
@@ -370,7 +380,7 @@ pub enum Unfit {
 }
 
 impl Unfit {
-    /// The reason, to be said after the name of a node.
+    /// The reason, worded to follow the name of a node.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -383,28 +393,28 @@ impl Unfit {
     }
 }
 
-/// What a range costs its leader, over the last seconds.
+/// The load of a range on its leader, over the last seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeLoad {
     /// The range.
     pub range_id: RangeId,
-    /// Bytes on disk, about.
+    /// Approximate bytes on disk.
     pub size_bytes: u64,
-    /// Commands that read, per second.
+    /// Reading commands per second.
     pub reads_per_second: u64,
-    /// Commands that write, per second.
+    /// Writing commands per second.
     pub writes_per_second: u64,
     /// Bytes of commands and replies, per second.
     pub bytes_per_second: u64,
-    /// Microseconds of CPU per second, about.
+    /// Approximate microseconds of CPU per second.
     pub cpu_micros_per_second: u64,
-    /// Where to cut it so that the load is halved, if a sample of its keys says so.
+    /// The key at which to split it so that the load is halved, if a sample of its keys shows it.
     pub cut: Option<Cut>,
-    /// The key that is used most, if it has at least a tenth of the load.
+    /// The most used key, if it has at least a tenth of the load.
     pub hot_key: Option<HotKey>,
 }
 
-/// Where a range may be cut.
+/// A key at which a range may be split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
     /// The first key of the right part.

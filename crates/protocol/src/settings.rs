@@ -1,26 +1,26 @@
 //! The cluster's settings: every name that `COTERIE SETTING` takes, with its kind, its default and
-//! its meaning. Meta keeps names and values and does not look into them; who reads a setting does
-//! it by its row here.
+//! its meaning. Meta stores names and values without interpreting them; readers of a setting
+//! interpret it by its row here.
 
 use std::collections::BTreeMap;
 
-/// Which values a setting takes.
+/// The values that a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `on` or `off`, in any case.
     Switch,
 }
 
-/// One setting.
+/// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
     /// Its name.
     pub name: &'static str,
-    /// Which values it takes.
+    /// The values it takes.
     pub kind: Kind,
-    /// Its value where none is set.
+    /// Its value while unset.
     pub default: &'static str,
-    /// What it decides, in a sentence.
+    /// Its effect, in a sentence.
     pub meaning: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// The value as it is kept, or `None` if it is not of this kind.
+    /// The value in its stored form, or `None` if it is not of this kind.
     #[must_use]
     pub fn parse(self, value: &str) -> Option<String> {
         match self {
@@ -66,7 +66,8 @@ impl Setting {
             .find(|setting| setting.name == name)
     }
 
-    /// The value in force. One that is not of the kind, as an older version took it, is none.
+    /// The value in force. A value of another kind, as an older version accepted it, counts as
+    /// unset.
     #[must_use]
     pub fn value(&self, settings: &BTreeMap<String, String>) -> String {
         let set = settings.get(self.name);
