@@ -1,22 +1,22 @@
-//! Which calls of a connection nobody waits for any more.
+//! The cancelled calls of a connection.
 //!
-//! The side that calls uses a slot again under another id (`waiting`), so the last id cancelled in
-//! each slot is all there is to know: an older one is answered or forgotten.
+//! The calling side reuses a slot under another id (`waiting`), so only the last cancelled id of
+//! each slot matters: an older call has been answered or is over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// See the module's head.
+/// The cancelled calls of a connection; see the module's head.
 #[derive(Default)]
 pub(crate) struct Cancelled {
-    /// Whether there was ever one: most connections need no look.
+    /// Whether any call was ever cancelled: most connections need no lookup.
     any: AtomicBool,
     /// By slot, the generation of the id that was cancelled last.
     slots: Mutex<Vec<Option<u32>>>,
 }
 
 impl Cancelled {
-    /// Nobody waits for call `id`. Slots from `slots_max` on are none that a caller has.
+    /// Marks call `id` as cancelled. Slots from `slots_max` on are ignored: no caller uses them.
     pub(crate) fn insert(&self, id: u64, slots_max: usize) {
         let slot = id as u32 as usize;
         if slot >= slots_max {
@@ -30,14 +30,14 @@ impl Cancelled {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Whether nobody waits for call `id`.
+    /// Whether call `id` was cancelled.
     pub(crate) fn contains(&self, id: u64) -> bool {
         self.any.load(Ordering::Acquire)
             && self.lock().get(id as u32 as usize) == Some(&Some((id >> 32) as u32))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<u32>>> {
-        // Nothing panics while holding it.
+        // No code panics while holding it.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

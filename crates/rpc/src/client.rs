@@ -1,4 +1,4 @@
-//! The side that calls: an address, a method and a body in; an answer or a reason out.
+//! The calling side: an address, a method and a body in; an answer or an error out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,8 +15,8 @@ use crate::peer::{Peer, Shared};
 use crate::sweeper::Sweeper;
 use crate::{CallError, Handler, Limits, Patience, Progress, Request, Responder, Token};
 
-/// Calls other processes, one connection to each, opened when first needed and again when it broke.
-/// Clones share the connections, which close when the last clone is gone.
+/// Calls other processes, over a connection to each, opened on first use and reopened after it
+/// broke. Clones share the connections, which close when the last clone is dropped.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -51,7 +51,7 @@ impl Client {
         Self::with_limits(token, Limits::default())
     }
 
-    /// A client with limits of its own.
+    /// A client with other limits.
     #[must_use]
     pub fn with_limits(token: Token, limits: Limits) -> Self {
         let runtime = Handle::try_current().map(OnceLock::from);
@@ -59,8 +59,8 @@ impl Client {
         Self::with_shared(token, limits, runtime, Arc::default())
     }
 
-    /// A client of the same cluster, that knows the same local handlers, with connections of its own,
-    /// whose tasks run on `runtime`.
+    /// A client of the same cluster with the same local handlers, but its own connections, whose
+    /// tasks run on `runtime`.
     #[must_use]
     pub fn on(&self, runtime: &Handle) -> Self {
         let Shared { token, limits, .. } = &*self.0.shared;
@@ -88,10 +88,10 @@ impl Client {
         }))
     }
 
-    /// Calls `method` at `addr` (`IP:PORT`) and waits for the answer, `timeout` in all.
+    /// Calls `method` at `addr` (`IP:PORT`) and waits for the answer, at most `timeout` in all.
     ///
     /// After a failure to connect, calls to that address fail at once until a pause of up to
-    /// [`Limits::backoff_max`] is over: a caller that tries again should pause, too.
+    /// [`Limits::backoff_max`] is over: a caller that retries should pause, too.
     pub async fn call(
         &self,
         addr: &str,
@@ -103,8 +103,8 @@ impl Client {
         self.call_patiently(addr, method, body, patience).await
     }
 
-    /// The same, as long as there are signs that the call is being worked on. Dropped before the
-    /// answer is there, it tells the peer to stop.
+    /// Like [`Client::call`], but waits only while there are signs of progress. If the future is
+    /// dropped before the answer is there, the peer is told to stop.
     pub async fn call_patiently(
         &self,
         addr: &str,
@@ -148,7 +148,7 @@ impl Client {
         patience: &Patience,
     ) -> Result<Bytes, CallError> {
         let shared = &self.0.shared;
-        // The head is counted generously; what matters is that the peer never has to refuse it.
+        // The head is counted generously, so that the peer never has to refuse the frame.
         if body.len() + 64 > shared.limits.frame_bytes_max {
             let max = shared.limits.frame_bytes_max;
             return Err(CallError::Refused(format!(
@@ -157,11 +157,11 @@ impl Client {
             )));
         }
         self.ensure_sweeping();
-        // What keeps a call from being sent is silence to its caller.
+        // For the caller, the time before the call is sent counts as silence too.
         let deadline = patience.end(Instant::now());
         loop {
             let connection = peer.connection(shared, deadline).await?;
-            // Listening before the attempt: room made in between is not missed.
+            // Registered before the attempt, so that room made in between is not missed.
             let room = connection.outbox.room.notified();
             match connection.submit(method, &body, patience) {
                 Submitted::Queued(answer) => {

@@ -1,9 +1,9 @@
-//! One open connection of the side that calls: what is queued, what waits, and its two tasks.
+//! An open connection of the calling side: the queued frames, the waiting calls, and two tasks.
 //!
 //! Rules: a call is in `waiting` from before its frame can be written until its answer, its
-//! deadline or the connection's end, whichever is first, and is told exactly one of these. When
-//! the connection breaks, calls whose frames the writer never took are told `Unreachable`, the
-//! others `Lost`. Lock order: `waiting`, then the outbox.
+//! deadline or the connection's end, whichever is first, and receives exactly one result. When the
+//! connection breaks, calls whose frames the writer never took get `Unreachable`, the others
+//! `Lost`. Lock order: `waiting`, then the outbox.
 
 use std::io;
 use std::pin::Pin;
@@ -25,33 +25,33 @@ use crate::waiting::{Waiting, WaitingCalls};
 use crate::wire::{Head, take_frame};
 use crate::{CallError, Limits, Patience};
 
-/// Bytes asked for by one read: what one wake-up of a reader may handle.
+/// Bytes requested per read: the work of a reader per wake-up.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
-/// Silence after which a call that gets no answer in time takes the connection with it.
+/// If a call times out after this much silence of the whole connection, the connection is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
-/// See the module's head.
+/// An open connection of the calling side; see the module's head.
 pub(crate) struct Connection {
     addr: Arc<str>,
     limits: Limits,
     pub(crate) outbox: Outbox,
     waiting: Mutex<WaitingCalls>,
     opened_at: Instant,
-    /// When bytes came last, in milliseconds since `opened_at`.
+    /// When the last bytes arrived, in milliseconds since `opened_at`.
     heard_ms: AtomicU64,
-    /// The peer closes: no new calls, and the end when those that wait are answered.
+    /// The peer closes: no new calls; the connection ends when the waiting calls are answered.
     retired: AtomicBool,
     ended: CancellationToken,
 }
 
-/// What became of an attempt to send a call.
+/// The outcome of an attempt to queue a call.
 pub(crate) enum Submitted {
     /// It is queued.
     Queued(Answer),
-    /// A bound is reached: again when there is room.
+    /// A bound is reached: retry when there is room.
     Full,
-    /// Not here: the connection is over.
+    /// Not queued: the connection is over.
     Closed,
 }
 
@@ -79,7 +79,7 @@ impl Connection {
             async move {
                 let writing = connection.outbox.run();
                 let written = connection.ended.run_until_cancelled(writing).await;
-                // After an orderly finish the answers under way are still to be read.
+                // After an orderly finish the answers to calls in flight are still to be read.
                 if !matches!(written, Some(Ok(()))) {
                     connection.end(written.and_then(Result::err).as_ref());
                 }
@@ -128,7 +128,7 @@ impl Connection {
             return Submitted::Closed;
         };
         if waiting.len() == 0 {
-            // Nobody expected to hear anything before.
+            // While no call was waiting, silence did not count.
             self.hear();
         }
         let (answer, receiver) = oneshot::channel();
@@ -146,31 +146,31 @@ impl Connection {
         })
     }
 
-    /// Nobody waits for the answer any more: the peer is told to stop.
+    /// Cancels a call whose caller no longer waits: the peer is told to stop.
     fn cancel(&self, id: u64) {
         let call = self.lock().take(id);
         if call.is_some() {
-            // Closed, the peer has stopped already.
+            // If the outbox is closed, the peer has stopped already.
             let _ = self.outbox.push(Head::Cancel { id }, &Bytes::new());
             self.after_calls_ended();
         }
     }
 
-    /// Whether any call waits.
+    /// Whether any call is waiting.
     pub(crate) fn is_busy(&self) -> bool {
         self.lock().len() > 0
     }
 
-    /// Tells the calls that have waited long enough. When there is one, on a connection that was
-    /// silent for long, the connection is given up: the path may be cut, and a new one mends sooner
-    /// than TCP.
+    /// Fails the calls that have waited long enough. If a call times out on a connection that has
+    /// been silent for long, the connection is closed: the path may be cut, and a new connection
+    /// recovers sooner than TCP.
     pub(crate) fn expire(&self, now: Instant) {
         let expired = self.lock().take_expired(now);
         if expired.is_empty() {
             return;
         }
         for (id, call) in expired {
-            // The receiver may be gone meanwhile.
+            // The receiver may have been dropped meanwhile.
             let _ = call.answer.send(Err(CallError::TimedOut));
             let _ = self.outbox.push(Head::Cancel { id }, &Bytes::new());
         }
@@ -206,7 +206,7 @@ impl Connection {
         }
     }
 
-    /// Hands the answers of one read to their callers, under one lock for all of them.
+    /// Delivers all answers of a read to their callers, under a single lock.
     fn answer_all(&self, frames: &mut Vec<(Head, Bytes)>) -> io::Result<()> {
         if frames.is_empty() {
             return Ok(());
@@ -256,7 +256,7 @@ impl Connection {
         }
     }
 
-    /// Ends both tasks and tells every call that waits what it may conclude.
+    /// Ends both tasks and fails every waiting call with `Unreachable` or `Lost`.
     fn end(&self, error: Option<&io::Error>) {
         self.ended.cancel();
         let sent = self.outbox.close();
@@ -283,7 +283,7 @@ impl Connection {
     }
 }
 
-/// The answer to a call. Dropped before it is there, it cancels the call.
+/// The answer to a call. Dropped before the answer is there, it cancels the call.
 pub(crate) struct Answer {
     receiver: oneshot::Receiver<Result<Bytes, CallError>>,
     connection: Arc<Connection>,
@@ -301,7 +301,7 @@ impl Future for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // One that was answered is not waiting: nothing is sent then.
+        // An answered call is no longer waiting, so nothing is sent for it.
         if !self.receiver.is_terminated() {
             self.connection.cancel(self.id);
         }

@@ -1,4 +1,4 @@
-//! What a server does with a call: a handler gets the request and something to answer with.
+//! The handler of a server: it gets each request with a responder for the answer.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use crate::long_answers::Hold;
 use crate::server::Caller;
 use crate::{CallError, Progress};
 
-/// A call as it came.
+/// A received call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method's number.
     pub method: u16,
-    /// Its body. It shares the memory of the read it came with (64 KiB or more): a handler that
-    /// keeps a small part for long copies that part.
+    /// Its body. It shares the memory of the read it arrived with (64 KiB or more): a handler that
+    /// keeps a small part for long should copy that part.
     pub body: Bytes,
     /// When the caller stops waiting, by this machine's clock; later answers are dropped.
     pub deadline: Instant,
 }
 
-/// Takes calls. Called from the connection's reader, or from the caller's own task when the call
-/// stays in the process: it must not block, and starts a task of its own when it has to wait.
+/// Takes calls. Called from the connection's reader, or from the caller's own task if the call
+/// stays in the process: it must not block, and spawns a task if it has to wait.
 pub trait Handler: Send + Sync + 'static {
     /// Answers, now or later, through `responder`.
     fn handle(&self, request: Request, responder: Responder);
 }
 
-/// Answers one call, once. Dropped without an answer, it fails the call.
+/// Answers a call, once. Dropped without an answer, it fails the call.
 #[must_use]
 pub struct Responder(Option<Sink>);
 
@@ -52,12 +52,13 @@ impl Responder {
         self.finish(Ok(body), None);
     }
 
-    /// The same, and lets go of `hold`, permits for the bytes of the answer, when they have left.
+    /// Like [`Responder::send`]; also drops `hold`, permits for the answer's bytes, when the bytes
+    /// are written.
     pub fn send_holding(mut self, body: Bytes, hold: impl Any + Send) {
         self.finish(Ok(body), Some(Box::new(hold)));
     }
 
-    /// Tells the caller that the call is being worked on, so that it goes on waiting. To be said
+    /// Tells the caller that the call is being worked on, so that it keeps waiting. To be repeated
     /// now and then, and only while it is true.
     pub fn working(&self) {
         match &self.0 {
@@ -67,7 +68,8 @@ impl Responder {
         }
     }
 
-    /// Bytes of long answers that may wait on the caller's connection; `None` in one process.
+    /// Bytes of long answers that may wait on the caller's connection; `None` for a caller in this
+    /// process.
     #[must_use]
     pub fn link_budget(&self) -> Option<&Budget> {
         match &self.0 {
@@ -76,12 +78,12 @@ impl Responder {
         }
     }
 
-    /// Tells the caller that there is no answer, and why.
+    /// Fails the call with a reason.
     pub fn fail(mut self, reason: &str) {
         self.finish(Err(reason), None);
     }
 
-    /// Whether nobody waits for the answer any more, so that work for it should stop.
+    /// Whether the caller no longer waits for the answer, so that work for it should stop.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         match &self.0 {
@@ -105,10 +107,10 @@ impl Responder {
     fn finish(&mut self, result: Result<Bytes, &str>, hold: Hold) {
         match self.0.take() {
             Some(Sink::Remote { caller, id }) => caller.answer(id, result, hold),
-            // The bytes are the caller's now, who counts them itself.
+            // The bytes now belong to the caller, which counts them itself.
             Some(Sink::Local { sender, .. }) => {
                 let result = result.map_err(|reason| CallError::Failed(reason.to_owned()));
-                // The caller may have given up.
+                // The caller may have stopped waiting.
                 let _ = sender.send(result);
             }
             None => {}

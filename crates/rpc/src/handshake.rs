@@ -1,4 +1,5 @@
-//! How a connection opens. Four messages of fixed size, so that a stranger can claim no memory:
+//! The opening of a connection. Four messages of fixed size, so that a stranger can claim no
+//! memory:
 //!
 //! ```text
 //! client: magic "COTERIE\n"   version: u16 little endian   nonce: 32 bytes
@@ -7,9 +8,9 @@
 //! server: proof: 32 bytes     the same with "coterie rpc server"
 //! ```
 //!
-//! The server proves itself only after the client has, and says nothing after its hello to one that
-//! cannot. A server that speaks another version answers its hello and closes. The version is that
-//! of the frames and of every message in them.
+//! The server proves itself only after the client has; a client without a valid proof gets nothing
+//! beyond the server's hello. A server of another version answers with its hello and closes. The
+//! version covers the frames and every message in them.
 
 use std::io;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub(crate) enum HandshakeError {
     Stranger,
 }
 
-/// Opens a connection as the side that calls.
+/// Opens a connection as the calling side.
 pub(crate) async fn connect(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     token: &Token,
@@ -60,7 +61,7 @@ pub(crate) async fn connect(
             .await?;
         let mut proof = [0; PROOF_BYTES];
         match stream.read_exact(&mut proof).await {
-            // A server closes on a wrong proof without a word.
+            // After a wrong proof the server closes without an answer.
             Err(e) if is_closed(&e) => return Err(HandshakeError::TokenNotAccepted),
             read => read?,
         };
@@ -73,7 +74,7 @@ pub(crate) async fn connect(
     within(timeout, open).await
 }
 
-/// Opens a connection as the side that answers.
+/// Opens a connection as the answering side.
 pub(crate) async fn accept(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     token: &Token,
@@ -125,7 +126,7 @@ fn hello() -> io::Result<Hello> {
 
 async fn read_hello(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, HandshakeError> {
     let mut hello = [0; HELLO_BYTES];
-    // The magic apart: one that speaks something else is turned away at its eighth byte.
+    // The magic separately: a client of another protocol is rejected at its eighth byte.
     stream.read_exact(&mut hello[..MAGIC.len()]).await?;
     if &hello[..MAGIC.len()] != MAGIC {
         return Err(HandshakeError::NotCoterie);

@@ -1,21 +1,22 @@
-//! Calls between processes: many at once over one connection per pair, each with a deadline.
+//! Calls between processes: many at once over a connection per pair, each with a deadline.
 //!
-//! A connection opens with a handshake that proves the cluster token both ways (`handshake`); after
+//! A connection opens with a handshake that proves the cluster token both ways (`handshake`). After
 //! it, length-prefixed frames go in both directions and answers come in any order (`wire`). All
-//! that waits is written in one go (`outbox`), so the price of a system call is shared by every
-//! call under way. Nothing here knows what a call means: a method is a number, a body is bytes.
+//! queued frames are written together (`outbox`), so that all calls in flight share the cost of a
+//! system call. This crate does not interpret calls: a method is a number, a body is bytes.
 //!
-//! Tasks: on the side that calls, one reader and one writer per connection and one sweeper for the
-//! deadlines of all of them; on the side that answers, one reader and one writer per connection,
-//! and the handler is called from the reader. No task is made for a call.
+//! Tasks: the calling side has a reader and a writer per connection, and a sweeper for the
+//! deadlines of all connections. The answering side has a reader and a writer per connection, and
+//! calls the handler from the reader. No task is created per call.
 //!
-//! A call that nobody waits for any more is cancelled: the side that answers is told, stops working
-//! on it where it can, and drops what it has of the answer. One that takes long says that it is
-//! being worked on, so that its caller does not take work for silence (`patience`).
+//! A call whose caller no longer waits is cancelled: the answering side is told, stops working on
+//! it where it can, and drops the rest of the answer. The handler of a slow call reports that it is
+//! working on it, so that its caller does not mistake work for silence (`patience`).
 //!
-//! Bounds: calls in flight and bytes queued per connection, bytes of a frame, strangers at the
-//! door; bytes of long answers of a connection, by a budget that handlers take from before they
-//! make one. When one is reached, callers wait (within their deadline) and readers stop reading.
+//! Bounds: calls in flight and bytes queued per connection, bytes of a frame, connections before
+//! their handshake; bytes of long answers of a connection, by a budget that handlers draw from
+//! before they produce an answer. When a bound is reached, callers wait (within their deadline) and
+//! readers stop reading.
 
 mod cancelled;
 mod client;

@@ -1,8 +1,8 @@
-//! Long answers of a connection that wait to be written: pieces of them leave in turn, so that none
-//! waits for the whole of another.
+//! Long answers that wait to be written on a connection: their pieces are written in turn, so that
+//! no answer waits for the whole of another.
 //!
-//! Bounds are the business of whoever answers: it holds a permit for the bytes of each answer
-//! (`Budget`), which is given back with the last piece.
+//! The bound is the handler's responsibility: it holds a permit for the bytes of each answer
+//! (`Budget`), which is released with the last piece.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -11,20 +11,20 @@ use bytes::{Buf, Bytes};
 
 use crate::wire::Head;
 
-/// An answer that is longer goes in pieces.
+/// Answers longer than this are sent in pieces.
 pub(crate) const LONG_BYTES: usize = 64 << 10;
 
-/// Bytes of one piece.
+/// Bytes of a piece.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What goes with a long answer until it is written: permits for its bytes.
+/// Permits for the bytes of a long answer, held until it is written.
 pub(crate) type Hold = Option<Box<dyn Any + Send>>;
 
-/// See the module's head.
+/// The long answers of a connection; see the module's head.
 #[derive(Default)]
 pub(crate) struct LongAnswers(VecDeque<LongAnswer>);
 
-/// An answer, or what is left of it.
+/// The unwritten rest of an answer.
 pub(crate) struct LongAnswer {
     id: u64,
     total: u32,
@@ -47,8 +47,8 @@ impl LongAnswers {
         });
     }
 
-    /// Hands out pieces of about `bytes_max` bytes in all, one of each answer in turn. The holds of
-    /// answers that are handed out whole by now.
+    /// Passes pieces of about `bytes_max` bytes in all to `put`, a piece of each answer in turn.
+    /// Returns the holds of answers whose last piece was passed.
     pub(crate) fn take_pieces(
         &mut self,
         bytes_max: usize,
@@ -70,7 +70,7 @@ impl LongAnswers {
         whole
     }
 
-    /// Takes out what is left of the answer to call `id`.
+    /// Removes the rest of the answer to call `id`.
     pub(crate) fn remove(&mut self, id: u64) -> Option<LongAnswer> {
         let at = self.0.iter().position(|answer| answer.id == id)?;
         self.0.remove(at)

@@ -1,13 +1,13 @@
-//! The write side of a connection: frames gather in a buffer while a write is under way, and the
+//! The write side of a connection: frames gather in a buffer while a write is in progress, and the
 //! next write takes all of them.
 //!
-//! Small bodies are copied behind their heads, so that a thousand of them are one contiguous piece;
-//! large ones are kept as they are and written with `writev`. Pushing takes a short lock and wakes
-//! the writer only when it has nothing to do. Who is about to push several frames may hold the
-//! writer back and write them itself.
+//! Small bodies are copied behind their heads, so that a thousand of them are contiguous; large
+//! bodies are not copied and are written with `writev`. Pushing takes a short lock and wakes the
+//! writer only when it is idle. A caller about to push several frames may hold the writer back and
+//! write them itself.
 //!
-//! A long answer waits apart (`long_answers`). Each write takes some pieces of those behind the
-//! frames that wait, so that a short frame is behind a fraction of a long answer at most.
+//! Long answers are kept separately (`long_answers`). Each write takes some of their pieces behind
+//! the queued frames, so that a short frame waits for at most a fraction of a long answer.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,24 +19,25 @@ use tokio::sync::Notify;
 use crate::long_answers::{Hold, LongAnswers};
 use crate::wire::{HEAD_BYTES_MAX, Head};
 
-/// Bodies up to this size are copied; a longer copy costs more than one more slice in `writev`.
+/// Bodies up to this size are copied; a longer copy costs more than an additional slice in
+/// `writev`.
 const COPIED_BYTES_MAX: usize = 2048;
 
-/// A buffer that grew beyond this is not kept for the next batch.
+/// A buffer that grew beyond this is not reused for the next batch.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of long answers that go into one batch.
+/// Bytes of long answers in a batch.
 const PIECES_BYTES_MAX: usize = 256 << 10;
 
-/// Slices of one write.
+/// Slices of a write.
 const SLICES_MAX: usize = 64;
 
-/// Where bytes go: a socket, or what stands in for it in a test.
+/// Destination of the bytes: a socket, or its replacement in a test.
 pub(crate) trait Sink {
-    /// Writes what it takes at once, as `writev` does; `WouldBlock` if that is nothing.
+    /// Writes as much as it takes at once, like `writev`; `WouldBlock` if it takes nothing.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Waits until it may take something.
+    /// Waits until the sink may take bytes again.
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
@@ -50,28 +51,29 @@ impl Sink for OwnedWriteHalf {
     }
 }
 
-/// See the module's head.
+/// The write side of a connection; see the module's head.
 pub(crate) struct Outbox<S = OwnedWriteHalf> {
     queue: Mutex<Queue<S>>,
     queued_bytes_max: usize,
     filled: Notify,
-    /// Told when the queue is below its bound again; also by others who wait for the same.
+    /// Notified when the queue is below its bound again; the connection uses it for its other
+    /// bounds as well.
     pub(crate) room: Notify,
 }
 
 struct Queue<S> {
-    /// Gone when the outbox is closed, or all is written: then the peer is told.
+    /// `None` once the outbox is closed or all is written; dropping it closes the peer's read side.
     sink: Option<Arc<S>>,
     batch: Batch,
     long: LongAnswers,
-    /// What was begun and is not wholly written; while somebody writes, nothing.
+    /// A begun batch that is not fully written; empty while a write is in progress.
     begun: Batch,
     is_writing: bool,
-    /// Somebody pushes a few frames and will flush them.
+    /// A caller pushes a few frames and will flush them.
     held: bool,
-    /// Frames pushed so far; the number of the last one.
+    /// Number of frames pushed so far, which is the number of the last frame.
     pushed: u64,
-    /// The number of the last frame that was begun.
+    /// The number of the last frame in a begun batch.
     taken: u64,
     finishing: bool,
     closed: bool,
@@ -83,9 +85,9 @@ pub(crate) struct Closed;
 
 enum Begun<S> {
     Write(Arc<S>, Batch),
-    /// There is nothing to write, or somebody else writes it.
+    /// There is nothing to write, or another task is writing.
     Nothing,
-    /// All is written, and there will be no more.
+    /// All is written, and no more will be.
     Finished,
 }
 
@@ -110,7 +112,7 @@ impl<S: Sink> Outbox<S> {
         }
     }
 
-    /// Queues a frame, whatever is queued already, and returns its number, counted from 1.
+    /// Queues a frame, even beyond the bound, and returns its number, counted from 1.
     pub(crate) fn push(&self, head: Head, body: &Bytes) -> Result<u64, Closed> {
         let mut queue = self.lock();
         if queue.closed || queue.finishing {
@@ -127,7 +129,8 @@ impl<S: Sink> Outbox<S> {
         Ok(number)
     }
 
-    /// Queues a long answer, to be written in pieces; `hold` is dropped when the last is on its way.
+    /// Queues a long answer, to be written in pieces; `hold` is dropped when the last piece is
+    /// taken for a write.
     pub(crate) fn push_long(&self, id: u64, body: Bytes, hold: Hold) -> Result<(), Closed> {
         let mut queue = self.lock();
         if queue.closed || queue.finishing {
@@ -142,26 +145,26 @@ impl<S: Sink> Outbox<S> {
         Ok(())
     }
 
-    /// Drops what is left of the long answer to call `id`, if it is here.
+    /// Drops the rest of the long answer to call `id`, if it is here.
     pub(crate) fn cancel_long(&self, id: u64) {
         let dropped = self.lock().long.remove(id);
-        // Its memory is given back when the lock is free again.
+        // Freed outside the lock.
         drop(dropped);
     }
 
-    /// From here on the writer is not woken for what is pushed: [`Outbox::flush`] is to follow soon.
+    /// From now on pushes do not wake the writer: [`Outbox::flush`] must follow soon.
     pub(crate) fn hold(&self) {
         self.lock().held = true;
     }
 
-    /// Ends a hold, and writes what is queued, as much as the socket takes at once, which saves
-    /// waking the writer; the writer does the rest.
+    /// Ends a hold, and writes as much of the queue as the socket takes at once, which avoids
+    /// waking the writer; the writer writes the rest.
     pub(crate) fn flush(&self) {
         self.lock().held = false;
         let Begun::Write(sink, mut batch) = self.begin() else {
             return;
         };
-        // The writer meets the same error, and ends for it.
+        // The writer meets the same error, and ends with it.
         let _ = batch.write(&*sink);
         if self.end(batch) {
             self.filled.notify_one();
@@ -178,18 +181,18 @@ impl<S: Sink> Outbox<S> {
         self.lock().closed
     }
 
-    /// Lets the writer write what is queued, then end.
+    /// Lets the writer write the queue, then end.
     pub(crate) fn finish(&self) {
         self.lock().finishing = true;
         self.filled.notify_one();
     }
 
-    /// Drops what is queued and ends the writer. Frames with numbers above the one returned were
-    /// surely not sent, not even in part.
+    /// Drops the queue and ends the writer. Frames with numbers above the returned number were
+    /// certainly not sent, not even in part.
     pub(crate) fn close(&self) -> u64 {
         let mut queue = self.lock();
         queue.closed = true;
-        // Whoever held it does not come back to flush it.
+        // The holder does not come back to flush.
         queue.held = false;
         queue.sink = None;
         queue.batch = Batch::default();
@@ -202,7 +205,7 @@ impl<S: Sink> Outbox<S> {
         taken
     }
 
-    /// Writes what is pushed until the outbox is finished or closed. The body of the writer task.
+    /// Writes pushed frames until the outbox is finished or closed. The body of the writer task.
     pub(crate) async fn run(&self) -> io::Result<()> {
         loop {
             match self.begin() {
@@ -214,7 +217,8 @@ impl<S: Sink> Outbox<S> {
                 }
                 Begun::Nothing => {
                     self.filled.notified().await;
-                    // Others that are ready to push do so first: their frames share the write.
+                    // Let other tasks that are ready to push do so first: their frames share the
+                    // write.
                     tokio::task::yield_now().await;
                 }
                 Begun::Finished => {
@@ -261,14 +265,14 @@ impl<S: Sink> Outbox<S> {
         Begun::Write(sink, batch)
     }
 
-    /// Gives back what was begun; whether there is something left to do.
+    /// Returns a begun batch; the result is whether work is left for the writer.
     fn end(&self, mut batch: Batch) -> bool {
         if batch.is_empty() {
             batch.recycle();
         }
         let mut queue = self.lock();
         queue.is_writing = false;
-        // A dead connection may be known for long: it keeps no memory.
+        // References to a dead connection may stay for long: free its memory.
         if !queue.closed {
             queue.begun = batch;
         }
@@ -282,8 +286,8 @@ impl<S: Sink> Outbox<S> {
 }
 
 impl<S> Queue<S> {
-    /// Whether the writer has to be woken for what is pushed now. Whoever writes or holds looks
-    /// again when it is done.
+    /// Whether a push has to wake the writer. A task that writes or holds checks the queue again
+    /// when it is done.
     fn is_at_rest(&self) -> bool {
         self.batch.is_empty() && self.long.is_empty() && !self.is_writing && !self.held
     }
@@ -319,7 +323,7 @@ impl Batch {
         }
     }
 
-    /// Writes as much as `sink` takes at once; whether that was all.
+    /// Writes as much as `sink` takes at once; returns whether that was all.
     fn write(&mut self, sink: &impl Sink) -> io::Result<bool> {
         while self.has_remaining() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -335,7 +339,7 @@ impl Batch {
         Ok(true)
     }
 
-    /// Empty again, keeping a reasonable amount of memory for what comes.
+    /// Empties the batch, keeping a reasonable amount of memory for reuse.
     fn recycle(&mut self) {
         self.pieces.clear();
         self.pieces.shrink_to(1024);
@@ -394,7 +398,7 @@ mod tests {
     use super::*;
     use crate::wire::take_frame;
 
-    /// Takes so many bytes, and no more until it is asked whether it would.
+    /// A sink that takes a given number of bytes, then no more until `writable` is polled.
     #[derive(Default)]
     struct Narrow {
         written: Mutex<Vec<u8>>,
@@ -549,7 +553,7 @@ mod tests {
         outbox.flush();
         assert_eq!(sink.frames().len(), 3);
         outbox.push(Head::Answer { id: 4 }, &body).unwrap();
-        // The writer yields once before it looks.
+        // The writer yields once before it checks the queue.
         while sink.frames().len() < 4 {
             assert!(futures_util::poll!(&mut writer).is_pending());
             tokio::task::yield_now().await;

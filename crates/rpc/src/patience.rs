@@ -1,23 +1,23 @@
-//! How long a caller waits for an answer: to a deadline at most, and as long as it hears of
-//! progress.
+//! How long a caller waits for an answer: at most until a deadline, and only while there are signs
+//! of progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// When a call is given up. Silence begins when the call is queued, and anew with each piece of its
-/// answer, each word that it is being worked on, and each progress that others tell of.
+/// When a call is given up. The silence starts when the call is queued, and restarts with each
+/// piece of its answer, each report that it is being worked on, and each external sign of progress.
 #[derive(Debug, Clone)]
 pub struct Patience {
-    /// Given up then, whatever was heard.
+    /// The call is given up at this time in any case.
     pub deadline: Instant,
-    /// Given up after so long without a sign.
+    /// The call is given up after this time without a sign.
     pub silence: Duration,
-    /// Signs that do not come with the call: of others that are answered by the same.
+    /// External signs of progress: of other calls that depend on the same work.
     pub progress: Option<Arc<Progress>>,
 }
 
-/// When something went on last. Shared by those who see it and those who wait for it.
+/// The time of the last progress. Shared by the tasks that note it and the tasks that wait for it.
 #[derive(Debug)]
 pub struct Progress {
     since: Instant,
@@ -26,7 +26,7 @@ pub struct Progress {
 }
 
 impl Patience {
-    /// Until the deadline, in silence.
+    /// Waits until the deadline, however long the silence.
     #[must_use]
     pub fn until(deadline: Instant) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Patience {
         }
     }
 
-    /// When the call is given up, if nothing is heard after `heard`.
+    /// When the call is given up, if there is no sign after `heard`.
     pub(crate) fn end(&self, heard: Instant) -> Instant {
         let told = self.progress.as_ref().map(|progress| progress.last());
         let heard = told.map_or(heard, |told| told.max(heard));
@@ -55,13 +55,13 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// It goes on.
+    /// Notes progress now.
     pub fn note(&self) {
         let now_ms = self.since.elapsed().as_millis() as u64;
         self.last_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// When it was noted last; at first, when it was made.
+    /// The last progress; before the first, the time of creation.
     #[must_use]
     pub fn last(&self) -> Instant {
         self.since + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))

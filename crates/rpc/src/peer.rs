@@ -1,6 +1,6 @@
-//! One address that is called: its connection, or why there is none.
+//! A peer address: its connection, or the reason why there is none.
 //!
-//! Everybody who wants the connection while it opens waits for the same attempt. After a failed
+//! All callers that need the connection while it opens wait for the same attempt. After a failed
 //! attempt calls fail at once, with the reason, until a pause is over; the pause doubles with each
 //! failure in a row, and the first call after it tries again.
 
@@ -20,25 +20,26 @@ use crate::{CallError, Limits, Token, socket};
 
 type Attempt = Option<Result<Arc<Connection>, CallError>>;
 
-/// What every peer of a client shares.
+/// State shared by all peers of a client.
 pub(crate) struct Shared {
     pub(crate) token: Token,
     pub(crate) limits: Limits,
     pub(crate) sweeper: Sweeper,
-    /// Where its tasks run; if it was made outside of any runtime, where the first call is made.
+    /// The runtime of its tasks; if the client was created outside of any runtime, the runtime of
+    /// the first call.
     pub(crate) runtime: OnceLock<Handle>,
     /// Ends every task of the client.
     pub(crate) ended: CancellationToken,
 }
 
 impl Shared {
-    /// Where the client's tasks run: all in one place, whoever calls.
+    /// The runtime of the client's tasks: always the same, independent of the caller.
     pub(crate) fn runtime(&self) -> &Handle {
         self.runtime.get_or_init(Handle::current)
     }
 }
 
-/// See the module's head.
+/// A peer address; see the module's head.
 pub(crate) struct Peer {
     addr: Arc<str>,
     state: Mutex<State>,
@@ -70,7 +71,7 @@ impl Peer {
         }
     }
 
-    /// The open connection, opening it if need be.
+    /// The open connection, opened first if necessary.
     pub(crate) async fn connection(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -92,7 +93,7 @@ impl Peer {
         }
     }
 
-    /// Not sent, and why.
+    /// The error of a call that was not sent.
     pub(crate) fn unreachable(&self, reason: impl Into<String>) -> CallError {
         CallError::Unreachable {
             addr: self.addr.to_string(),

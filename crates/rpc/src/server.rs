@@ -1,12 +1,13 @@
-//! The side that answers: a listener, and per connection a reader that calls the handler and a
-//! writer that sends what it answers.
+//! The answering side: a listener, and per connection a reader that calls the handler and a writer
+//! that sends its answers.
 //!
-//! A stranger (no handshake yet) gets a few seconds and a fixed few bytes of memory, and only so
-//! many may be at the door. A reader stops reading while too many calls of its connection are
-//! unanswered or too many bytes wait to be sent: the pressure goes back to the callers.
+//! A stranger (a connection before its handshake) gets a few seconds and a small fixed amount of
+//! memory, and the number of strangers is bounded. A reader stops reading while too many calls of
+//! its connection are unanswered or too many bytes wait to be sent: this back-pressure reaches the
+//! callers.
 //!
-//! Shutting down: the callers are told (`Closing`), the calls under way are answered and written,
-//! then the connections end; after [`Limits::drain_timeout`] whatever is left is cut.
+//! Shutting down: the callers are told (`Closing`), the calls in flight are answered and written,
+//! then the connections end; after [`Limits::drain_timeout`] the remaining calls are cut off.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,8 +32,8 @@ use crate::outbox::{Closed, Outbox};
 use crate::wire::{Head, take_frame};
 use crate::{Handler, Limits, Request, Responder, Token, handshake, socket};
 
-/// What the handler answers at once is written after so many calls: the caller works on it while
-/// the next are handled.
+/// Calls after which immediate answers are written: the caller works on them while the next calls
+/// are handled.
 const FLUSHED_CALLS: usize = 16;
 
 /// Listens until it is shut down; dropped, it cuts its connections.
@@ -48,9 +49,9 @@ struct Shared {
     handler: Arc<dyn Handler>,
     strangers: Arc<Semaphore>,
     connections: TaskTracker,
-    /// No new connections, and word to the callers.
+    /// Take no new connections, and tell the callers.
     draining: CancellationToken,
-    /// The end of every task.
+    /// End every task.
     cut: CancellationToken,
 }
 
@@ -68,7 +69,7 @@ impl Server {
         Self::bind_with_limits(listen, token, handler, Limits::default()).await
     }
 
-    /// The same with limits of its own.
+    /// Like [`Server::bind`], with other limits.
     pub async fn bind_with_limits(
         listen: &str,
         token: Token,
@@ -97,13 +98,13 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Takes no new calls, lets the answers of those under way be written, and closes.
+    /// Takes no new calls, waits until the answers of those in flight are written, and closes.
     pub async fn shutdown(self) {
         self.shared.connections.close();
         self.shared.draining.cancel();
@@ -127,7 +128,7 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Mostly out of file descriptors, which is not over at once.
+                // Usually out of file descriptors, which lasts for some time.
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -153,7 +154,7 @@ async fn serve(
     socket::prepare(&stream)?;
     let timeout = shared.limits.handshake_timeout;
     let opening = handshake::accept(&mut stream, &shared.token, timeout);
-    // A stranger does not hold up a shutdown.
+    // A stranger does not delay a shutdown.
     match shared.draining.run_until_cancelled(opening).await {
         Some(opened) => opened?,
         None => return Ok(()),
@@ -184,7 +185,7 @@ async fn serve(
             .wait_for(|| caller.in_flight.load(Ordering::Acquire) == 0)
             .await;
         caller.outbox.finish();
-        // The writer ends itself when all is written, or when the peer is gone.
+        // The writer ends by itself when all is written, or when the peer is gone.
         let _ = writer.await;
     } else {
         caller.outbox.close();
@@ -192,7 +193,7 @@ async fn serve(
     Ok(read?)
 }
 
-/// The connection of one process that calls.
+/// The connection of a calling process.
 pub(crate) struct Caller {
     outbox: Outbox,
     in_flight: AtomicUsize,
@@ -203,13 +204,13 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Queues the answer to call `id`, unless nobody waits for it.
+    /// Queues the answer to call `id`, unless the call was cancelled.
     pub(crate) fn answer(&self, id: u64, result: Result<Bytes, &str>, hold: Hold) {
         if !self.cancelled.contains(id) {
-            // A closed outbox means that the caller is gone, and nobody is left to be told.
+            // A closed outbox means that the caller is gone: there is no one to tell.
             let _ = self.push(id, result, hold);
             if self.cancelled.contains(id) {
-                // Cancelled meanwhile: whoever did so found nothing to drop.
+                // Cancelled meanwhile: the cancellation found no answer to drop.
                 self.outbox.cancel_long(id);
             }
         }
@@ -238,16 +239,16 @@ impl Caller {
 
     /// Tells the caller that call `id` is being worked on.
     pub(crate) fn working(&self, id: u64) {
-        // Closed, it learns that there will be no answer.
+        // If the outbox is closed, the caller learns of the end of the connection instead.
         let _ = self.outbox.push(Head::Working { id }, &Bytes::new());
     }
 
-    /// Whether nobody waits for the answer to call `id`.
+    /// Whether call `id` was cancelled.
     pub(crate) fn is_cancelled(&self, id: u64) -> bool {
         self.cancelled.contains(id)
     }
 
-    /// Bytes of long answers that may wait here.
+    /// The budget for long answers that wait here.
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
     }
@@ -333,10 +334,10 @@ impl Caller {
         self.in_flight.load(Ordering::Acquire) >= self.limits.in_flight_max || self.outbox.is_full()
     }
 
-    /// Waits for a condition that changes with what is answered and written, or for the end.
+    /// Waits for a condition that changes when calls are answered or bytes written, or for the end.
     async fn wait_for(&self, condition: impl Fn() -> bool) {
         loop {
-            // Listening before looking: a change in between is not missed.
+            // Registered before the check, so that a change in between is not missed.
             let changed = self.outbox.room.notified();
             if condition() || self.outbox.is_closed() {
                 return;

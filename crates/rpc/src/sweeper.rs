@@ -1,7 +1,7 @@
-//! Ends the calls whose deadline is past: one task for all connections of a client.
+//! Times out calls: a single task for all connections of a client.
 //!
-//! It looks through the waiting calls every few milliseconds while there are any, and sleeps
-//! otherwise. A timer per call would cost each of them more than the sweep costs all together.
+//! While calls are waiting it checks them every few milliseconds, otherwise it sleeps. Timers per
+//! call would cost more in total than the sweep.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 
-/// How late a call may learn that its time is over.
+/// How late a call may learn that it has timed out.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// See the module's head.
+/// The sweeper of a client; see the module's head.
 #[derive(Default)]
 pub(crate) struct Sweeper {
     connections: Mutex<Vec<Weak<Connection>>>,
@@ -23,14 +23,14 @@ pub(crate) struct Sweeper {
 }
 
 impl Sweeper {
-    /// Watches over the connection for as long as it is alive.
+    /// Includes the connection in the sweep for as long as it is alive.
     pub(crate) fn add(&self, connection: &Arc<Connection>) {
         let mut connections = self.lock();
         connections.retain(|known| known.strong_count() > 0);
         connections.push(Arc::downgrade(connection));
     }
 
-    /// To be called after each call that was queued; costs one load when the sweeper is awake.
+    /// To be called after each queued call; costs a single load while the sweeper is awake.
     pub(crate) fn stir(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.wake.notify_one();
@@ -42,7 +42,7 @@ impl Sweeper {
         loop {
             if !self.sweep(Instant::now()) {
                 self.asleep.store(true, Ordering::SeqCst);
-                // A call queued before the flag was up has not stirred: look once more.
+                // A call queued before the flag was set has not stirred: check once more.
                 if !self.sweep(Instant::now()) {
                     self.wake.notified().await;
                 }
@@ -52,7 +52,7 @@ impl Sweeper {
         }
     }
 
-    /// Expires what is due; whether calls are left that wait.
+    /// Fails calls that have timed out; returns whether calls are still waiting.
     fn sweep(&self, now: Instant) -> bool {
         let connections: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
         let mut busy = false;

@@ -1,7 +1,7 @@
-//! The cluster token: a secret that every process of a cluster shares, and proofs of knowing it.
+//! The cluster token: a secret shared by every process of a cluster, and proofs of knowing it.
 //!
 //! A proof is HMAC-SHA256 under the token of a label and both sides' nonces. The label differs by
-//! side, so that a proof cannot be sent back to the one that made it. Checked in constant time.
+//! side, so that a proof cannot be reflected to its sender. Proofs are compared in constant time.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use sha2::Sha256;
 /// Bytes of a nonce, and of a proof.
 pub(crate) const PROOF_BYTES: usize = 32;
 
-/// Which side a proof is of.
+/// The side that makes a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
     Server,
 }
 
-/// A secret shared by the processes of one cluster. Never printed.
+/// A secret shared by the processes of a cluster. Never printed.
 #[derive(Clone)]
 pub struct Token(Arc<[u8]>);
 
@@ -29,17 +29,17 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// The token with these bytes. Whether an empty one is acceptable is for the caller to say.
+    /// The token with these bytes. The caller decides whether an empty token is acceptable.
     pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self(Arc::from(secret.as_ref()))
     }
 
-    /// The proof that `side` knows the token, in a handshake whose hellos were these.
+    /// The proof that `side` knows the token, in a handshake with these hellos.
     pub(crate) fn prove(&self, side: Side, transcript: &[&[u8]]) -> [u8; PROOF_BYTES] {
         self.mac(side, transcript).finalize().into_bytes().into()
     }
 
-    /// Whether `proof` is what `side` had to send; takes the same time whatever differs.
+    /// Whether `proof` is the valid proof of `side`; takes the same time wherever it differs.
     pub(crate) fn verify(&self, side: Side, transcript: &[&[u8]], proof: &[u8]) -> bool {
         self.mac(side, transcript).verify_slice(proof).is_ok()
     }

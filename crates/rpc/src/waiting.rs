@@ -1,7 +1,7 @@
-//! The calls of one connection that wait for their answers.
+//! The calls of a connection that wait for their answers.
 //!
-//! A slab: a slot is used again, under another id, when its call is over. So an answer that comes
-//! after its deadline finds nobody, and looking one up costs an index.
+//! A slab: when its call is over a slot is reused under another id. So an answer after the deadline
+//! matches no call, and a lookup is an array access.
 
 use std::time::Instant;
 
@@ -14,11 +14,11 @@ use crate::{CallError, Patience};
 pub(crate) struct Waiting {
     pub(crate) answer: oneshot::Sender<Result<Bytes, CallError>>,
     pub(crate) patience: Patience,
-    /// When there was a sign of it last.
+    /// The last sign of it.
     pub(crate) heard: Instant,
-    /// The number its frame has in the outbox.
+    /// The number of its frame in the outbox.
     pub(crate) frame: u64,
-    /// What has come of an answer in pieces.
+    /// The received part of an answer in pieces.
     pub(crate) pieces: BytesMut,
 }
 
@@ -29,7 +29,7 @@ struct Slot {
     call: Option<Waiting>,
 }
 
-/// See the module's head.
+/// The waiting calls of a connection; see the module's head.
 #[derive(Default)]
 pub(crate) struct WaitingCalls {
     slots: Vec<Slot>,
@@ -37,7 +37,7 @@ pub(crate) struct WaitingCalls {
 }
 
 impl WaitingCalls {
-    /// How many wait.
+    /// Number of waiting calls.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -49,7 +49,7 @@ impl WaitingCalls {
         id(generation, slot.unwrap_or(self.slots.len() as u32))
     }
 
-    /// Adds a call, under the id that [`WaitingCalls::next_id`] gave.
+    /// Adds a call, under the id from [`WaitingCalls::next_id`].
     pub(crate) fn insert(&mut self, call: Waiting) {
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize].call = Some(call);
@@ -61,7 +61,7 @@ impl WaitingCalls {
         }
     }
 
-    /// Removes the call with this id, if it still waits.
+    /// Removes the call with this id, if it is still waiting.
     pub(crate) fn take(&mut self, call_id: u64) -> Option<Waiting> {
         let index = call_id as u32;
         let slot = self.slots.get_mut(index as usize)?;
@@ -74,7 +74,7 @@ impl WaitingCalls {
         Some(call)
     }
 
-    /// The call with this id, if it still waits.
+    /// The call with this id, if it is still waiting.
     fn get_mut(&mut self, call_id: u64) -> Option<&mut Waiting> {
         let index = call_id as u32;
         let slot = self.slots.get_mut(index as usize)?;
@@ -82,14 +82,15 @@ impl WaitingCalls {
         slot.call.as_mut().filter(|_| found)
     }
 
-    /// There was a sign of the call.
+    /// Notes a sign of the call.
     pub(crate) fn hear(&mut self, call_id: u64, now: Instant) {
         if let Some(call) = self.get_mut(call_id) {
             call.heard = now;
         }
     }
 
-    /// Adds a piece of an answer of `total` bytes. Once it is whole: the call, and the answer.
+    /// Adds a piece of an answer of `total` bytes. When the answer is whole, returns the call and
+    /// the answer.
     pub(crate) fn add_piece(
         &mut self,
         call_id: u64,
@@ -126,7 +127,7 @@ impl WaitingCalls {
         expired
     }
 
-    /// Removes all.
+    /// Removes all calls.
     pub(crate) fn take_all(&mut self) -> Vec<Waiting> {
         self.free.clear();
         self.slots.drain(..).filter_map(|slot| slot.call).collect()

@@ -8,14 +8,14 @@
 //! kind 3, a failure:   id: u64   reason in UTF-8
 //! kind 4, closing:     nothing; the sender takes no new calls on this connection
 //! kind 5, a piece:     id: u64   length of the whole answer: u32   its next bytes
-//! kind 6, working:     id: u64   the call is under way and makes progress
-//! kind 7, cancel:      id: u64   the caller waits for no answer any more
+//! kind 6, working:     id: u64   the call is in progress
+//! kind 7, cancel:      id: u64   the caller no longer waits for an answer
 //! ```
 //!
 //! The calling side chooses ids; an id names a call until its answer or its deadline. A long answer
 //! comes in pieces, in order, with other frames between them; it is whole when its length is
-//! reached. An answer to an id that is not waited for is dropped. Kinds 1 and 7 go from the side
-//! that calls, the others to it. Kinds unknown to the receiver end the connection.
+//! reached. An answer to an unknown id is dropped. The calling side sends kinds 1 and 7, the
+//! answering side all others. A kind unknown to the receiver ends the connection.
 
 use std::io;
 
@@ -34,10 +34,10 @@ const CALL_HEAD_BYTES: usize = 1 + 8 + 2 + 4;
 const ANSWER_HEAD_BYTES: usize = 1 + 8;
 const PIECE_HEAD_BYTES: usize = 1 + 8 + 4;
 
-/// The most bytes that any frame has before its body.
+/// Most bytes of a frame before its body.
 pub(crate) const HEAD_BYTES_MAX: usize = LENGTH_BYTES + CALL_HEAD_BYTES;
 
-/// What is said in one frame, the body apart.
+/// A frame without its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
     Call {
@@ -117,8 +117,8 @@ impl Head {
     }
 }
 
-/// Takes the next whole frame off the front of `input`, its body sharing the input's memory;
-/// `None` if more bytes are needed, for which room is made.
+/// Removes the next whole frame from the front of `input`, its body sharing the input's memory;
+/// `None` if more bytes are needed, for which space is reserved.
 pub(crate) fn take_frame(
     input: &mut BytesMut,
     frame_bytes_max: usize,

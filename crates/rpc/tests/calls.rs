@@ -1,4 +1,5 @@
-//! Calls over real sockets: what comes back, to whom, and what is said when nothing does.
+//! Calls over real sockets: which answers come, to which callers, and which error when there is no
+//! answer.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,12 +108,12 @@ async fn another_token_is_refused_and_calls_nothing() {
     assert_eq!(echo.calls.load(Ordering::SeqCst), 0);
 }
 
-/// What a stranger reads until the server closes.
+/// The bytes that a stranger reads until the server closes.
 async fn say(addr: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    // A reset, for bytes the server did not read, is as good as an end.
+    // A reset, because of bytes the server did not read, counts as an end too.
     let _ = stream.read_to_end(&mut answer).await;
     answer
 }
@@ -218,7 +219,7 @@ async fn a_shutdown_answers_what_is_under_way() {
     });
     echo.until_calls(1).await;
     let down = tokio::spawn(server.shutdown());
-    // The listener is gone and the connection takes no new calls.
+    // The listener is closed and the connection takes no new calls.
     while client
         .call(&addr, ECHO, Bytes::new(), Duration::from_secs(1))
         .await
@@ -294,7 +295,7 @@ async fn a_peer_that_does_not_read_fills_a_bounded_queue() {
         in_flight_max: 1000,
         ..Limits::default()
     };
-    // The handler's thread of the server is stuck, so its reader does not read.
+    // The handler blocks the server's thread, so its reader does not read.
     struct Stuck;
     impl Handler for Stuck {
         fn handle(&self, _: Request, _: Responder) {
@@ -346,7 +347,7 @@ async fn oversize_bodies_are_refused_on_both_sides() {
         .call(&addr, ECHO, Bytes::from(vec![0; 5000]), LONG)
         .await;
     assert!(matches!(answer, Err(CallError::Refused(_))), "{answer:?}");
-    // A client with other limits breaks the connection, and nothing else.
+    // A client with other limits only breaks its connection.
     let answer = client()
         .call(&addr, ECHO, Bytes::from(vec![0; 5000]), LONG)
         .await;
@@ -423,7 +424,7 @@ async fn a_connection_that_nobody_used_was_not_silent() {
             let answer = client.call(&addr, HOLD, Bytes::from_static(b"1"), LONG);
             let answering = async {
                 echo.until_calls(3).await;
-                // One of them is given up first.
+                // A call of the two times out first.
                 tokio::time::sleep(short * 2).await;
                 for (request, responder) in std::mem::take(&mut *echo.held.lock().unwrap()) {
                     responder.send(request.body);

@@ -1,4 +1,4 @@
-//! Calls that take long, whose answers are long, and that nobody waits for any more.
+//! Calls that take long, have long answers, or are cancelled.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
@@ -148,7 +148,7 @@ async fn whoever_answers_learns_that_nobody_waits() {
         assert!(!responder.is_abandoned());
         call.abort();
         until(|| responder.is_abandoned()).await;
-        // The next call has the same place, and is not taken for that one.
+        // The next call reuses the slot, and is not mistaken for the cancelled call.
         let next = world.hold(patience(LONG));
         let answers = world.holder.held().await;
         responder.send(Bytes::from_static(b"late"));
