@@ -1,12 +1,12 @@
-//! A bound on bytes in memory that several tasks share: a task takes bytes before it makes
-//! something large, and gives them back when that is gone.
+//! A bound on bytes in memory shared by several tasks: a task takes a permit before it allocates
+//! something large, and releases the permit when that is freed.
 //!
-//! Invariants: permits are granted in the order in which they were asked for, except that one of at
-//! most a sixteenth of what is free passes those that wait, as long as none of them has waited for
-//! over [`PASSED_FOR`]: so little does not wait behind much. What has been granted and not given
-//! back is at most the bound, except for [`Budget::force`] and [`Permit::grow`], which account for
-//! bytes that are there already. A permit larger than the bound is granted as all of it. A permit
-//! that nobody waits for any more is given back at once.
+//! Invariants: permits are granted in the order of the requests, with an exception: a permit of at
+//! most a sixteenth of the free bytes may overtake waiting requests, as long as none of them has
+//! waited for over [`PASSED_FOR`], so that a small request does not wait behind a large request.
+//! The granted bytes are at most the bound, except for [`Budget::force`] and [`Permit::grow`],
+//! which account for bytes that are already allocated. A permit larger than the bound is granted as
+//! the whole bound. If a request is dropped while it waits, its permit is released at once.
 //!
 //! Callers: the proxy (replies and requests of clients), the server (replies it builds), and the
 //! links between them (`coterie-rpc`).
@@ -20,19 +20,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// A permit of no more than this part of what is free passes those that wait.
+/// A permit of at most this part of the free bytes may overtake waiting requests.
 const PASSING_PART: usize = 16;
-/// Who has waited for so long is passed by nobody any more.
+/// A request that has waited this long is no longer overtaken.
 pub const PASSED_FOR: Duration = Duration::from_secs(8);
 
-/// See the module's head. Clones share the bound.
+/// A bound on bytes shared by several tasks; see the crate's head. Clones share the bound.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     bytes_max: usize,
-    /// A copy of `State::used`, for a look without the lock.
+    /// A copy of `State::used`, for reads without the lock.
     used: AtomicUsize,
     state: Mutex<State>,
 }
@@ -50,14 +50,14 @@ struct Waiter {
     granted: oneshot::Sender<Permit>,
 }
 
-/// Bytes that were granted. Dropped, it gives them back.
+/// Granted bytes. Dropped, it releases them.
 #[derive(Debug)]
 pub struct Permit {
     budget: Budget,
     bytes: usize,
 }
 
-/// A permit that was asked for. Dropped, it is asked for no more.
+/// A requested permit. Dropped, the request is withdrawn.
 #[derive(Debug)]
 #[must_use]
 pub struct Take {
@@ -72,7 +72,7 @@ enum Turn {
 }
 
 impl Budget {
-    /// A budget of so many bytes, all of them free.
+    /// A budget of `bytes_max`, all free.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         Self(Arc::new(Inner {
@@ -88,25 +88,25 @@ impl Budget {
         self.0.bytes_max
     }
 
-    /// Bytes granted and not given back.
+    /// Bytes granted and not released.
     #[must_use]
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// How many wait for a permit.
+    /// Number of waiting requests.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lock().waiting.len()
     }
 
-    /// Bytes of all the permits that are waited for.
+    /// Total bytes of all waiting requests.
     #[must_use]
     pub fn bytes_waited_for(&self) -> usize {
         self.lock().waiting.iter().map(|waiter| waiter.bytes).sum()
     }
 
-    /// For how long the first of those that wait has waited.
+    /// How long the first waiting request has waited.
     #[must_use]
     pub fn longest_wait(&self) -> Option<Duration> {
         let first = self.lock().waiting.front().map(|waiter| waiter.since);
@@ -132,8 +132,8 @@ impl Budget {
         Some(self.permit(bytes))
     }
 
-    /// A permit, once those that asked before have theirs and enough was given back; at once if it
-    /// is little of what is free.
+    /// A permit, granted once earlier requests have theirs and enough bytes are free; at once if it
+    /// is a small part of the free bytes.
     pub fn take(&self, bytes: usize) -> Take {
         let budget = self.clone();
         if let Some(permit) = self.try_take(bytes) {
@@ -147,13 +147,13 @@ impl Budget {
             since: Instant::now(),
             granted,
         });
-        // What was given back between the two looks wakes nobody else.
+        // Bytes released between the two checks have woken no other request.
         self.grant(state);
         let turn = Turn::Waiting(permit);
         Take { budget, turn }
     }
 
-    /// A permit for bytes that are in memory already, whatever the bound says.
+    /// A permit for bytes that are already allocated, regardless of the bound.
     #[must_use]
     pub fn force(&self, bytes: usize) -> Permit {
         self.set_used(&mut self.lock(), |used| used + bytes);
@@ -177,8 +177,8 @@ impl Budget {
         self.grant(state);
     }
 
-    /// Grants what fits now, in order. The lock is not held while a permit is handed over: whoever
-    /// does not want it any more drops it, which gives it back.
+    /// Grants the requests that fit now, in order. The lock is not held while a permit is handed
+    /// over: a receiver that no longer wants the permit drops it, which releases it.
     fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         while let Some(first) = state.waiting.front()
             && (first.granted.is_closed() || self.fits(&state, first.bytes))
@@ -191,7 +191,7 @@ impl Budget {
             }
             self.set_used(&mut state, |used| used + first.bytes);
             drop(state);
-            // An error is the permit itself, which is dropped.
+            // An error contains the permit, which is dropped here.
             let _ = first.granted.send(self.permit(first.bytes));
             state = self.lock();
         }
@@ -203,19 +203,19 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while holding it.
+        // No code panics while holding it.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit {
-    /// Bytes granted by it.
+    /// The granted bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Gives back all but `bytes`; nothing if it has no more.
+    /// Releases all but `bytes`; nothing if the permit is not larger.
     pub fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
         if surplus > 0 {
@@ -224,7 +224,7 @@ impl Permit {
         }
     }
 
-    /// Takes `bytes` more, which are in memory already, whatever the bound says.
+    /// Adds `bytes` that are already allocated, regardless of the bound.
     pub fn grow(&mut self, bytes: usize) {
         if bytes > 0 {
             self.merge(self.budget.force(bytes));
@@ -250,12 +250,12 @@ impl Future for Take {
         match &mut self.turn {
             Turn::Granted(permit) => match permit.take() {
                 Some(permit) => Poll::Ready(permit),
-                // Polled again after its end, as a future should not be.
+                // Polled again after completion, against the contract of futures.
                 None => Poll::Pending,
             },
             Turn::Waiting(permit) => match Pin::new(permit).poll(cx) {
                 Poll::Ready(Ok(permit)) => Poll::Ready(permit),
-                // The sender lives in the budget until it has sent.
+                // The sender stays in the budget until it has sent.
                 Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
             },
         }
@@ -266,7 +266,7 @@ impl Drop for Take {
     fn drop(&mut self) {
         if let Turn::Waiting(permit) = &mut self.turn {
             permit.close();
-            // Those behind it may fit where it did not.
+            // The requests behind it may fit although it did not.
             self.budget.grant(self.budget.lock());
         }
     }
@@ -330,7 +330,7 @@ mod tests {
         drop(gone);
         assert_eq!((&mut last).now_or_never().map(|p| p.bytes()), Some(1));
         drop(next);
-        // Granted, and dropped before it was looked at.
+        // Granted, and dropped before it was polled.
         let gone = budget.take(40);
         first.shrink_to(50);
         drop(gone);

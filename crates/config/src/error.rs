@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration. Every variant is answered alike: say it, exit 2.
+//! Errors of a configuration. The binary treats every variant alike: print it, exit 2.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -24,7 +24,7 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the cause.
         #[source]
         source: toml::de::Error,
     },
@@ -35,7 +35,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key as written, sections included.
         key: String,
-        /// The name that exists and looks most like it.
+        /// The most similar known name.
         nearest: Option<String>,
     },
     /// Two keys of the file mean the same setting.
@@ -55,7 +55,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key as written.
         key: String,
-        /// What it takes.
+        /// The shape it takes.
         expected: &'static str,
     },
 }

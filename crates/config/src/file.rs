@@ -1,10 +1,10 @@
-//! The TOML layer: which setting a key of the file means, and what it sets it to.
+//! The TOML layer: maps the keys of a file to settings and their values.
 //!
-//! Sections and dashes are one: `election-timeout-min` in `[raft]`, `raft.election-timeout-min`
-//! and `raft-election-timeout-min` are `--raft-election-timeout-min`. A section named as a role,
-//! `[server]`, holds settings for that role alone and wins over the general ones. So one file may
-//! serve all roles: a key that only another role knows is passed over, one that none knows is an
-//! error.
+//! Sections and dashes are equivalent: `election-timeout-min` in `[raft]`,
+//! `raft.election-timeout-min` and `raft-election-timeout-min` all mean
+//! `--raft-election-timeout-min`. A section named after a role, `[server]`, holds settings for that
+//! role alone and overrides the general settings. So a file may serve all roles: a key that only
+//! another role knows is skipped, and a key that no role knows is an error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +15,10 @@ use toml::{Table, Value};
 use crate::error::ConfigError;
 use crate::nearest::nearest;
 
-/// Flags that belong to the layering itself and cannot stand in a file.
+/// Flags that belong to the layering itself and are not allowed in a file.
 pub(crate) const RESERVED: [&str; 4] = ["config", "print-config", "help", "version"];
 
-/// What a file sets: flag name to the values as text.
+/// The settings of a file: flag name to the values as text.
 pub(crate) type Settings = BTreeMap<String, Vec<String>>;
 
 /// Reads `table`, the content of `file`, for the command at `path` below `root`.
@@ -52,9 +52,9 @@ pub(crate) fn settings(
     Ok(general)
 }
 
-/// Whom a key is for.
+/// The commands that a key applies to.
 enum Scope {
-    /// Whoever knows it, this command too.
+    /// Every command that knows it, this command included.
     General,
     /// This role alone.
     Role,
@@ -69,7 +69,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The flag that `key` means, without the dashes before it.
+    /// The flag that `key` means, without the leading dashes.
     fn resolve(&self, key: &[String]) -> Result<(Scope, String), ConfigError> {
         let whole = key.join("-");
         if let Some((role, rest)) = key.split_first()
@@ -100,7 +100,8 @@ impl Reader<'_> {
     }
 
     fn unknown(&self, key: &[String]) -> ConfigError {
-        // Inside a role's section the names of that role are meant, without its own before them.
+        // Inside a role's section suggest the names of that role, without the role's own name as a
+        // prefix.
         let section = key.first().and_then(|role| self.root.find_subcommand(role));
         let (scope, name, prefix) = match section {
             Some(role) if key.len() > 1 => (role, key[1..].join("-"), Some(role.get_name())),
@@ -108,7 +109,7 @@ impl Reader<'_> {
         };
         let names = names_below(scope);
         let nearest = nearest(&name, names.iter().map(String::as_str)).map(|found| {
-            // In the shape it was asked for: `raft.x` is answered by `raft.y`.
+            // In the shape of the key: for `raft.x` suggest `raft.y`.
             let shaped = key
                 .first()
                 .filter(|_| prefix.is_none() && key.len() > 1)
@@ -126,7 +127,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The values of one key as text, checked against the shape of its flag.
+    /// The values of a key as text, checked against the shape of its flag.
     fn values(
         &self,
         key: &[String],

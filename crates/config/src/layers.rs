@@ -1,9 +1,9 @@
-//! The layers, put on a `clap::Command` from outside: flags > environment > file > defaults.
+//! Adds the layers to a `clap::Command`: flags > environment > file > defaults.
 //!
-//! Two passes. The first is lenient, nothing is required, and finds only which role is asked for
-//! and its `--config`. What the file sets then becomes the *default* of the flags concerned, and
-//! the second pass is clap's ordinary one: so the order of the layers, and the errors for bad
-//! values, are clap's own.
+//! There are two passes. The first is lenient: nothing is required, and only the role and its
+//! `--config` are read. The settings of the file then become the *defaults* of their flags, and the
+//! second pass is clap's ordinary parsing: so clap itself provides the order of the layers, and the
+//! errors for bad values.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::error::ConfigError;
 use crate::file::{self, Settings};
 use crate::print;
 
-/// What came of the command line.
+/// The outcome of parsing the command line.
 #[derive(Debug)]
 pub enum Layered {
     /// Run with these settings.
@@ -98,7 +98,7 @@ fn lenient(command: Command) -> Command {
         .mut_subcommands(lenient)
 }
 
-/// Follows the subcommands that were given: their names, and the matches of the last.
+/// Follows the subcommands: their names, and the matches of the last.
 fn leaf_of(matches: &ArgMatches) -> (Vec<String>, &ArgMatches) {
     let mut path = Vec::new();
     let mut leaf = matches;
@@ -127,7 +127,7 @@ fn with_defaults(command: Command, path: &[String], settings: &Settings) -> Comm
         }
         None => command.mut_args(
             |arg| match arg.get_long().and_then(|name| settings.get(name)) {
-                // A required flag that the file gives is given.
+                // A required flag counts as given if the file sets it.
                 Some(values) => arg.required(false).default_values(values.clone()),
                 None => arg,
             },

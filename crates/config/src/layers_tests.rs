@@ -1,4 +1,4 @@
-//! The layers as a user meets them: a command of two roles, a file, flags.
+//! The layers as seen by a user: a command of two roles, a file, flags.
 
 #![expect(
     clippy::unwrap_used,
@@ -196,7 +196,7 @@ fn print_config_prints_what_is_in_force_and_no_secret() {
         "{text}"
     );
 
-    // What is printed is a file that means the same.
+    // The printed text is a file with the same meaning.
     let Layered::Print(again) = with_file(&text, &["server", "--print-config"]).unwrap() else {
         panic!("ran")
     };
@@ -239,7 +239,7 @@ fn a_part_takes_what_is_decided_and_what_is_passed_through() {
     assert!(config.stale_reads && config.token.cluster_token.is_none());
 }
 
-/// What `dev`, which runs servers, is given by a file and by flags.
+/// The settings that `dev`, which runs servers, gets from a file and from flags.
 fn dev(toml: &str, flags: &[&str]) -> Layered {
     const SERVER: Part<Server> = Part::new(&["listen", "meta"]);
     let root = Command::new("coterie").subcommand(SERVER.flags(Command::new("dev")));

@@ -1,9 +1,9 @@
 //! Flags, environment and TOML, layered the same way for every role.
 //!
-//! A setting has one name everywhere: `--raft-election-timeout-min`,
+//! A setting has the same name everywhere: `--raft-election-timeout-min`,
 //! `COTERIE_RAFT_ELECTION_TIMEOUT_MIN`, and `election-timeout-min` in the section `[raft]` of the
-//! file given by `--config`. A flag wins over the environment, that over the file, that over the
-//! default. A key that nobody knows is refused, with the nearest name that exists.
+//! file given by `--config`. A flag overrides the environment, the environment overrides the file,
+//! and the file overrides the default. An unknown key is refused, with the most similar known name.
 //!
 //! Roles describe their settings as `clap::Args` and know nothing of the layers: [`layer`] works
 //! on the `clap::Command` made of them. Values are written as people write them: [`duration`]

@@ -1,4 +1,4 @@
-//! The known name that looks most like an unknown one.
+//! The known name most similar to an unknown name.
 
 /// The candidate with the fewest edits from `name`, when they are few for its length.
 pub(crate) fn nearest<'a>(
@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements of one character.
+/// Levenshtein's distance: insertions, deletions and replacements of single characters.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     // row[j] is the distance of the part of `a` seen so far from the first j characters of `b`.

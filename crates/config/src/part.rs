@@ -1,15 +1,16 @@
-//! One role as a part of a command that runs several: `coterie dev`, `coterie node`.
+//! A role as a part of a command that runs several roles: `coterie dev`, `coterie node`.
 //!
-//! Such a command decides some settings of a role itself (where it listens, its directory) and
-//! passes the rest through: [`Part::flags`] adds the role's other flags to the command, under
-//! their own names and once even when several roles share them; [`Part::config`] makes the role's
-//! `Config` from the command's values. The role needs to know nothing of it.
+//! The command decides some settings of a role itself (its address, its directory) and passes the
+//! rest through: [`Part::flags`] adds the role's other flags to the command, under their own names,
+//! and only once if several roles share them; [`Part::config`] builds the role's `Config` from the
+//! command's values. The role needs to know nothing of it.
 //!
-//! Roles that share a flag must agree on its default: the command has one value for all of them.
+//! Roles that share a flag must agree on its default: the command has a single value for all of
+//! them.
 //!
 //! Never ask clap whether it *knows* an id (`try_contains_id` and the like): a release build keeps
-//! no list of ids and says yes to every name. [`is_given`] asks which values there are instead;
-//! both builds answer that alike.
+//! no list of ids and says yes to every name. [`is_given`] checks the values that are present
+//! instead; both builds give the same answer to that.
 
 use std::ffi::OsString;
 use std::marker::PhantomData;
@@ -24,7 +25,7 @@ pub struct Part<C> {
     config: PhantomData<fn() -> C>,
 }
 
-/// Whether `matches` hold a value of the flag `id`, be it a default.
+/// Whether `matches` hold a value of the flag `id`, including a default.
 #[must_use]
 pub fn is_given(matches: &ArgMatches, id: &str) -> bool {
     matches.ids().any(|given| given == id)
@@ -60,16 +61,16 @@ impl<C: Args> Part<C> {
         args.cloned().collect()
     }
 
-    /// The role's settings: `given` by the command (long name, value), the rest as in `matches`,
-    /// which are of a command that went through [`Part::flags`]. The given value wins.
+    /// The role's settings: `given` by the command (long name, value), the rest from `matches`,
+    /// which must come from a command that went through [`Part::flags`]. The given value wins.
     ///
     /// # Errors
-    /// When a value is not what the role takes, or the role requires one that nobody gives.
+    /// When the role does not accept a value, or a required value is missing.
     pub fn config(&self, matches: &ArgMatches, given: &[(&str, String)]) -> Result<C, clap::Error> {
         let is_given = |arg: &Arg| given.iter().any(|(name, _)| arg.get_long() == Some(name));
         let role = self.role().no_binary_name(true).mut_args(|arg| {
-            // The environment was read once, for the flags passed through. Read again here it
-            // would set the others too: COTERIE_LISTEN is the proxy's, not everyone's.
+            // The environment was read once, for the flags passed through. Reading it again here
+            // would set the other flags too: COTERIE_LISTEN is the proxy's, not that of every role.
             let arg = arg.env(Resettable::Reset);
             match self.passes(&arg) && !is_given(&arg) {
                 true => with_value_of(matches, arg),
@@ -94,12 +95,12 @@ impl<C: Args> Part<C> {
     }
 }
 
-/// The role's flag, with the command's values of it as its default.
+/// The role's flag, with the command's values as its default.
 fn with_value_of(matches: &ArgMatches, arg: Arg) -> Arg {
     let id = arg.get_id().as_str();
     if !is_given(matches, id) {
-        // A flag with a default always has a value, unless the command lacks the flag: then
-        // every setting of it would be lost without a word.
+        // A flag with a default always has a value, unless the command lacks the flag: then every
+        // setting of it would be lost silently.
         let has_default = !arg.get_default_values().is_empty();
         assert!(!has_default, "the command has no --{id} of its role");
         return arg;

@@ -1,7 +1,7 @@
 //! `--print-config`: the settings in force, as TOML that `--config` reads back.
 //!
-//! Values stand as they were written (`500ms`, not `0.5`). Secrets, which are the flags that hide
-//! their environment value in `--help`, are named and left out.
+//! Values are printed as written (`500ms`, not `0.5`). Secrets, which are the flags that hide their
+//! environment value in `--help`, are listed without their value.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use toml::Value;
 
 use crate::file::{RESERVED, takes_list};
 
-/// Components whose settings stand in a section of their own; the rest comes before them.
+/// Components whose settings have their own section; the other settings come first.
 const SECTIONS: [&str; 7] = ["raft", "storage", "log", "rpc", "cluster", "client", "tls"];
 
-/// Prints what `matches` holds of the flags of `command`.
+/// Prints the values that `matches` holds for the flags of `command`.
 pub(crate) fn in_force(command: &Command, matches: &ArgMatches) -> String {
     let args: Vec<&Arg> = command
         .get_arguments()
@@ -96,7 +96,7 @@ fn value_of(command: &Command, matches: &ArgMatches, arg: &Arg) -> Option<Value>
 }
 
 fn scalar(text: &str) -> Value {
-    // Only what reads back as the same text: `007` and `+7` stay strings.
+    // Only numbers that read back as the same text: `007` and `+7` stay strings.
     match text.parse::<i64>() {
         Ok(number) if number.to_string() == text => Value::Integer(number),
         _ => match text {

@@ -1,4 +1,4 @@
-//! The cluster token: the secret by which the processes of a cluster know each other.
+//! The cluster token: the secret by which the processes of a cluster authenticate each other.
 //!
 //! Every role takes it by `--cluster-token-file` (preferred: a command line is public on most
 //! hosts), `--cluster-token`, or `COTERIE_CLUSTER_TOKEN`. It is never printed: not by
@@ -13,7 +13,7 @@ use std::{fmt, fs, io};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Cluster token")]
 pub struct ClusterToken {
-    /// The secret that the processes of one cluster share; prefer `--cluster-token-file`.
+    /// The secret shared by all processes of a cluster; prefer `--cluster-token-file`.
     #[arg(
         long,
         env = "COTERIE_CLUSTER_TOKEN",
@@ -22,13 +22,13 @@ pub struct ClusterToken {
     )]
     pub cluster_token: Option<Secret>,
 
-    /// A file that holds the secret; white space at its end is dropped.
+    /// A file that contains the secret; trailing white space is ignored.
     #[arg(long, env = "COTERIE_CLUSTER_TOKEN_FILE", value_name = "FILE")]
     pub cluster_token_file: Option<PathBuf>,
 }
 
 impl ClusterToken {
-    /// A token that is known already, for roles started inside another process.
+    /// A token that is already known, for roles started inside another process.
     pub fn given(secret: impl AsRef<str>) -> ClusterToken {
         ClusterToken {
             cluster_token: Some(Secret::new(secret)),
@@ -39,7 +39,7 @@ impl ClusterToken {
     /// The secret's bytes.
     ///
     /// # Errors
-    /// When it is given by no means or by two, is empty, or its file cannot be read.
+    /// When no flag or both flags give it, it is empty, or its file cannot be read.
     pub fn secret(&self) -> Result<Vec<u8>, TokenError> {
         let secret = match (&self.cluster_token, &self.cluster_token_file) {
             (None, None) => return Err(TokenError::Missing),
@@ -73,7 +73,7 @@ pub enum TokenError {
     /// Both flags are given, possibly by different layers.
     #[error("the cluster token is given twice: by --cluster-token and by --cluster-token-file")]
     Twice,
-    /// A token of no bytes protects nothing.
+    /// An empty token protects nothing.
     #[error("the cluster token is empty")]
     Empty,
     /// The file cannot be read.
@@ -81,7 +81,7 @@ pub enum TokenError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },

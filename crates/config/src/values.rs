@@ -1,12 +1,12 @@
 //! Durations and sizes as people write them, in both directions.
 //!
 //! The parsers are clap value parsers: `#[arg(long, value_parser = coterie_config::duration)]`.
-//! What the wrappers print, the parsers read back to the same value.
+//! They read the output of the wrappers back to the same value.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A value that is not written as the setting wants it.
+/// A value in a form that the setting does not accept.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ValueError {
     /// Not a duration.

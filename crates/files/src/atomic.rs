@@ -1,11 +1,11 @@
-//! Files that are replaced whole.
+//! Files that are replaced atomically.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Replaces a file so that after a crash it is the old or the new one, whole; durable when this
-/// returns. A file beside it, of the same name with `.new` for an extension, is used for it.
+/// Replaces a file so that after a crash it is either the old or the new file, complete; durable on
+/// return. Uses a temporary file beside it, of the same name with the extension `.new`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary)?;
@@ -15,7 +15,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// Makes the coming and going of files in a file's directory durable.
+/// Makes the creation and removal of files in a file's directory durable.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
@@ -32,7 +32,7 @@ mod tests {
     fn a_file_is_replaced_and_nothing_is_left_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        // As a crash in the midst of it left it.
+        // Left by a crash half-way.
         fs::write(dir.path().join("state.new"), "half of something lo").unwrap();
         for text in ["a longer one", "short"] {
             write_atomically(&path, text.as_bytes()).unwrap();

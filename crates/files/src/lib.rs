@@ -1,5 +1,5 @@
-//! What a role keeps beside its log and its stores: small files that a crash leaves whole, in a
-//! directory that one process uses.
+//! Files of a role beside its log and its stores: small files replaced atomically, in a directory
+//! that a single process uses.
 
 mod atomic;
 mod lock;

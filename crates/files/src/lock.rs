@@ -1,29 +1,29 @@
-//! A directory that one process uses at a time.
+//! A directory lock: at most one process uses a directory at a time.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-/// A directory that this process has; given back when dropped, or when the process ends.
+/// A directory locked by this process; released when dropped, or when the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why a directory cannot be had.
+/// Why a directory cannot be locked.
 #[derive(Debug)]
 pub enum LockError {
-    /// Another process has it, or this one already.
+    /// Another process holds the lock, or this process already does.
     InUse,
-    /// The file `LOCK` cannot be made or locked.
+    /// The file `LOCK` cannot be created or locked.
     Io(io::Error),
 }
 
 impl Lock {
-    /// The file in the directory that is locked, an empty one.
+    /// The locked file in the directory; it is empty.
     pub const NAME: &str = "LOCK";
 
-    /// Takes a directory that is there.
+    /// Locks an existing directory.
     pub fn take(dir: &Path) -> Result<Self, LockError> {
         let mut options = File::options();
         let options = options.create(true).truncate(false).write(true);

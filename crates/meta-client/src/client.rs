@@ -1,4 +1,4 @@
-//! One request, one answer: finding the leader and trying again.
+//! Requests to meta: finds the leader, retries.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use crate::error::MetaError;
 use crate::follow;
 use crate::peers::Peers;
 
-/// The longest wait for one member's answer: one that is stuck is passed over in time for another.
+/// Timeout of a member's answer: a stuck member is skipped in time for another.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest wait for a proposal's answer: giving up early makes its fate unknown.
+/// Timeout of a proposal's answer: an early timeout makes its fate unknown.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Heartbeats are repeated anyway.
+/// Short, since heartbeats are repeated anyway.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(320);
 
-/// What meta says to a heartbeat.
+/// Meta's answer to a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeartbeatTaken {
     /// Meta's newest revision.
     pub revision: Revision,
-    /// The node was removed: it wipes itself and registers anew.
+    /// The node was removed: it must wipe itself and register again.
     pub removed: bool,
 }
 
@@ -40,26 +40,26 @@ pub struct HeartbeatTaken {
 pub struct Liveness {
     /// Each node heard from in this leader's time.
     pub nodes: Vec<NodeLiveness>,
-    /// How long it has led: nobody is judged before a full liveness period.
+    /// How long it has led: no node may be judged before a full liveness period.
     pub leader_for: Duration,
 }
 
-/// See the crate's head. Clones share what is known of the leader.
+/// The client of meta; see the crate's head. Clones share the known leader.
 #[derive(Debug, Clone)]
 pub struct MetaClient {
     rpc: Client,
     peers: Arc<Peers>,
 }
 
-/// What to do after one try.
+/// The outcome of an attempt.
 enum Tried {
     Answered(Box<MetaAnswer>),
-    /// Not done by this member; another may.
+    /// Certainly not done by this member; another member may do it.
     Elsewhere {
         hint: Option<String>,
         reason: String,
     },
-    /// It may have been done.
+    /// The request may have been executed.
     MayBeDone,
 }
 
@@ -91,7 +91,7 @@ impl MetaClient {
         }
     }
 
-    /// Says how a node is.
+    /// Reports the state of a node.
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatTaken, MetaError> {
         let request = MetaRequest::Heartbeat(heartbeat);
         match self.ask(&request, HEARTBEAT_TIMEOUT).await? {
@@ -102,7 +102,7 @@ impl MetaClient {
         }
     }
 
-    /// How the nodes are, as far as the leader has heard.
+    /// The heartbeats of the nodes, as far as the leader has received them.
     pub async fn liveness(&self) -> Result<Liveness, MetaError> {
         match self.ask(&MetaRequest::Liveness, HEARTBEAT_TIMEOUT).await? {
             MetaAnswer::Liveness {
@@ -116,8 +116,8 @@ impl MetaClient {
         }
     }
 
-    /// Follows the catalog for ever, in a task, which ends when every receiver is gone. The receiver
-    /// holds the newest copy; `initial`, or an empty one of revision 0, before the first arrives.
+    /// Follows the catalog in a task, which ends when every receiver is dropped. The receiver holds
+    /// the newest copy; until the first arrives, `initial`, or an empty catalog of revision 0.
     #[must_use]
     pub fn follow(&self, initial: Option<Catalog>) -> watch::Receiver<Arc<Catalog>> {
         let (sender, receiver) = watch::channel(Arc::new(initial.unwrap_or_default()));
@@ -165,8 +165,8 @@ impl MetaClient {
             if Instant::now() + pause >= deadline {
                 return Err(MetaError::Unavailable { reason });
             }
-            // A hint is followed at once, and so is the list, once through; then with pauses. But
-            // members may send one around in a circle.
+            // The first round over the members, hints included, is without pauses. Later attempts
+            // pause, since members may send a caller round in a circle.
             if attempt >= self.peers.len() {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -176,7 +176,7 @@ impl MetaClient {
     }
 }
 
-/// What one member's answer, or its absence, means.
+/// Interprets the answer of a member, or its absence.
 fn judge(
     answer: Result<bytes::Bytes, CallError>,
     changes_something: bool,

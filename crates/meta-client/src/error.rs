@@ -1,23 +1,22 @@
-//! Why meta gave no answer, by what the caller may conclude.
+//! Errors of a request to meta, by the conclusion the caller may draw.
 
-/// See the module's head.
+/// Why meta gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
-    /// Surely not done: no member that leads was reached in time. The last thing that was in the
-    /// way is told.
+    /// Certainly not done: no leader was reached in time. Carries the last reason.
     #[error("meta is unavailable: {reason}")]
     Unavailable {
         /// The last refusal or failure.
         reason: String,
     },
-    /// It may have been done: read before trying again.
+    /// It may have been done: read before retrying.
     #[error("the fate of the proposal is unknown")]
     Unknown,
-    /// Meta did not understand the request, or this process did not understand the answer: they are
-    /// of different versions.
+    /// Meta could not decode the request, or this process could not decode the answer: they are of
+    /// different versions.
     #[error("meta and this process do not understand each other: {reason}")]
     Misunderstood {
-        /// What was not understood.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,8 +1,8 @@
-//! Keeps a copy of the catalog: long polls, one member after another.
+//! Keeps a copy of the catalog by long polls of the members in turn.
 //!
-//! The copy only goes forward: an answer that is older than what is held changes nothing. When a
-//! wait ends without a change, the next member is asked, so that one that is cut off from the
-//! others, and knows no better, holds the copy back for one wait at most.
+//! The copy never goes back: an answer older than the copy changes nothing. When a poll ends
+//! without a change, the next member is asked, so that a member that is cut off from the others
+//! delays the copy by at most a single poll.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use tracing::debug;
 
 use crate::peers::Peers;
 
-/// How long a member holds a watch that has nothing to say.
+/// How long a member may hold a watch without changes.
 const WAIT: Duration = Duration::from_secs(4);
 
-/// On top of the wait, before a member counts as stuck.
+/// Time beyond the wait after which a member counts as stuck.
 const GRACE: Duration = Duration::from_secs(2);
 
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -66,7 +66,7 @@ async fn follow(rpc: &Client, peers: &Peers, copy: &watch::Sender<Arc<Catalog>>)
     }
 }
 
-/// Applies the changes that continue the copy; whether there were any.
+/// Applies the changes that continue the copy; returns whether there were any.
 fn take_changes(copy: &watch::Sender<Arc<Catalog>>, changes: &[Change]) -> bool {
     copy.send_if_modified(|copy| {
         let before = copy.revision;
@@ -79,7 +79,7 @@ fn take_changes(copy: &watch::Sender<Arc<Catalog>>, changes: &[Change]) -> bool 
     })
 }
 
-/// Takes the full copy if it is newer; whether it was.
+/// Takes the full copy if it is newer; returns whether it was.
 fn take_catalog(copy: &watch::Sender<Arc<Catalog>>, catalog: &Catalog) -> bool {
     copy.send_if_modified(|copy| {
         let newer = catalog.revision > copy.revision;

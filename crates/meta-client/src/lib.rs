@@ -1,12 +1,12 @@
-//! The client of the metadata service: finds the leader, tries again, watches.
+//! The client of the metadata service: finds the leader, retries, watches.
 //!
-//! A request goes to the member that led last; one that does not lead names the leader, and one
-//! that does not answer is passed over. What is surely not done is tried again until the deadline;
-//! a proposal whose fate is unknown is told as such and never sent twice, since the second could
-//! undo what somebody did in between.
+//! A request goes to the last known leader. A member that does not lead names the leader; a member
+//! that does not answer is skipped. A request that was certainly not executed is retried until the
+//! deadline. A proposal whose fate is unknown is reported as unknown and never sent twice, since
+//! the second could undo a change made in between.
 //!
-//! A copy of the catalog ([`MetaClient::follow`]) comes from any member and only ever goes forward.
-//! While all of meta is away, the copy stays as it is: the data path goes on with it.
+//! A copy of the catalog ([`MetaClient::follow`]) comes from any member and never goes back. While
+//! all of meta is down, the copy stays as it is: the data path continues with it.
 
 mod client;
 mod error;

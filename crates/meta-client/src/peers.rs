@@ -1,13 +1,13 @@
-//! The members' addresses, and which of them led last.
+//! The addresses of the meta members, and the last known leader.
 
 use std::sync::{Mutex, PoisonError};
 
-/// See the module's head.
+/// The addresses of the members; see the module's head.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// As configured; never empty unless it was configured so.
+    /// As configured; empty only if configured so.
     configured: Vec<String>,
-    /// Who led last, as far as known. May be a member that is not in the configured list.
+    /// The last known leader. May be a member that is not in the configured list.
     leader: Mutex<Option<String>>,
 }
 
@@ -19,7 +19,8 @@ impl Peers {
         }
     }
 
-    /// Whom to ask at this try, counted from 0: who led last at first, then everybody in turn.
+    /// The address for this attempt, counted from 0: first the last known leader, then all members
+    /// in turn.
     pub(crate) fn at_try(&self, attempt: usize) -> Option<String> {
         if attempt == 0
             && let Some(leader) = self.lock().clone()
@@ -29,18 +30,18 @@ impl Peers {
         self.in_turn(attempt)
     }
 
-    /// The configured members one after another.
+    /// The configured members in turn.
     pub(crate) fn in_turn(&self, turn: usize) -> Option<String> {
         let index = turn.checked_rem(self.configured.len())?;
         self.configured.get(index).cloned()
     }
 
-    /// How many are configured.
+    /// Number of configured members.
     pub(crate) fn len(&self) -> usize {
         self.configured.len()
     }
 
-    /// `addr` answered as the leader does.
+    /// Notes that `addr` answered as the leader.
     pub(crate) fn led(&self, addr: &str) {
         let mut leader = self.lock();
         if leader.as_deref() != Some(addr) {
@@ -48,7 +49,7 @@ impl Peers {
         }
     }
 
-    /// `addr` does not lead, or cannot be reached.
+    /// Notes that `addr` does not lead, or cannot be reached.
     pub(crate) fn did_not_lead(&self, addr: &str) {
         let mut leader = self.lock();
         if leader.as_deref() == Some(addr) {

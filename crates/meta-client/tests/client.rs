@@ -1,4 +1,4 @@
-//! The client against members that are played by the test.
+//! The client against members that the test plays.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use coterie_types::Revision;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a member answers to a request; `None` keeps silent.
+/// A member's answer to a request; `None` keeps silent.
 type Script = Box<dyn Fn(MetaRequest) -> Option<MetaAnswer> + Send + Sync>;
 
 struct Member {

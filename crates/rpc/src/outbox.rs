@@ -62,7 +62,7 @@ pub(crate) struct Outbox<S = OwnedWriteHalf> {
 }
 
 struct Queue<S> {
-    /// `None` once the outbox is closed or all is written; dropping it closes the peer's read side.
+    /// `None` once the outbox is closed or all is written; dropping it tells the peer.
     sink: Option<Arc<S>>,
     batch: Batch,
     long: LongAnswers,

@@ -1,8 +1,9 @@
-//! The names of log fields, so that one search finds a thing in the logs of every role.
+//! The names of log fields: the same name in the logs of every role, so that a search finds all
+//! lines.
 //!
 //! `tracing`'s macros take a name as an identifier, `warn!(group_id = %group, "…")`; these
-//! constants are the list to choose from, and the keys to look for in `--log-format json`.
-//! Units stand in the name: `elapsed_ms`, `size_bytes`.
+//! constants are the list to choose from, and the keys to look for in `--log-format json`. Names
+//! contain the unit: `elapsed_ms`, `size_bytes`.
 
 /// A node's id in decimal.
 pub const NODE_ID: &str = "node_id";
@@ -29,7 +30,7 @@ pub const ELAPSED_MS: &str = "elapsed_ms";
 /// An error with its chain of causes.
 pub const ERROR: &str = "error";
 
-/// All of them, in the order of the house style.
+/// All names, in the order of the house style.
 pub const ALL: [&str; 12] = [
     NODE_ID, GROUP_ID, RANGE_ID, REPLICA_ID, TERM, LOG_INDEX, EPOCH, PEER_ID, REQUEST_ID, COMMAND,
     ELAPSED_MS, ERROR,

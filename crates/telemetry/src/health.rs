@@ -1,8 +1,8 @@
 //! Whether the roles of this process serve.
 //!
-//! Each role adds a [`Component`], which is not ready at first, and says what it waits for. A
-//! component that failed cannot mend itself: the process is unhealthy until it is restarted. A
-//! component dropped is gone: it holds nobody up.
+//! Each role adds a [`Component`], which at first is not ready, with the reason why. A failed
+//! component cannot recover: the process is unhealthy until it is restarted. A dropped component no
+//! longer counts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -45,7 +45,7 @@ impl Health {
         }
     }
 
-    /// No component failed.
+    /// Whether no component has failed.
     pub fn is_healthy(&self) -> bool {
         !self
             .lock()
@@ -53,14 +53,14 @@ impl Health {
             .any(|state| matches!(state, State::Failed(_)))
     }
 
-    /// Every component serves.
+    /// Whether every component serves.
     pub fn is_ready(&self) -> bool {
         self.lock()
             .values()
             .all(|state| matches!(state, State::Ready))
     }
 
-    /// One line per component.
+    /// A line per component.
     pub fn describe(&self) -> String {
         let mut text = String::new();
         for (name, state) in self.lock().iter() {
@@ -75,14 +75,14 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
-        // The map is whole between any two calls on it, so a panic elsewhere did not break it.
+        // The map is consistent between any two calls on it, so a panic elsewhere did not break it.
         self.components
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One role's part of the health of the process.
+/// The part of a role in the health of the process.
 #[derive(Debug)]
 pub struct Component {
     name: String,
@@ -90,17 +90,17 @@ pub struct Component {
 }
 
 impl Component {
-    /// It serves.
+    /// The component serves.
     pub fn ready(&self) {
         self.set(State::Ready);
     }
 
-    /// It does not serve at the moment: `reason` says what it waits for.
+    /// The component does not serve at present, for `reason`.
     pub fn waiting(&self, reason: impl Into<String>) {
         self.set(State::Waiting(reason.into()));
     }
 
-    /// It will not serve again in this process.
+    /// The component will not serve again in this process.
     pub fn failed(&self, reason: impl Into<String>) {
         self.set(State::Failed(reason.into()));
     }

@@ -1,4 +1,4 @@
-//! The HTTP endpoint of a process: `/metrics`, `/health`, `/ready`, and what a role adds.
+//! The HTTP endpoint of a process: `/metrics`, `/health`, `/ready`, and the routes of its roles.
 //!
 //! Plain HTTP without authentication: it shows counters and states, never keys or values, and is
 //! meant for loopback or a network of operators.
@@ -18,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Health, Metrics};
 
-/// How long requests under way may still take when the server is shut down.
+/// How long requests in flight may still take when the server is shut down.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The format that `Metrics::encode` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A running endpoint. Dropped, it goes on until the runtime ends; see [`Http::shutdown`].
+/// A running endpoint. When dropped, it keeps running until the runtime ends; see
+/// [`Http::shutdown`].
 #[derive(Debug)]
 pub struct Http {
     local_addr: SocketAddr,
@@ -41,7 +42,7 @@ impl Http {
         Http::start_with(listen, metrics, health, Router::new()).await
     }
 
-    /// The same, with more routes, such as the controller's console.
+    /// Like [`Http::start`], with additional routes, for instance the controller's console.
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -65,15 +66,16 @@ impl Http {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Stops accepting, lets the requests under way end for a moment, then closes.
+    /// Stops accepting, gives the requests in flight a moment to end, then closes.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        // A client that reads slowly, or a page that stays open, does not hold the process up.
+        // A client that reads slowly, or a page that stays open, must not delay the end of the
+        // process.
         if tokio::time::timeout(DRAIN_TIMEOUT, &mut self.task)
             .await
             .is_err()

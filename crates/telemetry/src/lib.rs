@@ -1,12 +1,12 @@
 //! Tracing set-up, metric registry, HTTP endpoint of metrics.
 //!
-//! [`LogConfig::install`] sends `tracing` to stderr, once per process. [`Metrics`] is where each
-//! role registers what its `metrics.rs` describes. [`Health`] says whether the roles of the
-//! process serve. [`Http`] shows both: `/metrics` for Prometheus, `/health` for a supervisor that
-//! restarts what hangs, `/ready` for a load balancer that sends work.
+//! [`LogConfig::install`] sends `tracing` to stderr, once per process. [`Metrics`] is the registry
+//! for the metrics in each role's `metrics.rs`. [`Health`] tells whether the roles of the process
+//! serve. [`Http`] exposes both: `/metrics` for Prometheus, `/health` for a supervisor that
+//! restarts a process that hangs, `/ready` for a load balancer.
 //!
-//! The names of log fields are in [`field`]. A value of a user never goes into a log, a key only
-//! at trace level. ERROR: a person must look. WARN: unexpected, went on. INFO: state changes.
+//! The names of log fields are in [`field`]. A value of a user never goes into a log, a key only at
+//! trace level. ERROR: a person must look. WARN: unexpected, work continues. INFO: state changes.
 //! DEBUG: per request.
 
 mod health;

@@ -1,7 +1,7 @@
-//! Where logs go and how they look: stderr, text for people or one JSON object per line.
+//! Destination and format of logs: stderr, as text for people or as a JSON object per line.
 //!
-//! `--log-level` takes the directives of `RUST_LOG` (`info`, `debug,openraft=warn`) and wins over
-//! it. With neither, what Coterie does is told at `info`, and libraries only when they warn.
+//! `--log-level` takes the directives of `RUST_LOG` (`info`, `debug,openraft=warn`) and overrides
+//! it. Without both, Coterie logs at `info`, and libraries only warnings.
 
 use std::io::{self, IsTerminal};
 
@@ -10,58 +10,58 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-/// Libraries only when they warn; openraft warns of each vote that a restarted peer refuses, which
-/// is what the restart fence is for: what matters of it, `coterie_raft` says. Two of its modules call
-/// it an error when a group stops while it is asked something, or while its heartbeats are under way:
-/// who asked is told by the answer, and replicas come and go.
+/// Libraries log only warnings. openraft is limited to errors: it warns of each vote that a
+/// restarted peer refuses, which the restart fence does on purpose; `coterie_raft` logs the
+/// relevant events. Two of its modules are off: they log an error whenever a group stops during a
+/// request or a heartbeat, but the caller gets that error anyway, and replicas come and go.
 const DEFAULT_DIRECTIVES: &str = "info,openraft=error,openraft::raft::raft_inner=off,\
     openraft::core::heartbeat=off,raft_engine=warn,hyper=warn";
 
-/// Flags that say how the process logs.
+/// Flags for the logs of the process.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogConfig {
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, env = "COTERIE_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// What is logged, in the notation of RUST_LOG: `info`, `debug,coterie_raft=trace`.
+    /// Levels to log, in the notation of RUST_LOG: `info`, `debug,coterie_raft=trace`.
     #[arg(long, env = "COTERIE_LOG_LEVEL", value_name = "DIRECTIVES")]
     pub log_level: Option<String>,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object per line.
+    /// A JSON object per line.
     Json,
 }
 
-/// Why logging could not be set up.
+/// Why the logs could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The directives are not understood.
+    /// The directives cannot be parsed.
     #[error("parse the log level `{directives}`")]
     Directives {
-        /// What was given.
+        /// The directives as given.
         directives: String,
-        /// Where it goes wrong.
+        /// The position of the error.
         #[source]
         source: ParseError,
     },
-    /// The process logs already.
+    /// The logs of this process are set up already.
     #[error("set up logging a second time")]
     Installed(#[from] TryInitError),
 }
 
 impl LogConfig {
-    /// Sends everything logged by this process to stderr from now on.
+    /// From now on sends all log lines of this process to stderr.
     ///
     /// # Errors
-    /// When the level is not understood, or this is not the first call.
+    /// When the level cannot be parsed, or this is not the first call.
     pub fn install(&self) -> Result<(), LogError> {
         let given = self
             .log_level

@@ -1,9 +1,8 @@
 //! The metric registry of a process.
 //!
-//! Names are `coterie_<crate>_<noun>_<unit>` in base units; the library adds `_total` to counters
-//! itself. Each role registers all of its metrics in one place, its `metrics.rs`, under a prefix
-//! of its own. Where a process holds several nodes (`coterie dev`), their metrics are told apart
-//! by a label.
+//! Names are `coterie_<crate>_<noun>_<unit>` in base units; the library itself adds `_total` to
+//! counters. Each role registers all of its metrics in its `metrics.rs`, under its own prefix.
+//! Where a process holds several nodes (`coterie dev`), a label distinguishes their metrics.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +25,7 @@ impl Metrics {
         Metrics::default()
     }
 
-    /// The same registry; what is registered through this handle carries `label` too.
+    /// The same registry; metrics registered through this handle also carry `label`.
     #[must_use]
     pub fn with_label(&self, label: &'static str, value: impl Into<String>) -> Metrics {
         let mut labels = self.labels.clone();
@@ -37,7 +36,7 @@ impl Metrics {
         }
     }
 
-    /// Lets `register` add metrics whose names get `prefix` (`coterie_server`) and a `_` before.
+    /// Lets `register` add metrics with the prefix `prefix` (`coterie_server`) and a `_`.
     pub fn register<T>(
         &self,
         prefix: &'static str,
@@ -48,7 +47,7 @@ impl Metrics {
         register(labelled.sub_registry_with_prefix(prefix))
     }
 
-    /// Adds metrics that are read when they are asked for, not counted as they happen.
+    /// Adds metrics whose values are read on each scrape instead of being counted.
     pub fn register_collector(&self, collector: Box<dyn Collector>) {
         let mut registry = self.lock();
         registry
@@ -59,7 +58,7 @@ impl Metrics {
     /// All metrics in the OpenMetrics text format, which Prometheus reads.
     pub fn encode(&self) -> String {
         let mut encoded = String::new();
-        // Fails only when a metric's own encoder does; what came before it is still of use.
+        // Fails only when a metric's own encoder does; the text before it is still useful.
         if let Err(error) = text::encode(&mut encoded, &self.lock()) {
             tracing::warn!(%error, "metrics encoded in part");
         }
@@ -67,7 +66,7 @@ impl Metrics {
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        // A panic while registering leaves a registry without that metric: nothing worse.
+        // A panic while registering only leaves a registry without that metric.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,40 +1,40 @@
-//! What is known of a node, a group and a range: the rows of the cluster's map.
+//! The descriptors of nodes, groups and ranges: the rows of the cluster's map.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, GroupId, KeyRange, NodeId, RangeId};
 
-/// Where a node is in its life.
+/// The state of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NodeState {
-    /// Registered, not yet heard from by heartbeat.
+    /// Registered, no heartbeat yet.
     Joining,
     /// Serves, or is ready to.
     Up,
-    /// Being emptied; gets nothing new.
+    /// Being drained; gets no new replicas.
     Draining,
-    /// Judged gone by the controller; may come back.
+    /// Considered gone by the controller; may come back.
     Down,
-    /// Gone for good; its id is never used again.
+    /// Removed permanently; its id is never used again.
     Removed,
 }
 
-/// One `coterie server`.
+/// A `coterie server`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeDescriptor {
     /// Its id, given by meta.
     pub node_id: NodeId,
-    /// Where other processes reach it: `IP:PORT`.
+    /// Its address for other processes: `IP:PORT`.
     pub addr: String,
-    /// The failure domain it says it is in; empty when not given.
+    /// The failure domain it declares; empty when not given.
     pub zone: String,
-    /// Bytes it may fill; 0 when unknown.
+    /// Bytes it may use; 0 when unknown.
     pub capacity_bytes: u64,
-    /// Where it is in its life.
+    /// Its state.
     pub state: NodeState,
 }
 
-/// What a replica is to its group's quorum.
+/// The role of a replica in its group's quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Votes, and counts for commit.
@@ -43,16 +43,16 @@ pub enum Role {
     Learner,
 }
 
-/// One group's copy on one node.
+/// The copy of a group on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Replica {
     /// The node that holds it.
     pub node_id: NodeId,
-    /// What it is to the quorum.
+    /// Its role in the quorum.
     pub role: Role,
 }
 
-/// One replication group.
+/// A replication group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupDescriptor {
     /// Its id, given by meta.
@@ -71,12 +71,12 @@ impl GroupDescriptor {
     }
 }
 
-/// One range: which keys, how often its bounds or owner changed, and who owns it.
+/// A range: its keys, its epoch, and its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeDescriptor {
     /// Its id.
     pub range_id: RangeId,
-    /// Raised by each change of bounds or owner; the higher epoch is the truth.
+    /// Raised by each change of bounds or owner; of two descriptors the higher epoch is valid.
     pub epoch: Epoch,
     /// The keys.
     pub bounds: KeyRange,

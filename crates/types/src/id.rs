@@ -1,5 +1,5 @@
-//! Numbers that name things. Each is its own type, ordered, printable, and zero is never a valid
-//! identity (it stands for "none yet" in tests and defaults), except table 0, which is Redis
+//! Numbers that identify things. Each has its own type, ordered and printable. Zero is never a
+//! valid identity (it stands for "none yet" in tests and defaults), except table 0, which is Redis
 //! database 0, and group 0, which is the metadata service's own Raft group.
 
 use serde::{Deserialize, Serialize};
@@ -52,11 +52,12 @@ id!(/// A proxy process' session with the groups, chosen at random when the proc
 id!(/// The number of a frame within its session and group, from 1.
     FrameSeq(u64));
 
-/// The version of a record: which group changed it last, and that group's change counter then.
+/// The version of a record: the group that made its last change, and that group's change counter at
+/// the change.
 ///
-/// The counter rises by one with every record changed, so that two changes within one log entry
-/// differ (decision record `2026-11-23-record-version`). The group is part of it because counters
-/// of two groups would otherwise repeat after a move, and fool `WATCH`.
+/// The counter rises by one with every record changed, so that two changes within a log entry
+/// differ (decision record `2026-11-23-record-version`). The group is included because the counters
+/// of two groups would otherwise repeat after a move, and mislead `WATCH`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]

@@ -1,4 +1,4 @@
-//! Identifiers, key ranges and descriptors: the words every crate shares.
+//! Identifiers, key ranges and descriptors: the vocabulary that every crate shares.
 //!
 //! Pure data: no runtime, no clock, no IO. Identifiers are newtypes, so that a swapped argument is
 //! a type error. Everything here is serializable and appears on the wire and in metadata, so a

@@ -1,12 +1,12 @@
-//! An interval of the keys of one table: `[start, end)`, byte order, `None` for "to the end".
+//! An interval of the keys of a table: `[start, end)`, byte order, `None` for "to the end".
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::TableId;
 
-/// The keys `start <= key < end` of one table. An empty `start` is the table's first key; an `end`
-/// of `None` is past its last.
+/// The keys `start <= key < end` of a table. An empty `start` is the table's first key; an `end` of
+/// `None` is past its last key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyRange {
     /// The table.
@@ -18,7 +18,7 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// The whole of a table.
+    /// A whole table.
     #[must_use]
     pub fn all(table: TableId) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl KeyRange {
         self.table == other.table && self.start <= other.start && ends_within
     }
 
-    /// Whether the two share a key.
+    /// Whether both ranges share a key.
     #[must_use]
     pub fn overlaps(&self, other: &KeyRange) -> bool {
         let before = |end: &Option<Bytes>, start: &Bytes| end.as_ref().is_some_and(|e| e <= start);

@@ -1,4 +1,5 @@
-//! Unsigned LEB128: seven bits a byte, least significant first, the top bit says more follow.
+//! Unsigned LEB128: seven bits per byte, least significant first, the top bit says that more
+//! follow.
 //!
 //! Used by every hand-written format (frames, records, RPC headers). A u64 takes 1 to 10 bytes.
 
@@ -20,7 +21,7 @@ pub fn len(value: u64) -> usize {
     bits.div_ceil(7) as usize
 }
 
-/// Takes a number off the front of `input`; `None` if it is cut short or longer than a u64.
+/// Takes a number off the front of `input`; `None` if it is cut short or exceeds a u64.
 #[must_use]
 pub fn take(input: &mut impl Buf) -> Option<u64> {
     let mut value = 0u64;
