@@ -158,8 +158,9 @@ impl Group {
         Ok(PendingAnswer(answer))
     }
 
-    /// Completes a refusal with this replica's term and, where missing, the leader from its metrics.
-    /// The metrics lag behind Raft's core, so a replica that was just deposed leaves itself out.
+    /// Completes a refusal with this replica's term and, where missing, the leader from its
+    /// metrics. The metrics lag behind Raft's core, so a replica that was just deposed leaves
+    /// itself out.
     #[must_use]
     pub fn with_term(&self, error: ProposeError) -> ProposeError {
         match error {

@@ -201,7 +201,8 @@ async fn a_hand_over_under_load_is_short_and_loses_nothing() {
             "the old leader serves no lease read"
         );
         for proposal in proposals {
-            // Each is answered: done, or certainly not proposed; any leader it names is the new leader.
+            // Each is answered: done, or certainly not proposed; any leader it names is the new
+            // leader.
             match proposal.await.unwrap() {
                 Ok(_) => {}
                 Err(coterie_raft::ProposeError::NotLeader { leader, .. }) => {
