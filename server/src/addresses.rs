@@ -1,4 +1,4 @@
-//! Where the other nodes are: from meta's catalog, kept on disk for when meta is away.
+//! Addresses of the other nodes: from meta's catalog, kept on disk for when meta is away.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A change of the map but for nodes is on disk so much later.
+/// Delay before a change of the map, other than of nodes, is written to disk.
 const MAP_PERIOD: Duration = Duration::from_secs(10);
 
-/// The newest catalog this node has.
+/// The newest catalog that this node has received.
 #[derive(Clone)]
 pub(crate) struct Addresses(watch::Receiver<Arc<Catalog>>);
 
@@ -28,22 +28,23 @@ impl Addresses {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Waits for a change, until `due` if that is given; whether there may be further ones.
+    /// Waits for a change, or until `due` if that is given. Returns whether more changes may come.
     async fn news(&mut self, due: Option<Instant>) -> bool {
         match due {
             None => self.0.changed().await.is_ok(),
-            // Over time is as good as changed: there is something to write.
+            // A timeout counts as a change: the copy is due to be written.
             Some(due) => tokio::time::timeout_at(due, self.0.changed())
                 .await
                 .map_or(true, |changed| changed.is_ok()),
         }
     }
 
-    /// Keeps the copy on disk fresh until `stop`: rewritten when somebody moved, came or went; and
-    /// some time after the rest of the map changed, for a meta that has lost everything.
+    /// Keeps the copy on disk fresh until `stop`. It is rewritten at once when a node moved, came
+    /// or went. It is rewritten some time after the rest of the map changed, in case meta loses
+    /// everything.
     pub(crate) async fn keep(mut self, path: PathBuf, stop: CancellationToken) {
         let mut kept = self.catalog();
-        // When a change of the map is to be written.
+        // When a change of the map is due to be written.
         let mut due = None;
         while let Some(true) = stop.run_until_cancelled(self.news(due)).await {
             let catalog = Arc::clone(&self.0.borrow_and_update());
@@ -52,7 +53,7 @@ impl Addresses {
                     due = None;
                     continue;
                 }
-                // It changes often, and may be large.
+                // The map changes often, and may be large.
                 let at = *due.get_or_insert_with(|| Instant::now() + MAP_PERIOD);
                 if Instant::now() < at {
                     continue;
@@ -71,7 +72,7 @@ impl Addresses {
     }
 }
 
-/// Whether two catalogs say the same of all but jobs and nodes.
+/// Whether two catalogs are equal but for their jobs and nodes.
 fn is_same_map(a: &Catalog, b: &Catalog) -> bool {
     a.tables == b.tables
         && a.groups == b.groups
@@ -80,7 +81,7 @@ fn is_same_map(a: &Catalog, b: &Catalog) -> bool {
         && a.dropped == b.dropped
 }
 
-/// The copy of an earlier run; `None` when there is none that can be read.
+/// The copy of an earlier run; `None` when there is no readable copy.
 pub(crate) fn load(path: &std::path::Path) -> Option<Catalog> {
     let bytes = std::fs::read(path).ok()?;
     match coterie_protocol::decode(&bytes) {

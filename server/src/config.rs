@@ -14,7 +14,7 @@ pub struct Config {
     /// Where to listen for proxies, other servers and controllers.
     #[arg(long, env = "COTERIE_LISTEN", value_name = "IP:PORT")]
     pub listen: String,
-    /// Where others reach this server, if not where it listens.
+    /// Where others reach this server, if that differs from where it listens.
     #[arg(long, env = "COTERIE_ADVERTISE", value_name = "IP:PORT")]
     pub advertise: Option<String>,
     /// The members of the metadata service.
@@ -26,7 +26,7 @@ pub struct Config {
         required = true
     )]
     pub meta: Vec<String>,
-    /// Where the log and the replicas are kept.
+    /// Directory of the log and the replicas.
     #[arg(long, env = "COTERIE_DIR", value_name = "DIR")]
     pub dir: PathBuf,
     /// Where to serve `/metrics` and `/health`.
@@ -38,18 +38,18 @@ pub struct Config {
     /// Bytes this server may fill; by default the size of its file system.
     #[arg(long, env = "COTERIE_CAPACITY", value_name = "SIZE", value_parser = size)]
     pub capacity: Option<u64>,
-    /// Memory for blocks of all stores.
+    /// Memory for cached blocks of all stores.
     #[arg(long, env = "COTERIE_BLOCK_CACHE", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
     pub block_cache: u64,
-    /// Memory for values of all stores as they were read last: a read of one of them does not search
-    /// the store; 0 keeps none.
+    /// Memory for cached values of all stores. A cached value is returned without a search of the
+    /// store; 0 turns this cache off.
     #[arg(long, env = "COTERIE_RECORD_CACHE", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
     pub record_cache: u64,
     /// Memory for long replies (over 64KiB) that are being made or have not left yet. A read waits
     /// until there is room for its reply.
     #[arg(long, env = "COTERIE_REPLY_MEMORY", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
     pub reply_memory: u64,
-    /// The part of it that the replies to one proxy may take.
+    /// The part of the reply memory that the replies to a single proxy may take.
     #[arg(long, env = "COTERIE_LINK_REPLY_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub link_reply_memory: u64,
     /// How a leader makes sure that it may serve a read.
@@ -60,24 +60,25 @@ pub struct Config {
         default_value = "lease"
     )]
     pub read_mode: ReadMode,
-    /// Bytes of the longest value that a command may make; the proxies' setting of that name is for
-    /// what clients send.
+    /// Bytes of the longest value that a command may make. The proxies' setting of the same name
+    /// limits the values that clients send.
     #[arg(long, env = "COTERIE_MAX_VALUE_BYTES", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub max_value_bytes: u64,
-    /// Writes are refused when the file system has less free than this; reads and deletes are not.
+    /// Writes are refused when the file system has less free space than this; reads and deletes are
+    /// not.
     #[arg(long, env = "COTERIE_DISK_RESERVE", value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     pub disk_reserve: u64,
-    /// Bytes per second at which this node copies ranges that move to it, all of them together; 0 is as
-    /// fast as it can. The copy shares the log with what clients write: on two cores 16MiB made their
+    /// Bytes per second at which this node copies ranges that move to it, all of them together; 0
+    /// is unlimited. The copy shares the log with clients' writes: on two cores 16MiB made their
     /// p99 several times as long, 4MiB about twice (`docs/benchmarks.md`).
     #[arg(long, env = "COTERIE_MOVE_RATE", value_name = "SIZE", default_value = "4MiB", value_parser = size)]
     pub move_rate: u64,
-    /// Bytes per second that flushes and compactions of this node write at most, all of them together;
-    /// 0 is as fast as they can. They begin with a twentieth of it and go faster within seconds when
-    /// that is not enough: a compaction that may take all it can get makes clients wait.
+    /// Bytes per second that flushes and compactions of this node write at most, all of them
+    /// together; 0 is unlimited. They begin with a twentieth of it and speed up within seconds when
+    /// that is not enough: an unlimited compaction would make clients wait.
     #[arg(long, env = "COTERIE_COMPACTION_RATE", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
     pub compaction_rate: u64,
-    /// How often meta is told how this node is.
+    /// How often this node reports its status to meta.
     #[arg(long, env = "COTERIE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub heartbeat_interval: Duration,
     /// How long a stop waits for leaders to move elsewhere, three seconds at most.
@@ -87,7 +88,7 @@ pub struct Config {
     /// The secret shared by the cluster.
     #[command(flatten)]
     pub cluster_token: ClusterToken,
-    /// How its Raft groups behave.
+    /// Settings of its Raft groups.
     #[command(flatten)]
     pub raft: RaftConfig,
 }

@@ -1,18 +1,17 @@
-//! A node's directory: who it is, and that one process at a time uses it.
+//! A node's directory: its identity and its data, locked by the process that uses it.
 //!
 //! ```text
 //! LOCK            locked by the process that runs
 //! IDENTITY        text: `coterie server 1`, `token HEX`, then, once meta has answered,
 //!                 `node N` and `cluster HEX`
 //! FENCE           text: the highest fencing number of a controller seen
-//! catalog         the map of the cluster as last seen: who is where, should meta be away
-//! raft/           the log of all groups, and snapshots under way (`coterie-raft`)
-//! replicas/<id>/  one replica's store (`replica::place`)
+//! catalog         the map of the cluster as last seen, for when meta is away
+//! raft/           the log of all groups, and snapshots in progress (`coterie-raft`)
+//! replicas/<id>/  a replica's store (`replica::place`)
 //! ```
 //!
-//! The first line carries the format's version: a newer one is refused. The token is drawn once
-//! per directory and is what meta knows the node by: a wiped disk at the same address is another
-//! node.
+//! The first line carries the format's version; a newer version is refused. The token is drawn once
+//! per directory, and meta knows the node by it: a wiped disk at the same address is another node.
 
 use std::fs;
 use std::io;
@@ -23,7 +22,7 @@ use coterie_types::NodeId;
 
 use crate::RunError;
 
-/// The version of what is in the directory.
+/// Version of the directory's format.
 const FORMAT: u32 = 1;
 const KIND: &str = "coterie server";
 
@@ -37,7 +36,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens or makes the directory.
+    /// Opens the directory, creating it if absent.
     pub(crate) fn open(path: &Path) -> Result<Self, RunError> {
         fs::create_dir_all(path).map_err(RunError::io("make the directory", path))?;
         let lock = lock(path)?;
@@ -60,7 +59,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Removes all that a node has left there, who it is last: a crash in between leaves it that node.
+    /// Removes all that a node has left there, its identity last: a crash in between leaves it that
+    /// node.
     pub(crate) fn wipe(path: &Path) -> Result<(), RunError> {
         let _lock = lock(path)?;
         let failed = |error| RunError::io("wipe", path)(error);
@@ -81,7 +81,7 @@ impl Directory {
         }
     }
 
-    /// What meta knows this node by.
+    /// The token by which meta knows this node.
     pub(crate) fn token(&self) -> u128 {
         self.token
     }
@@ -91,7 +91,7 @@ impl Directory {
         self.member
     }
 
-    /// Records what meta answered, or refuses if it is another cluster or node than before.
+    /// Records the ids that meta answered; refuses another cluster or node than before.
     pub(crate) fn belongs_to(&mut self, node: NodeId, cluster: u128) -> Result<(), RunError> {
         match self.member {
             Some(before) if before == (node, cluster) => Ok(()),

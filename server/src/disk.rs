@@ -1,9 +1,9 @@
-//! Watches the file system: writes stop before it is full, so that the log always has room, and
-//! start again by themselves.
+//! Watches the file system. Writes are refused before it is full, so that the log always has room,
+//! and are accepted again when there is room.
 //!
-//! Below the reserve the node says to its leaders that room is scarce, and refuses clients' writes
-//! that need room. Below half of it, it takes no data from leaders either: others hold it. Of
-//! snapshots it takes what leaves the reserve.
+//! Below the reserve the node reports to its leaders that room is scarce, and refuses clients'
+//! writes that need room. Below half of the reserve it also refuses data from leaders, which other
+//! nodes hold. It accepts snapshots that leave the reserve free.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use coterie_raft::{Group, RaftNode, Room};
 use tokio_util::sync::CancellationToken;
 
-/// How often free space is looked at.
+/// How often free space is checked.
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// Free space, as last seen.
@@ -24,7 +24,7 @@ pub(crate) struct Disk {
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
     full: AtomicBool,
-    /// Below the floor.
+    /// Free space is below half of the reserve.
     exhausted: AtomicBool,
 }
 
@@ -47,7 +47,7 @@ impl Disk {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Whether a group that is led here may propose what makes its data grow.
+    /// Whether a group that is led here may propose entries that make its data grow.
     pub(crate) fn has_room_for(&self, group: &Group) -> bool {
         !self.is_full() && group.has_room()
     }
@@ -60,7 +60,7 @@ impl Disk {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// Says what Raft is to know.
+    /// Reports spare bytes and room to Raft.
     pub(crate) fn tell(&self, raft: &RaftNode) {
         raft.set_spare_bytes(self.free_bytes().saturating_sub(self.reserve_bytes));
         raft.set_room(self.room());
@@ -76,7 +76,7 @@ impl Disk {
         }
     }
 
-    /// Looks until `stop`, and tells `raft`.
+    /// Checks free space until `stop`, and reports it to `raft`.
     pub(crate) async fn watch(self: Arc<Self>, raft: Arc<RaftNode>, stop: CancellationToken) {
         while stop
             .run_until_cancelled(tokio::time::sleep(PERIOD))
@@ -121,8 +121,9 @@ impl Disk {
     }
 }
 
-/// Keeps in `below` whether there is less than `bound`; the new state if it changed. Back up it takes
-/// a little more than the bound, so that it does not flutter.
+/// Notes in `below` whether free space is less than `bound`; returns the new state if it changed.
+/// To be above again, free space must exceed the bound by a margin, so that the state does not
+/// flutter.
 fn crossed(below: &AtomicBool, free: u64, bound: u64) -> Option<bool> {
     let was_below = below.load(Ordering::Relaxed);
     let margin = if was_below { bound / 8 } else { 0 };

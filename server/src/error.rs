@@ -1,4 +1,4 @@
-//! Why a server does not start.
+//! Errors of a server that starts or runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,36 @@ use coterie_types::NodeId;
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Something that does not make sense.
+    /// A setting or a request that cannot work.
     #[error("{0}")]
     Config(String),
     /// No cluster token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The directory is in use, of another cluster, or of a newer version.
+    /// The directory is in use, belongs to another cluster, or has a newer format.
     #[error("{}: {reason}", dir.display())]
     Directory {
         /// The directory.
         dir: PathBuf,
-        /// What is in the way.
+        /// Why it cannot be used.
         reason: String,
     },
-    /// Files that are not what was written.
+    /// Files are damaged.
     #[error("{}: {reason}", path.display())]
     Damaged {
-        /// Which.
+        /// The damaged path.
         path: PathBuf,
-        /// What is wrong with them.
+        /// Description of the damage.
         reason: String,
     },
     /// A file or directory cannot be read or written.
     #[error("{what} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
-        /// With which file.
+        /// The path it was for.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -49,7 +49,7 @@ pub enum RunError {
     Listen {
         /// The address.
         addr: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -74,14 +74,14 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// For `map_err`: what was tried with which file.
+    /// For `map_err`: names the operation that failed, and its path.
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { what, path, source }
     }
 }
 
-/// Whether the disk, or the quota on it, had no room: what failed works again once there is some.
+/// Whether the disk, or the quota on it, had no room: the operation works again once there is some.
 pub(crate) fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
     let says_so = |error: &(dyn std::error::Error + 'static)| {
         let stored = error.downcast_ref::<StorageError>();

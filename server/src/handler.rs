@@ -1,7 +1,7 @@
 //! Calls from proxies, other servers and controllers: told apart by method, answered or handed on.
 //!
-//! Runs on the connection's reader: a short read is served right here, everything that waits goes
-//! to a task or a queue.
+//! Runs on the task that reads the connection. Short reads are served there; calls that wait go to
+//! a task or a queue.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,7 +81,7 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
     replica.arrivals.submit(body, deadline, responder);
 }
 
-/// What the destination of a move asks of a frozen copy here.
+/// Answers the destination of a move from a frozen copy here.
 fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
     let request: FrozenRequest = match coterie_protocol::decode(body) {
         Ok(request) => request,

@@ -1,4 +1,4 @@
-//! Tells meta how this node is, every half second, and tells it when the node moved.
+//! Reports this node's status and address to meta, by default every half second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use tracing::debug;
 
 use crate::node::Node;
 
-/// Sends heartbeats until `stop`, or until meta says that the node was removed, which is told by
-/// `removed`. A meta that is away is no reason to stop serving.
+/// Sends heartbeats until `stop`, or until meta answers that the node was removed, which cancels
+/// `removed`. The node goes on serving while meta is away.
 pub(crate) async fn run(
     node: Arc<Node>,
     meta: MetaClient,

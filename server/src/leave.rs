@@ -1,8 +1,8 @@
-//! Moves leaderships away from a node that should not lead: because its process is being stopped, or
-//! because its disk has no room while other voters have.
+//! Moves leaderships away from a node that should not lead: because its process is being stopped,
+//! or because its disk has no room while other voters have.
 //!
-//! No controller is needed for either. Whom to hand over to is asked of the heirs themselves
-//! (`coterie_raft`, `hand_over`); one that cannot take over costs nothing but the question, so it is
+//! Neither case needs a controller. The leader asks its heirs whether they can take over
+//! (`coterie_raft`, `hand_over`). An heir that cannot take over costs only the question, so it is
 //! asked again until the time is up.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,22 +15,23 @@ use tracing::{debug, info, warn};
 
 use crate::node::Node;
 
-/// Between two attempts of a node that is being stopped: an heir may be fenced, or behind for a moment.
+/// Pause between two attempts of a node that is being stopped: an heir may be fenced, or behind for
+/// a moment.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often a node looks whether it has lost its room.
+/// How often a node checks whether it has lost its room.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// How long clients' writes wait for a leader with room before they are refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Since when the node has had no room, as far as it has noticed.
+/// When the node noticed that it had no room; `None` while it has room.
 #[derive(Debug, Default)]
 pub(crate) struct NoRoom(Mutex<Option<Instant>>);
 
 impl NoRoom {
-    /// Whether a write that this node has no room for may still find a leader that has: then it is to
-    /// come again, rather than be told that the disk is full.
+    /// Whether a write that lacks room here may soon find a leader with room. If so, the client
+    /// should retry rather than hear that the disk is full.
     pub(crate) fn may_pass(&self, group: &Group) -> bool {
         let is_new = self.lock().is_none_or(|since| since.elapsed() < PATIENCE);
         is_new && group.has_roomier_voter()
@@ -42,7 +43,7 @@ impl NoRoom {
 }
 
 /// Hands over every group that the node leads, all at once, `within` at most. The node is being
-/// stopped: an heir without room is better than none.
+/// stopped, so an heir without room is better than no heir.
 pub(crate) async fn before_stop(node: &Node, within: Duration) {
     let deadline = Instant::now() + within;
     let mut leaving = JoinSet::new();
@@ -52,7 +53,7 @@ pub(crate) async fn before_stop(node: &Node, within: Duration) {
             loop {
                 match group.leave(true).await {
                     Ok(heir) => return info!(%group_id, %heir, "leader moved away"),
-                    // The others elect one when this node is gone.
+                    // The others elect a leader when this node is gone.
                     Err(error) if Instant::now() + PAUSE >= deadline => {
                         return warn!(%group_id, %error, "leader not moved");
                     }
@@ -68,7 +69,7 @@ pub(crate) async fn before_stop(node: &Node, within: Duration) {
     leaving.join_all().await;
 }
 
-/// Leaves whenever there is no room, until `stop`.
+/// Hands leaderships over whenever there is no room, until `stop`.
 pub(crate) async fn watch_room(node: Arc<Node>, stop: CancellationToken) {
     while let Some(()) = stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await {
         if !node.disk.is_full() {
@@ -80,7 +81,7 @@ pub(crate) async fn watch_room(node: Arc<Node>, stop: CancellationToken) {
     }
 }
 
-/// Hands over the groups that the node leads to voters with room. Does nothing while none has.
+/// Hands over the groups that the node leads to voters with room. Skips groups where no voter has.
 async fn without_room(node: &Arc<Node>) {
     let mut leaving = JoinSet::new();
     for group in led(node).filter(Group::has_roomier_voter) {

@@ -1,9 +1,9 @@
-//! One node: a store of replicas.
+//! A node: a store of replicas.
 //!
-//! A process opens its directory (`directory`), gets its node id from meta (`register`), opens one
+//! A process opens its directory (`directory`), gets its node id from meta (`register`), opens the
 //! log for all groups (`coterie-raft`) and a RocksDB per replica (`replica`), takes calls
-//! (`handler`, `admin`) and tells meta how it is (`heartbeat`). Data is served without meta: what a
-//! node must know to go on is in its directory.
+//! (`handler`, `admin`) and reports its status to meta (`heartbeat`). Data is served without meta:
+//! all that a node must know to go on is in its directory.
 
 mod addresses;
 mod admin;

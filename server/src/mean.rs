@@ -1,4 +1,4 @@
-//! The mean of durations, lately: cheap to add to from any thread, read by one.
+//! A mean of recent durations: cheap to add to from any thread, read by a single thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,15 +12,15 @@ pub(crate) struct Mean {
 }
 
 impl Mean {
-    /// Adds `count` things that took so long together.
+    /// Adds `count` operations that took `took` together.
     pub(crate) fn add(&self, took: Duration, count: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
         self.count.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The mean in microseconds: half of what was added since the last look, half of what was
-    /// before. Nothing added changes nothing.
+    /// The mean in microseconds: half of it from durations added since the last look, half from the
+    /// mean before. If nothing was added, the mean stays.
     pub(crate) fn look_micros(&self) -> u64 {
         let nanos = self.nanos.swap(0, Ordering::Relaxed);
         let count = self.count.swap(0, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a server counts, for Prometheus: read from the replicas when it is scraped.
+//! Metrics of a server for Prometheus, read from the replicas at each scrape.
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,8 @@ use coterie_telemetry::prometheus_client::metrics::gauge::ConstGauge;
 use crate::node::Node;
 use crate::replica::{Replica, Shared};
 
-/// One family a replica has (names get `coterie_server_` before them), labelled by `group_id`: groups per node are tens.
+/// A gauge of each replica: its name (`coterie_server_` is put before it), its help, and its value.
+/// Labelled by `group_id`: groups per node are tens.
 type Family = (
     &'static str,
     &'static str,
@@ -54,10 +55,10 @@ const GAUGES: [Family; 8] = [
     ),
 ];
 
-/// A counter of each replica: its name, its help, and where it is.
+/// A counter of each replica: its name, its help, and its place.
 type Counted = (&'static str, &'static str, fn(&Shared) -> &AtomicU64);
 
-/// What each replica counts since its process started.
+/// Counters of each replica since its process started.
 const COUNTERS: [Counted; 3] = [
     ("reads", "Read commands served.", |s| &s.reads_total),
     ("writes", "Frames applied for proxies.", |s| &s.writes_total),
@@ -68,7 +69,7 @@ const COUNTERS: [Counted; 3] = [
     ),
 ];
 
-/// Collects from a node for as long as it is there.
+/// Collects from a node for as long as the node exists.
 #[derive(Debug)]
 pub(crate) struct NodeCollector(pub(crate) Weak<Node>);
 

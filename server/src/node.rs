@@ -1,4 +1,4 @@
-//! What this process serves: its replicas, and what all of them share.
+//! The replicas that this process serves, and the state they share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(crate) struct Node {
     pub(crate) disk: Arc<Disk>,
     pub(crate) fencing: Fencing,
     pub(crate) scan_places: ScanPlaces,
-    /// The process stops: its leaders are to move elsewhere.
+    /// The process stops: its leaders must move elsewhere.
     stopping: AtomicBool,
     pub(crate) no_room: NoRoom,
     replicas_dir: PathBuf,
@@ -36,9 +36,9 @@ pub(crate) struct Node {
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
     /// Replicas of the directory that are not open, and why.
     broken: RwLock<BTreeMap<GroupId, Broken>>,
-    /// Stores of replicas that were ended and may still be in use.
+    /// Stores of ended replicas that may still be in use.
     closing: std::sync::Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
-    /// Replicas are made and destroyed one at a time.
+    /// Held while a replica is created or destroyed: changes happen one at a time.
     changes: Mutex<()>,
     close_timeout: Duration,
 }
@@ -47,28 +47,28 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 struct Broken {
     reason: String,
-    /// The disk was full. It is opened again when there is room.
+    /// The disk was full. The replica is opened again when there is room.
     lacks_room: bool,
 }
 
-/// What is wrong with a replica that is not open, or has stopped.
+/// The fault of a replica that is not open, or has stopped.
 #[derive(Debug, Clone)]
 pub(crate) struct ReplicaFault {
     pub(crate) group_id: GroupId,
     pub(crate) reason: String,
-    /// The disk was full. It is opened again when there is room.
+    /// The disk was full. The replica is opened again when there is room.
     pub(crate) lacks_room: bool,
 }
 
-/// How long the store of an ended replica is waited for, while something reads it.
+/// How long to wait for the store of an ended replica while something reads it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
-/// The same where nobody waits for an answer: what walks all of a large store takes minutes.
+/// Like `CLOSE_PAUSE`, where no caller waits for an answer: walking a large store takes minutes.
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
-/// How long closing a store may take once nobody uses it: work in the background is ended first.
+/// How long closing a store may take after its last use: work in the background is ended first.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What meta knows the node by.
+/// The identity by which meta knows the node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
     pub(crate) node_id: NodeId,
@@ -114,7 +114,7 @@ impl Node {
         replicas.values().cloned().collect()
     }
 
-    /// From now on no leadership is taken over here.
+    /// From now on this node takes over no leadership.
     pub(crate) fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.raft.set_stopping();
@@ -124,7 +124,7 @@ impl Node {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// How every replica of the directory is, also one that is not open.
+    /// Status of every replica of the directory, including replicas that are not open.
     pub(crate) fn statuses(&self) -> Vec<ReplicaStatus> {
         let open = self.replicas();
         let open = open.iter().map(Replica::status);
@@ -134,7 +134,7 @@ impl Node {
             .collect()
     }
 
-    /// What is wrong with which replica: those that are not open, and those that stopped.
+    /// Faults of replicas that are not open, and of replicas that stopped.
     pub(crate) fn faults(&self) -> Vec<ReplicaFault> {
         let broken = self.read_broken().clone().into_iter();
         let broken = broken.map(|(group_id, broken)| ReplicaFault {
@@ -152,8 +152,8 @@ impl Node {
         broken.chain(stopped).collect()
     }
 
-    /// Opens every replica of the directory, all at once: opening waits for the disk. One that
-    /// cannot be opened is reported and left as it is; the others serve.
+    /// Opens every replica of the directory, all at once, since opening waits for the disk. A
+    /// replica that cannot be opened is reported and left as it is; the others serve.
     pub(crate) async fn open_replicas(self: &Arc<Self>) -> Result<(), RunError> {
         let groups =
             groups_in(&self.replicas_dir).map_err(RunError::io("read", &self.replicas_dir))?;
@@ -177,15 +177,17 @@ impl Node {
         self.start_replica(group).await.map(drop)
     }
 
-    /// The file that says that a replica is being destroyed, should a crash come in between.
+    /// The file that marks a replica as being destroyed, so that a restart after a crash finishes
+    /// that.
     fn marker(&self, group: GroupId) -> PathBuf {
         self.dir_of(group).join("DESTROYED")
     }
 
-    /// The replica of a group, made if it is not there.
+    /// The replica of a group, created if absent.
     ///
-    /// What is there and cannot be opened gives way to an empty one only when the group has its replicas
-    /// elsewhere, as of the newest catalog here: until then it may be what the group is recovered from.
+    /// A replica that cannot be opened is replaced by an empty replica only if the newest catalog
+    /// here places all of the group's replicas elsewhere. Until then the group may have to be
+    /// recovered from it.
     pub(crate) async fn create_replica(&self, group: GroupId) -> Result<Replica, RunError> {
         let _one_at_a_time = self.changes.lock().await;
         if let Some(replica) = self.replica(group) {
@@ -208,7 +210,7 @@ impl Node {
         }
     }
 
-    /// Whether the newest catalog here has the group's replicas on other nodes.
+    /// Whether the newest catalog here places all of the group's replicas on other nodes.
     fn is_elsewhere(&self, group: GroupId) -> bool {
         let catalog = self.settings.peers.catalog();
         let row = catalog.groups.get(&group);
@@ -234,7 +236,7 @@ impl Node {
         self.start_again(group).await.map(Some)
     }
 
-    /// Ends a replica and removes all that is left of it. Does nothing if there is none.
+    /// Ends a replica and removes all its data. Does nothing if there is none.
     pub(crate) async fn destroy_replica(&self, group: GroupId) -> Result<(), RunError> {
         let _one_at_a_time = self.changes.lock().await;
         self.destroy(group).await
@@ -250,10 +252,10 @@ impl Node {
         if let Some(replica) = &removed {
             replica.stop().await;
         }
-        // The log first: the marker, which finds the rest again after a crash, is in the directory.
+        // The log first: the marker, by which a restart finds the rest, is in the directory.
         let forgotten = self.raft.destroy_group(group).await;
         if let Some(replica) = removed {
-            // Only now it is the last one: a snapshot may have come until the group was stopped.
+            // Only now is the store known: a snapshot could replace it until the group was stopped.
             self.closing().insert(group, replica.store());
         }
         forgotten?;
@@ -268,7 +270,7 @@ impl Node {
         Ok(())
     }
 
-    /// Restarts a replica as the only voter of its group. If nothing comes of it, it is as it was.
+    /// Restarts a replica as the only voter of its group. If that fails, the replica is as it was.
     pub(crate) async fn recover_alone(self: &Arc<Self>, group: GroupId) -> Result<(), RunError> {
         let _one_at_a_time = self.changes.lock().await;
         let Some(removed) = self.remove(group) else {
@@ -287,9 +289,9 @@ impl Node {
         Ok(recovered?)
     }
 
-    /// Opens a replica again that stopped, or was not opened, because the disk was full: from its
-    /// last durable mark, with the log applied again, as a restart of the process does. Does nothing
-    /// if there is no such replica.
+    /// Opens a replica again that stopped, or was not opened, because the disk was full. It starts
+    /// from its last durable mark and applies the log again, as after a restart of the process.
+    /// Does nothing if the group has no stopped replica here.
     pub(crate) async fn open_again(self: &Arc<Self>, group: GroupId) -> Result<(), RunError> {
         let _one_at_a_time = self.changes.lock().await;
         if self.is_stopping() {
@@ -299,7 +301,7 @@ impl Node {
             Some(stopped) if stopped.lacks_room() => {
                 self.remove(group);
                 if let Err(error) = self.close(group, stopped).await? {
-                    // Its task may have ended by the very fault.
+                    // The group's task may have ended by the very fault that stopped the replica.
                     warn!(group_id = %group, %error, "group not stopped cleanly");
                 }
             }
@@ -313,9 +315,9 @@ impl Node {
             .inspect_err(|error| self.set_broken(group, error))
     }
 
-    /// Ends a replica that nobody finds any more, and its group; the inner error is Raft's. While
-    /// its store is still in use the replica cannot be opened: that is an error, and it is opened
-    /// later.
+    /// Ends a replica that was removed from `replicas`, and its group; the inner error is Raft's.
+    /// While its store is still in use the replica cannot be opened. Then this returns an error,
+    /// and the replica is opened later.
     async fn close(
         self: &Arc<Self>,
         group: GroupId,
@@ -337,7 +339,7 @@ impl Node {
         self.dir_of(group).exists() && !self.marker(group).exists()
     }
 
-    /// Opens a replica that was ended once its store is not in use any more, however long that takes.
+    /// Opens an ended replica once its store is no longer in use, however long that takes.
     async fn reopen(self: Arc<Self>, group: GroupId) {
         while !self.is_closed(group) && !self.is_stopping() {
             tokio::time::sleep(REOPEN_PAUSE).await;
@@ -351,7 +353,7 @@ impl Node {
         }
     }
 
-    /// Who this node is, and what it knows of the cluster.
+    /// The node's identity, and its catalog.
     pub(crate) fn witness(&self) -> Witness {
         let Identity {
             node_id,
@@ -367,13 +369,13 @@ impl Node {
         }
     }
 
-    /// Whether another node was removed from the cluster, as far as it is known here.
+    /// Whether another node was removed from the cluster, by the newest catalog here.
     pub(crate) fn is_removed(&self, node: NodeId) -> bool {
         self.settings.peers.is_removed(node)
     }
 
-    /// Waits until nobody uses the store of a replica that was ended: it writes when it closes, and
-    /// must not do so into the store of a replica that is made again.
+    /// Waits until the store of an ended replica is no longer in use. A store writes when it
+    /// closes, and must not do so into the store of a replica that is created again.
     async fn wait_closed(&self, group: GroupId) -> Result<(), RunError> {
         let deadline = Instant::now() + self.close_timeout;
         while !self.is_closed(group) {
@@ -387,7 +389,7 @@ impl Node {
         Ok(())
     }
 
-    /// Whether nobody uses the store of a replica that was ended.
+    /// Whether the store of an ended replica is no longer in use.
     fn is_closed(&self, group: GroupId) -> bool {
         let closing = self.closing();
         closing
@@ -418,7 +420,7 @@ impl Node {
         self.replicas_dir.join(group.to_string())
     }
 
-    /// Opens a replica, or makes it; from now on it is found.
+    /// Opens a replica, creating it if absent, and adds it to `replicas`.
     async fn start_replica(&self, group: GroupId) -> Result<Replica, RunError> {
         let dir = self.dir_of(group);
         let starting = Replica::start(group, &dir, &self.settings, &self.raft, &self.disk);
@@ -428,8 +430,8 @@ impl Node {
         Ok(replica)
     }
 
-    /// Opens a replica that was ended a moment ago. Nobody uses its store any more, and whoever used it
-    /// last may still be closing it: only that it cannot be opened shows that.
+    /// Opens a replica that was ended a moment ago. No task uses its store any more, but the last
+    /// user may still be closing it. Only a failure to open shows that, so opening is retried.
     async fn start_again(&self, group: GroupId) -> Result<Replica, RunError> {
         let deadline = Instant::now() + CLOSING_TIMEOUT;
         loop {
@@ -452,9 +454,9 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends every replica's tasks.
+    /// Ends the tasks of all replicas.
     pub(crate) async fn stop_replicas(&self) {
-        // One that is being opened is ended too.
+        // This also waits for a replica that is being opened, so that it is ended too.
         let _one_at_a_time = self.changes.lock().await;
         let replicas = std::mem::take(&mut *self.write_replicas());
         for replica in replicas.into_values() {
@@ -463,7 +465,7 @@ impl Node {
     }
 }
 
-/// What is told of a replica that is not open: nothing but why.
+/// Status of a replica that could not be opened: empty except for the reason.
 fn not_open(group_id: GroupId, reason: String) -> ReplicaStatus {
     let none = LogIndex(0);
     ReplicaStatus {
@@ -509,7 +511,7 @@ pub(crate) mod tests {
     pub(crate) const GROUP: GroupId = GroupId(1);
     const HERE: NodeId = NodeId(1);
 
-    /// A node that nobody reaches.
+    /// A node that no other node reaches.
     pub(crate) struct Alone {
         pub(crate) node: Arc<Node>,
         catalog: watch::Sender<Arc<Catalog>>,
@@ -551,7 +553,7 @@ pub(crate) mod tests {
             Self { node, catalog, dir }
         }
 
-        /// Makes a group of this one replica.
+        /// Creates a group with this replica alone.
         pub(crate) async fn make_group(&self) {
             let replica = self.node.create_replica(GROUP).await.unwrap();
             replica.group.initialize(vec![HERE]).await.unwrap();
@@ -562,12 +564,12 @@ pub(crate) mod tests {
                 .unwrap();
         }
 
-        /// What says which store is the replica's.
+        /// The file that names the replica's store.
         fn current(&self) -> PathBuf {
             self.dir.path().join("replicas/1/CURRENT")
         }
 
-        /// Has the replica's directory be one that cannot be opened, or takes that back.
+        /// Makes the replica's directory impossible to open, or undoes that.
         pub(crate) fn damage(&self, is_damaged: bool) {
             match is_damaged {
                 true => std::fs::write(self.current(), "no store").unwrap(),
@@ -575,7 +577,7 @@ pub(crate) mod tests {
             }
         }
 
-        /// The catalog says that the group's replica is on this node.
+        /// Places the group's replica on this node in the catalog.
         fn put_row(&self, node_id: NodeId) {
             let row = Row::Group(GroupDescriptor {
                 group_id: GROUP,

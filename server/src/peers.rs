@@ -1,4 +1,5 @@
-//! What a replica asks other groups in a move: the source's frozen copy, and the destination to serve.
+//! Requests of a move to other groups: to the source for its frozen copy, to the destination to
+//! serve.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use coterie_types::{Epoch, GroupId, NodeId, RangeDescriptor, RangeId, UnixMillis
 
 use crate::addresses::Addresses;
 
-/// How long a node may take for a few keys or a chunk, before the next one is asked.
+/// How long a node may take for a few keys or a chunk, before the next node is asked.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
-/// The same for what walks a whole range.
+/// The same for walking a whole range.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
 const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Other groups, by the nodes that the newest catalog gives them. Cheap to clone.
+/// Other groups, on the nodes where the newest catalog places them. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Peers {
     rpc: Client,
@@ -36,7 +37,7 @@ pub(crate) struct FrozenRange {
 }
 
 impl FrozenRange {
-    /// What the source of an import has frozen.
+    /// The range that the source of an import has frozen.
     pub(crate) fn of(arriving: &Arriving) -> Self {
         Self {
             source: arriving.source,
@@ -51,7 +52,8 @@ impl Peers {
         Self { rpc, addresses }
     }
 
-    /// Reads the frozen copy, from whichever replica of the source has it; else why none has.
+    /// Reads the frozen copy from any replica of the source that has it. The error says why none
+    /// has.
     pub(crate) async fn read_frozen(
         &self,
         range: FrozenRange,
@@ -88,7 +90,8 @@ impl Peers {
         Err(last)
     }
 
-    /// Tells the new owner of a range that it was handed off; else why it does not serve it yet.
+    /// Tells the new owner of a range that it was handed off. The error says why it does not serve
+    /// it yet.
     pub(crate) async fn activate(
         &self,
         range: &RangeDescriptor,
@@ -136,7 +139,7 @@ impl Peers {
         self.addresses.catalog()
     }
 
-    /// Whether a node was removed from the cluster, as of the newest catalog here.
+    /// Whether a node was removed from the cluster, by the newest catalog here.
     pub(crate) fn is_removed(&self, node: NodeId) -> bool {
         self.addresses.is_removed(node)
     }

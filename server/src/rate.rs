@@ -1,10 +1,10 @@
-//! A limit on bytes per second, shared by everything of a node that copies in the background.
+//! A limit on bytes per second, shared by all background copies of a node.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-/// A debt that time pays off: who takes more than the rate allows waits before going on.
+/// A debt that time pays off: a task that takes more than the rate allows waits before it goes on.
 #[derive(Debug)]
 pub(crate) struct Rate {
     bytes_per_second: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// So many bytes per second; 0 is no limit.
+    /// A limit of `bytes_per_second`; 0 is unlimited.
     pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self {
             bytes_per_second,
@@ -20,13 +20,13 @@ impl Rate {
         }
     }
 
-    /// Waits until what was taken before is paid for, then takes `bytes`.
+    /// Waits until earlier bytes are paid for, then takes `bytes`.
     pub(crate) async fn take(&self, bytes: usize) {
         if self.bytes_per_second == 0 {
             return;
         }
         let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        // Those who wait are served one after another.
+        // The lock serves waiting tasks in turn.
         let mut paid_until = self.paid_until.lock().await;
         let now = Instant::now();
         tokio::time::sleep_until((*paid_until).into()).await;

@@ -1,4 +1,5 @@
-//! How a node gets its id: from meta, once; afterwards it knows who it is without asking.
+//! Gets the node's id: from meta at the first start. Later starts know it and only check it with
+//! meta.
 
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use crate::error::RunError;
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What the node says of itself.
+/// The properties that a node registers with.
 pub(crate) struct Card {
     pub(crate) addr: String,
     pub(crate) zone: String,
     pub(crate) capacity_bytes: u64,
 }
 
-/// The node's id. The first start waits until meta answers; later ones only check in passing, and
-/// go on without meta.
+/// The node's id. The first start waits until meta answers. Later starts only check it with meta,
+/// and go on when meta is away.
 pub(crate) async fn node_id(
     directory: &mut Directory,
     meta: &MetaClient,

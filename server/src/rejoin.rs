@@ -1,8 +1,8 @@
 //! A server that was removed from its cluster: it wipes its directory and joins anew, as a spare.
 //!
-//! Meta removes a node only when nothing names it any more, so nothing of value goes; or when an
-//! operator has said that it is lost for good, and the groups went on without it. Its id never
-//! comes back: what it acknowledged under it is forgotten with it.
+//! Meta removes a node only when no replica is placed on it any more, so nothing of value is lost;
+//! or when an operator has declared it lost, and the groups went on without it. Its id never comes
+//! back: everything it acknowledged under that id is forgotten with it.
 //!
 //! A server whose log can no longer be written ends: it would take part in nothing, and look alive.
 
@@ -21,10 +21,11 @@ use crate::directory::Directory;
 use crate::error::RunError;
 use crate::run::{Handle, start_until, start_with};
 
-/// How long a server that cannot go on may take to stop: its process is to end.
+/// How long a server that cannot go on may take to stop before its process ends.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Runs a server until `shutdown`, or until it cannot go on; one that is removed goes on as a new node.
+/// Runs a server until `shutdown`, or until it cannot go on. A removed server goes on as a new
+/// node.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     loop {
         let handle = match start_until(config.clone(), &shutdown).await {
@@ -50,7 +51,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it; see [`start_with`].
+    /// Starts the service; see [`start_with`].
     pub async fn start(
         config: Config,
         rpc: Client,
@@ -92,16 +93,16 @@ impl Service {
         Ok(Self { stop, failed, task })
     }
 
-    /// Cancelled when the server cannot go on, or not join anew; the reason is in the log.
+    /// Cancelled when the server cannot go on, or cannot join anew; the log has the reason.
     #[must_use]
     pub fn failed(&self) -> CancellationToken {
         self.failed.clone()
     }
 
-    /// Stops it, as [`Handle::shutdown`] does.
+    /// Stops the server, as [`Handle::shutdown`] does.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        // A task that panicked has said so.
+        // A panic of the task has been reported.
         let _ = self.task.await;
     }
 }
@@ -112,8 +113,8 @@ fn wipe(config: &Config, node_id: NodeId) -> Result<(), RunError> {
     Directory::wipe(&config.dir)
 }
 
-/// Lets the server run until `stop`, or until it is removed; whether it was removed. An error when it
-/// cannot go on.
+/// Runs the server until `stop`, or until it is removed. Returns whether it was removed, or an
+/// error when it cannot go on.
 async fn ran_until_removed(handle: Handle, stop: &CancellationToken) -> Result<bool, RunError> {
     let (removed, failed) = (handle.removed.clone(), handle.failed());
     let node_id = handle.node_id;

@@ -1,12 +1,12 @@
 //! Opens replicas again that stopped, or were not opened, because the disk was full.
 //!
 //! A store whose flush has failed stays stopped, as RocksDB would make a state durable that the
-//! replica did not mark (decision record `2026-11-23-durable-marks`). When the disk has room again
-//! the store and its group are closed and opened anew, from the last mark: a restart of the process
-//! for this replica alone. A replica that stopped for any other fault stays stopped.
+//! replica did not mark (decision record `2026-11-23-durable-marks`). When the disk has room again,
+//! the store and its group are closed and opened anew from the last mark, like a restart of the
+//! process for this replica alone. A replica that stopped for any other fault stays stopped.
 //!
-//! There is room when the disk takes writes again (`disk`), which has a margin of its own. A replica
-//! that stops again soon after is opened after a longer pause each time.
+//! The disk has room when it takes writes again (`disk`), which includes a margin. A replica that
+//! soon stops again is opened after a longer pause each time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use tracing::{info, warn};
 
 use crate::node::Node;
 
-/// How often it is looked for stopped replicas.
+/// How often to look for stopped replicas.
 const PERIOD: Duration = Duration::from_millis(500);
-/// After the first attempt for a replica; twice as long after each further one.
+/// Pause after the first attempt for a replica; doubles with each further attempt.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A replica that has served for so long begins with the shortest pause again.
+/// A replica that has served for this long begins with the shortest pause again.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
 /// Runs until `stop`.
@@ -56,13 +56,13 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
     }
 }
 
-/// When which replica was opened last, and how long to wait before it is opened again. Bounded by
+/// When each replica was last opened, and how long to wait before it is opened again. Bounded by
 /// the replicas of the node.
 #[derive(Debug, Default)]
 struct Attempts(BTreeMap<GroupId, (Instant, Duration)>);
 
 impl Attempts {
-    /// Notes an attempt if one is due.
+    /// Notes an attempt if it is due. Returns whether it is.
     fn begin(&mut self, now: Instant, group: GroupId) -> bool {
         let pause = match self.0.get(&group) {
             Some((at, pause)) if now.duration_since(*at) < *pause => return false,
@@ -73,7 +73,8 @@ impl Attempts {
         true
     }
 
-    /// Drops the attempts for replicas that have run for long; `lacking` are those that do not run.
+    /// Drops the attempts for replicas that have run for long; `lacking` lists replicas that do not
+    /// run.
     fn forget(&mut self, now: Instant, lacking: &[GroupId]) {
         self.0.retain(|group, (at, _)| {
             lacking.contains(group) || now.duration_since(*at) < FORGOTTEN_AFTER

@@ -33,7 +33,7 @@ use crate::register::{self, Card};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
 
-/// How long a stop waits for its leaders to move: longer, and an election would have been sooner.
+/// How long a stop waits for its leaders to move, at most. Beyond that, an election is faster.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A server that runs in this process.
@@ -61,8 +61,8 @@ pub async fn start(config: Config) -> Result<Handle, RunError> {
     start_until(config, &CancellationToken::new()).await
 }
 
-/// Starts a server that shares connections, metrics and health with other roles of the process, and
-/// is called by them through `rpc`. `config.http` is not looked at.
+/// Starts a server that shares connections, metrics and health with other roles of the process;
+/// they call it through `rpc`. `config.http` is ignored.
 pub async fn start_with(
     config: Config,
     rpc: Client,
@@ -94,7 +94,7 @@ pub(crate) async fn start_until(
             Ok(handle)
         }
         Err(error) => {
-            // As above for the port of calls.
+            // The port would stay open otherwise, as in `or_close`.
             if let Some(http) = http {
                 http.shutdown().await;
             }
@@ -103,7 +103,7 @@ pub(crate) async fn start_until(
     }
 }
 
-/// Takes calls from the moment the address is bound; answers them once the node is there.
+/// Takes calls from the moment the address is bound. Calls fail until the node exists.
 #[derive(Default)]
 struct Door(OnceLock<Calls>);
 
@@ -149,7 +149,7 @@ async fn start_node(
     metrics.register("coterie_server", |registry| {
         registry.register_collector(Box::new(NodeCollector(Arc::downgrade(&node))));
     });
-    // Nobody else sets it.
+    // It is set only here.
     let _ = door.0.set(Calls(Arc::clone(&node)));
     rpc.register_local(&advertised, handler);
 
@@ -187,8 +187,8 @@ async fn start_node(
     })
 }
 
-/// Closes the port unless all is well. It would go on: one that was removed starts again, at the
-/// same address.
+/// Closes the port if registration failed. It would stay open otherwise, and a removed node starts
+/// again at the same address.
 async fn or_close(
     registered: Result<NodeId, RunError>,
     server: Server,
@@ -272,11 +272,11 @@ async fn open(
     Ok(node)
 }
 
-/// Health says what is wrong with which replica.
+/// Reports a faulty replica through health, while there is any.
 async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToken) {
     loop {
         let faults = node.faults();
-        // One that only waits for room ends by itself: the others come first.
+        // A replica that only waits for room recovers by itself, so other faults come first.
         match faults.iter().min_by_key(|fault| fault.lacks_room) {
             Some(fault) => {
                 let reason = format!("group {}: {}", fault.group_id, fault.reason);
@@ -295,7 +295,7 @@ async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToke
 }
 
 impl Handle {
-    /// Resolves when the node cannot go on; to why.
+    /// Resolves when the node cannot go on, with the reason.
     pub(crate) fn failed(&self) -> impl Future<Output = RunError> + Send + use<> {
         let failed = self.node.raft.failed();
         async move { RunError::Failed(failed.await) }
@@ -308,7 +308,7 @@ impl Handle {
         leave::before_stop(&self.node, within).await;
         self.stop.cancel();
         for task in self.tasks {
-            // Its outcome is that it ended.
+            // All that matters is that the task has ended.
             let _ = task.await;
         }
         self.rpc.unregister_local(&self.advertised);

@@ -1,8 +1,8 @@
-//! Copies of the places of scans that proxies keep (`coterie_protocol::places`), so that a cursor
-//! is good on another proxy than the one that made it, also after that one is gone.
+//! Copies of the scan places that proxies keep (`coterie_protocol::places`). With a copy, a cursor
+//! works on another proxy than its maker, even after the maker is gone.
 //!
-//! In memory alone, and bounded: a server that restarts has none. The random number of its start
-//! tells proxies so, and they send what they still have.
+//! In memory only, and bounded: a restarted server has none. The random number of its start tells
+//! proxies so, and they send the places they still have.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,13 +15,13 @@ use coterie_rpc::Responder;
 pub(crate) struct ScanPlaces {
     places: Mutex<Places>,
     start: u64,
-    /// When the first call came: opening stores takes its time, and no proxy could send copies before.
+    /// When the first call came: stores take time to open, and no proxy could send copies before.
     first_call: OnceLock<Instant>,
 }
 
 impl Default for ScanPlaces {
     fn default() -> Self {
-        // Without a source of chance the time tells starts apart as well.
+        // Without random bytes, the time tells starts apart as well.
         let start = getrandom::u64().unwrap_or_else(|_| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             since.map_or(0, |since| since.as_nanos() as u64)
@@ -35,7 +35,7 @@ impl Default for ScanPlaces {
 }
 
 impl ScanPlaces {
-    /// Answers a proxy.
+    /// Answers a proxy's request.
     pub(crate) fn handle(&self, body: &[u8], responder: Responder) {
         match coterie_protocol::decode(body) {
             Ok(request) => responder.send(coterie_protocol::encode(&self.answer(request))),

@@ -1,4 +1,4 @@
-//! A server whose log can no longer be written ends, and says why.
+//! A server whose log can no longer be written ends, and reports why.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::error::Error;
@@ -26,7 +26,7 @@ fn free_addr() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// What the server answers, once it does.
+/// Asks the server until it answers.
 async fn ask(rpc: &Client, addr: &str, request: ServerRequest) -> ServerAnswer {
     loop {
         let call = rpc.call(addr, method::SERVER_ADMIN, encode(&request), LONG);

@@ -1,5 +1,5 @@
-//! Moves that do not go on: for want of room, of an owner that can be told, of a source that can be
-//! read. They say why, harm nothing, and hold up no other.
+//! Moves that are stuck: for lack of room, of an owner that can be told, of a source that can be
+//! read. They report why, do no harm, and hold up no other move.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -24,13 +24,13 @@ use coterie_types::{
     Epoch, GroupId, KeyRange, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis,
 };
 
-/// A group that is nowhere, or at a node that the test plays.
+/// A group that is nowhere, or on a node that the test plays.
 const ELSEWHERE: GroupId = GroupId(3);
-/// A range of another table, which comes from there.
+/// A range of another table, which comes from `ELSEWHERE`.
 const OTHER: RangeId = RangeId(7);
 
 impl World {
-    /// Has the destination serve and import all of table 1 from `ELSEWHERE`.
+    /// Makes the destination serve and import all of table 1 from `ELSEWHERE`.
     async fn import_other(&self) {
         let other = RangeDescriptor {
             range_id: OTHER,
@@ -140,10 +140,10 @@ async fn a_source_that_cannot_be_read_holds_up_no_other() {
     world.stop().await;
 }
 
-/// A source whose range is empty, and which says otherwise at the end, unless it is honest.
+/// A source whose range is empty. Unless it is honest, its digest claims a record.
 #[derive(Default)]
 struct Source {
-    /// When it was asked for the digest.
+    /// Times of the requests for the digest.
     digests: Mutex<Vec<Instant>>,
     is_honest: AtomicBool,
 }
@@ -210,7 +210,7 @@ async fn a_source_that_says_otherwise_is_asked_again_ever_more_seldom() {
     while source.digests().len() < 3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // After one second, and two more.
+    // The first pause is a second, the next two.
     let asked = source.digests();
     assert!(asked[1] - asked[0] >= Duration::from_secs(1), "{asked:?}");
     assert!(asked[2] - asked[1] >= Duration::from_secs(2), "{asked:?}");

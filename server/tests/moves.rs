@@ -1,5 +1,5 @@
-//! Two groups of one node, between which a range moves while it is used: what the node answers, and
-//! what it does by itself.
+//! A range moves between two groups of a node while it is used: the node's answers, and the steps
+//! it takes by itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
@@ -16,7 +16,7 @@ use coterie_types::RangeId;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_is_served_throughout_its_move() {
-    // So slow that the copy is under way while the test looks.
+    // Slow enough for the copy to be in progress while the test looks.
     let world = World::start(&["--move-rate", "64KiB"]).await;
     let padding = "x".repeat(1000);
     for n in 0..300 {

@@ -1,4 +1,4 @@
-//! What is asked about a group's replicas: who they are, and whether they hold the same.
+//! Requests about a group's replicas: changes, recovery of a lost majority, and digests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio::time::error::Elapsed;
 use super::{chain, propose_error, raft_error};
 use crate::node::Node;
 
-/// How long a change of members is waited for. It goes on being made ready after that, and whoever
-/// asks again finds it further on.
+/// How long to wait for a change of members. Preparation continues after that, so a repeated
+/// request finds the change further on.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn change_replicas(
@@ -61,7 +61,7 @@ pub(super) async fn recover_alone(
     lost: &[NodeId],
 ) -> Result<ServerAnswer, ServerAnswer> {
     let failed = |reason: String| Err(ServerAnswer::Failed(reason));
-    // One that an earlier attempt left closed is what there is.
+    // This includes a replica that an earlier attempt left closed.
     let status = match node.opened_replica(group_id).await {
         Ok(Some(replica)) => replica.status(),
         Ok(None) => return Err(ServerAnswer::NoSuchGroup),
@@ -86,7 +86,7 @@ pub(super) async fn recover_alone(
     }
 }
 
-/// The answer to a change of members that was waited for.
+/// The answer to a change of members, done or timed out.
 fn changed(
     group: &Group,
     replicas: &[Replica],

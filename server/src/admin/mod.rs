@@ -1,7 +1,7 @@
-//! What a controller asks of this node. Every request is idempotent, and refused when a newer
-//! controller has been here (its fencing number is on disk).
+//! Requests of a controller to this node. Every request is idempotent. A request with a fencing
+//! number is refused if a newer controller's number is on disk.
 //!
-//! What is about ranges is in `ranges`, what is about a group's replicas in `members`.
+//! Requests about ranges are in `ranges`, about a group's replicas in `members`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -19,17 +19,17 @@ use crate::node::Node;
 mod members;
 mod ranges;
 
-/// How long a new group may take to elect its first leader, before the asker tries again.
+/// How long a new group may take to elect its first leader, before the controller tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The highest fencing number seen, also by earlier processes of this directory.
+/// The highest fencing number seen, including by earlier processes of this directory.
 pub(crate) struct Fencing {
     path: PathBuf,
     seen: Mutex<u64>,
 }
 
 impl Fencing {
-    /// Reads what was seen before.
+    /// Reads the highest number seen before.
     pub(crate) fn open(path: PathBuf) -> Self {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         Self {
@@ -56,7 +56,7 @@ impl Fencing {
     }
 }
 
-/// Answers one request.
+/// Answers a request.
 pub(crate) async fn handle(node: &Arc<Node>, body: &[u8], responder: Responder) {
     let answer = match coterie_protocol::decode(body) {
         Ok(request) => answer(node, request)
@@ -116,7 +116,7 @@ async fn answer(node: &Arc<Node>, request: ServerRequest) -> Result<ServerAnswer
     }
 }
 
-/// The fencing number of a request that changes something.
+/// The fencing number of a request; `None` for requests that need no fence.
 fn fence_of(request: &ServerRequest) -> Option<u64> {
     match request {
         ServerRequest::CreateReplica { fence, .. }

@@ -1,5 +1,5 @@
-//! What is asked about ranges: that they come and go, are cut, joined and moved. The group's log
-//! decides; here requests become entries, and their answers answers.
+//! Requests about ranges: to add, drop, split, merge and move them. Requests become entries here,
+//! the group's log decides, and the answers of the entries are returned.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::propose_error;
 use crate::node::Node;
 use crate::replica::Replica;
 
-/// How long a hand-off waits for the new owner to serve, before it is answered without. The new owner
-/// goes on being told.
+/// How long a hand-off waits for the new owner to serve, before it is answered without. `handover`
+/// keeps telling the new owner after that.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Answer = Result<ServerAnswer, ServerAnswer>;
@@ -30,7 +30,7 @@ pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
             clock,
         } => {
             let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-            // The entry carries it: nothing that expired at the source comes back here.
+            // The entry carries this clock: a record that expired at the source stays expired here.
             replica.shared.observe(clock);
             let change = RangeChange::Activate { range_id, epoch };
             propose(&replica, Body::Change(change)).await.map(done)
@@ -73,7 +73,7 @@ pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
     }
 }
 
-/// The entry that does what is asked, and no more than that.
+/// The entry for a request that needs nothing but an entry.
 fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
     let (group_id, change) = match request {
         ServerRequest::AddRanges {
@@ -125,7 +125,7 @@ fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
     Some((group_id, Body::Change(change)))
 }
 
-/// Gives a range up, and waits a moment for its new owner to serve it.
+/// Hands a range off, and waits a moment for its new owner to serve it.
 async fn hand_off(node: &Node, group_id: GroupId, range: RangeDescriptor) -> Answer {
     let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
     let mut changed = replica.shared.ownership_changed();
@@ -134,7 +134,7 @@ async fn hand_off(node: &Node, group_id: GroupId, range: RangeDescriptor) -> Ans
     };
     let clock = propose(&replica, Body::Change(change)).await?;
     let told = async {
-        // An error is the end of the replica: it is not told then.
+        // An error means that the replica has ended; then the new owner was not told.
         while !replica.shared.is_told(&range) && changed.changed().await.is_ok() {}
     };
     let waited = tokio::time::timeout(HAND_OVER_TIMEOUT, told).await;
@@ -154,8 +154,8 @@ fn done(_clock: UnixMillis) -> ServerAnswer {
     ServerAnswer::Ok
 }
 
-/// The replica, if it leads: the others may be behind. One that led a moment ago may be, too: what it
-/// says of an import only comes late.
+/// The replica, if it leads, since followers may be behind. A replica that led a moment ago may be
+/// behind, too; then its answer about an import only comes late.
 fn leader(node: &Node, group_id: GroupId) -> Result<Replica, ServerAnswer> {
     let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
     if replica.group.is_leader() {

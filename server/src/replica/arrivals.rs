@@ -1,9 +1,10 @@
-//! Writes to ranges that come from another group: frames wait until their range is served here, and
-//! take the records of keys that have not arrived with them into the log.
+//! Writes to ranges that come from another group. A frame waits until its range is served here. It
+//! takes with it into the log the records of its keys that have not arrived yet.
 //!
-//! Applying decides what is known by then; here one only sees to it that nothing is missing. A frame
-//! whose records cannot be had is refused as `Moving`, and comes again. While there is no room nothing is
-//! fetched: a frame that lacks records is refused as one that makes the data grow, though it only deletes.
+//! This is a prefetch. Whether a key is known is decided again when the entry is applied. A frame
+//! whose records cannot be fetched is refused as `Moving`, and the proxy sends it again. While the
+//! disk has no room nothing is fetched: a frame that lacks records is refused like a frame that
+//! makes the data grow, even if it only deletes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,18 +26,18 @@ use super::{Peers, Proposer, refusal_of, refuse};
 use crate::disk::Disk;
 use crate::peers::FrozenRange;
 
-/// Frames that wait for records at once; more are refused for the moment.
+/// Frames that wait for records at a time, at most; more are refused as `Overloaded`.
 const WAITING_MAX: usize = 4096;
-/// How long a frame waits for its range to be served, or its records to come, before it is refused
-/// for the moment: within one attempt of the proxy.
+/// How long a frame waits for its range to be served or its records to arrive, before it is refused
+/// as `Moving`. Fits within an attempt of the proxy.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Keys whose records come with a frame, at most; those of a frame with more come before it, in entries
-/// of their own.
+/// Keys whose records come with a frame, at most. A frame with more is preceded by entries with the
+/// other records.
 const KEYS_MAX: usize = 256;
-/// Between two attempts to read the source.
+/// Pause between two attempts to read the source.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Where frames for a group with arrivals are handed in. Cheap to clone.
+/// Accepts frames that go through the log, and fetches the records they lack. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Arrivals {
     group: Group,
@@ -47,12 +48,12 @@ pub(crate) struct Arrivals {
     room: Arc<Semaphore>,
 }
 
-/// What a frame lacks.
+/// The data that a frame lacks.
 enum Missing {
     Nothing,
-    /// A range of its keys is announced, and not served yet.
+    /// A range of its keys is announced and not served yet.
     Range,
-    /// Keys whose records are at their source.
+    /// Keys whose records are still at their source.
     Keys(BTreeMap<RangeId, (Arriving, Vec<Bytes>)>),
 }
 
@@ -79,7 +80,7 @@ impl Arrivals {
         if !self.shared.published().read.ownership().has_arrivals() {
             return self.proposer.submit(frame, Vec::new(), deadline, responder);
         }
-        // One that cannot be decoded is refused when it is applied.
+        // A frame that cannot be decoded is refused when it is applied.
         let Ok(decoded) = Frame::decode(frame.clone()) else {
             return self.proposer.submit(frame, Vec::new(), deadline, responder);
         };
@@ -115,7 +116,7 @@ impl Arrivals {
                     return self.proposer.submit(frame, Vec::new(), deadline, responder);
                 }
                 Ok(Missing::Range) => {
-                    // Its end is looked at above.
+                    // The top of the loop notices the timeout.
                     let _ = tokio::time::timeout(left, changed.changed()).await;
                 }
                 Ok(Missing::Keys(_)) if !self.disk.has_room_for(&self.group) => {
@@ -146,7 +147,7 @@ impl Arrivals {
         }
     }
 
-    /// What the frame lacks, as of the state that was published last.
+    /// The data that the frame lacks in the state published last.
     fn missing(&self, frame: &Frame) -> Result<Missing, Fault> {
         let published = self.shared.published();
         let ownership = published.read.ownership();
@@ -190,7 +191,8 @@ impl Arrivals {
         })
     }
 
-    /// Asks the sources for records: of all keys, or of the first ones when they are many or large.
+    /// Fetches records from the sources: for all keys, or for the first keys when they are many or
+    /// large.
     async fn records(
         &self,
         ranges: BTreeMap<RangeId, (Arriving, Vec<Bytes>)>,
@@ -212,7 +214,7 @@ impl Arrivals {
                 return Err("the source answered other keys".to_owned());
             }
             for (key, record) in keys.into_iter().zip(records) {
-                // What cannot be read must not get into the log.
+                // A record that cannot be decoded must not get into the log.
                 if let Some(Err(fault)) = record.clone().map(Record::decode) {
                     return Err(fault.to_string());
                 }
@@ -236,11 +238,11 @@ impl Arrivals {
 enum Fetched {
     /// All of them.
     All(Vec<Arrival>),
-    /// Some, as there are many.
+    /// The first of them, since there are many.
     Some(Vec<Arrival>),
 }
 
-/// What to tell of a frame that was not proposed, as what it needs was not.
+/// The refusal for a frame when the entry with its records could not be proposed.
 fn not_applied(error: ProposeError) -> Refusal {
     match error {
         ProposeError::Unknown => Refusal::Moving,

@@ -1,9 +1,10 @@
-//! The store with what has not arrived yet: keys of ranges that are being imported are read from their
-//! source's frozen copy (design §9: both groups are asked).
+//! The store including records that have not arrived yet: keys of ranges that are being imported
+//! are read from their source's frozen copy (design §9: both groups are asked).
 //!
-//! What is known here is told by the same view of the store that the records are read from, so that
-//! all of a frame is of one moment. Without a way to ask the source, the view says that it was needed,
-//! and the replies are void. It blocks while it asks: for threads of their own only.
+//! Records, and the marks that say which keys are known, come from the same view of the store, so a
+//! frame reads a single state. If the source is needed and cannot be asked,
+//! [`ArrivingView::missed`] reports that, and the replies are void. Asking blocks, so use it only
+//! on threads of its own.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -22,7 +23,7 @@ use crate::peers::{FrozenRange, Peers};
 /// Headers fetched at once for reads of intervals.
 const PAGE_RECORDS: u64 = 4096;
 
-/// How the source is asked.
+/// The means to ask the source.
 pub(super) struct Source<'a> {
     pub(super) peers: &'a Peers,
     pub(super) runtime: Handle,
@@ -53,7 +54,7 @@ impl<'a> ArrivingView<'a> {
         }
     }
 
-    /// Whether the replies are void, as the source had to be asked and did not answer.
+    /// Whether the replies are void: the source was needed and not asked, or did not answer.
     pub(super) fn missed(&self) -> bool {
         self.missed.get()
     }
@@ -62,7 +63,7 @@ impl<'a> ArrivingView<'a> {
         StoreView(self.reader)
     }
 
-    /// Whether this group can tell what the key holds; a record that is here was looked at before.
+    /// Whether this group can tell the key's state. The caller has already found no record here.
     fn is_known(&self, range_id: RangeId, table: TableId, key: &[u8]) -> Result<bool, Fault> {
         let mut all = self.known.borrow_mut();
         let known = match all.entry(range_id) {
@@ -78,7 +79,7 @@ impl<'a> ArrivingView<'a> {
         Ok(known.holds(table, key) || self.local().is_marked(range_id, table, key)?)
     }
 
-    /// Asks the source; an empty answer, and void replies, when it cannot be asked.
+    /// Asks the source. `None`, and the replies are void, if it cannot be asked or does not answer.
     fn ask(&self, arriving: &Arriving, read: FrozenRead) -> Option<FrozenAnswer> {
         let Some(source) = &self.source else {
             self.missed.set(true);
@@ -121,7 +122,7 @@ impl View for ArrivingView<'_> {
         visit: &mut dyn FnMut(Bytes, Record) -> bool,
     ) -> Result<(), Fault> {
         let mut importing = self.ownership.importing().iter();
-        // Intervals that commands walk lie in one range.
+        // The interval of a command lies in a single range.
         let Some(arriving) = importing.find(|a| a.range.bounds.overlaps(bounds)) else {
             return self.local().scan(bounds, visit);
         };
@@ -149,13 +150,13 @@ impl View for ArrivingView<'_> {
     }
 }
 
-/// The records of the source in an interval, in key order, page by page; their values stay there.
+/// The records of the source in an interval, in key order, page by page, without their values.
 struct There<'v, 'a> {
     view: &'v ArrivingView<'a>,
     arriving: &'v Arriving,
     bounds: &'v KeyRange,
     page: VecDeque<(Bytes, Bytes)>,
-    /// Where the next page begins; `None` after the last one.
+    /// Where the next page begins; `None` after the last page.
     next: Option<Bytes>,
 }
 
@@ -170,7 +171,7 @@ impl<'v, 'a> There<'v, 'a> {
         }
     }
 
-    /// Visits what is before `end` and not known here; whether to go on.
+    /// Visits records before `end` that are not known here. Returns whether to go on.
     fn visit_before(
         &mut self,
         end: Option<&Bytes>,
@@ -194,14 +195,14 @@ impl<'v, 'a> There<'v, 'a> {
         Ok(true)
     }
 
-    /// The key is here: what the source has of it does not count.
+    /// Drops the source's record of a key that has a record here.
     fn skip(&mut self, key: &Bytes) {
         if self.page.front().is_some_and(|(there, _)| there == key) {
             self.page.pop_front();
         }
     }
 
-    /// Sees that the page has a record, if there is any left.
+    /// Fetches the next page if this page is empty. Returns whether a record is left.
     fn fill(&mut self) -> bool {
         while self.page.is_empty() {
             let Some(from) = self.next.take() else {

@@ -1,5 +1,5 @@
-//! What the records of this replica come to, as of an entry of the log: taken on every replica at the
-//! same index, so that they can be compared.
+//! Digests of this replica's records, each at an entry of the log. Every replica takes a digest at
+//! the same index, so that they can be compared.
 //!
 //! The view of the store is taken before the next entry is applied; counting goes on beside it.
 
@@ -11,15 +11,15 @@ use coterie_protocol::server::Digest;
 use coterie_storage::{Engine, Reader, RocksEngine, StorageError, layout};
 use coterie_types::LogIndex;
 
-/// Digests that are remembered.
+/// Digests that are remembered, at most.
 const KEPT_MAX: usize = 16;
 
-/// The last digests. Those of earlier processes are gone: whoever wants one takes another.
+/// The last digests of this process. A restart loses them; the caller then takes another.
 #[derive(Debug, Default)]
 pub(crate) struct Digests(Mutex<VecDeque<(u64, Digest)>>);
 
 impl Digests {
-    /// The digest of this name, if it is counted.
+    /// The digest with this nonce, once it is counted.
     pub(crate) fn get(&self, nonce: u64) -> Option<Digest> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = kept.iter().find(|(name, _)| *name == nonce);
@@ -36,7 +36,7 @@ impl Digests {
     }
 }
 
-/// Counts the store as it is now, on a thread of its own; returns when its view is taken.
+/// Counts the store as it is now, on a thread of its own. Returns when the view is taken.
 pub(super) fn take(
     digests: &Arc<Digests>,
     engine: &Arc<RocksEngine>,
@@ -49,7 +49,7 @@ pub(super) fn take(
         .name("digest".to_owned())
         .spawn(move || {
             engine.read_consistently(&mut |reader| {
-                // Who waits for it is there until then.
+                // Cannot fail: the receiver waits for this message.
                 let _ = viewed.send(());
                 match tally(reader) {
                     Ok(tally) => digests.put(
@@ -70,7 +70,7 @@ pub(super) fn take(
         .map_err(|_| std::io::Error::other("the thread that counts has ended"))
 }
 
-/// What all records come to, each under its table and key.
+/// The tally of all records, each under its table and key.
 fn tally(reader: &dyn Reader) -> Result<Tally, StorageError> {
     let mut tally = Tally::default();
     let (start, end) = layout::all_records();

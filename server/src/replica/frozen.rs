@@ -1,7 +1,7 @@
-//! Answers what the destination of a move asks of a frozen copy.
+//! Answers questions about a frozen copy, asked by the destination of a move.
 //!
-//! Served by any replica that has applied the hand-off, without lease or read index: from there on
-//! nothing changes the copy until it is dropped, which is after nobody asks any more.
+//! Any replica that has applied the hand-off may answer, without lease or read index. From then on
+//! nothing changes the copy until it is dropped, and by then no replica asks any more.
 
 use bytes::Bytes;
 use coterie_group::Tally;
@@ -12,31 +12,31 @@ use coterie_types::{KeyRange, RangeDescriptor};
 
 use super::shared::{Published, Shared};
 
-/// Bytes of one answer at most, but for its last record.
+/// Bytes of an answer, at most; the last record may exceed it.
 const CHUNK_BYTES_MAX: u64 = 16 << 20;
-/// Records of one answer at most.
+/// Records of an answer, at most.
 const RECORDS_MAX: usize = 64 * 1024;
 
-/// Whether the question is about few keys, and is answered where it arrives.
+/// Whether the question names few keys, so that it is answered where it arrives.
 pub(crate) fn is_short(read: &FrozenRead) -> bool {
     matches!(read, FrozenRead::Keys(keys) if keys.len() <= 64)
 }
 
-/// Answers one question.
+/// Answers a question.
 pub(crate) fn answer(shared: &Shared, request: &FrozenRequest) -> FrozenAnswer {
     let published = shared.published();
     let Some(bounds) = bounds_of(&published, request) else {
         return FrozenAnswer::NotHere;
     };
     let read = read(published.engine.as_ref(), bounds, &request.read);
-    // It may have been dropped under the reader, which then found less than there was.
+    // The copy may have been dropped during the read, which then found too few records.
     if bounds_of(&shared.published(), request).is_none() {
         return FrozenAnswer::NotHere;
     }
     read.unwrap_or_else(|error| FrozenAnswer::Failed(error.to_string()))
 }
 
-/// The bounds of the frozen copy that is asked, if it is here.
+/// The bounds of the requested frozen copy, if it is here.
 fn bounds_of<'a>(published: &'a Published, request: &FrozenRequest) -> Option<&'a KeyRange> {
     let mut frozen = published.read.ownership().frozen().iter();
     let is_it = |r: &&RangeDescriptor| r.range_id == request.range_id && r.epoch == request.epoch;
@@ -86,7 +86,7 @@ fn read(
             let mut tally = Tally::default();
             let (start, end) = layout::record_interval(bounds);
             engine.scan(&start, &end, &mut |stored, raw| {
-                // As the destination counts what arrives.
+                // Counted as the destination counts arriving records.
                 if let Some((_, key)) = layout::parse_record_key(stored) {
                     tally.add(&key, raw);
                 }
@@ -105,7 +105,7 @@ fn read(
     }
 }
 
-/// What of `bounds` is at or behind `from`, and before `end`.
+/// The part of `bounds` at or behind `from` and before `end`.
 fn rest(bounds: &KeyRange, from: &Bytes, end: Option<&Bytes>) -> KeyRange {
     let end = match (end, &bounds.end) {
         (Some(a), Some(b)) => Some(a.min(b).clone()),
@@ -118,7 +118,7 @@ fn rest(bounds: &KeyRange, from: &Bytes, end: Option<&Bytes>) -> KeyRange {
     }
 }
 
-/// A page of records.
+/// Limits of a page of records.
 struct Page {
     bytes_max: u64,
     records_max: usize,
@@ -130,7 +130,7 @@ impl Page {
         let (start, end) = layout::record_interval(bounds);
         let (mut records, mut bytes, mut next) = (Vec::new(), 0u64, None);
         reader.scan(&start, &end, &mut |stored, raw| {
-            // The scan is of records only.
+            // The interval holds only records.
             let Some((_, key)) = layout::parse_record_key(stored) else {
                 return true;
             };
@@ -152,7 +152,8 @@ impl Page {
     }
 }
 
-/// The record without its value; one that cannot be read as it is, for the reader to say so.
+/// The record without its value. An undecodable record stays as it is, for the destination to
+/// report.
 fn header(raw: &[u8]) -> Bytes {
     match Record::decode(Bytes::copy_from_slice(raw)) {
         Ok(record) => {

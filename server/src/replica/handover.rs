@@ -1,7 +1,7 @@
-//! Tells the new owners of ranges that were handed off here to serve them: at once, each by itself, by
-//! whoever leads, until they say that they do.
+//! Tells the new owners of ranges that were handed off here to serve them. The leader does so at
+//! once, for each range by itself, until the new owner says that it serves the range.
 //!
-//! The hand-off is committed by then, so nobody needs to be asked; the controller, which began it, may
+//! The hand-off is committed by then, so no permission is needed. The controller that began it may
 //! be gone.
 
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::Peers;
 use super::per_range::PerRange;
 use super::shared::Shared;
 
-/// How often one looks for something to do.
+/// Longest time between two checks for work.
 const PERIOD: Duration = Duration::from_millis(250);
-/// After the new owner could not be told.
+/// Pause after the new owner could not be told.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs until `stop`.
@@ -39,7 +39,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, peers: Peers, stop: C
                     });
                 }
             }
-            // Looked at anyway after a while: who leads may have changed.
+            // Check after a while in any case: leadership may have changed.
             tokio::select! {
                 () = tellings.ended() => {}
                 _ = tokio::time::timeout(PERIOD, changed.changed()) => {}
@@ -49,7 +49,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, peers: Peers, stop: C
     stop.run_until_cancelled(telling).await;
 }
 
-/// The ranges whose new owner has not said that it serves them, to this process.
+/// The ranges whose new owner has not yet told this process that it serves them.
 fn untold(shared: &Shared) -> Vec<RangeDescriptor> {
     let published = shared.published();
     let frozen = published.read.ownership().frozen().iter();

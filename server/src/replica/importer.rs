@@ -1,9 +1,10 @@
-//! Copies ranges that came here from their sources: in key order, in chunks through the log, as fast as
-//! the node's limit allows, by whoever leads, each range by itself.
+//! Copies arriving ranges from their sources, in key order, in chunks through the log. The leader
+//! copies each range by itself, as fast as the node's rate limit allows.
 //!
-//! The log says how far the copy is, so a new leader goes on where the last one was. At the end the
-//! source says what it has, and the import is over when that is what arrived. Nothing is copied while
-//! there is no room: clients' writes are refused then, and what they must not fill a copy must not.
+//! The log holds the progress of the copy, so a new leader resumes where the last stopped. At the
+//! end the source reports the digest of its records, and the import is over if it equals the digest
+//! of the arrived records. Nothing is copied while there is no room: clients' writes are refused
+//! then, and a copy must not fill the space that they must leave free.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +24,19 @@ use crate::disk::Disk;
 use crate::peers::FrozenRange;
 use crate::rate::Rate;
 
-/// Bytes of a chunk, except that a record always fits: small, as it shares the log with the clients'
-/// frames.
+/// Bytes of a chunk, except that a record always fits. Small, since chunks share the log with the
+/// clients' frames.
 const CHUNK_BYTES: u64 = 128 << 10;
-/// How often one looks for something to do.
+/// Longest time between two checks for work.
 const PERIOD: Duration = Duration::from_millis(500);
-/// After something went wrong.
+/// Pause after a passing trouble.
 const PAUSE: Duration = Duration::from_millis(250);
-/// After what arrived was not what the source has: it reads all of the range to say so. Doubles each
-/// time, up to the greater one.
+/// Pause after the arrived records differed from the source's: the source reads the whole range to
+/// find out. Doubles each time, up to `DIFFERS_PAUSE_MAX`.
 const DIFFERS_PAUSE: Duration = Duration::from_secs(1);
 const DIFFERS_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// What copying needs.
+/// Copies the ranges that come to a group.
 pub(super) struct Importer {
     pub(super) group: Group,
     pub(super) shared: Arc<Shared>,
@@ -44,11 +45,11 @@ pub(super) struct Importer {
     pub(super) disk: Arc<Disk>,
 }
 
-/// Why an import does not go on.
+/// Why an import is stuck.
 enum Trouble {
-    /// It may be over in a moment.
+    /// The trouble may be over in a moment.
     Passing(String),
-    /// What arrived is not what the source has.
+    /// The arrived records differ from the source's.
     Differs(String),
 }
 
@@ -75,7 +76,7 @@ impl Importer {
                     imports.begin(&range, Arc::clone(&self).import(arriving));
                 }
             }
-            // Looked at anyway after a while: who leads may have changed.
+            // Check after a while in any case: leadership may have changed.
             tokio::select! {
                 () = imports.ended() => {}
                 _ = tokio::time::timeout(PERIOD, changed.changed()) => {}
@@ -83,13 +84,13 @@ impl Importer {
         }
     }
 
-    /// The imports that are under way.
+    /// The imports in progress.
     fn importing(&self) -> Vec<Arriving> {
         let published = self.shared.published();
         published.read.ownership().importing().to_vec()
     }
 
-    /// Copies one range, until it is here or somebody else leads.
+    /// Copies one range, until it has arrived or another replica leads.
     async fn import(self: Arc<Self>, arriving: Arriving) {
         let mut differs_pause = DIFFERS_PAUSE;
         while self.group.is_leader() && self.importing().contains(&arriving) {
@@ -110,7 +111,7 @@ impl Importer {
         }
     }
 
-    /// Says why an import does not go on, in the log if that is news.
+    /// Reports why an import is stuck; writes it to the process log if it is news.
     fn report(&self, range_id: RangeId, reason: String) {
         let problem = Some(reason.clone());
         if self.shared.set_import_problem(range_id, problem) {
@@ -131,7 +132,7 @@ impl Importer {
             let published = self.shared.published();
             published.read.import(range.range_id).cloned()
         };
-        // Over meanwhile.
+        // The import has ended meanwhile.
         let Some(import) = import else {
             return Ok(());
         };

@@ -1,8 +1,8 @@
-//! What each range costs, from a sample: one frame in [`SAMPLE`] is looked into, and counts for that
-//! many. Kept for windows of a few seconds; the last whole one is what is reported.
+//! The load of each range, from a sample: every [`SAMPLE`]th frame is examined and counts for that
+//! many. Samples are kept in windows of a few seconds; reports use the last complete window.
 //!
-//! The keys of a sample say where a range could be cut so that the load is halved, and whether one
-//! key is the load.
+//! The sampled keys show where a split would halve the load, and whether a single key makes up the
+//! load.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,15 +16,15 @@ use coterie_protocol::server::{Cut, HotKey, RangeLoad};
 use coterie_redis_compat::{Keys, resolve};
 use coterie_types::RangeId;
 
-/// One frame in so many is looked into.
+/// Frames per sampled frame.
 const SAMPLE: u64 = 8;
-/// How long a window is.
+/// Length of a window, at least.
 const WINDOW: Duration = Duration::from_secs(3);
-/// Keys of a range that are kept of a window.
+/// Keys kept of a range in a window, at most.
 const KEYS_MAX: usize = 256;
-/// Fewer keys say nothing.
+/// Fewer keys are not enough to judge by.
 const KEYS_MIN: usize = 32;
-/// A key with so many thousandths of the load is hot.
+/// A key with at least this many thousandths of the load is hot.
 const HOT_PERMILLE: usize = 100;
 
 /// See the module's head.
@@ -38,7 +38,7 @@ pub(crate) struct Loads {
 struct Windows {
     began: Instant,
     now: HashMap<RangeId, Sample>,
-    /// The last whole window, and how long it was.
+    /// The last complete window, and its length.
     last: (HashMap<RangeId, Sample>, Duration),
 }
 
@@ -47,18 +47,18 @@ struct Sample {
     reads: u64,
     writes: u64,
     bytes: u64,
-    /// CPU of reads.
+    /// CPU time of reads.
     cpu: Duration,
     seen: u64,
     keys: Vec<Bytes>,
 }
 
-/// What a sampled frame was.
+/// Kind of a sampled frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// Reads outside the log, and the CPU they took.
+    /// Reads outside the log, and their CPU time.
     Read(Duration),
-    /// For the log.
+    /// A frame that goes through the log.
     Write,
 }
 
@@ -74,14 +74,14 @@ impl Loads {
         }
     }
 
-    /// Whether this frame is one of the sample.
+    /// Whether this frame belongs to the sample.
     pub(crate) fn is_turn(&self) -> bool {
         self.turn
             .fetch_add(1, Ordering::Relaxed)
             .is_multiple_of(SAMPLE)
     }
 
-    /// Adds a frame of the sample; `bytes` are those of its commands and, if known, its replies.
+    /// Adds a sampled frame; `bytes` are those of its commands and, if known, its replies.
     pub(crate) fn add(&self, ownership: &Ownership, frame: &Frame, kind: Kind, bytes: usize) {
         let share = bytes as u64 / frame.commands.len().max(1) as u64;
         let mut windows = self.lock();
@@ -104,7 +104,7 @@ impl Loads {
                     interval.and_then(|(start, _)| ownership.range_of(command.table, &start));
                 first = range;
             } else {
-                // Keys that cannot be found are no load.
+                // A command whose keys cannot be found is no load.
                 let _ = row.visit_keys(command.table, &command.args, &mut visit);
             }
             let Some(range_id) = first else {
@@ -122,8 +122,8 @@ impl Loads {
         }
     }
 
-    /// The load of these ranges in the last window; `sizes` are their bytes on disk, `apply_cpu` the
-    /// CPU per second that applying took, which is theirs by their writes.
+    /// The load of `ranges` in the last window. Each range comes with its bytes on disk.
+    /// `apply_cpu` is the CPU per second that applying took; ranges share it by their writes.
     pub(crate) fn report(&self, ranges: &[(RangeId, u64)], apply_cpu: Duration) -> Vec<RangeLoad> {
         let mut windows = self.lock();
         windows.turn(Instant::now());
@@ -172,14 +172,14 @@ impl Windows {
 }
 
 impl Sample {
-    /// Keeps the key, or not: each key seen has the same chance (reservoir sampling).
+    /// Keeps the key or not: each key seen has the same chance (reservoir sampling).
     fn see(&mut self, key: &Bytes) {
         self.seen += 1;
         if self.keys.len() < KEYS_MAX {
             self.keys.push(Bytes::copy_from_slice(key));
             return;
         }
-        // Only which keys are kept hangs on it.
+        // A weak random number will do: it only decides which keys are kept.
         let at = mix(self.seen) % self.seen;
         if let Some(kept) = usize::try_from(at)
             .ok()
@@ -195,7 +195,7 @@ impl Sample {
         keys
     }
 
-    /// Where the load is halved best; none when all of it is one key's.
+    /// The key that halves the load best; `None` when a single key has all of it.
     fn cut(&self) -> Option<Cut> {
         let keys = self.sorted();
         if keys.len() < KEYS_MIN {

@@ -1,13 +1,14 @@
 //! The Raft state machine of a replica: the pure group state over a RocksDB.
 //!
-//! What is durable is always the state after some entry, with everything that belongs to it: the
-//! records, the applied blob, and the group's state. The records go into the store with every batch;
-//! the blob, and the state, which is as large as its sessions' answers, at a *mark*: right
-//! before a flush is begun; the blob with the first entry after a mark, too. As the store flushes
-//! nothing by itself (`storage::rocks`), every durable state ends with a mark. Opening checks it: blob and state must be of the same entry.
+//! The durable state is always the complete state after some entry: the records, the applied blob,
+//! and the group's state. Every batch writes records. The blob and the group's state, which is as
+//! large as its sessions' answers, are written at a *mark*, right before a flush begins; the first
+//! entry after a mark writes the blob too. The store flushes nothing by itself (`storage::rocks`),
+//! so every durable state ends with a mark. Opening checks this: blob and state must be of the same
+//! entry.
 //!
-//! A fault half-way leaves the state in memory ahead of the store: from then on nothing is marked, and
-//! closing flushes nothing, so that what is durable stays the last mark.
+//! A fault half-way leaves the state in memory ahead of the store. From then on nothing is marked
+//! and closing flushes nothing, so the last mark remains the durable state.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,11 +31,11 @@ use super::view::StoreView;
 use crate::cpu_time::cpu_time;
 use crate::error::{RunError, is_no_room};
 
-/// Memory that what was written takes, about, when it is marked and flushed.
+/// Memory of unflushed writes, approximately, at which they are marked and flushed.
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
-/// Entries of so many bytes are mostly applied within a fraction of a millisecond.
+/// Entries of up to this many bytes together mostly apply within a fraction of a millisecond.
 const QUICK_BYTES_MAX: usize = 32 << 10;
-/// After entries that took longer the next are applied where nobody waits for the thread: short
+/// After entries that took longer, the next are applied where no task waits for the thread: short
 /// commands can make large values.
 const QUICK_TIME_MAX: Duration = Duration::from_millis(1);
 
@@ -46,16 +47,17 @@ pub(super) struct Machine {
     state: GroupState,
     applied: Option<Bytes>,
     shared: Arc<Shared>,
-    /// Something was applied since the last mark.
+    /// An entry was applied since the last mark.
     dirty: bool,
-    /// What was applied last asked RocksDB for values, or took long; what comes next is likely to.
+    /// The last entries read values from RocksDB, or took long; the next are likely to do the same.
     is_slow: bool,
-    /// A fault, or a panic, interrupted a change: what is in memory is of no entry.
+    /// A fault or a panic interrupted a change: the state in memory is not the state after any
+    /// entry.
     broken: bool,
 }
 
 impl Machine {
-    /// Opens the store in `dir`, or makes an empty one.
+    /// Opens the store in `dir`, or creates an empty store there.
     pub(super) fn open(
         group_id: GroupId,
         dir: &Path,
@@ -111,12 +113,12 @@ impl Machine {
             None => Effects::default(),
         };
         if !self.dirty {
-            // Whatever becomes durable before the next mark can be told from one: see `load`.
+            // If the store becomes durable before the next mark, `load` notices by this blob.
             batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
         }
         let discards = effects.store.iter().any(is_discard);
         if discards {
-            // Who reads a frozen copy looks afterwards whether it is still one.
+            // First: a reader of a frozen copy checks afterwards whether the copy still exists.
             self.publish(true);
         }
         match batch.clears() {
@@ -138,10 +140,10 @@ impl Machine {
         Ok(encode_answer(&effects.replies))
     }
 
-    /// Gives the space of what left the group back, before anything can come in its place.
+    /// Reclaims the space of ranges that left the group, before new records can take their place.
     ///
-    /// Its files go for good at once. So what is durable must be past the entry first: replaying
-    /// earlier ones would not find records that they had found.
+    /// Deleted files do not come back after a crash. The state after this entry must be durable
+    /// first; otherwise replaying earlier entries would miss records they had read.
     fn reclaim(&mut self, effects: &Effects) -> Result<(), Fault> {
         self.mark()?;
         self.engine.flush()?;
@@ -154,7 +156,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Completes what is in the store, and begins to make it durable.
+    /// Completes the state in the store with blob and group state, and begins to make it durable.
     fn mark(&mut self) -> Result<(), Fault> {
         if let Some(applied) = self.applied.as_ref().filter(|_| self.dirty) {
             let mut batch = Batch::default();
@@ -167,7 +169,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs a change that leaves the machine broken unless it succeeds.
+    /// Runs a change; the machine stays broken unless it succeeds.
     fn whole<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         if self.broken {
             return Err(Fault::from("the replica stopped for an earlier fault"));
@@ -178,7 +180,8 @@ impl Machine {
         Ok(done)
     }
 
-    /// A fault that stops the replica. One for want of room is told to whoever opens it again.
+    /// Notes a fault that stops the replica: after a lack of room, the replica is opened again
+    /// later.
     fn noted(&self, fault: Fault) -> Fault {
         if is_no_room(fault.as_ref()) {
             self.shared.lacked_room.store(true, Ordering::Release);
@@ -197,15 +200,17 @@ impl Machine {
         self.dirty = false;
         self.shared.observe(self.state.clock());
         self.publish(false);
-        // Reads under way may fail on it; this replica does not lead while it takes a snapshot.
+        // Reads in progress may fail, which does no harm: a replica that installs a snapshot does
+        // not lead.
         if let Err(error) = std::fs::remove_dir_all(&old) {
-            // Still in use: the next start removes what CURRENT does not name.
+            // Still in use: the next start removes stores that CURRENT does not name.
             tracing::warn!(%error, dir = %old.display(), "old store not removed");
         }
         Ok(())
     }
 
-    /// Shows the state to readers; `same` if it came from the one before by applying entries.
+    /// Shows the state to readers; `same` if it was reached from the previous state by applying
+    /// entries.
     fn publish(&self, same: bool) {
         let before = self.shared.published();
         let read = self.state.read_state(same.then_some(&before.read));
@@ -227,7 +232,7 @@ impl StateMachine for Machine {
             machine.publish(true);
             Ok(answers)
         });
-        // A machine with much else to do is no slow store.
+        // Time spent waiting for a CPU is no sign of a slow store.
         let waited = cpu_wait().saturating_sub(waited);
         let took = began.elapsed().saturating_sub(waited);
         self.is_slow |= took > QUICK_TIME_MAX;
@@ -289,7 +294,7 @@ impl Drop for Machine {
     }
 }
 
-/// State and blob from the store, which must be of the same entry.
+/// Reads state and blob from the store; both must be of the same entry.
 fn load(engine: &RocksEngine, group_id: GroupId) -> Result<(GroupState, Option<Bytes>), Fault> {
     let applied = engine.get(layout::APPLIED)?;
     let Some(stored) = engine.get(layout::STATE)? else {
@@ -326,7 +331,7 @@ fn is_discard(change: &StoreChange) -> bool {
     matches!(change, StoreChange::Discard(_))
 }
 
-/// Whether all of a range has arrived: what it takes on disk is to be seen soon, by whoever balances.
+/// Whether all of a range has arrived: the balancer should soon see its size on disk.
 fn ends_import(effects: &Effects) -> bool {
     let mut changes = effects.store.iter();
     changes.any(|change| matches!(change, StoreChange::Forget(_)))
@@ -447,7 +452,7 @@ mod tests {
         Machine::open(GroupId(1), dir, &rocks, 1 << 20).map(|(machine, _)| machine)
     }
 
-    /// As a crash leaves it: nothing is marked any more.
+    /// Like a crash: nothing is marked any more.
     fn crash(mut machine: Machine) {
         machine.broken = true;
     }
@@ -468,7 +473,7 @@ mod tests {
         crash(machine);
         let mut machine = opened(dir.path()).unwrap();
         assert!(machine.applied().is_none_or(|applied| applied == "1"));
-        // It goes on from there.
+        // The replica continues from there.
         if machine.applied().is_none() {
             machine.apply(init()).unwrap();
         }

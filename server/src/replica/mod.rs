@@ -1,12 +1,13 @@
-//! One replica: a Raft group's state machine over a store, and what is asked of it.
+//! One replica: a Raft group's state machine over a store, and the requests it serves.
 //!
 //! `machine` applies committed entries and `view` shows the store to them; `propose` gathers frames
-//! into entries; `read` serves reads outside the log; `sweep` removes what has expired; `watch` looks
-//! after the store. `shared` is what they know of each other. A replica's directory is `replicas/<group id>/` (`place`).
+//! into entries; `read` serves reads outside the log; `sweep` removes expired records; `watch`
+//! stops a store whose flush has failed. These tasks share `shared`. A replica's directory is
+//! `replicas/<group id>/` (`place`).
 //!
-//! Of a move, the source's part is `handover` (tells the new owner) and `frozen` (what it asks), the
-//! destination's `importer` (copies), `arrivals` (writes to keys that have not come yet) and
-//! `arriving_view` (reads of them).
+//! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
+//! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
+//! arrived yet) and `arriving_view` (reads of them).
 
 mod arrivals;
 mod arriving_view;
@@ -58,18 +59,18 @@ use crate::rate::Rate;
 use importer::Importer;
 use machine::Machine;
 
-/// What all replicas of a node have in common.
+/// Settings and resources that all replicas of a node share.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// What their stores share.
+    /// Resources that their stores share.
     pub(crate) rocks: RocksShared,
     /// How leaders make sure that they may serve reads.
     pub(crate) read_mode: ReadMode,
     /// Bytes of the longest value that commands may make while this node leads.
     pub(crate) value_bytes_max: u64,
-    /// Other groups.
+    /// Connections to other groups.
     pub(crate) peers: Peers,
-    /// How fast ranges are copied, all of this node's together.
+    /// Rate limit for copying ranges, shared by all replicas of this node.
     pub(crate) move_rate: Arc<Rate>,
     /// Memory for long replies.
     pub(crate) replies: Budget,
@@ -86,16 +87,16 @@ pub(crate) struct Replica {
     tasks: Arc<Tasks>,
 }
 
-/// Bytes of each range, and what applying had taken, as of a moment.
+/// Bytes of each range, and CPU time used for applying, both measured at `at`.
 struct Sizes {
     at: Instant,
     ranges: Vec<(RangeId, u64)>,
     apply_cpu_nanos: u64,
-    /// CPU per second that applying took before.
+    /// CPU per second that applying took in the interval before `at`.
     apply_cpu: Duration,
 }
 
-/// How long sizes of ranges are taken to be the same.
+/// How long measured sizes of ranges stay valid.
 const SIZES_FOR: Duration = Duration::from_secs(3);
 
 struct Tasks {
@@ -104,7 +105,7 @@ struct Tasks {
 }
 
 impl Replica {
-    /// Opens the replica in `dir` (made if it is not there) and starts its group.
+    /// Opens the replica in `dir` (created if absent) and starts its group.
     pub(crate) async fn start(
         group_id: GroupId,
         dir: &Path,
@@ -175,7 +176,7 @@ impl Replica {
         })
     }
 
-    /// Gives a new group its first ranges; changes nothing if it has any. Asked of the leader.
+    /// Gives a new group its first ranges; changes nothing if it has any. Call it on the leader.
     pub(crate) async fn init(&self, ranges: Vec<RangeDescriptor>) -> Result<(), ProposeError> {
         if !self.shared.published().read.ownership().owned().is_empty() {
             return Ok(());
@@ -184,8 +185,8 @@ impl Replica {
         self.group.propose(entry).await.map(|_| ())
     }
 
-    /// Has the group change its ranges: its clock then, or the group's own refusal as the inner error.
-    /// Asked of the leader.
+    /// Changes the group's ranges. Returns the group clock, or the group's own refusal as the inner
+    /// error. Call it on the leader.
     pub(crate) async fn change_ranges(
         &self,
         body: Body,
@@ -193,7 +194,7 @@ impl Replica {
         change(&self.group, &self.shared, body).await
     }
 
-    /// How far the import of a range is.
+    /// Progress of the import of a range.
     pub(crate) fn import_state(&self, range_id: RangeId, epoch: Epoch) -> ImportState {
         let published = self.shared.published();
         let ownership = published.read.ownership();
@@ -209,7 +210,7 @@ impl Replica {
                 problem: self.shared.import_problem(range_id),
             };
         }
-        // It may have been cut, joined or given away since: then it was finished before.
+        // The range may have been split, merged or moved on since; its import finished before that.
         let newer = |r: &RangeDescriptor| r.range_id == range_id && r.epoch >= epoch;
         if ownership.owned().iter().any(newer) || ownership.frozen().iter().any(newer) {
             return ImportState::Finished {
@@ -222,8 +223,8 @@ impl Replica {
         }
     }
 
-    /// The key that about halves a range by size, and the bytes on both sides of it. Reads the store for a
-    /// second, maybe: for a thread of its own.
+    /// The key that about halves a range by size, and the bytes on both sides of it. May read the
+    /// store for a second, so it needs a thread of its own.
     pub(crate) fn split_point(
         &self,
         range_id: RangeId,
@@ -235,7 +236,7 @@ impl Replica {
         split_point::find(published.engine.as_ref(), &range.bounds).map_err(|e| e.to_string())
     }
 
-    /// What each range costs, where this replica serves as leader.
+    /// The load of each range that this replica serves as leader.
     fn loads(&self) -> Vec<RangeLoad> {
         let published = self.shared.published();
         let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,24 +264,25 @@ impl Replica {
             sizes.apply_cpu_nanos = nanos;
             sizes.at = Instant::now();
         }
-        // What has just arrived is not in files yet, and counts for whoever balances.
+        // Records that have just arrived are not in files yet, but the balancer must count them.
         let ranges = sizes.ranges.iter();
         let ranges = ranges.map(|(id, bytes)| (*id, self.shared.arrived_bytes(*id).max(*bytes)));
         let ranges: Vec<_> = ranges.collect();
         self.shared.loads.report(&ranges, sizes.apply_cpu)
     }
 
-    /// Whether it has stopped because the disk was full. It is to be opened again when there is room.
+    /// Whether the replica stopped because the disk was full. `reopen` opens it again when there is
+    /// room.
     pub(crate) fn lacks_room(&self) -> bool {
         self.shared.lacked_room.load(Ordering::Acquire) && self.group.fault().is_some()
     }
 
-    /// Its store, to see when nobody uses it any more.
+    /// Weak reference to its store, to see when the last user has gone.
     pub(crate) fn store(&self) -> Weak<RocksEngine> {
         Arc::downgrade(&self.shared.published().engine)
     }
 
-    /// How it is, for heartbeats and operators.
+    /// Status, for heartbeats and operators.
     pub(crate) fn status(&self) -> ReplicaStatus {
         let status = self.group.status();
         let published = self.shared.published();
@@ -314,11 +316,11 @@ impl Replica {
         }
     }
 
-    /// Ends the replica's own tasks; frames that wait are refused.
+    /// Stops the replica's own tasks; waiting frames are refused.
     pub(crate) async fn stop(&self) {
         self.tasks.stop.cancel();
         for task in self.tasks.running.lock().await.drain(..) {
-            // Its outcome is that it ended.
+            // All that matters is that the task has ended.
             let _ = task.await;
         }
     }
@@ -328,7 +330,7 @@ impl Replica {
 async fn change(group: &Group, shared: &Shared, body: Body) -> Result<ChangeAnswer, ProposeError> {
     let mut answers = group.propose(shared.entry(body)).await?;
     let answer = varint::take_bytes(&mut answers).unwrap_or_default();
-    // It was encoded by this process, when it applied the entry.
+    // This process encoded it when it applied the entry.
     Ok(coterie_protocol::decode(&answer).unwrap_or_else(|error| Err(error.to_string())))
 }
 
@@ -337,7 +339,7 @@ pub(crate) fn refuse(responder: Responder, refusal: Refusal) {
     responder.send(FrameReply::Refused(refusal).encode());
 }
 
-/// What a proposal's failure is to a proxy.
+/// The refusal that a proxy gets for a failed proposal.
 pub(crate) fn refusal_of(error: ProposeError) -> Refusal {
     match error {
         ProposeError::NotLeader { leader, term } => Refusal::NotLeader { leader, term },

@@ -1,6 +1,6 @@
-//! Work about ranges that move: a task for each, so that one that is stuck holds up no other.
+//! Work about moving ranges: each range has its own task, so that a stuck task holds up no other.
 //!
-//! There are as many as ranges that move from or to the group, which the controller bounds.
+//! There are as many tasks as ranges that move from or to the group, which the controller bounds.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use coterie_types::{Epoch, RangeDescriptor, RangeId};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// The tasks that run. They end with it.
+/// The running tasks. Dropping this aborts them.
 #[derive(Debug, Default)]
 pub(super) struct PerRange {
     tasks: JoinSet<()>,
@@ -16,7 +16,7 @@ pub(super) struct PerRange {
 }
 
 impl PerRange {
-    /// Begins the work about a range, unless it is under way.
+    /// Begins the work about a range, unless it is in progress.
     pub(super) fn begin(
         &mut self,
         range: &RangeDescriptor,
@@ -28,7 +28,7 @@ impl PerRange {
         }
     }
 
-    /// Waits until the work about some range has ended; for ever where there is none.
+    /// Waits until the work about some range has ended; forever if there is none.
     pub(super) async fn ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
             std::future::pending().await

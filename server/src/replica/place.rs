@@ -1,8 +1,8 @@
-//! Where a replica's store is: `replicas/<group id>/store-<n>`, and the file `CURRENT` says which.
+//! Where a replica's store is: `replicas/<group id>/store-<n>`, named by the file `CURRENT`.
 //!
-//! A snapshot is installed beside the store that is in use; what makes it the replica's state is
-//! the rename of `CURRENT`, which is atomic. What `CURRENT` does not name is left over from a crash
-//! and removed.
+//! A snapshot is installed beside the store in use. The rename of `CURRENT`, which is atomic, makes
+//! it the replica's state. Stores that `CURRENT` does not name are left over from a crash and are
+//! removed.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ const CURRENT: &str = "CURRENT";
 pub(super) struct Place(PathBuf);
 
 impl Place {
-    /// The directory, made if it is not there; left-overs are removed.
+    /// Opens the directory, creating it if absent, and removes left-overs.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let place = Self(dir.to_path_buf());
@@ -37,7 +37,7 @@ impl Place {
         Ok(self.path_of(self.number()?))
     }
 
-    /// Makes the store in `files` the one in use; answers where it is now.
+    /// Puts the store in `files` into use; returns its new path.
     pub(super) fn adopt(&self, files: &Path) -> io::Result<PathBuf> {
         let next = self.number()? + 1;
         let path = self.path_of(next);

@@ -1,15 +1,15 @@
-//! Gathers frames into entries: all that wait go into the next entry, up to a bound, while the
-//! entries before it are being replicated. Batches grow by themselves under load; nothing waits
+//! Gathers frames into entries. While earlier entries are being replicated, frames wait; then all
+//! of them go into the next entry, up to a bound. So batches grow under load, and no frame waits
 //! for company.
 //!
-//! Two entries are under way at most (measured: more gains nothing; one at a time costs a tenth of the
-//! writes of 50 clients, and more CPU for each). The queue is bounded in frames
-//! and bytes; what does not fit is refused as `Overloaded`, and the proxy sends it again.
+//! At most two entries are in flight. Measured: more gain nothing; with a single entry 50 clients
+//! lose a tenth of their writes, and each write costs more CPU. The queue is bounded in frames and
+//! bytes; a frame that does not fit is refused as `Overloaded`, and the proxy sends it again.
 //!
-//! Applying puts frames off that do much, where an entry has no room left for them. They come back here
-//! and go first into the next entry: their clients notice nothing but the time that it takes. Frames
-//! that have not been proposed yet wait until these have been, so they are at most as many as two
-//! entries have.
+//! When an entry has no room left for a frame's changes, applying puts the frame off. The frame
+//! comes back here and goes first into the next entry; its client notices only the delay. New
+//! frames wait until these have been proposed, so the frames put off are at most those of two
+//! entries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,29 +28,29 @@ use tokio_util::sync::CancellationToken;
 use super::shared::Shared;
 use super::{refusal_of, refuse};
 
-/// Frames that wait at most.
+/// Frames in the queue, at most.
 const QUEUE_FRAMES_MAX: usize = 16 * 1024;
-/// Bytes that wait at most; one frame more may make it.
+/// Bytes in the queue, at most; the last frame may exceed it.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Frames of an entry at most.
+/// Frames in an entry, at most.
 const ENTRY_FRAMES_MAX: usize = 1024;
 /// Bytes after which an entry takes no more frames.
 const ENTRY_BYTES_MAX: usize = 256 << 10;
-/// Entries proposed and not yet applied.
+/// Entries proposed and not yet applied, at most.
 const ENTRIES_IN_FLIGHT: usize = 2;
-/// Frames that were put off, at most: new ones are gathered only when none of them waits.
+/// Frames put off at a time, at most: new frames are gathered only when none of these waits.
 const RETURNING_MAX: usize = ENTRIES_IN_FLIGHT * ENTRY_FRAMES_MAX;
 
 struct Pending {
     frame: Bytes,
-    /// Records of keys that the frame names, if they come from another group.
+    /// Records of keys that the frame names, fetched from another group.
     arrivals: Vec<Arrival>,
     /// When the proxy stops waiting.
     deadline: Instant,
     responder: Responder,
 }
 
-/// Where frames that go through the log are handed in. Cheap to clone.
+/// Accepts frames that go through the log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Pending>,
@@ -58,7 +58,7 @@ pub(crate) struct Proposer {
 }
 
 impl Proposer {
-    /// Starts the task that makes entries.
+    /// Starts the task that proposes entries.
     pub(super) fn start(
         group: Group,
         shared: Arc<Shared>,
@@ -85,7 +85,8 @@ impl Proposer {
         )
     }
 
-    /// Takes a frame and what has to be in the log before it, to be answered through `responder`.
+    /// Takes a frame and the records that must precede it in the log. The answer goes to
+    /// `responder`.
     pub(crate) fn submit(
         &self,
         frame: Bytes,
@@ -110,7 +111,7 @@ impl Proposer {
     }
 }
 
-/// What goes into one entry.
+/// The contents of an entry, and the responders of its frames.
 #[derive(Default)]
 struct Gathered {
     frames: Vec<Bytes>,
@@ -129,7 +130,7 @@ impl Gathered {
     }
 }
 
-/// What is left of a frame that was proposed: its bytes are the entry's.
+/// The rest of a proposed frame: its bytes are in the entry.
 struct Sent {
     deadline: Instant,
     responder: Responder,
@@ -146,7 +147,7 @@ struct Batcher {
     shared: Arc<Shared>,
     waiting: mpsc::Receiver<Pending>,
     put_off: mpsc::Sender<Pending>,
-    /// What comes out of `put_off`.
+    /// The receiving end of `put_off`.
     returning: mpsc::Receiver<Pending>,
     queued_bytes: Arc<AtomicUsize>,
 }
@@ -155,8 +156,9 @@ impl Batcher {
     async fn run(mut self, stop: CancellationToken) {
         let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
         loop {
-            // Before the first frame: what is put off meanwhile is the first one then, which is
-            // always executed. And what arrives while this waits is in the entry, too.
+            // Before the first frame is taken: a frame that is put off meanwhile becomes the first
+            // of the entry, and the first is always executed. Frames that arrive meanwhile join the
+            // entry, too.
             let permit = stop.run_until_cancelled(Arc::clone(&in_flight).acquire_owned());
             let Some(Ok(permit)) = permit.await else {
                 return;
@@ -188,7 +190,7 @@ impl Batcher {
         }
     }
 
-    /// The next frame for an entry: one that was put off, if there is one.
+    /// The next frame for an entry: frames that were put off come first.
     async fn next(&mut self) -> Option<Pending> {
         tokio::select! {
             biased;
@@ -209,7 +211,7 @@ impl Batcher {
         let mut next = Some(first);
         while let Some(pending) = next {
             bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
-            // Given up by its proxy: it sends the frame again, or has told its client.
+            // Its proxy gave it up: the proxy sends the frame again, or has told its client.
             if pending.deadline > now && !pending.responder.is_abandoned() {
                 let Pending {
                     frame,
@@ -235,7 +237,7 @@ impl Batcher {
     }
 }
 
-/// An entry that was proposed, and who waits for its answers.
+/// A proposed entry, and the frames that wait for its answers.
 struct Proposed {
     group: Group,
     shared: Arc<Shared>,
@@ -288,13 +290,13 @@ impl Proposed {
             self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
             let again = Pending {
                 frame,
-                // They are in the store by now, with the entry.
+                // The entry has already written these to the store.
                 arrivals: Vec::new(),
                 deadline: sent.deadline,
                 responder: sent.responder,
             };
-            // There is room, see `RETURNING_MAX`; without it, or when the replica was stopped, the proxy
-            // sends the frame again.
+            // There is room, see `RETURNING_MAX`. If there is none, or the replica was stopped, the
+            // proxy sends the frame again.
             if let Err(refused) = self.put_off.try_send(again) {
                 self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 refuse(refused.into_inner().responder, Refusal::Overloaded);

@@ -1,9 +1,10 @@
 //! Reads outside the log: under the leader's lease, after a read index, or on a follower.
 //!
-//! A read is served when everything acknowledged before it arrived is applied here (`raft::lease`,
-//! `Group::read_barrier`). Short reads run where they arrive, frames of many on a task of their own;
-//! those that walk an interval, or read many keys, run on a thread of their own, as the disk may be
-//! slow. So do those whose replies may be long, once there is memory for these (`room`).
+//! A read is served when every write acknowledged before its arrival is applied here
+//! (`raft::lease`, `Group::read_barrier`). Short reads run where they arrive, frames of many
+//! commands on a task of their own. Reads that walk an interval or read many keys run on a thread
+//! of their own, since the disk may be slow. So do reads whose replies may be long, once there is
+//! memory for these (`room`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,24 +31,25 @@ use crate::cpu_time::cpu_time;
 /// How a leader makes sure that it may serve a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ReadMode {
-    /// By its lease: no message. Rests on clocks that run at nearly the same speed.
+    /// By its lease, without a message. Relies on clocks that run at nearly the same speed.
     Lease,
-    /// By asking a quorum, one round for all reads that wait: rests on no clock.
+    /// By asking a quorum, in a single round for all reads that wait. Relies on no clock.
     ReadIndex,
 }
 
-/// How long a follower waits to have applied what the leader has.
+/// How long a follower waits until it has applied all that the leader has committed.
 const FOLLOWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Commands of a frame from which on it is worth a task of its own: whoever reads a connection runs
-/// what is shorter itself, one after another, on one core.
+/// Frames with at least this many commands run on a task of their own. Shorter frames are run by
+/// the task that reads the connection, in turn, on a single core.
 const APART_COMMANDS: usize = 8;
 /// Keys of a read that runs where it arrives, at most.
 const SHORT_KEYS_MAX: usize = 64;
 
-/// How often a short read is tried before it takes a snapshot: a batch may come in between.
+/// How often a short read is tried before it takes a snapshot: a try fails if a batch is written
+/// meanwhile.
 const TRIES: usize = 3;
 
-/// Where reads are handed in. Cheap to clone.
+/// Accepts reads. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Reads {
     group: Group,
@@ -75,7 +77,7 @@ impl Reads {
         }
     }
 
-    /// Takes a frame of reads, to be answered through `responder`.
+    /// Takes a frame of reads. The answer goes to `responder`.
     pub(crate) fn submit(&self, frame: Frame, responder: Responder) {
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
         let is_long = Room::is_needed(&frame);
@@ -92,7 +94,7 @@ impl Reads {
                 true => Room::of(&frame, &reads.replies, &responder).await,
                 false => Some(Room::default()),
             };
-            // Without room, nobody waits for the answer any more.
+            // Without room, the caller has given up.
             if let Some(room) = room {
                 reads.answer(Arc::new(frame), now, room, responder).await;
             }
@@ -120,7 +122,7 @@ impl Reads {
         if let ReadOutcome::Reply(reply) = self.read_apart(&frame, When::Now, responder).await? {
             return Ok(reply);
         }
-        // Read again as of the clock that was committed, not of a later one: one tick is enough,
+        // Read again at the committed clock, not at a later time: then a single tick is enough,
         // whatever expires meanwhile.
         self.tick().await?;
         match self
@@ -132,7 +134,7 @@ impl Reads {
         }
     }
 
-    /// Reads; what takes long, or asks another group, on a thread of its own.
+    /// Reads. Long reads, and reads that need another group, run on a thread of their own.
     async fn read_apart(
         &self,
         frame: &Arc<Frame>,
@@ -172,8 +174,8 @@ impl Reads {
         passed.map_err(Refused::from)
     }
 
-    /// Commits the clock, so that what has expired for this leader has expired for all. A follower
-    /// cannot: the read is the leader's then.
+    /// Commits the clock, so that records that have expired for this leader have expired for all
+    /// replicas. A follower cannot commit, so it refuses and the leader serves the read.
     async fn tick(&self) -> Result<(), Refused> {
         let entry = self.shared.entry(Body::Tick);
         self.group
@@ -188,7 +190,7 @@ impl Reads {
         loop {
             let published = self.shared.published();
             let looked = self.read_as_of(&published, frame, when, ask)?;
-            // A range that left meanwhile may have been emptied under the reader.
+            // A range that left meanwhile may have been cleared under the reader.
             if !self.shared.published().read.same_ownership(&published.read) {
                 continue;
             }
@@ -242,7 +244,7 @@ impl Reads {
         };
         match ask {
             Ask::Source => engine.read_consistently(&mut look),
-            // A snapshot may have to wait for what is being written down.
+            // A snapshot may have to wait for a spill of the write buffer.
             Ask::Nobody if (0..TRIES).any(|_| engine.read_unchanged(&mut look)) => {}
             Ask::Nobody => return Ok(Looked::NeedsThread),
         }
@@ -259,7 +261,7 @@ impl Reads {
     }
 }
 
-/// How many commands of a frame were executed: those that have replies.
+/// Number of executed commands of a frame: those with replies.
 fn executed(frame: &Frame, reply: &bytes::Bytes) -> u64 {
     match reply.first() {
         Some(0) if frame.flags.has(FrameFlags::TRANSACTION) => frame.commands.len() as u64,
@@ -269,20 +271,21 @@ fn executed(frame: &Frame, reply: &bytes::Bytes) -> u64 {
     }
 }
 
-/// Whom to ask for what has not arrived.
+/// Which group to ask for records that have not arrived.
 #[derive(Clone, Copy)]
 enum Ask {
-    /// Nobody, nor for a snapshot: the read may not wait.
+    /// Ask no other group and wait for no snapshot: this read must not block.
     Nobody,
-    /// The group that the keys come from.
+    /// Ask the group that the keys come from.
     Source,
 }
 
-/// What came of looking.
+/// Outcome of an attempt to read.
 enum Looked {
-    /// It was read.
+    /// The read is complete.
     Done(ReadOutcome),
-    /// It may have to wait, for a snapshot or for the source of a range; or the source did not answer.
+    /// The read may have to wait, for a snapshot or for the source of a range; or the source did
+    /// not answer.
     NeedsThread,
 }
 
@@ -298,22 +301,22 @@ enum When {
 enum Refused {
     By(Refusal),
     Fault(Fault),
-    /// Nobody waits for the answer any more.
+    /// The caller has given up.
     Abandoned,
 }
 
 impl From<ProposeError> for Refused {
     fn from(error: ProposeError) -> Self {
         match error {
-            // A read changes nothing: whatever became of the tick, it may be sent again.
+            // A read changes nothing, so it may be sent again whatever became of the tick.
             ProposeError::Unknown => Self::By(Refusal::Overloaded),
             other => Self::By(refusal_of(other)),
         }
     }
 }
 
-/// Whether each command reads one record, and what the others of the frame read need not be as of
-/// the same state: a pipeline promises their order only.
+/// Whether every command reads a single record. Commands of a pipeline are ordered but need not see
+/// one state, so no snapshot is needed. A transaction needs one.
 fn needs_no_snapshot(frame: &Frame) -> bool {
     let is_one_key =
         |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| matches!(row.keys, Keys::One(_)));
@@ -324,7 +327,7 @@ fn needs_no_snapshot(frame: &Frame) -> bool {
             .all(|command| is_one_key(&command.args))
 }
 
-/// Whether it reads few keys, and walks no interval.
+/// Whether the frame reads few keys and walks no interval.
 fn is_short(frame: &Frame) -> bool {
     let walks = |args: &[bytes::Bytes]| {
         resolve(args).is_ok_and(|row| matches!(row.keys, Keys::Interval { .. }))

@@ -1,8 +1,8 @@
-//! Memory for the long reply of a read: taken before the reply is made, given back when it has left.
+//! Memory for the long reply of a read: taken before the reply is made, released when it has left.
 //!
-//! A frame says how many bytes of replies its client has room for. For more than fits into one
-//! piece of a link, so much is taken from the budget of the link and from that of the node, in this
-//! order and in turn with others. Whoever waits is dropped when its caller gives up.
+//! A frame says how many bytes of replies its client has room for. If that exceeds one piece of a
+//! link, as many bytes are taken from the budget of the link and then from the node's, in turn with
+//! other reads. A read that waits is dropped when its caller gives up.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use coterie_budget::{Budget, Permit};
 use coterie_protocol::Frame;
 use coterie_rpc::Responder;
 
-/// A reply that is longer is made when there is memory for it.
+/// A longer reply is made only when there is memory for it.
 const LONG_BYTES: usize = 64 << 10;
-/// How often a caller is told that its call is being worked on, and asked whether it still waits.
+/// How often a caller hears that its call is in progress, and is checked for having given up.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Permits for the bytes of a reply: the link's, and the node's. None for a short one.
+/// Permits for the bytes of a reply: the link's, and the node's. Empty for a short reply.
 #[derive(Debug, Default)]
 pub(super) struct Room(Vec<Permit>);
 
@@ -26,7 +26,7 @@ impl Room {
         frame.reply_room.is_none_or(|room| room > LONG_BYTES)
     }
 
-    /// Room for the replies to a frame, once there is; `None` when nobody waits for them any more.
+    /// Waits for room for the replies to a frame; `None` when the caller gives up.
     pub(super) async fn of(frame: &Frame, replies: &Budget, responder: &Responder) -> Option<Self> {
         let bytes = frame.reply_room.unwrap_or(usize::MAX);
         let mut permits = Vec::with_capacity(2);
@@ -37,7 +37,7 @@ impl Room {
         Some(Self(permits))
     }
 
-    /// Answers with `reply`, and gives the room back when that has left.
+    /// Answers with `reply`, and gives the room back when the reply has left.
     pub(super) fn send(mut self, reply: Bytes, responder: Responder) {
         if self.0.is_empty() {
             return responder.send(reply);
@@ -51,7 +51,7 @@ impl Room {
     }
 }
 
-/// Waits for work under way, and tells the caller so; `None` when it does not wait any more.
+/// Waits for work in progress, and tells the caller so; `None` when the caller gives up.
 pub(super) async fn while_working<T>(
     work: impl Future<Output = T>,
     responder: &Responder,

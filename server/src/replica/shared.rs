@@ -1,4 +1,5 @@
-//! What a replica's machine, proposer, readers and sweeper know of each other.
+//! State shared by the tasks of one replica: the published read state, the group clock, progress of
+//! moves, counters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +18,8 @@ use super::digests::Digests;
 use super::load::Loads;
 use crate::mean::Mean;
 
-/// The store and the state as of one applied entry. Published after the entry is in the store and
-/// before its replies leave, so that who was answered reads what it wrote.
+/// The store and the state after one applied entry. Published once the entry is in the store and
+/// before its replies leave, so that a client reads its own acknowledged writes.
 pub(crate) struct Published {
     pub(crate) engine: Arc<RocksEngine>,
     pub(crate) read: ReadState,
@@ -32,14 +33,15 @@ pub(crate) struct Shared {
     started: Instant,
     /// Bytes of the longest value that commands may make while this node leads.
     value_bytes_max: u64,
-    /// Rises when what the group owns or awaits has changed.
+    /// Rises when the ranges that the group owns or awaits change, or a new owner confirms a
+    /// hand-off.
     ownership_changed: watch::Sender<u64>,
     moves: Mutex<Moves>,
-    /// What each range costs.
+    /// The load of each range.
     pub(crate) loads: Loads,
-    /// What the records came to.
+    /// Digests of the records.
     pub(crate) digests: Arc<Digests>,
-    /// How long an entry took to apply, lately.
+    /// Mean time to apply an entry, lately.
     pub(crate) apply_time: Mean,
     /// Nanoseconds of CPU that applying took since the process started.
     pub(crate) apply_cpu_nanos: AtomicU64,
@@ -47,41 +49,44 @@ pub(crate) struct Shared {
     pub(crate) reads_total: AtomicU64,
     /// Frames applied with this replica as proposer since the process started.
     pub(crate) writes_total: AtomicU64,
-    /// How often a frame had to wait for another entry than the one it was in.
+    /// How often a frame was put off to a later entry.
     pub(crate) put_off_total: AtomicU64,
     /// The replica has stopped because the disk had no room.
     pub(crate) lacked_room: AtomicBool,
 }
 
-/// What this process knows of moves besides the log. Bounded by the ranges that move.
+/// Progress of moves that this process knows and the log does not hold. Bounded by the ranges that
+/// move.
 #[derive(Debug, Default)]
 struct Moves {
-    /// Ranges whose new owner has said that it serves them.
+    /// Ranges whose new owner has confirmed that it serves them.
     told: BTreeSet<(RangeId, Epoch)>,
-    /// About how many bytes the sources have.
+    /// Approximate bytes of the ranges at their sources.
     sizes: BTreeMap<RangeId, u64>,
-    /// Why imports do not go on.
+    /// Why imports are stuck.
     problems: BTreeMap<RangeId, String>,
-    /// Bytes that arrived with imports that ended a moment ago, and when: not on disk yet.
+    /// Bytes of imports that ended a moment ago, and when they ended: the bytes are not on disk
+    /// yet.
     imported: BTreeMap<RangeId, (u64, Instant)>,
 }
 
-/// The group clock, and what it is steered by.
+/// The group clock, and the wall clocks that steer it.
 #[derive(Default)]
 struct Clock {
     group: GroupClock,
-    /// When a majority's wall clocks were read last, by the monotonic clock.
+    /// When a majority's wall clocks were read last, by the monotonic clock; `None` if they are
+    /// unknown.
     agreed_at: Option<Duration>,
-    /// This node's own wall clock is far from those.
+    /// This node's own wall clock is far from theirs.
     is_off: bool,
 }
 
 /// How often a majority's wall clocks are read, while they are known.
 const AGREED_FOR: Duration = Duration::from_millis(100);
-/// A wall clock that is so far from a majority's is told of.
+/// A wall clock at least this far from a majority's is reported.
 const OFF_MIN: Duration = Duration::from_secs(1);
 
-/// How long it may take until what arrived is in files.
+/// How long arrived records may take to reach files.
 const IMPORTED_FOR: Duration = Duration::from_secs(30);
 
 impl Shared {
@@ -119,40 +124,41 @@ impl Shared {
         }
     }
 
-    /// Tells when what the group owns or awaits has changed.
+    /// Notifies when the ranges that the group owns or awaits change, or a new owner confirms a
+    /// hand-off.
     pub(crate) fn ownership_changed(&self) -> watch::Receiver<u64> {
         self.ownership_changed.subscribe()
     }
 
-    /// Whether the new owner of a range that was handed off serves it, as far as this process knows.
+    /// Whether the new owner of a handed-off range serves it, as far as this process knows.
     pub(crate) fn is_told(&self, range: &RangeDescriptor) -> bool {
         self.moves().told.contains(&(range.range_id, range.epoch))
     }
 
-    /// The new owner of a range has said that it serves it.
+    /// Notes that the new owner of a range serves it.
     pub(crate) fn set_told(&self, range: &RangeDescriptor) {
         self.moves().told.insert((range.range_id, range.epoch));
         self.ownership_changed.send_modify(|count| *count += 1);
     }
 
-    /// About how many bytes the source of an import has, once that was asked.
+    /// Approximate bytes of an imported range at its source, once the source was asked.
     pub(crate) fn import_size(&self, range_id: RangeId) -> Option<u64> {
         self.moves().sizes.get(&range_id).copied()
     }
 
-    /// The source of an import has about so many bytes.
+    /// Notes the approximate bytes of an imported range at its source.
     pub(crate) fn set_import_size(&self, range_id: RangeId, bytes: u64) {
         self.moves().sizes.insert(range_id, bytes);
     }
 
-    /// The import of a range has ended with so many bytes.
+    /// Notes that the import of a range has ended, and its bytes.
     pub(crate) fn set_imported(&self, range_id: RangeId, bytes: u64) {
         let imported = &mut self.moves().imported;
         imported.retain(|_, (_, at)| at.elapsed() < IMPORTED_FOR);
         imported.insert(range_id, (bytes, Instant::now()));
     }
 
-    /// Bytes of a range that have arrived, while they may not be in files yet.
+    /// Arrived bytes of a range that may not be in files yet.
     pub(crate) fn arrived_bytes(&self, range_id: RangeId) -> u64 {
         if let Some(import) = self.published().read.import(range_id) {
             return import.copied().bytes;
@@ -160,7 +166,7 @@ impl Shared {
         self.imported_bytes(range_id)
     }
 
-    /// With how many bytes the import of a range ended, if this process did it lately.
+    /// Bytes of an import that this process has finished lately; 0 if there is none.
     pub(crate) fn imported_bytes(&self, range_id: RangeId) -> u64 {
         let moves = self.moves();
         let imported = moves.imported.get(&range_id);
@@ -170,12 +176,12 @@ impl Shared {
         })
     }
 
-    /// Why an import does not go on, if so.
+    /// Why an import is stuck, if it is.
     pub(crate) fn import_problem(&self, range_id: RangeId) -> Option<String> {
         self.moves().problems.get(&range_id).cloned()
     }
 
-    /// Notes why an import does not go on, or that it does; whether that is news.
+    /// Notes why an import is stuck, or that it is not. Returns whether that is news.
     pub(crate) fn set_import_problem(&self, range_id: RangeId, problem: Option<String>) -> bool {
         let problems = &mut self.moves().problems;
         if problems.get(&range_id) == problem.as_ref() {
@@ -188,7 +194,7 @@ impl Shared {
         true
     }
 
-    /// Forgets what was noted of moves that are over.
+    /// Drops notes of moves that are over.
     fn forget_moves(&self) {
         let published = self.published();
         let ownership = published.read.ownership();
@@ -226,13 +232,13 @@ impl Shared {
         clock.group.read(wall, now)
     }
 
-    /// From now on the group clock is steered by the wall clocks of the group's voters.
+    /// From now on the wall clocks of the group's voters steer the group clock.
     pub(crate) fn set_walls(&self, walls: VoterWalls) {
         // Set once, when the group has started.
         let _ = self.walls.set(walls);
     }
 
-    /// An entry's bytes, with the time and the chance of now.
+    /// Encodes an entry with the current group clock and a new seed.
     pub(crate) fn entry(&self, body: Body) -> Bytes {
         let entry = Entry {
             clock: self.now(),
@@ -254,7 +260,7 @@ impl Shared {
 }
 
 impl Clock {
-    /// Tells when this node's wall clock is far from a majority's, and when it is right again.
+    /// Reports when this node's wall clock is far from a majority's, and when it is right again.
     fn look_at_own(&mut self, wall: Duration, agreed: Option<Agreed>) {
         let Some(distance) = agreed.map(|agreed| agreed.distance(wall)) else {
             return;
@@ -271,14 +277,15 @@ impl Clock {
     }
 }
 
-/// The chance of an entry or a read: drawn once per process from the system, which is asked by a
-/// call too slow for every read, then counted on (the reader mixes it: SplitMix64).
+/// The random seed of an entry or a read. The first comes from the system, once per process,
+/// because that call is too slow for every read. The following seeds count on from it, and the
+/// reader mixes them (SplitMix64).
 pub(crate) fn seed() -> u64 {
     static FIRST: OnceLock<u64> = OnceLock::new();
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let first = *FIRST.get_or_init(|| {
         let mut bytes = [0; 8];
-        // Without it `RANDOMKEY` is less random, and nothing worse.
+        // Without random bytes `RANDOMKEY` is less random; nothing worse happens.
         if let Err(error) = getrandom::fill(&mut bytes) {
             tracing::warn!(%error, "no random bytes");
         }

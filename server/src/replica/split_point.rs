@@ -1,22 +1,23 @@
-//! Where a range is halved by size.
+//! Finds the key that halves a range by size.
 //!
-//! A small range is walked. In a large one, whose records take too long to look at one by one, the middle
-//! is sought: the store tells about how many bytes of its files lie before a key, and bounds around the
-//! middle are drawn closer until what is between them does not matter. The records that are looked at
-//! are few, however many there are.
+//! A small range is walked. A large range has too many records to look at each, so its middle is
+//! searched for: the store estimates how many bytes of its files lie before a key, and bounds
+//! around the middle are narrowed until the bytes between them do not matter. The search reads few
+//! records, however many there are.
 
 use bytes::Bytes;
 use coterie_storage::{Engine, Reader, StorageError, layout};
 use coterie_types::KeyRange;
 
-/// Keys that are remembered on the way.
+/// Keys remembered during a walk, at most.
 const MARKS_MAX: usize = 4096;
-/// The middle is known well enough when this fraction of the range is left around it.
+/// The search ends when at most 1/`FINE` of the range is left around the middle.
 const FINE: u64 = 32;
-/// How often bounds are drawn closer, at most. A byte of the keys at which they part takes one.
+/// Rounds of narrowing, at most. Each byte at which the keys part takes a round.
 const ROUNDS_MAX: usize = 64;
 
-/// A key, and the bytes before and from it: of records, or about those that they take on disk.
+/// A key, and the bytes before it and from it: of records after a walk, estimated on disk after a
+/// search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SplitPoint {
     pub(crate) at: Bytes,
@@ -24,11 +25,11 @@ pub(crate) struct SplitPoint {
     pub(crate) right_bytes: u64,
 }
 
-/// What a walk may come to: about a second.
+/// Limits of a walk: about a second.
 struct Limits {
-    /// Bytes of files; what is in memory only is not among them.
+    /// Bytes of files; records only in memory do not count.
     disk_bytes: u64,
-    /// Bytes of records, as disks may hold them compressed.
+    /// Bytes of records, since files may hold them compressed.
     bytes: u64,
     records: u64,
 }
@@ -39,8 +40,8 @@ const LIMITS: Limits = Limits {
     records: 2_000_000,
 };
 
-/// A key that parts the range near its middle and is not its first one; `None` when it has fewer than
-/// two keys.
+/// A key that parts the range near its middle and is not its first key; `None` when the range has
+/// fewer than two keys.
 pub(super) fn find(
     engine: &dyn Engine,
     bounds: &KeyRange,
@@ -69,20 +70,20 @@ fn find_within(
     seek.middle()
 }
 
-/// What came of a walk.
+/// Outcome of a walk.
 enum Walk {
     Whole(Option<SplitPoint>),
     TooLong,
 }
 
-/// Walks the range once.
+/// Walks the range once, unless it exceeds `limits`.
 fn walk(
     reader: &dyn Reader,
     start: &[u8],
     end: &[u8],
     limits: &Limits,
 ) -> Result<Walk, StorageError> {
-    // Every so many bytes a key is remembered; when there are too many, every other one goes.
+    // Every `step` bytes a key is remembered; when there are too many, every other key is dropped.
     let (mut marks, mut step) = (Vec::<(Bytes, u64)>::new(), 0u64);
     let (mut bytes, mut keys, mut due) = (0u64, 0u64, 0u64);
     let mut is_whole = true;
@@ -123,12 +124,12 @@ fn walk(
     })))
 }
 
-/// An interval of the store whose middle is sought. Keys are as they are stored.
+/// An interval of the store whose middle is searched for. Keys are as they are stored.
 struct Seek<'a> {
     engine: &'a dyn Engine,
     start: Vec<u8>,
     end: Vec<u8>,
-    /// About how many bytes it takes on disk.
+    /// Approximate bytes on disk.
     total: u64,
 }
 
@@ -137,14 +138,14 @@ impl Seek<'_> {
         let Some(first) = self.record_from(&self.start)? else {
             return Ok(None);
         };
-        // The middle is behind the record at `low`, and not behind `high`.
+        // Invariant: the middle is behind the record at `low`, and not behind `high`.
         let (mut low, mut high) = (first.clone(), self.end.clone());
         for _ in 0..ROUNDS_MAX {
             let (from, to) = self.closer(&low, high);
             high = to;
             match self.record_from(&from)? {
                 Some(record) if record < high => low = record,
-                // No record is between them: it is one side or the other.
+                // No record is between them: the split is at either of them.
                 _ => break,
             }
             if self.left_of(&high).saturating_sub(self.left_of(&low)) <= self.total / FINE {
@@ -156,7 +157,7 @@ impl Seek<'_> {
         for from in [high, second] {
             records.extend(self.record_from(&from)?);
         }
-        // Nothing would be on the left of the first one.
+        // A split at the first record would leave nothing on its left.
         let records = records.into_iter().filter(|record| *record > first);
         let lefts = records.map(|record| (self.left_of(&record).min(self.total), record));
         let nearest = lefts.min_by_key(|(left, _)| (2 * left).abs_diff(self.total));
@@ -170,10 +171,12 @@ impl Seek<'_> {
         }))
     }
 
-    /// Bounds behind `low` and not behind `high` that part at one byte, with the middle between them.
+    /// Narrows the bounds: behind `low`, not behind `high`, parted at one byte, with the middle
+    /// between them.
     ///
-    /// What begins as `low` does may end before the middle or behind it: behind it if only few bytes have
-    /// to be the same, before it if many. Where that turns, the next byte is what has to be found.
+    /// Keys that share a prefix with `low` may end before the middle or behind it: behind it if the
+    /// prefix is short, before it if it is long. The longest prefix that ends behind the middle is
+    /// kept, and the byte after it is searched for.
     fn closer(&self, low: &[u8], high: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
         let is_past = |bound: Option<&Vec<u8>>| {
             bound.is_none_or(|bound| *bound >= high || 2 * self.left_of(bound) >= self.total)
@@ -193,7 +196,7 @@ impl Seek<'_> {
             let byte = u8::try_from(usize::from(byte) + n).ok()?;
             Some([prefix, &[byte]].concat())
         };
-        // One more than the byte is `from`.
+        // `byte + 1` gives `from`, so greater bytes are tried.
         let past = first_of(256, |n| n > 1 && is_past(with(n).as_ref()));
         let from = with(past - 1).map_or(from.clone(), |bound| bound.max(from));
         let to = with(past).map_or(to.clone(), |bound| bound.min(to));
@@ -226,7 +229,7 @@ fn size(engine: &dyn Engine, start: &[u8], end: &[u8]) -> u64 {
     sizes.first().copied().unwrap_or(0)
 }
 
-/// What comes right behind all that begins so; `None` if nothing does.
+/// The first key behind all keys with this prefix; `None` if there is none.
 fn after(prefix: &[u8]) -> Option<Vec<u8>> {
     let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut bound = prefix[..=kept].to_vec();
@@ -234,7 +237,8 @@ fn after(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(bound)
 }
 
-/// The first number for which it holds, as it does for all that are greater; `max` if for none below.
+/// The least number below `max` for which `holds`, which must then hold for all greater numbers;
+/// else `max`.
 fn first_of(max: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, max);
     while low < high {
@@ -270,7 +274,7 @@ mod tests {
         engine.write(batch).unwrap();
     }
 
-    /// What a walk and a search find.
+    /// The split points that a walk and a search find.
     fn found<K: AsRef<[u8]>>(keys: impl Iterator<Item = (K, usize)>) -> [Option<SplitPoint>; 2] {
         let engine = MemEngine::default();
         fill(&engine, keys.map(|(key, len)| (key, vec![0; len])));
@@ -328,7 +332,7 @@ mod tests {
             }),
         ];
         for (shape, key) in shapes {
-            // With a value as long as that all of them weigh about the same.
+            // Each value is sized so that all records weigh about the same.
             let keys = (0..600).map(|n| (key(n), 700 - key(n).len()));
             let [_, sought] = found(keys);
             let sought = sought.unwrap();
@@ -338,7 +342,7 @@ mod tests {
         }
         let two = [("a", 10), ("b", 10)].into_iter();
         assert_eq!(found(two)[1].as_ref().unwrap().at, "b");
-        // Each of them parts from the next at a byte of its own: that is given up at some time.
+        // Each key parts from the next at a byte of its own, so the search gives up at some time.
         let tower = (1..600).map(|n| (vec![b'a'; n], 700 - n));
         let [_, sought] = found(tower);
         assert!(sought.unwrap().at.len() > 1);
@@ -349,7 +353,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let shared = RocksShared::new(1 << 20, 0).unwrap();
         let engine = RocksEngine::open(dir.path(), &shared).unwrap();
-        // As good as random: it is on disk as it is.
+        // Nearly random, so that compression on disk does not shrink it.
         let noise = |n: u64| {
             let words = (0..64).map(move |i| (64 * n + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             words.flat_map(|w| (w ^ (w >> 29)).wrapping_mul(w | 1).to_le_bytes())
@@ -368,7 +372,7 @@ mod tests {
             bytes,
             records: u64::MAX,
         };
-        // It has too much on disk; or turns out to have too much when it is walked.
+        // The range has too much on disk, or turns out to have too much during the walk.
         for limits in [limits(1 << 20, u64::MAX), limits(u64::MAX, 1 << 20)] {
             let point = find_within(&engine, &bounds, &limits).unwrap().unwrap();
             assert_eq!(point.left_bytes + point.right_bytes, on_disk);

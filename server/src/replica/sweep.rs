@@ -1,6 +1,6 @@
-//! Removes what has expired, through the log, so that every replica removes the same.
+//! Removes expired records through the log, so that every replica removes the same.
 //!
-//! The leader walks the index of expiries up to the committed clock and proposes what it finds, a
+//! The leader walks the index of expiries up to its group clock and proposes the expired keys, a
 //! bounded number at a time. Readers do not wait for it: an expired key is hidden at once. The
 //! index may name keys that were written again since; applying decides (decision record
 //! `2026-11-23-expiry-by-committed-clock`).
@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 
-/// How often the index is looked at while there is nothing, or little, to do.
+/// How often the index is checked while there is little or nothing to do.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Pause between full sweeps: bounds the rate to some ten thousand keys a second.
+/// Pause between full sweeps: limits the rate to some ten thousand keys a second.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Pause after the store could not be read.
 const FAULT_PAUSE: Duration = Duration::from_secs(30);
-/// Keys of one entry at most.
+/// Keys in an entry, at most.
 const KEYS_MAX: usize = 512;
 
 /// Runs until `stop`.
@@ -32,7 +32,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationTok
         .await
         .is_some()
     {
-        // A proposal without a majority waits for ever: a stop does not wait with it.
+        // A proposal without a majority waits forever; a stop must not wait with it.
         let swept = stop.run_until_cancelled(sweep(&group, &shared));
         let Some(swept) = swept.await else { return };
         pause = match swept {
@@ -46,7 +46,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationTok
     }
 }
 
-/// Proposes what has expired; answers how many keys that were.
+/// Proposes the removal of expired keys; returns how many they are.
 async fn sweep(group: &Group, shared: &Arc<Shared>) -> Result<usize, Fault> {
     if !group.lease_read_ready() {
         return Ok(0);
@@ -56,7 +56,7 @@ async fn sweep(group: &Group, shared: &Arc<Shared>) -> Result<usize, Fault> {
     let count = found.len();
     if count > 0 {
         let entry = shared.entry(Body::Sweep(found));
-        // Not the leader any more: the next one sweeps.
+        // An error is ignored: if leadership is lost, the next leader sweeps.
         let _ = group.propose(entry).await;
     }
     Ok(count)

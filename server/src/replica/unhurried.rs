@@ -1,4 +1,4 @@
-//! The store as entries are applied over it, on a thread of the runtime.
+//! The store to which entries are applied, as read on a thread of the runtime.
 
 use std::cell::Cell;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 use coterie_storage::{Reader, RocksEngine, StorageError};
 use tokio::task::block_in_place;
 
-/// Reads what is in memory; for anything else it lets the runtime go on without this thread, as the
-/// disk may be slow.
+/// Reads values in memory directly. For others it lets the runtime continue without this thread,
+/// since the disk may be slow.
 pub(super) struct UnhurriedReader<'a> {
     engine: &'a RocksEngine,
     missed: Cell<bool>,
@@ -21,7 +21,7 @@ impl<'a> UnhurriedReader<'a> {
         }
     }
 
-    /// Whether something was not in memory.
+    /// Whether a value was not in memory.
     pub(super) fn missed(&self) -> bool {
         self.missed.get()
     }

@@ -6,11 +6,11 @@ use coterie_redis_compat::{Fault, Record, View};
 use coterie_storage::{Reader, layout};
 use coterie_types::{KeyRange, RangeId, TableId};
 
-/// A [`View`] over a store, or over one unchanging view of it.
+/// A [`View`] over a store, or over an unchanging view of it.
 pub(super) struct StoreView<'a>(pub(super) &'a dyn Reader);
 
 impl StoreView<'_> {
-    /// What is known of an import without a record or a mark; `None` when it is over.
+    /// Keys of an import that are known without a record or a mark; `None` when the import is over.
     pub(super) fn known(&self, range_id: RangeId) -> Result<Option<Known>, Fault> {
         let stored = self.0.get(&layout::known_key(range_id));
         let stored = stored.map_err(|error| Fault::new("read what is known", error))?;

@@ -1,6 +1,6 @@
-//! Looks after a replica's store: one whose flush has failed is stopped, before RocksDB goes on with
-//! it by itself (`RocksEngine::check`). The replica's next write, or look at what is durable, fails
-//! then, and it says why.
+//! Watches a replica's store: after a failed flush it stops the store, before RocksDB resumes it by
+//! itself (`RocksEngine::check`). The replica's next write, or its next question for the durable
+//! state, then fails with the reason.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 
-/// How often: RocksDB looks for room every five seconds.
+/// How often to check: RocksDB looks for room every five seconds.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.

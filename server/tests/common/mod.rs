@@ -1,4 +1,4 @@
-//! A node and a meta in this process; the controller's part is played by the test.
+//! A node and a meta in this process; the test plays the controller.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use coterie_types::{
     Role, SessionId, TableId, UnixMillis, varint,
 };
 
-/// The controller's fencing number, which the test has.
+/// The controller's fencing number, used by the test.
 pub const FENCE: u64 = 1;
 pub const LONG: Duration = Duration::from_secs(30);
 pub const SOURCE: GroupId = GroupId(1);
@@ -34,7 +34,7 @@ struct Flags {
     config: coterie_server::Config,
 }
 
-/// A node with two groups; the first one owns all of table 0.
+/// A node with two groups; the first owns all of table 0.
 pub struct World {
     pub rpc: Client,
     pub meta_addr: String,
@@ -55,7 +55,7 @@ pub fn range(epoch: u64, group_id: GroupId) -> RangeDescriptor {
     }
 }
 
-/// Has meta's map say that a group has its one replica on that node.
+/// The change of meta's map that places a group's only replica on a node.
 pub fn put(group_id: GroupId, node_id: u64) -> ControllerOp {
     ControllerOp::PutGroup(GroupDescriptor {
         group_id,
@@ -168,7 +168,8 @@ impl World {
         all.into_iter().find(|s| s.group_id == group).unwrap()
     }
 
-    /// Sends a frame of commands to a group; again while it says that keys are moving.
+    /// Sends a frame of commands to a group, and retries while the group answers that keys are
+    /// moving.
     pub async fn send(&self, group: GroupId, lines: &[&str], is_read: bool) -> FrameReply {
         let seq = match is_read {
             true => 0,
@@ -227,7 +228,7 @@ impl World {
         self.begin_import(range(2, DESTINATION), SOURCE).await;
     }
 
-    /// Has the destination know of a range that comes from `source`.
+    /// Announces a range that comes from `source` to the destination.
     pub async fn begin_import(&self, range: RangeDescriptor, source: GroupId) {
         let begin = ServerRequest::BeginImport {
             group_id: DESTINATION,
@@ -278,7 +279,7 @@ impl World {
         }
     }
 
-    /// Waits until the import of a range does not go on, and says why.
+    /// Waits until the import of a range is stuck; returns the reason.
     pub async fn wait_problem(&self, range_id: RangeId) -> String {
         for _ in 0..3000 {
             if let ImportState::Copying {
