@@ -1,9 +1,9 @@
-//! How a cluster begins: the member that leads first proposes its id, or the state of a backup.
+//! How a cluster begins: the first leader proposes the cluster's id, or the state of a backup.
 //!
-//! Runs on every member until the cluster is born, and then checks that it is the cluster this
-//! member's directory belongs to. The one that leads waits a while for the others first: who is not
-//! there when the cluster is born cannot be told from one that has lost its disk (`joining`). A restored cluster begins with the seed that `restore` put into
-//! the directory of each member.
+//! Runs on every member until the cluster is born, and then checks that this member's directory
+//! belongs to that cluster. The leader first waits a while for the others: a member that is absent
+//! at the birth cannot be told from a member that has lost its disk (`joining`). A restored cluster
+//! begins with the seed that `restore` put into the directory of each member.
 
 use std::fs;
 use std::io;
@@ -22,13 +22,13 @@ use crate::held::Held;
 use crate::joining::Joining;
 use crate::snapshot::Snapshot;
 
-/// Between two looks at whether this member leads.
+/// Pause between two checks whether this member leads.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a leader waits for members that do not take part yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What this member proposes if it is the one that leads.
+/// The command that this member proposes if it is the first leader.
 pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> {
     if let Some(seed) = Snapshot::read(&directory.seed())? {
         return Ok(Command::Restore {
@@ -39,13 +39,13 @@ pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> 
     getrandom::fill(&mut id)
         .map_err(io::Error::other)
         .map_err(RunError::io("draw a cluster id for", &directory.seed()))?;
-    // 0 is no cluster; it is also nothing that chance gives.
+    // 0 means no cluster. Chance practically never gives it.
     Ok(Command::Birth {
         cluster_id: u128::from_le_bytes(id).max(1),
     })
 }
 
-/// Waits for the cluster's birth, seeing to it if this member leads.
+/// Waits for the cluster's birth, and brings it about if this member leads.
 pub(crate) async fn attend(
     joining: &Joining,
     held: &Arc<Held>,
@@ -69,7 +69,7 @@ pub(crate) async fn attend(
                 }
             }
         }
-        // Told when another leader has seen to it.
+        // The positions change when another leader has brought it about.
         let _ = tokio::time::timeout(PAUSE, positions.changed()).await;
     };
     directory.belongs_to(cluster_id)?;

@@ -9,13 +9,13 @@ use coterie_raft::RaftConfig;
 /// Flags of `coterie meta`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// This member's id, one of those in the list of peers.
+    /// This member's id, as in the list of peers.
     #[arg(long, env = "COTERIE_ID", value_name = "N")]
     pub id: u64,
     /// Where to listen for members, nodes, proxies and controllers.
     #[arg(long, env = "COTERIE_LISTEN", value_name = "IP:PORT")]
     pub listen: String,
-    /// All members: `1=IP:PORT,2=IP:PORT,3=IP:PORT`. Without it, this member is the only one.
+    /// All members: `1=IP:PORT,2=IP:PORT,3=IP:PORT`. Without it, this is the only member.
     #[arg(
         long,
         env = "COTERIE_PEERS",
@@ -23,10 +23,11 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub peers: Vec<Peer>,
-    /// Where the log and the snapshot are kept.
+    /// Directory of the log and the snapshot.
     #[arg(long, env = "COTERIE_DIR", value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where every change is backed up while this member leads; best on another disk.
+    /// Directory for backups of every change, written while this member leads; best on another
+    /// disk.
     #[arg(long, env = "COTERIE_BACKUP_DIR", value_name = "DIR")]
     pub backup_dir: Option<PathBuf>,
     /// Where to serve `/metrics` and `/health`.
@@ -35,12 +36,12 @@ pub struct Config {
     /// The secret shared by the cluster.
     #[command(flatten)]
     pub cluster_token: ClusterToken,
-    /// How its Raft group behaves.
+    /// Settings of its Raft group.
     #[command(flatten)]
     pub raft: RaftConfig,
 }
 
-/// One member, as it is written in the list of peers.
+/// A member, as it is written in the list of peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its id.
@@ -81,7 +82,7 @@ impl std::fmt::Display for Peer {
 }
 
 impl Config {
-    /// A member that is the only one, with the defaults of the flags.
+    /// A single member, with the defaults of the flags.
     #[must_use]
     pub fn alone(listen: impl Into<String>, dir: PathBuf, cluster_token: ClusterToken) -> Self {
         Self {
@@ -96,7 +97,7 @@ impl Config {
         }
     }
 
-    /// What is wrong with the list of peers, if anything.
+    /// Checks the list of peers; the error is its first fault.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.id == 0 {
             return Err("member ids count from 1".to_owned());

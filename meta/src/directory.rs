@@ -1,14 +1,14 @@
-//! A member's directory: who it belongs to, and that one process at a time uses it.
+//! A member's directory: its identity and its data, locked by the process that uses it.
 //!
 //! ```text
 //! LOCK          locked by the process that runs
 //! IDENTITY      text: `coterie meta 1`, `member N`, `cluster HEX` (from the cluster's birth on)
-//! state         the catalog as of an entry of the log (`snapshot`)
-//! seed          what a restored cluster begins with (`backup`); gone once it has begun
+//! state         the catalog after an entry of the log (`snapshot`)
+//! seed          the state a restored cluster begins with (`backup`); gone once it has begun
 //! raft/         the log (`coterie-raft`)
 //! ```
 //!
-//! The first line carries the format's version: a newer one is refused.
+//! The first line carries the format's version; a newer version is refused.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use coterie_protocol::meta::Birth;
 
 use crate::RunError;
 
-/// The version of what is in the directory.
+/// Version of the directory's format.
 const FORMAT: u32 = 1;
 
 const IDENTITY: &str = "IDENTITY";
@@ -35,7 +35,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens or makes the directory of this member.
+    /// Opens the directory of this member, creating it if absent.
     pub(crate) fn open(path: &Path, member: u64) -> Result<Self, RunError> {
         fs::create_dir_all(path).map_err(RunError::io("make the directory", path))?;
         let lock = lock(path)?;
@@ -63,7 +63,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Records the cluster it belongs to, or refuses if it is another than before.
+    /// Records the cluster it belongs to; refuses another cluster than before.
     pub(crate) fn belongs_to(&mut self, cluster_id: u128) -> Result<(), RunError> {
         if self.cluster_id == cluster_id {
             return Ok(());
@@ -80,7 +80,7 @@ impl Directory {
         self.write_identity()
     }
 
-    /// What it says of its cluster.
+    /// The stage of the cluster's birth, as far as this directory shows.
     pub(crate) fn birth(&self) -> Birth {
         match (self.seed().exists(), self.cluster_id) {
             (true, _) => Birth::Restored,
@@ -89,17 +89,17 @@ impl Directory {
         }
     }
 
-    /// Where the snapshot is.
+    /// Path of the snapshot.
     pub(crate) fn state(&self) -> PathBuf {
         self.path.join("state")
     }
 
-    /// Where a restored cluster's beginning is.
+    /// Path of the state that a restored cluster begins with.
     pub(crate) fn seed(&self) -> PathBuf {
         self.path.join("seed")
     }
 
-    /// Where the log is.
+    /// Path of the log.
     pub(crate) fn raft(&self) -> PathBuf {
         self.path.join("raft")
     }

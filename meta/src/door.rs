@@ -1,4 +1,4 @@
-//! What stands at the listener while the member starts: its address must be known before its group.
+//! The listener's handler while the member starts: its address must be known before its group.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,7 +6,7 @@ use coterie_protocol::meta::MetaAnswer;
 use coterie_protocol::{encode, method};
 use coterie_rpc::{Handler, Request, Responder};
 
-/// Answers that nothing was done, and from [`Door::open`] on lets everything through.
+/// Answers that nothing was done; passes every request on once [`Door::open`] was called.
 #[derive(Default)]
 pub(crate) struct Door(OnceLock<Arc<dyn Handler>>);
 

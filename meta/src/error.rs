@@ -1,4 +1,4 @@
-//! Why a member does not start, or a backup cannot be used.
+//! Errors of a member that starts or runs, and of backups that cannot be used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,36 +9,36 @@ use coterie_raft::RaftError;
 /// Why a member does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A setting that does not make sense.
+    /// A setting that cannot work.
     #[error("{0}")]
     Config(String),
     /// No cluster token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The directory is in use, of another cluster or member, or of a newer version.
+    /// The directory is in use, belongs to another cluster or member, or has a newer format.
     #[error("{}: {reason}", dir.display())]
     Directory {
         /// The directory.
         dir: PathBuf,
-        /// What is in the way.
+        /// Why it cannot be used.
         reason: String,
     },
-    /// A file that is not what was written.
+    /// A file is damaged.
     #[error("{}: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage.
         reason: String,
     },
     /// A file or directory cannot be read or written.
     #[error("{what} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
-        /// With which file.
+        /// The path it was for.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -47,7 +47,7 @@ pub enum RunError {
     Listen {
         /// The address.
         addr: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -57,13 +57,13 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// For `map_err`: what was tried with which file.
+    /// For `map_err`: names the operation that failed, and its path.
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { what, path, source }
     }
 
-    /// For `map_err`: where it was to listen.
+    /// For `map_err`: names the address.
     pub(crate) fn listen(addr: &str) -> impl FnOnce(io::Error) -> Self {
         let addr = addr.to_owned();
         move |source| Self::Listen { addr, source }

@@ -1,8 +1,8 @@
-//! What a member holds, shared by those who apply, answer, and back up.
+//! The state of a member, shared by the tasks that apply, answer, and back up.
 //!
-//! The state itself is replaced as a whole for readers (a cheap clone of an `Arc`), and the last
-//! commands are kept for those who follow: watchers take their changes, the backup takes the
-//! commands. Who is further behind than these reach takes the whole.
+//! Readers get the whole state (a cheap clone of an `Arc`). The last commands are kept for
+//! followers: watchers take their changes, the backup takes the commands. A follower further behind
+//! takes the whole state.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,24 +15,24 @@ use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
 
-/// How many commands are kept, and how many bytes of them.
+/// Commands that are kept, at most, and bytes of them.
 const RECENT_MAX: usize = 4096;
 const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// A command that was applied.
 #[derive(Debug, Clone)]
 pub(crate) struct Recent {
-    /// Its place in the log.
+    /// Its log index.
     pub(crate) index: LogIndex,
     /// The revision after it.
     pub(crate) revision: Revision,
-    /// As it stands in the log.
+    /// Its bytes in the log.
     pub(crate) command: Bytes,
-    /// What it changed.
+    /// The change that it made.
     pub(crate) change: Option<Arc<Change>>,
 }
 
-/// Where the state is.
+/// Position of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Position {
     /// The last command applied.
@@ -41,11 +41,11 @@ pub(crate) struct Position {
     pub(crate) revision: Revision,
 }
 
-/// What is new since a position.
+/// News since a position.
 pub(crate) enum News<T> {
-    /// Each thing in order, none missing.
+    /// All items in order, none missing.
     Items(Vec<T>),
-    /// Too far behind: the whole state, as of now.
+    /// Too far behind: the whole current state.
     Whole(Arc<Snapshot>),
 }
 
@@ -59,7 +59,7 @@ struct Inner {
     snapshot: Arc<Snapshot>,
     recent: VecDeque<Recent>,
     recent_bytes: usize,
-    /// Commands up to this one are not among the recent ones.
+    /// The last command that is not in `recent` any more.
     forgotten: Position,
 }
 
@@ -77,17 +77,17 @@ impl Held {
         }
     }
 
-    /// All of it, as of now.
+    /// The whole current state.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.lock().snapshot)
     }
 
-    /// Told after each batch that was applied.
+    /// Notifies after each applied batch.
     pub(crate) fn positions(&self) -> watch::Receiver<Position> {
         self.position.subscribe()
     }
 
-    /// Applies commands in order, and says what became of each.
+    /// Applies commands in order; returns the outcome of each.
     pub(crate) fn apply(
         &self,
         commands: Vec<(LogIndex, Bytes, Command)>,
@@ -95,7 +95,7 @@ impl Held {
     ) -> Vec<Outcome> {
         let mut inner = self.lock();
         let mut outcomes = Vec::with_capacity(commands.len());
-        // A copy is made only while somebody reads the one before.
+        // A copy is made only while a reader holds the previous state.
         let mut snapshot = Arc::clone(&inner.snapshot);
         inner.snapshot = Arc::default();
         let held = Arc::make_mut(&mut snapshot);
@@ -124,7 +124,7 @@ impl Held {
         outcomes
     }
 
-    /// Replaces all.
+    /// Replaces the whole state.
     pub(crate) fn install(&self, snapshot: Snapshot) {
         let position = position(&snapshot);
         let mut inner = self.lock();

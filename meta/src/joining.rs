@@ -1,19 +1,19 @@
-//! How a member with an empty log takes part: at once in a new cluster; in one that was born before
-//! only when it has all that it may have acknowledged before its disk was lost.
+//! How a member with an empty log takes part: at once in a new cluster; in a cluster that was born
+//! before, only when it has everything it may have acknowledged before its disk was lost.
 //!
-//! Members keep their ids, so one that is started with an empty directory cannot know what it
-//! promised under its id. It asks the others, and takes part in nothing until so many have answered
-//! that it knows enough:
+//! Members keep their ids, so a member that starts with an empty directory cannot know its earlier
+//! promises. It asks the others, and takes part in nothing until it has learned enough from the
+//! answers:
 //!
-//! - Nobody says that the cluster is born, and a majority has answered, this member included: it is
-//!   a new cluster. (The first leader waits for the others for a while: `birth`.)
-//! - Somebody does: the member has lost its log. It follows a leader, and neither votes nor
-//!   campaigns, until it has applied all that this leader had when it was asked. The leader must be of
-//!   the highest term that the others have promised anything in, of whom at least so many must
-//!   answer that every majority the member may have been part of has one among them (`Part`).
+//! - No answer says that the cluster is born, and a majority has answered, this member included:
+//!   the cluster is new. (The first leader waits for the others for a while: `birth`.)
+//! - An answer says so: the member has lost its log. It follows a leader, and neither votes nor
+//!   campaigns, until it has applied all that this leader had when it was asked. The leader must be
+//!   of the highest term in which the others have promised anything. Enough of them must answer
+//!   that every majority the member may have been part of is represented (`Part`).
 //!
-//! Who has an empty log itself and cannot tell what it promised counts for the first, not for the
-//! second. When too many have lost their logs, there is no way but a backup.
+//! A member whose own log is empty counts towards the first case, not towards the quorum of the
+//! second. When too many have lost their logs, only a backup helps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,10 +30,10 @@ use tracing::{info, warn};
 use crate::RunError;
 use crate::members::Members;
 
-/// Between two rounds of asking.
+/// Pause between two rounds of questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait for one member's answer.
+/// How long to wait for the answer of a member.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// See the module's head.
@@ -41,27 +41,27 @@ pub(crate) struct Joining {
     pub(crate) group: Group,
     pub(crate) members: Arc<Members>,
     pub(crate) rpc: Client,
-    /// What the member's own directory says.
+    /// The stage of birth in the member's own directory.
     pub(crate) own: Birth,
-    /// When the process began: what was there before it granted no lease and no vote later.
+    /// When this process began: its predecessors granted no lease and no vote after that.
     pub(crate) since: Instant,
-    /// How long a lease lasts, and a vote is under way.
+    /// How long a lease, or a vote in progress, can last.
     pub(crate) lease: Duration,
 }
 
-/// What follows from the answers.
+/// The conclusion from the answers.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
     /// The cluster is new.
     Begin,
     /// The log is lost: follow from this term on.
     Follow(Term),
-    /// They say too little yet.
+    /// The answers are not enough yet.
     Wait(&'static str),
 }
 
 impl Joining {
-    /// Finds out how far this member takes part; returns when it does.
+    /// Finds out how far this member takes part; returns when that is settled.
     pub(crate) async fn find_part(&self, component: &Component) -> Result<(), RunError> {
         let mut told = "";
         while self.group.part() == Part::Nothing {
@@ -70,7 +70,8 @@ impl Joining {
             match decide(self.own, self.members.ids().len(), &answers) {
                 Decision::Begin => {
                     self.group.take_part().await?;
-                    // Every member does so with the same list; only the first changes anything.
+                    // Every member does so with the same list; only the first call changes
+                    // anything.
                     self.group.initialize(self.members.ids()).await?;
                 }
                 Decision::Follow(term) if asked >= self.since + self.lease => {
@@ -91,7 +92,7 @@ impl Joining {
         Ok(())
     }
 
-    /// If this member has lost its log: waits until it has caught up, then has it take part in
+    /// If this member has lost its log: waits until it has caught up, then lets it take part in
     /// everything.
     pub(crate) async fn catch_up(&self, component: &Component) -> Result<(), RunError> {
         let Part::Follows(from) = self.group.part() else {
@@ -128,7 +129,7 @@ impl Joining {
             == others
     }
 
-    /// What those of the others say who answer.
+    /// The answers of the other members; silent members are left out.
     async fn ask_others(&self) -> Vec<Standing> {
         let own = self.members.own_id();
         let mut asking = JoinSet::new();
@@ -144,17 +145,19 @@ impl Joining {
 async fn ask(rpc: Client, addr: String, member: u64) -> Option<Standing> {
     let request = encode(&MetaRequest::Standing { member });
     let answer = rpc.call(&addr, method::META, request, ASK_TIMEOUT).await;
-    // Not there, still starting, or of another version: it said nothing.
+    // Unreachable, still starting, or of another version: no answer.
     match decode(&answer.ok()?).ok()? {
         MetaAnswer::Standing(standing) => Some(standing),
         _ => None,
     }
 }
 
-/// See the module's head. `own` is what the asker's directory says, `members` counts it, too.
+/// Decides by the rules in the module's head. `own` is the stage of birth in the asker's directory;
+/// `members` includes the asker.
 fn decide(own: Birth, members: usize, answers: &[Standing]) -> Decision {
-    // A directory that names its cluster had a log. One that was restored waits for those that were
-    // restored, too, and has missed what was born without it.
+    // A directory that names its cluster had a log. Restored members begin together, with unborn
+    // members too; an unborn member among restored members has missed the restore. Either has
+    // missed the birth if another member is born.
     let was_born = own == Birth::Born || answers.iter().any(|answer| answer.birth > own);
     if !was_born {
         return match answers.len() + 1 > members / 2 {
@@ -165,8 +168,8 @@ fn decide(own: Birth, members: usize, answers: &[Standing]) -> Decision {
         };
     }
     let terms = answers.iter().filter_map(|answer| answer.term);
-    // Of a majority that this member was part of, all others may be among those who are silent,
-    // unless so many answer.
+    // If fewer answer, the silent members may include all others of a majority that this member was
+    // part of.
     if terms.clone().count() < members - members / 2 {
         return Decision::Wait("its log is lost, and too few others remember what was promised");
     }

@@ -1,12 +1,12 @@
-//! The metadata service: nodes, groups, tables, ranges, jobs and settings, in one Raft group.
+//! The metadata service: nodes, groups, tables, ranges, jobs and settings, in a Raft group.
 //!
-//! Three or five members, each with the whole catalog in memory; the log and a snapshot of it are
-//! on disk. A command is committed, applied by the pure `catalog`, and answered; those who follow
-//! the catalog are told the change of rows. Liveness is the leader's memory alone.
+//! It has three or five members, each with the whole catalog in memory; the log and a snapshot are
+//! on disk. A command is committed, applied by the pure `catalog`, and answered; watchers of the
+//! catalog receive the change of rows. Liveness is in the leader's memory alone.
 //!
-//! `start` runs a member inside a process, `run` until it is told to stop; `restore` makes a
-//! directory from a backup. The data path does not need meta: while it is away, nothing changes,
-//! and what is known goes on.
+//! `start` runs a member inside a process, `run` until a shutdown; `restore` makes a directory from
+//! a backup. The data path does not need meta: while meta is away the catalog does not change, and
+//! data is served as before.
 
 pub mod backup;
 mod birth;

@@ -1,7 +1,7 @@
-//! Meta's side of its Raft group: applies commands to what the member holds, and keeps it on disk.
+//! Meta's side of its Raft group: applies commands to the member's state, and keeps that on disk.
 //!
-//! The state is in memory; the log makes it durable. A flush writes the snapshot file, below which
-//! the log may go; after a restart the log above it is applied again.
+//! The state is in memory; the log makes it durable. A flush writes the snapshot file, and the log
+//! below the snapshot may be dropped. After a restart the log above it is applied again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::RunError;
 use crate::held::Held;
 use crate::snapshot::Snapshot;
 
-/// The name of the file in a checkpoint.
+/// Name of the file in a checkpoint.
 const CHECKPOINT: &str = "state";
 
 /// See the module's head.
@@ -26,7 +26,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Opens the snapshot file, which may not be there yet.
+    /// Opens the snapshot file, which may not exist yet.
     pub(crate) fn open(path: PathBuf) -> Result<(Self, Arc<Held>), RunError> {
         let snapshot = Snapshot::read(&path)?.unwrap_or_default();
         let flushed = snapshot.applied.clone();
@@ -50,7 +50,8 @@ impl StateMachine for Machine {
         let mut places = Vec::new();
         for (place, entry) in entries.into_iter().enumerate() {
             if let Some(payload) = entry.payload {
-                // Not understood: of a newer version. Going on would make this member differ.
+                // An unknown command comes from a newer version. To go on would make this member
+                // differ.
                 let command = decode(&payload)?;
                 commands.push((entry.index, payload, command));
                 places.push(place);

@@ -1,4 +1,4 @@
-//! The members of the service: who they are, and where each listens.
+//! The members of the service and their addresses.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use coterie_types::NodeId;
 
 use crate::config::Config;
 
-/// The members and where they listen.
+/// The members and their addresses.
 pub(crate) struct Members {
     own: NodeId,
     addrs: BTreeMap<NodeId, String>,
 }
 
 impl Members {
-    /// Those of the configuration; this one, when it names none, which listens at `addr`.
+    /// The configured members; if none are configured, this member alone, which listens at `addr`.
     pub(crate) fn of(config: &Config, addr: &str) -> Self {
         let own = NodeId(config.id);
         let peers = config.peers.iter();

@@ -1,4 +1,4 @@
-//! What a member shows of itself at `/metrics`.
+//! The metrics of a member at `/metrics`.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::held::Held;
 
-/// How often the numbers are brought up to date.
+/// How often the gauges are updated.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// See the module's head. Gauges are shared with the registry.
@@ -44,7 +44,7 @@ impl MetaMetrics {
         own
     }
 
-    /// Keeps the numbers up to date for ever.
+    /// Updates the gauges forever.
     pub(crate) async fn run(self, group: Group, held: std::sync::Arc<Held>) {
         let mut ticks = tokio::time::interval(PERIOD);
         loop {

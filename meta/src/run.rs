@@ -27,13 +27,13 @@ use crate::members::Members;
 use crate::metrics::MetaMetrics;
 use crate::service::{Front, Service};
 
-/// Log kept at most, whatever the flags that meta shares with servers say.
+/// Bytes of log kept, at most, whatever the flags that meta shares with servers say.
 const LOG_RETENTION_MAX: u64 = 16 << 20;
 
-/// How often it is looked whether the group has stopped.
+/// How often to check whether the group has stopped.
 const FAULT_PERIOD: Duration = Duration::from_millis(500);
 
-/// How long a stop waits for another member to lead: longer, and an election would have been sooner.
+/// How long a stop waits for another member to lead, at most. Beyond that, an election is faster.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Meta's own Raft group.
@@ -50,22 +50,22 @@ pub struct Handle {
     group: Group,
     held: Arc<Held>,
     signals: Signals,
-    /// Holds the directory's lock; gives it up when the group is down.
+    /// Holds the directory's lock, and releases it when the group is down.
     attending: JoinHandle<Directory>,
     tasks: Vec<JoinHandle<()>>,
     http: Option<Http>,
 }
 
-/// What the parts of a member tell each other.
+/// Signals between the parts of a member.
 #[derive(Debug, Clone, Default)]
 struct Signals {
-    /// The first word of a shutdown: nothing that waits goes on waiting.
+    /// First in a shutdown: requests that wait end.
     stopping: CancellationToken,
-    /// The last: the group is down.
+    /// Last in a shutdown: the group is down.
     stop: CancellationToken,
     /// The member cannot go on.
     failed: CancellationToken,
-    /// Why.
+    /// The reason.
     reason: Arc<OnceLock<String>>,
 }
 
@@ -102,8 +102,8 @@ pub async fn start(config: Config) -> Result<Handle, RunError> {
     start_with(config, Client::new(token)).await
 }
 
-/// Starts a member that calls others through `rpc`, and is called through it by the other roles of
-/// this process.
+/// Starts a member that calls others through `rpc`; the other roles of this process call it through
+/// `rpc`, too.
 pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError> {
     let since = Instant::now();
     config.check().map_err(RunError::Config)?;
@@ -175,7 +175,7 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     })
 }
 
-/// Keeps the member's metrics, until `stop`.
+/// Updates the member's metrics until `stop`.
 fn measure(
     registry: &Metrics,
     group: &Group,
@@ -188,7 +188,7 @@ fn measure(
     })
 }
 
-/// Metrics and health, served if the configuration says where.
+/// Starts metrics and health, served if the configuration gives an address.
 async fn serve_http(config: &Config) -> Result<(Metrics, Health, Option<Http>), RunError> {
     let (registry, health) = (Metrics::new(), Health::new());
     let Some(addr) = &config.http else {
@@ -208,20 +208,20 @@ async fn open_raft(
 ) -> Result<Arc<RaftNode>, RunError> {
     let book = Arc::clone(members) as Arc<dyn AddressBook>;
     let mut raft_config = config.raft.clone();
-    // Entries are small and each costs memory while it is kept: a member that was away for longer
-    // than these reach is sent the snapshot, which is small, too.
+    // Entries are small, and each costs memory while it is kept. A member that was away for longer
+    // than the log reaches gets the snapshot, which is small, too.
     raft_config.log_retention = raft_config.log_retention.min(LOG_RETENTION_MAX);
     raft_config.log_replay_bytes_max = raft_config.log_replay_bytes_max.min(LOG_RETENTION_MAX);
     let own = members.own_id();
-    // A member without any log is brought back by its own rules (`joining`).
+    // A member without any log recovers by its own rules (`joining`).
     let replicas = Vec::new();
     let dir = directory.raft();
     let opened = RaftNode::open(&dir, own, raft_config, rpc, book, replicas);
     Ok(opened.await?)
 }
 
-/// Starts the member's replica. With an empty log it takes part in nothing yet, unless it is the only
-/// one (`joining`).
+/// Starts the member's replica. With an empty log it takes part in nothing yet, unless it is the
+/// only member (`joining`).
 async fn start_group(
     raft: &RaftNode,
     config: &Config,
@@ -241,8 +241,8 @@ async fn start_group(
     Ok(started?)
 }
 
-/// Finds out how far the member takes part, sees to the cluster's birth, then holds the directory's
-/// lock until the member is down; tells when it is `broken`.
+/// Finds out how far the member takes part, attends the cluster's birth, then holds the directory's
+/// lock until the member is down. Reports it when the member is `broken`.
 async fn attend(
     mut directory: Directory,
     first: Command,
@@ -264,7 +264,7 @@ async fn attend(
     let born = async {
         match taking_part.await {
             Ok(()) => component.ready(),
-            // The group was closed under it.
+            // The group was closed by the shutdown.
             Err(_) if signals.stopping.is_cancelled() => {}
             Err(failure) => {
                 error!(
@@ -290,7 +290,7 @@ async fn attend(
     directory
 }
 
-/// Resolves when the log cannot be written any more, or the group has stopped; to why.
+/// Resolves when the log cannot be written any more, or the group has stopped, with the reason.
 async fn broken(log_failed: impl Future<Output = RaftError>, group: Group) -> String {
     let stopped = async {
         loop {
@@ -301,7 +301,7 @@ async fn broken(log_failed: impl Future<Output = RaftError>, group: Group) -> St
         }
     };
     tokio::select! {
-        // First: it is why the group stops.
+        // First: a failed log is why the group stops.
         biased;
         error = log_failed => error.to_string(),
         fault = stopped => fault,
@@ -334,7 +334,8 @@ impl Handle {
         self.signals.failed.clone()
     }
 
-    /// Hands over to another member, if this one leads. Where that fails the others elect one.
+    /// Hands leadership over to another member, if this member leads. If that fails, the others
+    /// elect a leader.
     async fn leave(&self) {
         self.raft.set_stopping();
         if !self.is_leader() {
@@ -348,8 +349,8 @@ impl Handle {
         }
     }
 
-    /// Stops: leads no more, takes no new requests, those under way are answered, then the group and
-    /// the tasks end. The directory may be opened again when it returns.
+    /// Stops the member. It hands leadership over, takes no new requests, answers those in flight,
+    /// then ends the group and the tasks. After that the directory may be opened again.
     pub async fn shutdown(self) {
         self.signals.stopping.cancel();
         self.leave().await;
@@ -360,11 +361,11 @@ impl Handle {
         }
         self.signals.stop.cancel();
         for task in self.tasks {
-            // A task that panicked has said so.
+            // A panic of the task has been reported.
             let _ = task.await;
         }
         let _directory = self.attending.await;
-        // The log is closed when nobody has the group any more.
+        // The log is closed when the last handle of the group is gone.
         drop(self.group);
         self.raft.shutdown().await;
         if let Some(http) = self.http {

@@ -1,12 +1,12 @@
-//! The snapshot file: meta's whole state as of one entry of its log.
+//! The snapshot file: meta's whole state after an entry of its log.
 //!
 //! ```text
 //! "COTMETA\n"   format: u32   length: u64   payload: postcard of `Snapshot`   CRC-32: u32
 //! ```
 //!
-//! Numbers are little endian; the checksum is of everything before it. The same file is the state
+//! Numbers are little endian; the checksum covers everything before it. The same file is the state
 //! on disk, the checkpoint that is sent to a member that is far behind, and the base of a backup.
-//! Replaced by rename, so there is never half of one; a checksum that is wrong is a damaged disk.
+//! It is replaced by rename, so it is never half written; a wrong checksum means a damaged disk.
 
 use std::fs;
 use std::path::Path;
@@ -21,12 +21,12 @@ use crate::RunError;
 use crate::catalog::State;
 
 const MAGIC: &[u8; 8] = b"COTMETA\n";
-/// The version of the payload: raised by any change of [`State`] or of what it consists of.
+/// The version of the payload. Raise it with any change of [`State`] or of its parts.
 const FORMAT: u32 = 4;
 const HEAD_BYTES: usize = 8 + 4 + 8;
 const CRC_BYTES: usize = 4;
 
-/// What is in the file.
+/// Content of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// The state.
@@ -38,9 +38,9 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of two states of a cluster the one of the higher age is the newer, also across restores: the
-    /// index begins again with each new log, the revision goes on. A command that changes no row
-    /// leaves the revision as it is; then the index tells.
+    /// Orders the states of a cluster, also across restores: the higher age is the newer. The index
+    /// begins again with each new log, but the revision goes on. A command that changes no row
+    /// leaves the revision as it is; then the index decides.
     pub(crate) fn age(&self) -> (Revision, LogIndex) {
         (self.state.catalog.revision, self.index)
     }
@@ -85,7 +85,7 @@ impl Snapshot {
         write_atomically(path, &self.to_bytes()).map_err(RunError::io("write", path))
     }
 
-    /// What is in the file; `None` if there is no file.
+    /// Reads the file; `None` if there is no file.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, RunError> {
         match fs::read(path) {
             Ok(bytes) => Self::from_bytes(&bytes)

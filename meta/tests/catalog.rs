@@ -1,4 +1,4 @@
-//! Properties of the catalog: whatever is asked of it, in whatever order.
+//! Properties of the catalog under any commands, in any order.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -115,7 +115,7 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// A state with nodes, groups and two tiled tables, so that what follows has something to hit.
+/// A state with nodes, groups and two tiled tables, so that random commands have something to hit.
 fn born() -> State {
     let mut state = State::default();
     state.apply(Command::Birth { cluster_id: 7 });
@@ -168,7 +168,7 @@ fn born() -> State {
     state
 }
 
-/// The rules of the module's head, looked at from outside and without cleverness.
+/// The rules of the module's head, checked from outside and without cleverness.
 fn check(catalog: &Catalog) {
     for table in catalog.tables.keys() {
         let ranges: Vec<_> = catalog
@@ -221,7 +221,7 @@ fn epoch_at(catalog: &Catalog, table: u32, key: &str) -> Option<Epoch> {
         .map(|range| range.epoch)
 }
 
-/// A copy knows all but the time to which the lease was renewed.
+/// A copy knows everything but the time to which the lease was renewed.
 fn without_lease_end(catalog: &Catalog) -> Catalog {
     let mut catalog = catalog.clone();
     catalog.lease.until = UnixMillis(0);

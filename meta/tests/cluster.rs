@@ -1,4 +1,4 @@
-//! Meta as its users see it: members in one process over loopback, stopped and started again.
+//! Meta as its users see it: members in a single process over loopback, stopped and started again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -76,10 +76,10 @@ async fn put(client: &MetaClient, name: &str) {
     while client.propose(setting(name), LONG).await.is_err() {}
 }
 
-/// How a member says that it stands.
+/// The standing that a member reports.
 async fn standing(peer: &Peer) -> Option<Standing> {
     let client = Client::new(Token::new("t"));
-    // Of no member: nobody is to expect anything of it.
+    // For no member: so the peer expects nothing of a member.
     let request = encode(&MetaRequest::Standing { member: 0 });
     let answer = client.call(&peer.addr, method::META, request, LONG).await;
     match decode(&answer.ok()?).ok()? {
@@ -145,7 +145,7 @@ async fn the_death_of_a_leader_loses_nothing_and_watchers_go_on() {
         .await;
     assert_eq!(**followed.unwrap(), catalog);
 
-    // The one that was away catches up.
+    // The stopped member catches up.
     let back = start(config(dead_id, dir.path(), &peers)).await.unwrap();
     while back.catalog().revision < catalog.revision {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -195,7 +195,7 @@ async fn a_backup_brings_everything_back_to_new_members() {
             .unwrap();
     }
     let before = meta.read(LONG).await.unwrap();
-    // The last change is in the backup; then everything else is lost.
+    // Wait until the last change is in the backup; then everything else is lost.
     let probe = dir.path().join("probe");
     loop {
         let _ = std::fs::remove_dir_all(&probe);
@@ -233,7 +233,7 @@ async fn a_backup_brings_everything_back_to_new_members() {
     }
 }
 
-/// A member that serves, and goes on being written to; its log fails when the file says so.
+/// A member that serves and receives writes; its log fails when the fault file says so.
 struct Running {
     fault: PathBuf,
     member: JoinHandle<Result<(), RunError>>,
@@ -253,7 +253,7 @@ impl Running {
         let writer = tokio::spawn(async move {
             for number in 0.. {
                 let command = setting(&format!("more {number}"));
-                // It ends some time.
+                // It fails when the member ends.
                 let _ = meta.propose(command, Duration::from_secs(1)).await;
             }
         });
@@ -264,7 +264,7 @@ impl Running {
         }
     }
 
-    /// Why it ended.
+    /// Waits until it ends; returns the reason.
     async fn ended(self) -> String {
         let ended = tokio::time::timeout(LONG, self.member).await.unwrap();
         self.writer.abort();
@@ -287,7 +287,7 @@ async fn a_member_whose_log_cannot_be_written_ends_and_says_why() {
 async fn a_member_whose_group_has_stopped_ends_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path()).await;
-    // The next snapshot cannot take the place of a directory that is not empty.
+    // A snapshot file cannot replace a directory that is not empty.
     let state = dir.path().join("m1/state");
     while !state.is_dir() {
         let _ = std::fs::remove_file(&state);
@@ -301,8 +301,8 @@ async fn a_member_whose_group_has_stopped_ends_and_says_why() {
     );
 }
 
-/// The log of its last entry is on 1, which is down, and was on 2, whose disk is replaced; 3 was away.
-/// Were 2 to vote as if nothing had happened, 3 would lead without the entry.
+/// Member 1, which is down, has the log of the last entry. Member 2 had it, too, and its disk is
+/// replaced; 3 was away. If 2 voted as if nothing had happened, 3 would lead without the entry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_lost_its_disk_elects_nobody_before_it_has_caught_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -320,7 +320,7 @@ async fn a_member_that_lost_its_disk_elects_nobody_before_it_has_caught_up() {
 
     let third = start_one(3).await;
     let wiped = start_one(2).await;
-    // Also when it is started again meanwhile.
+    // Even if it restarts meanwhile.
     tokio::time::sleep(Duration::from_millis(500)).await;
     wiped.shutdown().await;
     let wiped = start_one(2).await;
@@ -341,7 +341,7 @@ async fn a_member_that_lost_its_disk_elects_nobody_before_it_has_caught_up() {
     assert!(catalog.settings.contains_key("not on 3"));
     takes_part(&peers[1]).await;
     assert!(wiped.catalog().settings.contains_key("not on 3"));
-    // A member as any, also after a restart: with 1 gone its vote is needed.
+    // It is a member like any other, also after a restart: with 1 gone its vote is needed.
     wiped.shutdown().await;
     let wiped = start_one(2).await;
     first.shutdown().await;
@@ -364,7 +364,8 @@ async fn a_member_that_lost_its_disk_comes_back_under_the_same_leader() {
     let leader = members.iter().position(Handle::is_leader).unwrap();
     let term = standing(&peers[leader]).await.unwrap().term;
     let lost = (leader + 1) % 3;
-    // Twice: the first time it had acknowledged all that it lacks, the second time more than that.
+    // Twice: the first time it had acknowledged everything that it lacks, the second time more than
+    // that.
     for round in 0..2 {
         members.remove(lost).shutdown().await;
         std::fs::remove_dir_all(dir.path().join(format!("m{}", lost + 1))).unwrap();
@@ -385,7 +386,7 @@ async fn a_member_that_lost_its_disk_comes_back_under_the_same_leader() {
     }
 }
 
-/// Two of three begin; the third is the same as one that lost its disk, and comes in as that does.
+/// Two of three begin. The third is like a member that lost its disk, and joins in the same way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_was_not_there_at_the_birth_comes_late() {
     let dir = tempfile::tempdir().unwrap();

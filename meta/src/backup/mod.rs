@@ -1,24 +1,24 @@
 //! Backups of meta: every change, on another disk, while this member leads.
 //!
-//! A backup directory holds pairs of files, named by the state they begin with and by the member
-//! that wrote them, so that several members may share one:
+//! A backup directory holds pairs of files. Their names give the state they begin with and the
+//! member that wrote them, so that several members may share a directory:
 //!
 //! ```text
 //! meta-<revision>-<index>-m<member>.snapshot
-//!                                    the state as of that entry of the log (`snapshot`)
+//!     the state after that entry of the log (`snapshot`)
 //! meta-<revision>-<index>-m<member>.tail
-//!                                    the commands after it, each synced before the next:
-//!                                    length: u32   CRC-32: u32   index: u64   revision: u64   command
+//!     the commands after it, each synced before the next:
+//!     length: u32   CRC-32: u32   index: u64   revision: u64   command
 //! ```
 //!
-//! Of two states the one with the higher revision is the newer, and of one revision the one with
-//! the higher index. The index alone does not tell: a restored cluster has a new log, which begins
-//! at its first entry again, while its revision goes on above that of the backup. Pairs of before
-//! this was so are named `meta-<index>-m<member>`; their revision is in the snapshot.
+//! Of two states, the higher revision is the newer; at equal revisions, the higher index. The index
+//! alone would not do: a restored cluster has a new log, which begins at its first entry again,
+//! while its revision goes on above that of the backup. Earlier versions named pairs
+//! `meta-<index>-m<member>`; the revision of these is in the snapshot.
 //!
 //! Numbers in the tail are little endian; the length counts from `index` on, and so does the
-//! checksum. A tail that ends in half a record was cut by a crash, and counts up to there. When a
-//! tail is long, a new pair is begun, and all but the newest few are removed.
+//! checksum. A crash may cut the last record short; the records before it count. When a tail is
+//! long, a new pair is begun, and all but the newest few pairs are removed.
 
 mod rebuild;
 mod restore;
@@ -37,7 +37,7 @@ use coterie_types::{LogIndex, Revision};
 use crate::RunError;
 use crate::snapshot::Snapshot;
 
-/// A pair of files of a backup. Ordered by how new the state is that it begins with.
+/// A pair of files of a backup. Ordered by the age of the state it begins with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     revision: Revision,
@@ -73,7 +73,7 @@ impl Pair {
         self.dir.join(format!("{}.{extension}", self.stem))
     }
 
-    /// The pair of a snapshot with this name, if it is one.
+    /// The pair whose snapshot has this name; `None` if it names no snapshot.
     fn parse(dir: &Path, name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".snapshot")?;
         let (numbers, member) = stem.strip_prefix("meta-")?.split_once("-m")?;
@@ -91,7 +91,7 @@ impl Pair {
         if revision.is_none()
             && let Ok(Some(state)) = Snapshot::read(&pair.snapshot())
         {
-            // Of one that cannot be read nothing is known: it counts as the oldest.
+            // The age of an unreadable snapshot is unknown: it counts as the oldest.
             pair.revision = state.age().0;
         }
         Some(pair)
@@ -143,7 +143,8 @@ mod tests {
     fn pairs_of_before_take_their_place_among_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let old = |index: u64| format!("meta-{index:020}-m1");
-        // By index of the log alone, as they were named: the second was restored from the first.
+        // Named by the index of the log alone, as earlier versions did: the second was restored
+        // from the first.
         for (revision, index) in [(40, 900), (100_041, 2)] {
             let path = dir.path().join(format!("{}.snapshot", old(index)));
             state(revision, index).write(&path).unwrap();

@@ -1,4 +1,4 @@
-//! A backup from what the servers know, when meta and all its backups are lost.
+//! Makes a backup from the servers' knowledge, when meta and all its backups are lost.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +12,9 @@ use crate::RunError;
 use crate::catalog::{NextIds, REDIS_TABLES, State};
 use crate::snapshot::Snapshot;
 
-/// Writes a backup that holds this catalog, of which `tokens` says who registered with which; the
-/// revision it holds. It is restored as any other: ids and numbers go on far above those that are
-/// seen in it.
+/// Writes a backup that holds this catalog; `tokens` maps registration tokens to nodes. Returns the
+/// revision of the backup. It is restored like any other backup: ids and numbers go on far above
+/// those in it.
 ///
 /// Refuses a directory that has backups: the newest of those is better.
 pub fn rebuild(

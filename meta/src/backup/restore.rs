@@ -1,4 +1,4 @@
-//! From a backup to the directory of a member: what a restored cluster begins with.
+//! From a backup to the directory of a member: the beginning of a restored cluster.
 
 use std::fs;
 use std::path::Path;
@@ -12,30 +12,31 @@ use crate::RunError;
 use crate::directory::Directory;
 use crate::snapshot::Snapshot;
 
-/// The last changes before the loss may be missing from the backup. What they gave (ids, fencing
-/// numbers, revisions) must not be given twice, so the restored cluster goes on this much later.
+/// The last changes before the loss may be missing from the backup. Ids, fencing numbers and
+/// revisions that they used must not be used again, so the restored cluster goes on this much
+/// higher.
 const LEAP: u64 = 100_000;
 
-/// The same for tables, of which there are fewer.
+/// The same for ids of tables, which are fewer.
 const TABLES_LEAP: u32 = 1000;
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// The cluster.
+    /// The cluster's id.
     pub cluster_id: u128,
-    /// The revision that the backup reached; of several backups the one with the highest is the
+    /// The revision that the backup reached. Of several backups, the highest revision is the
     /// newest, whether the cluster was restored in between or not.
     pub revision: Revision,
-    /// Backups that could not be read, and why. Each may have been newer than the one that was
-    /// taken: whoever restores must be told.
+    /// Backups that could not be read, and why. Each may have been newer than the backup that was
+    /// used, so the operator must hear of them.
     pub unread: Vec<RunError>,
 }
 
-/// Makes the directory of `member` from a backup. To be done for every member, from the same
-/// backup, before any is started; whichever leads first brings the state to all.
+/// Creates the directory of `member` from a backup. Do this for every member, from the same backup,
+/// before any is started; the first leader then brings the state to all.
 ///
-/// Refuses a directory that has anything in it.
+/// Refuses a directory that is not empty.
 pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, RunError> {
     let (mut newest, unread) = newest_state(backup_dir)?;
     let restored = Restored {
@@ -56,7 +57,7 @@ pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, R
     Ok(restored)
 }
 
-/// The newest state that a backup directory can give, and why others could not be read.
+/// The newest state in a backup directory, and the errors of backups that could not be read.
 pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<RunError>), RunError> {
     let mut newest: Option<Snapshot> = None;
     let mut unread = Vec::new();
@@ -78,7 +79,7 @@ pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<RunError>
     }
 }
 
-/// The snapshot, and the commands of its tail applied to it.
+/// The snapshot of a pair, with the commands of its tail applied.
 fn state_of(pair: &super::Pair) -> Result<Snapshot, RunError> {
     let path = pair.snapshot();
     let mut snapshot =
@@ -120,7 +121,7 @@ mod tests {
     use super::super::Pair;
     use super::*;
 
-    /// A backup of a state of this revision.
+    /// A backup of a state at this revision.
     fn back_up(dir: &Path, revision: u64) -> Pair {
         let mut snapshot = Snapshot::default();
         snapshot.state.apply(Command::Birth { cluster_id: 7 });

@@ -1,4 +1,4 @@
-//! The tail of a backup: records of commands, appended and synced one batch at a time.
+//! The tail of a backup: records of commands, appended and synced batch by batch.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,14 +13,14 @@ use crate::held::Recent;
 const HEAD_BYTES: usize = 4 + 4;
 const STAMP_BYTES: usize = 8 + 8;
 
-/// A tail that is written.
+/// A tail that is being written.
 #[derive(Debug)]
 pub(super) struct Tail {
     file: File,
     pub(super) bytes: u64,
 }
 
-/// One command, read back.
+/// A command, read back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) index: LogIndex,
@@ -54,7 +54,8 @@ impl Tail {
     }
 }
 
-/// The records of a tail, up to where it is whole; no file is an empty tail.
+/// The records of a tail up to the first incomplete or damaged record; an absent file is an empty
+/// tail.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, RunError> {
     let mut rest = match fs::read(path) {
         Ok(bytes) => Bytes::from(bytes),

@@ -1,7 +1,7 @@
-//! Writes the backup while this member leads: a snapshot when it begins, then each command.
+//! Writes the backup while this member leads: first a snapshot, then each command.
 //!
-//! Runs in a task beside the group, so that a slow or full backup disk delays nothing but the
-//! backup. When it fails, or is too far behind, it begins a new pair of files.
+//! Runs in a task beside the group, so that a slow or full backup disk delays only the backup.
+//! After a failure, or when it is too far behind, it begins a new pair of files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,10 +26,10 @@ const TAIL_BYTES_MAX: u64 = 4 << 20;
 /// Pairs of files that are kept.
 const PAIRS_KEPT: usize = 3;
 
-/// Between two looks at whether this member leads.
+/// Pause between two checks whether this member leads.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// After a failure, before the next attempt.
+/// Pause after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// See the module's head.
@@ -42,7 +42,7 @@ pub(crate) struct Writer {
 
 struct Open {
     tail: Tail,
-    /// The last command that is backed up.
+    /// The last command in the backup.
     index: LogIndex,
 }
 
@@ -56,7 +56,7 @@ impl Writer {
         }
     }
 
-    /// Backs up until it is told to stop.
+    /// Backs up until `stop`.
     pub(crate) async fn run(mut self, group: Group, stop: CancellationToken) {
         let mut positions = self.held.positions();
         while !stop.is_cancelled() {
@@ -102,7 +102,7 @@ impl Writer {
         }
     }
 
-    /// Backs up what is new.
+    /// Backs up new commands.
     fn step(&mut self) -> Result<(), RunError> {
         let Some(open) = &mut self.open else {
             return self.begin();
@@ -125,7 +125,7 @@ impl Writer {
         }
     }
 
-    /// Begins a new pair of files with the state as of now.
+    /// Begins a new pair of files with the current state.
     fn begin(&mut self) -> Result<(), RunError> {
         let snapshot = self.held.snapshot();
         let cluster_id = snapshot.state.catalog.cluster_id;
@@ -227,7 +227,7 @@ mod tests {
         state.state.apply(Command::Birth { cluster_id: 7 });
         let mut tables = Vec::new();
         for (log_began_at, number) in [(900, 1), (2, 2), (2, 3), (500, 4)] {
-            // Each log goes its own way: after each loss it begins anew, from the backup.
+            // Each log is a new one: after each loss it begins again, from the backup.
             let held = Arc::new(Held::new(state));
             let mut writer = Writer::new(backup.path().to_path_buf(), 1, Arc::clone(&held));
             for step in 0..5 {
@@ -250,7 +250,7 @@ mod tests {
             for name in &tables {
                 assert!(catalog.tables.values().any(|t| t.name == *name), "{name}");
             }
-            // What it becomes in the new log.
+            // The index of this state in the new log.
             state.index = LogIndex(1);
         }
     }

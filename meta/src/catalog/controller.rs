@@ -1,5 +1,5 @@
-//! What the controller changes: groups, ranges, jobs, ids. All of a proposal or nothing, and only
-//! by the one that holds the lease.
+//! Changes by the controller: groups, ranges, jobs, ids. A proposal is applied as a whole or not at
+//! all, and only if its sender holds the lease.
 
 use coterie_protocol::catalog::{JobDescriptor, JobState, Row};
 use coterie_protocol::meta::{ControllerOp, Outcome, Rejection};
@@ -15,9 +15,9 @@ const JOB_BYTES_MAX: usize = 4 * KEY_BYTES_MAX + (256 << 10);
 /// Lines of refusals, and bytes of each, at most.
 const REFUSALS_MAX: usize = 100;
 const REFUSAL_BYTES_MAX: usize = 1000;
-/// Removed groups that are remembered, the newest.
+/// Removed groups that are remembered, at most; the oldest are forgotten.
 const REMOVED_GROUPS_MAX: usize = 10_000;
-/// Ids set aside at once at most.
+/// Ids set aside at once, at most.
 const IDS_MAX: u64 = 1 << 20;
 
 impl Edit<'_> {
@@ -66,7 +66,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Members are sorted, each once, and nodes that are there.
+    /// Checks that the members are sorted, each once, and that their nodes exist.
     pub(super) fn check_members(&self, group: &GroupDescriptor) -> Result<(), Rejection> {
         let group_id = group.group_id;
         let replicas = &group.replicas;
@@ -85,7 +85,7 @@ impl Edit<'_> {
             |id: NodeId| before.is_some_and(|row| row.replicas.iter().any(|r| r.node_id == id));
         for replica in replicas {
             let node = self.node(replica.node_id)?;
-            // One that was lost stays named until another one has taken its place.
+            // A lost node stays a member until another node has taken its place.
             if node.state == NodeState::Removed && !is_member(node.node_id) {
                 return Err(invalid(format!("node {} was removed", node.node_id)));
             }
@@ -93,8 +93,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// It stays known that it was there: what meta has never heard of may be what a restored one
-    /// lost, and nobody's to remove.
+    /// Deletes a group, and remembers that it existed. A group that meta has never heard of may be
+    /// a group that a restored meta lost, and its replicas must not be removed.
     fn delete_group(&mut self, group_id: GroupId) -> Result<(), Rejection> {
         if !self.catalog().groups.contains_key(&group_id) {
             return Err(Rejection::NotFound(format!("group {group_id}")));
@@ -123,7 +123,7 @@ impl Edit<'_> {
         self.write_range(range)
     }
 
-    /// Writes a range's row unless it is older than the one there.
+    /// Writes a range's row; refuses a row older than the present row.
     pub(super) fn write_range(&mut self, range: RangeDescriptor) -> Result<(), Rejection> {
         let table = range.bounds.table;
         if !self.catalog().tables.contains_key(&table) {
@@ -166,7 +166,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Every range that was written is owned by a group that is there.
+    /// Checks that the owner of every written range exists.
     pub(super) fn check_owners(&self) -> Result<(), Rejection> {
         for (range_id, _) in self.touched_ranges() {
             let Some(range) = self.catalog().ranges.get(&range_id) else {

@@ -1,8 +1,8 @@
-//! An edit: rows written one after another, then committed as one change, or undone as if nothing
-//! had been.
+//! An edit: rows are written one after another, then committed as a single change, or undone
+//! without a trace.
 //!
-//! It remembers each row it touches as it was before. That makes the change (a row touched twice
-//! appears once, one that is as before not at all), and the way back.
+//! It remembers each row it touches as it was before. From that it derives the change (a row
+//! touched twice appears once, an unchanged row not at all), and the undo.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, RangeId, TableId, U
 
 use super::{NextIds, State};
 
-/// What names a row of any kind.
+/// The name of a row of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowName {
     /// The cluster's id.
@@ -78,7 +78,8 @@ impl RowName {
         }
     }
 
-    /// What a change says when the row is gone; `None` for rows that are never deleted.
+    /// The key by which a change reports the row as deleted; `None` for rows that are never
+    /// deleted.
     fn delete_key(self) -> Option<RowKey> {
         match self {
             Self::Cluster | Self::Lease | Self::Node(_) | Self::Refusals | Self::RemovedGroups => {
@@ -99,7 +100,7 @@ pub(super) struct Edit<'a> {
     state: &'a mut State,
     before: BTreeMap<RowName, Option<Row>>,
     counters_before: (NextIds, UnixMillis),
-    /// A node that is new gets its token recorded at commit.
+    /// The token of a new node, recorded at commit.
     registration: Option<(u128, NodeId)>,
 }
 
@@ -119,7 +120,7 @@ impl<'a> Edit<'a> {
         &self.state.catalog
     }
 
-    /// The ids that nobody has yet.
+    /// The next unused ids.
     pub(super) fn next(&mut self) -> &mut NextIds {
         &mut self.state.next
     }
@@ -129,7 +130,7 @@ impl<'a> Edit<'a> {
         &mut self.state.clock
     }
 
-    /// The lease's expiry, which moves without a revision while its holder renews it.
+    /// Sets the lease's expiry, which moves without a revision while its holder renews it.
     pub(super) fn renew_lease(&mut self, until: UnixMillis) {
         self.state.catalog.lease.until = until;
     }
@@ -146,7 +147,8 @@ impl<'a> Edit<'a> {
     pub(super) fn put(&mut self, row: Row) {
         if let Row::Range(range) = &row {
             let start = (range.bounds.table, range.bounds.start.clone());
-            // Whoever started there is touched too: it must be elsewhere by the end.
+            // A range that starts there already is touched, too: by the end it must start
+            // elsewhere.
             if let Some(other) = self.state.catalog.range_starts.get(&start).copied() {
                 self.remember(RowName::Range(other));
             }
@@ -155,13 +157,14 @@ impl<'a> Edit<'a> {
         self.apply(None, Some(row));
     }
 
-    /// Removes a row that may be there; nodes, the lease and the cluster's id stay.
+    /// Removes a row if it exists. Nodes, the lease, the cluster's id, refusals and removed groups
+    /// stay.
     pub(super) fn delete(&mut self, name: RowName) {
         self.remember(name.clone());
         self.apply(name.delete_key(), None);
     }
 
-    /// The ranges written or removed so far, as they were before; `None` for those that are new.
+    /// The ranges written or removed so far, as they were before; `None` for new ranges.
     pub(super) fn touched_ranges(
         &self,
     ) -> impl Iterator<Item = (RangeId, Option<&RangeDescriptor>)> {
@@ -174,7 +177,7 @@ impl<'a> Edit<'a> {
         })
     }
 
-    /// Raises the revision if a row differs from before, and says which.
+    /// Raises the revision if a row differs from before, and returns the change.
     pub(super) fn commit(self) -> Option<Change> {
         let Self {
             state,
@@ -202,7 +205,7 @@ impl<'a> Edit<'a> {
         Some(change)
     }
 
-    /// Puts everything back as it was.
+    /// Restores everything as it was.
     pub(super) fn undo(mut self) {
         (self.state.next, self.state.clock) = self.counters_before;
         for (name, row) in std::mem::take(&mut self.before) {

@@ -1,5 +1,5 @@
-//! The controller's lease: one holder at a time, by meta's clock, and a number that rises with each
-//! new holder, so that the doings of the one before are refused wherever they arrive.
+//! The controller's lease: a single holder at a time, by meta's clock, and a number that rises with
+//! each new holder, so that requests of earlier holders are refused wherever they arrive.
 
 use coterie_protocol::catalog::{Lease, Row};
 use coterie_protocol::meta::{Outcome, Rejection};
@@ -8,7 +8,7 @@ use coterie_types::UnixMillis;
 use super::edit::Edit;
 use super::invalid;
 
-/// The longest a lease may be asked for.
+/// The longest lease that is granted.
 const TTL_MS_MAX: u64 = 10 * 60 * 1000;
 
 impl Edit<'_> {
@@ -23,13 +23,13 @@ impl Edit<'_> {
                 "a lease has a holder other than 0 and lasts 1 to {TTL_MS_MAX} ms"
             )));
         }
-        // The clock of another leader may be behind; time does not go back for that.
+        // Another leader's clock may be behind, but the lease's clock does not go back.
         let clock = self.clock();
         *clock = now.max(*clock);
         let now = *clock;
         let (lease, until) = (self.catalog().lease, now.plus(ttl_ms));
         if lease.holder == holder {
-            // Also after its end: nobody else has taken it, so nothing happened meanwhile.
+            // Even after its end: no other holder has taken it, so nothing happened meanwhile.
             self.renew_lease(until);
             return Ok(Outcome::Leased { fence: lease.fence });
         }
@@ -57,7 +57,7 @@ impl Edit<'_> {
         }
     }
 
-    /// Refuses whoever does not hold the lease with this number.
+    /// Refuses a request unless its number is that of a held lease.
     pub(super) fn check_fence(&self, fence: u64) -> Result<(), Rejection> {
         let lease = self.catalog().lease;
         if lease.holder == 0 || lease.fence != fence {

@@ -1,14 +1,14 @@
 //! Meta's state: a command in, an outcome and a change of rows out.
 //!
-//! Pure: no clock, no socket, no disk, no chance. Members that apply the same commands hold the
-//! same state. A command that is rejected changed nothing, not even in part (`edit`).
+//! Pure: no clock, no socket, no disk, no randomness. Members that apply the same commands hold the
+//! same state. A rejected command has changed nothing, not even in part (`edit`).
 //!
-//! Kept at every revision: the ranges of a table tile it, or it has none yet (`tiling`); the epoch
-//! at a key never goes back; ids are never used again; names of tables are unique; what names a
-//! fencing number is refused unless it is the lease's (`lease`).
+//! Invariants at every revision: the ranges of a table tile it, or it has none yet (`tiling`); the
+//! epoch at a key never goes back; ids are never used again; names of tables are unique; a command
+//! with a fencing number is refused unless it is the lease's number (`lease`).
 //!
-//! The catalog is what others see (rows, with a revision). The rest is meta's own: the next ids,
-//! who registered with which token, and the lease's clock, which rises without a revision.
+//! Others see only the catalog (rows, with a revision). The rest is meta's own: the next ids, the
+//! tokens of registered nodes, and the lease's clock, which rises without a revision.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub use edit::RowName;
 /// Redis' databases, there from birth: `db0` to `db15`.
 pub const REDIS_TABLES: u32 = 16;
 
-/// The first ids that nobody has; see [`State`].
+/// The first unused ids; see [`State`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextIds {
     /// For the next node that registers.
@@ -65,27 +65,27 @@ impl Default for NextIds {
 /// All that meta replicates; see the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
-    /// What others see.
+    /// The rows that others see.
     pub catalog: Catalog,
-    /// Ids never given.
+    /// Ids not used yet.
     pub next: NextIds,
-    /// Which node registered with which token.
+    /// The node that registered with each token.
     pub registrations: BTreeMap<u128, NodeId>,
-    /// The lease's clock: the highest time any command brought.
+    /// The lease's clock: the highest time in any command.
     pub clock: UnixMillis,
 }
 
-/// What a command did.
+/// The effects of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// For whoever proposed it.
+    /// The answer to the proposer.
     pub outcome: Outcome,
-    /// For those who follow; `None` when no row changed.
+    /// The change for watchers; `None` when no row changed.
     pub change: Option<Change>,
 }
 
 impl State {
-    /// Applies one command.
+    /// Applies a command.
     pub fn apply(&mut self, command: Command) -> Applied {
         let unborn = self.catalog.cluster_id == 0;
         match &command {
@@ -110,8 +110,8 @@ impl State {
         }
     }
 
-    /// The state of a backup becomes that of a cluster that has none. There is no change of rows
-    /// to tell: the revision jumps, and whoever follows takes a full copy.
+    /// Takes a backup's state as that of a cluster that has none. There is no change of rows to
+    /// report: the revision jumps, and watchers take a full copy.
     fn restore(&mut self, state: &[u8]) -> Applied {
         if self.catalog.cluster_id == 0 {
             match decode(state) {

@@ -11,8 +11,8 @@ const ADDR_BYTES_MAX: usize = 256;
 const ZONE_BYTES_MAX: usize = 128;
 
 impl Edit<'_> {
-    /// The same token always gets the same id; a token not seen before gets a new one, though its
-    /// address be known: a disk was wiped, and what is there now is another node.
+    /// The same token always gets the same id. A new token gets a new id, even at a known address:
+    /// the disk was wiped, and the node there is another.
     pub(super) fn register_node(
         &mut self,
         token: u128,
@@ -110,7 +110,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Removes a node whatever names it; it is told so, should it ever come back.
+    /// Removes a node even if it holds replicas. The node hears of it if it ever comes back.
     pub(super) fn lose_node(&mut self, node_id: NodeId) -> Result<(), Rejection> {
         let node = self.node(node_id)?;
         let state = NodeState::Removed;
@@ -123,8 +123,8 @@ impl Edit<'_> {
         node.ok_or_else(|| Rejection::NotFound(format!("node {node_id}")))
     }
 
-    /// An address reaches one node: whoever had it before has none until it says where it is, so
-    /// that nobody takes the one for the other.
+    /// Assigns an address to a single node. Another node that had it has none until it reports its
+    /// own, so that neither is taken for the other.
     fn claim_addr(&mut self, claimant: &NodeDescriptor) {
         let before: Vec<NodeDescriptor> = self
             .catalog()

@@ -1,4 +1,4 @@
-//! Settings: names and values that meta keeps and does not understand.
+//! Settings: names and values that meta stores without interpreting them.
 
 use coterie_protocol::catalog::Row;
 use coterie_protocol::meta::Rejection;

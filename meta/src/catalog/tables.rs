@@ -1,8 +1,8 @@
-//! Tables: created and dropped by name. Redis' sixteen are there from birth and stay.
+//! Tables: created and dropped by name. Redis' sixteen exist from birth and stay.
 //!
-//! A dropped table is gone at once for whoever looks for it, and its name is free: a table created
-//! again has another id, under which nothing was ever written. Its ranges are kept apart until the
-//! controller has seen to it that their groups removed the records.
+//! A dropped table disappears at once, and its name is free: a table created again has another id,
+//! under which nothing was ever written. The dropped ranges are kept apart until the controller has
+//! made their groups remove the records.
 
 use bytes::Bytes;
 use coterie_protocol::catalog::{Row, TableDescriptor};
@@ -13,7 +13,7 @@ use super::edit::{Edit, RowName};
 use super::{REDIS_TABLES, invalid};
 
 const NAME_BYTES_MAX: usize = 128;
-/// Boundaries of a new table, and the bytes of them, at most.
+/// Boundaries of a new table, and their bytes in all, at most.
 const BOUNDARIES_MAX: usize = 1024;
 const BOUNDARY_BYTES_MAX: usize = 1 << 20;
 

@@ -1,4 +1,4 @@
-//! What single commands do, one rule a test; `tests/catalog.rs` has the properties.
+//! Effects of single commands, one rule per test; `tests/catalog.rs` has the properties.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
@@ -52,7 +52,7 @@ fn range(id: u64, epoch: u64, start: &'static str, end: Option<&'static str>) ->
     })
 }
 
-/// A cluster with one node, one group, and table 0 in one range.
+/// A cluster with a node, a group, and table 0 as a single range.
 fn with_a_range() -> State {
     let mut state = born();
     register(&mut state, 1, "a:1");
@@ -147,7 +147,7 @@ fn a_node_that_is_lost_is_removed_though_groups_name_it() {
     assert!(!rejected(&controller(&mut state, lose())));
     assert!(!rejected(&controller(&mut state, lose())), "again");
     assert_eq!(state.catalog.nodes[&lost].state, NodeState::Removed);
-    // It stays named until another one has its place, and comes into no other group.
+    // The lost node stays a member until another node has its place, and joins no other group.
     assert!(!rejected(&controller(
         &mut state,
         vec![ControllerOp::PutGroup(row.clone())]

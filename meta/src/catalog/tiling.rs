@@ -1,8 +1,8 @@
 //! The ranges of a table tile it: no gap, no overlap, from its first key to its end.
 //!
-//! Checked around the ranges an edit touched, which is enough when the table was tiled before it:
-//! a gap or an overlap lies between neighbours, and either one of them was touched, or a range
-//! that lay between them was, whose first key then has no range that holds it.
+//! Only the neighbourhood of touched ranges is checked, which is enough if the table was tiled
+//! before. A new gap or overlap is next to a touched range: either a neighbour was touched, or a
+//! range between them was removed, and its first key is now uncovered.
 
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Rejection;
@@ -12,7 +12,7 @@ use super::edit::Edit;
 use super::invalid;
 
 impl Edit<'_> {
-    /// Refuses the edit if it leaves a table it touched untiled, or takes an epoch back.
+    /// Refuses the edit if it leaves a touched table untiled, or lowers an epoch.
     pub(super) fn check_ranges(&self) -> Result<(), Rejection> {
         let touched: Vec<(RangeId, Option<&RangeDescriptor>)> = self.touched_ranges().collect();
         let olds: Vec<&RangeDescriptor> = touched.iter().filter_map(|(_, old)| *old).collect();
@@ -30,7 +30,7 @@ impl Edit<'_> {
     }
 }
 
-/// The range before this one ends where it starts, and the one after starts where it ends.
+/// Checks that the previous range ends where this range starts, and the next starts where it ends.
 fn check_neighbours(catalog: &Catalog, range: &RangeDescriptor) -> Result<(), Rejection> {
     let bounds = &range.bounds;
     if bounds.is_empty() {
@@ -70,7 +70,7 @@ fn check_neighbours(catalog: &Catalog, range: &RangeDescriptor) -> Result<(), Re
     Ok(())
 }
 
-/// Where the range was, there is a range now.
+/// Checks that a range covers the first key of the old range.
 fn check_covered(catalog: &Catalog, old: &RangeDescriptor) -> Result<(), Rejection> {
     if catalog
         .locate(old.bounds.table, &old.bounds.start)
@@ -81,7 +81,7 @@ fn check_covered(catalog: &Catalog, old: &RangeDescriptor) -> Result<(), Rejecti
     Ok(())
 }
 
-/// At every key the epoch rises with each change of bounds or owner.
+/// Checks that the epoch rises at every key whose bounds or owner change.
 fn check_epoch(range: &RangeDescriptor, olds: &[&RangeDescriptor]) -> Result<(), Rejection> {
     for old in olds {
         let changed = *old != range && old.bounds.overlaps(&range.bounds);

@@ -1,5 +1,5 @@
-//! What operators ask for: each wish is a job from the start, so that whoever asked can follow it.
-//! The controller makes a plan of it, or says why not.
+//! Wishes of operators: each is a job from the start, so that the operator can follow it. The
+//! controller makes a plan of it, or reports why it cannot.
 
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState, Row, Wish};
@@ -10,7 +10,7 @@ use super::controller::KEY_BYTES_MAX;
 use super::edit::Edit;
 use super::invalid;
 
-/// Jobs that run at once, before no more are asked for.
+/// Running jobs at which new wishes are refused.
 const RUNNING_MAX: usize = 1000;
 
 impl Edit<'_> {

@@ -1,8 +1,8 @@
 //! The lease's clock, as a leader reads it before it proposes.
 //!
-//! The time in the state only rises when somebody asks for the lease, and it may be ahead of this
-//! machine's clock, which another leader's was. So the time goes on from there by the monotonic
-//! clock: a lease runs out though the wall clock be wrong.
+//! The time in the state only rises with requests for the lease. It may be ahead of this machine's
+//! clock, if another leader's clock was. So the time goes on from there by the monotonic clock: a
+//! lease expires even if the wall clock is wrong.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ pub(super) struct LeaseClock {
 }
 
 impl LeaseClock {
-    /// The time now, when the state's clock says `state`.
+    /// The current time, given the time of the state.
     pub(super) fn now(&mut self, state: UnixMillis) -> UnixMillis {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -1,7 +1,7 @@
-//! The heartbeats a leader has heard, in its memory alone.
+//! The heartbeats that a leader has received, in its memory alone.
 //!
-//! They are of one term: a member that comes to lead again begins anew, and says how long it has
-//! led, since a silence before that is its own.
+//! They belong to a single term: a member that leads again begins anew. It reports how long it has
+//! led, since before that it heard nothing because it did not lead.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// This member leads, in this term.
+    /// Notes that this member leads in this term.
     pub(super) fn leads_in(&mut self, term: Term, now: Instant) {
         if self.term != term || self.since.is_none() {
             *self = Self {
@@ -29,12 +29,12 @@ impl Liveness {
         }
     }
 
-    /// A node that is in the catalog, which bounds how many are kept, said how it is.
+    /// Notes a heartbeat. Its node is in the catalog, which bounds how many heartbeats are kept.
     pub(super) fn heard(&mut self, heartbeat: Heartbeat, now: Instant) {
         self.heard.insert(heartbeat.node_id, (heartbeat, now));
     }
 
-    /// All of it, for the controller.
+    /// All heartbeats, for the controller.
     pub(super) fn answer(&self, now: Instant) -> MetaAnswer {
         let millis = |since: Instant| now.saturating_duration_since(since).as_millis() as u64;
         MetaAnswer::Liveness {

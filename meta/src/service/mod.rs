@@ -1,9 +1,8 @@
-//! What a member answers: Raft's messages to Raft, requests of [`MetaRequest`] here.
+//! Requests to a member: Raft's messages go to Raft, [`MetaRequest`]s are answered here.
 //!
-//! Commands and linearizable reads are for the leader, as are heartbeats, which live in its memory
-//! alone (`liveness`). Watches are served by any member from what it has applied, and any says how
-//! it stands (`joining`). A request that has to wait runs in a task of its own, within the caller's
-//! deadline.
+//! Commands and linearizable reads need the leader, as do heartbeats, which live in its memory
+//! alone (`liveness`). Any member serves watches from its applied state, and reports its standing
+//! (`joining`). A request runs in a task of its own, within the caller's deadline.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -25,7 +24,7 @@ mod watch;
 use clock::LeaseClock;
 use liveness::Liveness;
 
-/// A command is a few rows; one that is larger than this is a mistake.
+/// A command is a few rows; a larger command is a mistake.
 const COMMAND_BYTES_MAX: usize = 8 << 20;
 
 /// See the module's head.
@@ -34,11 +33,11 @@ pub(crate) struct Service {
     raft: Arc<RaftNode>,
     held: Arc<Held>,
     members: Arc<Members>,
-    /// What the member's own directory said when it was opened.
+    /// The stage of birth in the member's directory when it was opened.
     own: Birth,
     liveness: Mutex<Liveness>,
     clock: Mutex<LeaseClock>,
-    /// Watches end early when the member stops: it does not wait for them.
+    /// Ends watches early when the member stops, so that it does not wait for them.
     stopping: CancellationToken,
 }
 
@@ -98,7 +97,7 @@ impl Service {
         }
     }
 
-    /// How this member stands, for `asker`, whose log is empty.
+    /// The standing of this member, for `asker`, whose log is empty.
     async fn standing(&self, asker: u64) -> Standing {
         let part = self.group.part();
         let is_born = self.held.snapshot().state.catalog.cluster_id != 0;
@@ -141,7 +140,8 @@ impl Service {
             _ => {}
         }
         if self.held.snapshot().state.catalog.cluster_id == 0 {
-            // Birth is under way, and anything before it would be refused for good.
+            // Birth is in progress. A command before it would be rejected permanently, so the
+            // client must retry.
             return self.not_leader(None);
         }
         let proposing = self.group.propose(encode(&command));
@@ -156,7 +156,8 @@ impl Service {
         }
     }
 
-    /// Waits until what is held is as new as anything answered before; an answer if that cannot be.
+    /// Waits until the held state is as new as every earlier answer. If that cannot be, returns the
+    /// answer to give.
     async fn barrier(&self, deadline: Instant) -> Result<(), MetaAnswer> {
         let (leader, term) = self.group.leader();
         if leader != Some(self.members.own_id()) {

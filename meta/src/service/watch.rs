@@ -1,4 +1,4 @@
-//! Long polls: what changed after a revision, as soon as something does.
+//! Long polls: the changes after a revision, as soon as there are any.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use coterie_types::Revision;
 
 use crate::held::{Held, News};
 
-/// The longest a watch is held.
+/// The longest wait of a watch.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Of the caller's deadline, what is kept for the answer to arrive.
+/// The part of the caller's deadline that is reserved for the answer to arrive.
 const MARGIN: Duration = Duration::from_millis(200);
 
 pub(super) async fn answer(
@@ -24,7 +24,7 @@ pub(super) async fn answer(
     let mut positions = held.positions();
     let newer = positions.wait_for(|position| position.revision > after);
     match tokio::time::timeout_at(until.into(), newer).await {
-        // Nothing newer, or the member is going.
+        // No news, or the member is stopping.
         Err(_) | Ok(Err(_)) => return MetaAnswer::Changes(Vec::new()),
         Ok(Ok(_)) => {}
     }
