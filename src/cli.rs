@@ -1,7 +1,7 @@
-//! What can be typed: the subcommands, their flags, and what each runs.
+//! The command line: the subcommands, their flags, and the function that each runs.
 //!
-//! Flags of a role are its crate's `Config`; those of logging are the same everywhere. The layers
-//! below the flags (environment, file, defaults) are put on by `coterie_config::layer`.
+//! Flags of a role are its crate's `Config`; flags of logging are the same everywhere.
+//! `coterie_config::layer` adds the layers below the flags (environment, file, defaults).
 
 use std::process::ExitCode;
 
@@ -60,7 +60,8 @@ fn role_command<C: Args>(name: &'static str, about: &'static str) -> Command {
     LogConfig::augment_args(command).about(about)
 }
 
-/// Runs what was typed, until it ends or a signal asks it to; with what to end if all went well.
+/// Runs the given command until it ends or a signal asks it to. Returns the exit code if it
+/// succeeds.
 pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (name, matches) = matches.subcommand().context("no command was given")?;
     if name == "check" {

@@ -1,7 +1,8 @@
 //! `coterie dev`: a whole cluster in one process, to try and to develop against.
 //!
-//! The same roles as in production, with the same logs and fsyncs, each server in its own
-//! directory. They listen on free ports of loopback; only clients and the HTTP endpoint have fixed ones.
+//! The roles are the same as in production, with the same logs and fsyncs; each server has its own
+//! directory. They listen on free ports of loopback. Only the addresses for clients and for HTTP
+//! are fixed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,25 +22,25 @@ use crate::{ready, signals};
 /// Flags of `coterie dev` itself; those of the roles are passed through.
 #[derive(Debug, Args)]
 struct Dev {
-    /// Where the data is kept.
+    /// Directory of the data.
     #[arg(long, value_name = "DIR", default_value = ".coterie")]
     dir: PathBuf,
-    /// Where Redis clients connect.
+    /// Address for Redis clients.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:6379")]
     listen: SocketAddr,
-    /// Where metrics and health are served.
+    /// Address for metrics and health.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
-    /// How many servers.
+    /// Number of servers.
     #[arg(long, value_name = "N", default_value_t = 3)]
     servers: usize,
-    /// How many groups the first start makes.
+    /// Number of groups that the first start makes.
     #[arg(long, value_name = "N", default_value_t = 3)]
     groups: usize,
-    /// How many replicas each group has [default: 3, or as many as there are servers].
+    /// Number of replicas of each group [default: 3, or as many as there are servers].
     #[arg(long, value_name = "N")]
     replicas: Option<usize>,
-    /// How many members of meta. It cannot be changed for a directory that has data.
+    /// Number of members of meta. It cannot be changed for a directory that has data.
     #[arg(long, value_name = "N", default_value_t = 1)]
     metas: usize,
     #[command(flatten)]
@@ -50,14 +51,14 @@ struct Dev {
     log: LogConfig,
 }
 
-/// Its part of the command line.
+/// The subcommand and its flags.
 pub(crate) fn command() -> Command {
     roles::flags(Dev::augment_args(Command::new("dev")))
         .about("A whole cluster in one process, to try Coterie")
         .after_help("`coterie dev --help` lists the flags of the roles too.")
 }
 
-/// Starts the cluster, says what to type, and runs until a signal.
+/// Starts the cluster, prints how to connect, and runs until a signal.
 pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let dev = Dev::from_arg_matches(matches)?;
     dev.log.install()?;
@@ -82,7 +83,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     stopped
 }
 
-/// The roles of the cluster, whose members of meta are to listen at `metas`.
+/// The roles of the cluster. The members of meta will listen at `metas`.
 fn roles(matches: &ArgMatches, dev: &Dev, secret: &str, metas: &[String]) -> anyhow::Result<Roles> {
     let maker = Maker::new(matches, secret, metas);
     let meta = |(id, listen): (usize, &String)| {
@@ -100,7 +101,7 @@ fn roles(matches: &ArgMatches, dev: &Dev, secret: &str, metas: &[String]) -> any
         ("replicas", replicas.to_string()),
     ];
     if !is_given(matches, "bootstrap_nodes") {
-        // All of them are here in a moment: none is left without replicas by the first groups.
+        // All servers start within a moment, so the first groups wait for them and use all of them.
         shape.push(("bootstrap-nodes", dev.servers.max(replicas).to_string()));
     }
     Ok(Roles {
@@ -111,7 +112,7 @@ fn roles(matches: &ArgMatches, dev: &Dev, secret: &str, metas: &[String]) -> any
     })
 }
 
-/// Tells when clients are served and what to type, then waits for a signal.
+/// Prints how to connect once clients are served, then waits for a signal.
 async fn serve(dev: &Dev, host: &Host, clients: SocketAddr, shutdown: &CancellationToken) {
     let cluster = host.health().component("cluster");
     cluster.waiting("groups are made and elect their leaders");
@@ -133,7 +134,8 @@ async fn serve(dev: &Dev, host: &Host, clients: SocketAddr, shutdown: &Cancellat
     shutdown.cancelled().await;
 }
 
-/// The token given, else one that lives as long as this process: all who need it are in it.
+/// The given token. Without it, a random token for the life of this process, which has all its
+/// users.
 fn own_secret(given: &ClusterToken) -> anyhow::Result<String> {
     match given.secret() {
         Err(TokenError::Missing) => {
@@ -145,7 +147,7 @@ fn own_secret(given: &ClusterToken) -> anyhow::Result<String> {
     }
 }
 
-/// Addresses that were free a moment ago. Held all at once, so that they differ.
+/// Addresses that were free a moment ago. They are held at the same time, so that they differ.
 fn free_addresses(count: usize) -> io::Result<Vec<String>> {
     let listeners: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0"))

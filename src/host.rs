@@ -1,10 +1,10 @@
 //! Several roles in one process, for `dev` and `node`.
 //!
-//! They share one `rpc::Client`: a call to a role of the same process skips the socket. They share
-//! the metrics, the health and the HTTP endpoint too. Roles are started from meta to the proxy and
-//! stopped in reverse, clients first, so that nothing asks a role that is gone already.
+//! The roles share an `rpc::Client`: a call to a role of the same process skips the socket. They
+//! also share the metrics, the health and the HTTP endpoint. Roles are started from meta to the
+//! proxy and stopped in reverse, clients first, so that no role calls a role that is gone.
 //!
-//! When one of them cannot go on the process is to end: it is told so as by a signal.
+//! When a role cannot go on, the process drains and ends as after a signal, with an error.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -29,15 +29,15 @@ pub(crate) struct Host {
     running: Vec<Running>,
     /// Asks the process to drain and end.
     shutdown: CancellationToken,
-    /// One of the roles cannot go on.
+    /// A role cannot go on.
     failed: CancellationToken,
 }
 
-/// A role that was started, and how it is stopped.
+/// A role that was started, and how to stop it.
 struct Running {
     role: &'static str,
     stop: Stop,
-    /// Says that it is ready, where the role does not do so itself; gone with the role.
+    /// Reports readiness where the role does not do so itself; dropped with the role.
     _ready: Option<Component>,
 }
 
@@ -48,8 +48,8 @@ impl Running {
 }
 
 impl Host {
-    /// No roles yet; metrics and health at `http`. The roles share the cluster token `secret`. A
-    /// role that cannot go on cancels `shutdown`.
+    /// A host without roles, with metrics and health at `http`. The roles share the cluster token
+    /// `secret`. A role that cannot go on cancels `shutdown`.
     ///
     /// # Errors
     /// When `http` cannot be bound.
@@ -79,15 +79,15 @@ impl Host {
         })
     }
 
-    /// The health of this process, for what is more than one role's.
+    /// The health of this process, for components that are not a single role.
     pub(crate) fn health(&self) -> &Health {
         &self.health
     }
 
-    /// Starts every role; gives where clients connect.
+    /// Starts every role; returns the address for clients.
     ///
     /// # Errors
-    /// When one of them does not start.
+    /// When a role does not start.
     pub(crate) async fn start(&mut self, roles: Roles) -> anyhow::Result<SocketAddr> {
         roles.tell();
         for config in roles.metas {
@@ -112,7 +112,7 @@ impl Host {
 
     async fn server(&mut self, config: coterie_server::Config) -> anyhow::Result<()> {
         let dir = config.dir.clone();
-        // Several servers in one process are told apart by the names of their directories.
+        // Several servers of a process are told apart by the names of their directories.
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
         let metrics = self.metrics.with_label("server", name);
         let rpc = self.rpc.clone();
@@ -140,11 +140,11 @@ impl Host {
         Ok(addr)
     }
 
-    /// Stops all roles, the last started first; those of one kind together, as members that wait
-    /// for a majority would wait in vain once the others are gone.
+    /// Stops all roles, the last started first. Roles of the same kind stop together, since members
+    /// that wait for a majority never get it once the others are gone.
     ///
     /// # Errors
-    /// When one of them could not go on.
+    /// When a role could not go on.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         while let Some(last) = self.running.pop() {
             let role = last.role;
@@ -164,7 +164,7 @@ impl Host {
         Ok(())
     }
 
-    /// Has the process end when a role's `cannot_go_on` says so.
+    /// Ends the process when `cannot_go_on` of a role is cancelled.
     fn ends_with(&self, cannot_go_on: CancellationToken) {
         let (failed, shutdown) = (self.failed.clone(), self.shutdown.clone());
         tokio::spawn(async move {

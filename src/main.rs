@@ -1,12 +1,12 @@
-//! The `coterie` binary: every role of a cluster, alone or several in one process.
+//! The `coterie` binary: every role of a cluster, alone or several in a process.
 //!
 //! It parses flags, sets up logs and signals, and calls the `run(config)` of a role. The roles are
-//! libraries and know nothing of each other; `dev` and `node` are where several are put together.
-//! `check` and `recover` ask a cluster that runs, and are no roles.
+//! libraries and know nothing of each other; `dev` and `node` put several together. `check` and
+//! `recover` are no roles: they ask a running cluster.
 //!
-//! Exit codes: 0 after a drain, 1 when a role failed, 2 when the configuration cannot be used,
-//! 130 when a second signal cut the drain short. `check` and `recover` have
-//! their own: 0, 1 and 2.
+//! Exit codes: 0 after a drain, 1 when a role failed, 2 when the configuration cannot be used, 130
+//! when a second signal cut the drain short. `check` and `recover` give 0, 1 and 2 meanings of
+//! their own.
 
 mod check;
 mod cli;
@@ -27,12 +27,13 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use coterie_config::{ConfigError, Layered};
 
-/// Half of the cost of glibc's for what a server allocates (`docs/benchmarks.md`). RocksDB keeps to glibc's:
-/// as `malloc` of the whole process jemalloc hangs at start under libfaketime, by which tests turn clocks.
+/// Costs half as much as glibc's allocator for the allocations of a server (`docs/benchmarks.md`).
+/// RocksDB keeps glibc's: as `malloc` of the whole process, jemalloc hangs at start under
+/// libfaketime, which tests use to change clocks.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What a configuration that cannot be used ends with, as clap's own errors do.
+/// Exit code for a configuration that cannot be used, as for clap's own errors.
 const EXIT_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
             print!("{text}");
             ExitCode::SUCCESS
         }
-        // Help and version are such "errors" too: clap knows where to print, and the code.
+        // Help and version are "errors" of this kind too: clap knows where to print them, and the
+        // code.
         Err(ConfigError::Usage(error)) => error.exit(),
         Err(error) => complain(&error.into(), EXIT_CONFIG),
     }
@@ -63,7 +65,7 @@ fn run(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Tells the person at the terminal, with every cause. Logs may be JSON, or off.
+/// Prints the error with every cause for the person at the terminal. Logs may be JSON, or off.
 fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("coterie: {error:#}");
     ExitCode::from(code)

@@ -1,11 +1,12 @@
-//! `coterie node`: every role of one host, so that three hosts need three like commands.
+//! `coterie node`: every role of a host, so that three hosts need three like commands.
 //!
-//! `--join` lists the members of meta, in the same order on every host: the first is member 1.
-//! A host whose address is in the list runs that member, a server, a proxy and a controller; any
-//! other host runs all but meta. Which address is this host's own is found by trying which can be
-//! bound; where several can (all on loopback), `--advertise` says it.
+//! `--join` lists the members of meta, in the same order on every host: the first is member 1. A
+//! host whose address is in the list runs that member, a server, a proxy and a controller; any
+//! other host runs all but meta. A host finds its own address in the list by trying to bind each.
+//! Where it can bind several (all on loopback), `--advertise` decides.
 //!
-//! Ports follow from that of meta, so that nothing else needs to be said: the server is one above.
+//! Other ports follow from that of meta, so that they need no flags: the server's is the next
+//! above.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -32,16 +33,16 @@ struct Node {
         required = true
     )]
     join: Vec<SocketAddr>,
-    /// Where this host keeps its data.
+    /// Directory of this host's data.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// This host's own address, as the others reach it [default: found].
     #[arg(long, value_name = "IP")]
     advertise: Option<IpAddr>,
-    /// Where Redis clients connect [default: port 6379 of this host's address].
+    /// Address for Redis clients [default: port 6379 of this host's address].
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
-    /// Where metrics and health are served.
+    /// Address for metrics and health.
     #[arg(long, value_name = "IP:PORT")]
     http: Option<SocketAddr>,
     #[command(flatten)]
@@ -52,7 +53,7 @@ struct Node {
     log: LogConfig,
 }
 
-/// Its part of the command line.
+/// The subcommand and its flags.
 pub(crate) fn command() -> Command {
     roles::flags(Node::augment_args(Command::new("node")))
         .about("Every role of one host: three hosts, three like commands")
@@ -65,7 +66,7 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Starts the roles of this host and runs until a signal, or until one of them cannot go on.
+/// Starts the roles of this host and runs until a signal, or until a role cannot go on.
 pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let node = Node::from_arg_matches(matches)?;
     node.log.install()?;
@@ -116,17 +117,17 @@ fn roles(matches: &ArgMatches, node: &Node, place: &Place, secret: &str) -> anyh
     })
 }
 
-/// Which of the hosts this is.
+/// This host's place among the hosts.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     /// The id of its member of meta, if it runs one.
     member: Option<usize>,
-    /// Where that member listens, or would: other ports follow from it.
+    /// Address where that member listens, or would: other ports follow from it.
     meta: SocketAddr,
 }
 
 impl Place {
-    /// Where the host's server listens.
+    /// Address of the host's server.
     fn server(&self) -> anyhow::Result<SocketAddr> {
         let port = self.meta.port().checked_add(1);
         let port = port.context("no port is above that of meta, for the server")?;
@@ -167,7 +168,7 @@ impl Place {
     }
 }
 
-/// The address of this host by which `peer` is reached. Nothing is sent.
+/// The address of this host from which it reaches `peer`. Sends nothing.
 fn address_towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
     let any: IpAddr = match peer.is_ipv4() {
         true => std::net::Ipv4Addr::UNSPECIFIED.into(),
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_host_finds_its_member_by_its_address() {
-        // TEST-NET addresses are of no host.
+        // No host has a TEST-NET address.
         let join = list(&["192.0.2.1:7100", "127.0.0.1:7100", "192.0.2.3:7100"]);
         let place = Place::find(&join, None).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Whether a cluster serves, asked as a client would: a read is answered, not refused.
+//! Whether a cluster serves, tested as a client would: a read is answered, not refused.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-/// Between two attempts: short to a person, long to a machine.
+/// Pause between two attempts: short for a person, long for a machine.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until the proxy at `address` answers a read. Runs for ever when it never does.
+/// Waits until the proxy at `address` answers a read; forever if it never does.
 pub(crate) async fn served(address: SocketAddr) {
     while let Err(error) = read(address).await {
         tracing::debug!(error = format!("{error:#}"), "not served yet");
@@ -29,8 +29,8 @@ async fn read(address: SocketAddr) -> anyhow::Result<()> {
         .read_line(&mut line)
         .await
         .context("read the answer")?;
-    // A value, none, or a key of another type; or a password is wanted, which is as good a sign
-    // of life as this process can get.
+    // A value, no value, or a key of another type. A request for a password counts as well: it is
+    // as good a sign of life as this process can get.
     if ["$", "_", "-WRONGTYPE", "-NOAUTH"]
         .iter()
         .any(|good| line.starts_with(good))

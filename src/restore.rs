@@ -1,4 +1,4 @@
-//! `coterie meta restore`: a member's directory from a backup, offline.
+//! `coterie meta restore`: makes a member's directory from a backup, offline.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 /// Flags of `coterie meta restore`.
 #[derive(Debug, Args)]
 struct Restore {
-    /// Where the backups are: what `--backup-dir` of the members was.
+    /// Directory of the backups: the `--backup-dir` of the members.
     #[arg(long, value_name = "DIR")]
     backup_dir: PathBuf,
     /// The new, empty directory of the member.
@@ -19,7 +19,7 @@ struct Restore {
     id: u64,
 }
 
-/// Its part of the command line.
+/// The subcommand and its flags.
 pub(crate) fn command() -> Command {
     Restore::augment_args(Command::new("restore"))
         .about("Make a member's directory from the newest backup")
@@ -28,7 +28,7 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Restores, and says what was restored.
+/// Restores, and prints a summary.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let Restore {
         backup_dir,

@@ -1,4 +1,4 @@
-//! One role as this process: flags to its settings, logs, signals, then the role's own `run`.
+//! Runs a role as this process: flags to its settings, logs, signals, then the role's own `run`.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{roles, signals};
 
-/// Runs the role called `name`, whose settings are a `C`, until it ends or is asked to.
+/// Runs the role called `name`, whose settings are a `C`, until it ends or a signal asks it to.
 ///
 /// # Errors
 /// When the process cannot be set up, or the role fails.
@@ -27,7 +27,7 @@ where
     LogConfig::from_arg_matches(matches)?.install()?;
     roles::tell(name, &config);
     let shutdown = signals::shutdown().context("take signals")?;
-    // Boxed: roles are large state machines, and this is the only one of the process.
+    // Boxed: roles are large state machines, and the process has only this role.
     Box::pin(run(config, shutdown))
         .await
         .with_context(|| name.to_owned())

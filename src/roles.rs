@@ -1,5 +1,5 @@
-//! The settings of the roles that `dev` and `node` run in one process, all of them made before any
-//! role starts: values in, values out.
+//! The settings of the roles that `dev` and `node` run in a single process, all of them made before
+//! any role starts: values in, values out.
 //!
 //! A command decides some settings of a role (where it listens, its directory); every other flag of
 //! the role is passed through from the command line, the environment and the file (`Part`).
@@ -45,7 +45,7 @@ pub(crate) fn tell(role: &str, settings: &impl Debug) {
     );
 }
 
-/// The roles of one process, as they are to be started.
+/// The roles of a process, ready to be started.
 #[derive(Debug)]
 pub(crate) struct Roles {
     pub(crate) metas: Vec<coterie_meta::Config>,
@@ -55,7 +55,7 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// Logs the settings of all of them.
+    /// Logs the settings of all roles.
     pub(crate) fn tell(&self) {
         self.metas.iter().for_each(|meta| tell("meta", meta));
         self.servers
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// Its defaults, its action, and where it cuts a value: these make the value of a flag.
+    /// Its defaults, its action, and its delimiter: these make the value of a flag.
     fn meaning(arg: &Arg) -> (String, String, Option<char>) {
         let defaults = format!("{:?}", arg.get_default_values());
         let action = format!("{:?}", arg.get_action());

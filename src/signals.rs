@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks the process to drain and end, the second ends it at once.
+//! SIGTERM and SIGINT: the first signal asks the process to drain and end, the second ends it at
+//! once.
 
 use std::io;
 
@@ -6,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// What a shell reports for a process ended by SIGINT; told apart from a failure.
+/// Exit code that a shell reports for a process ended by SIGINT; differs from that of a failure.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// A token that is cancelled by the first signal.

@@ -1,4 +1,4 @@
-//! How many threads run the roles of a process.
+//! Number of threads that run the roles of a process.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -10,10 +10,11 @@ use coterie_config::is_given;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Threads")]
 pub(crate) struct Threads {
-    /// How many threads run what this process does; by default one for each two cores, or one for each core
-    /// where several roles share the process.
-    // As the threads that serve a proxy's clients: the kernel needs about as much for sockets and disk, and a
-    // thread more than there is work for wakes up to find nothing, which costs each write.
+    /// Number of threads for the work of this process. By default half the number of cores, or the
+    /// full number where several roles share the process.
+    // Like the threads that serve a proxy's clients: the kernel needs about as much CPU for sockets
+    // and disk. A thread more than there is work for wakes up to find nothing, which costs each
+    // write.
     #[arg(long, env = "COTERIE_WORKER_THREADS", value_name = "N")]
     worker_threads: Option<NonZeroUsize>,
 }
@@ -21,7 +22,7 @@ pub(crate) struct Threads {
 /// Commands that run several roles, or none that serves.
 const OF_EACH_CORE: [&str; 4] = ["dev", "node", "check", "recover"];
 
-/// What was typed, or the default.
+/// The given number of threads, or the default.
 pub(crate) fn count(matches: &ArgMatches) -> usize {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     let Some((name, matches)) = matches.subcommand() else {

@@ -1,4 +1,4 @@
-//! Asks meta and servers, for `coterie check` and `recover`: the only part of them that does IO.
+//! Asks meta and servers, for `coterie check` and `recover`: all of their calls are here.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,14 +20,14 @@ use super::look::Look;
 const META_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may take to answer.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a group's leader is looked for.
+/// How long to look for a group's leader.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two questions about the same thing.
+/// Pause between two questions about the same thing.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Between two lines about how far it is.
+/// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// A client that knows the cluster's token.
+/// A client with the cluster's token.
 ///
 /// # Errors
 /// When there is no token, or it is no text.
@@ -36,7 +36,7 @@ pub(crate) fn client(token: &ClusterToken) -> anyhow::Result<Client> {
     Ok(Client::new(Token::new(&secret)))
 }
 
-/// A cluster that can be asked.
+/// A running cluster.
 pub(crate) struct Cluster {
     rpc: Client,
     meta: MetaClient,
@@ -48,7 +48,7 @@ impl Cluster {
         Self { rpc, meta }
     }
 
-    /// Looks at it once.
+    /// Looks at the cluster once.
     ///
     /// # Errors
     /// When meta does not answer.
@@ -61,7 +61,7 @@ impl Cluster {
         Ok(Look { catalog, said })
     }
 
-    /// What meta's leader has heard of the nodes.
+    /// The heartbeats that meta's leader has received.
     ///
     /// # Errors
     /// When meta does not answer.
@@ -69,7 +69,7 @@ impl Cluster {
         self.meta.liveness().await.context("ask meta")
     }
 
-    /// Begins a job that an operator wants.
+    /// Begins a job for an operator's wish.
     ///
     /// # Errors
     /// When meta does not answer, or refuses.
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    /// How a job is, and the last line of its log.
+    /// State of a job, and the last line of its log.
     ///
     /// # Errors
     /// When meta does not answer.
@@ -119,8 +119,8 @@ impl Cluster {
         decode(&body).map_err(|error| error.to_string())
     }
 
-    /// Has the replicas of a group count their records at one log index, and waits for each for
-    /// `patience` at most.
+    /// Makes the replicas of a group count their records at the same log index, and waits for each,
+    /// for `patience` at most.
     pub(crate) async fn digests(
         &self,
         look: &Look,
@@ -163,7 +163,7 @@ impl Cluster {
         }
     }
 
-    /// One replica's digest; `None` while it is being counted.
+    /// A replica's digest; `None` while it is being counted.
     async fn digest(
         &self,
         look: &Look,
@@ -182,7 +182,7 @@ impl Cluster {
         }
     }
 
-    /// Asks the leader, whoever that is by now.
+    /// Asks the leader to take the digest, whichever node that is by now.
     async fn take(
         &self,
         look: &Look,
@@ -190,7 +190,7 @@ impl Cluster {
         nodes: &[NodeId],
         nonce: u64,
     ) -> anyhow::Result<()> {
-        // It changes no data, so it needs no controller's number.
+        // The request changes no data, so it needs no controller's fencing number.
         let fence = 0;
         let request = ServerRequest::TakeDigest {
             group_id,
@@ -222,7 +222,7 @@ impl Cluster {
     }
 }
 
-/// The replicas of a group that apply nothing more, and so never count.
+/// The replicas of a group that have stopped applying, and so never count.
 fn stopped(look: &Look, group_id: GroupId) -> BTreeMap<NodeId, Counted> {
     let of_group = look.replicas();
     let of_group = of_group.filter(|(_, replica)| replica.group_id == group_id);

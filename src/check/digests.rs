@@ -1,5 +1,4 @@
-//! Whether the replicas of a group hold the same records, by what each counted at one log index.
-//! Pure.
+//! Compares the replicas of a group by the records that each counted at the same log index. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +7,16 @@ use coterie_types::{GroupId, NodeId};
 
 use super::finding::Finding;
 
-/// What is known of a replica's records.
+/// The records of a replica, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Counted {
-    /// What they come to.
+    /// Their digest.
     Digest(Digest),
-    /// Why that is not known.
+    /// Why there is no digest.
     Not(String),
 }
 
-/// What differs among the replicas of a group.
+/// Differences between the replicas of a group.
 pub(crate) fn compare(group_id: GroupId, counted: &BTreeMap<NodeId, Counted>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut first: Option<(NodeId, Digest)> = None;
@@ -32,7 +31,7 @@ pub(crate) fn compare(group_id: GroupId, counted: &BTreeMap<NodeId, Counted>) ->
         };
         let (other, expected) = *first.get_or_insert((*node, digest));
         if digest.index != expected.index {
-            // The same name at two indices: asked for twice, as one answer was lost.
+            // The same nonce at two indices: the request was repeated after an answer was lost.
             let text =
                 format!("group {group_id}: nodes {other} and {node} counted at other indices");
             findings.push(Finding::unchecked("checksum", text));

@@ -1,28 +1,28 @@
-//! What a check found: one line for a person, or one object of JSON for a program.
+//! Findings of a check: each a line for a person, or a JSON object for a program.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// It breaks a rule of the cluster.
     Wrong,
-    /// It could not be looked at, so nothing is known.
+    /// It could not be checked, so nothing is known.
     Unchecked,
 }
 
-/// One thing that is not as it should be.
+/// A fault of the cluster, or a check that could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
     /// Names the rule: `gap`, `two-owners`, `checksum`, ...
     pub(crate) kind: &'static str,
-    /// What was found, in words. Nothing in it changes by itself, so that two looks at the same
-    /// thing find the same.
+    /// The finding in words. It contains nothing that changes by itself, so that two looks at the
+    /// same fault give equal findings.
     pub(crate) text: String,
 }
 
@@ -45,9 +45,9 @@ impl Finding {
         }
     }
 
-    /// As an object of JSON, in one line.
+    /// The finding as a JSON object, in a single line.
     pub(crate) fn json(&self) -> String {
-        // Strings and names alone: it can be written.
+        // Cannot fail: it contains only strings and names.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -62,8 +62,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What was found at every look. The cluster changes while it is looked at, and meta and the groups
-/// are not asked at the same moment: what is seen only once was on its way.
+/// The findings that every look had. The cluster changes meanwhile, and meta and the groups are not
+/// asked at the same moment, so a finding that a look lacks was a change in progress.
 pub(crate) fn lasting(looks: &[BTreeSet<Finding>]) -> BTreeSet<Finding> {
     let Some((last, earlier)) = looks.split_last() else {
         return BTreeSet::new();
@@ -72,8 +72,8 @@ pub(crate) fn lasting(looks: &[BTreeSet<Finding>]) -> BTreeSet<Finding> {
     last.iter().filter(lasts).cloned().collect()
 }
 
-/// What the process ends with: 0 when all is well, 1 when something is wrong, 2 when nothing is
-/// wrong as far as it could be checked.
+/// Exit code of the process: 0 when all is well, 1 when something is wrong, 2 when nothing is wrong
+/// as far as it could be checked.
 pub(crate) fn exit_code<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> u8 {
     let worst = findings.into_iter().map(|finding| finding.severity).min();
     match worst {

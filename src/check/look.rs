@@ -1,7 +1,7 @@
-//! One look at a cluster, and what is wrong with what was seen. Pure.
+//! A look at a cluster, and the faults it shows. Pure.
 //!
-//! The group's own log decides what it serves; meta's map says where to look (design §3). So the
-//! owners are judged by what groups say of themselves, and meta's map by them.
+//! A group's own log decides what the group serves; meta's map says where to look (design §3). So
+//! owners are judged by the groups' own reports, and meta's map by the owners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,31 +14,32 @@ use coterie_types::{
 use super::finding::Finding;
 use super::tiles::{Misfit, misfits};
 
-/// What was seen.
+/// The answers of meta and of the nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
     pub(crate) catalog: Catalog,
-    /// What each node said of its replicas, or why it said nothing.
+    /// Each node's report of its replicas, or why there is none.
     pub(crate) said: BTreeMap<NodeId, Result<Vec<ReplicaStatus>, String>>,
 }
 
 impl Look {
-    /// The nodes to be asked: all but those that are gone for good.
+    /// The nodes to ask: all except removed nodes.
     pub(crate) fn nodes(catalog: &Catalog) -> Vec<NodeId> {
         let nodes = catalog.nodes.values();
         let there = nodes.filter(|node| node.state != NodeState::Removed);
         there.map(|node| node.node_id).collect()
     }
 
-    /// Every replica that was told of, with its node.
+    /// Every reported replica, with its node.
     pub(crate) fn replicas(&self) -> impl Iterator<Item = (NodeId, &ReplicaStatus)> {
         let said = self.said.iter();
         let said = said.filter_map(|(node, said)| Some((*node, said.as_ref().ok()?)));
         said.flat_map(|(node, replicas)| replicas.iter().map(move |replica| (node, replica)))
     }
 
-    /// A group's own word: that of its leader, or, without one, of the replica that has applied the
-    /// most. A node that the group has forgotten may still tell of it: it has applied less.
+    /// A group's own word: the report of its leader or, without a leader, of the replica that has
+    /// applied the most. A node that the group has dropped may still report its replica, which has
+    /// applied less.
     pub(crate) fn word(&self, group_id: GroupId) -> Option<&ReplicaStatus> {
         let of_group = self.replicas();
         of_group
@@ -52,7 +53,7 @@ impl Look {
             .any(|(node, replica)| replica.group_id == group_id && leads(node, replica))
     }
 
-    /// All that is wrong with it.
+    /// All faults of the cluster.
     pub(crate) fn findings(&self) -> BTreeSet<Finding> {
         let mut findings = BTreeSet::new();
         self.check_map(&mut findings);
@@ -63,7 +64,7 @@ impl Look {
         findings
     }
 
-    /// Meta's map tiles every table.
+    /// Checks that meta's map tiles every table.
     fn check_map(&self, findings: &mut BTreeSet<Finding>) {
         let ranges = self.catalog.ranges.values();
         let named: Vec<_> = ranges
@@ -87,13 +88,13 @@ impl Look {
         }
     }
 
-    /// Every key is owned by one group, by the groups' own word.
+    /// Checks that every key has a single owner, by the groups' own word.
     fn check_owners(&self, findings: &mut BTreeSet<Finding>) {
         let mut owned: Vec<&RangeDescriptor> = Vec::new();
         for group_id in self.catalog.groups.keys() {
             match self.word(*group_id) {
                 Some(word) => owned.extend(&word.ranges),
-                // Not known to be otherwise: that it did not answer is said elsewhere.
+                // Presumed to own its ranges; its silence is reported elsewhere.
                 None => owned.extend(self.mapped_to(*group_id)),
             }
         }
@@ -118,7 +119,7 @@ impl Look {
         }
     }
 
-    /// Meta's map and the groups' logs say the same of every range.
+    /// Checks that meta's map and the groups' logs agree on every range.
     fn check_ranges(&self, findings: &mut BTreeSet<Finding>) {
         for range in self.catalog.ranges.values() {
             let Some(word) = self.word(range.group_id) else {
@@ -154,7 +155,7 @@ impl Look {
         }
     }
 
-    /// Who has a range, by the groups' own word.
+    /// The owners and copies of a range, by the groups' own word.
     fn truth(&self, range_id: RangeId) -> String {
         let mut owners = Vec::new();
         let mut copies = Vec::new();
@@ -181,7 +182,8 @@ impl Look {
         owners.join(", ")
     }
 
-    /// Every group has a leader and the members that meta's row says, and none is unknown.
+    /// Checks that every group has a leader and the members of meta's row, and that meta knows
+    /// every group.
     fn check_groups(&self, findings: &mut BTreeSet<Finding>) {
         for group in self.catalog.groups.values() {
             let group_id = group.group_id;
@@ -238,7 +240,7 @@ impl Look {
         }
     }
 
-    /// No replica has stopped.
+    /// Checks that no replica has stopped.
     fn check_replicas(&self, findings: &mut BTreeSet<Finding>) {
         for (node, replica) in self.replicas() {
             if let Some(fault) = &replica.fault {
@@ -256,8 +258,8 @@ impl Look {
     }
 }
 
-/// Whether the replica on this node leads, as far as it knows. A lease need not be in force: without
-/// other voters there is nobody to renew it.
+/// Whether the replica on this node leads, as far as it knows. Its lease need not be in force:
+/// without other voters nobody renews it.
 fn leads(node: NodeId, replica: &ReplicaStatus) -> bool {
     replica.serving || replica.leader == Some(node)
 }

@@ -1,11 +1,11 @@
-//! `coterie check`: whether a cluster that runs is as it should be.
+//! `coterie check`: whether a running cluster is as it should be.
 //!
-//! Meta is asked for its map, every server for its replicas, and every group for a checksum of its
-//! records at one log index on all of them. Nothing is changed, and clients are served meanwhile;
-//! counting reads every record once.
+//! It asks meta for its map, every server for its replicas, and every group for a checksum of its
+//! records, taken at the same log index on all replicas. It changes nothing, and clients are served
+//! meanwhile; counting reads every record once.
 //!
-//! The parts: `cluster` asks, `look` and `digests` judge what was answered, `tiles` knows what a
-//! tiling is, `finding` how it is told.
+//! The parts: `cluster` asks, `look` and `digests` judge the answers, `tiles` defines a tiling,
+//! `finding` formats results.
 
 pub(crate) mod cluster;
 mod digests;
@@ -27,9 +27,9 @@ use cluster::{Cluster, client};
 use finding::{Finding, exit_code, lasting};
 use look::Look;
 
-/// What a check ends with that could not be made, or not in full.
+/// Exit code of a check that could not be made, or not in full.
 const EXIT_UNCHECKED: u8 = 2;
-/// How often the cluster is looked at before something counts as wrong, and the time in between: a
+/// Number of looks that must all have a finding before it counts, and the time between them: a
 /// change takes a moment from a group's log to meta's map.
 const LOOKS: usize = 4;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ struct Check {
         required = true
     )]
     meta: Vec<String>,
-    /// Print each finding as an object of JSON.
+    /// Print each finding as a JSON object.
     #[arg(long)]
     json: bool,
     /// Do not compare the records of replicas, which reads all of them.
@@ -60,7 +60,7 @@ struct Check {
     token: ClusterToken,
 }
 
-/// Its part of the command line.
+/// The subcommand and its flags.
 pub(crate) fn command() -> Command {
     Check::augment_args(Command::new("check"))
         .about("Check a running cluster: ranges, owners, replicas and their checksums")
@@ -70,7 +70,7 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Checks, and prints what is found.
+/// Checks, and prints the findings.
 pub(crate) async fn run(matches: &ArgMatches) -> ExitCode {
     match check(matches).await {
         Ok(code) => ExitCode::from(code),
@@ -114,7 +114,8 @@ async fn check(matches: &ArgMatches) -> anyhow::Result<u8> {
     Ok(exit_code(&all))
 }
 
-/// Looks until nothing is wrong, or often enough: what was found every time, and the last look.
+/// Looks until nothing is wrong, or `LOOKS` times. Returns the last look, and the findings of every
+/// look.
 async fn look_until_it_lasts(cluster: &Cluster) -> anyhow::Result<(Look, BTreeSet<Finding>)> {
     let mut found = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Looks at clusters that are not as they should be, and at one that is asked over calls.
+//! Looks at faulty clusters, and at a cluster that is asked over calls.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -114,7 +114,7 @@ pub(crate) fn well() -> Look {
     look
 }
 
-/// Changes what every node says of a group.
+/// Changes every node's report of a group.
 fn say(look: &mut Look, group: u64, change: impl Fn(&mut ReplicaStatus)) {
     let said = look.said.values_mut().flatten();
     let replicas = said.flatten();
@@ -204,7 +204,7 @@ fn a_map_that_is_older_than_the_logs_is_wrong() {
              0[\"m\", end) at epoch 2, group 1 imports it, group 2 has handed it off",
         ]
     );
-    // Once meta knows, a copy that goes on is nothing wrong.
+    // Once meta knows, a copy in progress is no fault.
     upsert(&mut look, vec![Row::Range(range(2, 2, "m", "", 1))]);
     assert_eq!(found(&look), Vec::<String>::new());
 }
@@ -230,7 +230,7 @@ fn what_groups_own_and_meta_has_not_is_wrong_unless_it_was_dropped() {
 #[test]
 fn the_leader_speaks_for_its_group() {
     let mut look = well();
-    // A follower has not applied yet what the leader has.
+    // A follower has applied less than the leader.
     let behind = look.said.get_mut(&NodeId(3));
     if let Some(Ok(replicas)) = behind {
         replicas[0].ranges.clear();
@@ -292,7 +292,7 @@ fn what_does_not_answer_is_unchecked_and_not_wrong() {
     assert!(found.contains(&"UNCHECKED silent: group 1: none of its replicas answered".to_owned()));
 }
 
-/// Meta or a server: answers what its function says.
+/// Meta or a server, which answers by its function.
 struct Answers<F>(F);
 
 impl<F: Fn(Request) -> bytes::Bytes + Send + Sync + 'static> Handler for Answers<F> {
@@ -301,8 +301,8 @@ impl<F: Fn(Request) -> bytes::Bytes + Send + Sync + 'static> Handler for Answers
     }
 }
 
-/// A server of the well cluster. Node 2 leads, and node 3 has other records. Each is asked twice
-/// before it has counted.
+/// A server of the well cluster. Node 2 leads, and node 3 has other records. Each replica has
+/// counted when it is asked for the second time.
 fn answer(
     look: &Look,
     node: NodeId,

@@ -1,18 +1,18 @@
-//! Whether intervals tile a table: every key in one of them, none in two.
+//! Whether intervals tile a table: every key in an interval, none in two.
 
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-/// What keeps intervals from tiling.
+/// A fault of a tiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Misfit<T> {
-    /// Nobody has these keys.
+    /// No interval has these keys.
     Gap(KeyRange),
-    /// Two have the same keys.
+    /// Two intervals have the same keys.
     Overlap(T, T),
 }
 
-/// The misfits of a table's intervals, each of which has a name.
+/// The misfits of a table's named intervals.
 pub(crate) fn misfits<T: Clone>(table: TableId, named: &[(&KeyRange, T)]) -> Vec<Misfit<T>> {
     let mut intervals: Vec<_> = named
         .iter()
@@ -20,7 +20,7 @@ pub(crate) fn misfits<T: Clone>(table: TableId, named: &[(&KeyRange, T)]) -> Vec
         .collect();
     intervals.sort_by(|a, b| a.0.cmp(b.0));
     let mut misfits = Vec::new();
-    // Up to where keys are had, and by whom; `None` is the end of the table.
+    // Keys are covered up to `reached`, the last of them by `last`; `None` is the end of the table.
     let mut reached = Some(Bytes::new());
     let mut last: Option<&T> = None;
     for (bounds, name) in intervals {

@@ -1,8 +1,9 @@
-//! One catalog of what the servers know. Pure.
+//! Assembles a catalog from the servers' knowledge. Pure.
 //!
-//! The newest copy of the catalog is the base. Groups are the truth about their members and ranges, so
-//! their words go before it, if they tile every table; a range that is just handed off is nobody's,
-//! and then the copy stands: meta follows the groups later, as after any restore.
+//! The newest copy of the catalog is the base. Groups are the truth about their members and ranges,
+//! so their reports override it, those of ranges if they tile every table. A range that is just
+//! handed off has no owner. Then the ranges of the copy stand, and meta follows the groups later,
+//! as after any restore.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +15,13 @@ use coterie_types::{GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId, 
 use super::Heard;
 use crate::check::tiles::misfits;
 
-/// What comes of it.
+/// The assembled catalog.
 #[derive(Debug)]
 pub(super) struct Assembled {
     pub(super) catalog: Catalog,
-    /// What each node that is known registered with.
+    /// The registration token of each known node.
     pub(super) tokens: BTreeMap<u128, NodeId>,
-    /// What a person should know.
+    /// Notes for the operator.
     pub(super) notes: Vec<String>,
 }
 
@@ -74,7 +75,8 @@ fn apply(catalog: &mut Catalog, deletes: Vec<RowKey>, upserts: Vec<Row>) {
     });
 }
 
-/// What each group's leader says of it; of several that think so, the one of the latest term.
+/// Each group's report by its leader; if several replicas claim to lead, by that of the latest
+/// term.
 fn words(heard: &BTreeMap<NodeId, Heard>) -> BTreeMap<GroupId, &ReplicaStatus> {
     let mut words: BTreeMap<GroupId, &ReplicaStatus> = BTreeMap::new();
     let replicas = heard.values().flat_map(|heard| &heard.replicas);
@@ -97,7 +99,7 @@ fn members(words: &BTreeMap<GroupId, &ReplicaStatus>) -> Vec<Row> {
     words.iter().map(row).collect()
 }
 
-/// What the groups own, if it tiles every table.
+/// The ranges that the groups own, if they tile every table.
 fn ranges(
     catalog: &Catalog,
     words: &BTreeMap<GroupId, &ReplicaStatus>,

@@ -1,7 +1,8 @@
-//! `coterie meta rebuild`: a backup of meta from what the servers know, when all else is lost.
+//! `coterie meta rebuild`: makes a backup of meta from the servers' knowledge, when all else is
+//! lost.
 //!
-//! Servers keep a copy of the catalog, and groups know their ranges and members. `assemble` makes
-//! one catalog of all that, and is pure. What comes of it is a backup, restored as any other.
+//! Servers keep a copy of the catalog, and groups know their ranges and members. `assemble`, which
+//! is pure, makes a single catalog of these. The result is a backup, restored like any other.
 
 mod assemble;
 #[cfg(test)]
@@ -33,20 +34,20 @@ ranges and members as the groups say. Then, as with any backup: coterie meta res
 /// Flags of `coterie meta rebuild`.
 #[derive(Debug, Args)]
 struct Rebuild {
-    /// Servers of the cluster; those that they know of are asked too.
+    /// Servers of the cluster; other servers that they know of are asked too.
     #[arg(long, value_name = "IP:PORT", value_delimiter = ',', required = true)]
     servers: Vec<String>,
-    /// Where the backup is written: a directory without backups.
+    /// Directory for the backup; it must not contain backups.
     #[arg(long, value_name = "DIR")]
     backup_dir: PathBuf,
-    /// Nodes that need not answer. They are not known any more: empty their directories.
+    /// Nodes that need not answer. Meta will not know them any more: empty their directories.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     without: Vec<u64>,
     #[command(flatten)]
     token: ClusterToken,
 }
 
-/// Its part of the command line.
+/// The subcommand and its flags.
 pub(crate) fn command() -> Command {
     Rebuild::augment_args(Command::new("rebuild"))
         .about("Make a backup from what the servers know, when there is none")
@@ -59,7 +60,7 @@ struct Heard {
     replicas: Vec<ReplicaStatus>,
 }
 
-/// Asks, assembles, writes, and says what was written.
+/// Asks, assembles, writes, and prints a summary.
 pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let Rebuild {
         servers,
@@ -90,7 +91,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the servers, and all that the newest of their copies knows of.
+/// Asks the given servers, and all nodes that the newest of their catalogs lists.
 async fn ask_all(
     rpc: &Client,
     servers: Vec<String>,

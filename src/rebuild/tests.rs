@@ -1,4 +1,4 @@
-//! What is made of what servers know.
+//! Catalogs that are assembled from the servers' knowledge.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,8 @@ fn the_newest_copy_counts_and_groups_go_before_it() {
         .settings
         .insert("a".into(), "b".into());
     assert_eq!(newest, None);
-    // Group 1 has cut its range since, and has two members now, of a table that nobody knows one more.
+    // Since then group 1 has split its range, has two members left, and owns a range of a table
+    // that no copy knows.
     let Some(leader) = heard.get_mut(&NodeId(1)) else {
         panic!("node 1 was heard");
     };

@@ -1,4 +1,4 @@
-//! Which groups have lost their majority, and what would be lost with it. Pure.
+//! Groups that have lost their majority, and the data that a recovery would lose. Pure.
 
 use std::fmt;
 
@@ -12,24 +12,24 @@ use crate::check::look::Look;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Loss {
     pub(super) group_id: GroupId,
-    /// The replica that reaches furthest of those that are left.
+    /// The remaining replica that reaches furthest.
     pub(super) best: Option<NodeId>,
     voters: Vec<(NodeId, Voter)>,
     ranges: usize,
 }
 
-/// What is known of a voter.
+/// State of a voter.
 #[derive(Debug, PartialEq, Eq)]
 enum Voter {
-    /// It answers, and its log reaches to there.
+    /// It answers, and its log reaches this far.
     Left(Reach),
-    /// It answers, and its replica is of no use.
+    /// It answers, but its replica is of no use.
     Useless(String),
-    /// It does not answer. Its last heartbeat, and how long ago that was, in milliseconds.
+    /// It does not answer. Its last heartbeat, and the age of that in milliseconds.
     Lost(Option<(Reach, u64)>),
 }
 
-/// How far a replica is.
+/// How far a replica reaches: by its log first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Reach {
     last_term: Term,
@@ -47,8 +47,8 @@ impl Reach {
     }
 }
 
-/// The groups that no replica serves, and of which no majority of the voters answers. Who led last may
-/// believe that it leads still.
+/// The groups that no replica serves and that lack answers from a majority of their voters. The
+/// last leader may still believe that it leads, so only `serving` counts.
 pub(super) fn losses(look: &Look, liveness: &Liveness) -> Vec<Loss> {
     let groups = look.catalog.groups.values();
     let serves = |group_id: GroupId| {

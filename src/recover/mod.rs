@@ -1,7 +1,9 @@
-//! `coterie recover`: has groups that have lost their majority for good go on from what is left.
+//! `coterie recover`: lets groups that have permanently lost their majority go on from the
+//! remaining replicas.
 //!
-//! It looks first, and says what may be lost; it acts only when it is told that this is accepted.
-//! What it does then is a job of the controller, which outlives it. `assess` judges, and is pure.
+//! It first looks and reports the possible loss; it acts only when told that the loss is accepted.
+//! The recovery itself is a job of the controller, which outlives this process. `assess` judges,
+//! and is pure.
 
 mod assess;
 #[cfg(test)]
@@ -19,17 +21,17 @@ use coterie_types::{GroupId, JobId, NodeId};
 use crate::check::cluster::{Cluster, client};
 use assess::{Loss, losses};
 
-/// What it ends with when there is something to recover, and it was not, or not all of it.
+/// Exit code when a group needs recovery and was not fully recovered.
 const EXIT_LOST: u8 = 1;
-/// What it ends with when nothing can be said.
+/// Exit code when the state of the groups is unknown.
 const EXIT_UNKNOWN: u8 = 2;
-/// Meta's leader must have listened for so long before a silent node counts as such.
+/// Meta's leader must have listened for this long before a silent node counts as silent.
 const LISTEN: Duration = Duration::from_secs(3);
-/// How often the cluster is looked at until that is so, and then until a group is seen to have no
-/// leader: it may be electing one.
+/// Number of looks at the cluster, at most, until meta's leader has listened long enough and a
+/// group is seen without a leader twice: the first time it may be electing.
 const LOOKS: usize = 10;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
-/// How often a job is looked at, and for how long.
+/// Pause between two looks at a job, and the number of looks.
 const JOB_PAUSE: Duration = Duration::from_millis(250);
 const JOB_LOOKS: usize = 480;
 
@@ -54,24 +56,24 @@ struct Recover {
         required = true
     )]
     meta: Vec<String>,
-    /// Look at these groups alone.
+    /// Look only at these groups.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     group: Vec<u64>,
-    /// Recover, and lose what was printed.
+    /// Recover, and accept the loss that was printed.
     #[arg(long)]
     accept_loss: bool,
     #[command(flatten)]
     token: ClusterToken,
 }
 
-/// Its part of the command line.
+/// The subcommand and its flags.
 pub(crate) fn command() -> Command {
     Recover::augment_args(Command::new("recover"))
         .about("Have groups that lost their majority for good go on from what is left")
         .after_help(AFTER_HELP)
 }
 
-/// Looks, and recovers if that was asked for.
+/// Looks, and recovers if asked to.
 pub(crate) async fn run(matches: &ArgMatches) -> ExitCode {
     match recover(matches).await {
         Ok(code) => code,
@@ -123,7 +125,7 @@ async fn recover(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The groups that are lost whenever one looks.
+/// The groups that are lost in two looks in a row.
 async fn look(cluster: &Cluster, asked: &[GroupId]) -> anyhow::Result<Vec<Loss>> {
     let mut last = None;
     for _ in 0..LOOKS {
@@ -140,7 +142,7 @@ async fn look(cluster: &Cluster, asked: &[GroupId]) -> anyhow::Result<Vec<Loss>>
         if found.is_empty() {
             return Ok(found);
         }
-        // Seen twice: a group that only elects a leader has one by then.
+        // Seen twice: a group that was only electing has a leader by then.
         if listens && let Some(before) = last.replace(ids(&found)) {
             found.retain(|loss| before.contains(&loss.group_id));
             return Ok(found);
@@ -154,7 +156,7 @@ fn ids(found: &[Loss]) -> Vec<GroupId> {
     found.iter().map(|loss| loss.group_id).collect()
 }
 
-/// Has the controller recover one group, and follows the job; why not, as the inner error.
+/// Lets the controller recover a group, and follows the job. The inner error is why it failed.
 async fn recover_from(
     cluster: &Cluster,
     group_id: GroupId,

@@ -1,4 +1,4 @@
-//! What is said of groups that have lost their majority.
+//! Reports of groups that have lost their majority.
 
 use coterie_meta_client::Liveness;
 use coterie_protocol::meta::{Heartbeat, NodeLiveness};
@@ -16,7 +16,7 @@ fn silent(look: &mut Look, nodes: &[u64]) {
     }
 }
 
-/// As long as this has no majority nobody leads.
+/// Without a majority no replica leads.
 fn leaderless(look: &mut Look) {
     for said in look.said.values_mut().flatten() {
         for replica in said {
