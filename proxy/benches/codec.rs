@@ -1,4 +1,4 @@
-//! How long it takes to take commands apart: 64 of them, pipelined.
+//! The time to parse 64 pipelined commands.
 
 #![allow(missing_docs, reason = "criterion's macros")]
 

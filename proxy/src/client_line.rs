@@ -1,8 +1,10 @@
-//! A client's line in `CLIENT LIST` and `CLIENT INFO` (Redis `networking.c`, `catClientInfoString`).
+//! A client's line in `CLIENT LIST` and `CLIENT INFO` (Redis `networking.c`,
+//! `catClientInfoString`).
 //!
-//! What the fields of memory count: `qbuf` what was read and has not begun, `argv-mem` the words of the
-//! command that waits or runs, `obl` and `rbs` the buffer of small replies, `oll` and `omem` all other
-//! replies, `tot-mem` these, MULTI, watches, commands on their way to groups, and the connection itself.
+//! Memory fields: `qbuf` counts the bytes read of commands that have not begun, `argv-mem` the
+//! words of the command that waits or runs, `obl` and `rbs` the used and allocated bytes of the
+//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies. `tot-mem`
+//! is the sum of these, MULTI, watches, commands on their way to groups, and the connection itself.
 
 use bytes::Bytes;
 

@@ -1,17 +1,18 @@
-//! Memory for what is long on its way to clients and from them: replies that they have not taken yet,
-//! and requests that groups have not answered. Each of the two has a bound for all clients together.
+//! Memory for long replies and long requests: replies that clients have not taken yet, and requests
+//! that groups have not answered. Each of the two has a bound for all clients together.
 //!
-//! What is short needs no leave: a client has little of it under way. For a long reply bytes are
-//! taken before the group is asked, for a long argument before it is read, in turn with other
-//! clients; they are given back as the client reads, or when the request is answered. So what a slow
-//! client does not take stays unread in the store, and what has no room stays in its socket.
+//! Short replies and requests need no permit: a client has few of them in flight. For a long reply,
+//! bytes are taken before the group is asked; for a long argument, before it is read; clients take
+//! turns. The bytes are given back as the client reads, or when the request is answered. So a reply
+//! that a slow client does not take stays unread in the store, and an argument that has no room
+//! stays in the client's socket.
 //!
-//! What comes in several parts (a reply put together from answers, a request of several arguments)
-//! could wait for memory half-way, for others that do the same. One at a time may go beyond the
-//! bound ([`Beyond`]).
+//! A reply or request in several parts (a reply combined from groups' replies, a request of several
+//! arguments) could run out of memory half-way and wait for others that do the same. To avoid this
+//! deadlock, a single reply and a single request may go beyond the bound at a time ([`Beyond`]).
 //!
 //! Clients that hold memory and neither read nor send, while others wait for it, are closed
-//! ([`close_stalled`]), as Redis does when `maxmemory-clients` is reached.
+//! ([`close_stalled`]), as Redis closes clients when `maxmemory-clients` is reached.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,12 +26,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clients::{Client, Clients};
 use crate::metrics::Metrics;
 
-/// What needs no leave: replies of a frame, which each lane may always have room for, and requests.
+/// Most bytes that need no permit: of a request, or of a frame's replies. Each lane always has room
+/// for this much.
 pub(crate) const SHORT_BYTES: usize = 64 << 10;
-/// How often it is looked whether somebody waits.
+/// How often to check whether somebody waits for memory.
 const PERIOD: Duration = Duration::from_millis(500);
-/// How long others wait before a client may be closed for them, and the time in which it is to
-/// have read or sent `MOVED_BYTES_MIN`.
+/// A client may be closed after others have waited for this long, if it has read or sent less than
+/// `MOVED_BYTES_MIN` in that time.
 const STALLED_AFTER: Duration = Duration::from_secs(4);
 const MOVED_BYTES_MIN: u64 = 64 << 10;
 
@@ -38,15 +40,15 @@ const MOVED_BYTES_MIN: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct ClientMemory {
     pub(crate) budget: Budget,
-    /// Bytes that one client may have of it; what is longer has what it needs.
+    /// Bytes that a client may hold; a single longer reply may take as much as it needs.
     pub(crate) client_bytes: usize,
     beyond: Arc<Mutex<()>>,
 }
 
-/// The right to go beyond the bound. Kept until the reply was taken, or the request answered.
+/// The right to go beyond the bound. Held until the reply was taken, or the request answered.
 pub(crate) type Beyond = OwnedMutexGuard<()>;
 
-/// What comes in parts, and the memory it takes.
+/// Memory for a reply or request that comes in parts.
 #[derive(Debug)]
 pub(crate) struct Gathering {
     memory: ClientMemory,
@@ -55,7 +57,7 @@ pub(crate) struct Gathering {
 }
 
 impl ClientMemory {
-    /// Memory for all clients, and for each.
+    /// Memory of `bytes` for all clients together, and `client_bytes` for each.
     pub(crate) fn new(bytes: usize, client_bytes: usize) -> Self {
         Self {
             budget: Budget::new(bytes),
@@ -64,7 +66,7 @@ impl ClientMemory {
         }
     }
 
-    /// Begins something that comes in parts, once there is memory for so many bytes.
+    /// Starts a reply or request in parts, once there is memory for `bytes`.
     pub(crate) async fn gather(&self, bytes: usize) -> Gathering {
         Gathering {
             permit: self.budget.take(bytes).await,
@@ -75,7 +77,7 @@ impl ClientMemory {
 }
 
 impl Gathering {
-    /// Makes sure of memory for `bytes` in all: at once, or when it is its turn to go beyond.
+    /// Waits until it has memory for `bytes` in all, or its turn to go beyond the bound.
     pub(crate) async fn reach(&mut self, bytes: usize) {
         let more = bytes.saturating_sub(self.permit.bytes());
         if more == 0 {
@@ -94,23 +96,24 @@ impl Gathering {
         self.permit.grow(more);
     }
 
-    /// Bytes that it has.
+    /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         self.permit.bytes()
     }
 
-    /// Gives back all but so many bytes.
+    /// Gives back all but `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         self.permit.shrink_to(bytes);
     }
 
-    /// The reply is whole, and is its client's now; what it may have taken beyond the bound.
+    /// Ends with the complete reply, which the client's own memory now accounts for. Returns the
+    /// right to go beyond the bound, if it was used.
     pub(crate) fn finish(self) -> Option<Beyond> {
         self.beyond
     }
 }
 
-/// Which memory, and how clients make use of it.
+/// Which of the two memories, and how clients make use of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Use {
     Replies,
@@ -118,7 +121,8 @@ pub(crate) enum Use {
 }
 
 impl Use {
-    /// Bytes that a client holds and could give back by going on, and how far it has gone on.
+    /// Bytes that a client holds and would give back by making progress, and the bytes that it has
+    /// moved so far.
     fn of(self, client: &Client) -> (usize, u64) {
         let (held, moved) = match self {
             Use::Replies => (&client.reply_bytes_held, &client.reply_bytes_taken),
@@ -137,7 +141,8 @@ impl Use {
     }
 }
 
-/// Closes clients that hold memory and do not go on, while others wait for it. Ends with `stop`.
+/// Closes clients that hold memory and make no progress, while others wait for it. Runs until
+/// `stop`.
 pub(crate) async fn close_stalled(
     memory: ClientMemory,
     kind: Use,
@@ -176,13 +181,13 @@ pub(crate) async fn close_stalled(
     }
 }
 
-/// How far clients that hold memory had gone on, and when.
+/// The progress of clients that hold memory: bytes moved so far, and since when.
 #[derive(Debug, Default)]
 struct Holders(BTreeMap<u64, (u64, Instant)>);
 
 impl Holders {
-    /// Those that have hardly moved for long, the largest first, until they hold the `wanted` bytes.
-    /// Clients are given as id, bytes held, and bytes moved so far.
+    /// The clients that have hardly moved for [`STALLED_AFTER`], the largest first, until they hold
+    /// the `wanted` bytes together. Clients are given as id, bytes held, and bytes moved so far.
     fn stalled(
         &mut self,
         now: Instant,
@@ -233,7 +238,7 @@ mod tests {
         let mut reaching = Box::pin(two.reach(90));
         assert!((&mut reaching).now_or_never().is_none());
         assert_eq!(memory.budget.waiting(), 1);
-        // What it took is free by then, and so is the right to go beyond.
+        // By then its memory is free, and so is the right to go beyond.
         drop(one.finish());
         reaching.now_or_never().unwrap();
         assert_eq!(memory.budget.used(), 90);

@@ -1,24 +1,24 @@
-//! The most that one client held in its buffers during the last seconds, as INFO shows it (Redis
+//! The largest buffers that any client had during the last seconds, as INFO shows them (Redis
 //! `server.c`, `clientsCronTrackExpansiveClients`).
 
 use std::sync::{Mutex, PoisonError};
 
-/// Seconds that count.
+/// Seconds that are remembered.
 const SECONDS: usize = 8;
 
-/// The most that a client held at a time.
+/// The largest sizes that a client's buffers had.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Peak {
-    /// What it had sent, and the room for more.
+    /// Bytes received, and the room for more.
     pub(crate) input_bytes: usize,
-    /// Replies that waited to be written.
+    /// Bytes of replies that waited to be written.
     pub(crate) output_bytes: usize,
-    /// Of these, the small ones in its buffer.
+    /// The part of `output_bytes` in the buffer of small replies.
     pub(crate) buffer_bytes: usize,
 }
 
 impl Peak {
-    /// The larger of each.
+    /// The larger of each size.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             input_bytes: self.input_bytes.max(other.input_bytes),
@@ -39,7 +39,7 @@ struct Seconds {
 }
 
 impl Peaks {
-    /// Counts a client for this second.
+    /// Counts a client's peak for this second.
     pub(crate) fn add(&self, peak: Peak) {
         self.with(|seconds| {
             let now = &mut seconds.peaks[seconds.now];
@@ -47,7 +47,7 @@ impl Peaks {
         });
     }
 
-    /// Forgets the oldest second.
+    /// Begins a second and forgets the oldest.
     pub(crate) fn begin_second(&self) {
         self.with(|seconds| {
             seconds.now = (seconds.now + 1) % SECONDS;
@@ -55,7 +55,7 @@ impl Peaks {
         });
     }
 
-    /// The most of all seconds that count.
+    /// The largest sizes of all remembered seconds.
     pub(crate) fn most(&self) -> Peak {
         self.with(|seconds| seconds.peaks.into_iter().fold(Peak::default(), Peak::or))
     }

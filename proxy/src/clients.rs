@@ -1,8 +1,8 @@
 //! The connected clients, as `CLIENT LIST` shows and `CLIENT KILL` finds them.
 //!
-//! A connection owns its state; what others may see of it is copied into its [`Client`] once per
-//! batch of commands. Others act on a connection by a flag and a wake-up. The line of CLIENT LIST is
-//! written in `client_line`.
+//! A connection owns its state, and copies the part that others may see into its [`Client`] once
+//! per batch of commands. Others act on a connection through a flag and a wake-up. `client_line`
+//! writes the line of CLIENT LIST.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,22 +16,22 @@ use futures_util::task::AtomicWaker;
 use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
 
-/// One connection, as others see it.
+/// A connection, as others see it.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
-    /// The number of its socket in this process.
+    /// The file descriptor of its socket in this process.
     pub(crate) fd: i32,
     pub(crate) connected_at: Instant,
     /// Wakes the connection's task.
     pub(crate) waker: AtomicWaker,
-    /// Memory for replies that it holds, bytes (`client_memory`).
+    /// Bytes of memory that it holds for replies (`client_memory`).
     pub(crate) reply_bytes_held: AtomicUsize,
     /// Bytes of replies that it has taken so far.
     pub(crate) reply_bytes_taken: AtomicU64,
-    /// Memory that it holds for a request which it has not sent whole, bytes.
+    /// Bytes of memory that it holds for a request of which a part is still to come.
     pub(crate) request_bytes_held: AtomicUsize,
     /// Bytes that it has sent so far.
     pub(crate) request_bytes_sent: AtomicU64,
@@ -40,7 +40,7 @@ pub(crate) struct Client {
     details: Mutex<Details>,
 }
 
-/// What changes while a client is connected.
+/// The properties that change while a client is connected.
 #[derive(Debug, Clone)]
 pub(crate) struct Details {
     pub(crate) name: Bytes,
@@ -59,14 +59,14 @@ pub(crate) struct Details {
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
     pub(crate) memory: Memory,
-    /// The most since the last tick.
+    /// The largest sizes since the last tick.
     pub(crate) peak: Peak,
-    /// Replies are about to be written.
+    /// Replies wait to be written.
     pub(crate) writes: bool,
-    /// It is closed when it has its replies.
+    /// It will be closed when it has its replies.
     pub(crate) closes: bool,
     pub(crate) blocked: Option<Blocked>,
-    /// When the output went over the soft limit.
+    /// When its output exceeded the soft limit.
     pub(crate) over_soft_since: Option<Instant>,
     /// It waits for a group, for others to finish, or for the end of a pause.
     pub(crate) waits: bool,
@@ -77,7 +77,7 @@ pub(crate) struct Details {
 pub(crate) struct Memory {
     /// The connection itself.
     pub(crate) own_bytes: usize,
-    /// What was read and has not begun.
+    /// Bytes read of commands that have not begun.
     pub(crate) input_bytes: usize,
     pub(crate) input_free_bytes: usize,
     /// Words of the command that waits or runs.
@@ -87,25 +87,25 @@ pub(crate) struct Memory {
     pub(crate) watched_bytes: usize,
     /// Commands on their way to groups.
     pub(crate) frame_bytes: usize,
-    /// The buffer of small replies: what is in it, and its size.
+    /// The buffer of small replies: bytes in it, and its capacity.
     pub(crate) buffer: (usize, usize),
-    /// All other replies: their bytes, and how many they are.
+    /// All other replies: their bytes, and their number.
     pub(crate) listed_bytes: usize,
     pub(crate) listed: usize,
 }
 
 impl Memory {
-    /// The buffer of what was read, and the words taken from it.
+    /// The read buffer, and the words taken from it.
     pub(crate) fn input(&self) -> usize {
         self.input_bytes + self.input_free_bytes + self.argument_bytes
     }
 
-    /// Replies that were not written yet.
+    /// Bytes of replies that were not written yet.
     pub(crate) fn output(&self) -> usize {
         self.buffer.0 + self.listed_bytes
     }
 
-    /// All of it.
+    /// The sum of all of them.
     pub(crate) fn total(&self) -> usize {
         self.own_bytes
             + self.input()
@@ -117,12 +117,12 @@ impl Memory {
     }
 }
 
-/// Why a client's command waits, apart from its own work.
+/// Why a client's command waits for others, apart from its own work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocked {
     /// For the end of CLIENT PAUSE.
     Paused,
-    /// For others, and only for so long.
+    /// For others, with a time limit.
     Timed,
 }
 
@@ -136,7 +136,7 @@ impl Details {
 }
 
 impl Client {
-    /// Looks at, or changes, what others see.
+    /// Locks the state that others see, to read or change it.
     pub(crate) fn details(&self) -> MutexGuard<'_, Details> {
         // Nothing panics while holding it.
         self.details.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,7 +148,8 @@ impl Client {
         self.waker.wake();
     }
 
-    /// Keeps the right to go beyond the bound of memory until its replies are taken; `None` ends it.
+    /// Keeps the right to go beyond the memory bound until the client has taken its replies; `None`
+    /// returns the right.
     pub(crate) fn keep_beyond(&self, beyond: Option<Beyond>) {
         // Nothing panics while holding it.
         *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
@@ -169,7 +170,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// A new client; it is listed until [`Clients::remove`].
+    /// Adds a client; it is listed until [`Clients::remove`].
     pub(crate) fn add(&self, addr: SocketAddr, local_addr: SocketAddr, fd: i32) -> Arc<Client> {
         let client = Arc::new(Client {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
@@ -211,26 +212,26 @@ impl Clients {
         client
     }
 
-    /// The client is gone.
+    /// Removes a client that is gone.
     pub(crate) fn remove(&self, id: u64) {
         if let Some((_, client)) = self.by_id.remove(&id) {
             self.peaks.add(client.details().peak);
         }
     }
 
-    /// The most that one client held lately.
+    /// The largest buffers that any client had lately.
     pub(crate) fn recent_peak(&self) -> Peak {
         let now = self.by_id.iter().map(|client| client.details().peak);
         now.fold(self.peaks.most(), Peak::or)
     }
 
-    /// Another second has passed.
+    /// Begins another second.
     pub(crate) fn tick(&self) {
         self.peaks.begin_second();
         for client in &self.by_id {
             let mut details = client.details();
             self.peaks.add(details.peak);
-            // What it holds on to counts in the next second, too.
+            // The sizes that it still has count in the next second, too.
             details.peak = Peak {
                 input_bytes: details.memory.input(),
                 output_bytes: details.memory.output(),
@@ -239,7 +240,7 @@ impl Clients {
         }
     }
 
-    /// How many there are.
+    /// The number of clients.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -249,7 +250,7 @@ impl Clients {
         self.by_id.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// All of them, by id.
+    /// All clients, sorted by id.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
         let mut all: Vec<_> = self
             .by_id

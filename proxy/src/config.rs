@@ -1,5 +1,5 @@
-//! The proxy's settings. Those that Redis has bear Redis' names, and `CONFIG GET|SET` shows and
-//! changes them while the proxy runs (`settings`).
+//! The proxy's settings. Settings that Redis has, too, bear Redis' names, and `CONFIG GET|SET`
+//! shows and changes them while the proxy runs (`settings`).
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,8 +12,8 @@ use coterie_config::{ClusterToken, Secret, duration, size};
 /// See the module's head.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// Where clients connect.
-    // Redis' port, and loopback only: who opens it to the world says so.
+    /// The address at which clients connect.
+    // Redis' port, and loopback only: an operator who opens it to the world must say so.
     #[arg(
         long,
         env = "COTERIE_LISTEN",
@@ -22,7 +22,7 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// The members of the metadata service.
+    /// Addresses of the members of the metadata service.
     #[arg(
         long,
         env = "COTERIE_META",
@@ -32,13 +32,13 @@ pub struct Config {
     )]
     pub meta: Vec<String>,
 
-    /// Where metrics and health are served.
+    /// The address that serves metrics and health.
     #[arg(long, env = "COTERIE_HTTP", value_name = "IP:PORT")]
     pub http: Option<String>,
 
-    /// How many threads serve clients; by default one for each two cores.
-    // The kernel needs about as much for the sockets, and so do servers on the same host. More
-    // threads than cores are free for make smaller batches, which cost everybody more.
+    /// Number of threads that serve clients; by default half the number of cores.
+    // The kernel needs about as many cores for the sockets, and so do servers on the same host.
+    // With more threads than free cores, batches become smaller, which costs every client more.
     #[arg(long, env = "COTERIE_IO_THREADS", value_name = "N")]
     pub io_threads: Option<NonZeroUsize>,
 
@@ -46,8 +46,8 @@ pub struct Config {
     #[command(flatten)]
     pub cluster_token: ClusterToken,
 
-    /// How long a command may take before its client is told `TRYAGAIN` or `UNKNOWN`.
-    // Long enough for a leader to die and another to be elected several times over.
+    /// How long a command may take before its client gets `TRYAGAIN` or `UNKNOWN`.
+    // Long enough for a leader to die and for several elections.
     #[arg(
         long,
         env = "COTERIE_REQUEST_TIMEOUT",
@@ -68,7 +68,7 @@ pub struct Config {
     pub drain_timeout: Duration,
 
     /// The largest value a client may write.
-    // Each value goes through the log of a group as a whole: large ones delay all others.
+    // Each value goes through the log of a group as a whole, so a large value delays all others.
     #[arg(
         long,
         env = "COTERIE_MAX_VALUE_BYTES",
@@ -78,7 +78,7 @@ pub struct Config {
     )]
     pub max_value_bytes: u64,
 
-    /// The password of the default user; empty is none.
+    /// The password of the default user; empty for none.
     #[arg(
         long,
         env = "COTERIE_REQUIREPASS",
@@ -87,7 +87,7 @@ pub struct Config {
     )]
     pub requirepass: Option<Secret>,
 
-    /// Without a password, serve loopback only.
+    /// Without a password, accept clients from loopback only.
     #[arg(
         long,
         env = "COTERIE_PROTECTED_MODE",
@@ -98,7 +98,7 @@ pub struct Config {
     )]
     pub protected_mode: bool,
 
-    /// How many clients may be connected.
+    /// Maximum number of connected clients.
     #[arg(
         long,
         env = "COTERIE_MAXCLIENTS",
@@ -107,7 +107,7 @@ pub struct Config {
     )]
     pub maxclients: u64,
 
-    /// Close clients that were idle for so long; 0s is never.
+    /// Close clients that were idle for this long; 0s for never.
     #[arg(
         long,
         env = "COTERIE_TIMEOUT",
@@ -117,7 +117,7 @@ pub struct Config {
     )]
     pub timeout: Duration,
 
-    /// Close clients that do not authenticate in time, when there is a password; 0s is never.
+    /// With a password set, close clients that do not authenticate within this time; 0s for never.
     #[arg(
         long,
         env = "COTERIE_AUTH_TIMEOUT",
@@ -127,7 +127,7 @@ pub struct Config {
     )]
     pub auth_timeout: Duration,
 
-    /// How often silent peers are probed by TCP; 0s is never.
+    /// How often TCP probes silent clients; 0s for never.
     #[arg(
         long,
         env = "COTERIE_TCP_KEEPALIVE",
@@ -147,7 +147,7 @@ pub struct Config {
     )]
     pub proto_max_bulk_len: u64,
 
-    /// What one client may have sent that is no whole command yet.
+    /// Maximum bytes received from a client that are not yet a complete command.
     #[arg(
         long,
         env = "COTERIE_CLIENT_QUERY_BUFFER_LIMIT",
@@ -157,9 +157,10 @@ pub struct Config {
     )]
     pub client_query_buffer_limit: u64,
 
-    /// Replies that may wait for one client: past it the client is closed; 0 is no limit.
-    // Redis has none for normal clients. Here a client that does not read is not read from
-    // either, so that only replies to what was under way can pile up.
+    /// Maximum bytes of replies that wait for a client; beyond it the client is closed. 0 for no
+    /// limit.
+    // Redis has no limit for normal clients. Here a client that does not take its replies is not
+    // read from either, so only replies to commands in flight can pile up.
     #[arg(
         long,
         env = "COTERIE_CLIENT_OUTPUT_BUFFER_LIMIT",
@@ -169,8 +170,8 @@ pub struct Config {
     )]
     pub client_output_buffer_limit: u64,
 
-    /// Memory for long replies (over 64KiB) that clients have not taken yet, of all clients together. A
-    /// reply is asked for when there is room for it.
+    /// Memory for long replies (over 64KiB) that clients have not taken yet, for all clients
+    /// together. The proxy requests such a reply from a group only when there is room for it.
     #[arg(
         long,
         env = "COTERIE_REPLY_MEMORY",
@@ -180,7 +181,8 @@ pub struct Config {
     )]
     pub reply_memory: u64,
 
-    /// The part of it that one client may take; a single reply that is longer has what it needs.
+    /// The part of the reply memory that a client may take; a longer single reply gets what it
+    /// needs.
     #[arg(
         long,
         env = "COTERIE_CLIENT_REPLY_MEMORY",
@@ -190,8 +192,8 @@ pub struct Config {
     )]
     pub client_reply_memory: u64,
 
-    /// Memory for long requests (over 64KiB) that are coming in or not answered yet, of all clients
-    /// together. A long argument is read when there is room for it.
+    /// Memory for long requests (over 64KiB) that are incomplete or unanswered, for all clients
+    /// together. The proxy reads a long argument only when there is room for it.
     #[arg(
         long,
         env = "COTERIE_REQUEST_MEMORY",
@@ -201,7 +203,8 @@ pub struct Config {
     )]
     pub request_memory: u64,
 
-    /// Commands that take longer are kept by SLOWLOG. It counts the way to the group and back.
+    /// Commands that take longer are recorded by SLOWLOG. The time includes the way to the group
+    /// and back.
     #[arg(
         long,
         env = "COTERIE_SLOWLOG_LOG_SLOWER_THAN",
@@ -211,7 +214,7 @@ pub struct Config {
     )]
     pub slowlog_log_slower_than: Duration,
 
-    /// How many slow commands are kept.
+    /// Maximum number of slow commands that SLOWLOG keeps.
     #[arg(
         long,
         env = "COTERIE_SLOWLOG_MAX_LEN",
@@ -221,7 +224,7 @@ pub struct Config {
     pub slowlog_max_len: u64,
 }
 
-/// A group forgets what it has answered to a proxy that was silent for ten minutes of its clock: a
+/// A group drops its replies to a proxy that was silent for ten minutes of the group's clock, so a
 /// write must not be sent again for nearly as long.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 

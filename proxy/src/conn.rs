@@ -1,8 +1,9 @@
-//! One client connection: bytes in, commands to their groups, replies out in order.
+//! A client connection: bytes in, commands to their groups, replies out in order.
 //!
-//! [`codec`] takes requests apart; `pipeline` sends commands to groups and `delivery` puts their replies back in
-//! order; `departure` sees that the client has left; `session` is what the connection remembers; `connection`
-//! is the task that owns all of it and the socket; `listener` takes strangers in.
+//! [`codec`] parses requests; `pipeline` sends commands to groups and `delivery` puts their replies
+//! back in order; `departure` notices that the client has left; `session` is the state between
+//! commands; `connection` is the task that owns all of these and the socket; `listener` accepts
+//! clients.
 
 mod begin;
 pub mod codec;

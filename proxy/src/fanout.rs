@@ -1,9 +1,10 @@
 //! Commands that the proxy answers by asking every range of a table: `DBSIZE`, `KEYS`, `SCAN`,
 //! `FLUSHDB`, `RANDOMKEY`.
 //!
-//! [`Calls`] walks the intervals of a table whatever moves meanwhile, one after another or many in
-//! one frame (`frames`); the rest puts answers together. These commands run alone on their connection (`conn::begin`), so nothing here keeps
-//! an order. Commands over several *keys* are cut by `conn::route` instead.
+//! [`Calls`] walks the intervals of a table even while ranges move: in turn, or many in a common
+//! frame (`frames`). The other files combine the replies. These commands run alone on their
+//! connection (`conn::begin`), so nothing here keeps an order. Commands over several *keys* are
+//! split by `conn::route` instead.
 
 mod calls;
 mod copies;

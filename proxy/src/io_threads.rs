@@ -1,9 +1,10 @@
-//! The threads that serve clients: each has a runtime, connections to servers and clients of its own.
+//! The threads that serve clients. Each has its own runtime, its own connections to servers, and
+//! its own clients.
 //!
-//! A command then never changes threads on its way from the client's socket to a server's and back,
-//! and what is ready for one thread wakes no other: with a scheduler that shares work, waking and
-//! stealing cost more than most commands (`docs/benchmarks.md`). Everything else a proxy does runs
-//! where it was started.
+//! So a command never changes threads on its way from the client's socket to a server's and back,
+//! and an event of a thread wakes no other thread. With a scheduler that shares work, waking and
+//! stealing cost more than most commands (`docs/benchmarks.md`). All other tasks of a proxy run on
+//! the runtime that started it.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -16,15 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
 
-/// See the module's head. Dropped, they end.
+/// See the module's head. Dropping it ends the threads.
 pub(crate) struct IoThreads {
     threads: Vec<IoThread>,
     next: AtomicUsize,
 }
 
-/// One of them.
+/// A thread that serves clients.
 pub(crate) struct IoThread {
-    /// What its connections share: with a router that calls from here.
+    /// The state that its connections share, with a router that calls from this thread.
     pub(crate) shared: Arc<Shared>,
     pub(crate) runtime: Handle,
     stop: CancellationToken,
@@ -32,7 +33,7 @@ pub(crate) struct IoThread {
 }
 
 impl IoThreads {
-    /// Starts so many threads.
+    /// Starts `count` threads.
     pub(crate) fn start(count: NonZeroUsize, shared: &Shared) -> io::Result<Self> {
         let threads = (0..count.get()).map(|number| IoThread::start(number, shared));
         Ok(Self {
@@ -61,7 +62,7 @@ impl IoThread {
         let thread = std::thread::Builder::new().name(format!("proxy-io-{number}"));
         let join = thread.spawn(move || {
             runtime.block_on(stopped.cancelled());
-            // Whatever a command still does elsewhere, nobody waits for it.
+            // Nobody waits for work that a command still has elsewhere.
             runtime.shutdown_background();
         })?;
         Ok(Self {

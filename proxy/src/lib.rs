@@ -1,17 +1,18 @@
 //! The proxy: RESP to clients, routing, retries; keeps no data.
 //!
-//! Takes any Redis client, finds the groups that own the keys of its commands, and sends them there
-//! in frames until they are answered. It holds nothing that it cannot lose: the range map is a copy
-//! (`router`), and sessions with the groups end with the process. Any number of proxies serve one
-//! cluster.
+//! Serves any Redis client: finds the groups that own the keys of its commands, and sends the
+//! commands there in frames until they are answered. It holds nothing that it cannot lose: the
+//! range map is a copy (`router`), and sessions with the groups end with the process. Any number of
+//! proxies serve the same cluster.
 //!
-//! A command's way: `conn::codec` takes it off the socket, `conn::begin` checks it, `conn::route`
-//! finds its groups, `conn::pipeline` puts it in a frame, `router::retry` sends that, and the reply
-//! leaves through `conn::replies` in order. What the proxy answers itself is in `commands`; what it
-//! asks every range is in `fanout`.
+//! A command's path: `conn::codec` parses it off the socket, `conn::begin` checks it, `conn::route`
+//! finds its groups, `conn::pipeline` puts it in a frame, `router::retry` sends the frame, and the
+//! reply leaves through `conn::replies` in order. `commands` holds the commands that the proxy
+//! answers itself; `fanout` asks every range.
 //!
-//! Rules: replies leave in the order of the commands; commands for one group run in that order; a
-//! client is told `TRYAGAIN` only for what was surely not done, and `UNKNOWN` for what may have been.
+//! Rules: replies leave in the order of the commands; commands for the same group run in that
+//! order; a client gets `TRYAGAIN` only for a command that was surely not applied, and `UNKNOWN`
+//! for a command that may have been.
 
 mod client_line;
 mod client_memory;

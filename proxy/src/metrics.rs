@@ -24,13 +24,13 @@ pub struct Metrics {
     pub input_bytes: Counter,
     /// Bytes written to clients.
     pub output_bytes: Counter,
-    /// Attempts after the first one and a pause.
+    /// Attempts to send a frame after a pause.
     pub retries: Counter,
     /// Frames refused because keys had moved.
     pub moved: Counter,
     /// Frames put off because their keys were just moving.
     pub moving: Counter,
-    /// Commands of one frame.
+    /// Number of commands per frame.
     pub frame_commands: Histogram,
     /// From sending a frame to its replies, retries included.
     pub frame_seconds: Histogram,
@@ -38,22 +38,23 @@ pub struct Metrics {
     pub auth_failures: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
-    /// Clients closed because they neither read nor sent, and others waited for the memory they held.
+    /// Clients closed because they neither read nor sent while others waited for the memory they
+    /// held.
     pub stalled_disconnections: Counter,
-    /// Memory taken for long replies, as of a moment ago.
+    /// Bytes of memory held for long replies, sampled twice a second.
     pub reply_bytes: Gauge,
-    /// Commands that wait for such memory, as of a moment ago.
+    /// Commands that wait for reply memory, sampled twice a second.
     pub replies_waiting: Gauge,
-    /// Memory taken for long requests, as of a moment ago.
+    /// Bytes of memory held for long requests, sampled twice a second.
     pub request_bytes: Gauge,
-    /// Clients that wait for such memory, as of a moment ago.
+    /// Clients that wait for request memory, sampled twice a second.
     pub requests_waiting: Gauge,
-    /// Cursors of SCAN whose place nobody had any more: keys came again.
+    /// SCAN cursors whose place was lost everywhere, so that keys came again.
     pub scan_places_lost: Counter,
 }
 
 impl Metrics {
-    /// Registers all of them.
+    /// Registers all metrics.
     #[must_use]
     pub fn new(telemetry: &coterie_telemetry::Metrics) -> Arc<Self> {
         let metrics = Arc::new(Self {

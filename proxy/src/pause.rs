@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Pause {
     origin: Instant,
-    /// Milliseconds since `origin`; 0 is no pause.
+    /// Milliseconds since `origin`; 0 for no pause.
     until: AtomicU64,
     writes_only: AtomicBool,
     ended: Notify,
@@ -26,8 +26,8 @@ impl Pause {
         }
     }
 
-    /// Holds back commands, or writes, for `duration`. A pause under way is not cut short, and one
-    /// of all commands is not weakened (`networking.c`, `pauseActions`).
+    /// Holds back all commands, or only writes, for `duration`. A pause in progress is not
+    /// shortened, and a pause of all commands is not weakened (`networking.c`, `pauseActions`).
     pub(crate) fn begin(&self, duration: Duration, writes_only: bool) {
         let until = (self.now() + duration.as_millis() as u64).max(1);
         if self.left().is_none() {
@@ -45,14 +45,14 @@ impl Pause {
         self.ended.notify_waiters();
     }
 
-    /// Whether a command waits now.
+    /// Whether a command has to wait now.
     pub(crate) fn holds(&self, is_write: bool) -> bool {
         self.until.load(Ordering::Relaxed) != 0
             && self.left().is_some()
             && (is_write || !self.writes_only.load(Ordering::Relaxed))
     }
 
-    /// Returns when a command that was held back may try again.
+    /// Waits until a command that was held back may try again.
     pub(crate) async fn over(&self) {
         let ended = self.ended.notified();
         if let Some(left) = self.left() {

@@ -1,8 +1,8 @@
-//! From a key to its group, and from a frame to its replies whatever happens on the way.
+//! Finds the group of a key, and gets a frame's replies from its group despite failures on the way.
 //!
-//! [`RangeCache`] knows which group owns which interval, from meta's catalog and from what groups
-//! say when they refuse. [`Group`] knows who leads and numbers the frames. `retry` sends a frame
-//! until it is answered, refused for good, or out of time.
+//! [`RangeCache`] knows which group owns which interval, from meta's catalog and from descriptors
+//! that groups send with refusals. [`Group`] tracks the leader and numbers the frames. `retry`
+//! sends a frame until it is answered, finally refused, or out of time.
 //!
 //! Nothing here knows a client or a command; callers are `conn::pipeline` and `fanout`.
 

@@ -1,4 +1,4 @@
-//! The settings that may change while the proxy runs, read by every connection without a lock.
+//! The settings that may change while the proxy runs; every connection reads them without a lock.
 //! Names and ranges are Redis' (`config.c`); `commands::config` reads and writes them by name.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) slowlog_max_len: AtomicU64,
 }
 
-/// A password, and its digest: comparing digests takes the same time whatever was sent.
+/// A password and its digest. Comparing digests takes the same time for any input.
 #[derive(Debug)]
 struct Password {
     text: Vec<u8>,
@@ -65,7 +65,7 @@ impl Settings {
         self.password.load().is_some()
     }
 
-    /// Whether this is the password.
+    /// Whether `given` is the password.
     pub(crate) fn is_password(&self, given: &[u8]) -> bool {
         let password = self.password.load();
         let digest: [u8; 32] = Sha256::digest(given).into();
@@ -74,7 +74,7 @@ impl Settings {
             .is_some_and(|password| password.digest.ct_eq(&digest).into())
     }
 
-    /// The password, for `CONFIG GET`; empty is none.
+    /// The password, for `CONFIG GET`; empty for none.
     pub(crate) fn password(&self) -> Vec<u8> {
         let password = self.password.load();
         password
@@ -82,7 +82,7 @@ impl Settings {
             .map_or_else(Vec::new, |password| password.text.clone())
     }
 
-    /// Sets the password; empty is none.
+    /// Sets the password; empty for none.
     pub(crate) fn set_password(&self, text: &[u8]) {
         let password = (!text.is_empty()).then(|| Password {
             text: text.to_vec(),
@@ -91,7 +91,7 @@ impl Settings {
         self.password.store(password.map(Into::into));
     }
 
-    /// From which duration on a command is slow.
+    /// The duration from which on a command is slow; `None` for never.
     pub(crate) fn slower_than(&self) -> Option<Duration> {
         let micros = self.slowlog_log_slower_than.load(Ordering::Relaxed);
         u64::try_from(micros).ok().map(Duration::from_micros)

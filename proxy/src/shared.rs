@@ -1,4 +1,5 @@
-//! What every connection of a proxy shares; those of one thread a router, too.
+//! The state that all connections of a proxy share. The connections of a thread also share a
+//! router.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) auth_timeout: Duration,
     /// How many threads serve clients.
     pub(crate) io_threads: usize,
-    /// No more commands are read.
+    /// The proxy stops: no more commands are read.
     pub(crate) stopping: Arc<AtomicBool>,
 }
 

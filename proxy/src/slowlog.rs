@@ -1,8 +1,9 @@
-//! SLOWLOG: the commands that took longest, newest first, bounded in number and in bytes.
+//! SLOWLOG: the commands that took longer than `slowlog-log-slower-than`, newest first, bounded in
+//! number and in bytes.
 //!
-//! Time is counted from sending a frame to its replies, so the way to the group, its log and every
-//! retry are in it; all commands of a frame share it. Words are cut as Redis cuts them
-//! (`slowlog.c`): at most 32, at most 128 bytes each.
+//! The time of a frame runs from sending it to its replies, so it includes the way to the group,
+//! the group's log and every retry; all commands of the frame share it. A command that runs alone
+//! has its own time. Words are cut as in Redis (`slowlog.c`): at most 32, at most 128 bytes each.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,7 @@ pub(crate) struct Slow {
     pub(crate) body: Bytes,
 }
 
-/// One entry.
+/// An entry of the log.
 #[derive(Debug, Clone)]
 pub(crate) struct SlowEntry {
     pub(crate) id: u64,
@@ -47,13 +48,13 @@ struct Entries {
 }
 
 impl SlowLog {
-    /// Adds the commands of a frame; at most `len_max` entries are kept.
+    /// Adds the commands of a frame; keeps at most `len_max` entries.
     pub(crate) fn add_frame(&self, slow: &Slow, addr: &str, name: &Bytes, len_max: usize) {
         let Some(frame) = frame_of(&slow.body).filter(|frame| !only_watches(frame)) else {
             return;
         };
         for mut command in frame.commands {
-            // WATCH asks for its keys one by one, each at its group.
+            // WATCH sends a `_watch` for each key to the key's group.
             if let Some(name) = command.args.first_mut()
                 && name == "_watch"
             {
@@ -105,7 +106,7 @@ impl SlowLog {
         self.lock().newest_first.len()
     }
 
-    /// Forgets all of them.
+    /// Removes all entries.
     pub(crate) fn reset(&self) {
         self.lock().newest_first.clear();
     }
@@ -116,9 +117,9 @@ impl SlowLog {
     }
 }
 
-/// Whether the frame is an EXEC with nothing to run whose watches must hold: its command is the
-/// proxy's own (`conn::exec`). The same that a client queued, alone and in lower case, looks no
-/// different.
+/// Whether the frame is an EXEC without commands for the group, whose watches must hold: its
+/// command was added by the proxy (`conn::exec`). If a client queued the same command alone and in
+/// lower case, its frame looks no different.
 fn only_watches(frame: &Frame) -> bool {
     let watched = frame.watches.first().map(|watch| &watch.key);
     match (watched, frame.commands.as_slice()) {

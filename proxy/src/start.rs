@@ -1,4 +1,4 @@
-//! Starts a proxy: its sockets, its copy of the catalog, its tasks; and stops it.
+//! Starts a proxy (its sockets, its copy of the catalog, its tasks) and stops it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,22 +26,22 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::Stats;
 
-/// Why a proxy does not run.
+/// Why a proxy could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The cluster's secret is missing or given twice.
     #[error("read the cluster token")]
     Token(#[from] TokenError),
-    /// An address cannot be listened at.
+    /// The proxy cannot listen at an address.
     #[error("listen at {addr}")]
     Listen {
         /// The address.
         addr: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The threads that serve clients do not start.
+    /// The threads that serve clients could not be started.
     #[error("start threads")]
     Threads(#[source] io::Error),
 }
@@ -61,10 +61,10 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Takes no more clients, answers what was read, closes.
+    /// Stops accepting clients, answers the commands that were read, and closes.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        // A task that panicked has nothing left to wait for.
+        // A task that panicked needs no waiting.
         let _ = self.listener.await;
         self.follower.abort();
         self.places.abort();
@@ -112,7 +112,7 @@ pub async fn start(config: Config) -> Result<Handle, RunError> {
 }
 
 /// Starts a proxy that shares connections, metrics and health with other roles of the process.
-/// `config.http` is not looked at.
+/// `config.http` is ignored.
 ///
 /// # Errors
 /// When it cannot listen, or start threads.
@@ -184,7 +184,7 @@ pub async fn start_with(
     })
 }
 
-/// Closes clients that hold memory which others wait for, until `stop`.
+/// Closes clients that hold memory for which others wait, until `stop`.
 fn look_after_memory(
     shared: &Shared,
     replies: ClientMemory,
@@ -206,7 +206,8 @@ fn client_memory(config: &Config) -> (ClientMemory, ClientMemory) {
     (replies, ClientMemory::new(bytes(config.request_memory), 0))
 }
 
-/// Passes every catalog on to the range map. Ready with the first one that has ranges.
+/// Passes every catalog to the range map. The proxy is ready with the first catalog that has
+/// ranges.
 async fn follow(
     router: Arc<Router>,
     mut catalog: watch::Receiver<Arc<Catalog>>,
@@ -221,7 +222,7 @@ async fn follow(
             health.ready();
         }
         if catalog.changed().await.is_err() {
-            // Nobody follows any more: the process ends.
+            // The source of catalogs is gone: the process ends.
             return;
         }
     }

@@ -1,5 +1,5 @@
-//! What INFO counts since the start or since `CONFIG RESETSTAT`, apart from the process' metrics,
-//! which never go back.
+//! Counters of INFO, which start at zero and again after `CONFIG RESETSTAT`. The process' metrics
+//! are separate: they are never reset.
 
 mod calls;
 mod errors;
@@ -24,7 +24,7 @@ pub(crate) struct Stats {
     rates: std::sync::Mutex<Sampled>,
 }
 
-/// What happened per second lately.
+/// Recent rates per second; also the counts from which they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Rates {
     pub(crate) commands: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Rates {
     pub(crate) output_bytes: u64,
 }
 
-/// The counts of a while ago, to tell the rates.
+/// The last sample of the counts, from which the next rates are computed.
 #[derive(Debug)]
 struct Sampled {
     at: Instant,
@@ -59,7 +59,7 @@ impl Stats {
         }
     }
 
-    /// Takes a sample of the counts, each second.
+    /// Takes a sample of the counts; called once a second.
     pub(crate) fn sample(&self) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counts = Rates {
@@ -73,7 +73,7 @@ impl Stats {
         sampled.counts = counts;
     }
 
-    /// What happened per second lately.
+    /// The recent rates per second.
     pub(crate) fn rates(&self) -> Rates {
         self.sampled().per_second
     }
@@ -104,7 +104,7 @@ impl Stats {
 }
 
 impl Rates {
-    /// The rates between two counts. One that was reset meanwhile has none.
+    /// The rates between two samples. A count that was reset meanwhile has rate 0.
     fn until(&self, later: &Self, passed: Duration) -> Self {
         let millis = passed.as_millis().max(1) as u64;
         let rate = |before: u64, now: u64| now.saturating_sub(before) * 1000 / millis;

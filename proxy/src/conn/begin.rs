@@ -18,8 +18,8 @@ use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
 use crate::router::Failure;
 
 impl<S: Socket> Connection<S> {
-    /// Begins the command with these words. They are taken only if the command has to wait. One that
-    /// was cut short, as it is too long, is refused.
+    /// Begins the command with these words. `args` is emptied only if the command waits or runs
+    /// alone. A command that was cut short for its length is refused.
     pub(super) fn begin(&mut self, args: &mut Vec<Bytes>, cut: Option<Cut>) {
         let silent = self.session.next_is_silent();
         match resolve(args) {
@@ -89,7 +89,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Begins again a command that had to wait.
+    /// Begins a command that had to wait.
     pub(super) fn resume(&mut self, mut parked: Parked) {
         let deadline = match parked.until {
             Until::Map { deadline, .. } => deadline,
@@ -99,7 +99,7 @@ impl<S: Socket> Connection<S> {
         self.begin_row(parked.command, &mut parked.args, parked.silent);
     }
 
-    /// A client that came while there was a password is free when there is none any more.
+    /// A client that connected while there was a password need not authenticate once there is none.
     fn must_authenticate(&mut self) -> bool {
         if !self.session.authenticated {
             self.session.authenticated = !self.shared.settings.has_password();
@@ -129,7 +129,7 @@ impl<S: Socket> Connection<S> {
         });
     }
 
-    /// An error that also spoils a transaction.
+    /// Replies with an error, which also aborts an open transaction.
     fn refuse(&mut self, error: CommandError, silent: bool) {
         if let Some(multi) = &mut self.session.multi {
             multi.aborted = true;
@@ -137,19 +137,19 @@ impl<S: Socket> Connection<S> {
         self.push_error(error, silent);
     }
 
-    /// As [`Self::refuse`], for a command that is not run.
+    /// As [`Self::refuse`], and counts the command as rejected.
     fn reject(&mut self, row: &'static Command, error: CommandError, silent: bool) {
         self.count_rejected(row);
         self.refuse(error, silent);
     }
 
-    /// A command that was run fails, and took no time.
+    /// Fails a command that counts as run, with no time taken.
     fn fail_at_once(&mut self, row: &'static Command, error: CommandError, silent: bool) {
         self.count_call(row, Duration::ZERO, true);
         self.push_error(error, silent);
     }
 
-    /// Why a command goes nowhere when the newest map does not know its keys and its time is over.
+    /// The error of a command that times out while the newest map does not know the owner of a key.
     pub(super) fn no_owner(&self) -> CommandError {
         if self.pipeline.map().is_empty() {
             CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
@@ -158,15 +158,15 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// What a group would refuse is refused here, before it costs anybody anything.
+    /// Refuses a command that a group would refuse for its size, before it costs anything.
     fn check_sizes(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
-        // A transaction and its watches are one frame.
+        // A transaction and its watches are sent as one frame.
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let held = queued + self.session.watched_bytes();
         sizes::check(row, args, held, self.shared.value_bytes_max())
     }
 
-    /// A command that is too long, of which only the first bytes are here.
+    /// Refuses a command that is too long, of which only the first bytes were kept.
     fn refuse_cut(&mut self, row: &'static Command, cut: Cut, args: &[Bytes], silent: bool) {
         self.last_command = row.name;
         let value_max = self.shared.value_bytes_max();
@@ -176,7 +176,7 @@ impl<S: Socket> Connection<S> {
             }
             (Err(error), _) => error,
             (Ok(()), Some(at)) => sizes::too_long(row, args, at, value_max),
-            // The sum alone cut it.
+            // Only its total was too long.
             (Ok(()), None) => CommandError::RequestTooLong(sizes::request_max(value_max)),
         };
         match row.name {
@@ -204,7 +204,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Deals with a command that may not have found its groups.
+    /// Handles the result of routing a command.
     fn routed(
         &mut self,
         result: Result<(), Unroutable>,
@@ -214,8 +214,8 @@ impl<S: Socket> Connection<S> {
     ) {
         match result {
             Ok(()) => self.count_when_answered(row, &[]),
-            // Redis, too, refuses keys that are apart before it runs a command, and finds what is
-            // wrong with its words as it runs it.
+            // Redis, too, refuses keys in different slots before it runs a command, and finds
+            // errors in the arguments only while it runs it.
             Err(Unroutable::Refused(error @ CommandError::CrossGroup)) => {
                 self.reject(row, error, silent);
             }
@@ -238,7 +238,7 @@ impl<S: Socket> Connection<S> {
         args: &[Bytes],
     ) -> Result<Answer, CommandError> {
         if row.name.starts_with("client|") {
-            // What it may print of this client should be true.
+            // The command may print details of this client: bring them up to date.
             self.publish(true);
             self.client.details().memory.argument_bytes = args.iter().map(Bytes::len).sum();
         }
@@ -299,7 +299,7 @@ impl<S: Socket> Connection<S> {
         silent: bool,
     ) {
         let refusal = match handler {
-            // It would need groups of its own, in the midst of what is to be one entry of a log.
+            // It would need groups of its own within a transaction, which is a single log entry.
             Some(Handler::Alone(_)) => Some(CommandError::NotInMulti),
             _ if row.flags.contains(Flags::NO_MULTI) => Some(CommandError::NotInMulti),
             _ => self.check_sizes(row, args).err(),
@@ -362,7 +362,7 @@ impl<S: Socket> Connection<S> {
             OfSession::Reset => {
                 self.count_call(row, Duration::ZERO, false);
                 let authenticated = !self.shared.settings.has_password();
-                // The only answer that REPLY OFF does not hold back.
+                // REPLY OFF does not suppress this reply.
                 let silent = silent && self.session.reply_mode != ReplyMode::Off;
                 let generation = self.session.watch_generation + 1;
                 self.session = Session::new(authenticated);

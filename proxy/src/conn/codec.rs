@@ -1,14 +1,14 @@
-//! The parser of what clients send: arrays of bulk strings, and inline commands (`inline`).
+//! The parser of client requests: arrays of bulk strings, and inline commands (`inline`).
 //!
 //! Requests come from strangers, so everything is bounded and nothing recurses: the number of
-//! arguments, the bytes of each, the bytes of a line without an end; the limits are tight until the
-//! client has authenticated. A frame that came in part is not looked at again from its start: the
-//! parser remembers where it stopped. Arguments are slices of the read buffer; nothing is copied.
-//! An argument that is longer than its command can have (`sizes`) is refused as its length is read:
-//! nothing of it is kept, and the request comes out cut short (`cut`).
+//! arguments, the bytes of each, the bytes of a line without an end. The limits are tight until the
+//! client has authenticated. A partial request is not parsed again from its start: the parser
+//! remembers where it stopped. Arguments are slices of the read buffer; nothing is copied. An
+//! argument that is longer than its command allows (`sizes`) is refused as soon as its length is
+//! read: its bytes are dropped as they come, and the request comes out cut short (`cut`).
 //!
-//! Errors are Redis' own (`networking.c`, `processMultibulkBuffer`); after one the connection is
-//! answered and closed. Caller: `conn::pipeline`.
+//! Errors are Redis' own (`networking.c`, `processMultibulkBuffer`); after an error the connection
+//! replies and is closed. Caller: `conn::connection`.
 
 use std::ops::Range;
 
@@ -20,59 +20,59 @@ use super::{inline, sizes};
 
 pub use super::cut::Cut;
 
-/// Bytes of a line: an inline command, or the header of an array or a bulk string.
+/// Most bytes of a line: an inline command, or the header of an array or a bulk string.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// Arguments of one command.
+/// Most arguments of a command.
 const ARGS_MAX: i64 = 1 << 20;
-/// The same before authentication.
+/// Most arguments of a command before authentication.
 const ARGS_MAX_STRANGER: i64 = 10;
-/// Bytes of an argument before authentication.
+/// Most bytes of an argument before authentication.
 const BULK_BYTES_MAX_STRANGER: i64 = 16 << 10;
-/// Vectors that grew beyond this for one large command are given back after it.
+/// Vectors that grew beyond this for a large command are shrunk after it.
 const KEPT_ARGS: usize = 1024;
-/// A buffer in which so much was kept is given back when the command is cut short.
+/// A buffer that held more than this of a command is freed when the command is cut short.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// What a client may send.
+/// Limits on a client's requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of one argument, beyond which the connection is closed: `proto-max-bulk-len`.
+    /// Most bytes of an argument: `proto-max-bulk-len`. Beyond this the connection is closed.
     pub bulk_bytes_max: u64,
-    /// Bytes of a value that may be stored.
+    /// Most bytes of a value that may be stored.
     pub value_bytes_max: usize,
     /// Whether the client has authenticated, or need not.
     pub trusted: bool,
 }
 
-/// A parser of one connection's requests. It goes with one buffer, to which bytes are only
-/// appended by its owner; the parser takes whole commands off its front.
+/// A parser of a connection's requests. It belongs to a single buffer: the owner only appends bytes
+/// to it, and the parser takes whole commands off its front.
 #[derive(Debug, Default)]
 pub struct Parser {
-    /// Arguments of the command under way.
+    /// Arguments of the current command.
     words: usize,
     /// Arguments still to come; 0 between commands.
     missing: usize,
-    /// The length of the argument whose header was read last.
+    /// The length of the current argument, once its header was read.
     bulk_len: Option<usize>,
-    /// How far the current command was understood.
+    /// How far the current command is parsed.
     parsed: usize,
-    /// How far a line end was looked for, at least `parsed`.
+    /// How far the search for a line end has come; at least `parsed`.
     searched: usize,
-    /// Where the arguments stand in the buffer.
+    /// Positions of the arguments in the buffer.
     spans: Vec<Range<usize>>,
-    /// The command under way is too long: what comes of it is dropped.
+    /// The current command is too long: its bytes are dropped.
     cutting: Option<Box<Cutting>>,
-    /// Why the command that was taken last was cut short.
+    /// Why the command taken last was cut short.
     cut: Option<Cut>,
 }
 
 impl Parser {
-    /// Takes one command off the front of `input` into `args`, which is emptied first. `false`
-    /// when there is no whole command yet. One that is too long has lost most of its words:
-    /// [`Parser::take_cut`] says so.
+    /// Takes a command off the front of `input` into `args`, which is emptied first. `false` if
+    /// there is no whole command yet. A command that was too long has lost most of its words:
+    /// [`Parser::take_cut`] reports it.
     ///
     /// # Errors
-    /// When the bytes are no request, or one over a limit. The parser must not be used again.
+    /// When the bytes are no request, or exceed a limit. The parser must not be used again.
     pub fn next(
         &mut self,
         input: &mut BytesMut,
@@ -97,7 +97,7 @@ impl Parser {
                 None => return Ok(false),
                 Some(b'*') => match self.array_header(input, limits)? {
                     None => return Ok(false),
-                    // `*0` and `*-1` are no commands, and no errors.
+                    // `*0` and `*-1` are neither commands nor errors.
                     Some(0) => self.reset(input),
                     Some(count) => (self.words, self.missing) = (count, count),
                 },
@@ -110,13 +110,13 @@ impl Parser {
         }
     }
 
-    /// Why the command that was taken last was cut short, if it was.
+    /// Why the command taken last was cut short, if it was.
     pub fn take_cut(&mut self) -> Option<Cut> {
         self.cut.take()
     }
 
-    /// How many bytes the buffer should have room for beyond its `len`, so that the argument that
-    /// is coming in need not be moved often.
+    /// How many bytes the buffer should have room for beyond its `len`, so that the incoming
+    /// argument need not be moved often.
     #[must_use]
     pub fn wanted(&self, len: usize) -> usize {
         match self.bulk_len {
@@ -125,7 +125,7 @@ impl Parser {
         }
     }
 
-    /// Whether part of a command was read.
+    /// Whether a command was read in part.
     #[must_use]
     pub fn is_within(&self, input: &BytesMut) -> bool {
         self.missing > 0 || !input.is_empty()
@@ -150,7 +150,7 @@ impl Parser {
         Ok(Some(usize::try_from(count).unwrap_or(0)))
     }
 
-    /// Reads one more argument; `false` when it is not whole yet.
+    /// Reads the next argument; `false` if it is not complete yet.
     fn argument(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<bool, CommandError> {
         let len = match self.bulk_len {
             Some(len) => len,
@@ -172,7 +172,7 @@ impl Parser {
             self.missing -= 1;
             return Ok(true);
         }
-        // The two bytes after it are CR LF; like Redis, nobody looks.
+        // The two bytes after it should be CR LF; like Redis, the parser does not check.
         if input.len() < self.parsed + len + 2 {
             return Ok(false);
         }
@@ -184,14 +184,14 @@ impl Parser {
         Ok(true)
     }
 
-    /// An argument of `len` bytes is about to come. If it makes the command too long, nothing more is
-    /// kept, and what was is let go.
+    /// Called when an argument of `len` bytes is about to come. If it makes the command too long,
+    /// the arguments read so far are dropped, and so is everything that follows.
     fn measure(&mut self, input: &mut BytesMut, len: usize, value_max: usize) {
         if let Some(cutting) = &mut self.cutting {
             cutting.add(len);
             return self.reset(input);
         }
-        // What was parsed is a little more than its arguments.
+        // `parsed` is slightly more than the bytes of the arguments.
         let fits = len <= sizes::argument_min(value_max);
         if fits && self.parsed.saturating_add(len) <= sizes::request_max(value_max) {
             return;
@@ -213,12 +213,12 @@ impl Parser {
         let is_large = self.parsed > KEPT_BYTES;
         self.reset(input);
         if is_large {
-            // The memory of what is let go, too.
+            // Frees the memory of the dropped bytes, too.
             *input = BytesMut::from(input.as_ref());
         }
     }
 
-    /// The line that begins at `parsed`, without its CR LF, once it is whole.
+    /// The line that begins at `parsed`, without its CR LF, once it is complete.
     fn line(
         &mut self,
         input: &[u8],
@@ -290,7 +290,7 @@ impl Parser {
 
 fn bulk_header(line: &[u8], limits: &Limits) -> Result<usize, CommandError> {
     let Some((b'$', digits)) = line.split_first() else {
-        // A line that begins with its CR: Redis quotes the CR, as a blank.
+        // An empty line: Redis quotes its CR, as a blank.
         let got = line.first().copied().unwrap_or(b'\r');
         return Err(CommandError::Protocol(format!(
             "expected '$', got '{}'",
@@ -308,7 +308,7 @@ fn bulk_header(line: &[u8], limits: &Limits) -> Result<usize, CommandError> {
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
-    // Nearly every header is one or two digits.
+    // Nearly every header has one or two digits.
     match digits {
         [d @ b'0'..=b'9'] => Some(i64::from(d - b'0')),
         [t @ b'1'..=b'9', d @ b'0'..=b'9'] => Some(i64::from((t - b'0') * 10 + d - b'0')),
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(parser.wanted(buffer.len()), 999);
     }
 
-    /// Feeds a request in pieces, and says how large the buffer was at most.
+    /// Feeds a request in pieces; returns its words and the largest size of the buffer.
     fn feed(parser: &mut Parser, pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<Bytes>, usize) {
         let (mut buffer, mut args, mut most) = (BytesMut::new(), Vec::new(), 0);
         let mut whole = false;

@@ -1,12 +1,12 @@
-//! The task of one client connection: it owns the socket, the parser, the session and the pipeline,
-//! and is woken by any of them.
+//! The task of a client connection: it owns the socket, the parser, the session and the pipeline,
+//! and any of them wakes it.
 //!
-//! One turn: take what groups have answered, begin what was read, read, write. No command has a
-//! task, a channel or a timer of its own. Reading stops while the client has too much under way or
-//! does not take its replies, so that memory is bounded whatever it sends.
+//! A turn: take the groups' replies, begin the commands that were read, read, write. No command has
+//! a task, a channel or a timer of its own. Reading stops while the client has too much in flight
+//! or does not take its replies, so memory is bounded whatever the client sends.
 //!
-//! Most commands begin at once. Some must run alone (`begin`): those wait, with everything behind
-//! them, until all before them is answered.
+//! Most commands begin at once. Some must run alone (`begin`): they wait until all earlier commands
+//! are answered, and later commands wait for them.
 
 use std::io;
 use std::sync::Arc;
@@ -32,11 +32,11 @@ use crate::client_peaks::Peak;
 use crate::clients::Client;
 use crate::shared::Shared;
 
-/// Commands of one client that may be unanswered; then it is not read from.
+/// Most unanswered commands of a client; at this number its connection stops reading.
 const UNANSWERED_MAX: usize = 4096;
-/// Bytes of commands that may wait for the frame before them.
+/// Most bytes of commands that may wait for an earlier frame.
 const WAITING_BYTES_MAX: usize = 4 << 20;
-/// Bytes of replies that may wait for the client before it is no longer read from.
+/// Bytes of replies waiting for the client at which its connection stops reading.
 const OUTPUT_BYTES_HIGH: usize = 1 << 20;
 /// See the module's head.
 pub(crate) struct Connection<S> {
@@ -48,35 +48,35 @@ pub(crate) struct Connection<S> {
     pub(super) requests: RequestCredit,
     pub(super) input: BytesMut,
     pub(super) parser: Parser,
-    /// Room was made in `input` for a large argument.
+    /// `input` has room for a large argument.
     pub(super) input_is_large: bool,
-    /// The words of the command that begins, kept for their memory.
+    /// The words of the command that begins; the vector is reused.
     args: Vec<Bytes>,
-    /// Room for the next read; grows with what comes.
+    /// Room for the next read; grows with the bytes that come.
     pub(super) read_bytes: usize,
     /// There may be whole commands in `input`.
     pub(super) unparsed: bool,
-    /// A command that waits, and everything behind it does.
+    /// A command that waits, and holds up everything behind it.
     pub(super) parked: Option<Parked>,
     /// A command that runs alone.
     pub(super) alone: Option<Alone>,
-    /// The client sends no more, or what it sends is not to be read any more.
+    /// The client sends no more, or its bytes are no longer read.
     pub(super) input_ended: bool,
-    /// Whether the client is still there while it is not read from.
+    /// Tells whether the client is still there while it is not read from.
     pub(super) departure: Departure,
-    /// The proxy stops, and has read for the last time.
+    /// The proxy stops, and has read from this client for the last time.
     pub(super) last_read: bool,
-    /// The client is an attacker: closed at once, and nothing of its replies is written.
+    /// The client is an attacker: closed at once, without writing its replies.
     aborted: bool,
-    /// The most that it held since others were shown.
+    /// The largest sizes since `publish` last reported them.
     pub(super) peak: Peak,
     /// The last command that began.
     pub(super) last_command: &'static str,
-    /// When commands that begin now are given up.
+    /// The deadline of commands that begin now.
     pub(super) deadline: Instant,
-    /// A transaction of which a part is the proxy's is under way. Nothing begins meanwhile.
+    /// A transaction in flight of which the proxy runs a part. No command begins meanwhile.
     pub(super) transacting: Option<Transacting>,
-    /// While the proxy stops: the client does not take its replies.
+    /// While the proxy stops: times a client that does not take its replies.
     stall: Stall,
 }
 
@@ -88,20 +88,20 @@ pub(super) struct Parked {
     pub(super) until: Until,
 }
 
-/// What a parked command waits for.
+/// The condition that a parked command waits for.
 pub(super) enum Until {
-    /// Everything before it is answered.
+    /// All earlier commands are answered.
     Settled,
-    /// A map that knows its keys; until then.
+    /// A newer map knows the owners of its keys, or `deadline` is over.
     Map {
         deadline: Instant,
         newer: Option<BoxFuture<'static, ()>>,
     },
-    /// The end of CLIENT PAUSE.
+    /// CLIENT PAUSE ends.
     Unpaused(BoxFuture<'static, ()>),
 }
 
-/// A command that runs alone, and what happens with its outcome.
+/// A command that runs alone, and the data for its reply, the statistics and SLOWLOG.
 pub(super) struct Alone {
     pub(super) command: &'static Command,
     pub(super) work: BoxFuture<'static, Result<Reply, CommandError>>,
@@ -169,7 +169,7 @@ impl<S: Socket> Connection<S> {
                 return Poll::Ready(Ok(()));
             }
             progress |= self.poll_read(cx)?;
-            // What was read goes out in as few frames as possible, and before anything is written.
+            // Commands just read go out in as few frames as possible, before replies are written.
             progress |= self.pipeline.dispatch();
             progress |= self.pipeline.poll_credit(cx);
             progress |= self.poll_write(cx)?;
@@ -191,13 +191,13 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Gives back the memory for replies that are gone, and shows what is held.
+    /// Gives back memory of replies and requests that are gone, and reports how much is held.
     fn settle(&mut self) {
         self.pipeline.settle();
         if self.requests.is_used() {
             let coming = self.parser.wanted(self.input.len());
             if coming == 0 {
-                // What it waits for is not its to send.
+                // Its request is complete: sending more would not give the memory back.
                 self.client.request_bytes_held.store(0, Ordering::Relaxed);
             }
             self.requests.settle(self.request_bytes() + coming);
@@ -209,12 +209,13 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether there is nothing left to do for this client.
+    /// Whether nothing is left to do for this client.
     fn is_over(&mut self) -> bool {
         if self.is_stopping() {
             let is_paused = |parked: &Parked| matches!(parked.until, Until::Unpaused(_));
             let is_paused = self.parked.as_ref().is_some_and(is_paused);
-            // Commands that would not begin for minutes, or not before the client takes replies.
+            // These commands would not begin for minutes, or not before the client takes its
+            // replies.
             if is_paused || (self.unparsed && self.is_full()) {
                 if is_paused {
                     self.parked = None;
@@ -230,19 +231,19 @@ impl<S: Socket> Connection<S> {
             && self.pipeline.replies.out.len() == 0
     }
 
-    /// Whether no more commands are to be read from any client.
+    /// Whether the proxy stops, so that no client's commands are read any more.
     pub(super) fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    /// Stops reading: what has begun is answered, then the connection is closed.
+    /// Stops reading: commands that have begun are answered, then the connection is closed.
     pub(super) fn end_input(&mut self) {
         self.input_ended = true;
         self.unparsed = false;
         self.input.clear();
     }
 
-    /// Closes the connection without another word.
+    /// Closes the connection without a reply.
     pub(super) fn abort(&mut self) {
         self.aborted = true;
         self.end_input();
@@ -253,7 +254,7 @@ impl<S: Socket> Connection<S> {
         self.pipeline.is_idle() && self.pipeline.replies.is_settled()
     }
 
-    /// Whether the client is read from now.
+    /// Whether the connection reads from the client now.
     pub(super) fn reads(&self) -> bool {
         !self.input_ended && !self.unparsed && self.may_begin()
     }
@@ -267,7 +268,7 @@ impl<S: Socket> Connection<S> {
             && !self.is_full()
     }
 
-    /// Whether as much is under way for the client, or waits for it, as may be.
+    /// Whether the client has as much in flight, or waiting for it, as is allowed.
     fn is_full(&self) -> bool {
         let replies = &self.pipeline.replies;
         replies.len() >= UNANSWERED_MAX
@@ -363,7 +364,7 @@ impl<S: Socket> Connection<S> {
         Ok(())
     }
 
-    /// Goes on with what waits: a parked command, or one that runs alone.
+    /// Continues the waiting command, parked or running alone; returns whether it made progress.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         self.take_events();
         if let Some(alone) = &mut self.alone {
@@ -419,7 +420,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// What the pipeline has for the session and for SLOWLOG.
+    /// Processes the pipeline's events for the session, its counts, and its slow frames for
+    /// SLOWLOG.
     fn take_events(&mut self) {
         for event in std::mem::take(&mut self.pipeline.events) {
             match event {

@@ -1,4 +1,4 @@
-//! Counts commands for INFO as they are answered: at once where the proxy answers, else when the
+//! Counts commands for INFO when they are answered: at once if the proxy answers, else when the
 //! slot of the reply is filled.
 
 use std::time::{Duration, Instant};
@@ -12,24 +12,24 @@ use super::resp::{array_items, is_null, nulls};
 use super::session::Queued;
 use crate::stats::{Lookups, RowNumber};
 
-/// A command whose answer is under way.
+/// A command that will be counted when it is answered.
 #[derive(Debug)]
 pub(crate) struct Call {
     row: RowNumber,
     began: Instant,
     finds: Finds,
-    /// EXEC: the commands whose answers are the elements of its own.
+    /// EXEC: the queued commands, whose replies are the elements of its own.
     queued: Option<Box<[(RowNumber, Finds)]>>,
 }
 
-/// Whether an answer tells if the keys were there.
+/// Whether a reply tells if the keys existed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finds {
     /// It does not.
     Untold,
-    /// Null is an absent key.
+    /// A null is an absent key.
     One,
-    /// Each element that is null is an absent key.
+    /// Each null element is an absent key.
     Each,
 }
 
@@ -38,7 +38,7 @@ enum Finds {
 pub(crate) struct Answered {
     call: Call,
     lookups: Lookups,
-    /// The answer, where it is an error or that of EXEC.
+    /// The reply, if it is an error or that of EXEC.
     reply: Option<Bytes>,
 }
 
@@ -76,21 +76,22 @@ impl Finds {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// When the command that begins now began: also if it was parked meanwhile, unless for a pause.
+    /// When the current command began. Time that it was parked for a newer map counts; time that it
+    /// was parked for a pause or for earlier commands does not.
     fn began(&self) -> Instant {
         let timeout = self.shared.router.request_timeout;
         let began = self.deadline.checked_sub(timeout);
         began.unwrap_or_else(Instant::now)
     }
 
-    /// Has the command counted that opened the last slot, when it is answered.
+    /// Counts the command of the slot opened last, when it is answered.
     pub(super) fn count_when_answered(&mut self, row: &'static Command, queued: &[Queued]) {
         if let Some(call) = self.call(row, queued) {
             self.pipeline.replies.count_last(call);
         }
     }
 
-    /// Counts a transaction that the proxy answered.
+    /// Counts a transaction that only the proxy answered.
     pub(super) fn count_transaction(
         &mut self,
         row: &'static Command,
@@ -128,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Counts a call that the proxy answered, by its words.
+    /// As [`Self::count_call`], with the command's words.
     pub(super) fn count_call_of(&self, args: &[Bytes], took: Duration, failed: bool) {
         if let Ok(row) = resolve(args) {
             self.count_call(row, took, failed);
@@ -143,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Counts a command that has too few or too many words.
+    /// Counts a command with too few or too many words.
     pub(super) fn count_wrong_arity(&self, args: &[Bytes]) {
         let row = args.first().and_then(|name| lookup(name));
         let subcommand = row.zip(args.get(1));
@@ -153,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Counts the commands that were answered since.
+    /// Counts the commands that were answered since the last call.
     pub(super) fn count_answered(&mut self) {
         if self.pipeline.replies.answered.is_empty() {
             return;
@@ -172,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let Some(queued) = &call.queued else {
                 continue;
             };
-            // Without elements nothing of the transaction was run.
+            // Without elements, nothing of the transaction was run.
             let elements = array_items(&reply).unwrap_or_default();
             for ((row, finds), element) in queued.iter().zip(&elements) {
                 let failed = is_error(element);

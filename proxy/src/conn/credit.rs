@@ -1,11 +1,12 @@
-//! What one client has of the memory for replies (`client_memory`): whether its next frame may be
-//! sent, and with how much room.
+//! A client's part of the memory for replies (`client_memory`): decides whether its next frame may
+//! be sent, and with how much room for replies.
 //!
-//! Rules: a frame whose replies are short needs no leave. One whose replies are long waits until
-//! the client's oldest unanswered command is in it, so that its replies leave as they come, and
+//! Rules: a frame with short replies needs no permit. A frame with long replies first waits until
+//! it contains the client's oldest unanswered command: then its replies leave as they come, and
 //! little memory is held for replies that wait for others. Then it waits for memory, unless the
-//! client holds some for what cannot leave before it: such a client never waits, as nobody would
-//! get anything back meanwhile. So a reply that several groups have parts of waits once.
+//! client holds memory for replies that can leave only after these: that memory would not come back
+//! while the frame waits, so it never waits. So a reply with parts from several groups waits at
+//! most once.
 
 use std::task::{Context, Poll};
 
@@ -19,7 +20,7 @@ use crate::client_memory::{ClientMemory, SHORT_BYTES};
 #[derive(Debug)]
 pub(crate) struct Credit {
     memory: ClientMemory,
-    /// Bytes taken for what is under way and what waits for the client.
+    /// Bytes taken for frames in flight and for replies that the client has not taken.
     held: Option<Permit>,
     asking: Option<Asking>,
 }
@@ -41,18 +42,18 @@ impl Credit {
         }
     }
 
-    /// Bytes of replies that the client may have; one reply may be longer.
+    /// Bytes of replies that the client may have; a single reply may be longer.
     pub(crate) fn client_bytes(&self) -> usize {
         self.memory.client_bytes
     }
 
-    /// Bytes it holds.
+    /// Bytes that the client holds.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, Permit::bytes)
     }
 
-    /// Takes memory for the replies to a frame for `group`; `None` if it has to wait.
-    /// `is_begun`: the client holds memory that it gives back behind these replies only.
+    /// Takes memory for the replies to a frame for `group`; `None` if the frame has to wait.
+    /// `is_begun`: the client holds memory that it can return only after these replies.
     pub(crate) fn take(&mut self, group: GroupId, bytes: usize, is_begun: bool) -> Option<usize> {
         if is_begun {
             self.hold(self.memory.budget.force(bytes));
@@ -65,7 +66,7 @@ impl Credit {
             let granted = asking.granted.take()?;
             self.asking = None;
             self.hold(granted);
-            // One larger than the bound has all of it to itself.
+            // A frame larger than the bound was granted the whole budget.
             return Some(bytes);
         }
         let Some(permit) = self.memory.budget.try_take(bytes) else {
@@ -80,8 +81,8 @@ impl Credit {
         Some(bytes)
     }
 
-    /// Whether a frame that waits has its memory now. To be called after [`Credit::take`], so that
-    /// the task is woken.
+    /// Whether the waiting frame has got its memory just now. Must be called after
+    /// [`Credit::take`], so that the task is woken.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(asking) = &mut self.asking else {
             return false;
@@ -98,13 +99,13 @@ impl Credit {
         }
     }
 
-    /// The frame that waited will not be sent.
+    /// Withdraws the request of the waiting frame, which will not be sent.
     pub(crate) fn give_up(&mut self) {
         self.asking = None;
     }
 
-    /// Holds as much as is needed: `granted` for what is under way, and for `waiting` bytes that the
-    /// client has not taken.
+    /// Adjusts the memory held to the need: `granted` bytes for frames in flight, and `waiting`
+    /// bytes of replies that the client has not taken.
     pub(crate) fn settle(&mut self, granted: usize, waiting: usize) {
         let waiting = if waiting > SHORT_BYTES { waiting } else { 0 };
         let needed = granted + waiting;

@@ -1,13 +1,13 @@
-//! Cross-protocol attacks: a browser, made to send an HTTP request to this port, would have the
-//! lines of its body run as commands. `POST` and `Host:` give it away, and are no commands of
-//! Redis: the connection is closed without a word (Redis `server.c`, `securityWarningCommand`).
+//! Cross-protocol attacks: a browser that is made to send an HTTP request to this port would have
+//! the lines of its body run as commands. `POST` and `Host:` reveal it, and are no commands of
+//! Redis: the connection is closed without a reply (Redis `server.c`, `securityWarningCommand`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clients::Client;
 
-/// A page may try often: the log says it once in this time, as Redis' does.
+/// Minimum time between two warnings, as in Redis: a page may try often.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 /// Whether a command of this name is a line of an HTTP request.
@@ -15,9 +15,9 @@ pub(super) fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
-/// Tells the operator who it was.
+/// Logs the client for the operator.
 pub(super) fn warn(client: &Client) {
-    // Of the process, as its log is.
+    // Shared by the process, as its log is.
     static WARNED_AT: Mutex<Option<Instant>> = Mutex::new(None);
     let mut warned_at = WARNED_AT.lock().unwrap_or_else(PoisonError::into_inner);
     if warned_at.is_some_and(|at| at.elapsed() < WARNING_PAUSE) {

@@ -1,22 +1,22 @@
-//! The rest of a request that is refused for its length, and is not kept: its bytes are dropped as
-//! they come, so that the connection can go on behind it.
+//! The rest of a request that is refused for its length: its bytes are dropped as they come, so
+//! that the connection can go on behind it.
 //!
-//! Kept are the first bytes of the first words: what names the command, and what error lines quote.
-//! Caller: `codec`, which has read the request up to the argument that is too long.
+//! Only the first bytes of the first words are kept: they name the command, and error lines quote
+//! them. Caller: `codec`, which has read the request up to the argument that is too long.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Words that are kept: those that name the command, and more than an error line quotes.
+/// Words that are kept: they name the command, and are more than an error line quotes.
 const WORDS_KEPT: usize = 48;
-/// Bytes that are kept of each: as many as an error line quotes.
+/// Bytes kept of each word: as many as an error line quotes.
 const WORD_BYTES_KEPT: usize = 128;
 
-/// Why a request was cut short, for those who must refuse it.
+/// Why a request was cut short; its connection refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
-    /// Bytes of all its arguments, as they were announced.
+    /// Announced bytes of all its arguments.
     pub total: usize,
-    /// The argument that is longer than any of this command may be; `None` if they are too many.
+    /// The argument that is longer than its command allows; `None` if only the total is too long.
     pub at: Option<usize>,
 }
 
@@ -25,12 +25,12 @@ pub struct Cut {
 pub(super) struct Cutting {
     pub(super) cut: Cut,
     words: Vec<Bytes>,
-    /// Bytes of the argument under way that are still to be dropped.
+    /// Bytes of the current argument that are still to be dropped.
     left: usize,
 }
 
 impl Cutting {
-    /// A request that has begun with these words, and is too long from here on.
+    /// Starts to cut a request that has begun with these words and is too long from here on.
     pub(super) fn new<'a>(cut: Cut, words: impl Iterator<Item = &'a [u8]>) -> Self {
         let head = |word: &[u8]| Bytes::copy_from_slice(&word[..word.len().min(WORD_BYTES_KEPT)]);
         Self {
@@ -40,13 +40,13 @@ impl Cutting {
         }
     }
 
-    /// Another argument of the request begins, of `len` bytes.
+    /// Counts another argument of the request, of `len` bytes.
     pub(super) fn add(&mut self, len: usize) {
         self.cut.total = self.cut.total.saturating_add(len);
     }
 
-    /// Drops what has come of the argument of `len` bytes that stands at the front of `input`;
-    /// `false` until all of it, and its line end, has come.
+    /// Drops the received bytes of the argument of `len` bytes at the front of `input`; `false`
+    /// until the whole argument and its line end have come.
     pub(super) fn drop_argument(&mut self, input: &mut BytesMut, len: usize) -> bool {
         if self.left == 0 {
             let kept = match self.words.len() < WORDS_KEPT {
@@ -68,7 +68,7 @@ impl Cutting {
         self.left == 0
     }
 
-    /// The words that are left of it.
+    /// The words that were kept.
     pub(super) fn into_words(self) -> Vec<Bytes> {
         self.words
     }

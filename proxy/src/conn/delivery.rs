@@ -1,5 +1,5 @@
-//! What becomes of a frame that came back: its replies go to their slots. What was refused is routed
-//! again (`mending`), and what the group left for another frame is sent again.
+//! Processes a frame that came back. Its replies fill their slots, refused commands are routed
+//! again (`mending`), and commands that had no room for their replies are sent again.
 
 use std::time::Instant;
 
@@ -68,8 +68,9 @@ impl Pipeline {
         }
     }
 
-    /// Replies as `FrameReply` lays them out behind the tag: count, lengths, bytes. What the group
-    /// has not executed, as the replies before it were so long, comes back.
+    /// Fills slots from replies in the layout of `FrameReply` behind the tag: count, lengths,
+    /// bytes. Returns the places of the last commands, if the group did not execute them because
+    /// the replies before them were so long.
     fn deliver(&mut self, mut returns: Vec<Return>, mut lengths: Bytes) -> Vec<Return> {
         let count = varint::take(&mut lengths);
         let count = count.and_then(|count| usize::try_from(count).ok());
@@ -99,7 +100,7 @@ impl Pipeline {
         left
     }
 
-    /// Learns how long the replies of a group are.
+    /// Records the reply lengths of a group.
     fn resize(&mut self, group: GroupId, learn: impl FnOnce(&mut ReplySizes, usize)) {
         let client_bytes = self.router.replies.client_bytes;
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.group.id == group) {
@@ -107,12 +108,12 @@ impl Pipeline {
         }
     }
 
-    /// Sends the last commands of a frame again, before everything else that waits for the group:
-    /// in frames of as many as have room for their replies. If none was executed, the first is in
-    /// a frame of its own, where its reply may be longest.
+    /// Sends the last commands of a frame again, before everything else that waits for the group,
+    /// in frames small enough that their replies have room. If none was executed, the first gets a
+    /// frame of its own, where its reply may be longest. A transaction stays whole.
     fn send_rest(&mut self, group: GroupId, body: &Bytes, left: Vec<Return>) {
         let lane = self.lanes.iter_mut().find(|lane| lane.group.id == group);
-        // It was encoded here: it decodes, and its lane is here until it is answered.
+        // Both exist: this proxy encoded the frame, and a lane lives until its frame is answered.
         let (Some(mut frame), Some(lane)) = (frame_of(body), lane) else {
             return;
         };
@@ -127,7 +128,7 @@ impl Pipeline {
             (false, 0) => 1,
             (false, _) => lane.sizes.commands_max(),
         };
-        // The time of a frame is for what is in it.
+        // New frames get the full request timeout.
         let deadline = Instant::now() + self.router.request_timeout;
         let mut batches: Vec<Batch> = Vec::new();
         let mut left = left.into_iter();

@@ -1,18 +1,19 @@
-//! A client that leaves is noticed whatever its connection is doing.
+//! Notices that a client has left, whatever its connection is doing.
 //!
-//! A connection that may begin no more commands does not read, so no read tells it of the end: of the
-//! client that closed its socket while its command waits for a pause, a group or a map, or runs alone.
-//! It asks the socket instead, whose readiness says that the end has come even when it lies behind bytes
-//! that were not read. That costs a connection that reads nothing.
+//! A connection that may begin no more commands does not read, so no read reports that the client
+//! closed its socket: for instance while its command waits for a pause, a group or a map, or runs
+//! alone. The connection then asks for the socket's readiness instead, which reports the end even
+//! behind unread bytes. A connection that reads has no such cost.
 //!
-//! A client that closed its socket and one that only shut down its sending side look alike. The second
-//! reads still, so commands that came before the end are answered:
+//! A client that closed its socket and a client that only shut down its sending side look alike.
+//! The latter still reads, so commands that came before the end are answered:
 //!
 //! - after a reset everything is dropped at once;
 //! - a command that CLIENT PAUSE holds back is dropped at once, as in Redis;
-//! - everything else is dropped when nothing has gone on for [`GRACE`]: no command began, no group
-//!   answered, nothing was written. Frames that were not sent are not; a write that was sent may be applied.
-//! - A client that takes none of its replies is closed after [`UNREAD_MAX`].
+//! - everything else is dropped when nothing has happened for [`GRACE`]: no command began, no group
+//!   answered, nothing was written. Unsent frames are then never sent; a write that was sent may be
+//!   applied.
+//! - a client that takes none of its replies is closed after [`UNREAD_MAX`].
 //!
 //! Why so: `docs/decisions/2026-11-30-a-client-that-leaves.md`.
 
@@ -27,25 +28,25 @@ use tokio::time::Sleep;
 
 use super::connection::{Connection, Until};
 
-/// How long the commands of a client that sends no more may stand still.
+/// How long the commands of a client that sends no more may make no progress.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a connection that will be closed waits for its client to take another byte.
 const UNREAD_MAX: Duration = Duration::from_secs(10);
-/// How often the socket is asked for an end behind bytes that are not read. When there are none, it is
-/// the socket that wakes the connection.
+/// How often to ask the socket for an end behind unread bytes. Without unread bytes, the socket
+/// wakes the connection.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// A client's socket.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// Whether the client's end has come, without reading up to it. Pending as long as there is
-    /// nothing to read; `None` when there is something, and no end yet.
+    /// Whether the client's end has come, without reading up to it. Pending while there is nothing
+    /// to read; `None` if there is something to read and no end yet.
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Option<End>>;
 }
 
-/// How a client ends.
+/// How far a client has closed its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It sends no more. It may still read.
+    /// It sends no more, but may still read.
     Sending,
     /// It neither sends nor reads.
     Both,
@@ -56,33 +57,32 @@ impl Socket for TcpStream {
         if self.poll_read_ready(cx).is_pending() {
             return Poll::Pending;
         }
-        // What is ready is known, now that something is: no system call.
+        // Needs no system call: something is ready, so the readiness is known.
         let ready = self.ready(Interest::READABLE | Interest::WRITABLE);
         Poll::Ready(match ready.now_or_never() {
             Some(Ok(ready)) if ready.is_read_closed() && ready.is_write_closed() => Some(End::Both),
             Some(Ok(ready)) if ready.is_read_closed() => Some(End::Sending),
-            // The thread that serves it ends.
+            // The thread that serves the client ends.
             Some(Err(_)) => Some(End::Both),
             _ => None,
         })
     }
 }
 
-/// What a connection knows of its client's leaving.
+/// Tracks whether a connection's client is leaving.
 #[derive(Default)]
 pub(super) struct Departure {
     /// The client sends no more.
     pub(super) left: bool,
-    /// Commands that have begun.
+    /// Number of commands that have begun.
     pub(super) begun: u64,
-    /// How far everything was when it was looked at last.
+    /// The progress at the last look.
     mark: Mark,
     timer: Option<Timer>,
 }
 
-/// How far a connection is: commands that have begun, those that are not answered, and bytes that are
-/// not written. It changes with each command that ends and with each byte that is written, and not when
-/// something is merely tried again.
+/// Progress of a connection: commands begun, commands unanswered, and bytes not written. It changes
+/// with each command that ends and each byte that is written, but not with a mere retry.
 type Mark = (u64, usize, usize);
 
 struct Timer {
@@ -91,7 +91,7 @@ struct Timer {
 }
 
 impl Departure {
-    /// Waits anew if something went on.
+    /// Restarts the wait if there was progress.
     fn look(&mut self, mark: Mark) {
         if self.mark != mark {
             self.mark = mark;
@@ -115,7 +115,8 @@ impl Departure {
 }
 
 impl<S: Socket> Connection<S> {
-    /// Whether the client has left and is not waited for any longer; asked when nothing goes on.
+    /// Whether the client has left and its time is over; called when the connection has nothing to
+    /// do.
     pub(super) fn poll_departure(&mut self, cx: &mut Context<'_>) -> bool {
         let replies = &self.pipeline.replies;
         let mark = (self.departure.begun, replies.len(), replies.bytes());
@@ -150,7 +151,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether its next command is held back by CLIENT PAUSE.
+    /// Whether CLIENT PAUSE holds back its next command.
     pub(super) fn is_paused(&self) -> bool {
         let parked = self.parked.as_ref();
         parked.is_some_and(|parked| matches!(parked.until, Until::Unpaused(_)))
@@ -174,7 +175,7 @@ mod tests {
         (near.unwrap(), accepted.unwrap().0)
     }
 
-    /// The end that comes, however much lies before it.
+    /// The client's end, however many bytes lie before it.
     async fn end(socket: &TcpStream) -> End {
         loop {
             if let Some(end) = poll_fn(|cx| socket.poll_end(cx)).await {
@@ -206,7 +207,7 @@ mod tests {
         let (client, mut socket) = pair().await;
         socket.write_all(b"not read").await.unwrap();
         client.readable().await.unwrap();
-        // Closed with something unread: a reset.
+        // Closed with unread bytes: a reset.
         drop(client);
         assert_eq!(end(&socket).await, End::Both);
         assert!(socket.read(&mut [0]).await.is_err());

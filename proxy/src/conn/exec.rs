@@ -1,6 +1,7 @@
-//! `EXEC`: what MULTI queued becomes one frame for one group, all or nothing, with the watches that
-//! must hold. What the proxy answers itself is run when the group has done its part, and not if it
-//! has not; nothing of the client's begins meanwhile.
+//! `EXEC`: the commands queued by MULTI become a frame for a single group, all or nothing, together
+//! with the watches that must hold. The proxy runs its own commands of the transaction after the
+//! group has run the group's part, and not at all if the group has not. No other command of the
+//! client begins meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::route::Unroutable;
 use super::session::{Multi, Queued};
 use crate::commands::{self, Answer, Handler};
 
-/// Bytes of the proxy's own replies to one transaction, beyond which no further command of it is run.
+/// Bytes of the proxy's own replies to a transaction; beyond this it runs no further command of it.
 const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// A transaction that waits for the group's part.
@@ -41,7 +42,7 @@ impl<S: Socket> Connection<S> {
             }
             Some(_) => {}
         }
-        // The tokens of the watches must be there.
+        // The tokens of all watches must have come.
         let settled = self.pipeline.is_idle() && self.pipeline.replies.is_settled();
         if self.session.watching && !settled {
             return self.park(row, args, silent, Until::Settled);
@@ -50,7 +51,7 @@ impl<S: Socket> Connection<S> {
             return;
         };
         match self.transact(row, multi, silent) {
-            // Kept until the map knows the keys.
+            // The transaction waits until the map knows the owners of its keys.
             Err((_, Unroutable::NoRange)) if Instant::now() >= self.deadline => {
                 let error = self.no_owner();
                 return self.refuse_exec(&error, silent);
@@ -69,8 +70,8 @@ impl<S: Socket> Connection<S> {
         self.session.unwatch();
     }
 
-    /// An EXEC that does not even begin takes its transaction along, and the watches, too (Redis
-    /// `multi.c`, `execCommandAbort`).
+    /// Refuses an EXEC that does not even begin; this discards the transaction and the watches
+    /// (Redis `multi.c`, `execCommandAbort`).
     pub(super) fn refuse_exec(&mut self, error: &CommandError, silent: bool) {
         self.session.multi = None;
         self.session.unwatch();
@@ -119,7 +120,8 @@ impl<S: Socket> Connection<S> {
             && let Some(watch) = batch.watches.first()
             && let Some(exists) = lookup(b"exists")
         {
-            // Nothing to run, but the watches must hold for that, too. Its reply is dropped.
+            // The group has nothing to run, but the watches must hold all the same: EXISTS checks
+            // them, and its reply is dropped.
             let words = [
                 Bytes::from_static(exists.name.as_bytes()),
                 watch.key.clone(),
@@ -146,14 +148,15 @@ impl<S: Socket> Connection<S> {
         Ok(())
     }
 
-    /// The group has answered its part of a transaction: if it was run, so is the proxy's.
+    /// Handles the group's reply to its part of a transaction. If the group ran it, the proxy runs
+    /// its own part.
     pub(super) fn transacted(&mut self, slot: u64, reply: Bytes) {
         let Some(Transacting { queue, .. }) = self.transacting.take_if(|part| part.slot == slot)
         else {
             return;
         };
         let Some(theirs) = array_items(&reply) else {
-            // A watched key was touched, or it failed.
+            // A watched key was touched, or the transaction failed.
             return self.pipeline.replies.fill(slot, reply);
         };
         if theirs.len() < queue.iter().filter(|queued| is_grouped(queued)).count() {
@@ -167,7 +170,7 @@ impl<S: Socket> Connection<S> {
         self.pipeline.replies.fill(slot, reply);
     }
 
-    /// Runs the commands that the proxy answers, and puts their replies between the group's.
+    /// Runs the commands that the proxy answers, and inserts their replies between the group's.
     fn put_together(&mut self, queue: &[Queued], theirs: Vec<Bytes>) -> Bytes {
         let mut out = BytesMut::new();
         out.put_slice(format!("*{}\r\n", queue.len()).as_bytes());
@@ -192,7 +195,7 @@ impl<S: Socket> Connection<S> {
         out.freeze()
     }
 
-    /// The table each queued command works on: SELECT counts from where it stands.
+    /// The table of each queued command, after the SELECTs queued before it.
     fn tables(&self, multi: &Multi) -> Vec<TableId> {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
@@ -209,7 +212,7 @@ impl<S: Socket> Connection<S> {
     fn answer_queued(&mut self, queued: &Queued, closes: &mut bool) -> Reply {
         let answer = match commands::handler(queued.command.name) {
             Some(Handler::Now(run)) => self.run_now(queued.command, run, &queued.args),
-            // UNWATCH: EXEC forgets the watches anyway.
+            // UNWATCH: nothing to do, as EXEC drops the watches anyway.
             _ => Ok(Answer::Reply(Reply::OK)),
         };
         match answer {

@@ -1,7 +1,7 @@
-//! The end of connections when the proxy stops: what a client was answered reaches it, and a client
+//! Ends connections when the proxy stops: replies already made still reach the client, and a client
 //! that does not take its replies holds nobody up.
 //!
-//! Callers: `connection`.
+//! Caller: `connection`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,22 +12,22 @@ use tokio::time::{Sleep, sleep, timeout};
 
 /// How long a client may take no byte of its replies while the proxy stops.
 const STALLED_MAX: Duration = Duration::from_secs(1);
-/// How long a client that was answered has to close its side.
+/// How long a client has to close its side after it was sent its replies.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// Room for bytes that nobody looks at.
+/// Buffer size for bytes that are read and dropped.
 const DISCARDED_BYTES: usize = 8 << 10;
 
-/// Times the client's pause in taking replies.
+/// Times how long the client takes no replies.
 #[derive(Debug, Default)]
 pub(super) struct Stall(Option<Pin<Box<Sleep>>>);
 
 impl Stall {
-    /// The client took some bytes.
+    /// Called when the client has taken some bytes.
     pub(super) fn ends(&mut self) {
         self.0 = None;
     }
 
-    /// The client takes nothing now. Ready when that has lasted for too long.
+    /// Called while the client takes nothing. Ready when that has lasted for too long.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let pause = self.0.get_or_insert_with(|| Box::pin(sleep(STALLED_MAX)));
         pause.as_mut().poll(cx)
@@ -45,7 +45,7 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S) {
         while io.read(&mut discarded).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // A client that is slow, or gone: there is nothing left to do for it.
+    // On a timeout or an error the client is slow or gone: there is nothing left to do for it.
     let _ = timeout(GOODBYE, ended).await;
 }
 

@@ -90,7 +90,7 @@ fn escape(next: u8, rest: &[u8]) -> (u8, usize) {
     }
 }
 
-/// What C's `isspace` takes for a blank.
+/// Whether C's `isspace` accepts the byte.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }

@@ -1,8 +1,8 @@
-//! The lane of one connection to one group: at most one frame is under way, and what the client
-//! pipelines meanwhile is the next one (design §5). So a retry can never overtake, and batching
-//! comes free.
+//! The lane from a connection to a group: at most one frame is in flight; commands that the client
+//! pipelines meanwhile form the next frame (design §5). So a retry can never overtake a later
+//! command, and batching comes free.
 //!
-//! Commands are encoded when they enter the lane. Each carries where its reply belongs.
+//! Commands are encoded when they enter the lane. Each carries the place of its reply.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use coterie_types::TableId;
 
 use crate::router::{Group, Prepared, encoded_len, new_commands, put_command};
 
-/// Commands of one frame.
+/// Most commands of a frame.
 const COMMANDS_MAX: usize = 1024;
-/// The same for the first one.
+/// Most commands of a lane's first frame, before the length of its replies is known.
 const COMMANDS_FIRST: usize = 128;
-/// Bytes of one frame, except that one command always fits.
+/// Most bytes of a frame, except that a single command always fits.
 const BYTES_MAX: usize = 1 << 20;
 
 /// Where a reply belongs.
@@ -26,24 +26,26 @@ const BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Return {
     /// The number of the reply among the connection's replies.
     pub(crate) slot: u64,
-    /// `None`: it is the whole reply. Else it answers for these of the command's keys.
+    /// `None`: it is the whole reply. Else it is the part of the reply for these keys of the
+    /// command.
     pub(crate) piece: Option<Box<[u32]>>,
 }
 
-/// Commands that will go in one frame.
+/// Commands that will go into the same frame.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) flags: FrameFlags,
     pub(crate) watches: Vec<Watch>,
     pub(crate) commands: BytesMut,
     pub(crate) count: usize,
-    /// One per command; one in all for a transaction.
+    /// A place per command; a transaction has a single place.
     pub(crate) returns: Vec<Return>,
     pub(crate) deadline: Instant,
 }
 
 impl Batch {
-    /// A batch of commands that share `flags`; [`FrameFlags::READ_ONLY`] is kept by [`Batch::put`].
+    /// A batch of commands that share `flags`. [`Batch::put`] clears [`FrameFlags::READ_ONLY`] when
+    /// it appends a write.
     pub(crate) fn new(flags: FrameFlags, deadline: Instant) -> Self {
         Self {
             flags,
@@ -55,7 +57,7 @@ impl Batch {
         }
     }
 
-    /// Appends a command without saying where its reply belongs.
+    /// Appends a command; the caller appends the place of its reply to `returns`.
     pub(crate) fn put(&mut self, table: TableId, args: &[Bytes], is_read: bool) {
         if !is_read {
             self.flags = FrameFlags(self.flags.0 & !FrameFlags::READ_ONLY.0);
@@ -72,15 +74,15 @@ impl Batch {
             && self.commands.len() + encoded_len(args) <= BYTES_MAX
     }
 
-    /// Whether it goes around the log.
+    /// Whether the frame bypasses the log.
     pub(crate) fn is_read(&self) -> bool {
         self.flags.has(FrameFlags::READ_ONLY)
     }
 
-    /// The frame, with room for so many bytes of replies, and where these belong.
+    /// The frame, with `reply_room` bytes of room for its replies, and the places of the replies.
     pub(crate) fn into_parts(self, reply_room: usize) -> (Prepared, Vec<Return>) {
         let mut flags = self.flags;
-        // A follower serves reads only.
+        // A follower serves only reads.
         if !flags.has(FrameFlags::READ_ONLY) {
             flags = FrameFlags(flags.0 & !FrameFlags::FOLLOWER_READ.0);
         }
@@ -101,14 +103,15 @@ impl Batch {
 pub(crate) struct Lane {
     pub(crate) group: Arc<Group>,
     pub(crate) waiting: VecDeque<Batch>,
-    /// What the frame under way will answer.
+    /// The places of the replies to the frame in flight.
     pub(crate) under_way: Option<Vec<Return>>,
-    /// Bytes of memory that were taken for the replies of the frame under way.
+    /// Bytes of memory taken for the replies to the frame in flight.
     pub(crate) granted: usize,
-    /// The next frame has all its time: the one before it was answered, or it waited for the client to
-    /// read. Else it has what is left of the time since it came.
+    /// The next frame gets the full request timeout, because its predecessor was answered or
+    /// because it waited for the client to read. Otherwise it keeps the deadline of its first
+    /// command.
     pub(crate) is_timed_anew: bool,
-    /// What replies of this lane are like.
+    /// The observed lengths of this lane's replies.
     pub(crate) sizes: ReplySizes,
 }
 
@@ -124,12 +127,12 @@ impl Lane {
         }
     }
 
-    /// Whether nothing of it is under way or waits.
+    /// Whether the lane has no frame in flight and no command waiting.
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.is_none() && self.waiting.is_empty()
     }
 
-    /// Appends a command to the last batch, or begins one. The bytes it takes.
+    /// Appends a command to the last batch, or to a new batch. Returns the bytes it takes.
     pub(crate) fn push(&mut self, flags: FrameFlags, command: Encode<'_>, back: Return) -> usize {
         let base = flags.with(FrameFlags::READ_ONLY);
         if !self
@@ -149,13 +152,13 @@ impl Lane {
     }
 }
 
-/// How long the replies of a lane are, from those that came: how many commands a frame should have,
-/// and how much room.
+/// Estimates how long a lane's replies are, from those received: it sets how many commands the next
+/// frame should have, and how much room for their replies.
 #[derive(Debug)]
 pub(crate) struct ReplySizes {
-    /// Bytes of one reply, about; rather too many than too few.
+    /// Estimated bytes of a reply; rather too high than too low.
     each: usize,
-    /// What the next frame needs, when one was refused for it.
+    /// Room that the next frame needs, because a frame was refused for lack of it.
     needed: usize,
     commands_max: usize,
 }
@@ -171,30 +174,30 @@ impl Default for ReplySizes {
 }
 
 impl ReplySizes {
-    /// Commands of the next frame at most: as many as have room for their replies.
+    /// Most commands of the next frame: as many as have room for their replies.
     pub(crate) fn commands_max(&self) -> usize {
         self.commands_max
     }
 
-    /// Room that the replies to so many commands should have, of `client_bytes` in all.
+    /// Room for the replies to `commands`, if the client may have `client_bytes` in all.
     pub(crate) fn room(&self, commands: usize, client_bytes: usize) -> usize {
         let expected = self.each.saturating_mul(commands);
         let with_slack = expected.saturating_add(expected / 4);
-        // The first reply has room in any case.
+        // The first reply always has room.
         let most = client_bytes.max(self.each + self.each / 4);
         with_slack.min(most).max(self.needed)
     }
 
-    /// So many commands were answered by so many bytes.
+    /// Learns from a frame: `commands` were executed, with `bytes` of replies.
     pub(crate) fn answered(&mut self, commands: usize, bytes: usize, client_bytes: usize) {
         self.needed = 0;
         let each = bytes / commands.max(1);
-        // Longer ones count at once, shorter ones little by little.
+        // A longer reply counts at once, shorter replies only gradually.
         self.each = each.max(self.each - self.each / 4);
         self.set_commands_max(client_bytes);
     }
 
-    /// A reply of so many bytes had no room.
+    /// Learns from a refusal: a reply of `bytes` had no room.
     pub(crate) fn refused(&mut self, bytes: usize, client_bytes: usize) {
         self.needed = bytes;
         self.each = self.each.max(bytes);

@@ -1,5 +1,5 @@
-//! Takes clients in: counts them, refuses those over the limit or not allowed in protected mode, and
-//! starts a task for each, on one of the threads that serve clients. Closes the idle ones once a second.
+//! Accepts clients: counts them, refuses those over the limit or not allowed in protected mode, and
+//! starts a task for each on a thread that serves clients. Closes idle clients once a second.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,18 +20,18 @@ use crate::clients::Client;
 use crate::io_threads::IoThreads;
 use crate::shared::Shared;
 
-/// Connections that may wait to be accepted: Redis' default.
+/// Connections that may wait to be accepted, as by default in Redis.
 const BACKLOG: u32 = 511;
 /// How long a refused client has to take its error.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Refusals being written at a time; more are closed without a word.
+/// Most refusals written at a time; further clients are closed without an error.
 const REFUSALS_MAX: usize = 128;
-/// After accept failed, as when there are no file descriptors left.
+/// Pause after a failed accept, for instance when no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Replies that the kernel may hold for one client. Left alone it takes megabytes, that no limit
-/// of ours counts.
+/// Bytes of replies that the kernel may hold for a client. By default it takes megabytes, which
+/// none of the proxy's limits counts.
 const SEND_BUFFER_BYTES: usize = 256 << 10;
-/// How often idle clients are looked for.
+/// How often to look for idle clients.
 const TICK: Duration = Duration::from_secs(1);
 
 /// See the module's head.
@@ -68,7 +68,8 @@ impl Listener {
         }
     }
 
-    /// Serves until told to stop; returns when every client has its replies, or was given the time.
+    /// Serves until told to stop. Returns when every client has its replies, or at the drain
+    /// timeout.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut connections = JoinSet::new();
         let mut refusals = JoinSet::new();
@@ -88,7 +89,7 @@ impl Listener {
                 _ = tick.tick() => self.close_idle(),
             }
         }
-        // No more clients; those that are connected finish what was read from them.
+        // Accepts no more; connected clients finish the commands that were read from them.
         drop(self.socket);
         self.shared.stopping.store(true, Ordering::Release);
         for client in self.shared.clients.all() {
@@ -143,7 +144,7 @@ impl Listener {
         let shared = Arc::clone(&thread.shared);
         let serving = async move {
             let _listed = listed;
-            // From here on it is this thread's runtime that is told when it is ready.
+            // From here on, this thread's runtime is woken when the socket is ready.
             match stream.and_then(TcpStream::from_std) {
                 Ok(stream) => Connection::new(stream, shared, client).run().await,
                 Err(error) => tracing::warn!(%error, "cannot serve a client"),
@@ -163,8 +164,8 @@ impl Listener {
         (self.shared.clients.len() as u64 >= max).then_some(CommandError::MaxClients)
     }
 
-    /// Closes clients that were silent, do not authenticate, or were over the soft limit of output
-    /// for too long.
+    /// Closes clients that were silent for too long, do not authenticate, or exceed the soft output
+    /// limit for too long.
     fn close_idle(&self) {
         let (shared, settings) = (&self.shared, &self.shared.settings);
         shared.stats.sample();
@@ -192,7 +193,7 @@ impl Listener {
     }
 }
 
-/// Takes the client off the list, however its task ends.
+/// Removes the client from the list, however its task ends.
 struct Listed {
     shared: Arc<Shared>,
     client: Arc<Client>,
@@ -205,14 +206,14 @@ impl Drop for Listed {
     }
 }
 
-/// Sets the socket's options; where the client reached us.
+/// Sets the socket's options; returns the local address that the client reached.
 fn prepare(stream: &TcpStream, shared: &Shared) -> io::Result<SocketAddr> {
     stream.set_nodelay(true)?;
     bound_send_buffer(stream)?;
     let keepalive = shared.settings.tcp_keepalive.load(Ordering::Relaxed);
     if keepalive > 0 {
         let time = Duration::from_secs(keepalive);
-        // A third, as Redis: three probes until the peer counts as gone.
+        // A third, as in Redis: three probes until the peer counts as gone.
         let interval = Duration::from_secs((keepalive / 3).max(1));
         let probes = socket2::TcpKeepalive::new()
             .with_time(time)
@@ -249,7 +250,7 @@ mod tests {
         )?;
         bound_send_buffer(&accepted.0)?;
         let size = socket2::SockRef::from(&accepted.0).send_buffer_size()?;
-        // Linux doubles it, for what it needs itself.
+        // Linux doubles it, to make room for its own bookkeeping.
         assert!(size <= 2 * SEND_BUFFER_BYTES, "{size}");
         Ok(())
     }

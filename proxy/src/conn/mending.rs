@@ -1,8 +1,8 @@
-//! What a pipeline does when keys have moved: it drains, and routes again by the newest map.
+//! Recovers a pipeline when keys have moved: it drains, and routes again by the newest map.
 //!
-//! Commands come back from frames that were refused, and out of the lanes where they waited. They
-//! are put in the order of the client and go into lanes anew, each with the deadline it had. While
-//! the map does not know the owner of a key of theirs, they wait for one that does.
+//! Commands come back from refused frames, and out of the lanes where they waited. They are put in
+//! the client's order and enter lanes again, each with its old deadline. While the map does not
+//! know the owner of one of their keys, they wait for a newer map.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -19,10 +19,10 @@ use super::pipeline::{Pipeline, Request};
 use super::route::{Unroutable, destination};
 use crate::router::{Failure, RangeMap, frame_of};
 
-/// How long to wait for a map that knows the owner of a key before looking again.
+/// How long to wait for a newer map before looking again.
 const MAP_PAUSE: Duration = Duration::from_millis(25);
 
-/// Commands that wait for a new map, and for what is under way by the old one.
+/// Commands that wait for a new map, and for the frames in flight under the old map.
 #[derive(Default)]
 pub(super) struct Mending {
     items: Vec<Item>,
@@ -32,13 +32,13 @@ pub(super) struct Mending {
 /// Why a command is routed again.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cause {
-    /// The group does not own all of its frame's keys any more.
+    /// The group no longer owns all keys of the frame.
     Moved(GroupId),
     /// It waited behind commands whose keys had moved.
     Waited,
 }
 
-/// A command, or all of a transaction, to be routed again.
+/// A command or a whole transaction, to be routed again.
 struct Item {
     cause: Cause,
     back: Return,
@@ -47,7 +47,7 @@ struct Item {
 }
 
 impl Pipeline {
-    /// Routes again what was refused, once nothing is under way; whether anything was done.
+    /// Routes refused commands again, once nothing is in flight; returns whether anything was done.
     pub(super) fn poll_mending(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(mut mending) = self.mending.take() else {
             return false;
@@ -153,14 +153,14 @@ impl Pipeline {
 }
 
 impl Mending {
-    /// Adds the commands of a call's body.
+    /// Adds the commands of a frame's body.
     pub(super) fn add(
         &mut self,
         body: &Bytes,
         (returns, cause): (Vec<Return>, Cause),
         deadline: Instant,
     ) {
-        // It was encoded here: it decodes.
+        // Cannot fail: this proxy encoded it.
         let Some(mut frame) = frame_of(body) else {
             return;
         };
@@ -191,7 +191,7 @@ impl Mending {
 }
 
 impl Item {
-    /// Why it fails when its time is over.
+    /// The failure to report when its deadline is over.
     fn too_late(&self, map: &RangeMap) -> Failure {
         match self.cause {
             _ if !self.is_routable(map) => Failure::no_range(),

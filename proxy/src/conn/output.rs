@@ -1,5 +1,5 @@
-//! Bytes on their way to the client: small replies are copied together, large ones are passed on as
-//! they came, and all of it goes out by as few system calls as possible.
+//! Bytes on their way to the client. Small replies are copied into a common buffer, large replies
+//! are passed on without a copy, and everything is written with as few system calls as possible.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -11,20 +11,20 @@ use tokio::io::AsyncWrite;
 
 use crate::client_peaks::Peak;
 
-/// From this size on a reply is not copied.
+/// Replies of at least this size are not copied.
 const LARGE: usize = 8 << 10;
-/// Slices of one vectored write.
+/// Most slices of a vectored write.
 const SLICES: usize = 32;
-/// An empty buffer that grew beyond this is given back.
+/// An empty buffer that grew beyond this is freed.
 const KEPT_BYTES: usize = 64 << 10;
 
 /// See the module's head.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// What is to be written first.
+    /// The bytes to write first.
     segments: VecDeque<Bytes>,
     segment_bytes: usize,
-    /// What follows it.
+    /// The small replies that follow.
     tail: BytesMut,
 }
 
@@ -34,12 +34,12 @@ impl Output {
         self.segment_bytes + self.tail.len()
     }
 
-    /// Small replies in the buffer, and its size.
+    /// Bytes of small replies in the buffer, and its capacity.
     pub(crate) fn buffer(&self) -> (usize, usize) {
         (self.tail.len(), self.tail.capacity())
     }
 
-    /// The most of it, so far as it is now.
+    /// The current sizes, as a peak.
     pub(crate) fn peak(&self) -> Peak {
         Peak {
             input_bytes: 0,
@@ -48,7 +48,7 @@ impl Output {
         }
     }
 
-    /// How many pieces the others are in.
+    /// How many pieces the large replies, and small replies before them, are in.
     pub(crate) fn segments(&self) -> usize {
         self.segments.len()
     }
@@ -64,7 +64,7 @@ impl Output {
         }
     }
 
-    /// Where a small reply can be encoded straight into.
+    /// The buffer into which small replies are encoded directly.
     pub(crate) fn tail(&mut self) -> &mut BytesMut {
         &mut self.tail
     }
@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// Writes until all is written or the socket takes no more; how many bytes it took.
+    /// Writes until everything is written or the socket takes no more; returns the bytes written.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,11 +1,11 @@
-//! Commands of one connection on their way to groups, and the replies on their way back in order.
+//! Sends a connection's commands to groups, and puts the replies back in order.
 //!
-//! Commands for one group keep their order whatever happens: one frame per group is under way, and
-//! all commands are routed by one map as long as any is unanswered. When a group says that keys
-//! moved, nothing more is sent; once every frame under way has come back, what was refused and what
-//! waits is put in the order of the client again and routed by the new map.
+//! Commands for the same group always keep their order: a group has one frame in flight, and all
+//! commands are routed by the same map as long as any is unanswered. When a group reports that keys
+//! moved, nothing more is sent. Once every frame in flight has come back, the refused and the
+//! waiting commands are put in the client's order again and routed by the new map (`mending`).
 //!
-//! Commands for different groups run at the same time, and have no order among them.
+//! Commands for different groups run at the same time, in no particular order.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,13 +27,13 @@ use crate::client_memory::SHORT_BYTES;
 use crate::router::{Outcome, RangeMap, Router};
 use crate::slowlog::Slow;
 
-/// A command for groups, as the connection has it.
+/// A command for groups, as the connection submits it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) command: &'static Command,
     pub(crate) args: &'a [Bytes],
     pub(crate) table: TableId,
-    /// How the connection wants it: [`FrameFlags::RESP3`], [`FrameFlags::FOLLOWER_READ`].
+    /// The connection's wishes: [`FrameFlags::RESP3`], [`FrameFlags::FOLLOWER_READ`].
     pub(crate) flags: FrameFlags,
     pub(crate) deadline: Instant,
 }
@@ -45,13 +45,13 @@ pub(crate) struct Pipeline {
     pub(super) lanes: Vec<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(super) waiting_bytes: usize,
-    /// Bytes of the frames under way.
+    /// Bytes of the frames in flight.
     pub(super) sent_bytes: usize,
     pub(super) mending: Option<Mending>,
     pub(crate) replies: Replies,
-    /// What the session has not heard yet.
+    /// Events that the connection has not processed yet.
     pub(crate) events: Vec<Event>,
-    /// The groups that were sent writes: those that WAIT is about.
+    /// The groups that were sent writes; WAIT asks them.
     pub(crate) wrote: Vec<GroupId>,
     /// Frames that took long, for SLOWLOG.
     pub(crate) slow: Vec<Slow>,
@@ -67,7 +67,7 @@ pub(super) struct Finished {
     pub(super) outcome: Outcome,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
-    /// The group's id and the frame: to route it again, and for SLOWLOG.
+    /// The group's id and the frame, to route it again and for SLOWLOG.
     pub(super) body: Bytes,
 }
 
@@ -90,37 +90,38 @@ impl Pipeline {
         }
     }
 
-    /// Whether no command waits for a group.
+    /// Whether no command is in flight or waits for a group.
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.is_empty() && self.mending.is_none() && self.lanes.iter().all(Lane::is_idle)
     }
 
-    /// Whether any frame is under way.
+    /// Whether any frame is in flight.
     pub(crate) fn is_sent(&self) -> bool {
         !self.under_way.is_empty()
     }
 
-    /// Whether commands go to groups now; else they wait for a map.
+    /// Whether keys have moved: the pipeline sends nothing until commands are routed by a newer
+    /// map.
     pub(crate) fn is_mending(&self) -> bool {
         self.mending.is_some()
     }
 
-    /// Bytes of commands that wait for the frame before them.
+    /// Bytes of commands that wait for an earlier frame.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }
 
-    /// Bytes of commands that groups are asked for now.
+    /// Bytes of commands in flight.
     pub(crate) fn sent_bytes(&self) -> usize {
         self.sent_bytes
     }
 
-    /// From which duration on frames are reported as slow.
+    /// Sets the duration from which on frames are reported as slow.
     pub(crate) fn set_slower_than(&mut self, duration: Option<Duration>) {
         self.slower_than = duration;
     }
 
-    /// The newest map, if nothing was routed by an older one; see the module's head.
+    /// Loads the newest map if the pipeline is idle, so that no command was routed by an older map.
     pub(crate) fn refresh_map(&mut self) {
         if self.map.generation != self.router.cache.generation() && self.is_idle() {
             self.map = self.router.cache.load();
@@ -128,7 +129,7 @@ impl Pipeline {
         }
     }
 
-    /// Whether a newer map is there and waits for this pipeline to be idle.
+    /// Whether a newer map exists, which this pipeline loads once it is idle.
     pub(crate) fn has_newer_map(&self) -> bool {
         self.map.generation != self.router.cache.generation()
     }
@@ -138,7 +139,7 @@ impl Pipeline {
         &self.map
     }
 
-    /// Puts a command into the lanes of its groups. It is sent by [`Pipeline::dispatch`].
+    /// Puts a command into the lanes of its groups; [`Pipeline::dispatch`] sends it.
     pub(crate) fn submit(&mut self, request: Request<'_>, silent: bool) -> Result<(), Unroutable> {
         let slot = self.replies.open(silent);
         let back = Return { slot, piece: None };
@@ -176,7 +177,7 @@ impl Pipeline {
             let request = Request {
                 command: watch,
                 args: &args,
-                // A token must not be older than what the client reads next.
+                // A token must not be older than the client's next read.
                 flags: FrameFlags(request.flags.0 & !FrameFlags::FOLLOWER_READ.0),
                 ..request
             };
@@ -186,8 +187,9 @@ impl Pipeline {
         Ok(())
     }
 
-    /// `EXEC`: commands that are one frame, all or nothing; answers its slot. If it is only a part,
-    /// the group's answer comes as [`Event::Transacted`], else it is the reply.
+    /// `EXEC`: queues commands as one frame, all or nothing; returns its slot. If the frame is only
+    /// a part of the transaction, the group's reply comes as [`Event::Transacted`]; else it fills
+    /// the slot.
     pub(crate) fn submit_transaction(
         &mut self,
         batch: Batch,
@@ -213,7 +215,7 @@ impl Pipeline {
         lane(&mut self.lanes, &group.0).waiting.push_back(batch);
     }
 
-    /// The one group of a transaction's keys.
+    /// The group that owns all keys of a transaction; `None` if nothing in it needs a group.
     pub(crate) fn transaction_group<'a>(
         &self,
         commands: impl Iterator<Item = (&'static Command, TableId, &'a [Bytes])>,
@@ -235,7 +237,7 @@ impl Pipeline {
             }
             match destination(&self.map, command, table, args) {
                 Ok(Destination::One(group)) => is_same(group)?,
-                // What is wrong with one command is not the answer to all of them.
+                // An error of a single command must not become the reply to the whole transaction.
                 Ok(Destination::Many(_)) | Err(Unroutable::Refused(_)) => {
                     return Err(Unroutable::Refused(CommandError::CrossGroup));
                 }
@@ -251,7 +253,8 @@ impl Pipeline {
                     .group,
             )?;
         }
-        // What has no keys goes where the others go.
+        // Commands without keys go to the group of the others, or to any group if there are no
+        // others.
         if found.is_none()
             && let Some((command, table, args)) = anyone
             && let Destination::One(group) = destination(&self.map, command, table, args)?
@@ -261,8 +264,8 @@ impl Pipeline {
         Ok(found.map(RoutedGroup))
     }
 
-    /// Sends the next frame of every lane that has none under way, as far as there is room for its
-    /// replies; whether any was sent.
+    /// Sends the next frame of every lane that has none in flight, if there is room for its
+    /// replies; returns whether any was sent.
     pub(crate) fn dispatch(&mut self) -> bool {
         if self.mending.is_some() {
             return false;
@@ -291,12 +294,12 @@ impl Pipeline {
         sent
     }
 
-    /// Whether a frame that waits for memory may be sent now.
+    /// Whether a frame that waited for memory may be sent now.
     pub(crate) fn poll_credit(&mut self, cx: &mut Context<'_>) -> bool {
         self.credit.poll(cx)
     }
 
-    /// Room for the replies to the next frame of a lane; `None` if it is not to be sent now.
+    /// Room for the replies to the next frame of a lane; `None` if the frame must not be sent now.
     fn room(&mut self, at: usize) -> Option<usize> {
         let lane = &self.lanes[at];
         let batch = lane.waiting.front()?;
@@ -310,7 +313,8 @@ impl Pipeline {
             false => self.replies.bytes(),
         };
         let client_bytes = self.credit.client_bytes();
-        // A client that does not read asks for no more; one that reads finds the next ones there.
+        // Fetches no more for a client that does not read. A client that reads still has up to this
+        // much to read while the next frame is in flight.
         if unread >= client_bytes / 2 {
             return None;
         }
@@ -319,9 +323,9 @@ impl Pipeline {
         let is_only_lane = others.filter(|(n, _)| *n != at).all(|(_, l)| l.is_idle());
         let wanted = match batch.is_read() {
             true if is_only_lane => lane.sizes.room(batch.count, left),
-            // Replies behind the first may have to wait for those of other groups.
+            // Replies behind the first may have to wait for replies of other groups.
             true => lane.sizes.room(1, left),
-            // What goes through the log gets on with any room.
+            // A frame that goes through the log makes progress with any room.
             false => 0,
         };
         if wanted <= SHORT_BYTES {
@@ -372,12 +376,12 @@ impl Pipeline {
         }));
     }
 
-    /// Bytes of memory for replies that the client holds.
+    /// Bytes of reply memory that the client holds.
     pub(crate) fn held_bytes(&self) -> usize {
         self.credit.held_bytes()
     }
 
-    /// Gives back the memory that is not needed any more.
+    /// Gives back reply memory that is no longer needed.
     pub(crate) fn settle(&mut self) {
         let waiting = self.replies.bytes();
         if self.credit.held_bytes() > 0 || waiting > SHORT_BYTES {
@@ -386,7 +390,7 @@ impl Pipeline {
         }
     }
 
-    /// Takes what has come back; whether anything has.
+    /// Processes the frames that have come back; returns whether there were any.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready(Some(finished)) = self.under_way.poll_next_unpin(cx) {
@@ -460,7 +464,7 @@ impl Pipeline {
     }
 }
 
-/// A group that was found by the pipeline's map.
+/// A group found in the pipeline's map.
 #[derive(Debug)]
 pub(crate) struct RoutedGroup(Arc<crate::router::Group>);
 

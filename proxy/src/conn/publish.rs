@@ -1,5 +1,6 @@
-//! What others see of a connection: copied into its [`Client`](crate::clients::Client) whenever it has
-//! nothing to do, and before it shows itself.
+//! Publishes a connection's state to others: it is copied into the
+//! [`Client`](crate::clients::Client) whenever the connection has nothing to do, and before its own
+//! commands list it.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::client_peaks::Peak;
 use crate::clients::{Blocked, Memory};
 
 impl<S: Socket> Connection<S> {
-    /// Shows others how this connection is; `is_active` if something went on since it was last shown.
+    /// Publishes the connection's state; `is_active` if it has made progress since the last time.
     pub(super) fn publish(&mut self, is_active: bool) {
         let memory = self.memory();
         let replies = &self.pipeline.replies;
@@ -38,7 +39,7 @@ impl<S: Socket> Connection<S> {
         details.closes = self.input_ended && !self.departure.left;
         details.blocked = self.blocked();
         let waits = self.alone.is_some() || self.parked.is_some();
-        // Frames that are not sent, as it does not read, wait for nobody else.
+        // Frames that are held back because this client does not read wait for nobody else.
         let by_itself = !self.pipeline.is_sent() && replies.out.len() > 0;
         details.waits = waits || !(replies.is_settled() || by_itself);
         let over = soft > 0 && replies.bytes() as u64 > soft;
@@ -77,7 +78,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// What holds its next command back, as Redis understands it: others, and not its own work.
+    /// Why the connection counts as blocked, in Redis' sense: it waits for others, not for its own
+    /// work.
     fn blocked(&self) -> Option<Blocked> {
         let blocks = |row: &coterie_redis_compat::Command| {
             // Redis 7.2 does not flag WAIT.

@@ -1,4 +1,4 @@
-//! Reading from the client: as much as there is room for, and memory (`request_credit`).
+//! Reads from the client, as far as there is room and memory (`request_credit`).
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -10,21 +10,22 @@ use tokio_util::io::poll_read_buf;
 use super::connection::Connection;
 use super::departure::Socket;
 
-/// Room for one read, to begin with: most clients are idle, or send little.
+/// Room for the first read: most clients are idle, or send little.
 pub(super) const READ_BYTES_FIRST: usize = 2 << 10;
-/// Room for one read of a client that fills it.
+/// Most room for a read; a client that fills its reads gets there.
 const READ_BYTES: usize = 32 << 10;
-/// Room for one read within a large argument.
+/// Room for a read within a large argument.
 const READ_BYTES_LARGE: usize = 1 << 20;
 
 impl<S: Socket> Connection<S> {
-    /// Reads once, if more may be read now; whether anything came of it.
+    /// Reads once, if reading is allowed now; returns whether anything changed.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         if !self.reads() {
             return Ok(false);
         }
-        // A proxy that stops reads once more: what has arrived is answered. Left unread it would have
-        // the kernel reset the connection, and replies be lost that are still on their way.
+        // A stopping proxy reads once more and answers the commands that have arrived. If they were
+        // left unread, the kernel would reset the connection and lose replies that are still on
+        // their way.
         let is_last = self.is_stopping();
         if is_last && self.last_read {
             self.input_ended = true;
@@ -45,7 +46,7 @@ impl<S: Socket> Connection<S> {
         };
         let len = read?;
         if len == 0 {
-            // What the client has sent is answered still, as far as it listens.
+            // Commands already received are still answered, as far as the client listens.
             self.input_ended = true;
             self.departure.left = true;
             return Ok(true);
@@ -75,7 +76,7 @@ impl<S: Socket> Connection<S> {
         Ok(true)
     }
 
-    /// Whether there is memory for the `wanted` bytes of the argument that is coming in.
+    /// Whether there is memory for the `wanted` bytes of the incoming argument.
     fn poll_request_memory(&mut self, cx: &mut Context<'_>, wanted: usize) -> bool {
         let bytes = self.request_bytes() + wanted;
         let may_read = self.requests.poll_reach(cx, bytes);
@@ -85,7 +86,7 @@ impl<S: Socket> Connection<S> {
         may_read
     }
 
-    /// Bytes of requests that are not answered, or not whole yet.
+    /// Bytes of requests that are incomplete or unanswered.
     pub(super) fn request_bytes(&self) -> usize {
         self.input.len() + self.pipeline.waiting_bytes() + self.pipeline.sent_bytes()
     }

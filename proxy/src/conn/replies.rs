@@ -1,5 +1,5 @@
-//! Replies in the order of the commands. A command gets a slot; slots are filled in any order, and
-//! leave from the front. A reply that comes in pieces from several groups is gathered in its slot.
+//! Puts replies in the order of the commands. Each command has a slot; slots are filled in any
+//! order and leave from the front. A reply in pieces from several groups is combined in its slot.
 
 use std::collections::VecDeque;
 
@@ -19,18 +19,18 @@ pub(crate) struct Replies {
     slots: VecDeque<Slot>,
     /// The number of the front slot.
     first: u64,
-    /// Bytes in slots that are filled and cannot leave yet, and of parts of replies.
+    /// Bytes of filled slots that cannot leave yet, and of the pieces of incomplete replies.
     held_bytes: usize,
-    /// What was answered and is not counted yet.
+    /// Answered commands that are not counted yet.
     pub(super) answered: Vec<Answered>,
     pub(crate) out: Output,
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// The client asked not to be answered.
+    /// The client asked for no reply.
     silent: bool,
-    /// Whom to count when it is filled.
+    /// The call to count when the slot is filled.
     call: Option<Call>,
     state: State,
 }
@@ -42,56 +42,56 @@ enum State {
     Gathering(Box<Gather>),
 }
 
-/// How pieces become a reply.
+/// How pieces are combined into a reply.
 #[derive(Debug)]
 pub(crate) enum Combine {
     /// Integers add up.
     Sum(i64),
     /// Elements in the order of the keys.
     Array(Vec<Bytes>),
-    /// Every piece is OK, or else.
+    /// `OK`, unless a piece is an error.
     AllOk,
-    /// Tokens of watched keys; the watches are of this generation of the session's.
+    /// Tokens of watched keys; the watches belong to this generation of the session.
     Watch {
         generation: u64,
         watches: Vec<Watch>,
     },
-    /// A group's answer to a transaction of which the proxy has a part. The slot stays open: the
-    /// part of the proxy is done when the group has done its own.
+    /// A group's reply to a transaction of which the proxy runs a part. The slot stays open, as the
+    /// proxy runs its part after the group.
     Transaction(Bytes),
 }
 
 #[derive(Debug)]
 struct Gather {
     missing: usize,
-    /// Of the parts that have come.
+    /// Bytes of the pieces received so far.
     bytes: usize,
     combine: Combine,
-    /// Some piece was executed, perhaps.
+    /// Some piece was executed, or may have been.
     any_done: bool,
     failure: Option<Failure>,
     error: Option<Bytes>,
-    /// Whether it is a write that must not say that nothing was done when a part was.
+    /// A write: its error must not claim that nothing was done when a part was.
     is_write: bool,
     resp: Resp,
 }
 
-/// What the session must hear of a reply.
+/// A completed reply that the session must process.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Watches that are in force now, if the session's generation is still this one.
+    /// Watches that take effect, if the session's generation has not changed.
     Watched {
         generation: u64,
         watches: Vec<Watch>,
     },
-    /// What the group said to a transaction; the slot's reply is made of it.
+    /// The group's reply to a transaction, from which the slot's reply is made.
     Transacted { slot: u64, reply: Bytes },
 }
 
 impl Combine {
-    /// Watches of `keys`, whose tokens are yet to come.
+    /// Watches of `keys` without their tokens, which the pieces will bring.
     pub(crate) fn watch(generation: u64, table: TableId, keys: &[Bytes]) -> Self {
-        // Copies: a watch may live long, and a slice would keep the whole read buffer.
+        // Copies: a watch may live long, and a slice would keep the whole read buffer alive.
         let watch = |key: &Bytes| Watch {
             table,
             key: Bytes::copy_from_slice(key),
@@ -115,22 +115,22 @@ impl Replies {
         self.slots.len()
     }
 
-    /// Bytes held here.
+    /// Bytes of replies held here.
     pub(crate) fn bytes(&self) -> usize {
         self.held_bytes + self.out.len()
     }
 
-    /// The number of the oldest command that is not answered; if all are, of the next.
+    /// The number of the oldest unanswered command, or of the next command if all are answered.
     pub(crate) fn oldest(&self) -> u64 {
         self.first
     }
 
-    /// Bytes of replies, and parts of replies, that wait for others before they can leave.
+    /// Bytes of replies and pieces that wait for other replies before they can leave.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
-    /// How many replies cannot leave yet, as one before them is missing.
+    /// How many replies are complete and wait for an earlier reply.
     pub(crate) fn held(&self) -> usize {
         if self.held_bytes == 0 {
             return 0;
@@ -139,7 +139,7 @@ impl Replies {
         self.slots.iter().filter(is_filled).count()
     }
 
-    /// A slot behind all others.
+    /// Opens a slot behind all others; returns its number.
     pub(crate) fn open(&mut self, silent: bool) -> u64 {
         self.slots.push_back(Slot {
             silent,
@@ -149,19 +149,19 @@ impl Replies {
         self.first + self.slots.len() as u64 - 1
     }
 
-    /// Has a command counted when the slot opened last is filled.
+    /// Counts `call` when the slot opened last is filled.
     pub(super) fn count_last(&mut self, call: Call) {
         if let Some(slot) = self.slots.back_mut() {
             slot.call = Some(call);
         }
     }
 
-    /// Takes back the slot opened last.
+    /// Removes the slot opened last.
     pub(crate) fn close_last(&mut self) {
         self.slots.pop_back();
     }
 
-    /// A reply behind all others that is known at once.
+    /// Appends a reply that is known at once.
     pub(crate) fn push(&mut self, reply: &Reply, resp: Resp, silent: bool) {
         if silent {
             return;
@@ -171,7 +171,7 @@ impl Replies {
                 Reply::Spliced { len, parts } => {
                     let head = format!("*{len}\r\n");
                     self.out.tail().put_slice(head.as_bytes());
-                    // Long as they are: they are not copied.
+                    // The parts are long: they are not copied.
                     parts.iter().for_each(|part| self.out.put(part.clone()));
                 }
                 reply => reply.encode(resp, self.out.tail()),
@@ -188,7 +188,7 @@ impl Replies {
         }
     }
 
-    /// The whole reply of a slot.
+    /// Fills a slot with its whole reply.
     pub(crate) fn fill(&mut self, slot: u64, reply: Bytes) {
         let Some(slot) = slot_mut(&mut self.slots, self.first, slot) else {
             return;
@@ -205,12 +205,12 @@ impl Replies {
         self.release();
     }
 
-    /// The whole reply of a slot is an error.
+    /// Fills a slot with an error.
     pub(crate) fn fail(&mut self, slot: u64, error: CommandError) {
         self.fill(slot, encoded(error));
     }
 
-    /// From now on the slot waits for `pieces`.
+    /// Makes the slot wait for `pieces`.
     pub(crate) fn gather(
         &mut self,
         slot: u64,
@@ -233,7 +233,7 @@ impl Replies {
         }
     }
 
-    /// One of the slot's pieces was cut into `pieces`.
+    /// Splits a piece of the slot into `pieces`.
     pub(crate) fn cut_piece(&mut self, slot: u64, pieces: usize) {
         if let Some(State::Gathering(gather)) =
             slot_mut(&mut self.slots, self.first, slot).map(|slot| &mut slot.state)
@@ -242,7 +242,8 @@ impl Replies {
         }
     }
 
-    /// A piece of a slot: what a group answered for these keys, or why it did not.
+    /// Adds a piece to a slot: a group's reply for these keys, or why there is none. The last piece
+    /// may return an event for the session.
     pub(crate) fn fill_piece(
         &mut self,
         slot: u64,
@@ -292,7 +293,7 @@ fn slot_mut(slots: &mut VecDeque<Slot>, first: u64, slot: u64) -> Option<&mut Sl
     slots.get_mut(usize::try_from(slot.checked_sub(first)?).ok()?)
 }
 
-/// An error line: the same in both protocols.
+/// An error line, which both protocols encode alike.
 fn encoded(error: CommandError) -> Bytes {
     let mut bytes = BytesMut::new();
     Reply::from(error).encode(Resp::V2, &mut bytes);
@@ -304,8 +305,8 @@ impl Gather {
         let reply = match piece {
             Err(failure) => {
                 self.any_done |= matches!(failure, Failure::Unknown(_));
-                // The first is nearest to the cause; but that something may have been done is told
-                // whenever it is known.
+                // The first failure is nearest to the cause. But a failure that says that something
+                // may have been done takes precedence.
                 let known = matches!(self.failure, Some(Failure::Unknown(_)));
                 if self.failure.is_none() || (!known && matches!(failure, Failure::Unknown(_))) {
                     self.failure = Some(failure);
@@ -353,7 +354,7 @@ impl Gather {
         (out.freeze(), None)
     }
 
-    /// The error line, if some piece has failed.
+    /// The error line, if a piece has failed.
     fn error(&mut self) -> Option<Bytes> {
         let line = match (self.failure.take(), self.error.take()) {
             (None, None) => return None,
@@ -364,7 +365,7 @@ impl Gather {
         if says_so || !(self.is_write && self.any_done) {
             return Some(line);
         }
-        // Some groups did their part: it must not sound as if nothing was done.
+        // Some groups did their part: the error must not sound as if nothing was done.
         let reason = String::from_utf8_lossy(&line[1..]);
         let reason = format!("only some groups did their part: {}", reason.trim_end());
         Some(encoded(Failure::Unknown(reason).error()))
@@ -372,7 +373,7 @@ impl Gather {
 }
 
 impl Combine {
-    /// Adds one group's reply; `None` if it is not of the kind that was asked for.
+    /// Adds a group's reply; `None` if it is not of the expected kind.
     fn add(&mut self, keys: &[u32], reply: &Bytes) -> Option<()> {
         match self {
             Combine::Sum(sum) => *sum += resp::integer(reply)?,

@@ -1,8 +1,8 @@
-//! What one client has of the memory for requests (`client_memory`): whether the next long argument
-//! may be read.
+//! A client's part of the memory for requests (`client_memory`): decides whether the next long
+//! argument may be read.
 //!
-//! Held is memory for what was read and is no whole command yet, for commands that wait for a
-//! frame, and for frames that are not answered. A request whose arguments are short needs none.
+//! Memory is held for the incomplete command in the read buffer, for commands that wait for a
+//! frame, and for unanswered frames. A request with short arguments needs none.
 
 use std::task::{Context, Poll};
 
@@ -20,7 +20,7 @@ pub(super) struct RequestCredit {
 enum State {
     None,
     Held(Gathering),
-    /// Waits for memory; what was held is in there.
+    /// Waits for more memory; the future owns the memory held so far.
     Reaching(BoxFuture<'static, Gathering>),
 }
 
@@ -32,7 +32,7 @@ impl RequestCredit {
         }
     }
 
-    /// Whether there is memory for `bytes` in all. If not, the task is woken when there is.
+    /// Whether the client has memory for `bytes` in all. If not, the task is woken once it has.
     pub(super) fn poll_reach(&mut self, cx: &mut Context<'_>, bytes: usize) -> bool {
         if bytes <= SHORT_BYTES {
             return true;
@@ -62,7 +62,7 @@ impl RequestCredit {
             Poll::Ready(held) => {
                 let is_enough = held.bytes() >= bytes;
                 self.state = State::Held(held);
-                // It had asked for less: once more.
+                // The pending request was for fewer bytes: ask again.
                 is_enough || self.poll_reach(cx, bytes)
             }
             Poll::Pending => {
@@ -72,7 +72,7 @@ impl RequestCredit {
         }
     }
 
-    /// Gives back what is not needed any more: all but `bytes`.
+    /// Returns all memory beyond `bytes`.
     pub(super) fn settle(&mut self, bytes: usize) {
         match &mut self.state {
             State::Held(_) if bytes <= SHORT_BYTES => self.state = State::None,
@@ -81,7 +81,7 @@ impl RequestCredit {
         }
     }
 
-    /// Whether it holds any.
+    /// Whether the client holds memory or waits for it.
     pub(super) fn is_used(&self) -> bool {
         !matches!(self.state, State::None)
     }

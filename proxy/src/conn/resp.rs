@@ -1,10 +1,10 @@
-//! The little that the proxy must understand of replies: where one ends, and what an integer, a
-//! bulk string or an array holds. Replies come from groups, so malformed ones are a fault and give
-//! `None`; still nothing here recurses or trusts a length.
+//! Parses as much of replies as the proxy needs: where a reply ends, and the contents of an
+//! integer, a bulk string or an array. Replies come from groups, so a malformed reply is a fault
+//! and gives `None`; still nothing here recurses or trusts a length.
 
 use bytes::Bytes;
 
-/// The line that begins at `at`, without its CR LF, and where the next begins.
+/// The line that begins at `at`, without its CR LF, and where the next line begins.
 fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(at..)?;
     let len = rest.iter().position(|&b| b == b'\r')?;
@@ -40,20 +40,20 @@ fn end_of(bytes: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// The integer that a reply is.
+/// The value of an integer reply.
 pub(crate) fn integer(reply: &[u8]) -> Option<i64> {
     let (head, _) = line(reply, 0)?;
     number(head.strip_prefix(b":")?)
 }
 
-/// How many elements the list has that a reply is, and their bytes.
+/// The number of elements of an array reply, and their bytes.
 pub(crate) fn array_body(reply: &Bytes) -> Option<(usize, Bytes)> {
     let (head, at) = line(reply, 0)?;
     let count = number(head.strip_prefix(b"*")?)?;
     Some((usize::try_from(count).ok()?, reply.slice(at..)))
 }
 
-/// The bulk string that a reply is; `Some(None)` for a null.
+/// The value of a bulk string reply; `Some(None)` for a null.
 pub(crate) fn bulk(reply: &Bytes) -> Option<Option<Bytes>> {
     let (head, at) = line(reply, 0)?;
     match head.split_first()? {
@@ -67,7 +67,7 @@ pub(crate) fn bulk(reply: &Bytes) -> Option<Option<Bytes>> {
     }
 }
 
-/// The elements of an array that a reply is, each as a reply.
+/// The elements of an array or set reply, each as a reply.
 pub(crate) fn array_items(reply: &Bytes) -> Option<Vec<Bytes>> {
     let (head, mut at) = line(reply, 0)?;
     let (b'*' | b'~', text) = head.split_first()? else {
@@ -84,7 +84,7 @@ pub(crate) fn array_items(reply: &Bytes) -> Option<Vec<Bytes>> {
     Some(items)
 }
 
-/// How many elements the array that a reply is has, and how many of them are null.
+/// The number of elements of an array reply, and how many of them are null.
 pub(crate) fn nulls(reply: &[u8]) -> Option<(u64, u64)> {
     let (head, mut at) = line(reply, 0)?;
     let count = u64::try_from(number(head.strip_prefix(b"*")?)?).ok()?;

@@ -1,7 +1,7 @@
-//! Which groups a command goes to: one for all of its keys, or several that each get theirs.
+//! Finds the groups of a command: a single group for all keys, or several that each get their keys.
 //!
-//! Only commands whose row says so are cut (`Route`); each piece is the same command with some of
-//! the keys, so that a piece can be cut again when its range is split meanwhile.
+//! Only commands whose row says so are split (`Route`). Each piece is the same command with some of
+//! the keys, so a piece can be split again if its range is split meanwhile.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use coterie_types::TableId;
 
 use crate::router::{Group, RangeMap};
 
-/// Where a command goes.
+/// The groups that a command goes to.
 #[derive(Debug)]
 pub(crate) enum Destination<'m> {
-    /// One group has all keys.
+    /// A single group owns all keys.
     One(&'m Arc<Group>),
     /// Each group gets the keys with these ordinals.
     Many(Vec<(&'m Arc<Group>, Vec<u32>)>),
 }
 
-/// Why a command goes nowhere.
+/// Why a command cannot be routed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unroutable {
-    /// The map does not say who owns a key; a newer one may.
+    /// The map does not know the owner of a key; a newer map may.
     NoRange,
-    /// It never will.
+    /// No map will route it.
     Refused(CommandError),
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn destination<'m>(
     let visited = command.visit_keys(table, args, &mut visit);
     visited.map_err(Unroutable::Refused)?;
     if unknown || several {
-        // No group gets the command whole, and none says what is wrong with it.
+        // No group gets the whole command, so no group would report its errors.
         command.validate(args).map_err(Unroutable::Refused)?;
     }
     if unknown {
@@ -54,7 +54,7 @@ pub(crate) fn destination<'m>(
     if several {
         return cut(map, command, table, args);
     }
-    // A command without keys asks no group in particular.
+    // A command without keys may go to any group.
     let anyone = || map.entries(table).first().map(|entry| &entry.group);
     let group = group.or_else(anyone).ok_or(Unroutable::NoRange)?;
     Ok(Destination::One(group))
@@ -84,14 +84,14 @@ fn cut<'m>(
     Ok(Destination::Many(pieces))
 }
 
-/// Whether any group can run the command.
+/// Whether the command has no keys, so that any group can run it.
 pub(crate) fn has_no_keys(command: &Command, args: &[Bytes]) -> bool {
     let mut found = false;
     let visited = command.visit_keys(TableId(0), args, &mut |_, _| found = true);
     visited.is_ok() && !found
 }
 
-/// How many words belong to each key of a command that may be cut.
+/// How many words belong to each key of a command that may be split.
 fn step(command: &Command) -> Option<usize> {
     match command.route {
         Route::SumOverKeys | Route::ArrayOverKeys => Some(1),
@@ -100,7 +100,7 @@ fn step(command: &Command) -> Option<usize> {
     }
 }
 
-/// The words of a piece: the name, and what belongs to the keys with these ordinals.
+/// The words of a piece: the name, and the words of the keys with these ordinals.
 pub(crate) fn piece(command: &Command, args: &[Bytes], ordinals: &[u32]) -> Vec<Bytes> {
     let step = step(command).unwrap_or(1);
     let mut words = Vec::with_capacity(1 + ordinals.len() * step);

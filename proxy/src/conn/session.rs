@@ -1,4 +1,4 @@
-//! What a connection remembers between commands.
+//! The state that a connection keeps between commands.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use coterie_protocol::{FrameFlags, Watch};
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
 
-/// What a watch takes beside its key.
+/// Bytes that a watch takes besides its key.
 const WATCH_BYTES: usize = 128;
 
 /// Whether the client wants replies.
@@ -16,7 +16,7 @@ pub(crate) enum ReplyMode {
     #[default]
     On,
     Off,
-    /// Not the next one.
+    /// No reply to the next command.
     SkipNext,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Queued {
 #[derive(Debug, Default)]
 pub(crate) struct Multi {
     pub(crate) queue: Vec<Queued>,
-    /// Bytes of the words.
+    /// Bytes of the queued words.
     pub(crate) bytes: usize,
-    /// A command could not be queued: EXEC will refuse.
+    /// A command could not be queued, so EXEC will refuse.
     pub(crate) aborted: bool,
 }
 
@@ -46,12 +46,13 @@ pub(crate) struct Session {
     pub(crate) reply_mode: ReplyMode,
     pub(crate) multi: Option<Multi>,
     pub(crate) watches: Vec<Watch>,
-    /// The keys of the watches that have come, and what all of them take.
+    /// The keys of `watches`.
     watched: HashSet<(TableId, Bytes)>,
+    /// Bytes of all watches, including those whose tokens are in flight.
     watched_bytes: usize,
-    /// Raised when the watches are forgotten, so that tokens still on their way are too.
+    /// Raised when the watches are dropped, which invalidates tokens that are still in flight.
     pub(crate) watch_generation: u64,
-    /// A WATCH is on its way or has come.
+    /// A WATCH is in flight or was answered.
     pub(crate) watching: bool,
     /// READONLY: followers may serve the reads.
     pub(crate) follower_reads: bool,
@@ -83,32 +84,32 @@ impl Session {
         self.watching = false;
     }
 
-    /// Keys are about to be watched: their tokens are on their way.
+    /// Notes that the tokens of these keys are in flight.
     pub(crate) fn will_watch(&mut self, keys: &[Bytes]) {
         self.watching = true;
         let bytes = keys.iter().map(|key| key.len() + WATCH_BYTES);
         self.watched_bytes += bytes.sum::<usize>();
     }
 
-    /// Bytes of what is watched.
+    /// Bytes of all watches.
     pub(crate) fn watched_bytes(&self) -> usize {
         self.watched_bytes
     }
 
-    /// Tokens have come; those of watches that were forgotten meanwhile do not count.
+    /// Adds watches whose tokens have come, unless the watches were dropped meanwhile.
     pub(crate) fn watched(&mut self, generation: u64, watches: Vec<Watch>) {
         if generation != self.watch_generation {
             return;
         }
         for watch in watches {
-            // The first token stands: what happened since then must not be forgotten.
+            // The first token stands: changes since then must not be forgotten.
             if self.watched.insert((watch.table, watch.key.clone())) {
                 self.watches.push(watch);
             }
         }
     }
 
-    /// How this connection wants frames to be served.
+    /// The frame flags that this connection asks for.
     pub(crate) fn frame_flags(&self) -> FrameFlags {
         let mut flags = FrameFlags::default();
         if self.resp == Resp::V3 {
@@ -120,7 +121,7 @@ impl Session {
         flags
     }
 
-    /// Whether the reply to the command that begins now is held back.
+    /// Whether the reply to the command that begins now is suppressed.
     pub(crate) fn next_is_silent(&mut self) -> bool {
         match self.reply_mode {
             ReplyMode::On => false,

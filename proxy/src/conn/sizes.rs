@@ -1,18 +1,20 @@
-//! How long a request may be, and each of its arguments: limits that a group would refuse beyond, known
-//! before a byte of the argument has come.
+//! Limits on the length of a request and of its arguments. A group would refuse anything longer;
+//! the proxy knows before a byte of the argument has come.
 //!
-//! The parser asks as it reads an argument's length and keeps nothing of one that is too long (`cut`).
-//! The connection asks again with all arguments, because only then it is known which of them are keys.
+//! The parser checks each argument as soon as it has read its length, and drops an argument that is
+//! too long (`cut`). The connection checks again with all arguments, because only then it is known
+//! which of them are keys.
 
 use bytes::Bytes;
 use coterie_redis_compat::{Command, CommandError, Run, lookup};
 
-/// The longest key: what a group takes.
+/// The longest key that a group accepts.
 pub(super) const KEY_BYTES_MAX: usize = 1 << 20;
-/// The longest request, unless a value alone may be longer: what a group's log takes in one piece.
+/// The longest request that a group's log takes in one piece. A value alone may be longer if
+/// configured so; then [`request_max`] is larger.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes of all arguments of a request.
+/// Most bytes of all arguments of a request.
 pub(super) fn request_max(value_max: usize) -> usize {
     REQUEST_BYTES_MAX.max(value_max.saturating_add(2 * KEY_BYTES_MAX))
 }
@@ -22,8 +24,8 @@ pub(super) fn argument_min(value_max: usize) -> usize {
     KEY_BYTES_MAX.min(value_max)
 }
 
-/// Bytes of an argument of the command that begins with `name` and has `words` words. A command that
-/// is refused whatever its arguments say has room for none.
+/// Most bytes of an argument of the command that begins with `name` and has `words` words; 0 for a
+/// command that is refused whatever its arguments say.
 pub(super) fn argument_max(name: &[u8], words: usize, value_max: usize) -> usize {
     match lookup(name) {
         Some(row) if row.is_internal() => 0,
@@ -36,12 +38,13 @@ pub(super) fn argument_max(name: &[u8], words: usize, value_max: usize) -> usize
 fn argument_max_of(row: &Command, value_max: usize) -> usize {
     match row.run {
         Run::Group(_) => KEY_BYTES_MAX.max(value_max),
-        // Arguments of the proxy's own commands are stored nowhere.
+        // The proxy's own commands do not store their arguments.
         Run::Proxy => usize::MAX,
     }
 }
 
-/// Refuses what a group would refuse. `held` bytes go with the request: the rest of a transaction.
+/// Refuses a request that a group would refuse. `held` bytes are sent with it: the rest of a
+/// transaction.
 pub(super) fn check(
     row: &Command,
     args: &[Bytes],
@@ -70,7 +73,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Refuses a request of which so many bytes would have to be kept.
+/// Refuses a request with more bytes in all than may be kept.
 pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandError> {
     let max = request_max(value_max);
     match total > max {
@@ -79,7 +82,7 @@ pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandE
     }
 }
 
-/// Why argument `at` of a command is refused, which is longer than [`argument_max`].
+/// The error for argument `at` of a command, which is longer than [`argument_max`].
 pub(super) fn too_long(row: &Command, args: &[Bytes], at: usize, value_max: usize) -> CommandError {
     let is_key = row
         .keys

@@ -1,8 +1,9 @@
-//! Commands of the proxy's own to the owners of an interval of keys.
+//! Sends the proxy's own commands to the owners of an interval of keys.
 //!
-//! A group refuses an interval that it does not own whole. So an interval is walked piece by piece:
-//! each piece is what the map says one owner has of the rest, and when the owner says otherwise the
-//! map is newer by then. Every key is in exactly one of the pieces that were answered.
+//! A group refuses an interval that it does not own completely. So an interval is walked piece by
+//! piece: each piece is the part of the rest that a single group owns by the map. When that group
+//! refuses, the map has become newer, and the piece is chosen again. Every key is in exactly one of
+//! the answered pieces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +16,17 @@ use coterie_types::TableId;
 
 use crate::router::{Failure, Group, Outcome, Prepared, Router};
 
-/// Intervals asked at the same time.
+/// Most intervals asked at the same time.
 pub(super) const CONCURRENT: usize = 8;
-/// Room for the reply to one command, to begin with.
+/// Initial room for the reply to a command.
 const REPLY_BYTES_FIRST: usize = 1 << 20;
-/// How long to wait for a map that knows the owner before looking again.
+/// How long to wait for a newer map before looking again.
 const MAP_PAUSE: Duration = Duration::from_millis(50);
 
-/// The keys `start <= key < end` of a table; no end is the table's.
+/// The keys `start <= key < end` of a table; without an end, up to the end of the table.
 pub(crate) type Interval = (Bytes, Option<Bytes>);
 
-/// Sends commands of the proxy's own.
+/// Sends the proxy's own commands.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
     pub(crate) router: Arc<Router>,
@@ -35,7 +36,7 @@ pub(crate) struct Calls {
     applied: Arc<AtomicBool>,
 }
 
-/// Writes the words of a command for an interval: `start`, and `end` (empty is the table's end).
+/// Makes the words of a command for an interval: `start`, and `end` (empty for the table's end).
 pub(crate) type Words<'a> = &'a (dyn Fn(Bytes, Bytes) -> Vec<Bytes> + Sync);
 
 impl Calls {
@@ -48,7 +49,7 @@ impl Calls {
         }
     }
 
-    /// The same with the time of a command from now on.
+    /// The same, with the full time of a command from now on.
     pub(super) fn anew(&self) -> Self {
         Self {
             deadline: Instant::now() + self.router.request_timeout,
@@ -56,8 +57,8 @@ impl Calls {
         }
     }
 
-    /// What to tell the client when writes of several groups have failed: not that nothing was
-    /// done, if something was.
+    /// The error for the client when writes of several groups have failed. It must not say that
+    /// nothing was done, if something was.
     pub(crate) fn in_part(&self, error: CommandError) -> CommandError {
         if !self.applied.load(Ordering::Relaxed) || matches!(error, CommandError::Unknown(_)) {
             return error;
@@ -65,7 +66,7 @@ impl Calls {
         CommandError::Unknown(format!("only some groups did their part: {error}"))
     }
 
-    /// The intervals of a table by the newest map, each of one owner.
+    /// The intervals of a table by the newest map, each with a single owner.
     pub(super) fn intervals(&self, table: TableId) -> Vec<Interval> {
         let map = self.router.cache.load();
         let entries = map.entries(table).iter();
@@ -73,13 +74,13 @@ impl Calls {
             .map(|entry| (entry.start.clone(), entry.end.clone()))
             .collect();
         match intervals.is_empty() {
-            // Before the first map: whoever asks an owner waits for one.
+            // Before the first map: a call to an owner waits for a map.
             true => vec![(Bytes::new(), None)],
             false => intervals,
         }
     }
 
-    /// Asks the owners of an interval, one after another.
+    /// Asks the owners of an interval in turn.
     pub(crate) async fn walk(
         &self,
         table: TableId,
@@ -101,7 +102,7 @@ impl Calls {
         }
     }
 
-    /// Asks the first owner of an interval for what it has of it.
+    /// Asks the first owner of an interval about the part that it owns.
     pub(crate) async fn first(
         &self,
         table: TableId,
@@ -127,7 +128,8 @@ impl Calls {
         }
     }
 
-    /// Asks one group, the owner by the map of a generation; `None` if it does not own the keys (any more).
+    /// Asks a group, the owner by the map of generation `routed_by`; `None` if it does not own the
+    /// keys (any more).
     async fn call(
         &self,
         (group, routed_by): (&Group, u64),
@@ -149,8 +151,8 @@ impl Calls {
         }
     }
 
-    /// Sends a frame of writes to the owner of its keys by the map of a generation: its replies, or
-    /// `None` if the group does not own the keys (any more).
+    /// Sends a frame to the owner of its keys by the map of generation `routed_by`. Returns its
+    /// replies, or `None` if the group does not own the keys (any more).
     pub(super) async fn send(
         &self,
         group: &Group,
@@ -192,7 +194,7 @@ impl Calls {
         flags
     }
 
-    /// Waits for a map newer than a generation, as that one does not know an owner.
+    /// Waits for a map newer than `generation`: the map that does not know an owner.
     pub(super) async fn wait_for_map(
         &self,
         generation: u64,
@@ -213,7 +215,7 @@ fn no_owner(map_is_empty: bool) -> CommandError {
     }
 }
 
-/// The reply of a frame of one command.
+/// The reply to a frame with a single command.
 fn only_reply(replies: Bytes) -> Result<Bytes, CommandError> {
     let mut rest = replies;
     let count = coterie_types::varint::take(&mut rest);
@@ -221,7 +223,7 @@ fn only_reply(replies: Bytes) -> Result<Bytes, CommandError> {
     refused(reply.ok_or_else(unreadable)?)
 }
 
-/// The error that a reply is, if it is one.
+/// Turns a reply that is an error into an `Err`.
 pub(super) fn refused(reply: Bytes) -> Result<Bytes, CommandError> {
     match reply.strip_prefix(b"-") {
         None => Ok(reply),
@@ -232,7 +234,7 @@ pub(super) fn refused(reply: Bytes) -> Result<Bytes, CommandError> {
     }
 }
 
-/// What a client is told when a group answers nonsense.
+/// The error for the client when a group's reply cannot be decoded.
 pub(crate) fn unreadable() -> CommandError {
     CommandError::Unknown("a group's answer cannot be read".to_owned())
 }

@@ -1,11 +1,11 @@
 //! Copies of places of scans on servers, for other proxies (`places`).
 //!
-//! Three servers have a copy of each place. Which ones follows from the place's number and the
-//! nodes of the catalog (rendezvous hashing), so every proxy knows whom to ask, and most copies stay
-//! where they are when nodes come and go.
+//! Three servers keep a copy of each place. The place's number and the nodes of the catalog
+//! determine which (rendezvous hashing), so every proxy knows the servers to ask, and most copies
+//! stay where they are when nodes come and go.
 //!
 //! Servers keep copies in memory. A server that has restarted, was silent, or is new among the
-//! nodes may lack some: it is *stale*, and gets all copies that it should have once it answers.
+//! nodes may lack some: it is *stale*, and gets all its copies as soon as it answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,23 +21,23 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use super::cursor::floor;
 use crate::router::Router;
 
-/// Servers that have a copy of a place.
+/// Number of servers that keep a copy of a place.
 const COPIES: usize = 3;
 /// How long a page waits for a server to take its copy.
 const SEND_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long pages do not wait for a server that did not take its copy in time.
+/// How long pages do not wait for a server that was too slow to take its copy.
 const SILENT_FOR: Duration = Duration::from_secs(5);
-/// How long a server may take to find a copy, or to take many.
+/// How long a server may take to find a copy, or to store many.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a place is looked for as long as some server that should have it may get it yet.
+/// How long to look for a place while a server that should have it may still receive it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The pause before servers are asked again.
+/// Pause before servers are asked again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A server that proxies reach for so long has got all its copies again.
+/// A server that proxies have reached for this long has received all its copies again.
 const SETTLED_MS: u64 = 5000;
-/// Servers that are looked after at the same time.
+/// Most servers that are renewed at the same time.
 const CONCURRENT: usize = 8;
-/// Bytes of keys in one message, if it has more than one.
+/// Most bytes of keys in a message of several keys.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// See the module's head.
@@ -46,12 +46,12 @@ pub(super) struct Copies {
     servers: Mutex<BTreeMap<NodeId, Server>>,
 }
 
-/// What is known of a server.
+/// The known state of a server.
 #[derive(Debug, Default)]
 struct Server {
-    /// Names its process.
+    /// Identifies its process.
     start: Option<u64>,
-    /// By the catalog.
+    /// Down according to the catalog.
     is_down: bool,
     /// It may lack copies.
     is_stale: bool,
@@ -59,8 +59,8 @@ struct Server {
 }
 
 impl Copies {
-    /// Sends the copies of a new place, and waits for the servers that answer. `false` if one of them
-    /// knows another place of this number.
+    /// Sends the copies of a new place, and waits for the servers that answer. Returns `false` if a
+    /// server knows another place of this number.
     pub(super) async fn send(
         &self,
         router: &Router,
@@ -79,7 +79,7 @@ impl Copies {
         !answers.into_iter().flatten().any(|answer| answer.refused)
     }
 
-    /// Asks the servers that should have a copy.
+    /// Asks the servers that should have a copy for the place's key.
     pub(super) async fn find(
         &self,
         router: &Router,
@@ -111,8 +111,8 @@ impl Copies {
         }
     }
 
-    /// Asks every server whether it is still the process that got its copies, and gives all to those
-    /// that may lack some.
+    /// Asks every server whether it is still the process that got its copies, and sends all copies
+    /// to the stale servers.
     pub(super) async fn renew(&self, router: &Router, places: &(dyn Fn() -> Vec<Place> + Sync)) {
         let map = router.cache.load();
         let catalog = &map.catalog;
@@ -124,7 +124,7 @@ impl Copies {
                 passed: None,
             };
             let answer = self.call(router, node, &none, CALL_TIMEOUT).await;
-            // Before the places are listed: a page that ends later sends its copy itself.
+            // Before the places are listed: a page that ends later sends its copies itself.
             if answer.is_some() && self.take_stale(node.node_id) {
                 let is_here = |place: &Place| {
                     let mut holders = holders(catalog, place.id).into_iter();
@@ -137,7 +137,7 @@ impl Copies {
         renewed.await;
     }
 
-    /// A failure leaves the server stale.
+    /// Sends copies to a server. A failure leaves the server stale.
     async fn send_all(
         &self,
         router: &Router,
@@ -197,7 +197,8 @@ impl Copies {
         answer
     }
 
-    /// Takes the nodes that there are: when others than before, copies belong elsewhere.
+    /// Adopts the current nodes. When they or their states change, copies belong on other servers,
+    /// so all servers become stale.
     fn follow(&self, nodes: &[&NodeDescriptor]) {
         let mut servers = self.lock();
         let before = servers.len();
@@ -249,9 +250,9 @@ fn is_down(node: &NodeDescriptor) -> bool {
     node.state == NodeState::Down
 }
 
-/// The servers that have a copy of a place: those whose numbers, mixed with the beginning of the
-/// place's, are the least, those that are down last. Places that follow each other are mostly on the
-/// same ones.
+/// The servers that keep a copy of a place. Their numbers, mixed with the first bits of the place's
+/// number, are the least; servers that are down come last. Successive places mostly have the same
+/// servers.
 fn holders(catalog: &Catalog, id: PlaceId) -> Vec<&NodeDescriptor> {
     let about = mix(floor(id.number) ^ u64::from(id.table.0));
     let mut nodes: Vec<_> = servers(catalog).collect();

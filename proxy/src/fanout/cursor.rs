@@ -1,6 +1,6 @@
 //! The cursor of SCAN: a place in key order, in 53 bits, that any proxy understands.
 //!
-//! Clients read a cursor as a number; 53 bits are what all of them keep whole (decision record
+//! Clients read a cursor as a number, and all of them keep 53 bits exactly (decision record
 //! `2026-11-30-scan-cursor-and-places`).
 //!
 //! ```text
@@ -10,41 +10,41 @@
 //!                             the first 16 bits of its code, then 36 bits of chance
 //! ```
 //!
-//! A code says all by itself where the scan goes on: such a cursor holds no state and names no
-//! range, so it is good across splits, moves and restarts, for ever. A number needs the kept key;
-//! when that is lost, the scan goes on at the first key whose code begins with the same 16 bits.
-//! That key is never behind the kept one, so no key is left out.
+//! A code alone determines where the scan continues: such a cursor holds no state and names no
+//! range, so it stays valid across splits, moves and restarts, for ever. A number needs the kept
+//! key; when that key is lost, the scan continues at the first key whose code begins with the same
+//! 16 bits. That position is never behind the kept key, so no key is left out.
 //!
-//! A key's code is order-preserving: the interval of all numbers is cut by the first byte, that
-//! piece by the second, and so on, each byte getting a share as large as it is likely after the one
-//! before (arithmetic coding). When a piece is too small to cut, all keys that begin so share its
+//! A key's code preserves order: the interval of all numbers is split by the first byte, that piece
+//! by the second, and so on. Each byte gets a share as large as it is likely after the byte before
+//! (arithmetic coding). When a piece is too small to split, all keys with that prefix share its
 //! number. The shares are part of the format: they never change.
 //!
 //! `code` is monotone: a < b implies code(a) <= code(b). `start_of(c)` is the least key whose code
-//! is at least c. So "everything before `start_of(c)` was returned, nothing from there on" is what
-//! a cursor can say.
+//! is at least c. So a cursor can say exactly this: every key before `start_of(c)` was returned,
+//! and none from there on.
 
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 
-/// Cursors are below this.
+/// All cursors are below this.
 const CURSORS: u64 = 1 << 53;
-/// Cursors that are a code are below this.
+/// All cursors that are a code are below this.
 const CODE_CURSORS: u64 = 1 << 52;
-/// The bits of a number behind those of the code.
+/// Bits of a number after those of the code.
 const CHANCE_BITS: u32 = 36;
 
 /// The sum of the shares.
 const TOTAL: u32 = 1 << 14;
-/// What every byte gets, however unlikely.
+/// The least share of a byte, however unlikely.
 const LEAST: u32 = 4;
 
 /// `shares[class of the byte before][b]`: the sum of the shares of all bytes below `b`.
 static SHARES: LazyLock<[[u32; 257]; CLASSES]> = LazyLock::new(shares);
 
 const CLASSES: usize = 5;
-/// No byte before, or one of no other class.
+/// No byte before, or a byte of no other class.
 const OTHER: usize = 0;
 const LOWER: usize = 1;
 const UPPER: usize = 2;
@@ -58,12 +58,12 @@ pub(crate) enum Cursor {
     Start,
     /// The first key whose code is at least this.
     Code(u64),
-    /// The key that is kept under this number.
+    /// The key kept under this number.
     Kept(u64),
 }
 
 impl Cursor {
-    /// The place that a client names; `None` if there is no such cursor.
+    /// The place that a client's cursor names; `None` if the number is no cursor.
     pub(crate) fn from_number(number: u64) -> Option<Self> {
         match number {
             0 => Some(Cursor::Start),
@@ -73,7 +73,7 @@ impl Cursor {
         }
     }
 
-    /// What a client is told; 0 only for the start.
+    /// The cursor as the client gets it; 0 only for the start.
     pub(crate) fn number(self) -> u64 {
         match self {
             Cursor::Start => 0,
@@ -88,24 +88,24 @@ pub(crate) fn number_of(key: &[u8], chance: u64) -> u64 {
     floor(CODER.code(key)) | (chance >> (u64::BITS - CHANCE_BITS))
 }
 
-/// The least code of any key that can be kept under this number; also that of a code.
+/// The least code of any key that can be kept under this number, or that has this code.
 pub(crate) fn floor(number: u64) -> u64 {
     number >> CHANCE_BITS << CHANCE_BITS
 }
 
-/// How many codes the keys are spread over.
+/// The number of codes that keys are spread over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coder {
     codes: u64,
 }
 
-/// The code of cursors.
+/// The coder of cursors.
 pub(crate) const CODER: Coder = Coder {
     codes: CODE_CURSORS - 1,
 };
 
 impl Coder {
-    /// The number of a key.
+    /// The code of a key.
     pub(crate) fn code(self, key: &[u8]) -> u64 {
         let mut piece = Piece::all(self.codes);
         for byte in key {
@@ -138,12 +138,12 @@ impl Coder {
             key.push(below as u8);
             piece = piece.part(below as u8);
         }
-        // Everything that begins with `key` has a code below.
+        // Every key that begins with `key` has a lower code.
         successor(&key)
     }
 }
 
-/// The least key behind all that begin with `prefix`.
+/// The least key after all keys that begin with `prefix`.
 fn successor(prefix: &[u8]) -> Option<Bytes> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut next = prefix[..=last].to_vec();
@@ -151,12 +151,12 @@ fn successor(prefix: &[u8]) -> Option<Bytes> {
     Some(Bytes::from(next))
 }
 
-/// The numbers `low .. low + width`, of the keys with one prefix.
+/// The numbers `low .. low + width`, of the keys with a common prefix.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     low: u64,
     width: u64,
-    /// Of the prefix' last byte.
+    /// The class of the prefix' last byte.
     class: usize,
 }
 
@@ -169,7 +169,7 @@ impl Piece {
         }
     }
 
-    /// Whether it cannot be cut: all keys with the prefix share its number.
+    /// Whether the piece cannot be split: all keys with the prefix share its number.
     fn is_whole(self) -> bool {
         self.width <= 1
     }
@@ -183,7 +183,7 @@ impl Piece {
         }
     }
 
-    /// Where the part of a byte begins; 256 is the end of the last one.
+    /// Where the part of a byte begins; 256 is the end of the last part.
     fn low_of(self, byte: usize) -> u64 {
         let share = u128::from(SHARES[self.class][byte]);
         self.low + (u128::from(self.width) * share / u128::from(TOTAL)) as u64
@@ -210,7 +210,7 @@ const WEIGHTS: [[u32; CLASSES]; CLASSES] = [
     [10, 400, 90, 450, 50],
 ];
 
-/// Weights within a class; other bytes of it weigh 1.
+/// Weights within a class; its other bytes weigh 1.
 fn weight(byte: u8) -> u32 {
     match byte {
         b'e' | b's' | b't' | b'a' | b'r' | b'i' | b'n' | b'o' => 6,
@@ -236,7 +236,7 @@ fn shares() -> [[u32; 257]; CLASSES] {
             let share = free * WEIGHTS[before][class] / 1000 * weight(byte) / sums[class];
             row[usize::from(byte) + 1] = row[usize::from(byte)] + LEAST + share;
         }
-        // What rounding left over goes to the last byte.
+        // The last byte gets the remainder of the rounding.
         row[256] = TOTAL;
     }
     shares
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn keys_of_the_usual_forms_share_a_number_with_few_others() {
-        // How many keys that differ in their last digits only share a number.
+        // How many keys that differ only in their last digits share a number.
         let shared = |prefix: &str, digits: usize| {
             let codes: std::collections::BTreeSet<_> = (0..10_000)
                 .map(|n| CODER.code(format!("{prefix}{n:0digits$}").as_bytes()))

@@ -1,4 +1,4 @@
-//! `FLUSHDB`, `FLUSHALL`: one frame for each group, whatever the number of its ranges.
+//! `FLUSHDB`, `FLUSHALL`: a frame for each group, whatever the number of its ranges.
 
 use bytes::Bytes;
 use coterie_redis_compat::CommandError;

@@ -1,8 +1,8 @@
-//! One command for each of many intervals, in one frame for each group.
+//! Sends a command for each of many intervals, with all commands for a group in a common frame.
 //!
-//! The cost of a command over many ranges is then that of its groups. A group that does not own one
-//! of the intervals refuses its whole frame, and the caller cuts those intervals anew by the map
-//! that is newer by then.
+//! So the cost of a command over many ranges is that of its groups. A group that does not own an
+//! interval refuses its whole frame, and the caller splits those intervals again by the map, which
+//! is newer by then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::router::{Group, Prepared, RangeMap, new_commands, put_command};
 /// Bytes of commands after which a group gets a further frame.
 const FRAME_BYTES_MAX: usize = 256 << 10;
 
-/// What one group owns of an interval, by the map.
+/// The part of an interval that a group owns, by the map.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) table: TableId,
@@ -28,8 +28,8 @@ pub(super) struct Piece {
     group: Arc<Group>,
 }
 
-/// Cuts an interval by its owners: at most `pieces_max` pieces in key order, each beginning where
-/// the one before ends, and what of the interval is left behind them.
+/// Splits an interval by its owners: into at most `pieces_max` pieces in key order, without gaps.
+/// Also returns the rest of the interval behind them.
 pub(super) fn cut(
     map: &RangeMap,
     table: TableId,
@@ -58,7 +58,7 @@ pub(super) fn cut(
     (pieces, Some((start, end)))
 }
 
-/// A frame under construction: the pieces that its commands are for, by their place in the list.
+/// A frame under construction, and the indices of the pieces that its commands are for.
 struct Frame {
     group: Arc<Group>,
     pieces: Vec<usize>,
@@ -66,11 +66,11 @@ struct Frame {
 }
 
 impl Calls {
-    /// Sends the owner of each piece, by this map, a command for it. The replies in the order of the
-    /// pieces; `None` where the owner is another one by now, or had no room for the reply.
+    /// Sends each piece's owner, by this map, a command for it. Returns the replies in the order of
+    /// the pieces; `None` where the owner has changed, or where earlier replies left no room.
     ///
-    /// Waits for every frame, also when one has failed: writes under way must not be applied after
-    /// the client was answered.
+    /// Waits for every frame, even after a failure: writes in flight must not be applied after the
+    /// client has its reply.
     pub(super) async fn in_frames(
         &self,
         map: &RangeMap,
@@ -128,7 +128,7 @@ fn frames(pieces: &[Piece], words: Words<'_>) -> Vec<Frame> {
 /// The replies of a frame.
 fn replies_in(mut rest: Bytes) -> Option<Vec<Bytes>> {
     let count = usize::try_from(varint::take(&mut rest)?).ok()?;
-    // Each has a byte of length at least.
+    // Each reply has at least a byte of length.
     let mut replies = Vec::with_capacity(count.min(rest.len()));
     let mut lengths = Vec::with_capacity(count.min(rest.len()));
     for _ in 0..count {

@@ -1,7 +1,7 @@
-//! How many keys tables had when last counted, for INFO and RANDOMKEY.
+//! The number of keys that tables had when last counted, for INFO and RANDOMKEY.
 //!
-//! Counting reads every key, so a count is used again for twenty times as long as it took, at least
-//! a second: asking often costs one part in twenty at most. `DBSIZE` counts anew.
+//! Counting reads every key, so a count is reused for twenty times as long as it took, at least a
+//! second: frequent calls spend at most a twentieth of the time on counting. `DBSIZE` counts anew.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +14,17 @@ use tokio::sync::OwnedMutexGuard;
 use super::calls::Interval;
 use super::{Calls, count};
 
-/// How many times as long as it took a count is used again.
+/// A count is reused for this many times as long as it took.
 const COSTS: u32 = 20;
-/// And at least so long.
+/// A count is reused for at least this long.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// How long `at_hand` waits for a count.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// An interval and how many keys it had.
+/// An interval and the number of its keys.
 pub(crate) type Counted = (Interval, u64);
 
-/// One count of a table.
+/// A count of a table.
 #[derive(Debug)]
 pub(crate) struct TableCount {
     pub(crate) intervals: Vec<Counted>,
@@ -43,10 +43,11 @@ pub(crate) struct KeyCounts {
     tables: Mutex<BTreeMap<TableId, Arc<Known>>>,
 }
 
-/// What is known of a table.
+/// The counts of a table, and the lock for counting it.
 #[derive(Debug, Default)]
 struct Known {
-    /// Had by who counts: others wait for the result. When not to try again before, after a failure.
+    /// Locked by the task that counts; others wait for its result. After a failure, it holds the
+    /// time before which counting is not tried again.
     counting: Arc<tokio::sync::Mutex<Option<Instant>>>,
     last: Mutex<Option<Arc<TableCount>>>,
 }
@@ -67,11 +68,11 @@ impl KeyCounts {
         })
     }
 
-    /// A count that is there within a moment, or else the last one, however old.
+    /// A count that is available within [`MOMENT`], or else the last count, however old.
     pub(crate) async fn at_hand(&self, calls: &Calls, table: TableId) -> Option<Arc<TableCount>> {
         let known = self.known(table);
         if let Ok(counting) = Arc::clone(&known.counting).try_lock_owned() {
-            // Goes on when nobody waits for it any more: the next who asks has it.
+            // Continues when nobody waits for it any more: the next caller gets the result.
             let refreshed = Arc::clone(&known).refreshed(counting, calls.clone(), table);
             let _ = tokio::time::timeout(MOMENT, tokio::spawn(refreshed)).await;
         }

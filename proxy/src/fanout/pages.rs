@@ -1,5 +1,6 @@
-//! An interval of keys asked page by page: each page is a short call, whatever the interval has, so
-//! nothing of it is asked twice because it took long, and it stops when nobody waits for it.
+//! Reads an interval of keys page by page. Each page is a short call, however many keys the
+//! interval has. So no work is repeated because it took long, and the work stops when nobody waits
+//! for it.
 
 use bytes::Bytes;
 use coterie_redis_compat::CommandError;
@@ -9,7 +10,7 @@ use super::Calls;
 use super::calls::{Interval, Words, unreadable};
 use crate::conn::{array_items, bulk};
 
-/// Records of one page.
+/// Records of a page.
 const RECORDS: &[u8] = b"2000";
 
 /// The pages of an interval, in key order.
@@ -18,15 +19,15 @@ pub(super) struct Pages<'a> {
     table: TableId,
     /// The words of the command without the limit.
     words: Words<'a>,
-    /// What is left; `None` after the last page.
+    /// The rest of the interval; `None` after the last page.
     left: Option<Interval>,
 }
 
-/// What one owner has said of a part of an interval.
+/// An owner's reply for a part of an interval.
 pub(super) struct Page {
     /// The interval that the owner was asked for.
     pub(super) asked: Interval,
-    /// The second element of its answer, the first being where to go on.
+    /// The second element of the owner's reply; the first is where to continue.
     pub(super) reply: Bytes,
 }
 
@@ -50,7 +51,8 @@ impl<'a> Pages<'a> {
         let Some((start, end)) = self.left.take() else {
             return Ok(None);
         };
-        // Each has the time of a command: all of them may take as long as they get on.
+        // Each page has the full time of a command: all of them may take as long as they make
+        // progress.
         let calls = self.calls.anew();
         let words = |start, end| {
             let mut words = (self.words)(start, end);

@@ -1,13 +1,13 @@
-//! The keys at which pages ended that a code cannot name (`cursor`), under their numbers.
+//! The places of scans: keys at which pages ended and which no code can name (`cursor`), by number.
 //!
-//! This proxy keeps what its own pages need (`coterie_protocol::places`), and before a page is
-//! answered servers have copies (`copies`), so that another proxy finds the key, also when this one
-//! is gone. When neither this proxy nor a server has it any more, the scan goes on from what the
-//! number says by itself: keys come again, and none is left out.
+//! This proxy keeps the places of its own pages (`coterie_protocol::places`), and before a page is
+//! answered servers have copies (`copies`). So another proxy finds the key even when this proxy is
+//! gone. When neither this proxy nor a server has the key any more, the scan continues from the
+//! number alone: keys come again, and none is left out.
 //!
-//! A number has 36 bits of chance: a lost place is taken for another one about once in a million
-//! times that a full table is asked for one. Two places of one number never live side by side:
-//! proxy and servers refuse the second, which then gets another number.
+//! A number has 36 random bits: when a full table is asked for a lost place, it returns another
+//! place about once in a million times. Two places with the same number never exist together: proxy
+//! and servers refuse the second, which then gets another number.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -25,7 +25,7 @@ use super::cursor::{CODER, Cursor, floor, number_of};
 use crate::metrics::Metrics;
 use crate::router::Router;
 
-/// Numbers tried for a place.
+/// Most numbers tried for a place.
 const ATTEMPTS: u32 = 4;
 /// How often servers are asked whether they still have their copies.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct ScanPlaces {
     kept: Mutex<Places>,
-    /// The source of chance: an end of a page has the same number each time.
+    /// The source of random bits: the same end of a page gets the same number each time.
     hasher: RandomState,
     copies: Copies,
     metrics: Arc<Metrics>,
@@ -50,7 +50,7 @@ impl ScanPlaces {
         }
     }
 
-    /// Keeps `key`, at which a page that began at `from` has ended. Returns its number.
+    /// Keeps `key`, before which a page that began at `from` has ended. Returns its number.
     pub(crate) async fn keep(
         &self,
         calls: &Calls,
@@ -85,7 +85,7 @@ impl ScanPlaces {
         Err(CommandError::TryAgain(reason.to_owned()))
     }
 
-    /// The key where a scan goes on; `None` if there is none.
+    /// The key where a scan continues; `None` if there is none.
     pub(crate) async fn find(&self, calls: &Calls, table: TableId, number: u64) -> Option<Bytes> {
         let id = PlaceId { table, number };
         let kept = self.lock().find(id);
@@ -93,7 +93,7 @@ impl ScanPlaces {
             Some(key) => Some(key),
             None => self.copies.find(&calls.router, id, calls.deadline).await,
         };
-        // Another key has come by this number in a way that cannot be: it is not taken.
+        // A key whose code does not fit the number cannot be the kept key: it is not used.
         if let Some(key) = key.filter(|key| floor(CODER.code(key)) == floor(number)) {
             return Some(key);
         }
@@ -101,7 +101,7 @@ impl ScanPlaces {
         CODER.start_of(floor(number))
     }
 
-    /// Gives servers their copies again when they have lost them, for as long as the proxy runs.
+    /// Sends servers that have lost their copies all of them again; runs as long as the proxy.
     pub(crate) async fn look_after(self: Arc<Self>, router: Arc<Router>) {
         loop {
             tokio::time::sleep(TICK).await;

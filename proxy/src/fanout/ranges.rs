@@ -1,4 +1,4 @@
-//! What is asked of every range and put together: counts, keys, a random key.
+//! Asks every range and combines the replies: counts, keys, a random key.
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
@@ -14,9 +14,9 @@ use crate::client_memory::Beyond;
 use crate::conn::{array_body, bulk, integer};
 use crate::router::random;
 
-/// Memory with which a list of keys begins.
+/// Bytes of memory taken before a list of keys begins.
 const KEYS_BYTES_FIRST: usize = 1 << 20;
-/// The longest list of keys; as long as a group's own replies may be.
+/// Most bytes of a list of keys; as long as a group's own replies may be.
 const KEYS_BYTES_MAX: usize = 512 << 20;
 
 /// Counts the keys of a table, interval by interval.
@@ -37,7 +37,7 @@ pub(crate) async fn count(calls: &Calls, table: TableId) -> Result<Vec<Counted>,
     Ok(counted.into_iter().flatten().collect())
 }
 
-/// Adds what a page has counted. The next page of an interval begins within the one before it.
+/// Adds the count of a page. The next page of an interval begins within the interval of this page.
 fn add(counted: &mut Vec<Counted>, asked: Interval, keys: u64) {
     match counted.last_mut() {
         Some(((_, end), before)) if *end == asked.1 => *before += keys,
@@ -45,8 +45,8 @@ fn add(counted: &mut Vec<Counted>, asked: Interval, keys: u64) {
     }
 }
 
-/// Lists the keys of a table that fit a pattern, in key order. Also what had to be taken beyond the
-/// bound of memory, for as long as the client has not taken the reply.
+/// Lists the keys of a table that match a pattern, in key order. Also returns the right to go
+/// beyond the memory bound, if it was used, to be held until the client has taken the reply.
 pub(crate) async fn keys(
     calls: &Calls,
     table: TableId,
@@ -87,8 +87,8 @@ pub(crate) async fn keys(
     Ok((reply, gathering.finish()))
 }
 
-/// Any key of a table, or null if there is none. Intervals are chosen by how many keys they were
-/// last seen to have; within one, the group chooses.
+/// A random key of a table, or null if there is none. Intervals are chosen by their last known
+/// number of keys; within an interval, the group chooses.
 pub(crate) async fn random_key(
     calls: &Calls,
     counts: &KeyCounts,
@@ -112,7 +112,7 @@ pub(crate) async fn random_key(
     Ok(Reply::Null)
 }
 
-/// One of the intervals, by weight. Those seen empty come last: they may have keys by now.
+/// Chooses an interval by weight. Intervals counted as empty come last: they may have keys by now.
 fn choose(intervals: &[Counted]) -> usize {
     let total: u64 = intervals.iter().map(|(_, keys)| keys).sum();
     let mut left = random() % total.max(1);

@@ -1,10 +1,10 @@
-//! `SCAN`: a page of keys in key order, and where the next one begins.
+//! `SCAN`: a page of keys in key order, and the cursor of the next page.
 //!
-//! A page goes over ranges until COUNT records were visited, and ends where a cursor can say that
-//! it does. Most ends have a code (`cursor`). Where several keys have the code of the end, as they
-//! have a long beginning in common, the page goes on to the last of them. When those are too many
-//! for a page of twice COUNT, the first key that was not returned is kept (`places`) and the cursor
-//! names it. So every key that is there throughout is returned exactly once.
+//! A page visits COUNT records, range after range, and ends where a cursor can express it. Most
+//! ends have a code (`cursor`). Where several keys share the code of the end, because they have a
+//! long prefix in common, the page continues to the last of them. When those are too many for a
+//! page of twice COUNT, the first key that was not returned is kept (`places`) and the cursor names
+//! it. So every key that exists throughout the scan is returned exactly once.
 
 use std::time::{Duration, Instant};
 
@@ -18,28 +18,28 @@ use super::frames::cut;
 use super::{Calls, ScanPlaces};
 use crate::conn::{array_items, bulk, integer};
 
-/// Records that a group visits in one go: a large COUNT is asked for piece by piece.
+/// Most records that a group visits in a call; a larger COUNT is visited piece by piece.
 const VISITED_AT_ONCE_MAX: usize = 10_000;
-/// Ranges asked at the same time, once the ranges before them were shorter than the page.
+/// Most ranges asked at the same time, once the ranges before them were shorter than the page.
 const AHEAD_MAX: usize = 32;
-/// Ranges of one page: with a MATCH most of them may have nothing to return.
+/// Most ranges of a page: with a MATCH most of them may have nothing to return.
 const RANGES_MAX: usize = 1024;
-/// How long a page goes on to further ranges or pieces.
+/// How long a page continues to further ranges or pieces.
 const TIME_MAX: Duration = Duration::from_millis(250);
 /// Bytes of keys after which a page ends early.
 const BYTES_MAX: usize = 8 << 20;
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scan {
     pub(crate) cursor: u64,
-    /// How many records to visit.
+    /// Number of records to visit.
     pub(crate) count: usize,
     /// `MATCH pattern` and `TYPE type`, as they are passed on.
     pub(crate) filter: Vec<Bytes>,
 }
 
-/// One page.
+/// Reads a page.
 pub(crate) async fn scan(
     calls: &Calls,
     places: &ScanPlaces,
@@ -75,7 +75,7 @@ struct Page<'a> {
     calls: &'a Calls,
     table: TableId,
     scan: &'a Scan,
-    /// The first key that is to be returned.
+    /// The first key to return.
     start: Bytes,
     keys: Vec<Bytes>,
     bytes: usize,
@@ -83,11 +83,11 @@ struct Page<'a> {
     visited: usize,
 }
 
-/// What a group has visited of an interval.
+/// The result of a group's visit to an interval.
 struct Visit {
     keys: Vec<Bytes>,
     visited: usize,
-    /// The first key that was not visited; `None` is the end of the table.
+    /// The first key that was not visited; `None` at the end of the table.
     next: Option<Bytes>,
     /// Whether the interval was visited to its end.
     is_whole: bool,
@@ -101,7 +101,7 @@ impl Page<'_> {
         if let Some(cursor) = self.end_with_code(&next) {
             return Ok(reply(cursor, self.keys));
         }
-        // Keys before `next` were returned, and keys from there on have the same code.
+        // Keys before `next` were returned, and keys from there on share its code.
         let code = CODER.code(&next) + 1;
         let end = CODER.start_of(code);
         let count = self
@@ -127,8 +127,8 @@ impl Page<'_> {
         Ok(reply(cursor, self.keys))
     }
 
-    /// The cursor of a page that ends before `next`, if the code of `next` can say so: no key of the
-    /// page has that code, and the next page begins behind where this one began.
+    /// The cursor of a page that ends before `next`, if the code of `next` can express that: no key
+    /// of the page has that code, and the next page begins after the start of this page.
     fn end_with_code(&self, next: &Bytes) -> Option<Cursor> {
         let code = CODER.code(next);
         let start = CODER.start_of(code)?;
@@ -136,8 +136,8 @@ impl Page<'_> {
         (start > self.start && is_behind).then_some(Cursor::Code(code))
     }
 
-    /// Visits COUNT records, range after range; the first key that was not visited, `None` at the end of the
-    /// table. Ends early when that takes long or the keys are large.
+    /// Visits COUNT records, range after range. Returns the first key that was not visited; `None`
+    /// at the end of the table. Ends early if that takes long or the keys are large.
     async fn fill(&mut self) -> Result<Option<Bytes>, CommandError> {
         let began = Instant::now();
         let (mut next, mut ahead, mut ranges) = (self.start.clone(), 1, 0);
@@ -164,7 +164,7 @@ impl Page<'_> {
             {
                 return Ok(Some(next));
             }
-            // Ranges with little of interest are asked many at a time, as each costs a call.
+            // Each range costs a call, so ranges with few records are asked many at a time.
             ahead = match all_whole {
                 true => (2 * ahead).min(AHEAD_MAX),
                 false => 1,
@@ -178,7 +178,7 @@ impl Page<'_> {
         self.keys.extend(visit.keys);
     }
 
-    /// Visits the next ranges from `start` on, at most so many, up to `count` records in each.
+    /// Visits the next ranges from `start` on: at most `ranges`, and up to `count` records in each.
     async fn visit_several(
         &self,
         start: Bytes,
@@ -194,7 +194,7 @@ impl Page<'_> {
         let words = |start, end| self.words(start, end, count);
         let answers = self.calls.in_frames(&map, &pieces, true, &words).await?;
         let answers = pieces.into_iter().zip(answers);
-        // What lies behind a piece whose owner has changed comes later.
+        // The ranges behind a piece without an answer are visited later.
         let answers = answers.map_while(|(piece, answer)| Some((piece.interval, answer?)));
         let visits: Vec<Visit> = answers
             .map(|(interval, answer)| visit_of(interval, &answer))
@@ -205,7 +205,7 @@ impl Page<'_> {
         Ok(visits)
     }
 
-    /// Visits what the first owner of an interval has of it, up to `count` records.
+    /// Visits up to `count` records of an interval's part that belongs to its first owner.
     async fn visit_first(&self, interval: Interval, count: usize) -> Result<Visit, CommandError> {
         let words = |start, end| self.words(start, end, count);
         let first = self.calls.first(self.table, interval, true, &words);
@@ -221,7 +221,7 @@ impl Page<'_> {
     }
 }
 
-/// The answer of a group to `_scan`.
+/// Decodes a group's reply to `_scan`.
 fn visit_of((_, end): Interval, answer: &Bytes) -> Result<Visit, CommandError> {
     let items = array_items(answer).ok_or_else(unreadable)?;
     let [next, keys, visited] = items.as_slice() else {
@@ -236,7 +236,7 @@ fn visit_of((_, end): Interval, answer: &Bytes) -> Result<Visit, CommandError> {
         keys,
         visited: visited.ok_or_else(unreadable)?,
         is_whole: next.is_none(),
-        // Nothing more here: the next owner begins where this one ends.
+        // This interval has no more: the next owner's part begins at its end.
         next: next.or(end),
     })
 }

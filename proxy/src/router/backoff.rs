@@ -1,6 +1,6 @@
-//! Pauses between attempts: short, growing, and spread so that many clients of a group that lost
-//! its leader do not come back in step. Where the end of the wait is known to be near, as when keys
-//! are moving, they stay short: a pause adds to what the client waits.
+//! Pauses between attempts: short, growing, and randomized, so that clients of a group that lost
+//! its leader do not retry in step. Where the wait is known to end soon, as when keys are moving,
+//! pauses stay short, because they add to the client's wait.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::window::random;
 
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_millis(120);
-/// While keys are moving: well below what a move takes.
+/// Longest pause while keys are moving: well below the duration of a move.
 const LONGEST_BRIEF: Duration = Duration::from_millis(8);
 
-/// The pauses of one frame's attempts.
+/// The pauses between the attempts to send a frame.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -26,14 +26,14 @@ impl Backoff {
         }
     }
 
-    /// The next pause: between half and all of a bound that doubles.
+    /// The next pause: between half and all of a bound that doubles each time.
     pub(crate) fn pause(&mut self) -> Duration {
         let bound = self.next;
         self.next = (bound * 2).min(LONGEST);
         self.about(bound)
     }
 
-    /// The next pause for what takes a moment only: the bound doubles once at most.
+    /// The next pause of a wait that ends soon: its bound doubles at most once.
     pub(crate) fn brief_pause(&mut self) -> Duration {
         let bound = self.next.min(LONGEST_BRIEF);
         self.next = self.next.max(LONGEST_BRIEF);

@@ -1,11 +1,11 @@
-//! What a proxy remembers of one group, for as long as it runs: who leads it, as far as anyone has
-//! said, and the numbers of the frames sent to it.
+//! A proxy's knowledge of a group, kept for as long as the proxy runs: the group's leader, as far
+//! as known, and the numbers of the frames sent to it.
 //!
-//! A hint of a higher term wins. A node that did not answer is a suspect for a moment: until then
-//! the others' word that it leads is not taken, as they need time to notice too.
+//! A hint of a higher term wins. A node that did not answer is a suspect for a moment: meanwhile,
+//! hints of other nodes that it leads are ignored, as they need time to notice its failure, too.
 //!
-//! It also says since which map the group owns what it owns: a frame that was routed by an older one,
-//! and was surely not applied, may have another owner by now.
+//! It also records since which map the group owns its present intervals: a frame that was routed by
+//! an older map, and was surely not applied, may have another owner by now.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use coterie_types::{GroupId, NodeId, Term};
 
 use super::window::Window;
 
-/// How long a node that did not answer is passed over.
+/// How long a node that did not answer stays a suspect.
 const SUSPECT_FOR: Duration = Duration::from_millis(250);
 
 /// See the module's head.
@@ -24,14 +24,14 @@ const SUSPECT_FOR: Duration = Duration::from_millis(250);
 pub(crate) struct Group {
     pub(crate) id: GroupId,
     pub(crate) window: Arc<Window>,
-    /// When it answered reads last, and writes.
+    /// When it last answered reads, and when writes.
     progress: [Arc<Progress>; 2],
-    /// Whom to ask next while no leader is known.
+    /// The next candidate to ask while no leader is known.
     next_probe: AtomicUsize,
     leader: Mutex<Leader>,
-    /// A digest of the intervals it owns by the newest map; 0 is none.
+    /// A digest of the intervals it owns by the newest map; 0 for none.
     owned: AtomicU64,
-    /// The generation of the first map with those.
+    /// The generation of the first map with these intervals.
     owned_since: AtomicU64,
 }
 
@@ -55,21 +55,21 @@ impl Group {
         }
     }
 
-    /// The map of this generation, which is about to be the newest, says that the group owns the
-    /// intervals of this digest. Called by one map after the other.
+    /// Records that the group owns the intervals of this digest by the map of this generation,
+    /// which is about to become the newest. Called for each map in turn.
     pub(crate) fn owns(&self, digest: u64, generation: u64) {
         if self.owned.swap(digest, Ordering::Relaxed) != digest {
             self.owned_since.store(generation, Ordering::Release);
         }
     }
 
-    /// Whether it owns other intervals now than by the map of this generation.
+    /// Whether the group now owns other intervals than by the map of this generation.
     pub(crate) fn owns_other_than(&self, generation: u64) -> bool {
         self.owned_since.load(Ordering::Acquire) > generation
     }
 
-    /// It answered a frame, so it answers others of the kind, in their turn. One that writes reads,
-    /// too; one that reads may have lost its quorum.
+    /// Records that the group answered a frame, so it makes progress with other frames of the kind.
+    /// A group that writes can read, too; a group that reads may have lost its quorum.
     pub(crate) fn progressed(&self, is_read: bool) {
         let [reads, writes] = &self.progress;
         reads.note();
@@ -78,7 +78,7 @@ impl Group {
         }
     }
 
-    /// When it answered frames of the kind last.
+    /// When the group last answered frames of the kind.
     pub(crate) fn progress(&self, is_read: bool) -> &Arc<Progress> {
         &self.progress[usize::from(!is_read)]
     }
@@ -88,13 +88,13 @@ impl Group {
         self.lock().node
     }
 
-    /// Whom to ask when no leader is known: each in turn.
+    /// The candidate to ask when no leader is known; takes them in turn.
     pub(crate) fn probe<T: Copy>(&self, candidates: &[T]) -> Option<T> {
         let turn = self.next_probe.fetch_add(1, Ordering::Relaxed);
         candidates.get(turn % candidates.len().max(1)).copied()
     }
 
-    /// `node` executed a frame.
+    /// Records that `node` executed a frame, and so leads.
     pub(crate) fn confirm(&self, node: NodeId) {
         let mut leader = self.lock();
         if leader.node != Some(node) {
@@ -102,7 +102,8 @@ impl Group {
         }
     }
 
-    /// `from` does not lead, and says who does. Whether there is a leader to go to at once.
+    /// Records that `from` does not lead, and the leader it names. Returns whether a leader is
+    /// known, which can be asked at once.
     pub(crate) fn redirect(&self, from: NodeId, to: Option<NodeId>, term: Term) -> bool {
         let mut leader = self.lock();
         if leader.node == Some(from) {
@@ -124,7 +125,7 @@ impl Group {
         leader.node.is_some()
     }
 
-    /// `node` did not answer.
+    /// Records that `node` did not answer.
     pub(crate) fn suspect(&self, node: NodeId) {
         let mut leader = self.lock();
         leader.suspect = Some((node, Instant::now()));

@@ -1,9 +1,9 @@
-//! A frame on its way to becoming the body of a call.
+//! A frame on its way to becoming the body of an RPC call.
 //!
-//! Commands are written once, into a buffer that has room for the head before them: the head is
-//! known only when the frame is sent (its number is), and is then put in front without moving
-//! anything. The layout is `coterie_protocol::Frame`'s behind the group's id; a test holds them
-//! together.
+//! Commands are written once, into a buffer with room for the head before them. The head is known
+//! only when the frame is sent, because it holds the frame's number; it is then put in front
+//! without moving the commands. The layout is that of `coterie_protocol::Frame`, behind the group's
+//! id; a test checks that they agree.
 
 use std::time::Instant;
 
@@ -13,26 +13,26 @@ use coterie_types::{FrameSeq, GroupId, SessionId, TableId, varint};
 
 /// Room before the commands: a head without watches takes at most 1 + 8 + 5 × 10 bytes.
 const HEAD_ROOM: usize = 64;
-/// What a new frame has room for.
+/// Initial capacity of a new frame's buffer.
 const BYTES_FIRST: usize = 512;
 
-/// Commands for one group, encoded, and what goes with them.
+/// Encoded commands for a group, and the other fields of their frame.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) flags: FrameFlags,
-    /// Bytes of replies that there is room for; see `Frame::reply_room`.
+    /// Bytes of room for the replies; see `Frame::reply_room`.
     pub(crate) reply_room: usize,
     /// Only with [`FrameFlags::TRANSACTION`].
     pub(crate) watches: Vec<Watch>,
-    /// How many commands.
+    /// The number of commands.
     pub(crate) count: usize,
     /// [`HEAD_ROOM`] bytes, then the commands.
     pub(crate) commands: BytesMut,
-    /// When to give up.
+    /// When the frame times out.
     pub(crate) deadline: Instant,
 }
 
-/// What the head says besides the flags.
+/// The fields of the head besides the flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Numbers {
     pub(crate) session: SessionId,
@@ -41,7 +41,7 @@ pub(crate) struct Numbers {
 }
 
 impl Prepared {
-    /// A frame of one command.
+    /// A frame with a single command.
     pub(crate) fn single(
         table: TableId,
         args: &[Bytes],
@@ -61,7 +61,7 @@ impl Prepared {
         }
     }
 
-    /// Whether the frame goes around the log.
+    /// Whether the frame bypasses the log.
     pub(crate) fn is_read(&self) -> bool {
         self.flags.has(FrameFlags::READ_ONLY)
     }
@@ -99,10 +99,10 @@ impl Prepared {
 
 /// The body of another attempt: the same frame with these numbers.
 ///
-/// Copied when they differ: it goes over the wire again, which costs more.
+/// Copies the body if the numbers differ; sending it over the wire again costs more.
 pub(crate) fn renumbered(body: Bytes, numbers: Numbers) -> Bytes {
     let mut rest = body.clone();
-    // It was encoded here: it decodes.
+    // Cannot fail: this proxy encoded it.
     let Some((group, flags, before)) = take_numbers(&mut rest) else {
         return body;
     };
@@ -115,7 +115,7 @@ pub(crate) fn renumbered(body: Bytes, numbers: Numbers) -> Bytes {
     out.freeze()
 }
 
-/// The frame in a body that [`Prepared::into_body`] made.
+/// The frame in a body made by [`Prepared::into_body`].
 pub(crate) fn frame_of(body: &Bytes) -> Option<Frame> {
     let mut rest = body.clone();
     varint::take(&mut rest)?;
@@ -148,7 +148,7 @@ pub(crate) fn new_commands() -> BytesMut {
     commands
 }
 
-/// Appends a command as a frame has it.
+/// Appends a command in the encoding of a frame.
 pub(crate) fn put_command(out: &mut BytesMut, table: TableId, args: &[Bytes]) {
     out.reserve(encoded_len(args));
     varint::put(out, u64::from(table.0));
@@ -158,7 +158,7 @@ pub(crate) fn put_command(out: &mut BytesMut, table: TableId, args: &[Bytes]) {
     }
 }
 
-/// At least what [`put_command`] appends.
+/// Upper bound of the bytes that [`put_command`] appends.
 pub(crate) fn encoded_len(args: &[Bytes]) -> usize {
     16 + args.iter().map(|arg| arg.len() + 5).sum::<usize>()
 }

@@ -1,11 +1,12 @@
 //! The range map: which group owns which interval, as far as this proxy knows.
 //!
-//! A snapshot, sorted, swapped whole: a look-up takes no lock. It is made of meta's catalog and of
-//! what groups said when they refused (`learn`). Where two descriptors overlap the higher epoch is
-//! the truth (design §3), so an older catalog never undoes what a group said, and a newer one
-//! retires it. A map that is wrong costs a refusal, never a wrong answer.
+//! The map is a sorted snapshot that is replaced as a whole: a look-up takes no lock. It is built
+//! from meta's catalog and from descriptors that groups sent with refusals (`learn`). Where two
+//! descriptors overlap, the higher epoch is right (design §3): an older catalog never overrides a
+//! group's descriptor, and a newer catalog replaces it. A wrong map costs a refusal, never a wrong
+//! reply.
 //!
-//! Handles of groups outlive the maps: their leaders and numbers are kept (`group`).
+//! Handles of groups outlive the maps, so their leaders and frame numbers are kept (`group`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,8 +23,8 @@ use tokio::sync::watch;
 
 use super::Group;
 
-/// An interval of one table and its owner. It may be a part of a range, where the rest is known to
-/// be another's by now.
+/// An interval of a table and its owner. It is a part of a range if the rest is known to belong to
+/// another range by now.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) start: Bytes,
@@ -33,14 +34,14 @@ pub(crate) struct Entry {
     pub(crate) group: Arc<Group>,
 }
 
-/// One state of the map.
+/// A version of the map.
 #[derive(Debug, Default)]
 pub(crate) struct RangeMap {
-    /// Rises with every state.
+    /// Rises with every version.
     pub(crate) generation: u64,
     /// Sorted by table; the entries of each by start, without overlap.
     tables: Vec<(TableId, Vec<Entry>)>,
-    /// The catalog it was made of: nodes, groups and tables are looked up there.
+    /// The catalog it was built from, to look up nodes, groups and tables.
     pub(crate) catalog: Arc<Catalog>,
 }
 
@@ -71,7 +72,7 @@ impl RangeMap {
         self.tables.iter().map(|(table, _)| *table).collect()
     }
 
-    /// Whether nothing is known, as before the cluster's birth.
+    /// Whether the map is empty, as before the cluster's birth.
     pub(crate) fn is_empty(&self) -> bool {
         self.tables.is_empty()
     }
@@ -90,8 +91,8 @@ pub(crate) struct RangeCache {
 #[derive(Debug, Default)]
 struct Sources {
     catalog: Arc<Catalog>,
-    /// What groups said and the catalog does not say yet; bounded by the ranges there are, as each
-    /// is forgotten once the catalog has caught up or something newer covers it.
+    /// Descriptors that groups sent and the catalog does not have yet. At most as many as there are
+    /// ranges: each is dropped once the catalog has caught up or a newer descriptor covers it.
     learnt: BTreeMap<RangeId, RangeDescriptor>,
 }
 
@@ -106,29 +107,29 @@ impl RangeCache {
         }
     }
 
-    /// The map as it is now.
+    /// The current map.
     pub(crate) fn load(&self) -> Arc<RangeMap> {
         self.map.load_full()
     }
 
-    /// The generation of the map: cheaper to ask for than the map.
+    /// The generation of the current map; cheaper than loading the map.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Returns when the map is newer than `generation`, or after `longest`.
+    /// Waits until the map is newer than `generation`, but no longer than `longest`.
     pub(crate) async fn newer_than(&self, generation: u64, longest: Duration) {
         let mut changed = self.changed.subscribe();
         let newer = changed.wait_for(|now| *now > generation);
         let _ = tokio::time::timeout(longest, newer).await;
     }
 
-    /// Takes a newer catalog.
+    /// Adopts a newer catalog.
     pub(crate) fn follow(&self, catalog: Arc<Catalog>) {
         let mut sources = self.lock();
         let old = std::mem::replace(&mut sources.catalog, catalog);
         let new = &sources.catalog;
-        // Leases are renewed and jobs logged all the time: the map does not change by that.
+        // Leases are renewed and jobs are logged all the time, which does not change the map.
         let same = old.ranges == new.ranges
             && old.groups == new.groups
             && old.nodes == new.nodes
@@ -138,7 +139,7 @@ impl RangeCache {
         }
     }
 
-    /// Takes what a group said when it refused.
+    /// Learns the descriptors that a group sent with a refusal.
     pub(crate) fn learn(&self, ranges: Vec<RangeDescriptor>) {
         let mut sources = self.lock();
         let mut news = false;
@@ -180,7 +181,7 @@ impl RangeCache {
         used.sort();
         learnt.retain(|id, _| used.binary_search(id).is_ok());
         let generation = self.generation.load(Ordering::Relaxed) + 1;
-        // Before the map is there: whoever routes by it must not be told that it is old.
+        // Before the map is stored: a frame routed by it must not be told that its map is old.
         self.tell_groups(&tables, generation);
         self.map.store(Arc::new(RangeMap {
             generation,
@@ -191,7 +192,7 @@ impl RangeCache {
         self.changed.send_replace(generation);
     }
 
-    /// Tells every group what it owns by the map of this generation.
+    /// Tells every group which intervals it owns by the map of this generation.
     fn tell_groups(&self, tables: &BTreeMap<TableId, Vec<Entry>>, generation: u64) {
         let mut digests = HashMap::<GroupId, DefaultHasher>::new();
         for (table, entries) in tables {
@@ -219,7 +220,7 @@ impl RangeCache {
 
 type Part = (Bytes, Option<Bytes>);
 
-/// Which parts of which descriptors hold: of two that overlap, the one with the higher epoch.
+/// The parts of each descriptor that are valid: where two overlap, the higher epoch is.
 fn tile<'a>(
     ranges: impl Iterator<Item = &'a RangeDescriptor>,
 ) -> Vec<(&'a RangeDescriptor, Vec<Part>)> {
@@ -245,7 +246,7 @@ fn tile<'a>(
     tiles
 }
 
-/// What of `range` nobody has taken.
+/// The parts of `range` that are not taken.
 fn free_parts(
     taken: &BTreeMap<(TableId, Bytes), Option<Bytes>>,
     range: &RangeDescriptor,

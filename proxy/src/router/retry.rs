@@ -1,16 +1,17 @@
-//! Sends a frame until it is answered, refused for good, or out of time.
+//! Sends a frame until it is answered, finally refused, or out of time.
 //!
-//! The same number goes with every attempt, so that a frame whose fate is unknown is applied once
-//! and answered with its first replies (design §5). What else was answered meanwhile goes with it,
-//! too: a group that keeps as many replies as it may waits for nothing else. Only when the proxy gives up does the client
-//! see an error, and it says whether the write may have happened.
+//! Every attempt carries the same number, so a frame whose fate is unknown is applied once and
+//! answered with its first replies (design §5). Every attempt also acknowledges the frames that
+//! were answered meanwhile, because a group that keeps its maximum of replies waits for nothing
+//! else. The client sees an error only when the proxy gives up, and the error says whether the
+//! write may have happened.
 //!
-//! A refusal carries what the group knows better. `Moved` mends the map and goes back to the
-//! connection, which routes the commands again; everything else is dealt with here. Between attempts
-//! the map may become newer and say that the group owns something else, or that there is no such
-//! group any more: then a frame that was surely not applied goes back to the connection, too. One
-//! that may have been applied stays with its group, whose log alone can tell, until it is answered
-//! or the time is up.
+//! A refusal carries the group's better knowledge. `Moved` updates the map and goes back to the
+//! connection, which routes the commands again; `NeedsRoom` goes back for more reply memory; the
+//! other refusals are handled here. Between attempts the map may become newer and show that the
+//! group owns other intervals, or no longer exists: then a frame that was surely not applied goes
+//! back to the connection, too. A frame that may have been applied stays with its group, whose log
+//! alone can tell, until it is answered or its time is over.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,30 +31,31 @@ use super::{Group, Prepared, RangeCache, RangeMap};
 use crate::client_memory::ClientMemory;
 use crate::metrics::Metrics;
 
-/// How long a leader may be silent in the first attempt: shorter than the client should have to wait,
-/// longer than any commit of a healthy group. Doubles with each attempt. It is not silent while it
-/// says that it works on the frame, sends parts of the answer, or answers other frames of the kind.
+/// How long a leader may be silent in the first attempt: shorter than a client should have to wait,
+/// longer than any commit of a healthy group. Doubles with each time-out, up to 16 times this. A
+/// leader is not silent while it reports that it works on the frame, sends parts of the answer, or
+/// answers other frames of the kind.
 const ATTEMPT: Duration = Duration::from_millis(800);
-/// By the wall clock, which goes on while a machine sleeps, no frame is sent again after this: the
-/// group may have forgotten that it has applied it.
+/// After this time no frame is sent again, because the group may have forgotten that it applied the
+/// frame. By the wall clock, which goes on while a machine sleeps.
 const AWAKE_MAX: Duration = Duration::from_secs(8 * 60);
-/// What a body may take on its way, added to an attempt.
+/// Assumed transfer rate: the transfer time of a body is added to an attempt.
 const BYTES_PER_SECOND: u64 = 16 << 20;
 
-/// What became of a frame.
+/// The result of sending a frame.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The replies: count, lengths, bytes, as in `FrameReply` behind the tag.
     Done(Bytes),
-    /// Nothing was executed: the commands have other owners, and the map may know them now.
+    /// Nothing was executed: the commands have other owners, which the map may know by now.
     Moved,
-    /// Nothing was executed: the first reply needs room for so many bytes.
+    /// Nothing was executed: the first reply needs room for this many bytes.
     NeedsRoom(usize),
-    /// Given up.
+    /// The router gave up.
     Failed(Failure),
 }
 
-/// Why a frame was given up.
+/// Why the router gave up a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// It may have been applied.
@@ -62,26 +64,26 @@ pub(crate) enum Failure {
     TryAgain(String),
     /// The group's disks are full.
     DiskFull,
-    /// The group could not make sense of it, or it is over a limit.
+    /// The group could not decode it, or it exceeds a limit.
     Refused(String),
-    /// It was surely not applied, and goes nowhere as keys lie now.
+    /// It was surely not applied, and cannot be routed as keys lie now.
     Unroutable(CommandError),
 }
 
 impl Failure {
-    /// The map does not say who owns the keys, and the time to wait for one that does is over.
+    /// The map does not know the owners of the keys, and the time to wait for a newer map is over.
     pub(crate) fn no_range() -> Self {
         Failure::TryAgain("no range of the map holds its keys".to_owned())
     }
 
-    /// The group said that keys have another owner, too late to ask that one.
+    /// The group reported another owner of the keys, too late to ask that owner.
     pub(crate) fn moved_too_late(group: GroupId) -> Self {
         Failure::TryAgain(format!(
             "its time was over when keys of group {group} had moved"
         ))
     }
 
-    /// The line the client gets.
+    /// The error line for the client.
     pub(crate) fn error(&self) -> CommandError {
         match self {
             Failure::Unknown(reason) => CommandError::Unknown(format!(
@@ -110,7 +112,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// One that knows the same, and calls over connections of its own on `runtime`.
+    /// A router with the same state, which calls over its own connections on `runtime`.
     pub(crate) fn on(&self, runtime: &Handle) -> Self {
         Self {
             cache: Arc::clone(&self.cache),
@@ -121,8 +123,8 @@ impl Router {
         }
     }
 
-    /// Sends `frame` to `group`, which owns its keys by the map of generation `routed_by`. Also the
-    /// body that was sent: the group's id and the frame.
+    /// Sends `frame` to `group`, which owns its keys by the map of generation `routed_by`. Also
+    /// returns the body that was sent: the group's id and the frame.
     pub(crate) async fn execute(
         &self,
         group: &Group,
@@ -154,7 +156,7 @@ impl Router {
     }
 }
 
-/// The attempts of one frame.
+/// The attempts to send a frame.
 struct Attempts<'a> {
     router: &'a Router,
     group: &'a Group,
@@ -164,12 +166,12 @@ struct Attempts<'a> {
     deadline: Instant,
     began: SystemTime,
     backoff: Backoff,
-    /// How often nobody answered.
+    /// How many attempts timed out.
     silences: u32,
     /// Some attempt may have been applied.
     maybe_applied: bool,
-    /// The group's voters when an attempt failed: they are to be asked also when the catalog has
-    /// forgotten the group, as long as they may know what became of the frame.
+    /// The group's voters when an attempt failed. They are asked even after the catalog has dropped
+    /// the group, as they may know the fate of the frame.
     voters: Vec<NodeId>,
     /// Why the last attempt failed.
     reason: String,
@@ -177,21 +179,21 @@ struct Attempts<'a> {
 
 /// What to do after an attempt.
 enum Next {
-    /// Nothing: this is it.
+    /// Return this outcome.
     Finish(Outcome),
-    /// Try at once, as somebody said where.
+    /// Try at once: the leader is known.
     Now,
     /// Try after a pause.
     Pause,
-    /// Try after a pause that stays short, as what is waited for takes a moment only.
+    /// Try after a pause that stays short, because the wait ends soon.
     BriefPause,
-    /// The session is gone: number the frame anew.
+    /// Number the frame anew, because its session has expired.
     Renew,
 }
 
 impl Attempts<'_> {
     async fn run(mut self, mut ticket: Option<Ticket>, mut body: Bytes) -> (Outcome, Bytes) {
-        // Redirects in a row: two replicas that point at each other are not to be run between.
+        // Redirects in a row: the frame must not bounce between two replicas that name each other.
         let mut redirects = 0;
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
@@ -275,7 +277,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// There was no answer.
+    /// Handles a missing answer.
     fn silent(&mut self, node: NodeId, error: &CallError) -> Next {
         debug!(group_id = %self.group.id, node_id = %node, %error, "no answer to a frame");
         self.reason = format!("node {node}: {error}");
@@ -287,7 +289,8 @@ impl Attempts<'_> {
         Next::Pause
     }
 
-    /// The answer makes no sense: a fault of the server, which may have done anything.
+    /// Handles an answer that cannot be decoded: a fault of the server, which may have done
+    /// anything.
     fn garbled(&mut self, node: NodeId, what: &str) -> Next {
         warn!(group_id = %self.group.id, node_id = %node, error = what, "a frame's answer is malformed");
         self.maybe_applied = true;
@@ -308,7 +311,8 @@ impl Attempts<'_> {
             Refusal::Moved { ranges } => {
                 self.router.metrics.moved.inc();
                 self.router.cache.learn(ranges);
-                // If that was no news the next owner is not known yet: a moment, not a storm.
+                // If these descriptors were known, the next owner is not known yet: pause instead
+                // of a storm.
                 let pause = self.backoff.pause();
                 self.router.cache.newer_than(map.generation, pause).await;
                 Next::Finish(Outcome::Moved)
@@ -368,7 +372,7 @@ impl Attempts<'_> {
         self.group.probe(&candidates)
     }
 
-    /// Whether it would matter if an attempt was applied, and one may have been.
+    /// Whether an attempt may have been applied and the frame writes.
     fn may_be_applied(&self) -> bool {
         self.maybe_applied && !self.flags.has(FrameFlags::READ_ONLY)
     }

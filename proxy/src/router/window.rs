@@ -1,16 +1,16 @@
-//! The numbers of the frames a proxy sends to one group: each write gets the next one, and each
-//! tells the group below which number everything has been answered, so that it may forget those
-//! replies (design §5, exactly once).
+//! Numbers the writes that a proxy sends to a group. Each write gets the next number, and tells the
+//! group below which number every write was answered, so that the group may drop those replies
+//! (design §5, exactly once).
 //!
-//! Bounded: at most [`WINDOW`] writes of a session are unanswered per group; more wait. A number
-//! given up by its client counts as answered: nobody will ask for its reply again.
+//! Bounded: at most [`WINDOW`] writes of a session are unanswered per group; further writes wait. A
+//! number given up by its client counts as answered: nobody will ask for its reply again.
 //!
-//! Until the group's log has answered one frame of a session, its frames acknowledge nothing: to a
-//! group that never saw the session, a frame that acknowledges others is one of a session that it
-//! dropped, and those that were given up on their way here it never saw.
+//! A group that does not know a session takes a frame with acknowledgements for a frame of an
+//! expired session, and refuses it. Earlier frames of the session may have been lost on the way. So
+//! a session acknowledges nothing until the group's log has answered a frame of it.
 //!
-//! A session is a random number, so that a group never takes two processes for one. The group drops
-//! sessions that were silent for minutes; this side begins a new one well before.
+//! A session is a random number, so that a group never confuses two processes. The group drops
+//! sessions that were silent for minutes; the proxy begins a new session well before.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,12 +21,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::prepared::Numbers;
 
-/// Writes under way per group.
+/// Most unanswered writes per group.
 const WINDOW: usize = 4096;
-/// A session that had nothing under way for so long is not used again.
+/// A session without an unanswered write for this long is not used again.
 const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Gives numbers out and takes them back.
+/// Issues numbers and takes them back.
 #[derive(Debug)]
 pub(crate) struct Window {
     state: Mutex<State>,
@@ -38,7 +38,7 @@ struct State {
     session: SessionId,
     /// Whether the group's log has answered a frame of the session.
     known: bool,
-    /// The lowest number that is unanswered; all of `answered` count from it.
+    /// The lowest unanswered number, which is the first of `answered`.
     first: u64,
     answered: VecDeque<bool>,
     used_at: Instant,
@@ -125,10 +125,10 @@ impl State {
 }
 
 impl Ticket {
-    /// What the next attempt's head says: the same number, and what has been answered by now.
+    /// The numbers for the next attempt's head: its own, and the newest acknowledgement.
     pub(crate) fn numbers(&mut self) -> Numbers {
         let state = self.window.lock();
-        // Of an older session nothing more is known; what was acknowledged stays so.
+        // Nothing more is known of an older session; its last acknowledgement stands.
         if state.session == self.session {
             self.acknowledged_below = state.acknowledged_below();
         }
@@ -139,7 +139,7 @@ impl Ticket {
         }
     }
 
-    /// The group's log answered this frame: it knows the session.
+    /// Records that the group's log answered this frame, so the group knows the session.
     pub(crate) fn session_is_known(&self) {
         let mut state = self.window.lock();
         if state.session == self.session {
@@ -147,8 +147,8 @@ impl Ticket {
         }
     }
 
-    /// A number of a new session, after the group dropped this one's. Only for a frame that was
-    /// surely not applied.
+    /// A number of a new session, after the group dropped this number's session. Only for a frame
+    /// that was surely not applied.
     pub(crate) fn renew(mut self) -> Ticket {
         let window = Arc::clone(&self.window);
         let mut state = window.lock();
@@ -164,18 +164,18 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = self.window.lock();
-        // A number of an older session means nothing to this one.
+        // A number of an older session means nothing to the new session.
         if state.session == self.session {
             state.release(self.seq.0);
         }
     }
 }
 
-/// A number that nobody else has chosen. Never 0.
+/// A random number that nobody else has chosen. Never 0.
 pub(crate) fn random() -> u64 {
     match getrandom::u64() {
         Ok(number) => number.max(1),
-        // Without a source of chance in the system: the hasher's keys are all there is.
+        // The system has no random source: only the hasher's random keys are left.
         Err(_) => {
             use std::hash::{BuildHasher, Hasher};
             let hasher = std::collections::hash_map::RandomState::new().build_hasher();
@@ -223,7 +223,7 @@ mod tests {
         let other = other.renew();
         assert_eq!((other.session, other.seq), (new.session, FrameSeq(2)));
         drop(new);
-        // It is not the session that the group knew.
+        // The group does not know this session.
         assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(1));
         other.session_is_known();
         assert_eq!(window.ticket().await.acknowledged_below, FrameSeq(2));
@@ -241,7 +241,7 @@ mod tests {
             (numbers.seq, numbers.acknowledged_below),
             (FrameSeq(2), FrameSeq(2))
         );
-        // The session goes while this frame is under way: nothing is taken back.
+        // The session is replaced while this frame is in flight: the acknowledgement stands.
         let renewed = window.ticket().await.renew();
         assert_ne!(renewed.session, two.session);
         assert_eq!(two.numbers().acknowledged_below, FrameSeq(2));

@@ -1,13 +1,13 @@
 //! The calls of each command, for `INFO commandstats`, `INFO latencystats`, and
 //! `LATENCY HISTOGRAM`.
 //!
-//! A call counts when its answer is complete. Its time runs from where the proxy began the command
-//! to there, so that the way to the group, the log and the way back are in it; Redis counts its own
-//! execution alone. A command that the proxy refused without asking a group is *rejected*, and no
-//! call. A call that was answered by an error has *failed*.
+//! A call counts when its reply is complete. Its time runs from when the proxy begins the command
+//! to the complete reply, so it includes the way to the group, the log and the way back; Redis
+//! counts only its own execution. A command that the proxy refused without asking a group is
+//! *rejected*, and not a call. A call whose reply is an error has *failed*.
 //!
-//! Every thread counts in a shard of its own, as long as there are enough: the hot path meets a
-//! lock that nobody else wants.
+//! Every thread counts in a shard of its own, as long as there are enough shards: the lock on the
+//! hot path is then uncontended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +16,9 @@ use std::time::Duration;
 use coterie_redis_compat::{COMMANDS, Command, lookup};
 use hdrhistogram::Histogram;
 
-/// Threads that count without meeting each other.
+/// Number of shards: this many threads count without contention.
 const SHARDS: usize = 16;
-/// Times are kept in nanoseconds with two digits, up to this: what a command may take at most.
+/// Times are kept in nanoseconds with two significant digits; a longer time counts as this.
 const LONGEST_NANOS: u64 = 600_000_000_000;
 const DIGITS: u8 = 2;
 
@@ -28,18 +28,18 @@ thread_local! {
     static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
 }
 
-/// The place of a row among all rows: those of the table first, then their subcommands.
+/// The index of a row among all rows: the rows of the table first, then their subcommands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowNumber(u16);
 
-/// How often a command found a key and how often it did not, where the answer tells.
+/// How often a command found a key and how often it did not, if the reply tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Lookups {
     pub(crate) hits: u64,
     pub(crate) misses: u64,
 }
 
-/// What became of the calls of one row.
+/// The outcomes of a row's calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) calls: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Counts {
     pub(crate) rejected: u64,
     pub(crate) failed: u64,
     pub(crate) lookups: Lookups,
-    /// The times of the calls, in nanoseconds; made at the first call.
+    /// The durations of the calls, in nanoseconds; allocated at the first call.
     pub(crate) times: Option<Box<Histogram<u64>>>,
 }
 
@@ -75,7 +75,7 @@ impl Calls {
         }
     }
 
-    /// The number of a row. Rows of the table are one array: no search by name.
+    /// The number of a row. Needs no search by name for rows of the table, which are an array.
     pub(crate) fn number(&self, command: &'static Command) -> Option<RowNumber> {
         let number = match index(command) {
             Some(at) => u16::try_from(at).ok()?,
@@ -138,7 +138,7 @@ impl Calls {
         totals
     }
 
-    /// What all commands together found.
+    /// Hits and misses of all commands together.
     pub(crate) fn lookups(&self) -> Lookups {
         let mut all = Lookups::default();
         for counts in self.shards.iter().flatten() {
@@ -149,7 +149,7 @@ impl Calls {
         all
     }
 
-    /// Forgets everything.
+    /// Resets all counts.
     pub(crate) fn reset(&self) {
         for counts in self.shards.iter().flatten() {
             *lock(counts) = Counts::default();
@@ -190,7 +190,7 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The place of a row in the table; `None` for subcommands, which are elsewhere.
+/// The index of a row in the table; `None` for subcommands, which are stored elsewhere.
 fn index(command: &'static Command) -> Option<usize> {
     let rows = COMMANDS.as_ptr_range();
     let row = std::ptr::from_ref(command);

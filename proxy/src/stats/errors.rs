@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Codes that are told apart, as in Redis; what comes beyond them is counted together.
+/// Codes that are counted separately, as in Redis; all further codes are counted together.
 const CODES_MAX: usize = 128;
 const OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
-/// A longer first word is no code.
+/// A longer first word is not a code.
 const CODE_BYTES_MAX: usize = 32;
 
 /// See the module's head.
@@ -38,12 +38,12 @@ impl Errors {
         counts.iter().map(|(code, n)| (code.clone(), *n)).collect()
     }
 
-    /// All of them.
+    /// The number of all errors.
     pub(crate) fn total(&self) -> u64 {
         self.lock().values().sum()
     }
 
-    /// Forgets everything.
+    /// Resets all counts.
     pub(crate) fn reset(&self) {
         self.lock().clear();
     }
@@ -61,7 +61,7 @@ fn code(line: &[u8]) -> &str {
         .take(CODE_BYTES_MAX)
         .position(|byte| *byte == b' ');
     let code = end.and_then(|end| std::str::from_utf8(&line[..end]).ok());
-    // It becomes a part of a line of INFO.
+    // Must fit into a line of INFO.
     code.filter(|code| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_graphic()))
         .unwrap_or("ERR")
 }
