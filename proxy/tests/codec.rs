@@ -1,4 +1,4 @@
-//! Properties of the parser of requests: how the bytes arrive does not matter, and no bytes make it
+//! Properties of the request parser: how the bytes arrive does not matter, and no bytes make it
 //! panic or loop.
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +11,7 @@ const LIMITS: Limits = Limits {
     trusted: true,
 };
 
-/// All commands of the input, fed in pieces of these sizes, and the error at its end if any.
+/// All commands of the input, fed in pieces of these sizes, and the error at its end, if any.
 fn parse(input: &[u8], sizes: &[usize]) -> (Vec<Vec<Bytes>>, Option<String>) {
     let (mut parser, mut buffer, mut args) = (Parser::default(), BytesMut::new(), Vec::new());
     let (mut commands, mut rest, mut sizes) = (Vec::new(), input, sizes.iter().cycle());

@@ -1,4 +1,4 @@
-//! What CLIENT LIST, CLIENT INFO and INFO clients say is so.
+//! CLIENT LIST, CLIENT INFO and INFO clients tell the truth.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn listed(client: &mut Client) -> HashMap<String, HashMap<String, String>>
         .collect()
 }
 
-/// Waits until `is_so` of the fields of a client.
+/// Waits until `is_so` holds for the fields of a client.
 async fn wait_for(
     observer: &mut Client,
     name: &str,
@@ -102,7 +102,7 @@ async fn the_memory_of_a_client_is_told() {
     );
     assert!(number(&paused, "tot-mem") > number(&idle, "tot-mem") + 5000);
 
-    // A command on its way.
+    // A command in flight.
     cluster.faults(1, &[Fault::Hold]);
     observer.run("CLIENT UNPAUSE").await;
     let sent = wait_for(&mut observer, "it", |fields| fields["flags"] == "N").await;
@@ -113,7 +113,7 @@ async fn the_memory_of_a_client_is_told() {
     proxy.shutdown().await;
 }
 
-/// The most of its small replies, while it counts.
+/// `rbp` reports the largest size of the small replies, as long as it is remembered.
 #[tokio::test]
 async fn the_peak_of_small_replies_is_told() {
     let cluster = Cluster::of_two();
@@ -138,7 +138,7 @@ async fn replies_that_wait_are_told() {
     let mut observer = Client::connect(proxy.addr).await;
     let mut client = Client::connect(proxy.addr).await;
     client.run("CLIENT SETNAME it").await;
-    // One that is missing holds back two small ones.
+    // A missing reply holds back two small replies.
     cluster.faults(1, &[Fault::Hold]);
     client.send("GET a\r\nECHO abc\r\nGET z\r\n").await;
     let held = wait_for(&mut observer, "it", |fields| fields["oll"] == "2").await;
@@ -168,13 +168,13 @@ async fn replies_that_wait_are_told() {
     for _ in 0..20 {
         client.reply().await;
     }
-    // The room for the large value was given back.
+    // The buffer space for the large value was freed.
     let idle = wait_for(&mut observer, "it", |fields| fields["events"] == "r").await;
     assert!(number(&idle, "tot-mem") < 100_000, "{idle:?}");
     proxy.shutdown().await;
 }
 
-/// Byte for byte, but for numbers and names.
+/// Equal byte for byte, except for numbers and names.
 #[tokio::test]
 async fn the_lines_are_those_of_redis() {
     let cluster = Cluster::of_two();
@@ -231,7 +231,7 @@ async fn what_waits_for_others_is_blocked_and_work_is_not() {
     proxy.shutdown().await;
 }
 
-/// Being looked at, or woken for nothing, is no activity.
+/// To be listed, or woken without need, is no activity.
 #[tokio::test]
 async fn an_idle_client_stays_idle() {
     let cluster = Cluster::of_two();

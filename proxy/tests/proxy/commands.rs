@@ -94,7 +94,7 @@ async fn clients_are_killed_by_filter() {
             ("CLIENT KILL FOO x", "-ERR syntax error\r\n"),
             ("CLIENT KILL TYPE foo", "-ERR Unknown client type 'foo'\r\n"),
             ("CLIENT KILL TYPE pubsub", ":0\r\n"),
-            // Redis has it since 7.4.
+            // Redis has MAXAGE since 7.4.
             ("CLIENT KILL MAXAGE 1000", "-ERR syntax error\r\n"),
         ],
     )

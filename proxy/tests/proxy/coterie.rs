@@ -1,4 +1,4 @@
-//! `COTERIE`: what an operator sees and asks.
+//! `COTERIE`: the lists and requests of operators.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use coterie_types::{
 use super::pipelines::wait_until;
 use crate::support::{Client, Cluster, group_row, range};
 
-/// Asks until the answer has come as far as the proxy's copy of the catalog must.
+/// Asks until the reply shows that the proxy's copy of the catalog has caught up.
 async fn until(client: &mut Client, line: &str, holds: impl Fn(&str) -> bool) -> String {
     loop {
         let reply = client.run(line).await;
@@ -23,7 +23,7 @@ async fn until(client: &mut Client, line: &str, holds: impl Fn(&str) -> bool) ->
     }
 }
 
-/// The reply as one line of words.
+/// The words of the reply in a line.
 fn words(reply: &str) -> String {
     let words = reply
         .split("\r\n")
@@ -160,7 +160,7 @@ async fn the_number_of_a_job_is_known_as_soon_as_it_is_answered() {
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     client.run("SET a 1").await;
-    // Meta tells the proxy nothing for now, by neither way.
+    // For now meta tells the proxy nothing: it answers no question and sends no catalog.
     let away = Some(Instant::now() + Duration::from_secs(3600));
     cluster.meta_away.lock().unwrap().0 = away;
     cluster.copies_wait.send_replace(true);
@@ -184,7 +184,7 @@ async fn a_proxy_asks_meta_for_a_job_that_is_newer_than_its_copy() {
     client.run("SET a 1").await;
     other.run("SET a 1").await;
     cluster.copies_wait.send_replace(true);
-    // A copy that stays behind is no reason to keep the number back.
+    // The proxy returns the number even if its copy of the catalog lags behind.
     assert_eq!(client.run("COTERIE MERGE 0 f").await, ":1\r\n");
     for client in [&mut client, &mut other] {
         assert_eq!(client.run("COTERIE JOBS").await, "*0\r\n");
@@ -229,7 +229,7 @@ async fn settings_are_known_by_name_and_kind() {
             "COTERIE SETTING GET nosuch",
             "-ERR no such setting 'nosuch'; there is: balance\r\n",
         ),
-        // Another version's: it can be read and removed, and not be set.
+        // A setting of another version can be read and removed, but not set.
         ("COTERIE SETTING GET older", "$1\r\nx\r\n"),
         (
             "COTERIE SETTING SET older y",
@@ -346,7 +346,7 @@ async fn nodes_say_who_is_spare_and_who_may_be_stopped() {
         live(3, vec![]),
         live(4, vec![]),
         live(5, vec![]),
-        // What is left of a group that has forgotten it.
+        // A left-over replica of a group that has forgotten it.
         live(6, vec![status(9, 6, false)]),
     ];
     let proxy = cluster.proxy("").await;
@@ -390,7 +390,7 @@ async fn ranges_show_their_load_and_where_they_come_from() {
     let mut leads_two = status(2, 2, true);
     leads_two.loads = vec![load(2, 10_000, 0, Some(("zoo", 900)))];
     leads_two.importing = vec![RangeId(2)];
-    // Who led before says so still.
+    // The previous leader still reports that it leads.
     let mut led_two = status(2, 3, true);
     led_two.term = Term(2);
     led_two.loads = vec![load(2, 1, 1, None)];

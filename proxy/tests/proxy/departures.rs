@@ -1,5 +1,5 @@
-//! Clients that leave while their commands wait or run: their connections end, nothing of theirs begins
-//! any more, and those that only stopped sending are answered still.
+//! Clients that leave while their commands wait or run: their connections end, and none of their
+//! commands begins any more. Clients that only stopped sending still get their replies.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::pipelines::wait_until;
 use crate::support::client::command;
 use crate::support::{Client, Cluster, Fault, range};
 
-/// Sees how many clients there are besides itself.
+/// Counts the clients other than itself.
 struct Observer(Client);
 
 impl Observer {
@@ -27,7 +27,7 @@ impl Observer {
             - 1
     }
 
-    /// A field of the only other client, when it is there.
+    /// A field of the only other client, if it is connected.
     async fn field(&mut self, name: &str) -> Option<String> {
         let listed = self.0.run("CLIENT LIST").await;
         let others = listed.lines().filter(|line| line.starts_with("id="));
@@ -40,7 +40,7 @@ impl Observer {
         Some(value.to_owned())
     }
 
-    /// A line of INFO clients.
+    /// A value of INFO clients.
     async fn info(&mut self, name: &str) -> usize {
         let info = self.0.run("INFO clients").await;
         let mut lines = info.lines().filter_map(|line| line.split_once(':'));
@@ -48,7 +48,8 @@ impl Observer {
         value.trim().parse().expect("a number")
     }
 
-    /// Waits until the other clients are this many: long before any of their commands would end.
+    /// Waits until there are `count` other clients, for less time than any of their commands would
+    /// take.
     async fn wait_for(&mut self, count: usize) {
         let met = async {
             while self.count().await != count {
@@ -71,11 +72,11 @@ impl Observer {
 enum Leaves {
     /// It closes its socket.
     Closes,
-    /// It has more in its socket than was read, and closes.
+    /// It closes its socket while the proxy has not read all bytes.
     ClosesBehindMore,
-    /// It is gone with all that it sent.
+    /// It resets its connection.
     Resets,
-    /// It says that it will send no more.
+    /// It shuts down its sending side.
     SendsNoMore,
 }
 
@@ -87,7 +88,7 @@ const WAYS: [Leaves; 4] = [
 ];
 
 impl Leaves {
-    /// What is left of the client must be kept: it is open still.
+    /// Leaves. Returns the client if it must be kept, because its socket stays open.
     async fn leave(self, mut client: Client) -> Option<Client> {
         match self {
             Leaves::Closes => None,
@@ -109,7 +110,7 @@ impl Leaves {
     }
 }
 
-/// Sends `line`, and leaves once `command` runs or waits. The others do not notice.
+/// Sends `lines`, and leaves once `command` runs or waits. Other clients do not notice.
 async fn leaves_during(cluster: &Cluster, addr: SocketAddr, lines: &str, command: &str) {
     let mut observer = Observer::connect(addr).await;
     for way in WAYS {
@@ -164,7 +165,7 @@ async fn a_client_leaves_while_groups_are_silent() {
         ("WATCH a\r\nMULTI\r\nSET a 1\r\nEXEC\r\n", "exec"),
     ];
     for (lines, command) in cases {
-        // Every attempt of it is met by silence.
+        // Every attempt is met by silence.
         for group in [1, 2] {
             cluster.group(group, |group| group.faults = [Fault::Silence; 100].into());
         }
@@ -180,7 +181,7 @@ async fn what_waited_for_a_leader_is_not_sent_for_a_client_that_left() {
     let mut observer = Observer::connect(proxy.addr).await;
     cluster.group(1, |group| group.faults = [Fault::NoLeader; 1000].into());
     let mut client = Client::connect(proxy.addr).await;
-    // More than may be unanswered: it is not read from any more.
+    // More commands than may be unanswered: the proxy stops reading from the client.
     client.send("INCR a\r\n".repeat(6000)).await;
     wait_until(|| cluster.group(1, |group| group.seen.len() > 2)).await;
     drop(client);
@@ -282,7 +283,7 @@ async fn a_long_pipeline_is_carried_out_to_its_end_though_that_has_come() {
     let proxy = cluster.proxy("").await;
     let client = Client::connect(proxy.addr).await;
     let (mut reading, mut writing) = client.stream.into_split();
-    // Twenty times what may be unanswered, with commands among it that run alone.
+    // Twenty times as many commands as may be unanswered, and among them commands that run alone.
     let line = format!("{}DBSIZE\r\n", "INCR a\r\n".repeat(1000));
     let sending = tokio::spawn(async move {
         writing.write_all(line.repeat(80).as_bytes()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Replies of the proxy's own commands that were compared with those of a redis-server 7.2: odd
-//! words, the order of checks, and what is quoted.
+//! Replies of the proxy's own commands, compared with those of a redis-server 7.2: odd words, the
+//! order of checks, and quoting.
 
 use crate::support::client::command;
 use crate::support::{Client, Cluster};
@@ -14,7 +14,7 @@ async fn expect(lines: &[(&str, &str)]) {
     proxy.shutdown().await;
 }
 
-/// The words of an error are the client's own, up to the first NUL.
+/// Errors quote the client's own words, up to the first NUL.
 #[tokio::test]
 async fn words_are_quoted_as_they_came() {
     expect(&[
@@ -71,7 +71,7 @@ async fn a_timeout_ends_before_time_does() {
             "CLIENT PAUSE x foo",
             "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n",
         ),
-        // Nothing of that holds anybody back.
+        // None of these commands pauses anybody.
         ("SET a 1", "+OK\r\n"),
         ("CLIENT PAUSE 9000000000000000000 WRITE", "+OK\r\n"),
         ("CLIENT UNPAUSE", "+OK\r\n"),
@@ -125,7 +125,7 @@ async fn settings_are_named_as_the_client_names_them() {
     .await;
 }
 
-/// The line that tells what is wrong with a setting.
+/// The error for a setting that could not be set.
 fn failed(name: &str, reason: &str) -> String {
     format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}\r\n")
 }
@@ -156,7 +156,7 @@ async fn config_set_checks_all_names_before_any_value() {
                 "argument must be between 1 and 4294967295 inclusive",
             ),
         ),
-        // What Redis can change may be set to what it is.
+        // A setting that only Redis can change accepts its present value.
         ("appendonly yes save ", "+OK\r\n".to_owned()),
         ("AppendOnly no", failed("appendonly", immutable)),
         (
@@ -282,7 +282,8 @@ async fn help_is_in_the_words_of_redis() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
-    // How many lines Redis 7.2 has, and some of them; CLUSTER has those of what is offered.
+    // The number of help lines in Redis 7.2, and some of them. CLUSTER has only the lines of the
+    // subcommands that Coterie offers.
     for (container, count, lines) in [
         (
             "CLIENT",

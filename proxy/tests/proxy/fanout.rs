@@ -57,7 +57,8 @@ async fn a_key_without_its_value_is_refused_as_redis_does_wherever_the_keys_are(
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
-    // One group, several, several by the word without a value, and none of it is done.
+    // A single group, several groups, and several only by the word without a value: nothing is
+    // done.
     for line in ["MSET a 1 b", "MSET a 1 z 1 b", "MSET a 1 z", "mSeT a"] {
         let expected = "-ERR wrong number of arguments for 'mset' command\r\n";
         assert_eq!(client.run(line).await, expected, "{line}");
@@ -90,7 +91,7 @@ async fn a_flush_that_was_done_in_part_says_so() {
     proxy.shutdown().await;
 }
 
-/// A table of so many ranges, dealt to two groups in turn.
+/// A table of `count` ranges, dealt to two groups in turn.
 pub(super) fn many_ranges(count: u64) -> Vec<RangeDescriptor> {
     let bound = |at: u64| match at {
         0 => String::new(),
@@ -119,7 +120,7 @@ async fn a_flush_of_many_ranges_is_one_frame_for_each_group() {
         assert_eq!(client.run("DBSIZE").await, ":0\r\n");
     }
 
-    // The map is old: a third group has some of them by now. Only those are asked for again.
+    // The map is stale: a third group owns some of the ranges by now. Only those are asked again.
     client.run("MSET 0 1 0001 1 0050 1 0109 1 z 1").await;
     for at in [50, 109] {
         let mut moved = ranges[at].clone();

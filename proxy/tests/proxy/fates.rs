@@ -1,4 +1,5 @@
-//! Frames whose range moves, or whose group goes, before they are answered: each counts once.
+//! Frames whose range moves, or whose group is removed, before they are answered: each is executed
+//! once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ async fn what_was_applied_before_the_move_is_answered_by_the_first_owner() {
     client.put("INCR a").await;
     wait_until(|| cluster.group(1, |group| group.seen.len() > 3)).await;
     assert_eq!(executed(&cluster, 1), 2);
-    // The map says another owner by now, which must not be asked.
+    // By now the map names another owner, which must not be asked.
     move_and_publish(&cluster, 1, range(1, 2, "", "", 2));
     wait_until(|| cluster.group(1, |group| group.seen.len() > 6)).await;
     assert_eq!(executed(&cluster, 2), 0);
@@ -55,7 +56,7 @@ async fn a_group_that_is_gone_holds_nothing_up() {
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     assert_eq!(client.run("INCR x").await, ":1\r\n");
-    // Its nodes know it no more before the proxy hears of it.
+    // Its nodes drop the group before the proxy hears of it.
     cluster.move_range(2, range(2, 2, "m", "", 1));
     cluster.remove_group(2);
     client.send("INCR x\r\nINCR a\r\nGET x\r\n").await;
@@ -78,7 +79,7 @@ async fn a_group_that_is_forgotten_still_tells_what_it_applied() {
     cluster.faults(2, &[Fault::NoLeader; 10_000]);
     client.put("INCR x").await;
     wait_until(|| cluster.group(2, |group| group.seen.len() > 2)).await;
-    // Meta forgets a group before its nodes do.
+    // Meta drops a group before its nodes do.
     cluster.move_range(2, range(2, 2, "m", "", 1));
     cluster.republish(vec![range(2, 2, "m", "", 1)], &[], Some(2));
     wait_until(|| cluster.group(2, |group| group.seen.len() > 6)).await;
@@ -107,7 +108,7 @@ async fn only_the_timeout_ends_what_a_group_that_is_gone_may_have_applied() {
     assert_eq!(executed(&cluster, 1), 0, "it is not sent on");
     assert_eq!(client.run("GET x").await, "$1\r\n2\r\n");
 
-    // The map never says who owns it: surely not applied, and so it is told.
+    // The map never names an owner: the command was surely not applied, and the reply says so.
     cluster.remove_group(1);
     let reply = client.run("INCR x").await;
     assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
@@ -120,7 +121,8 @@ async fn each_failure_says_its_own_reason() {
     let proxy = cluster.proxy("--request-timeout 400ms").await;
     let mut client = Client::connect(proxy.addr).await;
     client.run("SET a 1").await;
-    // Group 1 says that its keys have moved; what is routed again waits for group 2, in vain.
+    // Group 1 reports that its keys have moved; the commands routed again wait for group 2, in
+    // vain.
     cluster.faults(1, &[Fault::Hold]);
     cluster.faults(2, &[Fault::Silence; 10]);
     let lines = "GET a\r\nGET z\r\nMULTI\r\nINCR b\r\nEXEC\r\n";
@@ -167,7 +169,7 @@ async fn that_no_range_holds_a_key_is_said_only_while_it_is_so() {
         "needs no range"
     );
 
-    // The map knows the key soon, but the command waits for one before it, for too long.
+    // The map soon has the key, but the command waits too long for an earlier command.
     cluster.faults(2, &[Fault::Silence; 10]);
     client.send("GET n\r\nGET z\r\n").await;
     wait_until(|| cluster.group(2, |group| group.faults.len() < 10)).await;
@@ -209,7 +211,7 @@ async fn keys_that_are_moving_are_waited_for() {
     proxy.shutdown().await;
 }
 
-/// A number that depends on the ones before it only.
+/// The next number of a deterministic random sequence.
 fn next_random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -217,9 +219,9 @@ fn next_random(state: &mut u64) -> u64 {
     *state
 }
 
-/// Moves two ranges around three groups, until told that it is enough. Whoever gives one away may
-/// have lost its last answers; not for ever, as a frame that has to be answered there would meet
-/// faults at every attempt.
+/// Moves two ranges around three groups, until `enough`. A group that gives a range away may have
+/// lost its last answers. Faults stop after a while, as a frame that has to be answered there would
+/// meet them at every attempt.
 async fn disturb(cluster: &Cluster, enough: impl Fn() -> bool) {
     const FAULTS_UNTIL: u64 = 60;
     const FAULTS: [Fault; 5] = [

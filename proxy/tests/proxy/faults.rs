@@ -1,4 +1,4 @@
-//! Leaders that go, answers that are lost, ranges that move: what the client sees of it.
+//! Leaders that fail, answers that are lost, ranges that move, and the replies that clients get.
 
 use coterie_protocol::catalog::Row;
 use coterie_types::NodeId;
@@ -87,7 +87,7 @@ async fn giving_up_says_whether_the_write_may_have_happened() {
     cluster.group(1, |group| group.faults.clear());
     assert_eq!(client.run("GET a").await, "$1\r\n1\r\n");
     assert_eq!(client.run("INCR a").await, ":2\r\n");
-    // A read changes nothing, whatever became of it.
+    // A read changes nothing, whatever its fate.
     cluster.faults(1, &[Fault::LoseAnswer; 1000]);
     let reply = client.run("GET a").await;
     assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
@@ -119,7 +119,7 @@ async fn a_full_disk_is_said_at_once_unless_the_write_may_have_happened() {
     assert_eq!(client.run("INCR a").await, FULL);
     cluster.faults(1, &[Fault::NoLeader, Fault::DiskFull]);
     assert_eq!(client.run("INCR a").await, FULL);
-    // Applied by the first attempt: a later one gets its reply.
+    // The first attempt applied it: a later attempt gets its reply.
     cluster.faults(1, &[Fault::LoseAnswer, Fault::DiskFull, Fault::DiskFull]);
     assert_eq!(client.run("INCR a").await, ":1\r\n");
     let hasty = cluster.proxy("--request-timeout 300ms").await;
@@ -144,7 +144,7 @@ async fn a_group_that_never_saw_a_session_takes_it_for_a_new_one() {
     let mut client = Client::connect(proxy.addr).await;
     cluster.faults(1, &[Fault::DiskFull]);
     assert!(client.run("INCR a").await.starts_with("-OOM"));
-    // This one may have been applied, as far as the proxy knows.
+    // As far as the proxy knows, this write may have been applied.
     cluster.faults(1, &[Fault::Silence]);
     assert_eq!(client.run("INCR a").await, ":1\r\n");
     proxy.shutdown().await;
@@ -152,13 +152,13 @@ async fn a_group_that_never_saw_a_session_takes_it_for_a_new_one() {
 
 #[tokio::test]
 async fn a_group_full_of_replies_forgets_them_when_a_refused_frame_comes_again() {
-    /// So many are more than a group keeps of a session.
+    /// More replies than a group keeps for a session.
     const REPLIES: usize = 64;
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
     let mut first = Client::connect(proxy.addr).await;
     let mut second = Client::connect(proxy.addr).await;
-    // 1 MiB each.
+    // 1 MiB for each reply.
     assert_eq!(first.run("SETRANGE big 1048575 x").await, ":1048576\r\n");
     cluster.faults(1, &[Fault::HoldAnswer]);
     first.put("INCR a").await;
@@ -170,7 +170,7 @@ async fn a_group_full_of_replies_forgets_them_when_a_refused_frame_comes_again()
     wait_until(|| cluster.group(1, |group| group.seen.len() > REPLIES + 3)).await;
     assert_eq!(cluster.group(1, |group| group.executed.len()), REPLIES + 2);
     cluster.go_on(1);
-    // No other frame comes: the one that was refused has to say what may go.
+    // No other frame comes: the refused frame itself has to acknowledge the earlier replies.
     assert_eq!(first.reply().await, ":1\r\n");
     assert_eq!(second.reply().await, ":1\r\n");
     proxy.shutdown().await;
@@ -182,7 +182,7 @@ async fn moved_keys_are_followed_and_the_order_of_a_key_is_kept() {
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     assert_eq!(client.run("SET c 1").await, "+OK\r\n");
-    // Half of it goes to another group; only the old owner is told.
+    // Half of the range goes to another group; only the old owner knows.
     cluster.publish(vec![group_row(2)]);
     cluster.hand_over(1, vec![range(1, 2, "", "m", 1), range(2, 2, "m", "", 2)]);
     let mut sent = String::new();

@@ -1,4 +1,4 @@
-//! What strangers and broken clients send.
+//! Input from strangers and broken clients.
 
 use std::time::Duration;
 
@@ -97,7 +97,8 @@ async fn large_values_arrive_whole_and_too_large_ones_are_refused() {
     proxy.shutdown().await;
 }
 
-/// What follows a length that is too long is dropped as it comes, and the connection goes on behind it.
+/// The bytes after an excessive length are dropped as they come, and the connection goes on behind
+/// them.
 #[tokio::test]
 async fn what_is_too_long_is_refused_without_being_kept() {
     const CLIENTS: usize = 50;
@@ -122,7 +123,7 @@ async fn what_is_too_long_is_refused_without_being_kept() {
     }
     let mut observer = Client::connect(proxy.addr).await;
     wait_until(async || {
-        // All of it was read, and next to nothing is held.
+        // Everything was read, and next to nothing is held.
         let listed = observer.run("CLIENT LIST").await;
         let memory = listed.split("tot-mem=").skip(1);
         let memory = memory.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok());
@@ -218,7 +219,8 @@ async fn what_is_too_long_spoils_a_transaction_and_not_the_connection() {
     assert_eq!(client.run("SET a 1").await, "+QUEUED\r\n");
     let discarded = "-EXECABORT Transaction discarded because of previous errors.\r\n";
     assert_eq!(client.run("EXEC").await, discarded);
-    // A million arguments of which each is small enough: the sum is not, and no word of it stays.
+    // A hundred thousand arguments, each of them small enough: their sum is not, and no word is
+    // kept.
     let mut words: Vec<&[u8]> = vec![b"MGET"];
     let key = vec![b'k'; 1 << 10];
     words.resize(100_000, &key);
@@ -282,7 +284,7 @@ async fn strangers_get_little_and_not_for_long() {
 
     let mut silent = Client::connect(proxy.addr).await;
     let mut good = Client::connect(proxy.addr).await;
-    // What comes behind the password in one go is trusted.
+    // Commands sent together with the password are trusted.
     let mut words: Vec<&[u8]> = vec![b"EXISTS"];
     words.resize(100, b"a");
     good.send([command(&[b"AUTH", b"s3cret"]), command(&words)].concat())
@@ -314,7 +316,7 @@ async fn an_http_request_is_cut_off_without_a_word() {
     }
     let mut client = Client::connect(open.addr).await;
     assert_eq!(client.run("GET a").await, "$-1\r\n");
-    // No line of HTTP has this name.
+    // Not a line of HTTP, whose header has a colon.
     let reply = client.run("Host").await;
     assert!(reply.starts_with("-ERR unknown command 'Host'"), "{reply}");
     open.shutdown().await;

@@ -1,4 +1,4 @@
-//! Long replies: what one client may have of the proxy's memory, and what others see of it.
+//! Long replies: how much of the proxy's memory a client may hold, and how that affects others.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::support::{Client, Cluster, Fault};
 
 const MIB: usize = 1 << 20;
 
-/// A value of a MiB at `a`, which group 1 has.
+/// Stores a value of 1 MiB at `a`, which group 1 owns.
 async fn fill(client: &mut Client) {
     let value = "x".repeat(MIB);
     assert_eq!(client.run(&format!("SET a {value}")).await, "+OK\r\n");
@@ -21,7 +21,7 @@ async fn what_a_client_does_not_read_stays_with_the_group() {
     fill(&mut client).await;
     client.send("GET a\r\n".repeat(300)).await;
     let mut other = Client::connect(proxy.addr).await;
-    // Sockets hold some; beside that it is the part of one client.
+    // Sockets hold some of it; the proxy holds only the client's part.
     let held = stable(&mut other, "omem=").await;
     assert!(
         held < 4 * MIB,
@@ -34,7 +34,7 @@ async fn what_a_client_does_not_read_stays_with_the_group() {
     proxy.shutdown().await;
 }
 
-/// The largest of a field of CLIENT LIST, once it does not change any more.
+/// The largest value of a field of CLIENT LIST, once it no longer changes.
 async fn stable(client: &mut Client, field: &str) -> usize {
     let (mut last, mut since) = (0, Instant::now());
     while since.elapsed() < Duration::from_millis(300) {
@@ -53,7 +53,7 @@ async fn stable(client: &mut Client, field: &str) -> usize {
 #[tokio::test]
 async fn clients_share_the_memory_for_long_replies_and_all_are_answered() {
     let cluster = Cluster::of_two();
-    // For two at a time.
+    // Memory for two replies at a time.
     let proxy = cluster.proxy("--reply-memory 3MiB").await;
     let mut client = Client::connect(proxy.addr).await;
     fill(&mut client).await;
@@ -76,7 +76,7 @@ async fn one_that_holds_memory_and_does_not_read_gives_way_to_others() {
         .await;
     let mut stalled = Client::connect(proxy.addr).await;
     fill(&mut stalled).await;
-    // More than sockets hold.
+    // More than the sockets hold.
     stalled.put(&format!("MGET{}", " a".repeat(30))).await;
     let mut other = Client::connect(proxy.addr).await;
     while !other.run("CLIENT LIST").await.contains("cmd=mget") {
@@ -129,7 +129,7 @@ async fn clients_share_the_memory_for_long_requests_and_one_that_stalls_gives_wa
         let addr = proxy.addr;
         async move {
             let mut client = Client::connect(addr).await;
-            // Short ones do not wait.
+            // Short requests do not wait.
             assert_eq!(client.run(&format!("SET b{n} v")).await, "+OK\r\n");
             for _ in 0..3 {
                 let pairs = format!("MSET a{n} {value} z{n} {value}");

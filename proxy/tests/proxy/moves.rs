@@ -1,5 +1,5 @@
-//! Ranges that are cut, joined and moved while clients use them: each command is executed once, in
-//! its place, by whoever owns its keys.
+//! Ranges that are split, merged and moved while clients use them: each command is executed once,
+//! in order, by the owner of its keys.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::pipelines::wait_until;
 use super::scans::scan_page;
 use crate::support::{Client, Cluster, Fault, group_row, range};
 
-/// One group that owns all.
+/// A single group that owns the whole table.
 pub(super) fn whole() -> std::sync::Arc<Cluster> {
     Cluster::new(vec![range(1, 1, "", "", 1)])
 }
@@ -20,14 +20,14 @@ pub(super) fn executed(cluster: &Cluster, group: u64) -> usize {
     cluster.group(group, |group| group.executed.len())
 }
 
-/// Moves a range and tells the proxy, too.
+/// Moves a range and publishes the move to the proxy.
 pub(super) fn move_and_publish(cluster: &Cluster, from: u64, after: RangeDescriptor) {
     cluster.move_range(from, after.clone());
     cluster.republish(vec![after], &[], None);
 }
 
-/// Moves the whole range around, to a next group each time, until told that it is enough; every
-/// other time the proxy is told.
+/// Moves the whole range from group to group, until `enough`; publishes every other move to the
+/// proxy.
 async fn move_around(cluster: &Cluster, enough: impl Fn() -> bool) {
     let mut owner = 1;
     for epoch in 2.. {
@@ -40,7 +40,8 @@ async fn move_around(cluster: &Cluster, enough: impl Fn() -> bool) {
         if epoch % 2 == 0 {
             cluster.republish(vec![after], &[], None);
         } else {
-            // Whoever owned it knows; its group's row must be there to be found.
+            // The old owner knows the new owner; the row of its group must exist so that it can be
+            // found.
             cluster.publish(vec![group_row(next)]);
         }
         owner = next;
@@ -164,7 +165,7 @@ async fn a_watched_key_that_came_and_went_after_the_move_was_touched() {
     let proxy = cluster.proxy("").await;
     let mut one = Client::connect(proxy.addr).await;
     let mut two = Client::connect(proxy.addr).await;
-    // The first owner has counted many more changes than the next one ever will.
+    // The first owner has counted many more changes than the next owner ever will.
     for _ in 0..50 {
         one.run("INCR other").await;
     }
@@ -185,7 +186,7 @@ async fn keys_of_several_groups_are_gathered_though_one_moves_in_between() {
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     client.run("MSET a 1 n 2 z 3").await;
-    // What is held comes back refused: the range is cut, and its parts have other owners.
+    // The held frame comes back refused: the range is split, and its parts have other owners.
     let mut hold_and_move = async |line: &str, from: u64, after: Vec<RangeDescriptor>| {
         cluster.faults(from, &[Fault::Hold]);
         client.put(line).await;
@@ -216,8 +217,8 @@ async fn keys_of_several_groups_are_gathered_though_one_moves_in_between() {
     proxy.shutdown().await;
 }
 
-/// What happens to the ranges before a page, and whether the proxy is told: cut, cut, moved, moved,
-/// joined after coming together, and moved as a whole.
+/// Changes the ranges before a page, and tells the proxy of some changes: two splits, moves, merges
+/// of parts that moves brought together, and a move of the whole.
 fn change(cluster: &Cluster, page: usize) {
     let told = |ranges: Vec<RangeDescriptor>, gone: &[u64]| cluster.republish(ranges, gone, None);
     match page {
@@ -230,7 +231,7 @@ fn change(cluster: &Cluster, page: usize) {
             told(cut, &[]);
         }
         2 => {
-            // The proxy hears of it from the groups alone.
+            // The proxy hears of it only from the groups.
             let cut = vec![
                 range(2, 3, "key:0200", "key:0300", 1),
                 range(3, 3, "key:0300", "", 1),

@@ -88,7 +88,7 @@ async fn a_client_that_does_not_read_is_not_read_from() {
     let mut client = Client::connect(proxy.addr).await;
     let value = "x".repeat(100_000);
     client.run(&format!("SET a {value}")).await;
-    // Far more replies than any buffer holds: writing must get stuck, here, not in the proxy.
+    // Far more replies than any buffer holds: this client's writes must block, not the proxy.
     let flood = "GET a\r\n".repeat(1000);
     let mut sent = 0;
     while tokio::time::timeout(Duration::from_millis(300), client.send(&flood))
@@ -125,7 +125,8 @@ async fn a_client_past_the_output_limit_is_closed() {
     let mut client = Client::connect(proxy.addr).await;
     let value = "x".repeat(100_000);
     client.run(&format!("SET a {value}")).await;
-    // One reply is longer than the limit: what else it does not read stays with the group.
+    // A single reply exceeds the limit; the others stay with the group while the client does not
+    // read.
     let long = format!("MGET{}\r\n", " a".repeat(100));
     client.send(long.repeat(20)).await;
     let mut other = Client::connect(proxy.addr).await;
@@ -162,14 +163,14 @@ async fn what_was_read_is_answered_when_the_client_stops_sending_and_when_the_pr
     stopping.await.unwrap();
 }
 
-/// Left unread it would have the kernel reset the connection, and take replies with it.
+/// Unread bytes would make the kernel reset the connection, and replies would be lost.
 #[tokio::test]
 async fn what_has_arrived_when_the_proxy_stops_is_read_and_answered() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     cluster.faults(1, &[Fault::Hold]);
-    // A command that runs alone waits for the one before it, and nothing is read meanwhile.
+    // A command that runs alone waits for the command before it, and nothing is read meanwhile.
     client.send("INCR a\r\nDBSIZE\r\n").await;
     wait_until(|| cluster.group(1, |group| group.faults.is_empty())).await;
     client.send("INCR a\r\n").await;
@@ -193,7 +194,8 @@ pub(super) async fn wait_until(condition: impl Fn() -> bool) {
         .expect("the condition is met");
 }
 
-/// A group executes what it can answer at once; the rest is sent again, and in order.
+/// A group executes as many commands as have room for their replies; the rest is sent again, in
+/// order.
 #[tokio::test]
 async fn replies_that_are_too_long_for_one_frame_come_in_several() {
     let cluster = Cluster::of_two();
@@ -201,7 +203,7 @@ async fn replies_that_are_too_long_for_one_frame_come_in_several() {
     let mut client = Client::connect(proxy.addr).await;
     let value = "v".repeat(1 << 20);
     assert_eq!(client.run(&format!("SET big {value}")).await, "+OK\r\n");
-    // 100 MiB of replies, then one of 70 MiB that needs a frame of its own, then a write.
+    // 100 MiB of replies, then a reply of 70 MiB that needs its own frame, then a write.
     let mut sent = "INCR n\r\n".to_owned();
     sent.push_str(&"GET big\r\n".repeat(100));
     sent.push_str(&format!("MGET{}\r\n", " big".repeat(70)));

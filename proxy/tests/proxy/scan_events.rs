@@ -1,4 +1,5 @@
-//! SCAN while ranges are cut and move, nodes forget and proxies change between its pages, by chance.
+//! SCAN while, between its pages and at random, ranges are split and move, nodes forget their
+//! copies, and proxies restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use tokio::runtime::Runtime;
 use super::scans::{Seen, put, scan_page};
 use crate::support::{Client, Cluster, range};
 
-/// What happens before a page.
+/// An event before a page.
 #[derive(Debug, Clone)]
 enum Event {
     Nothing,
-    /// The range of a key is cut there, and its right part has this group.
+    /// The range of a key is split there, and its right part goes to this group.
     Cut {
         key: usize,
         group: u64,
@@ -24,14 +25,15 @@ enum Event {
         key: usize,
         group: u64,
     },
-    /// A key that is not one of the others comes, or goes.
+    /// A key outside the scanned set is written; or, by `Delete`, removed.
     Put(usize),
     Delete(usize),
     /// A node forgets its copies.
     Restart {
         node: u64,
     },
-    /// Every node does, and the proxies start anew: the only one after which keys may come again.
+    /// Every node forgets its copies, and the proxies restart: only after this event may keys come
+    /// again.
     Loss,
 }
 
@@ -57,7 +59,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The ranges that there are, as the groups know them.
+/// The current ranges, as the groups know them.
 struct Ranges {
     all: Vec<RangeDescriptor>,
     last_id: u64,
@@ -112,8 +114,8 @@ impl Ranges {
     }
 }
 
-/// A scan, page by page by one of two proxies, with an event before each; how often each key that
-/// was there throughout came.
+/// Scans page by page through two proxies, with an event before each page. Returns how often each
+/// key that existed throughout was returned.
 async fn scan_through(
     keys: &BTreeSet<String>,
     events: &[Event],

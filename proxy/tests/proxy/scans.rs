@@ -9,7 +9,7 @@ use super::fanout::{many_ranges, strings};
 use super::pipelines::wait_until;
 use crate::support::{Client, Cluster, range};
 
-/// One page of SCAN: where to go on, and its keys.
+/// Reads a page of SCAN: the next cursor, and the page's keys.
 pub(super) async fn scan_page(
     client: &mut Client,
     cursor: &str,
@@ -27,7 +27,7 @@ async fn page_of(client: &mut Client, cursor: &str, options: &str) -> (String, V
     (next, words.collect())
 }
 
-/// What a scan returned: how often each key, and how many keys each page had.
+/// The result of a scan: how often each key was returned, and how many keys each page had.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) keys: BTreeMap<String, usize>,
@@ -42,7 +42,7 @@ impl Seen {
         }
     }
 
-    /// Each of so many keys came once.
+    /// Checks that so many keys were returned, each of them once.
     #[track_caller]
     fn is_exact(&self, keys: usize) {
         let again: Vec<_> = self.keys.iter().filter(|(_, times)| **times > 1).collect();
@@ -50,7 +50,8 @@ impl Seen {
         assert_eq!(self.keys.len(), keys);
     }
 
-    /// Pages have COUNT keys at least, but for the last, and twice that at most.
+    /// Checks that each page but the last has at least COUNT keys, and each page at most twice
+    /// that.
     #[track_caller]
     fn is_even(&self, count: usize) {
         let (_, full) = self.pages.split_last().expect("a page");
@@ -60,7 +61,7 @@ impl Seen {
     }
 }
 
-/// Reads all that is left, going from proxy to proxy.
+/// Reads the rest of a scan, alternating between the proxies.
 async fn scan_on(clients: &mut [Client], mut cursor: String, options: &str, seen: &mut Seen) {
     let proxies = clients.len();
     for page in 0..100_000 {
@@ -113,7 +114,7 @@ async fn each_key_comes_once_on_any_proxy_and_across_splits() {
     seen.is_exact(0);
     assert_eq!(client.run("SCAN x").await, "-ERR invalid cursor\r\n");
 
-    // Half-way, the range is cut in three, and another proxy goes on.
+    // Half-way, the range is split in three, and another proxy continues.
     let mut seen = Seen::default();
     let (cursor, keys) = scan_page(&mut client, "0", 180).await;
     seen.add(keys);
@@ -146,7 +147,7 @@ async fn keys_with_a_long_common_beginning_come_in_even_pages_without_a_write() 
     for client in &mut clients {
         assert_eq!(client.run("GET a").await, "$-1\r\n");
     }
-    // Neither is meta asked, nor a group for a write.
+    // SCAN asks neither meta nor a group for a write.
     let long = Instant::now() + Duration::from_secs(600);
     *cluster.meta_away.lock().unwrap() = (Some(long), 0);
     let writes = || [1, 2].map(|id| cluster.group(id, |group| group.sequences_seen()));
@@ -168,7 +169,7 @@ async fn keys_with_a_long_common_beginning_come_in_even_pages_without_a_write() 
     second.shutdown().await;
 }
 
-/// A scan by a first proxy that has come to a place that is kept: its cursor, and what it returned.
+/// Scans with a first proxy up to a kept place: its cursor, and the keys returned so far.
 async fn half_way(client: &mut Client) -> (String, Seen) {
     let (mut cursor, mut seen) = ("0".to_owned(), Seen::default());
     while cursor.parse::<u64>().unwrap() < 1 << 52 || seen.keys.len() < 300 {
@@ -205,14 +206,14 @@ async fn nodes_that_lost_their_copies_get_them_again() {
     put(&mut client, items()).await;
     let (cursor, mut seen) = half_way(&mut client).await;
     let copies = cluster.copies();
-    // All of them at once: whoever asks too early is told that they may come yet.
+    // All nodes at once: a proxy that asks too early learns that the copies may still come.
     (1..=3).for_each(|node| cluster.restart(node, 0));
     let mut clients = [Client::connect(second.addr).await];
     scan_on(&mut clients, cursor, " COUNT 20", &mut seen).await;
     seen.is_exact(1000);
     wait_until(|| cluster.copies() >= copies).await;
 
-    // One that did not answer for a while gets what it has missed.
+    // A node that did not answer for a while gets the copies it has missed.
     cluster.places(1, |node| node.is_down = true);
     put(
         &mut client,
@@ -249,7 +250,7 @@ async fn no_key_is_left_out_when_every_copy_is_lost() {
     let again = seen.keys.iter().filter(|(_, times)| **times > 1);
     assert!(again.clone().count() > 100, "the copies were lost");
     assert!(again.clone().all(|(key, _)| key.starts_with("product:")));
-    // A place of another table is none of this one.
+    // A place of another table is no place of this table.
     let (cursor, _) = half_way(&mut clients[0]).await;
     clients[0].run("SELECT 0").await;
     let mut elsewhere = Client::connect(second.addr).await;
@@ -280,7 +281,7 @@ async fn a_page_goes_on_over_ranges_until_it_has_its_count() {
         let after = frames();
         after[0] + after[1] - before[0] - before[1]
     };
-    // Nothing in any of them.
+    // All ranges are empty.
     let before = frames();
     assert_eq!(client.run("SCAN 0").await, "*2\r\n$1\r\n0\r\n*0\r\n");
     assert!(
@@ -288,7 +289,7 @@ async fn a_page_goes_on_over_ranges_until_it_has_its_count() {
         "{} frames for 110 ranges",
         asked(before)
     );
-    // Two keys in each; then most of the table has nothing that fits.
+    // Two keys in each range; then most of the table has no key that matches.
     let key = |range: usize, at: usize| format!("{range:04}:{at}");
     let keys = (0..110).flat_map(|range| [key(range, 1), key(range, 2)]);
     put(&mut client, keys).await;
@@ -308,7 +309,7 @@ async fn a_page_goes_on_over_ranges_until_it_has_its_count() {
         "{} frames for 110 ranges",
         asked(before)
     );
-    // A filter that nothing fits: each page looks at COUNT keys or few more, not at all of them.
+    // A filter that matches nothing: each page visits COUNT keys or few more, not all of them.
     let (seen, _) = scan(client, " COUNT 10 TYPE list").await;
     seen.is_exact(0);
     assert!(

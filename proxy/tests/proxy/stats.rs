@@ -1,11 +1,11 @@
-//! What INFO counts of commands and errors. The counts of the first test were recorded from a
+//! INFO's counts of commands and errors. The counts of the first test were recorded from a
 //! redis-server 7.0.15 that was sent the same lines.
 
 use std::collections::BTreeMap;
 
 use crate::support::{Client, Cluster, Fault};
 
-/// Lines, one command each, without an answer that matters here.
+/// Lines of a command each, whose replies do not matter here.
 const LINES: &[&str] = &[
     "CONFIG RESETSTAT",
     "SET a 1",
@@ -118,7 +118,7 @@ async fn calls_refusals_and_failures_are_counted_as_redis_counts_them() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
-    // What came before the reset is forgotten.
+    // Counts from before the reset are gone.
     client.run("NOSUCH").await;
     client.run("GET a").await;
     for line in LINES {
@@ -138,7 +138,7 @@ async fn calls_refusals_and_failures_are_counted_as_redis_counts_them() {
     assert_eq!(errors, BTreeMap::from(recorded));
     let stats = section(&mut client, "stats").await;
     assert_eq!(stats["total_error_replies"], "20");
-    // GET, MGET, GETEX and GETDEL tell.
+    // GET, MGET, GETEX and GETDEL report hits and misses.
     assert_eq!(
         (
             stats["keyspace_hits"].as_str(),
@@ -166,7 +166,7 @@ async fn a_call_takes_until_its_answer_is_complete() {
     assert_eq!(client.run("SET z 1").await, "+OK\r\n");
     assert_eq!(client.run("SET a 1").await, "+OK\r\n");
     client.run("CONFIG RESETSTAT").await;
-    // One of the two groups answers late: the call is whole with the later answer.
+    // A group answers late: the call is complete with the later answer.
     cluster.faults(2, &[Fault::Hold]);
     client.put("MGET a z").await;
     super::pipelines::wait_until(|| cluster.group(2, |group| group.faults.is_empty())).await;
@@ -220,10 +220,10 @@ async fn what_groups_and_the_way_to_them_refuse_is_counted() {
     assert!(client.run("RENAME a z").await.starts_with("-CROSSGROUP"));
     cluster.faults(1, &[Fault::DiskFull]);
     assert!(client.run("SET a 1").await.starts_with("-OOM"));
-    // A part of it is done: what is told of the whole counts, once.
+    // A part of the command is done: the error of the whole command counts, and only once.
     cluster.faults(2, &[Fault::DiskFull]);
     assert!(client.run("MSET a 1 z 1").await.starts_with("-UNKNOWN"));
-    // Within MULTI, without a group's part, and with a reply that the client does not want.
+    // Within MULTI, without commands for a group, and with a reply that the client does not want.
     client.send("MULTI\r\nPING\r\nSELECT 99\r\nEXEC\r\n").await;
     for expected in ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n"] {
         assert_eq!(client.reply().await, expected);
@@ -256,7 +256,7 @@ async fn what_groups_and_the_way_to_them_refuse_is_counted() {
     proxy.shutdown().await;
 }
 
-/// What a command's words say is told before where its keys are, as in Redis.
+/// Errors in a command's words come before errors about its keys' groups, as in Redis.
 #[tokio::test]
 async fn words_are_checked_before_groups() {
     let cluster = Cluster::of_two();
@@ -303,7 +303,7 @@ async fn words_are_checked_before_groups() {
         assert!(reply.starts_with("-CROSSGROUP"), "{line}: {reply}");
         assert!(!reply.contains("hash tag"), "{reply}");
     }
-    // Within a transaction it is the transaction that goes nowhere.
+    // Within a transaction, the whole transaction cannot be routed.
     client
         .send("MULTI\r\nSET a 1\r\nCOPY a z NOPE\r\nEXEC\r\n")
         .await;

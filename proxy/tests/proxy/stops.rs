@@ -1,11 +1,12 @@
-//! A stop that no client holds up.
+//! Clients do not hold up a stop.
 
 use std::time::Duration;
 
 use super::pipelines::wait_until;
 use crate::support::{Client, Cluster, Fault};
 
-/// Far below the drain timeout of these proxies, which is the wait for clients that go on.
+/// Far below the drain timeout of these proxies, which bounds the wait for clients that make
+/// progress.
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -19,7 +20,7 @@ async fn clients_that_take_no_replies_do_not_hold_up_a_stop() {
     let mut other = Client::connect(proxy.addr).await;
     loop {
         let list = other.run("CLIENT LIST").await;
-        // Replies wait in the proxy once the kernel takes no more.
+        // Replies wait in the proxy once the kernel takes no more of them.
         if list
             .split("omem=")
             .skip(1)
@@ -62,7 +63,8 @@ async fn a_client_that_goes_on_sending_gets_the_replies_of_what_was_begun() {
     let addr = proxy.addr;
     let stopping = tokio::spawn(proxy.shutdown());
     wait_until(|| std::net::TcpStream::connect(addr).is_err()).await;
-    // Nobody reads these: a socket closed over them would be reset, and the reply with it.
+    // The proxy does not read these bytes: closing the socket over them would reset the connection
+    // and lose the reply.
     client.send("GET a\r\n".repeat(1000)).await;
     cluster.go_on(1);
     let answered = client.rest().await;

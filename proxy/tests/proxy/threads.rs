@@ -20,7 +20,7 @@ async fn clients_of_every_thread_are_served_and_all_are_answered_before_the_prox
         let threads = client.run("CONFIG GET io-threads").await;
         assert_eq!(threads, "*2\r\n$10\r\nio-threads\r\n$1\r\n3\r\n");
     }
-    // What CLIENT shows is of all threads.
+    // CLIENT LIST shows the clients of all threads.
     let listed = clients[0].run("CLIENT LIST").await;
     assert_eq!(listed.matches("addr=").count(), 2 * 7, "{listed}");
     cluster.faults(1, &[const { Fault::Hold }; 7]);
@@ -42,7 +42,7 @@ async fn clients_of_every_thread_are_served_and_all_are_answered_before_the_prox
 
 #[tokio::test]
 async fn the_threads_end_with_the_proxy() {
-    // Other tests of this process have fewer.
+    // Other tests of this process have fewer threads.
     let is_there = || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
         tasks

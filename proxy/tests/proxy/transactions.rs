@@ -41,12 +41,12 @@ async fn a_touched_key_stops_the_transaction() {
     one.run("MULTI").await;
     one.run("SET a 2").await;
     assert_eq!(one.run("EXEC").await, "*-1\r\n");
-    // Nothing is watched any more; all at once, so that EXEC has to wait for the tokens.
+    // No watch is left. Sent together, so that EXEC has to wait for the tokens.
     one.send("WATCH a\r\nMULTI\r\nINCR a\r\nEXEC\r\n").await;
     for expected in ["+OK\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n:2\r\n"] {
         assert_eq!(one.reply().await, expected);
     }
-    // Touched by itself counts; an empty transaction depends on it, too.
+    // The client's own change counts; an empty transaction depends on its watches, too.
     one.send("WATCH a\r\nSET a 5\r\nMULTI\r\nEXEC\r\nWATCH a\r\nUNWATCH\r\nSET a 6\r\nMULTI\r\nPING\r\nEXEC\r\n").await;
     let expected = [
         "+OK\r\n",
@@ -123,12 +123,12 @@ async fn an_exec_that_does_not_begin_discards_the_transaction() {
         ("SET a 1", "+QUEUED\r\n"),
         ("EXEC extra", refused),
         ("EXEC", "-ERR EXEC without MULTI\r\n"),
-        // The watch is forgotten, too.
+        // The watch is dropped, too.
         ("SET a 2", "+OK\r\n"),
         ("MULTI", "+OK\r\n"),
         ("GET a", "+QUEUED\r\n"),
         ("EXEC", "*1\r\n$1\r\n2\r\n"),
-        // No other word does so.
+        // The wrong arity of any other command does not discard the transaction.
         ("MULTI", "+OK\r\n"),
         (
             "DISCARD extra",
@@ -236,7 +236,8 @@ async fn what_the_proxy_answers_is_done_only_if_the_transaction_ran() {
     for expected in queued.into_iter().chain(done) {
         assert_eq!(client.reply().await, expected);
     }
-    // One that fails leaves things as they are; one that kills its client closes.
+    // A failed transaction changes nothing; a transaction that kills its client closes the
+    // connection.
     cluster.faults(1, &[Fault::DiskFull]);
     let failing = "MULTI\r\nSET k 2\r\nCLIENT SETNAME y\r\nEXEC\r\nCLIENT GETNAME\r\n";
     client.send(failing).await;
@@ -263,7 +264,7 @@ async fn what_failed_before_does_not_undo_a_select() {
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     cluster.faults(2, &[Fault::DiskFull]);
-    // Table 1 has no range here: a SELECT that holds makes GET wait in vain.
+    // Table 1 has no range here: if a SELECT took effect, GET would wait in vain.
     client
         .send("MSET a 1 z 1\r\nMULTI\r\nGET a\r\nSELECT 1\r\nSELECT 0\r\nEXEC\r\nGET a\r\n")
         .await;
@@ -325,7 +326,7 @@ async fn watches_are_within_the_limits_of_a_request() {
     let long = "k".repeat((1 << 20) + 1);
     let reply = client.run(&format!("WATCH {long}")).await;
     assert!(reply.starts_with("-ERR key exceeds"), "{reply}");
-    // 60 keys of 1 MiB are taken, and no more of them; what they take is free again after.
+    // 60 keys of 1 MiB are accepted, and no more; afterwards their memory is free again.
     for _twice in 0..2 {
         for round in 0..3 {
             let keys: Vec<_> = (0..20)

@@ -1,4 +1,4 @@
-//! A client that sends bytes and reads replies, each as the text that came.
+//! A client that sends bytes and reads replies as text.
 
 use std::net::SocketAddr;
 
@@ -53,7 +53,7 @@ impl Client {
         }
     }
 
-    /// Waits until the proxy closes; what came before it did.
+    /// Waits until the proxy closes; returns the text received before that.
     pub(crate) async fn rest(&mut self) -> String {
         while self.read().await > 0 {}
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
@@ -76,7 +76,7 @@ pub(crate) fn command(words: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Where the first reply ends, if it is whole.
+/// Where the first reply ends, if it is complete.
 fn end_of(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut left) = (0, 1u64);
     while left > 0 {

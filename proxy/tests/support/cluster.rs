@@ -1,8 +1,8 @@
 //! Groups in memory, their nodes and a meta service, all reached without a socket.
 //!
-//! A group applies frames by the real state machine (`coterie-group`), so numbers, ownership and
-//! watches are what they are in a server. Tests say who leads, what goes wrong next, and what the
-//! catalog says, which may differ from what the groups own.
+//! A group applies frames with the real state machine (`coterie-group`), so numbers, ownership and
+//! watches are those of a server. Tests choose leaders, the next faults, and the catalog, which may
+//! differ from the groups' ownership.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -29,12 +29,12 @@ use super::places::NodePlaces;
 
 pub(crate) const NODES: u64 = 3;
 
-/// What happens to the next frame of a group.
+/// The fault that the next frame of a group meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Applied, and the answer is lost.
     LoseAnswer,
-    /// Applied, and the node says that it does not know.
+    /// Applied, and the node reports that it does not know.
     FateUnknown,
     /// Not applied: no leader is known.
     NoLeader,
@@ -48,13 +48,13 @@ pub(crate) enum Fault {
     DiskFull,
     /// Not applied: the keys are moving here.
     Moving,
-    /// Answered only when the group is told to go on.
+    /// Executed and answered only when the test calls `go_on`.
     Hold,
-    /// Applied, and it and its copies are answered only when the group is told to go on.
+    /// Applied; the frame and its copies are answered only when the test calls `go_on`.
     HoldAnswer,
 }
 
-/// A range of table 0; the end `""` is the table's.
+/// A range of table 0; with the end `""`, up to the end of the table.
 pub(crate) fn range(id: u64, epoch: u64, start: &str, end: &str, group: u64) -> RangeDescriptor {
     RangeDescriptor {
         range_id: RangeId(id),
@@ -89,11 +89,11 @@ pub(crate) struct Group {
     held: Vec<(Bytes, Responder)>,
     /// The frames of [`Fault::HoldAnswer`].
     held_answers: Vec<FrameSeq>,
-    /// Every frame that came: its sequence and how many commands.
+    /// Every frame that came: its sequence number and its number of commands.
     pub(crate) seen: Vec<(FrameSeq, usize)>,
     /// Every frame that was executed: the first words of its commands.
     pub(crate) executed: Vec<Vec<String>>,
-    /// What it says of keys that it does not own.
+    /// The descriptors that it reports for keys that it does not own.
     pub(crate) knows: Vec<RangeDescriptor>,
 }
 
@@ -130,13 +130,13 @@ impl Group {
         effects.replies
     }
 
-    /// How many frames with a number came: those that write.
+    /// How many numbered frames came; these are the writes.
     pub(crate) fn sequences_seen(&self) -> usize {
         let numbered = self.seen.iter().filter(|(seq, _)| seq.0 > 0);
         numbered.count()
     }
 
-    /// Executes a frame, unless a fault says otherwise; `None` is no answer.
+    /// Executes a frame, unless a fault prevents it; `None` for no answer.
     fn execute(&mut self, bytes: Bytes) -> Option<Bytes> {
         let frame = Frame::decode(bytes.clone()).expect("the proxy's frames decode");
         self.seen.push((frame.seq, frame.commands.len()));
@@ -185,17 +185,17 @@ pub(crate) struct Cluster {
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) groups: Mutex<BTreeMap<GroupId, Group>>,
     pub(super) catalog: watch::Sender<Catalog>,
-    /// Answers that never come are kept, not dropped: a drop would tell the caller.
+    /// Responders that never answer are kept, because dropping them would tell the caller.
     silent: Mutex<Vec<Responder>>,
-    /// Until when meta answers no question, and how many it has refused.
+    /// Until when meta answers no question, and how many questions it has refused.
     pub(crate) meta_away: Mutex<(Option<Instant>, usize)>,
-    /// Whether what follows the catalog is told nothing for now.
+    /// Whether followers of the catalog are told nothing for now.
     pub(crate) copies_wait: watch::Sender<bool>,
-    /// What was asked of servers.
+    /// The requests that servers received.
     pub(crate) admin: Mutex<Vec<ServerRequest>>,
-    /// What was asked of the controller.
+    /// The wishes that the controller received.
     pub(crate) wishes: Mutex<Vec<Wish>>,
-    /// What nodes say of themselves.
+    /// The nodes' reports of themselves.
     pub(crate) heard: Mutex<Vec<NodeLiveness>>,
     /// The places of scans that nodes keep.
     pub(super) places: Mutex<BTreeMap<u64, NodePlaces>>,
@@ -216,7 +216,7 @@ struct Cli {
 }
 
 impl Cluster {
-    /// Groups that own these ranges, and a catalog that says so.
+    /// Groups that own these ranges, and a catalog that agrees.
     pub(crate) fn new(ranges: Vec<RangeDescriptor>) -> Arc<Cluster> {
         let mut catalog = Catalog::default();
         let mut upserts: Vec<Row> = (1..=NODES)
@@ -275,7 +275,7 @@ impl Cluster {
         cluster
     }
 
-    /// The usual one: two groups, cut at `m`.
+    /// The usual cluster: two groups, split at `m`.
     pub(crate) fn of_two() -> Arc<Cluster> {
         Cluster::new(vec![range(1, 1, "", "m", 1), range(2, 1, "m", "", 2)])
     }
@@ -292,7 +292,7 @@ impl Cluster {
             .expect("the proxy starts")
     }
 
-    /// Looks at, or changes, a group.
+    /// Reads or changes a group.
     pub(crate) fn group<R>(&self, id: u64, with: impl FnOnce(&mut Group) -> R) -> R {
         with(
             self.groups
@@ -308,7 +308,7 @@ impl Cluster {
         self.group(id, |group| group.faults.extend(faults));
     }
 
-    /// Answers what was held.
+    /// Answers the held frames.
     pub(crate) fn go_on(&self, id: u64) {
         let held = self.group(id, |group| {
             group.held_answers.clear();
@@ -342,7 +342,7 @@ impl Cluster {
         self.catalog.borrow().settings.clone()
     }
 
-    /// Says of the frames that a group holds that they are being worked on; how many they are.
+    /// Reports that the frames held by a group are being worked on; returns how many there are.
     pub(crate) fn work_on_held(&self, group: u64) -> usize {
         self.group(group, |group| {
             group.held.iter().for_each(|(_, held)| held.working());
@@ -350,14 +350,14 @@ impl Cluster {
         })
     }
 
-    /// Whether nobody waits any more for a frame that a group holds.
+    /// Whether nobody waits any more for a frame held by the group.
     pub(crate) fn held_are_abandoned(&self, group: u64) -> bool {
         self.group(group, |group| {
             group.held.iter().all(|(_, held)| held.is_abandoned())
         })
     }
 
-    /// Where a table is cut from the start.
+    /// The boundaries at which a new table is split.
     pub(crate) fn boundaries(&self, table: &str) -> Vec<Bytes> {
         let catalog = self.catalog.borrow();
         let mut tables = catalog.tables.values();

@@ -1,4 +1,4 @@
-//! Meta as the proxy asks it: the catalog of a [`Cluster`], and what changes it.
+//! Meta as the proxy sees it: serves the catalog of a [`Cluster`], and applies changes to it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! A cluster for the proxy to talk to (`cluster`, `moving`), and a client to talk to the proxy (`client`).
+//! A cluster for the proxy to talk to (`cluster`, `moving`), and a client to talk to the proxy
+//! (`client`).
 
 pub(crate) mod client;
 pub(crate) mod cluster;

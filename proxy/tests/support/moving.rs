@@ -1,5 +1,5 @@
-//! Ranges of the cluster in memory that are cut, joined and moved. Groups are told at once; the
-//! catalog says so only when it is published.
+//! Ranges of the cluster in memory that are split, merged and moved. Groups know at once; the
+//! catalog changes only when it is published.
 
 use coterie_group::Body;
 use coterie_protocol::catalog::{Row, RowKey};
@@ -9,8 +9,8 @@ use coterie_types::{GroupId, RangeDescriptor, RangeId};
 use super::cluster::{Cluster, Group, group_row};
 
 impl Cluster {
-    /// Moves a range, as `after` says, from a group that keeps what it remembers of frames to one
-    /// that is there or is made. Only the groups know; publish it to tell the proxy.
+    /// Moves a range, as `after` says, to a group that is created if needed; the source keeps its
+    /// memory of frames. Only the groups know; publish it to tell the proxy.
     pub(crate) fn move_range(&self, from: u64, after: RangeDescriptor) {
         let mut groups = self.groups.lock().unwrap();
         let source = groups.get_mut(&GroupId(from)).expect("the group exists");
@@ -35,7 +35,7 @@ impl Cluster {
         to.apply(Body::AddRanges(vec![after]));
     }
 
-    /// Cuts ranges of a group, or joins them: these for those.
+    /// Splits or merges ranges of a group: replaces `before` by `after`.
     pub(crate) fn reshape(&self, id: u64, before: &[u64], after: Vec<RangeDescriptor>) {
         self.group(id, |group| {
             let store = group.store.clone();
@@ -51,7 +51,7 @@ impl Cluster {
         self.groups.lock().unwrap().remove(&GroupId(id));
     }
 
-    /// Changes the catalog so that it has these ranges, and neither those nor that group.
+    /// Changes the catalog: adds `ranges`, and removes the ranges `gone` and the group `group`.
     pub(crate) fn republish(&self, ranges: Vec<RangeDescriptor>, gone: &[u64], group: Option<u64>) {
         let gone = gone.iter().map(|id| RowKey::Range(RangeId(*id)));
         let group = group.map(|id| RowKey::Group(GroupId(id)));
@@ -63,7 +63,7 @@ impl Cluster {
         self.change_rows(upserts, gone.chain(group).collect());
     }
 
-    /// Takes what a group owns away and gives it to others, with the data; nobody is told.
+    /// Replaces a group by others that own these ranges, with its data; only the groups know.
     pub(crate) fn hand_over(&self, from: u64, ranges: Vec<RangeDescriptor>) {
         let mut groups = self.groups.lock().unwrap();
         let old = groups.remove(&GroupId(from)).expect("the group exists");

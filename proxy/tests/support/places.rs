@@ -1,4 +1,4 @@
-//! The copies of places of scans that the nodes keep: by the table that servers have.
+//! The nodes' copies of scan places, in the same table that servers use.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use coterie_rpc::Responder;
 
 use super::cluster::{Cluster, NODES};
 
-/// What a node keeps.
+/// The copies of a node.
 pub(crate) struct NodePlaces {
     pub(crate) places: Places,
     start: u64,
-    /// What it says of how long it runs.
+    /// The uptime that it reports.
     pub(crate) up_ms: u64,
     /// It fails every call.
     pub(crate) is_down: bool,
 }
 
 impl NodePlaces {
-    /// Those of nodes that run for long.
+    /// The copies of all nodes, which have been up for long.
     pub(super) fn of_all() -> BTreeMap<u64, NodePlaces> {
         let node = |node| {
             let places = NodePlaces {
@@ -59,12 +59,12 @@ impl NodePlaces {
 }
 
 impl Cluster {
-    /// Looks at, or changes, what a node keeps.
+    /// Reads or changes the copies of a node.
     pub(crate) fn places<R>(&self, node: u64, with: impl FnOnce(&mut NodePlaces) -> R) -> R {
         with(self.places.lock().unwrap().get_mut(&node).unwrap())
     }
 
-    /// How many copies there are.
+    /// The number of copies.
     pub(crate) fn copies(&self) -> usize {
         let nodes = self.places.lock().unwrap();
         nodes.values().map(|node| node.places.len()).sum()
