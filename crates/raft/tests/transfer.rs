@@ -206,7 +206,10 @@ async fn a_hand_over_under_load_is_short_and_loses_nothing() {
             match proposal.await.unwrap() {
                 Ok(_) => {}
                 Err(coterie_raft::ProposeError::NotLeader { leader, .. }) => {
-                    assert!(leader.is_none_or(|leader| leader == NodeId(heir)), "{leader:?}");
+                    assert!(
+                        leader.is_none_or(|leader| leader == NodeId(heir)),
+                        "{leader:?}"
+                    );
                 }
                 Err(other) => panic!("{other}"),
             }
