@@ -152,15 +152,19 @@ impl Calls {
     }
 
     /// Sends a frame to the owner of its keys by the map of generation `routed_by`. Returns its
-    /// replies, or `None` if the group does not own the keys (any more).
+    /// replies, or `None` if the group does not own the keys (any more), or if the first reply has
+    /// no room.
     pub(super) async fn send(
         &self,
         group: &Group,
         routed_by: u64,
         frame: Prepared,
     ) -> Result<Option<Bytes>, CommandError> {
-        let outcome = self.router.execute(group, routed_by, frame).await.0;
-        self.replies(group, false, outcome)
+        let is_read = frame.flags.has(FrameFlags::READ_ONLY);
+        match self.router.execute(group, routed_by, frame).await.0 {
+            Outcome::NeedsRoom(_) => Ok(None),
+            outcome => self.replies(group, is_read, outcome),
+        }
     }
 
     fn replies(

@@ -67,7 +67,7 @@ struct Frame {
 
 impl Calls {
     /// Sends each piece's owner, by this map, a command for it. Returns the replies in the order of
-    /// the pieces; `None` where the owner has changed, or where earlier replies left no room.
+    /// the pieces; `None` where the owner has changed, or where replies had no room.
     ///
     /// Waits for every frame, even after a failure: writes in flight must not be applied after the
     /// client has its reply.

@@ -132,6 +132,22 @@ async fn each_key_comes_once_on_any_proxy_and_across_splits() {
     second.shutdown().await;
 }
 
+/// Ranges with few keys are asked many at a time; the first key of one of them may then be longer
+/// than the room that a common frame has.
+#[tokio::test]
+async fn long_keys_behind_ranges_with_few_keys_are_scanned() {
+    let cluster = Cluster::new(many_ranges(40));
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let few = (0..30).map(|at| format!("{at:04}:few"));
+    let long = "x".repeat(1000);
+    let many = (0..300).map(|at| format!("{:04}:{at:03}:{long}", 30 + at % 2));
+    put(&mut client, few.chain(many)).await;
+    let (seen, _client) = scan(client, " COUNT 2000").await;
+    seen.is_exact(330);
+    proxy.shutdown().await;
+}
+
 #[tokio::test]
 async fn keys_with_a_long_common_beginning_come_in_even_pages_without_a_write() {
     let cluster = Cluster::of_two();
