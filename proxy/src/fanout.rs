@@ -8,6 +8,7 @@
 
 mod calls;
 mod copies;
+mod count;
 mod cursor;
 mod flush;
 mod frames;
@@ -18,8 +19,9 @@ mod ranges;
 mod scan;
 
 pub(crate) use calls::Calls;
+pub(crate) use count::count;
 pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;
 pub(crate) use places::ScanPlaces;
-pub(crate) use ranges::{count, keys, random_key};
+pub(crate) use ranges::{keys, random_key};
 pub(crate) use scan::{Scan, scan};

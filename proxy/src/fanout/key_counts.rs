@@ -11,8 +11,8 @@ use coterie_redis_compat::CommandError;
 use coterie_types::TableId;
 use tokio::sync::OwnedMutexGuard;
 
-use super::calls::Interval;
-use super::{Calls, count};
+use super::Calls;
+use super::count::{Counted, count};
 
 /// A count is reused for this many times as long as it took.
 const COSTS: u32 = 20;
@@ -20,9 +20,6 @@ const COSTS: u32 = 20;
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// How long `at_hand` waits for a count.
 const MOMENT: Duration = Duration::from_millis(50);
-
-/// An interval and the number of its keys.
-pub(crate) type Counted = (Interval, u64);
 
 /// A count of a table.
 #[derive(Debug)]

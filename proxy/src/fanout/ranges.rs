@@ -1,4 +1,4 @@
-//! Asks every range and combines the replies: counts, keys, a random key.
+//! Asks every range and combines the replies: a list of keys, a random key.
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
@@ -6,44 +6,18 @@ use coterie_types::TableId;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 
-use super::calls::{CONCURRENT, Interval, unreadable};
-use super::key_counts::Counted;
+use super::calls::{CONCURRENT, unreadable};
+use super::count::Counted;
 use super::pages::Pages;
 use super::{Calls, KeyCounts};
 use crate::client_memory::Beyond;
-use crate::conn::{array_body, bulk, integer};
+use crate::conn::{array_body, bulk};
 use crate::router::random;
 
 /// Bytes of memory taken before a list of keys begins.
 const KEYS_BYTES_FIRST: usize = 1 << 20;
 /// Most bytes of a list of keys; as long as a group's own replies may be.
 const KEYS_BYTES_MAX: usize = 512 << 20;
-
-/// Counts the keys of a table, interval by interval.
-pub(crate) async fn count(calls: &Calls, table: TableId) -> Result<Vec<Counted>, CommandError> {
-    let words = |start, end| vec![Bytes::from_static(b"_count"), start, end];
-    let intervals = calls.intervals(table).into_iter().map(async |interval| {
-        let (mut pages, mut counted) = (Pages::new(calls, table, interval, &words), Vec::new());
-        while let Some(page) = pages.next().await? {
-            let keys = integer(&page.reply).and_then(|keys| u64::try_from(keys).ok());
-            add(&mut counted, page.asked, keys.ok_or_else(unreadable)?);
-        }
-        Ok::<_, CommandError>(counted)
-    });
-    let counted: Vec<Vec<Counted>> = stream::iter(intervals)
-        .buffered(CONCURRENT)
-        .try_collect()
-        .await?;
-    Ok(counted.into_iter().flatten().collect())
-}
-
-/// Adds the count of a page. The next page of an interval begins within the interval of this page.
-fn add(counted: &mut Vec<Counted>, asked: Interval, keys: u64) {
-    match counted.last_mut() {
-        Some(((_, end), before)) if *end == asked.1 => *before += keys,
-        _ => counted.push((asked, keys)),
-    }
-}
 
 /// Lists the keys of a table that match a pattern, in key order. Also returns the right to go
 /// beyond the memory bound, if it was used, to be held until the client has taken the reply.
