@@ -3,7 +3,7 @@
 //! Three kinds. Most answer at once from what the proxy has ([`Handler::Now`]). Those that ask
 //! groups or meta, or wait, run alone on their connection: after everything before them, before
 //! everything behind them ([`Handler::Alone`]). A few steer the connection itself
-//! ([`Handler::OfSession`]) and are carried out by it (`conn::begin`).
+//! ([`Handler::Session`]) and are carried out by it (`conn::begin`).
 //!
 //! A test holds the table here and the rows of `redis-compat` together.
 
@@ -98,25 +98,18 @@ pub(crate) type Alone = fn(Call) -> BoxFuture<'static, Result<Reply, CommandErro
 pub(crate) enum Handler {
     Now(Now),
     Alone(Alone),
-    OfSession(OfSession),
+    Session(SessionCommand),
 }
 
-/// Commands that steer the connection.
+/// Commands that steer the connection; MULTI does not queue them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OfSession {
+pub(crate) enum SessionCommand {
     Multi,
     Exec,
     Discard,
     Watch,
     Reset,
     Quit,
-}
-
-impl OfSession {
-    /// Whether MULTI does not queue it: none of them.
-    pub(crate) fn is_run_in_multi(self) -> bool {
-        true
-    }
 }
 
 /// Who carries out the command of this name.
@@ -243,9 +236,9 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("coterie", alone!(coterie::coterie)),
     ("dbsize", alone!(keyspace::dbsize)),
     ("debug", alone!(debug::debug)),
-    ("discard", Handler::OfSession(OfSession::Discard)),
+    ("discard", Handler::Session(SessionCommand::Discard)),
     ("echo", Handler::Now(connection::echo)),
-    ("exec", Handler::OfSession(OfSession::Exec)),
+    ("exec", Handler::Session(SessionCommand::Exec)),
     ("flushall", alone!(keyspace::flushall)),
     ("flushdb", alone!(keyspace::flushdb)),
     ("hello", Handler::Now(connection::hello)),
@@ -264,13 +257,13 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("memory|malloc-stats", Handler::Now(memory::malloc_stats)),
     ("memory|purge", Handler::Now(memory::purge)),
     ("memory|stats", Handler::Now(memory::stats)),
-    ("multi", Handler::OfSession(OfSession::Multi)),
+    ("multi", Handler::Session(SessionCommand::Multi)),
     ("ping", Handler::Now(connection::ping)),
-    ("quit", Handler::OfSession(OfSession::Quit)),
+    ("quit", Handler::Session(SessionCommand::Quit)),
     ("randomkey", alone!(keyspace::randomkey)),
     ("readonly", Handler::Now(connection::readonly)),
     ("readwrite", Handler::Now(connection::readwrite)),
-    ("reset", Handler::OfSession(OfSession::Reset)),
+    ("reset", Handler::Session(SessionCommand::Reset)),
     ("role", Handler::Now(role::role)),
     ("scan", alone!(keyspace::scan)),
     ("select", Handler::Now(connection::select)),
@@ -281,7 +274,7 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("time", Handler::Now(role::time)),
     ("unwatch", Handler::Now(connection::unwatch)),
     ("wait", alone!(wait::wait)),
-    ("watch", Handler::OfSession(OfSession::Watch)),
+    ("watch", Handler::Session(SessionCommand::Watch)),
 ];
 
 #[cfg(test)]

@@ -26,10 +26,13 @@ mod publish;
 mod reading;
 mod replies;
 mod request_credit;
+mod reroute;
 mod resp;
 mod route;
 mod session;
 mod sizes;
+mod state;
+mod tally;
 
 pub(crate) use listener::{Listener, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
 
 use super::codec::Cut;
-use super::connection::{Alone, Connection, Parked, Until};
+use super::connection::Connection;
 use super::departure::Socket;
 use super::pipeline::Request;
 use super::route::Unroutable;
 use super::session::{Multi, Queued, ReplyMode, Session};
+use super::state::{Alone, Mode, Parked, Until};
 use super::{cross_protocol, sizes};
-use crate::commands::{self, Answer, Call, Handler, Local, OfSession};
+use crate::commands::{self, Answer, Call, Handler, Local, SessionCommand};
 use crate::router::Failure;
 
 impl<S: Socket> Connection<S> {
@@ -64,9 +65,7 @@ impl<S: Socket> Connection<S> {
             Run::Group(_) => None,
             Run::Proxy => commands::handler(row.name),
         };
-        if self.session.multi.is_some()
-            && !matches!(handler, Some(Handler::OfSession(word)) if word.is_run_in_multi())
-        {
+        if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {
             return self.queue(row, handler, args, silent);
         }
         match handler {
@@ -85,7 +84,7 @@ impl<S: Socket> Connection<S> {
                 self.park(row, args, silent, Until::Settled);
             }
             Some(Handler::Alone(run)) => self.run_alone(row, run, args, silent),
-            Some(Handler::OfSession(word)) => self.of_session(word, row, args, silent),
+            Some(Handler::Session(word)) => self.run_session(word, row, args, silent),
         }
     }
 
@@ -121,7 +120,7 @@ impl<S: Socket> Connection<S> {
         silent: bool,
         until: Until,
     ) {
-        self.parked = Some(Parked {
+        self.mode = Mode::Parked(Parked {
             command,
             args: std::mem::take(args),
             silent,
@@ -282,7 +281,7 @@ impl<S: Socket> Connection<S> {
             wrote: self.pipeline.wrote.clone(),
             deadline: self.deadline,
         });
-        self.alone = Some(Alone {
+        self.mode = Mode::Alone(Alone {
             command: row,
             work,
             silent,
@@ -319,23 +318,23 @@ impl<S: Socket> Connection<S> {
         self.push(&Reply::simple("QUEUED"), silent);
     }
 
-    fn of_session(
+    fn run_session(
         &mut self,
-        word: OfSession,
+        word: SessionCommand,
         row: &'static Command,
         args: &mut Vec<Bytes>,
         silent: bool,
     ) {
         match word {
-            OfSession::Multi if self.session.multi.is_some() => {
+            SessionCommand::Multi if self.session.multi.is_some() => {
                 self.fail_at_once(row, CommandError::NestedMulti, silent);
             }
-            OfSession::Multi => {
+            SessionCommand::Multi => {
                 self.count_call(row, Duration::ZERO, false);
                 self.session.multi = Some(Multi::default());
                 self.push(&Reply::OK, silent);
             }
-            OfSession::Discard => match self.session.multi.take() {
+            SessionCommand::Discard => match self.session.multi.take() {
                 None => self.fail_at_once(row, CommandError::DiscardWithoutMulti, silent),
                 Some(_) => {
                     self.count_call(row, Duration::ZERO, false);
@@ -343,11 +342,11 @@ impl<S: Socket> Connection<S> {
                     self.push(&Reply::OK, silent);
                 }
             },
-            OfSession::Exec => self.exec(row, args, silent),
-            OfSession::Watch if self.session.multi.is_some() => {
+            SessionCommand::Exec => self.exec(row, args, silent),
+            SessionCommand::Watch if self.session.multi.is_some() => {
                 self.fail_at_once(row, CommandError::WatchInsideMulti, silent);
             }
-            OfSession::Watch => {
+            SessionCommand::Watch => {
                 if let Err(error) = self.check_sizes(row, args) {
                     return self.reject(row, error, silent);
                 }
@@ -359,7 +358,7 @@ impl<S: Socket> Connection<S> {
                 }
                 self.routed(result, row, args, silent);
             }
-            OfSession::Reset => {
+            SessionCommand::Reset => {
                 self.count_call(row, Duration::ZERO, false);
                 let authenticated = !self.shared.settings.has_password();
                 // REPLY OFF does not suppress this reply.
@@ -370,7 +369,7 @@ impl<S: Socket> Connection<S> {
                 self.client.details().reset();
                 self.push(&Reply::simple("RESET"), silent);
             }
-            OfSession::Quit => {
+            SessionCommand::Quit => {
                 self.count_call(row, Duration::ZERO, false);
                 self.push(&Reply::OK, silent);
                 self.end_input();

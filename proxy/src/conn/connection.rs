@@ -15,19 +15,18 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use coterie_redis_compat::{Command, CommandError, Reply};
+use coterie_redis_compat::{CommandError, Reply};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
 
 use super::codec::{Limits, Parser};
-use super::departure::{Departure, Socket};
-use super::exec::Transacting;
+use super::departure::{Departure, Idle, Socket};
 use super::farewell::{Stall, say_goodbye};
 use super::pipeline::Pipeline;
-use super::reading::READ_BYTES_FIRST;
 use super::replies::Event;
 use super::request_credit::RequestCredit;
 use super::session::Session;
+use super::state::{Alone, Mode, Parked, Until};
 use crate::client_peaks::Peak;
 use crate::clients::Client;
 use crate::shared::Shared;
@@ -38,6 +37,9 @@ const UNANSWERED_MAX: usize = 4096;
 const WAITING_BYTES_MAX: usize = 4 << 20;
 /// Bytes of replies waiting for the client at which its connection stops reading.
 const OUTPUT_BYTES_HIGH: usize = 1 << 20;
+/// Room for the first read: most clients are idle, or send little.
+const READ_BYTES_FIRST: usize = 2 << 10;
+
 /// See the module's head.
 pub(crate) struct Connection<S> {
     pub(super) io: S,
@@ -56,10 +58,8 @@ pub(crate) struct Connection<S> {
     pub(super) read_bytes: usize,
     /// There may be whole commands in `input`.
     pub(super) unparsed: bool,
-    /// A command that waits, and holds up everything behind it.
-    pub(super) parked: Option<Parked>,
-    /// A command that runs alone.
-    pub(super) alone: Option<Alone>,
+    /// The command that holds up all later commands, if any.
+    pub(super) mode: Mode,
     /// The client sends no more, or its bytes are no longer read.
     pub(super) input_ended: bool,
     /// Tells whether the client is still there while it is not read from.
@@ -74,41 +74,8 @@ pub(crate) struct Connection<S> {
     pub(super) last_command: &'static str,
     /// The deadline of commands that begin now.
     pub(super) deadline: Instant,
-    /// A transaction in flight of which the proxy runs a part. No command begins meanwhile.
-    pub(super) transacting: Option<Transacting>,
     /// While the proxy stops: times a client that does not take its replies.
     stall: Stall,
-}
-
-/// A command that cannot begin yet.
-pub(super) struct Parked {
-    pub(super) command: &'static Command,
-    pub(super) args: Vec<Bytes>,
-    pub(super) silent: bool,
-    pub(super) until: Until,
-}
-
-/// The condition that a parked command waits for.
-pub(super) enum Until {
-    /// All earlier commands are answered.
-    Settled,
-    /// A newer map knows the owners of its keys, or `deadline` is over.
-    Map {
-        deadline: Instant,
-        newer: Option<BoxFuture<'static, ()>>,
-    },
-    /// CLIENT PAUSE ends.
-    Unpaused(BoxFuture<'static, ()>),
-}
-
-/// A command that runs alone, and the data for its reply, the statistics and SLOWLOG.
-pub(super) struct Alone {
-    pub(super) command: &'static Command,
-    pub(super) work: BoxFuture<'static, Result<Reply, CommandError>>,
-    pub(super) silent: bool,
-    /// Its words and when it began, for SLOWLOG.
-    pub(super) args: Vec<Bytes>,
-    pub(super) started: Instant,
 }
 
 impl<S: Socket> Connection<S> {
@@ -128,8 +95,7 @@ impl<S: Socket> Connection<S> {
             args: Vec::new(),
             read_bytes: READ_BYTES_FIRST,
             unparsed: false,
-            parked: None,
-            alone: None,
+            mode: Mode::Normal,
             input_ended: false,
             departure: Departure::default(),
             last_read: false,
@@ -137,7 +103,6 @@ impl<S: Socket> Connection<S> {
             peak: Peak::default(),
             last_command: "NULL",
             deadline: Instant::now(),
-            transacting: None,
             stall: Stall::default(),
         }
     }
@@ -212,13 +177,12 @@ impl<S: Socket> Connection<S> {
     /// Whether nothing is left to do for this client.
     fn is_over(&mut self) -> bool {
         if self.is_stopping() {
-            let is_paused = |parked: &Parked| matches!(parked.until, Until::Unpaused(_));
-            let is_paused = self.parked.as_ref().is_some_and(is_paused);
+            let is_paused = self.mode.is_paused();
             // These commands would not begin for minutes, or not before the client takes its
             // replies.
             if is_paused || (self.unparsed && self.is_full()) {
                 if is_paused {
-                    self.parked = None;
+                    self.mode = Mode::Normal;
                 }
                 self.end_input();
             }
@@ -226,8 +190,7 @@ impl<S: Socket> Connection<S> {
         self.input_ended
             && self.is_settled()
             && !self.unparsed
-            && self.parked.is_none()
-            && self.alone.is_none()
+            && self.mode.is_normal()
             && self.pipeline.replies.out.len() == 0
     }
 
@@ -254,6 +217,20 @@ impl<S: Socket> Connection<S> {
         self.pipeline.is_idle() && self.pipeline.replies.is_settled()
     }
 
+    /// Whether the client has left and its time is over; called when the connection has nothing to
+    /// do.
+    fn poll_departure(&mut self, cx: &mut Context<'_>) -> bool {
+        let replies = &self.pipeline.replies;
+        let idle = Idle {
+            unanswered: (replies.len(), replies.bytes()),
+            reads: self.reads(),
+            is_unread: replies.out.len() > 0,
+            is_held_back: self.mode.is_paused() && self.is_settled(),
+            input_ended: self.input_ended,
+        };
+        self.departure.poll(cx, &self.io, &idle)
+    }
+
     /// Whether the connection reads from the client now.
     pub(super) fn reads(&self) -> bool {
         !self.input_ended && !self.unparsed && self.may_begin()
@@ -261,11 +238,7 @@ impl<S: Socket> Connection<S> {
 
     /// Whether another command may begin.
     fn may_begin(&self) -> bool {
-        self.parked.is_none()
-            && self.alone.is_none()
-            && self.transacting.is_none()
-            && !self.pipeline.is_mending()
-            && !self.is_full()
+        self.mode.is_normal() && !self.pipeline.is_mending() && !self.is_full()
     }
 
     /// Whether the client has as much in flight, or waiting for it, as is allowed.
@@ -367,38 +340,52 @@ impl<S: Socket> Connection<S> {
     /// Continues the waiting command, parked or running alone; returns whether it made progress.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         self.take_events();
-        if let Some(alone) = &mut self.alone {
-            let Poll::Ready(result) = alone.work.poll_unpin(cx) else {
-                return false;
-            };
-            self.finish_alone(result);
-            return true;
+        match std::mem::take(&mut self.mode) {
+            Mode::Parked(mut parked) => {
+                if self.poll_parked(&mut parked, cx).is_pending() {
+                    self.mode = Mode::Parked(parked);
+                    return false;
+                }
+                self.pipeline.refresh_map();
+                self.resume(parked);
+                true
+            }
+            Mode::Alone(mut alone) => {
+                let Poll::Ready(result) = alone.work.poll_unpin(cx) else {
+                    self.mode = Mode::Alone(alone);
+                    return false;
+                };
+                self.finish_alone(alone, result);
+                true
+            }
+            mode @ (Mode::Normal | Mode::Transacting(_)) => {
+                self.mode = mode;
+                false
+            }
         }
-        let settled = self.is_settled();
-        let generation = self.pipeline.map().generation;
-        let ready = match self.parked.as_mut().map(|parked| &mut parked.until) {
-            None => false,
-            Some(Until::Settled) => settled,
-            Some(Until::Unpaused(over)) => over.poll_unpin(cx).is_ready(),
-            Some(Until::Map { newer, .. }) => {
-                settled && {
-                    let router = &self.shared.router;
-                    let newer = newer.get_or_insert_with(|| wait_for_map(router, generation));
+    }
+
+    /// Ready when the parked command may try to begin.
+    fn poll_parked(&self, parked: &mut Parked, cx: &mut Context<'_>) -> Poll<()> {
+        let is_ready = match &mut parked.until {
+            Until::Settled => self.is_settled(),
+            Until::Unpaused(over) => return over.poll_unpin(cx),
+            Until::Map { newer, .. } => {
+                self.is_settled() && {
+                    let (router, map) = (&self.shared.router, self.pipeline.map());
+                    let newer = newer.get_or_insert_with(|| wait_for_map(router, map.generation));
                     self.pipeline.has_newer_map() || newer.poll_unpin(cx).is_ready()
                 }
             }
         };
-        if ready && let Some(parked) = self.parked.take() {
-            self.pipeline.refresh_map();
-            self.resume(parked);
+        if is_ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-        ready
     }
 
-    fn finish_alone(&mut self, result: Result<Reply, CommandError>) {
-        let Some(alone) = self.alone.take() else {
-            return;
-        };
+    fn finish_alone(&mut self, alone: Alone, result: Result<Reply, CommandError>) {
         let elapsed = alone.started.elapsed();
         if self
             .shared
@@ -413,7 +400,7 @@ impl<S: Socket> Connection<S> {
                 .slowlog
                 .add(&alone.args, elapsed, &addr, &name, len_max as usize);
         }
-        self.count_call_of(&alone.args, elapsed, result.is_err());
+        self.count_call(alone.command, elapsed, result.is_err());
         match result {
             Ok(reply) => self.push(&reply, alone.silent),
             Err(error) => self.push_error(error, alone.silent),

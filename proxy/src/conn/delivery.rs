@@ -1,5 +1,5 @@
 //! Processes a frame that came back. Its replies fill their slots, refused commands are routed
-//! again (`mending`), and commands that had no room for their replies are sent again.
+//! again (`reroute`), and commands that had no room for their replies are sent again.
 
 use std::time::Instant;
 

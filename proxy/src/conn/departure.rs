@@ -26,8 +26,6 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::connection::{Connection, Until};
-
 /// How long the commands of a client that sends no more may make no progress.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a connection that will be closed waits for its client to take another byte.
@@ -67,6 +65,21 @@ impl Socket for TcpStream {
             _ => None,
         })
     }
+}
+
+/// The state of a connection that has nothing to do, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Idle {
+    /// Commands without a reply, and bytes of replies not written.
+    pub(super) unanswered: (usize, usize),
+    /// The connection reads from the client.
+    pub(super) reads: bool,
+    /// The client does not take its replies.
+    pub(super) is_unread: bool,
+    /// CLIENT PAUSE holds back the next command, and all earlier commands are answered.
+    pub(super) is_held_back: bool,
+    /// The connection reads no more.
+    pub(super) input_ended: bool,
 }
 
 /// Tracks whether a connection's client is leaving.
@@ -112,49 +125,41 @@ impl Departure {
         }
         over
     }
-}
 
-impl<S: Socket> Connection<S> {
     /// Whether the client has left and its time is over; called when the connection has nothing to
     /// do.
-    pub(super) fn poll_departure(&mut self, cx: &mut Context<'_>) -> bool {
-        let replies = &self.pipeline.replies;
-        let mark = (self.departure.begun, replies.len(), replies.bytes());
-        self.departure.look(mark);
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, io: &impl Socket, idle: &Idle) -> bool {
+        self.look((self.begun, idle.unanswered.0, idle.unanswered.1));
         loop {
             let mut is_ahead = false;
-            if !self.departure.left && !self.reads() {
-                match self.io.poll_end(cx) {
+            if !self.left && !idle.reads {
+                match io.poll_end(cx) {
                     Poll::Pending => {}
                     Poll::Ready(None) => is_ahead = true,
-                    Poll::Ready(Some(End::Sending)) => self.departure.left = true,
+                    Poll::Ready(Some(End::Sending)) => self.left = true,
                     Poll::Ready(Some(End::Both)) => return true,
                 }
             }
-            let is_unread = self.pipeline.replies.out.len() > 0;
-            let lasts = match self.departure.left {
-                true if !is_unread && self.is_paused() && self.is_settled() => return true,
-                true if !is_unread => GRACE,
-                _ if is_unread && (self.departure.left || self.input_ended) => UNREAD_MAX,
-                _ if is_ahead => LOOK_PAUSE,
-                _ => {
-                    self.departure.timer = None;
-                    return false;
+            let lasts = if self.left && !idle.is_unread {
+                if idle.is_held_back {
+                    return true;
                 }
+                GRACE
+            } else if idle.is_unread && (self.left || idle.input_ended) {
+                UNREAD_MAX
+            } else if is_ahead {
+                LOOK_PAUSE
+            } else {
+                self.timer = None;
+                return false;
             };
-            if !self.departure.poll_timer(cx, lasts) {
+            if !self.poll_timer(cx, lasts) {
                 return false;
             }
             if lasts != LOOK_PAUSE {
                 return true;
             }
         }
-    }
-
-    /// Whether CLIENT PAUSE holds back its next command.
-    pub(super) fn is_paused(&self) -> bool {
-        let parked = self.parked.as_ref();
-        parked.is_some_and(|parked| matches!(parked.until, Until::Unpaused(_)))
     }
 }
 

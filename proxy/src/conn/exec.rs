@@ -10,22 +10,17 @@ use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{Command, CommandError, Reply, Run, lookup};
 use coterie_types::TableId;
 
-use super::connection::{Connection, Until};
+use super::connection::Connection;
 use super::departure::Socket;
 use super::lane::Batch;
 use super::resp::array_items;
 use super::route::Unroutable;
 use super::session::{Multi, Queued};
+use super::state::{Mode, Transacting, Until};
 use crate::commands::{self, Answer, Handler};
 
 /// Bytes of the proxy's own replies to a transaction; beyond this it runs no further command of it.
 const REPLY_BYTES_MAX: usize = 64 << 20;
-
-/// A transaction that waits for the group's part.
-pub(super) struct Transacting {
-    slot: u64,
-    queue: Vec<Queued>,
-}
 
 impl<S: Socket> Connection<S> {
     pub(super) fn exec(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
@@ -136,7 +131,7 @@ impl<S: Socket> Connection<S> {
                 self.count_when_answered(row, &multi.queue);
                 if is_part {
                     let queue = multi.queue;
-                    self.transacting = Some(Transacting { slot, queue });
+                    self.mode = Mode::Transacting(Transacting { slot, queue });
                 }
             }
             _ => {
@@ -151,9 +146,12 @@ impl<S: Socket> Connection<S> {
     /// Handles the group's reply to its part of a transaction. If the group ran it, the proxy runs
     /// its own part.
     pub(super) fn transacted(&mut self, slot: u64, reply: Bytes) {
-        let Some(Transacting { queue, .. }) = self.transacting.take_if(|part| part.slot == slot)
-        else {
-            return;
+        let queue = match std::mem::take(&mut self.mode) {
+            Mode::Transacting(part) if part.slot == slot => part.queue,
+            mode => {
+                self.mode = mode;
+                return;
+            }
         };
         let Some(theirs) = array_items(&reply) else {
             // A watched key was touched, or the transaction failed.

@@ -3,7 +3,7 @@
 //! Commands for the same group always keep their order: a group has one frame in flight, and all
 //! commands are routed by the same map as long as any is unanswered. When a group reports that keys
 //! moved, nothing more is sent. Once every frame in flight has come back, the refused and the
-//! waiting commands are put in the client's order again and routed by the new map (`mending`).
+//! waiting commands are put in the client's order again and routed by the new map (`reroute`).
 //!
 //! Commands for different groups run at the same time, in no particular order.
 

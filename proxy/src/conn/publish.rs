@@ -10,6 +10,7 @@ use coterie_redis_compat::{Flags, Resp};
 
 use super::connection::Connection;
 use super::departure::Socket;
+use super::state::Mode;
 use crate::client_peaks::Peak;
 use crate::clients::{Blocked, Memory};
 
@@ -38,7 +39,7 @@ impl<S: Socket> Connection<S> {
         details.writes = replies.out.len() > 0;
         details.closes = self.input_ended && !self.departure.left;
         details.blocked = self.blocked();
-        let waits = self.alone.is_some() || self.parked.is_some();
+        let waits = self.mode.is_waiting();
         // Frames that are held back because this client does not read wait for nobody else.
         let by_itself = !self.pipeline.is_sent() && replies.out.len() > 0;
         details.waits = waits || !(replies.is_settled() || by_itself);
@@ -59,16 +60,13 @@ impl<S: Socket> Connection<S> {
 
     /// Bytes that the connection holds.
     fn memory(&self) -> Memory {
-        let length = |args: &[Bytes]| args.iter().map(Bytes::len).sum();
-        let parked = self.parked.as_ref().map(|parked| &parked.args);
-        let waiting = parked.or(self.alone.as_ref().map(|alone| &alone.args));
         let multi = self.session.multi.as_ref();
         let replies = &self.pipeline.replies;
         Memory {
             own_bytes: size_of::<Self>(),
             input_bytes: self.input.len(),
             input_free_bytes: self.input.capacity() - self.input.len(),
-            argument_bytes: waiting.map_or(0, |args| length(args)),
+            argument_bytes: self.mode.args().iter().map(Bytes::len).sum(),
             queued_bytes: multi.map_or(0, |multi| multi.bytes),
             watched_bytes: self.session.watched_bytes(),
             frame_bytes: self.pipeline.waiting_bytes() + self.pipeline.sent_bytes(),
@@ -85,9 +83,9 @@ impl<S: Socket> Connection<S> {
             // Redis 7.2 does not flag WAIT.
             row.flags.contains(Flags::BLOCKING) || row.name == "wait"
         };
-        match &self.alone {
-            _ if self.is_paused() => Some(Blocked::Paused),
-            Some(alone) if blocks(alone.command) => Some(Blocked::Timed),
+        match &self.mode {
+            mode if mode.is_paused() => Some(Blocked::Paused),
+            Mode::Alone(alone) if blocks(alone.command) => Some(Blocked::Timed),
             _ => None,
         }
     }

@@ -10,8 +10,6 @@ use tokio_util::io::poll_read_buf;
 use super::connection::Connection;
 use super::departure::Socket;
 
-/// Room for the first read: most clients are idle, or send little.
-pub(super) const READ_BYTES_FIRST: usize = 2 << 10;
 /// Most room for a read; a client that fills its reads gets there.
 const READ_BYTES: usize = 32 << 10;
 /// Room for a read within a large argument.

@@ -8,7 +8,7 @@ use coterie_protocol::Watch;
 use coterie_redis_compat::{CommandError, Reply, Resp};
 use coterie_types::TableId;
 
-use super::counting::{Answered, Call};
+use super::counting::{Answered, Unanswered};
 use super::output::Output;
 use super::resp;
 use crate::router::Failure;
@@ -31,7 +31,7 @@ struct Slot {
     /// The client asked for no reply.
     silent: bool,
     /// The call to count when the slot is filled.
-    call: Option<Call>,
+    call: Option<Unanswered>,
     state: State,
 }
 
@@ -150,7 +150,7 @@ impl Replies {
     }
 
     /// Counts `call` when the slot opened last is filled.
-    pub(super) fn count_last(&mut self, call: Call) {
+    pub(super) fn count_last(&mut self, call: Unanswered) {
         if let Some(slot) = self.slots.back_mut() {
             slot.call = Some(call);
         }

@@ -1,0 +1,84 @@
+//! Counts a connection's commands for INFO: at once if the proxy answers, else when the slot of the
+//! reply is filled (`counting`).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_redis_compat::{Command, lookup, lookup_subcommand};
+
+use super::connection::Connection;
+use super::counting::{Answered, Unanswered};
+use super::departure::Socket;
+use super::session::Queued;
+use crate::stats::Lookups;
+
+impl<S: Socket> Connection<S> {
+    /// When the current command began. Time that it was parked for a newer map counts; time that it
+    /// was parked for a pause or for earlier commands does not.
+    fn began(&self) -> Instant {
+        let timeout = self.shared.router.request_timeout;
+        let began = self.deadline.checked_sub(timeout);
+        began.unwrap_or_else(Instant::now)
+    }
+
+    /// Counts the command of the slot opened last, when it is answered.
+    pub(super) fn count_when_answered(&mut self, row: &'static Command, queued: &[Queued]) {
+        if let Some(call) = self.unanswered(row, queued) {
+            self.pipeline.replies.count_last(call);
+        }
+    }
+
+    /// Counts a transaction that only the proxy answered.
+    pub(super) fn count_transaction(
+        &mut self,
+        row: &'static Command,
+        queued: &[Queued],
+        reply: &Bytes,
+    ) {
+        if let Some(call) = self.unanswered(row, queued) {
+            let answered = Answered::by(call, reply);
+            self.pipeline.replies.answered.push(answered);
+        }
+    }
+
+    fn unanswered(&self, row: &'static Command, queued: &[Queued]) -> Option<Unanswered> {
+        Unanswered::new(&self.shared.stats.calls, row, self.began(), queued)
+    }
+
+    /// Counts a call that the proxy answered.
+    pub(super) fn count_call(&self, row: &'static Command, took: Duration, failed: bool) {
+        let calls = &self.shared.stats.calls;
+        if let Some(number) = calls.number(row) {
+            calls.called(number, took, failed, Lookups::default());
+        }
+    }
+
+    /// Counts a command that was refused before it was run.
+    pub(super) fn count_rejected(&self, row: &'static Command) {
+        let calls = &self.shared.stats.calls;
+        if let Some(number) = calls.number(row) {
+            calls.rejected(number);
+        }
+    }
+
+    /// Counts a command with too few or too many words.
+    pub(super) fn count_wrong_arity(&self, args: &[Bytes]) {
+        let row = args.first().and_then(|name| lookup(name));
+        let subcommand = row.zip(args.get(1));
+        let subcommand = subcommand.and_then(|(row, word)| lookup_subcommand(row, word));
+        if let Some(row) = subcommand.or(row) {
+            self.count_rejected(row);
+        }
+    }
+
+    /// Counts the commands that were answered since the last call.
+    pub(super) fn count_answered(&mut self) {
+        if self.pipeline.replies.answered.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for answered in self.pipeline.replies.answered.drain(..) {
+            answered.count(&self.shared.stats, now);
+        }
+    }
+}
