@@ -24,17 +24,18 @@ mod slot;
 mod slowlog;
 mod wait;
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
-use coterie_redis_compat::{CommandError, Reply, Resp, number, parse_table};
+use coterie_redis_compat::{CommandError, Reply, number, parse_table};
 use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
 
 use crate::clients::Client;
-use crate::conn::Session;
+use crate::conn::{Call, Session};
 use crate::fanout::Calls;
 use crate::shared::Shared;
 
@@ -64,19 +65,24 @@ impl From<Reply> for Answer {
     }
 }
 
-/// What a command that runs alone works on.
-pub(crate) struct Call {
+/// The surroundings of a command that runs alone. It reads as its [`Call`].
+pub(crate) struct Remote {
+    pub(crate) call: Arc<Call>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) client: Arc<Client>,
-    pub(crate) args: Vec<Bytes>,
-    pub(crate) table: TableId,
-    pub(crate) resp: Resp,
     /// The groups this connection has written to.
     pub(crate) wrote: Vec<GroupId>,
-    pub(crate) deadline: Instant,
 }
 
-impl Call {
+impl Deref for Remote {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
+impl Remote {
     /// Asks groups.
     fn calls(&self) -> Calls {
         Calls::new(Arc::clone(&self.shared.router), self.resp, self.deadline)
@@ -91,7 +97,7 @@ impl Call {
 /// A command that answers at once.
 pub(crate) type Now = fn(&mut Local<'_>, &[Bytes]) -> Result<Answer, CommandError>;
 /// A command that runs alone.
-pub(crate) type Alone = fn(Call) -> BoxFuture<'static, Result<Reply, CommandError>>;
+pub(crate) type Alone = fn(Remote) -> BoxFuture<'static, Result<Reply, CommandError>>;
 
 /// Who carries a command out.
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@
 //! clients.
 
 mod begin;
+mod call;
 pub mod codec;
 mod connection;
 mod counting;
@@ -29,11 +30,13 @@ mod request_credit;
 mod reroute;
 mod resp;
 mod route;
+mod run;
 mod session;
 mod sizes;
 mod state;
 mod tally;
 
+pub(crate) use call::Call;
 pub(crate) use listener::{Listener, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use session::{ReplyMode, Session};

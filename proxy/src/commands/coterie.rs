@@ -14,10 +14,10 @@ mod wish;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
 
-use super::{Call, table_named};
+use super::{Remote, table_named};
 
 /// `COTERIE subcommand ...`.
-pub(crate) async fn coterie(call: Call) -> Result<Reply, CommandError> {
+pub(crate) async fn coterie(call: Remote) -> Result<Reply, CommandError> {
     let words = call.args.len();
     match call.args[1].to_ascii_lowercase().as_slice() {
         b"nodes" if words == 2 => list::nodes(&call).await,
@@ -88,7 +88,7 @@ fn help() -> Reply {
 }
 
 /// A number among the words.
-fn number(call: &Call, at: usize) -> Result<u64, CommandError> {
+fn number(call: &Remote, at: usize) -> Result<u64, CommandError> {
     let word = call
         .args
         .get(at)
@@ -101,14 +101,14 @@ fn number(call: &Call, at: usize) -> Result<u64, CommandError> {
 }
 
 /// A name: text, or an error.
-fn name_at(call: &Call, at: usize) -> Result<&str, CommandError> {
+fn name_at(call: &Remote, at: usize) -> Result<&str, CommandError> {
     let word = call.args.get(at).map(|word| word.as_ref());
     std::str::from_utf8(word.unwrap_or_default())
         .map_err(|_| error(format!("{} is no UTF-8 text", quoted(call, at))))
 }
 
 /// The beginning of a word as an error shows it.
-fn quoted(call: &Call, at: usize) -> String {
+fn quoted(call: &Remote, at: usize) -> String {
     const SHOWN: usize = 128;
     let word = call
         .args
@@ -120,7 +120,7 @@ fn quoted(call: &Call, at: usize) -> String {
 }
 
 /// Words as text.
-fn word(call: &Call, at: usize) -> String {
+fn word(call: &Remote, at: usize) -> String {
     String::from_utf8_lossy(&call.args[at]).into_owned()
 }
 
@@ -131,7 +131,7 @@ fn pair(name: &'static str, value: Reply) -> Pair {
 }
 
 /// The table that a word names: by its name, or by any number, as lists show numbers.
-fn table(call: &Call, at: usize) -> Result<TableId, CommandError> {
+fn table(call: &Remote, at: usize) -> Result<TableId, CommandError> {
     let catalog = call.shared.catalog();
     let numbered = || number(call, at).ok().and_then(|n| u32::try_from(n).ok());
     let named = table_named(&catalog, &call.args[at]).or_else(|| numbered().map(TableId));

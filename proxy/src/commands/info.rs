@@ -11,7 +11,7 @@ use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{NodeDescriptor, NodeState};
 
-use super::Call;
+use super::Remote;
 use crate::VERSION;
 use crate::clients::Blocked;
 use crate::shared::Shared;
@@ -33,7 +33,7 @@ const DEFAULT: [&str; 10] = [
 ];
 
 /// `INFO [section ...]`.
-pub(crate) async fn info(call: Call) -> Result<Reply, CommandError> {
+pub(crate) async fn info(call: Remote) -> Result<Reply, CommandError> {
     let wanted: Vec<_> = call.args[1..]
         .iter()
         .map(|word| word.to_ascii_lowercase())
@@ -206,7 +206,7 @@ fn coterie(shared: &Shared) -> String {
 }
 
 /// Keys per database. How many expire is not counted, and given as 0, as parsers want the field.
-async fn keyspace(call: &Call, asked: bool) -> Result<String, CommandError> {
+async fn keyspace(call: &Remote, asked: bool) -> Result<String, CommandError> {
     let mut text = "# Keyspace\r\n".to_owned();
     let map = call.shared.router.cache.load();
     let tables = map

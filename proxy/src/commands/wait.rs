@@ -15,13 +15,13 @@ use coterie_redis_compat::{CommandError, Reply, number};
 use coterie_types::{GroupId, LogIndex, NodeId};
 use futures_util::future::join_all;
 
-use super::{Call, int, timeout_millis};
+use super::{Remote, int, timeout_millis};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// See the module's head.
-pub(crate) async fn wait(call: Call) -> Result<Reply, CommandError> {
+pub(crate) async fn wait(call: Remote) -> Result<Reply, CommandError> {
     let wanted = number::parse_int(&call.args[1]).ok_or(CommandError::NotAnInteger)?;
     let wanted = u64::try_from(wanted).unwrap_or(0);
     let timeout = timeout_millis(&call.args[2])?;
@@ -44,7 +44,7 @@ pub(crate) async fn wait(call: Call) -> Result<Reply, CommandError> {
 }
 
 async fn wait_for(
-    call: &Call,
+    call: &Remote,
     catalog: Arc<Catalog>,
     group: GroupId,
     wanted: u64,
@@ -87,7 +87,7 @@ async fn wait_for(
 }
 
 async fn status(
-    call: &Call,
+    call: &Remote,
     catalog: &Catalog,
     node: NodeId,
     group: GroupId,

@@ -1,5 +1,5 @@
-//! How a command begins: checked in Redis' order (`server.c`, `processCommand`), then queued by
-//! MULTI, sent to its groups, or answered here.
+//! How a command begins: checked in Redis' order (`server.c`, `processCommand`), then parked, queued
+//! by MULTI, or run (`run`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,33 +7,34 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
 
+use super::call::Call;
 use super::codec::Cut;
 use super::connection::Connection;
 use super::departure::Socket;
-use super::pipeline::Request;
-use super::route::Unroutable;
-use super::session::{Multi, Queued, ReplyMode, Session};
-use super::state::{Alone, Mode, Parked, Until};
+use super::state::{Mode, Parked, Until};
 use super::{cross_protocol, sizes};
-use crate::commands::{self, Answer, Call, Handler, Local, SessionCommand};
-use crate::router::Failure;
+use crate::commands::{self, Handler};
 
 impl<S: Socket> Connection<S> {
-    /// Begins the command with these words. `args` is emptied only if the command waits or runs
-    /// alone. A command that was cut short for its length is refused.
-    pub(super) fn begin(&mut self, args: &mut Vec<Bytes>, cut: Option<Cut>) {
+    /// Begins the command with these words, read at `now`. A command that was cut short for its
+    /// length is refused.
+    pub(super) fn begin(&mut self, args: Vec<Bytes>, cut: Option<Cut>, now: Instant) {
         let silent = self.session.next_is_silent();
-        match resolve(args) {
+        match resolve(&args) {
             Ok(_) | Err(CommandError::WrongArity(_))
                 if lookup(&args[0]).is_some_and(Command::is_internal) =>
             {
                 let unknown = CommandError::UnknownCommand(args[0].clone(), args[1..].to_vec());
                 self.refuse(unknown, silent);
             }
-            Ok(row) => match cut {
-                None => self.begin_row(row, args, silent),
-                Some(cut) => self.refuse_cut(row, cut, args, silent),
-            },
+            Ok(row) => {
+                let times = (now, self.shared.router.request_timeout);
+                let call = self.session.call(row, args, silent, times);
+                return match cut {
+                    None => self.begin_call(call),
+                    Some(cut) => self.refuse_cut(call, cut),
+                };
+            }
             Err(CommandError::UnknownCommand(name, _)) if cross_protocol::is_http(&name) => {
                 cross_protocol::warn(&self.client);
                 self.abort();
@@ -41,61 +42,45 @@ impl<S: Socket> Connection<S> {
             Err(error @ CommandError::WrongArity("exec")) => self.refuse_exec(&error, silent),
             Err(error) => {
                 if matches!(error, CommandError::WrongArity(_)) {
-                    self.count_wrong_arity(args);
+                    self.count_wrong_arity(&args);
                 }
                 self.refuse(error, silent);
             }
         }
+        self.reuse(args);
     }
 
-    fn begin_row(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
+    fn begin_call(&mut self, call: Call) {
+        let row = call.row;
         self.last_command = row.name;
         if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
             return match row.name {
-                "exec" => self.refuse_exec(&CommandError::NoAuth, silent),
-                _ => self.reject(row, CommandError::NoAuth, silent),
+                "exec" => self.refuse_exec(&CommandError::NoAuth, call.silent),
+                _ => self.reject(call, CommandError::NoAuth),
             };
         }
         if self.shared.pause.holds(self.may_write(row)) {
             let shared = Arc::clone(&self.shared);
             let over = Box::pin(async move { shared.pause.over().await });
-            return self.park(row, args, silent, Until::Unpaused(over));
+            return self.park(call, Until::Unpaused(over));
         }
         let handler = match row.run {
             Run::Group(_) => None,
             Run::Proxy => commands::handler(row.name),
         };
         if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {
-            return self.queue(row, handler, args, silent);
+            return self.queue(call, handler);
         }
-        match handler {
-            None if matches!(row.run, Run::Group(_)) => self.submit(row, args, silent),
-            None => {
-                let error = CommandError::NotSupported("command is not offered");
-                self.reject(row, error, silent);
-            }
-            Some(Handler::Now(run)) => {
-                let began = Instant::now();
-                let answer = self.run_now(row, run, args);
-                self.count_call(row, began.elapsed(), answer.is_err());
-                self.take_answer(answer, silent);
-            }
-            Some(Handler::Alone(_)) if !self.is_settled() => {
-                self.park(row, args, silent, Until::Settled);
-            }
-            Some(Handler::Alone(run)) => self.run_alone(row, run, args, silent),
-            Some(Handler::Session(word)) => self.run_session(word, row, args, silent),
-        }
+        self.run_call(call, handler);
     }
 
     /// Begins a command that had to wait.
-    pub(super) fn resume(&mut self, mut parked: Parked) {
-        let deadline = match parked.until {
-            Until::Map { deadline, .. } => deadline,
-            _ => Instant::now() + self.shared.router.request_timeout,
-        };
-        self.deadline = deadline;
-        self.begin_row(parked.command, &mut parked.args, parked.silent);
+    pub(super) fn resume(&mut self, parked: Parked) {
+        let Parked { mut call, until } = parked;
+        if !matches!(until, Until::Map { .. }) {
+            call.restart(Instant::now(), self.shared.router.request_timeout);
+        }
+        self.begin_call(call);
     }
 
     /// A client that connected while there was a password need not authenticate once there is none.
@@ -110,22 +95,11 @@ impl<S: Socket> Connection<S> {
         let queue = || self.session.multi.iter().flat_map(|multi| &multi.queue);
         row.is_write()
             || row.flags.contains(Flags::MAY_REPLICATE)
-            || (row.name == "exec" && queue().any(|queued| queued.command.is_write()))
+            || (row.name == "exec" && queue().any(|queued| queued.row.is_write()))
     }
 
-    pub(super) fn park(
-        &mut self,
-        command: &'static Command,
-        args: &mut Vec<Bytes>,
-        silent: bool,
-        until: Until,
-    ) {
-        self.mode = Mode::Parked(Parked {
-            command,
-            args: std::mem::take(args),
-            silent,
-            until,
-        });
+    pub(super) fn park(&mut self, call: Call, until: Until) {
+        self.mode = Mode::Parked(Parked { call, until });
     }
 
     /// Replies with an error, which also aborts an open transaction.
@@ -137,36 +111,30 @@ impl<S: Socket> Connection<S> {
     }
 
     /// As [`Self::refuse`], and counts the command as rejected.
-    fn reject(&mut self, row: &'static Command, error: CommandError, silent: bool) {
-        self.count_rejected(row);
-        self.refuse(error, silent);
+    pub(super) fn reject(&mut self, call: Call, error: CommandError) {
+        self.count_rejected(call.row);
+        self.refuse(error, call.silent);
+        self.reuse(call.args);
     }
 
     /// Fails a command that counts as run, with no time taken.
-    fn fail_at_once(&mut self, row: &'static Command, error: CommandError, silent: bool) {
-        self.count_call(row, Duration::ZERO, true);
-        self.push_error(error, silent);
-    }
-
-    /// The error of a command that times out while the newest map does not know the owner of a key.
-    pub(super) fn no_owner(&self) -> CommandError {
-        if self.pipeline.map().is_empty() {
-            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
-        } else {
-            Failure::no_range().error()
-        }
+    pub(super) fn fail_at_once(&mut self, call: Call, error: CommandError) {
+        self.count_call(call.row, Duration::ZERO, true);
+        self.push_error(error, call.silent);
+        self.reuse(call.args);
     }
 
     /// Refuses a command that a group would refuse for its size, before it costs anything.
-    fn check_sizes(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
+    pub(super) fn check_sizes(&self, call: &Call) -> Result<(), CommandError> {
         // A transaction and its watches are sent as one frame.
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let held = queued + self.session.watched_bytes();
-        sizes::check(row, args, held, self.shared.value_bytes_max())
+        sizes::check(call.row, &call.args, held, self.shared.value_bytes_max())
     }
 
     /// Refuses a command that is too long, of which only the first bytes were kept.
-    fn refuse_cut(&mut self, row: &'static Command, cut: Cut, args: &[Bytes], silent: bool) {
+    fn refuse_cut(&mut self, call: Call, cut: Cut) {
+        let row = call.row;
         self.last_command = row.name;
         let value_max = self.shared.value_bytes_max();
         let error = match (sizes::check_total(cut.total, value_max), cut.at) {
@@ -174,206 +142,31 @@ impl<S: Socket> Connection<S> {
                 CommandError::NoAuth
             }
             (Err(error), _) => error,
-            (Ok(()), Some(at)) => sizes::too_long(row, args, at, value_max),
+            (Ok(()), Some(at)) => sizes::too_long(row, &call.args, at, value_max),
             // Only its total was too long.
             (Ok(()), None) => CommandError::RequestTooLong(sizes::request_max(value_max)),
         };
         match row.name {
-            "exec" => self.refuse_exec(&error, silent),
-            _ => self.refuse(error, silent),
+            "exec" => self.refuse_exec(&error, call.silent),
+            _ => self.refuse(error, call.silent),
         }
+        self.reuse(call.args);
     }
 
-    fn submit(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
-        if let Err(error) = self.check_sizes(row, args) {
-            return self.reject(row, error, silent);
-        }
-        let request = self.request(row, args);
-        let result = self.pipeline.submit(request, silent);
-        self.routed(result, row, args, silent);
-    }
-
-    fn request<'a>(&self, command: &'static Command, args: &'a [Bytes]) -> Request<'a> {
-        Request {
-            command,
-            args,
-            table: self.session.table,
-            flags: self.session.frame_flags(),
-            deadline: self.deadline,
-        }
-    }
-
-    /// Handles the result of routing a command.
-    fn routed(
-        &mut self,
-        result: Result<(), Unroutable>,
-        row: &'static Command,
-        args: &mut Vec<Bytes>,
-        silent: bool,
-    ) {
-        match result {
-            Ok(()) => self.count_when_answered(row, &[]),
-            // Redis, too, refuses keys in different slots before it runs a command, and finds
-            // errors in the arguments only while it runs it.
-            Err(Unroutable::Refused(error @ CommandError::CrossGroup)) => {
-                self.reject(row, error, silent);
-            }
-            Err(Unroutable::Refused(error)) => self.fail_at_once(row, error, silent),
-            Err(Unroutable::NoRange) if Instant::now() >= self.deadline => {
-                let error = self.no_owner();
-                self.reject(row, error, silent);
-            }
-            Err(Unroutable::NoRange) => {
-                let (deadline, newer) = (self.deadline, None);
-                self.park(row, args, silent, Until::Map { deadline, newer });
-            }
-        }
-    }
-
-    pub(super) fn run_now(
-        &mut self,
-        row: &Command,
-        run: commands::Now,
-        args: &[Bytes],
-    ) -> Result<Answer, CommandError> {
-        if row.name.starts_with("client|") {
-            // The command may print details of this client: bring them up to date.
-            self.publish(true);
-            self.client.details().memory.argument_bytes = args.iter().map(Bytes::len).sum();
-        }
-        let mut local = Local {
-            shared: &self.shared,
-            client: &self.client,
-            session: &mut self.session,
-        };
-        run(&mut local, args)
-    }
-
-    fn take_answer(&mut self, answer: Result<Answer, CommandError>, silent: bool) {
-        match answer {
-            Ok(Answer::Reply(reply)) => self.push(&reply, silent),
-            Ok(Answer::Always(reply)) => self.push(&reply, false),
-            Ok(Answer::Nothing) => {}
-            Ok(Answer::Close(reply)) => {
-                self.push(&reply, silent);
-                self.end_input();
-            }
-            Err(error) => self.push_error(error, silent),
-        }
-    }
-
-    fn run_alone(
-        &mut self,
-        row: &'static Command,
-        run: commands::Alone,
-        args: &mut Vec<Bytes>,
-        silent: bool,
-    ) {
-        self.pipeline.refresh_map();
-        self.publish(true);
-        let args = std::mem::take(args);
-        let work = run(Call {
-            client: Arc::clone(&self.client),
-            shared: Arc::clone(&self.shared),
-            args: args.clone(),
-            table: self.session.table,
-            resp: self.session.resp,
-            wrote: self.pipeline.wrote.clone(),
-            deadline: self.deadline,
-        });
-        self.mode = Mode::Alone(Alone {
-            command: row,
-            work,
-            silent,
-            args,
-            started: Instant::now(),
-        });
-    }
-
-    fn queue(
-        &mut self,
-        row: &'static Command,
-        handler: Option<Handler>,
-        args: &[Bytes],
-        silent: bool,
-    ) {
+    fn queue(&mut self, call: Call, handler: Option<Handler>) {
+        let row = call.row;
         let refusal = match handler {
             // It would need groups of its own within a transaction, which is a single log entry.
             Some(Handler::Alone(_)) => Some(CommandError::NotInMulti),
             _ if row.flags.contains(Flags::NO_MULTI) => Some(CommandError::NotInMulti),
-            _ => self.check_sizes(row, args).err(),
+            _ => self.check_sizes(&call).err(),
         };
         if let Some(error) = refusal {
-            return self.reject(row, error, silent);
+            return self.reject(call, error);
         }
-        let Some(multi) = &mut self.session.multi else {
-            return;
-        };
-        let bytes = args.iter().map(|arg| arg.len() + size_of::<Bytes>());
-        multi.bytes += bytes.sum::<usize>();
-        multi.queue.push(Queued {
-            command: row,
-            args: args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect(),
-        });
-        self.push(&Reply::simple("QUEUED"), silent);
-    }
-
-    fn run_session(
-        &mut self,
-        word: SessionCommand,
-        row: &'static Command,
-        args: &mut Vec<Bytes>,
-        silent: bool,
-    ) {
-        match word {
-            SessionCommand::Multi if self.session.multi.is_some() => {
-                self.fail_at_once(row, CommandError::NestedMulti, silent);
-            }
-            SessionCommand::Multi => {
-                self.count_call(row, Duration::ZERO, false);
-                self.session.multi = Some(Multi::default());
-                self.push(&Reply::OK, silent);
-            }
-            SessionCommand::Discard => match self.session.multi.take() {
-                None => self.fail_at_once(row, CommandError::DiscardWithoutMulti, silent),
-                Some(_) => {
-                    self.count_call(row, Duration::ZERO, false);
-                    self.session.unwatch();
-                    self.push(&Reply::OK, silent);
-                }
-            },
-            SessionCommand::Exec => self.exec(row, args, silent),
-            SessionCommand::Watch if self.session.multi.is_some() => {
-                self.fail_at_once(row, CommandError::WatchInsideMulti, silent);
-            }
-            SessionCommand::Watch => {
-                if let Err(error) = self.check_sizes(row, args) {
-                    return self.reject(row, error, silent);
-                }
-                let request = self.request(row, args);
-                let generation = self.session.watch_generation;
-                let result = self.pipeline.submit_watch(request, generation, silent);
-                if result.is_ok() {
-                    self.session.will_watch(&args[1..]);
-                }
-                self.routed(result, row, args, silent);
-            }
-            SessionCommand::Reset => {
-                self.count_call(row, Duration::ZERO, false);
-                let authenticated = !self.shared.settings.has_password();
-                // REPLY OFF does not suppress this reply.
-                let silent = silent && self.session.reply_mode != ReplyMode::Off;
-                let generation = self.session.watch_generation + 1;
-                self.session = Session::new(authenticated);
-                self.session.watch_generation = generation;
-                self.client.details().reset();
-                self.push(&Reply::simple("RESET"), silent);
-            }
-            SessionCommand::Quit => {
-                self.count_call(row, Duration::ZERO, false);
-                self.push(&Reply::OK, silent);
-                self.end_input();
-            }
+        if let Some(multi) = &mut self.session.multi {
+            multi.push(&call);
         }
+        self.reply(call, &Reply::simple("QUEUED"));
     }
 }

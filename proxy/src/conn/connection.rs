@@ -19,6 +19,7 @@ use coterie_redis_compat::{CommandError, Reply};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
 
+use super::call::Call;
 use super::codec::{Limits, Parser};
 use super::departure::{Departure, Idle, Socket};
 use super::farewell::{Stall, say_goodbye};
@@ -26,7 +27,7 @@ use super::pipeline::Pipeline;
 use super::replies::Event;
 use super::request_credit::RequestCredit;
 use super::session::Session;
-use super::state::{Alone, Mode, Parked, Until};
+use super::state::{Mode, Parked, Until};
 use crate::client_peaks::Peak;
 use crate::clients::Client;
 use crate::shared::Shared;
@@ -52,8 +53,8 @@ pub(crate) struct Connection<S> {
     pub(super) parser: Parser,
     /// `input` has room for a large argument.
     pub(super) input_is_large: bool,
-    /// The words of the command that begins; the vector is reused.
-    args: Vec<Bytes>,
+    /// Empty, for the words of the next command: the vector of a command that has ended.
+    spare_args: Vec<Bytes>,
     /// Room for the next read; grows with the bytes that come.
     pub(super) read_bytes: usize,
     /// There may be whole commands in `input`.
@@ -72,8 +73,6 @@ pub(crate) struct Connection<S> {
     pub(super) peak: Peak,
     /// The last command that began.
     pub(super) last_command: &'static str,
-    /// The deadline of commands that begin now.
-    pub(super) deadline: Instant,
     /// While the proxy stops: times a client that does not take its replies.
     stall: Stall,
 }
@@ -92,7 +91,7 @@ impl<S: Socket> Connection<S> {
             input: BytesMut::new(),
             parser: Parser::default(),
             input_is_large: false,
-            args: Vec::new(),
+            spare_args: Vec::new(),
             read_bytes: READ_BYTES_FIRST,
             unparsed: false,
             mode: Mode::Normal,
@@ -102,7 +101,6 @@ impl<S: Socket> Connection<S> {
             aborted: false,
             peak: Peak::default(),
             last_command: "NULL",
-            deadline: Instant::now(),
             stall: Stall::default(),
         }
     }
@@ -259,22 +257,23 @@ impl<S: Socket> Connection<S> {
             value_bytes_max: self.shared.value_bytes_max(),
             trusted: self.session.authenticated,
         };
-        self.deadline = Instant::now() + self.shared.router.request_timeout;
+        let now = Instant::now();
         self.pipeline.refresh_map();
         self.pipeline.set_slower_than(settings.slower_than());
-        let mut args = std::mem::take(&mut self.args);
         let mut begun = 0;
         while self.may_begin() {
+            let mut args = std::mem::take(&mut self.spare_args);
             match self.parser.next(&mut self.input, &limits, &mut args) {
                 Ok(true) => {
                     begun += 1;
                     let cut = self.parser.take_cut();
-                    self.begin(&mut args, cut);
+                    self.begin(args, cut, now);
                     if !self.unparsed || self.session.authenticated != limits.trusted {
                         break;
                     }
                 }
                 Ok(false) => {
+                    self.reuse(args);
                     self.unparsed = false;
                     break;
                 }
@@ -287,8 +286,6 @@ impl<S: Socket> Connection<S> {
                 break;
             }
         }
-        args.clear();
-        self.args = args;
         self.departure.begun += begun;
         self.shared.metrics.commands.inc_by(begun);
         self.shared
@@ -355,7 +352,7 @@ impl<S: Socket> Connection<S> {
                     self.mode = Mode::Alone(alone);
                     return false;
                 };
-                self.finish_alone(alone, result);
+                self.finish_alone(&alone.call, result);
                 true
             }
             mode @ (Mode::Normal | Mode::Transacting(_)) => {
@@ -370,7 +367,7 @@ impl<S: Socket> Connection<S> {
         let is_ready = match &mut parked.until {
             Until::Settled => self.is_settled(),
             Until::Unpaused(over) => return over.poll_unpin(cx),
-            Until::Map { newer, .. } => {
+            Until::Map { newer } => {
                 self.is_settled() && {
                     let (router, map) = (&self.shared.router, self.pipeline.map());
                     let newer = newer.get_or_insert_with(|| wait_for_map(router, map.generation));
@@ -385,8 +382,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    fn finish_alone(&mut self, alone: Alone, result: Result<Reply, CommandError>) {
-        let elapsed = alone.started.elapsed();
+    fn finish_alone(&mut self, call: &Call, result: Result<Reply, CommandError>) {
+        let elapsed = call.began.elapsed();
         if self
             .shared
             .settings
@@ -398,12 +395,12 @@ impl<S: Socket> Connection<S> {
             let name = self.client.details().name.clone();
             self.shared
                 .slowlog
-                .add(&alone.args, elapsed, &addr, &name, len_max as usize);
+                .add(&call.args, elapsed, &addr, &name, len_max as usize);
         }
-        self.count_call(alone.command, elapsed, result.is_err());
+        self.count_call(call.row, elapsed, result.is_err());
         match result {
-            Ok(reply) => self.push(&reply, alone.silent),
-            Err(error) => self.push_error(error, alone.silent),
+            Ok(reply) => self.push(&reply, call.silent),
+            Err(error) => self.push_error(error, call.silent),
         }
     }
 
@@ -430,6 +427,18 @@ impl<S: Socket> Connection<S> {
                     .add_frame(&slow, &addr, &name, len_max as usize);
             }
         }
+    }
+
+    /// Replies to a command, which ends with that.
+    pub(super) fn reply(&mut self, call: Call, reply: &Reply) {
+        self.push(reply, call.silent);
+        self.reuse(call.args);
+    }
+
+    /// Takes back the vector of a command's words, so that the next command needs no new one.
+    pub(super) fn reuse(&mut self, mut args: Vec<Bytes>) {
+        args.clear();
+        self.spare_args = args;
     }
 
     pub(super) fn push(&mut self, reply: &Reply, silent: bool) {

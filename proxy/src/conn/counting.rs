@@ -8,8 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use coterie_redis_compat::Command;
 
+use super::call::Call;
 use super::resp::{array_items, is_null, nulls};
-use super::session::Queued;
 use crate::stats::{Calls, Lookups, RowNumber, Stats};
 
 /// A command that will be counted when it is answered.
@@ -43,22 +43,16 @@ pub(crate) struct Answered {
 }
 
 impl Unanswered {
-    /// The call of a row, with the commands that it runs if it is EXEC; `None` if the row has no
-    /// counts.
-    pub(super) fn new(
-        calls: &Calls,
-        row: &'static Command,
-        began: Instant,
-        queued: &[Queued],
-    ) -> Option<Self> {
-        let numbered = |queued: &Queued| {
-            let number = calls.number(queued.command)?;
-            Some((number, Finds::of(queued.command)))
+    /// A call, with the commands that it runs if it is EXEC; `None` if its row has no counts.
+    pub(super) fn new(calls: &Calls, call: &Call, queued: &[Call]) -> Option<Self> {
+        let numbered = |queued: &Call| {
+            let number = calls.number(queued.row)?;
+            Some((number, Finds::of(queued.row)))
         };
         Some(Self {
-            row: calls.number(row)?,
-            began,
-            finds: Finds::of(row),
+            row: calls.number(call.row)?,
+            began: call.began,
+            finds: Finds::of(call.row),
             queued: if queued.is_empty() {
                 None
             } else {

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use coterie_protocol::FrameFlags;
-use coterie_redis_compat::resolve;
 use coterie_types::{GroupId, varint};
 
 use super::lane::{Batch, ReplySizes, Return};
@@ -118,15 +117,18 @@ impl Pipeline {
             return;
         };
         let is_whole = frame.flags.has(FrameFlags::TRANSACTION);
-        let executed = match is_whole {
-            true => 0,
-            false => frame.commands.len().saturating_sub(left.len()),
+        let executed = if is_whole {
+            0
+        } else {
+            frame.commands.len().saturating_sub(left.len())
         };
         let commands = frame.commands.split_off(executed);
-        let first = match (is_whole, executed) {
-            (true, _) => commands.len(),
-            (false, 0) => 1,
-            (false, _) => lane.sizes.commands_max(),
+        let first = if is_whole {
+            commands.len()
+        } else if executed == 0 {
+            1
+        } else {
+            lane.sizes.commands_max()
         };
         // New frames get the full request timeout.
         let deadline = Instant::now() + self.router.request_timeout;
@@ -147,10 +149,11 @@ impl Pipeline {
             let Some(batch) = batches.last_mut() else {
                 return;
             };
-            let is_read = resolve(&command.args).is_ok_and(|row| !row.is_write());
+            // A transaction has a single reply, and goes through the log.
+            let back = left.next();
+            let is_read = !is_whole && back.as_ref().is_some_and(|back| !back.row.is_write());
             batch.put(command.table, &command.args, is_read);
-            // A transaction has one reply.
-            batch.returns.extend(left.next());
+            batch.returns.extend(back);
         }
         for batch in batches.into_iter().rev() {
             self.waiting_bytes += batch.commands.len();

@@ -3,19 +3,19 @@
 //! group has run the group's part, and not at all if the group has not. No other command of the
 //! client begins meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
-use coterie_redis_compat::{Command, CommandError, Reply, Run, lookup};
-use coterie_types::TableId;
+use coterie_redis_compat::{CommandError, Reply, Run, lookup};
 
+use super::call::Call;
 use super::connection::Connection;
 use super::departure::Socket;
 use super::lane::Batch;
 use super::resp::array_items;
 use super::route::Unroutable;
-use super::session::{Multi, Queued};
+use super::session::Multi;
 use super::state::{Mode, Transacting, Until};
 use crate::commands::{self, Answer, Handler};
 
@@ -23,46 +23,41 @@ use crate::commands::{self, Answer, Handler};
 const REPLY_BYTES_MAX: usize = 64 << 20;
 
 impl<S: Socket> Connection<S> {
-    pub(super) fn exec(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
+    pub(super) fn exec(&mut self, call: Call) {
         match &self.session.multi {
-            None => {
-                self.count_call(row, Duration::ZERO, true);
-                return self.push_error(CommandError::ExecWithoutMulti, silent);
-            }
+            None => return self.fail_at_once(call, CommandError::ExecWithoutMulti),
             Some(multi) if multi.aborted => {
-                self.count_call(row, Duration::ZERO, true);
                 self.session.multi = None;
                 self.session.unwatch();
-                return self.push_error(CommandError::ExecAbort, silent);
+                return self.fail_at_once(call, CommandError::ExecAbort);
             }
             Some(_) => {}
         }
         // The tokens of all watches must have come.
-        let settled = self.pipeline.is_idle() && self.pipeline.replies.is_settled();
-        if self.session.watching && !settled {
-            return self.park(row, args, silent, Until::Settled);
+        if self.session.watching && !self.is_settled() {
+            return self.park(call, Until::Settled);
         }
         let Some(multi) = self.session.multi.take() else {
             return;
         };
-        match self.transact(row, multi, silent) {
+        match self.transact(&call, multi) {
             // The transaction waits until the map knows the owners of its keys.
-            Err((_, Unroutable::NoRange)) if Instant::now() >= self.deadline => {
+            Err((_, Unroutable::NoRange)) if Instant::now() >= call.deadline => {
                 let error = self.no_owner();
-                return self.refuse_exec(&error, silent);
+                self.refuse_exec(&error, call.silent);
             }
             Err((multi, Unroutable::NoRange)) => {
                 self.session.multi = Some(multi);
-                let (deadline, newer) = (self.deadline, None);
-                return self.park(row, args, silent, Until::Map { deadline, newer });
+                return self.park(call, Until::Map { newer: None });
             }
             Err((_, Unroutable::Refused(error))) => {
-                self.count_rejected(row);
-                self.push_error(error, silent);
+                self.count_rejected(call.row);
+                self.push_error(error, call.silent);
             }
             Ok(()) => {}
         }
         self.session.unwatch();
+        self.reuse(call.args);
     }
 
     /// Refuses an EXEC that does not even begin; this discards the transaction and the watches
@@ -79,36 +74,23 @@ impl<S: Socket> Connection<S> {
         self.push_error(CommandError::Other(refusal), silent);
     }
 
-    fn transact(
-        &mut self,
-        row: &'static Command,
-        multi: Multi,
-        silent: bool,
-    ) -> Result<(), (Multi, Unroutable)> {
-        let tables = self.tables(&multi);
+    fn transact(&mut self, call: &Call, mut multi: Multi) -> Result<(), (Multi, Unroutable)> {
+        self.choose_tables(&mut multi);
         let watches = &self.session.watches;
-        let routed = multi
-            .queue
-            .iter()
-            .zip(&tables)
-            .filter_map(|(queued, table)| {
-                let command = is_grouped(queued).then_some(queued.command)?;
-                Some((command, *table, queued.args.as_slice()))
-            });
+        let grouped = multi.queue.iter().filter(|queued| is_grouped(queued));
+        let routed = grouped.map(|queued| (queued.row, queued.table, queued.args.as_slice()));
         let watched = watches.iter().map(|watch| (watch.table, &watch.key));
         let group = match self.pipeline.transaction_group(routed, watched) {
             Ok(group) => group,
             Err(unroutable) => return Err((multi, unroutable)),
         };
 
-        let flags = self.session.frame_flags().with(FrameFlags::TRANSACTION);
+        let flags = call.frame_flags().with(FrameFlags::TRANSACTION);
         let flags = FrameFlags(flags.0 & !FrameFlags::FOLLOWER_READ.0);
-        let mut batch = Batch::new(flags, self.deadline);
+        let mut batch = Batch::new(flags, call.deadline);
         batch.watches.clone_from(watches);
-        for (queued, table) in multi.queue.iter().zip(&tables) {
-            if is_grouped(queued) {
-                batch.put(*table, &queued.args, false);
-            }
+        for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
+            batch.put(queued.table, &queued.args, false);
         }
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
@@ -127,8 +109,8 @@ impl<S: Socket> Connection<S> {
             Some(group) if batch.count > 0 => {
                 let slot = self
                     .pipeline
-                    .submit_transaction(batch, &group, is_part, silent);
-                self.count_when_answered(row, &multi.queue);
+                    .submit_transaction(call, batch, &group, is_part);
+                self.count_when_answered(call, &multi.queue);
                 if is_part {
                     let queue = multi.queue;
                     self.mode = Mode::Transacting(Transacting { slot, queue });
@@ -136,8 +118,8 @@ impl<S: Socket> Connection<S> {
             }
             _ => {
                 let reply = self.put_together(&multi.queue, Vec::new());
-                self.count_transaction(row, &multi.queue, &reply);
-                self.push(&Reply::Raw(reply), silent);
+                self.count_transaction(call, &multi.queue, &reply);
+                self.push(&Reply::Raw(reply), call.silent);
             }
         }
         Ok(())
@@ -169,7 +151,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Runs the commands that the proxy answers, and inserts their replies between the group's.
-    fn put_together(&mut self, queue: &[Queued], theirs: Vec<Bytes>) -> Bytes {
+    fn put_together(&mut self, queue: &[Call], theirs: Vec<Bytes>) -> Bytes {
         let mut out = BytesMut::new();
         out.put_slice(format!("*{}\r\n", queue.len()).as_bytes());
         let mut theirs = theirs.into_iter();
@@ -179,9 +161,10 @@ impl<S: Socket> Connection<S> {
                 out.put_slice(&theirs.next().unwrap_or_default());
                 continue;
             }
-            let reply = match ours < REPLY_BYTES_MAX {
-                true => self.answer_queued(queued, &mut closes),
-                false => CommandError::ReplyTooLong(REPLY_BYTES_MAX).into(),
+            let reply = if ours < REPLY_BYTES_MAX {
+                self.answer_queued(queued, &mut closes)
+            } else {
+                CommandError::ReplyTooLong(REPLY_BYTES_MAX).into()
             };
             let before = out.len();
             reply.encode(self.session.resp, &mut out);
@@ -193,23 +176,22 @@ impl<S: Socket> Connection<S> {
         out.freeze()
     }
 
-    /// The table of each queued command, after the SELECTs queued before it.
-    fn tables(&self, multi: &Multi) -> Vec<TableId> {
+    /// Gives each queued command the table that the SELECTs queued before it choose.
+    fn choose_tables(&self, multi: &mut Multi) {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
-        let of = |queued: &Queued| {
-            if queued.command.name == "select" {
+        for queued in &mut multi.queue {
+            if queued.row.name == "select" {
                 table = commands::table_named(&catalog, &queued.args[1]).unwrap_or(table);
             }
-            table
-        };
-        multi.queue.iter().map(of).collect()
+            queued.table = table;
+        }
     }
 
     /// Runs a queued command that the proxy answers.
-    fn answer_queued(&mut self, queued: &Queued, closes: &mut bool) -> Reply {
-        let answer = match commands::handler(queued.command.name) {
-            Some(Handler::Now(run)) => self.run_now(queued.command, run, &queued.args),
+    fn answer_queued(&mut self, queued: &Call, closes: &mut bool) -> Reply {
+        let answer = match commands::handler(queued.row.name) {
+            Some(Handler::Now(run)) => self.run_now(queued, run),
             // UNWATCH: nothing to do, as EXEC drops the watches anyway.
             _ => Ok(Answer::Reply(Reply::OK)),
         };
@@ -225,6 +207,6 @@ impl<S: Socket> Connection<S> {
     }
 }
 
-fn is_grouped(queued: &Queued) -> bool {
-    matches!(queued.command.run, Run::Group(_))
+fn is_grouped(queued: &Call) -> bool {
+    matches!(queued.row.run, Run::Group(_))
 }

@@ -10,8 +10,10 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use coterie_protocol::{FrameFlags, Watch};
+use coterie_redis_compat::Command;
 use coterie_types::TableId;
 
+use super::call::Call;
 use crate::router::{Group, Prepared, encoded_len, new_commands, put_command};
 
 /// Most commands of a frame.
@@ -21,14 +23,15 @@ const COMMANDS_FIRST: usize = 128;
 /// Most bytes of a frame, except that a single command always fits.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Where a reply belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a reply belongs, and the row of its command.
+#[derive(Debug, Clone)]
 pub(crate) struct Return {
     /// The number of the reply among the connection's replies.
     pub(crate) slot: u64,
     /// `None`: it is the whole reply. Else it is the part of the reply for these keys of the
     /// command.
     pub(crate) piece: Option<Box<[u32]>>,
+    pub(crate) row: &'static Command,
 }
 
 /// Commands that will go into the same frame.
@@ -133,20 +136,20 @@ impl Lane {
     }
 
     /// Appends a command to the last batch, or to a new batch. Returns the bytes it takes.
-    pub(crate) fn push(&mut self, flags: FrameFlags, command: Encode<'_>, back: Return) -> usize {
-        let base = flags.with(FrameFlags::READ_ONLY);
+    pub(crate) fn push(&mut self, call: &Call, back: Return) -> usize {
+        let base = call.frame_flags().with(FrameFlags::READ_ONLY);
         if !self
             .waiting
             .back()
-            .is_some_and(|batch| batch.takes(base, command.args, self.sizes.commands_max()))
+            .is_some_and(|batch| batch.takes(base, &call.args, self.sizes.commands_max()))
         {
-            self.waiting.push_back(Batch::new(base, command.deadline));
+            self.waiting.push_back(Batch::new(base, call.deadline));
         }
         let Some(batch) = self.waiting.back_mut() else {
             return 0;
         };
         let before = batch.commands.len();
-        batch.put(command.table, command.args, command.is_read);
+        batch.put(call.table, &call.args, call.is_read());
         batch.returns.push(back);
         batch.commands.len() - before
     }
@@ -209,15 +212,6 @@ impl ReplySizes {
         let most = COMMANDS_MAX.min(self.commands_max.saturating_mul(2));
         self.commands_max = have_room.clamp(1, most.max(1));
     }
-}
-
-/// A command about to be encoded.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Encode<'a> {
-    pub(crate) table: TableId,
-    pub(crate) args: &'a [Bytes],
-    pub(crate) is_read: bool,
-    pub(crate) deadline: Instant,
 }
 
 #[cfg(test)]

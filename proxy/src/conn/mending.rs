@@ -5,11 +5,12 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_protocol::{Frame, FrameCommand, FrameFlags};
+use coterie_protocol::{Frame, FrameFlags};
 use coterie_redis_compat::resolve;
 use coterie_types::GroupId;
 use futures_util::future::BoxFuture;
 
+use super::call::Call;
 use super::lane::Return;
 use super::route::{Unroutable, destination};
 use crate::router::{Failure, RangeMap, frame_of};
@@ -34,8 +35,13 @@ pub(super) enum Cause {
 pub(super) struct Item {
     cause: Cause,
     pub(super) back: Return,
-    pub(super) frame: Frame,
-    pub(super) deadline: Instant,
+    pub(super) work: Work,
+}
+
+/// The part of an [`Item`] that goes to a group.
+pub(super) enum Work {
+    Command(Call),
+    Transaction { frame: Frame, deadline: Instant },
 }
 
 impl Mending {
@@ -51,27 +57,21 @@ impl Mending {
             return;
         };
         if frame.flags.has(FrameFlags::TRANSACTION) {
-            let item = returns.into_iter().map(|back| Item {
+            self.items.extend(returns.into_iter().map(|back| Item {
                 cause,
                 back,
-                frame: frame.clone(),
-                deadline,
-            });
-            self.items.extend(item);
+                work: Work::Transaction {
+                    frame: frame.clone(),
+                    deadline,
+                },
+            }));
             return;
         }
         let commands = std::mem::take(&mut frame.commands);
         for (back, command) in returns.into_iter().zip(commands) {
-            self.items.push(Item {
-                cause,
-                back,
-                frame: Frame {
-                    commands: vec![command],
-                    watches: Vec::new(),
-                    ..frame
-                },
-                deadline,
-            });
+            let call = Call::of_frame(back.row, command, frame.flags, deadline);
+            let work = Work::Command(call);
+            self.items.push(Item { cause, back, work });
         }
     }
 }
@@ -88,23 +88,33 @@ impl Item {
         }
     }
 
+    /// When it times out.
+    pub(super) fn deadline(&self) -> Instant {
+        match &self.work {
+            Work::Command(call) => call.deadline,
+            Work::Transaction { deadline, .. } => *deadline,
+        }
+    }
+
     /// Whether the map knows the owners of all its keys.
     pub(super) fn is_routable(&self, map: &RangeMap) -> bool {
-        let mut watches = self.frame.watches.iter();
+        let no_range = |row, table, args: &[Bytes]| {
+            let found = destination(map, row, table, args);
+            matches!(found, Err(Unroutable::NoRange))
+        };
+        let frame = match &self.work {
+            Work::Command(call) => return !no_range(call.row, call.table, &call.args),
+            Work::Transaction { frame, .. } => frame,
+        };
+        let mut watches = frame.watches.iter();
         if watches.any(|watch| map.locate(watch.table, &watch.key).is_none()) {
             return false;
         }
-        let commands = self.frame.commands.iter();
-        let no_range = |command: &FrameCommand| {
-            let row = resolve(&command.args).ok();
-            row.is_some_and(|row| {
-                matches!(
-                    destination(map, row, command.table, &command.args),
-                    Err(Unroutable::NoRange)
-                )
-            })
-        };
-        !commands.into_iter().any(no_range)
+        let mut commands = frame.commands.iter();
+        !commands.any(|command| {
+            let row = resolve(&command.args);
+            row.is_ok_and(|row| no_range(row, command.table, &command.args))
+        })
     }
 }
 
@@ -115,6 +125,7 @@ mod tests {
 
     use coterie_protocol::Watch;
     use coterie_protocol::catalog::{Catalog, Change, Row};
+    use coterie_redis_compat::lookup;
     use coterie_types::{Epoch, KeyRange, RangeDescriptor, RangeId, Revision, TableId};
 
     use super::*;
@@ -159,6 +170,7 @@ mod tests {
         let back = Return {
             slot: 0,
             piece: None,
+            row: lookup(b"exec").unwrap(),
         };
         let mut mending = Mending::default();
         mending.add(

@@ -12,31 +12,20 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_protocol::FrameFlags;
-use coterie_redis_compat::{Command, CommandError, Resp, Route, lookup};
+use coterie_redis_compat::{Command, CommandError, Route, lookup};
 use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::call::Call;
 use super::credit::Credit;
-use super::lane::{Batch, Encode, Lane, Return};
+use super::lane::{Batch, Lane, Return};
 use super::mending::Mending;
 use super::replies::{Combine, Event, Replies};
-use super::route::{Destination, Unroutable, destination, has_no_keys, piece};
+use super::route::{Destination, Unroutable, destination, has_no_keys, words_of};
 use crate::client_memory::SHORT_BYTES;
 use crate::router::{Outcome, RangeMap, Router};
 use crate::slowlog::Slow;
-
-/// A command for groups, as the connection submits it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Request<'a> {
-    pub(crate) command: &'static Command,
-    pub(crate) args: &'a [Bytes],
-    pub(crate) table: TableId,
-    /// The connection's wishes: [`FrameFlags::RESP3`], [`FrameFlags::FOLLOWER_READ`].
-    pub(crate) flags: FrameFlags,
-    pub(crate) deadline: Instant,
-}
 
 /// See the module's head.
 pub(crate) struct Pipeline {
@@ -140,10 +129,9 @@ impl Pipeline {
     }
 
     /// Puts a command into the lanes of its groups; [`Pipeline::dispatch`] sends it.
-    pub(crate) fn submit(&mut self, request: Request<'_>, silent: bool) -> Result<(), Unroutable> {
-        let slot = self.replies.open(silent);
-        let back = Return { slot, piece: None };
-        let result = self.enqueue(request, back);
+    pub(crate) fn submit(&mut self, call: &Call) -> Result<(), Unroutable> {
+        let slot = self.replies.open(call.silent);
+        let result = self.enqueue(call, slot, None);
         if result.is_err() {
             self.replies.close_last();
         }
@@ -151,38 +139,31 @@ impl Pipeline {
     }
 
     /// `WATCH`: asks for the token of each key.
-    pub(crate) fn submit_watch(
-        &mut self,
-        request: Request<'_>,
-        generation: u64,
-        silent: bool,
-    ) -> Result<(), Unroutable> {
-        let Some(watch) = lookup(b"_watch") else {
+    pub(crate) fn submit_watch(&mut self, call: &Call, generation: u64) -> Result<(), Unroutable> {
+        let Some(row) = lookup(b"_watch") else {
             let missing = CommandError::NotSupported("WATCH is not offered");
             return Err(Unroutable::Refused(missing));
         };
-        let keys = &request.args[1..];
+        let keys = &call.args[1..];
         if keys
             .iter()
-            .any(|key| self.map.locate(request.table, key).is_none())
+            .any(|key| self.map.locate(call.table, key).is_none())
         {
             return Err(Unroutable::NoRange);
         }
-        let slot = self.replies.open(silent);
-        let combine = Combine::watch(generation, request.table, keys);
+        let slot = self.replies.open(call.silent);
+        let combine = Combine::watch(generation, call.table, keys);
         self.replies
-            .gather(slot, combine, keys.len(), false, resp_of(request.flags));
+            .gather(slot, combine, keys.len(), false, call.resp);
         for (ordinal, key) in (0u32..).zip(keys) {
-            let args = [Bytes::from_static(b"_watch"), key.clone()];
-            let request = Request {
-                command: watch,
-                args: &args,
+            let watch = Call {
+                row,
+                args: vec![Bytes::from_static(b"_watch"), key.clone()],
                 // A token must not be older than the client's next read.
-                flags: FrameFlags(request.flags.0 & !FrameFlags::FOLLOWER_READ.0),
-                ..request
+                follower_reads: false,
+                ..*call
             };
-            let piece = Some([ordinal].into());
-            self.enqueue(request, Return { slot, piece })?;
+            self.enqueue(&watch, slot, Some([ordinal].into()))?;
         }
         Ok(())
     }
@@ -192,20 +173,20 @@ impl Pipeline {
     /// the slot.
     pub(crate) fn submit_transaction(
         &mut self,
+        exec: &Call,
         batch: Batch,
         group: &RoutedGroup,
         is_part: bool,
-        silent: bool,
     ) -> u64 {
-        let slot = self.replies.open(silent);
-        let mut back = Return { slot, piece: None };
+        let slot = self.replies.open(exec.silent);
+        let mut piece = None;
         if is_part {
             let combine = Combine::Transaction(Bytes::new());
-            let resp = resp_of(batch.flags);
-            self.replies.gather(slot, combine, 1, true, resp);
-            back.piece = Some([].into());
+            self.replies.gather(slot, combine, 1, true, exec.resp);
+            piece = Some([].into());
         }
-        self.push_transaction(batch, group, back);
+        let row = exec.row;
+        self.push_transaction(batch, group, Return { slot, piece, row });
         slot
     }
 
@@ -224,9 +205,10 @@ impl Pipeline {
         let mut found = None;
         let mut is_same = |group: &Arc<crate::router::Group>| {
             let known = found.get_or_insert_with(|| Arc::clone(group));
-            match known.id == group.id {
-                true => Ok(()),
-                false => Err(Unroutable::Refused(CommandError::CrossGroup)),
+            if known.id == group.id {
+                Ok(())
+            } else {
+                Err(Unroutable::Refused(CommandError::CrossGroup))
             }
         };
         let mut anyone = None;
@@ -308,9 +290,10 @@ impl Pipeline {
             .returns
             .first()
             .is_some_and(|back| back.slot == oldest);
-        let unread = match is_oldest {
-            true => self.replies.out.len(),
-            false => self.replies.bytes(),
+        let unread = if is_oldest {
+            self.replies.out.len()
+        } else {
+            self.replies.bytes()
         };
         let client_bytes = self.credit.client_bytes();
         // Fetches no more for a client that does not read. A client that reads still has up to this
@@ -321,12 +304,14 @@ impl Pipeline {
         let left = client_bytes - unread;
         let others = self.lanes.iter().enumerate();
         let is_only_lane = others.filter(|(n, _)| *n != at).all(|(_, l)| l.is_idle());
-        let wanted = match batch.is_read() {
-            true if is_only_lane => lane.sizes.room(batch.count, left),
-            // Replies behind the first may have to wait for replies of other groups.
-            true => lane.sizes.room(1, left),
+        let wanted = if !batch.is_read() {
             // A frame that goes through the log makes progress with any room.
-            false => 0,
+            0
+        } else if is_only_lane {
+            lane.sizes.room(batch.count, left)
+        } else {
+            // Replies behind the first may have to wait for replies of other groups.
+            lane.sizes.room(1, left)
         };
         if wanted <= SHORT_BYTES {
             return Some(SHORT_BYTES);
@@ -410,53 +395,40 @@ impl Pipeline {
         progress
     }
 
-    pub(super) fn enqueue(&mut self, request: Request<'_>, back: Return) -> Result<(), Unroutable> {
-        let Request {
-            command,
-            args,
-            table,
-            flags,
-            deadline,
-        } = request;
-        let is_read = !command.is_write();
-        match destination(&self.map, command, table, args)? {
+    /// Puts a command into the lanes of its groups. Its reply fills the slot, or this piece of it.
+    pub(super) fn enqueue(
+        &mut self,
+        call: &Call,
+        slot: u64,
+        piece: Option<Box<[u32]>>,
+    ) -> Result<(), Unroutable> {
+        let row = call.row;
+        match destination(&self.map, row, call.table, &call.args)? {
             Destination::One(group) => {
-                let command = Encode {
-                    table,
-                    args,
-                    is_read,
-                    deadline,
-                };
                 let lane = lane(&mut self.lanes, group);
-                self.waiting_bytes += lane.push(flags, command, back);
+                self.waiting_bytes += lane.push(call, Return { slot, piece, row });
             }
-            Destination::Many(pieces) => {
-                let slot = back.slot;
-                match &back.piece {
-                    Some(_) => self.replies.cut_piece(slot, pieces.len()),
-                    None => {
-                        let keys: usize = pieces.iter().map(|(_, keys)| keys.len()).sum();
-                        let combine = combine(command, keys);
-                        let resp = resp_of(flags);
-                        self.replies
-                            .gather(slot, combine, pieces.len(), !is_read, resp);
-                    }
+            Destination::Many(parts) => {
+                if piece.is_some() {
+                    self.replies.cut_piece(slot, parts.len());
+                } else {
+                    let keys = parts.iter().map(|(_, keys)| keys.len()).sum();
+                    let combine = combine(row, keys);
+                    self.replies
+                        .gather(slot, combine, parts.len(), row.is_write(), call.resp);
                 }
-                for (group, ordinals) in pieces {
-                    let words = piece(command, args, &ordinals);
-                    let command = Encode {
-                        table,
-                        args: &words,
-                        is_read,
-                        deadline,
+                for (group, ordinals) in parts {
+                    let part = Call {
+                        args: words_of(row, &call.args, &ordinals),
+                        ..*call
                     };
-                    let of_whole = |at: u32| match &back.piece {
+                    let of_whole = |at: u32| match &piece {
                         Some(ordinals) => ordinals[at as usize],
                         None => at,
                     };
                     let piece = Some(ordinals.into_iter().map(of_whole).collect());
                     let lane = lane(&mut self.lanes, group);
-                    self.waiting_bytes += lane.push(flags, command, Return { slot, piece });
+                    self.waiting_bytes += lane.push(&part, Return { slot, piece, row });
                 }
             }
         }
@@ -484,12 +456,5 @@ fn combine(command: &Command, keys: usize) -> Combine {
         Route::ArrayOverKeys => Combine::Array(vec![Bytes::new(); keys]),
         Route::PairsOverKeys => Combine::AllOk,
         _ => Combine::Sum(0),
-    }
-}
-
-fn resp_of(flags: FrameFlags) -> Resp {
-    match flags.has(FrameFlags::RESP3) {
-        true => Resp::V3,
-        false => Resp::V2,
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use coterie_protocol::{Frame, FrameFlags};
+use coterie_protocol::Frame;
 use coterie_redis_compat::resolve;
 use futures_util::future::BoxFuture;
 
 use super::lane::{Batch, Return};
-use super::mending::{Cause, Item};
-use super::pipeline::{Pipeline, Request};
+use super::mending::{Cause, Item, Work};
+use super::pipeline::Pipeline;
 use super::route::Unroutable;
 use crate::router::Failure;
 
@@ -48,7 +48,7 @@ impl Pipeline {
         mending.items.sort_by_key(|item| item.back.slot);
         self.map = self.router.cache.load();
         let now = Instant::now();
-        for item in mending.items.extract_if(.., |item| item.deadline <= now) {
+        for item in mending.items.extract_if(.., |item| item.deadline() <= now) {
             let failure = item.too_late(&self.map);
             self.fail(item.back, failure);
         }
@@ -71,29 +71,11 @@ impl Pipeline {
     }
 
     fn route_again(&mut self, item: Item) {
-        let Item {
-            back,
-            frame,
-            deadline,
-            ..
-        } = item;
-        let base = FrameFlags(frame.flags.0 & !FrameFlags::READ_ONLY.0);
-        let result = if frame.flags.has(FrameFlags::TRANSACTION) {
-            self.transact_again(&frame, deadline, back.clone())
-        } else {
-            let args = &frame.commands[0].args;
-            match resolve(args).ok() {
-                Some(command) => {
-                    let request = Request {
-                        command,
-                        args,
-                        table: frame.commands[0].table,
-                        flags: base,
-                        deadline,
-                    };
-                    self.enqueue(request, back.clone())
-                }
-                None => Err(Unroutable::NoRange),
+        let Item { back, work, .. } = item;
+        let result = match work {
+            Work::Command(call) => self.enqueue(&call, back.slot, back.piece.clone()),
+            Work::Transaction { frame, deadline } => {
+                self.transact_again(&frame, deadline, back.clone())
             }
         };
         match result {

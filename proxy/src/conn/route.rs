@@ -100,8 +100,8 @@ fn step(command: &Command) -> Option<usize> {
     }
 }
 
-/// The words of a piece: the name, and the words of the keys with these ordinals.
-pub(crate) fn piece(command: &Command, args: &[Bytes], ordinals: &[u32]) -> Vec<Bytes> {
+/// The words of a part: the name, and the words of the keys with these ordinals.
+pub(crate) fn words_of(command: &Command, args: &[Bytes], ordinals: &[u32]) -> Vec<Bytes> {
     let step = step(command).unwrap_or(1);
     let mut words = Vec::with_capacity(1 + ordinals.len() * step);
     words.push(args[0].clone());

@@ -1,11 +1,14 @@
 //! The state that a connection keeps between commands.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_protocol::{FrameFlags, Watch};
+use coterie_protocol::Watch;
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
+
+use super::call::Call;
 
 /// Bytes that a watch takes besides its key.
 const WATCH_BYTES: usize = 128;
@@ -20,21 +23,27 @@ pub(crate) enum ReplyMode {
     SkipNext,
 }
 
-/// A command queued by MULTI. The words are copies: slices would keep read buffers in memory.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) command: &'static Command,
-    pub(crate) args: Vec<Bytes>,
-}
-
 /// A transaction that has begun.
 #[derive(Debug, Default)]
 pub(crate) struct Multi {
-    pub(crate) queue: Vec<Queued>,
+    pub(crate) queue: Vec<Call>,
     /// Bytes of the queued words.
     pub(crate) bytes: usize,
     /// A command could not be queued, so EXEC will refuse.
     pub(crate) aborted: bool,
+}
+
+impl Multi {
+    /// Queues a copy of a call. Its words are copied, as slices would keep read buffers in memory.
+    pub(super) fn push(&mut self, call: &Call) {
+        let bytes = call.args.iter().map(|arg| arg.len() + size_of::<Bytes>());
+        self.bytes += bytes.sum::<usize>();
+        let copied = call.args.iter().map(|arg| Bytes::copy_from_slice(arg));
+        self.queue.push(Call {
+            args: copied.collect(),
+            ..*call
+        });
+    }
 }
 
 /// See the module's head.
@@ -109,16 +118,24 @@ impl Session {
         }
     }
 
-    /// The frame flags that this connection asks for.
-    pub(crate) fn frame_flags(&self) -> FrameFlags {
-        let mut flags = FrameFlags::default();
-        if self.resp == Resp::V3 {
-            flags = flags.with(FrameFlags::RESP3);
+    /// The call of a command that begins in this session.
+    pub(super) fn call(
+        &self,
+        row: &'static Command,
+        args: Vec<Bytes>,
+        silent: bool,
+        (began, request_timeout): (Instant, Duration),
+    ) -> Call {
+        Call {
+            row,
+            args,
+            table: self.table,
+            resp: self.resp,
+            follower_reads: self.follower_reads,
+            silent,
+            began,
+            deadline: began + request_timeout,
         }
-        if self.follower_reads {
-            flags = flags.with(FrameFlags::FOLLOWER_READ);
-        }
-        flags
     }
 
     /// Whether the reply to the command that begins now is suppressed.

@@ -2,13 +2,13 @@
 //!
 //! `begin` and `exec` choose the mode, `connection` drives it.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use coterie_redis_compat::{Command, CommandError, Reply};
+use coterie_redis_compat::{CommandError, Reply};
 use futures_util::future::BoxFuture;
 
-use super::session::Queued;
+use super::call::Call;
 
 /// Whether commands begin as they come. In every mode but [`Mode::Normal`] none does.
 #[derive(Default)]
@@ -25,9 +25,7 @@ pub(super) enum Mode {
 
 /// A command that cannot begin yet.
 pub(super) struct Parked {
-    pub(super) command: &'static Command,
-    pub(super) args: Vec<Bytes>,
-    pub(super) silent: bool,
+    pub(super) call: Call,
     pub(super) until: Until,
 }
 
@@ -35,29 +33,25 @@ pub(super) struct Parked {
 pub(super) enum Until {
     /// All earlier commands are answered.
     Settled,
-    /// A newer map knows the owners of its keys, or `deadline` is over.
+    /// A newer map knows the owners of its keys.
     Map {
-        deadline: Instant,
         newer: Option<BoxFuture<'static, ()>>,
     },
     /// CLIENT PAUSE ends.
     Unpaused(BoxFuture<'static, ()>),
 }
 
-/// A command that runs alone, and the data for its reply, the statistics and SLOWLOG.
+/// A command that runs alone.
 pub(super) struct Alone {
-    pub(super) command: &'static Command,
+    pub(super) call: Arc<Call>,
     pub(super) work: BoxFuture<'static, Result<Reply, CommandError>>,
-    pub(super) silent: bool,
-    /// Its words and when it began, for SLOWLOG.
-    pub(super) args: Vec<Bytes>,
-    pub(super) started: Instant,
 }
 
 /// A transaction that waits for the group's part.
 pub(super) struct Transacting {
+    /// The place of its reply.
     pub(super) slot: u64,
-    pub(super) queue: Vec<Queued>,
+    pub(super) queue: Vec<Call>,
 }
 
 impl Mode {
@@ -79,8 +73,8 @@ impl Mode {
     /// The words of the command that waits or runs alone.
     pub(super) fn args(&self) -> &[Bytes] {
         match self {
-            Mode::Parked(parked) => &parked.args,
-            Mode::Alone(alone) => &alone.args,
+            Mode::Parked(parked) => &parked.call.args,
+            Mode::Alone(alone) => &alone.call.args,
             Mode::Normal | Mode::Transacting(_) => &[],
         }
     }

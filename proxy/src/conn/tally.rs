@@ -6,43 +6,27 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coterie_redis_compat::{Command, lookup, lookup_subcommand};
 
+use super::call::Call;
 use super::connection::Connection;
 use super::counting::{Answered, Unanswered};
 use super::departure::Socket;
-use super::session::Queued;
 use crate::stats::Lookups;
 
 impl<S: Socket> Connection<S> {
-    /// When the current command began. Time that it was parked for a newer map counts; time that it
-    /// was parked for a pause or for earlier commands does not.
-    fn began(&self) -> Instant {
-        let timeout = self.shared.router.request_timeout;
-        let began = self.deadline.checked_sub(timeout);
-        began.unwrap_or_else(Instant::now)
-    }
-
-    /// Counts the command of the slot opened last, when it is answered.
-    pub(super) fn count_when_answered(&mut self, row: &'static Command, queued: &[Queued]) {
-        if let Some(call) = self.unanswered(row, queued) {
+    /// Counts the command of the slot opened last, when it is answered; EXEC with the commands that
+    /// it runs.
+    pub(super) fn count_when_answered(&mut self, call: &Call, queued: &[Call]) {
+        if let Some(call) = Unanswered::new(&self.shared.stats.calls, call, queued) {
             self.pipeline.replies.count_last(call);
         }
     }
 
     /// Counts a transaction that only the proxy answered.
-    pub(super) fn count_transaction(
-        &mut self,
-        row: &'static Command,
-        queued: &[Queued],
-        reply: &Bytes,
-    ) {
-        if let Some(call) = self.unanswered(row, queued) {
+    pub(super) fn count_transaction(&mut self, call: &Call, queued: &[Call], reply: &Bytes) {
+        if let Some(call) = Unanswered::new(&self.shared.stats.calls, call, queued) {
             let answered = Answered::by(call, reply);
             self.pipeline.replies.answered.push(answered);
         }
-    }
-
-    fn unanswered(&self, row: &'static Command, queued: &[Queued]) -> Option<Unanswered> {
-        Unanswered::new(&self.shared.stats.calls, row, self.began(), queued)
     }
 
     /// Counts a call that the proxy answered.

@@ -11,7 +11,7 @@ use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{GroupId, NodeId, NodeState};
 
 use super::{error, name_at, number, pair};
-use crate::commands::{Call, int, text};
+use crate::commands::{Remote, int, text};
 
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Proposes a change of the catalog.
-pub(super) async fn propose(call: &Call, command: Command) -> Result<Outcome, CommandError> {
+pub(super) async fn propose(call: &Remote, command: Command) -> Result<Outcome, CommandError> {
     let timeout = call.deadline.saturating_duration_since(Instant::now());
     match call.shared.meta.propose(command, timeout).await {
         Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
@@ -48,7 +48,7 @@ fn shows(copy: &Catalog, outcome: &Outcome) -> bool {
 }
 
 /// `COTERIE LEADER group node`.
-pub(super) async fn leader(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn leader(call: &Remote) -> Result<Reply, CommandError> {
     let (group_id, to) = (GroupId(number(call, 2)?), NodeId(number(call, 3)?));
     let catalog = call.shared.catalog();
     let group = catalog
@@ -103,7 +103,7 @@ pub(super) async fn leader(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE NODE DRAIN|RESUME|REMOVE id`.
-pub(super) async fn node(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn node(call: &Remote) -> Result<Reply, CommandError> {
     let state = match () {
         () if call.is(2, "drain") => NodeState::Draining,
         () if call.is(2, "resume") => NodeState::Up,
@@ -120,7 +120,7 @@ pub(super) async fn node(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE TABLE CREATE name [SPLIT key ...] | DROP name | LIST`.
-pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn table(call: &Remote) -> Result<Reply, CommandError> {
     let words = call.args.len();
     if call.is(2, "list") && words == 3 {
         return Ok(tables(call));
@@ -148,7 +148,7 @@ pub(super) async fn table(call: &Call) -> Result<Reply, CommandError> {
     Err(CommandError::Syntax)
 }
 
-fn tables(call: &Call) -> Reply {
+fn tables(call: &Remote) -> Reply {
     let catalog = call.shared.catalog();
     let tables = catalog.tables.values().map(|table| {
         let ranges = catalog.ranges_of(table.table_id).count();

@@ -8,13 +8,13 @@ use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::JobId;
 
 use super::{Pair, error, number, pair, word};
-use crate::commands::{Call, int, text};
+use crate::commands::{Remote, int, text};
 
 /// How long meta may take to tell of a job.
 const META_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `COTERIE JOBS [id | REFUSED]`.
-pub(super) async fn jobs(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn jobs(call: &Remote) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     if call.args.len() == 3 && call.is(2, "refused") {
         let lines = catalog.refusals.iter().cloned().map(text);
@@ -39,7 +39,7 @@ pub(super) async fn jobs(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// The job as meta has it, if meta can be asked.
-async fn at_meta(call: &Call, id: JobId) -> Option<JobDescriptor> {
+async fn at_meta(call: &Remote, id: JobId) -> Option<JobDescriptor> {
     let left = call.deadline.saturating_duration_since(Instant::now());
     let catalog = call.shared.meta.read(left.min(META_TIMEOUT)).await;
     catalog.ok()?.jobs.remove(&id)

@@ -9,16 +9,16 @@ use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{GroupId, NodeDescriptor, NodeId, NodeState, Role};
 
 use super::{Pair, pair};
-use crate::commands::{Call, int, text};
+use crate::commands::{Remote, int, text};
 
 /// What the nodes last said of themselves, if meta can be asked.
-pub(super) async fn heartbeats(call: &Call) -> Vec<NodeLiveness> {
+pub(super) async fn heartbeats(call: &Remote) -> Vec<NodeLiveness> {
     let liveness = call.shared.meta.liveness().await;
     liveness.map(|heard| heard.nodes).unwrap_or_default()
 }
 
 /// `COTERIE NODES`.
-pub(super) async fn nodes(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn nodes(call: &Remote) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     let heard = heartbeats(call).await;
     let nodes = catalog.nodes.values().map(|node| {
@@ -76,7 +76,7 @@ fn yes_or_no(yes: bool) -> Reply {
 }
 
 /// `COTERIE GROUPS`.
-pub(super) async fn groups(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn groups(call: &Remote) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     let heard = heartbeats(call).await;
     let mut statuses = BTreeMap::<(GroupId, NodeId), ReplicaStatus>::new();

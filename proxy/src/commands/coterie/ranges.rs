@@ -11,13 +11,13 @@ use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 
 use super::list::heartbeats;
 use super::{Pair, error, number, pair, table};
-use crate::commands::{Call, int};
+use crate::commands::{Remote, int};
 
 /// How many keys `COTERIE HOTKEYS` lists when it is not told.
 const HOT_KEYS: usize = 10;
 
 /// `COTERIE RANGES [table]`.
-pub(super) async fn ranges(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn ranges(call: &Remote) -> Result<Reply, CommandError> {
     let catalog = call.shared.catalog();
     let wanted = match call.args.len() {
         2 => None,
@@ -34,7 +34,7 @@ pub(super) async fn ranges(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE HOTKEYS [count]`: keys with at least a tenth of their range's load, the hottest first.
-pub(super) async fn hotkeys(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn hotkeys(call: &Remote) -> Result<Reply, CommandError> {
     let count = match call.args.len() {
         2 => HOT_KEYS,
         _ => usize::try_from(number(call, 2)?).unwrap_or(usize::MAX),
@@ -54,7 +54,7 @@ pub(super) async fn hotkeys(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE LOCATE key`: as this proxy would send a command now, which may be newer than the catalog.
-pub(super) fn locate(call: &Call) -> Result<Reply, CommandError> {
+pub(super) fn locate(call: &Remote) -> Result<Reply, CommandError> {
     let map = call.shared.router.cache.load();
     let entry = map.locate(call.table, &call.args[2]);
     let entry = entry.ok_or_else(|| error("no range holds the key"))?;

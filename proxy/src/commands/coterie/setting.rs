@@ -8,10 +8,10 @@ use coterie_redis_compat::{CommandError, Reply};
 
 use super::change::propose;
 use super::{error, name_at, pair, quoted};
-use crate::commands::{Call, text};
+use crate::commands::{Remote, text};
 
 /// `COTERIE SETTING GET [name] | SET name [value]`.
-pub(super) async fn setting(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn setting(call: &Remote) -> Result<Reply, CommandError> {
     let words = call.args.len();
     match () {
         () if call.is(2, "get") && words == 3 => Ok(list(&call.shared.catalog())),
@@ -36,7 +36,7 @@ pub(super) async fn setting(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE BALANCE [ON|OFF]`: the setting of this name, in fewer words.
-pub(super) async fn balance(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn balance(call: &Remote) -> Result<Reply, CommandError> {
     if call.args.len() == 2 {
         return Ok(text(BALANCE.value(&call.shared.catalog().settings)));
     }
@@ -70,7 +70,7 @@ fn list(catalog: &Catalog) -> Reply {
     Reply::Array(known.chain(others).collect())
 }
 
-fn get(call: &Call) -> Result<Reply, CommandError> {
+fn get(call: &Remote) -> Result<Reply, CommandError> {
     let settings = &call.shared.catalog().settings;
     match known(call) {
         Ok(setting) => Ok(text(setting.value(settings))),
@@ -82,7 +82,7 @@ fn get(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// Removes a setting: one that is known, or one that another version has set.
-async fn unset(call: &Call) -> Result<Reply, CommandError> {
+async fn unset(call: &Remote) -> Result<Reply, CommandError> {
     let name = match known(call) {
         Ok(setting) => setting.name,
         Err(unknown) => {
@@ -95,14 +95,14 @@ async fn unset(call: &Call) -> Result<Reply, CommandError> {
     put(call, name, None).await
 }
 
-async fn put(call: &Call, name: &str, value: Option<String>) -> Result<Reply, CommandError> {
+async fn put(call: &Remote, name: &str, value: Option<String>) -> Result<Reply, CommandError> {
     let name = name.to_owned();
     let command = Command::PutSetting { name, value };
     propose(call, command).await.map(|_| Reply::OK)
 }
 
 /// The setting that word 3 names.
-fn known(call: &Call) -> Result<&'static Setting, CommandError> {
+fn known(call: &Remote) -> Result<&'static Setting, CommandError> {
     let setting = name_at(call, 3).ok().and_then(Setting::named);
     setting.ok_or_else(|| {
         let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();

@@ -14,10 +14,10 @@ use coterie_types::{GroupId, NodeId, UnixMillis};
 
 use super::change::propose;
 use super::{error, number, table};
-use crate::commands::{Call, int};
+use crate::commands::{Remote, int};
 
 /// `COTERIE SPLIT table key`.
-pub(super) async fn split(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn split(call: &Remote) -> Result<Reply, CommandError> {
     let (table, at) = (table(call, 2)?, key(call, 3));
     if at.is_empty() {
         return Err(error("a range is not cut at the empty key"));
@@ -26,13 +26,13 @@ pub(super) async fn split(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE MERGE table key`.
-pub(super) async fn merge(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn merge(call: &Remote) -> Result<Reply, CommandError> {
     let (table, key) = (table(call, 2)?, key(call, 3));
     ask(call, Wish::Merge { table, key }).await
 }
 
 /// `COTERIE MOVE table key GROUP id|NEW`; `GROUP` may be left out before `NEW`.
-pub(super) async fn move_range(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn move_range(call: &Remote) -> Result<Reply, CommandError> {
     let (table, key) = (table(call, 2)?, key(call, 3));
     let last = call.args.len() - 1;
     let to = match () {
@@ -45,7 +45,7 @@ pub(super) async fn move_range(call: &Call) -> Result<Reply, CommandError> {
 }
 
 /// `COTERIE REPLACE group node`.
-pub(super) async fn replace(call: &Call) -> Result<Reply, CommandError> {
+pub(super) async fn replace(call: &Remote) -> Result<Reply, CommandError> {
     let (group_id, node_id) = (group(call, 2)?, NodeId(number(call, 3)?));
     let catalog = call.shared.catalog();
     let replicas = catalog.groups.get(&group_id).map(|group| &group.replicas);
@@ -55,7 +55,7 @@ pub(super) async fn replace(call: &Call) -> Result<Reply, CommandError> {
     ask(call, Wish::Replace { group_id, node_id }).await
 }
 
-async fn ask(call: &Call, wish: Wish) -> Result<Reply, CommandError> {
+async fn ask(call: &Remote, wish: Wish) -> Result<Reply, CommandError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = UnixMillis(now.unwrap_or_default().as_millis() as u64);
     match propose(call, Command::Ask { wish, now }).await? {
@@ -65,11 +65,11 @@ async fn ask(call: &Call, wish: Wish) -> Result<Reply, CommandError> {
 }
 
 /// A copy: a slice would keep a read buffer in memory.
-fn key(call: &Call, at: usize) -> Bytes {
+fn key(call: &Remote, at: usize) -> Bytes {
     Bytes::copy_from_slice(&call.args[at])
 }
 
-fn group(call: &Call, at: usize) -> Result<GroupId, CommandError> {
+fn group(call: &Remote, at: usize) -> Result<GroupId, CommandError> {
     let group_id = GroupId(number(call, at)?);
     let known = call.shared.catalog().groups.contains_key(&group_id);
     known

@@ -1,0 +1,83 @@
+//! A command under way: its row, its words, and the wishes of its client at the time.
+//!
+//! `begin` makes it, once. From then on it belongs to the holder of the command: `state` while the
+//! command is parked or runs alone, `session` while MULTI queues it, `pipeline` while it enters the
+//! lanes of its groups. A lane keeps only the encoded words, and [`Return`](super::lane::Return);
+//! `mending` makes a call of these when keys have moved.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_protocol::{FrameCommand, FrameFlags};
+use coterie_redis_compat::{Command, Resp};
+use coterie_types::TableId;
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The row of the command, or of its subcommand.
+    pub(crate) row: &'static Command,
+    /// All words, the name first.
+    pub(crate) args: Vec<Bytes>,
+    pub(crate) table: TableId,
+    /// The protocol of the client, which groups reply in.
+    pub(crate) resp: Resp,
+    /// READONLY: followers may serve the command if it only reads.
+    pub(crate) follower_reads: bool,
+    /// The client asked for no reply.
+    pub(crate) silent: bool,
+    /// From here on its time counts. Time that it was parked for a newer map counts; time that it
+    /// was parked for a pause or for earlier commands does not.
+    pub(crate) began: Instant,
+    /// When it times out.
+    pub(crate) deadline: Instant,
+}
+
+impl Call {
+    /// The call of a command whose frame with these flags will not be answered, to be routed again.
+    /// The slot of its reply knows whether the call is silent and when it began.
+    pub(super) fn of_frame(
+        row: &'static Command,
+        command: FrameCommand,
+        flags: FrameFlags,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            row,
+            args: command.args,
+            table: command.table,
+            resp: if flags.has(FrameFlags::RESP3) {
+                Resp::V3
+            } else {
+                Resp::V2
+            },
+            follower_reads: flags.has(FrameFlags::FOLLOWER_READ),
+            silent: false,
+            began: Instant::now(),
+            deadline,
+        }
+    }
+
+    /// Restarts its time, after a wait that does not count.
+    pub(super) fn restart(&mut self, now: Instant, request_timeout: Duration) {
+        self.began = now;
+        self.deadline = now + request_timeout;
+    }
+
+    /// The flags that its frame must have.
+    pub(super) fn frame_flags(&self) -> FrameFlags {
+        let mut flags = FrameFlags::default();
+        if self.resp == Resp::V3 {
+            flags = flags.with(FrameFlags::RESP3);
+        }
+        if self.follower_reads {
+            flags = flags.with(FrameFlags::FOLLOWER_READ);
+        }
+        flags
+    }
+
+    /// Whether it only reads.
+    pub(super) fn is_read(&self) -> bool {
+        !self.row.is_write()
+    }
+}

@@ -1,0 +1,186 @@
+//! Runs a command that may begin: sends it to its groups, answers it here, or lets it run alone.
+//!
+//! Caller: `begin`, which has checked it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coterie_redis_compat::{CommandError, Reply, Run};
+
+use super::call::Call;
+use super::connection::Connection;
+use super::departure::Socket;
+use super::route::Unroutable;
+use super::session::{Multi, ReplyMode, Session};
+use super::state::{Alone, Mode, Until};
+use crate::commands::{self, Answer, Handler, Local, Remote, SessionCommand};
+use crate::router::Failure;
+
+impl<S: Socket> Connection<S> {
+    /// Runs a command. `handler` carries it out if no group does.
+    pub(super) fn run_call(&mut self, call: Call, handler: Option<Handler>) {
+        match handler {
+            None if matches!(call.row.run, Run::Group(_)) => self.submit(call),
+            None => {
+                let error = CommandError::NotSupported("command is not offered");
+                self.reject(call, error);
+            }
+            Some(Handler::Now(run)) => {
+                let began = Instant::now();
+                let answer = self.run_now(&call, run);
+                self.count_call(call.row, began.elapsed(), answer.is_err());
+                self.take_answer(call, answer);
+            }
+            Some(Handler::Alone(_)) if !self.is_settled() => self.park(call, Until::Settled),
+            Some(Handler::Alone(run)) => self.run_alone(call, run),
+            Some(Handler::Session(word)) => self.run_session(call, word),
+        }
+    }
+
+    fn submit(&mut self, call: Call) {
+        if let Err(error) = self.check_sizes(&call) {
+            return self.reject(call, error);
+        }
+        let result = self.pipeline.submit(&call);
+        self.routed(call, result);
+    }
+
+    /// Handles the result of routing a command.
+    fn routed(&mut self, call: Call, result: Result<(), Unroutable>) {
+        match result {
+            Ok(()) => {
+                self.count_when_answered(&call, &[]);
+                self.reuse(call.args);
+            }
+            // Redis, too, refuses keys in different slots before it runs a command, and finds
+            // errors in the arguments only while it runs it.
+            Err(Unroutable::Refused(error @ CommandError::CrossGroup)) => self.reject(call, error),
+            Err(Unroutable::Refused(error)) => self.fail_at_once(call, error),
+            Err(Unroutable::NoRange) if Instant::now() >= call.deadline => {
+                let error = self.no_owner();
+                self.reject(call, error);
+            }
+            Err(Unroutable::NoRange) => self.park(call, Until::Map { newer: None }),
+        }
+    }
+
+    /// The error of a command that times out while the newest map does not know the owner of a key.
+    pub(super) fn no_owner(&self) -> CommandError {
+        if self.pipeline.map().is_empty() {
+            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
+        } else {
+            Failure::no_range().error()
+        }
+    }
+
+    pub(super) fn run_now(
+        &mut self,
+        call: &Call,
+        run: commands::Now,
+    ) -> Result<Answer, CommandError> {
+        let (row, args) = (call.row, &call.args);
+        if row.name.starts_with("client|") {
+            // The command may print details of this client: bring them up to date.
+            self.publish(true);
+            self.client.details().memory.argument_bytes = args.iter().map(Bytes::len).sum();
+        }
+        let mut local = Local {
+            shared: &self.shared,
+            client: &self.client,
+            session: &mut self.session,
+        };
+        run(&mut local, args)
+    }
+
+    fn take_answer(&mut self, mut call: Call, answer: Result<Answer, CommandError>) {
+        match answer {
+            Ok(Answer::Reply(reply)) => self.reply(call, &reply),
+            Ok(Answer::Always(reply)) => {
+                call.silent = false;
+                self.reply(call, &reply);
+            }
+            Ok(Answer::Nothing) => self.reuse(call.args),
+            Ok(Answer::Close(reply)) => {
+                self.reply(call, &reply);
+                self.end_input();
+            }
+            Err(error) => {
+                self.push_error(error, call.silent);
+                self.reuse(call.args);
+            }
+        }
+    }
+
+    fn run_alone(&mut self, mut call: Call, run: commands::Alone) {
+        self.pipeline.refresh_map();
+        self.publish(true);
+        call.began = Instant::now();
+        let call = Arc::new(call);
+        let work = run(Remote {
+            call: Arc::clone(&call),
+            client: Arc::clone(&self.client),
+            shared: Arc::clone(&self.shared),
+            wrote: self.pipeline.wrote.clone(),
+        });
+        self.mode = Mode::Alone(Alone { call, work });
+    }
+
+    fn run_session(&mut self, call: Call, word: SessionCommand) {
+        match word {
+            SessionCommand::Multi if self.session.multi.is_some() => {
+                self.fail_at_once(call, CommandError::NestedMulti);
+            }
+            SessionCommand::Multi => {
+                self.session.multi = Some(Multi::default());
+                self.succeed_at_once(call, &Reply::OK);
+            }
+            SessionCommand::Discard => match self.session.multi.take() {
+                None => self.fail_at_once(call, CommandError::DiscardWithoutMulti),
+                Some(_) => {
+                    self.session.unwatch();
+                    self.succeed_at_once(call, &Reply::OK);
+                }
+            },
+            SessionCommand::Exec => self.exec(call),
+            SessionCommand::Watch if self.session.multi.is_some() => {
+                self.fail_at_once(call, CommandError::WatchInsideMulti);
+            }
+            SessionCommand::Watch => self.watch(call),
+            SessionCommand::Reset => self.reset(call),
+            SessionCommand::Quit => {
+                self.succeed_at_once(call, &Reply::OK);
+                self.end_input();
+            }
+        }
+    }
+
+    /// Replies to a command that counts as run, with no time taken.
+    fn succeed_at_once(&mut self, call: Call, reply: &Reply) {
+        self.count_call(call.row, Duration::ZERO, false);
+        self.reply(call, reply);
+    }
+
+    fn watch(&mut self, call: Call) {
+        if let Err(error) = self.check_sizes(&call) {
+            return self.reject(call, error);
+        }
+        let generation = self.session.watch_generation;
+        let result = self.pipeline.submit_watch(&call, generation);
+        if result.is_ok() {
+            self.session.will_watch(&call.args[1..]);
+        }
+        self.routed(call, result);
+    }
+
+    fn reset(&mut self, mut call: Call) {
+        let authenticated = !self.shared.settings.has_password();
+        // REPLY OFF does not suppress this reply.
+        call.silent &= self.session.reply_mode != ReplyMode::Off;
+        let generation = self.session.watch_generation + 1;
+        self.session = Session::new(authenticated);
+        self.session.watch_generation = generation;
+        self.client.details().reset();
+        self.succeed_at_once(call, &Reply::simple("RESET"));
+    }
+}
