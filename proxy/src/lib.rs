@@ -5,10 +5,10 @@
 //! range map is a copy (`router`), and sessions with the groups end with the process. Any number of
 //! proxies serve the same cluster.
 //!
-//! A command's path: `conn::codec` parses it off the socket, `conn::begin` checks it, `conn::route`
-//! finds its groups, `conn::pipeline` puts it in a frame, `router::retry` sends the frame, and the
-//! reply leaves through `conn::replies` in order. `commands` holds the commands that the proxy
-//! answers itself; `fanout` asks every range.
+//! A command's path: `conn::codec` parses it off the socket, `conn::begin` makes a `conn::Call` of
+//! it and checks it, `conn::run` sends it on, `conn::route` finds its groups, `conn::pipeline` puts
+//! it in a frame, `router::retry` sends the frame, and the reply leaves through `conn::replies` in
+//! order. `commands` holds the commands that the proxy answers itself; `fanout` asks every range.
 //!
 //! Rules: replies leave in the order of the commands; commands for the same group run in that
 //! order; a client gets `TRYAGAIN` only for a command that was surely not applied, and `UNKNOWN`
@@ -29,6 +29,7 @@ mod router;
 mod settings;
 mod shared;
 mod slowlog;
+mod stalled_clients;
 mod start;
 mod stats;
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::client_memory::{ClientMemory, Use, close_stalled};
+use crate::client_memory::ClientMemory;
 use crate::conn::{Listener, bind};
 use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
@@ -24,6 +24,7 @@ use crate::pause::Pause;
 use crate::router::{RangeCache, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::stalled_clients::{Use, close_stalled};
 use crate::stats::Stats;
 
 /// Why a proxy could not start.
