@@ -1,9 +1,11 @@
 //! A client connection: bytes in, commands to their groups, replies out in order.
 //!
-//! [`codec`] parses requests; `pipeline` sends commands to groups and `delivery` puts their replies
-//! back in order; `departure` notices that the client has left; `session` is the state between
-//! commands; `connection` is the task that owns all of these and the socket; `listener` accepts
-//! clients.
+//! [`codec`] parses requests; `begin` makes a `call` of each and checks it, `run` and `exec` run it;
+//! `pipeline` sends commands to groups and `delivery` puts their replies back in order, or `reroute`
+//! routes them again; `departure` notices that the client has left.
+//!
+//! `session` is the client's state between commands, `state` the command that holds up all others;
+//! `connection` is the task that owns all of these and the socket; `listener` accepts clients.
 
 mod begin;
 mod call;

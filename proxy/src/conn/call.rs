@@ -2,7 +2,7 @@
 //!
 //! `begin` makes it, once. From then on it belongs to the holder of the command: `state` while the
 //! command is parked or runs alone, `session` while MULTI queues it, `pipeline` while it enters the
-//! lanes of its groups. A lane keeps only the encoded words, and [`Return`](super::lane::Return);
+//! lanes of its groups. A lane keeps only the encoded words and the row (`lane::Return`);
 //! `mending` makes a call of these when keys have moved.
 
 use std::time::{Duration, Instant};
@@ -79,5 +79,40 @@ impl Call {
     /// Whether it only reads.
     pub(super) fn is_read(&self) -> bool {
         !self.row.is_write()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coterie_redis_compat::lookup;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_carries_the_wishes_of_the_client() {
+        let now = Instant::now();
+        let get = lookup(b"get").expect("a row");
+        for resp in [Resp::V2, Resp::V3] {
+            for follower_reads in [false, true] {
+                let call = Call {
+                    row: get,
+                    args: vec![Bytes::from_static(b"get"), Bytes::from_static(b"k")],
+                    table: TableId(3),
+                    resp,
+                    follower_reads,
+                    silent: true,
+                    began: now,
+                    deadline: now,
+                };
+                let command = FrameCommand {
+                    table: call.table,
+                    args: call.args.clone(),
+                };
+                let again = Call::of_frame(get, command, call.frame_flags(), now);
+                let wishes = |call: &Call| (call.resp, call.follower_reads, call.table);
+                assert_eq!(wishes(&again), wishes(&call));
+                assert_eq!((again.args, again.deadline), (call.args, now));
+            }
+        }
     }
 }

@@ -217,4 +217,115 @@ mod tests {
         assert_eq!(end(&socket).await, End::Both);
         assert!(socket.read(&mut [0]).await.is_err());
     }
+
+    /// A socket whose client has closed it as far as this says.
+    struct Closed(Option<End>);
+
+    impl Socket for Closed {
+        fn poll_end(&self, _: &mut Context<'_>) -> Poll<Option<End>> {
+            self.0.map_or(Poll::Pending, |end| Poll::Ready(Some(end)))
+        }
+    }
+
+    impl AsyncRead for Closed {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Closed {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    const WAITS: Idle = Idle {
+        unanswered: (1, 0),
+        reads: false,
+        is_unread: false,
+        is_held_back: false,
+        input_ended: false,
+    };
+
+    /// How long the connection of this client stays, if nothing happens on it.
+    async fn stays(end: Option<End>, idle: Idle) -> Option<Duration> {
+        let (mut departure, socket) = (Departure::default(), Closed(end));
+        let began = tokio::time::Instant::now();
+        let gone = poll_fn(|cx| {
+            if departure.poll(cx, &socket, &idle) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let gone = tokio::time::timeout(2 * UNREAD_MAX, gone).await;
+        gone.ok().map(|()| began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_as_soon_as_nobody_waits_for_it() {
+        let at_once = Some(Duration::ZERO);
+        let held_back = Idle {
+            is_held_back: true,
+            ..WAITS
+        };
+        let unread = Idle {
+            is_unread: true,
+            ..WAITS
+        };
+        let ended = Idle {
+            input_ended: true,
+            ..unread
+        };
+        let reads = Idle {
+            reads: true,
+            ..WAITS
+        };
+        assert_eq!(stays(Some(End::Both), WAITS).await, at_once);
+        assert_eq!(stays(Some(End::Sending), held_back).await, at_once);
+        assert_eq!(stays(Some(End::Sending), WAITS).await, Some(GRACE));
+        assert_eq!(stays(Some(End::Sending), unread).await, Some(UNREAD_MAX));
+        assert_eq!(stays(None, ended).await, Some(UNREAD_MAX));
+        for (end, idle) in [
+            (None, WAITS),
+            (None, held_back),
+            (None, unread),
+            (Some(End::Both), reads),
+        ] {
+            assert_eq!(stays(end, idle).await, None, "{end:?} {idle:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_prolongs_the_stay_of_a_client_that_sends_no_more() {
+        let (mut departure, socket) = (Departure::default(), Closed(Some(End::Sending)));
+        let mut idle = WAITS;
+        let mut is_over = async |unanswered| {
+            idle.unanswered = unanswered;
+            poll_fn(|cx| Poll::Ready(departure.poll(cx, &socket, &idle))).await
+        };
+        assert!(!is_over((2, 0)).await);
+        tokio::time::advance(GRACE).await;
+        assert!(!is_over((1, 0)).await, "a command was answered meanwhile");
+        tokio::time::advance(GRACE / 2).await;
+        assert!(!is_over((1, 0)).await);
+        tokio::time::advance(GRACE / 2).await;
+        assert!(is_over((1, 0)).await);
+    }
 }

@@ -188,4 +188,32 @@ mod tests {
         let moved = Failure::moved_too_late(GroupId(1));
         assert_eq!(item.too_late(&map_of(None)), moved);
     }
+
+    #[test]
+    fn commands_of_a_frame_come_back_as_calls_with_their_own_rows() {
+        let deadline = Instant::now();
+        let mut batch = Batch::new(FrameFlags::RESP3.with(FrameFlags::READ_ONLY), deadline);
+        let rows = ["_watch", "get"].map(|name| lookup(name.as_bytes()).unwrap());
+        for (slot, row) in (7..).zip(rows) {
+            let words = [Bytes::from_static(row.name.as_bytes()), Bytes::from("k")];
+            batch.put(TableId(slot as u32), &words, true);
+            let piece = None;
+            batch.returns.push(Return { slot, piece, row });
+        }
+        let (frame, returns) = batch.into_parts(0);
+        let body = frame.into_body(GroupId(1), Default::default());
+        let mut mending = Mending::default();
+        mending.add(&body, (returns, Cause::Waited), deadline);
+        for (item, row) in mending.items.iter().zip(rows) {
+            let Work::Command(call) = &item.work else {
+                panic!("a command")
+            };
+            assert_eq!(call.row.name, row.name);
+            assert_eq!(call.args, [row.name.as_bytes(), b"k"]);
+            assert_eq!(u64::from(call.table.0), item.back.slot);
+            assert_eq!(call.resp, coterie_redis_compat::Resp::V3);
+            assert_eq!(item.deadline(), deadline);
+        }
+        assert_eq!(mending.items.len(), 2);
+    }
 }

@@ -173,4 +173,20 @@ mod tests {
         session.watched(0, vec![watch("late")]);
         assert!(session.watches.is_empty());
     }
+
+    #[test]
+    fn a_queued_command_keeps_no_read_buffer() {
+        let buffer = Bytes::from(vec![b'x'; 1 << 20]);
+        let session = Session::new(true);
+        let times = (Instant::now(), Duration::ZERO);
+        let row = coterie_redis_compat::lookup(b"echo").expect("a row");
+        let args = vec![Bytes::from_static(b"echo"), buffer.slice(7..9)];
+        let call = session.call(row, args, false, times);
+        let mut multi = Multi::default();
+        multi.push(&call);
+        drop(call);
+        assert!(buffer.is_unique(), "the queue shares no memory with it");
+        assert_eq!(multi.queue[0].args, ["echo", "xx"]);
+        assert_eq!(multi.bytes, "echoxx".len() + 2 * size_of::<Bytes>());
+    }
 }
