@@ -70,8 +70,5 @@ fn flags(details: &Details) -> String {
     ];
     let set = letters.iter().filter(|(set, _)| *set);
     let set: String = set.map(|(_, letter)| *letter).collect();
-    match set.is_empty() {
-        true => "N".to_owned(),
-        false => set,
-    }
+    if set.is_empty() { "N".to_owned() } else { set }
 }

@@ -201,10 +201,12 @@ impl Parser {
             .spans
             .first()
             .map_or(&[][..], |name| &input[name.clone()]);
-        let at = match len > sizes::argument_max(name, self.words, value_max) {
-            true => Some(self.words - self.missing),
-            false if total > sizes::request_max(value_max) => None,
-            false => return,
+        let at = if len > sizes::argument_max(name, self.words, value_max) {
+            Some(self.words - self.missing)
+        } else if total > sizes::request_max(value_max) {
+            None
+        } else {
+            return;
         };
         let words = self.spans.iter().map(|span| &input[span.clone()]);
         let cutting = Cutting::new(Cut { total, at }, words);

@@ -49,9 +49,10 @@ impl Cutting {
     /// until the whole argument and its line end have come.
     pub(super) fn drop_argument(&mut self, input: &mut BytesMut, len: usize) -> bool {
         if self.left == 0 {
-            let kept = match self.words.len() < WORDS_KEPT {
-                true => len.min(WORD_BYTES_KEPT),
-                false => 0,
+            let kept = if self.words.len() < WORDS_KEPT {
+                len.min(WORD_BYTES_KEPT)
+            } else {
+                0
             };
             if input.len() < kept {
                 return false;

@@ -76,10 +76,10 @@ pub(super) fn check(
 /// Refuses a request with more bytes in all than may be kept.
 pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandError> {
     let max = request_max(value_max);
-    match total > max {
-        true => Err(CommandError::RequestTooLong(max)),
-        false => Ok(()),
+    if total > max {
+        return Err(CommandError::RequestTooLong(max));
     }
+    Ok(())
 }
 
 /// The error for argument `at` of a command, which is longer than [`argument_max`].
@@ -88,9 +88,10 @@ pub(super) fn too_long(row: &Command, args: &[Bytes], at: usize, value_max: usiz
         .keys
         .positions(args)
         .is_ok_and(|mut keys| keys.any(|key| key == at));
-    match is_key {
-        true => CommandError::KeyTooLong(KEY_BYTES_MAX),
-        false => CommandError::ValueTooLong(value_max),
+    if is_key {
+        CommandError::KeyTooLong(KEY_BYTES_MAX)
+    } else {
+        CommandError::ValueTooLong(value_max)
     }
 }
 

@@ -73,10 +73,11 @@ impl Calls {
         let intervals: Vec<Interval> = entries
             .map(|entry| (entry.start.clone(), entry.end.clone()))
             .collect();
-        match intervals.is_empty() {
+        if intervals.is_empty() {
             // Before the first map: a call to an owner waits for a map.
-            true => vec![(Bytes::new(), None)],
-            false => intervals,
+            vec![(Bytes::new(), None)]
+        } else {
+            intervals
         }
     }
 
@@ -213,9 +214,10 @@ impl Calls {
 }
 
 fn no_owner(map_is_empty: bool) -> CommandError {
-    match map_is_empty {
-        true => CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned()),
-        false => Failure::no_range().error(),
+    if map_is_empty {
+        CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
+    } else {
+        Failure::no_range().error()
     }
 }
 

@@ -130,9 +130,10 @@ impl Coder {
             let (mut below, mut above) = (0u32, 256u32);
             while above - below > 1 {
                 let middle = (below + above) / 2;
-                match piece.low_of(middle as usize) < code {
-                    true => below = middle,
-                    false => above = middle,
+                if piece.low_of(middle as usize) < code {
+                    below = middle;
+                } else {
+                    above = middle;
                 }
             }
             key.push(below as u8);

@@ -165,9 +165,10 @@ impl Page<'_> {
                 return Ok(Some(next));
             }
             // Each range costs a call, so ranges with few records are asked many at a time.
-            ahead = match all_whole {
-                true => (2 * ahead).min(AHEAD_MAX),
-                false => 1,
+            ahead = if all_whole {
+                (2 * ahead).min(AHEAD_MAX)
+            } else {
+                1
             };
         }
     }

@@ -131,9 +131,10 @@ impl Router {
         routed_by: u64,
         frame: Prepared,
     ) -> (Outcome, Bytes) {
-        let mut ticket = match frame.is_read() {
-            true => None,
-            false => Some(group.window.ticket().await),
+        let mut ticket = if frame.is_read() {
+            None
+        } else {
+            Some(group.window.ticket().await)
         };
         let attempts = Attempts {
             router: self,
@@ -303,9 +304,10 @@ impl Attempts<'_> {
         match refusal {
             Refusal::NotLeader { leader, term } => {
                 self.reason = format!("group {} has no leader", self.group.id);
-                match self.group.redirect(node, leader, term) {
-                    true => Next::Now,
-                    false => Next::Pause,
+                if self.group.redirect(node, leader, term) {
+                    Next::Now
+                } else {
+                    Next::Pause
                 }
             }
             Refusal::Moved { ranges } => {
@@ -378,13 +380,15 @@ impl Attempts<'_> {
     }
 
     fn give_up(&self) -> Failure {
-        let reason = match self.reason.is_empty() {
-            true => "it took too long".to_owned(),
-            false => self.reason.clone(),
+        let reason = if self.reason.is_empty() {
+            "it took too long".to_owned()
+        } else {
+            self.reason.clone()
         };
-        match self.may_be_applied() {
-            true => Failure::Unknown(reason),
-            false => Failure::TryAgain(reason),
+        if self.may_be_applied() {
+            Failure::Unknown(reason)
+        } else {
+            Failure::TryAgain(reason)
         }
     }
 }

@@ -25,9 +25,10 @@ impl Errors {
             *count += 1;
             return;
         }
-        let code = match counts.len() < CODES_MAX {
-            true => code,
-            false => OVERFLOW,
+        let code = if counts.len() < CODES_MAX {
+            code
+        } else {
+            OVERFLOW
         };
         *counts.entry(code.to_owned()).or_default() += 1;
     }

@@ -104,11 +104,14 @@ pub(super) async fn leader(call: &Remote) -> Result<Reply, CommandError> {
 
 /// `COTERIE NODE DRAIN|RESUME|REMOVE id`.
 pub(super) async fn node(call: &Remote) -> Result<Reply, CommandError> {
-    let state = match () {
-        () if call.is(2, "drain") => NodeState::Draining,
-        () if call.is(2, "resume") => NodeState::Up,
-        () if call.is(2, "remove") => NodeState::Removed,
-        () => return Err(CommandError::Syntax),
+    let state = if call.is(2, "drain") {
+        NodeState::Draining
+    } else if call.is(2, "resume") {
+        NodeState::Up
+    } else if call.is(2, "remove") {
+        NodeState::Removed
+    } else {
+        return Err(CommandError::Syntax);
     };
     let command = Command::SetNodeState {
         node_id: NodeId(number(call, 3)?),

@@ -13,26 +13,32 @@ use crate::commands::{Remote, text};
 /// `COTERIE SETTING GET [name] | SET name [value]`.
 pub(super) async fn setting(call: &Remote) -> Result<Reply, CommandError> {
     let words = call.args.len();
-    match () {
-        () if call.is(2, "get") && words == 3 => Ok(list(&call.shared.catalog())),
-        () if call.is(2, "get") && words == 4 => get(call),
-        () if call.is(2, "set") && words == 4 => unset(call).await,
-        () if call.is(2, "set") && words == 5 => {
-            let setting = known(call)?;
-            let value = name_at(call, 4)
-                .ok()
-                .and_then(|value| setting.kind.parse(value));
-            let value = value.ok_or_else(|| {
-                let (name, values) = (setting.name, setting.kind.values());
-                error(format!(
-                    "setting '{name}' is {values}, not {}",
-                    quoted(call, 4)
-                ))
-            })?;
-            put(call, setting.name, Some(value)).await
-        }
-        () => Err(CommandError::Syntax),
+    if call.is(2, "get") && words == 3 {
+        Ok(list(&call.shared.catalog()))
+    } else if call.is(2, "get") && words == 4 {
+        get(call)
+    } else if call.is(2, "set") && words == 4 {
+        unset(call).await
+    } else if call.is(2, "set") && words == 5 {
+        set(call).await
+    } else {
+        Err(CommandError::Syntax)
     }
+}
+
+async fn set(call: &Remote) -> Result<Reply, CommandError> {
+    let setting = known(call)?;
+    let value = name_at(call, 4)
+        .ok()
+        .and_then(|value| setting.kind.parse(value));
+    let value = value.ok_or_else(|| {
+        let (name, values) = (setting.name, setting.kind.values());
+        error(format!(
+            "setting '{name}' is {values}, not {}",
+            quoted(call, 4)
+        ))
+    })?;
+    put(call, setting.name, Some(value)).await
 }
 
 /// `COTERIE BALANCE [ON|OFF]`: the setting of this name, in fewer words.

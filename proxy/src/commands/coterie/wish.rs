@@ -35,11 +35,15 @@ pub(super) async fn merge(call: &Remote) -> Result<Reply, CommandError> {
 pub(super) async fn move_range(call: &Remote) -> Result<Reply, CommandError> {
     let (table, key) = (table(call, 2)?, key(call, 3));
     let last = call.args.len() - 1;
-    let to = match () {
-        () if last == 5 && !call.is(4, "group") => return Err(CommandError::Syntax),
-        () if call.is(last, "new") => None,
-        () if last == 5 => Some(group(call, 5)?),
-        () => return Err(CommandError::Syntax),
+    if last == 5 && !call.is(4, "group") {
+        return Err(CommandError::Syntax);
+    }
+    let to = if call.is(last, "new") {
+        None
+    } else if last == 5 {
+        Some(group(call, 5)?)
+    } else {
+        return Err(CommandError::Syntax);
     };
     ask(call, Wish::Move { table, key, to }).await
 }
