@@ -20,6 +20,7 @@ mod departure;
 mod exec;
 mod farewell;
 mod inline;
+mod input;
 mod lane;
 mod listener;
 mod mending;

@@ -14,15 +14,16 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
 
 use super::call::Call;
-use super::codec::{Limits, Parser};
+use super::codec::Limits;
 use super::departure::{Departure, Idle, Socket};
 use super::farewell::{Stall, say_goodbye};
+use super::input::Input;
 use super::pipeline::Pipeline;
 use super::replies::Event;
 use super::request_credit::RequestCredit;
@@ -38,8 +39,6 @@ const UNANSWERED_MAX: usize = 4096;
 const WAITING_BYTES_MAX: usize = 4 << 20;
 /// Bytes of replies waiting for the client at which its connection stops reading.
 const OUTPUT_BYTES_HIGH: usize = 1 << 20;
-/// Room for the first read: most clients are idle, or send little.
-const READ_BYTES_FIRST: usize = 2 << 10;
 
 /// See the module's head.
 pub(crate) struct Connection<S> {
@@ -49,24 +48,13 @@ pub(crate) struct Connection<S> {
     pub(super) session: Session,
     pub(super) pipeline: Pipeline,
     pub(super) requests: RequestCredit,
-    pub(super) input: BytesMut,
-    pub(super) parser: Parser,
-    /// `input` has room for a large argument.
-    pub(super) input_is_large: bool,
+    pub(super) input: Input,
     /// Empty, for the words of the next command: the vector of a command that has ended.
     spare_args: Vec<Bytes>,
-    /// Room for the next read; grows with the bytes that come.
-    pub(super) read_bytes: usize,
-    /// There may be whole commands in `input`.
-    pub(super) unparsed: bool,
     /// The command that holds up all later commands, if any.
     pub(super) mode: Mode,
-    /// The client sends no more, or its bytes are no longer read.
-    pub(super) input_ended: bool,
     /// Tells whether the client is still there while it is not read from.
     pub(super) departure: Departure,
-    /// The proxy stops, and has read from this client for the last time.
-    pub(super) last_read: bool,
     /// The client is an attacker: closed at once, without writing its replies.
     aborted: bool,
     /// The largest sizes since `publish` last reported them.
@@ -88,16 +76,10 @@ impl<S: Socket> Connection<S> {
             requests: RequestCredit::new(shared.requests.clone()),
             shared,
             client,
-            input: BytesMut::new(),
-            parser: Parser::default(),
-            input_is_large: false,
+            input: Input::default(),
             spare_args: Vec::new(),
-            read_bytes: READ_BYTES_FIRST,
-            unparsed: false,
             mode: Mode::Normal,
-            input_ended: false,
             departure: Departure::default(),
-            last_read: false,
             aborted: false,
             peak: Peak::default(),
             last_command: "NULL",
@@ -148,7 +130,7 @@ impl<S: Socket> Connection<S> {
                 tracing::debug!(client = self.client.id, addr = %self.client.addr, "client has left");
                 return Poll::Ready(Ok(()));
             }
-            self.give_input_back();
+            self.input.give_back();
             self.publish(was_active);
             return Poll::Pending;
         }
@@ -158,7 +140,7 @@ impl<S: Socket> Connection<S> {
     fn settle(&mut self) {
         self.pipeline.settle();
         if self.requests.is_used() {
-            let coming = self.parser.wanted(self.input.len());
+            let coming = self.input.wanted();
             if coming == 0 {
                 // Its request is complete: sending more would not give the memory back.
                 self.client.request_bytes_held.store(0, Ordering::Relaxed);
@@ -178,16 +160,16 @@ impl<S: Socket> Connection<S> {
             let is_paused = self.mode.is_paused();
             // These commands would not begin for minutes, or not before the client takes its
             // replies.
-            if is_paused || (self.unparsed && self.is_full()) {
+            if is_paused || (self.input.unparsed && self.is_full()) {
                 if is_paused {
                     self.mode = Mode::Normal;
                 }
                 self.end_input();
             }
         }
-        self.input_ended
+        self.input.ended
             && self.is_settled()
-            && !self.unparsed
+            && !self.input.unparsed
             && self.mode.is_normal()
             && self.pipeline.replies.out.len() == 0
     }
@@ -199,9 +181,7 @@ impl<S: Socket> Connection<S> {
 
     /// Stops reading: commands that have begun are answered, then the connection is closed.
     pub(super) fn end_input(&mut self) {
-        self.input_ended = true;
-        self.unparsed = false;
-        self.input.clear();
+        self.input.end();
     }
 
     /// Closes the connection without a reply.
@@ -224,14 +204,14 @@ impl<S: Socket> Connection<S> {
             reads: self.reads(),
             is_unread: replies.out.len() > 0,
             is_held_back: self.mode.is_paused() && self.is_settled(),
-            input_ended: self.input_ended,
+            input_ended: self.input.ended,
         };
         self.departure.poll(cx, &self.io, &idle)
     }
 
     /// Whether the connection reads from the client now.
     pub(super) fn reads(&self) -> bool {
-        !self.input_ended && !self.unparsed && self.may_begin()
+        !self.input.ended && !self.input.unparsed && self.may_begin()
     }
 
     /// Whether another command may begin.
@@ -248,7 +228,7 @@ impl<S: Socket> Connection<S> {
     }
 
     fn begin_commands(&mut self) -> bool {
-        if !self.unparsed || !self.may_begin() {
+        if !self.input.unparsed || !self.may_begin() {
             return false;
         }
         let settings = &self.shared.settings;
@@ -263,18 +243,17 @@ impl<S: Socket> Connection<S> {
         let mut begun = 0;
         while self.may_begin() {
             let mut args = std::mem::take(&mut self.spare_args);
-            match self.parser.next(&mut self.input, &limits, &mut args) {
+            match self.input.next(&limits, &mut args) {
                 Ok(true) => {
                     begun += 1;
-                    let cut = self.parser.take_cut();
+                    let cut = self.input.take_cut();
                     self.begin(args, cut, now);
-                    if !self.unparsed || self.session.authenticated != limits.trusted {
+                    if !self.input.unparsed || self.session.authenticated != limits.trusted {
                         break;
                     }
                 }
                 Ok(false) => {
                     self.reuse(args);
-                    self.unparsed = false;
                     break;
                 }
                 Err(error) => {
@@ -282,7 +261,7 @@ impl<S: Socket> Connection<S> {
                     self.end_input();
                 }
             }
-            if self.input_ended && !self.unparsed {
+            if self.input.ended && !self.input.unparsed {
                 break;
             }
         }

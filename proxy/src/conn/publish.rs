@@ -37,7 +37,7 @@ impl<S: Socket> Connection<S> {
         details.watches = self.session.watches.len();
         details.read_only = self.session.follower_reads;
         details.writes = replies.out.len() > 0;
-        details.closes = self.input_ended && !self.departure.left;
+        details.closes = self.input.ended && !self.departure.left;
         details.blocked = self.blocked();
         let waits = self.mode.is_waiting();
         // Frames that are held back because this client does not read wait for nobody else.
@@ -64,8 +64,8 @@ impl<S: Socket> Connection<S> {
         let replies = &self.pipeline.replies;
         Memory {
             own_bytes: size_of::<Self>(),
-            input_bytes: self.input.len(),
-            input_free_bytes: self.input.capacity() - self.input.len(),
+            input_bytes: self.input.bytes.len(),
+            input_free_bytes: self.input.bytes.capacity() - self.input.bytes.len(),
             argument_bytes: self.mode.args().iter().map(Bytes::len).sum(),
             queued_bytes: multi.map_or(0, |multi| multi.bytes),
             watched_bytes: self.session.watched_bytes(),

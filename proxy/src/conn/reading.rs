@@ -4,16 +4,11 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use tokio_util::io::poll_read_buf;
 
 use super::connection::Connection;
 use super::departure::Socket;
-
-/// Most room for a read; a client that fills its reads gets there.
-const READ_BYTES: usize = 32 << 10;
-/// Room for a read within a large argument.
-const READ_BYTES_LARGE: usize = 1 << 20;
+use super::input::READ_BYTES;
 
 impl<S: Socket> Connection<S> {
     /// Reads once, if reading is allowed now; returns whether anything changed.
@@ -25,27 +20,27 @@ impl<S: Socket> Connection<S> {
         // left unread, the kernel would reset the connection and lose replies that are still on
         // their way.
         let is_last = self.is_stopping();
-        if is_last && self.last_read {
-            self.input_ended = true;
+        if is_last && self.input.last_read {
+            self.input.ended = true;
             return Ok(true);
         }
-        let wanted = self.parser.wanted(self.input.len());
+        let wanted = self.input.wanted();
         if wanted > READ_BYTES && !self.poll_request_memory(cx, wanted) {
-            self.input_ended = is_last;
+            self.input.ended = is_last;
             return Ok(is_last);
         }
-        self.last_read = is_last;
-        self.reserve(wanted);
+        self.input.last_read = is_last;
+        self.input.reserve(wanted);
         let Poll::Ready(read) =
-            poll_read_buf(std::pin::Pin::new(&mut self.io), cx, &mut self.input)
+            poll_read_buf(std::pin::Pin::new(&mut self.io), cx, &mut self.input.bytes)
         else {
-            self.input_ended = is_last;
+            self.input.ended = is_last;
             return Ok(is_last);
         };
         let len = read?;
         if len == 0 {
             // Commands already received are still answered, as far as the client listens.
-            self.input_ended = true;
+            self.input.ended = true;
             self.departure.left = true;
             return Ok(true);
         }
@@ -57,17 +52,14 @@ impl<S: Socket> Connection<S> {
             .stats
             .input_bytes
             .fetch_add(len as u64, Ordering::Relaxed);
-        self.unparsed = true;
-        self.peak.input_bytes = self.peak.input_bytes.max(self.input.capacity());
-        if len >= self.read_bytes / 2 {
-            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES);
-        }
+        self.input.grew(len);
+        self.peak.input_bytes = self.peak.input_bytes.max(self.input.bytes.capacity());
         let limit = self
             .shared
             .settings
             .client_query_buffer_limit
             .load(Ordering::Relaxed);
-        if self.input.len() as u64 > limit {
+        if self.input.bytes.len() as u64 > limit {
             tracing::warn!(client = self.client.id, addr = %self.client.addr, "query buffer limit reached");
             return Err(io::Error::other("query buffer limit reached"));
         }
@@ -86,23 +78,6 @@ impl<S: Socket> Connection<S> {
 
     /// Bytes of requests that are incomplete or unanswered.
     pub(super) fn request_bytes(&self) -> usize {
-        self.input.len() + self.pipeline.waiting_bytes() + self.pipeline.sent_bytes()
-    }
-
-    fn reserve(&mut self, wanted: usize) {
-        if wanted > READ_BYTES {
-            self.input_is_large = true;
-            self.input.reserve(wanted.min(READ_BYTES_LARGE));
-        } else if self.input.capacity() - self.input.len() < self.read_bytes / 2 {
-            self.input.reserve(self.read_bytes);
-        }
-    }
-
-    /// An idle client keeps no buffer that was made for a large argument.
-    pub(super) fn give_input_back(&mut self) {
-        if self.input_is_large && self.input.is_empty() {
-            self.input = BytesMut::new();
-            self.input_is_large = false;
-        }
+        self.input.bytes.len() + self.pipeline.waiting_bytes() + self.pipeline.sent_bytes()
     }
 }
