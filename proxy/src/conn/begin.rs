@@ -148,9 +148,8 @@ impl<S: Socket> Connection<S> {
         };
         match row.name {
             "exec" => self.refuse_exec(&error, call.silent),
-            _ => self.refuse(error, call.silent),
+            _ => self.reject(call, error),
         }
-        self.reuse(call.args);
     }
 
     fn queue(&mut self, call: Call, handler: Option<Handler>) {

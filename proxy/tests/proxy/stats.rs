@@ -159,6 +159,22 @@ async fn calls_refusals_and_failures_are_counted_as_redis_counts_them() {
 }
 
 #[tokio::test]
+async fn a_command_with_too_long_an_argument_counts_as_rejected() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("--max-value-bytes 1MiB").await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.run("CONFIG RESETSTAT").await;
+    let long = "x".repeat((1 << 20) + 1);
+    for line in [format!("SET a {long}"), format!("GET {long}")] {
+        let reply = client.run(&line).await;
+        assert!(reply.contains("exceeds maximum allowed size"), "{reply}");
+    }
+    let counts = counts(&mut client).await;
+    assert_eq!((counts["set"], counts["get"]), ((0, 1, 0), (0, 1, 0)));
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_call_takes_until_its_answer_is_complete() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("").await;
