@@ -3,7 +3,7 @@
 //! Three kinds. Most answer at once from what the proxy has ([`Handler::Now`]). Those that ask
 //! groups or meta, or wait, run alone on their connection: after everything before them, before
 //! everything behind them ([`Handler::Alone`]). A few steer the connection itself
-//! ([`Handler::Session`]) and are carried out by it (`conn::begin`).
+//! ([`Handler::Session`]) and are carried out by it (`conn::run`).
 //!
 //! A test holds the table here and the rows of `redis-compat` together.
 

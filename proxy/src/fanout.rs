@@ -3,7 +3,7 @@
 //!
 //! [`Calls`] walks the intervals of a table even while ranges move: in turn, or many in a common
 //! frame (`frames`). The other files combine the replies. These commands run alone on their
-//! connection (`conn::begin`), so nothing here keeps an order. Commands over several *keys* are
+//! connection (`conn::run`), so nothing here keeps an order. Commands over several *keys* are
 //! split by `conn::route` instead.
 
 mod calls;

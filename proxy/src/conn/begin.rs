@@ -11,7 +11,7 @@ use super::call::Call;
 use super::codec::Cut;
 use super::connection::Connection;
 use super::departure::Socket;
-use super::state::{Mode, Parked, Until};
+use super::state::{Mode, Until};
 use super::{cross_protocol, sizes};
 use crate::commands::{self, Handler};
 
@@ -75,8 +75,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Begins a command that had to wait.
-    pub(super) fn resume(&mut self, parked: Parked) {
-        let Parked { mut call, until } = parked;
+    pub(super) fn resume(&mut self, mut call: Call, until: &Until) {
         if !matches!(until, Until::Map { .. }) {
             call.restart(Instant::now(), self.shared.router.request_timeout);
         }
@@ -99,7 +98,7 @@ impl<S: Socket> Connection<S> {
     }
 
     pub(super) fn park(&mut self, call: Call, until: Until) {
-        self.mode = Mode::Parked(Parked { call, until });
+        self.mode = Mode::Parked { call, until };
     }
 
     /// Replies with an error, which also aborts an open transaction.

@@ -28,7 +28,7 @@ use super::pipeline::Pipeline;
 use super::replies::Event;
 use super::request_credit::RequestCredit;
 use super::session::Session;
-use super::state::{Mode, Parked, Until};
+use super::state::{Mode, Until};
 use crate::client_peaks::Peak;
 use crate::clients::Client;
 use crate::shared::Shared;
@@ -317,24 +317,24 @@ impl<S: Socket> Connection<S> {
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         self.take_events();
         match std::mem::take(&mut self.mode) {
-            Mode::Parked(mut parked) => {
-                if self.poll_parked(&mut parked, cx).is_pending() {
-                    self.mode = Mode::Parked(parked);
+            Mode::Parked { call, mut until } => {
+                if self.poll_until(&mut until, cx).is_pending() {
+                    self.mode = Mode::Parked { call, until };
                     return false;
                 }
                 self.pipeline.refresh_map();
-                self.resume(parked);
+                self.resume(call, &until);
                 true
             }
-            Mode::Alone(mut alone) => {
-                let Poll::Ready(result) = alone.work.poll_unpin(cx) else {
-                    self.mode = Mode::Alone(alone);
+            Mode::Alone { call, mut work } => {
+                let Poll::Ready(result) = work.poll_unpin(cx) else {
+                    self.mode = Mode::Alone { call, work };
                     return false;
                 };
-                self.finish_alone(&alone.call, result);
+                self.finish_alone(&call, result);
                 true
             }
-            mode @ (Mode::Normal | Mode::Transacting(_)) => {
+            mode @ (Mode::Normal | Mode::Transacting { .. }) => {
                 self.mode = mode;
                 false
             }
@@ -342,8 +342,8 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Ready when the parked command may try to begin.
-    fn poll_parked(&self, parked: &mut Parked, cx: &mut Context<'_>) -> Poll<()> {
-        let is_ready = match &mut parked.until {
+    fn poll_until(&self, until: &mut Until, cx: &mut Context<'_>) -> Poll<()> {
+        let is_ready = match until {
             Until::Settled => self.is_settled(),
             Until::Unpaused(over) => return over.poll_unpin(cx),
             Until::Map { newer } => {

@@ -16,7 +16,7 @@ use super::lane::Batch;
 use super::resp::array_items;
 use super::route::Unroutable;
 use super::session::Multi;
-use super::state::{Mode, Transacting, Until};
+use super::state::{Mode, Until};
 use crate::commands::{self, Answer, Handler};
 
 /// Bytes of the proxy's own replies to a transaction; beyond this it runs no further command of it.
@@ -113,7 +113,7 @@ impl<S: Socket> Connection<S> {
                 self.count_when_answered(call, &multi.queue);
                 if is_part {
                     let queue = multi.queue;
-                    self.mode = Mode::Transacting(Transacting { slot, queue });
+                    self.mode = Mode::Transacting { slot, queue };
                 }
             }
             _ => {
@@ -129,7 +129,7 @@ impl<S: Socket> Connection<S> {
     /// its own part.
     pub(super) fn transacted(&mut self, slot: u64, reply: Bytes) {
         let queue = match std::mem::take(&mut self.mode) {
-            Mode::Transacting(part) if part.slot == slot => part.queue,
+            Mode::Transacting { slot: at, queue } if at == slot => queue,
             mode => {
                 self.mode = mode;
                 return;

@@ -85,7 +85,7 @@ impl<S: Socket> Connection<S> {
         };
         match &self.mode {
             mode if mode.is_paused() => Some(Blocked::Paused),
-            Mode::Alone(alone) if blocks(alone.call.row) => Some(Blocked::Timed),
+            Mode::Alone { call, .. } if blocks(call.row) => Some(Blocked::Timed),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::departure::Socket;
 use super::route::Unroutable;
 use super::session::{Multi, ReplyMode, Session};
-use super::state::{Alone, Mode, Until};
+use super::state::{Mode, Until};
 use crate::commands::{self, Answer, Handler, Local, Remote, SessionCommand};
 use crate::router::Failure;
 
@@ -67,11 +67,7 @@ impl<S: Socket> Connection<S> {
 
     /// The error of a command that times out while the newest map does not know the owner of a key.
     pub(super) fn no_owner(&self) -> CommandError {
-        if self.pipeline.map().is_empty() {
-            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
-        } else {
-            Failure::no_range().error()
-        }
+        Failure::no_owner(self.pipeline.map().is_empty())
     }
 
     pub(super) fn run_now(
@@ -123,7 +119,7 @@ impl<S: Socket> Connection<S> {
             shared: Arc::clone(&self.shared),
             wrote: self.pipeline.wrote.clone(),
         });
-        self.mode = Mode::Alone(Alone { call, work });
+        self.mode = Mode::Alone { call, work };
     }
 
     fn run_session(&mut self, call: Call, word: SessionCommand) {

@@ -1,6 +1,6 @@
 //! The command that holds up all later commands of its connection, if there is any.
 //!
-//! `begin` and `exec` choose the mode, `connection` drives it.
+//! `begin`, `run` and `exec` choose the mode, `connection` drives it.
 
 use std::sync::Arc;
 
@@ -16,17 +16,15 @@ pub(super) enum Mode {
     #[default]
     Normal,
     /// A command cannot begin yet.
-    Parked(Parked),
+    Parked { call: Call, until: Until },
     /// A command runs alone.
-    Alone(Alone),
-    /// A transaction is in flight of which the proxy runs a part.
-    Transacting(Transacting),
-}
-
-/// A command that cannot begin yet.
-pub(super) struct Parked {
-    pub(super) call: Call,
-    pub(super) until: Until,
+    Alone {
+        call: Arc<Call>,
+        work: BoxFuture<'static, Result<Reply, CommandError>>,
+    },
+    /// A transaction waits for the group's part; the proxy will run the rest of the queue, and fill
+    /// the slot.
+    Transacting { slot: u64, queue: Vec<Call> },
 }
 
 /// The condition that a parked command waits for.
@@ -41,19 +39,6 @@ pub(super) enum Until {
     Unpaused(BoxFuture<'static, ()>),
 }
 
-/// A command that runs alone.
-pub(super) struct Alone {
-    pub(super) call: Arc<Call>,
-    pub(super) work: BoxFuture<'static, Result<Reply, CommandError>>,
-}
-
-/// A transaction that waits for the group's part.
-pub(super) struct Transacting {
-    /// The place of its reply.
-    pub(super) slot: u64,
-    pub(super) queue: Vec<Call>,
-}
-
 impl Mode {
     /// Whether commands begin as they come.
     pub(super) fn is_normal(&self) -> bool {
@@ -62,20 +47,26 @@ impl Mode {
 
     /// Whether CLIENT PAUSE holds back a command.
     pub(super) fn is_paused(&self) -> bool {
-        matches!(self, Mode::Parked(parked) if matches!(parked.until, Until::Unpaused(_)))
+        matches!(
+            self,
+            Mode::Parked {
+                until: Until::Unpaused(_),
+                ..
+            }
+        )
     }
 
     /// Whether a command waits to begin, or runs alone.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self, Mode::Parked(_) | Mode::Alone(_))
+        matches!(self, Mode::Parked { .. } | Mode::Alone { .. })
     }
 
     /// The words of the command that waits or runs alone.
     pub(super) fn args(&self) -> &[Bytes] {
         match self {
-            Mode::Parked(parked) => &parked.call.args,
-            Mode::Alone(alone) => &alone.call.args,
-            Mode::Normal | Mode::Transacting(_) => &[],
+            Mode::Parked { call, .. } => &call.args,
+            Mode::Alone { call, .. } => &call.args,
+            Mode::Normal | Mode::Transacting { .. } => &[],
         }
     }
 }

@@ -206,18 +206,10 @@ impl Calls {
         is_empty: bool,
     ) -> Result<(), CommandError> {
         if Instant::now() >= self.deadline {
-            return Err(no_owner(is_empty));
+            return Err(Failure::no_owner(is_empty));
         }
         self.router.cache.newer_than(generation, MAP_PAUSE).await;
         Ok(())
-    }
-}
-
-fn no_owner(map_is_empty: bool) -> CommandError {
-    if map_is_empty {
-        CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
-    } else {
-        Failure::no_range().error()
     }
 }
 

@@ -76,6 +76,15 @@ impl Failure {
         Failure::TryAgain("no range of the map holds its keys".to_owned())
     }
 
+    /// The error of a command whose time is over while the map does not know the owners of its keys.
+    pub(crate) fn no_owner(map_is_empty: bool) -> CommandError {
+        if map_is_empty {
+            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
+        } else {
+            Failure::no_range().error()
+        }
+    }
+
     /// The group reported another owner of the keys, too late to ask that owner.
     pub(crate) fn moved_too_late(group: GroupId) -> Self {
         Failure::TryAgain(format!(
