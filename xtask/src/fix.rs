@@ -2,7 +2,7 @@
 
 use crate::{Result, cargo, codegen, setup, shell, tidy};
 
-/// rustfmt, clippy's own corrections, generated files, and the list of tidy where it shrank.
+/// rustfmt, clippy's own corrections, generated files, and the lists of tidy where counts fell.
 pub(crate) fn run() -> Result {
     setup::native()?;
     setup::component("clippy", "clippy")?;

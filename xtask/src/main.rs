@@ -35,8 +35,9 @@ Usage: cargo xtask <command> [arguments]
   dev [--debug] [ARGS]     a whole cluster in one process: `coterie dev ARGS`
   test [ARGS]              every test of the workspace, doc tests too; ARGS go to the runner
   ci                       what CI runs: fmt, tidy, deny, clippy, docs, tests; writes nothing
-  fix                      rustfmt, clippy --fix, generated files, the list of tidy
-  tidy [--accept]          sizes, words, heads, layers and links of the tree
+  fix                      rustfmt, clippy --fix, generated files, the lists of tidy
+  tidy [--shrink|--accept] sizes, words, comments, layers and links of the tree; lowers the
+                           counts in its lists, or writes them as they are
   deny                     licences and sources of the dependencies
   codegen                  docs/COMPAT.md and the other files made from the code
   cluster <start|stop|status|kill|restart|pause|resume>

@@ -1,7 +1,8 @@
-//! The functions of a Rust file and how many lines each takes.
+//! The comments, the code and the functions of a Rust file.
 //!
-//! No parser: strings, characters and comments are blanked, then `fn name … { … }` is followed by
-//! its braces. Enough to measure, and it cannot fail on code of a newer edition.
+//! No parser: comments, strings and characters are told apart from code by how they begin and end,
+//! then `fn name … { … }` is followed by its braces. That is enough to measure, and it cannot fail
+//! on code of a newer edition.
 
 /// A function, by its name, and the lines from its signature to its closing brace.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,8 +77,24 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// The `//` comments of `source`, slashes and all, each with the number of its line.
+pub(super) fn comments(source: &str) -> Vec<(usize, &str)> {
+    let bytes = source.as_bytes();
+    let mut found = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while at < bytes.len() {
+        let end = literal_end(bytes, at).map_or(at + 1, |end| end.min(bytes.len()));
+        if bytes[at..end].starts_with(b"//") {
+            found.push((line, &source[at..end]));
+        }
+        line += bytes[at..end].iter().filter(|b| **b == b'\n').count();
+        at = end;
+    }
+    found
+}
+
 /// `source` with the inside of comments, strings and characters made blank, lines kept.
-fn blanked(source: &str) -> String {
+pub(super) fn blanked(source: &str) -> String {
     let bytes = source.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -203,6 +220,16 @@ type F = fn (u8);
         assert_eq!(
             found,
             expected.map(|(name, line, lines)| (name.to_owned(), line, lines))
+        );
+    }
+
+    #[test]
+    fn comments_are_told_from_strings() {
+        let source = "//! Head.\nlet a = \"// no\\\" // no\"; // Yes.\n\
+                      let b = r#\"\n// no\"#; /* // no */ let c = '\"'; /// Doc é.\n/ /";
+        assert_eq!(
+            comments(source),
+            [(1, "//! Head."), (2, "// Yes."), (4, "/// Doc é.")]
         );
     }
 
