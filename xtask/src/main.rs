@@ -36,7 +36,7 @@ Usage: cargo xtask <command> [arguments]
   test [ARGS]              every test of the workspace, doc tests too; ARGS go to the runner
   ci                       what CI runs: fmt, tidy, deny, clippy, docs, tests; writes nothing
   fix                      rustfmt, clippy --fix, generated files, the lists of tidy
-  tidy [--shrink|--accept] sizes, words, comments, layers and links of the tree; lowers the
+  tidy [--shrink|--accept] sizes, words, comments, layers, purity and links of the tree; lowers the
                            counts in its lists, or writes them as they are
   deny                     licences and sources of the dependencies
   codegen                  docs/COMPAT.md and the other files made from the code

@@ -1,16 +1,17 @@
 //! `cargo xtask tidy`: what rustfmt and clippy do not see.
 //!
 //! Words and paths that must not stand in the tree (`words`), a head comment on every Rust file
-//! (`heads`), the imports that the layers allow (`layers`), links of the documents (`links`). Three
-//! measures have a ratchet (`ratchet`), a list of counts that may only fall: long files and
-//! functions (`sizes`), words that stand where a noun should (`nouns`), long comment lines
-//! (`columns`). Reads the files that git tracks or would add.
+//! (`heads`), the imports that the layers allow (`layers`) and pure folders without clock or IO
+//! (`purity`), links of the documents (`links`). Three measures have a ratchet (`ratchet`), a list
+//! of counts that may only fall: long files and functions (`sizes`), words that stand where a noun
+//! should (`nouns`), long comment lines (`columns`). Reads the files that git tracks or would add.
 
 mod columns;
 mod heads;
 mod layers;
 mod links;
 mod nouns;
+mod purity;
 mod ratchet;
 mod scan;
 mod sizes;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     findings.extend(words::check(&files));
     findings.extend(heads::check(&files));
     findings.extend(layers::check(&files));
+    findings.extend(purity::check(&files));
     findings.extend(links::check(&files, &paths::root()));
     findings.extend(sizes::check(&files, mode)?);
     findings.extend(nouns::check(&files, mode)?);
