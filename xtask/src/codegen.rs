@@ -1,11 +1,13 @@
-//! `cargo xtask codegen`: writes anew what is made from the code, for review in the diff.
+//! `cargo xtask codegen`: regenerates the files that are made from the code, for review in the
+//! diff.
 //!
-//! `docs/COMPAT.md` and the recorded replies of `testscripts/` come from the tests that compare
-//! them: with `UPDATE_GOLDENFILES` they write instead. So a stale file fails the ordinary tests.
+//! The tests of `redis-compat` compare `docs/COMPAT.md` and the recorded replies of `testscripts/`
+//! with the code. With `UPDATE_GOLDENFILES` they write the files instead. So a stale file fails the
+//! ordinary tests.
 
 use crate::{Result, cargo, setup, shell};
 
-/// Runs the tests of `redis-compat` so that they write.
+/// Runs the tests of `redis-compat` in writing mode.
 pub(crate) fn run() -> Result {
     setup::native()?;
     let mut tests = cargo::cargo()?;

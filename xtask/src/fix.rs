@@ -1,4 +1,4 @@
-//! `cargo xtask fix`: mends what can be mended by a program. Writes to the tree.
+//! `cargo xtask fix`: applies every correction that a program can make. Writes to the tree.
 
 use crate::{Result, cargo, codegen, setup, shell, tidy};
 

@@ -1,12 +1,12 @@
 //! Developer commands: `cargo xtask dev | test | ci | fix | tidy | codegen | cluster | …`.
 //!
-//! Needs nothing but cargo: no dependencies, so that it builds in seconds on a bare machine and
-//! can then install what the rest needs. Each command is one file; what they share is `shell`
-//! (run a program, fail on its failure), `paths` (where things are), `cargo` (cargo with the
-//! prebuilt RocksDB) and `setup` (install what is missing).
+//! Needs nothing but cargo: it has no dependencies, so it builds in seconds on a bare machine and
+//! can then install the programs that the other commands need. Each command is one file; they share
+//! `shell` (run a program, fail on its failure), `paths` (directories and binaries), `cargo` (cargo
+//! with the prebuilt RocksDB) and `setup` (install missing programs).
 //!
-//! Rules: `ci` never writes to the tree, `fix` does. What is installed, and what was skipped
-//! because it could not be, is said.
+//! Rules: `ci` never writes to the tree, `fix` does. A command prints the programs that it installs
+//! and the checks that it skips because it could not install them.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ mod shell;
 mod test;
 mod tidy;
 
-/// What any command gives back; the text of the error is for the person at the terminal.
+/// The result of every command; the text of the error is for the person at the terminal.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\

@@ -1,8 +1,8 @@
 //! Comment lines of Rust files end by column 100: a ratchet.
 //!
 //! rustfmt wraps code and leaves comments as they are, so an edited paragraph stays ragged unless
-//! its author wraps it anew. `xtask/tidy-columns.txt` lists the files that have longer comment
-//! lines, with their number. A line that cannot be wrapped is none: a table row, a link.
+//! its author wraps it anew. `xtask/tidy-columns.txt` lists the files with longer comment lines,
+//! and how many each has. Table rows and link targets cannot be wrapped and are not counted.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! The layers of ARCHITECTURE.md: the crates that each crate may import, read from the manifests.
 //!
-//! openraft is named in one crate, rocksdb in one, so that each can be replaced. Pure crates have
-//! no runtime, so that their decisions can be simulated. A crate of the workspace imports only the
-//! crates that its row in [`LAYERS`] names; a new crate needs a row, and a place in the drawing.
-//! Dependencies of tests are free.
+//! Only `crates/raft` names openraft and only `crates/storage` names rocksdb, so that each can be
+//! replaced. Pure crates have no runtime, so that their decisions can be simulated. A crate of the
+//! workspace imports only the crates that its row in [`LAYERS`] names; a new crate needs a row, and
+//! a place in the drawing. Dependencies of tests are free.
 
 use super::File;
 
@@ -14,7 +14,7 @@ const ONLY_IN: [(&str, &[&str]); 3] = [
     ("rocksdb", &["crates/storage"]),
 ];
 
-/// The folders of crates that decide and do nothing else.
+/// The folders of the pure crates.
 const PURE: [&str; 4] = [
     "crates/types",
     "crates/protocol",

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: what rustfmt and clippy do not see.
+//! `cargo xtask tidy`: checks that rustfmt and clippy lack.
 //!
 //! Words and paths that must not stand in the tree (`words`), a head comment on every Rust file
 //! (`heads`), the imports that the layers allow (`layers`) and pure folders without clock or IO
@@ -24,7 +24,7 @@ use std::process::Command;
 use self::ratchet::Mode;
 use crate::{Result, paths, shell};
 
-/// One file of the tree, as text.
+/// A file of the tree, as text.
 struct File {
     /// Relative to the root, with `/`.
     path: String,

@@ -1,11 +1,11 @@
 //! Words that stand where a noun should: a ratchet.
 //!
-//! *What, who, whom, one, ones, such* are the sign of a comment that has to be read twice: it says
-//! *what is kept* for *the cached value*. They are counted in the `//` comments of Rust files and
-//! in the text of Markdown files, without code and link targets. A file above 1.0 per 100 words is listed with its
-//! count in `xtask/tidy-nouns.txt`, and so is the rate of the whole tree, per 10,000 words.
+//! A comment with many of the words in [`WORDS`] has to be read twice: it says "`what` is kept" for
+//! "the cached value". Tidy counts them in the `//` comments of Rust files and in the text of
+//! Markdown files, without code and link targets. `xtask/tidy-nouns.txt` lists the count of each
+//! file above 1.0 per 100 words, and the rate of the whole tree per 10,000 words.
 //!
-//! A single hit in a short file is no finding, nor are generated files and past releases.
+//! A single hit in a short file is no finding. Generated files and past releases are not read.
 
 use super::ratchet::{Counts, Mode, Ratchet};
 use super::{File, scan};
@@ -109,7 +109,7 @@ fn measure(file: &File) -> Measured {
     measured
 }
 
-/// The numbered lines of a file that are written for people.
+/// The comments of a Rust file or the lines of a document, with their line numbers.
 fn comments(file: &File) -> Vec<(usize, &str)> {
     if file.path.ends_with(".rs") {
         return scan::comments(&file.text);
@@ -153,7 +153,7 @@ fn words(prose: &str) -> impl Iterator<Item = &str> {
         .filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
-/// Whether `word` is of the counted words, also as *what's*.
+/// Whether `word` is in [`WORDS`], also with an apostrophe and an ending.
 fn is_hit(word: &str) -> bool {
     let stem = word.split('\'').next().unwrap_or(word);
     WORDS.iter().any(|hit| hit.eq_ignore_ascii_case(stem))

@@ -1,10 +1,10 @@
-//! Folders that decide and do nothing else, inside crates that do more.
+//! Pure folders: code that only decides, in crates that also do IO.
 //!
-//! The planner and the catalog are values in, values out: they can be simulated, and replicas that
-//! apply the same commands agree. A pure crate has a manifest and a clippy.toml that say so; these
-//! folders share theirs with code that does IO, so tidy looks at their source: no runtime, clock,
-//! chance, file, socket or environment, and no collection whose order differs per process. Their
-//! tests may use anything.
+//! The planner and the catalog take values and return values: the planner can be simulated, and
+//! replicas of the catalog that apply the same commands agree. A pure crate is pure by its manifest
+//! and its clippy.toml. These folders share theirs with code that does IO, so tidy reads their
+//! source: no runtime, clock, chance, file, socket or environment, and no collection whose order
+//! differs per process. Their tests may use anything.
 
 use super::{File, rust, scan};
 

@@ -47,7 +47,7 @@ pub(super) fn lines_without_tests(source: &str) -> usize {
     tests.unwrap_or_else(|| source.lines().count())
 }
 
-/// Where the body of the function at `at` closes; none for a declaration without a body.
+/// The end of the body of the function at `at`; none for a declaration without a body.
 fn body_end(code: &[u8], at: usize) -> Option<usize> {
     let mut nested = 0_i32; // parentheses and brackets: `[u8; 4]` holds no end of a declaration
     let mut braces = 0_i32;
@@ -102,7 +102,7 @@ pub(super) fn blanked(source: &str) -> String {
         let end = literal_end(bytes, at);
         match end {
             None => {
-                // Beyond ASCII only comments and strings matter, and those are blank.
+                // Code is ASCII outside of comments and strings, and those are blank.
                 out.push(if bytes[at].is_ascii() {
                     bytes[at]
                 } else {
@@ -144,7 +144,7 @@ fn literal_end(code: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// `r"…"`, `r#"…"#`: no escapes, ends at the quote with as many hashes.
+/// The end of `r"…"` or `r#"…"#`: no escapes; it ends at the quote with as many hashes.
 fn raw_string_end(code: &[u8], at: usize) -> Option<usize> {
     let start = at + code[at..].iter().position(|b| *b == b'r')? + 1;
     let hashes = code[start..].iter().take_while(|b| **b == b'#').count();
@@ -157,13 +157,13 @@ fn raw_string_end(code: &[u8], at: usize) -> Option<usize> {
     Some(open + 1 + find(&code[open + 1..], &close)? + close.len())
 }
 
-/// `'x'`, `'\n'`; a lifetime is none.
+/// The end of `'x'` or `'\n'`; none for a lifetime.
 fn character_end(code: &[u8], at: usize) -> Option<usize> {
     let rest = &code[at + 1..];
     if rest.first() == Some(&b'\\') {
         return Some(at + 1 + quoted(rest, b'\''));
     }
-    // One character of up to four bytes, then the quote.
+    // A character of up to four bytes, then the quote.
     let close = rest
         .iter()
         .take(5)
