@@ -1,4 +1,4 @@
-//! What a process says of itself at `/metrics`.
+//! The metrics that a process serves at `/metrics`.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,12 +12,12 @@ use crate::wait;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// One look at the metrics of a process.
+/// The metrics of a process at a moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
-    /// The values, by name and labels as they stand in the text.
+    /// The values by name and labels, as in the text.
     series: BTreeMap<String, f64>,
-    /// The names of those that may fall as well as rise.
+    /// The names of the gauges, which may fall as well as rise.
     gauges: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Metrics {
         metrics
     }
 
-    /// A metric, added up over its labels.
+    /// The sum of a metric over its labels.
     pub fn sum(&self, name: &str) -> anyhow::Result<f64> {
         let of_name = self.series.iter().filter(|(key, _)| bare(key) == name);
         let values: Vec<f64> = of_name.map(|(_, value)| *value).collect();
@@ -45,7 +45,7 @@ impl Metrics {
         Ok(values.iter().sum())
     }
 
-    /// What may fall as well as rise, each added up over its labels.
+    /// Each gauge, summed over its labels.
     #[must_use]
     pub fn gauges(&self) -> BTreeMap<String, f64> {
         let names = self.gauges.iter();
@@ -76,19 +76,19 @@ impl Cluster {
     /// The metrics of a process.
     pub fn metrics(&self, name: &str) -> anyhow::Result<Metrics> {
         let member = self.member(name);
-        // A controller listens for nothing else.
+        // A controller's only port serves HTTP.
         let http = member.http.as_ref().unwrap_or(&member.port);
         read(&http.addr()).with_context(|| format!("the metrics of {name}"))
     }
 
-    /// A metric, added up over the processes of a role and over its labels.
+    /// The sum of a metric over the processes of a role and over its labels.
     pub fn metric(&self, role: Role, metric: &str) -> anyhow::Result<f64> {
         let names = self.names(role);
         let values = names.iter().map(|name| self.metrics(name)?.sum(metric));
         values.sum()
     }
 
-    /// The name of the meta that leads. Fails while none says so.
+    /// The name of the meta that leads. An error while no meta reports that it leads.
     pub fn meta_leader(&self) -> anyhow::Result<String> {
         let leads = |name: &String| {
             let is_leader = self
@@ -100,7 +100,7 @@ impl Cluster {
         leader.context("no meta leads")
     }
 
-    /// Waits until no store compacts: what was written before is where it stays.
+    /// Waits until no store compacts: earlier writes have reached their final files.
     pub fn wait_until_compacted(&self, within: Duration) -> anyhow::Result<()> {
         wait::until("compactions are over", within, || {
             for name in ["compactions_running", "compaction_debt_bytes"] {
