@@ -22,7 +22,7 @@ fn nil() -> Observed {
     Observed::Value(None)
 }
 
-/// An operation from `began` to `ended` on key `k`.
+/// An operation on key `k` from `began` to `ended`.
 fn op(began: u64, ended: u64, action: Action, observed: Observed) -> Operation {
     Operation {
         client: 0,

@@ -1,4 +1,4 @@
-//! Only one cluster runs on a machine at a time: two cores are too few for two sets of eight or
+//! A machine runs a single test cluster at a time: two cores are too few for two sets of eight or
 //! more processes that elect leaders by timeouts. Tests of a binary run in parallel threads, and
 //! binaries may run in parallel too; so the turn is a lock on a file, which is released when its
 //! process ends.
