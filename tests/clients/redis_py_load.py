@@ -27,14 +27,14 @@ def timed(call):
 
 
 def key(n):
-    # The first characters differ, so that the keys spread over ranges.
+    # The first characters vary, so that the keys spread over ranges.
     return f"{n * 7 % 256:02x}:{prefix}:{n % 40}"
 
 
 n, held = 0, {}
 while not os.path.exists(stop):
     n += 1
-    # For whoever waits for progress.
+    # Tests wait for this counter to rise.
     r.set(f"{prefix}:beat", n)
     name, value = key(n % 200), str(n).encode()
     assert timed(lambda: r.set(name, value)) is True

@@ -10,7 +10,7 @@
 //! | variable | meaning | default | full run |
 //! |---|---|---|---|
 //! | `COTERIE_BIN` | the binary to test | a release build, by cargo | |
-//! | `COTERIE_BIN_PROFILE` | the profile that cargo builds it with: `dev` builds faster | release | |
+//! | `COTERIE_BIN_PROFILE` | the profile of the build by cargo: `dev` builds faster | release | |
 //! | `COTERIE_SEED` | the source of chance, printed by each test that uses it | new | |
 //! | `COTERIE_ROUNDS` | rounds of writing, killing the leader, reading everything | 5 | 1000 |
 //! | `COTERIE_RESTARTS` | rounds of killing and starting all processes | 2 | 20 |
@@ -33,7 +33,7 @@
 //! | `COTERIE_HOT_SECONDS` | bound on splitting a hot range's load between groups | 60 | 30 |
 //! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50 |
 //! | `COTERIE_SOAK_SECONDS` | how long connections are fuzzed | 20 | 3600 |
-//! | `COTERIE_SOAK_NOISE_MS` | p99 of other clients during the fuzzing that always passes | 100 | 20 |
+//! | `COTERIE_SOAK_NOISE_MS` | p99 of other clients during it that always passes | 100 | 20 |
 //! | `COTERIE_KILL_ROUNDS` | kills of a leader whose pause is printed | 4 | 20 |
 //! | `COTERIE_KILL_MEDIAN_MS` | bound on the median of those pauses | 1800 | 1500 |
 //! | `COTERIE_KILL_WORST_MS` | bound on the longest | 4000 | 2500 |

@@ -4,7 +4,7 @@
 //! option: while the process is down the system may hand the port to any other, most likely as the
 //! local end of an outgoing connection. So ports are taken from below the range that the system
 //! hands out by itself (32768 on Linux), and reserved by a lock on a file. The lock works across
-//! test processes and is released when its process ends, however it ends.
+//! test processes and is released with the [`Port`], or when its process ends in whatever way.
 
 use std::fs::{File, create_dir_all};
 use std::net::TcpListener;

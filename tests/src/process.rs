@@ -105,7 +105,7 @@ impl Process {
         &self.log
     }
 
-    /// Its pid, from the start until the end is noticed.
+    /// Its pid, from the start until [`Self::kill`], even after it has ended by itself.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)

@@ -32,8 +32,8 @@ fn throughput(load: &CountersLoad, operations: u64) -> f64 {
     operations as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Issue: "all clients on one range of one group; within 30 s its load is on two groups on
-/// different nodes and neither side has more than 60%; throughput before and after is printed".
+/// Issue: with all clients on a single range, within 30 s its load is on two groups on different
+/// nodes, and neither side has more than 60%; throughput before and after is printed.
 #[test]
 fn a_hot_range_is_cut_and_its_load_is_on_two_nodes() {
     let cluster = start();
@@ -88,8 +88,8 @@ fn check_parted(admin: &Admin, keys: &[String]) -> anyhow::Result<BTreeMap<u64, 
     Ok(shares)
 }
 
-/// Issue, "What must exist" 4: "never at a point that leaves more than 60% on one side unless one key
-/// is the cause, and then it says so (hot key named in COTERIE RANGES/HOTKEYS)".
+/// Issue, "What must exist" 4: a split leaves at most 60% on either side. If a single key makes
+/// that impossible, the range stays whole and the hot key is named in `COTERIE HOTKEYS`.
 #[test]
 fn a_hot_key_is_named_and_its_range_is_left_whole() {
     const HOT: &str = "20:the-hot-key";

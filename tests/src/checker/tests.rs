@@ -1,4 +1,5 @@
-//! The checker against histories judged by hand, and against a brute force over small ones.
+//! The checker against histories with known verdicts, and against a brute force over small
+//! histories.
 
 use bytes::Bytes;
 use proptest::prelude::*;

@@ -92,7 +92,7 @@ impl Admin {
         found.with_context(|| format!("no range holds {key:?}"))
     }
 
-    /// The running jobs and the ended ones that are still kept.
+    /// The running jobs, and the ended jobs that meta still keeps.
     pub fn jobs(&self) -> anyhow::Result<Vec<Job>> {
         self.rows(&["JOBS"], Job::read)
     }

@@ -34,7 +34,7 @@ impl Cluster {
         self.admin().persist(within, |admin| admin.balance(false))
     }
 
-    /// Waits until meta knows a server and the controller has heard from it; returns its node id.
+    /// Waits until meta knows a server and has its first report; returns its node id.
     pub fn wait_for_node(&self, server: &str, within: Duration) -> anyhow::Result<u64> {
         wait::until(&format!("{server} joins"), within, || {
             let node = self.node_of(server)?;

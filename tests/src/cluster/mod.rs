@@ -247,8 +247,7 @@ impl Cluster {
         })
     }
 
-    /// Waits until the leader of a group has purged its log up to `index`, which takes writes
-    /// meanwhile.
+    /// Waits, while the group takes writes, until its leader has purged the log up to `index`.
     pub fn wait_until_purged(
         &self,
         group: u64,

@@ -15,9 +15,9 @@ pub struct Node {
     pub zone: String,
     /// `up`, `down`, `draining`, `removed`, ...
     pub state: String,
-    /// Number of replicas in its heartbeat; `None` while the controller has not heard it.
+    /// The number of replicas that it reported; `None` before its first report.
     pub replicas: Option<u64>,
-    /// Number of groups that it leads, by its heartbeat.
+    /// The number of groups that it leads, as it reported.
     pub leaders: Option<u64>,
     /// Bytes of its data.
     pub disk_used_bytes: Option<u64>,
@@ -45,8 +45,7 @@ pub struct Group {
     pub id: u64,
     /// The node that leads it, if the leader is known.
     pub leader: Option<u64>,
-    /// The highest term that a replica reported; `None` while the controller has not heard the
-    /// group.
+    /// The highest term that a replica reported; `None` before the first report.
     pub term: Option<u64>,
     /// The number of ranges that it owns.
     pub ranges: u64,
@@ -67,7 +66,7 @@ pub struct Range {
     pub epoch: u64,
     /// The group that owns it.
     pub group: u64,
-    /// Bytes in it; `None` while the controller has not heard its group.
+    /// Bytes in it; `None` before the first report of its group.
     pub size_bytes: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! A machine runs a single test cluster at a time: two cores are too few for two sets of eight or
 //! more processes that elect leaders by timeouts. Tests of a binary run in parallel threads, and
-//! binaries may run in parallel too; so the turn is a lock on a file, which is released when its
-//! process ends.
+//! binaries may run in parallel too; so the turn is a lock on a file. The lock is released when the
+//! turn is dropped or its process ends.
 
 use std::fs::File;
 use std::time::Duration;

@@ -86,12 +86,12 @@ const PATTERNS: &[&[u8]] = &[
     b"*", b"a", b"?", b"[a-c]", b"[^a]", b"k*", b"\\a", b"**", b"", b"[b",
 ];
 
-/// Expiry in seconds: no value expires during a test.
+/// Expiry in seconds: at once or far ahead, so that no key expires in the course of a test.
 const SECONDS: &[&[u8]] = &[
     b"1000", b"5000", b"100000", b"9999999", b"0", b"-1", b"-1000",
 ];
 
-/// No value of [`SECONDS`]: of two equal times, the millisecond decides which is later.
+/// Disjoint from [`SECONDS`]: of two equal times, the millisecond decides which is later.
 const OTHER_SECONDS: &[&[u8]] = &[b"2000", b"70000", b"88888888", b"-7"];
 
 const MILLISECONDS: &[&[u8]] = &[b"1000000", b"90000000", b"123456789", b"0", b"-1", b"-5000"];
