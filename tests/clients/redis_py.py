@@ -1,4 +1,4 @@
-"""What an application does with redis-py, over both protocols. Arguments: host, port, protocol."""
+"""The calls that an application makes with redis-py, over both protocols. Arguments: host, port, protocol."""
 
 import sys
 
