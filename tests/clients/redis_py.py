@@ -1,4 +1,4 @@
-"""The calls that an application makes with redis-py, over both protocols. Arguments: host, port, protocol."""
+"""Calls of an application that uses redis-py, over both protocols. Arguments: host, port, protocol."""
 
 import sys
 

@@ -5,7 +5,7 @@
 //! Markdown files, without code and link targets. `xtask/tidy-nouns.txt` lists the count of each
 //! file above 1.0 per 100 words, and the rate of the whole tree per 10,000 words.
 //!
-//! A single hit in a short file is no finding. Generated files and past releases are not read.
+//! A single hit in a short file is no finding. Generated tables and past releases are not read.
 
 use super::ratchet::{Counts, Mode, Ratchet};
 use super::{File, scan};
@@ -31,7 +31,7 @@ const RATCHET: Ratchet = Ratchet {
 pub(super) fn check(files: &[File], mode: Mode) -> Result<Vec<String>> {
     let texts: Vec<(&File, Measured)> = files
         .iter()
-        .filter(|file| is_written_by_hand(file))
+        .filter(|file| has_prose(file))
         .map(|file| (file, measure(file)))
         .collect();
     let counts = counts(&texts);
@@ -86,10 +86,8 @@ fn counts(texts: &[(&File, Measured)]) -> Counts {
     counts
 }
 
-fn is_written_by_hand(file: &File) -> bool {
-    let mut head = file.text.lines().take(10);
-    let has_prose = file.path.ends_with(".rs") || file.path.ends_with(".md");
-    has_prose && !head.any(|line| line.contains("do not edit"))
+fn has_prose(file: &File) -> bool {
+    file.path.ends_with(".rs") || file.path.ends_with(".md")
 }
 
 fn measure(file: &File) -> Measured {
@@ -109,7 +107,8 @@ fn measure(file: &File) -> Measured {
     measured
 }
 
-/// The comments of a Rust file or the lines of a document, with their line numbers.
+/// The comments of a Rust file or the lines of a document, with their line numbers; without the
+/// generated lines after a marker that says `do not edit`.
 fn comments(file: &File) -> Vec<(usize, &str)> {
     if file.path.ends_with(".rs") {
         return scan::comments(&file.text);
@@ -118,7 +117,14 @@ fn comments(file: &File) -> Vec<(usize, &str)> {
         "CHANGELOG.md" => unreleased(&file.text),
         _ => &file.text,
     };
-    (1..).zip(text.lines()).collect()
+    let mut is_generated = false;
+    let by_hand = (1..).zip(text.lines()).filter(|(_, line)| {
+        let is_marker = line.starts_with("<!--");
+        is_generated |= is_marker && line.contains("do not edit");
+        is_generated &= !(is_marker && line.contains("The end of"));
+        !is_generated
+    });
+    by_hand.collect()
 }
 
 /// The changelog up to its second heading: a past release is not rewritten.
@@ -207,15 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn generated_files_and_past_releases_are_left_out() {
-        assert!(!is_written_by_hand(&file(
-            "a.md",
-            "# A\n\n<!-- made; do not edit. -->\n"
-        )));
-        assert!(!is_written_by_hand(&file("a.toml", "# what\n")));
-        assert!(is_written_by_hand(&file("a.md", "# A\n")));
+    fn generated_lines_and_past_releases_are_left_out() {
+        let text = "what\n<!-- Made by a.rs; do not edit. -->\nwhat\n\
+                    <!-- The end of the tables. -->\nwho\n";
+        assert_eq!(measure(&file("a.md", text)).hits, [1, 5]);
         let changelog = "# Changelog\n\n## Unreleased\n\nwhat\n\n## 0.1\n\nwho\n";
         assert_eq!(measure(&file("CHANGELOG.md", changelog)).hits, [5]);
+        assert!(has_prose(&file("a.md", "")) && !has_prose(&file("a.toml", "# what\n")));
     }
 
     #[test]
