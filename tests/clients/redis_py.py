@@ -1,4 +1,4 @@
-"""Calls of an application that uses redis-py, over both protocols. Arguments: host, port, protocol."""
+"""Calls of a program that uses redis-py, over both protocols. Arguments: host, port, protocol."""
 
 import sys
 
