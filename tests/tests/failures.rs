@@ -346,10 +346,16 @@ fn a_follower_whose_log_lost_its_end_gets_it_from_its_leader() {
     for cut in [false, true] {
         crowd.wait_for(100, WITHIN).expect("progress before");
         cluster.process(LOST).kill();
-        match cut {
-            true => change_log(&cluster, LOST, |bytes, end| bytes.truncate(end - 3)),
-            false => change_log(&cluster, LOST, |bytes, end| bytes[end - 1] ^= 0x10),
-        }
+        let end = acknowledged_end(&cluster, LOST).expect("noted");
+        change_log(&cluster, LOST, |bytes, _| {
+            // A write that the kill interrupted was not acknowledged.
+            bytes.truncate(end);
+            if cut {
+                bytes.truncate(end - 3);
+            } else {
+                bytes[end - 1] ^= 0x10;
+            }
+        })
         .expect("damaged");
         let before = cluster.process(LOST).output().len();
         cluster.process(LOST).start().expect("starts again");
@@ -370,6 +376,14 @@ fn a_follower_whose_log_lost_its_end_gets_it_from_its_leader() {
     crowd.finish().expect("nobody noticed");
     assert_eq!(cluster.node_of(LOST).expect("a node"), node);
     cluster.check().expect("replicas agree");
+}
+
+/// Where a server's log ended when it last acknowledged a write: an offset in its newest file
+/// (`crates/raft/src/log/end.rs`).
+fn acknowledged_end(cluster: &Cluster, server: &str) -> anyhow::Result<usize> {
+    let note = std::fs::read(cluster.dir(server).join("raft/log/END"))?;
+    let offset = note.get(32..40).context("a short note")?;
+    Ok(u64::from_le_bytes(offset.try_into()?).try_into()?)
 }
 
 /// Flips a byte in the middle of the data of a server's newest log file.
