@@ -1,6 +1,6 @@
 //! The metrics that a process serves at `/metrics`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Metrics {
     series: BTreeMap<String, f64>,
     /// The names of the gauges, which may fall as well as rise.
     gauges: Vec<String>,
+    /// The names of all metrics, as Prometheus shows them, also of metrics without a value.
+    names: BTreeSet<String>,
 }
 
 impl Metrics {
@@ -28,6 +30,9 @@ impl Metrics {
             if let Some(described) = line.strip_prefix("# TYPE ") {
                 let gauge = described.strip_suffix(" gauge");
                 metrics.gauges.extend(gauge.map(str::to_owned));
+                let (name, kind) = described.split_once(' ').unwrap_or((described, ""));
+                let total = if kind == "counter" { "_total" } else { "" };
+                metrics.names.insert(format!("{name}{total}"));
             } else if let Some((name, value)) = line.rsplit_once(' ')
                 && let Ok(value) = value.parse()
             {
@@ -43,6 +48,12 @@ impl Metrics {
         let values: Vec<f64> = of_name.map(|(_, value)| *value).collect();
         ensure!(!values.is_empty(), "no metric {name}");
         Ok(values.iter().sum())
+    }
+
+    /// The names of all metrics, as Prometheus shows them.
+    #[must_use]
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
     }
 
     /// Each gauge, summed over its labels.
@@ -126,5 +137,7 @@ mod tests {
         assert!(metrics.sum("a_reads").is_err());
         let gauges = BTreeMap::from([("a_clients".to_owned(), 2.0)]);
         assert_eq!(metrics.gauges(), gauges);
+        let names = ["a_clients", "a_reads_total"].map(str::to_owned);
+        assert_eq!(*metrics.names(), BTreeSet::from(names));
     }
 }
