@@ -21,8 +21,8 @@ const END: &str = "<!-- The end of the written tables. -->\n";
 /// A setting that several roles share stands in their common table.
 const ROLES: [&str; 4] = ["meta", "server", "proxy", "controller"];
 
-/// Commands with flags of their own. Their tables leave out the flags of the roles: the short help of
-/// `node` and `dev` hides most of them, and the rest stands in an earlier table.
+/// Commands with flags of their own. Their tables leave out the flags of the roles: the short help
+/// of `node` and `dev` hides most of them, and the rest stands in an earlier table.
 const COMMANDS: [&[&str]; 6] = [
     &["node"],
     &["dev"],
