@@ -19,6 +19,8 @@ mod recover;
 mod restore;
 mod role;
 mod roles;
+#[cfg(test)]
+mod settings_md;
 mod signals;
 mod threads;
 

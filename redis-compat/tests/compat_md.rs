@@ -9,40 +9,46 @@ use std::path::Path;
 use coterie_redis_compat::{Command, Group, Route, Run, command::rows_of};
 
 const HEAD: &str = "\
-# What Coterie has of Redis
+# Commands of Coterie
 
 <!-- Written from redis-compat/src/table/ by redis-compat/tests/compat_md.rs; do not edit. -->
 
 Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
 with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line that is
-compared has changed between the two, it is that of 7.0.15. What is not listed here does not exist
-yet: lists, hashes, sets, sorted sets, streams, scripts, publish/subscribe, `SORT`, `SWAPDB`,
-`MIGRATE`, `SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
+compared has changed between the two, Coterie has the line of 7.0.15. Anything that is not listed
+here does not exist yet: lists, hashes, sets, sorted sets, streams, scripts, publish/subscribe,
+`SORT`, `SWAPDB`, `MIGRATE`, `SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
+[For applications](applications.md) explains the replies that Redis does not have, and the limits.
 
 ## Everywhere
 
-- A command whose keys are on several groups answers `CROSSGROUP`, except where the table below says
-  that it is *scattered* over the groups. It is then not atomic as a whole. A transaction is done by one group, too.
-  `COTERIE LOCATE key` shows the group of a key: keys of one range are in one group, and ranges are intervals of keys in
-  byte order. Hash tags (`{...}`) place nothing. Commands and transactions over several groups do not exist yet.
-- What is wrong in the words of a command is said before `CROSSGROUP`. What depends on the values, as `WRONGTYPE` does,
-  nobody knows then.
-- A key is at most 1 MiB and a value at most what `--max-value-bytes` says (1 MiB unless set), where
-  Redis has 512 MiB for both. A command that would build a longer value is refused with Redis' words
-  for its own limit: `SETBIT` and `BITFIELD` with those about the offset.
+- A command whose keys are in several groups answers `CROSSGROUP`, except where the table below says
+  that it is *scattered* over the groups. It is then not atomic as a whole. A transaction runs in a
+  single group, too. `COTERIE LOCATE key` shows the group of a key: all keys of a range are in the
+  same group, and ranges are intervals of keys in byte order. Hash tags (`{...}`) place nothing.
+  Atomic commands and transactions over several groups do not exist yet.
+- Errors in the words of a command come before `CROSSGROUP`. Errors that depend on the values, for
+  example `WRONGTYPE`, are unknown then.
+- A key is at most 1 MiB and a value at most `--max-value-bytes` (1 MiB unless set), where Redis has
+  512 MiB for both. A command that would build a longer value is refused with Redis' words for its
+  own limit: `SETBIT` and `BITFIELD` with those about the offset.
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
-- The group clock never goes back and may stand still: after a leader whose clock was ahead gave way, `TTL` and `PTTL`
-  stay the same until the new leader's clock has reached it, and keys live that much longer.
+- The group clock never goes back and may stand still: after a leader whose clock was ahead, `TTL`
+  and `PTTL` stay the same until the new leader's clock has reached it, and keys live that much
+  longer.
 - There are 16 databases, tables 0 to 15.
-- What asks all groups, or waits, is refused within MULTI (`Command not allowed inside a transaction`): `DBSIZE`,
-  `KEYS`, `SCAN`, `RANDOMKEY`, `FLUSHDB`, `FLUSHALL`, `INFO`, `WAIT`, `DEBUG` and `COTERIE`.
-- The replies of one transaction, and of one command, are limited: 64 MiB and 512 MiB.
-- A request has at most 1,048,576 words, and 64 MiB in all unless one value may be longer; more keys or bytes than that
-  go in several commands. The keys that one connection watches count for the transaction.
-- A client that shuts down its sending side is answered as long as its commands make progress; Redis answers what it ran
-  before it read that end, and drops the rest.
-- `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no `history`.
+- Commands that ask all groups, or wait, are refused within MULTI
+  (`Command not allowed inside a transaction`): `DBSIZE`, `KEYS`, `SCAN`, `RANDOMKEY`, `FLUSHDB`,
+  `FLUSHALL`, `INFO`, `WAIT`, `DEBUG` and `COTERIE`.
+- Replies are limited: 64 MiB for a transaction, 512 MiB for a command.
+- A request has at most 1,048,576 words, and 64 MiB in total unless a single value may be longer;
+  send more keys or bytes in several commands. The keys that a connection watches count for the
+  transaction.
+- A client that shuts down its sending side is answered as long as its commands make progress; Redis
+  answers the commands it ran before it read that end, and drops the rest.
+- `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no
+  `history`.
 
 ";
 
@@ -88,8 +94,8 @@ fn place(row: &Command) -> &'static str {
     match (row.run, row.route) {
         (_, Route::SumOverKeys | Route::ArrayOverKeys | Route::PairsOverKeys) => "scattered",
         (_, Route::EachRange) => "range by range",
-        (Run::Group(_), _) => "on one group",
-        (Run::Proxy, _) => "on the proxy",
+        (Run::Group(_), _) => "in a group",
+        (Run::Proxy, _) => "in the proxy",
     }
 }
 

@@ -49,8 +49,9 @@ pub struct Config {
     /// until there is room for its reply.
     #[arg(long, env = "COTERIE_REPLY_MEMORY", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
     pub reply_memory: u64,
-    /// The part of the reply memory that the replies to a single proxy may take.
-    #[arg(long, env = "COTERIE_LINK_REPLY_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    /// The part of the reply memory that the replies to a single proxy may take. It bounds how many
+    /// long reads run at a time, so that short commands pass between them.
+    #[arg(long, env = "COTERIE_LINK_REPLY_MEMORY", value_name = "SIZE", default_value = "2MiB", value_parser = size)]
     pub link_reply_memory: u64,
     /// How a leader makes sure that it may serve a read.
     #[arg(

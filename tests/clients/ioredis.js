@@ -1,4 +1,4 @@
-// What an application does with ioredis. Arguments: host, port.
+// The calls that an application makes with ioredis. Arguments: host, port.
 const assert = require("node:assert");
 const Redis = require("ioredis");
 
@@ -7,7 +7,7 @@ const key = (name) => `ioredis:${name}`;
 
 async function main() {
   const redis = new Redis({ host, port: Number(port), maxRetriesPerRequest: 1 });
-  // Without a listener an error would end the process without a word of what was under way.
+  // Without a listener an error would end the process and not name the call in flight.
   redis.on("error", (error) => console.error(error));
 
   assert.equal(await redis.ping(), "PONG");
@@ -49,7 +49,7 @@ async function main() {
   }
   assert.equal(found.size, 500);
 
-  // A page ends amid keys that differ behind the fiftieth byte only.
+  // A page ends between keys that only differ after the fiftieth byte.
   const family = key("a-family-of-keys-with-a-long-beginning-in-common:");
   await redis.mset(...Array.from({ length: 500 }, (_, n) => [family + n, "x"]).flat());
   const long = [];

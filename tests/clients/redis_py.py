@@ -1,4 +1,4 @@
-"""What an application does with redis-py, over both protocols. Arguments: host, port, protocol."""
+"""Calls of a program that uses redis-py, over both protocols. Arguments: host, port, protocol."""
 
 import sys
 
@@ -68,7 +68,7 @@ except redis.ResponseError as error:
 found = set(r.scan_iter(match=prefix + "p*", count=100))
 assert found == {key(f"p{n}").encode() for n in range(500)}, len(found)
 
-# A page ends amid keys that differ behind the fiftieth byte only.
+# A page ends between keys that only differ after the fiftieth byte.
 family = key("a-family-of-keys-with-a-long-beginning-in-common:")
 r.mset({f"{family}{n}": n for n in range(500)})
 found_long = list(r.scan_iter(match=family + "*", count=7))

@@ -1,9 +1,8 @@
 """An application on redis-py with its default settings that works until a file appears. Every error
 ends it. Arguments: host, port, a prefix of its own for its keys, the path of that file.
 
-It writes and reads keys that nobody else has, so that it knows what each must hold. With the default
-settings a connection that broke is opened again and the command sent again, which does no harm to
-what is asked here.
+It writes and reads keys of its own, so that it knows the value of each. With the default settings
+redis-py opens a broken connection again and repeats the command; the commands here may be repeated.
 """
 
 import os
@@ -27,14 +26,14 @@ def timed(call):
 
 
 def key(n):
-    # The first characters differ, so that the keys spread over ranges.
+    # The first characters vary, so that the keys spread over ranges.
     return f"{n * 7 % 256:02x}:{prefix}:{n % 40}"
 
 
 n, held = 0, {}
 while not os.path.exists(stop):
     n += 1
-    # For whoever waits for progress.
+    # Tests wait for this counter to rise.
     r.set(f"{prefix}:beat", n)
     name, value = key(n % 200), str(n).encode()
     assert timed(lambda: r.set(name, value)) is True

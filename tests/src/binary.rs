@@ -1,11 +1,10 @@
-//! Where the `coterie` binary is: `COTERIE_BIN` if set, else cargo builds it, once per test
-//! process, into the target directory that the running test came from.
+//! Finds the `coterie` binary: the file `COTERIE_BIN` if set; otherwise cargo builds it, once per
+//! test process, into the target directory of the running test.
 //!
-//! It is the release build, also for tests that are debug builds themselves: whole-cluster tests
-//! prove the binary that people run. `COTERIE_BIN_PROFILE=dev` asks for the debug build.
+//! Cargo builds it in release mode even for debug tests: whole-cluster tests prove the binary that
+//! people run. `COTERIE_BIN_PROFILE=dev` asks for the debug build.
 //!
-//! `CARGO_BIN_EXE_coterie` does not serve: cargo sets it only for tests of the binary's own
-//! package.
+//! `CARGO_BIN_EXE_coterie` is of no use: cargo sets it only for tests of the binary's own package.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,7 @@
-//! A plain blocking RESP connection that shows replies as the bytes that came.
+//! A plain blocking RESP connection that returns replies as the bytes that arrived.
 //!
-//! For tests that compare bytes or send what no client library would. Every read has a deadline.
+//! For tests that compare bytes, or send bytes that no client library sends. Every read has a
+//! deadline.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -10,7 +11,7 @@ use anyhow::{Context, ensure};
 
 use crate::resp::{self, Reply};
 
-/// One connection.
+/// A connection to a server or proxy.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -37,7 +38,7 @@ impl Connection {
         self.stream.write_all(bytes).context("send")
     }
 
-    /// Sends one command.
+    /// Sends a command.
     pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
         resp::encode(&mut bytes, args);
@@ -62,13 +63,13 @@ impl Connection {
         Ok(Reply::parse(&self.receive_raw()?)?.0)
     }
 
-    /// Sends one command and gives its reply.
+    /// Sends a command and returns its reply.
     pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> anyhow::Result<Reply> {
         self.send(args)?;
         self.receive()
     }
 
-    /// No more will be sent.
+    /// Closes the sending half.
     pub fn finish_sending(&mut self) -> anyhow::Result<()> {
         self.stream.shutdown(Shutdown::Write).context("shut down")
     }

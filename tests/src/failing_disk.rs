@@ -1,7 +1,7 @@
-//! A disk whose fsync fails: a library before a process, which fails fsync and fdatasync of some
-//! files from a moment on. The library (`failing_sync.c`) is made by the machine's C compiler.
+//! A disk whose fsync fails. A library preloaded into a process makes fsync and fdatasync of some
+//! files fail from a chosen moment on. The machine's C compiler builds it from `failing_sync.c`.
 //!
-//! Where there is no compiler the test says SKIPPED, loudly.
+//! Without a compiler the test prints SKIPPED.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,14 +15,15 @@ const SOURCE: &str = include_str!("failing_sync.c");
 /// The disk of one process.
 #[derive(Debug)]
 pub struct FailingDisk {
-    // Held so that the files stay.
+    // Held so that the files are not removed.
     _dir: TempDir,
     library: PathBuf,
     control: PathBuf,
 }
 
 impl FailingDisk {
-    /// One that is sound until [`Self::fail`]. `None`, after a loud word, where there is no compiler.
+    /// A disk that works until [`Self::fail`]. `None`, after a line with SKIPPED, without a
+    /// compiler.
     pub fn new() -> anyhow::Result<Option<Self>> {
         let dir = tempfile::Builder::new()
             .prefix("coterie-failing-disk-")
@@ -50,7 +51,7 @@ impl FailingDisk {
         }))
     }
 
-    /// What a process must be started with.
+    /// The environment for the process.
     #[must_use]
     pub fn env(&self) -> [(&'static str, String); 2] {
         [
@@ -59,10 +60,10 @@ impl FailingDisk {
         ]
     }
 
-    /// From now on an fsync of a file whose path has `word` in it fails; after the first failure
-    /// every fsync of the process does.
+    /// From now on an fsync of a file whose path contains `word` fails; after the first failure
+    /// every fsync of the process fails.
     pub fn fail(&self, word: &str) -> anyhow::Result<()> {
-        // Renamed into place, so that half a word is never read.
+        // Renamed into place, so that the library never reads half a word.
         let fresh = self.control.with_extension("fresh");
         std::fs::write(&fresh, word)?;
         std::fs::rename(fresh, &self.control).context("rename")

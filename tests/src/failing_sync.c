@@ -1,9 +1,8 @@
-/* Makes fsync and fdatasync of a process fail, as those of a broken disk do. Loaded before a process
- * by failing_disk.rs, which says what the files are for.
+/* Makes fsync and fdatasync of a process fail, as on a broken disk. failing_disk.rs preloads it.
  *
- * COTERIE_FAILING_SYNC names a file. Once that holds a word, an fsync of a file whose path has the
- * word in it fails with EIO. From the first failure on every fsync of the process fails. When that was
- * is the time of the file of the same name with `.failed` behind it. */
+ * COTERIE_FAILING_SYNC names a control file. Once that contains a word, an fsync of a file whose
+ * path contains the word fails with EIO. From the first failure on every fsync of the process fails.
+ * The file beside the control file, with `.failed` at the end of its name, is made at that moment. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
-//! Client libraries of other languages. `cargo xtask test` installs them and says where by
-//! `COTERIE_TEST_PYTHON_PATH` and `COTERIE_TEST_NODE_PATH`; without it they are installed here, once,
-//! into the user's cache folder, from their own registries, at a fixed version.
+//! Client libraries of other languages. `cargo xtask test` installs them and passes their folders
+//! in `COTERIE_TEST_PYTHON_PATH` and `COTERIE_TEST_NODE_PATH`. Without these variables this module
+//! installs them once, at a fixed version, from their own registries into the user's cache folder.
 //!
-//! A machine without Python, Node or a way to the registry makes the test say SKIPPED, loudly, and
-//! go on: the absence of a registry says nothing about Coterie.
+//! Without Python, Node or access to the registry, the test prints SKIPPED and goes on: an
+//! unreachable registry is no fault of Coterie.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -16,10 +16,11 @@ use crate::process::Process;
 const REDIS_PY: &str = "redis==8.1.0";
 const IOREDIS: &str = "ioredis@5.9.2";
 
-/// How long a client's script may run.
+/// Time limit of a client's script.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// Runs a Python script that may import redis-py. `None`: it could not be installed.
+/// Runs a Python script that may import redis-py; returns its output. `None` if redis-py could not
+/// be installed.
 pub fn run_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
     let Some(dir) = redis_py()? else {
         return Ok(None);
@@ -40,15 +41,15 @@ fn redis_py() -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
-/// A script at work in the background, which ends when a file appears whose path is its last
-/// argument.
+/// A script that runs in the background. It ends when the file that its last argument names
+/// appears.
 #[derive(Debug)]
 pub struct Background {
     process: Process,
     dir: tempfile::TempDir,
 }
 
-/// Starts a Python script that may import redis-py. `None`: it could not be installed.
+/// Starts a Python script that may import redis-py. `None` if redis-py could not be installed.
 pub fn start_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<Background>> {
     let Some(packages) = redis_py()? else {
         return Ok(None);
@@ -64,7 +65,7 @@ pub fn start_redis_py(script: &Path, args: &[&str]) -> anyhow::Result<Option<Bac
 }
 
 impl Background {
-    /// Tells it to stop; what it said. Fails when it failed.
+    /// Tells the script to stop and returns its output. An error if the script failed.
     pub fn finish(mut self) -> anyhow::Result<String> {
         std::fs::write(self.dir.path().join("stop"), "")?;
         let ended = self.process.wait_for_end(WITHIN);
@@ -77,10 +78,11 @@ impl Background {
     }
 }
 
-/// Runs a script for Node that may require ioredis. `None`: it could not be installed.
+/// Runs a script for Node that may require ioredis; returns its output. `None` if ioredis could not
+/// be installed.
 pub fn run_ioredis(script: &Path, args: &[&str]) -> anyhow::Result<Option<String>> {
     let given = std::env::var_os("COTERIE_TEST_NODE_PATH").map(PathBuf::from);
-    // What is given is the folder of modules; the installation has it one level down.
+    // The variable names the folder of modules; `install` expects its parent.
     let given = given.and_then(|modules| Some(modules.parent()?.to_owned()));
     let installed = install(
         given,
@@ -105,8 +107,8 @@ pub fn run_ioredis(script: &Path, args: &[&str]) -> anyhow::Result<Option<String
     .map(Some)
 }
 
-/// The folder with the package: the one that is given if it has it, else one of our own, made now
-/// if need be.
+/// The folder with the package: `given` if it holds the package, else a folder in the cache, into
+/// which the package is installed if it is absent.
 fn install(
     given: Option<PathBuf>,
     package: &str,
@@ -122,7 +124,8 @@ fn install(
     }
     let parent = dir.parent().context("the cache folder has no parent")?;
     std::fs::create_dir_all(parent)?;
-    // Beside the goal and renamed when whole, so that an interrupted run leaves nothing half done.
+    // Installed into a folder beside the final one and renamed when complete, so that an
+    // interrupted run leaves no partial installation.
     let fresh = tempfile::tempdir_in(parent)?;
     let output = installer(fresh.path()).stdin(Stdio::null()).output();
     let why = match output {
@@ -170,8 +173,9 @@ fn run(
     Ok(output)
 }
 
-/// Runs a program that is on this machine, with `input` on its standard input; its output, both
-/// kinds. Fails when it exits with another status than 0. `None`: there is no such program.
+/// Runs a program of this machine with `input` on its standard input; returns its standard output
+/// and error. An error if it exits with a status other than 0. `None` if the program is not
+/// installed.
 pub fn run_program(program: &str, args: &[&str], input: &[u8]) -> anyhow::Result<Option<String>> {
     use std::io::Write as _;
     let mut command = Command::new("timeout");
@@ -187,13 +191,13 @@ pub fn run_program(program: &str, args: &[&str], input: &[u8]) -> anyhow::Result
     let mut child = command.spawn().with_context(|| format!("run {program}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_vec();
-        // A program that ends without reading breaks the pipe: no concern of ours.
+        // A program that ends without reading breaks the pipe, which is no failure.
         std::thread::spawn(move || drop(stdin.write_all(&input)));
     }
     let output = child.wait_with_output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = text(&output.stdout) + &text(&output.stderr);
-    // As `timeout` reports a program that is not there.
+    // `timeout` exits with 127 if the program does not exist.
     if output.status.code() == Some(127) {
         eprintln!("SKIPPED: no {program} on this machine");
         return Ok(None);

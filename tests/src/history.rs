@@ -1,10 +1,10 @@
-//! What clients did and saw: one operation per call, with the moments it began and ended.
+//! The history of the clients: an operation per call, with the moments of its begin and its end.
 //!
-//! The moments are numbers from one counter shared by all clients: a call takes a number before
-//! its command is sent and another after its reply was read, so `a.ended < b.began` means that a's
-//! reply was in hand before b was sent. An operation whose fate is unknown (a timeout, a broken
+//! Moments are numbers from a counter that all clients share. A call takes a number before its
+//! command is sent and another after its reply was read, so `a.ended < b.began` means that the
+//! client had a's reply before b was sent. An operation whose fate is unknown (a timeout, a broken
 //! connection) has no end: it may take effect at any later moment, or never. An operation that
-//! surely did not happen is not recorded.
+//! surely had no effect is not recorded.
 //!
 //! Callers: `workload::registers` writes histories, `checker` judges them.
 
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-/// What a client asked of one key.
+/// The command of a call, without its key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// `GET`.
@@ -33,7 +33,7 @@ pub enum Action {
     Del,
 }
 
-/// What the reply said.
+/// The reply of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Observed {
     /// `+OK`.
@@ -42,22 +42,22 @@ pub enum Observed {
     Value(Option<Bytes>),
     /// An integer.
     Integer(i64),
-    /// An error that a correct server gives too, such as `INCR` of text.
+    /// An error that a correct server returns too, such as `INCR` of text.
     Rejected,
 }
 
-/// One call.
+/// A call of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Which client made it.
+    /// The client's number.
     pub client: usize,
-    /// On which key.
+    /// The key of the command.
     pub key: Bytes,
-    /// What was asked.
+    /// The command.
     pub action: Action,
-    /// When it began.
+    /// The moment before the command was sent.
     pub began: u64,
-    /// When it ended and what it saw; `None` when its fate is unknown.
+    /// The moment after the reply was read, and the reply; `None` if the fate is unknown.
     pub ended: Option<(u64, Observed)>,
 }
 
@@ -80,7 +80,7 @@ pub struct ClientHistory {
 }
 
 impl ClientHistory {
-    /// Nothing yet.
+    /// An empty history.
     #[must_use]
     pub fn new(client: usize, moments: Moments) -> Self {
         Self {
@@ -90,7 +90,8 @@ impl ClientHistory {
         }
     }
 
-    /// A call begins. It counts as unknown until [`Self::observed`] or [`Self::not_executed`].
+    /// Records the begin of a call. Its fate is unknown until [`Self::observed`] or
+    /// [`Self::not_executed`].
     pub fn began(&mut self, key: Bytes, action: Action) {
         self.operations.push(Operation {
             client: self.client,
@@ -101,7 +102,7 @@ impl ClientHistory {
         });
     }
 
-    /// The call that began last was answered.
+    /// Records the reply of the latest call.
     pub fn observed(&mut self, observed: Observed) {
         let now = self.moments.now();
         if let Some(last) = self.operations.last_mut() {
@@ -109,12 +110,12 @@ impl ClientHistory {
         }
     }
 
-    /// The call that began last surely had no effect.
+    /// Removes the latest call: it surely had no effect.
     pub fn not_executed(&mut self) {
         self.operations.pop();
     }
 
-    /// How many calls are recorded.
+    /// The number of recorded calls.
     #[must_use]
     pub fn len(&self) -> usize {
         self.operations.len()

@@ -1,4 +1,4 @@
-//! Three hosts, each one process with all roles: `coterie node`, at loopback addresses of their own.
+//! Three hosts, each a process with all roles: `coterie node`, at loopback addresses of their own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::process::Process;
 use crate::resp::Reply;
 use crate::{binary, wait};
 
-/// How many hosts.
+/// The number of hosts.
 const COUNT: usize = 3;
 
 /// Three hosts that run.
@@ -27,7 +27,7 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Starts them, with further flags for all, and waits until each serves.
+    /// Starts the hosts with further `flags`, and waits until each serves.
     pub fn start(flags: &[&str], within: Duration) -> anyhow::Result<Self> {
         let turn = Turn::take()?;
         let dir = tempfile::Builder::new()
@@ -69,7 +69,7 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Where clients connect, by host.
+    /// The address for clients, by host.
     #[must_use]
     pub fn proxies(&self) -> &[String] {
         &self.proxies
@@ -80,7 +80,7 @@ impl Hosts {
         &mut self.processes[number]
     }
 
-    /// Where the logs are.
+    /// The folder of the logs.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.dir.path()
@@ -103,7 +103,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// The last lines of each log, for a test that fails.
+    /// Prints the last lines of each log, for a test that fails.
     pub fn print_logs(&self) {
         for process in &self.processes {
             let output = process.output();
@@ -114,7 +114,8 @@ impl Hosts {
     }
 }
 
-/// A host's server listens one port above its member of meta.
+/// Reserves two neighbouring ports: a host's server listens at the port after that of its member of
+/// meta.
 fn two_neighbours() -> anyhow::Result<(Port, Port)> {
     for _ in 0..100 {
         let low = Port::reserve()?;

@@ -1,7 +1,7 @@
-//! A server that misbehaves on purpose, so that each judge in this crate is seen to catch what it is
-//! for: a relay in front of a real redis-server that breaks one promise now and then.
+//! A server that misbehaves on purpose, to show that each judge in this crate catches the fault it
+//! looks for: a relay in front of a real redis-server that breaks a promise now and then.
 //!
-//! A thread per connection, one command at a time. It ends when it is dropped.
+//! Each connection has a thread, which relays a command at a time. Dropping the liar stops it.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -13,20 +13,20 @@ use std::time::Duration;
 use crate::connection::Connection;
 use crate::resp::{self, Reply};
 
-/// The promise that is broken.
+/// The promise that the liar breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
-    /// `GET` answers what an earlier `GET` of the key answered.
+    /// `GET` returns the reply of an earlier `GET` of the key.
     StaleRead,
-    /// `SET` is acknowledged and not done.
+    /// `SET` is acknowledged and not executed.
     LostWrite,
-    /// `INCR` is done twice.
+    /// `INCR` is executed twice.
     DoubleIncrement,
-    /// A digit of an integer reply is another one.
+    /// An integer reply has a wrong first digit.
     WrongReply,
 }
 
-/// How many eligible commands pass before one is answered by a lie.
+/// The liar lies to each 25th eligible command.
 const EVERY: u64 = 25;
 
 /// The relay.
@@ -46,7 +46,7 @@ struct Shared {
 }
 
 impl Liar {
-    /// A liar in front of the redis-server at `upstream`.
+    /// Starts a liar in front of the redis-server at `upstream`.
     pub fn start(lie: Lie, upstream: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
@@ -130,7 +130,7 @@ impl Shared {
         }
     }
 
-    /// Whether it is time for a lie.
+    /// Counts an eligible command; true if the reply to it must be a lie.
     fn now(&self) -> bool {
         self.eligible.fetch_add(1, Ordering::SeqCst) % EVERY == EVERY - 1
     }

@@ -1,8 +1,9 @@
-//! Harm at random: processes killed and started again, paused and woken, while clients work.
+//! Random harm: kills processes and starts them again, pauses and resumes them, while clients work.
 //!
-//! Each blow ends with everything running again, and the next waits until clients make progress, so
-//! that the run is bounded by blows and not by time. At most a minority of servers, and of metas, is
-//! harmed at once, except for the blows that say otherwise, which wake or restart all they hit.
+//! After each blow all processes run again, and the next blow waits until clients make progress, so
+//! the run is bounded by blows and not by time. A blow harms at most a minority of servers or of
+//! metas at once, except for the blows that say otherwise, which wake or restart every process that
+//! they hit.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use crate::cluster::{Cluster, Role};
 use crate::rng::Rng;
 
 /// Longer than the longest election timeout (1.2 s by default): a paused leader has lost its lease
-/// and its followers have elected another one.
+/// and its followers have elected a new leader.
 const PAST_ELECTION: Duration = Duration::from_millis(2500);
 
-/// One kind of harm.
+/// A kind of harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blow {
     /// `kill -9` of a server that leads, and a restart.
@@ -22,7 +23,7 @@ pub enum Blow {
     KillServer,
     /// `SIGSTOP` of a leader past the election timeout, and `SIGCONT`.
     PauseLeader,
-    /// `SIGSTOP` of any server for a moment too short to elect another.
+    /// `SIGSTOP` of any server, too briefly for an election.
     PauseServerBriefly,
     /// `kill -9` of every server at once, and restarts.
     KillAllServers,
@@ -35,7 +36,7 @@ pub enum Blow {
 }
 
 impl Blow {
-    /// The blows and how often each falls, out of 20.
+    /// The blows and their frequencies, of 20.
     const ODDS: [(Self, usize); 8] = [
         (Self::KillLeader, 4),
         (Self::KillServer, 3),
@@ -47,7 +48,7 @@ impl Blow {
         (Self::KillProxy, 3),
     ];
 
-    /// One at random.
+    /// A random blow.
     #[must_use]
     pub fn any(rng: &mut Rng) -> Self {
         let mut left = rng.below(Self::ODDS.iter().map(|(_, odds)| odds).sum());
@@ -60,7 +61,7 @@ impl Blow {
         Self::KillLeader
     }
 
-    /// Deals the blow and makes it good again.
+    /// Deals the blow and repairs it.
     pub fn deal(self, cluster: &mut Cluster, rng: &mut Rng) -> anyhow::Result<()> {
         match self {
             Self::KillLeader => {
@@ -108,7 +109,7 @@ fn any_leader(cluster: &mut Cluster, rng: &mut Rng) -> anyhow::Result<String> {
     Ok(rng.pick(&names).clone())
 }
 
-/// Stops a process for a while. Here the duration is the harm itself, not a wait for anything.
+/// Pauses a process for `length`. The duration is the harm itself, not a wait for a condition.
 pub fn pause(cluster: &mut Cluster, name: &str, length: Duration) -> anyhow::Result<()> {
     cluster.process(name).pause()?;
     std::thread::sleep(length);

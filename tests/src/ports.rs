@@ -1,10 +1,10 @@
-//! Ports that stay ours while a process is down.
+//! Ports that stay reserved while a process is down.
 //!
-//! A process that is killed and started again must come back at its old address, so port 0 will not
-//! do: between the two lives the system may hand the port to anybody, above all as the local end of
-//! an outgoing connection. Ports are therefore taken from below the range the system gives out by
-//! itself (32768 on Linux), and reserved by a lock on a file, which holds across test processes and
-//! ends with ours however it ends.
+//! A process that is killed and started again must return to its old address, so port 0 is no
+//! option: while the process is down the system may hand the port to any other, most likely as the
+//! local end of an outgoing connection. So ports are taken from below the range that the system
+//! hands out by itself (32768 on Linux), and reserved by a lock on a file. The lock works across
+//! test processes and is released with the [`Port`], or when its process ends in whatever way.
 
 use std::fs::{File, create_dir_all};
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Reserves a port on which nobody listens now.
+    /// Reserves a free port.
     pub fn reserve() -> anyhow::Result<Self> {
         let mut rng = Rng::new(getrandom::u64()?);
         for _ in 0..10_000 {
@@ -37,7 +37,7 @@ impl Port {
         bail!("no free port between {FIRST} and {LAST}")
     }
 
-    /// Reserves this very port.
+    /// Reserves the port `number`; an error if it is taken.
     pub fn reserve_number(number: u16) -> anyhow::Result<Self> {
         Self::try_reserve(number)?.with_context(|| format!("port {number} is taken"))
     }
@@ -46,7 +46,7 @@ impl Port {
         let dir = std::env::temp_dir().join("coterie-test-ports");
         create_dir_all(&dir).context("create the folder of port reservations")?;
         let file = File::create(dir.join(number.to_string()))?;
-        // Bound and let go: a foreign program may listen there without a reservation.
+        // Binds the port and releases it: a foreign program may listen there without a reservation.
         let free = file.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok();
         Ok(free.then_some(Self {
             number,

@@ -1,5 +1,5 @@
-//! One process of a test: started, signalled and started again under the same name, its output
-//! appended to one file over all its lives. Ended when dropped.
+//! A process of a test: started, signalled and started again under the same name, its output
+//! appended to the same file over all its lives. Dropping it ends the process.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{spawn, vitals, wait};
 
-/// A program, how to call it, and its present life if it has one.
+/// A program, its command line, and its running child if it was started.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -49,7 +49,7 @@ impl Process {
         self.args = args.into_iter().map(Into::into).collect();
     }
 
-    /// Another process, called as this one is, but for the values of some flags.
+    /// Another process with the command line of this process, except for the values of some flags.
     #[must_use]
     pub fn variant(&self, name: &str, changes: &[(&str, &str)]) -> Self {
         let mut args = self.args.clone();
@@ -68,7 +68,7 @@ impl Process {
         }
     }
 
-    /// All that it has written.
+    /// The whole output of all its lives.
     #[must_use]
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -80,7 +80,7 @@ impl Process {
         Ok(vitals::of(pid)?.memory)
     }
 
-    /// How many files and sockets it has open.
+    /// The number of its open files and sockets.
     pub fn open_files(&self) -> anyhow::Result<usize> {
         let pid = self.pid().context("not running")?;
         Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
@@ -93,25 +93,25 @@ impl Process {
         self
     }
 
-    /// What it is called in this test.
+    /// Its name in this test.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where its output goes.
+    /// The file of its output.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Its pid, while it has a life (running, stopped, or ended and not yet noticed).
+    /// Its pid, from the start until [`Self::kill`], even after it has ended by itself.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Starts it. It must not be running.
+    /// Starts the process. An error if it runs already.
     pub fn start(&mut self) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "{} runs already", self.name);
         let log = OpenOptions::new()
@@ -130,7 +130,7 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it has not ended; a stopped process counts as running.
+    /// Whether it has not ended; a paused process counts as running.
     pub fn is_running(&mut self) -> bool {
         let Some(child) = &mut self.child else {
             return false;
@@ -138,12 +138,12 @@ impl Process {
         matches!(child.try_wait(), Ok(None))
     }
 
-    /// How its last life ended, if it has.
+    /// The exit status of its last life, if that has ended.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.as_mut()?.try_wait().ok()?
     }
 
-    /// `kill -9`, and waits until it is gone. Does nothing when it is not running.
+    /// `kill -9`, and waits for the end. Does nothing if the process does not run.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();

@@ -1,4 +1,4 @@
-//! A real redis-server as peer: what Coterie is compared with, and what the harness is tried on.
+//! A real redis-server: Coterie is compared with it, and the harness is tested against it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::resp::Reply;
 use crate::wait;
 
-/// Whether this machine has a redis-server; a test that needs one says so loudly when not.
+/// Whether this machine has a redis-server; without it, tests that need it print SKIPPED.
 #[must_use]
 pub fn is_installed() -> bool {
     let version = std::process::Command::new("redis-server")
@@ -29,7 +29,8 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one without persistence and waits until it answers; `flags` come last and override.
+    /// Starts a redis-server without persistence and waits until it answers; `flags` come last and
+    /// override.
     pub fn start(dir: &Path, name: &str, flags: &[&str]) -> anyhow::Result<Self> {
         let port = Port::reserve()?;
         let data = dir.join(name);
@@ -45,7 +46,8 @@ impl RedisServer {
         wait::until("redis-server answers", Duration::from_secs(20), || {
             let mut connection = Connection::open(&server.addr(), Duration::from_secs(1))?;
             let answer = connection.call(&["PING"])?;
-            // One with a password refuses; one that reads its files says so and is not ready.
+            // A redis-server with a password refuses PING and is ready. LOADING means that it is
+            // still reading its files.
             let loading = matches!(&answer, Reply::Error(text) if text.starts_with("LOADING"));
             ensure!(!loading, "answered {answer:?}");
             Ok(())

@@ -1,34 +1,35 @@
-//! Changes of the range map at random, by an operator's commands: cuts, joins, moves, transfers.
+//! Random changes of the range map by an operator's commands: splits, merges, moves, transfers of
+//! leadership.
 //!
-//! What is chosen was possible when it was chosen. Another job, or harm done meanwhile, may make the
-//! controller refuse it; a refusal is an outcome, and the tests bound how many there may be.
+//! A change is possible when it is chosen. The controller may refuse it later, because of another
+//! job or of harm done meanwhile. A refusal is an outcome; the tests bound their number.
 
 use anyhow::{Context, ensure};
 
 use crate::cluster::{Admin, Group, Range, To};
 use crate::rng::Rng;
 
-/// More ranges than this are joined again rather than cut further.
+/// With more ranges than this the change is a merge instead of a split.
 const RANGES_MAX: usize = 12;
 
-/// More groups than this are not added to.
+/// With more groups than this no further group is made.
 const GROUPS_MAX: usize = 5;
 
-/// One change.
+/// A change of the range map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reshape {
-    /// A range is cut before this key.
+    /// A range is split before this key.
     Split(String),
-    /// The range that holds this key is joined with its right neighbour.
+    /// The range that holds this key is merged with its right neighbour.
     Merge(String),
     /// The range that holds this key moves.
     Move(String, To),
-    /// This group is led by this node.
+    /// The leadership of this group goes to this node.
     Lead(u64, u64),
 }
 
 impl Reshape {
-    /// One that is possible now.
+    /// A random change that is possible now.
     pub fn any(admin: &Admin, rng: &mut Rng) -> anyhow::Result<Self> {
         let (ranges, groups) = (admin.ranges()?, admin.groups()?);
         ensure!(
@@ -37,7 +38,7 @@ impl Reshape {
         );
         let key = format!("{:02x}:", rng.below(256));
         Ok(match rng.below(10) {
-            // Where a range begins already there is nothing to cut.
+            // A range cannot be split at its own start.
             0..3 if ranges.len() < RANGES_MAX && !begins(&ranges, &key) => Self::Split(key),
             0..5 if ranges.len() > 1 => {
                 let left = &ranges[rng.below(ranges.len() - 1)];
@@ -48,7 +49,7 @@ impl Reshape {
         })
     }
 
-    /// Asks for it. The job's id; `None` when it is done at once.
+    /// Asks for the change. Returns the job's id; `None` for a change that needs no job.
     pub fn begin(&self, admin: &Admin) -> anyhow::Result<Option<u64>> {
         match self {
             Self::Split(key) => admin.split(key).map(Some),

@@ -1,8 +1,8 @@
-//! RESP on the wire: commands out, and where the next reply ends.
+//! RESP on the wire: encodes commands, and finds the end of the next reply.
 //!
-//! Replies are kept as bytes, because the tests compare bytes. [`reply_len`] walks RESP2 and RESP3
-//! alike and never recurses; [`Reply`] is a tree for the tests that look inside. Both are written
-//! for tests against servers that may misbehave: anything malformed is an error, not a panic.
+//! Replies stay bytes, because the tests compare bytes. [`reply_len`] walks RESP2 and RESP3 alike
+//! and never recurses; [`Reply`] is a tree for the tests that look inside. Both are written for
+//! tests against servers that may misbehave: malformed input is an error, not a panic.
 
 use anyhow::{Context, bail};
 
@@ -17,10 +17,10 @@ pub fn encode<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
     }
 }
 
-/// The bytes that the first reply in `input` takes; `None` when it is not whole yet.
+/// The length of the first reply in `input` in bytes; `None` if the reply is incomplete.
 pub fn reply_len(input: &[u8]) -> anyhow::Result<Option<usize>> {
     let mut at = 0;
-    // Elements still to come; one for the reply itself.
+    // Elements still to come, the reply itself included.
     let mut open: u64 = 1;
     while open > 0 {
         let Some((kind, line, next)) = header(&input[at..])? else {
@@ -44,7 +44,7 @@ pub fn reply_len(input: &[u8]) -> anyhow::Result<Option<usize>> {
             }
             b'*' | b'~' | b'>' => open += length(line)?.unwrap_or(0),
             b'%' => open += 2 * length(line)?.unwrap_or(0),
-            // Attributes come before the element they belong to.
+            // An attribute precedes the element that it describes.
             b'|' => open += 2 * length(line)?.unwrap_or(0) + 1,
             other => bail!("no reply begins with {:?}", char::from(other)),
         }
@@ -52,7 +52,7 @@ pub fn reply_len(input: &[u8]) -> anyhow::Result<Option<usize>> {
     Ok(Some(at))
 }
 
-/// A reply's first line: its kind, the rest of the line, and the bytes it takes.
+/// A reply's first line: its kind, the rest of the line, and the length of the line in bytes.
 fn header(input: &[u8]) -> anyhow::Result<Option<(u8, &[u8], usize)>> {
     let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") else {
         return Ok(None);
@@ -61,7 +61,7 @@ fn header(input: &[u8]) -> anyhow::Result<Option<(u8, &[u8], usize)>> {
     Ok(Some((*kind, line, end + 2)))
 }
 
-/// A length; `None` for the nulls of RESP2.
+/// A length; `None` for a null of RESP2.
 fn length(line: &[u8]) -> anyhow::Result<Option<u64>> {
     let text = std::str::from_utf8(line).context("a length that is no text")?;
     if text == "-1" {
@@ -71,7 +71,7 @@ fn length(line: &[u8]) -> anyhow::Result<Option<u64>> {
     Ok(Some(number))
 }
 
-/// A reply as a tree. Kinds that differ only in name between RESP2 and RESP3 are one here.
+/// A reply as a tree. Kinds that only differ in name between RESP2 and RESP3 are the same here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// A simple string.
@@ -89,7 +89,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Reads the first reply in `input`, which must be whole, and the bytes it takes.
+    /// Parses the first reply in `input`, which must be complete; returns its length in bytes as
+    /// well.
     pub fn parse(input: &[u8]) -> anyhow::Result<(Self, usize)> {
         Self::parse_nested(input, 0)
     }
@@ -130,7 +131,7 @@ impl Reply {
         Ok((Self::Array(elements), at))
     }
 
-    /// The text of a string of any kind, or of an integer.
+    /// The text of any kind of string, or of an integer.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         match self {
@@ -141,7 +142,7 @@ impl Reply {
         }
     }
 
-    /// The elements of an array; none for anything else.
+    /// The elements of an array; no elements for any other kind.
     #[must_use]
     pub fn elements(&self) -> &[Reply] {
         match self {
@@ -150,7 +151,7 @@ impl Reply {
         }
     }
 
-    /// The value that follows `name` in a map, or in an array that stands for one.
+    /// The value after `name` in a map, or in an array that stands for a map.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Reply> {
         let mut pairs = self.elements().chunks_exact(2);

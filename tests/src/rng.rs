@@ -1,9 +1,9 @@
-//! A small seeded random source (SplitMix64), so that a failing run can be run again.
+//! A small seeded random source (SplitMix64), so that a failing run can be repeated.
 //!
-//! The seed comes from `COTERIE_SEED`, else from the system, and every test that uses chance
-//! prints it when it fails. Not for secrets.
+//! The seed comes from `COTERIE_SEED`, else from the system; every test that uses chance prints it.
+//! Not for secrets.
 
-/// A stream of numbers that depends on its seed alone.
+/// A stream of numbers that depends only on its seed.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
@@ -40,7 +40,7 @@ impl Rng {
         self.below(100) < percent as usize
     }
 
-    /// One of `items`, which must not be empty.
+    /// A random element of `items`, which must not be empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
@@ -51,7 +51,8 @@ impl Rng {
     }
 }
 
-/// The seed of this run: `COTERIE_SEED`, or a fresh one; printed, so that a failure can be repeated.
+/// The seed of this run: `COTERIE_SEED`, or a fresh seed; printed, so that a failure can be
+/// repeated.
 #[must_use]
 pub fn seed() -> u64 {
     let given = std::env::var("COTERIE_SEED")

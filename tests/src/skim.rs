@@ -1,40 +1,39 @@
-//! Reads replies of any size and keeps none: how many came, which were errors, how many bytes of
-//! values they had.
+//! Reads replies of any size and keeps none: counts replies, errors, and the bytes of values.
 //!
-//! For clients that read gigabytes beside the servers that they measure, and must take neither
-//! memory nor time. RESP2 and RESP3 alike; arrays nest as deep as they like, without recursion.
+//! For clients that read gigabytes on the machine of the measured servers, and must take neither
+//! memory nor time. Reads RESP2 and RESP3; arrays nest to any depth, without recursion.
 
 use anyhow::{Context, bail, ensure};
 
-/// The longest first line of a reply: longer ones are no reply.
+/// The longest first line of a reply; a longer line is an error.
 const LINE_MAX: usize = 64 << 10;
 
-/// One whole reply.
+/// A complete reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Came {
-    /// A value: bytes of the strings in it, and elements of the outermost array, if it is one.
+    /// A value.
     Value {
-        /// Bytes of all strings, without what RESP puts around them.
+        /// Bytes of all its strings, without RESP's framing.
         bytes: u64,
-        /// Elements of the outermost array.
+        /// Elements of the outermost array; 0 if the reply is no array.
         elements: u64,
     },
     /// A null.
     Null,
-    /// An error, or a value with one in it.
+    /// An error, or a value that contains an error.
     Error(String),
 }
 
-/// Where the stream of replies stands.
+/// The position in the stream of replies.
 #[derive(Debug, Default)]
 pub struct Skim {
-    /// The first line of an element, as far as it has come.
+    /// The first line of an element, as far as it has arrived.
     line: Vec<u8>,
-    /// Bytes of a string still to come, with its line end.
+    /// Bytes of a string still to come, its line end included.
     string: u64,
-    /// Elements still to come; none between two replies.
+    /// Elements still to come; 0 between two replies.
     open: u64,
-    /// The reply that is under way.
+    /// The reply in progress: bytes of its strings so far.
     bytes: u64,
     elements: u64,
     error: Option<String>,
@@ -42,7 +41,7 @@ pub struct Skim {
 }
 
 impl Skim {
-    /// Takes the bytes that came, and gives each reply that ends in them to `seen`.
+    /// Reads the next bytes of the stream, and passes each reply that ends in them to `seen`.
     pub fn feed(&mut self, mut input: &[u8], mut seen: impl FnMut(Came)) -> anyhow::Result<()> {
         while !input.is_empty() {
             if self.string > 0 {
@@ -66,7 +65,7 @@ impl Skim {
         Ok(())
     }
 
-    /// Whether a reply has come in part.
+    /// Whether a reply has arrived in part.
     #[must_use]
     pub fn is_midway(&self) -> bool {
         self.open > 0 || !self.line.is_empty()
@@ -90,7 +89,7 @@ impl Skim {
             b'*' | b'~' | b'>' | b'%' | b'|' if rest != b"-1" => {
                 let elements = match kind {
                     b'%' => 2 * length(rest)?,
-                    // An attribute comes before the element it belongs to.
+                    // An attribute precedes the element that it describes.
                     b'|' => 2 * length(rest)? + 1,
                     _ => length(rest)?,
                 };
@@ -108,7 +107,7 @@ impl Skim {
         Ok(())
     }
 
-    /// An element has come whole.
+    /// Counts a complete element; if it completes the reply, passes the reply to `seen`.
     fn ended(&mut self, seen: &mut impl FnMut(Came)) {
         self.open -= 1;
         if self.open > 0 {

@@ -1,5 +1,5 @@
-//! A disk that takes its time: a server started with [`SlowDisk::flags`] delays each fsync of its log
-//! by as many milliseconds as a file says, which it reads again and again.
+//! A slow disk: a server started with [`SlowDisk::flags`] delays each fsync of its log by the
+//! milliseconds in a file, which it reads again and again.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use tempfile::TempDir;
 /// The delay of one server's log.
 #[derive(Debug)]
 pub struct SlowDisk {
-    // Held so that the file stays.
+    // Held so that the file is not removed.
     _dir: TempDir,
     file: PathBuf,
 }
 
 impl SlowDisk {
-    /// One that is not slow yet.
+    /// A disk without a delay yet.
     pub fn new() -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("coterie-slow-disk-")
@@ -26,16 +26,16 @@ impl SlowDisk {
         Ok(disk)
     }
 
-    /// What the server is to be started with.
+    /// The flags for the server.
     #[must_use]
     pub fn flags(&self) -> [String; 2] {
         let file = self.file.display().to_string();
         ["--fault-log-delay-file".to_owned(), file]
     }
 
-    /// From now on each fsync takes so much longer.
+    /// From now on each fsync takes longer by `delay`.
     pub fn delay(&self, delay: Duration) -> anyhow::Result<()> {
-        // Renamed into place, so that half a number is never read.
+        // Renamed into place, so that the server never reads half a number.
         let fresh = self.file.with_extension("fresh");
         std::fs::write(&fresh, delay.as_millis().to_string())?;
         Ok(std::fs::rename(fresh, &self.file)?)

@@ -1,5 +1,5 @@
-//! A network that takes its time: a relay in front of one server, which others reach by its address
-//! (`--advertise`). What goes through it, either way, arrives later by as much as it is told.
+//! A slow network: a relay in front of a server, which others reach at the relay's address
+//! (`--advertise`). The relay delays the bytes of both directions by a settable time.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-/// Pieces on their way in one direction of a connection at most.
+/// The most pieces in flight in a direction of a connection.
 const PIECES_MAX: usize = 1024;
 
-/// The relay; gone when dropped.
+/// The relay; dropping it stops it.
 #[derive(Debug)]
 pub struct SlowNetwork {
     addr: SocketAddr,
@@ -24,13 +24,13 @@ pub struct SlowNetwork {
 
 #[derive(Debug, Default)]
 struct Way {
-    /// Where it leads, once that is known.
+    /// The server's address, once it is known.
     to: OnceLock<String>,
     delay_millis: AtomicU64,
 }
 
 impl SlowNetwork {
-    /// One that is not slow yet, and leads nowhere.
+    /// A relay without a delay and without a server yet.
     pub fn start() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -46,19 +46,19 @@ impl SlowNetwork {
         })
     }
 
-    /// The address at which the server is reached through it.
+    /// The relay's address, at which others reach the server.
     #[must_use]
     pub fn addr(&self) -> String {
         self.addr.to_string()
     }
 
-    /// From now on it leads to this address.
+    /// Sets the server's address. Only the first call counts.
     pub fn lead_to(&self, addr: &str) {
-        // It leads where it led first.
+        // The first address stays.
         let _ = self.way.to.set(addr.to_owned());
     }
 
-    /// From now on everything arrives so much later.
+    /// From now on all bytes arrive later by `delay`.
     pub fn delay(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.way.delay_millis.store(millis, Ordering::Relaxed);
@@ -75,7 +75,7 @@ async fn accept(listener: TcpListener, way: Arc<Way>) {
             let Ok(server) = TcpStream::connect(to).await else {
                 return;
             };
-            // Small messages are not held back for company.
+            // Small messages are not delayed to be merged.
             let _ = (caller.set_nodelay(true), server.set_nodelay(true));
             let (from_caller, to_caller) = caller.into_split();
             let (from_server, to_server) = server.into_split();
@@ -87,7 +87,7 @@ async fn accept(listener: TcpListener, way: Arc<Way>) {
     }
 }
 
-/// Passes on what comes, each piece when its time has come, until either side ends.
+/// Relays each piece after its delay, until either side ends.
 async fn relay(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, way: &Way) {
     let (pieces, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_MAX);
     let reading = async move {

@@ -1,6 +1,6 @@
 //! A file system small enough to be filled: a tmpfs, mounted for one test and unmounted after it.
 //!
-//! Mounting takes root; without it the test says SKIPPED, loudly.
+//! Mounting takes root; without it the test prints SKIPPED.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one. `None`, after a loud word, when this process may not.
+    /// Mounts a file system of this size. `None`, after a line with SKIPPED, if this process may
+    /// not mount.
     pub fn mount(mebibytes: usize) -> anyhow::Result<Option<Self>> {
         let dir = tempfile::Builder::new()
             .prefix("coterie-small-disk-")
@@ -39,13 +40,13 @@ impl SmallDisk {
         }
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.mounted
     }
 
-    /// Takes all the space there is but for so many bytes, by a file that can be removed.
+    /// Fills the disk except for `leaving` bytes, with a file that can be removed.
     pub fn fill(&self, leaving: u64) -> anyhow::Result<PathBuf> {
         let path = self.mounted.join("filler");
         let file = std::fs::File::create(&path)?;
@@ -63,7 +64,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process that was just killed may still be giving up its files.
+        // Lazily: a process that was just killed may still be closing its files.
         if let Err(error) = unmount(&self.mounted, UnmountFlags::DETACH) {
             eprintln!("{} stays mounted: {error}", self.dir.path().display());
         }

@@ -1,9 +1,10 @@
 //! Starts child processes so that none outlives the test run.
 //!
-//! `Drop` ends them in the ordinary case. When the test process itself is killed no `Drop` runs, so
-//! children are started through `setpriv --pdeathsig KILL` where it exists (util-linux, on every
-//! Debian), which makes the kernel end them. That signal is bound to the *thread* that started the
-//! child, and test threads end early; so one thread, which lives as long as the process, starts all.
+//! Ordinarily `Drop` ends them. When the test process itself is killed, no `Drop` runs; so children
+//! are started through `setpriv --pdeathsig KILL` where it exists (util-linux, on every Debian),
+//! which makes the kernel end them. The kernel sends that signal when the *thread* that started the
+//! child ends, and test threads end early; so a thread that lives as long as the process starts all
+//! children.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,14 +14,14 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
 type Order = (Command, SyncSender<io::Result<Child>>);
 
-/// Starts `command`; its pid is that of the program it names.
+/// Starts `command`; the child's pid is the program's.
 pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (sender, orders) = channel::<Order>();
         std::thread::spawn(move || {
             for (mut command, answer) in orders {
-                // A caller that is gone has dropped its test; there is nobody to own the child.
+                // The caller's test has ended, so the child has no owner.
                 if let Err(std::sync::mpsc::SendError(Ok(mut child))) = answer.send(command.spawn())
                 {
                     let _ = child.kill();
@@ -36,7 +37,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     spawned.recv().map_err(|_| gone())?
 }
 
-/// A command for `program`, wrapped where possible so that it dies with us.
+/// A command for `program`, wrapped where possible so that it dies with this process.
 pub(crate) fn command(program: impl Into<OsString>) -> Command {
     static SETPRIV: OnceLock<bool> = OnceLock::new();
     let found = *SETPRIV.get_or_init(|| {

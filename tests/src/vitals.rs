@@ -1,8 +1,7 @@
-//! What a process takes of its machine: memory, descriptors, threads and processor time, read from
-//! `/proc`.
+//! The resources of a process: memory, descriptors, threads and processor time, read from `/proc`.
 //!
-//! The peak is the kernel's own, so that no growth between two looks is missed; it can be
-//! forgotten, to be counted anew from the present size.
+//! The kernel counts the peak, so no growth between two readings is missed. The peak can be reset
+//! to the present size.
 
 use std::fmt;
 use std::fs;
@@ -11,22 +10,22 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// One look at a process.
+/// A reading of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vitals {
     /// Resident bytes.
     pub memory: u64,
-    /// The most resident bytes since the process started, or since its peak was forgotten.
+    /// The most resident bytes since the process started, or since the peak was reset.
     pub peak: u64,
     /// Open descriptors: files and sockets.
     pub descriptors: usize,
     /// Threads.
     pub threads: usize,
-    /// User and system time of all its threads since it started, ended ones included.
+    /// User and system time of all its threads since it started, ended threads included.
     pub cpu: Duration,
 }
 
-/// Looks at a process.
+/// Reads the vitals of a process.
 pub fn of(pid: u32) -> anyhow::Result<Vitals> {
     let status = fs::read_to_string(proc(pid, "status")).context("read the status of a process")?;
     let descriptors = fs::read_dir(proc(pid, "fd")).context("list the descriptors of a process")?;
@@ -40,9 +39,9 @@ pub fn of(pid: u32) -> anyhow::Result<Vitals> {
     })
 }
 
-/// Has the kernel count the peak of a process from its present size on.
+/// Resets the peak of a process to its present size.
 pub fn forget_peak(pid: u32) -> anyhow::Result<()> {
-    // 5 resets the peak resident size alone: proc(5), `clear_refs`.
+    // 5 resets only the peak resident size: proc(5), `clear_refs`.
     fs::write(proc(pid, "clear_refs"), "5").context("forget the peak of a process' memory")
 }
 
@@ -50,7 +49,7 @@ fn proc(pid: u32, file: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{file}"))
 }
 
-/// The number behind a name in `/proc/PID/status`; sizes there are in KiB.
+/// The number after a name in `/proc/PID/status`; sizes there are in KiB.
 fn field(status: &str, name: &str) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
@@ -97,8 +96,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// The size of a block that this process takes and gives back; far above what other tests of
-    /// this binary take at the same time.
+    /// The size of a block that this process allocates and frees; far larger than the allocations
+    /// of other tests that run in this process meanwhile.
     const BLOCK: usize = 256 << 20;
 
     #[test]

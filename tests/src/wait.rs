@@ -1,15 +1,15 @@
-//! Waiting for a condition under a deadline. Nothing in the tests sleeps for any other reason than
-//! to ask again.
+//! Waiting for a condition under a deadline. The tests sleep only between two checks of a
+//! condition.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-/// How long to wait before asking again.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks `condition` until it gives a value. When `within` has passed, fails with `what` and the last
-/// reason it gave why not.
+/// Calls `condition` until it returns a value. After `within`, fails with `what` and the last error
+/// of `condition`.
 pub fn until<T>(
     what: &str,
     within: Duration,

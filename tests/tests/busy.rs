@@ -1,5 +1,5 @@
-//! A machine with far more to do than it can: everything takes longer, and nothing else happens.
-//! Nobody gets an error, no group changes its leader, no node is judged slow.
+//! An overloaded machine: every command takes longer, and nothing else happens. No client gets an
+//! error, no group changes its leader, no node is judged slow.
 
 use std::path::Path;
 use std::thread;
@@ -13,13 +13,13 @@ use coterie_tests::resp::Reply;
 use coterie_tests::wait;
 
 const WITHIN: Duration = Duration::from_secs(60);
-/// Processes that always want a CPU, beside those of the cluster and the clients.
+/// Processes that always want a CPU, besides those of the cluster and the clients.
 const BUSY: usize = 40;
 const CLIENTS: usize = 16;
-/// What each client asks for, one after the other.
+/// The number of SETs and GETs of each client, in sequence.
 const COMMANDS: usize = 60;
 
-/// Sets and reads its own keys; no reply is an error, and none is late by a minute.
+/// Sets and reads its own keys; no reply is an error or late by a minute.
 fn client(addr: &str, number: usize) {
     let mut connection = Connection::open(addr, WITHIN).expect("connects");
     for turn in 0..COMMANDS {
@@ -58,7 +58,7 @@ fn nothing_but_latency_suffers_on_a_machine_with_too_much_to_do() {
             .collect::<Vec<_>>()
     };
     let jobs_before = jobs();
-    // Ended when dropped.
+    // Dropping them ends them.
     let busy: Vec<Process> = (0..BUSY)
         .map(|number| {
             let name = format!("busy-{number}");
@@ -69,7 +69,7 @@ fn nothing_but_latency_suffers_on_a_machine_with_too_much_to_do() {
             process
         })
         .collect();
-    // The keys are of one group: the others have nothing but heartbeats meanwhile.
+    // All keys belong to the same group: the other groups only exchange heartbeats meanwhile.
     thread::scope(|scope| {
         for number in 0..CLIENTS {
             let addr = &addr;

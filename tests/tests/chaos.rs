@@ -1,5 +1,5 @@
-//! Clients work while processes are killed and paused at random; what they saw must be what a single
-//! register per key could have shown them. `COTERIE_BLOWS` says how many blows fall.
+//! Clients work while processes are killed and paused at random. Their history must be
+//! linearizable, as if each key were a single register. `COTERIE_BLOWS` is the number of blows.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The clients people use, against a cluster through a proxy; and against a redis-server first, so
-//! that what the scripts expect is known to be what Redis does.
+//! Widely used client libraries and programs, against a cluster through a proxy. They run against a
+//! redis-server as well, which shows that the scripts expect the behaviour of Redis.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ fn redis_rs_async(addr: &str) {
     });
 }
 
-/// One call of redis-cli, what it printed.
+/// Runs redis-cli and returns its output.
 fn cli(port: &str, args: &[&str], input: &str) -> Option<String> {
     let args = [&["-p", port], args].concat();
     foreign::run_program("redis-cli", &args, input.as_bytes()).expect("redis-cli works")
@@ -146,10 +146,10 @@ fn redis_cli(port: &str) {
     let replies = said(&[], session);
     let expected = "OK\nQUEUED\nQUEUED\nOK\n2\nOK\n0\nERR unknown command 'NOSUCH'";
     assert!(replies.starts_with(expected), "{replies}");
-    // Mass insertion, as its manual shows it.
+    // Mass insertion, as in the manual of redis-cli.
     let mut protocol = Vec::new();
     for n in 0..1_000 {
-        // Keys that a cursor can tell apart, and keys that it cannot.
+        // Keys that a cursor can tell apart, and keys with a common prefix that it cannot.
         let key = match n % 2 {
             0 => format!("cli:pipe:{n}"),
             _ => format!("cli:pipe:a-long-beginning-in-common-for-half-of-them:{n}"),
@@ -163,7 +163,7 @@ fn redis_cli(port: &str) {
     assert_eq!(scanned.lines().count(), 1_000, "each once");
 }
 
-/// Coterie's own subcommands print readably; no line of them is an error.
+/// Coterie's own subcommands print readable text and no error.
 fn coterie_answers_redis_cli(addr: &str) {
     let (_, port) = addr.rsplit_once(':').expect("host and port");
     for subcommand in ["HELP", "NODES", "GROUPS", "RANGES"] {

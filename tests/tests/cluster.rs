@@ -1,5 +1,5 @@
-//! What the cluster promises while processes die, sleep and come back, seen by clients through a
-//! proxy. Few rounds by default; `COTERIE_ROUNDS=1000` for the full run.
+//! The promises of the cluster while processes die, sleep and come back, as clients see them
+//! through a proxy. Few rounds by default; `COTERIE_ROUNDS=1000` for the full run.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use coterie_tests::wait;
 use coterie_tests::workload::counters::{self, Counts};
 use coterie_tests::workload::ledger::{self, Ledger};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(90);
 
-/// Past the longest election timeout: someone else leads by then.
+/// Longer than the longest election timeout: the group has a new leader by then.
 const PAST_ELECTION: Duration = Duration::from_millis(2500);
 
 fn writers(cluster: &Cluster) -> ledger::Plan {
@@ -32,8 +32,8 @@ fn writers(cluster: &Cluster) -> ledger::Plan {
     }
 }
 
-/// Round after round: clients write and count, the leader of a group is killed meanwhile, and then
-/// everything ever written is read. No client sees an error, no count is off. Design section 10, row
+/// In each round clients write and count while the leader of a group is killed, and then all keys
+/// ever written are read. No client sees an error, and no count is wrong. Design section 10, row
 /// "leader dies".
 #[test]
 fn no_acknowledged_write_is_lost_when_leaders_are_killed() {
@@ -91,7 +91,7 @@ fn all_processes_killed_and_started_in_any_order_serve_what_was_written() {
         for name in &names {
             cluster.process(name).kill();
         }
-        // Killed in mid-flight: what was under way is of unknown fate.
+        // The commands in flight at the kill are of unknown fate.
         let (new, troubles) = ledger::finish(load, WITHIN).expect("stops");
         assert!(troubles.rejected.is_empty(), "{troubles:?}");
         written.absorb(new);
@@ -113,8 +113,8 @@ fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
     }
 }
 
-/// A follower is away for thousands of entries. It is back in step when it can replace another one:
-/// with the third replica killed, nothing commits without it.
+/// A follower is away for thousands of entries and catches up from the log. To show that it has
+/// caught up, the third replica is killed: then no entry commits without it.
 #[test]
 fn a_follower_that_was_away_catches_up_from_the_log() {
     let mut cluster = Cluster::builder().start().expect("starts");
@@ -152,7 +152,8 @@ fn a_follower_that_was_away_catches_up_from_the_log() {
     );
 }
 
-/// Servers that keep little log: whoever is away for long is sent a snapshot, while writes go on.
+/// Servers keep little log: a follower that was away for long receives a snapshot while writes go
+/// on.
 #[test]
 fn a_follower_whose_log_is_gone_gets_a_snapshot_while_writes_go_on() {
     let flags = [
@@ -175,7 +176,7 @@ fn a_follower_whose_log_is_gone_gets_a_snapshot_while_writes_go_on() {
     cluster.process(&away).kill();
     load.wait_for(1_500, WITHIN * 4).expect("writes without it");
     let group = cluster.group_of("00").expect("a group owns it");
-    // It was killed within a few entries of the start: what it lacks is gone then.
+    // It was killed within a few entries of the start, so the log that it lacks is purged by then.
     cluster
         .wait_until_purged(group, 500, WITHIN)
         .expect("its log goes");
@@ -195,7 +196,8 @@ fn a_follower_whose_log_is_gone_gets_a_snapshot_while_writes_go_on() {
         .expect("everything is found");
 }
 
-/// Whether a server was sent a snapshot: its replicas count their stores, and each snapshot is one.
+/// Whether a server has installed a snapshot: replicas number their stores, and each snapshot
+/// becomes a new store.
 fn installed_snapshot(cluster: &Cluster, server: &str) -> bool {
     let replicas = std::fs::read_dir(cluster.dir(server).join("replicas")).expect("replicas");
     let current = |replica: std::io::Result<std::fs::DirEntry>| -> Option<String> {
@@ -206,7 +208,7 @@ fn installed_snapshot(cluster: &Cluster, server: &str) -> bool {
         .any(|store| store.trim_end() != "store-0")
 }
 
-/// Of the group that owns the first keys: the server that leads it, and the other two.
+/// The servers of the group that owns the first keys: the leader and the two followers.
 fn one_leader_two_followers(cluster: &mut Cluster) -> (String, String, String) {
     cluster.wait_for_leaders(WITHIN).expect("leaders");
     let group = cluster.group_of("00").expect("a group owns it");
@@ -217,9 +219,10 @@ fn one_leader_two_followers(cluster: &mut Cluster) -> (String, String, String) {
     (leader, second, third)
 }
 
-/// The old leader sleeps while another is elected and takes a write. A proxy that slept as well, and
-/// so knows only the old one, asks it for the key at the moment it wakes: the question lies in its
-/// socket already. It must not answer from before its sleep. Design section 10, row "two leaders".
+/// The old leader sleeps while a new leader is elected and takes a write. A proxy that slept as
+/// well knows only the old leader, and its read waits in the old leader's socket when that wakes.
+/// The old leader must not answer from its state before the sleep. Design section 10, row "two
+/// leaders".
 #[test]
 fn a_leader_that_was_paused_serves_no_stale_read() {
     let mut cluster = Cluster::builder()
@@ -232,7 +235,7 @@ fn a_leader_that_was_paused_serves_no_stale_read() {
         let mut awake = cluster.connect().expect("connects");
         let mut asleep = Connection::open(&sleepy, WITHIN).expect("connects");
         assert_eq!(awake.call(&["SET", "00", &old]).expect("writes"), ok());
-        // Read through the second proxy, so that it knows the leader.
+        // A read through the second proxy teaches it the leader.
         assert_eq!(asleep.call(&["GET", "00"]).expect("reads"), bulk(&old));
         let (leader, ..) = one_leader_two_followers(&mut cluster);
         cluster.process(&leader).pause().expect("pauses");
@@ -244,8 +247,9 @@ fn a_leader_that_was_paused_serves_no_stale_read() {
         })
         .expect("a write without the old leader");
         asleep.send(&["GET", "00"]).expect("sends");
-        // The proxy wakes and passes the question on to the leader it knows, which still sleeps.
-        // Nothing shows that it has; the pause makes it likely, and the answer must be right anyway.
+        // The proxy wakes and forwards the read to the leader that it knows, which still sleeps. No
+        // condition shows that it has done so; the pause makes it likely, and the reply must be
+        // right in any case.
         cluster.process("proxy-2").resume().expect("wakes");
         std::thread::sleep(Duration::from_millis(200));
         cluster.process(&leader).resume().expect("wakes");
@@ -262,7 +266,7 @@ fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
 }
 
-/// With all of meta dead, clients read and write; even a leader may die and be replaced. Design
+/// With all of meta dead, clients read and write; even a leader may fail and be replaced. Design
 /// section 10, row "meta is partitioned or gone".
 #[test]
 fn reads_and_writes_go_on_without_meta() {
@@ -293,8 +297,8 @@ fn reads_and_writes_go_on_without_meta() {
         .expect("serves with meta again");
 }
 
-/// All servers are killed behind `COTERIE_LOG_MIB` of writes (1024 in the full run) and serve again
-/// within the bound: 10 s at full size on a machine of its own; generous here.
+/// All servers are killed after `COTERIE_LOG_MIB` of writes (1024 in the full run) and must serve
+/// again within the bound: 10 s at full size on a dedicated machine; more here.
 #[test]
 fn restart_after_much_log_serves_soon() {
     let mib = settings::number("COTERIE_LOG_MIB", 24);
@@ -335,7 +339,7 @@ fn restart_after_much_log_serves_soon() {
     );
 }
 
-/// SIGTERM drains: each process in turn exits with 0, and no client notices that a server went.
+/// SIGTERM drains: each process in turn exits with 0, and no client notices that a server stopped.
 #[test]
 fn sigterm_drains_and_exits_with_zero() {
     let mut cluster = Cluster::builder()
@@ -356,7 +360,7 @@ fn sigterm_drains_and_exits_with_zero() {
     written
         .verify(&cluster.proxy())
         .expect("everything is found");
-    // Clients first, servers last: nobody has to give up on anybody.
+    // Callers first, servers and metas last: no process has to give up on another.
     for role in [Role::Controller, Role::Proxy, Role::Server, Role::Meta] {
         for name in cluster.names(role) {
             let status = cluster.process(&name).terminate(WITHIN).expect("ends");

@@ -1,5 +1,5 @@
-//! What a user types: `coterie dev`, `coterie node` on three hosts, settings from a file, and what
-//! a wrong command line is answered.
+//! Command lines that a user types: `coterie dev`, `coterie node` on three hosts, settings from a
+//! file, and the errors for a wrong command line.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -50,7 +50,7 @@ fn three_like_commands_make_a_cluster_of_three_hosts() -> anyhow::Result<()> {
     hosts.call(0, &["SET", "k", "v"])?;
     ensure!(hosts.call(2, &["GET", "k"])?.as_deref() == Some("v"));
 
-    // Any one of them may go, the member of meta and the leaders on it too.
+    // Any host may fail, with its member of meta and the leaders on it.
     hosts.processes[0].kill();
     hosts.call(1, &["SET", "k", "w"])?;
     ensure!(hosts.call(2, &["GET", "k"])?.as_deref() == Some("w"));
@@ -59,7 +59,7 @@ fn three_like_commands_make_a_cluster_of_three_hosts() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Three hosts, which are three addresses of loopback.
+/// Three hosts, as three loopback addresses.
 struct Hosts {
     processes: Vec<Process>,
     clients: Vec<String>,
@@ -97,7 +97,7 @@ impl Hosts {
         })
     }
 
-    /// Calls the proxy of a host until it answers without an error; gives the text.
+    /// Calls the proxy of a host until it answers without an error; returns the reply's text.
     fn call(&self, host: usize, command: &[&str]) -> anyhow::Result<Option<String>> {
         wait::until("the host serves", WITHIN, || {
             let mut client = Connection::open(&self.clients[host], WITHIN)?;
@@ -113,7 +113,7 @@ impl Hosts {
     }
 }
 
-/// A port whose successor is free too, and a third anywhere.
+/// Reserves a port whose successor is free too, and a third port.
 fn ports_in_a_row() -> anyhow::Result<[Port; 3]> {
     for _ in 0..100 {
         let first = Port::reserve()?;

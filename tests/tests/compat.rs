@@ -1,5 +1,5 @@
-//! The same commands to Coterie and to a real redis-server: replies are compared byte by byte, over
-//! both protocols. `COTERIE_COMPAT_SEQUENCES` says how many random sequences are run.
+//! Sends the same commands to Coterie and to a real redis-server, and compares replies byte by byte
+//! over both protocols. `COTERIE_COMPAT_SEQUENCES` is the number of random sequences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn sequences() -> usize {
     given.and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
-/// A redis-server, or `None` with a loud word when this machine has none.
+/// Starts a redis-server; prints SKIPPED and returns `None` if this machine has none.
 fn redis(dir: &tempfile::TempDir, name: &str) -> Option<RedisServer> {
     if !redis_server::is_installed() {
         eprintln!("SKIPPED: no redis-server on this machine");
@@ -33,15 +33,15 @@ fn redis(dir: &tempfile::TempDir, name: &str) -> Option<RedisServer> {
     Some(RedisServer::start(dir.path(), name, &[]).expect("redis-server starts"))
 }
 
-/// Whether the command of a template is one Coterie has.
+/// Whether Coterie has the command of a template.
 fn implemented(template: &str) -> bool {
-    // Names that nobody has are kept: the refusal is compared.
+    // Unknown names are kept: their refusals are compared.
     let name = template.split(' ').next().unwrap_or_default();
     name == "NOSUCH" || coterie_redis_compat::lookup(name.as_bytes()).is_some()
 }
 
-/// Runs random sequences; panics in the end with the differences found, one for each command that
-/// was answered wrongly, a handful at most.
+/// Runs random sequences. Panics in the end with the differences, one per command, at most
+/// `DIFFERENCES_MAX`.
 fn compare(
     redis: &RedisServer,
     judged: &str,
@@ -96,8 +96,7 @@ fn random_commands_over_several_groups_answer_as_redis_does() {
     );
 }
 
-/// Keys in several ranges are all found by SCAN, each once, whatever the size of the pages; so does
-/// a redis-server that holds the same.
+/// SCAN finds keys in several ranges, each exactly once, with pages of any size.
 fn scan_finds_every_key_once(addr: &str) {
     let mut connection = Connection::open(addr, WITHIN).expect("connects");
     connection.call(&["FLUSHALL"]).expect("answers");
@@ -127,7 +126,7 @@ fn scan_finds_every_key_once(addr: &str) {
     }
 }
 
-/// What one dumps the other restores.
+/// Each server restores the dumps of the other.
 fn dumps_are_exchanged(one: &str, other: &str) {
     let values = [
         "",
@@ -156,7 +155,7 @@ fn dumps_are_exchanged(one: &str, other: &str) {
     }
 }
 
-/// Two redis-servers agree, or the grammar makes commands whose answer is a matter of chance.
+/// Two redis-servers must agree; otherwise the grammar makes commands with random replies.
 #[test]
 fn two_redis_servers_answer_alike() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -179,11 +178,11 @@ fn one_wrong_digit_is_found() {
     assert!(outcome.is_err(), "the liar was believed");
 }
 
-/// A command that no form exercises would go uncompared.
+/// A command without a form would never be compared.
 #[test]
 fn every_command_on_keys_has_a_form() {
-    // Names with an underscore in front are between proxy and group; what is told
-    // of the others depends on chance, on the server's memory, or on another table.
+    // Names with a leading underscore are internal to proxy and group. The replies of the exempt
+    // commands depend on chance, on the server's memory, or on another table.
     const EXEMPT: &[&str] = &[
         "randomkey",
         "memory",

@@ -1,12 +1,12 @@
-//! Connections of every bad kind, for a while: they leave nothing behind in any process, and nobody
-//! else is hurt meanwhile.
+//! Misbehaving connections of every kind, for a while: they leave nothing behind in any process,
+//! and do not hurt other clients meanwhile.
 //!
-//! `COTERIE_SOAK_SECONDS` says how long; an hour is a full run. The clients are in
-//! `coterie_tests::unruly`; what they do depends on `COTERIE_SEED` and on the machine's own chance.
+//! `COTERIE_SOAK_SECONDS` is the duration; a full run takes an hour. The clients are in
+//! `coterie_tests::unruly`; their acts depend on `COTERIE_SEED` and on the machine's timing.
 //!
-//! Measured is against the cluster after a warm-up of the same kind, for what fills once is no
-//! leak: caches (made small here, so that the warm-up fills them), write buffers, pools of
-//! connections and threads, tables of the store.
+//! The measurements are compared with those after a warm-up of the same kind, because memory that
+//! fills once is no leak: caches (small here, so that the warm-up fills them), write buffers, pools
+//! of connections and threads, tables of the store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,38 +18,39 @@ use coterie_tests::vitals::Vitals;
 use coterie_tests::workload::bystanders;
 use coterie_tests::{rng, settings, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const MIB: u64 = 1 << 20;
 
-/// The caches of a server: full after the warm-up.
+/// The caches of a server, small enough to be full after the warm-up.
 const CACHES: [&str; 4] = ["--block-cache", "32MiB", "--record-cache", "16MiB"];
 
-/// A range cut by load would have other leaders, and servers other data, than after the warm-up.
+/// Switches off splits by load: a split would change leaders and data after the warm-up.
 const NO_SPLITS: [&str; 2] = ["--split-ops", "1000000"];
 
-/// Unruly clients at each proxy.
+/// The number of unruly clients at each proxy.
 const UNRULY: usize = 6;
 
-/// What memory may differ by. Servers: two write buffers of 32 MiB, one filling and one being
-/// flushed, stand at another place at each look, and the allocators of Rust and of RocksDB keep in
-/// pieces the memory that they were given back. The others have no buffers that fill.
+/// The allowed growth of memory. Servers have two write buffers of 32 MiB, a filling and a flushing
+/// one, whose fill differs at each reading, and the allocators of Rust and of RocksDB keep
+/// fragments of freed memory. The other processes have no buffers that fill.
 const SERVER_MORE: u64 = 128 * MIB;
 const OTHER_MORE: u64 = 48 * MIB;
-/// Files that the store has open, and connections between the processes, come and go by a few.
+/// The number of open files of the store, and of connections between processes, varies a little.
 const DESCRIPTORS_MORE: usize = 24;
-/// Threads for what blocks end after they had nothing to do for ten seconds.
+/// Threads for blocking calls end after ten idle seconds.
 const THREADS_MORE: usize = 4;
-/// In which time all of it must be back: more than the allocator and idle threads are kept.
+/// Time limit for the return to the earlier values: longer than the allocator and idle threads hold
+/// on.
 const BACK_WITHIN: Duration = Duration::from_secs(90);
 
-/// How many times as long as in the calm small commands of others may take: their p99.
+/// The allowed factor between the p99 of other clients' small commands now and in the calm.
 const SLOWER_MAX: u32 = 5;
 
-/// Gauges that move with data, time or leadership, and say nothing of clients. Any other one of
-/// servers and proxies must be back where it was, so that a new one is looked at before it is left
-/// out here. Those of meta and the controller count nodes, ranges and jobs.
+/// Gauges that depend on data, time or leadership, and not on clients. Every other gauge of servers
+/// and proxies must return to its earlier value, so a new gauge is considered before it is listed
+/// here. The gauges of meta and the controller count nodes, ranges and jobs.
 const NOT_OF_CLIENTS: [&str; 9] = [
     "applied_index",
     "last_index",
@@ -62,7 +63,8 @@ const NOT_OF_CLIENTS: [&str; 9] = [
     "replica_serving",
 ];
 
-/// How the processes are: memory, descriptors, threads by process; gauges over all of them.
+/// The resources of the processes: memory, descriptors and threads by process; gauges summed over
+/// all of them.
 #[derive(Debug, Clone)]
 struct State {
     vitals: BTreeMap<String, Vitals>,
@@ -88,7 +90,7 @@ impl State {
         })
     }
 
-    /// Fails unless this is where `before` was, but for what may differ.
+    /// An error unless this state equals `before` within the allowed growth.
     fn check_back(&self, before: &Self) -> anyhow::Result<()> {
         let mut over = Vec::new();
         for (name, now) in &self.vitals {
@@ -115,7 +117,7 @@ impl State {
     }
 }
 
-/// Waits until no client is connected and memory falls no more.
+/// Waits until no client is connected and memory no longer falls.
 fn settled(cluster: &Cluster) -> State {
     let mut last: Option<(State, Instant)> = None;
     let state = wait::until("the cluster is at rest", BACK_WITHIN, || {
@@ -142,8 +144,8 @@ fn settled(cluster: &Cluster) -> State {
     state.expect("at rest")
 }
 
-/// The unruly clients of both proxies. CLIENT PAUSE stops all clients of a proxy, as it is meant to:
-/// it is sent to the second proxy alone, where there are no other clients.
+/// Starts the unruly clients of both proxies. CLIENT PAUSE stops all clients of a proxy, as it
+/// should: only the second proxy, which has no other clients, receives it.
 fn start_unruly(cluster: &Cluster, seed: u64) -> Vec<Unruly> {
     let proxies = cluster.proxies();
     let plans = proxies
@@ -166,7 +168,7 @@ fn finish_unruly(unruly: Vec<Unruly>) -> Tally {
     all
 }
 
-/// Lets them go on for so long; ends at once when a process has ended.
+/// Lets the clients run for `time`; panics at once if a process ends.
 fn go_on(cluster: &mut Cluster, time: Duration) {
     let (began, mut told) = (Instant::now(), Instant::now());
     while began.elapsed() < time {

@@ -1,5 +1,6 @@
-//! Clients that leave while their commands wait, and clients that announce what may not be stored and
-//! send it, take nothing of the proxy; nobody runs what those that left had sent.
+//! Clients that leave while their commands wait, and clients that announce and send values that are
+//! too long, take no memory and no connections of the proxy. The commands of clients that left are
+//! not run.
 
 use std::time::{Duration, Instant};
 

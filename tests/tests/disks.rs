@@ -1,4 +1,4 @@
-//! Disks that fail: all full at once, and fsyncs that fail.
+//! Failing disks: all disks full at once, and failing fsyncs.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use coterie_tests::resp::Reply;
 use coterie_tests::small_disk::SmallDisk;
 use coterie_tests::wait;
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const SIGABRT: i32 = 6;
@@ -19,8 +19,8 @@ fn ok() -> Reply {
     Reply::Simple("OK".to_owned())
 }
 
-/// The disk that all servers share is full when their stores are flushed: replicas stop. When there
-/// is room again they serve, and nobody has restarted anything.
+/// The disk that all servers share is full when their stores are flushed, so replicas stop. When
+/// there is room again they serve, without any restart of a process.
 #[test]
 fn replicas_that_a_full_disk_stopped_serve_again_when_there_is_room() {
     let Some(disk) = SmallDisk::mount(768).expect("mounts or skips") else {
@@ -30,7 +30,7 @@ fn replicas_that_a_full_disk_stopped_serve_again_when_there_is_room() {
     let builder = Cluster::builder().server_dir(disk.path().to_owned());
     let builder = builder.flags(Role::Server, &flags).split_at(&["55", "aa"]);
     let mut cluster = builder.start().expect("starts");
-    // Health, the store and its replica say so, each in its own words.
+    // Health, the store and its replica each log the failure in their own words.
     for expected in [
         "disk full: data from leaders is refused",
         "the replica stops",
@@ -51,7 +51,7 @@ fn replicas_that_a_full_disk_stopped_serve_again_when_there_is_room() {
     };
     let mut value = 0;
     wait::until("most replicas have stopped", WITHIN, || {
-        // A flush that was faster than the filling is a reason to try once more.
+        // If a flush was faster than the filling, the test tries again.
         value += 1;
         for key in keys {
             let reply = client.call(&["SET", key, &value.to_string()])?;
@@ -85,8 +85,8 @@ fn replicas_that_a_full_disk_stopped_serve_again_when_there_is_room() {
     cluster.check().expect("replicas agree");
 }
 
-/// An fsync of the log fails: the process ends before it can answer anybody, also where a backtrace
-/// is asked for, which takes seconds to make (every process of these tests has `RUST_BACKTRACE=1`).
+/// An fsync of the log fails: the process ends before it can answer anyone. So it does with
+/// `RUST_BACKTRACE=1`, which every process of these tests has, although a backtrace takes seconds.
 #[test]
 fn a_failed_fsync_of_the_log_ends_the_process_at_once() {
     const BROKEN: &str = "server-1";
@@ -108,8 +108,8 @@ fn a_failed_fsync_of_the_log_ends_the_process_at_once() {
     assert!(!said.contains("stack backtrace"), "{said}");
 }
 
-/// The state of a member of meta cannot be synced, and from then on nothing on its disk can: it ends
-/// with 1 and a reason, and not by a panic while it closes its log.
+/// The state of a member of meta cannot be synced, and from then on no file on its disk can: it
+/// ends with 1 and a reason, without a panic while it closes its log.
 #[test]
 fn a_member_of_meta_whose_disk_fails_ends_with_1() {
     const BROKEN: &str = "meta-2";
@@ -134,7 +134,7 @@ fn a_member_of_meta_whose_disk_fails_ends_with_1() {
     disk.fail("/state").expect("told");
     let began = Instant::now();
     wait::until("it ends", WITHIN, || {
-        // Something new to be flushed.
+        // A change to be flushed.
         let name = format!("table-{}", began.elapsed().as_millis());
         cluster.admin().ask(&["TABLE", "CREATE", &name])?;
         let is_running = cluster.process(BROKEN).is_running();

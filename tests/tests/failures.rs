@@ -1,5 +1,5 @@
-//! Rows of design section 10 that no other test shows: majorities lost, meta in the minority, an old
-//! map, wrong clocks, a torn log and one that lost its end, a leader's heir that cannot be reached.
+//! Rows of design section 10 that no other test shows: lost majorities, meta in the minority, an
+//! old map, wrong clocks, a torn log and a log that lost its end, an unreachable heir of a leader.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use coterie_tests::skewed_clock::SkewedClock;
 use coterie_tests::workload::crowd::Crowd;
 use coterie_tests::{rng, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 fn ok() -> Reply {
     Reply::Simple("OK".to_owned())
 }
 
-/// Whether it is an error that begins with one of these words.
+/// Whether the reply is an error that begins with a word of `words`.
 fn refused(reply: &Reply, words: &[&str]) -> bool {
     let Reply::Error(text) = reply else {
         return false;
@@ -27,7 +27,7 @@ fn refused(reply: &Reply, words: &[&str]) -> bool {
 }
 
 /// Row "no leader (majority lost)": the group's ranges answer `TRYAGAIN` after the request timeout;
-/// others work.
+/// other groups work.
 #[test]
 fn a_group_without_a_majority_is_refused_and_others_work() {
     let builder = Cluster::builder()
@@ -68,7 +68,8 @@ fn a_group_without_a_majority_is_refused_and_others_work() {
     cluster.wait_until_serving(WITHIN).expect("serves again");
 }
 
-/// Two nodes without which one group has no majority and another has; those two groups.
+/// A pair of nodes whose loss takes the majority from one group and not from another; and those two
+/// groups.
 fn two_to_kill(groups: &[Group]) -> Option<([u64; 2], u64, u64)> {
     let mut nodes: Vec<u64> = groups.iter().flat_map(Group::voters).collect();
     nodes.sort_unstable();
@@ -84,8 +85,8 @@ fn two_to_kill(groups: &[Group]) -> Option<([u64; 2], u64, u64)> {
     })
 }
 
-/// Row "meta is partitioned or gone": cached maps go on; changes wait; a minority member refuses to
-/// answer as the truth.
+/// Row "meta is partitioned or gone": proxies go on with cached maps; changes wait; a minority
+/// member refuses to answer, since its state may be stale.
 #[test]
 fn a_minority_of_meta_changes_nothing_and_data_goes_on() {
     let mut cluster = Cluster::builder()
@@ -108,7 +109,7 @@ fn a_minority_of_meta_changes_nothing_and_data_goes_on() {
         cluster.process(name).resume().expect("wakes");
     }
     wait::until("meta takes changes again", WITHIN, || {
-        // Again is as good as once: an earlier one may have been done.
+        // The order may be repeated: an earlier attempt may have been executed.
         let reply = cluster.admin().ask(&["BALANCE", "ON"])?;
         ensure!(reply == ok(), "{reply:?}");
         Ok(())
@@ -116,9 +117,9 @@ fn a_minority_of_meta_changes_nothing_and_data_goes_on() {
     .expect("it does");
 }
 
-/// Row "proxy has an old map": the group refuses, with what it knows; the proxy mends itself. The
-/// proxy sleeps while a range moves and the source drops its copy; the question lies in its socket
-/// when it wakes.
+/// Row "proxy has an old map": the group refuses, with the descriptor that it knows; the proxy
+/// corrects its map. The proxy sleeps while a range moves and the source drops its copy; a command
+/// waits in its socket when it wakes.
 #[test]
 fn a_proxy_that_slept_through_a_move_answers_from_the_new_owner() {
     let builder = Cluster::builder().count(Role::Proxy, 2);
@@ -141,8 +142,8 @@ fn a_proxy_that_slept_through_a_move_answers_from_the_new_owner() {
     assert_eq!(seen, Reply::Bulk(b"new".to_vec()));
 }
 
-/// Row "clock jumps": a key that expired by the clock of any leader never comes back, whoever leads
-/// afterwards, with clocks that are wrong by seconds in either direction and jump.
+/// Row "clock jumps": a key that expired by the clock of any leader never comes back under later
+/// leaders, whose clocks jump and are wrong by seconds in either direction.
 #[test]
 fn an_expired_key_stays_gone_when_clocks_jump() {
     let clocks: Option<Vec<SkewedClock>> = (0..3)
@@ -159,7 +160,8 @@ fn an_expired_key_stays_gone_when_clocks_jump() {
     for ahead in 0..clocks.len() {
         let key = format!("doomed:{ahead}");
         call(&["SET", &key, "x", "EX", "15"]);
-        // One is further ahead each time, since the group's clock has followed; the others go back.
+        // Each time a clock jumps further ahead, since the group's clock has followed; the others
+        // go back.
         for (at, clock) in clocks.iter().enumerate() {
             let seconds = if at == ahead {
                 30 * (ahead as i64 + 1)
@@ -183,8 +185,8 @@ fn an_expired_key_stays_gone_when_clocks_jump() {
     }
 }
 
-/// A key of `TTL_MS`, made while all clocks were right: no clock that is wrong alone shortens its
-/// life, on the leader or a new one; a jump that a majority of the clocks makes does.
+/// A key of `TTL_MS`, set while all clocks were right. A single wrong clock, on the leader or a new
+/// leader, does not shorten its life; a jump of a majority of the clocks does.
 #[test]
 fn a_clock_that_jumps_alone_expires_no_key_early() {
     const TTL_MS: i64 = 1_000_000;
@@ -202,8 +204,8 @@ fn a_clock_that_jumps_alone_expires_no_key_early() {
     lead_everything(&cluster, "server-1");
     let began = Instant::now();
     call(&["SET", "kept", "x", "PX", &TTL_MS.to_string()]);
-    // Each entry moves the group's clock; what is left then must be what time has left, less the
-    // hundredth by which the clock may be steered.
+    // Each entry moves the group's clock. The remaining time must match the real time passed,
+    // within the hundredth by which the clock may be steered.
     let mut check = |what: &str| {
         for round in 0..20 {
             call(&["SET", "other", &round.to_string()]);
@@ -233,7 +235,7 @@ fn a_clock_that_jumps_alone_expires_no_key_early() {
     .expect("the key is expired");
 }
 
-/// Has a server lead every group.
+/// Transfers the leadership of every group to a server.
 fn lead_everything(cluster: &Cluster, server: &str) {
     let (admin, node) = (cluster.admin(), cluster.node_of(server).expect("a node"));
     for group in admin.groups().expect("answers") {
@@ -278,8 +280,8 @@ fn a_transfer_to_a_node_out_of_reach_does_not_stop_the_group() {
     crowd.finish().expect("nobody noticed");
 }
 
-/// Row "torn or flipped bytes in the log's tail": a torn tail (never acknowledged) is cut with a
-/// warning. What is torn here was half written when the process died.
+/// Row "torn or flipped bytes in the log's tail": a torn tail (never acknowledged) is truncated
+/// with a warning. Here the tail is a record that was half written when the process died.
 #[test]
 fn a_torn_tail_of_the_log_is_cut() {
     const TORN: &str = "server-2";
@@ -297,9 +299,9 @@ fn a_torn_tail_of_the_log_is_cut() {
     cluster.wait_until_caught_up(3, WITHIN).expect("all whole");
 }
 
-/// The same row: a checksum error before the tail stops the replica, which is rebuilt from the others.
-/// A node that has lost what it acknowledged must not vote as if it had it; wiped, it comes back as a
-/// new one.
+/// The same row: a checksum error before the tail stops the replica, which is rebuilt from the
+/// others. A node that lost acknowledged entries must not vote as if it had them; wiped, it comes
+/// back as a new node.
 #[test]
 fn a_flipped_byte_in_the_log_stops_its_node_which_is_rebuilt() {
     const FLIPPED: &str = "server-2";
@@ -330,8 +332,8 @@ fn a_flipped_byte_in_the_log_stops_its_node_which_is_rebuilt() {
     crowd.finish().expect("nobody noticed");
 }
 
-/// The same row: the last record, which was acknowledged, is not whole any more. Its node starts,
-/// votes for nobody before it has what it lost, gets that from its leader, and stays who it was.
+/// The same row: the last record, which was acknowledged, is damaged. Its node starts, does not
+/// vote until it has the lost entries again, gets them from its leader, and keeps its id.
 #[test]
 fn a_follower_whose_log_lost_its_end_gets_it_from_its_leader() {
     const LOST: &str = "server-2";
@@ -344,10 +346,16 @@ fn a_follower_whose_log_lost_its_end_gets_it_from_its_leader() {
     for cut in [false, true] {
         crowd.wait_for(100, WITHIN).expect("progress before");
         cluster.process(LOST).kill();
-        match cut {
-            true => change_log(&cluster, LOST, |bytes, end| bytes.truncate(end - 3)),
-            false => change_log(&cluster, LOST, |bytes, end| bytes[end - 1] ^= 0x10),
-        }
+        let end = acknowledged_end(&cluster, LOST).expect("noted");
+        change_log(&cluster, LOST, |bytes, _| {
+            // A write that the kill interrupted was not acknowledged.
+            bytes.truncate(end);
+            if cut {
+                bytes.truncate(end - 3);
+            } else {
+                bytes[end - 1] ^= 0x10;
+            }
+        })
         .expect("damaged");
         let before = cluster.process(LOST).output().len();
         cluster.process(LOST).start().expect("starts again");
@@ -370,19 +378,28 @@ fn a_follower_whose_log_lost_its_end_gets_it_from_its_leader() {
     cluster.check().expect("replicas agree");
 }
 
-/// Flips a byte in the middle of what a server's newest log file holds.
+/// Where a server's log ended when it last acknowledged a write: an offset in its newest file
+/// (`crates/raft/src/log/end.rs`).
+fn acknowledged_end(cluster: &Cluster, server: &str) -> anyhow::Result<usize> {
+    let note = std::fs::read(cluster.dir(server).join("raft/log/END"))?;
+    let offset = note.get(32..40).context("a short note")?;
+    Ok(u64::from_le_bytes(offset.try_into()?).try_into()?)
+}
+
+/// Flips a byte in the middle of the data of a server's newest log file.
 fn flip(cluster: &Cluster, server: &str) -> anyhow::Result<()> {
     change_log(cluster, server, |bytes, end| bytes[end / 2] ^= 0x10)
 }
 
-/// Writes half a record behind the end of a server's newest log file.
+/// Writes half a record after the end of a server's newest log file.
 fn tear(cluster: &Cluster, server: &str) -> anyhow::Result<()> {
     change_log(cluster, server, |bytes, end| {
         drop(bytes.splice(end.., [0x5a; 100]))
     })
 }
 
-/// Changes a server's newest log file, given its bytes and where the zeros begin that are set aside.
+/// Changes a server's newest log file. `change` gets its bytes and the end of the data, after which
+/// the file is preallocated with zeros.
 fn change_log(
     cluster: &Cluster,
     server: &str,

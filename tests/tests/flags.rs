@@ -2,9 +2,9 @@
 //! command line, the environment and the file.
 //!
 //! The binary itself lists the flags of a role (`coterie ROLE --print-config`), so a new flag is
-//! tested as soon as it exists. The settings of a role are read from the log of the process, which
-//! shows them as the role gets them. `--print-config` of `dev` or `node` proves nothing: a release
-//! build once printed the given values and handed the defaults to the roles.
+//! tested as soon as it exists. The test reads the settings of a role from the log of the process,
+//! which shows them as the role receives them. `--print-config` of `dev` or `node` proves nothing:
+//! a release build once printed the given values and passed the defaults to the roles.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ const ROLES: [&str; 4] = ["meta", "server", "proxy", "controller"];
 const OF_THE_PROCESS: [&str; 3] = ["worker-threads", "log-format", "log-level"];
 
 /// Settings that `dev` and `node` decide themselves: the role, the field, the reason. They decide
-/// the cluster token too, one for all roles.
+/// the cluster token too, the same for all roles.
 const DECIDED: &[(&str, &str, &str)] = &[
     ("meta", "id", "the place in the list of members"),
     ("meta", "listen", "a free port in `dev`, --join in `node`"),
@@ -111,7 +111,8 @@ fn every_flag_of_every_role_reaches_it_through_dev_and_node() -> anyhow::Result<
     Ok(())
 }
 
-/// The settings of a role that runs alone with these flags. Fails unless each flag changes one.
+/// The settings of a role that runs alone with these flags. An error unless each flag changes a
+/// setting.
 fn alone(role: &'static str, flags: &Flags, dir: &Path) -> anyhow::Result<Fields> {
     let args = role_args(role);
     let layer = Layer::CommandLine;
@@ -133,7 +134,7 @@ fn alone(role: &'static str, flags: &Flags, dir: &Path) -> anyhow::Result<Fields
     Ok(given)
 }
 
-/// Fails when a setting is not as expected, unless the command decides it.
+/// An error if a setting is not as expected, unless the command decides it.
 fn compare(command: &str, role: &str, told: &Fields, expected: &Fields) -> anyhow::Result<()> {
     let passed = |fields: &Fields| -> Fields {
         let mut fields = fields.clone();
@@ -232,7 +233,7 @@ fn other(name: &str, default: Option<&str>) -> anyhow::Result<String> {
     }
 }
 
-/// Where a process gets its settings.
+/// The source of a process' settings.
 #[derive(Debug, Clone, Copy)]
 enum Layer {
     CommandLine,
@@ -248,7 +249,7 @@ fn role_args(role: &str) -> Vec<String> {
         "proxy" => &["proxy", "--listen=127.0.0.1:0"],
         role => &[role],
     };
-    // Nobody is there; a role that does not find meta goes on to look for it.
+    // No process listens there; a role that does not reach meta retries.
     let meta = (role != "meta").then_some("--meta=127.0.0.1:1");
     let args = args.iter().copied().chain(meta);
     args.map(str::to_owned).collect()
@@ -268,7 +269,7 @@ fn node_args() -> anyhow::Result<Vec<String>> {
     Ok(args.chain([format!("--listen={listen}")]).collect())
 }
 
-/// A process that logs the settings of its roles, and has these flags from `layer`. Its directories
+/// A process that logs the settings of its roles and gets these flags from `layer`. Its directories
 /// are in a folder of its own below `dir`.
 fn process(
     name: &str,
@@ -303,7 +304,7 @@ fn process(
     })
 }
 
-/// Runs the process until its log has the settings of all of these roles; gives the settings.
+/// Runs the process until its log has the settings of all these roles; returns the settings.
 fn told(
     mut process: Process,
     roles: &[&'static str],
@@ -320,11 +321,11 @@ fn told(
     Ok(told)
 }
 
-/// The fields of the first settings that the log has of a role.
+/// The fields of the first settings of a role in the log.
 fn fields(log: &str, role: &str) -> Option<Fields> {
     let head = format!("settings of a role role=\"{role}\" settings=\"");
     let (_, rest) = log.split_once(&head)?;
-    // A whole line: the process may be writing it.
+    // Only a complete line counts: the process may still be writing it.
     let (text, _) = rest.split_once("\"\n")?;
     let text = text.replace("\\n", "\n").replace("\\\"", "\"");
     let (mut fields, mut path) = (Fields::new(), Vec::<(usize, &str)>::new());
@@ -339,7 +340,7 @@ fn fields(log: &str, role: &str) -> Option<Fields> {
             }
             None => value,
         };
-        // The brackets around an inner struct, or after a value of several lines, are no values.
+        // Brackets around an inner struct, or after a value of several lines, are no values.
         if value.ends_with('{') || value.starts_with(['}', ')', ']']) || path.is_empty() {
             continue;
         }

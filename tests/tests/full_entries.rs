@@ -1,5 +1,5 @@
-//! More than a log entry takes: it waits for the next one, and is refused to nobody whose command
-//! fits alone.
+//! Writes that exceed a log entry wait for the next entry; no command that fits into an entry alone
+//! is refused.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn connect(addr: &str) -> Connection {
     Connection::open(addr, WITHIN).expect("connects")
 }
 
-/// Each sends one command at the same time as all others; the replies.
+/// Each client sends a command at the same time as all others; returns the replies.
 fn all_at_once(clients: &mut [Connection], command: impl Fn(usize) -> Vec<String>) -> Vec<Reply> {
     for (n, client) in clients.iter_mut().enumerate() {
         client.send(&command(n)).expect("sends");
@@ -37,8 +37,9 @@ fn small_commands_that_change_large_values_are_refused_to_nobody() {
     let cluster = Cluster::builder().start().expect("starts");
     let addr = cluster.proxy();
     let mut clients: Vec<_> = (0..128).map(|_| connect(&addr)).collect();
-    // Of eight, one sets a few bytes, one changes a string that all of them share, and six
-    // make a large string each: together far more than a log entry takes.
+    // Of eight clients, the first sets a few bytes, the second changes a string that all such
+    // clients share, and the other six each make a large string: together far more than the room of
+    // a log entry.
     for round in 0..2 {
         let replies = all_at_once(&mut clients, |n| match n % 8 {
             0 => words(&format!("SET small:{n} {round}")),
@@ -63,8 +64,8 @@ fn small_commands_that_change_large_values_are_refused_to_nobody() {
     transactions_that_change_much(&mut clients);
 }
 
-/// A transaction of more than an entry takes is executed whole, and nobody else is refused; one of more
-/// than the longest may be is not executed at all.
+/// A transaction that exceeds an entry is executed as a whole, and no other client is refused. A
+/// transaction above the limit for the longest is not executed at all.
 fn transactions_that_change_much(clients: &mut [Connection]) {
     let begin = |client: &mut Connection, name: &str, count: usize| {
         client.send(&["MULTI"]).expect("sends");

@@ -1,4 +1,4 @@
-//! Nodes that are added, emptied, removed and restarted while clients work and notice nothing.
+//! Nodes are added, drained, removed and restarted while clients work and notice nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,13 +9,13 @@ use coterie_tests::cluster::{Admin, Cluster, Node, Role};
 use coterie_tests::workload::{crowd::Crowd, fill};
 use coterie_tests::{foreign, rng, settings, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// For what copies data from node to node.
+/// Time limit for copies of data between nodes.
 const LONG: Duration = Duration::from_secs(240);
 
-/// Of anything that is to be even over nodes: the most may be so many times the least.
+/// The allowed ratio between the largest and the smallest share of a node.
 const UNEVEN_MAX: f64 = 1.5;
 
 /// Issue "The cluster mends, splits and balances itself": adding a fourth and fifth node evens
@@ -53,8 +53,8 @@ fn added_nodes_get_their_share_and_a_drained_one_can_be_removed() {
     cluster.check().expect("all agree");
 }
 
-/// Design section 10, "a node comes back after removal": it is told so, wipes itself, and becomes a
-/// spare under another number. Here it was never away.
+/// Design section 10, "a node comes back after removal": it learns of its removal, wipes itself,
+/// and becomes a spare with a new id. Here it was never away.
 #[test]
 fn a_node_that_was_removed_joins_anew_as_a_spare() {
     let mut cluster = Cluster::builder().start().expect("starts");
@@ -94,14 +94,14 @@ fn empty_and_stop(cluster: &mut Cluster, server: &str, node: u64) {
     assert!(status.success(), "{server}: {status}");
 }
 
-/// Leaders and bytes of all nodes that are up lie close together.
+/// An error unless leaders and bytes of all nodes that are up are even.
 fn check_even(admin: &Admin) -> anyhow::Result<()> {
     let (nodes, groups) = (admin.nodes()?, admin.groups()?);
     let up = || nodes.iter().filter(|node| node.state == "up");
     let leads = |node: &Node| groups.iter().filter(|g| g.leader == Some(node.id)).count() as u64;
     let leaders: Vec<u64> = up().map(leads).collect();
     let whole = leaders.iter().max().zip(leaders.iter().min());
-    // Few groups cannot be spread to a ratio: nobody leads two more than another then.
+    // Few groups cannot be spread to a ratio: then the nodes' numbers of leaders may differ by one.
     let few = groups.len() < 3 * leaders.len() && whole.is_some_and(|(max, min)| max - min <= 1);
     ensure!(few || even(&leaders), "leaders {leaders:?}");
     let sizes = group_sizes(admin)?;
@@ -114,8 +114,8 @@ fn check_even(admin: &Admin) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes in the ranges of each group: of data alone, without the logs, which at the size of a test
-/// are as large.
+/// The bytes in the ranges of each group: of data alone, without the logs, which are as large in a
+/// test.
 fn group_sizes(admin: &Admin) -> anyhow::Result<BTreeMap<u64, u64>> {
     let mut sizes = BTreeMap::new();
     for range in admin.ranges()? {
@@ -132,9 +132,9 @@ fn even(shares: &[u64]) -> bool {
 }
 
 /// Issue "The cluster mends, splits and balances itself": a rolling restart of every process shows
-/// no client error. Servers, metas and controllers go under clients of the redis crate, whose
-/// connections stay; a proxy's own restart ends its connections, which redis-py with its default
-/// settings opens again by itself.
+/// no client error. Clients of the redis crate, whose connections stay, run during the restarts of
+/// servers, metas and controllers. The restart of a proxy ends its connections; redis-py with its
+/// default settings opens them again by itself.
 #[test]
 fn a_rolling_restart_of_every_process_shows_no_client_error() {
     let builder = Cluster::builder()
@@ -151,7 +151,7 @@ fn a_rolling_restart_of_every_process_shows_no_client_error() {
     roll_proxies(&mut cluster);
 }
 
-/// Restarts the proxies under redis-py.
+/// Restarts the proxies under load from redis-py.
 fn roll_proxies(cluster: &mut Cluster) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py_load.py");
     let addr = cluster.proxy();
@@ -164,7 +164,7 @@ fn roll_proxies(cluster: &mut Cluster) {
     println!("redis-py: {}", load.finish().expect("no error"));
 }
 
-/// Waits until the client has made so many rounds more.
+/// Waits until the client has completed `more` further rounds.
 fn wait_for_beats(cluster: &Cluster, more: u64) {
     let beat = || -> anyhow::Result<u64> {
         let reply = cluster.connect()?.call(&["GET", "rolled:beat"])?;

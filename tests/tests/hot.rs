@@ -1,5 +1,5 @@
-//! Load that falls on one place: a range is cut where it halves the load and one side moves; a single
-//! hot key cannot be cut, and is named.
+//! Uneven load: a hot range is split where the split halves its load, and one side moves; a single
+//! hot key cannot be split, and is named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use coterie_tests::cluster::{Admin, Cluster, Role};
 use coterie_tests::workload::counters::{self, CountersLoad};
 use coterie_tests::{rng, settings, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const CLIENTS: usize = 16;
 
-/// What one of two sides may have of the load, at most.
+/// The largest allowed share of a side of the split.
 const SIDE_MAX: f64 = 0.6;
 
-/// Four nodes, one range in each of three groups, and a bound on load that any test exceeds.
+/// Four nodes, three groups with a range each, and a bound on load that any test exceeds.
 fn start() -> Cluster {
     let builder = Cluster::builder()
         .count(Role::Server, 4)
@@ -25,15 +25,15 @@ fn start() -> Cluster {
     builder.split_at(&["55", "aa"]).start().expect("starts")
 }
 
-/// Operations per second, over the next so many of them.
+/// The operations per second over the next `operations`.
 fn throughput(load: &CountersLoad, operations: u64) -> f64 {
     let began = Instant::now();
     load.wait_for(operations, WITHIN).expect("progress");
     operations as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Issue: "all clients on one range of one group; within 30 s its load is on two groups on different
-/// nodes and neither side has more than 60%; throughput before and after is printed".
+/// Issue: with all clients on a single range, within 30 s its load is on two groups on different
+/// nodes, and neither side has more than 60%; throughput before and after is printed.
 #[test]
 fn a_hot_range_is_cut_and_its_load_is_on_two_nodes() {
     let cluster = start();
@@ -65,7 +65,8 @@ fn a_hot_range_is_cut_and_its_load_is_on_two_nodes() {
     cluster.check().expect("all agree");
 }
 
-/// The share of the keys that each group has: two or more, led on different nodes, none too large.
+/// The share of the keys in each group. An error unless two or more groups, led by different nodes,
+/// have shares, and none is too large.
 fn check_parted(admin: &Admin, keys: &[String]) -> anyhow::Result<BTreeMap<u64, f64>> {
     let (ranges, groups) = (admin.ranges()?, admin.groups()?);
     let mut shares = BTreeMap::<u64, f64>::new();
@@ -87,8 +88,8 @@ fn check_parted(admin: &Admin, keys: &[String]) -> anyhow::Result<BTreeMap<u64, 
     Ok(shares)
 }
 
-/// Issue, "What must exist" 4: "never at a point that leaves more than 60% on one side unless one key
-/// is the cause, and then it says so (hot key named in COTERIE RANGES/HOTKEYS)".
+/// Issue, "What must exist" 4: a split leaves at most 60% on either side. If a single key makes
+/// that impossible, the range stays whole and the hot key is named in `COTERIE HOTKEYS`.
 #[test]
 fn a_hot_key_is_named_and_its_range_is_left_whole() {
     const HOT: &str = "20:the-hot-key";
@@ -115,7 +116,7 @@ fn a_hot_key_is_named_and_its_range_is_left_whole() {
     counters::verify(&counts, &cluster.proxy()).expect("exact");
 }
 
-/// Every text in a reply, however deep.
+/// Every text in a reply, at any depth.
 fn texts(reply: &coterie_tests::resp::Reply) -> Vec<String> {
     let nested = reply.elements().iter().flat_map(texts);
     reply.text().into_iter().chain(nested).collect()

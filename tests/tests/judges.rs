@@ -1,5 +1,5 @@
-//! The judges judged: each workload finds a real redis-server honest, and catches a server that
-//! breaks the one promise that workload is about.
+//! Tests of the judges: each workload finds a real redis-server honest, and catches a server that
+//! breaks the promise that the workload checks.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use coterie_tests::workload::{counters, ledger, registers};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// A redis-server, or `None` with a loud word when this machine has none.
+/// Starts a redis-server; prints SKIPPED and returns `None` if this machine has none.
 fn redis(dir: &tempfile::TempDir) -> Option<RedisServer> {
     if !redis_server::is_installed() {
         eprintln!("SKIPPED: no redis-server on this machine");
@@ -45,7 +45,7 @@ fn the_checker_believes_redis_and_no_liar() {
     judge_registers(&redis.addr()).expect_linearizable();
     for lie in [Lie::StaleRead, Lie::LostWrite, Lie::DoubleIncrement] {
         let liar = Liar::start(lie, &redis.addr()).expect("starts");
-        // The keys hold what the run before left: the checker takes them as absent.
+        // The keys have values of the previous run, and the checker expects absent keys.
         clear(&redis);
         let verdict = judge_registers(&liar.addr());
         assert!(
@@ -99,8 +99,8 @@ fn every_write_is_found_at_redis_and_not_at_a_liar() {
     judge(&liar.addr()).expect_err("lost writes are found");
 }
 
-/// A process that is paused makes clients wait; one that is killed costs them errors of unknown
-/// fate, and the judges live with both.
+/// Clients wait for a paused process, and get errors of unknown fate from a killed process. The
+/// judges accept both.
 #[test]
 fn pauses_and_kills_leave_an_honest_server_honest() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -110,7 +110,7 @@ fn pauses_and_kills_leave_an_honest_server_honest() {
         clients: 6,
         keys: vec![Bytes::from_static(b"key")],
         think: Duration::ZERO,
-        // More than are done before the kill.
+        // More than the clients reach before the kill.
         operations_max: 200_000,
         seed: rng::seed(),
     };

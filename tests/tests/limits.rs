@@ -1,5 +1,5 @@
-//! What clients are refused, with a clear word and no harm to others: what is too large, what is
-//! malformed, who does not know the password, what does not fit on the disk.
+//! Requests that clients are refused, with a clear error and no harm to others: oversize and
+//! malformed requests, wrong passwords, writes that do not fit on the disk.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -109,13 +109,13 @@ fn oversize_keys_and_values(addr: &str) {
     );
 }
 
-/// What a server says to bytes, until it closes, has answered an ECHO sent behind them, or was
-/// silent for so long that it seems to wait for the rest of something.
+/// The reply of a server to `bytes`. It ends when the server closes, answers an ECHO sent after
+/// `bytes`, or is silent for `silence`, which means that it waits for the rest of a request.
 fn said_to(addr: &str, bytes: &[u8], silence: Duration) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).expect("connects");
     stream.set_read_timeout(Some(silence)).expect("sets");
     let marker = b"*2\r\n$4\r\nECHO\r\n$6\r\nmarker\r\n";
-    // A server may close before all is sent.
+    // A server may close before all bytes are sent.
     let _ = stream.write_all(&[bytes, marker].concat());
     let mut said = Vec::new();
     let mut chunk = [0; 4096];
@@ -138,7 +138,7 @@ fn said_to(addr: &str, bytes: &[u8], silence: Duration) -> Vec<u8> {
 
 const WAITS: &[u8] = b"<waits>";
 
-/// Malformed requests, before and after authentication; a redis-server says what to answer.
+/// Malformed requests, before and after authentication, compared with a redis-server.
 fn hostile_bytes(open: &str, locked: &str) {
     let nested = b"*1\r\n".repeat(100_000);
     let long_line = [&b"PING "[..], &vec![b'x'; 70_000]].concat();
@@ -186,7 +186,7 @@ fn hostile_bytes(open: &str, locked: &str) {
     for (right, judged) in [(plain.addr(), open), (guarded.addr(), locked)] {
         for case in cases {
             let expected = said_to(&right, case, Duration::from_millis(400));
-            // Where an answer is due, a busy proxy has all the time it needs to give it.
+            // If a reply is due, a busy proxy gets the time it needs.
             let waits = expected.ends_with(WAITS);
             let silence = if waits {
                 Duration::from_millis(400)
@@ -194,8 +194,8 @@ fn hostile_bytes(open: &str, locked: &str) {
                 WITHIN
             };
             let said = said_to(judged, case, silence);
-            // A server that closes with bytes unread resets the connection, and what it said last
-            // may be lost on the way; it has not read all of what is longer than its buffer.
+            // A server that closes with unread bytes resets the connection, and its last reply may
+            // be lost. That can happen with requests longer than its buffer.
             let lost = case.len() > 4096 && said.ends_with(b"<closed>");
             if said != expected && !lost {
                 differences.push(format!(
@@ -210,7 +210,7 @@ fn hostile_bytes(open: &str, locked: &str) {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// Random bytes, and commands cut short at random: nothing breaks.
+/// Random bytes, and commands truncated at random: the proxy serves on.
 fn noise(addr: &str) {
     let mut rng = Rng::new(rng::seed());
     for _ in 0..200 {
@@ -248,8 +248,8 @@ fn wrong_password(addr: &str) {
     assert_eq!(call(&["GET", "a"]), Reply::Null);
 }
 
-/// Redis' own limit on arguments is a little more than a million; such a command is answered, or
-/// refused clearly, and meanwhile others are served.
+/// Redis' own limit on arguments is a little above a million. A command below it is answered or
+/// clearly refused, and other clients are served meanwhile.
 fn a_million_arguments(addr: &str) {
     const ARGUMENTS: usize = 1_000_000;
     let mut words = vec!["x"; ARGUMENTS];
@@ -276,9 +276,9 @@ fn a_million_arguments(addr: &str) {
     }
 }
 
-/// A thousand clients ask and read nothing, each twentieth for far more than the others. What they do
-/// not take stays in the store: memory stays below its bound, a client that reads is served at once,
-/// and when they read at last they find everything.
+/// A thousand clients send reads and read no replies, each twentieth many more than the others.
+/// Their values stay in the store: memory stays below its bound, a client that reads is served at
+/// once, and the thousand find all replies when they read at last.
 fn a_thousand_slow_readers(cluster: &mut Cluster, addr: &str) {
     const READERS: usize = 1_000;
     const VALUE: usize = 64 << 10;
@@ -331,7 +331,7 @@ fn a_thousand_slow_readers(cluster: &mut Cluster, addr: &str) {
     still_serves(addr);
 }
 
-/// How many bytes come before the other side closes, at most `max`.
+/// The number of bytes that come before the other side closes, at most `max`.
 fn read_up_to(socket: &mut socket2::Socket, max: usize) -> usize {
     socket.set_read_timeout(Some(WITHIN)).expect("sets");
     let (mut read, mut chunk) = (0, vec![0; 64 << 10]);
@@ -344,18 +344,19 @@ fn read_up_to(socket: &mut socket2::Socket, max: usize) -> usize {
     read
 }
 
-/// A client with a small receive buffer that asks and does not read.
+/// A client with a small receive buffer that sends reads and reads no replies.
 fn slow_reader(addr: SocketAddr, asked: &[u8]) -> anyhow::Result<socket2::Socket> {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    // Before connecting, or the kernel would take megabytes off the server's hands.
+    // Before connecting: otherwise the kernel would buffer megabytes of replies.
     socket.set_recv_buffer_size(4 * 1024)?;
     socket.connect(&addr.into())?;
     socket.send(asked)?;
     Ok(socket)
 }
 
-/// A thousand connections need as many file descriptors, here and, inherited, in the proxy.
+/// A thousand connections need as many file descriptors, here and in the proxy, which inherits the
+/// limit.
 fn allow_many_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -363,9 +364,9 @@ fn allow_many_files() {
     setrlimit(Resource::Nofile, limit).expect("raises the limit of open files");
 }
 
-/// The servers' disk fills up: writes are refused with a clear word, reads and deletions are served,
-/// and when there is room again writes are taken, without a restart. Design section 10, row "disk
-/// full".
+/// The servers' disk fills up: writes are refused with a clear error, reads and deletions are
+/// served, and when there is room again writes are accepted without a restart. Design section 10,
+/// row "disk full".
 #[test]
 fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
     let Some(disk) = SmallDisk::mount(1024).expect("mounts or skips") else {
@@ -380,7 +381,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
         connection.call(&["SET", "before", "1"]).expect("answers"),
         ok()
     );
-    // Less than the reserve, and still enough for what goes on without writes.
+    // Less than the reserve, and still enough for the files that are written without client writes.
     let filler = disk.fill(64 * MIB as u64).expect("fills");
     let refusal = wait::until("writes are refused", WITHIN, || {
         let reply = connection.call(&["SET", "while", "x"])?;

@@ -1,5 +1,5 @@
-//! What a large move costs: `COTERIE_MOVE_MIB` of data go from one group to another while clients
-//! write. Figures are printed, none is a bar: they belong to the machine.
+//! The cost of a large move: `COTERIE_MOVE_MIB` of data move between two groups while clients
+//! write. The figures are printed and have no bound: they depend on the machine.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use coterie_tests::cluster::{Admin, Cluster, Role, To};
 use coterie_tests::settings;
 use coterie_tests::workload::{fill, ledger};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// For the filling and the copying, at any size.
+/// Time limit for filling and copying, at any size.
 const LONG: Duration = Duration::from_secs(1800);
 
-/// Issue: "Moving 1 GiB between groups while 50 clients write: rate, foreground p99 before and during,
-/// bytes copied over bytes in range". What is before is as many writes as make a percentile of it.
+/// Issue: "Moving 1 GiB between groups while 50 clients write: rate, foreground p99 before and
+/// during, bytes copied over bytes in range". The writes before are enough for a 99th percentile.
 #[test]
 fn the_cost_of_a_large_move_is_printed() {
     let mib = settings::number("COTERIE_MOVE_MIB", 16);
     let clients = settings::number("COTERIE_MOVE_CLIENTS", 8);
-    // The range moves whole, however large it is.
+    // The range moves as a whole, however large it is.
     let cluster = Cluster::builder()
         .flags(Role::Controller, &["--split-size", "1TiB"])
         .split_at(&["80"])
@@ -38,10 +38,10 @@ fn the_cost_of_a_large_move_is_printed() {
     };
     let load = plan.start().expect("starts");
     load.wait_for(100, WITHIN).expect("the first writes");
-    // Filling leaves compactions behind, which are not what is compared with.
+    // Filling causes compactions, which would distort the reference.
     cluster.wait_until_compacted(LONG).expect("at rest");
     println!("the first: {}", load.take_pauses());
-    // At full size so many that compactions of what is written meanwhile are among them.
+    // At full size these writes are enough to cause compactions of their own.
     let writes_before = (settings::number("COTERIE_MOVE_WRITES", 2_000) * clients) as u64;
     load.wait_for(writes_before, LONG).expect("writes before");
     let before = load.take_pauses();
@@ -71,7 +71,7 @@ fn the_cost_of_a_large_move_is_printed() {
     cluster.check().expect("all agree");
 }
 
-/// A group that owns nothing: the load is on as many groups after the move as before it.
+/// A group without ranges: after the move the load is on as many groups as before.
 fn bare_group(admin: &Admin) -> u64 {
     let (groups, ranges) = (admin.groups(), admin.ranges());
     let (groups, ranges) = (groups.expect("answers"), ranges.expect("answers"));

@@ -1,6 +1,6 @@
-//! Ranges that are cut, joined and moved by command while clients work and notice nothing (design
-//! section 9). `COTERIE_MOVES` says how often a range goes to and fro, `COTERIE_MOVE_KILLS` how often
-//! somebody is killed at it.
+//! Ranges are split, merged and moved by command while clients work and notice nothing (design
+//! section 9). `COTERIE_MOVES` is the number of moves of a range between two groups,
+//! `COTERIE_MOVE_KILLS` the number of moves during which processes are killed.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use coterie_tests::rng::{self, Rng};
 use coterie_tests::workload::{counters, crowd::Crowd, fill};
 use coterie_tests::{settings, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const MIB: usize = 1 << 20;
 
-/// Three ranges in three groups, and nothing moves unless the test says so. `flags` are the servers'.
+/// Three ranges in three groups; only the test moves ranges. `flags` are the servers'.
 fn start(flags: &[&str]) -> Cluster {
     let builder = Cluster::builder()
         .flags(Role::Server, flags)
@@ -26,12 +26,12 @@ fn start(flags: &[&str]) -> Cluster {
     cluster
 }
 
-/// The longest pause that a move may cause: 50 ms on a machine of its own; generous here.
+/// The longest pause that a move may cause: 50 ms on a dedicated machine; more here.
 fn pause_max() -> Duration {
     settings::millis("COTERIE_PAUSE_MS", 2_000)
 }
 
-/// The group that owns a key, and one that does not.
+/// The group that owns a key, and another group.
 fn owner_and_other(admin: &Admin, key: &str) -> (u64, u64) {
     let owner = admin.range_of(key).expect("a range").group;
     let groups = admin.groups().expect("answers");
@@ -39,7 +39,7 @@ fn owner_and_other(admin: &Admin, key: &str) -> (u64, u64) {
     (owner, other.expect("another group").id)
 }
 
-/// Moves the range of a key and waits until nothing is left to do.
+/// Moves the range of a key and waits until the job is done.
 fn move_and_finish(admin: &Admin, key: &str, to: To) {
     let job = admin.move_range(key, to).expect("begins");
     admin.finish(job, WITHIN).expect("done");
@@ -49,7 +49,7 @@ fn move_and_finish(admin: &Admin, key: &str, to: To) {
 }
 
 /// Issue, "What must exist" 4 and 5: split, move, move to a new group and merge by command, with no
-/// error, nothing lost, and `coterie check` content.
+/// error and no loss; `coterie check` finds no fault.
 #[test]
 fn splits_moves_and_merges_by_command_are_not_noticed() {
     let cluster = start(&[]);
@@ -102,7 +102,8 @@ fn splits_moves_and_merges_by_command_are_not_noticed() {
     cluster.check().expect("all agree");
 }
 
-/// Issue, "What must exist" 5: no increment is lost or done twice by moves, count and checksum agree.
+/// Issue, "What must exist" 5: moves lose no increment and execute none twice; count and checksum
+/// agree.
 #[test]
 fn a_range_that_moves_to_and_fro_keeps_exact_counts() {
     let seed = rng::seed();
@@ -129,8 +130,8 @@ fn a_range_that_moves_to_and_fro_keeps_exact_counts() {
     cluster.check().expect("all agree");
 }
 
-/// Issue, "What must exist" 5: TTLs, versions (WATCH) and large values travel. The copying is slow
-/// here, so that the map says the destination long before it has everything.
+/// Issue, "What must exist" 5: TTLs, versions (WATCH) and large values move with the range. The
+/// copying is slow here, so that meta's map names the destination long before it has all records.
 #[test]
 fn what_belongs_to_a_key_moves_with_it() {
     let cluster = start(&["--move-rate", "1MiB"]);
@@ -141,8 +142,8 @@ fn what_belongs_to_a_key_moves_with_it() {
     cluster.check().expect("all agree");
 }
 
-/// Begins a move of the range of `key` to another group, and waits until that one serves it while it
-/// still copies. The job.
+/// Starts a move of the range of `key` to another group, and waits until that group serves it while
+/// it still copies. Returns the job.
 fn begin_move(admin: &Admin, key: &str) -> u64 {
     let (_, other) = owner_and_other(admin, key);
     let job = admin.move_range(key, To::Group(other)).expect("begins");
@@ -170,7 +171,7 @@ fn a_key_expires_in_time_after_a_move(cluster: &Cluster) {
         Ok(written.elapsed())
     })
     .expect("it expires");
-    // One machine, one clock: the groups' clocks are no further apart than this.
+    // The groups share the machine's clock, so their clocks differ at most by this.
     let slack = Duration::from_millis(100);
     assert!(gone + slack >= LIVES, "it was gone after {gone:?}");
     cluster.admin().finish(job, WITHIN).expect("done");
@@ -210,7 +211,7 @@ fn a_watched_key_tells_what_happened_across_a_move(cluster: &Cluster) {
     assert_eq!(executed.elements().len(), 1, "untouched: {executed:?}");
 }
 
-/// MULTI, SET and EXEC: what EXEC answers.
+/// Sends MULTI, SET and EXEC; returns the reply of EXEC.
 fn exec(client: &mut coterie_tests::connection::Connection, key: &str) -> Reply {
     client.call(&["MULTI"]).expect("answers");
     client.call(&["SET", key, "mine"]).expect("queued");
@@ -221,7 +222,7 @@ fn values_of_the_maximum_size_stall_nobody(cluster: &Cluster) {
     let admin = cluster.admin();
     let mut client = cluster.connect().expect("connects");
     let keys: Vec<String> = (0..4).map(|n| format!("70:large:{n}")).collect();
-    // Random, so that nothing makes it small on the way.
+    // Random, so that compression does not make it small.
     let mut rng = Rng::new(rng::seed());
     let values: Vec<Vec<u8>> = keys.iter().map(|_| rng.bytes(MIB)).collect();
     for (key, value) in keys.iter().zip(&values) {
@@ -233,7 +234,7 @@ fn values_of_the_maximum_size_stall_nobody(cluster: &Cluster) {
     load.wait_for(50, WITHIN).expect("counts before");
     println!("before large values move: {}", load.take_pauses());
     let job = begin_move(&admin, "70:");
-    // Read while it may not have been copied.
+    // Read a key that may not have been copied yet.
     let last = client.call(&["GET", &keys[3]]).expect("answers");
     assert!(last == Reply::Bulk(values[3].clone()), "another value");
     admin.finish(job, WITHIN).expect("done");
@@ -257,14 +258,14 @@ fn values_of_the_maximum_size_stall_nobody(cluster: &Cluster) {
     }
 }
 
-/// Who is killed at a move.
+/// The process to kill during a move.
 #[derive(Debug, Clone, Copy)]
 enum Victim {
     SourceLeader,
     DestinationLeader,
     Controller,
     MetaLeader,
-    /// All of them, as soon as the job was recorded.
+    /// All metas, as soon as the job is recorded.
     EveryMeta,
 }
 
@@ -277,7 +278,7 @@ impl Victim {
         Self::EveryMeta,
     ];
 
-    /// The processes to kill, for a move from one group to another.
+    /// The processes to kill for a move between these groups.
     fn names(self, cluster: &Cluster, from: u64, to: u64) -> anyhow::Result<Vec<String>> {
         let leader = |group: u64| -> anyhow::Result<Vec<String>> {
             let leaders = cluster.leaders()?;
@@ -295,8 +296,8 @@ impl Victim {
         }
     }
 
-    /// When to strike after the job was recorded: somewhere in the first two seconds, which is more
-    /// than all steps up to the copying take.
+    /// The time from the record of the job to the kill: random within the first two seconds, which
+    /// is longer than all steps before the copying.
     fn delay(self, rng: &mut Rng) -> Duration {
         match self {
             Self::EveryMeta => Duration::ZERO,
@@ -305,8 +306,9 @@ impl Victim {
     }
 }
 
-/// Design section 9, "Either group losing its leader, the controller dying, or meta being away at any
-/// step delays it and breaks nothing"; section 10, "leader dies" and "meta is partitioned or gone".
+/// Design section 9, "Either group losing its leader, the controller dying, or meta being away at
+/// any step delays it and breaks nothing"; section 10, "leader dies" and "meta is partitioned or
+/// gone".
 #[test]
 fn a_move_ends_well_whoever_is_killed_at_any_point() {
     let seed = rng::seed();
@@ -316,12 +318,12 @@ fn a_move_ends_well_whoever_is_killed_at_any_point() {
     let mut crowd = Crowd::start(&cluster, "kill", seed).expect("starts");
     let kills = settings::number("COTERIE_MOVE_KILLS", Victim::ALL.len());
     for round in 0..kills {
-        // Each in turn, and then again at other points.
+        // Each victim in turn, and then again at other moments.
         let victim = Victim::ALL[round % Victim::ALL.len()];
         kill_during_a_move(&mut cluster, &crowd, victim, &mut rng);
         println!("{victim:?}: {}", crowd.take_pauses());
         if round % 50 == 49 {
-            // Histories are judged in pieces.
+            // Shorter histories can be judged.
             crowd.finish().expect("nobody noticed");
             crowd = Crowd::start(&cluster, &format!("kill{round}"), seed).expect("starts");
         }
@@ -342,7 +344,7 @@ fn kill_during_a_move(cluster: &mut Cluster, crowd: &Crowd, victim: Victim, rng:
     let (names, delay) = (names.expect("known"), victim.delay(rng));
     println!("{victim:?}: {names:?} after {delay:?}");
     let job = admin.move_range("60:", To::Group(to)).expect("begins");
-    // The moment of the harm itself, not a wait for anything.
+    // The delay of the harm itself, not a wait for a condition.
     std::thread::sleep(delay);
     for name in &names {
         cluster.process(name).kill();
@@ -353,7 +355,7 @@ fn kill_during_a_move(cluster: &mut Cluster, crowd: &Crowd, victim: Victim, rng:
     }
     let job = admin.ended(job, WITHIN).expect("the job ends");
     let owner = admin.range_of("60:").expect("a range").group;
-    // Before the hand-over it may be given up; after it, it only goes forward.
+    // Before the hand-off the job may be given up; after it, the move always completes.
     let whole = match job.state.as_str() {
         "done" => owner == to,
         _ => owner == from,
@@ -362,7 +364,7 @@ fn kill_during_a_move(cluster: &mut Cluster, crowd: &Crowd, victim: Victim, rng:
     crowd.wait_for(20, WITHIN).expect("progress after it");
 }
 
-/// A move from a group that has lost one of its three replicas: its majority is enough.
+/// A move from a group with a replica down: the majority is enough.
 #[test]
 fn a_range_moves_while_a_replica_of_its_group_is_down() {
     let mut cluster = start(&[]);

@@ -1,4 +1,4 @@
-//! What is lost for good: a majority of a group (`coterie recover`), all of meta with its backups
+//! Permanent losses: a majority of a group (`coterie recover`), all of meta with its backups
 //! (`coterie meta rebuild`).
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use coterie_tests::cluster::{Admin, Cluster, Range, Role};
 use coterie_tests::resp::Reply;
 use coterie_tests::wait;
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const KEYS: usize = 300;
@@ -41,7 +41,7 @@ fn check_all(cluster: &Cluster, value: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All groups have three voters that are up, none of these among them.
+/// An error unless all groups have three voters in step, and no lost node among them.
 fn check_without(admin: &Admin, lost: [u64; 2]) -> anyhow::Result<()> {
     for group in admin.groups()? {
         group.check_caught_up(3)?;
@@ -51,7 +51,8 @@ fn check_without(admin: &Admin, lost: [u64; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What would be lost is told of every group, and who would be kept.
+/// `coterie recover` reports, for every group, the possible loss and the replica that would be
+/// kept.
 fn check_told(cluster: &Cluster, kept: u64) {
     let groups = cluster.admin().groups().expect("answers").len();
     let said = wait::until("the loss of all is told", WITHIN, || {
@@ -73,9 +74,9 @@ fn check_told(cluster: &Cluster, kept: u64) {
     }
 }
 
-/// Design section 10, "no leader (majority lost)": `coterie recover` shows what may be lost before it
-/// acts. Then every group goes on from what one node has, gets its replicas back, and the lost nodes
-/// wipe themselves when they come back after all.
+/// Design section 10, "no leader (majority lost)": `coterie recover` shows the possible loss before
+/// it acts. Then every group goes on from the data of the surviving node and gets its replicas
+/// back. The lost nodes wipe themselves if they return.
 #[test]
 fn groups_without_a_majority_go_on_from_what_is_left() {
     let mut cluster = Cluster::builder()
@@ -88,7 +89,7 @@ fn groups_without_a_majority_go_on_from_what_is_left() {
         cluster.wait_for_node(&spare, WITHIN).expect("it joins");
     }
     write(&cluster, "before").expect("written");
-    // What all three have is not lost with two of them.
+    // Entries on all three nodes survive the loss of two nodes.
     cluster.wait_until_caught_up(3, WITHIN).expect("caught up");
     let (code, said) = cluster.coterie(&["recover"]).expect("runs");
     assert_eq!(
@@ -138,7 +139,8 @@ fn groups_without_a_majority_go_on_from_what_is_left() {
     cluster.check().expect("all agree");
 }
 
-/// Makes a backup from what the servers know, restores every member from it, and starts them.
+/// Makes a backup from the servers' copies of the catalog and the state of their groups, restores
+/// every member of meta from it, and starts the members.
 fn rebuild_meta(cluster: &mut Cluster, metas: &[String]) {
     let backup = cluster.folder().join("rebuilt");
     let backup = backup.to_str().expect("a path in UTF-8");
@@ -175,8 +177,8 @@ fn rebuild_meta(cluster: &mut Cluster, metas: &[String]) {
     }
 }
 
-/// Design section 6: meta is rebuilt from the groups themselves when no backup is left. Data goes on
-/// meanwhile; afterwards the cluster changes as before, and each node is who it was.
+/// Design section 6: without a backup, meta is rebuilt from the groups themselves. Reads and writes
+/// go on meanwhile; afterwards the cluster changes as before, and each node keeps its id.
 #[test]
 fn meta_is_rebuilt_from_what_the_servers_know() {
     let mut cluster = Cluster::builder()
@@ -220,7 +222,7 @@ fn meta_is_rebuilt_from_what_the_servers_know() {
     })
     .expect("known");
     check_all(&cluster, "without meta").expect("all is there");
-    // It changes as before, and a node that comes back is who it was.
+    // The cluster changes as before, and a restarted node keeps its id.
     let job = admin.split("150").expect("begins");
     admin.finish(job, WITHIN).expect("split");
     let before = cluster.node_of("server-2").expect("a node");

@@ -1,5 +1,5 @@
-//! Nodes that die for good, that are slow, that come back: the cluster mends itself while clients
-//! work and notice nothing.
+//! Nodes die permanently, are slow, or come back: the cluster repairs itself while clients work and
+//! notice nothing.
 
 use std::fs::DirEntry;
 use std::path::Path;
@@ -12,21 +12,21 @@ use coterie_tests::slow_network::SlowNetwork;
 use coterie_tests::workload::{crowd::Crowd, fill};
 use coterie_tests::{rng, settings, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// For what copies data from node to node.
+/// Time limit for copies of data between nodes.
 const LONG: Duration = Duration::from_secs(240);
 
-/// A cluster that does not wait long before it mends itself.
+/// A cluster that soon replaces the replicas of a silent node.
 fn hasty() -> Builder {
     let flags = ["--liveness-timeout", "2s", "--replace-after", "3s"];
     let builder = Cluster::builder().flags(Role::Controller, &flags);
     builder.split_at(&["55", "aa"])
 }
 
-/// Starts it, and so many spares after the groups are made. Nothing moves for balance, so that they
-/// stay spares.
+/// Starts the cluster, and the spares after the groups are made. Moves for balance are off, so that
+/// they stay spares.
 fn start_with_spares(builder: Builder, spares: &[&[&str]]) -> Cluster {
     let mut cluster = builder.start().expect("starts");
     cluster.hold_still(WITHIN).expect("balance is off");
@@ -37,7 +37,7 @@ fn start_with_spares(builder: Builder, spares: &[&[&str]]) -> Cluster {
     cluster
 }
 
-/// Every group has three voters in step, and none of them is this node.
+/// An error unless every group has three voters in step and no replica on this node.
 fn check_without(admin: &Admin, node: u64) -> anyhow::Result<()> {
     for group in admin.groups()? {
         group.check_caught_up(3)?;
@@ -48,8 +48,8 @@ fn check_without(admin: &Admin, node: u64) -> anyhow::Result<()> {
 }
 
 /// Issue: "kill a node for good with one spare in the pool: every group back to three caught-up
-/// voters within 60 s of `--replace-after` for 1 GiB of data". Design section 10, "a node comes back
-/// after removal": it is told so and becomes a spare after wiping itself.
+/// voters within 60 s of `--replace-after` for 1 GiB of data". Design section 10, "a node comes
+/// back after removal": it learns of its removal and becomes a spare after it has wiped itself.
 #[test]
 fn a_node_killed_for_good_is_replaced_and_wipes_itself_when_it_comes_back() {
     const LOST: &str = "server-1";
@@ -73,7 +73,7 @@ fn a_node_killed_for_good_is_replaced_and_wipes_itself_when_it_comes_back() {
     assert!(replicas_on_disk(&cluster, LOST) > 0, "it holds what it had");
     cluster.process(LOST).start().expect("starts again");
     wait::until("it wipes what is no longer its own", WITHIN, || {
-        // Its old number, or a new one.
+        // Its old id, or a new id.
         let row = admin.node(cluster.node_of(LOST)?)?;
         let left = replicas_on_disk(&cluster, LOST);
         ensure!(left == 0 && row.replicas == Some(0), "{left} left, {row:?}");
@@ -87,7 +87,7 @@ fn a_node_killed_for_good_is_replaced_and_wipes_itself_when_it_comes_back() {
     cluster.check().expect("all agree");
 }
 
-/// How many replicas a server has stores of in its directory.
+/// The number of replicas with stores in a server's directory.
 fn replicas_on_disk(cluster: &Cluster, server: &str) -> usize {
     let dir = cluster.dir(server).join("replicas");
     let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -98,9 +98,9 @@ fn replicas_on_disk(cluster: &Cluster, server: &str) -> usize {
     entries(&dir).filter(has_store).count()
 }
 
-/// Issue, "What must exist" 2: no group has a majority in one zone while three zones exist; neither
-/// after an operator's `COTERIE REPLACE` nor after a death. A spare of the wrong zone is there each
-/// time; the right one is taken.
+/// Issue, "What must exist" 2: with three zones, no group has a majority in a single zone, neither
+/// after an operator's `COTERIE REPLACE` nor after a failure. Each time a spare in the wrong zone
+/// exists as well; the spare in the right zone is taken.
 #[test]
 fn a_replacement_keeps_the_zones_apart() {
     let zones = hasty().zones(&["a", "b", "c"]);
@@ -123,7 +123,7 @@ fn a_replacement_keeps_the_zones_apart() {
     check_zones(&admin).expect("apart after the repair");
 }
 
-/// No group has more than one of its replicas in a zone: there are as many zones.
+/// An error unless the replicas of each group are in different zones; there are enough zones.
 fn check_zones(admin: &Admin) -> anyhow::Result<()> {
     let nodes = admin.nodes()?;
     for group in admin.groups()? {
@@ -144,8 +144,8 @@ fn check_zones(admin: &Admin) -> anyhow::Result<()> {
 }
 
 /// Issue: "a follower whose disk is slowed (delays injected below the log engine) is replaced".
-/// Design section 10, "slow disk, slow network": the leader leaves that node within 10 s; the replica
-/// is replaced if it lasts.
+/// Design section 10, "slow disk, slow network": leaders leave that node within 10 s; its replicas
+/// are replaced if the slowness lasts.
 #[test]
 fn a_node_with_a_slow_disk_leads_nothing_and_is_replaced() {
     const SLOW: &str = "server-2";
@@ -154,7 +154,7 @@ fn a_node_with_a_slow_disk_leads_nothing_and_is_replaced() {
     let builder = hasty().flags_of(SLOW, &flags.each_ref().map(String::as_str));
     let cluster = start_with_spares(builder, &[&[]]);
     let (admin, node) = (cluster.admin(), cluster.node_of(SLOW).expect("a node"));
-    // It leads something, so that leaders have to go.
+    // It leads a group, so that leadership has to move.
     let group = admin.groups().expect("answers")[0].id;
     admin
         .persist(WITHIN, |admin| admin.lead(group, node))
@@ -169,7 +169,7 @@ fn a_node_with_a_slow_disk_leads_nothing_and_is_replaced() {
     cluster.check().expect("all agree");
 }
 
-/// Design section 10, "slow disk, slow network": the same for a node that is far away for the others.
+/// Design section 10, "slow disk, slow network": the same for a node behind a slow network.
 #[test]
 fn a_node_behind_a_slow_network_leads_nothing_and_is_replaced() {
     const FAR: &str = "server-2";
@@ -189,7 +189,7 @@ fn a_node_behind_a_slow_network_leads_nothing_and_is_replaced() {
         .find(|row| row.addr == addr)
         .expect("a node")
         .id;
-    // Each of the three leads a group: two others see how long it takes to answer.
+    // Each of the three nodes leads a group, so two other leaders measure its response time.
     wait::until("all three lead", LONG, || {
         let mut leaders: Vec<_> = admin.groups()?.iter().map(|g| g.leader).collect();
         leaders.sort_unstable();
@@ -211,7 +211,7 @@ fn a_node_behind_a_slow_network_leads_nothing_and_is_replaced() {
     cluster.check().expect("all agree");
 }
 
-/// Waits until a node that has just become slow leads nothing, then until it holds nothing.
+/// Waits until a node that has just become slow leads no group, then until it has no replica.
 fn watch_it_replaced(admin: &Admin, node: u64) {
     let slowed = Instant::now();
     let bound = settings::number("COTERIE_SLOW_SECONDS", 20) as u64;

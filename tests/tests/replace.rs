@@ -1,5 +1,5 @@
-//! A server whose disk was wiped comes back: as a new node, which takes the old one's place in every
-//! group while clients go on writing.
+//! A server whose disk was wiped comes back as a new node, which replaces the old node in every
+//! group while clients write.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use coterie_tests::cluster::{Admin, Builder, Cluster, Role};
 use coterie_tests::wait;
 use coterie_tests::workload::ledger;
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const WIPED: &str = "server-2";
@@ -20,7 +20,7 @@ fn a_wiped_server_is_replaced_in_every_group_while_writes_go_on() {
     let _cluster = wipe_one(Cluster::builder(), 100, 300);
 }
 
-/// Servers that keep little log: the new node is sent a snapshot of each group.
+/// Servers keep little log: the new node receives a snapshot of each group.
 #[test]
 fn a_wiped_server_is_replaced_by_snapshots() {
     let flags = [
@@ -35,7 +35,7 @@ fn a_wiped_server_is_replaced_by_snapshots() {
         .flags(Role::Server, &more);
     let cluster = wipe_one(builder, 2_000, 1_500);
     let replicas = std::fs::read_dir(cluster.dir(WIPED).join("replicas")).expect("replicas");
-    // Replicas count their stores, and each snapshot is one.
+    // Replicas number their stores, and each snapshot becomes a new store.
     let stores: Vec<String> = replicas
         .filter_map(|replica| std::fs::read_to_string(replica.ok()?.path().join("CURRENT")).ok())
         .collect();
@@ -45,7 +45,7 @@ fn a_wiped_server_is_replaced_by_snapshots() {
     );
 }
 
-/// Wipes a server behind so many writes of so many bytes, and sees it replaced.
+/// Wipes a server after `writes` writes with `padding` bytes each, and waits until it is replaced.
 fn wipe_one(builder: Builder, padding: usize, writes: u64) -> Cluster {
     let mut cluster = builder.split_at(&["55", "aa"]).start().expect("starts");
     let plan = ledger::Plan {
@@ -75,7 +75,7 @@ fn wipe_one(builder: Builder, padding: usize, writes: u64) -> Cluster {
     })
     .expect("removed");
     load.wait_for(100, WITHIN).expect("writes with it");
-    // Nothing commits without the new node now.
+    // No entry commits without the new node now.
     cluster.process(OTHER).kill();
     load.wait_for(100, WITHIN).expect("writes that need it");
     let (written, troubles) = ledger::finish(load, WITHIN).expect("stops");
@@ -87,7 +87,8 @@ fn wipe_one(builder: Builder, padding: usize, writes: u64) -> Cluster {
     cluster
 }
 
-/// Each group has three voters up to date, and none of them is the node without an address.
+/// An error unless each group has three voters in step and no replica on the node without an
+/// address.
 fn check_replicas(admin: &Admin) -> anyhow::Result<()> {
     let nodes = admin.nodes()?;
     let lost = nodes.iter().find(|node| node.addr.is_empty());

@@ -1,6 +1,6 @@
-//! Large replies: they come as fast as their client takes them, and hold memory no longer than that.
-//! The bars for a release build on a machine of its own are in `cargo xtask bench replies`; these
-//! are the same promises in small.
+//! Large replies: they arrive as fast as their client reads them, and hold memory no longer than
+//! that. `cargo xtask bench replies` has the bounds for a release build on a dedicated machine;
+//! these tests check the same promises on a small scale.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -18,27 +18,27 @@ use coterie_tests::wait;
 use coterie_tests::workload::bystanders;
 use socket2::{Domain, Socket, Type};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 const MIB: u64 = 1 << 20;
 
-/// Bytes of a large value, and how many there are.
+/// The bytes of a large value, and the number of large values.
 const VALUE: usize = 1_000_000;
 const VALUES: usize = 8;
 
-/// What a process may take over its idle size, however much its clients ask for.
+/// The most memory of a process above its idle size, however much its clients read.
 const PROCESS_MAX: u64 = 512 * MIB;
-/// What one client that does not read may hold of it.
+/// The most of it for a client that does not read.
 const CLIENT_MAX: u64 = 64 * MIB;
-/// What the allocator may keep of memory that was given back to it.
+/// The most freed memory that the allocator may keep.
 const KEPT_MAX: u64 = 96 * MIB;
-/// In which time it has given back the rest: jemalloc keeps pages for ten seconds.
+/// Time limit for the return of the rest: jemalloc keeps pages for ten seconds.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// How many times as long as before small commands may take beside large ones: their p99.
+/// The allowed factor between the p99 of small commands beside large replies and without them.
 const SLOWER_MAX: u32 = 5;
-/// A p99 below this is the machine's own noise, in a debug build on two cores.
+/// A p99 below this is noise of the machine, in a debug build on two cores.
 const NOISE: Duration = Duration::from_millis(100);
 
 fn small_cluster() -> Builder {
@@ -55,7 +55,7 @@ fn key(n: usize) -> String {
     format!("large:{}", n % VALUES)
 }
 
-/// Writes the large values and reads each once, so that caches have them; gives the values.
+/// Writes the large values and reads each once, so that they are cached; returns the values.
 fn write_large(cluster: &Cluster) -> Vec<Vec<u8>> {
     let mut connection = cluster.connect().expect("connects");
     let mut values = Vec::new();
@@ -78,13 +78,13 @@ fn bystanders(cluster: &Cluster) -> bystanders::Plan {
     }
 }
 
-/// What is executed, as the servers count it.
+/// The number of executed reads, from the servers' metrics.
 fn reads(cluster: &Cluster) -> u64 {
     let reads = cluster.metric(Role::Server, "coterie_server_reads_total");
     reads.expect("servers count reads") as u64
 }
 
-/// Fails when a process' peak is further above its idle size than `max`.
+/// Panics if a process' peak exceeds its idle size by more than `max`.
 #[track_caller]
 fn assert_peaks(cluster: &Cluster, idle: &BTreeMap<String, Vitals>, max: u64) {
     let now = cluster.vitals().expect("all run");
@@ -107,7 +107,7 @@ fn assert_peaks(cluster: &Cluster, idle: &BTreeMap<String, Vitals>, max: u64) {
     );
 }
 
-/// Waits until every process has given back what it took over its idle size.
+/// Waits until every process is back at its idle size, except for memory that the allocator keeps.
 #[track_caller]
 fn assert_given_back(cluster: &Cluster, idle: &BTreeMap<String, Vitals>) {
     let began = Instant::now();
@@ -122,7 +122,7 @@ fn assert_given_back(cluster: &Cluster, idle: &BTreeMap<String, Vitals>) {
     println!("memory is back after {:?}", began.elapsed());
 }
 
-/// Waits until no client is connected: each end was seen.
+/// Waits until no client is connected: the proxy has noticed each end.
 #[track_caller]
 fn assert_nobody_connected(cluster: &Cluster) {
     let seen = wait::until(
@@ -137,7 +137,7 @@ fn assert_nobody_connected(cluster: &Cluster) {
     seen.expect("seen");
 }
 
-/// What a pipeline of so many GETs was answered, by kind.
+/// The number of replies of each kind to a pipeline of `gets` GETs.
 fn pipeline(addr: &str, gets: usize, values: &[Vec<u8>]) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut connection = Connection::open(addr, WITHIN)?;
     let mut bytes = Vec::new();
@@ -208,7 +208,7 @@ fn clients_that_pipeline_large_reads_get_their_data_and_hurt_nobody() {
     assert_given_back(&cluster, &idle);
 }
 
-/// A client that asks for much and, until told otherwise, reads nothing.
+/// A client that sends many reads and, until told otherwise, reads no reply.
 struct Stopped {
     socket: Socket,
     gets: usize,
@@ -218,7 +218,7 @@ impl Stopped {
     fn start(addr: &str, gets: usize) -> anyhow::Result<Self> {
         let addr: SocketAddr = addr.parse().context("an address")?;
         let mut socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // Before connecting, or the kernel would take megabytes off the proxy's hands.
+        // Before connecting: otherwise the kernel would buffer megabytes of replies.
         socket.set_recv_buffer_size(4 * 1024)?;
         socket.connect(&addr.into())?;
         socket.set_read_timeout(Some(WITHIN))?;
@@ -228,7 +228,7 @@ impl Stopped {
         Ok(Self { socket, gets })
     }
 
-    /// Reads all of it; how many values came, and how many other replies.
+    /// Reads all replies; returns the number of values, and the other replies.
     fn read_on(mut self) -> anyhow::Result<(usize, Vec<String>)> {
         let (mut skim, mut piece) = (Skim::default(), vec![0; 256 << 10]);
         let (mut values, mut others) = (0, Vec::new());
@@ -243,13 +243,13 @@ impl Stopped {
         Ok((values, others))
     }
 
-    /// Ends as a client that is killed.
+    /// Resets the connection, as when a client is killed.
     fn kill(self) {
         self.socket.set_linger(Some(Duration::ZERO)).expect("sets");
     }
 }
 
-/// Waits until the servers execute no more for those who do not read.
+/// Waits until the servers execute no further reads for clients that do not read.
 fn wait_until_steady(cluster: &Cluster) {
     let mut before = (reads(cluster), Instant::now());
     let steady = wait::until("nothing more is executed", WITHIN, || {
@@ -263,8 +263,8 @@ fn wait_until_steady(cluster: &Cluster) {
     steady.expect("steady");
 }
 
-/// Issue: "what a slow client does not take stays unread in the store", "what nobody waits for any
-/// more is stopped and its memory given back".
+/// Issue: values that a slow client does not read stay in the store; work that no client waits for
+/// is stopped and its memory freed.
 #[test]
 fn a_client_that_stops_reading_holds_little_and_loses_nothing() {
     const GETS: usize = 300;
@@ -313,11 +313,11 @@ fn clients_that_stopped_reading_and_were_killed_leave_no_memory_taken() {
     assert_given_back(&cluster, &idle);
 }
 
-/// Keys of the table that is walked.
+/// The number of keys of the table that KEYS and DBSIZE walk over.
 const KEYS: usize = 150_000;
-/// The letters at the end of each key, and those of the pattern that none fits: a match goes back
-/// after each of them, so that a walk takes seconds in a release build and half a minute in a debug
-/// build.
+/// The number of letters at the end of each key and in the pattern, which matches no key. Matching
+/// backtracks after each letter, so that a walk takes seconds in a release build and half a minute
+/// in a debug build.
 const KEY_LETTERS: usize = 240;
 const PATTERN_LETTERS: usize = 120;
 
@@ -343,7 +343,7 @@ fn write_many(cluster: &Cluster) {
     }
 }
 
-/// What a command was answered, whatever it takes; the reply is not kept.
+/// The reply to a command, however long it takes; its bytes are not kept.
 fn ask(addr: &str, words: &[&str]) -> anyhow::Result<Came> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(WITHIN))?;
@@ -360,8 +360,8 @@ fn ask(addr: &str, words: &[&str]) -> anyhow::Result<Came> {
 }
 
 /// Issue: "A KEYS that needs 4 s is sent again while it runs, and answers TRYAGAIN after 10";
-/// wanted: "what is under way and makes progress is not sent again", "KEYS and DBSIZE [...] answer,
-/// whatever they take, once".
+/// wanted: a command that makes progress is not sent again, and KEYS and DBSIZE return a result
+/// exactly once, however long they take.
 #[test]
 fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
     let timeout = Duration::from_secs(2);
@@ -371,9 +371,9 @@ fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
     let mut connection = cluster.connect().expect("connects");
     let counted = connection.call(&["DBSIZE"]).expect("answers");
     assert_eq!(counted, Reply::Integer(KEYS as i64));
-    /// Records of a page, as the proxy asks for them (`proxy/src/fanout/pages.rs`).
+    /// The records of a page that the proxy asks for (`proxy/src/fanout/pages.rs`).
     const PAGE_RECORDS: u64 = 2_000;
-    /// Bytes of keys that end a page (`redis-compat/src/range/list.rs`).
+    /// The bytes of keys that end a page (`redis-compat/src/range/list.rs`).
     const PAGE_BYTES: u64 = 512 << 10;
     let ranges = cluster.admin().ranges().expect("answers").len() as u64;
     let retries = || {
@@ -406,7 +406,7 @@ fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
         };
         assert_eq!(elements, expected, "{}", words[0]);
         assert_eq!(again, 0, "{} was sent again", words[0]);
-        // A walk asks for pages, each of them once: the last one of a range may have fewer records.
+        // A walk reads each page once; the last page of a range may have fewer records.
         let bytes = KEYS as u64 * (KEY_LETTERS as u64 + 20);
         let pages = ranges + KEYS as u64 / PAGE_RECORDS + bytes / PAGE_BYTES;
         assert!(read <= pages, "{read} reads of {pages} pages");
@@ -415,8 +415,8 @@ fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
     assert!(longest > timeout, "too quick to show anything: {longest:?}");
 }
 
-/// A client that asks for walks over a large table and is killed: the servers are idle again soon,
-/// instead of walking for nobody.
+/// A client sends walks over a large table and is killed: the servers are idle soon, and do not go
+/// on with the walks.
 #[test]
 fn a_walk_that_nobody_waits_for_is_stopped() {
     const WALKS: usize = 40;

@@ -1,5 +1,5 @@
-//! What the end of a process costs clients, whether it was killed or asked to end; and leaders that
-//! should not lead.
+//! The pauses that clients see when a process is killed or asked to end, and leaders that should
+//! not lead.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ use coterie_tests::small_disk::SmallDisk;
 use coterie_tests::workload::probes::Probes;
 use coterie_tests::{foreign, wait};
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// Where table 0 is cut, and a key of each part.
+/// The keys at which table 0 is split, and a key of each part.
 const CUTS: [&str; 2] = ["55", "aa"];
 const KEYS: [&str; 3] = ["00:probe", "60:probe", "b0:probe"];
 
-/// Pauses of several rounds.
+/// The pause of each round.
 struct Rounds(Vec<Duration>);
 
 impl Rounds {
@@ -49,14 +49,14 @@ fn keys() -> Vec<String> {
     KEYS.map(str::to_owned).into()
 }
 
-/// Back as it was: a leader of each group that runs, all voters up to date, and the fence over.
+/// Waits until the cluster is whole again: each group has a running leader and all voters in step.
 fn back(cluster: &mut Cluster) {
     cluster.wait_for_leaders(WITHIN).expect("leaders");
     cluster.wait_until_caught_up(3, WITHIN).expect("up to date");
 }
 
-/// A leader is killed, starts again and gets leaders back. Its election is the only pause: what is done
-/// for balance when it is back is none.
+/// A leader is killed, starts again and gets leaders back. Its election is the only pause: moves of
+/// leaders for balance after its return cause none.
 #[test]
 fn the_pause_after_a_kill_of_a_leader_is_printed() {
     let mut cluster = Cluster::builder().split_at(&CUTS).start().expect("starts");
@@ -70,7 +70,7 @@ fn the_pause_after_a_kill_of_a_leader_is_printed() {
         probes.wait_for(100, WITHIN).expect("calls before");
         let _ = probes.take();
         cluster.process(&leader).kill();
-        // A pause is noted when it is over.
+        // A pause is recorded when it is over.
         cluster.wait_for_leaders(WITHIN).expect("others lead");
         probes.wait_for(300, WITHIN).expect("calls without it");
         let killed = probes.take();
@@ -111,8 +111,8 @@ fn wait_for_balance(cluster: &Cluster, server: &str) {
     .expect("balance gives it a group");
 }
 
-/// Every process but the clients' own proxy is asked to end, and starts again: servers, members of meta,
-/// the controller, another proxy.
+/// Every process but the clients' own proxy is asked to end, and starts again: servers, members of
+/// meta, the controller, another proxy.
 #[test]
 fn the_pause_of_a_planned_restart_is_printed() {
     let builder = Cluster::builder().count(Role::Proxy, 2).split_at(&CUTS);
@@ -122,7 +122,7 @@ fn the_pause_of_a_planned_restart_is_printed() {
     let mut rounds = Rounds(Vec::new());
     let mut names = cluster.all_names();
     names.retain(|name| name != "proxy-1");
-    // Servers first: small runs are about them.
+    // Servers first, for runs with few rounds.
     names.sort_by_key(|name| !name.starts_with("server"));
     for round in 0..number("COTERIE_PLANNED_ROUNDS", 6) {
         let name = names[round % names.len()].clone();
@@ -146,7 +146,7 @@ fn the_pause_of_a_planned_restart_is_printed() {
     assert!(rounds.worst() <= millis("COTERIE_RESTART_PAUSE_MS", 1_000));
 }
 
-/// Waits until the program at each host has gone on for a while: it counts in a key of its own.
+/// Waits until the program at each host has counted on for a while, in a key of its own.
 fn wait_for_beats(hosts: &Hosts) {
     for (at, proxy) in hosts.proxies().iter().enumerate() {
         let beat = || -> anyhow::Result<u64> {
@@ -166,8 +166,8 @@ fn wait_for_beats(hosts: &Hosts) {
     }
 }
 
-/// Three hosts with all roles in one process each, asked to end in turn under the load of redis-py with
-/// its default settings at every host: no error, also not at the host that goes.
+/// Three hosts, each a process with all roles, are asked to end in turn under the load of redis-py
+/// with its default settings at every host: no client sees an error, even at the host that stops.
 #[test]
 fn sigterm_of_each_host_in_turn_is_no_error_to_redis_py() {
     let mut hosts = Hosts::start(&["--split-at", "55,aa"], WITHIN).expect("starts");
@@ -211,7 +211,7 @@ fn sigterm_of_each_host_in_turn_is_no_error_to_redis_py() {
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// Servers with disks of their own, each with room for some time.
+/// Starts servers with disks of their own, each large enough for a while.
 fn on_small_disks(disks: &[SmallDisk]) -> Cluster {
     let reserve = ["--disk-reserve", "96MiB"];
     let mut builder = Cluster::builder()
@@ -231,13 +231,14 @@ fn small_disks() -> Option<Vec<SmallDisk>> {
         .collect()
 }
 
-/// Less than the reserve, and still enough for what goes on without writes.
+/// Leaves less than the reserve, and still enough for the files that are written without client
+/// writes.
 fn fill(disk: &SmallDisk) -> PathBuf {
     disk.fill(64 << 20).expect("fills")
 }
 
-/// One server's disk is full: it leads nothing any more, clients are refused nothing, and when there is
-/// room again it leads as any.
+/// A server's disk is full: it leads no group any more, no client is refused, and when there is
+/// room again it leads as before.
 #[test]
 fn a_leader_without_room_hands_over_to_one_that_has_some() {
     let Some(disks) = small_disks() else { return };
@@ -266,8 +267,8 @@ fn a_leader_without_room_hands_over_to_one_that_has_some() {
     wait_for_balance(&cluster, &full);
 }
 
-/// All disks are full: writes are refused in Redis' words; reads and deletions are served, and writes
-/// again when there is room.
+/// All disks are full: writes are refused in Redis' words; reads and deletions are served, and
+/// writes again when there is room.
 #[test]
 fn with_all_disks_full_reads_and_deletions_are_served() {
     let Some(disks) = small_disks() else { return };

@@ -7,9 +7,9 @@ use coterie_tests::cluster::{Cluster, Role, To};
 use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
-/// A page, also while a leader is elected.
+/// Time limit for a page, also while a leader is elected.
 const PAGE_WITHIN: Duration = Duration::from_secs(15);
 
 const KEYS: usize = 2000;
@@ -19,7 +19,7 @@ fn key(n: usize) -> String {
     format!("tenant:5c1f0e7a9b3d4c2e8f6a1b0d9c8e7f6a5b4c3d2e:field:{n:05}")
 }
 
-/// A scan that has got so far.
+/// The state of a scan between pages.
 struct Scan {
     cursor: String,
     seen: BTreeMap<String, usize>,
@@ -27,7 +27,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Asks proxies in turn for a number of pages. A page that fails is asked for again.
+    /// Reads a number of pages from the proxies in turn. A page that fails is requested again.
     fn go_on(&mut self, proxies: &[String], pages: usize) {
         for page in 0..pages {
             if page > 0 && self.cursor == "0" {
@@ -65,7 +65,8 @@ impl Scan {
     }
 }
 
-/// Three proxies: one for an operator, one that dies, one that stays. And the keys.
+/// Starts a cluster and writes the keys. Of its three proxies the first is the operator's; returns
+/// the other two, of which the test kills the first.
 fn start() -> (Cluster, [String; 2]) {
     let builder = Cluster::builder().count(Role::Proxy, 3).split_at(&["m"]);
     let cluster = builder.start().expect("starts");
@@ -95,8 +96,8 @@ fn split_and_move(cluster: &Cluster, at: &str, meanwhile: impl FnOnce()) {
     admin.finish(job, WITHIN).expect("moved");
 }
 
-/// Exactly once while proxies live, across splits, moves, deaths of servers and of meta; and when the
-/// proxy that made the cursor dies, the servers have its place.
+/// Each key comes exactly once across splits, moves, and failures of servers and of meta. When the
+/// proxy that made the cursor fails, the servers still have its place.
 #[test]
 fn each_key_comes_once_whatever_happens_between_pages() {
     let (mut cluster, both) = start();
@@ -112,7 +113,7 @@ fn each_key_comes_once_whatever_happens_between_pages() {
     scan.go_on(&both, 10);
     scan.is_under_way();
 
-    // No meta: pages take no longer.
+    // Without meta, pages take no longer.
     for meta in cluster.names(Role::Meta) {
         cluster.process(&meta).kill();
     }
@@ -123,7 +124,8 @@ fn each_key_comes_once_whatever_happens_between_pages() {
         cluster.restart(&meta).expect("starts");
     }
 
-    // Every server forgets its copies at once; the proxy that made the cursor is not asked.
+    // Every server loses its copies at once. The proxy that made the cursor sends them again, so
+    // another proxy finds the place.
     scan.go_on(&dies, 1);
     scan.is_under_way();
     for server in cluster.names(Role::Server) {

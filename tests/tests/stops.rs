@@ -1,5 +1,5 @@
-//! A stop under load: `coterie dev` ends soon after SIGTERM whatever its clients do, answers the
-//! commands it has begun, and has everything that it answered when it starts again.
+//! A stop under load: `coterie dev` ends soon after SIGTERM whatever its clients do, replies to the
+//! commands that it has begun, and has every acknowledged write when it starts again.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,19 +17,19 @@ use coterie_tests::resp::{self, Reply};
 use coterie_tests::wait;
 
 const WITHIN: Duration = Duration::from_secs(60);
-/// Two seconds on a machine of its own. Less than the default of `--drain-timeout`, for which a
-/// proxy once waited for clients that read nothing.
+/// Two seconds on a dedicated machine. Less than the default of `--drain-timeout`, for which a
+/// proxy once waited for clients that do not read.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// Clients that send pipelines and read every reply.
+/// The number of clients that send pipelines and read every reply.
 const BUSY: usize = 50;
-/// Commands of a pipeline.
+/// The number of commands of a pipeline.
 const PIPELINE: usize = 200;
-/// Clients that send nothing any more.
+/// The number of idle clients.
 const IDLE: usize = 100;
-/// Clients that stop in the middle of a command.
+/// The number of clients that stop in the middle of a command.
 const HALF: usize = 20;
-/// Clients that ask for much and read nothing.
+/// The number of clients that send many reads and read no reply.
 const DEAF: usize = 20;
 
 #[test]
@@ -107,8 +107,8 @@ fn counter(number: usize) -> String {
     format!("counter-{number}")
 }
 
-/// A client that counts in pipelines until the server closes; gives the last count that came.
-/// Keys that expire keep the sweep of expired keys at work.
+/// A client that counts in pipelines until the server closes; returns the last count that it
+/// received. Its expiring keys keep the sweep of expired keys at work.
 fn busy_client(
     addr: &str,
     number: usize,
@@ -127,7 +127,7 @@ fn busy_client(
         begin.wait();
         let mut last = 0;
         loop {
-            // A pipeline that was cut off half-way may have replies too.
+            // A truncated pipeline may have replies too.
             let _ = client.send_raw(&pipeline);
             for _ in 0..=PIPELINE {
                 match client.receive() {
@@ -142,8 +142,8 @@ fn busy_client(
     }))
 }
 
-/// Clients that only hold connections: some are idle, some are in the middle of a command, and some
-/// read none of their replies.
+/// Clients that only hold connections: idle clients, clients in the middle of a command, and
+/// clients that do not read.
 fn waiting_clients(addr: &str) -> anyhow::Result<Vec<Connection>> {
     let mut clients = Vec::new();
     for number in 0..IDLE + HALF + DEAF {

@@ -1,5 +1,5 @@
-//! The range map in upheaval: cuts, joins, moves and transfers at random while clients work.
-//! `COTERIE_STORM_ROUNDS` says how many; some 900 take half an hour.
+//! Random changes of the range map while clients work: splits, merges, moves and transfers of
+//! leadership. `COTERIE_STORM_ROUNDS` is their number; some 900 take half an hour.
 
 use std::time::Duration;
 
@@ -10,16 +10,18 @@ use coterie_tests::rng::{self, Rng};
 use coterie_tests::settings;
 use coterie_tests::workload::crowd::Crowd;
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// Changes under one crowd; then its histories are judged, and another takes its place.
+/// The number of changes under a crowd; then its histories are judged, and a new crowd takes its
+/// place.
 const LEG: usize = 60;
 
-/// What harm falls in between: all that clients must not notice. A proxy's death they do notice.
+/// The blows in between, none of which clients may notice. The failure of a proxy is left out,
+/// because its clients do notice it.
 const BLOWS: [Blow; 3] = [Blow::KillLeader, Blow::KillMeta, Blow::KillController];
 
-/// How the changes went.
+/// The outcomes of the changes.
 #[derive(Debug, Default)]
 struct Tally {
     done: usize,
@@ -34,7 +36,7 @@ struct Tally {
 #[test]
 fn nobody_notices_a_storm_of_changes_and_kills() {
     let tally = storm(settings::number("COTERIE_STORM_ROUNDS", 8), true);
-    // Kills make some of them impossible, not most.
+    // Kills make some changes impossible, but not most.
     assert!(tally.done > tally.failed + tally.refused, "{tally:?}");
 }
 
@@ -77,16 +79,16 @@ fn storm(rounds: usize, kills: bool) -> Tally {
     tally
 }
 
-/// One change, perhaps with a blow while it is under way.
+/// Makes a change, perhaps with a blow during it.
 fn change(cluster: &mut Cluster, rng: &mut Rng, kills: bool, tally: &mut Tally) {
     let admin = cluster.admin();
-    // Chosen anew at each attempt: the map may have changed.
+    // Chosen anew for each attempt: the map may have changed.
     let chosen = admin.persist(WITHIN, |admin| Reshape::any(admin, rng));
     let chosen = chosen.expect("something is possible");
     let begun = chosen.begin(&admin);
     println!("{chosen:?}: {begun:?}");
     if kills && rng.percent(60) {
-        // The moment of the harm itself, not a wait for anything.
+        // The delay of the harm itself, not a wait for a condition.
         std::thread::sleep(Duration::from_millis(rng.below(500) as u64));
         let blow = *rng.pick(&BLOWS);
         println!("{blow:?}");

@@ -1,5 +1,5 @@
-//! Who does not belong: strangers at internal ports, processes with another token, directories of
-//! another cluster, of a newer format, or in use. Each is refused, and the cluster serves on.
+//! Intruders: strangers at internal ports, processes with another token, directories of another
+//! cluster, of a newer format, or in use. Each is refused, and the cluster serves on.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn strangers_and_foreign_directories_are_refused() {
     two_processes_on_one_directory(&mut cluster);
     cluster.wait_until_serving(WITHIN).expect("serves");
     a_directory_of_a_newer_format(&mut cluster);
-    // Kept for the next cluster, whose it is not.
+    // Kept as a foreign directory for the next cluster.
     let foreign = tempfile::tempdir().expect("a folder");
     cluster.process("server-2").terminate(WITHIN).expect("ends");
     std::fs::rename(cluster.dir("server-2"), foreign.path().join("server")).expect("moves");
@@ -32,8 +32,8 @@ fn strangers_and_foreign_directories_are_refused() {
     a_directory_of_another_cluster(&foreign.path().join("server"));
 }
 
-/// Whatever a stranger sends to an internal port, no more than a greeting comes back, and it is
-/// shown the door in time.
+/// Whatever a stranger sends to an internal port, it receives at most a greeting, and the
+/// connection is closed in time.
 fn a_stranger_at_an_internal_port(addr: &str) {
     const GREETING_MAX: usize = 64;
     let mut greeting = b"COTERIE\n\x01\x00".to_vec();
@@ -62,7 +62,7 @@ fn a_stranger_at_an_internal_port(addr: &str) {
             said.escape_ascii()
         );
     }
-    // One who says nothing is shown the door as well.
+    // A silent connection is closed as well.
     assert!(
         Connection::open(addr, Duration::from_secs(20))
             .expect("connects")
@@ -70,7 +70,7 @@ fn a_stranger_at_an_internal_port(addr: &str) {
     );
 }
 
-/// A process that knows another token cannot join.
+/// A process with another token cannot join.
 fn a_server_with_another_token(cluster: &mut Cluster) {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path().join("stranger").display().to_string();
@@ -114,7 +114,7 @@ fn two_processes_on_one_directory(cluster: &mut Cluster) {
     }
 }
 
-/// The version stands in a file of text at the top of each directory.
+/// The format version is in a text file at the top of each directory.
 fn a_directory_of_a_newer_format(cluster: &mut Cluster) {
     for (name, role) in [("server-1", "server"), ("meta-1", "meta")] {
         cluster.process(name).terminate(WITHIN).expect("ends");
@@ -150,7 +150,7 @@ fn a_directory_of_another_cluster(foreign: &Path) {
     cluster.wait_until_serving(WITHIN).expect("serves");
 }
 
-/// The process ends by itself, not with 0, and says one of these words.
+/// The process must end by itself with a status other than 0, and print a word of `words`.
 fn ends_in_refusal(mut process: Process, words: &[&str]) {
     process.start().expect("starts");
     let status = process.wait_for_end(WITHIN).expect("ends");

@@ -1,4 +1,5 @@
-//! Tables of their own: they share the groups that are there, and a dropped one leaves nothing.
+//! Tables that users create: they share the existing groups, and a dropped table leaves no keys
+//! behind.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 use coterie_tests::wait;
 
-/// For anything a healthy cluster does within seconds, even on a busy machine.
+/// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
 const WITHIN: Duration = Duration::from_secs(90);
 
 #[test]
@@ -51,7 +52,7 @@ fn a_table_made_again_under_the_name_of_a_dropped_one_is_empty() {
         })
         .expect("removed");
         if round == 1 {
-            // What they did is in the log, to be applied again.
+            // After the restart the servers apply the changes of the tables from their logs again.
             for name in cluster.names(Role::Server) {
                 cluster.restart(&name).expect("starts again");
             }
@@ -60,7 +61,7 @@ fn a_table_made_again_under_the_name_of_a_dropped_one_is_empty() {
     }
 }
 
-/// `COTERIE TABLE CREATE name SPLIT key ...`: the table is cut from the start.
+/// `COTERIE TABLE CREATE name SPLIT key ...`: the table is split from the start.
 #[test]
 fn a_table_is_made_with_its_boundaries() {
     let cluster = Cluster::builder().start().expect("starts");
@@ -94,7 +95,7 @@ fn wait_until_served(cluster: &Cluster, context: &str) {
     .expect(context);
 }
 
-/// A connection that has selected the table.
+/// Opens a connection that has selected the table.
 fn select(cluster: &Cluster) -> anyhow::Result<Connection> {
     let mut client = cluster.connect()?;
     let reply = client.call(&["SELECT", "users"])?;

@@ -1,5 +1,5 @@
-//! Cargo as every command here calls it: from the root, with the shared target directory and the
-//! prebuilt RocksDB.
+//! Cargo as every command runs it: from the root, with the shared target directory and the prebuilt
+//! RocksDB.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::{Result, paths, rocksdb, shell};
 pub(crate) fn cargo() -> Result<Command> {
     let mut cargo = plain();
     cargo.env("CARGO_TARGET_DIR", paths::target()?);
-    // Someone who gives an archive of his own knows better.
+    // A developer who names an archive of RocksDB gets that archive.
     if std::env::var_os("ROCKSDB_LIB_DIR").is_none() {
         cargo
             .env("ROCKSDB_LIB_DIR", rocksdb::lib_dir()?)
@@ -18,14 +18,14 @@ pub(crate) fn cargo() -> Result<Command> {
     Ok(cargo)
 }
 
-/// `cargo` for what compiles nothing: fmt, tree, metadata.
+/// `cargo` for subcommands that compile nothing: fmt, tree, metadata.
 pub(crate) fn plain() -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(paths::root());
     cargo
 }
 
-/// Builds the `coterie` binary; gives the profile's directory name.
+/// Builds the `coterie` binary; returns the name of the profile's directory.
 pub(crate) fn build_binary(release: bool) -> Result<&'static str> {
     let mut build = cargo()?;
     build.args(["build", "--package", "coterie"]);

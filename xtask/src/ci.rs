@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what CI runs, cheapest first, the tests last. Never writes to the tree.
+//! `cargo xtask ci`: the checks that CI runs, cheapest first, tests last. Never writes to the tree.
 
 use std::time::Instant;
 

@@ -1,16 +1,28 @@
-//! `cargo xtask codegen`: writes anew what is made from the code, for review in the diff.
+//! `cargo xtask codegen`: regenerates the files that are made from the code, for review in the
+//! diff.
 //!
-//! `docs/COMPAT.md` and the recorded replies of `testscripts/` come from the tests that compare
-//! them: with `UPDATE_GOLDENFILES` they write instead. So a stale file fails the ordinary tests.
+//! Tests compare `docs/COMPAT.md`, the tables of `docs/settings.md` and the recorded replies of
+//! `testscripts/` with the code. With `UPDATE_GOLDENFILES` they write the files instead. So a stale
+//! file fails the ordinary tests.
 
 use crate::{Result, cargo, setup, shell};
 
-/// Runs the tests of `redis-compat` so that they write.
+/// The tests that write: all of `redis-compat`, and a test of the binary, which knows all flags.
+const WRITERS: [&[&str]; 2] = [
+    &["--package", "coterie-redis-compat"],
+    &["--package", "coterie", "--bin", "coterie", "settings_md"],
+];
+
+/// Runs these tests in writing mode.
 pub(crate) fn run() -> Result {
     setup::native()?;
-    let mut tests = cargo::cargo()?;
-    tests
-        .args(["test", "--package", "coterie-redis-compat"])
-        .env("UPDATE_GOLDENFILES", "1");
-    shell::run(&mut tests)
+    for writer in WRITERS {
+        let mut tests = cargo::cargo()?;
+        tests
+            .arg("test")
+            .args(writer)
+            .env("UPDATE_GOLDENFILES", "1");
+        shell::run(&mut tests)?;
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask dev`: from a bare machine to a running cluster in one command.
+//! `cargo xtask dev`: takes a bare machine to a running cluster.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;

@@ -1,8 +1,8 @@
-//! `cargo xtask fix`: mends what can be mended by a program. Writes to the tree.
+//! `cargo xtask fix`: applies every correction that a program can make. Writes to the tree.
 
 use crate::{Result, cargo, codegen, setup, shell, tidy};
 
-/// rustfmt, clippy's own corrections, generated files, and the list of tidy where it shrank.
+/// rustfmt, clippy's own corrections, generated files, and the lists of tidy where counts fell.
 pub(crate) fn run() -> Result {
     setup::native()?;
     setup::component("clippy", "clippy")?;

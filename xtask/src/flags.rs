@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::Result;
 
-/// What is left of a command line; each reader takes out what it knows.
+/// The unread words of a command line; each reader removes the words that it understands.
 pub(crate) struct Flags {
     words: Vec<String>,
 }
@@ -50,7 +50,7 @@ impl Flags {
         Some(self.words.remove(at))
     }
 
-    /// Fails on what nobody took.
+    /// Fails if a word was not read.
     pub(crate) fn done(self) -> Result {
         match self.words.first() {
             None => Ok(()),

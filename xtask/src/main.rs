@@ -1,12 +1,12 @@
 //! Developer commands: `cargo xtask dev | test | ci | fix | tidy | codegen | cluster | …`.
 //!
-//! Needs nothing but cargo: no dependencies, so that it builds in seconds on a bare machine and
-//! can then install what the rest needs. Each command is one file; what they share is `shell`
-//! (run a program, fail on its failure), `paths` (where things are), `cargo` (cargo with the
-//! prebuilt RocksDB) and `setup` (install what is missing).
+//! Needs nothing but cargo: it has no dependencies, so it builds in seconds on a bare machine and
+//! can then install the programs that the other commands need. Each command is one file; they share
+//! `shell` (run a program, fail on its failure), `paths` (directories and binaries), `cargo` (cargo
+//! with the prebuilt RocksDB) and `setup` (install missing programs).
 //!
-//! Rules: `ci` never writes to the tree, `fix` does. What is installed, and what was skipped
-//! because it could not be, is said.
+//! Rules: `ci` never writes to the tree, `fix` does. A command prints the programs that it installs
+//! and the checks that it skips because it could not install them.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ mod shell;
 mod test;
 mod tidy;
 
-/// What any command gives back; the text of the error is for the person at the terminal.
+/// The result of every command; the text of the error is for the person at the terminal.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
@@ -35,8 +35,9 @@ Usage: cargo xtask <command> [arguments]
   dev [--debug] [ARGS]     a whole cluster in one process: `coterie dev ARGS`
   test [ARGS]              every test of the workspace, doc tests too; ARGS go to the runner
   ci                       what CI runs: fmt, tidy, deny, clippy, docs, tests; writes nothing
-  fix                      rustfmt, clippy --fix, generated files, the list of tidy
-  tidy [--accept]          sizes, words, heads, layers and links of the tree
+  fix                      rustfmt, clippy --fix, generated files, the lists of tidy
+  tidy [--shrink|--accept] sizes, words, comments, layers, purity and links of the tree; lowers the
+                           counts in its lists, or writes them as they are
   deny                     licences and sources of the dependencies
   codegen                  docs/COMPAT.md and the other files made from the code
   cluster <start|stop|status|kill|restart|pause|resume>

@@ -1,4 +1,4 @@
-//! Where things are.
+//! The directories of the repository, of the cache and of builds.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,15 @@ use crate::Result;
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    // The folder above its own is the workspace. Cargo says at run time where that is: with a target
-    // directory that checkouts share, the binary may have been compiled in another one.
+    // The parent of xtask's folder is the workspace. Cargo names that folder at run time: the
+    // binary may have been compiled in another checkout that shares the target directory.
     let own = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     own.parent().map_or_else(|| own.clone(), PathBuf::from)
 }
 
-/// `${XDG_CACHE_HOME:-~/.cache}/coterie`: what is expensive to make and may be deleted.
+/// `${XDG_CACHE_HOME:-~/.cache}/coterie`: builds and downloads. They may be deleted, and take long
+/// to make again.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
@@ -27,7 +28,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
 /// Cargo's target directory: shared by all checkouts unless `CARGO_TARGET_DIR` says otherwise.
 pub(crate) fn target() -> Result<PathBuf> {
     match std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
-        // Cargo reads a relative one from the directory it is run in, which is the root here.
+        // Cargo resolves a relative path from its working directory, which is the root here.
         Some(dir) => Ok(root().join(dir)),
         None => Ok(cache()?.join("target")),
     }

@@ -1,12 +1,13 @@
-//! The compiled C++ of RocksDB, kept in the cache and linked by every build.
+//! The compiled C++ of RocksDB, cached and linked by every build.
 //!
-//! It takes ten to twenty minutes to compile, and cargo would do it again for each profile, set
-//! of flags and target directory. So it is compiled once, optimized, by the ordinary build of
-//! `librocksdb-sys`; its archive is copied out of the build's directory, and `ROCKSDB_LIB_DIR`
+//! Compiling it takes ten to twenty minutes, and cargo would repeat that for each profile, set of
+//! flags and target directory. So the ordinary build of `librocksdb-sys` compiles it once,
+//! optimized; its archive is copied from the build directory into the cache, and `ROCKSDB_LIB_DIR`
 //! with `ROCKSDB_STATIC` makes every later build link the copy.
 //!
-//! The archive must come from the `librocksdb-sys` whose headers the bindings are made from, so
-//! its directory is named by that version, read from Cargo.lock, and by the features.
+//! The bindings are made from the headers of a `librocksdb-sys`, and the archive must come from the
+//! same version. So its directory is named by that version, read from Cargo.lock, and by the
+//! features.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,11 @@ use std::process::{Command, Stdio};
 
 use crate::{Result, paths, shell};
 
-/// The features that change what the archive holds, as in the root's Cargo.toml.
+/// The features that change the archive's contents, as in the root's Cargo.toml.
 const FEATURES: &str = "lz4-zstd";
 const ARCHIVE: &str = "librocksdb.a";
 
-/// The directory that holds the archive; builds it when it is not there.
+/// The directory of the archive; builds the archive if it is absent.
 pub(crate) fn lib_dir() -> Result<PathBuf> {
     let lock = fs::read_to_string(paths::root().join("Cargo.lock"))?;
     let version = locked_version(&lock, "librocksdb-sys")
@@ -33,8 +34,8 @@ pub(crate) fn lib_dir() -> Result<PathBuf> {
 fn build(dir: &Path, version: &str) -> Result {
     eprintln!("xtask: compiling RocksDB {version} once, ten to twenty minutes on two cores;");
     eprintln!("xtask: it is kept as {}", dir.join(ARCHIVE).display());
-    // Cargo says on standard output, in JSON, where each build script left its files. Asking is
-    // safer than looking: the target directory may hold the builds of other versions too.
+    // Cargo reports on standard output, in JSON, the directory of each build script's output. A
+    // search of the target directory could find the build of another version.
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--package", "librocksdb-sys"])
@@ -54,7 +55,7 @@ fn build(dir: &Path, version: &str) -> Result {
     keep(&Path::new(&out_dir).join(ARCHIVE), dir)
 }
 
-/// Copies the archive to its place at once, so that no one finds half of it.
+/// Copies the archive, then renames it to its place: no reader finds half of it.
 fn keep(built: &Path, dir: &Path) -> Result {
     fs::create_dir_all(dir)?;
     let part = dir.join(format!("{ARCHIVE}.{}", std::process::id()));
@@ -72,7 +73,7 @@ fn locked_version(lock: &str, package: &str) -> Option<String> {
     Some(version.trim_end_matches('"').to_owned())
 }
 
-/// The first string of this name in one line of JSON. Paths need no other escapes than these.
+/// The first string of this name in a line of JSON. Paths need no other escapes than these.
 fn json_string(line: &str, name: &str) -> Option<String> {
     let (_, rest) = line.split_once(&format!(r#""{name}":""#))?;
     let (text, _) = rest.split_once('"')?;

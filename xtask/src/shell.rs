@@ -1,4 +1,5 @@
-//! Running programs: what is run is shown, and a failure is an error with the program's name.
+//! Runs programs: prints the command line, and returns a failure as an error with the program's
+//! name.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// Runs `command` with this terminal, after showing it; fails when it fails.
+/// Prints `command`, runs it with this terminal, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result {
     eprintln!("$ {}", shown(command));
     let status = command
@@ -20,7 +21,7 @@ pub(crate) fn run(command: &mut Command) -> Result {
     }
 }
 
-/// Runs `command` and gives its standard output; its standard error goes to this terminal.
+/// Runs `command` and returns its standard output; its standard error goes to this terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::inherit())
@@ -32,7 +33,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs `command`, shows its standard output as it comes, and gives it line by line to `each`.
+/// Runs `command`, prints its standard output as it arrives, and passes each line to `each`.
 pub(crate) fn run_reading(command: &mut Command, mut each: impl FnMut(&str)) -> Result {
     eprintln!("$ {}", shown(command));
     let mut child = command
@@ -56,7 +57,7 @@ pub(crate) fn run_reading(command: &mut Command, mut each: impl FnMut(&str)) -> 
     }
 }
 
-/// Whether `command` can be run and succeeds; shows nothing.
+/// Whether `command` runs and succeeds; prints nothing.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -66,10 +67,10 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Where `program` is on the PATH, if it is.
+/// The file of `program` on the PATH, if there is one.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    // Debian keeps administrators' programs out of the path of others.
+    // On Debian the PATH of ordinary users lacks the directories of administrators' programs.
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|dir| dir.join(program))

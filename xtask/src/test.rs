@@ -1,18 +1,18 @@
 //! `cargo xtask test`: every test of the workspace, doc tests too.
 //!
-//! The tests themselves are debug builds, with every check that such a build has. Whole-cluster
-//! tests run the release build of `coterie`: the binary that `cargo xtask dev` runs and people
-//! install. `COTERIE_BIN_PROFILE=dev` has them run the debug build.
+//! The tests themselves are debug builds, with all debug assertions. Whole-cluster tests run the
+//! release build of `coterie`, the binary that `cargo xtask dev` runs and people install;
+//! `COTERIE_BIN_PROFILE=dev` makes them run the debug build.
 //!
-//! By `cargo nextest run` where it is installed, since it runs the tests of all crates at once
-//! and stops what hangs (`.config/nextest.toml`); else by `cargo test`. The closing lines of the
-//! runner are the last that is printed, so doc tests, which nextest cannot run, go first.
+//! Runs `cargo nextest run` where it is installed, because it runs the tests of all crates in
+//! parallel and kills tests that hang (`.config/nextest.toml`); otherwise `cargo test`. Doc tests,
+//! which nextest cannot run, go first, so the runner's summary is the last output.
 
 use std::process::Command;
 
 use crate::{Result, cargo, paths, setup, shell};
 
-/// Runs the tests; `args` go to the runner, and then doc tests are left out.
+/// Runs the tests. `args` go to the runner; with `args`, doc tests are left out.
 pub(crate) fn run(args: &[String]) -> Result {
     setup::tests()?;
     let mut documented = Ok(());
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &[String]) -> Result {
         .env("COTERIE_TEST_PYTHON_PATH", clients.join("python"))
         .env("COTERIE_TEST_NODE_PATH", clients.join("node/node_modules"));
     if runs_clusters(args) && std::env::var_os("COTERIE_BIN").is_none() {
-        // Built here, as a test that builds it has its own time limit.
+        // Built here, because a test that has to build it runs against its own time limit.
         let profile = cargo::build_binary(!asks_for_debug())?;
         tests.env("COTERIE_BIN", paths::binary(profile)?);
     }
@@ -56,13 +56,13 @@ fn plain(mut tests: Command, args: &[String]) -> Result {
     ran
 }
 
-/// Whether tests of whole clusters, which start the real binary, are surely among those asked for.
-/// Tests that are not foreseen here build it themselves.
+/// Whether `args` surely select tests of whole clusters, which start the real binary. If this
+/// function misses such a test, the test builds the binary itself.
 fn runs_clusters(args: &[String]) -> bool {
     args.is_empty() || args.iter().any(|arg| arg.ends_with("coterie-tests"))
 }
 
-/// Whether whole clusters are to run the debug build, as `tests/src/binary.rs` has it.
+/// Whether whole clusters run the debug build; `tests/src/binary.rs` reads the same variable.
 fn asks_for_debug() -> bool {
     std::env::var_os("COTERIE_BIN_PROFILE").is_some_and(|profile| profile == "dev")
 }

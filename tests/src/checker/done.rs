@@ -1,15 +1,15 @@
-//! Which operations of a list are already placed: a bit set that is short when nearly all of the
-//! operations before a point are placed and none after it, as in a search in order of time.
+//! The set of placed operations of a list: a bit set that is short when nearly all operations
+//! before a point are placed and none after it, as in a search in order of time.
 //!
-//! The words at the front that are full, and those at the end that are empty, are not stored; equal
-//! sets are therefore equal values and hash alike, which the search's memory relies on.
+//! Full words at the front and empty words at the end are not stored. So equal sets are equal
+//! values and hash alike, which the search's memory relies on.
 
 /// A set of small numbers, dense from 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Done {
-    /// So many words at the front are full.
+    /// The number of full words at the front.
     full: u32,
-    /// The words after those; the first is not full, the last is not empty.
+    /// The words after them; the first is not full, the last is not empty.
     words: Vec<u64>,
 }
 

@@ -1,8 +1,8 @@
-//! Is a history linearizable? Each key is a register of its own, and keys are judged apart, which
-//! is sound: a history is linearizable exactly if its part on each object is (Herlihy and Wing).
+//! Is a history linearizable? Each key is a register, and keys are judged separately, which is
+//! sound: a history is linearizable exactly if its part on each object is (Herlihy and Wing).
 //!
-//! A key starts absent. The answer is exact unless the search reaches its bound, which is reported
-//! as [`Verdict::Undecided`] and should fail a test as a violation does: a checker that gave up has
+//! A key starts absent. The verdict is exact unless the search reaches its bound. Then it is
+//! [`Verdict::Undecided`], which should fail a test as a violation does: a checker that gave up has
 //! shown nothing.
 
 mod done;
@@ -25,13 +25,13 @@ pub const STATES_MAX: usize = 4_000_000;
 /// The judgement over a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every key's operations could have been done one after the other.
+    /// The operations of each key could have been executed in sequence.
     Linearizable,
-    /// This key's could not.
+    /// The operations of this key could not.
     Violation {
         /// The key.
         key: Bytes,
-        /// How far the best order came, and what could not follow, for a person.
+        /// For a person: how far the best order came, and the operations that could not follow.
         explanation: String,
     },
     /// The search for this key was stopped at its bound.
@@ -60,7 +60,7 @@ impl Verdict {
     }
 }
 
-/// Judges a history; the first bad key by name is reported.
+/// Judges a history; reports the bad key that is first by name.
 #[must_use]
 pub fn check(history: &[Operation]) -> Verdict {
     check_within(history, STATES_MAX)

@@ -1,7 +1,7 @@
-//! What one key must do: the sequential register that a history is held against.
+//! The sequential register that each key of a history is compared with.
 //!
-//! Written from Redis' documentation and not from Coterie's code, so that an error there is not
-//! repeated here.
+//! Written from Redis' documentation and not from Coterie's code, so that it does not repeat an
+//! error of that code.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::history::{Action, Observed};
 /// The value of a key; `None` when it does not exist.
 pub type Value = Option<Bytes>;
 
-/// What `action` leaves behind and answers, done alone on a key that holds `before`.
+/// The value and the reply after `action` runs alone on a key that holds `before`.
 #[must_use]
 pub fn step(before: &Value, action: &Action) -> (Value, Observed) {
     match action {
@@ -35,7 +35,7 @@ pub fn step(before: &Value, action: &Action) -> (Value, Observed) {
     }
 }
 
-/// One more than the number that `before` spells; `None` if it is no number or the last one.
+/// The successor of the number in `before`; `None` if it is no number or the largest.
 fn sum(before: &Value) -> Option<i64> {
     let Some(text) = before else { return Some(1) };
     let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;

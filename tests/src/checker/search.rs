@@ -1,16 +1,18 @@
-//! The search for an order of one key's operations that a single register could have produced.
+//! The search for an order of a key's operations that a single register could have produced.
 //!
 //! Wing and Gong's search with Lowe's memory ("Testing for linearizability", 2017): take any
-//! operation that no other one ended before, apply it to the register, compare what it saw, go on;
-//! go back when stuck, and never enter the same (operations placed, value) twice. Three facts keep
-//! it short:
+//! operation that began before every other operation ended, apply it to the register, compare the
+//! result with its reply, and go on; go back when stuck, and never enter the same (operations
+//! placed, value) twice. Three facts keep it short:
 //!
-//! - An operation that by its answer changed nothing can be placed as soon as the answer fits:
-//!   whatever order has it later has it in front as well. No other choice need be tried there. (Not
-//!   so a `SET` of the value that is there: placed later, it would undo what came between.)
+//! - An operation whose reply shows that it changed nothing can be placed as soon as the reply
+//!   fits: in any order that has it later, it may stand here as well. No other choice need be tried
+//!   at that point. (A `SET` of the present value is different: placed later, it would undo the
+//!   writes before it.)
 //! - An operation of unknown fate has no end, forbids nothing, and need not be placed at all: the
-//!   search is done when all *known* operations are placed. It is tried after the known ones.
-//! - Of several equal unknown operations it is enough to try the one that began first.
+//!   search is done when all *known* operations are placed. Unknown operations are tried after the
+//!   known ones.
+//! - Of several equal unknown operations only the earliest need be tried.
 
 use std::collections::HashSet;
 
@@ -18,18 +20,19 @@ use super::done::Done;
 use super::register::{Value, step};
 use crate::history::{Action, Observed, Operation};
 
-/// How a search ended.
+/// The outcome of a search.
 #[derive(Debug)]
 pub(super) enum Found<'a> {
     /// An order exists.
     Order,
-    /// None exists; the furthest that any order came.
+    /// No order exists; the furthest point of any order.
     NoOrder(Stuck<'a>),
     /// The bound on visited states was reached.
     TooMany,
 }
 
-/// The furthest point of a failed search: what the key held, and what could not follow.
+/// The furthest point of a failed search: the placed operations, the value of the key, and the
+/// operations that could not follow.
 #[derive(Debug)]
 pub(super) struct Stuck<'a> {
     pub(super) placed: usize,
@@ -37,7 +40,7 @@ pub(super) struct Stuck<'a> {
     pub(super) cannot_follow: Vec<&'a Operation>,
 }
 
-/// Whether an operation with this answer changes nothing, wherever it is placed.
+/// Whether an operation with this reply changes nothing, wherever it is placed.
 fn is_read(action: &Action, observed: &Observed) -> bool {
     matches!(
         (action, observed),
@@ -55,7 +58,7 @@ struct Point {
     value: Value,
 }
 
-/// A point with the ways on that were not tried yet, best last.
+/// A point and its untried successors, best last.
 struct Frame {
     point: Point,
     placed: usize,
@@ -68,14 +71,14 @@ struct Known<'a> {
     observed: &'a Observed,
 }
 
-/// The operations of one key, in two lists, each by the moment it began.
+/// The operations of a key in two lists, each sorted by their begin.
 pub(super) struct Search<'a> {
     known: Vec<Known<'a>>,
     unknown: Vec<&'a Operation>,
 }
 
 impl<'a> Search<'a> {
-    /// `operations` are of one key, sorted by the moment they began.
+    /// `operations` must be of the same key and sorted by their begin.
     pub(super) fn new(operations: &[&'a Operation]) -> Self {
         let known = operations.iter().filter_map(|operation| {
             let (ended, observed) = operation.ended.as_ref()?;
@@ -92,7 +95,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Looks for an order that starts with the key holding `initial`, visiting at most
+    /// Searches for an order that starts with the key holding `initial`; visits at most
     /// `states_max` points.
     pub(super) fn run(&self, initial: Value, states_max: usize) -> Found<'a> {
         let start = Point {
@@ -114,7 +117,7 @@ impl<'a> Search<'a> {
                 stack.pop();
                 continue;
             };
-            // Placing an unknown operation places no known one.
+            // Only known operations are counted.
             let placed = frame.placed + usize::from(next.known != frame.point.known);
             if visited.insert(next.clone()) {
                 if visited.len() > states_max {
@@ -143,21 +146,21 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The known operations, not placed yet, that no other such operation ended before.
+    /// The unplaced known operations that began before every other unplaced known operation ended.
     fn window<'s>(&'s self, done: &'s Done) -> impl Iterator<Item = usize> + 's {
         let mut first_end = u64::MAX;
         (done.first_absent()..self.known.len())
             .filter(|&i| !done.contains(i))
             .take_while(move |&i| {
-                // In order of beginning: whatever begins after the first end can be no candidate,
-                // and whoever ends first begins before it ends.
+                // Sorted by begin: an operation that begins after the first end cannot be a
+                // candidate, and the operation that ends first begins before that end.
                 let candidate = self.known[i].operation.began < first_end;
                 first_end = first_end.min(self.known[i].ended);
                 candidate
             })
     }
 
-    /// The points one step on, the one to try first at the end.
+    /// The successors of a point; the successor to try first is last.
     fn ways(&self, point: &Point) -> Vec<Point> {
         let mut ways = Vec::new();
         let mut first_end = u64::MAX;
@@ -184,7 +187,7 @@ impl<'a> Search<'a> {
         ways
     }
 
-    /// Puts the unknown operations that change something in front of `ways`, to be tried last.
+    /// Puts the unknown operations that change the value in front of `ways`, to be tried last.
     fn unknown_ways(&self, point: &Point, first_end: u64, ways: &mut Vec<Point>) {
         let open: Vec<usize> = (point.unknown.first_absent()..self.unknown.len())
             .take_while(|&i| self.unknown[i].began < first_end)

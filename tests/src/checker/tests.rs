@@ -1,4 +1,5 @@
-//! The checker against histories judged by hand, and against a brute force over small ones.
+//! The checker against histories with known verdicts, and against a brute force over small
+//! histories.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -22,7 +23,7 @@ fn nil() -> Observed {
     Observed::Value(None)
 }
 
-/// An operation from `began` to `ended` on key `k`.
+/// An operation on key `k` from `began` to `ended`.
 fn op(began: u64, ended: u64, action: Action, observed: Observed) -> Operation {
     Operation {
         client: 0,
@@ -203,7 +204,7 @@ fn long_history(operations: u64, clients: u64, seed: u64) -> Vec<Operation> {
         };
         let (after, answer) = step(&value, &action);
         value = after;
-        // Effects are 100 moments apart; an interval reaches over some of its neighbours.
+        // Effects are 100 moments apart; an interval overlaps those of some neighbours.
         let reach = |rng: &mut crate::rng::Rng| rng.below(50 * clients as usize) as u64 + 1;
         let effect = 1_000_000 + i * 100;
         let (began, ended) = (effect - reach(&mut rng), effect + reach(&mut rng));
@@ -281,8 +282,8 @@ fn any_action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Up to seven operations with any intervals. What each saw is what some value would have given, so
-/// that about as many histories are good as bad.
+/// Up to seven operations with random intervals. Each reply is correct for some value of the key,
+/// so that about as many histories are good as bad.
 fn any_history() -> impl Strategy<Value = Vec<Operation>> {
     let held = prop_oneof![
         2 => Just(None),
@@ -298,7 +299,7 @@ fn any_history() -> impl Strategy<Value = Vec<Operation>> {
             .enumerate()
             .map(|(i, (action, began, len, held, fate))| {
                 let (_, answer) = step(&held.map(text), &action);
-                // Distinct moments, as the shared counter gives them.
+                // Distinct moments, like those of the shared counter.
                 let (began, ended) = (began * 16 + i as u64, (began + len) * 16 + 8 + i as u64);
                 let ended = (fate > 0).then_some((ended, answer));
                 Operation {

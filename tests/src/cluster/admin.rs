@@ -1,8 +1,8 @@
-//! `COTERIE` asked through a proxy, as an operator would: what there is, and what is to be done.
+//! `COTERIE` commands through a proxy, as an operator sends them: queries and orders.
 //!
-//! What changes something is answered by a job's id; [`Admin::finish`] waits for the end of the job
-//! and shows its log when it failed. While meta has no leader a question may be refused: those that
-//! are asked in the midst of harm are asked through [`Admin::persist`].
+//! An order returns the id of a job; [`Admin::finish`] waits for the end of the job and shows its
+//! log if it failed. While meta has no leader a command may be refused: tests that do harm
+//! meanwhile send their commands through [`Admin::persist`].
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use crate::connection::Connection;
 use crate::resp::Reply;
 use crate::wait;
 
-/// How long an administrative question may take: longer than the proxy's own timeout.
+/// Time limit of an administrative command: longer than the proxy's own timeout.
 const WITHIN: Duration = Duration::from_secs(15);
 
 /// The table that the tests work on.
 const TABLE: &str = "0";
 
-/// Where a range is to go.
+/// The destination of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
-    /// To this group.
+    /// This group.
     Group(u64),
-    /// To one that is made for it.
+    /// A new group.
     New,
 }
 
-/// An operator at one proxy. A cheap value that any thread may have.
+/// An operator at a proxy. Cheap to clone; any thread may have its own.
 #[derive(Debug, Clone)]
 pub struct Admin {
     proxy: String,
 }
 
 impl Admin {
-    /// At the proxy of this address.
+    /// An operator at the proxy of this address.
     #[must_use]
     pub fn at(proxy: String) -> Self {
         Self { proxy }
     }
 
-    /// One `COTERIE` command; an error reply is an error.
+    /// Sends a `COTERIE` command; an error reply is an error.
     pub fn ask(&self, words: &[&str]) -> anyhow::Result<Reply> {
         let mut connection = Connection::open(&self.proxy, WITHIN)?;
         match connection.call(&[&["COTERIE"], words].concat())? {
@@ -63,7 +63,7 @@ impl Admin {
         self.rows(&["NODES"], Node::read)
     }
 
-    /// One node.
+    /// The node with this id.
     pub fn node(&self, id: u64) -> anyhow::Result<Node> {
         let found = self.nodes()?.into_iter().find(|node| node.id == id);
         found.with_context(|| format!("no node {id}"))
@@ -74,7 +74,7 @@ impl Admin {
         self.rows(&["GROUPS"], Group::read)
     }
 
-    /// One group.
+    /// The group with this id.
     pub fn group(&self, id: u64) -> anyhow::Result<Group> {
         let found = self.groups()?.into_iter().find(|group| group.id == id);
         found.with_context(|| format!("no group {id}"))
@@ -85,34 +85,34 @@ impl Admin {
         self.rows(&["RANGES", TABLE], Range::read)
     }
 
-    /// The range of table 0 that holds a key, as meta's map has it.
+    /// The range of table 0 that holds a key, in meta's map.
     pub fn range_of(&self, key: &str) -> anyhow::Result<Range> {
         let mut ranges = self.ranges()?.into_iter();
         let found = ranges.find(|range| range.holds(key.as_bytes()));
         found.with_context(|| format!("no range holds {key:?}"))
     }
 
-    /// Jobs, running and past.
+    /// The running jobs, and the ended jobs that meta still keeps.
     pub fn jobs(&self) -> anyhow::Result<Vec<Job>> {
         self.rows(&["JOBS"], Job::read)
     }
 
-    /// One job, with its log.
+    /// The job with this id, and its log.
     pub fn job(&self, id: u64) -> anyhow::Result<Job> {
         Job::read(&self.ask(&["JOBS", &id.to_string()])?)
     }
 
-    /// Begins the cutting of a range before `key`; the job's id.
+    /// Starts a split before `key`; returns the job's id.
     pub fn split(&self, key: &str) -> anyhow::Result<u64> {
         self.begin(&["SPLIT", TABLE, key])
     }
 
-    /// Begins the joining of the range that holds `key` with its right neighbour.
+    /// Starts a merge of the range that holds `key` with its right neighbour; returns the job's id.
     pub fn merge(&self, key: &str) -> anyhow::Result<u64> {
         self.begin(&["MERGE", TABLE, key])
     }
 
-    /// Begins the move of the range that holds `key`.
+    /// Starts a move of the range that holds `key`; returns the job's id.
     pub fn move_range(&self, key: &str, to: To) -> anyhow::Result<u64> {
         match to {
             To::Group(id) => self.begin(&["MOVE", TABLE, key, "GROUP", &id.to_string()]),
@@ -120,7 +120,7 @@ impl Admin {
         }
     }
 
-    /// Begins the replacing of a group's replica on a node.
+    /// Starts the replacement of a group's replica on a node; returns the job's id.
     pub fn replace(&self, group: u64, node: u64) -> anyhow::Result<u64> {
         self.begin(&["REPLACE", &group.to_string(), &node.to_string()])
     }
@@ -131,7 +131,7 @@ impl Admin {
         id.with_context(|| format!("COTERIE {} answered {reply:?}", words.join(" ")))
     }
 
-    /// Waits until a job has ended, whichever way.
+    /// Waits until a job is done or has failed.
     pub fn ended(&self, job: u64, within: Duration) -> anyhow::Result<Job> {
         wait::until(&format!("job {job} ends"), within, || {
             let job = self.job(job)?;
@@ -153,7 +153,7 @@ impl Admin {
         Ok(job)
     }
 
-    /// Asks again what may be refused while harm is done.
+    /// Repeats a command that may be refused while harm is done, until it succeeds.
     pub fn persist<T>(
         &self,
         within: Duration,
@@ -162,19 +162,19 @@ impl Admin {
         wait::until("an operator is answered", within, || question(self))
     }
 
-    /// Brings a group's leadership to a node.
+    /// Transfers a group's leadership to a node.
     pub fn lead(&self, group: u64, node: u64) -> anyhow::Result<()> {
         self.ask(&["LEADER", &group.to_string(), &node.to_string()])
             .map(drop)
     }
 
-    /// Whether the controller may move things for balance.
+    /// Turns on or off the controller's moves for balance.
     pub fn balance(&self, on: bool) -> anyhow::Result<()> {
         self.ask(&["BALANCE", if on { "ON" } else { "OFF" }])
             .map(drop)
     }
 
-    /// `DRAIN`, `RESUME` or `REMOVE` of a node.
+    /// Sends `NODE DRAIN`, `RESUME` or `REMOVE` of a node.
     pub fn set_node(&self, word: &str, node: u64) -> anyhow::Result<()> {
         self.ask(&["NODE", word, &node.to_string()]).map(drop)
     }

@@ -1,4 +1,5 @@
-//! What kind of cluster to start: how many of each role, with which flags, in which folder.
+//! The description of a cluster to start: the number of processes of each role, their flags and
+//! folders.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them, in the order in which they are started.
+    /// All roles, in the order in which they are started.
     pub const ALL: [Self; 4] = [Self::Meta, Self::Server, Self::Proxy, Self::Controller];
 
     /// The subcommand, and the first part of a process' name.
@@ -40,18 +41,18 @@ impl Role {
     }
 }
 
-/// A cluster to be started.
+/// A description of a cluster.
 #[derive(Debug, Clone)]
 pub struct Builder {
     counts: [usize; 4],
-    /// By the name of a role or of a process.
+    /// Flags by the name of a role or of a process.
     flags: Vec<(String, Vec<String>)>,
     /// The process, the variable, its value.
     env: Vec<(String, String, String)>,
     split_at: Vec<String>,
     token: String,
     server_dir: Option<PathBuf>,
-    /// By the name of a process.
+    /// Data directories by the name of a process.
     dirs: Vec<(String, PathBuf)>,
     binary: Option<PathBuf>,
     serving_within: Duration,
@@ -74,20 +75,21 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// So many processes of a role; by default 3 metas, 3 servers, 1 proxy and 1 controller.
+    /// Sets the number of processes of a role; by default 3 metas, 3 servers, 1 proxy and 1
+    /// controller.
     #[must_use]
     pub fn count(mut self, role: Role, count: usize) -> Self {
         self.counts[role as usize] = count;
         self
     }
 
-    /// Further flags for every process of a role.
+    /// Adds flags for every process of a role.
     #[must_use]
     pub fn flags(self, role: Role, flags: &[&str]) -> Self {
         self.flags_of(role.name(), flags)
     }
 
-    /// Further flags for one process, by name.
+    /// Adds flags for the process `name`.
     #[must_use]
     pub fn flags_of(mut self, name: &str, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
@@ -95,7 +97,7 @@ impl Builder {
         self
     }
 
-    /// Environment variables for one process, by name.
+    /// Adds environment variables for the process `name`.
     #[must_use]
     pub fn env_of(mut self, name: &str, variables: &[(&str, String)]) -> Self {
         let of = |(variable, value): &(&str, String)| {
@@ -105,7 +107,7 @@ impl Builder {
         self
     }
 
-    /// The zone of each server, in order of their numbers.
+    /// Sets the zone of each server, in the order of their numbers.
     #[must_use]
     pub fn zones(self, zones: &[&str]) -> Self {
         let numbered = zones.iter().enumerate();
@@ -114,28 +116,29 @@ impl Builder {
         })
     }
 
-    /// Where table 0 is cut from the start, so that several groups share it.
+    /// Splits table 0 at these keys from the start, so that several groups share it.
     #[must_use]
     pub fn split_at(mut self, boundaries: &[&str]) -> Self {
         self.split_at = boundaries.iter().map(|&key| key.to_owned()).collect();
         self
     }
 
-    /// Where servers keep their data instead of the cluster's own folder: a small file system, say.
+    /// Sets the parent of the servers' data directories, for instance a small file system; by
+    /// default the cluster's own folder.
     #[must_use]
     pub fn server_dir(mut self, dir: PathBuf) -> Self {
         self.server_dir = Some(dir);
         self
     }
 
-    /// Where one process keeps its data instead.
+    /// Sets the data directory of the process `name`.
     #[must_use]
     pub fn dir_of(mut self, name: &str, dir: PathBuf) -> Self {
         self.dirs.push((name.to_owned(), dir));
         self
     }
 
-    /// The binary to run instead of the one that belongs to the tests.
+    /// Sets the binary to run; by default the binary that belongs to the tests.
     #[must_use]
     pub fn binary(mut self, binary: PathBuf) -> Self {
         self.binary = Some(binary);
@@ -143,7 +146,7 @@ impl Builder {
     }
 
     /// Starts the processes and waits until every range takes reads and writes, and the controller
-    /// has heard of every group's leader.
+    /// knows every group's leader.
     pub fn start(self) -> anyhow::Result<Cluster> {
         let within = self.serving_within;
         let mut cluster = self.start_processes()?;
@@ -175,7 +178,7 @@ impl Builder {
         Ok(Cluster::new(folder, turn, members, self))
     }
 
-    /// A process that has not been started, and does not know its arguments yet.
+    /// A process that is not started yet and has no arguments yet.
     pub(super) fn member(
         &self,
         role: Role,
@@ -211,17 +214,17 @@ impl Builder {
         }
     }
 
-    /// The secret the processes share.
+    /// The cluster token.
     pub(super) fn token(&self) -> &str {
         &self.token
     }
 
-    /// Where table 0 is cut from the start.
+    /// The keys at which table 0 is split from the start.
     pub(super) fn boundaries(&self) -> &[String] {
         &self.split_at
     }
 
-    /// The command line of one process, as design section 12 gives it.
+    /// The command line of a process.
     pub(super) fn args(&self, member: &Member, all: &[Member]) -> Vec<String> {
         let metas = || all.iter().filter(|m| m.role == Role::Meta);
         let meta_addrs: Vec<String> = metas().map(|m| m.port.addr()).collect();

@@ -1,5 +1,5 @@
-//! What an operator does to the processes of a cluster: adds a server, restarts everything in turn,
-//! has it checked.
+//! An operator's work on the processes of a cluster: adds a server, restarts all processes in turn,
+//! runs `coterie check`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use anyhow::{Context, ensure};
 use super::{Cluster, Role};
 use crate::wait;
 
-/// How long a process may take to end after SIGTERM: more than its own drain timeout.
+/// Time limit for the end of a process after SIGTERM: more than its own drain timeout.
 const DRAIN: Duration = Duration::from_secs(60);
 
 /// Bound on `coterie check`, in seconds as `timeout` takes them.
 const CHECK_SECONDS: &str = "120";
 
 impl Cluster {
-    /// Starts one more server, with flags of its own besides those of all servers; its name.
+    /// Starts a further server with `flags` besides those of all servers; returns its name.
     pub fn add_server(&mut self, flags: &[&str]) -> anyhow::Result<String> {
         let number = self.names(Role::Server).len() + 1;
         let mut member = self.plan.member(Role::Server, number, self.folder.path())?;
@@ -29,13 +29,12 @@ impl Cluster {
         Ok(name)
     }
 
-    /// Has the controller move nothing for balance: what changes then is what the test asks for, and
-    /// what must be repaired.
+    /// Turns off moves for balance: then only the test's own orders and repairs change the cluster.
     pub fn hold_still(&self, within: Duration) -> anyhow::Result<()> {
         self.admin().persist(within, |admin| admin.balance(false))
     }
 
-    /// Waits until a server is known to meta and was heard; its node.
+    /// Waits until meta knows a server and has its first report; returns its node id.
     pub fn wait_for_node(&self, server: &str, within: Duration) -> anyhow::Result<u64> {
         wait::until(&format!("{server} joins"), within, || {
             let node = self.node_of(server)?;
@@ -45,15 +44,15 @@ impl Cluster {
         })
     }
 
-    /// SIGTERM, the end with 0, a new start.
+    /// Sends SIGTERM, waits for the exit with status 0, and starts the process again.
     pub fn restart_gently(&mut self, name: &str) -> anyhow::Result<()> {
         let status = self.process(name).terminate(DRAIN)?;
         ensure!(status.success(), "{name} ended with {status}");
         self.process(name).start()
     }
 
-    /// Restarts all processes of some roles, one after the other, each once the one before it is
-    /// back: every range serves, every group has a leader that runs and three voters in step.
+    /// Restarts all processes of some roles in turn. Before each further restart every range must
+    /// serve again, and every group must have a running leader and three voters in step.
     pub fn roll(&mut self, roles: &[Role], within: Duration) -> anyhow::Result<()> {
         let names: Vec<String> = roles.iter().flat_map(|&role| self.names(role)).collect();
         for name in names {
@@ -66,7 +65,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every group has so many voters, all up to date, and no learner.
+    /// Waits until every group has exactly `voters` voters, all up to date, and no learner.
     pub fn wait_until_caught_up(&self, voters: usize, within: Duration) -> anyhow::Result<()> {
         wait::until("every group's voters are up to date", within, || {
             let groups = self.admin().groups()?;
@@ -75,7 +74,8 @@ impl Cluster {
         })
     }
 
-    /// `coterie check`: ranges tile, each has one owner, replicas agree. Fails with what it said.
+    /// Runs `coterie check`: ranges tile, each has one owner, replicas agree. An error has its
+    /// output.
     pub fn check(&self) -> anyhow::Result<()> {
         let (code, said) = self.coterie(&["check"])?;
         ensure!(
@@ -85,7 +85,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Runs a command of the binary that asks the cluster by meta: its exit code, and what it printed.
+    /// Runs a command of the binary that needs the addresses of the metas; returns its exit code
+    /// and its output.
     pub fn coterie(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
         let metas = self.names(Role::Meta);
         let metas: Vec<String> = metas.iter().map(|name| self.addr(name)).collect();
@@ -94,7 +95,7 @@ impl Cluster {
         self.run(&[words, &meta].concat())
     }
 
-    /// Runs the binary with these arguments alone.
+    /// Runs the binary with exactly these arguments; returns its exit code and its output.
     pub fn run(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
         let output = Command::new("timeout")
             .args([CHECK_SECONDS])

@@ -1,4 +1,4 @@
-//! The folder of one cluster: data and logs. Removed when the test passes; kept, and its path
+//! The folder of a cluster: data and logs. Removed when the test passes; kept, and its path
 //! printed, when it fails.
 
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Folder {
         &self.path
     }
 
-    /// Leaves the folder behind.
+    /// Keeps the folder after the end of the test.
     pub(super) fn keep(&mut self) {
         if let Some(dir) = self.removed_on_drop.take() {
             self.path = dir.keep();

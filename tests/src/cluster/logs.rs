@@ -1,11 +1,11 @@
-//! What processes wrote to their logs that a person would have to look at.
+//! Alarms in the logs of processes: lines that a person would have to look at.
 //!
-//! An ERROR line means "a person must look" (house style, section 14), so a test fails when one
-//! appears that it did not announce; a panic counts as one.
+//! An ERROR line means "a person must look", so a test fails if a log has an ERROR line that the
+//! test did not announce. A panic counts as an ERROR line.
 
 use std::path::Path;
 
-/// The lines of a log that say ERROR or tell of a panic, less those that hold one of `announced`.
+/// The lines of a log with ERROR or a panic, except those that contain a text of `announced`.
 pub(super) fn alarms(log: &Path, announced: &[String]) -> Vec<String> {
     // Not read_to_string: a process killed while it wrote may leave half a character.
     let bytes = std::fs::read(log).unwrap_or_default();
@@ -25,7 +25,7 @@ fn is_alarm(line: &str) -> bool {
     level || line.contains(r#""level":"ERROR""#) || line.contains("panicked at")
 }
 
-/// The line less the escape sequences a terminal would eat.
+/// The line without the escape sequences of a terminal.
 fn without_colours(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut chars = line.chars();
@@ -39,7 +39,7 @@ fn without_colours(line: &str) -> String {
     plain
 }
 
-/// The last lines of a log, to be shown beside a failure.
+/// The last lines of a log, for the report of a failure.
 pub(super) fn tail(log: &Path, lines: usize) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);

@@ -1,6 +1,6 @@
-//! What a process says of itself at `/metrics`.
+//! The metrics that a process serves at `/metrics`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -12,13 +12,15 @@ use crate::wait;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// One look at the metrics of a process.
+/// The metrics of a process at a moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
-    /// The values, by name and labels as they stand in the text.
+    /// The values by name and labels, as in the text.
     series: BTreeMap<String, f64>,
-    /// The names of those that may fall as well as rise.
+    /// The names of the gauges, which may fall as well as rise.
     gauges: Vec<String>,
+    /// The names of all metrics, as Prometheus shows them, also of metrics without a value.
+    names: BTreeSet<String>,
 }
 
 impl Metrics {
@@ -28,6 +30,9 @@ impl Metrics {
             if let Some(described) = line.strip_prefix("# TYPE ") {
                 let gauge = described.strip_suffix(" gauge");
                 metrics.gauges.extend(gauge.map(str::to_owned));
+                let (name, kind) = described.split_once(' ').unwrap_or((described, ""));
+                let total = if kind == "counter" { "_total" } else { "" };
+                metrics.names.insert(format!("{name}{total}"));
             } else if let Some((name, value)) = line.rsplit_once(' ')
                 && let Ok(value) = value.parse()
             {
@@ -37,7 +42,7 @@ impl Metrics {
         metrics
     }
 
-    /// A metric, added up over its labels.
+    /// The sum of a metric over its labels.
     pub fn sum(&self, name: &str) -> anyhow::Result<f64> {
         let of_name = self.series.iter().filter(|(key, _)| bare(key) == name);
         let values: Vec<f64> = of_name.map(|(_, value)| *value).collect();
@@ -45,7 +50,13 @@ impl Metrics {
         Ok(values.iter().sum())
     }
 
-    /// What may fall as well as rise, each added up over its labels.
+    /// The names of all metrics, as Prometheus shows them.
+    #[must_use]
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// Each gauge, summed over its labels.
     #[must_use]
     pub fn gauges(&self) -> BTreeMap<String, f64> {
         let names = self.gauges.iter();
@@ -76,19 +87,19 @@ impl Cluster {
     /// The metrics of a process.
     pub fn metrics(&self, name: &str) -> anyhow::Result<Metrics> {
         let member = self.member(name);
-        // A controller listens for nothing else.
+        // A controller's only port serves HTTP.
         let http = member.http.as_ref().unwrap_or(&member.port);
         read(&http.addr()).with_context(|| format!("the metrics of {name}"))
     }
 
-    /// A metric, added up over the processes of a role and over its labels.
+    /// The sum of a metric over the processes of a role and over its labels.
     pub fn metric(&self, role: Role, metric: &str) -> anyhow::Result<f64> {
         let names = self.names(role);
         let values = names.iter().map(|name| self.metrics(name)?.sum(metric));
         values.sum()
     }
 
-    /// The name of the meta that leads. Fails while none says so.
+    /// The name of the meta that leads. An error while no meta reports that it leads.
     pub fn meta_leader(&self) -> anyhow::Result<String> {
         let leads = |name: &String| {
             let is_leader = self
@@ -100,7 +111,7 @@ impl Cluster {
         leader.context("no meta leads")
     }
 
-    /// Waits until no store compacts: what was written before is where it stays.
+    /// Waits until no store compacts: earlier writes have reached their final files.
     pub fn wait_until_compacted(&self, within: Duration) -> anyhow::Result<()> {
         wait::until("compactions are over", within, || {
             for name in ["compactions_running", "compaction_debt_bytes"] {
@@ -126,5 +137,7 @@ mod tests {
         assert!(metrics.sum("a_reads").is_err());
         let gauges = BTreeMap::from([("a_clients".to_owned(), 2.0)]);
         assert_eq!(metrics.gauges(), gauges);
+        let names = ["a_clients", "a_reads_total"].map(str::to_owned);
+        assert_eq!(*metrics.names(), BTreeSet::from(names));
     }
 }

@@ -1,8 +1,9 @@
-//! A cluster of real processes on loopback: started, harmed by name, asked who leads, and ended.
+//! A cluster of real processes on loopback: starts it, harms its processes by name, asks for its
+//! leaders, and ends it.
 //!
-//! Names are `meta-1`, `server-2`, `proxy-1`, `controller-1`. When a test fails, the folder with all
-//! data and logs is kept and its path printed with the last lines of each log; when it passes, the
-//! logs must hold no ERROR line that the test did not [announce](Cluster::announce).
+//! Names are `meta-1`, `server-2`, `proxy-1`, `controller-1`. When a test fails, the folder with
+//! all data and logs is kept, and its path and the last lines of each log are printed. When it
+//! passes, the logs must have no ERROR line that the test did not [announce](Cluster::announce).
 
 mod admin;
 mod builder;
@@ -35,14 +36,14 @@ use crate::resp::Reply;
 use crate::wait;
 use folder::Folder;
 
-/// One process of a cluster.
+/// A process of a cluster.
 #[derive(Debug)]
 struct Member {
     role: Role,
     number: usize,
     dir: PathBuf,
     port: Port,
-    /// Where it shows its metrics; a controller does so where it listens.
+    /// The port of its metrics; a controller serves them at `port`.
     http: Option<Port>,
     process: Process,
 }
@@ -69,7 +70,7 @@ impl Cluster {
         }
     }
 
-    /// A cluster to be described and started.
+    /// A description of a cluster, to be completed and started.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
@@ -91,13 +92,13 @@ impl Cluster {
             .collect()
     }
 
-    /// The address a process listens at.
+    /// The address at which a process listens.
     #[must_use]
     pub fn addr(&self, name: &str) -> String {
         self.member(name).port.addr()
     }
 
-    /// The addresses of the proxies: where clients connect.
+    /// The addresses of the proxies, at which clients connect.
     #[must_use]
     pub fn proxies(&self) -> Vec<String> {
         self.names(Role::Proxy)
@@ -112,7 +113,7 @@ impl Cluster {
         self.addr("proxy-1")
     }
 
-    /// A connection to the first proxy that waits for replies as long as a proxy tries.
+    /// A connection to the first proxy; it waits for a reply as long as a proxy retries.
     pub fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(&self.proxy(), crate::workload::client::REPLY_TIMEOUT)
     }
@@ -129,19 +130,19 @@ impl Cluster {
         &self.member(name).dir
     }
 
-    /// The folder that holds all of it.
+    /// The folder of the cluster.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The secret the processes share.
+    /// The cluster token.
     #[must_use]
     pub fn token(&self) -> &str {
         self.plan.token()
     }
 
-    /// A process, by name. Panics when there is none of that name.
+    /// The process `name`. Panics if there is no process of this name.
     #[track_caller]
     pub fn process(&mut self, name: &str) -> &mut Process {
         let found = self.members.iter_mut().find(|m| m.process.name() == name);
@@ -163,7 +164,7 @@ impl Cluster {
         process.start()
     }
 
-    /// ERROR lines that hold `text` are expected from here on.
+    /// Announces ERROR lines: lines that contain `text` do not fail the test.
     pub fn announce(&mut self, text: &str) {
         self.announced.push(text.to_owned());
     }
@@ -172,11 +173,11 @@ impl Cluster {
     #[must_use]
     pub fn key_in_each_range(&self, suffix: &str) -> Vec<String> {
         let starts = std::iter::once("").chain(self.plan.boundaries().iter().map(String::as_str));
-        // The lowest byte behind a boundary, so that it stays below the next one.
+        // The lowest byte after a boundary, so that the key stays below the next boundary.
         starts.map(|start| format!("{start}\0{suffix}")).collect()
     }
 
-    /// Waits until a write and a read succeed in every range, through every proxy that runs.
+    /// Waits until a write and a read succeed in every range, through every running proxy.
     pub fn wait_until_serving(&mut self, within: Duration) -> anyhow::Result<()> {
         let keys = self.key_in_each_range("serving");
         for name in self.names(Role::Proxy) {
@@ -193,7 +194,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The name of the server that leads each group. Fails while any group has none.
+    /// The name of the server that leads each group. An error while any group has no leader.
     pub fn leaders(&self) -> anyhow::Result<BTreeMap<u64, String>> {
         let names = self.server_names()?;
         let mut leaders = BTreeMap::new();
@@ -208,7 +209,7 @@ impl Cluster {
         Ok(leaders)
     }
 
-    /// The name of the server of each node that has one.
+    /// The names of the servers by node id; nodes without a server of this cluster are left out.
     pub fn server_names(&self) -> anyhow::Result<BTreeMap<u64, String>> {
         let at = |addr: &str| self.members.iter().find(|m| m.port.addr() == addr);
         let nodes = self.admin().nodes()?.into_iter();
@@ -219,7 +220,7 @@ impl Cluster {
         Ok(named.collect())
     }
 
-    /// The node that a server is.
+    /// The node id of a server.
     pub fn node_of(&self, server: &str) -> anyhow::Result<u64> {
         let names = self.server_names()?;
         let found = names.iter().find(|(_, name)| *name == server);
@@ -227,7 +228,7 @@ impl Cluster {
         Ok(*node)
     }
 
-    /// Waits until every group has a leader that runs, and gives their names.
+    /// Waits until every group has a running leader; returns the leaders' names by group.
     pub fn wait_for_leaders(&mut self, within: Duration) -> anyhow::Result<BTreeMap<u64, String>> {
         let running: Vec<String> = self
             .members
@@ -246,7 +247,7 @@ impl Cluster {
         })
     }
 
-    /// Waits, under load, until the leader of a group has let go of its log up to `index`.
+    /// Waits, while the group takes writes, until its leader has purged the log up to `index`.
     pub fn wait_until_purged(
         &self,
         group: u64,
@@ -264,7 +265,7 @@ impl Cluster {
         })
     }
 
-    /// The group that owns a key, as `COTERIE LOCATE` says.
+    /// The group that owns a key, by `COTERIE LOCATE`.
     pub fn group_of(&self, key: &str) -> anyhow::Result<u64> {
         let reply = self.admin().ask(&["LOCATE", key])?;
         let field = ["group", "group_id"]
@@ -275,7 +276,7 @@ impl Cluster {
         text.parse().with_context(|| format!("group {text:?}"))
     }
 
-    /// Lines in the logs that a person must look at and nobody announced.
+    /// The unannounced alarms in the logs.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {
         let mut alarms = Vec::new();
@@ -302,7 +303,7 @@ fn probe(proxy: &str, key: &str) -> anyhow::Result<()> {
     let mut connection = Connection::open(proxy, Duration::from_secs(12))?;
     let written = connection.call(&["SET", key, "serving"])?;
     if matches!(&written, Reply::Error(text) if text.starts_with("NOAUTH")) {
-        // A proxy with a password: it listens, and the others show whether the ranges serve.
+        // A proxy with a password listens; the other proxies show whether the ranges serve.
         return Ok(());
     }
     ensure!(

@@ -9,15 +9,15 @@ use crate::resp::Reply;
 pub struct Node {
     /// Its id.
     pub id: u64,
-    /// Where it is reached; empty for one whose address another node has now.
+    /// Its address; empty if another node has that address now.
     pub addr: String,
     /// Its zone.
     pub zone: String,
     /// `up`, `down`, `draining`, `removed`, ...
     pub state: String,
-    /// Replicas it said it holds, if it was heard.
+    /// The number of replicas that it reported; `None` before its first report.
     pub replicas: Option<u64>,
-    /// Groups it said it leads.
+    /// The number of groups that it leads, as it reported.
     pub leaders: Option<u64>,
     /// Bytes of its data.
     pub disk_used_bytes: Option<u64>,
@@ -28,13 +28,13 @@ pub struct Node {
 /// A replica, in a row of `COTERIE GROUPS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
-    /// Where it is.
+    /// Its node.
     pub node: u64,
     /// Whether it votes.
     pub voter: bool,
-    /// How far it said it has applied the log.
+    /// Its applied index, as last reported.
     pub applied_index: Option<u64>,
-    /// Where its log begins.
+    /// The first index of its log, as last reported.
     pub first_index: Option<u64>,
 }
 
@@ -43,11 +43,11 @@ pub struct Replica {
 pub struct Group {
     /// Its id.
     pub id: u64,
-    /// The node that leads it, if that is known.
+    /// The node that leads it, if the leader is known.
     pub leader: Option<u64>,
-    /// Its term, by the replica that has the highest; `None` while the controller has not heard it.
+    /// The highest term that a replica reported; `None` before the first report.
     pub term: Option<u64>,
-    /// How many ranges it owns.
+    /// The number of ranges that it owns.
     pub ranges: u64,
     /// Its replicas.
     pub replicas: Vec<Replica>,
@@ -60,32 +60,32 @@ pub struct Range {
     pub id: u64,
     /// Its first key.
     pub start: Vec<u8>,
-    /// The key behind its last; `None` is the end of the table.
+    /// The first key after it; `None` at the end of the table.
     pub end: Option<Vec<u8>>,
-    /// Rises with each split, merge and move.
+    /// Its epoch, which rises with each split, merge and move.
     pub epoch: u64,
     /// The group that owns it.
     pub group: u64,
-    /// Bytes in it, if its group was heard.
+    /// Bytes in it; `None` before the first report of its group.
     pub size_bytes: Option<u64>,
 }
 
-/// A row of `COTERIE JOBS`, or the one that `COTERIE JOBS id` tells more of.
+/// A row of `COTERIE JOBS`, or the longer reply to `COTERIE JOBS id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// Its id.
     pub id: u64,
-    /// What it does.
+    /// Its kind: `split`, `move` and so on.
     pub kind: String,
     /// `running`, `done` or `failed`.
     pub state: String,
-    /// Why it was begun.
+    /// Why it was started.
     pub reason: String,
-    /// What happened; empty in a list of jobs.
+    /// Its log; empty in a list of jobs.
     pub log: Vec<String>,
     /// Bytes copied, by a job that copies.
     pub bytes: Option<u64>,
-    /// Bytes there are to copy.
+    /// Bytes to copy in all.
     pub bytes_total: Option<u64>,
 }
 
@@ -117,14 +117,15 @@ impl Group {
         })
     }
 
-    /// The nodes with a vote.
+    /// The nodes of its voters.
     #[must_use]
     pub fn voters(&self) -> Vec<u64> {
         let voters = self.replicas.iter().filter(|replica| replica.voter);
         voters.map(|replica| replica.node).collect()
     }
 
-    /// Fails unless it has so many voters, no learner, and all have applied nearly all of its log.
+    /// An error unless it has exactly `voters` voters and no learner, and all have applied nearly
+    /// all of its log.
     pub fn check_caught_up(&self, voters: usize) -> anyhow::Result<()> {
         let applied: Vec<u64> = self
             .replicas
@@ -171,7 +172,7 @@ impl Range {
         })
     }
 
-    /// Whether it holds a key.
+    /// Whether the range contains a key.
     #[must_use]
     pub fn holds(&self, key: &[u8]) -> bool {
         self.start.as_slice() <= key && self.end.as_deref().is_none_or(|end| key < end)
@@ -192,7 +193,7 @@ impl Job {
         })
     }
 
-    /// Whether nothing more happens to it.
+    /// Whether it is done or has failed.
     #[must_use]
     pub fn ended(&self) -> bool {
         self.state != "running"
@@ -209,7 +210,7 @@ fn number(row: &Reply, name: &str) -> anyhow::Result<u64> {
     text.parse().with_context(|| format!("{name} is {text:?}"))
 }
 
-/// A boolean in either protocol, or in words.
+/// A boolean of either protocol, or a word for it.
 fn flag(row: &Reply, name: &str) -> bool {
     let text = row.field(name).and_then(Reply::text);
     text.is_some_and(|text| ["1", "t", "true", "yes"].contains(&text.as_str()))

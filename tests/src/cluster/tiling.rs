@@ -1,4 +1,4 @@
-//! That ranges tile their table, looked at again and again while they change.
+//! Checks again and again that the ranges tile their table, while they change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use anyhow::{Context, anyhow, ensure};
 use super::admin::Admin;
 use super::rows::Range;
 
-/// How often to look. Each commit of meta reaches the proxy by itself; this is how many are seen.
+/// The pause between two checks. Maps that meta replaces within a pause may be missed.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Fails unless the ranges, in key order, cover all keys, each once, and no id is used twice.
+/// An error unless the ranges, in key order, cover each key exactly once and each has its own id.
 fn check(ranges: &[Range]) -> anyhow::Result<()> {
     let mut next = Some(Vec::new());
     for range in ranges {
@@ -35,7 +35,7 @@ fn check(ranges: &[Range]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks at the ranges of table 0 on a thread of its own until told to stop.
+/// Checks the ranges of table 0 on a thread of its own until it is stopped.
 #[derive(Debug)]
 pub struct TilingWatch {
     stop: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ pub struct TilingWatch {
 }
 
 impl TilingWatch {
-    /// Starts to look.
+    /// Starts the thread.
     #[must_use]
     pub fn start(admin: Admin) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
@@ -52,7 +52,7 @@ impl TilingWatch {
             let mut seen = Vec::new();
             let mut maps = 0;
             while !stopped.load(Ordering::Relaxed) {
-                // A proxy that was killed answers nothing: the next look is as good.
+                // A killed proxy does not answer; the next check is as good.
                 if let Ok(ranges) = admin.ranges() {
                     check(&ranges)?;
                     if ranges != seen {
@@ -67,7 +67,7 @@ impl TilingWatch {
         Self { stop, thread }
     }
 
-    /// Stops, and says how many different maps were seen, all of which tiled.
+    /// Stops the thread. Returns the number of different maps that it saw, all of which tiled.
     pub fn finish(self) -> anyhow::Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         let watched = self.thread.join().map_err(|_| anyhow!("it panicked"));

@@ -1,6 +1,7 @@
-//! One cluster at a time on a machine: eight or more processes that elect leaders by timeouts do not
-//! share two cores with another such set. Tests of one binary run in parallel threads, and binaries
-//! may as well; so the turn is a lock on a file, which ends with whoever holds it.
+//! A machine runs a single test cluster at a time: two cores are too few for two sets of eight or
+//! more processes that elect leaders by timeouts. Tests of a binary run in parallel threads, and
+//! binaries may run in parallel too; so the turn is a lock on a file. The lock is released when the
+//! turn is dropped or its process ends.
 
 use std::fs::File;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::Context;
 
 use crate::wait;
 
-/// More than the rest of a test run takes.
+/// Longer than the rest of a test run.
 const WITHIN: Duration = Duration::from_secs(3600);
 
 /// The right to run a cluster, until dropped.

@@ -1,4 +1,4 @@
-//! What the processes of a cluster take, by name.
+//! Memory, descriptors and processor time of the processes of a cluster, by name.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Cluster;
 use crate::vitals::{self, Vitals};
 
 impl Cluster {
-    /// One look at every process. Fails when one does not run.
+    /// Reads the vitals of every process. An error if a process does not run.
     pub fn vitals(&self) -> anyhow::Result<BTreeMap<String, Vitals>> {
         let looks = self.pids()?.into_iter().map(|(name, pid)| {
             let look = vitals::of(pid).with_context(|| format!("look at {name}"));
@@ -17,13 +17,13 @@ impl Cluster {
         looks.collect()
     }
 
-    /// Has the peaks of memory counted from now on.
+    /// Resets the memory peaks of all processes.
     pub fn forget_peaks(&self) -> anyhow::Result<()> {
         let mut pids = self.pids()?.into_values();
         pids.try_for_each(vitals::forget_peak)
     }
 
-    /// The processes, by name.
+    /// The pids by name.
     pub fn pids(&self) -> anyhow::Result<BTreeMap<String, u32>> {
         let pids = self.members.iter().map(|member| {
             let (name, pid) = (member.process.name(), member.process.pid());

@@ -1,8 +1,8 @@
-//! The words of the command grammar: what stands for a key, a value, a time. Pools are small, so that
-//! commands meet on the same keys, and full of the values at which implementations differ.
+//! The argument words of the command grammar: keys, values, times. The pools are small, so that
+//! commands meet on the same keys, and hold the values at which implementations differ.
 //!
-//! Nothing here makes the answer depend on the moment: times are long past or far ahead, and offsets
-//! never make a server fill half a gigabyte.
+//! No argument makes a reply depend on the moment: times are long past or far ahead. No offset
+//! makes a server allocate half a gigabyte.
 
 use crate::rng::Rng;
 
@@ -86,17 +86,17 @@ const PATTERNS: &[&[u8]] = &[
     b"*", b"a", b"?", b"[a-c]", b"[^a]", b"k*", b"\\a", b"**", b"", b"[b",
 ];
 
-/// Seconds ahead: none so near that it passes during a test.
+/// Expiry in seconds: at once or far ahead, so that no key expires in the course of a test.
 const SECONDS: &[&[u8]] = &[
     b"1000", b"5000", b"100000", b"9999999", b"0", b"-1", b"-1000",
 ];
 
-/// None of [`SECONDS`]: which of two equal times is the later depends on the millisecond.
+/// Disjoint from [`SECONDS`]: of two equal times, the millisecond decides which is later.
 const OTHER_SECONDS: &[&[u8]] = &[b"2000", b"70000", b"88888888", b"-7"];
 
 const MILLISECONDS: &[&[u8]] = &[b"1000000", b"90000000", b"123456789", b"0", b"-1", b"-5000"];
 
-/// Moments, in seconds since 1970: far ahead, or past.
+/// Points in time, in seconds since 1970: far ahead, or past.
 const MOMENTS: &[&[u8]] = &[
     b"4000000000",
     b"4100000001",
@@ -115,7 +115,8 @@ const MOMENTS_MS: &[&[u8]] = &[
     b"-1",
 ];
 
-/// What stands in a wrong place. No small positive number: as a time it would pass during the test.
+/// Arguments for a wrong place. No small positive number: as a time it would expire during the
+/// test.
 const JUNK: &[&[u8]] = &[
     b"",
     b"junk",
@@ -134,7 +135,7 @@ const JUNK: &[&[u8]] = &[
     b"\xff\xfe",
 ];
 
-/// The argument for one word of a template; `None` for a literal.
+/// A random argument for a word of a template; `None` for a literal.
 pub(super) fn argument(word: &str, rng: &mut Rng) -> Option<Vec<u8>> {
     let pool = match word {
         "key" => KEYS,
@@ -164,7 +165,8 @@ pub(super) fn argument(word: &str, rng: &mut Rng) -> Option<Vec<u8>> {
     Some(rng.pick(pool).to_vec())
 }
 
-/// What `DUMP` of redis 7.0 gave for "hello", 12, 40 times "a" and -70000, and damaged ones.
+/// A payload from `DUMP` of redis 7.0 for "hello", 12, 40 times "a" or -70000, or a damaged
+/// payload.
 fn payload(rng: &mut Rng) -> Vec<u8> {
     const PAYLOADS: &[&[u8]] = &[
         b"\x00\x05hello\x0a\x00\x63\x72\xdf\x76\x65\x34\x20\x0a",

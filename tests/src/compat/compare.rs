@@ -1,11 +1,11 @@
-//! Are two replies the same? Byte by byte, but for the few that tell of the moment they were made
-//! or of an order in memory, which no two servers share.
+//! Compares two replies byte by byte. Exceptions are the few replies that depend on the moment or
+//! on an order in memory, which differ between any two servers.
 
 use super::dump;
 use crate::resp::Reply;
 
-/// How far apart two tellings of one time may be, in the milliseconds or seconds of the reply: the
-/// two servers are asked one after the other.
+/// The largest difference between two replies with the same time, in the unit of the reply: the two
+/// servers receive the command at different moments.
 const MOMENTS_APART: i64 = 5_000;
 
 /// Whether the replies `left` and `right` to `command` mean the same.
@@ -14,7 +14,7 @@ pub fn same(command: &[Vec<u8>], left: &[u8], right: &[u8]) -> bool {
     if left == right {
         return true;
     }
-    // Beyond this point the replies differ; only what is loose by nature may.
+    // The replies differ; only replies that depend on the moment or on an order may.
     let (Ok((left, _)), Ok((right, _))) = (Reply::parse(left), Reply::parse(right)) else {
         return false;
     };
@@ -32,7 +32,7 @@ pub fn same(command: &[Vec<u8>], left: &[u8], right: &[u8]) -> bool {
             _ => false,
         },
         b"DUMP" => same_dump(&left, &right),
-        // Redis counts keys that have expired until it comes to remove them.
+        // Redis counts expired keys until it removes them.
         b"DBSIZE" => match (left, right) {
             (Reply::Integer(with_expired), Reply::Integer(count)) => count <= with_expired,
             _ => false,
@@ -51,8 +51,7 @@ fn same_time(left: &Reply, right: &Reply) -> bool {
     }
 }
 
-/// Payloads of one string: what they hold counts, not how well they are compressed, nor the version
-/// and checksum at their end.
+/// Whether two `DUMP` payloads hold the same string. Compression, version and checksum may differ.
 fn same_dump(left: &Reply, right: &Reply) -> bool {
     match (left, right) {
         (Reply::Bulk(left), Reply::Bulk(right)) => {
@@ -63,7 +62,7 @@ fn same_dump(left: &Reply, right: &Reply) -> bool {
     }
 }
 
-/// The replies of a transaction: alike but for payloads of `DUMP`.
+/// Whether the replies of a transaction are equal except for payloads of `DUMP`.
 fn same_elements(left: &Reply, right: &Reply) -> bool {
     let (left, right) = (left.elements(), right.elements());
     let same = |(left, right): (&Reply, &Reply)| left == right || same_dump(left, right);

@@ -1,4 +1,4 @@
-//! What a `DUMP` payload of a string holds: Redis' RDB encoding of it, read back.
+//! Decodes a `DUMP` payload of a string, in Redis' RDB encoding.
 //!
 //! ```text
 //! 0x00 (a string)   the string   version: 2 bytes   checksum: 8 bytes
@@ -11,7 +11,7 @@
 
 const FOOTER: usize = 10;
 
-/// The string, or `None` if that is no payload of one.
+/// The string, or `None` if `payload` is no payload of a string.
 pub(super) fn content(payload: &[u8]) -> Option<Vec<u8>> {
     let body = payload.get(..payload.len().checked_sub(FOOTER)?)?;
     let mut rest = body.strip_prefix(&[0])?;
@@ -58,8 +58,8 @@ fn length(rest: &mut &[u8]) -> Option<usize> {
     Some(len)
 }
 
-/// LibLZF: a control byte below 32 copies so many bytes and one; else its upper 3 bits are a length,
-/// the lower 5 and the next byte how far back to copy from.
+/// LibLZF: a control byte `c` below 32 copies the next `c + 1` bytes. In a larger control byte the
+/// upper 3 bits are a length, and the lower 5 bits with the next byte the distance to copy from.
 fn lzf(mut input: &[u8], whole: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(whole);
     while let Some((&control, rest)) = input.split_first() {
@@ -78,7 +78,7 @@ fn lzf(mut input: &[u8], whole: usize) -> Option<Vec<u8>> {
         let (&low, after) = rest.split_first()?;
         let back = (control & 0x1f) << 8 | usize::from(low);
         let start = out.len().checked_sub(back + 1)?;
-        // Byte by byte: what is copied may reach into what this copies.
+        // Byte by byte: the source may overlap the bytes that this copy appends.
         for from in start..start + len + 2 {
             out.push(out[from]);
         }

@@ -1,15 +1,15 @@
-//! Random commands: a line per form a command takes, and the mistakes people make with it.
+//! Random commands: a line per form of a command, and the mistakes that people make with it.
 //!
-//! In a template, words in lower case stand for arguments (`arguments.rs`), `word+` for one to four
-//! of them, `pair+` for keys and values in turn; words in capitals stand for themselves.
+//! In a template, lower-case words stand for arguments (`arguments.rs`): `word+` for one to four of
+//! them, `pair+` for keys and values in turn. Upper-case words are literals.
 
 use super::arguments::argument;
 use crate::rng::Rng;
 
-/// A command as a client sends it: its words.
+/// The words of a command, as a client sends it.
 pub type Command = Vec<Vec<u8>>;
 
-/// Forms of commands on one key.
+/// Forms of commands on a single key.
 const ONE_KEY: &[&str] = &[
     "GET key",
     "SET key value",
@@ -78,7 +78,7 @@ const ONE_KEY: &[&str] = &[
     "BITFIELD_RO key GET bittype fieldoffset GET u4 0",
 ];
 
-/// Forms that take several keys and may be done group by group.
+/// Forms that take several keys, which may be in different groups.
 const SPREAD_KEYS: &[&str] = &[
     "MGET key+",
     "MSET pair+",
@@ -105,7 +105,7 @@ const JOINED_KEYS: &[&str] = &[
     "BITOP NOT key key",
 ];
 
-/// Forms whose reply tells of time, or of order in memory, and is compared accordingly.
+/// Forms whose reply depends on the moment or on an order in memory, and is compared accordingly.
 const LOOSE: &[&str] = &[
     "TTL key",
     "PTTL key",
@@ -114,14 +114,14 @@ const LOOSE: &[&str] = &[
     "KEYS pattern",
 ];
 
-/// One page holds all keys only where they are in one place: elsewhere the cursor goes on.
+/// A page of SCAN holds all keys only if they are in the same group; otherwise the cursor goes on.
 const SCANS: &[&str] = &[
     "SCAN 0 COUNT 10000",
     "SCAN 0 COUNT 10000 MATCH pattern",
     "SCAN 0 COUNT 10000 TYPE STRING",
 ];
 
-/// Forms that touch no key, or all.
+/// Forms on no key or on all keys.
 const OTHER: &[&str] = &[
     "PING",
     "PING value",
@@ -140,23 +140,23 @@ const OTHER: &[&str] = &[
     "NOSUCH",
 ];
 
-/// Which keys may meet in one command.
+/// The groups of the keys that a command may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spread {
-    /// All keys are in one group: everything works.
+    /// All keys are in the same group: every form works.
     OneGroup,
-    /// Keys are in several groups: no command that needs its keys together.
+    /// Keys are in several groups: forms that need all keys in the same group are left out.
     ManyGroups,
 }
 
-/// Every form, for a test that sees to it that each command has one.
+/// Every form, for a test that checks that each command has a form.
 pub fn all_templates() -> impl Iterator<Item = &'static str> {
     let lists = [ONE_KEY, SPREAD_KEYS, JOINED_KEYS, LOOSE, SCANS, OTHER];
     let transactions = ["MULTI", "WATCH key+"];
     lists.into_iter().flatten().copied().chain(transactions)
 }
 
-/// A random sequence of about `len` commands. Those that `implemented` does not know are left out.
+/// A random sequence of about `len` commands. Forms that `implemented` refuses are left out.
 pub fn sequence(
     rng: &mut Rng,
     len: usize,
@@ -198,7 +198,7 @@ pub fn sequence(
     sequence
 }
 
-/// `WATCH`, perhaps; `MULTI`, a few commands, and an end.
+/// Perhaps `WATCH`, then `MULTI`, a few commands, and `EXEC` or `DISCARD`.
 fn transaction(rng: &mut Rng, forms: &[&'static str], sequence: &mut Vec<Command>) {
     if rng.percent(40) {
         sequence.push(fill("WATCH key+", rng));
@@ -218,14 +218,14 @@ fn transaction(rng: &mut Rng, forms: &[&'static str], sequence: &mut Vec<Command
     sequence.push(fill(if rng.percent(80) { "EXEC" } else { "DISCARD" }, rng));
 }
 
-/// One of the forms, now and then with a mistake in it.
+/// A command of a random form, now and then with a mistake in it.
 fn command(rng: &mut Rng, forms: &[&'static str]) -> Command {
     let mut command = fill(rng.pick::<&str>(forms), rng);
     if rng.percent(10) {
-        // A name in any case is no mistake.
+        // A lower-case name is no mistake.
         command[0].make_ascii_lowercase();
     }
-    // A cursor out of thin air leads anywhere.
+    // The reply to an invented cursor is not defined.
     if rng.percent(8) && !command[0].eq_ignore_ascii_case(b"SCAN") {
         spoil(&mut command, rng);
     }

@@ -1,7 +1,8 @@
-//! Coterie held against a real redis-server: the same commands to both, replies compared.
+//! Coterie compared with a real redis-server: both receive the same commands, and the replies are
+//! compared.
 //!
-//! `grammar` makes random sequences, `compare` judges replies, and this file runs them, in pipelines
-//! of random length, and makes a failing sequence short before it shows it.
+//! `grammar` makes random sequences, and `compare` judges replies. This file runs the sequences in
+//! pipelines of varying length, and shortens a failing sequence before it shows it.
 
 mod arguments;
 pub mod compare;
@@ -18,10 +19,10 @@ use grammar::Command;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a failing sequence is tried shorter.
+/// The most runs to shorten a failing sequence.
 const SHRINK_RUNS_MAX: usize = 300;
 
-/// The protocol the clients speak.
+/// The protocol of the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// The default.
@@ -30,7 +31,7 @@ pub enum Protocol {
     Resp3,
 }
 
-/// Two servers to be compared: the first is right.
+/// Two servers to be compared; the replies of the first are right by definition.
 #[derive(Debug, Clone)]
 pub struct Pair {
     /// The address of the server that is right by definition.
@@ -39,11 +40,12 @@ pub struct Pair {
     pub judged: String,
     /// The protocol.
     pub protocol: Protocol,
-    /// At most so many commands are sent before their replies are read.
+    /// The most commands that are sent before their replies are read.
     pub pipeline_max: usize,
 }
 
-/// Where two servers differed: the last command of a sequence that is as short as could be found.
+/// A difference between two servers, at the last command of a sequence that is as short as could be
+/// found.
 #[derive(Debug, Clone)]
 pub struct Difference {
     protocol: Protocol,
@@ -53,7 +55,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The name of the command that was answered differently, in capitals.
+    /// The upper-case name of the command whose replies differ.
     #[must_use]
     pub fn command(&self) -> String {
         let name = self.sequence.last().and_then(|command| command.first());
@@ -71,8 +73,8 @@ impl std::fmt::Display for Difference {
 }
 
 impl Pair {
-    /// Runs a sequence on both, on empty databases. A difference comes with a short sequence that
-    /// brings it about.
+    /// Runs a sequence on both servers, on empty databases. A difference is returned with a short
+    /// sequence that causes it.
     pub fn compare(&self, sequence: &[Command]) -> anyhow::Result<Option<Difference>> {
         match self.run(sequence)? {
             Some(found) => self.shrink(found).map(Some),
@@ -84,7 +86,7 @@ impl Pair {
         let mut right = self.open(&self.right).context("the redis-server")?;
         let mut judged = self.open(&self.judged).context("the judged server")?;
         let mut at = 0;
-        // Lengths vary, but the same sequence always has the same ones.
+        // The lengths of pipelines vary, but are the same for the same sequence.
         for (round, _) in sequence.iter().enumerate() {
             let len = 1 + round * 7 % self.pipeline_max;
             let sent = (at + len).min(sequence.len());
@@ -97,7 +99,8 @@ impl Pair {
                 let left = right
                     .receive_raw()
                     .with_context(|| render(std::slice::from_ref(command)))?;
-                // A server that hangs or closes differs as well: by any command it was sent so far.
+                // A server that hangs or closes differs as well; any command sent so far may be the
+                // cause.
                 let (other, last) = match judged.receive_raw() {
                     Ok(other) => (other, at),
                     Err(error) => (format!("{error:#}").into_bytes(), sent - 1),
@@ -109,7 +112,7 @@ impl Pair {
                         right: left,
                         judged: other,
                     };
-                    // What was sent already is not to be executed amid the next run.
+                    // The commands already sent must not be executed during the next run.
                     let _ = (at + 1..sent).try_for_each(|_| {
                         right.receive_raw()?;
                         judged.receive_raw().map(drop)
@@ -131,7 +134,7 @@ impl Pair {
         Ok(connection)
     }
 
-    /// Leaves out what the difference does not need: halves first, single commands last.
+    /// Removes commands that the difference does not need: halves first, single commands last.
     fn shrink(&self, found: Difference) -> anyhow::Result<Difference> {
         let mut best = found;
         let mut size = best.sequence.len() / 2;
@@ -143,7 +146,8 @@ impl Pair {
                 shorter.drain(start..start + size);
                 runs += 1;
                 match self.run(&shorter)? {
-                    // Another command that differs is another find: not to be lost in this one.
+                    // A difference at another command is a different finding, and must not replace
+                    // this one.
                     Some(shorter) if shorter.command() == best.command() => best = shorter,
                     _ => start += size,
                 }

@@ -1,4 +1,4 @@
-//! What unruly clients do, one act per connection.
+//! The acts of unruly clients, one per connection.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,44 +8,44 @@ use super::{Tally, requests};
 use crate::resp::encode;
 use crate::rng::Rng;
 
-/// A client is idle in the middle of something at most so long.
+/// The longest stall in the middle of an act.
 const STALL_MS_MAX: usize = 1_500;
 
-/// Commands of a conversation at most.
+/// The most commands of a conversation.
 const COMMANDS_MAX: usize = 60;
 
-/// Reads of a megabyte each in a pipeline at most.
+/// The most reads in a pipeline, of a megabyte each.
 const READS_MAX: usize = 60;
 
-/// One of them.
+/// An act of an unruly client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Commands, all of whose replies are read.
+    /// Sends commands and reads all replies.
     Converse,
-    /// Commands, the end of sending, and the replies that still come.
+    /// Sends commands, closes the sending half, and reads the replies that still come.
     HalfClose,
-    /// Commands, and a reset before the replies.
+    /// Sends commands, and resets the connection before the replies have come.
     Reset,
-    /// A request that ends in the middle, for a while or for good.
+    /// Sends part of a request; sometimes the rest after a while, sometimes never.
     CutShort,
-    /// No commands at all.
+    /// Sends bytes that are no commands.
     Malformed,
-    /// Reads of large values that are not read for a while.
+    /// Sends reads of large values, and reads no replies for a while.
     StopReading,
-    /// Reads of large values that are read in small pieces.
+    /// Sends reads of large values, and reads the replies in small pieces.
     ReadSlowly,
-    /// MULTI, and then nothing, or an end.
+    /// Sends MULTI and commands, and then nothing, EXEC or DISCARD.
     OpenTransaction,
-    /// KEYS, DBSIZE or SCAN, whether or not the replies are read.
+    /// Sends KEYS, DBSIZE or SCAN, and reads the replies or leaves.
     Walk,
-    /// WAIT for replicas that do not come, and a reset.
+    /// Sends WAIT for replicas that do not exist, and resets the connection.
     WaitAndLeave,
-    /// CLIENT PAUSE for a moment.
+    /// Sends CLIENT PAUSE for a moment.
     Pause,
 }
 
 impl Act {
-    /// One by chance; the common ones more often.
+    /// A random act; common acts are more likely.
     pub(super) fn pick(rng: &mut Rng, may_pause: bool) -> Self {
         match rng.below(100) {
             0..24 => Self::Converse,
@@ -100,7 +100,7 @@ fn stall(rng: &mut Rng) {
     sleep(Duration::from_millis(rng.below(STALL_MS_MAX) as u64));
 }
 
-/// An end of either kind.
+/// Ends the connection, half the time with a reset.
 fn leave(socket: Unread, rng: &mut Rng) -> anyhow::Result<()> {
     if rng.percent(50) {
         return socket.reset();
@@ -108,7 +108,7 @@ fn leave(socket: Unread, rng: &mut Rng) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the replies that are due, and remembers when they do not come.
+/// Waits for the due replies; records a failure if they do not come.
 fn expect_replies(socket: &mut Unread, due: u64, act: Act, tally: &mut Tally) {
     let had = socket.read_replies(due);
     take_note(socket, had, due, act, tally);
@@ -121,7 +121,7 @@ fn take_note(socket: &Unread, had: anyhow::Result<bool>, due: u64, act: Act, tal
     }
     let why = match had {
         Ok(true) => return,
-        // A redis-server closes on whoever sends no more, with replies unsent.
+        // A redis-server closes a half-closed connection without sending all replies.
         Ok(false) if act == Act::HalfClose => return,
         Ok(false) => "the other side closed".to_owned(),
         Err(error) => format!("{error:#}"),
@@ -147,7 +147,7 @@ fn reset(addr: &str, rng: &mut Rng) -> anyhow::Result<()> {
     let mut socket = Unread::open(addr, false)?;
     socket.send(&bytes)?;
     if rng.percent(50) {
-        // Some replies are on their way by then.
+        // Some replies are in flight by then.
         let mut piece = [0; 512];
         socket.read(&mut piece)?;
     }
@@ -173,7 +173,7 @@ fn malformed(addr: &str, rng: &mut Rng) -> anyhow::Result<()> {
     let bytes = requests::malformed(rng);
     let mut socket = Unread::open(addr, false)?;
     socket.send(&bytes)?;
-    // It is closed, or waits for the rest of what was announced.
+    // The server closes, or waits for the rest of an announced request.
     socket.read_for(Duration::from_millis(rng.below(400) as u64 + 1))?;
     leave(socket, rng)
 }

@@ -1,10 +1,11 @@
-//! Clients that behave badly: each does one act after another on connections of its own, chosen by
-//! a seed, until it is stopped.
+//! Clients that behave badly: each performs random acts, each act on a connection of its own, until
+//! it is stopped. A seed determines the acts.
 //!
-//! The acts are in `acts`, the bytes they send in `requests`. Keys are those of the command grammar
-//! and `unruly:*`, a fixed number of them, so that the data stays within bounds however long it
-//! lasts. An act waits for nothing longer than `REPLY_TIMEOUT`; a well-formed command that is
-//! read for and not answered within it is remembered as a failure.
+//! The acts are in `acts`, the bytes that they send in `requests`. Their keys are those of the
+//! command grammar and `unruly:*`, a fixed number of keys, so that the data stays within bounds
+//! however long the clients run. An act waits at most `REPLY_TIMEOUT` for bytes. A failure is
+//! recorded if the reply to a well-formed command does not come within that time, though the client
+//! reads.
 
 mod acts;
 mod requests;
@@ -24,26 +25,26 @@ use crate::resp::Reply;
 use crate::rng::Rng;
 use acts::Act;
 
-/// How long an act waits for a reply that is due: longer than a proxy tries.
+/// Time limit for a due reply: longer than a proxy retries.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client rests at most so long between two acts.
+/// The longest rest of a client between two acts.
 const REST_MS_MAX: usize = 40;
 
-/// Where they go, how many there are, and what they may do.
+/// The number of clients, their proxy, and their permissions.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where the clients connect.
+    /// The address to which the clients connect.
     pub addr: String,
-    /// How many there are.
+    /// The number of clients.
     pub clients: usize,
-    /// What their acts depend on.
+    /// The seed of their acts.
     pub seed: u64,
-    /// Whether they may stop every client of the proxy, as CLIENT PAUSE does when it works.
+    /// Whether they may send CLIENT PAUSE, which stops every client of the proxy.
     pub may_pause: bool,
 }
 
-/// Clients at work. Dropped, they are told to stop.
+/// The running clients. Dropping this value tells them to stop.
 #[derive(Debug)]
 pub struct Unruly {
     stop: Arc<AtomicBool>,
@@ -51,16 +52,16 @@ pub struct Unruly {
     threads: Vec<JoinHandle<Tally>>,
 }
 
-/// What came of the acts.
+/// The outcome of the acts.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// How often each was done.
+    /// The number of times that each act ran.
     pub acts: BTreeMap<&'static str, u64>,
-    /// Replies read, errors among them.
+    /// Replies read, errors included.
     pub replies: u64,
     /// Error replies by their first word.
     pub errors: BTreeMap<String, u64>,
-    /// Well-formed commands that were not answered though their client read on.
+    /// Well-formed commands that got no reply though their client read.
     pub unanswered: Vec<String>,
 }
 
@@ -89,7 +90,7 @@ fn run(plan: &Plan, mut rng: Rng, stop: &AtomicBool, acts: &AtomicU64) -> Tally 
     while !stop.load(Ordering::Relaxed) {
         let act = Act::pick(&mut rng, plan.may_pause);
         *tally.acts.entry(act.name()).or_default() += 1;
-        // That a connection breaks under such treatment is no news: what matters is counted.
+        // A broken connection is expected here; the tally has the failures that matter.
         let _ = act.run(&plan.addr, &mut rng, &mut tally);
         acts.fetch_add(1, Ordering::Relaxed);
         let rest = rng.below(REST_MS_MAX) as u64;
@@ -98,7 +99,7 @@ fn run(plan: &Plan, mut rng: Rng, stop: &AtomicBool, acts: &AtomicU64) -> Tally 
     tally
 }
 
-/// The values that only reads touch: they must be as they were in the end.
+/// Writes the large values that the acts only read; they must be unchanged in the end.
 fn write_large(addr: &str) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
     for (key, value) in requests::large() {
@@ -111,7 +112,7 @@ fn write_large(addr: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails unless the large values are as they were written.
+/// An error unless the large values are unchanged.
 pub fn verify_large(addr: &str) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
     for (key, value) in requests::large() {
@@ -128,7 +129,8 @@ impl Unruly {
         self.acts.load(Ordering::Relaxed)
     }
 
-    /// Tells the clients to stop, and waits until they have ended their acts.
+    /// Tells the clients to stop, waits for the end of their acts, and returns the sum of their
+    /// tallies.
     pub fn finish(mut self) -> anyhow::Result<Tally> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Tally::default();
@@ -147,7 +149,7 @@ impl Drop for Unruly {
 }
 
 impl Tally {
-    /// Adds another's.
+    /// Adds the tally of another client.
     pub fn absorb(&mut self, other: Self) {
         for (act, times) in other.acts {
             *self.acts.entry(act).or_default() += times;
@@ -184,8 +186,8 @@ mod tests {
     use super::*;
     use crate::redis_server::{self, RedisServer};
 
-    /// The acts are tried on a redis-server: it answers what must be answered, and has no client
-    /// left in the end.
+    /// Runs the acts against a redis-server: it answers every well-formed command, and has no
+    /// client left in the end.
     #[test]
     fn a_redis_server_bears_them() {
         if !redis_server::is_installed() {

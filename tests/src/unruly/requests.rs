@@ -1,16 +1,16 @@
-//! The bytes that unruly clients send: commands of the grammar, large values, and requests that are
-//! no commands.
+//! The bytes that unruly clients send: commands of the grammar, commands on large values, and
+//! malformed requests.
 
 use crate::compat::grammar::{self, Spread};
 use crate::resp::encode;
 use crate::rng::Rng;
 
-/// Large values that are only read.
+/// The number of large values that are only read.
 const LARGE: usize = 8;
-/// Bytes of each: what a command may write at most, by default.
+/// Bytes of each: the largest value that a command may write by default.
 const LARGE_BYTES: usize = 1 << 20;
 
-/// Large values that are written, each again and again.
+/// The number of large values that are written again and again.
 const WRITTEN: usize = 8;
 
 /// The key of the `n`-th large value.
@@ -18,18 +18,18 @@ fn large_key(n: usize) -> String {
     format!("unruly:large:{n}")
 }
 
-/// The large values that are only read, by key: the same in each run.
+/// The large values that are only read, by key; they are the same in each run.
 pub(super) fn large() -> impl Iterator<Item = (String, Vec<u8>)> {
     (0..LARGE).map(|n| {
-        // A block that repeats, as a debug build makes a megabyte of chance in no time to speak of.
+        // A repeated block: a debug build takes too long to make a megabyte of random bytes.
         let block = Rng::new(n as u64 + 1).bytes(4096);
         (large_key(n), block.repeat(LARGE_BYTES / block.len()))
     })
 }
 
-/// Commands of the grammar, with some on large values among them; and how many there are.
+/// Random commands of the grammar and on large values, and their number.
 pub(super) fn conversation(rng: &mut Rng, len: usize) -> (Vec<u8>, u64) {
-    // Where keys are in several groups, some of the commands are refused: replies as well.
+    // In a cluster with several groups, some commands are refused; a refusal is a reply as well.
     let mut commands = grammar::sequence(rng, len, Spread::OneGroup, &|_| true);
     commands.truncate(len);
     for command in &mut commands {
@@ -49,7 +49,7 @@ fn on_large(rng: &mut Rng) -> Vec<Vec<u8>> {
     let text = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
     let key = large_key(rng.below(LARGE));
     let written = format!("unruly:written:{}", rng.below(WRITTEN));
-    // Around the limit now and then.
+    // Sometimes around the limit.
     let len = match rng.below(4) {
         0 => LARGE_BYTES + rng.below(3) - 1,
         _ => rng.below(LARGE_BYTES),
@@ -75,7 +75,7 @@ fn on_large(rng: &mut Rng) -> Vec<Vec<u8>> {
     }
 }
 
-/// So many reads of large values.
+/// `times` reads of large values.
 pub(super) fn reads(rng: &mut Rng, times: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..times {
@@ -84,7 +84,7 @@ pub(super) fn reads(rng: &mut Rng, times: usize) -> Vec<u8> {
     bytes
 }
 
-/// A walk over all keys, or a part of one.
+/// A command that walks over all keys, or over a part of them.
 pub(super) fn walk(rng: &mut Rng) -> Vec<u8> {
     let mut bytes = Vec::new();
     let count = [1, 10, 1000, 100_000][rng.below(4)].to_string();
@@ -101,7 +101,7 @@ pub(super) fn walk(rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// A transaction without its end: WATCH perhaps, MULTI, and commands that are queued.
+/// The begin of a transaction: perhaps WATCH, MULTI, and queued commands.
 pub(super) fn open_transaction(rng: &mut Rng) -> Vec<u8> {
     let mut bytes = Vec::new();
     if rng.percent(50) {
@@ -117,7 +117,7 @@ pub(super) fn open_transaction(rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// What is no command, or announces more than may be.
+/// A request that is no command, or that announces more than the limits allow.
 pub(super) fn malformed(rng: &mut Rng) -> Vec<u8> {
     const HEADS: [&[u8]; 14] = [
         b"*1\r\n:1\r\n",
@@ -136,7 +136,7 @@ pub(super) fn malformed(rng: &mut Rng) -> Vec<u8> {
         b"",
     ];
     let mut bytes = rng.pick(&HEADS).to_vec();
-    // Small or, now and then, as much as the limit of a value.
+    // A small tail, or sometimes a tail above the limit of a value.
     let tail = match rng.below(10) {
         0 => LARGE_BYTES + 16,
         _ => rng.below(300),

@@ -1,4 +1,5 @@
-//! The connection of an unruly client: it can take little, stop reading, and end in a reset.
+//! The connection of an unruly client: it can have a small receive buffer, stop reading, and end in
+//! a reset.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -10,32 +11,32 @@ use socket2::{Domain, Socket, Type};
 use super::REPLY_TIMEOUT;
 use crate::skim::{Came, Skim};
 
-/// Bytes that a client without room lets the kernel hold for it.
+/// The receive buffer of a client with little room, in bytes.
 const LITTLE: usize = 4 << 10;
 
-/// See the file's head.
+/// The connection of an unruly client.
 #[derive(Debug)]
 pub(super) struct Unread {
     socket: Socket,
     skim: Skim,
-    /// Replies that came whole, and the errors among them.
+    /// The number of complete replies, and the error lines among them.
     pub(super) replies: u64,
     pub(super) errors: Vec<String>,
 }
 
 impl Unread {
-    /// Connects; `little` leaves the kernel no room for what is not read.
+    /// Connects; with `little`, the kernel has hardly room for unread replies.
     pub(super) fn open(addr: &str, little: bool) -> anyhow::Result<Self> {
         let addr: SocketAddr = addr.parse().context("an address")?;
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         if little {
-            // Before connecting, or the kernel would take megabytes off the other side's hands.
+            // Before connecting: otherwise the kernel would buffer megabytes of replies.
             socket.set_recv_buffer_size(LITTLE)?;
         }
         socket.connect(&addr.into())?;
         socket.set_tcp_nodelay(true)?;
         socket.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        // A side that does not read because nobody reads from it takes nothing more: for a moment.
+        // A server may stop reading while its replies are not read: sending then times out soon.
         socket.set_write_timeout(Some(Duration::from_secs(2)))?;
         Ok(Self {
             socket,
@@ -49,7 +50,7 @@ impl Unread {
         self.socket.write_all(bytes).context("send")
     }
 
-    /// Reads what is there, in pieces of `piece` bytes; false when the other side has closed.
+    /// Reads up to `piece` bytes; false if the other side has closed.
     pub(super) fn read(&mut self, piece: &mut [u8]) -> anyhow::Result<bool> {
         let read = self.socket.read(piece).context("read")?;
         let (replies, errors) = (&mut self.replies, &mut self.errors);
@@ -62,7 +63,7 @@ impl Unread {
         Ok(read > 0)
     }
 
-    /// Reads until so many replies have come; false when the other side closed before.
+    /// Reads until `replies` replies have come; false if the other side closed before.
     pub(super) fn read_replies(&mut self, replies: u64) -> anyhow::Result<bool> {
         let mut piece = vec![0; 64 << 10];
         let began = Instant::now();
@@ -75,7 +76,8 @@ impl Unread {
         Ok(true)
     }
 
-    /// Sends, and reads so many replies meanwhile; then sends no more if `half`.
+    /// Sends `bytes` and reads `replies` replies meanwhile; closes the sending half after `bytes`
+    /// if `half`.
     pub(super) fn exchange(
         &mut self,
         bytes: &[u8],
@@ -94,7 +96,7 @@ impl Unread {
             });
             let had = self.read_replies(replies);
             if !matches!(had, Ok(true)) {
-                // Or the sender would wait for room until its own timeout.
+                // Otherwise the sender would wait for room until its own timeout.
                 let _ = self.socket.shutdown(Shutdown::Both);
             }
             let sent = sending.join().map_err(|_| anyhow!("the sender panicked"))?;
@@ -106,7 +108,7 @@ impl Unread {
         })
     }
 
-    /// Reads for so long, or until the other side closes.
+    /// Reads for `time`, or until the other side closes.
     pub(super) fn read_for(&mut self, time: Duration) -> anyhow::Result<()> {
         let mut piece = vec![0; 16 << 10];
         let until = Instant::now() + time;
@@ -130,12 +132,12 @@ impl Unread {
         }
     }
 
-    /// Sends no more, and reads on.
+    /// Closes the sending half.
     pub(super) fn finish_sending(&self) -> anyhow::Result<()> {
         self.socket.shutdown(Shutdown::Write).context("shut down")
     }
 
-    /// Ends with a reset, whatever is under way, as a client that is killed.
+    /// Ends the connection with a reset even with bytes in flight, as when a client is killed.
     pub(super) fn reset(self) -> anyhow::Result<()> {
         self.socket
             .set_linger(Some(Duration::ZERO))

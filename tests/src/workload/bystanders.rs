@@ -1,10 +1,12 @@
-//! Clients that send small commands at a steady pace while others do harm: how long each of their
-//! SETs and GETs took, which failed, and whether each read what was written last.
+//! Clients that send small commands at a steady pace while other clients do harm. They record how
+//! long each SET and GET took, which commands failed, and whether each GET returned the latest
+//! value.
 //!
-//! Each client owns its keys and sends one command at a time, one in each period. What it cannot
-//! send because the one before it is not answered counts as waiting from when it was due: a stall
-//! of everything is then as large in the percentiles as it was in time. They are threads, with a
-//! connection each, so that neither a runtime nor a pool stands between them and the socket.
+//! Each client owns its keys and sends a command per period, each after the reply to the command
+//! before. A command that is due while the client still waits is not sent; it counts as a wait from
+//! the moment at which it was due. So a stall of the whole store is as large in the percentiles as
+//! it was in time. Each client is a thread with its own connection: neither a runtime nor a pool
+//! delays it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +21,8 @@ use super::pauses::Pauses;
 use crate::connection::Connection;
 use crate::resp::Reply;
 
-/// How long a client waits for a reply before its connection counts as lost: far longer than a
-/// proxy tries.
+/// Time limit for a reply, after which the connection counts as lost: far longer than a proxy
+/// retries.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Keys of each client, written in turn.
@@ -29,33 +31,34 @@ const KEYS: usize = 16;
 /// Bytes added to each value.
 const PADDING: usize = 64;
 
-/// What there is to do.
+/// The number, the address and the pace of the clients.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where the clients connect.
+    /// The address to which the clients connect.
     pub addr: String,
-    /// How many there are.
+    /// The number of clients.
     pub clients: usize,
-    /// One command of each client per period.
+    /// The period in which each client sends a command.
     pub period: Duration,
 }
 
-/// What the clients saw.
+/// The measurements of the clients.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// How long their SETs took, failed ones too: a client waits for an error as well.
+    /// The times of their SETs, failed ones too: a client waits for an error as well.
     pub sets: Pauses,
-    /// How long their GETs took.
+    /// The times of their GETs.
     pub gets: Pauses,
-    /// GETs that were answered: fewer than `gets` counts, as those that came due are no commands.
+    /// Answered GETs. Fewer than the count of `gets`, which includes GETs that were due and not
+    /// sent.
     pub reads: u64,
-    /// Commands that failed, by what they were answered.
+    /// Failed commands by their error.
     pub errors: BTreeMap<String, u64>,
-    /// Reads of another value than was written last.
+    /// Reads that did not return the latest value.
     pub wrong: Vec<String>,
 }
 
-/// Clients at work. Dropped, they are told to stop.
+/// The running clients. Dropping this value tells them to stop.
 #[derive(Debug)]
 pub struct Bystanders {
     stop: Arc<AtomicBool>,
@@ -64,7 +67,7 @@ pub struct Bystanders {
 }
 
 impl Plan {
-    /// Starts the clients, each connected already.
+    /// Connects the clients and starts them.
     pub fn start(&self) -> anyhow::Result<Bystanders> {
         let mut bystanders = Bystanders {
             stop: Arc::default(),
@@ -86,7 +89,8 @@ impl Plan {
         Ok(bystanders)
     }
 
-    /// What the clients see in so much time: for a look at a calm cluster.
+    /// Runs the clients for `time` and returns their measurements: for a reference on a calm
+    /// cluster.
     pub fn measure(&self, time: Duration) -> anyhow::Result<Seen> {
         let bystanders = self.start()?;
         std::thread::sleep(time);
@@ -95,7 +99,7 @@ impl Plan {
 }
 
 impl Bystanders {
-    /// Tells the clients to stop, waits for their last replies, and gives what they saw.
+    /// Tells the clients to stop, waits for their last replies, and returns their measurements.
     pub fn finish(mut self) -> anyhow::Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in std::mem::take(&mut self.threads) {
@@ -116,7 +120,7 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A key's value: the last acknowledged, and those of unknown fate since.
+/// The possible values of a key: the latest acknowledged value, and the values of unknown fate.
 #[derive(Debug, Default)]
 struct Written {
     acknowledged: Option<String>,
@@ -143,7 +147,8 @@ impl Client {
                 0 => self.set(key, turn)?,
                 _ => self.get(&key)?,
             }
-            // After a stall it goes on at its pace: what was due meanwhile is counted, not sent.
+            // After a stall the client continues at its pace; it counts the due commands and does
+            // not send them.
             due = (due + self.period).max(Instant::now());
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
@@ -160,7 +165,8 @@ impl Client {
         seen.sets.record_due(took, self.period);
         match reply {
             Reply::Simple(_) => {
-                // One of unknown fate from before may still surface after it: keep those.
+                // Earlier values of unknown fate may still surface afterwards, so they stay in
+                // `maybe`.
                 written.acknowledged = Some(value);
             }
             Reply::Error(text) => {
@@ -191,7 +197,7 @@ impl Client {
             other => bail!("GET answered {other:?}"),
         };
         seen.reads += 1;
-        // A key that another run left is not known here until it is written.
+        // The value of a key that an earlier run wrote is unknown until this run writes the key.
         let maybe = found
             .as_ref()
             .is_some_and(|value| written.maybe.contains(value));
@@ -209,13 +215,13 @@ impl Seen {
         *self.errors.entry(text).or_default() += 1;
     }
 
-    /// How many commands failed.
+    /// The number of failed commands.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
 
-    /// Fails if any command failed, or read another value than was written last.
+    /// An error if a command failed, or a read did not return the latest value.
     pub fn check_good(&self) -> anyhow::Result<()> {
         ensure!(self.errors.is_empty(), "commands failed: {:?}", self.errors);
         ensure!(self.wrong.is_empty(), "wrong values: {:?}", self.wrong);

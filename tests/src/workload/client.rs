@@ -1,5 +1,5 @@
-//! One client of a workload: a connection of the redis crate that is opened again after an error,
-//! at the next address, as applications do it.
+//! A client of a workload: a connection of the redis crate. After an error it reconnects, at the
+//! next address, as applications do.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue};
 
 use super::fate::{self, Fate};
 
-/// How long a client waits for a reply: longer than a proxy's request timeout of 10 s, so that the
-/// proxy, who knows the fate, is heard.
+/// Time limit for a reply: longer than a proxy's request timeout of 10 s, so that the client gets
+/// the reply of the proxy, which knows the fate of the command.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a client met besides good replies.
+/// The errors that a client met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
-    /// Commands of which the client knows that they were not executed.
+    /// Errors of commands that were surely not executed.
     pub not_executed: Vec<String>,
-    /// Commands of unknown fate.
+    /// Errors of commands of unknown fate.
     pub unknown: Vec<String>,
-    /// Error replies to the commands themselves.
+    /// Error replies that refuse the commands themselves.
     pub rejected: Vec<String>,
-    /// Attempts to connect that failed.
+    /// The number of failed attempts to connect.
     pub connects_failed: usize,
 }
 
 impl Troubles {
-    /// Adds another client's.
+    /// Adds the errors of another client.
     pub fn merge(&mut self, other: Self) {
         self.not_executed.extend(other.not_executed);
         self.unknown.extend(other.unknown);
@@ -47,17 +47,18 @@ impl Troubles {
     }
 }
 
-/// A client with several addresses to try.
+/// A client with several addresses.
 pub struct Client {
     addrs: Vec<String>,
     next: usize,
     connection: Option<MultiplexedConnection>,
-    /// What it met.
+    /// The errors that it met.
     pub troubles: Troubles,
 }
 
 impl Client {
-    /// A client of the servers at `addrs` (`IP:PORT`), starting with the `first`-th; not connected yet.
+    /// A client of the servers at `addrs` (`IP:PORT`), not connected yet. Its first address is
+    /// number `first`.
     #[must_use]
     pub fn new(addrs: &[String], first: usize) -> Self {
         Self {
@@ -68,7 +69,8 @@ impl Client {
         }
     }
 
-    /// Connects if it is not connected. False if that failed; the next attempt goes to another address.
+    /// Connects if it is not connected. False if that failed; the next attempt uses the next
+    /// address.
     pub async fn connect(&mut self) -> bool {
         if self.connection.is_some() {
             return true;
@@ -90,15 +92,17 @@ impl Client {
             Err(_) => {
                 self.next += 1;
                 self.troubles.connects_failed += 1;
-                // Not a wait for anything: only so that a dead address is not asked in a busy loop.
+                // No wait for a condition: it keeps a dead address from being retried in a busy
+                // loop.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
         self.connection.is_some()
     }
 
-    /// Sends a command; the client must be connected. An error is noted and its fate given; after
-    /// one that leaves doubt about the connection, the next call connects anew.
+    /// Sends a command; the client must be connected. Records an error and returns the command's
+    /// fate. After an error that leaves the state of the connection in doubt, the next call
+    /// reconnects.
     pub async fn call<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Fate> {
         let Some(connection) = &mut self.connection else {
             return Err(Fate::NotExecuted);

@@ -1,7 +1,7 @@
-//! Clients that count: each INCRs shared counters, and in the end every counter must stand at the
-//! number of acknowledged increments, neither lost nor done twice.
+//! Clients that INCR shared counters. In the end every counter must equal the number of
+//! acknowledged increments: no increment is lost or executed twice.
 //!
-//! An increment of unknown fate may stand in the sum once or not at all.
+//! An increment of unknown fate may be in the sum once or not at all.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,19 +15,19 @@ use super::{Load, Progress};
 use crate::connection::Connection;
 use crate::rng::Rng;
 
-/// Increments of one counter.
+/// The increments of a counter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Acknowledged.
+    /// Acknowledged increments.
     pub acknowledged: i64,
-    /// Of unknown fate.
+    /// Increments of unknown fate.
     pub unknown: i64,
 }
 
-/// What one client, or all, did to each counter.
+/// The increments by counter, of a client or of all.
 pub type Counts = BTreeMap<String, Count>;
 
-/// Clients at work.
+/// The running clients.
 pub type CountersLoad = Load<(Counts, Troubles)>;
 
 /// Starts `clients` that increment `keys`, at most `operations_max` times each.
@@ -75,7 +75,7 @@ async fn run(
     (counts, client.troubles)
 }
 
-/// Stops the clients and adds up what they did.
+/// Stops the clients and sums their increments.
 pub fn finish(load: CountersLoad, within: Duration) -> anyhow::Result<(Counts, Troubles)> {
     let mut all = Counts::new();
     let mut troubles = Troubles::default();
@@ -95,7 +95,7 @@ pub fn absorb(counts: &mut Counts, more: &Counts) {
     }
 }
 
-/// Compares what the clients did with what the counters say.
+/// Compares the increments with the values of the counters.
 pub fn verify(counts: &Counts, addr: &str) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr, super::client::REPLY_TIMEOUT)?;
     for (key, count) in counts {

@@ -1,13 +1,14 @@
-//! All kinds of clients at once, and all judges after them: what every test of the cluster's own
-//! doings has around it.
+//! All kinds of clients at once, and all judges after them: tests of moves, splits, repairs and
+//! restarts run it around the change.
 //!
-//! Writers whose ledger is read back, counters that must be exact, registers whose history must be
-//! linearizable, scanners, and a program on redis-py with its default settings. The other clients
-//! use the redis crate with a reply timeout above the proxy's own, so that the proxy, who knows the
-//! fate of a command, is heard; its default of 500 ms is less than an election takes.
+//! It has writers whose ledger is read back, counters that must be exact, registers whose history
+//! must be linearizable, scanners, and a program on redis-py with its default settings. The other
+//! clients use the redis crate with a reply timeout above the proxy's own, so that they get the
+//! reply of the proxy, which knows the fate of a command. The crate's default of 500 ms is shorter
+//! than an election.
 //!
-//! Keys begin with two hexadecimal digits, spread evenly, so that cuts between `00` and `ff` part
-//! them.
+//! Keys begin with two hexadecimal digits, spread evenly, so that splits between `00` and `ff`
+//! divide them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,17 +26,17 @@ use crate::checker;
 use crate::cluster::Cluster;
 use crate::foreign::{self, Background};
 
-/// How long the clients may take to stop, and the checks after them.
+/// Time limit for the stop of each kind of clients.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// What a client of registers or a writer does between two calls, as applications do something:
-/// histories stay small enough to be judged, and the machine has time for the cluster.
+/// The pause of writers and register clients between two calls, as applications pause: histories
+/// stay small enough to be judged, and the machine has time for the cluster.
 const THINK: Duration = Duration::from_millis(5);
 
-/// Operations of a client after which it ends by itself: more than eight minutes of them.
+/// The most operations of a register client: more than eight minutes of them.
 const OPERATIONS_MAX: usize = 100_000;
 
-/// Clients at work.
+/// The running clients.
 pub struct Crowd {
     name: String,
     proxies: Vec<String>,
@@ -49,7 +50,8 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Starts the clients of a cluster. `name` tells one crowd's keys from another's.
+    /// Starts the clients of a cluster. `name` is part of each key, so that crowds do not share
+    /// keys.
     pub fn start(cluster: &Cluster, name: &str, seed: u64) -> anyhow::Result<Self> {
         let proxies = cluster.proxies();
         let name = format!("{name}:");
@@ -93,7 +95,8 @@ impl Crowd {
         })
     }
 
-    /// Waits until each kind of client has made so much progress from now on.
+    /// Waits until each kind of client has made progress: `more` writes, and a quarter as many
+    /// operations of the other kinds.
     pub fn wait_for(&self, more: u64, within: Duration) -> anyhow::Result<()> {
         self.ledger.wait_for(more, within).context("writers")?;
         self.counters
@@ -105,7 +108,8 @@ impl Crowd {
         self.scans.wait_for(more / 4, within).context("scanners")
     }
 
-    /// How long operations took since this was asked last, all clients together.
+    /// The times of the operations since the last call, of all clients but redis-py and the
+    /// scanners.
     pub fn take_pauses(&mut self) -> Pauses {
         let mut lately = self.ledger.take_pauses();
         lately.absorb(&self.counters.take_pauses());
@@ -114,8 +118,8 @@ impl Crowd {
         lately
     }
 
-    /// Stops the clients and judges: no error, nothing lost, nothing done twice, every history
-    /// linearizable, every iteration whole. Prints the worst pause.
+    /// Stops the clients and judges: no error, no write lost or executed twice, every history
+    /// linearizable, every iteration complete. Prints the worst pause.
     pub fn finish(mut self) -> anyhow::Result<()> {
         self.take_pauses();
         let name = self.name;

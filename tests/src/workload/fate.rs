@@ -1,23 +1,23 @@
-//! What an error at the client says about the command: surely not executed, or perhaps.
+//! The fate of a command that ended in an error: surely not executed, or perhaps executed.
 //!
-//! Coterie says which: `TRYAGAIN` means it has not been, `UNKNOWN` that it may have been. A broken
-//! connection or a timeout after sending leaves it open. Anything else is an answer to the command
-//! itself, which a workload does not expect and reports.
+//! Coterie's errors tell: `TRYAGAIN` means not executed, `UNKNOWN` perhaps executed. A broken
+//! connection or a timeout after sending leaves the fate open. Any other error refuses the command
+//! itself; a workload does not expect such errors and reports them.
 
 use redis::{ErrorKind, RedisError};
 
-/// What became of a command that was not answered as wished.
+/// The fate of a command without a good reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// Surely not executed; nothing was changed.
+    /// Surely not executed.
     NotExecuted,
     /// It may have been executed, or may yet be.
     Unknown,
-    /// The server answered, with this error.
+    /// The server refused the command with this error.
     Rejected(String),
 }
 
-/// Reads the fate from an error of a command that was sent.
+/// The fate of a sent command, by its error.
 #[must_use]
 pub fn of(error: &RedisError) -> Fate {
     match error.code() {

@@ -1,4 +1,4 @@
-//! Data that is there to be copied: so many bytes in values of 16 KiB, pipelined.
+//! Data to be copied: values of 16 KiB, written in a pipeline.
 
 use anyhow::ensure;
 
@@ -9,22 +9,22 @@ use crate::rng::Rng;
 
 const VALUE_BYTES: usize = 16 * 1024;
 
-/// Commands that are sent before a reply is read.
+/// The number of commands that are sent before their replies are read.
 const PIPELINED: usize = 32;
 
-/// Spread evenly over all keys.
+/// Writes `bytes` of data under keys that are spread evenly over the key space.
 pub fn spread(addr: &str, bytes: usize) -> anyhow::Result<()> {
     fill(addr, bytes, &|n| format!("{:02x}:fill:{n}", n * 37 % 256))
 }
 
-/// Under keys that begin so.
+/// Writes `bytes` of data under keys that begin with `prefix`.
 pub fn under(addr: &str, prefix: &str, bytes: usize) -> anyhow::Result<()> {
     fill(addr, bytes, &|n| format!("{prefix}fill:{n}"))
 }
 
 fn fill(addr: &str, bytes: usize, key: &dyn Fn(usize) -> String) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
-    // Random, so that a byte is a byte on disk as well. One seed for all: each run writes the same.
+    // Random values cannot be compressed. The seed is fixed: each run writes the same.
     let mut rng = Rng::new(bytes as u64);
     let numbers: Vec<usize> = (0..bytes / VALUE_BYTES).collect();
     for chunk in numbers.chunks(PIPELINED) {

@@ -1,8 +1,8 @@
-//! Writes that must be found later: what was acknowledged is written down, and everything written
-//! down is read back.
+//! Writes that must be found later: acknowledged writes are recorded in a ledger, and every
+//! recorded key is read back.
 //!
-//! Each client owns its keys, so that the last acknowledged value of a key is known; a write of
-//! unknown fate widens what may be read until the next acknowledged one.
+//! Each client owns its keys, so that the latest acknowledged value of a key is known. A value of
+//! unknown fate may be read instead of it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,38 +16,38 @@ use super::{Load, Progress};
 use crate::connection::Connection;
 use crate::resp::Reply;
 
-/// What a key may hold: the last acknowledged value, or one written since whose fate is unknown.
+/// The possible values of a key: the latest acknowledged value, or a value of unknown fate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     acknowledged: Option<String>,
     unknown: Vec<String>,
 }
 
-/// What was written, by key.
+/// The written values by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     entries: BTreeMap<String, Entry>,
 }
 
-/// Clients at work.
+/// The running clients.
 pub type LedgerLoad = Load<(Ledger, Troubles)>;
 
-/// What to write.
+/// The clients and their writes.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where the clients connect.
+    /// The addresses to which the clients connect.
     pub addrs: Vec<String>,
-    /// How many clients.
+    /// The number of clients.
     pub clients: usize,
-    /// Stands in each key, so that ledgers of one table can be told apart; may be empty.
+    /// A part of each key, so that ledgers of the same table can be told apart; may be empty.
     pub name: String,
-    /// Keys of each client, written in turn.
+    /// The number of keys of each client, written in turn.
     pub keys_per_client: usize,
     /// Bytes added to each value.
     pub padding: usize,
-    /// How long a client waits between two writes; zero for none.
+    /// The pause of a client between two writes; zero for none.
     pub think: Duration,
-    /// Writes of each client after which it ends by itself.
+    /// The most writes of each client.
     pub operations_max: usize,
 }
 
@@ -68,7 +68,7 @@ async fn run(plan: Plan, number: usize, progress: Progress) -> (Ledger, Troubles
         if !client.connect().await {
             continue;
         }
-        // The first characters differ, so that the keys spread over ranges.
+        // The first characters vary, so that the keys spread over ranges.
         let key = format!(
             "{:02x}:{}{number}:{}",
             sent % 251,
@@ -93,7 +93,7 @@ async fn run(plan: Plan, number: usize, progress: Progress) -> (Ledger, Troubles
     (ledger, client.troubles)
 }
 
-/// Stops the clients and joins their ledgers.
+/// Stops the clients and merges their ledgers.
 pub fn finish(load: LedgerLoad, within: Duration) -> anyhow::Result<(Ledger, Troubles)> {
     let mut all = Ledger::default();
     let mut troubles = Troubles::default();
@@ -105,19 +105,19 @@ pub fn finish(load: LedgerLoad, within: Duration) -> anyhow::Result<(Ledger, Tro
 }
 
 impl Ledger {
-    /// A write was acknowledged.
+    /// Records an acknowledged write.
     pub fn acknowledged(&mut self, key: String, value: String) {
         let entry = self.entries.entry(key).or_default();
         entry.acknowledged = Some(value);
-        // One of unknown fate from before may still surface after it: keep those.
+        // Earlier values of unknown fate may still surface afterwards, so they stay.
     }
 
-    /// A write may have happened, or may happen later.
+    /// Records a write of unknown fate: it may have happened, or may happen later.
     pub fn unknown(&mut self, key: String, value: String) {
         self.entries.entry(key).or_default().unknown.push(value);
     }
 
-    /// Adds what was written later.
+    /// Adds the ledger of later writes.
     pub fn absorb(&mut self, later: Self) {
         for (key, new) in later.entries {
             let entry = self.entries.entry(key).or_default();
@@ -126,19 +126,19 @@ impl Ledger {
         }
     }
 
-    /// How many keys are written down.
+    /// The number of recorded keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing is.
+    /// Whether no key is recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Reads every key through `addr` and compares.
+    /// Reads every recorded key through `addr` and compares.
     pub fn verify(&self, addr: &str) -> anyhow::Result<()> {
         let mut connection = Connection::open(addr, REPLY_TIMEOUT)?;
         let entries: Vec<_> = self.entries.iter().collect();

@@ -1,7 +1,7 @@
-//! Clients under load, on a runtime of their own, while the test's thread does harm.
+//! Load from clients, on a runtime of their own, while the test's thread does harm.
 //!
-//! A workload runs until it is stopped, within a bound of operations per client, and then hands over
-//! what its clients saw. They use the redis crate, as an application would.
+//! A workload runs until it is stopped, at most a fixed number of operations per client, and then
+//! returns the records of its clients. The clients use the redis crate, as an application would.
 
 pub mod bystanders;
 pub mod client;
@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use crate::wait;
 use pauses::Pauses;
 
-/// What the tasks of a workload share with the test.
+/// The state that the tasks of a workload share with the test.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     stop: Arc<AtomicBool>,
@@ -35,13 +35,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether the test has seen enough.
+    /// Whether the test has stopped the workload.
     #[must_use]
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// One more operation was acknowledged; it was sent at `began`.
+    /// Counts an acknowledged operation that was sent at `began`.
     pub fn acknowledged(&self, began: Instant) {
         self.done.fetch_add(1, Ordering::Relaxed);
         self.pauses().record(began.elapsed());
@@ -52,14 +52,15 @@ impl Progress {
     }
 }
 
-/// What an application does between two calls: a part of the load, not a wait for anything.
+/// Pauses between two calls, as an application does: a part of the load, not a wait for a
+/// condition.
 async fn think(length: Duration) {
     if !length.is_zero() {
         tokio::time::sleep(length).await;
     }
 }
 
-/// Clients at work; each gives a `T` in the end. Dropped, it aborts them.
+/// The running clients; each returns a `T` in the end. Dropping this value aborts them.
 pub struct Load<T> {
     runtime: Runtime,
     tasks: JoinSet<T>,
@@ -67,7 +68,7 @@ pub struct Load<T> {
 }
 
 impl<T: Send + 'static> Load<T> {
-    /// Starts one task for each of `clients` numbers.
+    /// Starts a task for each number below `clients`.
     pub fn start<F, Fut>(clients: usize, client: F) -> anyhow::Result<Self>
     where
         F: Fn(usize, Progress) -> Fut,
@@ -89,19 +90,19 @@ impl<T: Send + 'static> Load<T> {
         })
     }
 
-    /// Operations acknowledged so far, over all clients.
+    /// The number of acknowledged operations so far, of all clients.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.progress.done.load(Ordering::Relaxed)
     }
 
-    /// How long the operations took that were acknowledged since this was asked last.
+    /// The times of the operations acknowledged since the last call.
     #[must_use]
     pub fn take_pauses(&self) -> Pauses {
         std::mem::take(&mut *self.progress.pauses())
     }
 
-    /// Waits until `more` operations are acknowledged from now on.
+    /// Waits until `more` further operations are acknowledged.
     pub fn wait_for(&self, more: u64, within: Duration) -> anyhow::Result<()> {
         let goal = self.acknowledged() + more;
         wait::until("clients make progress", within, || {
@@ -111,7 +112,7 @@ impl<T: Send + 'static> Load<T> {
         })
     }
 
-    /// Tells the clients to stop and waits for what they have to say.
+    /// Tells the clients to stop, waits for them, and returns their results.
     pub fn stop(mut self, within: Duration) -> anyhow::Result<Vec<T>> {
         self.progress.stop.store(true, Ordering::Relaxed);
         let mut results = Vec::new();

@@ -1,14 +1,14 @@
-//! How long clients waited: of each acknowledged operation, from the call to the reply.
+//! The waiting times of clients: of each acknowledged operation, from the call to the reply.
 
 use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The longest that is told apart; what takes longer counts as this long.
+/// The longest recorded time in microseconds; longer times count as this.
 const MICROS_MAX: u64 = 600_000_000;
 
-/// Waits of any number of operations, in microseconds, to three digits.
+/// A histogram of waiting times in microseconds, to three digits.
 #[derive(Debug, Clone)]
 pub struct Pauses(Histogram<u64>);
 
@@ -20,13 +20,13 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// One operation took so long.
+    /// Records an operation that took `took`.
     pub fn record(&mut self, took: Duration) {
         self.0.saturating_record(took.as_micros() as u64);
     }
 
-    /// One operation took so long of a client that has one to send in each `period`: those that
-    /// it could not send meanwhile waited as well, each from when it was due.
+    /// Records an operation of a client that has a command due in each `period`. The commands that
+    /// the client could not send meanwhile are recorded as well, each as a wait from its due time.
     pub fn record_due(&mut self, took: Duration, period: Duration) {
         self.record(took);
         let mut waited = took;
@@ -36,25 +36,25 @@ impl Pauses {
         }
     }
 
-    /// Adds another's.
+    /// Adds another histogram.
     pub fn absorb(&mut self, other: &Self) {
-        // Both have the same bounds, so that it cannot fail.
+        // Cannot fail: both have the same bounds.
         let _ = self.0.add(&other.0);
     }
 
-    /// How many operations.
+    /// The number of recorded operations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// What so many per cent of the operations did not exceed.
+    /// The time that `percent` per cent of the operations did not exceed.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> Duration {
         Duration::from_micros(self.0.value_at_percentile(percent))
     }
 
-    /// The longest.
+    /// The longest recorded time.
     #[must_use]
     pub fn worst(&self) -> Duration {
         Duration::from_micros(self.0.max())
@@ -89,7 +89,8 @@ mod tests {
         let near = |a: Duration, b: Duration| a.abs_diff(b) < b / 100;
         assert!(near(pauses.percentile(99.0), Duration::from_millis(1)));
         assert!(near(pauses.worst(), Duration::from_secs(2)));
-        // Else a stall of everything would be one operation of a thousand, and no percentile.
+        // Without `record_due` a stall of the store would be a single slow operation, invisible in
+        // the percentiles.
         let mut due = Pauses::default();
         due.record_due(Duration::from_secs(1), Duration::from_millis(10));
         assert_eq!(due.count(), 100);

@@ -1,8 +1,8 @@
-//! Who notices that a range stands still: for each key and each of writing and reading one client that
-//! asks again as soon as it is answered, through one proxy.
+//! Detects that a range stalls: each key has a writing and a reading client, which repeats its
+//! command as soon as it has the reply, through a single proxy.
 //!
-//! What a client waits at most in a window is the pause of its range in it. Clients of different kinds
-//! have connections of their own, so that one does not wait for the other.
+//! The longest wait of a client in a window of time is the pause of its range in that window.
+//! Clients have connections of their own, so that none waits for another.
 
 use std::time::Instant;
 
@@ -10,26 +10,26 @@ use super::client::{Client, Troubles};
 use super::pauses::Pauses;
 use super::{Load, think};
 
-/// What a probe does between two calls: many probes must not be the load.
+/// The pause of a probe between two calls, so that many probes are little load.
 const THINK: std::time::Duration = std::time::Duration::from_millis(2);
 
-/// Probes at work.
+/// The running probes.
 pub struct Probes {
     writers: Load<Troubles>,
     readers: Load<Troubles>,
 }
 
-/// The longest that a write and a read waited.
+/// The waiting times of writes and reads.
 #[derive(Debug, Clone)]
 pub struct Longest {
-    /// Of writes.
+    /// The waiting times of writes.
     pub writes: Pauses,
-    /// Of reads.
+    /// The waiting times of reads.
     pub reads: Pauses,
 }
 
 impl Longest {
-    /// The longer of the two.
+    /// The longest wait of all.
     #[must_use]
     pub fn worst(&self) -> std::time::Duration {
         self.writes.worst().max(self.reads.worst())
@@ -37,7 +37,7 @@ impl Longest {
 }
 
 impl Probes {
-    /// Starts probes of these keys at the proxy at `addr`.
+    /// Starts probes of these keys at the proxy `addr`.
     pub fn start(addr: &str, keys: &[String]) -> anyhow::Result<Self> {
         let start = |reads: bool| {
             let (addr, keys) = (addr.to_owned(), keys.to_vec());
@@ -73,13 +73,13 @@ impl Probes {
         })
     }
 
-    /// Waits until both kinds have been answered so often from now on.
+    /// Waits until writers and readers have each had `more` further replies.
     pub fn wait_for(&self, more: u64, within: std::time::Duration) -> anyhow::Result<()> {
         self.writers.wait_for(more, within)?;
         self.readers.wait_for(more, within)
     }
 
-    /// How long the calls waited that were answered since this was asked last.
+    /// The waiting times of the calls answered since the last call of this function.
     #[must_use]
     pub fn take(&self) -> Longest {
         Longest {
@@ -88,7 +88,7 @@ impl Probes {
         }
     }
 
-    /// Stops; what the clients met.
+    /// Stops the clients and returns their errors.
     pub fn finish(self, within: std::time::Duration) -> anyhow::Result<Troubles> {
         let mut all = Troubles::default();
         for load in [self.writers, self.readers] {

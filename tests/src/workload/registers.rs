@@ -1,8 +1,8 @@
-//! Clients that GET, SET, INCR, SETNX, GETSET, APPEND and DEL a few keys and write down what they
-//! saw, for the linearizability checker.
+//! Clients that GET, SET, INCR, SETNX, GETSET and DEL a few keys and record a history for the
+//! linearizability checker.
 //!
-//! Values are small numbers, unique per client and call as far as `SET` goes, so that a read names
-//! the write it saw; a few keys under many clients make calls meet.
+//! Values are numbers, and SET values are unique per client and call, so that a read identifies the
+//! write that it saw. Many clients share few keys, so that calls meet.
 
 use std::time::{Duration, Instant};
 
@@ -16,24 +16,24 @@ use super::{Load, Progress};
 use crate::history::{self, Action, ClientHistory, Moments, Observed, Operation};
 use crate::rng::Rng;
 
-/// What to run.
+/// The clients and their calls.
 #[derive(Debug, Clone)]
 pub struct Registers {
-    /// Where the clients connect.
+    /// The addresses to which the clients connect.
     pub addrs: Vec<String>,
-    /// How many clients.
+    /// The number of clients.
     pub clients: usize,
-    /// The keys they share.
+    /// The keys that they share.
     pub keys: Vec<Bytes>,
-    /// How long a client waits between two calls; zero for none.
+    /// The pause of a client between two calls; zero for none.
     pub think: Duration,
-    /// Operations of each client after which it ends by itself.
+    /// The most operations of each client.
     pub operations_max: usize,
-    /// The source of chance.
+    /// The seed.
     pub seed: u64,
 }
 
-/// Clients at work.
+/// The running clients.
 pub type RegistersLoad = Load<(ClientHistory, Troubles)>;
 
 impl Registers {
@@ -55,7 +55,7 @@ impl Registers {
     }
 }
 
-/// Stops the clients and gives their common history and what went wrong.
+/// Stops the clients and returns their merged history and their errors.
 pub fn finish(load: RegistersLoad, within: Duration) -> anyhow::Result<(Vec<Operation>, Troubles)> {
     let mut troubles = Troubles::default();
     let mut clients = Vec::new();
@@ -97,7 +97,7 @@ async fn run(
 }
 
 fn any_action(rng: &mut Rng, client: usize, call: usize) -> Action {
-    // Digits, so that INCR works on it; told apart from sums by its size.
+    // Digits, so that INCR works on it. Its size tells it from a count.
     let fresh = Bytes::from(format!("{}", (client + 1) * 10_000_000 + call * 100));
     match rng.below(20) {
         0..7 => Action::Get,

@@ -1,10 +1,10 @@
-//! Clients that SCAN while keys come and go: a key that is there throughout must be returned by each
-//! full iteration exactly once.
+//! Clients that SCAN while keys are written and deleted: each full iteration must return a key that
+//! exists throughout exactly once.
 //!
-//! Fixed keys are written before the scanners start. Churners write and delete keys between them.
-//! Half of all keys have a long beginning in common, which a cursor cannot name by itself.
-//! A scanner goes on with its cursor at any proxy, with any COUNT; a page whose reply was lost is
-//! asked for again with the same cursor, which a cursor must allow.
+//! The fixed keys are written before the scanner starts. The churner writes and deletes keys
+//! between them. Half of all keys have a long common prefix, which a cursor cannot encode by
+//! itself. The scanner continues with its cursor at any proxy, with any COUNT. When the reply with
+//! a page is lost, it repeats the call with the same cursor, which a cursor must allow.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,34 +18,34 @@ use crate::connection::Connection;
 use crate::resp::Reply;
 use crate::rng::Rng;
 
-/// What keys with a long common beginning begin with.
+/// The common prefix of half of all keys.
 const FAMILY: &str = "7f:a-family-of-keys-with-a-long-beginning-in-common:";
-/// COUNTs that scanners choose from.
+/// The COUNTs that the scanner chooses from.
 const COUNTS: [usize; 5] = [1, 7, 10, 100, 1000];
 
-/// What to run.
+/// The keys and the proxies of a scanner and a churner.
 #[derive(Debug, Clone)]
 pub struct Scans {
-    /// Where the clients connect.
+    /// The addresses to which the clients connect.
     pub addrs: Vec<String>,
-    /// Stands in each key, so that others of the table are told apart.
+    /// A part of each key, which tells it from other keys of the table.
     pub name: String,
-    /// How many keys are there throughout.
+    /// The number of keys that exist throughout.
     pub fixed: usize,
-    /// The source of chance.
+    /// The seed.
     pub seed: u64,
 }
 
-/// What a client found.
+/// The findings of a client.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// Iterations from cursor 0 to cursor 0.
+    /// The number of iterations from cursor 0 to cursor 0.
     pub iterations: usize,
-    /// What was wrong with one; a line each.
+    /// A line per faulty iteration.
     pub wrong: Vec<String>,
 }
 
-/// Clients at work: one churner, one scanner.
+/// The running clients: a churner and a scanner.
 pub type ScansLoad = Load<(Found, Troubles)>;
 
 impl Scans {
@@ -77,7 +77,7 @@ impl Scans {
         }
     }
 
-    /// The number of a fixed key.
+    /// The number of a fixed key; `None` for any other key.
     fn number_of(&self, key: &str) -> Option<usize> {
         let rest = match key.strip_prefix(FAMILY) {
             Some(rest) => rest,
@@ -89,7 +89,7 @@ impl Scans {
             .ok()
     }
 
-    /// What is wrong with an iteration, if anything.
+    /// The faults of an iteration, if there are any.
     fn judge(&self, returned: &BTreeMap<usize, usize>) -> Option<String> {
         let wrong: Vec<String> = (0..self.fixed)
             .filter_map(|n| match returned.get(&n).copied().unwrap_or(0) {
@@ -101,7 +101,7 @@ impl Scans {
     }
 }
 
-/// Stops the clients and gives what the scanners found.
+/// Stops the clients and returns their findings and errors.
 pub fn finish(load: ScansLoad, within: Duration) -> anyhow::Result<(Found, Troubles)> {
     let (mut all, mut troubles) = (Found::default(), Troubles::default());
     for (found, met) in load.stop(within).context("stop the scanning clients")? {
@@ -119,7 +119,7 @@ async fn work(plan: Scans, number: usize, rng: Rng, progress: Progress) -> (Foun
     }
 }
 
-/// Writes and deletes keys that lie between the fixed ones.
+/// Writes and deletes keys between the fixed keys.
 async fn churn(plan: &Scans, mut rng: Rng, progress: Progress) -> Troubles {
     let mut client = Client::new(&plan.addrs, 0);
     while !progress.stopped() {
@@ -141,7 +141,7 @@ async fn churn(plan: &Scans, mut rng: Rng, progress: Progress) -> Troubles {
     client.troubles
 }
 
-/// Iterates again and again.
+/// Iterates until the workload is stopped, and judges each iteration.
 async fn scan(plan: &Scans, mut rng: Rng, progress: Progress) -> (Found, Troubles) {
     let mut clients: Vec<Client> = (0..plan.addrs.len())
         .map(|first| Client::new(&plan.addrs, first))
@@ -161,7 +161,8 @@ async fn scan(plan: &Scans, mut rng: Rng, progress: Progress) -> (Found, Trouble
     (found, troubles)
 }
 
-/// One full iteration: how often each fixed key came. `None` when it was cut short by the end.
+/// A full iteration: how often each fixed key was returned. `None` if the workload was stopped
+/// before its end.
 async fn iterate(
     plan: &Scans,
     clients: &mut [Client],

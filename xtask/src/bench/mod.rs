@@ -1,13 +1,14 @@
-//! `cargo xtask bench`: how fast it is, measured beside other stores on this machine in this run.
+//! `cargo xtask bench`: measures the speed of Coterie and of other stores on this machine, in one
+//! run.
 //!
 //! `cluster`, the default, runs `coterie-bench`: a cluster, redis-server and etcd under the same
-//! load, and the ratios. `replies` measures large replies, the memory they take and what others wait
-//! meanwhile. `micro` runs the criterion benches of the crates. A figure depends on the machine:
-//! none decides anything in CI.
+//! load, and the ratios. `replies` measures large replies: the memory that they take and how long
+//! other clients wait meanwhile. `micro` runs the criterion benches of the crates. The figures
+//! depend on the machine, so CI checks none of them.
 
 use crate::{Result, cargo, paths, setup, shell};
 
-/// Runs one of them; the rest of `args` goes to it.
+/// Runs the benchmark that the first word names; the other words are its arguments.
 pub(crate) fn run(args: &[String]) -> Result {
     match args.split_first() {
         Some((first, rest)) if first == "micro" => micro(rest),
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     }
 }
 
-/// `coterie-bench` with one of its commands, on the release binary.
+/// `coterie-bench command`, on the release binary.
 fn measured(command: &str, args: &[String]) -> Result {
     setup::benches()?;
     let binary = paths::binary(cargo::build_binary(true)?)?;

@@ -1,7 +1,7 @@
-//! Which processes a cluster has, where they listen, and how each is started.
+//! The processes of a cluster: their names, addresses and command lines.
 //!
-//! Kept in `cluster.txt`, one process per line: name, address, then its arguments, separated by
-//! tabs. Written once, by the first start, and read ever after: a file that people can edit.
+//! The file `cluster.txt` has a line per process: name, address, then its arguments, separated by
+//! tabs. The first start writes it, later commands read it, and people may edit it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::Result;
 
 const FILE: &str = "cluster.txt";
 
-/// How many of each, and where the ports begin.
+/// The number of processes of each role, and the first port.
 pub(super) struct Sizes {
     pub(super) metas: u16,
     pub(super) servers: u16,
@@ -20,7 +20,7 @@ pub(super) struct Sizes {
     pub(super) base_port: u16,
 }
 
-/// One process.
+/// A process of the cluster.
 pub(super) struct Member {
     /// `meta-1`, `server-2`, `proxy-1`, `controller-1`.
     pub(super) name: String,
@@ -113,7 +113,7 @@ impl Layout {
         plan.write()
     }
 
-    /// The processes of one role.
+    /// The processes of `role`.
     pub(super) fn role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a Member> {
         self.members
             .iter()

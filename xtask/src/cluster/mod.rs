@@ -1,10 +1,10 @@
-//! `cargo xtask cluster`: a cluster of separate processes on loopback, to look at and to hurt.
+//! `cargo xtask cluster`: a cluster of separate processes on loopback, to inspect and to break.
 //!
-//! Everything is under one folder (`--dir`, default `target/cluster` of the repository): per
-//! process a directory with its data, its `log` and its `pid`; `cluster.txt` with the command
-//! line of each; `token` with the cluster token. Ports are fixed, so that notes and shell history
-//! stay true. The processes outlive this command; `stop` ends them, `start` starts what is not
-//! running.
+//! The folder of a cluster (`--dir`, default `target/cluster` of the repository) holds a directory
+//! per process with its data, its `log` and its `pid`; `cluster.txt` with the command line of each
+//! process; `token` with the cluster token. Ports are fixed, so that notes and shell history stay
+//! true. The processes outlive this command: `stop` ends them, `start` starts those that do not
+//! run.
 
 mod layout;
 mod probe;
@@ -106,7 +106,7 @@ fn start(dir: &Path, mut flags: Flags) -> Result {
 
 fn stop(dir: &Path) -> Result {
     let layout = Layout::read(dir)?;
-    // Against the order of the start: clients first, so that nothing asks what is gone already.
+    // In the reverse order of the start: a process stops before the processes that it calls.
     for member in layout.members.iter().rev() {
         process::stop(member)?;
     }
@@ -142,7 +142,7 @@ fn status(layout: &Layout) {
     }
 }
 
-/// The token is made once; whoever may read the folder may join the cluster.
+/// The token is made once; every reader of the folder may join the cluster.
 fn write_token(dir: &Path) -> Result {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = dir.join("token");

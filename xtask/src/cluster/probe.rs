@@ -44,7 +44,8 @@ fn read(address: &str) -> Result {
     stream.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\n0\r\n")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    // Any type of value, or none, is an answer; only a key of another type is `-WRONGTYPE`.
+    // Any value proves that the cluster serves: a string, null, or `-WRONGTYPE` for a key of
+    // another type.
     if line.starts_with('$') || line.starts_with('_') || line.starts_with("-WRONGTYPE") {
         Ok(())
     } else {

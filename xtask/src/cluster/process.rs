@@ -1,8 +1,8 @@
-//! One process of the cluster: start it detached, know whether it runs, send it signals.
+//! A process of the cluster: starts it detached, finds out whether it runs, sends it signals.
 //!
-//! A pid is trusted only while `/proc` says that it is still this command line: pids are reused,
-//! and a signal to a stranger is worse than none. Signals go through the shell's `kill`, since the
-//! standard library has none.
+//! A pid is trusted only while `/proc` shows this member's command line for it: pids are reused,
+//! and a signal to a foreign process is worse than none. Signals go through the shell's `kill`,
+//! since the standard library has none.
 
 use std::fmt;
 use std::fs;
@@ -17,14 +17,14 @@ use crate::Result;
 /// How long a process may drain before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a process does.
+/// The state of a process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Running under this pid.
     Running(u32),
-    /// There, but stopped by a signal.
+    /// Alive, but stopped by a signal.
     Paused(u32),
-    /// Not there.
+    /// No process with this command line.
     Stopped,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn start(member: &Member, binary: &Path) -> Result {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        // Ctrl-C in this terminal is not for it.
+        // Ctrl-C in this terminal must not reach it.
         .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
@@ -73,7 +73,7 @@ pub(super) fn state(member: &Member) -> State {
     let Some(pid) = pid(member) else {
         return State::Stopped;
     };
-    // `pid (name) S …`: the state comes after the name, which may hold anything.
+    // `pid (name) S …`: the state follows the name, which may hold any character.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     match stat
         .rsplit(") ")
@@ -98,7 +98,7 @@ pub(super) fn signal(member: &Member, name: &str) -> Result {
     }
 }
 
-/// Ends `member` in order; one that does not end in time is killed, and that is said.
+/// Stops `member` by SIGTERM; after the timeout, kills it and prints that it did.
 pub(super) fn stop(member: &Member) -> Result {
     if let State::Paused(_) = state(member) {
         signal(member, "CONT")?;
@@ -131,7 +131,7 @@ fn gone_within(member: &Member, timeout: Duration) -> bool {
     false
 }
 
-/// The pid of `member`, if that process still has its command line.
+/// The pid of `member`, if that process has the command line of `member`.
 fn pid(member: &Member) -> Option<u32> {
     let pid: u32 = fs::read_to_string(member.dir.join("pid"))
         .ok()?

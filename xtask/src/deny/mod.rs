@@ -1,8 +1,8 @@
-//! `cargo xtask deny`: licences and sources of what is linked in.
+//! `cargo xtask deny`: licences and sources of the dependencies.
 //!
-//! By cargo-deny where it is installed. Building that takes minutes, so where it is not, the two
-//! checks that stop a release are made here from the same `deny.toml`: every package's licence is
-//! allowed, and every package comes from crates.io. Advisories and bans need cargo-deny.
+//! Runs cargo-deny where it is installed. Building cargo-deny takes minutes, so without it this
+//! module makes the two checks that stop a release, from the same `deny.toml`: every package's
+//! licence is allowed, and every package comes from crates.io. Advisories and bans need cargo-deny.
 
 mod spdx;
 
@@ -59,7 +59,7 @@ fn licences(deny: &str) -> Result<Vec<String>> {
     ]);
     tree.args(["--edges", "normal,build", "--format", "{p}|{l}"]);
     let listed = shell::output(&mut tree)?;
-    // cargo marks what it printed before with ` (*)`.
+    // cargo marks a repeated package with ` (*)`.
     let packages: BTreeSet<&str> = listed
         .lines()
         .map(|line| line.trim_end_matches(" (*)"))

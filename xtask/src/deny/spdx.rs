@@ -1,6 +1,7 @@
 //! SPDX licence expressions: `(MIT OR Apache-2.0) AND Unicode-3.0`, and the older `MIT/Apache-2.0`.
 
-/// Whether the licences in `allowed` satisfy `expression`. What is not understood does not.
+/// Whether the licences in `allowed` satisfy `expression`. An expression that cannot be parsed is
+/// not satisfied.
 pub(super) fn satisfied(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression
         .replace('/', " OR ")
@@ -38,7 +39,7 @@ impl Reader<'_> {
         Some(holds)
     }
 
-    /// `one AND one …`, which binds tighter.
+    /// `term AND term …`, which binds tighter.
     fn all(&mut self) -> Option<bool> {
         let mut holds = self.one()?;
         while self.take("AND") {
@@ -47,7 +48,7 @@ impl Reader<'_> {
         Some(holds)
     }
 
-    /// A licence, one with an exception, or an expression in parentheses.
+    /// `term`: a licence, a licence with an exception, or an expression in parentheses.
     fn one(&mut self) -> Option<bool> {
         if self.take("(") {
             let holds = self.any()?;

@@ -1,16 +1,17 @@
-//! System packages: each is looked for by what it brings, and installed only when that is absent.
+//! System packages. A package is installed only if the program or library that it provides is
+//! absent.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Result, shell};
 
-/// Something a command needs from the system.
+/// A program or library that a command needs from the system.
 #[derive(Clone, Copy)]
 pub(crate) struct Need {
-    /// What it is, for the person who must install it by hand.
+    /// Its name, for a person who must install it by hand.
     what: &'static str,
-    /// The Debian package that brings it.
+    /// The Debian package that provides it.
     package: &'static str,
     present: fn() -> bool,
 }
@@ -36,7 +37,7 @@ pub(crate) const LIBCLANG: Need = Need {
     present: libclang,
 };
 
-/// The real Redis, to compare with.
+/// The real Redis, for comparison.
 pub(crate) const REDIS_SERVER: Need = Need {
     what: "redis-server",
     package: "redis-server",
@@ -57,7 +58,7 @@ pub(crate) const FAKETIME: Need = Need {
     present: || shell::which("faketime").is_some(),
 };
 
-/// etcd, to compare with.
+/// etcd, for comparison.
 pub(crate) const ETCD: Need = Need {
     what: "etcd",
     package: "etcd-server",
@@ -78,7 +79,7 @@ pub(crate) const NPM: Need = Need {
     present: || shell::which("node").is_some() && shell::which("npm").is_some(),
 };
 
-/// Installs those of `needs` that are absent.
+/// Installs the absent `needs`.
 pub(crate) fn ensure(needs: &[Need]) -> Result {
     let missing: Vec<Need> = needs
         .iter()
@@ -109,7 +110,7 @@ fn install(packages: &[&str]) -> Result {
     shell::run(&mut install)
 }
 
-/// `apt-get` with the rights it needs.
+/// `apt-get`, as root or through sudo.
 fn apt() -> Result<Command> {
     let mut command = if is_root() {
         Command::new("apt-get")
@@ -150,7 +151,7 @@ fn list(needs: &[Need]) -> String {
         .join(", ")
 }
 
-/// Whether bindgen will find libclang: where it looks, and the headers beside it.
+/// Whether bindgen will find libclang: the library in bindgen's directories, and its headers.
 fn libclang() -> bool {
     if std::env::var_os("LIBCLANG_PATH").is_some() {
         return true;
@@ -176,7 +177,7 @@ fn libclang() -> bool {
         name.starts_with("libclang.so") || name.starts_with("libclang-") && name.contains(".so")
     };
     let library = dirs.iter().any(|dir| children(dir).iter().any(is_libclang));
-    // `stddef.h` is the compiler's own: Debian has it in a package beside the library's.
+    // `stddef.h` belongs to the compiler: on Debian its package is not the library's.
     let headers = children(Path::new("/usr/lib/clang"))
         .iter()
         .chain(&children(Path::new("/usr/lib64/clang")))

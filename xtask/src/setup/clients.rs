@@ -1,7 +1,7 @@
 //! Client libraries of other languages, for the tests that drive Coterie as users do.
 //!
-//! redis-py and ioredis, pinned, in `<cache>/clients`. Without a network they cannot be had: then
-//! the tests that need them say so, and the rest runs.
+//! redis-py and ioredis, pinned, in `<cache>/clients`. Without a network they cannot be installed:
+//! the tests that need them then report that they are skipped, and the other tests run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::{Result, paths, shell};
 const REDIS_PY: &str = "redis==8.1.0";
 const IOREDIS: &str = "ioredis@5.9.2";
 
-/// Where they are kept: `python/` for PYTHONPATH, `node/node_modules` for NODE_PATH.
+/// Their directory: `python/` for PYTHONPATH, `node/node_modules` for NODE_PATH.
 pub(crate) fn dir() -> Result<PathBuf> {
     Ok(paths::cache()?.join("clients"))
 }
 
-/// Installs those that are absent; says what could not be installed.
+/// Installs the absent libraries; prints the name of each library that could not be installed.
 pub(crate) fn ensure() {
     for (name, install) in [("redis-py", python as fn() -> Result), ("ioredis", node)] {
         if let Err(error) = install() {
@@ -59,7 +59,7 @@ fn node() -> Result {
     done(&dir, IOREDIS)
 }
 
-/// A file beside the libraries names the version that is wholly there.
+/// The file `installed` beside a library names the version that is completely installed.
 fn is_done(dir: &Path, version: &str) -> bool {
     fs::read_to_string(dir.join("installed")).is_ok_and(|text| text.trim() == version)
 }

@@ -1,8 +1,8 @@
-//! Installs what is missing, and says so. Asked again when all is there, it does nothing.
+//! Installs missing programs and prints their names. A second call does nothing.
 //!
-//! System packages come by apt, as root or through sudo. Where neither is possible the error
-//! names what to install by hand. Client libraries for the compatibility tests go into the cache,
-//! not into the system.
+//! apt installs system packages, as root or through sudo. Where neither is possible, the error
+//! names the packages to install by hand. Client libraries for the compatibility tests go into the
+//! cache, not into the system.
 
 mod apt;
 mod clients;
@@ -11,12 +11,14 @@ use crate::{Result, cargo, shell};
 
 pub(crate) use clients::dir as clients_dir;
 
-/// What a build needs: a C++ compiler for RocksDB, libclang for its bindings, make for jemalloc.
+/// Requirements of a build: a C++ compiler for RocksDB, libclang for its bindings, make for
+/// jemalloc.
 pub(crate) fn native() -> Result {
     apt::ensure(&[apt::CXX, apt::MAKE, apt::LIBCLANG])
 }
 
-/// What the tests need: also a real Redis to compare with, wrong clocks, and client libraries.
+/// Requirements of the tests: those of a build, a real Redis for comparison, wrong clocks, and
+/// client libraries.
 pub(crate) fn tests() -> Result {
     apt::ensure(&[
         apt::CXX,
@@ -30,7 +32,7 @@ pub(crate) fn tests() -> Result {
     Ok(())
 }
 
-/// What the benches need: also the stores that are compared with.
+/// Requirements of the benches: those of a build, and the stores that Coterie is compared with.
 pub(crate) fn benches() -> Result {
     apt::ensure(&[
         apt::CXX,
@@ -42,7 +44,7 @@ pub(crate) fn benches() -> Result {
     ])
 }
 
-/// All of it.
+/// The requirements of all commands.
 pub(crate) fn everything() -> Result {
     tests()?;
     benches()?;

@@ -1,4 +1,4 @@
-//! Every Rust file opens with what it is: `//!` comes before anything else.
+//! Every Rust file opens with a head comment: `//!` comes before anything else.
 
 use super::{File, rust};
 

@@ -1,11 +1,11 @@
-//! Links of the documents: a file that is linked exists, and so does the heading.
+//! Links of the documents: a linked file exists, and so does the linked heading.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::File;
 
-/// Links in Markdown files that lead nowhere. Addresses on the web are not asked.
+/// Links in Markdown files to absent files or headings. Links to the web are not checked.
 pub(super) fn check(files: &[File], root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
     for file in files.iter().filter(|file| file.path.ends_with(".md")) {
@@ -18,7 +18,7 @@ pub(super) fn check(files: &[File], root: &Path) -> Vec<String> {
     findings
 }
 
-/// The targets of `[text](target)`, outside of code, with their line numbers.
+/// The targets of `[text](target)` outside of code, with their line numbers.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut in_code = false;

@@ -1,12 +1,18 @@
-//! `cargo xtask tidy`: what rustfmt and clippy do not see.
+//! `cargo xtask tidy`: checks that rustfmt and clippy lack.
 //!
-//! Long files and long functions (a ratchet: what is long already may not grow, see `sizes`),
-//! words and paths that must not stand in the tree, a head comment on every Rust file, who may
-//! depend on what, and links of the documents. Reads the files git knows or would add.
+//! Words and paths that must not stand in the tree (`words`), a head comment on every Rust file
+//! (`heads`), the imports that the layers allow (`layers`) and pure folders without clock or IO
+//! (`purity`), links of the documents (`links`). Three measures have a ratchet (`ratchet`), a list
+//! of counts that may only fall: long files and functions (`sizes`), words that stand where a noun
+//! should (`nouns`), long comment lines (`columns`). Reads the files that git tracks or would add.
 
+mod columns;
 mod heads;
 mod layers;
 mod links;
+mod nouns;
+mod purity;
+mod ratchet;
 mod scan;
 mod sizes;
 mod words;
@@ -15,30 +21,34 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use self::ratchet::Mode;
 use crate::{Result, paths, shell};
 
-/// One file of the tree, as text.
+/// A file of the tree, as text.
 struct File {
     /// Relative to the root, with `/`.
     path: String,
     text: String,
 }
 
-/// Checks the tree. `--accept` writes the sizes as they are now, `--shrink` only smaller ones.
+/// Checks the tree. `--shrink` lowers the counts in the lists that fell, `--accept` writes all.
 pub(crate) fn run(args: &[String]) -> Result {
+    let given = |flag: &str| args.iter().any(|arg| arg == flag);
+    let mode = match (given("--accept"), given("--shrink")) {
+        (true, _) => Mode::Accept,
+        (false, true) => Mode::Shrink,
+        (false, false) => Mode::Check,
+    };
     let files = files()?;
     let mut findings = Vec::new();
     findings.extend(words::check(&files));
     findings.extend(heads::check(&files));
     findings.extend(layers::check(&files));
+    findings.extend(purity::check(&files));
     findings.extend(links::check(&files, &paths::root()));
-    let accept = args.iter().any(|arg| arg == "--accept");
-    let shrink = args.iter().any(|arg| arg == "--shrink");
-    findings.extend(if accept || shrink {
-        sizes::write(&files, accept)?
-    } else {
-        sizes::check(&files)?
-    });
+    findings.extend(sizes::check(&files, mode)?);
+    findings.extend(nouns::check(&files, mode)?);
+    findings.extend(columns::check(&files, mode)?);
     for finding in &findings {
         println!("{finding}");
     }

@@ -1,7 +1,8 @@
-//! The functions of a Rust file and how many lines each takes.
+//! The comments, the code and the functions of a Rust file.
 //!
-//! No parser: strings, characters and comments are blanked, then `fn name … { … }` is followed by
-//! its braces. Enough to measure, and it cannot fail on code of a newer edition.
+//! No parser: comments, strings and characters are told apart from code by how they begin and end,
+//! then `fn name … { … }` is followed by its braces. That is enough to measure, and it cannot fail
+//! on code of a newer edition.
 
 /// A function, by its name, and the lines from its signature to its closing brace.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) fn lines_without_tests(source: &str) -> usize {
     tests.unwrap_or_else(|| source.lines().count())
 }
 
-/// Where the body of the function at `at` closes; none for a declaration without a body.
+/// The end of the body of the function at `at`; none for a declaration without a body.
 fn body_end(code: &[u8], at: usize) -> Option<usize> {
     let mut nested = 0_i32; // parentheses and brackets: `[u8; 4]` holds no end of a declaration
     let mut braces = 0_i32;
@@ -76,8 +77,24 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// The `//` comments of `source`, slashes and all, each with the number of its line.
+pub(super) fn comments(source: &str) -> Vec<(usize, &str)> {
+    let bytes = source.as_bytes();
+    let mut found = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while at < bytes.len() {
+        let end = literal_end(bytes, at).map_or(at + 1, |end| end.min(bytes.len()));
+        if bytes[at..end].starts_with(b"//") {
+            found.push((line, &source[at..end]));
+        }
+        line += bytes[at..end].iter().filter(|b| **b == b'\n').count();
+        at = end;
+    }
+    found
+}
+
 /// `source` with the inside of comments, strings and characters made blank, lines kept.
-fn blanked(source: &str) -> String {
+pub(super) fn blanked(source: &str) -> String {
     let bytes = source.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -85,7 +102,7 @@ fn blanked(source: &str) -> String {
         let end = literal_end(bytes, at);
         match end {
             None => {
-                // Beyond ASCII only comments and strings matter, and those are blank.
+                // Code is ASCII outside of comments and strings, and those are blank.
                 out.push(if bytes[at].is_ascii() {
                     bytes[at]
                 } else {
@@ -127,7 +144,7 @@ fn literal_end(code: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// `r"…"`, `r#"…"#`: no escapes, ends at the quote with as many hashes.
+/// The end of `r"…"` or `r#"…"#`: no escapes; it ends at the quote with as many hashes.
 fn raw_string_end(code: &[u8], at: usize) -> Option<usize> {
     let start = at + code[at..].iter().position(|b| *b == b'r')? + 1;
     let hashes = code[start..].iter().take_while(|b| **b == b'#').count();
@@ -140,13 +157,13 @@ fn raw_string_end(code: &[u8], at: usize) -> Option<usize> {
     Some(open + 1 + find(&code[open + 1..], &close)? + close.len())
 }
 
-/// `'x'`, `'\n'`; a lifetime is none.
+/// The end of `'x'` or `'\n'`; none for a lifetime.
 fn character_end(code: &[u8], at: usize) -> Option<usize> {
     let rest = &code[at + 1..];
     if rest.first() == Some(&b'\\') {
         return Some(at + 1 + quoted(rest, b'\''));
     }
-    // One character of up to four bytes, then the quote.
+    // A character of up to four bytes, then the quote.
     let close = rest
         .iter()
         .take(5)
@@ -203,6 +220,16 @@ type F = fn (u8);
         assert_eq!(
             found,
             expected.map(|(name, line, lines)| (name.to_owned(), line, lines))
+        );
+    }
+
+    #[test]
+    fn comments_are_told_from_strings() {
+        let source = "//! Head.\nlet a = \"// no\\\" // no\"; // Yes.\n\
+                      let b = r#\"\n// no\"#; /* // no */ let c = '\"'; /// Doc é.\n/ /";
+        assert_eq!(
+            comments(source),
+            [(1, "//! Head."), (2, "// Yes."), (4, "/// Doc é.")]
         );
     }
 

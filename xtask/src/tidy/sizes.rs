@@ -1,67 +1,41 @@
 //! Lengths of files and functions: a ratchet, not a rule.
 //!
-//! A file of more than 500 lines before its tests, or a function of more than 70, is written down
-//! in `xtask/tidy-sizes.txt` with its length and may shrink, never grow. A new one is a finding:
-//! make it smaller, or, when it reads best so (a long flat table does), accept it by
-//! `cargo xtask tidy --accept` and say why in the commit.
+//! `xtask/tidy-sizes.txt` lists each file of more than 500 lines before its tests, and each
+//! function of more than 70, with its length. A listed length may shrink, never grow. An unlisted
+//! file or function above the bound is a finding: make it smaller, or, when it reads best so (a
+//! long flat table does), accept it by `cargo xtask tidy --accept` and say why in the commit.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
-
+use super::ratchet::{Counts, Mode, Ratchet};
 use super::{File, rust, scan};
-use crate::{Result, paths};
+use crate::Result;
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
-const LIST: &str = "xtask/tidy-sizes.txt";
-const LIST_HEAD: &str = "\
-# What is longer than 500 lines (file, tests at its foot left out) or 70 (function), and how long.
-# It may shrink, never grow. Written by `cargo xtask fix`; new lines by `cargo xtask tidy --accept`.
-";
+const RATCHET: Ratchet = Ratchet {
+    list: "xtask/tidy-sizes.txt",
+    head: "\
+# Files over 500 lines (tests at the foot left out) and functions over 70, with their lines.
+# A count may shrink, never grow. `cargo xtask fix` lowers counts; `cargo xtask tidy --accept` adds.
+",
+};
 
-/// `path` or `path::function` to its lines.
-type Sizes = BTreeMap<String, usize>;
-
-/// What is longer than it may be.
-pub(super) fn check(files: &[File]) -> Result<Vec<String>> {
-    Ok(grown(&measured(files), &listed()?))
+/// The files and functions that are longer than they may be.
+pub(super) fn check(files: &[File], mode: Mode) -> Result<Vec<String>> {
+    let sizes = measured(files);
+    let grown = RATCHET.settle(&sizes, mode)?;
+    let findings = grown.iter().map(|size| {
+        let (name, now, list) = (size.name, size.now, RATCHET.list);
+        match size.before {
+            Some(before) => format!("{name}: grew from {before} lines to {now}"),
+            None => format!("{name}: {now} lines are long; split it, or see `{list}`"),
+        }
+    });
+    Ok(findings.collect())
 }
 
-/// Writes the list: what shrank, and what is new or grew too when `accept`; gives what is left.
-pub(super) fn write(files: &[File], accept: bool) -> Result<Vec<String>> {
-    let (now, before) = (measured(files), listed()?);
-    let mut list = Sizes::new();
-    for (name, lines) in &now {
-        match before.get(name) {
-            _ if accept => list.insert(name.clone(), *lines),
-            Some(allowed) => list.insert(name.clone(), *lines.min(allowed)),
-            None => None,
-        };
-    }
-    let mut text = LIST_HEAD.to_owned();
-    for (name, lines) in &list {
-        writeln!(text, "{lines} {name}")?;
-    }
-    fs::write(paths::root().join(LIST), text)?;
-    Ok(grown(&now, &list))
-}
-
-fn grown(now: &Sizes, allowed: &Sizes) -> Vec<String> {
-    let too_long = now
-        .iter()
-        .filter(|(name, lines)| allowed.get(*name).is_none_or(|allowed| *lines > allowed));
-    too_long
-        .map(|(name, lines)| match allowed.get(name) {
-            Some(before) => format!("{name}: grew from {before} lines to {lines}"),
-            None => format!("{name}: {lines} lines are long; split it, or see `{LIST}`"),
-        })
-        .collect()
-}
-
-/// All that is over the bounds.
-fn measured(files: &[File]) -> Sizes {
-    let mut sizes = Sizes::new();
+/// The lines of each file (`path`) and function (`path::function`) above its bound.
+fn measured(files: &[File]) -> Counts {
+    let mut sizes = Counts::new();
     for file in rust(files) {
         let lines = scan::lines_without_tests(&file.text);
         if lines > FILE_LINES_MAX {
@@ -69,7 +43,7 @@ fn measured(files: &[File]) -> Sizes {
         }
         for function in scan::functions(&file.text) {
             if function.lines > FUNCTION_LINES_MAX {
-                // Two of one name in a file: the longer counts.
+                // Of two functions of the same name in a file, the longer counts.
                 let size = sizes
                     .entry(format!("{}::{}", file.path, function.name))
                     .or_default();
@@ -80,31 +54,26 @@ fn measured(files: &[File]) -> Sizes {
     sizes
 }
 
-fn listed() -> Result<Sizes> {
-    let text = fs::read_to_string(paths::root().join(LIST))?;
-    let mut sizes = Sizes::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-    {
-        let (lines, name) = line
-            .split_once(' ')
-            .ok_or_else(|| format!("{LIST}: `{line}`"))?;
-        sizes.insert(name.to_owned(), lines.parse()?);
-    }
-    Ok(sizes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_listed_may_shrink_and_not_grow() {
-        let sizes = |lines| Sizes::from([("a.rs".to_owned(), lines)]);
-        assert!(grown(&sizes(600), &sizes(600)).is_empty());
-        assert!(grown(&sizes(550), &sizes(600)).is_empty());
-        assert_eq!(grown(&sizes(601), &sizes(600)).len(), 1);
-        assert_eq!(grown(&sizes(501), &Sizes::new()).len(), 1);
+    fn only_long_files_and_functions_are_counted() {
+        let function = |name: &str, lines: usize| {
+            format!("fn {name}() {{\n{}}}\n", "    x;\n".repeat(lines - 2))
+        };
+        let file = |path: &str, text: String| File {
+            path: path.to_owned(),
+            text,
+        };
+        let long = "x;\n".repeat(501);
+        let files = [
+            file("a.rs", function("short", 70) + &function("long", 71)),
+            file("b.rs", long.clone()),
+            file("b.md", long),
+        ];
+        let expected = [("a.rs::long".to_owned(), 71), ("b.rs".to_owned(), 501)];
+        assert_eq!(measured(&files), Counts::from(expected));
     }
 }

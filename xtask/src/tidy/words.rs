@@ -1,14 +1,15 @@
-//! Words that must not stay in the tree: leftovers of work, and paths of one machine.
+//! Words that must not stay in the tree: marks of unfinished work, and paths of a developer's
+//! machine.
 
 use super::File;
 
-/// In Rust: marks of unfinished work. Clippy sees some of them, but not in macros and scripts.
+/// Marks of unfinished work in Rust. Clippy sees some of them, but not in macros and scripts.
 const LEFTOVERS: [&str; 3] = ["todo!", "dbg!", "unimplemented!"];
 
-/// Anywhere: places that exist on the machine of whoever wrote the line.
+/// Paths that exist only on the machine of the line's author; searched in all files.
 const MACHINE_PATHS: [&str; 3] = ["/root/", "/work/", "/home/"];
 
-/// This file must name what it forbids.
+/// This file names the forbidden words.
 const OWN: &str = "xtask/src/tidy/words.rs";
 
 /// Lines with a forbidden word.
@@ -36,7 +37,7 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
     findings
 }
 
-/// Whether `word` stands in `line` on its own, not as the end of a longer name or path.
+/// Whether `line` has `word` as a word of its own, not as the end of a longer name or path.
 fn stands(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
