@@ -1,8 +1,8 @@
 //! Recovers a pipeline when keys have moved: it drains, and routes again by the newest map.
 //!
-//! The commands to route again (`mending`) are put in the client's order and enter lanes again, each
-//! with its old deadline. While the map does not know the owners of all their keys, they wait for a
-//! newer map.
+//! The commands to route again (`mending`) are put in the client's order and enter lanes again,
+//! each with its old deadline. While the map does not know the owners of all their keys, they wait
+//! for a newer map.
 
 use std::sync::Arc;
 use std::task::Context;
