@@ -4,14 +4,17 @@
 //! in for it in tests and simulations. [`layout`] says what the keys mean. The engine's own
 //! write-ahead log is off: the Raft log is the log, and what a crash takes is applied again.
 
+mod cursor;
 mod engine;
 pub mod layout;
 mod mem;
+mod merged;
 mod record_cache;
 mod rocks;
 mod stamps;
 mod write_buffer;
 
+pub use cursor::Cursor;
 pub use engine::{Batch, Engine, Reader, StorageError};
 pub use mem::MemEngine;
 pub use record_cache::RecordCache;

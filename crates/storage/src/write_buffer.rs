@@ -1,22 +1,24 @@
 //! The newest writes of a store, in memory, until RocksDB is given them all at once.
 //!
 //! RocksDB finds the place of each key in a skip list, several cache misses for each write. A hash
-//! table needs one; and when the store is to be flushed, keys that were written often are given once,
-//! and in order, which RocksDB takes several times faster (`docs/benchmarks.md`).
+//! table needs a single miss. Before a flush RocksDB gets each key once, however often it was written,
+//! and the keys in order, which it takes several times faster (`docs/benchmarks.md`).
 //!
-//! Two layers over the store: writes go to the *active* one; a [`Spill`] makes it the *frozen* one,
-//! and an empty one active, while the frozen one is being written to the store. Rules:
+//! Two layers lie over the store. Writes go to the *active* layer. A [`Spill`] makes it the *frozen*
+//! layer, with a new active layer above, and writes the frozen layer to the store. Rules:
 //!
 //! - A layer's writes are newer than those of the layer, or the store, below.
-//! - The frozen layer goes only when the store has all of it. So who looks from the top finds the value
-//!   as of some moment while it looked.
+//! - The frozen layer goes only when the store has all of it. So a reader that looks from the top down
+//!   finds the value as of some moment while it looked.
 //! - A batch is put into the active layer at once: nobody sees a part of it.
-//! - There is one spill at a time, and whoever has it is the only one to write to the store. While it
-//!   lasts the store is as of a moment when the layer was frozen, as soon as all of it is written.
-//! - After a spill that failed there is no other one: the store has a part of it.
+//! - There is a single spill at a time, and only its owner writes to the store. Once all of the frozen
+//!   layer is written, and until the spill ends, the store is as of the moment of freezing.
+//! - A spill that failed is the last: the store has a part of its layer.
+//! - A [`BufferView`] is both layers, and the store below, as of the same moment: a layer keeps the
+//!   writes that an open view sees ([`layer`]). Ordered reads go through a view ([`ordered`]), merged
+//!   with RocksDB ([`crate::merged`]).
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -24,17 +26,23 @@ use std::sync::{
 use bytes::Bytes;
 
 use crate::StorageError;
+use layer::{Layer, Views, Write};
+use ordered::{Ordered, spaces};
 
-/// What a write takes beside its key and value: two allocations, its place in the table.
-const ENTRY_BYTES: usize = 128;
-/// Keys that a new layer has room for from the start, at most: a store that is at rest keeps no more.
-const ROOM_MAX: usize = 8 << 10;
+pub(crate) use layer::Spilled;
+pub(crate) use ordered::LayerCursor;
+
+mod layer;
+mod ordered;
+
+/// How often a view is tried while others may spill, before they have to wait for it.
+const TRIES: usize = 3;
 
 /// See the module's head.
 #[derive(Default)]
 pub(crate) struct WriteBuffer {
     layers: RwLock<Layers>,
-    /// Twice the number of changes; odd while one is made in the store below.
+    /// Twice the number of changes; odd while the store below is being changed.
     version: AtomicU64,
     slot: Mutex<Slot>,
     freed: Condvar,
@@ -43,40 +51,21 @@ pub(crate) struct WriteBuffer {
 #[derive(Default)]
 struct Layers {
     active: Layer,
-    frozen: Option<Arc<Layer>>,
-    /// How often a layer was frozen.
-    spills: u64,
+    /// The active layer in order.
+    ordered: Arc<Ordered>,
+    frozen: Option<Frozen>,
+    /// How often a layer was frozen or released. While the number stays the same, the store below gets
+    /// no writes but those of the frozen layer, or, without a frozen layer, of a batch with clearings.
+    turns: u64,
+    /// Of the active layer.
+    views: Mutex<Views>,
 }
 
-/// The last write of each key.
-#[derive(Default)]
-pub(crate) struct Layer {
-    writes: HashMap<Vec<u8>, Write>,
-    bytes: usize,
-    /// By what its keys begin with.
-    spaces: Spaces,
+#[derive(Clone)]
+struct Frozen {
+    layer: Arc<Layer>,
+    ordered: Arc<Ordered>,
 }
-
-struct Write {
-    /// `None` deletes the key.
-    value: Option<Bytes>,
-    /// Somebody has read it here.
-    is_read: AtomicBool,
-}
-
-/// A write as it is spilled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spilled<'a> {
-    pub(crate) key: &'a [u8],
-    /// `None` deletes the key.
-    pub(crate) value: Option<&'a Bytes>,
-    /// Somebody has read it since it was written.
-    pub(crate) is_read: bool,
-}
-
-/// A set of first bytes of keys.
-#[derive(Default)]
-struct Spaces([u64; 4]);
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -95,30 +84,29 @@ impl WriteBuffer {
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let layers = self.layers();
         let write = layers.find(key)?;
-        // Mostly it is set: no write then to what other readers have in their caches.
-        if !write.is_read.load(Ordering::Relaxed) {
-            write.is_read.store(true, Ordering::Relaxed);
-        }
-        Some(write.value.clone())
+        write.note_read();
+        Some(write.value().clone())
     }
 
     /// The same, without counting as a reader.
     pub(crate) fn peek(&self, key: &[u8]) -> Option<Option<Bytes>> {
-        Some(self.layers().find(key)?.value.clone())
+        Some(self.layers().find(key)?.value().clone())
     }
 
     /// Takes the writes of a batch, in order.
     pub(crate) fn put(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
         let mut layers = self.layers_mut();
+        let Layers { active, views, .. } = &mut *layers;
+        let views = views.get_mut().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in writes {
-            layers.active.put(key, value.map(Bytes::from));
+            active.put(key, value.map(Bytes::from), views);
         }
         self.version.fetch_add(2, Ordering::SeqCst);
     }
 
-    /// Bytes of what has not been frozen, about.
+    /// Bytes of the active layer, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.layers().active.bytes
+        self.layers().active.bytes()
     }
 
     /// How it stands; `None` while the store below is being changed.
@@ -127,31 +115,50 @@ impl WriteBuffer {
         version.is_multiple_of(2).then_some(Version(version))
     }
 
-    /// Runs `look` at the store below if that has all writes of `start..end`, of keys that begin with the
-    /// same bytes at least, and nothing of them was written to it meanwhile.
-    pub(crate) fn look_below<T>(
-        &self,
+    /// The writes of `start..end` as of now, or of all keys if `end` is empty. With them the result of
+    /// `look`, which looks at the store below, as of the same moment. It may run several times, and must
+    /// not use the buffer.
+    pub(crate) fn view<T>(
+        self: &Arc<Self>,
         start: &[u8],
         end: &[u8],
-        look: impl FnOnce() -> T,
-    ) -> Option<T> {
-        let spills = self.all_below(start, end)?;
-        let seen = look();
-        // What came above since is not below yet, unless it was frozen.
-        (self.layers().spills == spills).then_some(seen)
-    }
-
-    /// How many spills there were, if no layer has a write of the interval.
-    fn all_below(&self, start: &[u8], end: &[u8]) -> Option<u64> {
+        look: impl Fn() -> T,
+    ) -> (BufferView, T) {
+        for _ in 0..TRIES {
+            let layers = self.layers();
+            let (view, turns) = (self.open(&layers, start, end), layers.turns);
+            drop(layers);
+            let seen = look();
+            // Else it may have been given writes that the view does not see.
+            if self.layers().turns == turns {
+                return (view, seen);
+            }
+        }
         let layers = self.layers();
-        let (first, last) = (start.first().copied(), end.first().copied());
-        let (first, last) = (first.unwrap_or(0), last.unwrap_or(u8::MAX));
-        let has = |layer: &Layer| (first..=last).any(|space| layer.spaces.has(space));
-        let is_above = has(&layers.active) || layers.frozen.as_deref().is_some_and(has);
-        (!is_above).then_some(layers.spills)
+        (self.open(&layers, start, end), look())
     }
 
-    /// Whether what is put here can still get into the store.
+    fn open(self: &Arc<Self>, layers: &Layers, start: &[u8], end: &[u8]) -> BufferView {
+        let spaces = spaces(start, end);
+        let has = |layer: &Layer| layer.has_any(*spaces.start(), *spaces.end());
+        let mut seen = Vec::new();
+        if has(&layers.active) {
+            seen.push((Arc::clone(&layers.ordered), layers.active.len()));
+        }
+        if let Some(frozen) = layers.frozen.as_ref().filter(|frozen| has(&frozen.layer)) {
+            seen.push((Arc::clone(&frozen.ordered), frozen.layer.len()));
+        }
+        let pin = (!seen.is_empty()).then(|| {
+            let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::new(Pin {
+                buffer: Arc::clone(self),
+                view: views.open(),
+            })
+        });
+        BufferView { pin, layers: seen }
+    }
+
+    /// Whether writes can still get into the store.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         match *self.slot() {
             Slot::Failed => Err(failed()),
@@ -165,7 +172,7 @@ impl WriteBuffer {
         self.freed.notify_all();
     }
 
-    /// Freezes what is active, as soon as no other spill is under way.
+    /// Freezes the active layer, as soon as no other spill is under way.
     pub(crate) fn spill(self: &Arc<Self>) -> Result<Spill, StorageError> {
         let mut slot = self.slot();
         while *slot == Slot::Taken {
@@ -179,18 +186,9 @@ impl WriteBuffer {
         }
         *slot = Slot::Taken;
         drop(slot);
-        let mut layers = self.layers_mut();
-        let room = layers.active.writes.len();
-        let active = Layer {
-            writes: HashMap::with_capacity(room.min(ROOM_MAX)),
-            ..Layer::default()
-        };
-        let frozen = Arc::new(std::mem::replace(&mut layers.active, active));
-        layers.frozen = Some(Arc::clone(&frozen));
-        layers.spills += 1;
         Ok(Spill {
             buffer: Arc::clone(self),
-            frozen,
+            frozen: self.layers_mut().freeze(),
             is_over: false,
         })
     }
@@ -214,52 +212,95 @@ fn failed() -> StorageError {
 
 impl Layers {
     fn find(&self, key: &[u8]) -> Option<&Write> {
-        let active = self.active.writes.get(key);
-        active.or_else(|| self.frozen.as_ref()?.writes.get(key))
-    }
-}
-
-impl Layer {
-    fn put(&mut self, key: Vec<u8>, value: Option<Bytes>) {
-        let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
-        let key_bytes = key.len() + ENTRY_BYTES;
-        self.bytes += length(&value);
-        self.spaces.add(key.first().copied().unwrap_or(0));
-        let write = Write {
-            value,
-            is_read: AtomicBool::new(false),
-        };
-        match self.writes.insert(key, write) {
-            Some(before) => self.bytes -= length(&before.value),
-            None => self.bytes += key_bytes,
-        }
+        let active = self.active.find(key);
+        active.or_else(|| self.frozen.as_ref()?.layer.find(key))
     }
 
-    /// Its writes in the order of their keys.
-    pub(crate) fn sorted(&self) -> Vec<Spilled<'_>> {
-        let each = self.writes.iter().map(|(key, write)| Spilled {
-            key,
-            value: write.value.as_ref(),
-            is_read: write.is_read.load(Ordering::Relaxed),
+    fn freeze(&mut self) -> Arc<Layer> {
+        let successor = self.active.successor();
+        let layer = Arc::new(std::mem::replace(&mut self.active, successor));
+        let ordered = std::mem::take(&mut self.ordered);
+        // It is frozen once.
+        let _ = ordered.frozen.set(Arc::clone(&layer));
+        self.frozen = Some(Frozen {
+            layer: Arc::clone(&layer),
+            ordered,
         });
-        let mut writes: Vec<_> = each.collect();
-        writes.sort_unstable_by_key(|write| write.key);
-        writes
-    }
-
-    /// Bytes of its keys and values and what keeping them takes, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.turns += 1;
+        layer
     }
 }
 
-impl Spaces {
-    fn add(&mut self, space: u8) {
-        self.0[usize::from(space) / 64] |= 1 << (space % 64);
+/// Both layers as they were at one moment.
+pub(crate) struct BufferView {
+    /// `None` if no layer has anything that is looked for.
+    pin: Option<Arc<Pin>>,
+    /// From the top, with how many keys each had.
+    layers: Vec<(Arc<Ordered>, usize)>,
+}
+
+/// An open view: writes that it sees are kept.
+struct Pin {
+    buffer: Arc<WriteBuffer>,
+    view: u64,
+}
+
+impl BufferView {
+    /// Whether no layer has anything that is looked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pin.is_none()
     }
 
-    fn has(&self, space: u8) -> bool {
-        self.0[usize::from(space) / 64] & 1 << (space % 64) != 0
+    /// The newest write of a key.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let pin = self.pin.as_ref()?;
+        let mut found = None;
+        for (ordered, _) in &self.layers {
+            pin.look(ordered, &mut |layer| {
+                found = layer.find_as_of(key, pin.view).cloned();
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+        found
+    }
+
+    /// A cursor over each layer that may have something of the interval, from the top.
+    pub(crate) fn cursors(&self, start: &[u8], end: &[u8]) -> Vec<LayerCursor> {
+        let spaces = spaces(start, end);
+        let mut cursors = Vec::new();
+        if let Some(pin) = &self.pin {
+            for (ordered, len) in &self.layers {
+                let mut has = false;
+                pin.look(ordered, &mut |layer| {
+                    has = layer.has_any(*spaces.start(), *spaces.end());
+                });
+                if has {
+                    cursors.push(LayerCursor::new(pin, ordered, *len, (start, end)));
+                }
+            }
+        }
+        cursors
+    }
+}
+
+impl Pin {
+    fn look(&self, ordered: &Ordered, look: &mut dyn FnMut(&Layer)) {
+        if let Some(layer) = ordered.frozen.get() {
+            return look(layer);
+        }
+        let layers = self.buffer.layers();
+        // It may have been frozen in between.
+        look(ordered.frozen.get().map_or(&layers.active, Arc::as_ref));
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let layers = self.buffer.layers();
+        let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.close(self.view);
     }
 }
 
@@ -272,17 +313,19 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// What is to be written to the store.
+    /// The layer to be written to the store.
     pub(crate) fn frozen(&self) -> &Layer {
         &self.frozen
     }
 
-    /// The store has what was frozen: it is read there from now on.
+    /// The store has the frozen layer, which is read there from now on.
     pub(crate) fn release_frozen(&self) {
-        self.buffer.layers_mut().frozen = None;
+        let mut layers = self.buffer.layers_mut();
+        layers.frozen = None;
+        layers.turns += 1;
     }
 
-    /// A change of the store itself begins, or ends: no moment of it is seen by who compares versions.
+    /// Runs a change of the store itself: a reader that compares versions sees no moment of it.
     pub(crate) fn change_below<T>(&self, change: impl FnOnce() -> T) -> T {
         self.buffer.version.fetch_add(1, Ordering::SeqCst);
         let changed = change();
@@ -315,6 +358,7 @@ impl Drop for Spill {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::layer::ENTRY_BYTES;
     use super::*;
 
     fn put(buffer: &WriteBuffer, key: &[u8], value: Option<&[u8]>) {
@@ -369,23 +413,74 @@ mod tests {
         assert_eq!(buffer.bytes(), 0);
     }
 
+    /// Keys and values of a view, first to last, then last to first.
+    fn walked(view: &BufferView, start: &[u8], end: &[u8]) -> Vec<String> {
+        let text = |(key, value): (&[u8], Option<&[u8]>)| {
+            let value = value.map(String::from_utf8_lossy);
+            format!("{}={value:?}", String::from_utf8_lossy(key))
+        };
+        let walk = |cursor: &mut LayerCursor| {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            cursor.seek(start);
+            while let Some(entry) = cursor.entry() {
+                there.push(text(entry));
+                cursor.next();
+            }
+            cursor.seek_before(end);
+            while let Some(entry) = cursor.entry() {
+                back.push(text(entry));
+                cursor.prev();
+            }
+            back.reverse();
+            assert_eq!(there, back);
+            there.join(" ")
+        };
+        view.cursors(start, end).iter_mut().map(walk).collect()
+    }
+
     #[test]
-    fn the_store_is_looked_at_when_nothing_of_the_interval_is_above() {
+    fn a_view_has_each_layer_as_it_was() {
         let buffer = Arc::new(WriteBuffer::default());
-        let is_below = |start: &[u8], end: &[u8]| buffer.look_below(start, end, || ()).is_some();
-        assert!(is_below(b"", b""));
-        put(&buffer, b"m1", None);
-        assert!(!is_below(b"", b"") && !is_below(b"a", b"m") && !is_below(b"m2", b"z"));
-        assert!(is_below(b"a", b"l") && is_below(b"n", b"z"));
+        put(&buffer, b"m1", Some(b"1"));
+        put(&buffer, b"m2", None);
+        put(&buffer, b"x", Some(b"1"));
+        let open = |start: &[u8], end: &[u8]| buffer.view(start, end, || ()).0;
+        assert!(open(b"a", b"m").is_empty() && open(b"n", b"x").is_empty());
+        assert!(!open(b"", b"").is_empty() && !open(b"m5", b"n").is_empty());
+        let first = open(b"m", b"n");
+        put(&buffer, b"m1", Some(b"2"));
+        put(&buffer, b"m3", Some(b"2"));
         let spill = buffer.spill().unwrap();
-        assert!(!is_below(b"m", b"n"));
+        put(&buffer, b"m2", Some(b"3"));
+        let second = open(b"m", b"n");
+        put(&buffer, b"m2", None);
         spill.done();
-        assert!(is_below(b"m", b"n"));
-        let overtaken = buffer.look_below(b"m", b"n", || {
-            put(&buffer, b"m1", None);
-            buffer.spill().map(Spill::done)
+        assert_eq!(walked(&first, b"m", b"n"), ["m1=Some(\"1\") m2=None"]);
+        let newest = "m2=Some(\"3\")";
+        let frozen = "m1=Some(\"2\") m2=None m3=Some(\"2\")";
+        assert_eq!(walked(&second, b"m", b"n"), [newest, frozen]);
+        assert_eq!(walked(&second, b"m2", b"m3"), [newest, "m2=None"]);
+        assert_eq!(first.get(b"m1").unwrap().unwrap(), "1");
+        assert_eq!(
+            (second.get(b"m1").unwrap().unwrap(), first.get(b"m3")),
+            ("2".into(), None)
+        );
+        assert_eq!(walked(&open(b"m", b"n"), b"m", b"n"), ["m2=None"]);
+    }
+
+    #[test]
+    fn a_view_that_a_spill_overtakes_is_taken_again() {
+        let buffer = Arc::new(WriteBuffer::default());
+        put(&buffer, b"k", Some(b"1"));
+        let looks = AtomicU64::new(0);
+        let (view, seen) = buffer.view(b"", b"", || {
+            let look = looks.fetch_add(1, Ordering::Relaxed);
+            if look < 2 {
+                buffer.spill().map(Spill::done).unwrap();
+            }
+            look
         });
-        assert!(overtaken.is_none());
+        assert!(seen == 2 && view.is_empty());
     }
 
     #[test]

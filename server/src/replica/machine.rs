@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scan_had_written_down_is_not_durable_before_the_next_mark() {
+    fn what_a_clearing_had_written_down_is_not_durable_before_the_next_mark() {
         let dir = tempfile::tempdir().unwrap();
         let mut machine = opened(dir.path()).unwrap();
         let init = || vec![entry(1, Body::Init(vec![range(1, 1)]))];
@@ -461,10 +461,9 @@ mod tests {
         machine.flush().unwrap();
         machine.engine.wait_for_spill();
         machine.apply(vec![entry(2, Body::Tick)]).unwrap();
-        machine
-            .engine
-            .scan(b"\x00", b"\xff", &mut |_, _| true)
-            .unwrap();
+        let mut clearing = Batch::default();
+        clearing.clear(b"\x30".to_vec(), b"\x31".to_vec());
+        machine.engine.write(clearing).unwrap();
         crash(machine);
         let mut machine = opened(dir.path()).unwrap();
         assert!(machine.applied().is_none_or(|applied| applied == "1"));
