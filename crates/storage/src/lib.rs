@@ -4,6 +4,7 @@
 //! in for it in tests and simulations. [`layout`] says what the keys mean. The engine's own
 //! write-ahead log is off: the Raft log is the log, and what a crash takes is applied again.
 
+mod clears;
 mod cursor;
 mod engine;
 pub mod layout;

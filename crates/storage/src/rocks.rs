@@ -244,7 +244,7 @@ impl Store {
             let writes;
             (writes, rest) = rest.split_at(keys);
             let keys = writes.iter().map(|write| write.key);
-            let writing = self.records.as_ref().map(|r| r.write(keys, false));
+            let writing = self.records.as_ref().map(|r| r.write(keys, &[]));
             self.or_stop("write", self.db.write_opt(batch, &without_wal()))?;
             drop(writing);
             if let Some(records) = &self.records {
@@ -320,7 +320,8 @@ impl Store {
         }
         self.spilled.fetch_add(batch.bytes(), Ordering::Relaxed);
         let keys = batch.writes.iter().map(|(key, _)| key.as_slice());
-        let writing = self.records.as_ref().map(|r| r.write(keys, true));
+        let writing = self.records.as_ref();
+        let writing = writing.map(|r| r.write(keys, &batch.clears));
         let written = spill.change_below(|| self.db.write_opt(writes, &without_wal()));
         drop(writing);
         self.or_stop("write", written)?;
@@ -814,6 +815,25 @@ mod tests {
                 (b"c".to_vec(), b"old".to_vec())
             ]
         );
+    }
+
+    #[test]
+    fn a_clearing_leaves_other_values_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = RocksShared::new(1 << 20, 0).unwrap();
+        let shared = shared.with_records(RecordCache::new(1 << 16));
+        let engine = RocksEngine::open(dir.path(), &shared).unwrap();
+        for key in [b"a", b"k"] {
+            put(&engine, key, b"v");
+            engine.flush().unwrap();
+            assert!(engine.get(key).unwrap().is_some());
+        }
+        let mut batch = Batch::default();
+        batch.clear(b"k".to_vec(), b"l".to_vec());
+        engine.write(batch).unwrap();
+        assert_eq!(engine.get_in_memory(b"a").unwrap().unwrap(), "v");
+        assert_eq!(engine.get_in_memory(b"k"), None);
+        assert_eq!(engine.get(b"k").unwrap(), None);
     }
 
     #[test]
