@@ -17,7 +17,7 @@ const RECORDS: u64 = 100_000;
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
 
 fn key(n: u64) -> Vec<u8> {
-    layout::record_key(TableId(0), format!("key:{n:012}").as_bytes())
+    layout::header_key(TableId(0), format!("key:{n:012}").as_bytes())
 }
 
 /// Scatters consecutive numbers over the records.
@@ -66,7 +66,7 @@ impl Store {
 
     /// Visits so many records from a place somewhere.
     fn scan(&self, n: u64, count: u64) {
-        let (_, end) = layout::all_records();
+        let [(_, end), _] = layout::all_intervals();
         let mut left = count;
         let mut visit = |key: &[u8], value: &[u8]| {
             black_box((key, value));

@@ -27,6 +27,12 @@ impl StorageError {
         }
     }
 
+    /// Bytes that no version of Coterie wrote.
+    #[must_use]
+    pub fn corrupt(what: &'static str, reason: &str) -> Self {
+        Self::new(what, reason)
+    }
+
     pub(crate) fn no_room(self, is_no_room: bool) -> Self {
         Self { is_no_room, ..self }
     }

@@ -18,7 +18,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
 use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
-use coterie_types::{GroupId, varint};
+use coterie_types::{GroupId, KeyRange, varint};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -147,8 +147,9 @@ impl Machine {
         self.engine.flush()?;
         for change in &effects.store {
             if let StoreChange::Discard(bounds) = change {
-                let (start, end) = layout::record_interval(bounds);
-                self.engine.reclaim(&start, &end)?;
+                for (start, end) in layout::intervals(bounds) {
+                    self.engine.reclaim(&start, &end)?;
+                }
             }
         }
         Ok(())
@@ -336,10 +337,7 @@ fn ends_import(effects: &Effects) -> bool {
 fn add(effects: &Effects, batch: &mut Batch) {
     for change in &effects.store {
         match change {
-            StoreChange::Discard(bounds) => {
-                let (start, end) = layout::record_interval(bounds);
-                batch.clear(start, end);
-            }
+            StoreChange::Discard(bounds) => clear(bounds, batch),
             StoreChange::Forget(range_id) => {
                 let (start, end) = layout::mark_interval(*range_id);
                 batch.clear(start, end);
@@ -356,11 +354,10 @@ fn add(effects: &Effects, batch: &mut Batch) {
         }
     }
     for range in &effects.changes.clears {
-        let (start, end) = layout::record_interval(range);
-        batch.clear(start, end);
+        clear(range, batch);
     }
     for ((table, key), record) in &effects.changes.records {
-        let stored = layout::record_key(*table, key);
+        let stored = layout::header_key(*table, key);
         match record {
             Some(record) => {
                 if let Some(at) = record.expires_at {
@@ -375,6 +372,13 @@ fn add(effects: &Effects, batch: &mut Batch) {
     }
     for expired in &effects.swept {
         batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
+    }
+}
+
+/// Clears a range of keys, with their elements.
+fn clear(range: &KeyRange, batch: &mut Batch) {
+    for (start, end) in layout::intervals(range) {
+        batch.clear(start, end);
     }
 }
 
@@ -393,7 +397,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_group::{Body, RangeChange};
     use coterie_types::UnixMillis;
-    use coterie_types::{Epoch, KeyRange, LogIndex, RangeDescriptor, RangeId, TableId, Term};
+    use coterie_types::{Epoch, LogIndex, RangeDescriptor, RangeId, TableId, Term};
 
     use super::*;
 
