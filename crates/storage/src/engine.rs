@@ -6,6 +6,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::Cursor;
+
 /// The store failed: this node alone is broken (disk, damage).
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {reason}")]
@@ -25,6 +27,12 @@ impl StorageError {
             reason: reason.to_string(),
             is_no_room: false,
         }
+    }
+
+    /// Bytes that no version of Coterie wrote.
+    #[must_use]
+    pub fn corrupt(what: &'static str, reason: &str) -> Self {
+        Self::new(what, reason)
     }
 
     pub(crate) fn no_room(self, is_no_room: bool) -> Self {
@@ -77,13 +85,26 @@ pub trait Reader {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
+    /// A cursor over `start <= key < end`.
+    fn cursor<'a>(&'a self, start: &[u8], end: &[u8])
+    -> Result<Box<dyn Cursor + 'a>, StorageError>;
+
     /// Visits `start <= key < end` in order until `visit` returns false, over one consistent view.
     fn scan(
         &self,
         start: &[u8],
         end: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError>;
+    ) -> Result<(), StorageError> {
+        let mut cursor = self.cursor(start, end)?;
+        cursor.seek(start)?;
+        while let Some((key, value)) = cursor.entry()
+            && visit(key, value)
+        {
+            cursor.next()?;
+        }
+        Ok(())
+    }
 }
 
 /// Ordered keys and values, with batches that are atomic, also across a crash.

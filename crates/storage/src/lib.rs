@@ -4,14 +4,18 @@
 //! tests and simulations. [`layout`] defines the keys. The engine's own write-ahead log is off: the
 //! Raft log takes its place, and writes lost in a crash are applied again from there.
 
+mod clears;
+mod cursor;
 mod engine;
 pub mod layout;
 mod mem;
+mod merged;
 mod record_cache;
 mod rocks;
 mod stamps;
 mod write_buffer;
 
+pub use cursor::Cursor;
 pub use engine::{Batch, Engine, Reader, StorageError};
 pub use mem::MemEngine;
 pub use record_cache::RecordCache;

@@ -1,12 +1,14 @@
 //! A store in memory whose crash loses unflushed writes: for tests and simulations.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, Deref};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::{Batch, Engine, Reader, StorageError};
+use crate::cursor::rest;
+use crate::{Batch, Cursor, Engine, Reader, StorageError};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
 
@@ -38,20 +40,75 @@ impl Reader for Map {
         Ok(BTreeMap::get(self, key).cloned())
     }
 
-    fn scan(
-        &self,
+    fn cursor<'a>(
+        &'a self,
         start: &[u8],
         end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
-        if start < end {
-            for (key, value) in self.range(start.to_vec()..end.to_vec()) {
-                if !visit(key, value) {
-                    break;
-                }
+    ) -> Result<Box<dyn Cursor + 'a>, StorageError> {
+        Ok(Box::new(MapCursor::new(self, start, end)))
+    }
+}
+
+/// A cursor over a map that does not change.
+struct MapCursor<M> {
+    map: M,
+    start: Vec<u8>,
+    end: Vec<u8>,
+    at: Option<(Vec<u8>, Bytes)>,
+}
+
+impl<M: Deref<Target = Map>> MapCursor<M> {
+    fn new(map: M, start: &[u8], end: &[u8]) -> Self {
+        Self {
+            map,
+            start: start.to_vec(),
+            end: end.to_vec(),
+            at: None,
+        }
+    }
+
+    /// Goes to the first entry from `bound` on, in the direction of the walk.
+    fn go(&mut self, bound: Bound<&[u8]>, is_back: bool) {
+        let rest = rest(&self.start, &self.end, bound, is_back);
+        let found = rest.and_then(|rest| {
+            let mut rest = self.map.range::<[u8], _>(rest);
+            if is_back {
+                rest.next_back()
+            } else {
+                rest.next()
             }
+        });
+        self.at = found.map(|(key, value)| (key.clone(), value.clone()));
+    }
+}
+
+impl<M: Deref<Target = Map>> Cursor for MapCursor<M> {
+    fn seek(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        self.go(Bound::Included(key), false);
+        Ok(())
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        self.go(Bound::Excluded(key), true);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<(), StorageError> {
+        if let Some((here, _)) = self.at.take() {
+            self.go(Bound::Excluded(&here), false);
         }
         Ok(())
+    }
+
+    fn prev(&mut self) -> Result<(), StorageError> {
+        if let Some((here, _)) = self.at.take() {
+            self.seek_before(&here)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.at.as_ref().map(|(key, value)| (&key[..], &value[..]))
     }
 }
 
@@ -60,13 +117,12 @@ impl Reader for MemEngine {
         Reader::get(&*read(&self.live), key)
     }
 
-    fn scan(
-        &self,
+    fn cursor<'a>(
+        &'a self,
         start: &[u8],
         end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
-        read(&self.live).scan(start, end, visit)
+    ) -> Result<Box<dyn Cursor + 'a>, StorageError> {
+        Ok(Box::new(MapCursor::new(read(&self.live), start, end)))
     }
 }
 

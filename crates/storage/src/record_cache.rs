@@ -3,12 +3,13 @@
 //! A read that finds its key here does not ask RocksDB, whose search of memtables, index, filter
 //! and block is more than half of a server's work for a GET (`docs/benchmarks.md`).
 //!
-//! A stale value is never returned. A value is cached with the stamps of its key and of its store
-//! ([`crate::stamps`]) from before it was read, and is valid only while both are unchanged. Before
-//! RocksDB is written, the stamps of the written keys are raised, which invalidates their cached
-//! values. A reader that races with the write may still insert an old value; its stamp no longer
-//! matches, so no lookup returns it. After the write, the writer refreshes the entries of keys that
-//! have been read; other keys are reloaded on their next read.
+//! A stale value is never returned. A value is cached with the stamp of its key
+//! ([`crate::stamps`]) from before it was read, and with the moment among the clearings of its
+//! store ([`crate::clears`]). It is valid only while the stamp is unchanged and no later clearing
+//! had its key. Before RocksDB is written, the stamps of the written keys are raised, which
+//! invalidates their cached values. A reader that races with the write may still insert an old
+//! value; its stamp no longer matches, so no lookup returns it. After the write, the writer
+//! refreshes the entries of keys that have been read; other keys are reloaded on their next read.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
 use crate::StorageError;
+use crate::clears::{Clearing, Clears};
 use crate::stamps::{Counter, Stamp, Stamps, Writing};
 use crate::write_buffer::Spilled;
 
@@ -87,7 +89,7 @@ impl RecordCache {
         StoreCache {
             shared: Arc::clone(self),
             store: self.stores.fetch_add(1, Ordering::Relaxed),
-            all: Counter::default(),
+            clears: Clears::default(),
         }
     }
 }
@@ -97,8 +99,7 @@ pub(crate) struct StoreCache {
     shared: Arc<RecordCache>,
     /// Never reused, so that a reopened store finds none of its earlier values.
     store: u64,
-    /// Stamp of all keys of the store together.
-    all: Counter,
+    clears: Clears,
 }
 
 impl StoreCache {
@@ -113,12 +114,12 @@ impl StoreCache {
         }
         self.shared.misses.fetch_add(1, Ordering::Relaxed);
         let (wanted, counter) = self.find(key);
-        let before = (counter.stamp(), self.all.stamp());
+        let (stamp, moment) = (counter.stamp(), self.clears.moment());
         let value = read()?;
-        if let (Some(stamp), Some(all)) = before {
+        if let Some(stamp) = stamp {
             let kept = Kept {
                 stamp,
-                all,
+                moment,
                 value: value.clone(),
             };
             self.shared.values.insert(wanted.to_key(), kept);
@@ -130,9 +131,19 @@ impl StoreCache {
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let (wanted, counter) = self.find(key);
         let kept = self.shared.values.get(&wanted)?;
-        let is_current = counter.is_still(kept.stamp) && self.all.is_still(kept.all);
-        if !is_current {
+        if !counter.is_still(kept.stamp) {
             return None;
+        }
+        let moment = self.clears.spared(key, kept.moment)?;
+        if moment != kept.moment {
+            // So the next read has no clearings to check.
+            let value = kept.value.clone();
+            let kept = Kept {
+                moment,
+                value,
+                ..kept
+            };
+            self.shared.values.insert(wanted.to_key(), kept);
         }
         self.shared.hits.fetch_add(1, Ordering::Relaxed);
         Some(kept.value)
@@ -144,9 +155,13 @@ impl StoreCache {
         for write in writes {
             let (wanted, counter) = self.find(write.key);
             let is_read = write.is_read || self.shared.values.contains_key(&wanted);
-            if is_read && let (Some(stamp), Some(all)) = (counter.stamp(), self.all.stamp()) {
-                let value = write.value.cloned();
-                let kept = Kept { stamp, all, value };
+            if is_read && let Some(stamp) = counter.stamp() {
+                let (moment, value) = (self.clears.moment(), write.value.cloned());
+                let kept = Kept {
+                    stamp,
+                    moment,
+                    value,
+                };
                 self.shared.values.insert(wanted.to_key(), kept);
             }
         }
@@ -166,26 +181,27 @@ impl StoreCache {
         self.shared.hits()
     }
 
-    /// To be called before these keys are written, and with `clears` before intervals are cleared;
-    /// the guard is dropped afterwards.
+    /// To be called before these keys are written and these intervals cleared; the guard is dropped
+    /// afterwards.
     pub(crate) fn write<'a>(
         &self,
         keys: impl Iterator<Item = &'a [u8]>,
-        clears: bool,
-    ) -> Writing<'_> {
+        clears: &[(Vec<u8>, Vec<u8>)],
+    ) -> (Writing<'_>, Option<Clearing<'_>>) {
         let hashes = keys.map(|key| {
             let store = self.store;
             self.shared.hasher.hash_one(Wanted { store, key })
         });
-        let all = clears.then_some(&self.all);
-        self.shared.stamps.write(hashes, all)
+        let clearing = (!clears.is_empty()).then(|| self.clears.begin(clears));
+        (self.shared.stamps.write(hashes), clearing)
     }
 }
 
 #[derive(Clone)]
 struct Kept {
     stamp: Stamp,
-    all: Stamp,
+    /// Of the store's clearings.
+    moment: u64,
     value: Option<Bytes>,
 }
 
@@ -247,7 +263,7 @@ mod tests {
     }
 
     fn write<'a>(cache: &'a StoreCache, key: &[u8]) -> Writing<'a> {
-        cache.write(std::iter::once(key), false)
+        cache.write(std::iter::once(key), &[]).0
     }
 
     #[test]
@@ -299,7 +315,7 @@ mod tests {
             write(b"buffered", true),
             write(b"other", false),
         ];
-        drop(cache.write(writes.iter().map(|write| write.key), false));
+        drop(cache.write(writes.iter().map(|write| write.key), &[]));
         cache.renew(&writes);
         assert_eq!(cache.get(b"before"), Some(Some(new.clone())));
         assert_eq!(cache.get(b"buffered"), Some(Some(new.clone())));
@@ -321,17 +337,23 @@ mod tests {
     }
 
     #[test]
-    fn a_clearing_is_a_write_of_every_key_of_its_store_alone() {
+    fn a_clearing_is_a_write_of_the_keys_of_its_interval_and_store_alone() {
         let shared = RecordCache::new(1 << 20);
         let (cleared, other) = (shared.store(), shared.store());
-        assert!(read(&cleared, b"k", Some("1")).is_some());
-        assert_eq!(
-            read(&other, b"k", Some("other")).as_deref(),
-            Some(&b"other"[..])
-        );
-        drop(cleared.write(std::iter::empty(), true));
+        for (cache, key) in [(&cleared, b"k"), (&cleared, b"a"), (&other, b"k")] {
+            assert!(read(cache, key, Some("1")).is_some());
+        }
+        let interval = (b"k".to_vec(), b"l".to_vec());
+        let clearing = cleared.write(std::iter::empty(), &[interval]);
+        // The store may still have it; a value that is cached now is not valid later.
+        assert!(read(&cleared, b"k", Some("old")).is_some());
+        drop(clearing);
         assert_eq!(read(&cleared, b"k", None), None);
-        assert_eq!(read(&other, b"k", None).as_deref(), Some(&b"other"[..]));
+        for (cache, key) in [(&cleared, b"a"), (&other, b"k")] {
+            assert_eq!(read(cache, key, None).as_deref(), Some(&b"1"[..]));
+            // The same again, now that the entry was found valid.
+            assert_eq!(read(cache, key, None).as_deref(), Some(&b"1"[..]));
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The real engine: a RocksDB per replica, under a buffer of the newest writes.
 //!
 //! Writes go into the buffer ([`crate::write_buffer`]). The buffer is spilled to RocksDB before a
-//! flush, and before a scan of keys that the buffer may hold. Memtables are switched only by the
-//! replica's own flushes, each right after a spill, so the durable state is always the state at a
-//! requested flush.
+//! flush, a checkpoint and a clearing of an interval; reads and scans look into both
+//! ([`crate::merged`]). Memtables are switched only by the replica's own flushes, each right after
+//! a spill, so the durable state is always the state at a requested flush.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,11 +16,12 @@ use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch};
 
+use crate::cursor::Empty;
 use crate::record_cache::StoreCache;
-use crate::write_buffer::{Spill, WriteBuffer};
-use crate::{Batch, Engine, Reader, RecordCache, StorageError};
+use crate::write_buffer::{BufferView, Spill, WriteBuffer};
+use crate::{Batch, Cursor, Engine, Reader, RecordCache, StorageError};
 use options::{has_room, without_wal};
-use views::{Snapshot, Stopped, bounds, visit_all};
+use views::{Snapshot, Stopped, iterator, merged};
 
 pub use options::RocksShared;
 
@@ -60,7 +61,7 @@ struct Store {
 /// RocksDB's text for `ENOSPC`; its binding provides nothing but the text.
 const NO_ROOM: &str = "No space left on device";
 
-fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
+pub(crate) fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
     move |error| {
         let reason = error.to_string();
         let is_no_room = reason.contains(NO_ROOM);
@@ -206,6 +207,22 @@ impl Store {
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
+    /// The buffer's part of an interval (of all keys if `end` is empty), and the result of `look`
+    /// on RocksDB, at the same moment.
+    fn view<T>(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        look: impl Fn() -> T,
+    ) -> Result<(BufferView, T), StorageError> {
+        let (buffer, below) = self.buffer.view(start, end, look);
+        if !buffer.is_empty() {
+            // No reader may rely on writes that the store will not get.
+            self.check_buffer()?;
+        }
+        Ok((buffer, below))
+    }
+
     fn number(&self, property: &str) -> u64 {
         let number = self.db.property_int_value(property);
         number.ok().flatten().unwrap_or(0)
@@ -230,7 +247,7 @@ impl Store {
             let writes;
             (writes, rest) = rest.split_at(keys);
             let keys = writes.iter().map(|write| write.key);
-            let writing = self.records.as_ref().map(|r| r.write(keys, false));
+            let writing = self.records.as_ref().map(|r| r.write(keys, &[]));
             self.or_stop("write", self.db.write_opt(batch, &without_wal()))?;
             drop(writing);
             if let Some(records) = &self.records {
@@ -306,7 +323,8 @@ impl Store {
         }
         self.spilled.fetch_add(batch.bytes(), Ordering::Relaxed);
         let keys = batch.writes.iter().map(|(key, _)| key.as_slice());
-        let writing = self.records.as_ref().map(|r| r.write(keys, true));
+        let writing = self.records.as_ref();
+        let writing = writing.map(|r| r.write(keys, &batch.clears));
         let written = spill.change_below(|| self.db.write_opt(writes, &without_wal()));
         drop(writing);
         self.or_stop("write", written)?;
@@ -327,36 +345,27 @@ impl Reader for RocksEngine {
         }
     }
 
-    fn scan(
-        &self,
+    fn cursor<'a>(
+        &'a self,
         start: &[u8],
         end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Box<dyn Cursor + 'a>, StorageError> {
         if start >= end {
-            return Ok(());
+            return Ok(Box::new(Empty));
         }
         let store = &self.store;
-        // An iterator sees the state of the store at its creation.
-        let iterator = || store.db.raw_iterator_opt(bounds(start, end));
-        let iterator = match store.buffer.look_below(start, end, iterator) {
-            Some(iterator) => iterator,
-            None => store.settled(iterator)?,
-        };
-        visit_all(iterator, start, visit)
+        // An iterator sees the state of RocksDB at its creation.
+        let below = || iterator(&store.db, start, end);
+        let (buffer, below) = store.view(start, end, below)?;
+        Ok(merged(&buffer, below, start, end))
     }
 }
 
 impl Engine for RocksEngine {
     fn read_consistently(&self, read: &mut dyn FnMut(&dyn Reader)) {
         let store = &self.store;
-        let snapshot = || store.db.snapshot();
-        let snapshot = match store.buffer.look_below(&[], &[], snapshot) {
-            Some(snapshot) => Ok(snapshot),
-            None => store.settled(snapshot),
-        };
-        match snapshot {
-            Ok(snapshot) => read(&Snapshot(snapshot)),
+        match store.view(&[], &[], || store.db.snapshot()) {
+            Ok((buffer, below)) => read(&Snapshot { buffer, below }),
             Err(_) => read(&Stopped),
         }
     }
@@ -535,6 +544,17 @@ mod tests {
         seen
     }
 
+    fn all_back(reader: &dyn Reader) -> Model {
+        let mut seen = Model::new();
+        let mut cursor = reader.cursor(b"a", b"\x7f").unwrap();
+        cursor.seek_before(b"\x7f").unwrap();
+        while let Some((key, value)) = cursor.entry() {
+            assert!(seen.insert(key.into(), value.into()).is_none());
+            cursor.prev().unwrap();
+        }
+        seen
+    }
+
     #[test]
     fn where_a_write_is_changes_nothing_that_is_read() {
         let dir = tempfile::tempdir().unwrap();
@@ -618,7 +638,11 @@ mod tests {
             }
             engine.read_consistently(&mut |reader| seen = numbers(reader));
             newest = same(seen, newest);
-            let scanned = all(engine);
+            let scanned = if newest % 2 == 0 {
+                all(engine)
+            } else {
+                all_back(engine)
+            };
             let of = |key: &[u8]| {
                 let value = scanned.get(key);
                 value.map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()))
@@ -663,14 +687,26 @@ mod tests {
         let written = engine.unflushed_bytes();
         assert!(written > 500_000, "{written}");
         // RocksDB has the writes, but in no file yet.
-        all(&engine);
-        engine.read_consistently(&mut |_| {});
+        engine.store.settled(|| {}).unwrap();
         assert_eq!(engine.unflushed_bytes(), written);
         put(&engine, b"k", b"v");
         engine.start_flush().unwrap();
         assert_eq!(engine.unflushed_bytes(), 0);
         engine.wait_for_spill();
         assert_eq!(engine.unflushed_bytes(), 0);
+    }
+
+    #[test]
+    fn reads_in_order_write_nothing_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        put(&engine, b"k", b"v");
+        let seen = Model::from([(b"k".to_vec(), b"v".to_vec())]);
+        assert_eq!(all(&engine), seen);
+        engine.read_consistently(&mut |view| assert_eq!(all(view), seen));
+        assert_eq!(engine.store.read(b"k").unwrap(), None);
+        engine.store.settled(|| {}).unwrap();
+        assert_eq!(engine.store.read(b"k").unwrap().unwrap(), "v");
     }
 
     #[test]
@@ -784,6 +820,25 @@ mod tests {
                 (b"c".to_vec(), b"old".to_vec())
             ]
         );
+    }
+
+    #[test]
+    fn a_clearing_leaves_other_values_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = RocksShared::new(1 << 20, 0).unwrap();
+        let shared = shared.with_records(RecordCache::new(1 << 16));
+        let engine = RocksEngine::open(dir.path(), &shared).unwrap();
+        for key in [b"a", b"k"] {
+            put(&engine, key, b"v");
+            engine.flush().unwrap();
+            assert!(engine.get(key).unwrap().is_some());
+        }
+        let mut batch = Batch::default();
+        batch.clear(b"k".to_vec(), b"l".to_vec());
+        engine.write(batch).unwrap();
+        assert_eq!(engine.get_in_memory(b"a").unwrap().unwrap(), "v");
+        assert_eq!(engine.get_in_memory(b"k"), None);
+        assert_eq!(engine.get(b"k").unwrap(), None);
     }
 
     #[test]

@@ -58,13 +58,8 @@ impl Stamps {
         hash as usize & (self.0.len() - 1)
     }
 
-    /// Begins a write of keys with these hashes, and of all keys of the store if `all` is given; it
-    /// ends when the returned guard is dropped.
-    pub(crate) fn write<'a>(
-        &'a self,
-        hashes: impl Iterator<Item = u64>,
-        all: Option<&'a Counter>,
-    ) -> Writing<'a> {
+    /// Begins a write of keys with these hashes; it ends when the returned guard is dropped.
+    pub(crate) fn write(&self, hashes: impl Iterator<Item = u64>) -> Writing<'_> {
         let mut indexes: Vec<usize> = hashes.map(|hash| self.index(hash)).collect();
         // Each counter only once: a batch may write a key any number of times.
         indexes.sort_unstable();
@@ -72,13 +67,9 @@ impl Stamps {
         for index in &indexes {
             self.0[*index].begin();
         }
-        if let Some(all) = all {
-            all.begin();
-        }
         Writing {
             stamps: self,
             indexes,
-            all,
         }
     }
 }
@@ -88,16 +79,12 @@ impl Stamps {
 pub(crate) struct Writing<'a> {
     stamps: &'a Stamps,
     indexes: Vec<usize>,
-    all: Option<&'a Counter>,
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         for index in &self.indexes {
             self.stamps.0[*index].end();
-        }
-        if let Some(all) = self.all {
-            all.end();
         }
     }
 }
@@ -111,7 +98,7 @@ mod tests {
         let stamps = Stamps::new(8);
         let (written, other) = (stamps.of(3), stamps.of(4));
         let before = (written.stamp(), other.stamp());
-        let writing = stamps.write([3, 3, 11].into_iter(), None);
+        let writing = stamps.write([3, 3, 11].into_iter());
         assert_eq!(written.stamp(), None);
         assert!(before.0.is_some_and(|stamp| !written.is_still(stamp)));
         drop(writing);
@@ -123,21 +110,10 @@ mod tests {
     #[test]
     fn a_write_that_ends_leaves_another_under_way() {
         let stamps = Stamps::new(8);
-        let (first, second) = (
-            stamps.write([1].into_iter(), None),
-            stamps.write([1].into_iter(), None),
-        );
+        let (first, second) = (stamps.write([1].into_iter()), stamps.write([1].into_iter()));
         drop(first);
         assert_eq!(stamps.of(1).stamp(), None);
         drop(second);
         assert!(stamps.of(1).stamp().is_some());
-    }
-
-    #[test]
-    fn a_write_of_all_keys_counts_for_all() {
-        let (stamps, all) = (Stamps::new(8), Counter::default());
-        let before = all.stamp();
-        drop(stamps.write(std::iter::empty(), Some(&all)));
-        assert!(before.is_some_and(|stamp| !all.is_still(stamp)));
     }
 }

@@ -15,10 +15,12 @@
 //! - There is at most one spill at a time, and only its owner writes to the store. From the moment
 //!   the frozen layer is written completely until the spill ends, the store holds exactly the state
 //!   at the freeze.
-//! - After a failed spill there is no other spill: the store holds a part of it.
+//! - After a failed spill there is no other spill: the store holds a part of its layer.
+//! - A [`BufferView`] is both layers, and the store below, at the same moment: a layer keeps the
+//!   writes that an open view sees ([`layer`]). Ordered reads go through a view ([`ordered`]),
+//!   merged with RocksDB ([`crate::merged`]).
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -26,11 +28,17 @@ use std::sync::{
 use bytes::Bytes;
 
 use crate::StorageError;
+use layer::{Layer, Views, Write};
+use ordered::{Ordered, spaces};
 
-/// Bytes of a write besides its key and value: two allocations, its place in the table.
-const ENTRY_BYTES: usize = 128;
-/// Keys for which a new layer reserves space at most, so that an idle store stays small.
-const ROOM_MAX: usize = 8 << 10;
+pub(crate) use layer::Spilled;
+pub(crate) use ordered::LayerCursor;
+
+mod layer;
+mod ordered;
+
+/// Attempts to open a view without the lock; after these, spills wait until it is open.
+const TRIES: usize = 3;
 
 /// See the module's head.
 #[derive(Default)]
@@ -45,40 +53,22 @@ pub(crate) struct WriteBuffer {
 #[derive(Default)]
 struct Layers {
     active: Layer,
-    frozen: Option<Arc<Layer>>,
-    /// Number of layers frozen so far.
-    spills: u64,
+    /// The order of the active layer.
+    ordered: Arc<Ordered>,
+    frozen: Option<Frozen>,
+    /// Number of times a layer was frozen or released. While it stays the same, the store below
+    /// gets only the writes of the frozen layer, or, without a frozen layer, of a batch with
+    /// clearings.
+    turns: u64,
+    /// Of the active layer.
+    views: Mutex<Views>,
 }
 
-/// The last write of each key.
-#[derive(Default)]
-pub(crate) struct Layer {
-    writes: HashMap<Vec<u8>, Write>,
-    bytes: usize,
-    /// The first bytes of its keys.
-    spaces: Spaces,
+#[derive(Clone)]
+struct Frozen {
+    layer: Arc<Layer>,
+    ordered: Arc<Ordered>,
 }
-
-struct Write {
-    /// `None` deletes the key.
-    value: Option<Bytes>,
-    /// Whether a reader has found this write here.
-    is_read: AtomicBool,
-}
-
-/// A write in a spill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spilled<'a> {
-    pub(crate) key: &'a [u8],
-    /// `None` deletes the key.
-    pub(crate) value: Option<&'a Bytes>,
-    /// Whether a reader has found it since it was written.
-    pub(crate) is_read: bool,
-}
-
-/// A set of first bytes of keys.
-#[derive(Default)]
-struct Spaces([u64; 4]);
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -97,30 +87,29 @@ impl WriteBuffer {
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let layers = self.layers();
         let write = layers.find(key)?;
-        // Usually it is set already: avoid a write to a cache line shared with other readers.
-        if !write.is_read.load(Ordering::Relaxed) {
-            write.is_read.store(true, Ordering::Relaxed);
-        }
-        Some(write.value.clone())
+        write.note_read();
+        Some(write.value().clone())
     }
 
     /// Like [`WriteBuffer::get`], but not counted as a read.
     pub(crate) fn peek(&self, key: &[u8]) -> Option<Option<Bytes>> {
-        Some(self.layers().find(key)?.value.clone())
+        Some(self.layers().find(key)?.value().clone())
     }
 
     /// Adds the writes of a batch, in order.
     pub(crate) fn put(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
         let mut layers = self.layers_mut();
+        let Layers { active, views, .. } = &mut *layers;
+        let views = views.get_mut().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in writes {
-            layers.active.put(key, value.map(Bytes::from));
+            active.put(key, value.map(Bytes::from), views);
         }
         self.version.fetch_add(2, Ordering::SeqCst);
     }
 
     /// Approximate bytes of the active layer.
     pub(crate) fn bytes(&self) -> usize {
-        self.layers().active.bytes
+        self.layers().active.bytes()
     }
 
     /// The current version; `None` during a direct write to the store below.
@@ -129,29 +118,47 @@ impl WriteBuffer {
         version.is_multiple_of(2).then_some(Version(version))
     }
 
-    /// Runs `look` on the store below if no layer holds a write in `start..end`. `None` if a layer
-    /// does, or if a spill began meanwhile. Checked by first byte only, so a write outside the
-    /// interval may cause a needless `None`.
-    pub(crate) fn look_below<T>(
-        &self,
+    /// The current writes of `start..end`, or of all keys if `end` is empty, and the result of
+    /// `look`, which reads the store below, at the same moment. `look` may run several times, and
+    /// must not use the buffer.
+    pub(crate) fn view<T>(
+        self: &Arc<Self>,
         start: &[u8],
         end: &[u8],
-        look: impl FnOnce() -> T,
-    ) -> Option<T> {
-        let spills = self.all_below(start, end)?;
-        let seen = look();
-        // Writes that arrived meanwhile are not in the store, unless they were frozen.
-        (self.layers().spills == spills).then_some(seen)
+        look: impl Fn() -> T,
+    ) -> (BufferView, T) {
+        for _ in 0..TRIES {
+            let layers = self.layers();
+            let (view, turns) = (self.open(&layers, start, end), layers.turns);
+            drop(layers);
+            let seen = look();
+            // Otherwise the store below may have got writes that the view does not see.
+            if self.layers().turns == turns {
+                return (view, seen);
+            }
+        }
+        let layers = self.layers();
+        (self.open(&layers, start, end), look())
     }
 
-    /// The number of spills so far, if no layer has a write of the interval.
-    fn all_below(&self, start: &[u8], end: &[u8]) -> Option<u64> {
-        let layers = self.layers();
-        let (first, last) = (start.first().copied(), end.first().copied());
-        let (first, last) = (first.unwrap_or(0), last.unwrap_or(u8::MAX));
-        let has = |layer: &Layer| (first..=last).any(|space| layer.spaces.has(space));
-        let is_above = has(&layers.active) || layers.frozen.as_deref().is_some_and(has);
-        (!is_above).then_some(layers.spills)
+    fn open(self: &Arc<Self>, layers: &Layers, start: &[u8], end: &[u8]) -> BufferView {
+        let spaces = spaces(start, end);
+        let has = |layer: &Layer| layer.has_any(*spaces.start(), *spaces.end());
+        let mut seen = Vec::new();
+        if has(&layers.active) {
+            seen.push((Arc::clone(&layers.ordered), layers.active.len()));
+        }
+        if let Some(frozen) = layers.frozen.as_ref().filter(|frozen| has(&frozen.layer)) {
+            seen.push((Arc::clone(&frozen.ordered), frozen.layer.len()));
+        }
+        let pin = (!seen.is_empty()).then(|| {
+            let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::new(Pin {
+                buffer: Arc::clone(self),
+                view: views.open(),
+            })
+        });
+        BufferView { pin, layers: seen }
     }
 
     /// An error if writes put here can no longer reach the store.
@@ -182,18 +189,9 @@ impl WriteBuffer {
         }
         *slot = Slot::Taken;
         drop(slot);
-        let mut layers = self.layers_mut();
-        let room = layers.active.writes.len();
-        let active = Layer {
-            writes: HashMap::with_capacity(room.min(ROOM_MAX)),
-            ..Layer::default()
-        };
-        let frozen = Arc::new(std::mem::replace(&mut layers.active, active));
-        layers.frozen = Some(Arc::clone(&frozen));
-        layers.spills += 1;
         Ok(Spill {
             buffer: Arc::clone(self),
-            frozen,
+            frozen: self.layers_mut().freeze(),
             is_over: false,
         })
     }
@@ -217,52 +215,95 @@ fn failed() -> StorageError {
 
 impl Layers {
     fn find(&self, key: &[u8]) -> Option<&Write> {
-        let active = self.active.writes.get(key);
-        active.or_else(|| self.frozen.as_ref()?.writes.get(key))
-    }
-}
-
-impl Layer {
-    fn put(&mut self, key: Vec<u8>, value: Option<Bytes>) {
-        let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
-        let key_bytes = key.len() + ENTRY_BYTES;
-        self.bytes += length(&value);
-        self.spaces.add(key.first().copied().unwrap_or(0));
-        let write = Write {
-            value,
-            is_read: AtomicBool::new(false),
-        };
-        match self.writes.insert(key, write) {
-            Some(before) => self.bytes -= length(&before.value),
-            None => self.bytes += key_bytes,
-        }
+        let active = self.active.find(key);
+        active.or_else(|| self.frozen.as_ref()?.layer.find(key))
     }
 
-    /// Its writes in key order.
-    pub(crate) fn sorted(&self) -> Vec<Spilled<'_>> {
-        let each = self.writes.iter().map(|(key, write)| Spilled {
-            key,
-            value: write.value.as_ref(),
-            is_read: write.is_read.load(Ordering::Relaxed),
+    fn freeze(&mut self) -> Arc<Layer> {
+        let successor = self.active.successor();
+        let layer = Arc::new(std::mem::replace(&mut self.active, successor));
+        let ordered = std::mem::take(&mut self.ordered);
+        // A layer is frozen only once.
+        let _ = ordered.frozen.set(Arc::clone(&layer));
+        self.frozen = Some(Frozen {
+            layer: Arc::clone(&layer),
+            ordered,
         });
-        let mut writes: Vec<_> = each.collect();
-        writes.sort_unstable_by_key(|write| write.key);
-        writes
-    }
-
-    /// Approximate bytes of its keys and values, overhead included.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.turns += 1;
+        layer
     }
 }
 
-impl Spaces {
-    fn add(&mut self, space: u8) {
-        self.0[usize::from(space) / 64] |= 1 << (space % 64);
+/// Both layers at a fixed moment.
+pub(crate) struct BufferView {
+    /// `None` if no layer has a write of the interval.
+    pin: Option<Arc<Pin>>,
+    /// From the top, each with its number of keys at the moment of the view.
+    layers: Vec<(Arc<Ordered>, usize)>,
+}
+
+/// An open view: writes that it sees are kept.
+struct Pin {
+    buffer: Arc<WriteBuffer>,
+    view: u64,
+}
+
+impl BufferView {
+    /// Whether no layer has a write of the interval.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pin.is_none()
     }
 
-    fn has(&self, space: u8) -> bool {
-        self.0[usize::from(space) / 64] & 1 << (space % 64) != 0
+    /// The newest write of a key.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let pin = self.pin.as_ref()?;
+        let mut found = None;
+        for (ordered, _) in &self.layers {
+            pin.look(ordered, &mut |layer| {
+                found = layer.find_as_of(key, pin.view).cloned();
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+        found
+    }
+
+    /// A cursor over each layer that may have writes of the interval, from the top.
+    pub(crate) fn cursors(&self, start: &[u8], end: &[u8]) -> Vec<LayerCursor> {
+        let spaces = spaces(start, end);
+        let mut cursors = Vec::new();
+        if let Some(pin) = &self.pin {
+            for (ordered, len) in &self.layers {
+                let mut has = false;
+                pin.look(ordered, &mut |layer| {
+                    has = layer.has_any(*spaces.start(), *spaces.end());
+                });
+                if has {
+                    cursors.push(LayerCursor::new(pin, ordered, *len, (start, end)));
+                }
+            }
+        }
+        cursors
+    }
+}
+
+impl Pin {
+    fn look(&self, ordered: &Ordered, look: &mut dyn FnMut(&Layer)) {
+        if let Some(layer) = ordered.frozen.get() {
+            return look(layer);
+        }
+        let layers = self.buffer.layers();
+        // It may have been frozen in between.
+        look(ordered.frozen.get().map_or(&layers.active, Arc::as_ref));
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let layers = self.buffer.layers();
+        let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.close(self.view);
     }
 }
 
@@ -283,7 +324,9 @@ impl Spill {
 
     /// The store has the whole frozen layer: reads find it there from now on.
     pub(crate) fn release_frozen(&self) {
-        self.buffer.layers_mut().frozen = None;
+        let mut layers = self.buffer.layers_mut();
+        layers.frozen = None;
+        layers.turns += 1;
     }
 
     /// Runs a direct write to the store. The version is odd meanwhile, so `read_unchanged` reports
@@ -320,6 +363,7 @@ impl Drop for Spill {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::layer::ENTRY_BYTES;
     use super::*;
 
     fn put(buffer: &WriteBuffer, key: &[u8], value: Option<&[u8]>) {
@@ -374,23 +418,74 @@ mod tests {
         assert_eq!(buffer.bytes(), 0);
     }
 
+    /// Keys and values of a view, first to last, then last to first.
+    fn walked(view: &BufferView, start: &[u8], end: &[u8]) -> Vec<String> {
+        let text = |(key, value): (&[u8], Option<&[u8]>)| {
+            let value = value.map(String::from_utf8_lossy);
+            format!("{}={value:?}", String::from_utf8_lossy(key))
+        };
+        let walk = |cursor: &mut LayerCursor| {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            cursor.seek(start);
+            while let Some(entry) = cursor.entry() {
+                there.push(text(entry));
+                cursor.next();
+            }
+            cursor.seek_before(end);
+            while let Some(entry) = cursor.entry() {
+                back.push(text(entry));
+                cursor.prev();
+            }
+            back.reverse();
+            assert_eq!(there, back);
+            there.join(" ")
+        };
+        view.cursors(start, end).iter_mut().map(walk).collect()
+    }
+
     #[test]
-    fn the_store_is_looked_at_when_nothing_of_the_interval_is_above() {
+    fn a_view_has_each_layer_as_it_was() {
         let buffer = Arc::new(WriteBuffer::default());
-        let is_below = |start: &[u8], end: &[u8]| buffer.look_below(start, end, || ()).is_some();
-        assert!(is_below(b"", b""));
-        put(&buffer, b"m1", None);
-        assert!(!is_below(b"", b"") && !is_below(b"a", b"m") && !is_below(b"m2", b"z"));
-        assert!(is_below(b"a", b"l") && is_below(b"n", b"z"));
+        put(&buffer, b"m1", Some(b"1"));
+        put(&buffer, b"m2", None);
+        put(&buffer, b"x", Some(b"1"));
+        let open = |start: &[u8], end: &[u8]| buffer.view(start, end, || ()).0;
+        assert!(open(b"a", b"m").is_empty() && open(b"n", b"x").is_empty());
+        assert!(!open(b"", b"").is_empty() && !open(b"m5", b"n").is_empty());
+        let first = open(b"m", b"n");
+        put(&buffer, b"m1", Some(b"2"));
+        put(&buffer, b"m3", Some(b"2"));
         let spill = buffer.spill().unwrap();
-        assert!(!is_below(b"m", b"n"));
+        put(&buffer, b"m2", Some(b"3"));
+        let second = open(b"m", b"n");
+        put(&buffer, b"m2", None);
         spill.done();
-        assert!(is_below(b"m", b"n"));
-        let overtaken = buffer.look_below(b"m", b"n", || {
-            put(&buffer, b"m1", None);
-            buffer.spill().map(Spill::done)
+        assert_eq!(walked(&first, b"m", b"n"), ["m1=Some(\"1\") m2=None"]);
+        let newest = "m2=Some(\"3\")";
+        let frozen = "m1=Some(\"2\") m2=None m3=Some(\"2\")";
+        assert_eq!(walked(&second, b"m", b"n"), [newest, frozen]);
+        assert_eq!(walked(&second, b"m2", b"m3"), [newest, "m2=None"]);
+        assert_eq!(first.get(b"m1").unwrap().unwrap(), "1");
+        assert_eq!(
+            (second.get(b"m1").unwrap().unwrap(), first.get(b"m3")),
+            ("2".into(), None)
+        );
+        assert_eq!(walked(&open(b"m", b"n"), b"m", b"n"), ["m2=None"]);
+    }
+
+    #[test]
+    fn a_view_that_a_spill_overtakes_is_taken_again() {
+        let buffer = Arc::new(WriteBuffer::default());
+        put(&buffer, b"k", Some(b"1"));
+        let looks = AtomicU64::new(0);
+        let (view, seen) = buffer.view(b"", b"", || {
+            let look = looks.fetch_add(1, Ordering::Relaxed);
+            if look < 2 {
+                buffer.spill().map(Spill::done).unwrap();
+            }
+            look
         });
-        assert!(overtaken.is_none());
+        assert!(seen == 2 && view.is_empty());
     }
 
     #[test]

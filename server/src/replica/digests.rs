@@ -73,10 +73,11 @@ pub(super) fn take(
 /// The tally of all records, each under its table and key.
 fn tally(reader: &dyn Reader) -> Result<Tally, StorageError> {
     let mut tally = Tally::default();
-    let (start, end) = layout::all_records();
-    reader.scan(&start, &end, &mut |stored, raw| {
-        tally.add(stored, raw);
-        true
-    })?;
+    for (start, end) in layout::all_intervals() {
+        reader.scan(&start, &end, &mut |stored, raw| {
+            tally.add(stored, raw);
+            true
+        })?;
+    }
     Ok(tally)
 }

@@ -11,6 +11,7 @@ use coterie_storage::{Engine, Reader, StorageError, layout};
 use coterie_types::{KeyRange, RangeDescriptor};
 
 use super::shared::{Published, Shared};
+use super::sizes;
 
 /// Bytes of an answer, at most; the last record may exceed it.
 const CHUNK_BYTES_MAX: u64 = 16 << 20;
@@ -55,7 +56,7 @@ fn read(
                 if bytes >= CHUNK_BYTES_MAX {
                     break;
                 }
-                let record = engine.get(&layout::record_key(bounds.table, key))?;
+                let record = engine.get(&layout::header_key(bounds.table, key))?;
                 bytes += record.as_ref().map_or(0, Bytes::len) as u64;
                 records.push(record);
             }
@@ -84,14 +85,17 @@ fn read(
         }
         FrozenRead::Digest => {
             let mut tally = Tally::default();
-            let (start, end) = layout::record_interval(bounds);
-            engine.scan(&start, &end, &mut |stored, raw| {
-                // Counted as the destination counts arriving records.
-                if let Some((_, key)) = layout::parse_record_key(stored) {
-                    tally.add(&key, raw);
-                }
-                true
-            })?;
+            for (start, end) in layout::intervals(bounds) {
+                engine.scan(&start, &end, &mut |stored, raw| {
+                    match layout::parse_header(stored) {
+                        // Counted as the destination counts arriving records.
+                        Some((_, key)) => tally.add(&key, raw),
+                        // The digests differ if the destination lacks an entry of another kind.
+                        None => tally.add(stored, raw),
+                    }
+                    true
+                })?;
+            }
             Ok(FrozenAnswer::Digest {
                 records: tally.records,
                 bytes: tally.bytes,
@@ -99,7 +103,7 @@ fn read(
             })
         }
         FrozenRead::Size => {
-            let sizes = engine.approximate_sizes(&[layout::record_interval(bounds)]);
+            let sizes = sizes::of_ranges(engine, std::iter::once(bounds));
             Ok(FrozenAnswer::Size(sizes.first().copied().unwrap_or(0)))
         }
     }
@@ -127,13 +131,15 @@ struct Page {
 
 impl Page {
     fn read(&self, reader: &dyn Reader, bounds: &KeyRange) -> Result<FrozenAnswer, StorageError> {
-        let (start, end) = layout::record_interval(bounds);
+        let (start, end) = layout::header_interval(bounds);
         let (mut records, mut bytes, mut next) = (Vec::new(), 0u64, None);
+        let mut is_damaged = false;
         reader.scan(&start, &end, &mut |stored, raw| {
-            // The interval holds only records.
-            let Some((_, key)) = layout::parse_record_key(stored) else {
-                return true;
+            let Some((_, key)) = layout::parse_header(stored) else {
+                is_damaged = true;
+                return false;
             };
+            let key = Bytes::from(key.into_owned());
             if records.len() >= self.records_max || (bytes >= self.bytes_max && !records.is_empty())
             {
                 next = Some(key);
@@ -148,6 +154,10 @@ impl Page {
             records.push((key, raw));
             true
         })?;
+        if is_damaged {
+            let reason = "a store key that is no header's";
+            return Err(StorageError::corrupt("read a frozen range", reason));
+        }
         Ok(FrozenAnswer::Records { records, next })
     }
 }
@@ -179,7 +189,7 @@ mod tests {
         let mut batch = Batch::default();
         for key in keys {
             batch.put(
-                layout::record_key(TableId(0), key.as_bytes()),
+                layout::header_key(TableId(0), key.as_bytes()),
                 b"\x00\x01\x01value".to_vec(),
             );
         }
@@ -216,11 +226,37 @@ mod tests {
     }
 
     #[test]
+    fn an_element_that_would_not_travel_shows_in_the_digest() {
+        let engine = engine(&["b", "c"]);
+        let digest = || read(&engine, &bounds(), &FrozenRead::Digest).unwrap();
+        let before = digest();
+        let element = |key: &[u8]| {
+            let (group, change) = (coterie_types::GroupId(1), 1);
+            let incarnation = coterie_types::Version { group, change };
+            let mut batch = Batch::default();
+            let key = layout::element_key((TableId(0), key), incarnation, 0, b"element");
+            batch.put(key, b"value".to_vec());
+            engine.write(batch).unwrap();
+        };
+        element(b"x");
+        assert_eq!(digest(), before);
+        element(b"c");
+        assert_ne!(digest(), before);
+        let chunk = FrozenRead::Chunk {
+            from: Bytes::new(),
+            bytes_max: 100,
+        };
+        // Readers of keys do not take it for damage.
+        let chunk = read(&engine, &bounds(), &chunk).unwrap();
+        assert!(matches!(chunk, FrozenAnswer::Records { records, .. } if records.len() == 2));
+    }
+
+    #[test]
     fn keys_are_answered_as_far_as_an_answer_goes() {
         let engine = MemEngine::default();
         let mut batch = Batch::default();
         let large = vec![0; usize::try_from(CHUNK_BYTES_MAX).unwrap()];
-        batch.put(layout::record_key(TableId(0), b"c"), large);
+        batch.put(layout::header_key(TableId(0), b"c"), large);
         engine.write(batch).unwrap();
         let keys = ["b", "c", "d"].map(Bytes::from).to_vec();
         let answer = read(&engine, &bounds(), &FrozenRead::Keys(keys)).unwrap();

@@ -19,7 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
 use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
-use coterie_types::{GroupId, varint};
+use coterie_types::{GroupId, KeyRange, varint};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -149,8 +149,9 @@ impl Machine {
         self.engine.flush()?;
         for change in &effects.store {
             if let StoreChange::Discard(bounds) = change {
-                let (start, end) = layout::record_interval(bounds);
-                self.engine.reclaim(&start, &end)?;
+                for (start, end) in layout::intervals(bounds) {
+                    self.engine.reclaim(&start, &end)?;
+                }
             }
         }
         Ok(())
@@ -341,10 +342,7 @@ fn ends_import(effects: &Effects) -> bool {
 fn add(effects: &Effects, batch: &mut Batch) {
     for change in &effects.store {
         match change {
-            StoreChange::Discard(bounds) => {
-                let (start, end) = layout::record_interval(bounds);
-                batch.clear(start, end);
-            }
+            StoreChange::Discard(bounds) => clear(bounds, batch),
             StoreChange::Forget(range_id) => {
                 let (start, end) = layout::mark_interval(*range_id);
                 batch.clear(start, end);
@@ -361,11 +359,10 @@ fn add(effects: &Effects, batch: &mut Batch) {
         }
     }
     for range in &effects.changes.clears {
-        let (start, end) = layout::record_interval(range);
-        batch.clear(start, end);
+        clear(range, batch);
     }
     for ((table, key), record) in &effects.changes.records {
-        let stored = layout::record_key(*table, key);
+        let stored = layout::header_key(*table, key);
         match record {
             Some(record) => {
                 if let Some(at) = record.expires_at {
@@ -380,6 +377,13 @@ fn add(effects: &Effects, batch: &mut Batch) {
     }
     for expired in &effects.swept {
         batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
+    }
+}
+
+/// Clears a range of keys, with their elements.
+fn clear(range: &KeyRange, batch: &mut Batch) {
+    for (start, end) in layout::intervals(range) {
+        batch.clear(start, end);
     }
 }
 
@@ -398,7 +402,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_group::{Body, RangeChange};
     use coterie_types::UnixMillis;
-    use coterie_types::{Epoch, KeyRange, LogIndex, RangeDescriptor, RangeId, TableId, Term};
+    use coterie_types::{Epoch, LogIndex, RangeDescriptor, RangeId, TableId, Term};
 
     use super::*;
 
@@ -458,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scan_had_written_down_is_not_durable_before_the_next_mark() {
+    fn what_a_clearing_had_written_down_is_not_durable_before_the_next_mark() {
         let dir = tempfile::tempdir().unwrap();
         let mut machine = opened(dir.path()).unwrap();
         let init = || vec![entry(1, Body::Init(vec![range(1, 1)]))];
@@ -466,10 +470,9 @@ mod tests {
         machine.flush().unwrap();
         machine.engine.wait_for_spill();
         machine.apply(vec![entry(2, Body::Tick)]).unwrap();
-        machine
-            .engine
-            .scan(b"\x00", b"\xff", &mut |_, _| true)
-            .unwrap();
+        let mut clearing = Batch::default();
+        clearing.clear(b"\x30".to_vec(), b"\x31".to_vec());
+        machine.engine.write(clearing).unwrap();
         crash(machine);
         let mut machine = opened(dir.path()).unwrap();
         assert!(machine.applied().is_none_or(|applied| applied == "1"));

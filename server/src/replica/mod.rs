@@ -23,6 +23,7 @@ mod propose;
 mod read;
 mod room;
 mod shared;
+mod sizes;
 mod split_point;
 mod sweep;
 mod unhurried;
@@ -40,7 +41,7 @@ use coterie_protocol::server::{ImportState, RangeLoad, ReplicaStatus};
 use coterie_protocol::{FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError, RaftNode};
 use coterie_rpc::Responder;
-use coterie_storage::{Engine, RocksEngine, RocksShared, layout};
+use coterie_storage::{Engine, RocksEngine, RocksShared};
 use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, UnixMillis, varint};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -248,11 +249,8 @@ impl Replica {
                 .zip(&sizes.ranges)
                 .all(|(range, (id, _))| range.range_id == *id);
         if age >= SIZES_FOR || !same {
-            let intervals = owned
-                .iter()
-                .map(|range| layout::record_interval(&range.bounds));
-            let intervals: Vec<_> = intervals.collect();
-            let bytes = published.engine.approximate_sizes(&intervals);
+            let ranges = owned.iter().map(|range| &range.bounds);
+            let bytes = sizes::of_ranges(published.engine.as_ref(), ranges);
             sizes.ranges = owned
                 .iter()
                 .map(|range| range.range_id)

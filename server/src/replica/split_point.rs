@@ -6,8 +6,10 @@
 //! records, however many there are.
 
 use bytes::Bytes;
-use coterie_storage::{Engine, Reader, StorageError, layout};
+use coterie_storage::{Cursor, Engine, Reader, StorageError, layout};
 use coterie_types::KeyRange;
+
+use super::sizes;
 
 /// Keys remembered during a walk, at most.
 const MARKS_MAX: usize = 4096;
@@ -54,7 +56,7 @@ fn find_within(
     bounds: &KeyRange,
     limits: &Limits,
 ) -> Result<Option<SplitPoint>, StorageError> {
-    let (start, end) = layout::record_interval(bounds);
+    let (start, end) = layout::header_interval(bounds);
     let total = size(engine, &start, &end);
     if total <= limits.disk_bytes
         && let Walk::Whole(found) = walk(engine, &start, &end, limits)?
@@ -83,48 +85,96 @@ fn walk(
     end: &[u8],
     limits: &Limits,
 ) -> Result<Walk, StorageError> {
-    // Every `step` bytes a key is remembered; when there are too many, every other key is dropped.
-    let (mut marks, mut step) = (Vec::<(Bytes, u64)>::new(), 0u64);
-    let (mut bytes, mut keys, mut due) = (0u64, 0u64, 0u64);
-    let mut is_whole = true;
-    reader.scan(start, end, &mut |stored, raw| {
-        if bytes > limits.bytes || keys > limits.records {
-            is_whole = false;
-            return false;
+    let [headers, elements] = layout::with_elements((start.to_vec(), end.to_vec()));
+    // The cursors may see different moments: the result is an estimate.
+    let mut headers = begin(reader, headers)?;
+    let mut elements = begin(reader, elements)?;
+    let mut marks = Marks::default();
+    loop {
+        // After the tag, a header sorts before the elements of its key.
+        let header = headers.entry().filter(|(header, _)| {
+            let element = elements.entry();
+            element.is_none_or(|(element, _)| header[1..] <= element[1..])
+        });
+        if let Some((stored, raw)) = header {
+            marks.header(stored, raw.len());
+            headers.next()?;
+        } else if let Some((stored, raw)) = elements.entry() {
+            marks.count(stored, raw.len());
+            elements.next()?;
+        } else {
+            return Ok(Walk::Whole(marks.middle()));
         }
-        if keys > 0
-            && bytes >= due
-            && let Some((_, key)) = layout::parse_record_key(stored)
+        if marks.bytes > limits.bytes || marks.records > limits.records {
+            return Ok(Walk::TooLong);
+        }
+    }
+}
+
+/// A cursor at the start of an interval.
+fn begin(
+    reader: &dyn Reader,
+    (start, end): layout::Interval,
+) -> Result<Box<dyn Cursor + '_>, StorageError> {
+    let mut cursor = reader.cursor(&start, &end)?;
+    cursor.seek(&start)?;
+    Ok(cursor)
+}
+
+/// Keys remembered on a walk: every `step` bytes a key; when there are too many, every other key is
+/// dropped.
+#[derive(Default)]
+struct Marks {
+    /// Each with the bytes before it.
+    keys: Vec<(Bytes, u64)>,
+    step: u64,
+    /// Bytes before the next key to remember.
+    due: u64,
+    bytes: u64,
+    records: u64,
+}
+
+impl Marks {
+    fn header(&mut self, stored: &[u8], len: usize) {
+        if self.records > 0
+            && self.bytes >= self.due
+            && let Some((_, key)) = layout::parse_header(stored)
         {
-            marks.push((key, bytes));
-            if marks.len() >= MARKS_MAX {
+            self.keys.push((Bytes::from(key.into_owned()), self.bytes));
+            if self.keys.len() >= MARKS_MAX {
                 let mut odd = false;
-                marks.retain(|_| {
+                self.keys.retain(|_| {
                     odd = !odd;
                     odd
                 });
-                step = (step * 2).max(bytes / MARKS_MAX as u64).max(1);
+                let mean = self.bytes / MARKS_MAX as u64;
+                self.step = (self.step * 2).max(mean).max(1);
             }
-            due = bytes + step;
+            self.due = self.bytes + self.step;
         }
-        keys += 1;
-        bytes += (stored.len() + raw.len()) as u64;
-        true
-    })?;
-    if !is_whole {
-        return Ok(Walk::TooLong);
+        self.count(stored, len);
     }
-    let nearest = marks
-        .into_iter()
-        .min_by_key(|(_, left)| (2 * left).abs_diff(bytes));
-    Ok(Walk::Whole(nearest.map(|(at, left_bytes)| SplitPoint {
-        at,
-        left_bytes,
-        right_bytes: bytes - left_bytes,
-    })))
+
+    fn count(&mut self, stored: &[u8], len: usize) {
+        self.records += 1;
+        self.bytes += (stored.len() + len) as u64;
+    }
+
+    /// The key nearest to the middle.
+    fn middle(self) -> Option<SplitPoint> {
+        let bytes = self.bytes;
+        let keys = self.keys.into_iter();
+        let nearest = keys.min_by_key(|(_, left)| (2 * left).abs_diff(bytes));
+        nearest.map(|(at, left_bytes)| SplitPoint {
+            at,
+            left_bytes,
+            right_bytes: bytes - left_bytes,
+        })
+    }
 }
 
-/// An interval of the store whose middle is searched for. Keys are as they are stored.
+/// An interval of headers whose middle is searched for, weighed with their elements. Keys are as
+/// they are stored.
 struct Seek<'a> {
     engine: &'a dyn Engine,
     start: Vec<u8>,
@@ -162,9 +212,9 @@ impl Seek<'_> {
         let lefts = records.map(|record| (self.left_of(&record).min(self.total), record));
         let nearest = lefts.min_by_key(|(left, _)| (2 * left).abs_diff(self.total));
         Ok(nearest.and_then(|(left_bytes, record)| {
-            let (_, at) = layout::parse_record_key(&record)?;
+            let (_, at) = layout::parse_header(&record)?;
             Some(SplitPoint {
-                at,
+                at: Bytes::from(at.into_owned()),
                 left_bytes,
                 right_bytes: self.total - left_bytes,
             })
@@ -210,22 +260,18 @@ impl Seek<'_> {
 
     /// The first record at or behind `from`.
     fn record_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let mut found = None;
-        self.engine.scan(from, &self.end, &mut |stored, _| {
-            if layout::parse_record_key(stored).is_some() {
-                found = Some(stored.to_vec());
-            }
-            found.is_none()
-        })?;
-        Ok(found)
+        let mut cursor = self.engine.cursor(from, &self.end)?;
+        cursor.seek(from)?;
+        Ok(cursor.entry().map(|(stored, _)| stored.to_vec()))
     }
 }
 
+/// Approximate bytes on disk of the records of these headers, elements included.
 fn size(engine: &dyn Engine, start: &[u8], end: &[u8]) -> u64 {
     if start >= end {
         return 0;
     }
-    let sizes = engine.approximate_sizes(&[(start.to_vec(), end.to_vec())]);
+    let sizes = sizes::of(engine, std::iter::once((start.to_vec(), end.to_vec())));
     sizes.first().copied().unwrap_or(0)
 }
 
@@ -269,7 +315,7 @@ mod tests {
     fn fill<K: AsRef<[u8]>>(engine: &dyn Engine, keys: impl Iterator<Item = (K, Vec<u8>)>) {
         let mut batch = Batch::default();
         for (key, value) in keys {
-            batch.put(layout::record_key(TableId(0), key.as_ref()), value);
+            batch.put(layout::header_key(TableId(0), key.as_ref()), value);
         }
         engine.write(batch).unwrap();
     }
@@ -349,6 +395,33 @@ mod tests {
     }
 
     #[test]
+    fn elements_weigh_where_their_key_is() {
+        let engine = MemEngine::default();
+        let keys = || (0..600).map(|n| format!("{n:05}"));
+        fill(&engine, keys().map(|key| (key, vec![0; 100])));
+        let mut batch = Batch::default();
+        let (group, change) = (coterie_types::GroupId(1), 1);
+        let incarnation = coterie_types::Version { group, change };
+        for n in 0..1000u32 {
+            let of = (TableId(0), &b"00450"[..]);
+            let element = layout::element_key(of, incarnation, 0, &n.to_be_bytes());
+            batch.put(element, vec![0; 1000]);
+        }
+        engine.write(batch).unwrap();
+        let bounds = KeyRange::all(TableId(0));
+        for limits in [&LIMITS, &SEEK] {
+            let point = find_within(&engine, &bounds, limits).unwrap().unwrap();
+            // The whole collection is on the same side.
+            assert!(["00450", "00451"].contains(&std::str::from_utf8(&point.at).unwrap()));
+            let (left, right) = (point.left_bytes, point.right_bytes);
+            assert!(
+                left.max(right) > 1_000_000 && left + right > 1_060_000,
+                "{point:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_large_range_is_not_walked() {
         let dir = tempfile::tempdir().unwrap();
         let shared = RocksShared::new(1 << 20, 0).unwrap();
@@ -365,7 +438,7 @@ mod tests {
         engine.flush().unwrap();
         fill(&engine, records(3000));
         engine.flush().unwrap();
-        let (start, end) = layout::record_interval(&bounds);
+        let (start, end) = layout::header_interval(&bounds);
         let on_disk = size(&engine, &start, &end);
         let limits = |disk_bytes, bytes| Limits {
             disk_bytes,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use coterie_storage::{Reader, RocksEngine, StorageError};
+use coterie_storage::{Cursor, Reader, RocksEngine, StorageError};
 use tokio::task::block_in_place;
 
 /// Reads values in memory directly. For others it lets the runtime continue without this thread,
@@ -36,6 +36,17 @@ impl Reader for UnhurriedReader<'_> {
         block_in_place(|| self.engine.get(key))
     }
 
+    fn cursor<'c>(
+        &'c self,
+        start: &[u8],
+        end: &[u8],
+    ) -> Result<Box<dyn Cursor + 'c>, StorageError> {
+        self.missed.set(true);
+        let cursor = block_in_place(|| self.engine.cursor(start, end))?;
+        Ok(Box::new(UnhurriedCursor(cursor)))
+    }
+
+    /// The runtime is handed on once, for the whole walk.
     fn scan(
         &self,
         start: &[u8],
@@ -44,5 +55,30 @@ impl Reader for UnhurriedReader<'_> {
     ) -> Result<(), StorageError> {
         self.missed.set(true);
         block_in_place(|| self.engine.scan(start, end, visit))
+    }
+}
+
+/// A cursor that hands the runtime on while it moves.
+struct UnhurriedCursor<'a>(Box<dyn Cursor + 'a>);
+
+impl Cursor for UnhurriedCursor<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        block_in_place(|| self.0.seek(key))
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        block_in_place(|| self.0.seek_before(key))
+    }
+
+    fn next(&mut self) -> Result<(), StorageError> {
+        block_in_place(|| self.0.next())
+    }
+
+    fn prev(&mut self) -> Result<(), StorageError> {
+        block_in_place(|| self.0.prev())
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.0.entry()
     }
 }

@@ -21,7 +21,7 @@ impl StoreView<'_> {
 
 impl View for StoreView<'_> {
     fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
-        let found = self.0.get(&layout::record_key(table, key));
+        let found = self.0.get(&layout::header_key(table, key));
         match found.map_err(|error| Fault::new("read record", error))? {
             Some(raw) => Record::decode(raw).map(Some),
             None => Ok(None),
@@ -33,12 +33,15 @@ impl View for StoreView<'_> {
         bounds: &KeyRange,
         visit: &mut dyn FnMut(Bytes, Record) -> bool,
     ) -> Result<(), Fault> {
-        let (start, end) = layout::record_interval(bounds);
+        let (start, end) = layout::header_interval(bounds);
         let mut damaged = None;
         let mut each = |stored: &[u8], value: &[u8]| {
-            let parsed = layout::parse_record_key(stored)
-                .ok_or_else(|| Fault::corrupt("a store key that is no record's"))
-                .and_then(|(_, key)| Ok((key, Record::decode(Bytes::copy_from_slice(value))?)));
+            let parsed = layout::parse_header(stored)
+                .ok_or_else(|| Fault::corrupt("a store key that is no header's"))
+                .and_then(|(_, key)| {
+                    let record = Record::decode(Bytes::copy_from_slice(value))?;
+                    Ok((Bytes::from(key.into_owned()), record))
+                });
             match parsed {
                 Ok((key, record)) => visit(key, record),
                 Err(fault) => {

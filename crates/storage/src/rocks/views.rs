@@ -1,30 +1,39 @@
 //! Readers of a fixed state of a store.
 
 use bytes::Bytes;
-use rocksdb::ReadOptions;
+use rocksdb::{DB, DBRawIterator, ReadOptions};
 
 use super::error;
-use crate::{Reader, StorageError};
+use crate::cursor::Empty;
+use crate::merged::{Below, Merged};
+use crate::write_buffer::BufferView;
+use crate::{Cursor, Reader, StorageError};
 
-/// The store at a fixed moment.
-pub(super) struct Snapshot<'a>(pub(super) rocksdb::Snapshot<'a>);
+/// The store at a fixed moment: the write buffer and RocksDB.
+pub(super) struct Snapshot<'a> {
+    pub(super) buffer: BufferView,
+    pub(super) below: rocksdb::Snapshot<'a>,
+}
 
 impl Reader for Snapshot<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let value = self.0.get_pinned(key).map_err(error("read"))?;
+        if let Some(newest) = self.buffer.get(key) {
+            return Ok(newest);
+        }
+        let value = self.below.get_pinned(key).map_err(error("read"))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(
-        &self,
+    fn cursor<'a>(
+        &'a self,
         start: &[u8],
         end: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Box<dyn Cursor + 'a>, StorageError> {
         if start >= end {
-            return Ok(());
+            return Ok(Box::new(Empty));
         }
-        visit_all(self.0.raw_iterator_opt(bounds(start, end)), start, visit)
+        let below = self.below.raw_iterator_opt(bounds(start, end));
+        Ok(merged(&self.buffer, below, start, end))
     }
 }
 
@@ -36,34 +45,37 @@ impl Reader for Stopped {
         Err(StorageError::new("read", "an earlier write failed"))
     }
 
-    fn scan(
-        &self,
+    fn cursor<'a>(
+        &'a self,
         _start: &[u8],
         _end: &[u8],
-        _visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Box<dyn Cursor + 'a>, StorageError> {
         Err(StorageError::new("scan", "an earlier write failed"))
     }
 }
 
-pub(super) fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
+/// An iterator over the current state of RocksDB.
+pub(super) fn iterator<'a>(db: &'a DB, start: &[u8], end: &[u8]) -> DBRawIterator<'a> {
+    db.raw_iterator_opt(bounds(start, end))
+}
+
+/// A cursor over buffer and store at the same moment.
+pub(super) fn merged<'a>(
+    buffer: &BufferView,
+    below: DBRawIterator<'a>,
+    start: &[u8],
+    end: &[u8],
+) -> Box<dyn Cursor + 'a> {
+    let (layers, below) = (buffer.cursors(start, end), Below(below));
+    match layers.is_empty() {
+        true => Box::new(below),
+        false => Box::new(Merged::new(layers, below)),
+    }
+}
+
+fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(start.to_vec());
     options.set_iterate_upper_bound(end.to_vec());
     options
-}
-
-pub(super) fn visit_all(
-    mut iterator: rocksdb::DBRawIterator<'_>,
-    start: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<(), StorageError> {
-    iterator.seek(start);
-    while let Some((key, value)) = iterator.item() {
-        if !visit(key, value) {
-            return Ok(());
-        }
-        iterator.next();
-    }
-    iterator.status().map_err(error("scan"))
 }
