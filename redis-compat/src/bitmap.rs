@@ -5,12 +5,9 @@ mod count;
 mod op;
 mod single;
 
-pub(crate) use bitfield::{bitfield, bitfield_ro};
-pub(crate) use count::{bitcount, bitpos};
-pub(crate) use op::{bitop, bitop_check};
-pub(crate) use single::{getbit, setbit};
+use crate::{Command, CommandError, Txn, number};
 
-use crate::{CommandError, Txn, number};
+pub(crate) const ROWS: &[&[Command]] = &[bitfield::ROWS, count::ROWS, op::ROWS, single::ROWS];
 
 /// The longest string Redis lets a bit offset reach into.
 const BYTES_MAX: i64 = 512 << 20;

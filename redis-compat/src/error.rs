@@ -249,13 +249,13 @@ pub enum CommandError {
     /// its memory has no room for (`multi.c`, `execCommandAbort`).
     #[error(
         "EXECABORT Transaction discarded because of: \
-         OOM a transaction may change {0} bytes of keys and values"
+        OOM a transaction may change {0} bytes of keys and values"
     )]
     TransactionTooLarge(usize),
     /// The replies of a transaction would be longer than what a frame may hold, in bytes.
     #[error(
         "EXECABORT Transaction discarded because of: \
-         replies exceed maximum allowed size ({0} bytes)"
+        replies exceed maximum allowed size ({0} bytes)"
     )]
     TransactionRepliesTooLong(usize),
     /// The reply would be longer than what a frame may hold, in bytes.

@@ -17,7 +17,7 @@ pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
     let name = args.first().ok_or(CommandError::Syntax)?;
     let unknown = || CommandError::UnknownCommand(name.clone(), args[1..].to_vec());
     let mut command = lookup(name).ok_or_else(unknown)?;
-    if !command.subcommands.is_empty()
+    if command.is_container()
         && let Some(word) = args.get(1)
     {
         command = lookup_subcommand(command, word)

@@ -8,13 +8,11 @@ mod flush;
 mod list;
 mod random;
 
-pub(crate) use flush::{expired, flush};
-pub(crate) use list::{count, keys, scan};
-pub(crate) use random::random;
-
 use coterie_types::KeyRange;
 
-use crate::{Args, Txn};
+use crate::{Args, Command, Txn};
+
+pub(crate) const ROWS: &[&[Command]] = &[flush::ROWS, list::ROWS, random::ROWS];
 
 /// The interval that words 1 and 2 name.
 fn bounds(txn: &Txn<'_>, args: &Args<'_>) -> KeyRange {

@@ -7,5 +7,5 @@ use super::{Answer, Local};
 
 /// `COMMAND [COUNT|DOCS|GETKEYS|GETKEYSANDFLAGS|HELP|INFO|LIST ...]`.
 pub(crate) fn introspect(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    command::command(args).map(Answer::Reply)
+    command::introspect(args).map(Answer::Reply)
 }

@@ -27,7 +27,7 @@ pub(super) fn argument_min(value_max: usize) -> usize {
 pub(super) fn argument_max(name: &[u8], words: usize, value_max: usize) -> usize {
     match lookup(name) {
         Some(row) if row.is_internal() => 0,
-        Some(row) if row.subcommands.is_empty() && !row.takes(words) => 0,
+        Some(row) if !row.is_container() && !row.takes(words) => 0,
         Some(row) => argument_max_of(row, value_max),
         None => 0,
     }
@@ -57,7 +57,7 @@ pub(super) fn check(
     if longest <= argument_min(value_max) {
         return Ok(());
     }
-    let mut keys = row.keys.positions(args)?.peekable();
+    let mut keys = row.positions(args)?.peekable();
     for (at, arg) in args.iter().enumerate() {
         if keys.next_if_eq(&at).is_some() {
             if arg.len() > KEY_BYTES_MAX {
@@ -82,7 +82,6 @@ pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandE
 /// Why argument `at` of a command is refused, which is longer than [`argument_max`].
 pub(super) fn too_long(row: &Command, args: &[Bytes], at: usize, value_max: usize) -> CommandError {
     let is_key = row
-        .keys
         .positions(args)
         .is_ok_and(|mut keys| keys.any(|key| key == at));
     match is_key {

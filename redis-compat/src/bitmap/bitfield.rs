@@ -9,8 +9,11 @@
 use bytes::Bytes;
 
 use super::{check_len, check_offset};
+use crate::command::{Command, Topic, command};
 use crate::string::zero_padded;
-use crate::{Args, CommandError, EvalError, Reply, Txn, number};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+
+pub(super) const ROWS: &[Command] = &[BITFIELD, BITFIELD_RO];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overflow {
@@ -40,13 +43,34 @@ struct Operation {
     overflow: Overflow,
 }
 
+const BITFIELD: Command = command(Topic::Bitmap, "bitfield")
+    .syntax(
+        "key [operation(GET encoding_offset(encoding offset)|write([OVERFLOW \
+        wrap_sat_fail(WRAP|SAT|FAIL)] write_operation(SET encoding_offset_value(encoding \
+        offset value:integer)|INCRBY encoding_offset_increment(encoding offset \
+        increment)))) ...]",
+    )
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::RW_ACCESS_UPDATE
+        .with(K::VARIABLE_FLAGS)
+        .at(1)
+        .notes("This command allows both access and modification of the key")])
+    .runs(bitfield)
+    .key_flags_of(key_flags)
+    .hints("encoding=bit-type offset=field-offset")
+    .docs(
+        "3.2.0",
+        "O(1) for each subcommand specified",
+        "Reads and changes integers of any width within a string.",
+    );
+
 /// `BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET|INCRBY type offset value ...]`: an
 /// integer for each operation, null where FAIL refused it.
 ///
 /// The value grows by zero bytes to hold every field written; the expiry is kept. O(length) if
 /// anything is written, else O(1) for each operation. Errors: `Syntax`, `BitfieldType`,
 /// `BitfieldOverflow`, `BitOffset`, `NotAnInteger`, `WrongType`.
-pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     let key = args.bytes(1);
     let old = txn.string(key)?;
@@ -69,10 +93,33 @@ pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     Ok(reply)
 }
 
+/// The key is changed unless all operations are GET.
+fn key_flags(args: &[Bytes]) -> K {
+    let writes =
+        |word: &Bytes| word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"incrby");
+    if args.iter().skip(2).any(writes) {
+        K::RW_ACCESS_UPDATE
+    } else {
+        K::RO_ACCESS
+    }
+}
+
+const BITFIELD_RO: Command = command(Topic::Bitmap, "bitfield_ro")
+    .syntax("key [GET encoding_offset(encoding offset)] ...")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(bitfield_ro)
+    .hints("encoding=bit-type offset=field-offset")
+    .docs(
+        "6.0.0",
+        "O(1) for each subcommand specified",
+        "Reads integers of any width within a string.",
+    );
+
 /// `BITFIELD_RO key [GET type offset ...]`: an integer for each. O(1) for each.
 ///
 /// Errors: as [`bitfield`], and `BitfieldReadOnly`.
-pub(crate) fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     if operations
         .iter()

@@ -4,14 +4,24 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::command::{Command, Topic, command};
 use crate::string::clamp;
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[BITCOUNT, BITPOS];
+
+const BITCOUNT: Command = command(Topic::Bitmap, "bitcount")
+    .syntax("key [index(start end [index_unit(BYTE|BIT)])]")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(bitcount)
+    .docs("2.6.0", "O(N)", "Counts the bits that are set.");
 
 /// `BITCOUNT key [start end [BYTE | BIT]]`: how many bits are set. O(length).
 ///
 /// Errors: `WrongType`, `NotAnInteger`, `Syntax`; an absent key is 0 whatever the rest says.
 /// Source: Redis `bitops.c`, `bitcountCommand`.
-pub(crate) fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some(record) = txn.string(args.bytes(1))? else {
         return Ok(Reply::Integer(0));
     };
@@ -32,11 +42,18 @@ pub(crate) fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     Ok(Reply::Integer(count(&value, bits)))
 }
 
+const BITPOS: Command = command(Topic::Bitmap, "bitpos")
+    .syntax("key bit [index(start [end_index(end [index_unit(BYTE|BIT)])])]")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(bitpos)
+    .docs("2.8.7", "O(N)", "Finds the first bit that is set or clear.");
+
 /// `BITPOS key bit [start [end [BYTE | BIT]]]`: the first such bit, or -1. O(length).
 ///
 /// Without an end the value counts as followed by zeros, so a zero is always found. Errors:
 /// `NotAnInteger`, `BitArgument`, `WrongType`, `Syntax`. Source: Redis `bitops.c`, `bitposCommand`.
-pub(crate) fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let set = match args.int(2)? {
         0 => false,
         1 => true,

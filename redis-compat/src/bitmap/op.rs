@@ -2,7 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[BITOP];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
@@ -26,12 +29,25 @@ impl Op {
     }
 }
 
+const BITOP: Command = command(Topic::Bitmap, "bitop")
+    .syntax("operation(AND|OR|XOR|NOT) destkey key ...")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(2), K::RO_ACCESS.at(3).every(1)])
+    .runs(bitop)
+    .check(bitop_check)
+    .docs(
+        "2.6.0",
+        "O(N)",
+        "Combines strings bit by bit and stores the result.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
+
 /// `BITOP AND|OR|XOR|NOT destination source [source ...]`: the length of the result, which replaces
 /// the destination; an empty result removes it.
 ///
 /// Shorter and absent sources count as filled with zeros. O(length) for each source. Errors:
 /// `Syntax`, `BitOpNot`, `WrongType`. Source: Redis `bitops.c`, `bitopCommand`.
-pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let op = parse(args)?;
     let mut sources = Vec::with_capacity(args.len() - 3);
     for key in args.rest(3) {
@@ -52,7 +68,7 @@ pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
 }
 
 /// The operation is known and has as many sources as it takes.
-pub(crate) fn bitop_check(args: &Args<'_>) -> Result<(), CommandError> {
+fn bitop_check(args: &Args<'_>) -> Result<(), CommandError> {
     parse(args).map(drop)
 }
 

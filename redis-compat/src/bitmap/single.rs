@@ -3,11 +3,22 @@
 use bytes::Bytes;
 
 use super::{check_len, parse_offset};
+use crate::command::{Command, Topic, command};
 use crate::string::zero_padded;
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[GETBIT, SETBIT];
+
+const GETBIT: Command = command(Topic::Bitmap, "getbit")
+    .syntax("key offset")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(getbit)
+    .hints("offset=bit-offset")
+    .docs("2.2.0", "O(1)", "Returns the value of a bit.");
 
 /// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BitOffset`, `WrongType`.
-pub(crate) fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let offset = parse_offset(args.bytes(2))?;
     let value = txn
         .string(args.bytes(1))?
@@ -16,12 +27,24 @@ pub(crate) fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     Ok(Reply::Integer((byte >> (7 - (offset & 7)) & 1).into()))
 }
 
+const SETBIT: Command = command(Topic::Bitmap, "setbit")
+    .syntax("key offset value:integer")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(setbit)
+    .hints("weight=5 offset=bit-offset value=bit")
+    .docs(
+        "2.2.0",
+        "O(1)",
+        "Sets or clears a bit and returns its previous value.",
+    );
+
 /// `SETBIT key offset bit`: the bit before it. The value grows by zero bytes as needed; the expiry
 /// is kept. A bit that is so already is no change.
 ///
 /// O(length): the value is copied. Errors: `BitOffset`, `BitValue`, `WrongType`.
 /// Source: Redis `bitops.c`, `setbitCommand`.
-pub(crate) fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset) = (args.bytes(1), parse_offset(args.bytes(2))?);
     let (at, shift) = ((offset >> 3) as usize, 7 - (offset & 7));
     check_len(txn, at + 1)?;

@@ -1,15 +1,35 @@
 //! The same value under another key, or in another table.
 
+use bytes::Bytes;
 use coterie_types::TableId;
 
-use crate::{Args, CommandError, EvalError, Reply, Txn, parse_table};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, parse_table};
+
+pub(super) const ROWS: &[Command] = &[COPY, MOVE];
+
+const COPY: Command = command(Topic::Generic, "copy")
+    .syntax("source destination [DB destination-db] [REPLACE]")
+    .flags(F::WRITE_ROOM)
+    .keys(&[
+        K::RO_ACCESS.at(1),
+        K::OW_UPDATE.at(2).in_table(table_of_copy),
+    ])
+    .runs(copy)
+    .check(copy_check)
+    .docs(
+        "6.2.0",
+        "O(N) worst case for collections, where N is the number of nested items",
+        "Copies a value to another key.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
 
 /// `COPY source destination [DB db] [REPLACE]`: 1 if copied, 0 if there is nothing to copy or the
 /// destination was there. The expiry is copied. O(1).
 ///
 /// Errors: `NotAnInteger`, `DbOutOfRange`, `Syntax`, `SameObject`. Source: Redis `db.c`,
 /// `copyCommand`.
-pub(crate) fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (from, to) = (args.bytes(1), args.bytes(2));
     let options = parse(args)?;
     let table = options.table.unwrap_or(txn.table());
@@ -26,8 +46,16 @@ pub(crate) fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Integer(1))
 }
 
+/// The table of the destination: what the last `DB` says counts, as it does for the command.
+fn table_of_copy(args: &[Bytes]) -> Option<TableId> {
+    let options = args.get(3..)?;
+    let is_db = |word: &Bytes| word.eq_ignore_ascii_case(b"db");
+    let at = options.iter().rposition(is_db)?;
+    parse_table(options.get(at + 1)?)
+}
+
 /// The options of `COPY` make sense.
-pub(crate) fn copy_check(args: &Args<'_>) -> Result<(), CommandError> {
+fn copy_check(args: &Args<'_>) -> Result<(), CommandError> {
     parse(args).map(drop)
 }
 
@@ -54,10 +82,21 @@ fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
     Ok(options)
 }
 
+const MOVE: Command = command(Topic::Generic, "move")
+    .syntax("key db")
+    .flags(F::WRITE_FAST)
+    .keys(&[
+        K::RW_ACCESS_UPDATE.at(1),
+        K::RW_ACCESS_UPDATE.at(1).in_table(table_of_move).unlisted(),
+    ])
+    .runs(move_key)
+    .docs("1.0.0", "O(1)", "Moves a key to another database.")
+    .deviation("both databases' ranges must be on one group, else CROSSGROUP.");
+
 /// `MOVE key db`: 1 if moved, 0 if there is nothing to move or the key is there already. O(1).
 ///
 /// Errors: `NotAnInteger`, `DbOutOfRange`, `SameObject`. Source: Redis `db.c`, `moveCommand`.
-pub(crate) fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, table) = (args.bytes(1), table_at(args, 2)?);
     if table == txn.table() {
         return Err(CommandError::SameObject.into());
@@ -71,6 +110,10 @@ pub(crate) fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     txn.put_in(table, key.clone(), record);
     txn.remove(key.clone());
     Ok(Reply::Integer(1))
+}
+
+fn table_of_move(args: &[Bytes]) -> Option<TableId> {
+    parse_table(args.get(2)?)
 }
 
 fn table_at(args: &Args<'_>, at: usize) -> Result<TableId, CommandError> {

@@ -11,9 +11,14 @@
 
 use bytes::{BufMut, Bytes};
 
+use crate::command::{Command, Topic, command};
 use crate::rdb::{self, crc64};
 use crate::string::Unit;
-use crate::{Args, CommandError, EvalError, Kind, Reply, Txn};
+use crate::{
+    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn,
+};
+
+pub(super) const ROWS: &[Command] = &[DUMP, RESTORE];
 
 /// The RDB version written: Redis 7.0's, so that every Redis since takes the payload.
 const VERSION_WRITTEN: u16 = 10;
@@ -22,8 +27,26 @@ const VERSION_READ_MAX: u16 = 11;
 const FOOTER_BYTES: usize = 10;
 const TYPE_STRING: u8 = 0;
 
+const DUMP: Command = command(Topic::Generic, "dump")
+    .syntax("key")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(dump)
+    .tips(&["nondeterministic_output"])
+    .hints("reply=payload")
+    .docs(
+        "2.6.0",
+        "O(1) to access the key and additional O(N*M) to serialize it, where N is \
+        the number of Redis objects composing the value and M their average size",
+        "Returns a serialized form of a value.",
+    )
+    .deviation(
+        "RDB version 10, so that every Redis since 7.0 restores it; the compressed \
+        bytes of long values may differ from those of Redis.",
+    );
+
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
-pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some(record) = txn.get(args.bytes(1))? else {
         return Ok(Reply::Null);
     };
@@ -39,6 +62,26 @@ pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Bulk(Bytes::from(payload)))
 }
 
+const RESTORE: Command = command(Topic::Generic, "restore")
+    .syntax("key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(1)])
+    .runs(restore)
+    .categories(C::KEYSPACE.with(C::DANGEROUS))
+    .hints("ttl=ttl seconds=index frequency=index")
+    .docs(
+        "2.6.0",
+        "O(1) to create the new key and additional O(N*M) to reconstruct the \
+        serialized value, where N is the number of Redis objects composing the \
+        value and M their average size",
+        "Creates a key from its serialized form.",
+    )
+    .deviation(
+        "strings only; RDB versions up to 11; IDLETIME and FREQ are checked and not \
+        kept; a relative TTL that ends after the last millisecond of an i64 is \
+        refused, where Redis answers OK and loses the key.",
+    );
+
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; one
 /// that has passed stores nothing. Idle time and frequency are checked and not kept.
 ///
@@ -47,7 +90,7 @@ pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
 ///
 /// O(length). Errors: `Syntax`, `InvalidIdleTime`, `InvalidFreq`, `BusyKey`, `NotAnInteger`,
 /// `InvalidTtl`, `InvalidExpire`, `BadDump`, `BadDataFormat`, in this order.
-pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = parse(args)?;
     let key = args.bytes(1);
     let found = txn.get(key)?.is_some();

@@ -5,35 +5,85 @@
 
 use coterie_types::UnixMillis;
 
-use crate::{Args, CommandError, EvalError, Record, Reply, Txn};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST];
+
+const EXPIRE: Command = command(Topic::Generic, "expire")
+    .syntax("key seconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(expire)
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Sets the expiry of a key in seconds from now.",
+    );
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`: 1 if the expiry was set, 0 if not. O(1).
 ///
 /// A time that has passed removes the key. Errors, for all four: `UnsupportedOption`,
 /// `ExpireNxAndOthers`, `ExpireGtAndLt`, `NotAnInteger`, `InvalidExpire`, in this order.
-pub(crate) fn expire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn expire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let now = txn.now().0 as i64;
     set_expiry(txn, args, 1000, now)
 }
 
+const PEXPIRE: Command = command(Topic::Generic, "pexpire")
+    .syntax("key milliseconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(pexpire)
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Sets the expiry of a key in milliseconds from now.",
+    );
+
 /// `PEXPIRE key milliseconds [NX | XX | GT | LT]`: as [`expire`].
-pub(crate) fn pexpire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn pexpire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let now = txn.now().0 as i64;
     set_expiry(txn, args, 1, now)
 }
 
+const EXPIREAT: Command = command(Topic::Generic, "expireat")
+    .syntax("key unix-time-seconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(expireat)
+    .docs("1.2.0", "O(1)", "Sets the expiry of a key in Unix seconds.");
+
 /// `EXPIREAT key unix-seconds [NX | XX | GT | LT]`: as [`expire`].
-pub(crate) fn expireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn expireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_expiry(txn, args, 1000, 0)
 }
 
+const PEXPIREAT: Command = command(Topic::Generic, "pexpireat")
+    .syntax("key unix-time-milliseconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(pexpireat)
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Sets the expiry of a key in Unix milliseconds.",
+    );
+
 /// `PEXPIREAT key unix-milliseconds [NX | XX | GT | LT]`: as [`expire`].
-pub(crate) fn pexpireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn pexpireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_expiry(txn, args, 1, 0)
 }
 
+const PERSIST: Command = command(Topic::Generic, "persist")
+    .syntax("key")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(persist)
+    .docs("2.2.0", "O(1)", "Removes the expiry of a key.");
+
 /// `PERSIST key`: 1 if an expiry was taken away. O(1).
-pub(crate) fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     match txn.get(key)? {
         Some(record) if record.expires_at.is_some() => {

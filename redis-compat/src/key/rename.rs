@@ -1,17 +1,40 @@
 //! Another name for a value.
 
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[RENAME, RENAMENX];
+
+const RENAME: Command = command(Topic::Generic, "rename")
+    .syntax("key newkey")
+    .flags(F::WRITE)
+    .keys(&[K::RW_ACCESS_DELETE.at(1), K::OW_UPDATE.at(2)])
+    .runs(rename)
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Renames a key and overwrites the new name.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
 
 /// `RENAME key newkey`: OK; what `newkey` held is gone. The expiry moves along. O(1).
 ///
 /// Errors: `NoSuchKey`. Source: Redis `db.c`, `renameGenericCommand`.
-pub(crate) fn rename(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn rename(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     rename_generic(txn, args, false)?;
     Ok(Reply::OK)
 }
 
+const RENAMENX: Command = command(Topic::Generic, "renamenx")
+    .syntax("key newkey")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_ACCESS_DELETE.at(1), K::OW_INSERT.at(2)])
+    .runs(renamenx)
+    .docs("1.0.0", "O(1)", "Renames a key unless the new name exists.")
+    .deviation("the keys must be on one group, else CROSSGROUP.");
+
 /// `RENAMENX key newkey`: 1 if renamed, 0 if `newkey` was there. O(1). Errors: `NoSuchKey`.
-pub(crate) fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(Reply::Integer(rename_generic(txn, args, true)?.into()))
 }
 

@@ -4,12 +4,26 @@ use bytes::Bytes;
 use coterie_types::KeyRange;
 
 use super::bounds;
-use crate::{Args, CommandError, EvalError, Record, Reply, Txn, glob};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, Record, Reply, Txn, glob};
+
+pub(super) const ROWS: &[Command] = &[SCAN, KEYS, COUNT];
 
 /// Bytes of keys that one page of `_KEYS` lists, about.
 const PAGE_BYTES: usize = 512 << 10;
 /// Bytes of keys after which `_SCAN` ends early.
 const SCAN_BYTES_MAX: usize = 4 << 20;
+
+const SCAN: Command = command(Topic::Coterie, "_scan")
+    .syntax("start:key end:key count [MATCH pattern] [TYPE type] [AFTER key]")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(scan)
+    .docs(
+        "0.1.0",
+        "O(count)",
+        "Lists keys of an interval, up to a number of records.",
+    );
 
 /// `_SCAN start end count [MATCH pattern] [TYPE type] [AFTER key]`: `[next, [key ...], visited]`.
 ///
@@ -17,7 +31,7 @@ const SCAN_BYTES_MAX: usize = 4 << 20;
 /// listed keys come to 4 MiB; `next` is the key to start from the next time, null at the end of the
 /// interval; `visited` is the number of records visited. A pattern that begins with plain bytes
 /// narrows the visit to keys that begin so. O(count). Errors: `NotAnInteger`, `Syntax`.
-pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let count = match args.int(3)? {
         count @ 1.. => count as usize,
@@ -43,12 +57,23 @@ pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Array(vec![next, Reply::Array(keys), visited]))
 }
 
+const KEYS: Command = command(Topic::Coterie, "_keys")
+    .syntax("start:key end:key pattern [limit]")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(keys)
+    .docs(
+        "0.1.0",
+        "O(n)",
+        "Lists the keys of an interval that match a pattern.",
+    );
+
 /// `_KEYS start end pattern [limit]`: every key that fits. O(n), n being the keys that begin as the
 /// pattern.
 ///
 /// With a limit, `[next, [key ...]]` as [`scan`]: at most so many records are visited, and keys of
 /// [`PAGE_BYTES`] and one more are listed. Errors: `NotAnInteger`, `Syntax`.
-pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let limit = limit(args, 4)?;
     let filter = Filter::by_pattern(args.bytes(3), &mut bounds);
@@ -67,11 +92,18 @@ pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     })
 }
 
+const COUNT: Command = command(Topic::Coterie, "_count")
+    .syntax("start:key end:key [limit]")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(count)
+    .docs("0.1.0", "O(n)", "Counts the keys of an interval.");
+
 /// `_COUNT start end [limit]`: how many keys are there. O(n).
 ///
 /// With a limit, `[next, count]`: at most so many records are visited. Errors: `NotAnInteger`,
 /// `Syntax`.
-pub(crate) fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
     let limit = limit(args, 3)?;
     let mut count = 0;

@@ -1,30 +1,61 @@
 //! Counters: integers kept as decimal text.
 
-use crate::{Args, CommandError, EvalError, Reply, Txn, number};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+
+pub(super) const ROWS: &[Command] = &[INCR, DECR, INCRBY, DECRBY];
+
+const INCR: Command = command(Topic::String, "incr")
+    .syntax("key")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(incr)
+    .docs("1.0.0", "O(1)", "Adds one to a counter.");
 
 /// `INCR key`: the value plus one, once stored. O(1). Errors as [`incrby`].
-pub(crate) fn incr(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn incr(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     add(txn, args, 1)
 }
 
+const DECR: Command = command(Topic::String, "decr")
+    .syntax("key")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(decr)
+    .docs("1.0.0", "O(1)", "Subtracts one from a counter.");
+
 /// `DECR key`: the value less one, once stored. O(1). Errors as [`incrby`].
-pub(crate) fn decr(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn decr(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     add(txn, args, -1)
 }
+
+const INCRBY: Command = command(Topic::String, "incrby")
+    .syntax("key increment")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(incrby)
+    .docs("1.0.0", "O(1)", "Adds a number to a counter.");
 
 /// `INCRBY key increment`: the sum, once stored. An absent key counts as 0; the expiry is kept.
 ///
 /// Reads and writes one key, O(1). The stored value is an i64 as decimal text, at most 20 bytes.
 /// Errors: `WrongType`, `NotAnInteger`, `Overflow`. Source: Redis `t_string.c`, `incrDecrCommand`.
-pub(crate) fn incrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn incrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     // The increment before the key: Redis refuses a bad increment even when the key holds a list.
     let increment = args.int(2)?;
     add(txn, args, increment)
 }
 
+const DECRBY: Command = command(Topic::String, "decrby")
+    .syntax("key decrement")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(decrby)
+    .docs("1.0.0", "O(1)", "Subtracts a number from a counter.");
+
 /// `DECRBY key decrement`: the difference, once stored. O(1). Errors as [`incrby`], and
 /// `DecrementOverflow` for the one i64 that has no opposite.
-pub(crate) fn decrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn decrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let increment = args
         .int(2)?
         .checked_neg()

@@ -1,14 +1,28 @@
 //! `INCRBYFLOAT`: a sum in 80-bit floating point, kept as decimal text.
 
+use crate::command::{Command, Topic, command};
 use crate::float80::Float80;
-use crate::{Args, CommandError, Encoding, EvalError, Reply, Txn};
+use crate::{Args, CommandError, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[INCRBYFLOAT];
+
+const INCRBYFLOAT: Command = command(Topic::String, "incrbyfloat")
+    .syntax("key increment:double")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(incrbyfloat)
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Adds a floating-point number to a counter.",
+    );
 
 /// `INCRBYFLOAT key increment`: the sum, once stored. An absent key counts as 0; the expiry is
 /// kept.
 ///
 /// O(1). Errors: `WrongType`, `NotAFloat`, `NanOrInfinity`. Source: Redis `t_string.c`,
 /// `incrbyfloatCommand`, as it computes on x86-64.
-pub(crate) fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     let old = txn.string(key)?;
     let before = match &old {

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::command::{Command, Topic, command};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const ROWS: &[Command] = &[LCS];
 
 /// The most bytes the table may take: Redis' `proto-max-bulk-len`.
 const TABLE_BYTES_MAX: u64 = 512 << 20;
@@ -15,12 +18,26 @@ struct Options {
     min_match_len: i64,
 }
 
+const LCS: Command = command(Topic::String, "lcs")
+    .syntax("key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1).to(1)])
+    .runs(lcs)
+    .check(lcs_check)
+    .hints("len=index")
+    .docs(
+        "7.0.0",
+        "O(N*M) where N and M are the lengths of s1 and s2, respectively",
+        "Finds the longest common subsequence of two strings.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
+
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or
 /// where it lies. Absent keys count as empty.
 ///
 /// O(n*m) time and memory, at most 512 MiB. Errors: `NotAnInteger`, `Syntax`, `LcsLenAndIdx`,
 /// `LcsMemory`. Source: Redis `t_string.c`, `lcsCommand`.
-pub(crate) fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let a = txn
         .string(args.bytes(1))?
         .map_or_else(Bytes::new, |record| record.value);
@@ -51,7 +68,7 @@ pub(crate) fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError
 }
 
 /// The options make sense. Redis reads them after the values; across groups nobody has both.
-pub(crate) fn lcs_check(args: &Args<'_>) -> Result<(), CommandError> {
+fn lcs_check(args: &Args<'_>) -> Result<(), CommandError> {
     parse(args).map(drop)
 }
 
