@@ -68,7 +68,7 @@ const RESTORE: Command = command(Topic::Generic, "restore")
     .keys(&[K::OW_UPDATE.at(1)])
     .runs(restore)
     .categories(C::KEYSPACE.with(C::DANGEROUS))
-    .hints("ttl=ttl seconds=index frequency=index")
+    .hints("weight=2 ttl=ttl seconds=index frequency=index")
     .docs(
         "2.6.0",
         "O(1) to create the new key and additional O(N*M) to reconstruct the \

@@ -3,7 +3,6 @@
 //! `grammar` makes random sequences, `compare` judges replies, and this file runs them, in pipelines
 //! of random length, and makes a failing sequence short before it shows it.
 
-mod arguments;
 pub mod compare;
 mod dump;
 pub mod grammar;

@@ -30,7 +30,7 @@ pub(super) fn large() -> impl Iterator<Item = (String, Vec<u8>)> {
 /// Commands of the grammar, with some on large values among them; and how many there are.
 pub(super) fn conversation(rng: &mut Rng, len: usize) -> (Vec<u8>, u64) {
     // Where keys are in several groups, some of the commands are refused: replies as well.
-    let mut commands = grammar::sequence(rng, len, Spread::OneGroup, &|_| true);
+    let mut commands = grammar::sequence(rng, len, Spread::OneGroup);
     commands.truncate(len);
     for command in &mut commands {
         if rng.percent(6) {
