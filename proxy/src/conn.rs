@@ -30,6 +30,7 @@ mod route;
 mod session;
 mod sizes;
 
+pub(crate) use exec::PROBE;
 pub(crate) use listener::{Listener, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use session::{ReplyMode, Session};

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use coterie_protocol::Frame;
 use coterie_redis_compat::{Flags, resolve};
 
+use crate::conn::PROBE;
 use crate::router::frame_of;
 
 const WORDS_MAX: usize = 32;
@@ -53,11 +54,10 @@ impl SlowLog {
             return;
         };
         for mut command in frame.commands {
-            // WATCH asks for its keys one by one, each at its group.
-            if let Some(name) = command.args.first_mut()
-                && name == "_watch"
-            {
-                *name = Bytes::from_static(b"WATCH");
+            // As the client knows it: WATCH asks for its keys one by one, each at its group.
+            let shown_as = resolve(&command.args).ok().and_then(|row| row.shown_as);
+            if let (Some(name), Some(shown_as)) = (command.args.first_mut(), shown_as) {
+                *name = Bytes::from_static(shown_as.as_bytes());
             }
             self.add(&command.args, slow.elapsed, addr, name, len_max);
         }
@@ -123,7 +123,7 @@ fn only_watches(frame: &Frame) -> bool {
     let watched = frame.watches.first().map(|watch| &watch.key);
     match (watched, frame.commands.as_slice()) {
         (Some(watched), [command]) => {
-            matches!(command.args.as_slice(), [name, key] if name == "exists" && key == watched)
+            matches!(command.args.as_slice(), [name, key] if name == PROBE && key == watched)
         }
         _ => false,
     }

@@ -55,6 +55,17 @@ pub enum Route {
     EachRange,
 }
 
+/// How nulls in a reply tell which keys were absent, for the counts of hits and misses in `INFO`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nulls {
+    /// They tell nothing.
+    Nothing,
+    /// A null is an absent key.
+    Key,
+    /// The reply has an element for each key; a null is an absent one.
+    EachKey,
+}
+
 /// The part of the documentation that describes a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is the word Redis' documentation uses")]
@@ -138,6 +149,10 @@ pub struct Command {
     pub deviation: &'static str,
     /// How random tests fill the syntax; see the crate `coterie-grammar`.
     pub hints: &'static str,
+    /// How its reply tells which keys were absent.
+    pub nulls: Nulls,
+    /// The name that `SLOWLOG` shows instead of an internal one.
+    pub shown_as: Option<&'static str>,
     /// Reads the options and throws them away; see [`Command::validate`].
     check: Option<Check>,
     /// Any of these words, behind the value, makes it read the key that it overwrites.

@@ -40,7 +40,7 @@ mod watch;
 
 pub use args::Args;
 pub use changes::{Changes, Removal};
-pub use command::{Command, DATABASES, Route, Run, Topic, parse_table};
+pub use command::{Command, DATABASES, Nulls, Route, Run, Topic, parse_table};
 pub use context::Context;
 pub use encoding::Encoding;
 pub use error::{CommandError, EvalError};

@@ -20,6 +20,7 @@ const WATCH: Command = command(Topic::Coterie, "_watch")
     .flags(F::INTERNAL_READ)
     .keys(&[K::RO.at(1)])
     .runs(watch)
+    .shown_as("WATCH")
     .docs("0.1.0", "O(1)", "Returns the token of a key for WATCH.");
 
 /// `_WATCH key`: the token. Reads one key, O(1).

@@ -7,23 +7,43 @@ use std::time::Duration;
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply, number};
 
-use super::{Answer, Local, is};
+use super::{Answer, Handler, Local, Named, is};
 use crate::clients::Client;
 use crate::conn::ReplyMode;
 
+pub(super) const HANDLERS: &[Named] = &[
+    ("client|caching", Handler::OfClients(caching)),
+    ("client|getname", Handler::OfClients(getname)),
+    ("client|getredir", Handler::OfClients(getredir)),
+    ("client|help", Handler::OfClients(help)),
+    ("client|id", Handler::OfClients(id)),
+    ("client|info", Handler::OfClients(info)),
+    ("client|list", Handler::OfClients(list)),
+    ("client|no-evict", Handler::OfClients(no_evict)),
+    ("client|no-touch", Handler::OfClients(no_touch)),
+    ("client|pause", Handler::OfClients(pause)),
+    ("client|reply", Handler::OfClients(reply)),
+    ("client|setinfo", Handler::OfClients(setinfo)),
+    ("client|setname", Handler::OfClients(setname)),
+    ("client|tracking", Handler::OfClients(tracking)),
+    ("client|trackinginfo", Handler::OfClients(trackinginfo)),
+    ("client|unblock", Handler::OfClients(unblock)),
+    ("client|unpause", Handler::OfClients(unpause)),
+];
+
 /// `CLIENT ID`.
-pub(crate) fn id(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn id(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(super::int(local.client.id).into())
 }
 
 /// `CLIENT GETNAME`.
-pub(crate) fn getname(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn getname(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let name = local.client.details().name.clone();
     Ok(Reply::bulk_or_null((!name.is_empty()).then_some(name)).into())
 }
 
 /// `CLIENT SETNAME name`; an empty one is none.
-pub(crate) fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     set_name(local, &args[2])?;
     Ok(Reply::OK.into())
 }
@@ -48,7 +68,7 @@ fn is_printable(name: &[u8]) -> bool {
 }
 
 /// `CLIENT SETINFO LIB-NAME|LIB-VER value`.
-pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let mut details = local.client.details();
     let slot = if is(args, 2, "lib-name") {
         &mut details.lib_name
@@ -70,12 +90,12 @@ pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, C
 }
 
 /// `CLIENT INFO`.
-pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(lines(&[Arc::clone(local.client)]).into())
 }
 
 /// `CLIENT LIST [TYPE type] [ID id ...]`.
-pub(crate) fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = &local.shared.clients;
     let client_of_id = |id| clients.get(u64::try_from(id).ok()?);
     let listed = if args.len() == 2 {
@@ -121,13 +141,13 @@ pub(super) fn is_normal_type(word: &[u8]) -> Result<bool, CommandError> {
 }
 
 /// `CLIENT NO-EVICT ON|OFF`: remembered and shown; clients are not evicted for memory.
-pub(crate) fn no_evict(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn no_evict(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     local.client.details().no_evict = on_or_off(args, 2)?;
     Ok(Reply::OK.into())
 }
 
 /// `CLIENT NO-TOUCH ON|OFF`: remembered and shown; there are no access times to touch.
-pub(crate) fn no_touch(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn no_touch(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     local.client.details().no_touch = on_or_off(args, 2)?;
     Ok(Reply::OK.into())
 }
@@ -141,7 +161,7 @@ fn on_or_off(args: &[Bytes], at: usize) -> Result<bool, CommandError> {
 }
 
 /// `CLIENT PAUSE timeout [WRITE|ALL]`.
-pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let writes_only = match args.len() {
         3 => false,
         4 if is(args, 3, "write") => true,
@@ -163,13 +183,13 @@ pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
 }
 
 /// `CLIENT UNPAUSE`.
-pub(crate) fn unpause(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn unpause(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.shared.pause.end();
     Ok(Reply::OK.into())
 }
 
 /// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`: no command waits for data here, so nobody is woken.
-pub(crate) fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     match args.len() {
         3 => {}
         4 if is(args, 3, "timeout") || is(args, 3, "error") => {}
@@ -184,7 +204,7 @@ pub(crate) fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
 }
 
 /// `CLIENT REPLY ON|OFF|SKIP`.
-pub(crate) fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     if is(args, 2, "on") {
         local.session.reply_mode = ReplyMode::On;
         return Ok(Answer::Always(Reply::OK));
@@ -203,7 +223,7 @@ pub(crate) fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
 
 /// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`: not
 /// offered; turning it off is, with any options, as Redis takes them.
-pub(crate) fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     check_tracking_options(local, args)?;
     match on_or_off(args, 2)? {
         false => Ok(Reply::OK.into()),
@@ -244,14 +264,14 @@ fn check_tracking_options(local: &Local<'_>, args: &[Bytes]) -> Result<(), Comma
 }
 
 /// `CLIENT CACHING YES|NO`.
-pub(crate) fn caching(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn caching(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let line = "ERR CLIENT CACHING can be called only when the client is in tracking mode with \
                 OPTIN or OPTOUT mode enabled";
     Err(CommandError::Other(line.to_owned()))
 }
 
 /// `CLIENT TRACKINGINFO`.
-pub(crate) fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Map(vec![
         (Reply::text("flags"), Reply::Set(vec![Reply::text("off")])),
         (Reply::text("redirect"), Reply::Integer(-1)),
@@ -261,12 +281,12 @@ pub(crate) fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Com
 }
 
 /// `CLIENT GETREDIR`.
-pub(crate) fn getredir(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn getredir(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Integer(-1).into())
 }
 
 /// `CLIENT HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "CLIENT",
         &[

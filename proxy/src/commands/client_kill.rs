@@ -6,8 +6,10 @@ use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply, number};
 
 use super::client::is_normal_type;
-use super::{Answer, Local, is};
+use super::{Answer, Handler, Local, Named, is};
 use crate::clients::Client;
+
+pub(super) const HANDLERS: &[Named] = &[("client|kill", Handler::OfClients(kill))];
 
 /// Which clients are closed.
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ struct Filter {
 }
 
 /// `CLIENT KILL addr` answers OK; `CLIENT KILL filter value ...` how many were closed.
-pub(crate) fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let by_address = args.len() == 3;
     let filter = match by_address {
         true => Filter {

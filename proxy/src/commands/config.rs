@@ -10,9 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
-use super::{Answer, Local};
+use super::{Answer, Handler, Local, Named};
 use crate::settings::Settings;
 use crate::shared::Shared;
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("config|get", Handler::Now(get)),
+    ("config|help", Handler::Now(help)),
+    ("config|resetstat", Handler::Now(resetstat)),
+    ("config|rewrite", Handler::Now(rewrite)),
+    ("config|set", Handler::Now(set)),
+];
 
 /// Checks a value, and sets it if told so.
 type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
@@ -36,7 +44,7 @@ struct Setting {
 
 /// `CONFIG GET pattern [pattern ...]`: each setting once. One that is asked for by its plain name is
 /// called as the client wrote it.
-pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let pairs = SETTINGS.iter().filter_map(|setting| {
         let name = args[2..].iter().find_map(|word| name_by(word, setting))?;
         Some((Reply::Bulk(name), Reply::Bulk((setting.get)(local.shared))))
@@ -56,7 +64,7 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 
 /// `CONFIG SET name value [name value ...]`: the names are checked before any value (Redis
 /// `config.c`, `configSetCommand`).
-pub(crate) fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let settings = named_settings(&args[2..])?;
     for change in [false, true] {
         for (setting, value) in &settings {
@@ -111,19 +119,19 @@ fn failed(name: &[u8], reason: &str) -> CommandError {
 }
 
 /// `CONFIG RESETSTAT`.
-pub(crate) fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.shared.stats.reset();
     Ok(Reply::OK.into())
 }
 
 /// `CONFIG REWRITE`.
-pub(crate) fn rewrite(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn rewrite(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let line = "ERR The server is running without a config file";
     Err(CommandError::Other(line.to_owned()))
 }
 
 /// `CONFIG HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "CONFIG",
         &[

@@ -6,11 +6,22 @@ use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply, Resp};
 
 use super::client::{check_name, set_name};
-use super::{Answer, Local, is, table_named};
+use super::{Answer, Handler, Local, Named, is, table_named};
 use crate::VERSION;
 
+pub(super) const HANDLERS: &[Named] = &[
+    ("auth", Handler::Now(auth)),
+    ("echo", Handler::Now(echo)),
+    ("hello", Handler::Now(hello)),
+    ("ping", Handler::Now(ping)),
+    ("readonly", Handler::Now(readonly)),
+    ("readwrite", Handler::Now(readwrite)),
+    ("select", Handler::ChoosesTable(select)),
+    ("unwatch", Handler::Now(unwatch)),
+];
+
 /// `PING [message]`.
-pub(crate) fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     match args {
         [_] => Ok(Reply::simple("PONG").into()),
         [_, message] => Ok(Reply::Bulk(message.clone()).into()),
@@ -19,12 +30,12 @@ pub(crate) fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandE
 }
 
 /// `ECHO message`.
-pub(crate) fn echo(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn echo(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Bulk(args[1].clone()).into())
 }
 
 /// `SELECT index`, or the name of a table that is not Redis'.
-pub(crate) fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let table = table_named(&local.shared.catalog(), &args[1]);
     let number = coterie_redis_compat::number::parse_int(&args[1]);
     local.session.table = table.ok_or(match number.map(i32::try_from) {
@@ -36,25 +47,25 @@ pub(crate) fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Co
 }
 
 /// `UNWATCH`.
-pub(crate) fn unwatch(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn unwatch(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.session.unwatch();
     Ok(Reply::OK.into())
 }
 
 /// `READONLY`: followers may serve this connection's reads.
-pub(crate) fn readonly(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn readonly(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.session.follower_reads = true;
     Ok(Reply::OK.into())
 }
 
 /// `READWRITE`.
-pub(crate) fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.session.follower_reads = false;
     Ok(Reply::OK.into())
 }
 
 /// `AUTH [username] password`.
-pub(crate) fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     match args {
         [_, _] if !local.shared.settings.has_password() => Err(CommandError::NoPasswordSet),
         [_, password] => authenticate(local, b"default", password),
@@ -83,7 +94,7 @@ fn authenticate(local: &mut Local<'_>, user: &[u8], password: &[u8]) -> Result<(
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
-pub(crate) fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let resp = match args.get(1) {
         None => local.session.resp,
         Some(word) => match coterie_redis_compat::number::parse_int(word) {

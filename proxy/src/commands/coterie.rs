@@ -14,10 +14,12 @@ mod wish;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
 
-use super::{Call, table_named};
+use super::{Call, Named, table_named};
+
+pub(super) const HANDLERS: &[Named] = &[("coterie", alone!(coterie))];
 
 /// `COTERIE subcommand ...`.
-pub(crate) async fn coterie(call: Call) -> Result<Reply, CommandError> {
+async fn coterie(call: Call) -> Result<Reply, CommandError> {
     let words = call.args.len();
     match call.args[1].to_ascii_lowercase().as_slice() {
         b"nodes" if words == 2 => list::nodes(&call).await,

@@ -3,36 +3,45 @@
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply, number};
 
-use super::Call;
+use super::{Call, Named};
 use crate::fanout;
 
+pub(super) const HANDLERS: &[Named] = &[
+    ("dbsize", alone!(dbsize)),
+    ("flushall", alone!(flushall)),
+    ("flushdb", alone!(flushdb)),
+    ("keys", alone!(keys)),
+    ("randomkey", alone!(randomkey)),
+    ("scan", alone!(scan)),
+];
+
 /// `DBSIZE`.
-pub(crate) async fn dbsize(call: Call) -> Result<Reply, CommandError> {
+async fn dbsize(call: Call) -> Result<Reply, CommandError> {
     let counted = fanout::count(&call.calls(), call.table).await?;
     Ok(super::int(counted.iter().map(|(_, keys)| keys).sum()))
 }
 
 /// `KEYS pattern`.
-pub(crate) async fn keys(call: Call) -> Result<Reply, CommandError> {
+async fn keys(call: Call) -> Result<Reply, CommandError> {
     let (keys, beyond) = fanout::keys(&call.calls(), call.table, &call.args[1]).await?;
     call.client.keep_beyond(beyond);
     Ok(keys)
 }
 
 /// `RANDOMKEY`.
-pub(crate) async fn randomkey(call: Call) -> Result<Reply, CommandError> {
+async fn randomkey(call: Call) -> Result<Reply, CommandError> {
     fanout::random_key(&call.calls(), &call.shared.key_counts, call.table).await
 }
 
 /// `FLUSHDB [ASYNC|SYNC]`.
-pub(crate) async fn flushdb(call: Call) -> Result<Reply, CommandError> {
+async fn flushdb(call: Call) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     fanout::flush(&call.calls(), &[call.table]).await?;
     Ok(Reply::OK)
 }
 
 /// `FLUSHALL [ASYNC|SYNC]`: every table, those with names too.
-pub(crate) async fn flushall(call: Call) -> Result<Reply, CommandError> {
+async fn flushall(call: Call) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
     fanout::flush(&call.calls(), &tables).await?;
@@ -49,7 +58,7 @@ fn check_flush(call: &Call) -> Result<(), CommandError> {
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
-pub(crate) async fn scan(call: Call) -> Result<Reply, CommandError> {
+async fn scan(call: Call) -> Result<Reply, CommandError> {
     let scan = parse_scan(&call.args)?;
     fanout::scan(&call.calls(), &call.shared.scan_places, call.table, &scan).await
 }

@@ -5,10 +5,17 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply, number};
 
-use super::{Answer, Local, int};
+use super::{Answer, Handler, Local, Named, int};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("slowlog|get", Handler::Now(get)),
+    ("slowlog|help", Handler::Now(help)),
+    ("slowlog|len", Handler::Now(len)),
+    ("slowlog|reset", Handler::Now(reset)),
+];
 
 /// `SLOWLOG GET [count]`: ten, or `count`; all for -1.
-pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let count = match args.get(2) {
         None => 10,
         Some(_) if args.len() > 3 => return Err(super::subcommand_syntax(&args[1], "SLOWLOG")),
@@ -37,18 +44,18 @@ pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
 }
 
 /// `SLOWLOG LEN`.
-pub(crate) fn len(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn len(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(int(local.shared.slowlog.len() as u64).into())
 }
 
 /// `SLOWLOG RESET`.
-pub(crate) fn reset(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn reset(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.shared.slowlog.reset();
     Ok(Reply::OK.into())
 }
 
 /// `SLOWLOG HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "SLOWLOG",
         &[

@@ -15,13 +15,15 @@ use coterie_redis_compat::{CommandError, Reply, number};
 use coterie_types::{GroupId, LogIndex, NodeId};
 use futures_util::future::join_all;
 
-use super::{Call, int, timeout_millis};
+use super::{Call, Named, int, timeout_millis};
+
+pub(super) const HANDLERS: &[Named] = &[("wait", waits!(wait))];
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// See the module's head.
-pub(crate) async fn wait(call: Call) -> Result<Reply, CommandError> {
+async fn wait(call: Call) -> Result<Reply, CommandError> {
     let wanted = number::parse_int(&call.args[1]).ok_or(CommandError::NotAnInteger)?;
     let wanted = u64::try_from(wanted).unwrap_or(0);
     let timeout = timeout_millis(&call.args[2])?;

@@ -37,7 +37,11 @@ impl<S: Socket> Connection<S> {
                 cross_protocol::warn(&self.client);
                 self.abort();
             }
-            Err(error @ CommandError::WrongArity("exec")) => self.refuse_exec(&error, silent),
+            Err(error @ CommandError::WrongArity(_))
+                if lookup(&args[0]).is_some_and(commands::is_exec) =>
+            {
+                self.refuse_exec(&error, silent);
+            }
             Err(error) => {
                 if matches!(error, CommandError::WrongArity(_)) {
                     self.count_wrong_arity(args);
@@ -50,9 +54,10 @@ impl<S: Socket> Connection<S> {
     fn begin_row(&mut self, row: &'static Command, args: &mut Vec<Bytes>, silent: bool) {
         self.last_command = row.name;
         if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
-            return match row.name {
-                "exec" => self.refuse_exec(&CommandError::NoAuth, silent),
-                _ => self.reject(row, CommandError::NoAuth, silent),
+            return if commands::is_exec(row) {
+                self.refuse_exec(&CommandError::NoAuth, silent);
+            } else {
+                self.reject(row, CommandError::NoAuth, silent);
             };
         }
         if self.shared.pause.holds(self.may_write(row)) {
@@ -60,13 +65,8 @@ impl<S: Socket> Connection<S> {
             let over = Box::pin(async move { shared.pause.over().await });
             return self.park(row, args, silent, Until::Unpaused(over));
         }
-        let handler = match row.run {
-            Run::Group(_) => None,
-            Run::Proxy => commands::handler(row.name),
-        };
-        if self.session.multi.is_some()
-            && !matches!(handler, Some(Handler::OfSession(word)) if word.is_run_in_multi())
-        {
+        let handler = commands::handler(row);
+        if self.session.multi.is_some() && !matches!(handler, Some(Handler::OfSession(_))) {
             return self.queue(row, handler, args, silent);
         }
         match handler {
@@ -75,16 +75,18 @@ impl<S: Socket> Connection<S> {
                 let error = CommandError::NotSupported("command is not offered");
                 self.reject(row, error, silent);
             }
-            Some(Handler::Now(run)) => {
+            Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
                 let began = Instant::now();
                 let answer = self.run_now(row, run, args);
                 self.count_call(row, began.elapsed(), answer.is_err());
                 self.take_answer(answer, silent);
             }
-            Some(Handler::Alone(_)) if !self.is_settled() => {
+            Some(Handler::Alone(_) | Handler::Waits(_)) if !self.is_settled() => {
                 self.park(row, args, silent, Until::Settled);
             }
-            Some(Handler::Alone(run)) => self.run_alone(row, run, args, silent),
+            Some(Handler::Alone(run) | Handler::Waits(run)) => {
+                self.run_alone(row, run, args, silent)
+            }
             Some(Handler::OfSession(word)) => self.of_session(word, row, args, silent),
         }
     }
@@ -111,7 +113,7 @@ impl<S: Socket> Connection<S> {
         let queue = || self.session.multi.iter().flat_map(|multi| &multi.queue);
         row.is_write()
             || row.flags.contains(Flags::MAY_REPLICATE)
-            || (row.name == "exec" && queue().any(|queued| queued.command.is_write()))
+            || (commands::is_exec(row) && queue().any(|queued| queued.command.is_write()))
     }
 
     pub(super) fn park(
@@ -179,9 +181,10 @@ impl<S: Socket> Connection<S> {
             // The sum alone cut it.
             (Ok(()), None) => CommandError::RequestTooLong(sizes::request_max(value_max)),
         };
-        match row.name {
-            "exec" => self.refuse_exec(&error, silent),
-            _ => self.refuse(error, silent),
+        if commands::is_exec(row) {
+            self.refuse_exec(&error, silent);
+        } else {
+            self.refuse(error, silent);
         }
     }
 
@@ -237,8 +240,7 @@ impl<S: Socket> Connection<S> {
         run: commands::Now,
         args: &[Bytes],
     ) -> Result<Answer, CommandError> {
-        if row.name.starts_with("client|") {
-            // What it may print of this client should be true.
+        if matches!(commands::handler(row), Some(Handler::OfClients(_))) {
             self.publish(true);
             self.client.details().memory.argument_bytes = args.iter().map(Bytes::len).sum();
         }
@@ -300,7 +302,7 @@ impl<S: Socket> Connection<S> {
     ) {
         let refusal = match handler {
             // It would need groups of its own, in the midst of what is to be one entry of a log.
-            Some(Handler::Alone(_)) => Some(CommandError::NotInMulti),
+            Some(Handler::Alone(_) | Handler::Waits(_)) => Some(CommandError::NotInMulti),
             _ if row.flags.contains(Flags::NO_MULTI) => Some(CommandError::NotInMulti),
             _ => self.check_sizes(row, args).err(),
         };

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_redis_compat::{Command, lookup, lookup_subcommand, resolve};
+use coterie_redis_compat::{Command, Nulls, lookup, lookup_subcommand, resolve};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
@@ -17,20 +17,9 @@ use crate::stats::{Lookups, RowNumber};
 pub(crate) struct Call {
     row: RowNumber,
     began: Instant,
-    finds: Finds,
+    nulls: Nulls,
     /// EXEC: the commands whose answers are the elements of its own.
-    queued: Option<Box<[(RowNumber, Finds)]>>,
-}
-
-/// Whether an answer tells if the keys were there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finds {
-    /// It does not.
-    Untold,
-    /// Null is an absent key.
-    One,
-    /// Each element that is null is an absent key.
-    Each,
+    queued: Option<Box<[(RowNumber, Nulls)]>>,
 }
 
 /// A command that was answered.
@@ -46,32 +35,23 @@ impl Answered {
     pub(super) fn by(call: Call, reply: &Bytes) -> Self {
         let looked_into = is_error(reply) || call.queued.is_some();
         Self {
-            lookups: call.finds.lookups(reply),
+            lookups: told_by(call.nulls, reply),
             reply: looked_into.then(|| reply.clone()),
             call,
         }
     }
 }
 
-impl Finds {
-    fn of(command: &Command) -> Self {
-        match command.name {
-            "get" | "getdel" | "getex" => Finds::One,
-            "mget" => Finds::Each,
-            _ => Finds::Untold,
-        }
-    }
-
-    fn lookups(self, reply: &[u8]) -> Lookups {
-        let (all, misses) = match self {
-            Finds::One if !is_error(reply) => (1, u64::from(is_null(reply))),
-            Finds::Each => nulls(reply).unwrap_or_default(),
-            Finds::One | Finds::Untold => (0, 0),
-        };
-        Lookups {
-            hits: all - misses,
-            misses,
-        }
+/// How many keys were found and missed, as the reply tells.
+fn told_by(nulls_tell: Nulls, reply: &[u8]) -> Lookups {
+    let (all, misses) = match nulls_tell {
+        Nulls::Key if !is_error(reply) => (1, u64::from(is_null(reply))),
+        Nulls::EachKey => nulls(reply).unwrap_or_default(),
+        Nulls::Key | Nulls::Nothing => (0, 0),
+    };
+    Lookups {
+        hits: all - misses,
+        misses,
     }
 }
 
@@ -107,12 +87,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let calls = &self.shared.stats.calls;
         let numbered = |queued: &Queued| {
             let number = calls.number(queued.command)?;
-            Some((number, Finds::of(queued.command)))
+            Some((number, queued.command.nulls))
         };
         Some(Call {
             row: calls.number(row)?,
             began: self.began(),
-            finds: Finds::of(row),
+            nulls: row.nulls,
             queued: match queued {
                 [] => None,
                 _ => queued.iter().map(numbered).collect(),
@@ -174,11 +154,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             // Without elements nothing of the transaction was run.
             let elements = array_items(&reply).unwrap_or_default();
-            for ((row, finds), element) in queued.iter().zip(&elements) {
+            for ((row, nulls), element) in queued.iter().zip(&elements) {
                 let failed = is_error(element);
                 stats
                     .calls
-                    .called(*row, took, failed, finds.lookups(element));
+                    .called(*row, took, failed, told_by(*nulls, element));
                 if failed {
                     stats.errors.count(element);
                 }

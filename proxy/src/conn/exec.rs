@@ -20,6 +20,9 @@ use crate::commands::{self, Answer, Handler};
 /// Bytes of the proxy's own replies to one transaction, beyond which no further command of it is run.
 const REPLY_BYTES_MAX: usize = 64 << 20;
 
+/// The command by which a transaction asks whether its watches hold, if it has no other.
+pub(crate) const PROBE: &[u8] = b"exists";
+
 /// A transaction that waits for the group's part.
 pub(super) struct Transacting {
     slot: u64,
@@ -117,13 +120,9 @@ impl<S: Socket> Connection<S> {
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
             && let Some(watch) = batch.watches.first()
-            && let Some(exists) = lookup(b"exists")
         {
             // Nothing to run, but the watches must hold for that, too. Its reply is dropped.
-            let words = [
-                Bytes::from_static(exists.name.as_bytes()),
-                watch.key.clone(),
-            ];
+            let words = [Bytes::from_static(PROBE), watch.key.clone()];
             batch.put(watch.table, &words, false);
         }
         match group {
@@ -197,7 +196,10 @@ impl<S: Socket> Connection<S> {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
         let of = |queued: &Queued| {
-            if queued.command.name == "select" {
+            if matches!(
+                commands::handler(queued.command),
+                Some(Handler::ChoosesTable(_))
+            ) {
                 table = commands::table_named(&catalog, &queued.args[1]).unwrap_or(table);
             }
             table
@@ -207,8 +209,8 @@ impl<S: Socket> Connection<S> {
 
     /// Runs a queued command that the proxy answers.
     fn answer_queued(&mut self, queued: &Queued, closes: &mut bool) -> Reply {
-        let answer = match commands::handler(queued.command.name) {
-            Some(Handler::Now(run)) => self.run_now(queued.command, run, &queued.args),
+        let answer = match commands::handler(queued.command).and_then(Handler::now) {
+            Some(run) => self.run_now(queued.command, run, &queued.args),
             // UNWATCH: EXEC forgets the watches anyway.
             _ => Ok(Answer::Reply(Reply::OK)),
         };

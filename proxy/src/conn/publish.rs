@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::departure::Socket;
 use crate::client_peaks::Peak;
 use crate::clients::{Blocked, Memory};
+use crate::commands::{self, Handler};
 
 impl<S: Socket> Connection<S> {
     /// Shows others how this connection is; `is_active` if something went on since it was last shown.
@@ -81,7 +82,8 @@ impl<S: Socket> Connection<S> {
     fn blocked(&self) -> Option<Blocked> {
         let blocks = |row: &coterie_redis_compat::Command| {
             // Redis 7.2 does not flag WAIT.
-            row.flags.contains(Flags::BLOCKING) || row.name == "wait"
+            let waits = matches!(commands::handler(row), Some(Handler::Waits(_)));
+            waits || row.flags.contains(Flags::BLOCKING)
         };
         match &self.alone {
             _ if self.is_paused() => Some(Blocked::Paused),

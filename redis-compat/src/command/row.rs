@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Check, Command, Function, Route, Run, Topic};
+use super::{Check, Command, Function, Nulls, Route, Run, Topic};
 use crate::{Categories, Flags, KeyFlags, KeySpec, syntax};
 
 /// A row that the proxy answers, until it is told otherwise by [`Command::runs`]. The name of a
@@ -24,6 +24,8 @@ pub(crate) const fn command(topic: Topic, name: &'static str) -> Command {
         tips: &[],
         deviation: "",
         hints: "",
+        nulls: Nulls::Nothing,
+        shown_as: None,
         check: None,
         blind_unless: None,
         key_flags: None,
@@ -130,6 +132,17 @@ impl Command {
 
     pub(crate) const fn hints(mut self, hints: &'static str) -> Self {
         self.hints = hints;
+        self
+    }
+
+    /// Nulls in its reply are absent keys, which `INFO` counts.
+    pub(crate) const fn nulls(mut self, nulls: Nulls) -> Self {
+        self.nulls = nulls;
+        self
+    }
+
+    pub(crate) const fn shown_as(mut self, name: &'static str) -> Self {
+        self.shown_as = Some(name);
         self
     }
 

@@ -1,7 +1,7 @@
 //! Reading a string, and the reads that also change it.
 
 use super::expiry::{self, Expiry, Options};
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Nulls, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
 
 pub(super) const ROWS: &[Command] = &[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR];
@@ -11,6 +11,7 @@ const GET: Command = command(Topic::String, "get")
     .flags(F::READ_FAST)
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(get)
+    .nulls(Nulls::Key)
     .docs("1.0.0", "O(1)", "Returns the string value of a key.");
 
 /// `GET key`: the value, or null. O(1). Errors: `WrongType`.
@@ -24,6 +25,7 @@ const GETDEL: Command = command(Topic::String, "getdel")
     .flags(F::WRITE_FAST)
     .keys(&[K::RW_ACCESS_DELETE.at(1)])
     .runs(getdel)
+    .nulls(Nulls::Key)
     .docs(
         "6.2.0",
         "O(1)",
@@ -69,6 +71,7 @@ const GETEX: Command = command(Topic::String, "getex")
         .at(1)
         .notes("RW and UPDATE because it changes the TTL")])
     .runs(getex)
+    .nulls(Nulls::Key)
     .docs(
         "6.2.0",
         "O(1)",

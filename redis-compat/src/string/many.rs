@@ -1,6 +1,6 @@
 //! Many strings in one command.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Nulls, Topic, command};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Route, Txn};
 
 pub(super) const ROWS: &[Command] = &[MGET, MSET, MSETNX];
@@ -10,6 +10,7 @@ const MGET: Command = command(Topic::String, "mget")
     .flags(F::READ_FAST)
     .keys(&[K::RO_ACCESS.at(1).every(1)])
     .runs(mget)
+    .nulls(Nulls::EachKey)
     .route(Route::ArrayOverKeys)
     .tips(&["request_policy:multi_shard"])
     .docs(
