@@ -45,6 +45,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
+use coterie_redis_compat::errors::{
+    TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE,
+};
 use coterie_redis_compat::{
     Command, CommandError, ROW_COUNT, ROWS, Reply, Resp, Run, number, parse_table, row_number,
 };
@@ -198,14 +201,14 @@ fn subcommand_syntax(word: &[u8], container: &str) -> CommandError {
 /// A timeout in milliseconds; 0 is none. It must end before milliseconds no longer fit an i64 (Redis
 /// `timeout.c`, `getTimeoutFromObjectOrReply`).
 fn timeout_millis(word: &[u8]) -> Result<u64, CommandError> {
-    let millis = number::parse_int(word).ok_or(CommandError::TimeoutNotAnInteger)?;
-    let millis = u64::try_from(millis).map_err(|_| CommandError::TimeoutNegative)?;
+    let millis = number::parse_int(word).ok_or(TIMEOUT_NOT_AN_INTEGER)?;
+    let millis = u64::try_from(millis).map_err(|_| TIMEOUT_NEGATIVE)?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let room = u128::from(i64::MAX.unsigned_abs()).saturating_sub(now.as_millis());
     if u128::from(millis) > room {
-        return Err(CommandError::TimeoutOutOfRange);
+        return Err(TIMEOUT_OUT_OF_RANGE);
     }
     Ok(millis)
 }

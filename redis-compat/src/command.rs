@@ -113,6 +113,19 @@ impl Topic {
     }
 }
 
+/// The rows of a file, and the error lines of its commands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) rows: &'static [Command],
+    pub(crate) lines: &'static [CommandError],
+}
+
+impl Part {
+    pub(crate) const fn new(rows: &'static [Command], lines: &'static [CommandError]) -> Self {
+        Self { rows, lines }
+    }
+}
+
 /// Refuses words that are wrong whatever the store holds.
 pub(crate) type Check = fn(&Args<'_>) -> Result<(), CommandError>;
 

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::command::{Command, Topic};
+use crate::errors::{INVALID_ARGUMENT_COUNT, INVALID_COMMAND_SPECIFIED, NO_KEY_ARGUMENTS, SYNTAX};
 use crate::syntax::{self, Argument, Kind, Type};
 use crate::table::{COMMANDS, lookup, lookup_subcommand};
 use crate::{
@@ -286,7 +287,7 @@ pub fn docs_of(names: &[Bytes]) -> Reply {
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`: the names.
 ///
-/// Subcommands are listed too, by their full name. Errors: `Syntax`.
+/// Subcommands are listed too, by their full name. Errors: `SYNTAX`.
 pub fn list(filter: &[Bytes]) -> Result<Reply, CommandError> {
     let names = |pass: &dyn Fn(&Command) -> bool| {
         let with_subcommands =
@@ -310,15 +311,15 @@ pub fn list(filter: &[Bytes]) -> Result<Reply, CommandError> {
                     category.is_some_and(|c| row.all_categories().contains(c))
                 }))
             } else {
-                Err(CommandError::Syntax)
+                Err(SYNTAX)
             }
         }
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
 }
 
-/// `COMMAND GETKEYS name [argument ...]`: the keys. Errors: `InvalidCommandSpecified`,
-/// `NoKeyArguments`, `InvalidArgumentCount`, `InvalidArguments`.
+/// `COMMAND GETKEYS name [argument ...]`: the keys. Errors: `INVALID_COMMAND_SPECIFIED`,
+/// `NO_KEY_ARGUMENTS`, `INVALID_ARGUMENT_COUNT`, `INVALID_ARGUMENTS`.
 pub fn getkeys(args: &[Bytes]) -> Result<Reply, CommandError> {
     let keys = row_with_keys(args)?.positions(args)?;
     let keys = keys.map(|at| Reply::Bulk(args[at].clone()));
@@ -341,20 +342,20 @@ pub fn getkeysandflags(args: &[Bytes]) -> Result<Reply, CommandError> {
 }
 
 fn row_with_keys(args: &[Bytes]) -> Result<&'static Command, CommandError> {
-    let name = args.first().ok_or(CommandError::InvalidCommandSpecified)?;
+    let name = args.first().ok_or(INVALID_COMMAND_SPECIFIED)?;
     let command = lookup(name).filter(|command| !command.is_internal());
-    let mut row = command.ok_or(CommandError::InvalidCommandSpecified)?;
+    let mut row = command.ok_or(INVALID_COMMAND_SPECIFIED)?;
     if row.is_container()
         && let Some(word) = args.get(1)
     {
-        row = lookup_subcommand(row, word).ok_or(CommandError::InvalidCommandSpecified)?;
+        row = lookup_subcommand(row, word).ok_or(INVALID_COMMAND_SPECIFIED)?;
     }
     if row.keys.is_empty() {
-        Err(CommandError::NoKeyArguments)
+        Err(NO_KEY_ARGUMENTS)
     } else if row.takes(args.len()) {
         Ok(row)
     } else {
-        Err(CommandError::InvalidArgumentCount)
+        Err(INVALID_ARGUMENT_COUNT)
     }
 }
 

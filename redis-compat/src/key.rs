@@ -8,14 +8,14 @@ mod object;
 mod rename;
 mod ttl;
 
-use crate::Command;
+use crate::command::Part;
 
-pub(crate) const ROWS: &[&[Command]] = &[
-    copy::ROWS,
-    del::ROWS,
-    dump::ROWS,
-    expire::ROWS,
-    object::ROWS,
-    rename::ROWS,
-    ttl::ROWS,
+pub(crate) const PARTS: &[Part] = &[
+    copy::PART,
+    del::PART,
+    dump::PART,
+    expire::PART,
+    object::PART,
+    rename::PART,
+    ttl::PART,
 ];

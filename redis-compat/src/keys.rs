@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use coterie_types::TableId;
 
+use crate::errors::INVALID_ARGUMENTS;
 use crate::flags::bit_set;
 use crate::{CommandError, number};
 
@@ -222,7 +223,7 @@ impl KeySpec {
                     .and_then(|count| count.checked_mul(step))
                     .and_then(|words| words.checked_add(at))
                     .filter(|end| *end <= args.len());
-                let end = end.ok_or(CommandError::InvalidArguments)?;
+                let end = end.ok_or(INVALID_ARGUMENTS)?;
                 Ok(Run { at, end, step })
             }
         }

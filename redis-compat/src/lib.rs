@@ -18,6 +18,7 @@ pub mod command;
 mod context;
 mod encoding;
 mod error;
+pub mod errors;
 mod execute;
 mod flags;
 mod float80;
@@ -38,7 +39,7 @@ mod txn;
 mod view;
 mod watch;
 
-pub use args::Args;
+pub use args::{Args, Keyword, Word, Words};
 pub use changes::{Changes, Removal};
 pub use command::{Command, DATABASES, Nulls, Route, Run, Topic, parse_table};
 pub use context::Context;

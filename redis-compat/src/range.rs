@@ -10,9 +10,10 @@ mod random;
 
 use coterie_types::KeyRange;
 
-use crate::{Args, Command, Txn};
+use crate::command::Part;
+use crate::{Args, Txn};
 
-pub(crate) const ROWS: &[&[Command]] = &[flush::ROWS, list::ROWS, random::ROWS];
+pub(crate) const PARTS: &[Part] = &[flush::PART, list::PART, random::PART];
 
 /// The interval that words 1 and 2 name.
 fn bounds(txn: &Txn<'_>, args: &Args<'_>) -> KeyRange {

@@ -13,14 +13,14 @@ pub(crate) use edit::zero_padded;
 pub(crate) use expiry::Unit;
 pub(crate) use get::clamp;
 
-use crate::Command;
+use crate::command::Part;
 
-pub(crate) const ROWS: &[&[Command]] = &[
-    edit::ROWS,
-    get::ROWS,
-    incr::ROWS,
-    incr_float::ROWS,
-    lcs::ROWS,
-    many::ROWS,
-    set::ROWS,
+pub(crate) const PARTS: &[Part] = &[
+    edit::PART,
+    get::PART,
+    incr::PART,
+    incr_float::PART,
+    lcs::PART,
+    many::PART,
+    set::PART,
 ];

@@ -11,24 +11,34 @@ mod generic;
 mod server;
 mod transactions;
 
-use crate::command::{Command, is_subcommand};
+use crate::command::{Command, Part, is_subcommand};
 use crate::{bitmap, key, range, string, watch};
 
-const PARTS: &[&[&[Command]]] = &[
-    bitmap::ROWS,
-    key::ROWS,
-    range::ROWS,
-    string::ROWS,
+/// All files with rows, topic by topic.
+pub(crate) const PARTS: &[&[Part]] = &[
+    bitmap::PARTS,
+    key::PARTS,
+    range::PARTS,
+    string::PARTS,
     &[
-        watch::ROWS,
-        cluster::ROWS,
-        connection::ROWS,
-        coterie::ROWS,
-        generic::ROWS,
-        server::ROWS,
-        transactions::ROWS,
+        watch::PART,
+        cluster::PART,
+        connection::PART,
+        coterie::PART,
+        generic::PART,
+        server::PART,
+        transactions::PART,
     ],
 ];
+
+/// The error lines of commands that the proxy runs.
+pub(crate) mod errors {
+    pub use super::cluster::*;
+    pub use super::connection::*;
+    pub use super::generic::*;
+    pub use super::server::*;
+    pub use super::transactions::*;
+}
 
 /// How many rows there are, subcommands included.
 pub const ROW_COUNT: usize = count(true);
@@ -110,7 +120,7 @@ const fn count(with_subcommands: bool) -> usize {
     while topic < PARTS.len() {
         let mut part = 0;
         while part < PARTS[topic].len() {
-            let rows = PARTS[topic][part];
+            let rows = PARTS[topic][part].rows;
             let mut at = 0;
             while at < rows.len() {
                 if with_subcommands || !is_subcommand(rows[at].name) {
@@ -127,14 +137,14 @@ const fn count(with_subcommands: bool) -> usize {
 
 /// All rows, as they stand in the files.
 const fn joined() -> [&'static Command; ROW_COUNT] {
-    let mut rows = [&PARTS[0][0][0]; ROW_COUNT];
+    let mut rows = [&PARTS[0][0].rows[0]; ROW_COUNT];
     let (mut topic, mut len) = (0, 0);
     while topic < PARTS.len() {
         let mut part = 0;
         while part < PARTS[topic].len() {
             let mut at = 0;
-            while at < PARTS[topic][part].len() {
-                rows[len] = &PARTS[topic][part][at];
+            while at < PARTS[topic][part].rows.len() {
+                rows[len] = &PARTS[topic][part].rows[at];
                 len += 1;
                 at += 1;
             }

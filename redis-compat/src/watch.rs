@@ -10,10 +10,10 @@
 use bytes::{Bytes, BytesMut};
 use coterie_types::{GroupId, TableId, Version, varint};
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(crate) const ROWS: &[Command] = &[WATCH];
+pub(crate) const PART: Part = Part::new(&[WATCH], &[]);
 
 const WATCH: Command = command(Topic::Coterie, "_watch")
     .syntax("key")

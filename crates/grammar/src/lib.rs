@@ -113,9 +113,12 @@ impl Grammar {
     /// The words of a row's name, in any case.
     fn name(&mut self, name: &str) -> Vec<Bytes> {
         let capitals = self.one_in(4);
-        let cased = |word: &str| match capitals {
-            true => word.to_uppercase(),
-            false => word.to_owned(),
+        let cased = |word: &str| {
+            if capitals {
+                word.to_uppercase()
+            } else {
+                word.to_owned()
+            }
         };
         name.split('|')
             .map(|word| Bytes::from(cased(word)))

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::NOT_BY_SLOT;
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::slot::{SLOTS, slot};
@@ -28,9 +29,10 @@ pub(super) const HANDLERS: &[Named] = &[
 /// `CLUSTER INFO`.
 fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let map = local.shared.router.cache.load();
-    let (state, slots) = match map.is_empty() {
-        true => ("fail", 0),
-        false => ("ok", SLOTS),
+    let (state, slots) = if map.is_empty() {
+        ("fail", 0)
+    } else {
+        ("ok", SLOTS)
     };
     let catalog = local.shared.catalog();
     let lines = format!(
@@ -119,9 +121,7 @@ fn replicas(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandErro
 
 /// `CLUSTER COUNTKEYSINSLOT`, `CLUSTER GETKEYSINSLOT`.
 fn keys_in_slot(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Err(CommandError::NotSupported(
-        "keys are kept in key order, not by slot",
-    ))
+    Err(NOT_BY_SLOT)
 }
 
 /// `CLUSTER HELP`.

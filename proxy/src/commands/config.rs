@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
 use super::{Answer, Handler, Local, Named};
@@ -78,14 +79,14 @@ fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
 fn named_settings(words: &[Bytes]) -> Result<Vec<(&'static Setting, &Bytes)>, CommandError> {
     let mut named: Vec<(&'static Setting, &Bytes)> = Vec::new();
     if !words.len().is_multiple_of(2) {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     }
     for pair in words.chunks_exact(2) {
         let (name, value) = (&pair[0], &pair[1]);
         let found = SETTINGS
             .iter()
             .find(|setting| name.eq_ignore_ascii_case(setting.name.as_bytes()));
-        let setting = found.ok_or_else(|| CommandError::UnknownConfig(name.clone()))?;
+        let setting = found.ok_or_else(|| CommandError::unknown_config(name))?;
         if matches!(setting.set, Set::Never) {
             return Err(failed(name, IMMUTABLE));
         }
@@ -126,8 +127,7 @@ fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError>
 
 /// `CONFIG REWRITE`.
 fn rewrite(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    let line = "ERR The server is running without a config file";
-    Err(CommandError::Other(line.to_owned()))
+    Err(NO_CONFIG_FILE)
 }
 
 /// `CONFIG HELP`.

@@ -11,6 +11,7 @@ mod ranges;
 mod setting;
 mod wish;
 
+use coterie_redis_compat::errors::NOT_AN_INTEGER;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
 
@@ -99,7 +100,7 @@ fn number(call: &Call, at: usize) -> Result<u64, CommandError> {
     let number = coterie_redis_compat::number::parse_int(word);
     number
         .and_then(|number| u64::try_from(number).ok())
-        .ok_or(CommandError::NotAnInteger)
+        .ok_or(NOT_AN_INTEGER)
 }
 
 /// A name: text, or an error.

@@ -219,12 +219,12 @@ async fn keyspace(call: &Call, asked: bool) -> Result<String, CommandError> {
     for table in tables {
         let counts = &call.shared.key_counts;
         // Clients ask INFO as they connect: without asking for the keyspace they wait for no count.
-        let counted = match asked {
-            true => counts.of(&calls, table).await?,
-            false => match counts.at_hand(&calls, table).await {
-                Some(counted) => counted,
-                None => continue,
-            },
+        let counted = if asked {
+            counts.of(&calls, table).await?
+        } else if let Some(counted) = counts.at_hand(&calls, table).await {
+            counted
+        } else {
+            continue;
         };
         if counted.keys() > 0 {
             let keys = counted.keys();

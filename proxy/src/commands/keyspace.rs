@@ -1,7 +1,8 @@
 //! Commands over all keys of a table (`fanout`).
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply, number};
+use coterie_redis_compat::errors::{INVALID_CURSOR, SYNTAX};
+use coterie_redis_compat::{CommandError, Reply, Words};
 
 use super::{Call, Named};
 use crate::fanout;
@@ -53,7 +54,7 @@ fn check_flush(call: &Call) -> Result<(), CommandError> {
     match call.args.len() {
         1 => Ok(()),
         2 if known => Ok(()),
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
 }
 
@@ -65,25 +66,22 @@ async fn scan(call: Call) -> Result<Reply, CommandError> {
 
 fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
     let mut scan = fanout::Scan {
-        cursor: parse_cursor(&args[1]).ok_or(CommandError::InvalidCursor)?,
+        cursor: parse_cursor(&args[1]).ok_or(INVALID_CURSOR)?,
         count: 10,
         filter: Vec::new(),
     };
-    let mut at = 2;
-    while at < args.len() {
-        let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-        if super::is(args, at, "count") {
-            let count = number::parse_int(value).ok_or(CommandError::NotAnInteger)?;
-            scan.count = usize::try_from(count).unwrap_or(0);
-            if scan.count == 0 {
-                return Err(CommandError::Syntax);
+    let mut words = Words::new(&args[2..]);
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "count" => {
+                scan.count = usize::try_from(words.int()?).unwrap_or(0);
+                if scan.count == 0 {
+                    return Err(SYNTAX);
+                }
             }
-        } else if super::is(args, at, "match") || super::is(args, at, "type") {
-            scan.filter.extend([args[at].clone(), value.clone()]);
-        } else {
-            return Err(CommandError::Syntax);
+            "match" | "type" => scan.filter.extend([word.0.clone(), words.value()?.clone()]),
+            _ => return Err(SYNTAX),
         }
-        at += 2;
     }
     Ok(scan)
 }
@@ -107,6 +105,8 @@ fn parse_cursor(word: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use coterie_redis_compat::errors::NOT_AN_INTEGER;
+
     use super::*;
 
     fn parse(line: &str) -> Result<fanout::Scan, CommandError> {
@@ -134,17 +134,17 @@ mod tests {
             assert_eq!(scan, Ok(number), "{cursor}");
         }
         for (line, error) in [
-            ("scan x", CommandError::InvalidCursor),
-            ("scan -+1", CommandError::InvalidCursor),
-            ("scan -", CommandError::InvalidCursor),
-            ("scan +", CommandError::InvalidCursor),
-            ("scan \t0", CommandError::InvalidCursor),
-            ("scan 0x0", CommandError::InvalidCursor),
-            ("scan 99999999999999999999", CommandError::InvalidCursor),
-            ("scan 0 count", CommandError::Syntax),
-            ("scan 0 count 0", CommandError::Syntax),
-            ("scan 0 count x", CommandError::NotAnInteger),
-            ("scan 0 foo 1", CommandError::Syntax),
+            ("scan x", INVALID_CURSOR),
+            ("scan -+1", INVALID_CURSOR),
+            ("scan -", INVALID_CURSOR),
+            ("scan +", INVALID_CURSOR),
+            ("scan \t0", INVALID_CURSOR),
+            ("scan 0x0", INVALID_CURSOR),
+            ("scan 99999999999999999999", INVALID_CURSOR),
+            ("scan 0 count", SYNTAX),
+            ("scan 0 count 0", SYNTAX),
+            ("scan 0 count x", NOT_AN_INTEGER),
+            ("scan 0 foo 1", SYNTAX),
         ] {
             assert_eq!(parse(line), Err(error), "{line}");
         }

@@ -3,6 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::SLOWLOG_COUNT;
 use coterie_redis_compat::{CommandError, Reply, number};
 
 use super::{Answer, Handler, Local, Named, int};
@@ -23,8 +24,7 @@ fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
             Some(-1) => usize::MAX,
             Some(count @ 0..) => usize::try_from(count).unwrap_or(usize::MAX),
             _ => {
-                let line = "ERR count should be greater than or equal to -1";
-                return Err(CommandError::Other(line.to_owned()));
+                return Err(SLOWLOG_COUNT);
             }
         },
     };

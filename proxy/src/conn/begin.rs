@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::{
+    DISCARD_WITHOUT_MULTI, NESTED_MULTI, NO_AUTH, NOT_IN_MULTI, NOT_OFFERED, STARTING,
+    WATCH_INSIDE_MULTI,
+};
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
 
 use super::codec::Cut;
@@ -55,9 +59,9 @@ impl<S: Socket> Connection<S> {
         self.last_command = row.name;
         if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
             return if commands::is_exec(row) {
-                self.refuse_exec(&CommandError::NoAuth, silent);
+                self.refuse_exec(&NO_AUTH, silent);
             } else {
-                self.reject(row, CommandError::NoAuth, silent);
+                self.reject(row, NO_AUTH, silent);
             };
         }
         if self.shared.pause.holds(self.may_write(row)) {
@@ -72,7 +76,7 @@ impl<S: Socket> Connection<S> {
         match handler {
             None if matches!(row.run, Run::Group(_)) => self.submit(row, args, silent),
             None => {
-                let error = CommandError::NotSupported("command is not offered");
+                let error = NOT_OFFERED;
                 self.reject(row, error, silent);
             }
             Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
@@ -154,7 +158,7 @@ impl<S: Socket> Connection<S> {
     /// Why a command goes nowhere when the newest map does not know its keys and its time is over.
     pub(super) fn no_owner(&self) -> CommandError {
         if self.pipeline.map().is_empty() {
-            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
+            STARTING
         } else {
             Failure::no_range().error()
         }
@@ -173,13 +177,11 @@ impl<S: Socket> Connection<S> {
         self.last_command = row.name;
         let value_max = self.shared.value_bytes_max();
         let error = match (sizes::check_total(cut.total, value_max), cut.at) {
-            _ if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) => {
-                CommandError::NoAuth
-            }
+            _ if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) => NO_AUTH,
             (Err(error), _) => error,
             (Ok(()), Some(at)) => sizes::too_long(row, args, at, value_max),
             // The sum alone cut it.
-            (Ok(()), None) => CommandError::RequestTooLong(sizes::request_max(value_max)),
+            (Ok(()), None) => CommandError::request_too_long(sizes::request_max(value_max)),
         };
         if commands::is_exec(row) {
             self.refuse_exec(&error, silent);
@@ -302,8 +304,8 @@ impl<S: Socket> Connection<S> {
     ) {
         let refusal = match handler {
             // It would need groups of its own, in the midst of what is to be one entry of a log.
-            Some(Handler::Alone(_) | Handler::Waits(_)) => Some(CommandError::NotInMulti),
-            _ if row.flags.contains(Flags::NO_MULTI) => Some(CommandError::NotInMulti),
+            Some(Handler::Alone(_) | Handler::Waits(_)) => Some(NOT_IN_MULTI),
+            _ if row.flags.contains(Flags::NO_MULTI) => Some(NOT_IN_MULTI),
             _ => self.check_sizes(row, args).err(),
         };
         if let Some(error) = refusal {
@@ -330,7 +332,7 @@ impl<S: Socket> Connection<S> {
     ) {
         match word {
             OfSession::Multi if self.session.multi.is_some() => {
-                self.fail_at_once(row, CommandError::NestedMulti, silent);
+                self.fail_at_once(row, NESTED_MULTI, silent);
             }
             OfSession::Multi => {
                 self.count_call(row, Duration::ZERO, false);
@@ -338,7 +340,7 @@ impl<S: Socket> Connection<S> {
                 self.push(&Reply::OK, silent);
             }
             OfSession::Discard => match self.session.multi.take() {
-                None => self.fail_at_once(row, CommandError::DiscardWithoutMulti, silent),
+                None => self.fail_at_once(row, DISCARD_WITHOUT_MULTI, silent),
                 Some(_) => {
                     self.count_call(row, Duration::ZERO, false);
                     self.session.unwatch();
@@ -347,7 +349,7 @@ impl<S: Socket> Connection<S> {
             },
             OfSession::Exec => self.exec(row, args, silent),
             OfSession::Watch if self.session.multi.is_some() => {
-                self.fail_at_once(row, CommandError::WatchInsideMulti, silent);
+                self.fail_at_once(row, WATCH_INSIDE_MULTI, silent);
             }
             OfSession::Watch => {
                 if let Err(error) = self.check_sizes(row, args) {

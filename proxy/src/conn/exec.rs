@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
+use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI};
 use coterie_redis_compat::{Command, CommandError, Reply, Run, lookup};
 use coterie_types::TableId;
 
@@ -34,13 +35,13 @@ impl<S: Socket> Connection<S> {
         match &self.session.multi {
             None => {
                 self.count_call(row, Duration::ZERO, true);
-                return self.push_error(CommandError::ExecWithoutMulti, silent);
+                return self.push_error(EXEC_WITHOUT_MULTI, silent);
             }
             Some(multi) if multi.aborted => {
                 self.count_call(row, Duration::ZERO, true);
                 self.session.multi = None;
                 self.session.unwatch();
-                return self.push_error(CommandError::ExecAbort, silent);
+                return self.push_error(EXEC_ABORT, silent);
             }
             Some(_) => {}
         }
@@ -177,9 +178,10 @@ impl<S: Socket> Connection<S> {
                 out.put_slice(&theirs.next().unwrap_or_default());
                 continue;
             }
-            let reply = match ours < REPLY_BYTES_MAX {
-                true => self.answer_queued(queued, &mut closes),
-                false => CommandError::ReplyTooLong(REPLY_BYTES_MAX).into(),
+            let reply = if ours < REPLY_BYTES_MAX {
+                self.answer_queued(queued, &mut closes)
+            } else {
+                CommandError::reply_too_long(REPLY_BYTES_MAX).into()
             };
             let before = out.len();
             reply.encode(self.session.resp, &mut out);

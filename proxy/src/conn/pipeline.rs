@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_protocol::FrameFlags;
+use coterie_redis_compat::errors::NOT_OFFERED;
 use coterie_redis_compat::{Command, CommandError, Resp, Route, lookup};
 use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
@@ -157,7 +158,7 @@ impl Pipeline {
         silent: bool,
     ) -> Result<(), Unroutable> {
         let Some(watch) = lookup(b"_watch") else {
-            let missing = CommandError::NotSupported("WATCH is not offered");
+            let missing = NOT_OFFERED;
             return Err(Unroutable::Refused(missing));
         };
         let keys = &request.args[1..];

@@ -61,10 +61,10 @@ pub(super) fn check(
     for (at, arg) in args.iter().enumerate() {
         if keys.next_if_eq(&at).is_some() {
             if arg.len() > KEY_BYTES_MAX {
-                return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
+                return Err(CommandError::key_too_long(KEY_BYTES_MAX));
             }
         } else if arg.len() > value_max && row.is_write() {
-            return Err(CommandError::ValueTooLong(value_max));
+            return Err(CommandError::value_too_long(value_max));
         }
     }
     Ok(())
@@ -73,9 +73,10 @@ pub(super) fn check(
 /// Refuses a request of which so many bytes would have to be kept.
 pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandError> {
     let max = request_max(value_max);
-    match total > max {
-        true => Err(CommandError::RequestTooLong(max)),
-        false => Ok(()),
+    if total > max {
+        Err(CommandError::request_too_long(max))
+    } else {
+        Ok(())
     }
 }
 
@@ -84,9 +85,10 @@ pub(super) fn too_long(row: &Command, args: &[Bytes], at: usize, value_max: usiz
     let is_key = row
         .positions(args)
         .is_ok_and(|mut keys| keys.any(|key| key == at));
-    match is_key {
-        true => CommandError::KeyTooLong(KEY_BYTES_MAX),
-        false => CommandError::ValueTooLong(value_max),
+    if is_key {
+        CommandError::key_too_long(KEY_BYTES_MAX)
+    } else {
+        CommandError::value_too_long(value_max)
     }
 }
 
@@ -116,11 +118,11 @@ mod tests {
         for (args, expected) in [
             (
                 [word("set"), word("k"), long.clone()],
-                CommandError::ValueTooLong(VALUE_MAX),
+                CommandError::value_too_long(VALUE_MAX),
             ),
             (
                 [word("set"), long.clone(), word("v")],
-                CommandError::KeyTooLong(KEY_BYTES_MAX),
+                CommandError::key_too_long(KEY_BYTES_MAX),
             ),
         ] {
             let row = lookup(&args[0]).expect("a row");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_protocol::FrameFlags;
+use coterie_redis_compat::errors::STARTING;
 use coterie_redis_compat::{CommandError, Resp};
 use coterie_types::TableId;
 
@@ -208,7 +209,7 @@ impl Calls {
 
 fn no_owner(map_is_empty: bool) -> CommandError {
     match map_is_empty {
-        true => CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned()),
+        true => STARTING,
         false => Failure::no_range().error(),
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
+use coterie_redis_compat::errors::DISK_FULL;
 use coterie_rpc::{CallError, Patience};
 use coterie_types::{GroupId, NodeId};
 use tokio::runtime::Handle;
@@ -90,7 +91,7 @@ impl Failure {
             Failure::TryAgain(reason) => {
                 CommandError::TryAgain(format!("the command was not applied: {reason}"))
             }
-            Failure::DiskFull => CommandError::DiskFull,
+            Failure::DiskFull => DISK_FULL,
             Failure::Refused(reason) => CommandError::Other(format!("ERR {reason}")),
             Failure::Unroutable(error) => error.clone(),
         }

@@ -2,10 +2,17 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::command::{Command, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
 
-pub(super) const ROWS: &[Command] = &[BITOP];
+pub(super) const PART: Part = Part::new(&[BITOP], LINES);
+
+error_lines! {
+    /// `BITOP NOT` with several sources.
+    BIT_OP_NOT = "ERR BITOP NOT must be called with a single source key.";
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
@@ -16,16 +23,14 @@ enum Op {
 }
 
 impl Op {
-    fn from_word(word: &[u8]) -> Option<Self> {
-        [
-            ("and", Op::And),
-            ("or", Op::Or),
-            ("xor", Op::Xor),
-            ("not", Op::Not),
-        ]
-        .into_iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|(_, op)| op)
+    fn from_word(word: &Bytes) -> Option<Self> {
+        match Word(word).keyword().as_str() {
+            "and" => Some(Op::And),
+            "or" => Some(Op::Or),
+            "xor" => Some(Op::Xor),
+            "not" => Some(Op::Not),
+            _ => None,
+        }
     }
 }
 
@@ -46,7 +51,7 @@ const BITOP: Command = command(Topic::Bitmap, "bitop")
 /// the destination; an empty result removes it.
 ///
 /// Shorter and absent sources count as filled with zeros. O(length) for each source. Errors:
-/// `Syntax`, `BitOpNot`, `WrongType`. Source: Redis `bitops.c`, `bitopCommand`.
+/// `SYNTAX`, `BIT_OP_NOT`, `WRONG_TYPE`. Source: Redis `bitops.c`, `bitopCommand`.
 fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let op = parse(args)?;
     let mut sources = Vec::with_capacity(args.len() - 3);
@@ -74,8 +79,8 @@ fn bitop_check(args: &Args<'_>) -> Result<(), CommandError> {
 
 fn parse(args: &Args<'_>) -> Result<Op, CommandError> {
     match Op::from_word(args.bytes(1)) {
-        None => Err(CommandError::Syntax),
-        Some(Op::Not) if args.len() != 4 => Err(CommandError::BitOpNot),
+        None => Err(SYNTAX),
+        Some(Op::Not) if args.len() != 4 => Err(BIT_OP_NOT),
         Some(op) => Ok(op),
     }
 }

@@ -3,11 +3,17 @@
 use bytes::Bytes;
 
 use super::{check_len, parse_offset};
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::string::zero_padded;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[GETBIT, SETBIT];
+pub(super) const PART: Part = Part::new(&[GETBIT, SETBIT], LINES);
+
+error_lines! {
+    /// A bit that is neither 0 nor 1.
+    BIT_VALUE = "ERR bit is not an integer or out of range";
+}
 
 const GETBIT: Command = command(Topic::Bitmap, "getbit")
     .syntax("key offset")
@@ -17,7 +23,7 @@ const GETBIT: Command = command(Topic::Bitmap, "getbit")
     .hints("offset=bit-offset")
     .docs("2.2.0", "O(1)", "Returns the value of a bit.");
 
-/// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BitOffset`, `WrongType`.
+/// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BIT_OFFSET`, `WRONG_TYPE`.
 fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let offset = parse_offset(args.bytes(2))?;
     let value = txn
@@ -42,7 +48,7 @@ const SETBIT: Command = command(Topic::Bitmap, "setbit")
 /// `SETBIT key offset bit`: the bit before it. The value grows by zero bytes as needed; the expiry
 /// is kept. A bit that is so already is no change.
 ///
-/// O(length): the value is copied. Errors: `BitOffset`, `BitValue`, `WrongType`.
+/// O(length): the value is copied. Errors: `BIT_OFFSET`, `BIT_VALUE`, `WRONG_TYPE`.
 /// Source: Redis `bitops.c`, `setbitCommand`.
 fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset) = (args.bytes(1), parse_offset(args.bytes(2))?);
@@ -50,7 +56,7 @@ fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     check_len(txn, at + 1)?;
     let on = match args.int(3) {
         Ok(bit @ 0..=1) => bit as u8,
-        _ => return Err(CommandError::BitValue.into()),
+        _ => return Err(BIT_VALUE.into()),
     };
     let old = txn.string(key)?;
     let expires_at = old.as_ref().and_then(|old| old.expires_at);

@@ -1,9 +1,9 @@
 //! Removing keys and asking for them.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Route, Txn};
 
-pub(super) const ROWS: &[Command] = &[DEL, UNLINK, EXISTS, TOUCH, TYPE];
+pub(super) const PART: Part = Part::new(&[DEL, UNLINK, EXISTS, TOUCH, TYPE], &[]);
 
 const DEL: Command = command(Topic::Generic, "del")
     .syntax("key ...")

@@ -5,10 +5,18 @@
 
 use coterie_types::UnixMillis;
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST];
+pub(super) const PART: Part = Part::new(&[EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST], LINES);
+
+error_lines! {
+    /// `EXPIRE` with NX and another condition.
+    EXPIRE_NX_AND_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    /// `EXPIRE` with both GT and LT.
+    EXPIRE_GT_AND_LT = "ERR GT and LT options at the same time are not compatible";
+}
 
 const EXPIRE: Command = command(Topic::Generic, "expire")
     .syntax("key seconds [condition(NX|XX|GT|LT)]")
@@ -24,7 +32,7 @@ const EXPIRE: Command = command(Topic::Generic, "expire")
 /// `EXPIRE key seconds [NX | XX | GT | LT]`: 1 if the expiry was set, 0 if not. O(1).
 ///
 /// A time that has passed removes the key. Errors, for all four: `UnsupportedOption`,
-/// `ExpireNxAndOthers`, `ExpireGtAndLt`, `NotAnInteger`, `InvalidExpire`, in this order.
+/// `EXPIRE_NX_AND_OTHERS`, `EXPIRE_GT_AND_LT`, `NOT_AN_INTEGER`, `InvalidExpire`, in this order.
 fn expire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let now = txn.now().0 as i64;
     set_expiry(txn, args, 1000, now)
@@ -107,12 +115,12 @@ fn set_expiry(
     base: i64,
 ) -> Result<Reply, EvalError> {
     let condition = Condition::parse(args)?;
-    let invalid = CommandError::InvalidExpire(args.name());
+    let invalid = || CommandError::invalid_expire(args.name());
     let when = args
         .int(2)?
         .checked_mul(unit_ms)
         .and_then(|when| when.checked_add(base));
-    let when = when.ok_or(invalid)?;
+    let when = when.ok_or_else(invalid)?;
     let key = args.bytes(1);
     let Some(record) = txn.get(key)? else {
         return Ok(Reply::Integer(0));
@@ -144,21 +152,21 @@ struct Condition {
 impl Condition {
     fn parse(args: &Args<'_>) -> Result<Self, CommandError> {
         let mut condition = Self::default();
-        for (at, word) in args.rest(3).iter().enumerate() {
-            match () {
-                () if args.is(at + 3, "nx") => condition.nx = true,
-                () if args.is(at + 3, "xx") => condition.xx = true,
-                () if args.is(at + 3, "gt") => condition.gt = true,
-                () if args.is(at + 3, "lt") => condition.lt = true,
-                () => return Err(CommandError::UnsupportedOption(word.clone())),
+        for word in args.options(3) {
+            match word.keyword().as_str() {
+                "nx" => condition.nx = true,
+                "xx" => condition.xx = true,
+                "gt" => condition.gt = true,
+                "lt" => condition.lt = true,
+                _ => return Err(CommandError::unsupported_option(word.0)),
             }
         }
         let Self { nx, xx, gt, lt } = condition;
         if nx && (xx || gt || lt) {
-            return Err(CommandError::ExpireNxAndOthers);
+            return Err(EXPIRE_NX_AND_OTHERS);
         }
         if gt && lt {
-            Err(CommandError::ExpireGtAndLt)
+            Err(EXPIRE_GT_AND_LT)
         } else {
             Ok(condition)
         }

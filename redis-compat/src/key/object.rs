@@ -3,20 +3,30 @@
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
 //! notes what Redis would say ([`crate::Encoding`]). Accesses are not tracked.
 
-use crate::command::{Command, Topic, command};
-use crate::{
-    Args, CommandError, Encoding, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn, number,
-};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
+use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn, number};
 
-pub(super) const ROWS: &[Command] = &[
-    OBJECT,
-    OBJECT_ENCODING,
-    OBJECT_REFCOUNT,
-    OBJECT_IDLETIME,
-    OBJECT_FREQ,
-    OBJECT_HELP,
-    MEMORY_USAGE,
-];
+pub(super) const PART: Part = Part::new(
+    &[
+        OBJECT,
+        OBJECT_ENCODING,
+        OBJECT_REFCOUNT,
+        OBJECT_IDLETIME,
+        OBJECT_FREQ,
+        OBJECT_HELP,
+        MEMORY_USAGE,
+    ],
+    LINES,
+);
+
+error_lines! {
+    /// `OBJECT FREQ` without an LFU policy, which Coterie does not have.
+    NO_LFU_POLICY = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+        note that when switching between policies at runtime LRU and LFU data will take \
+        some time to adjust.";
+}
 
 /// Redis shares the integers below this.
 const SHARED_INTEGERS: i64 = 10_000;
@@ -103,7 +113,7 @@ const OBJECT_FREQ: Command = command(Topic::Generic, "object|freq")
 fn object_freq(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     match txn.get(args.bytes(2))? {
         None => Ok(Reply::Null),
-        Some(_) => Err(CommandError::NoLfuPolicy.into()),
+        Some(_) => Err(NO_LFU_POLICY.into()),
     }
 }
 
@@ -148,17 +158,13 @@ const MEMORY_USAGE: Command = command(Topic::Server, "memory|usage")
 
 /// `MEMORY USAGE key [SAMPLES count]`: the bytes of the record as stored; null if absent. O(1).
 ///
-/// Errors: `NotAnInteger`, `Syntax`.
+/// Errors: `NOT_AN_INTEGER`, `SYNTAX`.
 fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let mut at = 3;
-    while at < args.len() {
-        if !args.is(at, "samples") || at + 1 >= args.len() {
-            return Err(CommandError::Syntax.into());
+    let mut words = args.options(3);
+    while let Some(word) = words.next() {
+        if word.keyword().as_str() != "samples" || words.int()? < 0 {
+            return Err(SYNTAX.into());
         }
-        if args.int(at + 1)? < 0 {
-            return Err(CommandError::Syntax.into());
-        }
-        at += 2;
     }
     let key = args.bytes(2);
     Ok(txn.get(key)?.map_or(Reply::Null, |record| {

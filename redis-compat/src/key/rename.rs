@@ -1,9 +1,15 @@
 //! Another name for a value.
 
-use crate::command::{Command, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[RENAME, RENAMENX];
+pub(super) const PART: Part = Part::new(&[RENAME, RENAMENX], LINES);
+
+error_lines! {
+    /// The key must exist.
+    NO_SUCH_KEY = "ERR no such key";
+}
 
 const RENAME: Command = command(Topic::Generic, "rename")
     .syntax("key newkey")
@@ -19,7 +25,7 @@ const RENAME: Command = command(Topic::Generic, "rename")
 
 /// `RENAME key newkey`: OK; what `newkey` held is gone. The expiry moves along. O(1).
 ///
-/// Errors: `NoSuchKey`. Source: Redis `db.c`, `renameGenericCommand`.
+/// Errors: `NO_SUCH_KEY`. Source: Redis `db.c`, `renameGenericCommand`.
 fn rename(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     rename_generic(txn, args, false)?;
     Ok(Reply::OK)
@@ -33,14 +39,14 @@ const RENAMENX: Command = command(Topic::Generic, "renamenx")
     .docs("1.0.0", "O(1)", "Renames a key unless the new name exists.")
     .deviation("the keys must be on one group, else CROSSGROUP.");
 
-/// `RENAMENX key newkey`: 1 if renamed, 0 if `newkey` was there. O(1). Errors: `NoSuchKey`.
+/// `RENAMENX key newkey`: 1 if renamed, 0 if `newkey` was there. O(1). Errors: `NO_SUCH_KEY`.
 fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(Reply::Integer(rename_generic(txn, args, true)?.into()))
 }
 
 fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, EvalError> {
     let (from, to) = (args.bytes(1), args.bytes(2));
-    let record = txn.get(from)?.ok_or(CommandError::NoSuchKey)?;
+    let record = txn.get(from)?.ok_or(NO_SUCH_KEY)?;
     if from == to || (nx && txn.get(to)?.is_some()) {
         return Ok(false);
     }

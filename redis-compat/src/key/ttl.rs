@@ -3,10 +3,10 @@
 //! Remaining lifetimes count from the leader's clock ([`Txn::read_now`]), since between two log
 //! entries the group clock stands still. Source: Redis `expire.c`, `ttlGenericCommand`.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[TTL, PTTL, EXPIRETIME, PEXPIRETIME];
+pub(super) const PART: Part = Part::new(&[TTL, PTTL, EXPIRETIME, PEXPIRETIME], &[]);
 
 const TTL: Command = command(Topic::Generic, "ttl")
     .syntax("key")

@@ -1,10 +1,10 @@
 //! Emptying an interval, and sweeping what is expired.
 
 use super::bounds;
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[FLUSH, EXPIRED];
+pub(super) const PART: Part = Part::new(&[FLUSH, EXPIRED], &[]);
 
 const FLUSH: Command = command(Topic::Coterie, "_flush")
     .syntax("start:key end:key")

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use coterie_types::KeyRange;
 
 use super::bounds;
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
 use crate::{Args, CommandError, EvalError, Flags as F, Record, Reply, Txn, glob};
 
-pub(super) const ROWS: &[Command] = &[SCAN, KEYS, COUNT];
+pub(super) const PART: Part = Part::new(&[SCAN, KEYS, COUNT], &[]);
 
 /// Bytes of keys that one page of `_KEYS` lists, about.
 const PAGE_BYTES: usize = 512 << 10;
@@ -30,12 +31,12 @@ const SCAN: Command = command(Topic::Coterie, "_scan")
 /// Visits at most `count` records, from `start` or, if given, from behind `key`, and fewer when the
 /// listed keys come to 4 MiB; `next` is the key to start from the next time, null at the end of the
 /// interval; `visited` is the number of records visited. A pattern that begins with plain bytes
-/// narrows the visit to keys that begin so. O(count). Errors: `NotAnInteger`, `Syntax`.
+/// narrows the visit to keys that begin so. O(count). Errors: `NOT_AN_INTEGER`, `SYNTAX`.
 fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let count = match args.int(3)? {
         count @ 1.. => count as usize,
-        _ => return Err(CommandError::Syntax.into()),
+        _ => return Err(SYNTAX.into()),
     };
     let filter = Filter::parse(args, &mut bounds)?;
     let mut keys = Vec::new();
@@ -72,7 +73,7 @@ const KEYS: Command = command(Topic::Coterie, "_keys")
 /// pattern.
 ///
 /// With a limit, `[next, [key ...]]` as [`scan`]: at most so many records are visited, and keys of
-/// [`PAGE_BYTES`] and one more are listed. Errors: `NotAnInteger`, `Syntax`.
+/// [`PAGE_BYTES`] and one more are listed. Errors: `NOT_AN_INTEGER`, `SYNTAX`.
 fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let limit = limit(args, 4)?;
@@ -101,8 +102,8 @@ const COUNT: Command = command(Topic::Coterie, "_count")
 
 /// `_COUNT start end [limit]`: how many keys are there. O(n).
 ///
-/// With a limit, `[next, count]`: at most so many records are visited. Errors: `NotAnInteger`,
-/// `Syntax`.
+/// With a limit, `[next, count]`: at most so many records are visited. Errors: `NOT_AN_INTEGER`,
+/// `SYNTAX`.
 fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
     let limit = limit(args, 3)?;
@@ -125,7 +126,7 @@ fn limit(args: &Args<'_>, at: usize) -> Result<Option<usize>, CommandError> {
     }
     match (args.int(at)?, args.len() - at) {
         (limit @ 1.., 1) => Ok(Some(limit as usize)),
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
 }
 
@@ -183,21 +184,18 @@ impl<'a> Filter<'a> {
     fn parse(args: &Args<'a>, bounds: &mut KeyRange) -> Result<Self, CommandError> {
         let mut filter = Self::default();
         let mut pattern = None;
-        let mut at = 4;
-        while at < args.len() {
-            let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-            if args.is(at, "match") {
-                pattern = Some(value);
-            } else if args.is(at, "type") {
-                filter.kind = Some(value);
-            } else if args.is(at, "after") {
-                // The least key above `value` is `value` and a zero byte.
-                let after: Bytes = [value, &b"\0"[..]].concat().into();
-                bounds.start = after.max(bounds.start.clone());
-            } else {
-                return Err(CommandError::Syntax);
+        let mut words = args.options(4);
+        while let Some(word) = words.next() {
+            match word.keyword().as_str() {
+                "match" => pattern = Some(words.value()?),
+                "type" => filter.kind = Some(words.value()?),
+                "after" => {
+                    // The least key above `value` is `value` and a zero byte.
+                    let after: Bytes = [words.value()?, &b"\0"[..]].concat().into();
+                    bounds.start = after.max(bounds.start.clone());
+                }
+                _ => return Err(SYNTAX),
             }
-            at += 2;
         }
         // The last one counts, and it alone narrows the visit.
         if let Some(pattern) = pattern {

@@ -10,10 +10,10 @@ use coterie_types::KeyRange;
 
 use super::bounds;
 use super::list::{narrow, visit_live};
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Fault, Flags as F, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[RANDOM];
+pub(super) const PART: Part = Part::new(&[RANDOM], &[]);
 
 const WINDOW: usize = 128;
 

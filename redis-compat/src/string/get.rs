@@ -1,10 +1,11 @@
 //! Reading a string, and the reads that also change it.
 
 use super::expiry::{self, Expiry, Options};
-use crate::command::{Command, Nulls, Topic, command};
+use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR];
+pub(super) const PART: Part =
+    Part::new(&[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR], &[]);
 
 const GET: Command = command(Topic::String, "get")
     .syntax("key")
@@ -14,7 +15,7 @@ const GET: Command = command(Topic::String, "get")
     .nulls(Nulls::Key)
     .docs("1.0.0", "O(1)", "Returns the string value of a key.");
 
-/// `GET key`: the value, or null. O(1). Errors: `WrongType`.
+/// `GET key`: the value, or null. O(1). Errors: `WRONG_TYPE`.
 fn get(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.string(args.bytes(1))?;
     Ok(Reply::bulk_or_null(record.map(|record| record.value)))
@@ -32,7 +33,7 @@ const GETDEL: Command = command(Topic::String, "getdel")
         "Returns the string value of a key and removes the key.",
     );
 
-/// `GETDEL key`: the value, or null; the key is removed. O(1). Errors: `WrongType`.
+/// `GETDEL key`: the value, or null; the key is removed. O(1). Errors: `WRONG_TYPE`.
 fn getdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     let Some(record) = txn.string(key)? else {
@@ -53,7 +54,7 @@ const GETSET: Command = command(Topic::String, "getset")
         "Sets a string and returns the previous value.",
     );
 
-/// `GETSET key value`: the old value, or null; the expiry is dropped. O(1). Errors: `WrongType`.
+/// `GETSET key value`: the old value, or null; the expiry is dropped. O(1). Errors: `WRONG_TYPE`.
 fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     let old = txn.string(key)?;
@@ -82,7 +83,7 @@ const GETEX: Command = command(Topic::String, "getex")
 /// changed.
 ///
 /// Without an option it is a plain read. A time that has passed removes the key. O(1).
-/// Errors: `Syntax`, `WrongType`, `NotAnInteger`, `InvalidExpire`, in this order. Source: Redis
+/// Errors: `SYNTAX`, `WRONG_TYPE`, `NOT_AN_INTEGER`, `InvalidExpire`, in this order. Source: Redis
 /// `t_string.c`, `getexCommand`.
 fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = expiry::parse(args, 2, Options::GetEx)?;
@@ -127,7 +128,7 @@ const STRLEN: Command = command(Topic::String, "strlen")
     .runs(strlen)
     .docs("2.2.0", "O(1)", "Returns the length of a string.");
 
-/// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WrongType`.
+/// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WRONG_TYPE`.
 fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.string(args.bytes(1))?;
     Ok(Reply::Integer(
@@ -160,7 +161,7 @@ const SUBSTR: Command = command(Topic::String, "substr")
 /// `GETRANGE key start end`, `SUBSTR`: the bytes from `start` to `end`, both included; below 0 they
 /// count from the end. Shares memory with the value. O(1).
 ///
-/// Errors: `NotAnInteger`, `WrongType`. Source: Redis `t_string.c`, `getrangeCommand`.
+/// Errors: `NOT_AN_INTEGER`, `WRONG_TYPE`. Source: Redis `t_string.c`, `getrangeCommand`.
 fn getrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (start, end) = (args.int(2)?, args.int(3)?);
     let Some(record) = txn.string(args.bytes(1))? else {

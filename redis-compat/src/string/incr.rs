@@ -1,9 +1,18 @@
 //! Counters: integers kept as decimal text.
 
-use crate::command::{Command, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::NOT_AN_INTEGER;
+use crate::errors::error_lines;
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
 
-pub(super) const ROWS: &[Command] = &[INCR, DECR, INCRBY, DECRBY];
+pub(super) const PART: Part = Part::new(&[INCR, DECR, INCRBY, DECRBY], LINES);
+
+error_lines! {
+    /// The sum is no i64.
+    OVERFLOW = "ERR increment or decrement would overflow";
+    /// `DECRBY` by the smallest i64.
+    DECREMENT_OVERFLOW = "ERR decrement would overflow";
+}
 
 const INCR: Command = command(Topic::String, "incr")
     .syntax("key")
@@ -39,7 +48,7 @@ const INCRBY: Command = command(Topic::String, "incrby")
 /// `INCRBY key increment`: the sum, once stored. An absent key counts as 0; the expiry is kept.
 ///
 /// Reads and writes one key, O(1). The stored value is an i64 as decimal text, at most 20 bytes.
-/// Errors: `WrongType`, `NotAnInteger`, `Overflow`. Source: Redis `t_string.c`, `incrDecrCommand`.
+/// Errors: `WRONG_TYPE`, `NOT_AN_INTEGER`, `OVERFLOW`. Source: Redis `t_string.c`, `incrDecrCommand`.
 fn incrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     // The increment before the key: Redis refuses a bad increment even when the key holds a list.
     let increment = args.int(2)?;
@@ -54,12 +63,9 @@ const DECRBY: Command = command(Topic::String, "decrby")
     .docs("1.0.0", "O(1)", "Subtracts a number from a counter.");
 
 /// `DECRBY key decrement`: the difference, once stored. O(1). Errors as [`incrby`], and
-/// `DecrementOverflow` for the one i64 that has no opposite.
+/// `DECREMENT_OVERFLOW` for the one i64 that has no opposite.
 fn decrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let increment = args
-        .int(2)?
-        .checked_neg()
-        .ok_or(CommandError::DecrementOverflow)?;
+    let increment = args.int(2)?.checked_neg().ok_or(DECREMENT_OVERFLOW)?;
     add(txn, args, increment)
 }
 
@@ -68,12 +74,10 @@ fn add(txn: &mut Txn<'_>, args: &Args<'_>, increment: i64) -> Result<Reply, Eval
     let old = txn.string(key)?;
     let before = match &old {
         // Not `str::parse`: it takes "+7" and "007", which Redis refuses (`util.c`, `string2ll`).
-        Some(old) => number::parse_int(&old.value).ok_or(CommandError::NotAnInteger)?,
+        Some(old) => number::parse_int(&old.value).ok_or(NOT_AN_INTEGER)?,
         None => 0,
     };
-    let after = before
-        .checked_add(increment)
-        .ok_or(CommandError::Overflow)?;
+    let after = before.checked_add(increment).ok_or(OVERFLOW)?;
     let expires_at = old.and_then(|old| old.expires_at);
     txn.put_string(key.clone(), number::format_int(after), expires_at);
     Ok(Reply::Integer(after))

@@ -1,9 +1,9 @@
 //! Many strings in one command.
 
-use crate::command::{Command, Nulls, Topic, command};
+use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Route, Txn};
 
-pub(super) const ROWS: &[Command] = &[MGET, MSET, MSETNX];
+pub(super) const PART: Part = Part::new(&[MGET, MSET, MSETNX], &[]);
 
 const MGET: Command = command(Topic::String, "mget")
     .syntax("key ...")

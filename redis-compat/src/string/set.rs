@@ -4,10 +4,10 @@ use bytes::Bytes;
 use coterie_types::UnixMillis;
 
 use super::expiry::{self, Expiry, Options, Parsed, Unit};
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const ROWS: &[Command] = &[SET, SETNX, SETEX, PSETEX];
+pub(super) const PART: Part = Part::new(&[SET, SETNX, SETEX, PSETEX], &[]);
 
 const SET: Command = command(Topic::String, "set")
     .syntax(
@@ -33,7 +33,7 @@ const SET: Command = command(Topic::String, "set")
 /// value.
 ///
 /// Blind: without NX, XX, GET and KEEPTTL the old record is not read. O(1).
-/// Errors: `Syntax`, `NotAnInteger`, `InvalidExpire`, `WrongType` (GET only). Source: Redis
+/// Errors: `SYNTAX`, `NOT_AN_INTEGER`, `InvalidExpire`, `WRONG_TYPE` (GET only). Source: Redis
 /// `t_string.c`, `setGenericCommand`.
 fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
@@ -81,10 +81,12 @@ fn set_generic(
     if !refused {
         txn.put_string(key.clone(), value.clone(), expires_at.or(kept));
     }
-    Ok(match refused {
-        _ if options.get => Reply::bulk_or_null(old.map(|old| old.value)),
-        true => Reply::Null,
-        false => Reply::OK,
+    Ok(if options.get {
+        Reply::bulk_or_null(old.map(|old| old.value))
+    } else if refused {
+        Reply::Null
+    } else {
+        Reply::OK
     })
 }
 
@@ -113,7 +115,7 @@ const SETEX: Command = command(Topic::String, "setex")
     .blind_unless(&[])
     .docs("2.0.0", "O(1)", "Sets a string with an expiry in seconds.");
 
-/// `SETEX key seconds value`: OK. Blind. O(1). Errors: `NotAnInteger`, `InvalidExpire`.
+/// `SETEX key seconds value`: OK. Blind. O(1). Errors: `NOT_AN_INTEGER`, `InvalidExpire`.
 fn setex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_for(txn, args, Unit::Seconds)
 }
@@ -130,7 +132,7 @@ const PSETEX: Command = command(Topic::String, "psetex")
         "Sets a string with an expiry in milliseconds.",
     );
 
-/// `PSETEX key milliseconds value`: OK. Blind. O(1). Errors: `NotAnInteger`, `InvalidExpire`.
+/// `PSETEX key milliseconds value`: OK. Blind. O(1). Errors: `NOT_AN_INTEGER`, `InvalidExpire`.
 fn psetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_for(txn, args, Unit::Millis)
 }

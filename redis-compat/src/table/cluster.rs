@@ -1,9 +1,17 @@
 //! Rows of the commands that tools ask a Redis Cluster.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::{Categories as C, Flags as F};
 
-pub(super) const ROWS: &[Command] = &[
+pub(super) const PART: Part = Part::new(ROWS, LINES);
+
+error_lines! {
+    /// `CLUSTER COUNTKEYSINSLOT` and `GETKEYSINSLOT`.
+    pub NOT_BY_SLOT = "ERR keys are kept in key order, not by slot";
+}
+
+const ROWS: &[Command] = &[
     command(Topic::Cluster, "cluster")
         .container()
         .docs(

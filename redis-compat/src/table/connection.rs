@@ -1,9 +1,49 @@
 //! Rows of the commands about the connection itself.
 
 use crate::Flags as F;
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 
-pub(super) const ROWS: &[Command] = &[
+pub(super) const PART: Part = Part::new(ROWS, LINES);
+
+error_lines! {
+    /// `HELLO` before `AUTH`, without credentials.
+    pub NO_AUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+        HELLO AUTH <user> <pass> option can be used to authenticate the client and select \
+        the RESP protocol version at the same time";
+    /// Wrong credentials.
+    pub WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// `AUTH` while no password is set.
+    pub NO_PASSWORD_SET = "ERR AUTH <password> called without any password configured for the default user. \
+        Are you sure your configuration is correct?";
+    /// `HELLO` with a version other than 2 or 3.
+    pub NO_PROTO = "NOPROTO unsupported protocol version";
+    /// `HELLO` with a version that is no number.
+    pub PROTO_NOT_A_NUMBER = "ERR Protocol version is not an integer or out of range";
+    /// `CLIENT KILL` and friends on a client that is gone.
+    pub NO_SUCH_CLIENT = "ERR No such client";
+    /// `CLIENT SETNAME` with a name that would break `CLIENT LIST`.
+    pub BAD_CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
+    /// `CLIENT LIST ID` with an id that is no number.
+    pub INVALID_CLIENT_ID = "ERR Invalid client ID";
+    /// `CLIENT KILL ID` with an id that no client can have.
+    pub CLIENT_ID_TOO_SMALL = "ERR client-id should be greater than 0";
+    /// `CLIENT PAUSE` with another mode.
+    pub PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+    /// `CLIENT UNBLOCK` with another reason.
+    pub UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+    /// `CLIENT TRACKING` that redirects twice.
+    pub REDIRECTED_TWICE = "ERR A client can only redirect to a single other client";
+    /// `CLIENT TRACKING` that redirects to a client that is gone.
+    pub REDIRECTED_NOWHERE = "ERR The client ID you want redirect to does not exist";
+    /// `CLIENT CACHING` without tracking.
+    pub NOT_TRACKING = "ERR CLIENT CACHING can be called only when the client is in tracking mode \
+        with OPTIN or OPTOUT mode enabled";
+    /// `CLIENT TRACKING ON`.
+    pub NO_TRACKING = "ERR client-side caching is not offered";
+}
+
+const ROWS: &[Command] = &[
     command(Topic::Connection, "auth")
         .syntax("[username] password")
         .flags(F::HANDSHAKE)

@@ -1,10 +1,12 @@
 //! Rows of Coterie's own commands: the administrator's `COTERIE`, and the internal ones by which
 //! the proxy asks groups. The names of the latter begin with `_`; they are refused to clients.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
 use crate::{Categories as C, Flags as F};
 
-pub(super) const ROWS: &[Command] = &[command(Topic::Coterie, "coterie")
+pub(super) const PART: Part = Part::new(ROWS, &[]);
+
+const ROWS: &[Command] = &[command(Topic::Coterie, "coterie")
     .syntax("subcommand [arg ...]")
     .flags(F::ADMINISTERS)
     .categories(C::ADMIN)

@@ -1,9 +1,23 @@
 //! Rows of the commands for keys of any type.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::{Categories as C, Flags as F, Route};
 
-pub(super) const ROWS: &[Command] = &[
+pub(super) const PART: Part = Part::new(ROWS, LINES);
+
+error_lines! {
+    /// `SCAN` with a cursor that is no number.
+    pub INVALID_CURSOR = "ERR invalid cursor";
+    /// `WAIT` or `CLIENT PAUSE` with a timeout that is no number.
+    pub TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range";
+    /// `WAIT` or `CLIENT PAUSE` with a timeout below zero.
+    pub TIMEOUT_NEGATIVE = "ERR timeout is negative";
+    /// `WAIT` or `CLIENT PAUSE` with a timeout that ends after the last millisecond there is.
+    pub TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range";
+}
+
+const ROWS: &[Command] = &[
     command(Topic::Generic, "keys")
         .syntax("pattern")
         .flags(F::READ)

@@ -1,9 +1,25 @@
 //! Rows of the commands about the server.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::{Categories as C, Flags as F, Route};
 
-pub(super) const ROWS: &[Command] = &[
+pub(super) const PART: Part = Part::new(ROWS, LINES);
+
+error_lines! {
+    /// `COMMAND GETKEYS` of a command that is not known.
+    pub INVALID_COMMAND_SPECIFIED = "ERR Invalid command specified";
+    /// `COMMAND GETKEYS` with too few or too many words.
+    pub INVALID_ARGUMENT_COUNT = "ERR Invalid number of arguments specified for command";
+    /// `COMMAND GETKEYS` of a command without keys.
+    pub NO_KEY_ARGUMENTS = "ERR The command has no key arguments";
+    /// `CONFIG REWRITE`: settings that last are flags.
+    pub NO_CONFIG_FILE = "ERR The server is running without a config file";
+    /// `SLOWLOG GET` with a count that means nothing.
+    pub SLOWLOG_COUNT = "ERR count should be greater than or equal to -1";
+}
+
+const ROWS: &[Command] = &[
     command(Topic::Server, "command")
         .flags(F::ANY_TIME)
         .arity(-1)

@@ -1,9 +1,27 @@
 //! Rows of MULTI and what belongs to it.
 
-use crate::command::{Command, Topic, command};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::{Flags as F, KeyFlags as K};
 
-pub(super) const ROWS: &[Command] = &[
+pub(super) const PART: Part = Part::new(ROWS, LINES);
+
+error_lines! {
+    /// `MULTI` within `MULTI`.
+    pub NESTED_MULTI = "ERR MULTI calls can not be nested";
+    /// `EXEC` without `MULTI`.
+    pub EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// `DISCARD` without `MULTI`.
+    pub DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// `WATCH` within `MULTI`.
+    pub WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
+    /// A command that `MULTI` does not queue.
+    pub NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
+    /// `EXEC` after a command that could not be queued.
+    pub EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+}
+
+const ROWS: &[Command] = &[
     command(Topic::Transactions, "discard")
         .flags(F::SESSION.with(F::FAST).with(F::ALLOW_BUSY))
         .docs(

@@ -4,7 +4,8 @@
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Command;
 use coterie_protocol::settings::{BALANCE, SETTINGS, Setting};
-use coterie_redis_compat::{CommandError, Reply};
+use coterie_redis_compat::errors::SYNTAX;
+use coterie_redis_compat::{CommandError, Reply, Word};
 
 use super::change::propose;
 use super::{error, name_at, pair, quoted};
@@ -12,27 +13,29 @@ use crate::commands::{Call, text};
 
 /// `COTERIE SETTING GET [name] | SET name [value]`.
 pub(super) async fn setting(call: &Call) -> Result<Reply, CommandError> {
-    let words = call.args.len();
-    match () {
-        () if call.is(2, "get") && words == 3 => Ok(list(&call.shared.catalog())),
-        () if call.is(2, "get") && words == 4 => get(call),
-        () if call.is(2, "set") && words == 4 => unset(call).await,
-        () if call.is(2, "set") && words == 5 => {
-            let setting = known(call)?;
-            let value = name_at(call, 4)
-                .ok()
-                .and_then(|value| setting.kind.parse(value));
-            let value = value.ok_or_else(|| {
-                let (name, values) = (setting.name, setting.kind.values());
-                error(format!(
-                    "setting '{name}' is {values}, not {}",
-                    quoted(call, 4)
-                ))
-            })?;
-            put(call, setting.name, Some(value)).await
-        }
-        () => Err(CommandError::Syntax),
+    let word = call.args.get(2).ok_or(SYNTAX)?;
+    match (Word(word).keyword().as_str(), call.args.len()) {
+        ("get", 3) => Ok(list(&call.shared.catalog())),
+        ("get", 4) => get(call),
+        ("set", 4) => unset(call).await,
+        ("set", 5) => set(call).await,
+        _ => Err(SYNTAX),
     }
+}
+
+async fn set(call: &Call) -> Result<Reply, CommandError> {
+    let setting = known(call)?;
+    let value = name_at(call, 4)
+        .ok()
+        .and_then(|value| setting.kind.parse(value));
+    let value = value.ok_or_else(|| {
+        let (name, values) = (setting.name, setting.kind.values());
+        error(format!(
+            "setting '{name}' is {values}, not {}",
+            quoted(call, 4)
+        ))
+    })?;
+    put(call, setting.name, Some(value)).await
 }
 
 /// `COTERIE BALANCE [ON|OFF]`: the setting of this name, in fewer words.
@@ -43,7 +46,7 @@ pub(super) async fn balance(call: &Call) -> Result<Reply, CommandError> {
     let value = name_at(call, 2)
         .ok()
         .and_then(|value| BALANCE.kind.parse(value));
-    let value = value.ok_or(CommandError::Syntax)?;
+    let value = value.ok_or(SYNTAX)?;
     put(call, BALANCE.name, Some(value)).await
 }
 
