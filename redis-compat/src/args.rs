@@ -75,7 +75,7 @@ impl<'a> Args<'a> {
 
 /// Reads options: each is a keyword, with or without words behind it.
 ///
-/// ```ignore
+/// ```text
 /// let mut words = args.options(3);
 /// while let Some(word) = words.next() {
 ///     match word.keyword().as_str() {
