@@ -1,11 +1,15 @@
 //! Reading a string, and the reads that also change it.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::expiry::{self, Expiry, Options};
 use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
 
-pub(super) const PART: Part =
-    Part::new(&[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR], &[]);
+pub(super) const PART: Part = Part::new(
+    &[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR, DIGEST],
+    &[],
+);
 
 const GET: Command = command(Topic::String, "get")
     .syntax("key")
@@ -133,6 +137,27 @@ fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.string(args.bytes(1))?;
     Ok(Reply::Integer(
         record.map_or(0, |record| record.value.len() as i64),
+    ))
+}
+
+const DIGEST: Command = command(Topic::String, "digest")
+    .syntax("key")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(digest)
+    .docs(
+        "8.4.0",
+        "O(N) where N is the length of the string",
+        "Returns the hash of a string.",
+    );
+
+/// `DIGEST key`: XXH3 of 64 bits of the value, as 16 hexadecimal digits; null if absent. O(length).
+/// Errors: `WRONG_TYPE`.
+fn digest(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let record = txn.string(args.bytes(1))?;
+    let digits = |value: &[u8]| format!("{:016x}", xxh3_64(value)).into();
+    Ok(Reply::bulk_or_null(
+        record.map(|record| digits(&record.value)),
     ))
 }
 
