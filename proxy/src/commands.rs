@@ -1,11 +1,27 @@
-//! Commands that the proxy answers: one function each, found by the row's name.
+//! Commands that the proxy runs: a function each, found by the number of the row.
 //!
-//! Three kinds. Most answer at once from what the proxy has ([`Handler::Now`]). Those that ask
+//! Three kinds. Most answer at once from the proxy's own state ([`Handler::Now`]). Those that ask
 //! groups or meta, or wait, run alone on their connection: after everything before them, before
 //! everything behind them ([`Handler::Alone`]). A few steer the connection itself
 //! ([`Handler::Session`]) and are carried out by it (`conn::run`).
 //!
-//! A test holds the table here and the rows of `redis-compat` together.
+//! The rows stand in `redis-compat` (`table/`), which knows no proxy. Each file here lists its
+//! handlers under the names of their rows (`HANDLERS`). The compiler joins both, and refuses a
+//! handler without a row and a row without a handler.
+
+/// The handler of an async function that runs alone.
+macro_rules! alone {
+    ($function:path) => {
+        $crate::commands::Handler::Alone(|call| Box::pin($function(call)))
+    };
+}
+
+/// Likewise, for a function that waits for others.
+macro_rules! waits {
+    ($function:path) => {
+        $crate::commands::Handler::Waits(|call| Box::pin($function(call)))
+    };
+}
 
 mod client;
 mod client_kill;
@@ -30,7 +46,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
-use coterie_redis_compat::{CommandError, Reply, number, parse_table};
+use coterie_redis_compat::errors::{
+    TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE,
+};
+use coterie_redis_compat::{
+    Command, CommandError, ROW_COUNT, ROWS, Reply, Run, number, parse_table, row_number,
+};
 use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
 
@@ -39,7 +60,7 @@ use crate::conn::{Call, Session};
 use crate::fanout::Calls;
 use crate::shared::Shared;
 
-/// What a command that answers at once works on.
+/// The state that a command that answers at once works on.
 pub(crate) struct Local<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) client: &'a Arc<Client>,
@@ -99,12 +120,34 @@ pub(crate) type Now = fn(&mut Local<'_>, &[Bytes]) -> Result<Answer, CommandErro
 /// A command that runs alone.
 pub(crate) type Alone = fn(Remote) -> BoxFuture<'static, Result<Reply, CommandError>>;
 
-/// Who carries a command out.
+/// How a command is carried out.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
+    /// It answers at once.
     Now(Now),
+    /// It answers at once, and is about clients: this one is shown to others as it is now.
+    OfClients(Now),
+    /// It answers at once, and chooses the table of the commands behind it.
+    ChoosesTable(Now),
+    /// It runs alone.
     Alone(Alone),
+    /// It runs alone and waits for others: the client counts as blocked.
+    Waits(Alone),
+    /// The connection carries it out.
     Session(SessionCommand),
+}
+
+/// The full name of a row, and its handler.
+pub(crate) type Named = (&'static str, Handler);
+
+impl Handler {
+    /// The function of a command that answers at once.
+    pub(crate) fn now(self) -> Option<Now> {
+        match self {
+            Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run) => Some(run),
+            Handler::Alone(_) | Handler::Waits(_) | Handler::Session(_) => None,
+        }
+    }
 }
 
 /// Commands that steer the connection; MULTI does not queue them.
@@ -118,12 +161,23 @@ pub(crate) enum SessionCommand {
     Quit,
 }
 
-/// Who carries out the command of this name.
-pub(crate) fn handler(name: &str) -> Option<Handler> {
-    let at = HANDLERS
-        .binary_search_by(|(known, _)| (*known).cmp(name))
-        .ok()?;
-    Some(HANDLERS[at].1)
+const SESSION: &[Named] = &[
+    ("discard", Handler::Session(SessionCommand::Discard)),
+    ("exec", Handler::Session(SessionCommand::Exec)),
+    ("multi", Handler::Session(SessionCommand::Multi)),
+    ("quit", Handler::Session(SessionCommand::Quit)),
+    ("reset", Handler::Session(SessionCommand::Reset)),
+    ("watch", Handler::Session(SessionCommand::Watch)),
+];
+
+/// The handler of a row; none for commands that groups run.
+pub(crate) fn handler(row: &Command) -> Option<Handler> {
+    HANDLERS.get(row.number()).copied().flatten()
+}
+
+/// Whether this is `EXEC`, which ends a transaction even if it is refused.
+pub(crate) fn is_exec(row: &Command) -> bool {
+    matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
 }
 
 /// A table by its number, or one of its own by its name.
@@ -150,17 +204,17 @@ fn subcommand_syntax(word: &[u8], container: &str) -> CommandError {
     )
 }
 
-/// A timeout in milliseconds; 0 is none. It must end before milliseconds no longer fit an i64 (Redis
-/// `timeout.c`, `getTimeoutFromObjectOrReply`).
+/// A timeout in milliseconds; 0 is none. It must end before milliseconds no longer fit an i64
+/// (Redis `timeout.c`, `getTimeoutFromObjectOrReply`).
 fn timeout_millis(word: &[u8]) -> Result<u64, CommandError> {
-    let millis = number::parse_int(word).ok_or(CommandError::TimeoutNotAnInteger)?;
-    let millis = u64::try_from(millis).map_err(|_| CommandError::TimeoutNegative)?;
+    let millis = number::parse_int(word).ok_or(TIMEOUT_NOT_AN_INTEGER)?;
+    let millis = u64::try_from(millis).map_err(|_| TIMEOUT_NEGATIVE)?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let room = u128::from(i64::MAX.unsigned_abs()).saturating_sub(now.as_millis());
     if u128::from(millis) > room {
-        return Err(CommandError::TimeoutOutOfRange);
+        return Err(TIMEOUT_OUT_OF_RANGE);
     }
     Ok(millis)
 }
@@ -181,139 +235,88 @@ fn int(value: u64) -> Reply {
     Reply::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-macro_rules! alone {
-    ($function:path) => {
-        Handler::Alone(|call| Box::pin($function(call)))
-    };
-}
-
-/// Sorted by name.
-static HANDLERS: &[(&str, Handler)] = &[
-    ("auth", Handler::Now(connection::auth)),
-    ("client|caching", Handler::Now(client::caching)),
-    ("client|getname", Handler::Now(client::getname)),
-    ("client|getredir", Handler::Now(client::getredir)),
-    ("client|help", Handler::Now(client::help)),
-    ("client|id", Handler::Now(client::id)),
-    ("client|info", Handler::Now(client::info)),
-    ("client|kill", Handler::Now(client_kill::kill)),
-    ("client|list", Handler::Now(client::list)),
-    ("client|no-evict", Handler::Now(client::no_evict)),
-    ("client|no-touch", Handler::Now(client::no_touch)),
-    ("client|pause", Handler::Now(client::pause)),
-    ("client|reply", Handler::Now(client::reply)),
-    ("client|setinfo", Handler::Now(client::setinfo)),
-    ("client|setname", Handler::Now(client::setname)),
-    ("client|tracking", Handler::Now(client::tracking)),
-    ("client|trackinginfo", Handler::Now(client::trackinginfo)),
-    ("client|unblock", Handler::Now(client::unblock)),
-    ("client|unpause", Handler::Now(client::unpause)),
-    (
-        "cluster|countkeysinslot",
-        Handler::Now(cluster::keys_in_slot),
-    ),
-    ("cluster|getkeysinslot", Handler::Now(cluster::keys_in_slot)),
-    ("cluster|help", Handler::Now(cluster::help)),
-    ("cluster|info", Handler::Now(cluster::info)),
-    ("cluster|keyslot", Handler::Now(cluster::keyslot)),
-    ("cluster|links", Handler::Now(cluster::links)),
-    ("cluster|myid", Handler::Now(cluster::myid)),
-    ("cluster|myshardid", Handler::Now(cluster::myid)),
-    ("cluster|nodes", Handler::Now(cluster::nodes)),
-    ("cluster|replicas", Handler::Now(cluster::replicas)),
-    ("cluster|shards", Handler::Now(cluster::shards)),
-    ("cluster|slots", Handler::Now(cluster::slots)),
-    ("command", Handler::Now(introspect::introspect)),
-    ("command|count", Handler::Now(introspect::introspect)),
-    ("command|docs", Handler::Now(introspect::introspect)),
-    ("command|getkeys", Handler::Now(introspect::introspect)),
-    (
-        "command|getkeysandflags",
-        Handler::Now(introspect::introspect),
-    ),
-    ("command|help", Handler::Now(introspect::introspect)),
-    ("command|info", Handler::Now(introspect::introspect)),
-    ("command|list", Handler::Now(introspect::introspect)),
-    ("config|get", Handler::Now(config::get)),
-    ("config|help", Handler::Now(config::help)),
-    ("config|resetstat", Handler::Now(config::resetstat)),
-    ("config|rewrite", Handler::Now(config::rewrite)),
-    ("config|set", Handler::Now(config::set)),
-    ("coterie", alone!(coterie::coterie)),
-    ("dbsize", alone!(keyspace::dbsize)),
-    ("debug", alone!(debug::debug)),
-    ("discard", Handler::Session(SessionCommand::Discard)),
-    ("echo", Handler::Now(connection::echo)),
-    ("exec", Handler::Session(SessionCommand::Exec)),
-    ("flushall", alone!(keyspace::flushall)),
-    ("flushdb", alone!(keyspace::flushdb)),
-    ("hello", Handler::Now(connection::hello)),
-    ("info", alone!(info::info)),
-    ("keys", alone!(keyspace::keys)),
-    ("lastsave", Handler::Now(role::lastsave)),
-    ("latency|doctor", Handler::Now(latency::doctor)),
-    ("latency|graph", Handler::Now(latency::graph)),
-    ("latency|help", Handler::Now(latency::help)),
-    ("latency|histogram", Handler::Now(latency::histogram)),
-    ("latency|history", Handler::Now(latency::history)),
-    ("latency|latest", Handler::Now(latency::latest)),
-    ("latency|reset", Handler::Now(latency::reset)),
-    ("memory|doctor", Handler::Now(memory::doctor)),
-    ("memory|help", Handler::Now(memory::help)),
-    ("memory|malloc-stats", Handler::Now(memory::malloc_stats)),
-    ("memory|purge", Handler::Now(memory::purge)),
-    ("memory|stats", Handler::Now(memory::stats)),
-    ("multi", Handler::Session(SessionCommand::Multi)),
-    ("ping", Handler::Now(connection::ping)),
-    ("quit", Handler::Session(SessionCommand::Quit)),
-    ("randomkey", alone!(keyspace::randomkey)),
-    ("readonly", Handler::Now(connection::readonly)),
-    ("readwrite", Handler::Now(connection::readwrite)),
-    ("reset", Handler::Session(SessionCommand::Reset)),
-    ("role", Handler::Now(role::role)),
-    ("scan", alone!(keyspace::scan)),
-    ("select", Handler::Now(connection::select)),
-    ("slowlog|get", Handler::Now(slowlog::get)),
-    ("slowlog|help", Handler::Now(slowlog::help)),
-    ("slowlog|len", Handler::Now(slowlog::len)),
-    ("slowlog|reset", Handler::Now(slowlog::reset)),
-    ("time", Handler::Now(role::time)),
-    ("unwatch", Handler::Now(connection::unwatch)),
-    ("wait", alone!(wait::wait)),
-    ("watch", Handler::Session(SessionCommand::Watch)),
+/// Handlers of all commands.
+const PARTS: &[&[Named]] = &[
+    SESSION,
+    client::HANDLERS,
+    client_kill::HANDLERS,
+    cluster::HANDLERS,
+    config::HANDLERS,
+    connection::HANDLERS,
+    coterie::HANDLERS,
+    debug::HANDLERS,
+    info::HANDLERS,
+    introspect::HANDLERS,
+    keyspace::HANDLERS,
+    latency::HANDLERS,
+    memory::HANDLERS,
+    role::HANDLERS,
+    slowlog::HANDLERS,
+    wait::HANDLERS,
 ];
+
+/// The handler of each row, by its number. It is made when the proxy is compiled, which fails where
+/// a handler has no row, or a row of the proxy no handler.
+static HANDLERS: [Option<Handler>; ROW_COUNT] = by_row();
+
+const fn by_row() -> [Option<Handler>; ROW_COUNT] {
+    let mut handlers = [None; ROW_COUNT];
+    let mut part = 0;
+    while part < PARTS.len() {
+        let mut at = 0;
+        while at < PARTS[part].len() {
+            let (name, handler) = PARTS[part][at];
+            let Some(row) = row_number(name) else {
+                panic!("a handler has the name of a row");
+            };
+            assert!(handlers[row].is_none(), "a row has one handler");
+            assert!(
+                matches!(ROWS[row].run, Run::Proxy),
+                "the proxy runs what it handles"
+            );
+            handlers[row] = Some(handler);
+            at += 1;
+        }
+        part += 1;
+    }
+    let mut row = 0;
+    while row < ROW_COUNT {
+        let is_ours = matches!(ROWS[row].run, Run::Proxy) && !ROWS[row].is_container();
+        assert!(
+            !is_ours || handlers[row].is_some(),
+            "each row of the proxy has a handler"
+        );
+        row += 1;
+    }
+    handlers
+}
 
 #[cfg(test)]
 mod tests {
-    use coterie_redis_compat::{COMMANDS, Run};
+    use coterie_redis_compat::lookup;
 
     use super::*;
 
     #[test]
-    fn handlers_are_sorted() {
-        assert!(HANDLERS.is_sorted_by(|(a, _), (b, _)| a < b));
-    }
-
-    #[test]
-    fn every_row_of_the_proxy_has_a_handler() {
-        let rows = COMMANDS
-            .iter()
-            .flat_map(|row| std::iter::once(row).chain(row.subcommands));
-        for row in rows.filter(|row| row.subcommands.is_empty() && matches!(row.run, Run::Proxy)) {
-            assert!(handler(row.name).is_some(), "no handler for {}", row.name);
-        }
-        for (name, _) in HANDLERS {
-            let words: Vec<_> = name
-                .split('|')
-                .map(|w| Bytes::copy_from_slice(w.as_bytes()))
-                .collect();
-            let row = coterie_redis_compat::lookup(&words[0]);
-            let sub = row.zip(words.get(1));
-            let known = match sub {
-                Some((row, word)) => coterie_redis_compat::lookup_subcommand(row, word).is_some(),
-                None => row.is_some(),
-            };
-            assert!(known, "no row for {name}");
+    fn a_handler_is_found_by_its_row() {
+        let of = |name: &str| lookup(name.as_bytes()).and_then(handler);
+        assert!(matches!(
+            of("exec"),
+            Some(Handler::Session(SessionCommand::Exec))
+        ));
+        assert!(matches!(of("select"), Some(Handler::ChoosesTable(_))));
+        assert!(matches!(of("wait"), Some(Handler::Waits(_))));
+        assert!(of("get").is_none() && of("client").is_none());
+        let client = lookup(b"client")
+            .map(|row| row.subcommands())
+            .unwrap_or_default();
+        assert!(!client.is_empty());
+        for row in client {
+            assert!(
+                matches!(handler(row), Some(Handler::OfClients(_))),
+                "{}",
+                row.name
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use coterie_protocol::Frame;
 use coterie_redis_compat::{Flags, resolve};
 
+use crate::conn::PROBE;
 use crate::router::frame_of;
 
 const WORDS_MAX: usize = 32;
@@ -54,11 +55,11 @@ impl SlowLog {
             return;
         };
         for mut command in frame.commands {
-            // WATCH sends a `_watch` for each key to the key's group.
-            if let Some(name) = command.args.first_mut()
-                && name == "_watch"
-            {
-                *name = Bytes::from_static(b"WATCH");
+            // By the name that the client knows: WATCH sends a `_watch` for each key to the key's
+            // group.
+            let shown_as = resolve(&command.args).ok().and_then(|row| row.shown_as);
+            if let (Some(name), Some(shown_as)) = (command.args.first_mut(), shown_as) {
+                *name = Bytes::from_static(shown_as.as_bytes());
             }
             self.add(&command.args, slow.elapsed, addr, name, len_max);
         }
@@ -124,7 +125,7 @@ fn only_watches(frame: &Frame) -> bool {
     let watched = frame.watches.first().map(|watch| &watch.key);
     match (watched, frame.commands.as_slice()) {
         (Some(watched), [command]) => {
-            matches!(command.args.as_slice(), [name, key] if name == "exists" && key == watched)
+            matches!(command.args.as_slice(), [name, key] if name == PROBE && key == watched)
         }
         _ => false,
     }

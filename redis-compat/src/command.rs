@@ -1,30 +1,40 @@
 //! The row of a command: all that is known of it apart from its function's body.
 //!
-//! Rows are constants (`table/`), written with the `const fn`s of `row.rs`. Adding a command is one
-//! row, one function, one script.
+//! A row is a constant, written with the `const fn`s of `row.rs`. It stands above its function, or,
+//! for commands that the proxy runs, in `table/`. Adding a command is one row, one function, one
+//! script.
 
 mod row;
 
 use bytes::Bytes;
 use coterie_types::TableId;
 
-use crate::{Args, Categories, CommandError, EvalError, Flags, KeySpec, Keys, Reply, Txn, number};
+use crate::table::ROWS;
+use crate::{
+    Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Positions, Reply, Txn,
+    number,
+};
 
-pub(crate) use row::{proxy, row, spec};
+pub(crate) use row::{command, is_subcommand};
 
 pub use crate::introspect::{
-    command, docs, docs_of, getkeys, getkeysandflags, help, info, info_of, list, rows_of,
+    command as introspect, docs, docs_of, getkeys, getkeysandflags, help, info, info_alone,
+    info_of, list, rows_of,
 };
 
 /// How many databases there are: tables 0 to 15.
 pub const DATABASES: u32 = 16;
 
+/// The function of a command that groups run.
+pub type Function = fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>;
+
 /// Who runs a command.
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
     /// The group that owns the keys, at apply or at read.
-    Group(fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>),
-    /// The proxy: it answers alone, or asks groups by commands of its own.
+    Group(Function),
+    /// The proxy: it answers alone, or asks groups by commands of its own. Its handler stands in
+    /// `proxy/src/commands/`, under the same name.
     Proxy,
 }
 
@@ -45,10 +55,21 @@ pub enum Route {
     EachRange,
 }
 
-/// The group of commands a command is documented in.
+/// How nulls in a reply tell which keys were absent, for the counts of hits and misses in `INFO`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nulls {
+    /// They tell nothing.
+    Nothing,
+    /// A null is an absent key.
+    Key,
+    /// The reply has an element for each key; a null is an absent one.
+    EachKey,
+}
+
+/// The part of the documentation that describes a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is the word Redis' documentation uses")]
-pub enum Group {
+pub enum Topic {
     Bitmap,
     Cluster,
     Connection,
@@ -61,25 +82,51 @@ pub enum Group {
     Coterie,
 }
 
-impl Group {
-    /// The word `COMMAND DOCS` uses.
+impl Topic {
+    /// The word `COMMAND DOCS` uses: its key is `group`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Group::Bitmap => "bitmap",
-            Group::Cluster => "cluster",
-            Group::Connection => "connection",
-            Group::Generic => "generic",
-            Group::Scripting => "scripting",
-            Group::Server => "server",
-            Group::String => "string",
-            Group::Transactions => "transactions",
-            Group::Coterie => "coterie",
+            Topic::Bitmap => "bitmap",
+            Topic::Cluster => "cluster",
+            Topic::Connection => "connection",
+            Topic::Generic => "generic",
+            Topic::Scripting => "scripting",
+            Topic::Server => "server",
+            Topic::String => "string",
+            Topic::Transactions => "transactions",
+            Topic::Coterie => "coterie",
+        }
+    }
+
+    /// The ACL categories that its commands have unless their rows say otherwise.
+    const fn categories(self) -> Categories {
+        match self {
+            Topic::Bitmap => Categories::BITMAP,
+            Topic::Connection => Categories::CONNECTION,
+            Topic::Generic => Categories::KEYSPACE,
+            Topic::Scripting => Categories::SCRIPTING,
+            Topic::String => Categories::STRING,
+            Topic::Transactions => Categories::TRANSACTION,
+            Topic::Cluster | Topic::Server | Topic::Coterie => Categories::NONE,
         }
     }
 }
 
-/// What of a command's words can be wrong whatever the store holds.
+/// The rows of a file, and the error lines of its commands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) rows: &'static [Command],
+    pub(crate) lines: &'static [CommandError],
+}
+
+impl Part {
+    pub(crate) const fn new(rows: &'static [Command], lines: &'static [CommandError]) -> Self {
+        Self { rows, lines }
+    }
+}
+
+/// Refuses words that are wrong whatever the store holds.
 pub(crate) type Check = fn(&Args<'_>) -> Result<(), CommandError>;
 
 /// One command or subcommand.
@@ -87,20 +134,20 @@ pub(crate) type Check = fn(&Args<'_>) -> Result<(), CommandError>;
 pub struct Command {
     /// Its full name in lower case; a subcommand's is `container|name`.
     pub name: &'static str,
+    /// The words it takes behind its name; see [`crate::syntax`].
+    pub syntax: &'static str,
     /// How many words it takes, the name included; `-n` is at least `n`.
     pub arity: i32,
-    /// What it may do.
+    /// The properties that clients and proxies need to know.
     pub flags: Flags,
-    /// Where its keys are.
-    pub keys: Keys,
-    /// What Redis says it does with them.
-    pub key_specs: &'static [KeySpec],
+    /// Where its keys are, and how it uses them.
+    pub keys: &'static [KeySpec],
     /// Who runs it.
     pub run: Run,
     /// How it finds its groups.
     pub route: Route,
     /// Where it is documented.
-    pub group: Group,
+    pub topic: Topic,
     /// The first Redis version that had it.
     pub since: &'static str,
     /// One line.
@@ -111,27 +158,47 @@ pub struct Command {
     pub categories: Categories,
     /// Redis' hints for clients and proxies.
     pub tips: &'static [&'static str],
-    /// The subcommands of a container.
-    pub subcommands: &'static [Command],
     /// How it differs from Redis; printed in `docs/COMPAT.md`.
     pub deviation: &'static str,
+    /// How random tests fill the syntax; see the crate `coterie-grammar`.
+    pub hints: &'static str,
+    /// How its reply tells which keys were absent.
+    pub nulls: Nulls,
+    /// The name that `SLOWLOG` shows instead of an internal one.
+    pub shown_as: Option<&'static str>,
     /// Reads the options and throws them away; see [`Command::validate`].
-    pub(crate) check: Option<Check>,
-    /// The word with the number of another table that the command's keys are looked up in too.
-    pub(crate) other_table: OtherTable,
-}
-
-/// A command that works on two tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OtherTable {
-    None,
-    /// `MOVE key db`: the same key, in the table that word 2 names.
-    Move,
-    /// `COPY source destination DB db`: the destination, in the table after the word `DB`.
-    Copy,
+    check: Option<Check>,
+    /// Any of these words, behind the value, makes it read the key that it overwrites.
+    blind_unless: Option<&'static [&'static str]>,
+    /// The flags of its keys, where they depend on the options.
+    key_flags: Option<fn(&[Bytes]) -> KeyFlags>,
+    /// Words 1 and 2 are an interval of keys.
+    is_interval: bool,
+    /// Its place in [`ROWS`], and the places of its subcommands.
+    pub(crate) number: u16,
+    pub(crate) subcommands: (u16, u16),
 }
 
 impl Command {
+    /// Its place in [`ROWS`].
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number.into()
+    }
+
+    /// The subcommands of a container, sorted by name.
+    #[must_use]
+    pub fn subcommands(&self) -> &'static [Command] {
+        let (first, end) = self.subcommands;
+        &ROWS[first.into()..end.into()]
+    }
+
+    /// Whether it has subcommands.
+    #[must_use]
+    pub const fn is_container(&self) -> bool {
+        self.subcommands.0 < self.subcommands.1
+    }
+
     /// Whether `words` words are right.
     #[must_use]
     pub fn takes(&self, words: usize) -> bool {
@@ -143,7 +210,7 @@ impl Command {
         }
     }
 
-    /// Whether the words make sense, without looking at any key: what Redis refuses before it asks
+    /// Refuses words that make no sense, without looking at any key, as Redis does before it asks
     /// where the keys are. Only rows whose keys may be on several groups have something to check
     /// here; the group that gets all keys checks the same again.
     pub fn validate(&self, args: &[Bytes]) -> Result<(), CommandError> {
@@ -159,27 +226,47 @@ impl Command {
         self.flags.contains(Flags::WRITE)
     }
 
-    /// Whether a call only overwrites the keys it names: it does not matter what they hold.
+    /// Whether the call overwrites its keys without reading them.
     #[must_use]
     pub fn is_blind(&self, args: &[Bytes]) -> bool {
-        // Source: the options of Redis' `t_string.c`, `parseExtendedStringArgumentsOrReply`.
-        let reads = |word: &Bytes| {
-            let options = ["nx", "xx", "get", "keepttl"];
-            options
-                .iter()
-                .any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
+        let Some(reading) = self.blind_unless else {
+            return false;
         };
-        match self.name {
-            "mset" | "setex" | "psetex" => true,
-            "set" => !args.iter().skip(3).any(reads),
-            _ => false,
-        }
+        let options = args.get(3..).unwrap_or_default();
+        let reads = |word: &Bytes| {
+            let mut reading = reading.iter();
+            reading.any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
+        };
+        reading.is_empty() || !options.iter().any(reads)
     }
 
     /// Whether only the proxy itself may send it.
     #[must_use]
     pub fn is_internal(&self) -> bool {
         self.flags.contains(Flags::INTERNAL)
+    }
+
+    /// Whether it works on an interval of keys instead of keys.
+    #[must_use]
+    pub const fn is_interval(&self) -> bool {
+        self.is_interval
+    }
+
+    /// The interval it works on, as `(start, end)`; an empty end is the end of the table.
+    #[must_use]
+    pub fn interval(&self, args: &[Bytes]) -> Option<(Bytes, Option<Bytes>)> {
+        if !self.is_interval {
+            return None;
+        }
+        let (start, end) = (args.get(1)?.clone(), args.get(2)?.clone());
+        Some((start, (!end.is_empty()).then_some(end)))
+    }
+
+    /// Whether it names one key, always in the same place.
+    #[must_use]
+    pub fn has_one_key(&self) -> bool {
+        let mut listed = self.keys.iter().filter(|spec| !spec.unlisted);
+        listed.next().is_some_and(KeySpec::is_one_word) && listed.next().is_none()
     }
 
     /// All ACL categories: the row's, and those its flags imply (`acl.c`).
@@ -204,6 +291,19 @@ impl Command {
             .fold(self.categories, |all, (_, category)| all.with(category))
     }
 
+    /// The positions of its keys among `args`.
+    ///
+    /// Errors: `INVALID_ARGUMENTS`, where a word that counts the keys makes no sense.
+    pub fn positions<'a>(&self, args: &'a [Bytes]) -> Result<Positions<'a>, CommandError> {
+        Positions::new(self.keys, args)
+    }
+
+    /// How the keys of a run are used by a call: its options may decide.
+    #[must_use]
+    pub fn key_flags(&self, spec: &KeySpec, args: &[Bytes]) -> KeyFlags {
+        self.key_flags.map_or(spec.flags, |of| of(args))
+    }
+
     /// Names every key the command may touch, with its table: for routing and ownership checks.
     /// `MOVE` and `COPY ... DB` touch another table, too; if its number is not valid, the command
     /// will be refused, and the keys are taken to be of this table.
@@ -213,32 +313,16 @@ impl Command {
         args: &[Bytes],
         visit: &mut dyn FnMut(TableId, &Bytes),
     ) -> Result<(), CommandError> {
-        let other = self.other_key(args).filter(|(other, _)| *other != table);
-        let elsewhere = |at| self.other_table == OtherTable::Copy && other.is_some() && at == 2;
-        for at in self.keys.positions(args)?.filter(|at| !elsewhere(*at)) {
-            visit(table, &args[at]);
-        }
-        if let Some((other, key)) = other {
-            visit(other, key);
+        for spec in self.keys {
+            let named = spec.table.and_then(|of| of(args)).unwrap_or(table);
+            if spec.unlisted && named == table {
+                continue;
+            }
+            for at in spec.positions(args)? {
+                visit(named, &args[at]);
+            }
         }
         Ok(())
-    }
-
-    /// The key that a command names in a table of its own.
-    fn other_key<'a>(&self, args: &'a [Bytes]) -> Option<(TableId, &'a Bytes)> {
-        let (word, key) = match self.other_table {
-            OtherTable::None => return None,
-            OtherTable::Move => (args.get(2)?, args.get(1)?),
-            OtherTable::Copy => {
-                let options = args.get(3..)?;
-                // The last one counts, as it does for the command.
-                let at = options
-                    .iter()
-                    .rposition(|word| word.eq_ignore_ascii_case(b"db"))?;
-                (options.get(at + 1)?, args.get(2)?)
-            }
-        };
-        Some((parse_table(word)?, key))
     }
 }
 

@@ -7,6 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use coterie_types::TableId;
 
+use crate::errors::{OF_THE_PROXY, SYNTAX};
 use crate::{
     Args, Command, CommandError, EvalError, Fault, Reply, Resp, Run, Txn, table::lookup,
     table::lookup_subcommand,
@@ -14,10 +15,10 @@ use crate::{
 
 /// The row for `args`, a subcommand's where the command is a container.
 pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
-    let name = args.first().ok_or(CommandError::Syntax)?;
+    let name = args.first().ok_or(SYNTAX)?;
     let unknown = || CommandError::UnknownCommand(name.clone(), args[1..].to_vec());
     let mut command = lookup(name).ok_or_else(unknown)?;
-    if !command.subcommands.is_empty()
+    if command.is_container()
         && let Some(word) = args.get(1)
     {
         command = lookup_subcommand(command, word)
@@ -55,7 +56,7 @@ pub fn execute(
 fn run(txn: &mut Txn<'_>, args: &[Bytes]) -> Result<Reply, EvalError> {
     let command = resolve(args)?;
     let Run::Group(function) = command.run else {
-        return Err(CommandError::NotSupported("command is answered by the proxy alone").into());
+        return Err(OF_THE_PROXY.into());
     };
     txn.set_writing(command.is_write());
     function(txn, &Args::new(args, command.name))

@@ -37,6 +37,8 @@ macro_rules! bit_set {
     };
 }
 
+pub(crate) use bit_set;
+
 bit_set! {
     /// Command flags. The last ones are Coterie's own and have no word that a client sees.
     Flags(u32) {
@@ -129,6 +131,28 @@ bit_set! {
         /// Scripts.
         SCRIPTING = 20, "@scripting";
     }
+}
+
+/// The combinations that many rows have.
+impl Flags {
+    pub(crate) const READ_FAST: Self = Self::READ.with(Self::FAST);
+    pub(crate) const WRITE_FAST: Self = Self::WRITE.with(Self::FAST);
+    /// Writes that may need more room.
+    pub(crate) const WRITE_ROOM: Self = Self::WRITE.with(Self::DENYOOM);
+    /// Whatever the state of the server.
+    pub(crate) const ANY_TIME: Self = Self::LOADING.with(Self::STALE);
+    /// About the connection itself.
+    pub(crate) const SESSION: Self = Self::NOSCRIPT.with(Self::ANY_TIME);
+    /// Before authentication, too.
+    pub(crate) const HANDSHAKE: Self = Self::SESSION
+        .with(Self::FAST)
+        .with(Self::NO_AUTH)
+        .with(Self::ALLOW_BUSY);
+    /// For administrators, whatever the state of the server.
+    pub(crate) const ADMINISTERS: Self = Self::ADMIN.with(Self::SESSION);
+    /// How the proxy reads and writes intervals.
+    pub(crate) const INTERNAL_READ: Self = Self::READ.with(Self::INTERNAL);
+    pub(crate) const INTERNAL_WRITE: Self = Self::WRITE.with(Self::INTERNAL);
 }
 
 impl Categories {

@@ -1,28 +1,34 @@
-//! What `COMMAND` answers, read from the rows alone. The proxy calls [`command`] and adds nothing.
+//! The replies of `COMMAND`, made from the rows alone. The proxy calls [`command`] and adds
+//! nothing.
 //!
 //! Commands come in the order of the table, where Redis follows its hash table; internal commands
 //! are left out. Source: Redis `server.c`, `addReplyCommandInfo` and what follows it.
 
 use bytes::Bytes;
 
-use crate::command::{Command, Group};
+use crate::command::{Command, Topic};
+use crate::errors::{INVALID_ARGUMENT_COUNT, INVALID_COMMAND_SPECIFIED, NO_KEY_ARGUMENTS, SYNTAX};
+use crate::syntax::{self, Argument, Kind, Type};
 use crate::table::{COMMANDS, lookup, lookup_subcommand};
-use crate::{Args, Categories, CommandError, KeyFlags, KeySpec, Keys, Reply, glob};
+use crate::{
+    Args, BeginSearch, Categories, CommandError, FindKeys, Flags, KeyFlags, KeySpec, Reply, glob,
+};
 
 /// Runs `COMMAND` and its subcommands; `args` are all words, whose number [`crate::resolve`]
 /// checked.
 pub fn command(args: &[Bytes]) -> Result<Reply, CommandError> {
-    let words = Args::new(args, "command");
-    match () {
-        () if args.len() == 1 => Ok(info_of(&[])),
-        () if words.is(1, "count") => Ok(Reply::Integer(public().count() as i64)),
-        () if words.is(1, "docs") => Ok(docs_of(&args[2..])),
-        () if words.is(1, "getkeys") => getkeys(&args[2..]),
-        () if words.is(1, "getkeysandflags") => getkeysandflags(&args[2..]),
-        () if words.is(1, "help") => Ok(help()),
-        () if words.is(1, "info") => Ok(info_of(&args[2..])),
-        () if words.is(1, "list") => list(&args[2..]),
-        () => Err(CommandError::UnknownSubcommand(args[1].clone(), "command")),
+    let Some(word) = args.get(1) else {
+        return Ok(info_of(&[]));
+    };
+    match word.to_ascii_lowercase().as_slice() {
+        b"count" => Ok(Reply::Integer(public().count() as i64)),
+        b"docs" => Ok(docs_of(&args[2..])),
+        b"getkeys" => getkeys(&args[2..]),
+        b"getkeysandflags" => getkeysandflags(&args[2..]),
+        b"help" => Ok(help()),
+        b"info" => Ok(info_of(&args[2..])),
+        b"list" => list(&args[2..]),
+        _ => Err(CommandError::UnknownSubcommand(word.clone(), "command")),
     }
 }
 
@@ -49,59 +55,137 @@ fn simple_set(words: impl Iterator<Item = &'static str>) -> Reply {
     Reply::Set(words.map(Reply::simple).collect())
 }
 
-/// `COMMAND INFO name`: the ten elements of one command.
+/// `COMMAND INFO name`: the ten elements of a command.
 #[must_use]
 pub fn info(row: &Command) -> Reply {
-    let (first, last, step) = match row.keys {
-        Keys::None | Keys::Interval { .. } | Keys::NumKeys { .. } => (0, 0, 0),
-        Keys::One(at) => (at as i64, at as i64, 1),
-        Keys::Range { first, last, step } => (first as i64, last.into(), step as i64),
-    };
-    let subcommands = match row.subcommands {
+    let subcommands = match row.subcommands() {
         // As Redis has it: a set when empty.
         [] => Reply::Set(Vec::new()),
         rows => Reply::Array(rows.iter().map(info).collect()),
     };
-    Reply::Array(vec![
+    let mut elements = elements(row);
+    elements.push(subcommands);
+    Reply::Array(elements)
+}
+
+/// As [`info`], without the subcommands.
+#[must_use]
+pub fn info_alone(row: &Command) -> Reply {
+    let mut elements = elements(row);
+    elements.push(Reply::Set(Vec::new()));
+    Reply::Array(elements)
+}
+
+fn elements(row: &Command) -> Vec<Reply> {
+    let listed = || row.keys.iter().filter(|spec| !spec.unlisted);
+    let specs: Vec<_> = listed().copied().collect();
+    let range = LegacyRange::of(&specs);
+    let flags = if range.moves {
+        row.flags.with(Flags::MOVABLE_KEYS)
+    } else {
+        row.flags
+    };
+    vec![
         bulk(row.name),
         Reply::Integer(row.arity.into()),
-        simple_set(row.flags.words()),
-        Reply::Integer(first),
-        Reply::Integer(last),
-        Reply::Integer(step),
+        simple_set(flags.words()),
+        Reply::Integer(range.first),
+        Reply::Integer(range.last),
+        Reply::Integer(range.step),
         simple_set(row.all_categories().words()),
         Reply::Set(row.tips.iter().copied().map(bulk).collect()),
-        Reply::Set(row.key_specs.iter().map(key_spec).collect()),
-        subcommands,
-    ])
+        Reply::Set(listed().map(key_spec).collect()),
+    ]
+}
+
+/// The only range of words that clients knew before key specifications: it covers the runs that are
+/// plain and follow each other. Source: Redis `server.c`, `populateCommandLegacyRangeSpec`.
+#[derive(Default)]
+struct LegacyRange {
+    first: i64,
+    last: i64,
+    step: i64,
+    /// The range does not cover all keys.
+    moves: bool,
+}
+
+impl LegacyRange {
+    fn of(specs: &[KeySpec]) -> Self {
+        let mut all = Self::default();
+        for spec in specs {
+            all.moves |= spec.flags.contains(KeyFlags::INCOMPLETE);
+            let (BeginSearch::Index(first), FindKeys::Range { last, step, .. }) =
+                (spec.begin, spec.find)
+            else {
+                all.moves = true;
+                continue;
+            };
+            let (first, last) = (first as i64, i64::from(last));
+            let last = if last < 0 { last } else { first + last };
+            let continues = all.step == 0 || all.last + 1 == first;
+            if specs.len() > 1 && (step != 1 || !continues) {
+                all.moves = true;
+                continue;
+            }
+            if all.step == 0 {
+                (all.first, all.step) = (first, step as i64);
+            }
+            // Below 0 is beyond all that is not.
+            let is_later = all.last >= 0 && (last < 0 || last > all.last);
+            all.last = if is_later { last } else { all.last };
+        }
+        all
+    }
 }
 
 fn key_spec(spec: &KeySpec) -> Reply {
+    let integer = |name, value| (bulk(name), Reply::Integer(value));
     let typed = |kind, fields| {
         Reply::Map(vec![
             (bulk("type"), bulk(kind)),
             (bulk("spec"), Reply::Map(fields)),
         ])
     };
-    let begin = typed(
-        "index",
-        vec![(bulk("index"), Reply::Integer(spec.first as i64))],
-    );
-    let range = vec![
-        (bulk("lastkey"), Reply::Integer(spec.last.into())),
-        (bulk("keystep"), Reply::Integer(spec.step as i64)),
-        (bulk("limit"), Reply::Integer(0)),
-    ];
+    let begin = match spec.begin {
+        BeginSearch::Index(index) => typed("index", vec![integer("index", index as i64)]),
+        BeginSearch::Keyword { word, start_from } => {
+            let keyword = (bulk("keyword"), bulk(word));
+            typed(
+                "keyword",
+                vec![keyword, integer("startfrom", start_from.into())],
+            )
+        }
+        BeginSearch::Unknown => typed("unknown", Vec::new()),
+    };
+    let find = match spec.find {
+        FindKeys::Range { last, step, limit } => {
+            let fields = [
+                integer("lastkey", last.into()),
+                integer("keystep", step as i64),
+                integer("limit", limit as i64),
+            ];
+            typed("range", fields.to_vec())
+        }
+        FindKeys::KeyNum { count, first, step } => {
+            let fields = [
+                integer("keynumidx", count as i64),
+                integer("firstkey", first as i64),
+                integer("keystep", step as i64),
+            ];
+            typed("keynum", fields.to_vec())
+        }
+        FindKeys::Unknown => typed("unknown", Vec::new()),
+    };
     let notes = spec.notes.map(|notes| (bulk("notes"), bulk(notes)));
     let rest = [
-        (bulk("flags"), simple_set(spec.flags.0.iter().copied())),
+        (bulk("flags"), simple_set(spec.flags.words())),
         (bulk("begin_search"), begin),
-        (bulk("find_keys"), typed("range", range)),
+        (bulk("find_keys"), find),
     ];
     Reply::Map(notes.into_iter().chain(rest).collect())
 }
 
-/// `COMMAND INFO [name ...]`: each, null for one that is not known; all if none is named.
+/// `COMMAND INFO [name ...]`: each, null for an unknown command; all if none is named.
 #[must_use]
 pub fn info_of(names: &[Bytes]) -> Reply {
     if names.is_empty() {
@@ -115,23 +199,75 @@ pub fn info_of(names: &[Bytes]) -> Reply {
     )
 }
 
-/// `COMMAND DOCS name`: the documentation of one command.
+/// `COMMAND DOCS name`: the documentation of a command.
 #[must_use]
 pub fn docs(row: &Command) -> Reply {
     let mut fields = vec![
         (bulk("summary"), bulk(row.summary)),
         (bulk("since"), bulk(row.since)),
-        (bulk("group"), bulk(row.group.word())),
+        (bulk("group"), bulk(row.topic.word())),
         (bulk("complexity"), bulk(row.complexity)),
     ];
-    if !row.subcommands.is_empty() {
+    if !row.syntax.is_empty() {
+        let listed = row.keys.iter().filter(|spec| !spec.unlisted).count();
+        let mut specs = Specs { next: 0, listed };
+        let arguments = syntax::parse(row.syntax);
+        fields.push((bulk("arguments"), specs.arguments(&arguments)));
+    }
+    if row.is_container() {
         let subcommands = row
-            .subcommands
+            .subcommands()
             .iter()
             .map(|sub| (bulk(sub.name), docs(sub)));
         fields.push((bulk("subcommands"), Reply::Map(subcommands.collect())));
     }
     Reply::Map(fields)
+}
+
+/// Which key specification describes an argument: they come in the same order, and the last
+/// describes all keys that are left.
+struct Specs {
+    next: usize,
+    listed: usize,
+}
+
+impl Specs {
+    fn arguments(&mut self, arguments: &[Argument]) -> Reply {
+        let replies = arguments.iter().map(|argument| self.argument(argument));
+        Reply::Array(replies.collect())
+    }
+
+    /// An argument. Source: Redis `server.c`, `addReplyCommandArgList`.
+    fn argument(&mut self, argument: &Argument) -> Reply {
+        let name = || Reply::Bulk(Bytes::from(argument.name.clone()));
+        let mut fields = vec![
+            (bulk("name"), name()),
+            (bulk("type"), bulk(argument.kind.word())),
+        ];
+        if !matches!(argument.kind, Kind::OneOf(_) | Kind::Block(_)) {
+            fields.push((bulk("display_text"), name()));
+        }
+        if argument.kind == Kind::Word(Type::Key) && self.next < self.listed {
+            fields.push((bulk("key_spec_index"), Reply::Integer(self.next as i64)));
+            self.next = (self.next + 1).min(self.listed - 1);
+        }
+        if let Some(token) = argument.token {
+            fields.push((bulk("token"), bulk(token)));
+        }
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
+        let mut flags = flags.iter().filter(|(is_set, _)| *is_set).peekable();
+        if flags.peek().is_some() {
+            fields.push((bulk("flags"), simple_set(flags.map(|(_, word)| *word))));
+        }
+        if let Kind::OneOf(parts) | Kind::Block(parts) = &argument.kind {
+            fields.push((bulk("arguments"), self.arguments(parts)));
+        }
+        Reply::Map(fields)
+    }
 }
 
 /// `COMMAND DOCS [name ...]`: those that are known; all if none is named.
@@ -152,95 +288,75 @@ pub fn docs_of(names: &[Bytes]) -> Reply {
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`: the names.
 ///
-/// Subcommands are listed too, by their full name. Errors: `Syntax`.
+/// Subcommands are listed too, by their full name. Errors: `SYNTAX`.
 pub fn list(filter: &[Bytes]) -> Result<Reply, CommandError> {
     let names = |pass: &dyn Fn(&Command) -> bool| {
-        let with_subcommands = public().flat_map(|row| std::iter::once(row).chain(row.subcommands));
+        let with_subcommands =
+            public().flat_map(|row| std::iter::once(row).chain(row.subcommands()));
         let passing = with_subcommands.filter(|row| pass(row));
         Reply::Array(passing.map(|row| bulk(row.name)).collect())
     };
     let words = Args::new(filter, "command|list");
     match filter {
         [] => Ok(names(&|_| true)),
-        [_, _, value] if words.is(0, "filterby") => match () {
-            () if words.is(1, "module") => Ok(Reply::Array(Vec::new())),
-            () if words.is(1, "pattern") => {
+        [_, _, value] if words.is(0, "filterby") => {
+            if words.is(1, "module") {
+                Ok(Reply::Array(Vec::new()))
+            } else if words.is(1, "pattern") {
                 // Names are in lower case.
                 let pattern = value.to_ascii_lowercase();
                 Ok(names(&|row| glob::matches(&pattern, row.name.as_bytes())))
-            }
-            () if words.is(1, "aclcat") => {
+            } else if words.is(1, "aclcat") {
                 let category = Categories::from_word(value);
                 Ok(names(&|row| {
                     category.is_some_and(|c| row.all_categories().contains(c))
                 }))
+            } else {
+                Err(SYNTAX)
             }
-            () => Err(CommandError::Syntax),
-        },
-        _ => Err(CommandError::Syntax),
+        }
+        _ => Err(SYNTAX),
     }
 }
 
-/// `COMMAND GETKEYS name [argument ...]`: the keys. Errors: `InvalidCommandSpecified`,
-/// `NoKeyArguments`, `InvalidArgumentCount`, `InvalidArguments`.
+/// `COMMAND GETKEYS name [argument ...]`: the keys. Errors: `INVALID_COMMAND_SPECIFIED`,
+/// `NO_KEY_ARGUMENTS`, `INVALID_ARGUMENT_COUNT`, `INVALID_ARGUMENTS`.
 pub fn getkeys(args: &[Bytes]) -> Result<Reply, CommandError> {
-    let row = row_with_keys(args)?;
-    let keys = row
-        .keys
-        .positions(args)?
-        .map(|at| Reply::Bulk(args[at].clone()));
+    let keys = row_with_keys(args)?.positions(args)?;
+    let keys = keys.map(|at| Reply::Bulk(args[at].clone()));
     Ok(Reply::Array(keys.collect()))
 }
 
-/// `COMMAND GETKEYSANDFLAGS name [argument ...]`: the keys, and what is done with each. Errors: as
-/// [`getkeys`].
+/// `COMMAND GETKEYSANDFLAGS name [argument ...]`: the keys, and how the command uses each. Errors:
+/// as [`getkeys`].
 pub fn getkeysandflags(args: &[Bytes]) -> Result<Reply, CommandError> {
     let row = row_with_keys(args)?;
     let mut keys = Vec::new();
-    for spec in row.key_specs {
-        let last = if spec.last < 0 {
-            spec.last
-        } else {
-            spec.first as i32 + spec.last
-        };
-        let flags = actual_flags(row, spec.flags, args);
-        for at in Keys::range(spec.first, last, spec.step).positions(args)? {
-            let flags = simple_set(flags.iter().copied());
+    for spec in row.keys.iter().filter(|spec| !spec.unlisted) {
+        let flags = row.key_flags(spec, args);
+        for at in spec.positions(args)? {
+            let flags = simple_set(flags.words());
             keys.push(Reply::Array(vec![Reply::Bulk(args[at].clone()), flags]));
         }
     }
     Ok(Reply::Array(keys))
 }
 
-/// The flags of a key where they depend on the options: `SET` reads with GET alone, `BITFIELD`
-/// writes unless all is GET.
-fn actual_flags(row: &Command, flags: KeyFlags, args: &[Bytes]) -> &'static [&'static str] {
-    let has = |word: &str| {
-        args.iter()
-            .skip(2)
-            .any(|a| a.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    match row.name {
-        "set" if !args.iter().skip(3).any(|a| a.eq_ignore_ascii_case(b"get")) => &["OW", "update"],
-        "bitfield" if !has("set") && !has("incrby") => &["RO", "access"],
-        "set" | "bitfield" => &["RW", "access", "update"],
-        _ => flags.0,
-    }
-}
-
 fn row_with_keys(args: &[Bytes]) -> Result<&'static Command, CommandError> {
-    let name = args.first().ok_or(CommandError::InvalidCommandSpecified)?;
+    let name = args.first().ok_or(INVALID_COMMAND_SPECIFIED)?;
     let command = lookup(name).filter(|command| !command.is_internal());
-    let mut row = command.ok_or(CommandError::InvalidCommandSpecified)?;
-    if !row.subcommands.is_empty()
+    let mut row = command.ok_or(INVALID_COMMAND_SPECIFIED)?;
+    if row.is_container()
         && let Some(word) = args.get(1)
     {
-        row = lookup_subcommand(row, word).ok_or(CommandError::InvalidCommandSpecified)?;
+        row = lookup_subcommand(row, word).ok_or(INVALID_COMMAND_SPECIFIED)?;
     }
-    match () {
-        () if row.keys == Keys::None => Err(CommandError::NoKeyArguments),
-        () if !row.takes(args.len()) => Err(CommandError::InvalidArgumentCount),
-        () => Ok(row),
+    if row.keys.is_empty() {
+        Err(NO_KEY_ARGUMENTS)
+    } else if row.takes(args.len()) {
+        Ok(row)
+    } else {
+        Err(INVALID_ARGUMENT_COUNT)
     }
 }
 
@@ -272,9 +388,9 @@ pub fn help() -> Reply {
     )
 }
 
-/// The rows of one documentation group, subcommands behind their container.
-pub fn rows_of(group: Group) -> impl Iterator<Item = &'static Command> {
+/// The rows of a topic, subcommands behind their container.
+pub fn rows_of(topic: Topic) -> impl Iterator<Item = &'static Command> {
     public()
-        .filter(move |row| row.group == group)
-        .flat_map(|row| std::iter::once(row).chain(row.subcommands))
+        .filter(move |row| row.topic == topic)
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands()))
 }

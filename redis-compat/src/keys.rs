@@ -1,31 +1,79 @@
-//! Where a command's keys stand among its words.
+//! Where a command's keys stand among its words: Redis' key specifications.
 //!
-//! [`Keys`] serves routing and ownership checks: it must name every key. [`KeySpec`] serves
-//! `COMMAND INFO` and `COMMAND GETKEYSANDFLAGS`: what Redis says of each run of keys. A test holds
-//! the two together.
+//! A row declares its keys once, as runs of words ([`KeySpec`]): where a run begins, how far it
+//! goes, and how the command uses its keys. `COMMAND INFO`, `COMMAND GETKEYS`, routing, ownership
+//! checks and size checks all read them through [`Positions`] or
+//! [`Command::visit_keys`](crate::Command::visit_keys).
+//!
+//! Source: Redis `server.h`, `keySpec`, and `db.c`, `getKeysUsingKeySpecs`.
 
 use bytes::Bytes;
+use coterie_types::TableId;
 
+use crate::errors::INVALID_ARGUMENTS;
+use crate::flags::bit_set;
 use crate::{CommandError, number};
 
-/// Which words are keys.
+bit_set! {
+    /// How a command uses the keys of a run: one of the first four, then its effect on values.
+    KeyFlags(u16) {
+        /// Reads the value.
+        RO = 0, "RO";
+        /// Reads and changes the value.
+        RW = 1, "RW";
+        /// Overwrites the value without reading it.
+        OW = 2, "OW";
+        /// Removes the key without reading the value.
+        RM = 3, "RM";
+        /// Returns the value or copies it.
+        ACCESS = 4, "access";
+        /// Changes the value.
+        UPDATE = 5, "update";
+        /// Adds to the value.
+        INSERT = 6, "insert";
+        /// Removes from the value, or all of it.
+        DELETE = 7, "delete";
+        /// Not a key, and yet routed by.
+        NOT_KEY = 8, "not_key";
+        /// There are further keys that no run describes.
+        INCOMPLETE = 9, "incomplete";
+        /// The options decide; see [`crate::Command::key_flags`].
+        VARIABLE_FLAGS = 10, "variable_flags";
+    }
+}
+
+/// Where a run of keys begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keys {
-    /// None.
-    None,
-    /// One word.
-    One(usize),
-    /// Every `step`th word from `first` to `last`; a `last` below 0 counts from the end.
+pub enum BeginSearch {
+    /// At this word.
+    Index(usize),
+    /// Behind a keyword, which is searched from word `start_from` on; below 0 it is searched
+    /// backwards, from so many words before the end.
+    Keyword {
+        /// The keyword, in any case.
+        word: &'static str,
+        /// Where the search starts.
+        start_from: i32,
+    },
+    /// Nothing but the command itself can tell.
+    Unknown,
+}
+
+/// How far a run of keys goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FindKeys {
+    /// Every `step`th word up to `last`, which counts from the begin; below 0 from the end of the
+    /// words. With a `limit` of 2 or more, only that fraction of the words is keys.
     Range {
-        /// The first key.
-        first: usize,
         /// The last key.
         last: i32,
         /// The distance between keys.
         step: usize,
+        /// 0, or the fraction.
+        limit: usize,
     },
-    /// Word `count` says how many keys follow from `first` on.
-    NumKeys {
+    /// A word says how many keys there are. All three count from the begin.
+    KeyNum {
         /// The word with the count.
         count: usize,
         /// The first key.
@@ -33,180 +81,300 @@ pub enum Keys {
         /// The distance between keys.
         step: usize,
     },
-    /// No keys but an interval: words `start` and `end` (an empty end is the end of the table).
-    Interval {
-        /// The word with the first key of the interval.
-        start: usize,
-        /// The word with its end.
-        end: usize,
-    },
+    /// Nothing but the command itself can tell.
+    Unknown,
 }
 
-impl Keys {
-    /// Every `step`th word from `first` to `last`; a `last` below 0 counts from the end.
-    pub(crate) const fn range(first: usize, last: i32, step: usize) -> Self {
-        Keys::Range { first, last, step }
+/// The table that a run of keys lies in, if the words name a valid table.
+pub(crate) type TableOf = fn(&[Bytes]) -> Option<TableId>;
+
+/// A run of keys.
+#[derive(Debug, Clone, Copy)]
+pub struct KeySpec {
+    /// Redis' remark, if any.
+    pub notes: Option<&'static str>,
+    /// How the keys are used.
+    pub flags: KeyFlags,
+    /// Where the run begins.
+    pub begin: BeginSearch,
+    /// How far it goes.
+    pub find: FindKeys,
+    /// The run is not part of Redis' own specification: it names the same words once more, in
+    /// another table.
+    pub(crate) unlisted: bool,
+    /// Words may name another table for these keys.
+    pub(crate) table: Option<TableOf>,
+}
+
+impl KeyFlags {
+    pub(crate) const RO_ACCESS: Self = Self::RO.with(Self::ACCESS);
+    pub(crate) const RW_ACCESS_DELETE: Self = Self::RW.with(Self::ACCESS).with(Self::DELETE);
+    pub(crate) const RW_ACCESS_UPDATE: Self = Self::RW.with(Self::ACCESS).with(Self::UPDATE);
+    pub(crate) const RW_INSERT: Self = Self::RW.with(Self::INSERT);
+    pub(crate) const RW_UPDATE: Self = Self::RW.with(Self::UPDATE);
+    pub(crate) const OW_INSERT: Self = Self::OW.with(Self::INSERT);
+    pub(crate) const OW_UPDATE: Self = Self::OW.with(Self::UPDATE);
+    pub(crate) const RM_DELETE: Self = Self::RM.with(Self::DELETE);
+
+    /// A single key, at word `index`.
+    pub(crate) const fn at(self, index: usize) -> KeySpec {
+        self.begins(BeginSearch::Index(index))
     }
 
-    /// The positions of the keys among `args`. Only [`Keys::NumKeys`] can fail.
-    pub fn positions(&self, args: &[Bytes]) -> Result<Positions, CommandError> {
-        let none = Positions {
-            next: 0,
-            end: 0,
-            step: 1,
-        };
-        Ok(match *self {
-            Keys::None | Keys::Interval { .. } => none,
-            Keys::One(at) if at < args.len() => Positions {
-                next: at,
-                end: at + 1,
+    /// A single key, behind a keyword.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for SORT STORE and XREAD STREAMS")
+    )]
+    pub(crate) const fn behind(self, word: &'static str, start_from: i32) -> KeySpec {
+        self.begins(BeginSearch::Keyword { word, start_from })
+    }
+
+    const fn begins(self, begin: BeginSearch) -> KeySpec {
+        KeySpec {
+            notes: None,
+            flags: self,
+            begin,
+            find: FindKeys::Range {
+                last: 0,
                 step: 1,
+                limit: 0,
             },
-            Keys::One(_) => none,
-            Keys::Range { first, last, step } => {
-                let last = if last < 0 {
-                    args.len() as i64 + i64::from(last)
-                } else {
-                    last.into()
+            unlisted: false,
+            table: None,
+        }
+    }
+}
+
+impl KeySpec {
+    /// Every `step`th word, up to the last.
+    pub(crate) const fn every(mut self, step: usize) -> Self {
+        let (last, limit) = (-1, 0);
+        self.find = FindKeys::Range { last, step, limit };
+        self
+    }
+
+    /// Each word up to `last`, which counts from the begin.
+    pub(crate) const fn to(mut self, last: i32) -> Self {
+        let (step, limit) = (1, 0);
+        self.find = FindKeys::Range { last, step, limit };
+        self
+    }
+
+    pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
+        self.notes = Some(notes);
+        self
+    }
+
+    /// Words may put these keys into another table.
+    pub(crate) const fn in_table(mut self, table: TableOf) -> Self {
+        self.table = Some(table);
+        self
+    }
+
+    /// See [`KeySpec::unlisted`].
+    pub(crate) const fn unlisted(mut self) -> Self {
+        self.unlisted = true;
+        self
+    }
+
+    /// Whether the run is a single word, always the same.
+    pub(crate) const fn is_one_word(&self) -> bool {
+        matches!(self.begin, BeginSearch::Index(_))
+            && matches!(self.find, FindKeys::Range { last: 0, .. })
+    }
+
+    /// The positions of the run's keys among `args`; none where the words do not reach.
+    pub(crate) fn positions(&self, args: &[Bytes]) -> Result<Run, CommandError> {
+        let Some(begin) = self.begin.find(args) else {
+            return Ok(Run::EMPTY);
+        };
+        match self.find {
+            FindKeys::Unknown => Ok(Run::EMPTY),
+            FindKeys::Range { last, step, limit } => {
+                let words = args.len();
+                let last = match usize::try_from(last) {
+                    Ok(last) => begin + last,
+                    Err(_) => {
+                        let end = match limit {
+                            0 | 1 => words,
+                            limit => begin + words.saturating_sub(begin) / limit,
+                        };
+                        let Some(last) = end.checked_sub(last.unsigned_abs() as usize) else {
+                            return Ok(Run::EMPTY);
+                        };
+                        last
+                    }
                 };
-                let end = usize::try_from(last + 1).unwrap_or(0).min(args.len());
-                Positions {
-                    next: first,
+                let end = words.min(last + 1);
+                Ok(Run {
+                    at: begin,
                     end,
                     step,
-                }
+                })
             }
-            Keys::NumKeys { count, first, step } => {
-                let found = args.get(count).and_then(|word| number::parse_int(word));
-                let found = usize::try_from(found.ok_or(CommandError::InvalidArguments)?)
-                    .map_err(|_| CommandError::InvalidArguments)?;
-                let end = found
-                    .checked_mul(step)
-                    .and_then(|len| len.checked_add(first));
-                match end {
-                    Some(end) if end <= args.len() => Positions {
-                        next: first,
-                        end,
-                        step,
-                    },
-                    _ => return Err(CommandError::InvalidArguments),
-                }
+            FindKeys::KeyNum { count, first, step } => {
+                let count = args
+                    .get(begin + count)
+                    .and_then(|word| number::parse_int(word));
+                let count = count.and_then(|count| usize::try_from(count).ok());
+                let at = begin + first;
+                let end = count
+                    .and_then(|count| count.checked_mul(step))
+                    .and_then(|words| words.checked_add(at))
+                    .filter(|end| *end <= args.len());
+                let end = end.ok_or(INVALID_ARGUMENTS)?;
+                Ok(Run { at, end, step })
             }
-        })
-    }
-
-    /// The interval of a range command, as `(start, end)`.
-    #[must_use]
-    pub fn interval(&self, args: &[Bytes]) -> Option<(Bytes, Option<Bytes>)> {
-        let Keys::Interval { start, end } = *self else {
-            return None;
-        };
-        let (start, end) = (args.get(start)?.clone(), args.get(end)?.clone());
-        Some((start, (!end.is_empty()).then_some(end)))
+        }
     }
 }
 
-/// Iterates over positions of words.
-#[derive(Debug, Clone)]
-pub struct Positions {
-    next: usize,
+impl BeginSearch {
+    fn find(self, args: &[Bytes]) -> Option<usize> {
+        match self {
+            BeginSearch::Index(index) => Some(index),
+            BeginSearch::Keyword { word, start_from } => {
+                let is_word = |at: &usize| args[*at].eq_ignore_ascii_case(word.as_bytes());
+                let found = match usize::try_from(start_from) {
+                    Ok(start) => (start..args.len()).find(is_word)?,
+                    Err(_) => {
+                        let back = start_from.unsigned_abs() as usize;
+                        (1..=args.len().checked_sub(back)?).rev().find(is_word)?
+                    }
+                };
+                Some(found + 1)
+            }
+            BeginSearch::Unknown => None,
+        }
+    }
+}
+
+/// Iterates over the positions of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    at: usize,
     end: usize,
     step: usize,
 }
 
-impl Iterator for Positions {
+impl Run {
+    const EMPTY: Run = Run {
+        at: 0,
+        end: 0,
+        step: 1,
+    };
+}
+
+impl Iterator for Run {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let at = self.next;
-        (at < self.end).then(|| self.next += self.step).map(|()| at)
+        let at = self.at;
+        (at < self.end).then(|| self.at += self.step).map(|()| at)
     }
 }
 
-/// What Redis says a command does with a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyFlags(pub &'static [&'static str]);
-
-/// One run of keys, as `COMMAND INFO` prints it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeySpec {
-    /// Redis' remark, if it has one.
-    pub notes: Option<&'static str>,
-    /// What is done with the keys, first `RO`, `RW`, `OW` or `RM`.
-    pub flags: KeyFlags,
-    /// The word of the first key.
-    pub first: usize,
-    /// The last key, counted from the first; below 0 from the end of the words.
-    pub last: i32,
-    /// The distance between keys.
-    pub step: usize,
+/// Iterates over the positions of keys, run after run.
+#[derive(Debug, Clone)]
+pub struct Positions<'a> {
+    run: Run,
+    rest: std::slice::Iter<'static, KeySpec>,
+    args: &'a [Bytes],
 }
 
-impl KeySpec {
-    pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
-        self.notes = Some(notes);
-        self
+impl<'a> Positions<'a> {
+    /// The keys of `specs` among `args`. Errors: `INVALID_ARGUMENTS`, when a count of keys is no
+    /// number or says more than there are words.
+    pub(crate) fn new(specs: &'static [KeySpec], args: &'a [Bytes]) -> Result<Self, CommandError> {
+        for spec in specs {
+            if let FindKeys::KeyNum { .. } = spec.find {
+                spec.positions(args)?;
+            }
+        }
+        Ok(Self {
+            run: Run::EMPTY,
+            rest: specs.iter(),
+            args,
+        })
+    }
+}
+
+impl Iterator for Positions<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            if let Some(at) = self.run.next() {
+                return Some(at);
+            }
+            let spec = self.rest.find(|spec| !spec.unlisted)?;
+            self.run = spec.positions(self.args).unwrap_or(Run::EMPTY);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::*;
 
-    fn positions(keys: Keys, line: &str) -> Option<Vec<usize>> {
-        let args: Vec<_> = line
-            .split(' ')
-            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+    fn positions(specs: &'static [KeySpec], line: &str) -> Option<Vec<usize>> {
+        let words = line.split(' ');
+        let args: Vec<_> = words
+            .map(|word| Bytes::copy_from_slice(word.as_bytes()))
             .collect();
-        Some(keys.positions(&args).ok()?.collect())
+        Some(Positions::new(specs, &args).ok()?.collect())
     }
 
     #[test]
     fn every_key_is_found() {
-        assert_eq!(positions(Keys::One(1), "get k"), Some(vec![1]));
-        assert_eq!(positions(Keys::One(2), "object help"), Some(vec![]));
-        let all = Keys::Range {
-            first: 1,
-            last: -1,
-            step: 1,
-        };
-        assert_eq!(positions(all, "del a b c"), Some(vec![1, 2, 3]));
-        let pairs = Keys::Range {
-            first: 1,
-            last: -1,
-            step: 2,
-        };
-        assert_eq!(positions(pairs, "mset a 1 b 2"), Some(vec![1, 3]));
-        let two = Keys::Range {
-            first: 1,
-            last: 2,
-            step: 1,
-        };
-        assert_eq!(positions(two, "copy a b replace"), Some(vec![1, 2]));
-        let counted = Keys::NumKeys {
-            count: 1,
-            first: 2,
-            step: 1,
-        };
-        assert_eq!(positions(counted, "x 2 a b c"), Some(vec![2, 3]));
-        assert_eq!(positions(counted, "x 9 a b c"), None);
-        assert_eq!(positions(counted, "x -1 a b c"), None);
+        const ONE: &[KeySpec] = &[KeyFlags::RO.at(1)];
+        assert_eq!(positions(ONE, "get k"), Some(vec![1]));
+        const SECOND: &[KeySpec] = &[KeyFlags::RO.at(2)];
+        assert_eq!(positions(SECOND, "object help"), Some(vec![]));
+        const ALL: &[KeySpec] = &[KeyFlags::RO.at(1).every(1)];
+        assert_eq!(positions(ALL, "del a b c"), Some(vec![1, 2, 3]));
+        const PAIRS: &[KeySpec] = &[KeyFlags::RO.at(1).every(2)];
+        assert_eq!(positions(PAIRS, "mset a 1 b 2"), Some(vec![1, 3]));
+        const TWO: &[KeySpec] = &[KeyFlags::RO.at(1).to(1)];
+        assert_eq!(positions(TWO, "copy a b replace"), Some(vec![1, 2]));
     }
 
     #[test]
-    fn an_empty_end_is_the_end_of_the_table() {
-        let keys = Keys::Interval { start: 1, end: 2 };
-        let args = [
-            Bytes::from_static(b"_count"),
-            Bytes::from_static(b"a"),
-            Bytes::new(),
-        ];
-        assert_eq!(
-            keys.interval(&args).unwrap(),
-            (Bytes::from_static(b"a"), None)
-        );
-        assert_eq!(Keys::None.interval(&args), None);
+    fn a_count_says_how_many_keys_follow() {
+        const COUNTED: &[KeySpec] = &[counted(1)];
+        assert_eq!(positions(COUNTED, "x 2 a b c"), Some(vec![2, 3]));
+        assert_eq!(positions(COUNTED, "x 9 a b c"), None);
+        assert_eq!(positions(COUNTED, "x -1 a b c"), None);
+        const STORED: &[KeySpec] = &[KeyFlags::OW_UPDATE.at(1), counted(2)];
+        let line = "zunionstore d 2 a b weights 1 2";
+        assert_eq!(positions(STORED, line), Some(vec![1, 3, 4]));
+    }
+
+    const fn counted(index: usize) -> KeySpec {
+        let mut spec = KeyFlags::RO_ACCESS.at(index);
+        spec.find = FindKeys::KeyNum {
+            count: 0,
+            first: 1,
+            step: 1,
+        };
+        spec
+    }
+
+    #[test]
+    fn a_keyword_begins_a_run() {
+        const STREAMS: &[KeySpec] = &[halved(KeyFlags::RO_ACCESS.behind("STREAMS", 1))];
+        let line = "xread count 2 streams a b 0 0";
+        assert_eq!(positions(STREAMS, line), Some(vec![4, 5]));
+        assert_eq!(positions(STREAMS, "xread count 2"), Some(vec![]));
+        const KEYS: &[KeySpec] = &[KeyFlags::RW.behind("KEYS", -2).every(1)];
+        let line = "migrate host port keys 0 10 keys a b";
+        assert_eq!(positions(KEYS, line), Some(vec![7, 8]));
+    }
+
+    const fn halved(mut spec: KeySpec) -> KeySpec {
+        let (last, step, limit) = (-1, 1, 2);
+        spec.find = FindKeys::Range { last, step, limit };
+        spec
     }
 }

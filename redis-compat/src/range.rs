@@ -8,13 +8,12 @@ mod flush;
 mod list;
 mod random;
 
-pub(crate) use flush::{expired, flush};
-pub(crate) use list::{count, keys, scan};
-pub(crate) use random::random;
-
 use coterie_types::KeyRange;
 
+use crate::command::Part;
 use crate::{Args, Txn};
+
+pub(crate) const PARTS: &[Part] = &[flush::PART, list::PART, random::PART];
 
 /// The interval that words 1 and 2 name.
 fn bounds(txn: &Txn<'_>, args: &Args<'_>) -> KeyRange {

@@ -9,11 +9,18 @@ mod lcs;
 mod many;
 mod set;
 
-pub(crate) use edit::{append, setrange, zero_padded};
+pub(crate) use edit::zero_padded;
 pub(crate) use expiry::Unit;
-pub(crate) use get::{clamp, get, getdel, getex, getrange, getset, strlen};
-pub(crate) use incr::{decr, decrby, incr, incrby};
-pub(crate) use incr_float::incrbyfloat;
-pub(crate) use lcs::{lcs, lcs_check};
-pub(crate) use many::{check_pairs, mget, mset, msetnx};
-pub(crate) use set::{psetex, set, setex, setnx};
+pub(crate) use get::clamp;
+
+use crate::command::Part;
+
+pub(crate) const PARTS: &[Part] = &[
+    edit::PART,
+    get::PART,
+    incr::PART,
+    incr_float::PART,
+    lcs::PART,
+    many::PART,
+    set::PART,
+];

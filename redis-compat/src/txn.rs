@@ -18,6 +18,7 @@ use coterie_types::{GroupId, KeyRange, TableId, UnixMillis, Version};
 use savepoint::Savepoint;
 
 use crate::context::Clock;
+use crate::errors::STRING_TOO_LONG;
 use crate::{
     Changes, CommandError, Context, Encoding, EvalError, Fault, Kind, Record, Removal, Resp, View,
 };
@@ -156,7 +157,7 @@ impl<'a> Txn<'a> {
     /// Refuses a value longer than may be stored.
     pub fn check_len(&self, len: usize) -> Result<(), CommandError> {
         if len > self.value_bytes_max {
-            Err(CommandError::StringTooLong)
+            Err(STRING_TOO_LONG)
         } else {
             Ok(())
         }
@@ -182,13 +183,14 @@ impl<'a> Txn<'a> {
         (self.reply_bytes_max, self.reply_bytes) = (bytes, 0);
     }
 
-    /// Takes room for an element of the reply. Errors: `ReplyTooLong`.
+    /// Takes room for an element of the reply. Errors: the reply is too long.
     pub(crate) fn take_reply_room(&mut self, bytes: usize) -> Result<(), CommandError> {
         // The element's head, too.
         self.reply_bytes = self.reply_bytes.saturating_add(bytes + 16);
-        match self.reply_was_too_long() {
-            true => Err(CommandError::ReplyTooLong(self.reply_bytes_max)),
-            false => Ok(()),
+        if self.reply_was_too_long() {
+            Err(CommandError::reply_too_long(self.reply_bytes_max))
+        } else {
+            Ok(())
         }
     }
 
@@ -223,10 +225,10 @@ impl<'a> Txn<'a> {
         Ok(None)
     }
 
-    /// The record of a string key. Errors: `WrongType`.
+    /// The record of a string key. Errors: `WRONG_TYPE`.
     pub fn string(&mut self, key: &Bytes) -> Result<Option<Record>, EvalError> {
         let record = self.get(key)?;
-        // The match makes a new kind a compile error here, where it must become `WrongType`.
+        // The match makes a new kind a compile error here, where it must become `WRONG_TYPE`.
         match record.as_ref().map(|record| record.kind) {
             Some(Kind::String) | None => Ok(record),
         }

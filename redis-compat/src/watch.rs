@@ -10,10 +10,21 @@
 use bytes::{Bytes, BytesMut};
 use coterie_types::{GroupId, TableId, Version, varint};
 
-use crate::{Args, EvalError, Fault, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::{Args, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(crate) const PART: Part = Part::new(&[WATCH], &[]);
+
+const WATCH: Command = command(Topic::Coterie, "_watch")
+    .syntax("key")
+    .flags(F::INTERNAL_READ)
+    .keys(&[K::RO.at(1)])
+    .runs(watch)
+    .shown_as("WATCH")
+    .docs("0.1.0", "O(1)", "Returns the token of a key for WATCH.");
 
 /// `_WATCH key`: the token. Reads one key, O(1).
-pub(crate) fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.get(args.bytes(1))?;
     let mut token = BytesMut::new();
     varint::put(&mut token, txn.group().0);

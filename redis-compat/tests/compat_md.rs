@@ -6,12 +6,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use coterie_redis_compat::{Command, Group, Route, Run, command::rows_of};
+use coterie_redis_compat::{Command, Route, Run, Topic, command::rows_of};
 
 const HEAD: &str = "\
 # Commands of Coterie
 
-<!-- Written from redis-compat/src/table/ by redis-compat/tests/compat_md.rs; do not edit. -->
+<!-- Written from the rows of redis-compat/src/ by redis-compat/tests/compat_md.rs; do not edit. -->
 
 Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
 with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line that is
@@ -47,31 +47,31 @@ here does not exist yet: lists, hashes, sets, sorted sets, streams, scripts, pub
   transaction.
 - A client that shuts down its sending side is answered as long as its commands make progress; Redis
   answers the commands it ran before it read that end, and drops the rest.
-- `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `arguments` and no
-  `history`.
+- `COMMAND` lists commands in alphabetical order; `COMMAND DOCS` has no `history`, and no `since` of
+  arguments. Where Redis 7.0 and 7.2 document arguments differently, it replies as 7.0.15 does.
 
 ";
 
 fn file() -> String {
-    let groups = [
-        (Group::String, "Strings"),
-        (Group::Bitmap, "Bitmaps"),
-        (Group::Generic, "Keys of any type"),
-        (Group::Transactions, "Transactions"),
-        (Group::Connection, "Connection"),
-        (Group::Server, "Server"),
-        (Group::Cluster, "Cluster"),
-        (Group::Coterie, "Coterie's own"),
+    let topics = [
+        (Topic::String, "Strings"),
+        (Topic::Bitmap, "Bitmaps"),
+        (Topic::Generic, "Keys of any type"),
+        (Topic::Transactions, "Transactions"),
+        (Topic::Connection, "Connection"),
+        (Topic::Server, "Server"),
+        (Topic::Cluster, "Cluster"),
+        (Topic::Coterie, "Coterie's own"),
     ];
     let mut out = HEAD.to_owned();
-    for (group, title) in groups {
+    for (topic, title) in topics {
         writeln!(out, "## {title}\n").unwrap();
         writeln!(
             out,
             "| command | since | runs | differs from Redis |\n|---|---|---|---|"
         )
         .unwrap();
-        for row in rows_of(group) {
+        for row in rows_of(topic) {
             let name = row.name.to_uppercase().replace('|', " ");
             writeln!(
                 out,

@@ -1,9 +1,8 @@
 //! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats one, `DIFFERENTIAL_RUNS=n` makes more. A small
-//! pool of keys and values makes the commands interact; options come in any order and some are
-//! wrong. Lifetimes are either long or over, so that both sides agree on what is expired; none that
-//! RESTORE is given ends after the end of time, where Redis loses the key.
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats one, `DIFFERENTIAL_RUNS=n` makes more. The
+//! commands come from the syntax of the command table (`coterie-grammar`). How two replies are
+//! compared stands in the hints of the row.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(
     clippy::disallowed_methods,
@@ -11,18 +10,32 @@
 )]
 
 mod common;
-mod generate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use common::real::{Connection, Server};
 use common::{Store, words};
-use coterie_redis_compat::{CommandError, Keys, Reply, Resp, resolve};
-use generate::{Random, command};
+use coterie_grammar::{Choice, Grammar, Hints, ReplyKind, compared_rows};
+use coterie_redis_compat::{CommandError, Reply, Resp, resolve};
 
 const COMMANDS_PER_RUN: usize = 400;
+
+/// The next command: of the table mostly, or internal, or unknown.
+fn command(grammar: &mut Grammar, rows: &Choice) -> Vec<Bytes> {
+    let interval = |name: &'static str| vec![Bytes::from(name), Bytes::new(), Bytes::new()];
+    // Half of the commands of the table fill the keys that the others look at.
+    match grammar.below(rows.weight() + 4) {
+        0 => [interval("_keys"), vec![grammar.word("pattern")]].concat(),
+        1 => interval("_random"),
+        2 => interval("_flush"),
+        3 => grammar.form("NOSUCHCOMMAND key value"),
+        _ => rows
+            .pick(grammar)
+            .map_or_else(|| words("ping"), |row| grammar.command(row)),
+    }
+}
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
@@ -50,15 +63,20 @@ fn replies_are_those_of_redis() {
 /// must say what the group would.
 #[test]
 fn what_is_wrong_with_the_words_is_what_running_says() {
-    let mut random = Random::new(setting("DIFFERENTIAL_SEED").unwrap_or(7));
-    let of_keys = [CommandError::NoSuchKey, CommandError::SameObject].map(line);
+    let mut grammar = Grammar::new(setting("DIFFERENTIAL_SEED").unwrap_or(7));
+    let rows = Choice::new(compared_rows());
+    let of_keys = [
+        "ERR no such key",
+        "ERR source and destination objects are the same",
+    ];
+    let of_keys = of_keys.map(|text| line(CommandError::Fixed(text)));
     let mut refused = BTreeSet::new();
     for _ in 0..20_000 {
-        let args = command(&mut random);
+        let args = command(&mut grammar, &rows);
         let Ok(row) = resolve(&args) else {
             continue;
         };
-        if !matches!(row.keys, Keys::Range { .. }) {
+        if row.keys.is_empty() || row.has_one_key() {
             continue;
         }
         // Nothing is there whose type or value could be wrong.
@@ -72,6 +90,36 @@ fn what_is_wrong_with_the_words_is_what_running_says() {
     assert!(refused.is_superset(&expected), "{refused:?}");
 }
 
+/// Commands that only ever fail, or find nothing, would compare nothing.
+#[test]
+fn every_command_does_something() {
+    let rows = Choice::new(compared_rows());
+    let mut calls: BTreeMap<&str, (usize, BTreeSet<Bytes>)> = BTreeMap::new();
+    for seed in 0..150 {
+        let mut grammar = Grammar::new(seed);
+        let mut store = Store::default();
+        store.now = 1_700_000_000_000;
+        for _ in 0..COMMANDS_PER_RUN {
+            let args = command(&mut grammar, &rows);
+            let reply = store.run(0, &args, Resp::V2);
+            let Ok(row) = resolve(&args) else {
+                continue;
+            };
+            if let Some(payload) = payload(&args, &reply) {
+                grammar.remember_payload(payload);
+            }
+            let (count, replies) = calls.entry(row.name).or_default();
+            *count += usize::from(!reply.starts_with(b"-"));
+            replies.insert(reply);
+        }
+    }
+    for row in compared_rows() {
+        let (fine, replies) = &calls[row.name];
+        assert!(*fine > 100, "{}: only {fine} calls do something", row.name);
+        assert!(replies.len() > 1, "{}: only {replies:?}", row.name);
+    }
+}
+
 fn line(error: CommandError) -> Bytes {
     let mut out = BytesMut::new();
     Reply::from(error).encode(Resp::V2, &mut out);
@@ -79,7 +127,8 @@ fn line(error: CommandError) -> Bytes {
 }
 
 fn run(seed: u64, real: &mut Connection) {
-    let mut random = Random::new(seed);
+    let mut grammar = Grammar::new(seed);
+    let rows = Choice::new(compared_rows());
     let resp = if seed.is_multiple_of(2) {
         Resp::V2
     } else {
@@ -95,13 +144,13 @@ fn run(seed: u64, real: &mut Connection) {
     let mut table = 0;
     let mut log = Vec::new();
     while log.len() < COMMANDS_PER_RUN {
-        if random.one_in(20) {
-            table = random.below(2) as u32;
+        if grammar.one_in(20) {
+            table = grammar.below(2) as u32;
         }
         real.run(&[Bytes::from("select"), Bytes::from(table.to_string())]);
         // Several commands in one log entry see what those before them changed.
-        let entry: Vec<_> = (0..=random.below(4))
-            .map(|_| (table, command(&mut random)))
+        let entry: Vec<_> = (0..=grammar.below(4))
+            .map(|_| (table, command(&mut grammar, &rows)))
             .collect();
         let theirs: Vec<_> = entry
             .iter()
@@ -127,7 +176,9 @@ fn run(seed: u64, real: &mut Connection) {
                     their_reply.escape_ascii()
                 );
             }
-            random.remember_payload(args, their_reply);
+            if let Some(payload) = payload(args, their_reply) {
+                grammar.remember_payload(payload);
+            }
         }
     }
 }
@@ -159,28 +210,23 @@ fn agree(
     if ours == theirs {
         return Ok(());
     }
-    let name = args[0].to_ascii_lowercase();
-    let subcommand = args
-        .get(1)
-        .map(|word| word.to_ascii_lowercase())
-        .unwrap_or_default();
     let integers = || Some((integer(ours)?, integer(theirs)?));
-    let fine = match (name.as_slice(), subcommand.as_slice()) {
-        // The clock goes on between the two.
-        (b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime", _) => {
-            let slack = if name.starts_with(b"p") { 200 } else { 1 };
-            integers().is_some_and(|(a, b)| (a - b).abs() <= slack && a >= 0)
-        }
+    let kind = resolve(args).map(|row| Hints::of(row).reply);
+    let fine = match (args[0].as_ref(), kind.unwrap_or_default()) {
         (b"_keys", _) => sorted(ours) == sorted(theirs),
         (b"_random", _) => theirs.starts_with(b"$") && ours.starts_with(b"$"),
-        // Redis does not share copied integers and tracks accesses (see docs/COMPAT.md).
-        (b"object", b"refcount" | b"idletime") => integers().is_some(),
-        // Redis measures also a key that is expired and not yet removed.
-        (b"memory", b"usage") => {
+        // The clock goes on between the two.
+        (name, ReplyKind::Time) => {
+            let millis = name.to_ascii_lowercase().starts_with(b"p");
+            let slack = if millis { 200 } else { 1 };
+            integers().is_some_and(|(a, b)| (a - b).abs() <= slack && a >= 0)
+        }
+        // See docs/COMPAT.md. Redis measures also a key that is expired and not yet removed.
+        (_, ReplyKind::Ours) => {
             integers().is_some() || (is_null(ours) && integer(theirs).is_some())
         }
-        (b"dump", _) => return dumps_agree(ours, theirs, table, real, store),
-        _ => false,
+        (_, ReplyKind::Payload) => return dumps_agree(ours, theirs, table, real, store),
+        (_, ReplyKind::Same) => false,
     };
     if fine {
         Ok(())
@@ -240,6 +286,12 @@ fn dumps_agree(
     } else {
         Err("the payloads are not exchangeable")
     }
+}
+
+/// The payload in a reply to `DUMP`.
+fn payload(args: &[Bytes], reply: &Bytes) -> Option<Bytes> {
+    let row = resolve(args).ok()?;
+    (Hints::of(row).reply == ReplyKind::Payload).then(|| bulk(reply))?
 }
 
 /// The bytes of a bulk reply.

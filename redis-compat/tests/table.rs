@@ -4,15 +4,15 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use coterie_redis_compat::syntax::{self, Argument, Kind, Type};
 use coterie_redis_compat::{
-    COMMANDS, Command, Flags, Keys, Route, Run, lookup, lookup_subcommand, resolve,
+    COMMANDS, Command, Flags, KeyFlags, KeySpec, ROWS, Route, Run, lookup, lookup_subcommand,
+    resolve,
 };
 
 /// Every row, subcommands included.
 fn rows() -> impl Iterator<Item = &'static Command> {
-    COMMANDS
-        .iter()
-        .flat_map(|row| std::iter::once(row).chain(row.subcommands))
+    ROWS.iter()
 }
 
 #[test]
@@ -23,11 +23,11 @@ fn names_are_sorted_and_lower_case() {
     );
     for row in COMMANDS {
         assert!(
-            row.subcommands.is_sorted_by(|a, b| a.name < b.name),
+            row.subcommands().is_sorted_by(|a, b| a.name < b.name),
             "{}",
             row.name
         );
-        for sub in row.subcommands {
+        for sub in row.subcommands() {
             let word = sub
                 .name
                 .strip_prefix(row.name)
@@ -58,7 +58,11 @@ fn every_row_says_what_it_is() {
 fn what_a_group_runs_has_keys_and_a_direction() {
     for row in rows().filter(|row| matches!(row.run, Run::Group(_))) {
         let help = row.name.ends_with("|help");
-        assert!(help || row.keys != Keys::None, "{} has no keys", row.name);
+        assert!(
+            help || row.is_interval() || !row.keys.is_empty(),
+            "{} has no keys",
+            row.name
+        );
         let (read, write) = (
             row.flags.contains(Flags::READ),
             row.flags.contains(Flags::WRITE),
@@ -69,35 +73,86 @@ fn what_a_group_runs_has_keys_and_a_direction() {
     for row in rows().filter(|row| row.is_write()) {
         let walks = row.route == Route::EachRange;
         assert!(
-            walks || row.keys != Keys::None,
+            walks || !row.keys.is_empty(),
             "{} writes without a key",
             row.name
         );
     }
 }
 
-#[test]
-fn keys_and_key_specs_name_the_same_words() {
-    for row in rows().filter(|row| !row.is_internal()) {
-        // As many words as the command takes, and some more if it may have them.
-        let words = row.arity.unsigned_abs() as usize + if row.arity < 0 { 4 } else { 0 };
-        let args = vec![Bytes::from_static(b"1"); words];
-        let keys: Vec<_> = row.keys.positions(&args).unwrap().collect();
-        let mut specified = Vec::new();
-        for spec in row.key_specs {
-            let last = if spec.last < 0 {
-                spec.last
-            } else {
-                spec.first as i32 + spec.last
-            };
-            let range = Keys::Range {
-                first: spec.first,
-                last,
-                step: spec.step,
-            };
-            specified.extend(range.positions(&args).unwrap());
+/// All arguments of a syntax, those in groups too.
+fn flat(arguments: &[Argument]) -> Vec<&Argument> {
+    let mut all = Vec::new();
+    for argument in arguments {
+        all.push(argument);
+        if let Kind::OneOf(parts) | Kind::Block(parts) = &argument.kind {
+            all.extend(flat(parts));
         }
-        assert_eq!(keys, specified, "{}", row.name);
+    }
+    all
+}
+
+#[test]
+fn the_arity_is_that_of_the_syntax() {
+    // Redis' own syntax and arity do not agree here.
+    let other = [
+        "client|kill",
+        "command|getkeys",
+        "command|getkeysandflags",
+        "quit",
+    ];
+    for row in rows().filter(|row| !row.is_container()) {
+        let arguments = syntax::parse(row.syntax);
+        let least: usize = arguments.iter().map(Argument::words_min).sum();
+        let least = least as i32 + row.name.split('|').count() as i32;
+        let is_fixed = arguments.iter().all(Argument::is_fixed);
+        let arity = if is_fixed { least } else { -least };
+        assert_eq!(
+            row.arity != arity,
+            other.contains(&row.name),
+            "{}",
+            row.name
+        );
+    }
+}
+
+#[test]
+fn a_syntax_names_as_many_kinds_of_keys_as_there_are_key_specs() {
+    for row in rows().filter(|row| !row.is_internal()) {
+        let arguments = syntax::parse(row.syntax);
+        let arguments = flat(&arguments);
+        let keys = arguments
+            .iter()
+            .filter(|argument| argument.kind == Kind::Word(Type::Key))
+            .count();
+        let name = row.name;
+        assert_eq!(keys == 0, row.keys.is_empty(), "{name}");
+        assert!(
+            row.keys.len() <= keys.max(1) + usize::from(name == "move"),
+            "{name}"
+        );
+        for argument in arguments {
+            assert!(!argument.name.is_empty(), "{name}: {argument:?}");
+            let fits = |c: char| c.is_ascii_alphanumeric() || "-_:/".contains(c);
+            assert!(argument.name.chars().all(fits), "{name}: {argument:?}");
+        }
+    }
+}
+
+#[test]
+fn the_flags_of_keys_go_with_those_of_the_command() {
+    let changing = [KeyFlags::RW, KeyFlags::OW, KeyFlags::RM];
+    for row in rows().filter(|row| !row.keys.is_empty()) {
+        let changes = |spec: &KeySpec| changing.iter().any(|flag| spec.flags.contains(*flag));
+        for spec in row.keys {
+            assert_ne!(
+                changes(spec),
+                spec.flags.contains(KeyFlags::RO),
+                "{}",
+                row.name
+            );
+        }
+        assert_eq!(row.keys.iter().any(changes), row.is_write(), "{}", row.name);
     }
 }
 
@@ -133,7 +188,7 @@ fn every_command_a_group_runs_has_a_script() {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
     for row in rows().filter(|row| matches!(row.run, Run::Group(_))) {
         let file = row.name.trim_start_matches('_').replace('|', "_");
-        let script = scripts.join(row.group.word()).join(file);
+        let script = scripts.join(row.topic.word()).join(file);
         assert!(script.exists(), "{} has no {}", row.name, script.display());
     }
 }
@@ -141,7 +196,7 @@ fn every_command_a_group_runs_has_a_script() {
 #[test]
 fn internal_commands_are_found_but_not_listed() {
     assert!(lookup(b"_scan").unwrap().is_internal());
-    let count = coterie_redis_compat::command::command(&[
+    let count = coterie_redis_compat::command::introspect(&[
         Bytes::from_static(b"command"),
         Bytes::from_static(b"count"),
     ]);

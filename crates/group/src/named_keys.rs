@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coterie_protocol::Frame;
-use coterie_redis_compat::{Keys, resolve};
+use coterie_redis_compat::resolve;
 use coterie_types::TableId;
 
 /// A key that a frame names.
@@ -31,7 +31,7 @@ pub fn named_keys(frame: &Frame) -> Vec<NamedKey> {
         let Ok(row) = resolve(&command.args) else {
             continue;
         };
-        if let Keys::Interval { .. } = row.keys {
+        if row.is_interval() {
             continue;
         }
         let is_needed = !row.is_blind(&command.args);

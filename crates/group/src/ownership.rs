@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use coterie_protocol::Refusal;
-use coterie_redis_compat::{Keys, resolve};
+use coterie_redis_compat::resolve;
 use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -88,8 +88,8 @@ impl Ownership {
         let Ok(command) = resolve(args) else {
             return Ok(());
         };
-        if let Keys::Interval { .. } = command.keys {
-            return match command.keys.interval(args) {
+        if command.is_interval() {
+            return match command.interval(args) {
                 Some((start, end)) => self.check_interval(&KeyRange { table, start, end }),
                 None => Ok(()),
             };
@@ -137,8 +137,8 @@ impl Ownership {
         let Ok(command) = resolve(args) else {
             return false;
         };
-        if let Keys::Interval { .. } = command.keys {
-            return command.keys.interval(args).is_some_and(|(start, end)| {
+        if command.is_interval() {
+            return command.interval(args).is_some_and(|(start, end)| {
                 let interval = KeyRange { table, start, end };
                 let mut importing = self.importing.iter();
                 importing.any(|arriving| arriving.range.bounds.overlaps(&interval))

@@ -80,7 +80,7 @@ fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<
                 return Ok(Ran::PutOff);
             }
             let max = limits.transaction_bytes;
-            too_much = Some(CommandError::TransactionTooLarge(max));
+            too_much = Some(CommandError::transaction_too_large(max));
             break;
         }
         if !transact(
@@ -91,7 +91,7 @@ fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<
             FRAME_BYTES_MAX,
             &mut replies,
         )? {
-            too_much = Some(CommandError::TransactionRepliesTooLong(FRAME_BYTES_MAX));
+            too_much = Some(CommandError::transaction_replies_too_long(FRAME_BYTES_MAX));
             break;
         }
     }
@@ -151,7 +151,7 @@ fn read_transaction(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
         if room < max {
             return Ok(needs_room(more(room, replies.bytes()).min(max)));
         }
-        let error = CommandError::TransactionRepliesTooLong(max);
+        let error = CommandError::transaction_replies_too_long(max);
         refuse(frame, error, &mut replies);
         break;
     }

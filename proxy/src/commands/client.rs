@@ -5,34 +5,59 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply, number};
+use coterie_redis_compat::errors::{
+    BAD_CLIENT_NAME, INVALID_CLIENT_ID, NO_TRACKING, NOT_AN_INTEGER, NOT_TRACKING, PAUSE_MODE,
+    REDIRECTED_NOWHERE, REDIRECTED_TWICE, SYNTAX, UNBLOCK_REASON,
+};
+use coterie_redis_compat::{CommandError, Reply, Word, Words, number};
 
-use super::{Answer, Local, is};
+use super::{Answer, Handler, Local, Named, is};
 use crate::clients::Client;
 use crate::conn::ReplyMode;
 
+pub(super) const HANDLERS: &[Named] = &[
+    ("client|caching", Handler::OfClients(caching)),
+    ("client|getname", Handler::OfClients(getname)),
+    ("client|getredir", Handler::OfClients(getredir)),
+    ("client|help", Handler::OfClients(help)),
+    ("client|id", Handler::OfClients(id)),
+    ("client|info", Handler::OfClients(info)),
+    ("client|list", Handler::OfClients(list)),
+    ("client|no-evict", Handler::OfClients(no_evict)),
+    ("client|no-touch", Handler::OfClients(no_touch)),
+    ("client|pause", Handler::OfClients(pause)),
+    ("client|reply", Handler::OfClients(reply)),
+    ("client|setinfo", Handler::OfClients(setinfo)),
+    ("client|setname", Handler::OfClients(setname)),
+    ("client|tracking", Handler::OfClients(tracking)),
+    ("client|trackinginfo", Handler::OfClients(trackinginfo)),
+    ("client|unblock", Handler::OfClients(unblock)),
+    ("client|unpause", Handler::OfClients(unpause)),
+];
+
 /// `CLIENT ID`.
-pub(crate) fn id(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn id(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(super::int(local.client.id).into())
 }
 
 /// `CLIENT GETNAME`.
-pub(crate) fn getname(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn getname(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let name = local.client.details().name.clone();
     Ok(Reply::bulk_or_null((!name.is_empty()).then_some(name)).into())
 }
 
 /// `CLIENT SETNAME name`; an empty one is none.
-pub(crate) fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     set_name(local, &args[2])?;
     Ok(Reply::OK.into())
 }
 
 /// A name must not break the lines of CLIENT LIST.
 pub(super) fn check_name(name: &[u8]) -> Result<(), CommandError> {
-    match is_printable(name) {
-        true => Ok(()),
-        false => Err(CommandError::BadClientName),
+    if is_printable(name) {
+        Ok(())
+    } else {
+        Err(BAD_CLIENT_NAME)
     }
 }
 
@@ -48,7 +73,7 @@ fn is_printable(name: &[u8]) -> bool {
 }
 
 /// `CLIENT SETINFO LIB-NAME|LIB-VER value`.
-pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let mut details = local.client.details();
     let slot = if is(args, 2, "lib-name") {
         &mut details.lib_name
@@ -70,28 +95,29 @@ pub(crate) fn setinfo(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, C
 }
 
 /// `CLIENT INFO`.
-pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(lines(&[Arc::clone(local.client)]).into())
 }
 
 /// `CLIENT LIST [TYPE type] [ID id ...]`.
-pub(crate) fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = &local.shared.clients;
     let client_of_id = |id| clients.get(u64::try_from(id).ok()?);
     let listed = if args.len() == 2 {
         clients.all()
     } else if args.len() == 4 && is(args, 2, "type") {
-        match is_normal_type(&args[3])? {
-            true => clients.all(),
-            false => Vec::new(),
+        if is_normal_type(&args[3])? {
+            clients.all()
+        } else {
+            Vec::new()
         }
     } else if args.len() > 3 && is(args, 2, "id") {
         let ids = args[3..].iter().map(|word| number::parse_int(word));
         let ids = ids.collect::<Option<Vec<_>>>();
-        let ids = ids.ok_or_else(|| CommandError::Other("ERR Invalid client ID".to_owned()))?;
+        let ids = ids.ok_or(INVALID_CLIENT_ID)?;
         ids.into_iter().filter_map(client_of_id).collect()
     } else {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     };
     Ok(lines(&listed).into())
 }
@@ -105,50 +131,47 @@ fn lines(clients: &[Arc<Client>]) -> Reply {
     super::verbatim(lines)
 }
 
-/// Whether a client type is the one that all clients here have.
+/// Whether a client type is `normal`, which all clients here have.
 pub(super) fn is_normal_type(word: &[u8]) -> Result<bool, CommandError> {
     if word.eq_ignore_ascii_case(b"normal") {
         return Ok(true);
     }
     let others = ["master", "slave", "replica", "pubsub"];
-    if others
-        .iter()
-        .any(|other| word.eq_ignore_ascii_case(other.as_bytes()))
-    {
+    let is_word = |other: &&str| word.eq_ignore_ascii_case(other.as_bytes());
+    if others.iter().any(is_word) {
         return Ok(false);
     }
     Err(CommandError::quoting("Unknown client type '", word, "'"))
 }
 
 /// `CLIENT NO-EVICT ON|OFF`: remembered and shown; clients are not evicted for memory.
-pub(crate) fn no_evict(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn no_evict(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     local.client.details().no_evict = on_or_off(args, 2)?;
     Ok(Reply::OK.into())
 }
 
 /// `CLIENT NO-TOUCH ON|OFF`: remembered and shown; there are no access times to touch.
-pub(crate) fn no_touch(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn no_touch(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     local.client.details().no_touch = on_or_off(args, 2)?;
     Ok(Reply::OK.into())
 }
 
 fn on_or_off(args: &[Bytes], at: usize) -> Result<bool, CommandError> {
-    match (is(args, at, "on"), is(args, at, "off")) {
-        (true, _) => Ok(true),
-        (_, true) => Ok(false),
-        _ => Err(CommandError::Syntax),
+    match Word(&args[at]).keyword().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(SYNTAX),
     }
 }
 
 /// `CLIENT PAUSE timeout [WRITE|ALL]`.
-pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let writes_only = match args.len() {
         3 => false,
         4 if is(args, 3, "write") => true,
         4 if is(args, 3, "all") => false,
         4 => {
-            let line = "ERR CLIENT PAUSE mode must be WRITE or ALL";
-            return Err(CommandError::Other(line.to_owned()));
+            return Err(PAUSE_MODE);
         }
         _ => return Err(super::subcommand_syntax(&args[1], "CLIENT")),
     };
@@ -163,28 +186,27 @@ pub(crate) fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
 }
 
 /// `CLIENT UNPAUSE`.
-pub(crate) fn unpause(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn unpause(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.shared.pause.end();
     Ok(Reply::OK.into())
 }
 
 /// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`: no command waits for data here, so nobody is woken.
-pub(crate) fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     match args.len() {
         3 => {}
         4 if is(args, 3, "timeout") || is(args, 3, "error") => {}
         4 => {
-            let line = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
-            return Err(CommandError::Other(line.to_owned()));
+            return Err(UNBLOCK_REASON);
         }
         _ => return Err(super::subcommand_syntax(&args[1], "CLIENT")),
     }
-    number::parse_int(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    number::parse_int(&args[2]).ok_or(NOT_AN_INTEGER)?;
     Ok(Reply::Integer(0).into())
 }
 
 /// `CLIENT REPLY ON|OFF|SKIP`.
-pub(crate) fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     if is(args, 2, "on") {
         local.session.reply_mode = ReplyMode::On;
         return Ok(Answer::Always(Reply::OK));
@@ -196,62 +218,51 @@ pub(crate) fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Com
             local.session.reply_mode = ReplyMode::SkipNext;
         }
     } else {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     }
     Ok(Answer::Nothing)
 }
 
 /// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`: not
 /// offered; turning it off is, with any options, as Redis takes them.
-pub(crate) fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     check_tracking_options(local, args)?;
-    match on_or_off(args, 2)? {
-        false => Ok(Reply::OK.into()),
-        true => Err(CommandError::NotSupported(
-            "client-side caching is not offered",
-        )),
+    if on_or_off(args, 2)? {
+        Err(NO_TRACKING)
+    } else {
+        Ok(Reply::OK.into())
     }
 }
 
 fn check_tracking_options(local: &Local<'_>, args: &[Bytes]) -> Result<(), CommandError> {
-    let (mut at, mut redirected) = (3, false);
-    while at < args.len() {
-        let value = args.get(at + 1);
-        let plain = ["bcast", "optin", "optout", "noloop"];
-        at += match value {
-            _ if plain.iter().any(|word| is(args, at, word)) => 1,
-            Some(_) if is(args, at, "prefix") => 2,
-            Some(_) if is(args, at, "redirect") && redirected => {
-                let line = "ERR A client can only redirect to a single other client";
-                return Err(CommandError::Other(line.to_owned()));
-            }
-            Some(id) if is(args, at, "redirect") => {
-                let id = number::parse_int(id).ok_or(CommandError::NotAnInteger)?;
-                let target = u64::try_from(id)
-                    .ok()
-                    .and_then(|id| local.shared.clients.get(id));
+    let mut redirected = false;
+    let mut words = Words::new(&args[3..]);
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "bcast" | "optin" | "optout" | "noloop" => {}
+            "prefix" => drop(words.value()?),
+            "redirect" if redirected && words.left() > 0 => return Err(REDIRECTED_TWICE),
+            "redirect" => {
+                let id = u64::try_from(words.int()?).ok();
+                let target = id.and_then(|id| local.shared.clients.get(id));
                 if target.is_none() {
-                    let line = "ERR The client ID you want redirect to does not exist";
-                    return Err(CommandError::Other(line.to_owned()));
+                    return Err(REDIRECTED_NOWHERE);
                 }
                 redirected = true;
-                2
             }
-            _ => return Err(CommandError::Syntax),
-        };
+            _ => return Err(SYNTAX),
+        }
     }
     Ok(())
 }
 
 /// `CLIENT CACHING YES|NO`.
-pub(crate) fn caching(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    let line = "ERR CLIENT CACHING can be called only when the client is in tracking mode with \
-                OPTIN or OPTOUT mode enabled";
-    Err(CommandError::Other(line.to_owned()))
+fn caching(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Err(NOT_TRACKING)
 }
 
 /// `CLIENT TRACKINGINFO`.
-pub(crate) fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Map(vec![
         (Reply::text("flags"), Reply::Set(vec![Reply::text("off")])),
         (Reply::text("redirect"), Reply::Integer(-1)),
@@ -261,12 +272,12 @@ pub(crate) fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Com
 }
 
 /// `CLIENT GETREDIR`.
-pub(crate) fn getredir(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn getredir(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Integer(-1).into())
 }
 
 /// `CLIENT HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "CLIENT",
         &[

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply, number};
+use coterie_redis_compat::errors::{CLIENT_ID_TOO_SMALL, NO_SUCH_CLIENT, SYNTAX};
+use coterie_redis_compat::{CommandError, Reply, Word, Words, number};
 
 use super::client::is_normal_type;
-use super::{Answer, Local, is};
+use super::{Answer, Handler, Local, Named};
 use crate::clients::Client;
+
+pub(super) const HANDLERS: &[Named] = &[("client|kill", Handler::OfClients(kill))];
 
 /// Which clients are closed.
 #[derive(Debug, Default)]
@@ -22,14 +25,15 @@ struct Filter {
 }
 
 /// `CLIENT KILL addr` answers OK; `CLIENT KILL filter value ...` how many were closed.
-pub(crate) fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let by_address = args.len() == 3;
-    let filter = match by_address {
-        true => Filter {
+    let filter = if by_address {
+        Filter {
             addr: Some(args[2].clone()),
             ..Filter::default()
-        },
-        false => Filter::parse(&args[2..])?,
+        }
+    } else {
+        Filter::parse(&args[2..])?
     };
     let (mut killed, mut killed_me) = (0, false);
     for client in local.shared.clients.all() {
@@ -38,20 +42,25 @@ pub(crate) fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comm
             continue;
         }
         killed += 1;
-        match is_me {
+        if is_me {
             // It gets its answer first.
-            true => killed_me = true,
-            false => client.kill(),
+            killed_me = true;
+        } else {
+            client.kill();
         }
     }
-    let reply = match by_address {
-        true if killed == 0 => return Err(CommandError::NoSuchClient),
-        true => Reply::OK,
-        false => Reply::Integer(killed),
+    if by_address && killed == 0 {
+        return Err(NO_SUCH_CLIENT);
+    }
+    let reply = if by_address {
+        Reply::OK
+    } else {
+        Reply::Integer(killed)
     };
-    Ok(match killed_me {
-        true => Answer::Close(reply),
-        false => Answer::Reply(reply),
+    Ok(if killed_me {
+        Answer::Close(reply)
+    } else {
+        Answer::Reply(reply)
     })
 }
 
@@ -61,41 +70,21 @@ impl Filter {
             skip_me: true,
             ..Self::default()
         };
-        // One by one: what is wrong first is told, even before a word that has no value.
-        for pair in words.chunks(2) {
-            filter.take(pair)?;
+        let mut words = Words::new(words);
+        while let Some(word) = words.next() {
+            let value = words.value()?;
+            match word.keyword().as_str() {
+                "id" => filter.id = Some(client_id(value)?),
+                "addr" => filter.addr = Some(value.clone()),
+                "laddr" => filter.local_addr = Some(value.clone()),
+                "type" => filter.is_normal = Some(is_normal_type(value)?),
+                "user" if value == "default" => filter.user = Some(value.clone()),
+                "user" => return Err(CommandError::quoting("No such user '", value, "'")),
+                "skipme" => filter.skip_me = yes_or_no(value)?,
+                _ => return Err(SYNTAX),
+            }
         }
         Ok(filter)
-    }
-
-    fn take(&mut self, pair: &[Bytes]) -> Result<(), CommandError> {
-        let value = pair.get(1).ok_or(CommandError::Syntax)?;
-        if is(pair, 0, "id") {
-            let id = number::parse_int(value).and_then(|id| u64::try_from(id).ok());
-            let id = id.filter(|id| *id > 0);
-            let line = "ERR client-id should be greater than 0";
-            self.id = Some(id.ok_or_else(|| CommandError::Other(line.to_owned()))?);
-        } else if is(pair, 0, "addr") {
-            self.addr = Some(value.clone());
-        } else if is(pair, 0, "laddr") {
-            self.local_addr = Some(value.clone());
-        } else if is(pair, 0, "type") {
-            self.is_normal = Some(is_normal_type(value)?);
-        } else if is(pair, 0, "user") {
-            if value.as_ref() != b"default" {
-                return Err(CommandError::quoting("No such user '", value, "'"));
-            }
-            self.user = Some(value.clone());
-        } else if is(pair, 0, "skipme") {
-            self.skip_me = match (is(pair, 1, "yes"), is(pair, 1, "no")) {
-                (true, _) => true,
-                (_, true) => false,
-                _ => return Err(CommandError::Syntax),
-            };
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        Ok(())
     }
 
     fn fits(&self, client: &Arc<Client>) -> bool {
@@ -112,5 +101,18 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|_| client.details().authenticated)
             && self.is_normal.unwrap_or(true)
+    }
+}
+
+fn client_id(word: &[u8]) -> Result<u64, CommandError> {
+    let id = number::parse_int(word).and_then(|id| u64::try_from(id).ok());
+    id.filter(|id| *id > 0).ok_or(CLIENT_ID_TOO_SMALL)
+}
+
+fn yes_or_no(word: &Bytes) -> Result<bool, CommandError> {
+    match Word(word).keyword().as_str() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(SYNTAX),
     }
 }

@@ -5,17 +5,34 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::NOT_BY_SLOT;
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::slot::{SLOTS, slot};
-use super::{Answer, Local, int, text, verbatim};
+use super::{Answer, Handler, Local, Named, int, text, verbatim};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("cluster|countkeysinslot", Handler::Now(keys_in_slot)),
+    ("cluster|getkeysinslot", Handler::Now(keys_in_slot)),
+    ("cluster|help", Handler::Now(help)),
+    ("cluster|info", Handler::Now(info)),
+    ("cluster|keyslot", Handler::Now(keyslot)),
+    ("cluster|links", Handler::Now(links)),
+    ("cluster|myid", Handler::Now(myid)),
+    ("cluster|myshardid", Handler::Now(myid)),
+    ("cluster|nodes", Handler::Now(nodes)),
+    ("cluster|replicas", Handler::Now(replicas)),
+    ("cluster|shards", Handler::Now(shards)),
+    ("cluster|slots", Handler::Now(slots)),
+];
 
 /// `CLUSTER INFO`.
-pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let map = local.shared.router.cache.load();
-    let (state, slots) = match map.is_empty() {
-        true => ("fail", 0),
-        false => ("ok", SLOTS),
+    let (state, slots) = if map.is_empty() {
+        ("fail", 0)
+    } else {
+        ("ok", SLOTS)
     };
     let catalog = local.shared.catalog();
     let lines = format!(
@@ -29,12 +46,12 @@ pub(crate) fn info(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Command
 }
 
 /// `CLUSTER MYID`.
-pub(crate) fn myid(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn myid(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(text(local.shared.run_id.clone()).into())
 }
 
 /// `CLUSTER NODES`.
-pub(crate) fn nodes(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn nodes(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let addr = address(local);
     let line = format!(
         "{} {}:{}@{} myself,master - 0 0 {} connected 0-{}\n",
@@ -49,7 +66,7 @@ pub(crate) fn nodes(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Comman
 }
 
 /// `CLUSTER SLOTS`.
-pub(crate) fn slots(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn slots(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let addr = address(local);
     let node = Reply::Array(vec![
         text(addr.ip().to_string()),
@@ -62,7 +79,7 @@ pub(crate) fn slots(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Comman
 }
 
 /// `CLUSTER SHARDS`.
-pub(crate) fn shards(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn shards(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let addr = address(local);
     let pair = |name, value| (Reply::text(name), value);
     let node = Reply::Map(vec![
@@ -85,17 +102,17 @@ pub(crate) fn shards(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Comma
 }
 
 /// `CLUSTER KEYSLOT key`.
-pub(crate) fn keyslot(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn keyslot(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(int(slot(&args[2]).into()).into())
 }
 
 /// `CLUSTER LINKS`.
-pub(crate) fn links(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn links(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Array(Vec::new()).into())
 }
 
 /// `CLUSTER REPLICAS node`.
-pub(crate) fn replicas(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn replicas(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     if args[2] != local.shared.run_id {
         return Err(CommandError::quoting("Unknown node ", &args[2], ""));
     }
@@ -103,14 +120,12 @@ pub(crate) fn replicas(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, 
 }
 
 /// `CLUSTER COUNTKEYSINSLOT`, `CLUSTER GETKEYSINSLOT`.
-pub(crate) fn keys_in_slot(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Err(CommandError::NotSupported(
-        "keys are kept in key order, not by slot",
-    ))
+fn keys_in_slot(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Err(NOT_BY_SLOT)
 }
 
 /// `CLUSTER HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "CLUSTER",
         &[

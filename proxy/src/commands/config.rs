@@ -8,11 +8,20 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
-use super::{Answer, Local};
+use super::{Answer, Handler, Local, Named};
 use crate::settings::Settings;
 use crate::shared::Shared;
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("config|get", Handler::Now(get)),
+    ("config|help", Handler::Now(help)),
+    ("config|resetstat", Handler::Now(resetstat)),
+    ("config|rewrite", Handler::Now(rewrite)),
+    ("config|set", Handler::Now(set)),
+];
 
 /// Checks a value, and sets it if told so.
 type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
@@ -36,7 +45,7 @@ struct Setting {
 
 /// `CONFIG GET pattern [pattern ...]`: each setting once. One that is asked for by its plain name is
 /// called as the client wrote it.
-pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let pairs = SETTINGS.iter().filter_map(|setting| {
         let name = args[2..].iter().find_map(|word| name_by(word, setting))?;
         Some((Reply::Bulk(name), Reply::Bulk((setting.get)(local.shared))))
@@ -56,7 +65,7 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 
 /// `CONFIG SET name value [name value ...]`: the names are checked before any value (Redis
 /// `config.c`, `configSetCommand`).
-pub(crate) fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let settings = named_settings(&args[2..])?;
     for change in [false, true] {
         for (setting, value) in &settings {
@@ -70,14 +79,14 @@ pub(crate) fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
 fn named_settings(words: &[Bytes]) -> Result<Vec<(&'static Setting, &Bytes)>, CommandError> {
     let mut named: Vec<(&'static Setting, &Bytes)> = Vec::new();
     if !words.len().is_multiple_of(2) {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     }
     for pair in words.chunks_exact(2) {
         let (name, value) = (&pair[0], &pair[1]);
         let found = SETTINGS
             .iter()
             .find(|setting| name.eq_ignore_ascii_case(setting.name.as_bytes()));
-        let setting = found.ok_or_else(|| CommandError::UnknownConfig(name.clone()))?;
+        let setting = found.ok_or_else(|| CommandError::unknown_config(name))?;
         if matches!(setting.set, Set::Never) {
             return Err(failed(name, IMMUTABLE));
         }
@@ -111,19 +120,18 @@ fn failed(name: &[u8], reason: &str) -> CommandError {
 }
 
 /// `CONFIG RESETSTAT`.
-pub(crate) fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.shared.stats.reset();
     Ok(Reply::OK.into())
 }
 
 /// `CONFIG REWRITE`.
-pub(crate) fn rewrite(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    let line = "ERR The server is running without a config file";
-    Err(CommandError::Other(line.to_owned()))
+fn rewrite(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    Err(NO_CONFIG_FILE)
 }
 
 /// `CONFIG HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "CONFIG",
         &[

@@ -3,14 +3,29 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply, Resp};
+use coterie_redis_compat::errors::{
+    DB_OUT_OF_RANGE, NO_AUTH_HELLO, NO_PASSWORD_SET, NO_PROTO, NOT_AN_INTEGER, PROTO_NOT_A_NUMBER,
+    SYNTAX, WRONG_PASS,
+};
+use coterie_redis_compat::{CommandError, Reply, Resp, Words};
 
 use super::client::{check_name, set_name};
-use super::{Answer, Local, is, table_named};
+use super::{Answer, Handler, Local, Named, table_named};
 use crate::VERSION;
 
+pub(super) const HANDLERS: &[Named] = &[
+    ("auth", Handler::Now(auth)),
+    ("echo", Handler::Now(echo)),
+    ("hello", Handler::Now(hello)),
+    ("ping", Handler::Now(ping)),
+    ("readonly", Handler::Now(readonly)),
+    ("readwrite", Handler::Now(readwrite)),
+    ("select", Handler::ChoosesTable(select)),
+    ("unwatch", Handler::Now(unwatch)),
+];
+
 /// `PING [message]`.
-pub(crate) fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     match args {
         [_] => Ok(Reply::simple("PONG").into()),
         [_, message] => Ok(Reply::Bulk(message.clone()).into()),
@@ -19,47 +34,47 @@ pub(crate) fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandE
 }
 
 /// `ECHO message`.
-pub(crate) fn echo(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn echo(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Bulk(args[1].clone()).into())
 }
 
 /// `SELECT index`, or the name of a table that is not Redis'.
-pub(crate) fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn select(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let table = table_named(&local.shared.catalog(), &args[1]);
     let number = coterie_redis_compat::number::parse_int(&args[1]);
     local.session.table = table.ok_or(match number.map(i32::try_from) {
-        None => CommandError::NotAnInteger,
-        Some(Err(_)) => CommandError::IntOutOfRange(i32::MIN, i32::MAX),
-        Some(Ok(_)) => CommandError::DbOutOfRange,
+        None => NOT_AN_INTEGER,
+        Some(Err(_)) => CommandError::int_out_of_range(i32::MIN, i32::MAX),
+        Some(Ok(_)) => DB_OUT_OF_RANGE,
     })?;
     Ok(Reply::OK.into())
 }
 
 /// `UNWATCH`.
-pub(crate) fn unwatch(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn unwatch(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.session.unwatch();
     Ok(Reply::OK.into())
 }
 
 /// `READONLY`: followers may serve this connection's reads.
-pub(crate) fn readonly(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn readonly(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.session.follower_reads = true;
     Ok(Reply::OK.into())
 }
 
 /// `READWRITE`.
-pub(crate) fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.session.follower_reads = false;
     Ok(Reply::OK.into())
 }
 
 /// `AUTH [username] password`.
-pub(crate) fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     match args {
-        [_, _] if !local.shared.settings.has_password() => Err(CommandError::NoPasswordSet),
+        [_, _] if !local.shared.settings.has_password() => Err(NO_PASSWORD_SET),
         [_, password] => authenticate(local, b"default", password),
         [_, user, password] => authenticate(local, user, password),
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
     .map(|()| Reply::OK.into())
 }
@@ -78,40 +93,40 @@ fn authenticate(local: &mut Local<'_>, user: &[u8], password: &[u8]) -> Result<(
             .stats
             .auth_failures
             .fetch_add(1, Ordering::Relaxed);
-        Err(CommandError::WrongPass)
+        Err(WRONG_PASS)
     }
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
-pub(crate) fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let resp = match args.get(1) {
         None => local.session.resp,
         Some(word) => match coterie_redis_compat::number::parse_int(word) {
-            None => return Err(CommandError::ProtoNotANumber),
+            None => return Err(PROTO_NOT_A_NUMBER),
             Some(2) => Resp::V2,
             Some(3) => Resp::V3,
-            Some(_) => return Err(CommandError::NoProto),
+            Some(_) => return Err(NO_PROTO),
         },
     };
-    let (mut user, mut name, mut at) = (None, None, 2);
-    while at < args.len() {
-        if is(args, at, "auth") && at + 2 < args.len() {
-            user = Some((&args[at + 1], &args[at + 2]));
-            at += 3;
-        } else if is(args, at, "setname") && at + 1 < args.len() {
-            // What is wrong with it is told before any password is looked at.
-            check_name(&args[at + 1])?;
-            name = Some(&args[at + 1]);
-            at += 2;
-        } else {
-            return Err(CommandError::HelloOption(args[at].clone()));
+    let (mut user, mut name) = (None, None);
+    let mut words = Words::new(args.get(2..).unwrap_or_default());
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "auth" if words.left() >= 2 => user = Some(words.values::<2>()?),
+            "setname" if words.left() >= 1 => {
+                // A wrong name is reported before any password is looked at.
+                let given = words.value()?;
+                check_name(given)?;
+                name = Some(given);
+            }
+            _ => return Err(CommandError::hello_option(word.0)),
         }
     }
-    if let Some((user, password)) = user {
+    if let Some([user, password]) = user {
         authenticate(local, user, password)?;
     }
     if !local.session.authenticated {
-        return Err(CommandError::NoAuthHello);
+        return Err(NO_AUTH_HELLO);
     }
     if let Some(name) = name {
         set_name(local, name)?;

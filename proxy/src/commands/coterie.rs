@@ -11,13 +11,16 @@ mod ranges;
 mod setting;
 mod wish;
 
+use coterie_redis_compat::errors::NOT_AN_INTEGER;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
 
-use super::{Remote, table_named};
+use super::{Named, Remote, table_named};
+
+pub(super) const HANDLERS: &[Named] = &[("coterie", alone!(coterie))];
 
 /// `COTERIE subcommand ...`.
-pub(crate) async fn coterie(call: Remote) -> Result<Reply, CommandError> {
+async fn coterie(call: Remote) -> Result<Reply, CommandError> {
     let words = call.args.len();
     match call.args[1].to_ascii_lowercase().as_slice() {
         b"nodes" if words == 2 => list::nodes(&call).await,
@@ -97,7 +100,7 @@ fn number(call: &Remote, at: usize) -> Result<u64, CommandError> {
     let number = coterie_redis_compat::number::parse_int(word);
     number
         .and_then(|number| u64::try_from(number).ok())
-        .ok_or(CommandError::NotAnInteger)
+        .ok_or(NOT_AN_INTEGER)
 }
 
 /// A name: text, or an error.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use coterie_redis_compat::{CommandError, Reply};
 
-use super::Remote;
+use super::{Named, Remote};
+
+pub(super) const HANDLERS: &[Named] = &[("debug", alone!(debug))];
 
 /// `DEBUG SLEEP seconds` holds this connection, not the proxy. What tests switch on a Redis server
 /// and has no meaning here is answered OK.
-pub(crate) async fn debug(call: Remote) -> Result<Reply, CommandError> {
+async fn debug(call: Remote) -> Result<Reply, CommandError> {
     if call.is(1, "sleep") && call.args.len() == 3 {
         // What is no number is 0, as to C's `strtod`.
         let seconds = std::str::from_utf8(&call.args[2]).unwrap_or_default();

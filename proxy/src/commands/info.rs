@@ -11,10 +11,12 @@ use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{NodeDescriptor, NodeState};
 
-use super::Remote;
+use super::{Named, Remote};
 use crate::VERSION;
 use crate::clients::Blocked;
 use crate::shared::Shared;
+
+pub(super) const HANDLERS: &[Named] = &[("info", alone!(info))];
 
 pub(super) use process::resident_bytes;
 
@@ -33,7 +35,7 @@ const DEFAULT: [&str; 10] = [
 ];
 
 /// `INFO [section ...]`.
-pub(crate) async fn info(call: Remote) -> Result<Reply, CommandError> {
+async fn info(call: Remote) -> Result<Reply, CommandError> {
     let wanted: Vec<_> = call.args[1..]
         .iter()
         .map(|word| word.to_ascii_lowercase())

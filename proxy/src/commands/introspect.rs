@@ -3,9 +3,20 @@
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, command};
 
-use super::{Answer, Local};
+use super::{Answer, Handler, Local, Named};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("command", Handler::Now(introspect)),
+    ("command|count", Handler::Now(introspect)),
+    ("command|docs", Handler::Now(introspect)),
+    ("command|getkeys", Handler::Now(introspect)),
+    ("command|getkeysandflags", Handler::Now(introspect)),
+    ("command|help", Handler::Now(introspect)),
+    ("command|info", Handler::Now(introspect)),
+    ("command|list", Handler::Now(introspect)),
+];
 
 /// `COMMAND [COUNT|DOCS|GETKEYS|GETKEYSANDFLAGS|HELP|INFO|LIST ...]`.
-pub(crate) fn introspect(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    command::command(args).map(Answer::Reply)
+fn introspect(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    command::introspect(args).map(Answer::Reply)
 }

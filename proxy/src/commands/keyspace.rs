@@ -1,38 +1,48 @@
 //! Commands over all keys of a table (`fanout`).
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply, number};
+use coterie_redis_compat::errors::{INVALID_CURSOR, SYNTAX};
+use coterie_redis_compat::{CommandError, Reply, Words};
 
-use super::Remote;
+use super::{Named, Remote};
 use crate::fanout;
 
+pub(super) const HANDLERS: &[Named] = &[
+    ("dbsize", alone!(dbsize)),
+    ("flushall", alone!(flushall)),
+    ("flushdb", alone!(flushdb)),
+    ("keys", alone!(keys)),
+    ("randomkey", alone!(randomkey)),
+    ("scan", alone!(scan)),
+];
+
 /// `DBSIZE`.
-pub(crate) async fn dbsize(call: Remote) -> Result<Reply, CommandError> {
+async fn dbsize(call: Remote) -> Result<Reply, CommandError> {
     let counted = fanout::count(&call.calls(), call.table).await?;
     Ok(super::int(counted.iter().map(|(_, keys)| keys).sum()))
 }
 
 /// `KEYS pattern`.
-pub(crate) async fn keys(call: Remote) -> Result<Reply, CommandError> {
+async fn keys(call: Remote) -> Result<Reply, CommandError> {
     let (keys, beyond) = fanout::keys(&call.calls(), call.table, &call.args[1]).await?;
     call.client.keep_beyond(beyond);
     Ok(keys)
 }
 
 /// `RANDOMKEY`.
-pub(crate) async fn randomkey(call: Remote) -> Result<Reply, CommandError> {
+async fn randomkey(call: Remote) -> Result<Reply, CommandError> {
     fanout::random_key(&call.calls(), &call.shared.key_counts, call.table).await
 }
 
 /// `FLUSHDB [ASYNC|SYNC]`.
-pub(crate) async fn flushdb(call: Remote) -> Result<Reply, CommandError> {
+async fn flushdb(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     fanout::flush(&call.calls(), &[call.table]).await?;
     Ok(Reply::OK)
 }
 
 /// `FLUSHALL [ASYNC|SYNC]`: every table, those with names too.
-pub(crate) async fn flushall(call: Remote) -> Result<Reply, CommandError> {
+async fn flushall(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
     fanout::flush(&call.calls(), &tables).await?;
@@ -44,37 +54,34 @@ fn check_flush(call: &Remote) -> Result<(), CommandError> {
     match call.args.len() {
         1 => Ok(()),
         2 if known => Ok(()),
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
-pub(crate) async fn scan(call: Remote) -> Result<Reply, CommandError> {
+async fn scan(call: Remote) -> Result<Reply, CommandError> {
     let scan = parse_scan(&call.args)?;
     fanout::scan(&call.calls(), &call.shared.scan_places, call.table, &scan).await
 }
 
 fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
     let mut scan = fanout::Scan {
-        cursor: parse_cursor(&args[1]).ok_or(CommandError::InvalidCursor)?,
+        cursor: parse_cursor(&args[1]).ok_or(INVALID_CURSOR)?,
         count: 10,
         filter: Vec::new(),
     };
-    let mut at = 2;
-    while at < args.len() {
-        let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-        if super::is(args, at, "count") {
-            let count = number::parse_int(value).ok_or(CommandError::NotAnInteger)?;
-            scan.count = usize::try_from(count).unwrap_or(0);
-            if scan.count == 0 {
-                return Err(CommandError::Syntax);
+    let mut words = Words::new(&args[2..]);
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "count" => {
+                scan.count = usize::try_from(words.int()?).unwrap_or(0);
+                if scan.count == 0 {
+                    return Err(SYNTAX);
+                }
             }
-        } else if super::is(args, at, "match") || super::is(args, at, "type") {
-            scan.filter.extend([args[at].clone(), value.clone()]);
-        } else {
-            return Err(CommandError::Syntax);
+            "match" | "type" => scan.filter.extend([word.0.clone(), words.value()?.clone()]),
+            _ => return Err(SYNTAX),
         }
-        at += 2;
     }
     Ok(scan)
 }
@@ -98,6 +105,8 @@ fn parse_cursor(word: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use coterie_redis_compat::errors::NOT_AN_INTEGER;
+
     use super::*;
 
     fn parse(line: &str) -> Result<fanout::Scan, CommandError> {
@@ -125,17 +134,17 @@ mod tests {
             assert_eq!(scan, Ok(number), "{cursor}");
         }
         for (line, error) in [
-            ("scan x", CommandError::InvalidCursor),
-            ("scan -+1", CommandError::InvalidCursor),
-            ("scan -", CommandError::InvalidCursor),
-            ("scan +", CommandError::InvalidCursor),
-            ("scan \t0", CommandError::InvalidCursor),
-            ("scan 0x0", CommandError::InvalidCursor),
-            ("scan 99999999999999999999", CommandError::InvalidCursor),
-            ("scan 0 count", CommandError::Syntax),
-            ("scan 0 count 0", CommandError::Syntax),
-            ("scan 0 count x", CommandError::NotAnInteger),
-            ("scan 0 foo 1", CommandError::Syntax),
+            ("scan x", INVALID_CURSOR),
+            ("scan -+1", INVALID_CURSOR),
+            ("scan -", INVALID_CURSOR),
+            ("scan +", INVALID_CURSOR),
+            ("scan \t0", INVALID_CURSOR),
+            ("scan 0x0", INVALID_CURSOR),
+            ("scan 99999999999999999999", INVALID_CURSOR),
+            ("scan 0 count", SYNTAX),
+            ("scan 0 count 0", SYNTAX),
+            ("scan 0 count x", NOT_AN_INTEGER),
+            ("scan 0 foo 1", SYNTAX),
         ] {
             assert_eq!(parse(line), Err(error), "{line}");
         }

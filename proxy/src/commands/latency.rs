@@ -4,25 +4,35 @@
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 
-use super::{Answer, Local, int};
+use super::{Answer, Handler, Local, Named, int};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("latency|doctor", Handler::Now(doctor)),
+    ("latency|graph", Handler::Now(graph)),
+    ("latency|help", Handler::Now(help)),
+    ("latency|histogram", Handler::Now(histogram)),
+    ("latency|history", Handler::Now(history)),
+    ("latency|latest", Handler::Now(latest)),
+    ("latency|reset", Handler::Now(reset)),
+];
 
 /// The first bound of a histogram.
 const FIRST_NANOS: u64 = 1024;
 
 /// `LATENCY LATEST`.
-pub(crate) fn latest(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn latest(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Array(Vec::new()).into())
 }
 
 /// `LATENCY HISTORY event`.
-pub(crate) fn history(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn history(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Array(Vec::new()).into())
 }
 
 /// `LATENCY HISTOGRAM [command ...]`: how many calls took at most so many microseconds, for each
 /// bound that doubles; of the subcommands where a container is named. Source: Redis `latency.c`,
 /// `latencyAllCommandsFillCDF`.
-pub(crate) fn histogram(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn histogram(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let totals = local.shared.stats.calls.totals();
     let is_named = |name: &str| {
         let container = name.split('|').next().unwrap_or_default();
@@ -54,25 +64,25 @@ pub(crate) fn histogram(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer,
 }
 
 /// `LATENCY RESET [event ...]`: how many events were forgotten.
-pub(crate) fn reset(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn reset(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Integer(0).into())
 }
 
 /// `LATENCY GRAPH event`.
-pub(crate) fn graph(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn graph(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let before = "No samples available for event '";
     Err(CommandError::quoting(before, &args[2], "'"))
 }
 
 /// `LATENCY DOCTOR`.
-pub(crate) fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let text = "The proxy samples no latency events. The time from a frame to its replies is the \
                 metric coterie_proxy_frame_seconds; slow commands are in SLOWLOG.";
     Ok(super::verbatim(text).into())
 }
 
 /// `LATENCY HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "LATENCY",
         &[

@@ -4,10 +4,18 @@ use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::info::resident_bytes;
-use super::{Answer, Local, int};
+use super::{Answer, Handler, Local, Named, int};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("memory|doctor", Handler::Now(doctor)),
+    ("memory|help", Handler::Now(help)),
+    ("memory|malloc-stats", Handler::Now(malloc_stats)),
+    ("memory|purge", Handler::Now(purge)),
+    ("memory|stats", Handler::Now(stats)),
+];
 
 /// `MEMORY STATS`: what is known of the process; an allocator's own figures are not.
-pub(crate) fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = local.shared.clients.all();
     let buffers = clients.iter().map(|client| client.details().memory.total());
     let buffers: usize = buffers.sum();
@@ -21,23 +29,23 @@ pub(crate) fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Comman
 }
 
 /// `MEMORY DOCTOR`.
-pub(crate) fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let text = "The proxy keeps no data: its memory is the buffers of its clients.";
     Ok(super::verbatim(text).into())
 }
 
 /// `MEMORY PURGE`.
-pub(crate) fn purge(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn purge(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::OK.into())
 }
 
 /// `MEMORY MALLOC-STATS`.
-pub(crate) fn malloc_stats(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn malloc_stats(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::text("Stats not supported for the current allocator").into())
 }
 
 /// `MEMORY HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "MEMORY",
         &[

@@ -5,11 +5,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 
-use super::{Answer, Local, int, text};
+use super::{Answer, Handler, Local, Named, int, text};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("lastsave", Handler::Now(lastsave)),
+    ("role", Handler::Now(role)),
+    ("time", Handler::Now(time)),
+];
 
 /// `ROLE`: a master without replicas of its own, as every key can be written here. What is
 /// replicated stands in `COTERIE GROUPS`.
-pub(crate) fn role(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn role(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Array(vec![
         Reply::text("master"),
         Reply::Integer(0),
@@ -19,7 +25,7 @@ pub(crate) fn role(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandErro
 }
 
 /// `TIME`: this proxy's clock. Expiry goes by the clocks of the groups.
-pub(crate) fn time(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn time(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -32,7 +38,7 @@ pub(crate) fn time(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandErro
 }
 
 /// `LASTSAVE`: now, as what is acknowledged is on disk.
-pub(crate) fn lastsave(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn lastsave(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -3,12 +3,20 @@
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::SLOWLOG_COUNT;
 use coterie_redis_compat::{CommandError, Reply, number};
 
-use super::{Answer, Local, int};
+use super::{Answer, Handler, Local, Named, int};
+
+pub(super) const HANDLERS: &[Named] = &[
+    ("slowlog|get", Handler::Now(get)),
+    ("slowlog|help", Handler::Now(help)),
+    ("slowlog|len", Handler::Now(len)),
+    ("slowlog|reset", Handler::Now(reset)),
+];
 
 /// `SLOWLOG GET [count]`: ten, or `count`; all for -1.
-pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let count = match args.get(2) {
         None => 10,
         Some(_) if args.len() > 3 => return Err(super::subcommand_syntax(&args[1], "SLOWLOG")),
@@ -16,8 +24,7 @@ pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
             Some(-1) => usize::MAX,
             Some(count @ 0..) => usize::try_from(count).unwrap_or(usize::MAX),
             _ => {
-                let line = "ERR count should be greater than or equal to -1";
-                return Err(CommandError::Other(line.to_owned()));
+                return Err(SLOWLOG_COUNT);
             }
         },
     };
@@ -37,18 +44,18 @@ pub(crate) fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
 }
 
 /// `SLOWLOG LEN`.
-pub(crate) fn len(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn len(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(int(local.shared.slowlog.len() as u64).into())
 }
 
 /// `SLOWLOG RESET`.
-pub(crate) fn reset(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn reset(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     local.shared.slowlog.reset();
     Ok(Reply::OK.into())
 }
 
 /// `SLOWLOG HELP`.
-pub(crate) fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+fn help(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::help(
         "SLOWLOG",
         &[

@@ -11,18 +11,21 @@ use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
+use coterie_redis_compat::errors::NOT_AN_INTEGER;
 use coterie_redis_compat::{CommandError, Reply, number};
 use coterie_types::{GroupId, LogIndex, NodeId};
 use futures_util::future::join_all;
 
-use super::{Remote, int, timeout_millis};
+use super::{Named, Remote, int, timeout_millis};
+
+pub(super) const HANDLERS: &[Named] = &[("wait", waits!(wait))];
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// See the module's head.
-pub(crate) async fn wait(call: Remote) -> Result<Reply, CommandError> {
-    let wanted = number::parse_int(&call.args[1]).ok_or(CommandError::NotAnInteger)?;
+async fn wait(call: Remote) -> Result<Reply, CommandError> {
+    let wanted = number::parse_int(&call.args[1]).ok_or(NOT_AN_INTEGER)?;
     let wanted = u64::try_from(wanted).unwrap_or(0);
     let timeout = timeout_millis(&call.args[2])?;
     // 0 is for ever to Redis; nothing here waits longer than any command.

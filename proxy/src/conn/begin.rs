@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_redis_compat::{Command, CommandError, Flags, Reply, Run, lookup, resolve};
+use coterie_redis_compat::errors::{NO_AUTH, NOT_IN_MULTI};
+use coterie_redis_compat::{Command, CommandError, Flags, Reply, lookup, resolve};
 
 use super::call::Call;
 use super::codec::Cut;
@@ -39,7 +40,11 @@ impl<S: Socket> Connection<S> {
                 cross_protocol::warn(&self.client);
                 self.abort();
             }
-            Err(error @ CommandError::WrongArity("exec")) => self.refuse_exec(&error, silent),
+            Err(error @ CommandError::WrongArity(_))
+                if lookup(&args[0]).is_some_and(commands::is_exec) =>
+            {
+                self.refuse_exec(&error, silent);
+            }
             Err(error) => {
                 if matches!(error, CommandError::WrongArity(_)) {
                     self.count_wrong_arity(&args);
@@ -54,9 +59,10 @@ impl<S: Socket> Connection<S> {
         let row = call.row;
         self.last_command = row.name;
         if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
-            return match row.name {
-                "exec" => self.refuse_exec(&CommandError::NoAuth, call.silent),
-                _ => self.reject(call, CommandError::NoAuth),
+            return if commands::is_exec(row) {
+                self.refuse_exec(&NO_AUTH, call.silent);
+            } else {
+                self.reject(call, NO_AUTH);
             };
         }
         if self.shared.pause.holds(self.may_write(row)) {
@@ -64,10 +70,7 @@ impl<S: Socket> Connection<S> {
             let over = Box::pin(async move { shared.pause.over().await });
             return self.park(call, Until::Unpaused(over));
         }
-        let handler = match row.run {
-            Run::Group(_) => None,
-            Run::Proxy => commands::handler(row.name),
-        };
+        let handler = commands::handler(row);
         if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {
             return self.queue(call, handler);
         }
@@ -94,7 +97,7 @@ impl<S: Socket> Connection<S> {
         let queue = || self.session.multi.iter().flat_map(|multi| &multi.queue);
         row.is_write()
             || row.flags.contains(Flags::MAY_REPLICATE)
-            || (row.name == "exec" && queue().any(|queued| queued.row.is_write()))
+            || (commands::is_exec(row) && queue().any(|queued| queued.row.is_write()))
     }
 
     pub(super) fn park(&mut self, call: Call, until: Until) {
@@ -137,17 +140,16 @@ impl<S: Socket> Connection<S> {
         self.last_command = row.name;
         let value_max = self.shared.value_bytes_max();
         let error = match (sizes::check_total(cut.total, value_max), cut.at) {
-            _ if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) => {
-                CommandError::NoAuth
-            }
+            _ if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) => NO_AUTH,
             (Err(error), _) => error,
             (Ok(()), Some(at)) => sizes::too_long(row, &call.args, at, value_max),
             // Only its total was too long.
-            (Ok(()), None) => CommandError::RequestTooLong(sizes::request_max(value_max)),
+            (Ok(()), None) => CommandError::request_too_long(sizes::request_max(value_max)),
         };
-        match row.name {
-            "exec" => self.refuse_exec(&error, call.silent),
-            _ => self.reject(call, error),
+        if commands::is_exec(row) {
+            self.refuse_exec(&error, call.silent);
+        } else {
+            self.reject(call, error);
         }
     }
 
@@ -155,8 +157,8 @@ impl<S: Socket> Connection<S> {
         let row = call.row;
         let refusal = match handler {
             // It would need groups of its own within a transaction, which is a single log entry.
-            Some(Handler::Alone(_)) => Some(CommandError::NotInMulti),
-            _ if row.flags.contains(Flags::NO_MULTI) => Some(CommandError::NotInMulti),
+            Some(Handler::Alone(_) | Handler::Waits(_)) => Some(NOT_IN_MULTI),
+            _ if row.flags.contains(Flags::NO_MULTI) => Some(NOT_IN_MULTI),
             _ => self.check_sizes(&call).err(),
         };
         if let Some(error) = refusal {

@@ -294,7 +294,7 @@ fn bulk_header(line: &[u8], limits: &Limits) -> Result<usize, CommandError> {
     let Some((b'$', digits)) = line.split_first() else {
         // An empty line: Redis quotes its CR, as a blank.
         let got = line.first().copied().unwrap_or(b'\r');
-        return Err(CommandError::Protocol(format!(
+        return Err(CommandError::protocol(&format!(
             "expected '$', got '{}'",
             char::from(got)
         )));
@@ -319,7 +319,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 }
 
 fn protocol(text: &'static str) -> CommandError {
-    CommandError::Protocol(text.to_owned())
+    CommandError::protocol(text)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_redis_compat::Command;
+use coterie_redis_compat::Nulls;
 
 use super::call::Call;
 use super::resp::{array_items, is_null, nulls};
@@ -17,20 +17,9 @@ use crate::stats::{Calls, Lookups, RowNumber, Stats};
 pub(crate) struct Unanswered {
     row: RowNumber,
     began: Instant,
-    finds: Finds,
+    nulls: Nulls,
     /// EXEC: the queued commands, whose replies are the elements of its own.
-    queued: Option<Box<[(RowNumber, Finds)]>>,
-}
-
-/// Whether a reply tells if the keys existed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finds {
-    /// It does not.
-    Untold,
-    /// A null is an absent key.
-    One,
-    /// Each null element is an absent key.
-    Each,
+    queued: Option<Box<[(RowNumber, Nulls)]>>,
 }
 
 /// A command that was answered.
@@ -47,12 +36,12 @@ impl Unanswered {
     pub(super) fn new(calls: &Calls, call: &Call, queued: &[Call]) -> Option<Self> {
         let numbered = |queued: &Call| {
             let number = calls.number(queued.row)?;
-            Some((number, Finds::of(queued.row)))
+            Some((number, queued.row.nulls))
         };
         Some(Self {
             row: calls.number(call.row)?,
             began: call.began,
-            finds: Finds::of(call.row),
+            nulls: call.row.nulls,
             queued: if queued.is_empty() {
                 None
             } else {
@@ -67,7 +56,7 @@ impl Answered {
     pub(super) fn by(call: Unanswered, reply: &Bytes) -> Self {
         let looked_into = is_error(reply) || call.queued.is_some();
         Self {
-            lookups: call.finds.lookups(reply),
+            lookups: told_by(call.nulls, reply),
             reply: looked_into.then(|| reply.clone()),
             call,
         }
@@ -88,9 +77,9 @@ impl Answered {
         };
         // Without elements, nothing of the transaction was run.
         let elements = array_items(&reply).unwrap_or_default();
-        for ((row, finds), element) in queued.iter().zip(&elements) {
+        for ((row, nulls), element) in queued.iter().zip(&elements) {
             let failed = is_error(element);
-            let lookups = finds.lookups(element);
+            let lookups = told_by(*nulls, element);
             stats.calls.called(*row, took, failed, lookups);
             if failed {
                 stats.errors.count(element);
@@ -99,25 +88,16 @@ impl Answered {
     }
 }
 
-impl Finds {
-    fn of(command: &Command) -> Self {
-        match command.name {
-            "get" | "getdel" | "getex" => Finds::One,
-            "mget" => Finds::Each,
-            _ => Finds::Untold,
-        }
-    }
-
-    fn lookups(self, reply: &[u8]) -> Lookups {
-        let (all, misses) = match self {
-            Finds::One if !is_error(reply) => (1, u64::from(is_null(reply))),
-            Finds::Each => nulls(reply).unwrap_or_default(),
-            Finds::One | Finds::Untold => (0, 0),
-        };
-        Lookups {
-            hits: all - misses,
-            misses,
-        }
+/// The numbers of keys found and missed, if the reply tells them.
+fn told_by(nulls_tell: Nulls, reply: &[u8]) -> Lookups {
+    let (all, misses) = match nulls_tell {
+        Nulls::Key if !is_error(reply) => (1, u64::from(is_null(reply))),
+        Nulls::EachKey => nulls(reply).unwrap_or_default(),
+        Nulls::Key | Nulls::Nothing => (0, 0),
+    };
+    Lookups {
+        hits: all - misses,
+        misses,
     }
 }
 

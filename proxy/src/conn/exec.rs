@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
+use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI};
 use coterie_redis_compat::{CommandError, Reply, Run, lookup};
 
 use super::call::Call;
@@ -22,14 +23,17 @@ use crate::commands::{self, Answer, Handler};
 /// Bytes of the proxy's own replies to a transaction; beyond this it runs no further command of it.
 const REPLY_BYTES_MAX: usize = 64 << 20;
 
+/// The command by which a transaction checks its watches if it sends no other to the group.
+pub(crate) const PROBE: &[u8] = b"exists";
+
 impl<S: Socket> Connection<S> {
     pub(super) fn exec(&mut self, call: Call) {
         match &self.session.multi {
-            None => return self.fail_at_once(call, CommandError::ExecWithoutMulti),
+            None => return self.fail_at_once(call, EXEC_WITHOUT_MULTI),
             Some(multi) if multi.aborted => {
                 self.session.multi = None;
                 self.session.unwatch();
-                return self.fail_at_once(call, CommandError::ExecAbort);
+                return self.fail_at_once(call, EXEC_ABORT);
             }
             Some(_) => {}
         }
@@ -95,14 +99,10 @@ impl<S: Socket> Connection<S> {
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
             && let Some(watch) = batch.watches.first()
-            && let Some(exists) = lookup(b"exists")
         {
-            // The group has nothing to run, but the watches must hold all the same: EXISTS checks
+            // The group has nothing to run, but the watches must hold all the same: the probe checks
             // them, and its reply is dropped.
-            let words = [
-                Bytes::from_static(exists.name.as_bytes()),
-                watch.key.clone(),
-            ];
+            let words = [Bytes::from_static(PROBE), watch.key.clone()];
             batch.put(watch.table, &words, false);
         }
         match group {
@@ -164,7 +164,7 @@ impl<S: Socket> Connection<S> {
             let reply = if ours < REPLY_BYTES_MAX {
                 self.answer_queued(queued, &mut closes)
             } else {
-                CommandError::ReplyTooLong(REPLY_BYTES_MAX).into()
+                CommandError::reply_too_long(REPLY_BYTES_MAX).into()
             };
             let before = out.len();
             reply.encode(self.session.resp, &mut out);
@@ -181,7 +181,10 @@ impl<S: Socket> Connection<S> {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
         for queued in &mut multi.queue {
-            if queued.row.name == "select" {
+            if matches!(
+                commands::handler(queued.row),
+                Some(Handler::ChoosesTable(_))
+            ) {
                 table = commands::table_named(&catalog, &queued.args[1]).unwrap_or(table);
             }
             queued.table = table;
@@ -190,8 +193,8 @@ impl<S: Socket> Connection<S> {
 
     /// Runs a queued command that the proxy answers.
     fn answer_queued(&mut self, queued: &Call, closes: &mut bool) -> Reply {
-        let answer = match commands::handler(queued.row.name) {
-            Some(Handler::Now(run)) => self.run_now(queued, run),
+        let answer = match commands::handler(queued.row).and_then(Handler::now) {
+            Some(run) => self.run_now(queued, run),
             // UNWATCH: nothing to do, as EXEC drops the watches anyway.
             _ => Ok(Answer::Reply(Reply::OK)),
         };

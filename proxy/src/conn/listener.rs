@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use coterie_redis_compat::errors::{MAX_CLIENTS, PROTECTED_MODE};
 use coterie_redis_compat::{CommandError, Reply, Resp};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -158,10 +159,10 @@ impl Listener {
         let is_protected =
             settings.protected_mode.load(Ordering::Relaxed) && !settings.has_password();
         if is_protected && !addr.ip().to_canonical().is_loopback() {
-            return Some(CommandError::ProtectedMode);
+            return Some(PROTECTED_MODE);
         }
         let max = settings.maxclients.load(Ordering::Relaxed);
-        (self.shared.clients.len() as u64 >= max).then_some(CommandError::MaxClients)
+        (self.shared.clients.len() as u64 >= max).then_some(MAX_CLIENTS)
     }
 
     /// Closes clients that were silent for too long, do not authenticate, or exceed the soft output

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::NOT_OFFERED;
 use coterie_redis_compat::{Command, CommandError, Route, lookup};
 use coterie_types::{GroupId, TableId};
 use futures_util::future::BoxFuture;
@@ -141,8 +142,7 @@ impl Pipeline {
     /// `WATCH`: asks for the token of each key.
     pub(crate) fn submit_watch(&mut self, call: &Call, generation: u64) -> Result<(), Unroutable> {
         let Some(row) = lookup(b"_watch") else {
-            let missing = CommandError::NotSupported("WATCH is not offered");
-            return Err(Unroutable::Refused(missing));
+            return Err(Unroutable::Refused(NOT_OFFERED));
         };
         let keys = &call.args[1..];
         if keys

@@ -13,6 +13,7 @@ use super::departure::Socket;
 use super::state::Mode;
 use crate::client_peaks::Peak;
 use crate::clients::{Blocked, Memory};
+use crate::commands::{self, Handler};
 
 impl<S: Socket> Connection<S> {
     /// Publishes the connection's state; `is_active` if it has made progress since the last time.
@@ -81,7 +82,8 @@ impl<S: Socket> Connection<S> {
     fn blocked(&self) -> Option<Blocked> {
         let blocks = |row: &coterie_redis_compat::Command| {
             // Redis 7.2 does not flag WAIT.
-            row.flags.contains(Flags::BLOCKING) || row.name == "wait"
+            let waits = matches!(commands::handler(row), Some(Handler::Waits(_)));
+            waits || row.flags.contains(Flags::BLOCKING)
         };
         match &self.mode {
             mode if mode.is_paused() => Some(Blocked::Paused),

@@ -69,7 +69,7 @@ fn cut<'m>(
     if step(command).is_none() {
         return Err(Unroutable::Refused(CommandError::CrossGroup));
     }
-    let positions = command.keys.positions(args).map_err(Unroutable::Refused)?;
+    let positions = command.positions(args).map_err(Unroutable::Refused)?;
     let mut pieces: Vec<(&Arc<Group>, Vec<u32>)> = Vec::new();
     for (ordinal, at) in (0u32..).zip(positions) {
         let entry = map.locate(table, &args[at]).ok_or(Unroutable::NoRange)?;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_redis_compat::errors::{
+    DISCARD_WITHOUT_MULTI, NESTED_MULTI, NOT_OFFERED, WATCH_INSIDE_MULTI,
+};
 use coterie_redis_compat::{CommandError, Reply, Run};
 
 use super::call::Call;
@@ -22,18 +25,17 @@ impl<S: Socket> Connection<S> {
     pub(super) fn run_call(&mut self, call: Call, handler: Option<Handler>) {
         match handler {
             None if matches!(call.row.run, Run::Group(_)) => self.submit(call),
-            None => {
-                let error = CommandError::NotSupported("command is not offered");
-                self.reject(call, error);
-            }
-            Some(Handler::Now(run)) => {
+            None => self.reject(call, NOT_OFFERED),
+            Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
                 let began = Instant::now();
                 let answer = self.run_now(&call, run);
                 self.count_call(call.row, began.elapsed(), answer.is_err());
                 self.take_answer(call, answer);
             }
-            Some(Handler::Alone(_)) if !self.is_settled() => self.park(call, Until::Settled),
-            Some(Handler::Alone(run)) => self.run_alone(call, run),
+            Some(Handler::Alone(_) | Handler::Waits(_)) if !self.is_settled() => {
+                self.park(call, Until::Settled);
+            }
+            Some(Handler::Alone(run) | Handler::Waits(run)) => self.run_alone(call, run),
             Some(Handler::Session(word)) => self.run_session(call, word),
         }
     }
@@ -75,8 +77,8 @@ impl<S: Socket> Connection<S> {
         call: &Call,
         run: commands::Now,
     ) -> Result<Answer, CommandError> {
-        let (row, args) = (call.row, &call.args);
-        if row.name.starts_with("client|") {
+        let args = &call.args;
+        if matches!(commands::handler(call.row), Some(Handler::OfClients(_))) {
             // The command may print details of this client: bring them up to date.
             self.publish(true);
             self.client.details().memory.argument_bytes = args.iter().map(Bytes::len).sum();
@@ -125,14 +127,14 @@ impl<S: Socket> Connection<S> {
     fn run_session(&mut self, call: Call, word: SessionCommand) {
         match word {
             SessionCommand::Multi if self.session.multi.is_some() => {
-                self.fail_at_once(call, CommandError::NestedMulti);
+                self.fail_at_once(call, NESTED_MULTI);
             }
             SessionCommand::Multi => {
                 self.session.multi = Some(Multi::default());
                 self.succeed_at_once(call, &Reply::OK);
             }
             SessionCommand::Discard => match self.session.multi.take() {
-                None => self.fail_at_once(call, CommandError::DiscardWithoutMulti),
+                None => self.fail_at_once(call, DISCARD_WITHOUT_MULTI),
                 Some(_) => {
                     self.session.unwatch();
                     self.succeed_at_once(call, &Reply::OK);
@@ -140,7 +142,7 @@ impl<S: Socket> Connection<S> {
             },
             SessionCommand::Exec => self.exec(call),
             SessionCommand::Watch if self.session.multi.is_some() => {
-                self.fail_at_once(call, CommandError::WatchInsideMulti);
+                self.fail_at_once(call, WATCH_INSIDE_MULTI);
             }
             SessionCommand::Watch => self.watch(call),
             SessionCommand::Reset => self.reset(call),

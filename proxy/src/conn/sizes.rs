@@ -29,7 +29,7 @@ pub(super) fn argument_min(value_max: usize) -> usize {
 pub(super) fn argument_max(name: &[u8], words: usize, value_max: usize) -> usize {
     match lookup(name) {
         Some(row) if row.is_internal() => 0,
-        Some(row) if row.subcommands.is_empty() && !row.takes(words) => 0,
+        Some(row) if !row.is_container() && !row.takes(words) => 0,
         Some(row) => argument_max_of(row, value_max),
         None => 0,
     }
@@ -60,14 +60,14 @@ pub(super) fn check(
     if longest <= argument_min(value_max) {
         return Ok(());
     }
-    let mut keys = row.keys.positions(args)?.peekable();
+    let mut keys = row.positions(args)?.peekable();
     for (at, arg) in args.iter().enumerate() {
         if keys.next_if_eq(&at).is_some() {
             if arg.len() > KEY_BYTES_MAX {
-                return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
+                return Err(CommandError::key_too_long(KEY_BYTES_MAX));
             }
         } else if arg.len() > value_max && row.is_write() {
-            return Err(CommandError::ValueTooLong(value_max));
+            return Err(CommandError::value_too_long(value_max));
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ pub(super) fn check(
 pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandError> {
     let max = request_max(value_max);
     if total > max {
-        return Err(CommandError::RequestTooLong(max));
+        return Err(CommandError::request_too_long(max));
     }
     Ok(())
 }
@@ -85,13 +85,12 @@ pub(super) fn check_total(total: usize, value_max: usize) -> Result<(), CommandE
 /// The error for argument `at` of a command, which is longer than [`argument_max`].
 pub(super) fn too_long(row: &Command, args: &[Bytes], at: usize, value_max: usize) -> CommandError {
     let is_key = row
-        .keys
         .positions(args)
         .is_ok_and(|mut keys| keys.any(|key| key == at));
     if is_key {
-        CommandError::KeyTooLong(KEY_BYTES_MAX)
+        CommandError::key_too_long(KEY_BYTES_MAX)
     } else {
-        CommandError::ValueTooLong(value_max)
+        CommandError::value_too_long(value_max)
     }
 }
 
@@ -121,11 +120,11 @@ mod tests {
         for (args, expected) in [
             (
                 [word("set"), word("k"), long.clone()],
-                CommandError::ValueTooLong(VALUE_MAX),
+                CommandError::value_too_long(VALUE_MAX),
             ),
             (
                 [word("set"), long.clone(), word("v")],
-                CommandError::KeyTooLong(KEY_BYTES_MAX),
+                CommandError::key_too_long(KEY_BYTES_MAX),
             ),
         ] {
             let row = lookup(&args[0]).expect("a row");

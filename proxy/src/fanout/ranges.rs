@@ -41,7 +41,7 @@ pub(crate) async fn keys(
             let (gathering, bytes) = &mut *gathered;
             *bytes += body.len();
             if *bytes > KEYS_BYTES_MAX {
-                return Err(CommandError::ReplyTooLong(KEYS_BYTES_MAX));
+                return Err(CommandError::reply_too_long(KEYS_BYTES_MAX));
             }
             gathering.reach(*bytes).await;
             len += count;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
+use coterie_redis_compat::errors::{DISK_FULL, STARTING};
 use coterie_rpc::{CallError, Patience};
 use coterie_types::{GroupId, NodeId};
 use tokio::runtime::Handle;
@@ -79,7 +80,7 @@ impl Failure {
     /// The error of a command whose time is over while the map does not know the owners of its keys.
     pub(crate) fn no_owner(map_is_empty: bool) -> CommandError {
         if map_is_empty {
-            CommandError::Other("LOADING Coterie is starting: no ranges yet".to_owned())
+            STARTING
         } else {
             Failure::no_range().error()
         }
@@ -101,7 +102,7 @@ impl Failure {
             Failure::TryAgain(reason) => {
                 CommandError::TryAgain(format!("the command was not applied: {reason}"))
             }
-            Failure::DiskFull => CommandError::DiskFull,
+            Failure::DiskFull => DISK_FULL,
             Failure::Refused(reason) => CommandError::Other(format!("ERR {reason}")),
             Failure::Unroutable(error) => error.clone(),
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coterie_redis_compat::{COMMANDS, Command, lookup};
+use coterie_redis_compat::{Command, ROWS};
 use hdrhistogram::Histogram;
 
 /// Number of shards: this many threads count without contention.
@@ -28,7 +28,7 @@ thread_local! {
     static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
 }
 
-/// The index of a row among all rows: the rows of the table first, then their subcommands.
+/// The index of a row in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowNumber(u16);
 
@@ -55,39 +55,19 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Calls {
     shards: Box<[Box<[Mutex<Counts>]>]>,
-    /// The number of the first subcommand of each row of the table.
-    subcommands: Box<[u16]>,
 }
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        let mut next = COMMANDS.len();
-        let subcommands = COMMANDS.iter().map(|row| {
-            let first = next;
-            next += row.subcommands.len();
-            u16::try_from(first).unwrap_or(u16::MAX)
-        });
-        let subcommands = subcommands.collect();
-        let rows = || (0..next).map(|_| Mutex::default()).collect();
+        let rows = || ROWS.iter().map(|_| Mutex::default()).collect();
         Self {
             shards: (0..SHARDS).map(|_| rows()).collect(),
-            subcommands,
         }
     }
 
-    /// The number of a row. Needs no search by name for rows of the table, which are an array.
+    /// The number of a row in the table. Needs no search by name.
     pub(crate) fn number(&self, command: &'static Command) -> Option<RowNumber> {
-        let number = match index(command) {
-            Some(at) => u16::try_from(at).ok()?,
-            None => {
-                let (container, _) = command.name.split_once('|')?;
-                let container = lookup(container.as_bytes())?;
-                let mut subcommands = container.subcommands.iter();
-                let at = subcommands.position(|row| row.name == command.name)?;
-                self.subcommands.get(index(container)?)? + u16::try_from(at).ok()?
-            }
-        };
-        Some(RowNumber(number))
+        u16::try_from(command.number()).ok().map(RowNumber)
     }
 
     /// Counts a call that took this long.
@@ -122,9 +102,7 @@ impl Calls {
 
     /// The counts by full name, of the commands that were called or refused.
     pub(crate) fn totals(&self) -> Vec<(&'static str, Counts)> {
-        let subcommands = COMMANDS.iter().flat_map(|row| row.subcommands);
-        let rows = COMMANDS.iter().chain(subcommands);
-        let totals = rows.enumerate().map(|(at, row)| {
+        let totals = ROWS.iter().enumerate().map(|(at, row)| {
             let mut total = Counts::default();
             for shard in &self.shards {
                 total.add(&lock(&shard[at]));
@@ -190,17 +168,11 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The index of a row in the table; `None` for subcommands, which are stored elsewhere.
-fn index(command: &'static Command) -> Option<usize> {
-    let rows = COMMANDS.as_ptr_range();
-    let row = std::ptr::from_ref(command);
-    rows.contains(&row)
-        .then(|| (row.addr() - rows.start.addr()) / size_of::<Command>())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_redis_compat::lookup;
+
     use super::*;
 
     fn call(calls: &Calls, row: &'static Command, millis: u64, failed: bool) {
@@ -212,9 +184,8 @@ mod tests {
     #[test]
     fn every_row_has_its_own_counts() {
         let calls = Calls::new();
-        let subcommands = COMMANDS.iter().flat_map(|row| row.subcommands);
         let mut rows = 0;
-        for (at, row) in COMMANDS.iter().chain(subcommands).enumerate() {
+        for (at, row) in ROWS.iter().enumerate() {
             assert_eq!(
                 calls.number(row),
                 Some(RowNumber(at as u16)),

@@ -9,8 +9,24 @@
 use bytes::Bytes;
 
 use super::{check_len, check_offset};
+use crate::bitmap::BIT_OFFSET;
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
+use crate::errors::{NOT_AN_INTEGER, SYNTAX};
 use crate::string::zero_padded;
-use crate::{Args, CommandError, EvalError, Reply, Txn, number};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word, number};
+
+pub(super) const PART: Part = Part::new(&[BITFIELD, BITFIELD_RO], LINES);
+
+error_lines! {
+    /// A `BITFIELD` type that is not `i1`..`i64` or `u1`..`u63`.
+    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not \
+        supported but i64 is.";
+    /// A `BITFIELD` overflow word that is not known.
+    BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified";
+    /// `BITFIELD_RO` with something other than GET.
+    BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand";
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overflow {
@@ -40,13 +56,34 @@ struct Operation {
     overflow: Overflow,
 }
 
+const BITFIELD: Command = command(Topic::Bitmap, "bitfield")
+    .syntax(
+        "key [operation(GET encoding_offset(encoding offset)|write([OVERFLOW \
+        wrap_sat_fail(WRAP|SAT|FAIL)] write_operation(SET encoding_offset_value(encoding \
+        offset value:integer)|INCRBY encoding_offset_increment(encoding offset \
+        increment)))) ...]",
+    )
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::RW_ACCESS_UPDATE
+        .with(K::VARIABLE_FLAGS)
+        .at(1)
+        .notes("This command allows both access and modification of the key")])
+    .runs(bitfield)
+    .key_flags_of(key_flags)
+    .hints("encoding=bit-type offset=field-offset")
+    .docs(
+        "3.2.0",
+        "O(1) for each subcommand specified",
+        "Reads and changes integers of any width within a string.",
+    );
+
 /// `BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET|INCRBY type offset value ...]`: an
 /// integer for each operation, null where FAIL refused it.
 ///
 /// The value grows by zero bytes to hold every field written; the expiry is kept. O(length) if
-/// anything is written, else O(1) for each operation. Errors: `Syntax`, `BitfieldType`,
-/// `BitfieldOverflow`, `BitOffset`, `NotAnInteger`, `WrongType`.
-pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// anything is written, else O(1) for each operation. Errors: `SYNTAX`, `BITFIELD_TYPE`,
+/// `BITFIELD_OVERFLOW`, `BIT_OFFSET`, `NOT_AN_INTEGER`, `WRONG_TYPE`.
+fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     let key = args.bytes(1);
     let old = txn.string(key)?;
@@ -69,16 +106,39 @@ pub(crate) fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
     Ok(reply)
 }
 
+/// The key is changed unless all operations are GET.
+fn key_flags(args: &[Bytes]) -> K {
+    let writes =
+        |word: &Bytes| word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"incrby");
+    if args.iter().skip(2).any(writes) {
+        K::RW_ACCESS_UPDATE
+    } else {
+        K::RO_ACCESS
+    }
+}
+
+const BITFIELD_RO: Command = command(Topic::Bitmap, "bitfield_ro")
+    .syntax("key [GET encoding_offset(encoding offset)] ...")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(bitfield_ro)
+    .hints("encoding=bit-type offset=field-offset")
+    .docs(
+        "6.0.0",
+        "O(1) for each subcommand specified",
+        "Reads integers of any width within a string.",
+    );
+
 /// `BITFIELD_RO key [GET type offset ...]`: an integer for each. O(1) for each.
 ///
-/// Errors: as [`bitfield`], and `BitfieldReadOnly`.
-pub(crate) fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// Errors: as [`bitfield`], and `BITFIELD_READ_ONLY`.
+fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     if operations
         .iter()
         .any(|operation| operation.action != Action::Get)
     {
-        return Err(CommandError::BitfieldReadOnly.into());
+        return Err(BITFIELD_READ_ONLY.into());
     }
     let value = txn
         .string(args.bytes(1))?
@@ -201,48 +261,44 @@ impl Field {
 fn parse(args: &Args<'_>) -> Result<Vec<Operation>, CommandError> {
     let mut operations = Vec::new();
     let mut overflow = Overflow::Wrap;
-    let mut at = 2;
-    while at < args.len() {
-        let left = args.len() - at - 1;
-        let takes = |word, words| args.is(at, word) && left >= words;
-        if takes("overflow", 1) {
-            overflow = parse_overflow(args, at + 1)?;
-            at += 2;
-            continue;
-        }
-        let words = if takes("get", 2) {
-            3
-        } else if takes("set", 3) || takes("incrby", 3) {
-            4
-        } else {
-            return Err(CommandError::Syntax);
-        };
-        let field = parse_field(args.bytes(at + 1), args.bytes(at + 2))?;
-        let action = match words {
-            3 => Action::Get,
-            _ if args.is(at, "set") => Action::Set(args.int(at + 3)?),
-            _ => Action::IncrBy(args.int(at + 3)?),
+    let mut words = args.options(2);
+    while let Some(word) = words.next() {
+        let int = |word: &Bytes| number::parse_int(word).ok_or(NOT_AN_INTEGER);
+        let (field, action) = match word.keyword().as_str() {
+            "overflow" => {
+                overflow = parse_overflow(words.value()?)?;
+                continue;
+            }
+            "get" => {
+                let [kind, offset] = words.values()?;
+                (parse_field(kind, offset)?, Action::Get)
+            }
+            "set" => {
+                let [kind, offset, value] = words.values()?;
+                (parse_field(kind, offset)?, Action::Set(int(value)?))
+            }
+            "incrby" => {
+                let [kind, offset, by] = words.values()?;
+                (parse_field(kind, offset)?, Action::IncrBy(int(by)?))
+            }
+            _ => return Err(SYNTAX),
         };
         operations.push(Operation {
             field,
             action,
             overflow,
         });
-        at += words;
     }
     Ok(operations)
 }
 
-fn parse_overflow(args: &Args<'_>, at: usize) -> Result<Overflow, CommandError> {
-    [
-        ("wrap", Overflow::Wrap),
-        ("sat", Overflow::Saturate),
-        ("fail", Overflow::Fail),
-    ]
-    .into_iter()
-    .find(|(word, _)| args.is(at, word))
-    .map(|(_, overflow)| overflow)
-    .ok_or(CommandError::BitfieldOverflow)
+fn parse_overflow(word: &Bytes) -> Result<Overflow, CommandError> {
+    match Word(word).keyword().as_str() {
+        "wrap" => Ok(Overflow::Wrap),
+        "sat" => Ok(Overflow::Saturate),
+        "fail" => Ok(Overflow::Fail),
+        _ => Err(BITFIELD_OVERFLOW),
+    }
 }
 
 /// A type such as `i16` or `u63`, and an offset in bits, or in fields after `#`.
@@ -250,12 +306,12 @@ fn parse_field(kind: &Bytes, offset: &Bytes) -> Result<Field, CommandError> {
     let (signed, bits) = match kind.as_ref() {
         [b'i', bits @ ..] => (true, bits),
         [b'u', bits @ ..] => (false, bits),
-        _ => return Err(CommandError::BitfieldType),
+        _ => return Err(BITFIELD_TYPE),
     };
     let max = if signed { 64 } else { 63 };
     let bits = match number::parse_int(bits) {
         Some(bits @ 1..) if bits <= max => bits as u32,
-        _ => return Err(CommandError::BitfieldType),
+        _ => return Err(BITFIELD_TYPE),
     };
     let offset = match offset.as_ref() {
         [b'#', index @ ..] => {
@@ -263,9 +319,7 @@ fn parse_field(kind: &Bytes, offset: &Bytes) -> Result<Field, CommandError> {
         }
         offset => number::parse_int(offset),
     };
-    let offset = offset
-        .and_then(check_offset)
-        .ok_or(CommandError::BitOffset)?;
+    let offset = offset.and_then(check_offset).ok_or(BIT_OFFSET)?;
     Ok(Field {
         signed,
         bits,

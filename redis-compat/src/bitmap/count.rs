@@ -4,14 +4,31 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
 use crate::string::clamp;
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
+
+pub(super) const PART: Part = Part::new(&[BITCOUNT, BITPOS], LINES);
+
+error_lines! {
+    /// `BITPOS` for a bit that is neither 0 nor 1.
+    BIT_ARGUMENT = "ERR The bit argument must be 1 or 0.";
+}
+
+const BITCOUNT: Command = command(Topic::Bitmap, "bitcount")
+    .syntax("key [index(start end [index_unit(BYTE|BIT)])]")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(bitcount)
+    .docs("2.6.0", "O(N)", "Counts the bits that are set.");
 
 /// `BITCOUNT key [start end [BYTE | BIT]]`: how many bits are set. O(length).
 ///
-/// Errors: `WrongType`, `NotAnInteger`, `Syntax`; an absent key is 0 whatever the rest says.
+/// Errors: `WRONG_TYPE`, `NOT_AN_INTEGER`, `SYNTAX`; an absent key is 0 whatever the rest says.
 /// Source: Redis `bitops.c`, `bitcountCommand`.
-pub(crate) fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some(record) = txn.string(args.bytes(1))? else {
         return Ok(Reply::Integer(0));
     };
@@ -27,20 +44,28 @@ pub(crate) fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, Eval
             let in_bits = unit_is_bits(args, 4)?;
             bit_range(start, end, in_bits, value.len()).unwrap_or(0..0)
         }
-        _ => return Err(CommandError::Syntax.into()),
+        _ => return Err(SYNTAX.into()),
     };
     Ok(Reply::Integer(count(&value, bits)))
 }
 
+const BITPOS: Command = command(Topic::Bitmap, "bitpos")
+    .syntax("key bit [index(start [end_index(end [index_unit(BYTE|BIT)])])]")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(bitpos)
+    .docs("2.8.7", "O(N)", "Finds the first bit that is set or clear.");
+
 /// `BITPOS key bit [start [end [BYTE | BIT]]]`: the first such bit, or -1. O(length).
 ///
 /// Without an end the value counts as followed by zeros, so a zero is always found. Errors:
-/// `NotAnInteger`, `BitArgument`, `WrongType`, `Syntax`. Source: Redis `bitops.c`, `bitposCommand`.
-pub(crate) fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// `NOT_AN_INTEGER`, `BIT_ARGUMENT`, `WRONG_TYPE`, `SYNTAX`. Source: Redis `bitops.c`,
+/// `bitposCommand`.
+fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let set = match args.int(2)? {
         0 => false,
         1 => true,
-        _ => return Err(CommandError::BitArgument.into()),
+        _ => return Err(BIT_ARGUMENT.into()),
     };
     let Some(record) = txn.string(args.bytes(1))? else {
         return Ok(Reply::Integer(if set { -1 } else { 0 }));
@@ -55,7 +80,7 @@ pub(crate) fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
             let end = if end_given { args.int(4)? } else { -1 };
             bit_range(start, end, in_bits, value.len()).unwrap_or(0..0)
         }
-        _ => return Err(CommandError::Syntax.into()),
+        _ => return Err(SYNTAX.into()),
     };
     if bits.is_empty() {
         return Ok(Reply::Integer(-1));
@@ -70,11 +95,13 @@ pub(crate) fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
 }
 
 fn unit_is_bits(args: &Args<'_>, at: usize) -> Result<bool, CommandError> {
-    match args.get(at) {
-        None => Ok(false),
-        Some(_) if args.is(at, "byte") => Ok(false),
-        Some(_) if args.is(at, "bit") => Ok(true),
-        Some(_) => Err(CommandError::Syntax),
+    let Some(word) = args.get(at) else {
+        return Ok(false);
+    };
+    match Word(word).keyword().as_str() {
+        "byte" => Ok(false),
+        "bit" => Ok(true),
+        _ => Err(SYNTAX),
     }
 }
 

@@ -2,7 +2,17 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
+
+pub(super) const PART: Part = Part::new(&[BITOP], LINES);
+
+error_lines! {
+    /// `BITOP NOT` with several sources.
+    BIT_OP_NOT = "ERR BITOP NOT must be called with a single source key.";
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
@@ -13,25 +23,36 @@ enum Op {
 }
 
 impl Op {
-    fn from_word(word: &[u8]) -> Option<Self> {
-        [
-            ("and", Op::And),
-            ("or", Op::Or),
-            ("xor", Op::Xor),
-            ("not", Op::Not),
-        ]
-        .into_iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|(_, op)| op)
+    fn from_word(word: &Bytes) -> Option<Self> {
+        match Word(word).keyword().as_str() {
+            "and" => Some(Op::And),
+            "or" => Some(Op::Or),
+            "xor" => Some(Op::Xor),
+            "not" => Some(Op::Not),
+            _ => None,
+        }
     }
 }
+
+const BITOP: Command = command(Topic::Bitmap, "bitop")
+    .syntax("operation(AND|OR|XOR|NOT) destkey key ...")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(2), K::RO_ACCESS.at(3).every(1)])
+    .runs(bitop)
+    .check(bitop_check)
+    .docs(
+        "2.6.0",
+        "O(N)",
+        "Combines strings bit by bit and stores the result.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
 
 /// `BITOP AND|OR|XOR|NOT destination source [source ...]`: the length of the result, which replaces
 /// the destination; an empty result removes it.
 ///
 /// Shorter and absent sources count as filled with zeros. O(length) for each source. Errors:
-/// `Syntax`, `BitOpNot`, `WrongType`. Source: Redis `bitops.c`, `bitopCommand`.
-pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// `SYNTAX`, `BIT_OP_NOT`, `WRONG_TYPE`. Source: Redis `bitops.c`, `bitopCommand`.
+fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let op = parse(args)?;
     let mut sources = Vec::with_capacity(args.len() - 3);
     for key in args.rest(3) {
@@ -52,14 +73,14 @@ pub(crate) fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
 }
 
 /// The operation is known and has as many sources as it takes.
-pub(crate) fn bitop_check(args: &Args<'_>) -> Result<(), CommandError> {
+fn bitop_check(args: &Args<'_>) -> Result<(), CommandError> {
     parse(args).map(drop)
 }
 
 fn parse(args: &Args<'_>) -> Result<Op, CommandError> {
     match Op::from_word(args.bytes(1)) {
-        None => Err(CommandError::Syntax),
-        Some(Op::Not) if args.len() != 4 => Err(CommandError::BitOpNot),
+        None => Err(SYNTAX),
+        Some(Op::Not) if args.len() != 4 => Err(BIT_OP_NOT),
         Some(op) => Ok(op),
     }
 }

@@ -3,11 +3,28 @@
 use bytes::Bytes;
 
 use super::{check_len, parse_offset};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
 use crate::string::zero_padded;
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-/// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BitOffset`, `WrongType`.
-pub(crate) fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+pub(super) const PART: Part = Part::new(&[GETBIT, SETBIT], LINES);
+
+error_lines! {
+    /// A bit that is neither 0 nor 1.
+    BIT_VALUE = "ERR bit is not an integer or out of range";
+}
+
+const GETBIT: Command = command(Topic::Bitmap, "getbit")
+    .syntax("key offset")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(getbit)
+    .hints("offset=bit-offset")
+    .docs("2.2.0", "O(1)", "Returns the value of a bit.");
+
+/// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BIT_OFFSET`, `WRONG_TYPE`.
+fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let offset = parse_offset(args.bytes(2))?;
     let value = txn
         .string(args.bytes(1))?
@@ -16,18 +33,30 @@ pub(crate) fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     Ok(Reply::Integer((byte >> (7 - (offset & 7)) & 1).into()))
 }
 
+const SETBIT: Command = command(Topic::Bitmap, "setbit")
+    .syntax("key offset value:integer")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(setbit)
+    .hints("weight=5 offset=bit-offset value=bit")
+    .docs(
+        "2.2.0",
+        "O(1)",
+        "Sets or clears a bit and returns its previous value.",
+    );
+
 /// `SETBIT key offset bit`: the bit before it. The value grows by zero bytes as needed; the expiry
 /// is kept. A bit that is so already is no change.
 ///
-/// O(length): the value is copied. Errors: `BitOffset`, `BitValue`, `WrongType`.
+/// O(length): the value is copied. Errors: `BIT_OFFSET`, `BIT_VALUE`, `WRONG_TYPE`.
 /// Source: Redis `bitops.c`, `setbitCommand`.
-pub(crate) fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset) = (args.bytes(1), parse_offset(args.bytes(2))?);
     let (at, shift) = ((offset >> 3) as usize, 7 - (offset & 7));
     check_len(txn, at + 1)?;
     let on = match args.int(3) {
         Ok(bit @ 0..=1) => bit as u8,
-        _ => return Err(CommandError::BitValue.into()),
+        _ => return Err(BIT_VALUE.into()),
     };
     let old = txn.string(key)?;
     let expires_at = old.as_ref().and_then(|old| old.expires_at);

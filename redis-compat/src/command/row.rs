@@ -1,18 +1,113 @@
-//! How a row is written: a constructor with what every command has, then what this one adds.
+//! How a row is written: its name and syntax, then what this command adds.
 
-use super::{Check, Command, Group, OtherTable, Route, Run};
-use crate::{Args, Categories, EvalError, Flags, KeyFlags, KeySpec, Keys, Reply, Txn};
+use bytes::Bytes;
+
+use super::{Check, Command, Function, Nulls, Route, Run, Topic};
+use crate::{Categories, Flags, KeyFlags, KeySpec, syntax};
+
+/// A row that the proxy answers, until it is told otherwise by [`Command::runs`]. The name of a
+/// subcommand is `container|name`.
+pub(crate) const fn command(topic: Topic, name: &'static str) -> Command {
+    Command {
+        name,
+        syntax: "",
+        arity: name_words(name),
+        flags: Flags::NONE,
+        keys: &[],
+        run: Run::Proxy,
+        route: Route::Local,
+        topic,
+        since: "",
+        summary: "",
+        complexity: "",
+        categories: topic.categories(),
+        tips: &[],
+        deviation: "",
+        hints: "",
+        nulls: Nulls::Nothing,
+        shown_as: None,
+        check: None,
+        blind_unless: None,
+        key_flags: None,
+        is_interval: false,
+        number: 0,
+        subcommands: (0, 0),
+    }
+}
+
+/// Whether this is the name of a subcommand.
+pub(crate) const fn is_subcommand(name: &str) -> bool {
+    let mut at = 0;
+    while at < name.len() {
+        if name.as_bytes()[at] == b'|' {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// How many words a name is.
+const fn name_words(name: &str) -> i32 {
+    if is_subcommand(name) { 2 } else { 1 }
+}
 
 impl Command {
-    pub(crate) const fn since(mut self, since: &'static str, complexity: &'static str) -> Self {
-        self.since = since;
-        self.complexity = complexity;
+    /// The words behind the name; without it there are none.
+    pub(crate) const fn syntax(mut self, words: &'static str) -> Self {
+        self.syntax = words;
+        self.arity = syntax::arity(words, name_words(self.name));
         self
     }
 
-    pub(crate) const fn summary(mut self, summary: &'static str) -> Self {
+    /// The first version, the cost of a call, and one line about it.
+    pub(crate) const fn docs(
+        mut self,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        self.since = since;
+        self.complexity = complexity;
         self.summary = summary;
         self
+    }
+
+    pub(crate) const fn flags(mut self, flags: Flags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// The group with the keys runs it, by this function.
+    pub(crate) const fn runs(mut self, function: Function) -> Self {
+        self.run = Run::Group(function);
+        if matches!(self.route, Route::Local) {
+            self.route = Route::Keys;
+        }
+        self
+    }
+
+    pub(crate) const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Words 1 and 2 are an interval of keys, which lies in one range.
+    pub(crate) const fn over_interval(mut self) -> Self {
+        self.is_interval = true;
+        self.route = Route::EachRange;
+        self
+    }
+
+    /// Redis' arity, where it is not that of Redis' own syntax.
+    pub(crate) const fn arity(mut self, arity: i32) -> Self {
+        self.arity = arity;
+        self
+    }
+
+    /// The subcommands have rows of their own.
+    pub(crate) const fn container(self) -> Self {
+        self.arity(-2).categories(Categories::NONE)
     }
 
     pub(crate) const fn categories(mut self, categories: Categories) -> Self {
@@ -30,23 +125,24 @@ impl Command {
         self
     }
 
-    pub(crate) const fn keys(mut self, keys: Keys) -> Self {
-        self.keys = keys;
-        self
-    }
-
-    pub(crate) const fn specs(mut self, key_specs: &'static [KeySpec]) -> Self {
-        self.key_specs = key_specs;
-        self
-    }
-
-    pub(crate) const fn subcommands(mut self, subcommands: &'static [Command]) -> Self {
-        self.subcommands = subcommands;
-        self
-    }
-
     pub(crate) const fn deviation(mut self, deviation: &'static str) -> Self {
         self.deviation = deviation;
+        self
+    }
+
+    pub(crate) const fn hints(mut self, hints: &'static str) -> Self {
+        self.hints = hints;
+        self
+    }
+
+    /// Nulls in its reply are absent keys, which `INFO` counts.
+    pub(crate) const fn nulls(mut self, nulls: Nulls) -> Self {
+        self.nulls = nulls;
+        self
+    }
+
+    pub(crate) const fn shown_as(mut self, name: &'static str) -> Self {
+        self.shown_as = Some(name);
         self
     }
 
@@ -55,87 +151,14 @@ impl Command {
         self
     }
 
-    pub(crate) const fn other_table(mut self, other_table: OtherTable) -> Self {
-        self.other_table = other_table;
+    /// It overwrites its keys without reading them, unless any of these words follows the value.
+    pub(crate) const fn blind_unless(mut self, words: &'static [&'static str]) -> Self {
+        self.blind_unless = Some(words);
         self
     }
-}
 
-/// A row that the group with the keys runs.
-pub(crate) const fn row(
-    group: Group,
-    name: &'static str,
-    arity: i32,
-    flags: Flags,
-    keys: Keys,
-    run: fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>,
-) -> Command {
-    bare(
-        group,
-        name,
-        arity,
-        flags,
-        keys,
-        Run::Group(run),
-        Route::Keys,
-    )
-}
-
-/// A row that the proxy answers.
-pub(crate) const fn proxy(group: Group, name: &'static str, arity: i32, flags: Flags) -> Command {
-    bare(
-        group,
-        name,
-        arity,
-        flags,
-        Keys::None,
-        Run::Proxy,
-        Route::Local,
-    )
-}
-
-const fn bare(
-    group: Group,
-    name: &'static str,
-    arity: i32,
-    flags: Flags,
-    keys: Keys,
-    run: Run,
-    route: Route,
-) -> Command {
-    Command {
-        name,
-        arity,
-        flags,
-        keys,
-        key_specs: &[],
-        run,
-        route,
-        group,
-        since: "1.0.0",
-        summary: "",
-        complexity: "",
-        categories: Categories::NONE,
-        tips: &[],
-        subcommands: &[],
-        deviation: "",
-        check: None,
-        other_table: OtherTable::None,
-    }
-}
-
-/// A run of keys from word `first`; `last` counts from it, or from the end if below 0.
-pub(crate) const fn spec(
-    flags: &'static [&'static str],
-    first: usize,
-    last: i32,
-    step: usize,
-) -> KeySpec {
-    KeySpec {
-        notes: None,
-        flags: KeyFlags(flags),
-        first,
-        last,
-        step,
+    pub(crate) const fn key_flags_of(mut self, of: fn(&[Bytes]) -> KeyFlags) -> Self {
+        self.key_flags = Some(of);
+        self
     }
 }

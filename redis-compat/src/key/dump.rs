@@ -11,9 +11,31 @@
 
 use bytes::{BufMut, Bytes};
 
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
 use crate::rdb::{self, crc64};
 use crate::string::Unit;
-use crate::{Args, CommandError, EvalError, Kind, Reply, Txn};
+use crate::{
+    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn,
+};
+
+pub(super) const PART: Part = Part::new(&[DUMP, RESTORE], LINES);
+
+error_lines! {
+    /// `RESTORE` on a key that exists.
+    BUSY_KEY = "BUSYKEY Target key name already exists.";
+    /// A `RESTORE` payload of another version, or damaged.
+    BAD_DUMP = "ERR DUMP payload version or checksum are wrong";
+    /// A `RESTORE` payload that is whole and makes no sense.
+    BAD_DATA_FORMAT = "ERR Bad data format";
+    /// `RESTORE` with a TTL below zero.
+    INVALID_TTL = "ERR Invalid TTL value, must be >= 0";
+    /// `RESTORE` with an idle time below zero.
+    INVALID_IDLE_TIME = "ERR Invalid IDLETIME value, must be >= 0";
+    /// `RESTORE` with a frequency that is no byte.
+    INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+}
 
 /// The RDB version written: Redis 7.0's, so that every Redis since takes the payload.
 const VERSION_WRITTEN: u16 = 10;
@@ -22,8 +44,26 @@ const VERSION_READ_MAX: u16 = 11;
 const FOOTER_BYTES: usize = 10;
 const TYPE_STRING: u8 = 0;
 
+const DUMP: Command = command(Topic::Generic, "dump")
+    .syntax("key")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(dump)
+    .tips(&["nondeterministic_output"])
+    .hints("reply=payload")
+    .docs(
+        "2.6.0",
+        "O(1) to access the key and additional O(N*M) to serialize it, where N is \
+        the number of Redis objects composing the value and M their average size",
+        "Returns a serialized form of a value.",
+    )
+    .deviation(
+        "RDB version 10, so that every Redis since 7.0 restores it; the compressed \
+        bytes of long values may differ from those of Redis.",
+    );
+
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
-pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some(record) = txn.get(args.bytes(1))? else {
         return Ok(Reply::Null);
     };
@@ -39,24 +79,44 @@ pub(crate) fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Bulk(Bytes::from(payload)))
 }
 
+const RESTORE: Command = command(Topic::Generic, "restore")
+    .syntax("key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(1)])
+    .runs(restore)
+    .categories(C::KEYSPACE.with(C::DANGEROUS))
+    .hints("weight=2 ttl=ttl seconds=index frequency=index")
+    .docs(
+        "2.6.0",
+        "O(1) to create the new key and additional O(N*M) to reconstruct the \
+        serialized value, where N is the number of Redis objects composing the \
+        value and M their average size",
+        "Creates a key from its serialized form.",
+    )
+    .deviation(
+        "strings only; RDB versions up to 11; IDLETIME and FREQ are checked and not \
+        kept; a relative TTL that ends after the last millisecond of an i64 is \
+        refused, where Redis answers OK and loses the key.",
+    );
+
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; one
 /// that has passed stores nothing. Idle time and frequency are checked and not kept.
 ///
 /// A relative TTL that ends after the last instant is refused, as every other command refuses it;
 /// Redis lets the sum wrap, answers OK and stores nothing.
 ///
-/// O(length). Errors: `Syntax`, `InvalidIdleTime`, `InvalidFreq`, `BusyKey`, `NotAnInteger`,
-/// `InvalidTtl`, `InvalidExpire`, `BadDump`, `BadDataFormat`, in this order.
-pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// O(length). Errors: `SYNTAX`, `INVALID_IDLE_TIME`, `INVALID_FREQ`, `BUSY_KEY`, `NOT_AN_INTEGER`,
+/// `INVALID_TTL`, `InvalidExpire`, `BAD_DUMP`, `BAD_DATA_FORMAT`, in this order.
+fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = parse(args)?;
     let key = args.bytes(1);
     let found = txn.get(key)?.is_some();
     if found && !options.replace {
-        return Err(CommandError::BusyKey.into());
+        return Err(BUSY_KEY.into());
     }
     let ttl = args.int(2)?;
     if ttl < 0 {
-        return Err(CommandError::InvalidTtl.into());
+        return Err(INVALID_TTL.into());
     }
     let expires_at = match ttl {
         0 => None,
@@ -81,20 +141,17 @@ pub(crate) fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalE
 }
 
 fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Bytes, CommandError> {
-    let body_len = payload
-        .len()
-        .checked_sub(FOOTER_BYTES)
-        .ok_or(CommandError::BadDump)?;
+    let body_len = payload.len().checked_sub(FOOTER_BYTES).ok_or(BAD_DUMP)?;
     let (summed, sum) = payload.split_at(payload.len() - 8);
     let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
     if version > VERSION_READ_MAX || crc64(summed).to_le_bytes() != sum {
-        return Err(CommandError::BadDump);
+        return Err(BAD_DUMP);
     }
     let mut body = payload.slice(..body_len);
     if body.is_empty() || body.split_to(1)[0] != TYPE_STRING {
-        return Err(CommandError::BadDataFormat);
+        return Err(BAD_DATA_FORMAT);
     }
-    rdb::take_string(&mut body, txn.value_bytes_max()).ok_or(CommandError::BadDataFormat)
+    rdb::take_string(&mut body, txn.value_bytes_max()).ok_or(BAD_DATA_FORMAT)
 }
 
 #[derive(Default)]
@@ -106,29 +163,25 @@ struct Options {
 fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
     let mut options = Options::default();
     let (mut idle, mut freq) = (false, false);
-    let mut at = 4;
-    while at < args.len() {
-        let more = at + 1 < args.len();
-        if args.is(at, "replace") {
-            options.replace = true;
-        } else if args.is(at, "absttl") {
-            options.absolute = true;
-        } else if args.is(at, "idletime") && more && !freq {
-            at += 1;
-            idle = true;
-            if args.int(at)? < 0 {
-                return Err(CommandError::InvalidIdleTime);
+    let mut words = args.options(4);
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "replace" => options.replace = true,
+            "absttl" => options.absolute = true,
+            "idletime" if !freq => {
+                idle = true;
+                if words.int()? < 0 {
+                    return Err(INVALID_IDLE_TIME);
+                }
             }
-        } else if args.is(at, "freq") && more && !idle {
-            at += 1;
-            freq = true;
-            if !(0..=255).contains(&args.int(at)?) {
-                return Err(CommandError::InvalidFreq);
+            "freq" if !idle => {
+                freq = true;
+                if !(0..=255).contains(&words.int()?) {
+                    return Err(INVALID_FREQ);
+                }
             }
-        } else {
-            return Err(CommandError::Syntax);
+            _ => return Err(SYNTAX),
         }
-        at += 1;
     }
     Ok(options)
 }

@@ -5,35 +5,93 @@
 
 use coterie_types::UnixMillis;
 
-use crate::{Args, CommandError, EvalError, Record, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST], LINES);
+
+error_lines! {
+    /// `EXPIRE` with NX and another condition.
+    EXPIRE_NX_AND_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    /// `EXPIRE` with both GT and LT.
+    EXPIRE_GT_AND_LT = "ERR GT and LT options at the same time are not compatible";
+}
+
+const EXPIRE: Command = command(Topic::Generic, "expire")
+    .syntax("key seconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(expire)
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Sets the expiry of a key in seconds from now.",
+    );
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`: 1 if the expiry was set, 0 if not. O(1).
 ///
 /// A time that has passed removes the key. Errors, for all four: `UnsupportedOption`,
-/// `ExpireNxAndOthers`, `ExpireGtAndLt`, `NotAnInteger`, `InvalidExpire`, in this order.
-pub(crate) fn expire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// `EXPIRE_NX_AND_OTHERS`, `EXPIRE_GT_AND_LT`, `NOT_AN_INTEGER`, `InvalidExpire`, in this order.
+fn expire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let now = txn.now().0 as i64;
     set_expiry(txn, args, 1000, now)
 }
 
+const PEXPIRE: Command = command(Topic::Generic, "pexpire")
+    .syntax("key milliseconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(pexpire)
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Sets the expiry of a key in milliseconds from now.",
+    );
+
 /// `PEXPIRE key milliseconds [NX | XX | GT | LT]`: as [`expire`].
-pub(crate) fn pexpire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn pexpire(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let now = txn.now().0 as i64;
     set_expiry(txn, args, 1, now)
 }
 
+const EXPIREAT: Command = command(Topic::Generic, "expireat")
+    .syntax("key unix-time-seconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(expireat)
+    .docs("1.2.0", "O(1)", "Sets the expiry of a key in Unix seconds.");
+
 /// `EXPIREAT key unix-seconds [NX | XX | GT | LT]`: as [`expire`].
-pub(crate) fn expireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn expireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_expiry(txn, args, 1000, 0)
 }
 
+const PEXPIREAT: Command = command(Topic::Generic, "pexpireat")
+    .syntax("key unix-time-milliseconds [condition(NX|XX|GT|LT)]")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(pexpireat)
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Sets the expiry of a key in Unix milliseconds.",
+    );
+
 /// `PEXPIREAT key unix-milliseconds [NX | XX | GT | LT]`: as [`expire`].
-pub(crate) fn pexpireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn pexpireat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_expiry(txn, args, 1, 0)
 }
 
+const PERSIST: Command = command(Topic::Generic, "persist")
+    .syntax("key")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_UPDATE.at(1)])
+    .runs(persist)
+    .docs("2.2.0", "O(1)", "Removes the expiry of a key.");
+
 /// `PERSIST key`: 1 if an expiry was taken away. O(1).
-pub(crate) fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     match txn.get(key)? {
         Some(record) if record.expires_at.is_some() => {
@@ -57,12 +115,12 @@ fn set_expiry(
     base: i64,
 ) -> Result<Reply, EvalError> {
     let condition = Condition::parse(args)?;
-    let invalid = CommandError::InvalidExpire(args.name());
+    let invalid = || CommandError::invalid_expire(args.name());
     let when = args
         .int(2)?
         .checked_mul(unit_ms)
         .and_then(|when| when.checked_add(base));
-    let when = when.ok_or(invalid)?;
+    let when = when.ok_or_else(invalid)?;
     let key = args.bytes(1);
     let Some(record) = txn.get(key)? else {
         return Ok(Reply::Integer(0));
@@ -94,21 +152,21 @@ struct Condition {
 impl Condition {
     fn parse(args: &Args<'_>) -> Result<Self, CommandError> {
         let mut condition = Self::default();
-        for (at, word) in args.rest(3).iter().enumerate() {
-            match () {
-                () if args.is(at + 3, "nx") => condition.nx = true,
-                () if args.is(at + 3, "xx") => condition.xx = true,
-                () if args.is(at + 3, "gt") => condition.gt = true,
-                () if args.is(at + 3, "lt") => condition.lt = true,
-                () => return Err(CommandError::UnsupportedOption(word.clone())),
+        for word in args.options(3) {
+            match word.keyword().as_str() {
+                "nx" => condition.nx = true,
+                "xx" => condition.xx = true,
+                "gt" => condition.gt = true,
+                "lt" => condition.lt = true,
+                _ => return Err(CommandError::unsupported_option(word.0)),
             }
         }
         let Self { nx, xx, gt, lt } = condition;
         if nx && (xx || gt || lt) {
-            return Err(CommandError::ExpireNxAndOthers);
+            return Err(EXPIRE_NX_AND_OTHERS);
         }
         if gt && lt {
-            Err(CommandError::ExpireGtAndLt)
+            Err(EXPIRE_GT_AND_LT)
         } else {
             Ok(condition)
         }

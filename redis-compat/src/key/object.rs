@@ -3,22 +3,73 @@
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
 //! notes what Redis would say ([`crate::Encoding`]). Accesses are not tracked.
 
-use crate::{Args, CommandError, Encoding, EvalError, Record, Reply, Txn, number};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
+use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn, number};
+
+pub(super) const PART: Part = Part::new(
+    &[
+        OBJECT,
+        OBJECT_ENCODING,
+        OBJECT_REFCOUNT,
+        OBJECT_IDLETIME,
+        OBJECT_FREQ,
+        OBJECT_HELP,
+        MEMORY_USAGE,
+    ],
+    LINES,
+);
+
+error_lines! {
+    /// `OBJECT FREQ` without an LFU policy, which Coterie does not have.
+    NO_LFU_POLICY = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+        note that when switching between policies at runtime LRU and LFU data will take \
+        some time to adjust.";
+}
 
 /// Redis shares the integers below this.
 const SHARED_INTEGERS: i64 = 10_000;
 /// What Redis says of an object that is shared.
 const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 
+const OBJECT: Command = command(Topic::Generic, "object").container().docs(
+    "2.2.3",
+    "Depends on subcommand",
+    "A container for commands about the internals of a value.",
+);
+
+const OBJECT_ENCODING: Command = command(Topic::Generic, "object|encoding")
+    .syntax("key")
+    .flags(F::READ)
+    .keys(&[K::RO.at(2)])
+    .runs(object_encoding)
+    .tips(&["nondeterministic_output"])
+    .docs("2.2.3", "O(1)", "Returns the internal encoding of a value.");
+
 /// `OBJECT ENCODING key`: `int`, `embstr` or `raw`; null if absent. O(1).
-pub(crate) fn object_encoding(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn object_encoding(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(txn
         .get(args.bytes(2))?
         .map_or(Reply::Null, |record| Reply::text(record.encoding().name())))
 }
 
+const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")
+    .syntax("key")
+    .flags(F::READ)
+    .keys(&[K::RO.at(2)])
+    .runs(object_refcount)
+    .tips(&["nondeterministic_output"])
+    .hints("reply=ours")
+    .docs(
+        "2.2.3",
+        "O(1)",
+        "Returns the number of references to a value.",
+    )
+    .deviation("a copy of a small integer counts as shared, too.");
+
 /// `OBJECT REFCOUNT key`: 1, or a large number for small integers; null if absent. O(1).
-pub(crate) fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let refcount = |record: Record| match number::parse_int(&record.value) {
         Some(0..SHARED_INTEGERS) if record.encoding() == Encoding::Int => SHARED_REFCOUNT,
         _ => 1,
@@ -28,23 +79,51 @@ pub(crate) fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Repl
         .map_or(Reply::Null, |record| Reply::Integer(refcount(record))))
 }
 
+const OBJECT_IDLETIME: Command = command(Topic::Generic, "object|idletime")
+    .syntax("key")
+    .flags(F::READ)
+    .keys(&[K::RO.at(2)])
+    .runs(object_idletime)
+    .tips(&["nondeterministic_output"])
+    .hints("reply=ours")
+    .docs(
+        "2.2.3",
+        "O(1)",
+        "Returns the time since a value was last accessed.",
+    )
+    .deviation("always 0: accesses are not tracked.");
+
 /// `OBJECT IDLETIME key`: 0; null if absent. O(1).
-pub(crate) fn object_idletime(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn object_idletime(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(txn
         .get(args.bytes(2))?
         .map_or(Reply::Null, |_| Reply::Integer(0)))
 }
 
+const OBJECT_FREQ: Command = command(Topic::Generic, "object|freq")
+    .syntax("key")
+    .flags(F::READ)
+    .keys(&[K::RO.at(2)])
+    .runs(object_freq)
+    .tips(&["nondeterministic_output"])
+    .docs("4.0.0", "O(1)", "Returns how often a value is accessed.")
+    .deviation("refused as in a Redis without an LFU policy: accesses are not tracked.");
+
 /// `OBJECT FREQ key`: refused, as without an LFU policy; null if absent. O(1).
-pub(crate) fn object_freq(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn object_freq(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     match txn.get(args.bytes(2))? {
         None => Ok(Reply::Null),
-        Some(_) => Err(CommandError::NoLfuPolicy.into()),
+        Some(_) => Err(NO_LFU_POLICY.into()),
     }
 }
 
+const OBJECT_HELP: Command = command(Topic::Generic, "object|help")
+    .flags(F::ANY_TIME)
+    .runs(object_help)
+    .docs("6.2.0", "O(1)", "Lists the subcommands.");
+
 /// `OBJECT HELP`: the subcommands.
-pub(crate) fn object_help(_: &mut Txn<'_>, _: &Args<'_>) -> Result<Reply, EvalError> {
+fn object_help(_: &mut Txn<'_>, _: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(Reply::help(
         "OBJECT",
         &[
@@ -64,19 +143,28 @@ pub(crate) fn object_help(_: &mut Txn<'_>, _: &Args<'_>) -> Result<Reply, EvalEr
     ))
 }
 
+const MEMORY_USAGE: Command = command(Topic::Server, "memory|usage")
+    .syntax("key [SAMPLES count]")
+    .flags(F::READ)
+    .keys(&[K::RO.at(2)])
+    .runs(memory_usage)
+    .hints("reply=ours")
+    .docs(
+        "4.0.0",
+        "O(N) where N is the number of samples",
+        "Returns the bytes that a key and its value take.",
+    )
+    .deviation("the bytes of key and record as stored; SAMPLES is checked and not used.");
+
 /// `MEMORY USAGE key [SAMPLES count]`: the bytes of the record as stored; null if absent. O(1).
 ///
-/// Errors: `NotAnInteger`, `Syntax`.
-pub(crate) fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let mut at = 3;
-    while at < args.len() {
-        if !args.is(at, "samples") || at + 1 >= args.len() {
-            return Err(CommandError::Syntax.into());
+/// Errors: `NOT_AN_INTEGER`, `SYNTAX`.
+fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let mut words = args.options(3);
+    while let Some(word) = words.next() {
+        if word.keyword().as_str() != "samples" || words.int()? < 0 {
+            return Err(SYNTAX.into());
         }
-        if args.int(at + 1)? < 0 {
-            return Err(CommandError::Syntax.into());
-        }
-        at += 2;
     }
     let key = args.bytes(2);
     Ok(txn.get(key)?.map_or(Reply::Null, |record| {

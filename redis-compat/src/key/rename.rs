@@ -1,23 +1,52 @@
 //! Another name for a value.
 
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[RENAME, RENAMENX], LINES);
+
+error_lines! {
+    /// The key must exist.
+    NO_SUCH_KEY = "ERR no such key";
+}
+
+const RENAME: Command = command(Topic::Generic, "rename")
+    .syntax("key newkey")
+    .flags(F::WRITE)
+    .keys(&[K::RW_ACCESS_DELETE.at(1), K::OW_UPDATE.at(2)])
+    .runs(rename)
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Renames a key and overwrites the new name.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
 
 /// `RENAME key newkey`: OK; what `newkey` held is gone. The expiry moves along. O(1).
 ///
-/// Errors: `NoSuchKey`. Source: Redis `db.c`, `renameGenericCommand`.
-pub(crate) fn rename(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// Errors: `NO_SUCH_KEY`. Source: Redis `db.c`, `renameGenericCommand`.
+fn rename(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     rename_generic(txn, args, false)?;
     Ok(Reply::OK)
 }
 
-/// `RENAMENX key newkey`: 1 if renamed, 0 if `newkey` was there. O(1). Errors: `NoSuchKey`.
-pub(crate) fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+const RENAMENX: Command = command(Topic::Generic, "renamenx")
+    .syntax("key newkey")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_ACCESS_DELETE.at(1), K::OW_INSERT.at(2)])
+    .runs(renamenx)
+    .docs("1.0.0", "O(1)", "Renames a key unless the new name exists.")
+    .deviation("the keys must be on one group, else CROSSGROUP.");
+
+/// `RENAMENX key newkey`: 1 if renamed, 0 if `newkey` was there. O(1). Errors: `NO_SUCH_KEY`.
+fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(Reply::Integer(rename_generic(txn, args, true)?.into()))
 }
 
 fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, EvalError> {
     let (from, to) = (args.bytes(1), args.bytes(2));
-    let record = txn.get(from)?.ok_or(CommandError::NoSuchKey)?;
+    let record = txn.get(from)?.ok_or(NO_SUCH_KEY)?;
     if from == to || (nx && txn.get(to)?.is_some()) {
         return Ok(false);
     }

@@ -1,20 +1,41 @@
 //! Emptying an interval, and sweeping what is expired.
 
 use super::bounds;
-use crate::{Args, EvalError, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[FLUSH, EXPIRED], &[]);
+
+const FLUSH: Command = command(Topic::Coterie, "_flush")
+    .syntax("start:key end:key")
+    .flags(F::INTERNAL_WRITE)
+    .over_interval()
+    .runs(flush)
+    .docs("0.1.0", "O(1)", "Removes all keys of an interval.");
 
 /// `_FLUSH start end`: OK; the interval is empty. O(1) here, and one range deletion in the store.
-pub(crate) fn flush(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn flush(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
     txn.clear(bounds);
     Ok(Reply::OK)
 }
 
+const EXPIRED: Command = command(Topic::Coterie, "_expired")
+    .syntax("key ...")
+    .flags(F::INTERNAL_WRITE)
+    .keys(&[K::RW.at(1).every(1)])
+    .runs(expired)
+    .docs(
+        "0.1.0",
+        "O(1) for each key",
+        "Deletes the expired keys among the given keys.",
+    );
+
 /// `_EXPIRED key [key ...]`: how many were expired, and are deleted now. O(1) for each key.
 ///
 /// The background sweep names keys it found expired by its own clock; the entry's clock decides. No
 /// command could see them, so this is no change.
-pub(crate) fn expired(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn expired(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (table, now) = (txn.table(), txn.now());
     let mut dropped = 0;
     for key in args.rest(1) {

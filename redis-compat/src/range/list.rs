@@ -4,24 +4,39 @@ use bytes::Bytes;
 use coterie_types::KeyRange;
 
 use super::bounds;
-use crate::{Args, CommandError, EvalError, Record, Reply, Txn, glob};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::{Args, CommandError, EvalError, Flags as F, Record, Reply, Txn, glob};
+
+pub(super) const PART: Part = Part::new(&[SCAN, KEYS, COUNT], &[]);
 
 /// Bytes of keys that one page of `_KEYS` lists, about.
 const PAGE_BYTES: usize = 512 << 10;
 /// Bytes of keys after which `_SCAN` ends early.
 const SCAN_BYTES_MAX: usize = 4 << 20;
 
+const SCAN: Command = command(Topic::Coterie, "_scan")
+    .syntax("start:key end:key count [MATCH pattern] [TYPE type] [AFTER key]")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(scan)
+    .docs(
+        "0.1.0",
+        "O(count)",
+        "Lists keys of an interval, up to a number of records.",
+    );
+
 /// `_SCAN start end count [MATCH pattern] [TYPE type] [AFTER key]`: `[next, [key ...], visited]`.
 ///
 /// Visits at most `count` records, from `start` or, if given, from behind `key`, and fewer when the
 /// listed keys come to 4 MiB; `next` is the key to start from the next time, null at the end of the
 /// interval; `visited` is the number of records visited. A pattern that begins with plain bytes
-/// narrows the visit to keys that begin so. O(count). Errors: `NotAnInteger`, `Syntax`.
-pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// narrows the visit to keys that begin so. O(count). Errors: `NOT_AN_INTEGER`, `SYNTAX`.
+fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let count = match args.int(3)? {
         count @ 1.. => count as usize,
-        _ => return Err(CommandError::Syntax.into()),
+        _ => return Err(SYNTAX.into()),
     };
     let filter = Filter::parse(args, &mut bounds)?;
     let mut keys = Vec::new();
@@ -43,12 +58,23 @@ pub(crate) fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     Ok(Reply::Array(vec![next, Reply::Array(keys), visited]))
 }
 
+const KEYS: Command = command(Topic::Coterie, "_keys")
+    .syntax("start:key end:key pattern [limit]")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(keys)
+    .docs(
+        "0.1.0",
+        "O(n)",
+        "Lists the keys of an interval that match a pattern.",
+    );
+
 /// `_KEYS start end pattern [limit]`: every key that fits. O(n), n being the keys that begin as the
 /// pattern.
 ///
 /// With a limit, `[next, [key ...]]` as [`scan`]: at most so many records are visited, and keys of
-/// [`PAGE_BYTES`] and one more are listed. Errors: `NotAnInteger`, `Syntax`.
-pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// [`PAGE_BYTES`] and one more are listed. Errors: `NOT_AN_INTEGER`, `SYNTAX`.
+fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let limit = limit(args, 4)?;
     let filter = Filter::by_pattern(args.bytes(3), &mut bounds);
@@ -67,11 +93,18 @@ pub(crate) fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
     })
 }
 
+const COUNT: Command = command(Topic::Coterie, "_count")
+    .syntax("start:key end:key [limit]")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(count)
+    .docs("0.1.0", "O(n)", "Counts the keys of an interval.");
+
 /// `_COUNT start end [limit]`: how many keys are there. O(n).
 ///
-/// With a limit, `[next, count]`: at most so many records are visited. Errors: `NotAnInteger`,
-/// `Syntax`.
-pub(crate) fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// With a limit, `[next, count]`: at most so many records are visited. Errors: `NOT_AN_INTEGER`,
+/// `SYNTAX`.
+fn count(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
     let limit = limit(args, 3)?;
     let mut count = 0;
@@ -93,7 +126,7 @@ fn limit(args: &Args<'_>, at: usize) -> Result<Option<usize>, CommandError> {
     }
     match (args.int(at)?, args.len() - at) {
         (limit @ 1.., 1) => Ok(Some(limit as usize)),
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
 }
 
@@ -151,21 +184,18 @@ impl<'a> Filter<'a> {
     fn parse(args: &Args<'a>, bounds: &mut KeyRange) -> Result<Self, CommandError> {
         let mut filter = Self::default();
         let mut pattern = None;
-        let mut at = 4;
-        while at < args.len() {
-            let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-            if args.is(at, "match") {
-                pattern = Some(value);
-            } else if args.is(at, "type") {
-                filter.kind = Some(value);
-            } else if args.is(at, "after") {
-                // The least key above `value` is `value` and a zero byte.
-                let after: Bytes = [value, &b"\0"[..]].concat().into();
-                bounds.start = after.max(bounds.start.clone());
-            } else {
-                return Err(CommandError::Syntax);
+        let mut words = args.options(4);
+        while let Some(word) = words.next() {
+            match word.keyword().as_str() {
+                "match" => pattern = Some(words.value()?),
+                "type" => filter.kind = Some(words.value()?),
+                "after" => {
+                    // The least key above `value` is `value` and a zero byte.
+                    let after: Bytes = [words.value()?, &b"\0"[..]].concat().into();
+                    bounds.start = after.max(bounds.start.clone());
+                }
+                _ => return Err(SYNTAX),
             }
-            at += 2;
         }
         // The last one counts, and it alone narrows the visit.
         if let Some(pattern) = pattern {

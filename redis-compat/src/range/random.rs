@@ -10,13 +10,23 @@ use coterie_types::KeyRange;
 
 use super::bounds;
 use super::list::{narrow, visit_live};
-use crate::{Args, EvalError, Fault, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::{Args, EvalError, Fault, Flags as F, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[RANDOM], &[]);
 
 const WINDOW: usize = 128;
 
+const RANDOM: Command = command(Topic::Coterie, "_random")
+    .syntax("start:key end:key")
+    .flags(F::INTERNAL_READ)
+    .over_interval()
+    .runs(random)
+    .docs("0.1.0", "O(1)", "Returns a random key of an interval.");
+
 /// `_RANDOM start end`: a key, or null if there is none. Bounded as described above; an interval
 /// that begins with a great many expired records is read further.
-pub(crate) fn random(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn random(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
     let first = window(txn, &bounds)?;
     if first.whole {

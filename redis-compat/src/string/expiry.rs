@@ -5,6 +5,7 @@
 
 use coterie_types::UnixMillis;
 
+use crate::errors::{NOT_AN_INTEGER, SYNTAX};
 use crate::{Args, CommandError, number};
 
 /// How an expiry is given.
@@ -21,16 +22,14 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    fn from_word(word: &[u8]) -> Option<Self> {
-        [
-            ("ex", Self::Seconds),
-            ("px", Self::Millis),
-            ("exat", Self::AtSeconds),
-        ]
-        .into_iter()
-        .chain([("pxat", Self::AtMillis)])
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|(_, unit)| unit)
+    fn from_keyword(word: &str) -> Option<Self> {
+        match word {
+            "ex" => Some(Self::Seconds),
+            "px" => Some(Self::Millis),
+            "exat" => Some(Self::AtSeconds),
+            "pxat" => Some(Self::AtMillis),
+            _ => None,
+        }
     }
 
     /// Whether the time is given absolutely.
@@ -38,7 +37,7 @@ impl Unit {
         matches!(self, Self::AtSeconds | Self::AtMillis)
     }
 
-    /// The time a positive number in this unit stands for. Errors: `NotAnInteger`,
+    /// The time a positive number in this unit stands for. Errors: `NOT_AN_INTEGER`,
     /// `InvalidExpire` with the command's name.
     pub(crate) fn time(
         self,
@@ -46,10 +45,10 @@ impl Unit {
         now: UnixMillis,
         command: &'static str,
     ) -> Result<UnixMillis, CommandError> {
-        let amount = number::parse_int(word).ok_or(CommandError::NotAnInteger)?;
-        let invalid = CommandError::InvalidExpire(command);
+        let amount = number::parse_int(word).ok_or(NOT_AN_INTEGER)?;
+        let invalid = || CommandError::invalid_expire(command);
         if amount <= 0 {
-            return Err(invalid);
+            return Err(invalid());
         }
         let millis = match self {
             Self::Seconds | Self::AtSeconds => amount.checked_mul(1000),
@@ -58,7 +57,7 @@ impl Unit {
         let base = if self.is_absolute() { 0 } else { now.0 as i64 };
         let time = millis
             .and_then(|millis| millis.checked_add(base))
-            .ok_or(invalid)?;
+            .ok_or_else(invalid)?;
         Ok(UnixMillis(time.unsigned_abs()))
     }
 }
@@ -103,28 +102,23 @@ pub(crate) struct Parsed<'a> {
 /// contradict each other are a syntax error.
 pub(crate) fn parse<'a>(
     args: &Args<'a>,
-    mut at: usize,
+    at: usize,
     options: Options,
 ) -> Result<Parsed<'a>, CommandError> {
     let mut parsed = Parsed::default();
     let set = options == Options::Set;
-    while let Some(word) = args.get(at) {
-        at += 1;
-        if set && args.is(at - 1, "nx") && !parsed.xx {
-            parsed.nx = true;
-        } else if set && args.is(at - 1, "xx") && !parsed.nx {
-            parsed.xx = true;
-        } else if set && args.is(at - 1, "get") {
-            parsed.get = true;
-        } else if set && args.is(at - 1, "keepttl") {
-            parsed.expiry = replace(parsed.expiry, Expiry::Keep)?;
-        } else if !set && args.is(at - 1, "persist") {
-            parsed.expiry = replace(parsed.expiry, Expiry::Drop)?;
-        } else if let (Some(unit), Some(amount)) = (Unit::from_word(word), args.get(at)) {
-            at += 1;
-            parsed.expiry = replace(parsed.expiry, Expiry::At(unit, amount))?;
-        } else {
-            return Err(CommandError::Syntax);
+    let mut words = args.options(at);
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "nx" if set && !parsed.xx => parsed.nx = true,
+            "xx" if set && !parsed.nx => parsed.xx = true,
+            "get" if set => parsed.get = true,
+            "keepttl" if set => parsed.expiry = replace(parsed.expiry, Expiry::Keep)?,
+            "persist" if !set => parsed.expiry = replace(parsed.expiry, Expiry::Drop)?,
+            keyword => {
+                let unit = Unit::from_keyword(keyword).ok_or(SYNTAX)?;
+                parsed.expiry = replace(parsed.expiry, Expiry::At(unit, words.value()?))?;
+            }
         }
     }
     Ok(parsed)
@@ -135,6 +129,6 @@ fn replace<'a>(old: Expiry<'a>, new: Expiry<'a>) -> Result<Expiry<'a>, CommandEr
         (Expiry::Unsaid, new) => Ok(new),
         (Expiry::At(before, _), Expiry::At(unit, _)) if before == unit => Ok(new),
         (old, new) if old == new => Ok(new),
-        _ => Err(CommandError::Syntax),
+        _ => Err(SYNTAX),
     }
 }

@@ -1,16 +1,44 @@
 //! Reading a string, and the reads that also change it.
 
-use super::expiry::{self, Expiry, Options};
-use crate::{Args, EvalError, Record, Reply, Txn};
+use xxhash_rust::xxh3::xxh3_64;
 
-/// `GET key`: the value, or null. O(1). Errors: `WrongType`.
-pub(crate) fn get(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+use super::expiry::{self, Expiry, Options};
+use crate::command::{Command, Nulls, Part, Topic, command};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(
+    &[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR, DIGEST],
+    &[],
+);
+
+const GET: Command = command(Topic::String, "get")
+    .syntax("key")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(get)
+    .nulls(Nulls::Key)
+    .docs("1.0.0", "O(1)", "Returns the string value of a key.");
+
+/// `GET key`: the value, or null. O(1). Errors: `WRONG_TYPE`.
+fn get(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.string(args.bytes(1))?;
     Ok(Reply::bulk_or_null(record.map(|record| record.value)))
 }
 
-/// `GETDEL key`: the value, or null; the key is removed. O(1). Errors: `WrongType`.
-pub(crate) fn getdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+const GETDEL: Command = command(Topic::String, "getdel")
+    .syntax("key")
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_ACCESS_DELETE.at(1)])
+    .runs(getdel)
+    .nulls(Nulls::Key)
+    .docs(
+        "6.2.0",
+        "O(1)",
+        "Returns the string value of a key and removes the key.",
+    );
+
+/// `GETDEL key`: the value, or null; the key is removed. O(1). Errors: `WRONG_TYPE`.
+fn getdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     let Some(record) = txn.string(key)? else {
         return Ok(Reply::Null);
@@ -19,21 +47,49 @@ pub(crate) fn getdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalEr
     Ok(Reply::Bulk(record.value))
 }
 
-/// `GETSET key value`: the old value, or null; the expiry is dropped. O(1). Errors: `WrongType`.
-pub(crate) fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+const GETSET: Command = command(Topic::String, "getset")
+    .syntax("key value")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(getset)
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Sets a string and returns the previous value.",
+    );
+
+/// `GETSET key value`: the old value, or null; the expiry is dropped. O(1). Errors: `WRONG_TYPE`.
+fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     let old = txn.string(key)?;
     txn.put_string(key.clone(), value.clone(), None);
     Ok(Reply::bulk_or_null(old.map(|old| old.value)))
 }
 
+const GETEX: Command = command(Topic::String, "getex")
+    .syntax(
+        "key [expiration(EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT \
+        unix-time-milliseconds|PERSIST)]",
+    )
+    .flags(F::WRITE_FAST)
+    .keys(&[K::RW_ACCESS_UPDATE
+        .at(1)
+        .notes("RW and UPDATE because it changes the TTL")])
+    .runs(getex)
+    .nulls(Nulls::Key)
+    .docs(
+        "6.2.0",
+        "O(1)",
+        "Returns the string value of a key and changes its expiry.",
+    );
+
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`: the value, or null; the expiry is
 /// changed.
 ///
 /// Without an option it is a plain read. A time that has passed removes the key. O(1).
-/// Errors: `Syntax`, `WrongType`, `NotAnInteger`, `InvalidExpire`, in this order. Source: Redis
+/// Errors: `SYNTAX`, `WRONG_TYPE`, `NOT_AN_INTEGER`, `InvalidExpire`, in this order. Source: Redis
 /// `t_string.c`, `getexCommand`.
-pub(crate) fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = expiry::parse(args, 2, Options::GetEx)?;
     let key = args.bytes(1);
     let Some(record) = txn.string(key)? else {
@@ -69,19 +125,69 @@ pub(crate) fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
     Ok(Reply::Bulk(value))
 }
 
-/// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WrongType`.
-pub(crate) fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+const STRLEN: Command = command(Topic::String, "strlen")
+    .syntax("key")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO.at(1)])
+    .runs(strlen)
+    .docs("2.2.0", "O(1)", "Returns the length of a string.");
+
+/// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WRONG_TYPE`.
+fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.string(args.bytes(1))?;
     Ok(Reply::Integer(
         record.map_or(0, |record| record.value.len() as i64),
     ))
 }
 
+const DIGEST: Command = command(Topic::String, "digest")
+    .syntax("key")
+    .flags(F::READ_FAST)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(digest)
+    .docs(
+        "8.4.0",
+        "O(N) where N is the length of the string",
+        "Returns the hash of a string.",
+    );
+
+/// `DIGEST key`: XXH3 of 64 bits of the value, as 16 hexadecimal digits; null if absent. O(length).
+/// Errors: `WRONG_TYPE`.
+fn digest(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let record = txn.string(args.bytes(1))?;
+    let digits = |value: &[u8]| format!("{:016x}", xxh3_64(value)).into();
+    Ok(Reply::bulk_or_null(
+        record.map(|record| digits(&record.value)),
+    ))
+}
+
+const GETRANGE: Command = command(Topic::String, "getrange")
+    .syntax("key start end")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(getrange)
+    .docs(
+        "2.4.0",
+        "O(N) where N is the length of the returned string",
+        "Returns a part of a string.",
+    );
+
+const SUBSTR: Command = command(Topic::String, "substr")
+    .syntax("key start end")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1)])
+    .runs(getrange)
+    .docs(
+        "1.0.0",
+        "O(N) where N is the length of the returned string",
+        "Returns a part of a string; the old name of GETRANGE.",
+    );
+
 /// `GETRANGE key start end`, `SUBSTR`: the bytes from `start` to `end`, both included; below 0 they
 /// count from the end. Shares memory with the value. O(1).
 ///
-/// Errors: `NotAnInteger`, `WrongType`. Source: Redis `t_string.c`, `getrangeCommand`.
-pub(crate) fn getrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// Errors: `NOT_AN_INTEGER`, `WRONG_TYPE`. Source: Redis `t_string.c`, `getrangeCommand`.
+fn getrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (start, end) = (args.int(2)?, args.int(3)?);
     let Some(record) = txn.string(args.bytes(1))? else {
         return Ok(Reply::text(""));

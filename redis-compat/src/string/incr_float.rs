@@ -1,25 +1,43 @@
 //! `INCRBYFLOAT`: a sum in 80-bit floating point, kept as decimal text.
 
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::NOT_A_FLOAT;
+use crate::errors::error_lines;
 use crate::float80::Float80;
-use crate::{Args, CommandError, Encoding, EvalError, Reply, Txn};
+use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[INCRBYFLOAT], LINES);
+
+error_lines! {
+    /// `INCRBYFLOAT` would store no number.
+    NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
+}
+
+const INCRBYFLOAT: Command = command(Topic::String, "incrbyfloat")
+    .syntax("key increment:double")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .runs(incrbyfloat)
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Adds a floating-point number to a counter.",
+    );
 
 /// `INCRBYFLOAT key increment`: the sum, once stored. An absent key counts as 0; the expiry is
 /// kept.
 ///
-/// O(1). Errors: `WrongType`, `NotAFloat`, `NanOrInfinity`. Source: Redis `t_string.c`,
+/// O(1). Errors: `WRONG_TYPE`, `NOT_A_FLOAT`, `NAN_OR_INFINITY`. Source: Redis `t_string.c`,
 /// `incrbyfloatCommand`, as it computes on x86-64.
-pub(crate) fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     let old = txn.string(key)?;
     let before = match &old {
-        Some(old) => Float80::parse(&old.value).ok_or(CommandError::NotAFloat)?,
+        Some(old) => Float80::parse(&old.value).ok_or(NOT_A_FLOAT)?,
         None => Float80::ZERO,
     };
-    let increment = Float80::parse(args.bytes(2)).ok_or(CommandError::NotAFloat)?;
-    let after = before
-        .add(increment)
-        .to_decimal()
-        .ok_or(CommandError::NanOrInfinity)?;
+    let increment = Float80::parse(args.bytes(2)).ok_or(NOT_A_FLOAT)?;
+    let after = before.add(increment).to_decimal().ok_or(NAN_OR_INFINITY)?;
     txn.put_kept(
         key.clone(),
         after.clone(),

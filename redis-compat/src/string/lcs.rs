@@ -2,7 +2,19 @@
 
 use bytes::Bytes;
 
-use crate::{Args, CommandError, EvalError, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::SYNTAX;
+use crate::errors::error_lines;
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[LCS], LINES);
+
+error_lines! {
+    /// `LCS` with both LEN and IDX.
+    LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX.";
+    /// `LCS` of values whose table does not fit in memory.
+    LCS_MEMORY = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+}
 
 /// The most bytes the table may take: Redis' `proto-max-bulk-len`.
 const TABLE_BYTES_MAX: u64 = 512 << 20;
@@ -15,12 +27,26 @@ struct Options {
     min_match_len: i64,
 }
 
+const LCS: Command = command(Topic::String, "lcs")
+    .syntax("key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]")
+    .flags(F::READ)
+    .keys(&[K::RO_ACCESS.at(1).to(1)])
+    .runs(lcs)
+    .check(lcs_check)
+    .hints("len=index")
+    .docs(
+        "7.0.0",
+        "O(N*M) where N and M are the lengths of s1 and s2, respectively",
+        "Finds the longest common subsequence of two strings.",
+    )
+    .deviation("the keys must be on one group, else CROSSGROUP.");
+
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or
 /// where it lies. Absent keys count as empty.
 ///
-/// O(n*m) time and memory, at most 512 MiB. Errors: `NotAnInteger`, `Syntax`, `LcsLenAndIdx`,
-/// `LcsMemory`. Source: Redis `t_string.c`, `lcsCommand`.
-pub(crate) fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+/// O(n*m) time and memory, at most 512 MiB. Errors: `NOT_AN_INTEGER`, `SYNTAX`, `LCS_LEN_AND_IDX`,
+/// `LCS_MEMORY`. Source: Redis `t_string.c`, `lcsCommand`.
+fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let a = txn
         .string(args.bytes(1))?
         .map_or_else(Bytes::new, |record| record.value);
@@ -30,7 +56,7 @@ pub(crate) fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError
     let options = parse(args)?;
     let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
     if cells * 4 > TABLE_BYTES_MAX {
-        return Err(CommandError::LcsMemory.into());
+        return Err(LCS_MEMORY.into());
     }
     let table = Table::new(&a, &b);
     if options.idx {
@@ -51,30 +77,24 @@ pub(crate) fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError
 }
 
 /// The options make sense. Redis reads them after the values; across groups nobody has both.
-pub(crate) fn lcs_check(args: &Args<'_>) -> Result<(), CommandError> {
+fn lcs_check(args: &Args<'_>) -> Result<(), CommandError> {
     parse(args).map(drop)
 }
 
 fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
     let mut options = Options::default();
-    let mut at = 3;
-    while at < args.len() {
-        if args.is(at, "idx") {
-            options.idx = true;
-        } else if args.is(at, "len") {
-            options.len = true;
-        } else if args.is(at, "withmatchlen") {
-            options.with_match_len = true;
-        } else if args.is(at, "minmatchlen") && at + 1 < args.len() {
-            at += 1;
-            options.min_match_len = args.int(at)?.max(0);
-        } else {
-            return Err(CommandError::Syntax);
+    let mut words = args.options(3);
+    while let Some(word) = words.next() {
+        match word.keyword().as_str() {
+            "idx" => options.idx = true,
+            "len" => options.len = true,
+            "withmatchlen" => options.with_match_len = true,
+            "minmatchlen" => options.min_match_len = words.int()?.max(0),
+            _ => return Err(SYNTAX),
         }
-        at += 1;
     }
     if options.len && options.idx {
-        Err(CommandError::LcsLenAndIdx)
+        Err(LCS_LEN_AND_IDX)
     } else {
         Ok(options)
     }

@@ -4,15 +4,38 @@ use bytes::Bytes;
 use coterie_types::UnixMillis;
 
 use super::expiry::{self, Expiry, Options, Parsed, Unit};
-use crate::{Args, EvalError, Reply, Txn};
+use crate::command::{Command, Part, Topic, command};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+
+pub(super) const PART: Part = Part::new(&[SET, SETNX, SETEX, PSETEX], &[]);
+
+const SET: Command = command(Topic::String, "set")
+    .syntax(
+        "key value [condition(NX|XX)] [GET] [expiration(EX seconds|PX milliseconds|EXAT \
+        unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL)]",
+    )
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::RW_ACCESS_UPDATE
+        .with(K::VARIABLE_FLAGS)
+        .at(1)
+        .notes("RW and ACCESS due to the optional `GET` argument")])
+    .runs(set)
+    .blind_unless(&["nx", "xx", "get", "keepttl"])
+    .key_flags_of(key_flags)
+    .hints("weight=17")
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Sets a string, on request only under a condition or with an expiry.",
+    );
 
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old
 /// value.
 ///
 /// Blind: without NX, XX, GET and KEEPTTL the old record is not read. O(1).
-/// Errors: `Syntax`, `NotAnInteger`, `InvalidExpire`, `WrongType` (GET only). Source: Redis
+/// Errors: `SYNTAX`, `NOT_AN_INTEGER`, `InvalidExpire`, `WRONG_TYPE` (GET only). Source: Redis
 /// `t_string.c`, `setGenericCommand`.
-pub(crate) fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     if args.len() == 3 {
         txn.put_string(key.clone(), value.clone(), None);
@@ -24,6 +47,16 @@ pub(crate) fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError
         _ => None,
     };
     set_generic(txn, key, value, options, expires_at)
+}
+
+/// The key is read with GET alone.
+fn key_flags(args: &[Bytes]) -> K {
+    let mut options = args.iter().skip(3);
+    if options.any(|word| word.eq_ignore_ascii_case(b"get")) {
+        K::RW_ACCESS_UPDATE
+    } else {
+        K::OW_UPDATE
+    }
 }
 
 fn set_generic(
@@ -48,15 +81,24 @@ fn set_generic(
     if !refused {
         txn.put_string(key.clone(), value.clone(), expires_at.or(kept));
     }
-    Ok(match refused {
-        _ if options.get => Reply::bulk_or_null(old.map(|old| old.value)),
-        true => Reply::Null,
-        false => Reply::OK,
+    Ok(if options.get {
+        Reply::bulk_or_null(old.map(|old| old.value))
+    } else if refused {
+        Reply::Null
+    } else {
+        Reply::OK
     })
 }
 
+const SETNX: Command = command(Topic::String, "setnx")
+    .syntax("key value")
+    .flags(F::WRITE_ROOM.with(F::FAST))
+    .keys(&[K::OW_INSERT.at(1)])
+    .runs(setnx)
+    .docs("1.0.0", "O(1)", "Sets a string unless the key exists.");
+
 /// `SETNX key value`: 1 if set, 0 if the key was there. O(1).
-pub(crate) fn setnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+fn setnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     let absent = txn.get(key)?.is_none();
     if absent {
@@ -65,13 +107,33 @@ pub(crate) fn setnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErr
     Ok(Reply::Integer(absent.into()))
 }
 
-/// `SETEX key seconds value`: OK. Blind. O(1). Errors: `NotAnInteger`, `InvalidExpire`.
-pub(crate) fn setex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+const SETEX: Command = command(Topic::String, "setex")
+    .syntax("key seconds value")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(1)])
+    .runs(setex)
+    .blind_unless(&[])
+    .docs("2.0.0", "O(1)", "Sets a string with an expiry in seconds.");
+
+/// `SETEX key seconds value`: OK. Blind. O(1). Errors: `NOT_AN_INTEGER`, `InvalidExpire`.
+fn setex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_for(txn, args, Unit::Seconds)
 }
 
-/// `PSETEX key milliseconds value`: OK. Blind. O(1). Errors: `NotAnInteger`, `InvalidExpire`.
-pub(crate) fn psetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+const PSETEX: Command = command(Topic::String, "psetex")
+    .syntax("key milliseconds value")
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(1)])
+    .runs(psetex)
+    .blind_unless(&[])
+    .docs(
+        "2.6.0",
+        "O(1)",
+        "Sets a string with an expiry in milliseconds.",
+    );
+
+/// `PSETEX key milliseconds value`: OK. Blind. O(1). Errors: `NOT_AN_INTEGER`, `InvalidExpire`.
+fn psetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_for(txn, args, Unit::Millis)
 }
 

@@ -1,79 +1,59 @@
 //! Rows of MULTI and what belongs to it.
 
-use crate::command::{Command, Group, proxy, spec};
-use crate::{Categories as C, Flags as F, Keys};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::error_lines;
+use crate::{Flags as F, KeyFlags as K};
 
-const G: Group = Group::Transactions;
+pub(super) const PART: Part = Part::new(ROWS, LINES);
 
-pub(super) const ROWS: &[Command] = &[
-    proxy(
-        G,
-        "discard",
-        1,
-        F::NOSCRIPT
-            .with(F::LOADING)
-            .with(F::STALE)
-            .with(F::FAST)
-            .with(F::ALLOW_BUSY),
-    )
-    .categories(C::TRANSACTION)
-    .since("2.0.0", "O(N), when N is the number of queued commands")
-    .summary("Drops the transaction."),
-    proxy(
-        G,
-        "exec",
-        1,
-        F::NOSCRIPT
-            .with(F::LOADING)
-            .with(F::STALE)
-            .with(F::SKIP_SLOWLOG),
-    )
-    .categories(C::TRANSACTION)
-    .since("1.2.0", "Depends on commands in the transaction")
-    .summary("Runs the transaction."),
-    proxy(
-        G,
-        "multi",
-        1,
-        F::NOSCRIPT
-            .with(F::LOADING)
-            .with(F::STALE)
-            .with(F::FAST)
-            .with(F::ALLOW_BUSY),
-    )
-    .categories(C::TRANSACTION)
-    .since("1.2.0", "O(1)")
-    .summary("Begins a transaction."),
-    proxy(
-        G,
-        "unwatch",
-        1,
-        F::NOSCRIPT
-            .with(F::LOADING)
-            .with(F::STALE)
-            .with(F::FAST)
-            .with(F::ALLOW_BUSY),
-    )
-    .categories(C::TRANSACTION)
-    .since("2.2.0", "O(1)")
-    .summary("Forgets the watched keys."),
-    proxy(
-        G,
-        "watch",
-        -2,
-        F::NOSCRIPT
-            .with(F::LOADING)
-            .with(F::STALE)
-            .with(F::FAST)
-            .with(F::ALLOW_BUSY),
-    )
-    .keys(Keys::range(1, -1, 1))
-    .specs(&[spec(&["RO"], 1, -1, 1)])
-    .categories(C::TRANSACTION)
-    .since("2.2.0", "O(1) for every key")
-    .summary("Makes the next transaction depend on keys staying as they are.")
-    .deviation(
-        "a key that did not exist counts as touched when another key of the same slot (one of 4096) \
-was removed since, when a database of its group was emptied, or when its range has moved to another group.",
-    ),
+error_lines! {
+    /// `MULTI` within `MULTI`.
+    pub NESTED_MULTI = "ERR MULTI calls can not be nested";
+    /// `EXEC` without `MULTI`.
+    pub EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// `DISCARD` without `MULTI`.
+    pub DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// `WATCH` within `MULTI`.
+    pub WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
+    /// A command that `MULTI` does not queue.
+    pub NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
+    /// `EXEC` after a command that could not be queued.
+    pub EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+}
+
+const ROWS: &[Command] = &[
+    command(Topic::Transactions, "discard")
+        .flags(F::SESSION.with(F::FAST).with(F::ALLOW_BUSY))
+        .docs(
+            "2.0.0",
+            "O(N), when N is the number of queued commands",
+            "Drops the queued commands of a transaction.",
+        ),
+    command(Topic::Transactions, "exec")
+        .flags(F::SESSION.with(F::SKIP_SLOWLOG))
+        .docs(
+            "1.2.0",
+            "Depends on commands in the transaction",
+            "Runs the queued commands of a transaction.",
+        ),
+    command(Topic::Transactions, "multi")
+        .flags(F::SESSION.with(F::FAST).with(F::ALLOW_BUSY))
+        .docs("1.2.0", "O(1)", "Begins a transaction."),
+    command(Topic::Transactions, "unwatch")
+        .flags(F::SESSION.with(F::FAST).with(F::ALLOW_BUSY))
+        .docs("2.2.0", "O(1)", "Forgets the watched keys."),
+    command(Topic::Transactions, "watch")
+        .syntax("key ...")
+        .flags(F::SESSION.with(F::FAST).with(F::ALLOW_BUSY))
+        .keys(&[K::RO.at(1).every(1)])
+        .docs(
+            "2.2.0",
+            "O(1) for every key",
+            "Makes the next transaction fail if a key changes before it.",
+        )
+        .deviation(
+            "a key that did not exist counts as touched when another key of the same \
+            slot (one of 4096) was removed since, when a database of its group was \
+            emptied, or when its range has moved to another group.",
+        ),
 ];

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use coterie_group::Ownership;
 use coterie_protocol::Frame;
 use coterie_protocol::server::{Cut, HotKey, RangeLoad};
-use coterie_redis_compat::{Keys, resolve};
+use coterie_redis_compat::resolve;
 use coterie_types::RangeId;
 
 /// Frames per sampled frame.
@@ -98,8 +98,8 @@ impl Loads {
                 first.get_or_insert(range_id);
                 windows.now.entry(range_id).or_default().see(key);
             };
-            if let Keys::Interval { .. } = row.keys {
-                let interval = row.keys.interval(&command.args);
+            if row.is_interval() {
+                let interval = row.interval(&command.args);
                 let range =
                     interval.and_then(|(start, _)| ownership.range_of(command.table, &start));
                 first = range;

@@ -14,7 +14,7 @@ use coterie_budget::Budget;
 use coterie_group::{Body, ReadOutcome};
 use coterie_protocol::{Frame, FrameFlags, Refusal};
 use coterie_raft::{Group, ProposeError};
-use coterie_redis_compat::{Fault, Keys, resolve};
+use coterie_redis_compat::{Fault, resolve};
 use coterie_rpc::Responder;
 use coterie_storage::{Engine, Reader};
 use coterie_types::varint;
@@ -318,8 +318,7 @@ impl From<ProposeError> for Refused {
 /// Whether every command reads a single record. Commands of a pipeline are ordered but need not see
 /// one state, so no snapshot is needed. A transaction needs one.
 fn needs_no_snapshot(frame: &Frame) -> bool {
-    let is_one_key =
-        |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| matches!(row.keys, Keys::One(_)));
+    let is_one_key = |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| row.has_one_key());
     !frame.flags.has(FrameFlags::TRANSACTION)
         && frame
             .commands
@@ -329,9 +328,7 @@ fn needs_no_snapshot(frame: &Frame) -> bool {
 
 /// Whether the frame reads few keys and walks no interval.
 fn is_short(frame: &Frame) -> bool {
-    let walks = |args: &[bytes::Bytes]| {
-        resolve(args).is_ok_and(|row| matches!(row.keys, Keys::Interval { .. }))
-    };
+    let walks = |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| row.is_interval());
     let words: usize = frame
         .commands
         .iter()

@@ -1,118 +1,23 @@
-//! Random commands: a line per form of a command, and the mistakes that people make with it.
+//! Random sequences of commands, from the syntax of the command table (`coterie-grammar`), and the
+//! commands of the proxy that are worth comparing.
 //!
-//! In a template, lower-case words stand for arguments (`arguments.rs`): `word+` for one to four of
-//! them, `pair+` for keys and values in turn. Upper-case words are literals.
+//! A row says which of these lists its command belongs to: how many keys it has, how it is cut over
+//! groups, whether its reply depends on the moment.
 
-use super::arguments::argument;
+use coterie_grammar::{Choice, Grammar, Hints, ReplyKind, compared_rows};
+use coterie_redis_compat::{Command as Row, Route};
+
 use crate::rng::Rng;
 
 /// The words of a command, as a client sends it.
 pub type Command = Vec<Vec<u8>>;
 
-/// Forms of commands on a single key.
-const ONE_KEY: &[&str] = &[
-    "GET key",
-    "SET key value",
-    "SET key value NX",
-    "SET key value XX",
-    "SET key value GET",
-    "SET key value NX GET",
-    "SET key value EX seconds",
-    "SET key value PX ms GET",
-    "SET key value EXAT moment",
-    "SET key value PXAT momentms XX",
-    "SET key value KEEPTTL",
-    "SET key value XX KEEPTTL GET",
-    "SETNX key value",
-    "SETEX key seconds value",
-    "PSETEX key ms value",
-    "GETSET key value",
-    "GETDEL key",
-    "GETEX key",
-    "GETEX key EX seconds",
-    "GETEX key PX ms",
-    "GETEX key EXAT moment",
-    "GETEX key PXAT momentms",
-    "GETEX key PERSIST",
-    "APPEND key value",
-    "STRLEN key",
-    "INCR key",
-    "DECR key",
-    "INCRBY key int",
-    "DECRBY key int",
-    "INCRBYFLOAT key float",
-    "GETRANGE key index index",
-    "SUBSTR key index index",
-    "SETRANGE key offset value",
-    "TYPE key",
-    "EXPIRE key seconds",
-    "EXPIRE key seconds NX",
-    "EXPIRE key seconds XX",
-    "EXPIRE key otherseconds GT",
-    "EXPIRE key otherseconds LT",
-    "PEXPIRE key ms",
-    "PEXPIRE key ms XX",
-    "EXPIREAT key moment",
-    "EXPIREAT key moment GT",
-    "PEXPIREAT key momentms",
-    "PEXPIREAT key momentms LT",
-    "PERSIST key",
-    "OBJECT ENCODING key",
-    "DUMP key",
-    "RESTORE key ms payload",
-    "RESTORE key 0 payload REPLACE",
-    "RESTORE key momentms payload REPLACE ABSTTL",
-    "SETBIT key bitoffset bit",
-    "GETBIT key bitoffset",
-    "BITCOUNT key",
-    "BITCOUNT key index index",
-    "BITCOUNT key index index BIT",
-    "BITPOS key bit",
-    "BITPOS key bit index",
-    "BITPOS key bit index index BYTE",
-    "BITPOS key bit index index BIT",
-    "BITFIELD key GET bittype fieldoffset",
-    "BITFIELD key SET bittype fieldoffset int",
-    "BITFIELD key INCRBY bittype fieldoffset int OVERFLOW SAT INCRBY bittype fieldoffset int",
-    "BITFIELD key OVERFLOW FAIL INCRBY bittype fieldoffset int GET u8 0",
-    "BITFIELD_RO key GET bittype fieldoffset GET u4 0",
-];
+/// Rows that are left out: the reply depends on another table, which FLUSHALL empties for both, but
+/// whose ranges may be anywhere.
+const LEFT_OUT: &[&str] = &["move"];
 
-/// Forms that take several keys, which may be in different groups.
-const SPREAD_KEYS: &[&str] = &[
-    "MGET key+",
-    "MSET pair+",
-    "DEL key+",
-    "UNLINK key+",
-    "EXISTS key+",
-    "TOUCH key+",
-];
-
-/// Forms that need all their keys in one group.
-const JOINED_KEYS: &[&str] = &[
-    "MSETNX pair+",
-    "RENAME key key",
-    "RENAMENX key key",
-    "COPY key key",
-    "COPY key key REPLACE",
-    "LCS key key",
-    "LCS key key LEN",
-    "LCS key key IDX",
-    "LCS key key IDX MINMATCHLEN int WITHMATCHLEN",
-    "BITOP AND key key+",
-    "BITOP OR key key+",
-    "BITOP XOR key key+",
-    "BITOP NOT key key",
-];
-
-/// Forms whose reply depends on the moment or on an order in memory, and is compared accordingly.
-const LOOSE: &[&str] = &[
-    "TTL key",
-    "PTTL key",
-    "EXPIRETIME key",
-    "PEXPIRETIME key",
-    "KEYS pattern",
-];
+/// Forms of the proxy's commands whose reply depends on an order in memory.
+const LOOSE: &[&str] = &["KEYS pattern"];
 
 /// A page of SCAN holds all keys only if they are in the same group; otherwise the cursor goes on.
 const SCANS: &[&str] = &[
@@ -121,13 +26,13 @@ const SCANS: &[&str] = &[
     "SCAN 0 COUNT 10000 TYPE STRING",
 ];
 
-/// Forms on no key or on all keys.
+/// Forms on no key or on all keys, and some with unknown names.
 const OTHER: &[&str] = &[
     "PING",
     "PING value",
     "ECHO value",
     "DBSIZE",
-    "SELECT int",
+    "SELECT number:integer",
     "SELECT 0",
     "CLIENT GETNAME",
     "CLIENT SETNAME key",
@@ -145,123 +50,116 @@ const OTHER: &[&str] = &[
 pub enum Spread {
     /// All keys are in the same group: every form works.
     OneGroup,
-    /// Keys are in several groups: forms that need all keys in the same group are left out.
+    /// Keys are in several groups: commands that need all keys in the same group are left out.
     ManyGroups,
 }
 
-/// Every form, for a test that checks that each command has a form.
-pub fn all_templates() -> impl Iterator<Item = &'static str> {
-    let lists = [ONE_KEY, SPREAD_KEYS, JOINED_KEYS, LOOSE, SCANS, OTHER];
-    let transactions = ["MULTI", "WATCH key+"];
-    lists.into_iter().flatten().copied().chain(transactions)
+/// Every command on keys that sequences may hold, for a test that checks that none is missing.
+pub fn commands() -> impl Iterator<Item = &'static Row> {
+    compared_rows().filter(|row| {
+        let is_comparable = Hints::of(row).reply != ReplyKind::Ours;
+        is_comparable && !LEFT_OUT.contains(&row.name)
+    })
 }
 
-/// A random sequence of about `len` commands. Forms that `implemented` refuses are left out.
-pub fn sequence(
-    rng: &mut Rng,
-    len: usize,
-    spread: Spread,
-    implemented: &dyn Fn(&str) -> bool,
-) -> Vec<Command> {
-    let known = |list: &[&'static str]| -> Vec<&'static str> {
-        list.iter()
-            .copied()
-            .filter(|form| implemented(form))
-            .collect()
-    };
-    let mut on_keys = known(ONE_KEY);
-    if spread == Spread::OneGroup {
-        on_keys.extend(known(JOINED_KEYS));
+/// Whether the reply depends on the moment.
+fn is_loose(row: &Row) -> bool {
+    Hints::of(row).reply == ReplyKind::Time
+}
+
+/// Whether the command is cut over groups.
+fn is_cut(row: &Row) -> bool {
+    matches!(
+        row.route,
+        Route::SumOverKeys | Route::ArrayOverKeys | Route::PairsOverKeys
+    )
+}
+
+/// The lists to choose from.
+struct Lists {
+    on_keys: Choice,
+    cut: Choice,
+    loose: Choice,
+    loose_forms: Vec<&'static str>,
+}
+
+impl Lists {
+    fn new(spread: Spread) -> Self {
+        let together = |row: &Row| spread == Spread::OneGroup || row.has_one_key();
+        let mut loose_forms = LOOSE.to_vec();
+        if spread == Spread::OneGroup {
+            loose_forms.extend(SCANS);
+        }
+        let plain = || commands().filter(|row| !is_loose(row));
+        Self {
+            on_keys: Choice::new(plain().filter(|row| !is_cut(row) && together(row))),
+            cut: Choice::new(plain().filter(|row| is_cut(row))),
+            loose: Choice::new(commands().filter(|row| is_loose(row))),
+            loose_forms,
+        }
     }
-    let (spread_keys, other) = (known(SPREAD_KEYS), known(OTHER));
-    let mut loose = known(LOOSE);
-    if spread == Spread::OneGroup {
-        loose.extend(known(SCANS));
-    }
+}
+
+/// A random sequence of about `len` commands.
+pub fn sequence(rng: &mut Rng, len: usize, spread: Spread) -> Vec<Command> {
+    // The keys of another database may be in other groups: COPY stays in its own.
+    let mut grammar = Grammar::new(rng.next()).without("DB");
+    let lists = Lists::new(spread);
     let mut sequence = Vec::new();
     while sequence.len() < len {
-        let list = match rng.below(100) {
-            0..65 => &on_keys,
-            65..77 => &spread_keys,
-            77..87 => &loose,
-            87..96 => &other,
-            _ if spread == Spread::OneGroup && implemented("MULTI") => {
-                transaction(rng, &on_keys, &mut sequence);
-                continue;
+        match rng.below(100) {
+            0..65 => sequence.extend(chosen(&lists.on_keys, &mut grammar)),
+            65..77 => sequence.extend(chosen(&lists.cut, &mut grammar)),
+            77..83 => sequence.extend(chosen(&lists.loose, &mut grammar)),
+            83..87 => sequence.push(form(rng.pick::<&str>(&lists.loose_forms), &mut grammar)),
+            87..96 => sequence.push(spoiled_form(rng, &mut grammar)),
+            _ if spread == Spread::OneGroup => {
+                transaction(rng, &mut grammar, &lists.on_keys, &mut sequence);
             }
-            _ => continue,
-        };
-        if !list.is_empty() {
-            sequence.push(command(rng, list));
+            _ => {}
         }
     }
     sequence
 }
 
 /// Perhaps `WATCH`, then `MULTI`, a few commands, and `EXEC` or `DISCARD`.
-fn transaction(rng: &mut Rng, forms: &[&'static str], sequence: &mut Vec<Command>) {
+fn transaction(rng: &mut Rng, grammar: &mut Grammar, rows: &Choice, sequence: &mut Vec<Command>) {
     if rng.percent(40) {
-        sequence.push(fill("WATCH key+", rng));
+        sequence.push(form("WATCH key ...", grammar));
     }
     if rng.percent(20) {
-        sequence.push(command(rng, forms));
+        sequence.extend(chosen(rows, grammar));
     }
-    sequence.push(fill("MULTI", rng));
+    sequence.push(form("MULTI", grammar));
     for _ in 0..rng.below(6) {
-        let queued = if rng.percent(5) {
-            fill("MULTI", rng)
+        if rng.percent(5) {
+            sequence.push(form("MULTI", grammar));
         } else {
-            command(rng, forms)
-        };
-        sequence.push(queued);
-    }
-    sequence.push(fill(if rng.percent(80) { "EXEC" } else { "DISCARD" }, rng));
-}
-
-/// A command of a random form, now and then with a mistake in it.
-fn command(rng: &mut Rng, forms: &[&'static str]) -> Command {
-    let mut command = fill(rng.pick::<&str>(forms), rng);
-    if rng.percent(10) {
-        // A lower-case name is no mistake.
-        command[0].make_ascii_lowercase();
-    }
-    // The reply to an invented cursor is not defined.
-    if rng.percent(8) && !command[0].eq_ignore_ascii_case(b"SCAN") {
-        spoil(&mut command, rng);
-    }
-    command
-}
-
-fn spoil(command: &mut Command, rng: &mut Rng) {
-    let at = 1 + rng.below(command.len().max(2) - 1);
-    let junk = argument("junk", rng).unwrap_or_default();
-    match rng.below(3) {
-        0 if at < command.len() => {
-            command.remove(at);
-        }
-        1 if at < command.len() => command[at] = junk,
-        _ => command.push(junk),
-    }
-}
-
-fn fill(template: &str, rng: &mut Rng) -> Command {
-    let mut command = Command::new();
-    for word in template.split(' ') {
-        let (word, times) = match word.strip_suffix('+') {
-            Some(word) => (word, 1 + rng.below(4)),
-            None => (word, 1),
-        };
-        for _ in 0..times {
-            let parts: &[&str] = if word == "pair" {
-                &["key", "value"]
-            } else {
-                &[word]
-            };
-            for part in parts {
-                let literal = || part.as_bytes().to_vec();
-                command.push(argument(part, rng).unwrap_or_else(literal));
-            }
+            sequence.extend(chosen(rows, grammar));
         }
     }
-    command
+    let end = if rng.percent(80) { "EXEC" } else { "DISCARD" };
+    sequence.push(form(end, grammar));
+}
+
+fn chosen(rows: &Choice, grammar: &mut Grammar) -> Option<Command> {
+    let row = rows.pick(grammar)?;
+    Some(words(&grammar.command(row)))
+}
+
+fn form(form: &'static str, grammar: &mut Grammar) -> Command {
+    words(&grammar.form(form))
+}
+
+/// A command of the proxy, now and then with a mistake in it.
+fn spoiled_form(rng: &mut Rng, grammar: &mut Grammar) -> Command {
+    let mut command = grammar.form(rng.pick::<&str>(OTHER));
+    if rng.percent(8) {
+        grammar.spoil(&mut command);
+    }
+    words(&command)
+}
+
+fn words(command: &[bytes::Bytes]) -> Command {
+    command.iter().map(|word| word.to_vec()).collect()
 }

@@ -4,7 +4,6 @@
 //! `grammar` makes random sequences, and `compare` judges replies. This file runs the sequences in
 //! pipelines of varying length, and shortens a failing sequence before it shows it.
 
-mod arguments;
 pub mod compare;
 mod dump;
 pub mod grammar;

@@ -30,7 +30,7 @@ pub(super) fn large() -> impl Iterator<Item = (String, Vec<u8>)> {
 /// Random commands of the grammar and on large values, and their number.
 pub(super) fn conversation(rng: &mut Rng, len: usize) -> (Vec<u8>, u64) {
     // In a cluster with several groups, some commands are refused; a refusal is a reply as well.
-    let mut commands = grammar::sequence(rng, len, Spread::OneGroup, &|_| true);
+    let mut commands = grammar::sequence(rng, len, Spread::OneGroup);
     commands.truncate(len);
     for command in &mut commands {
         if rng.percent(6) {

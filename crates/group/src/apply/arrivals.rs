@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coterie_protocol::{Frame, Refusal};
-use coterie_redis_compat::{Changes, Fault, Flags, Keys, Record, Txn, resolve};
+use coterie_redis_compat::{Changes, Fault, Flags, Record, Txn, resolve};
 use coterie_types::{KeyRange, TableId};
 
 use super::Effects;
@@ -74,9 +74,8 @@ impl GroupState {
         }
         let reads_interval = frame.commands.iter().any(|command| {
             let row = resolve(&command.args).ok();
-            let is_read = row.is_some_and(|row| {
-                matches!(row.keys, Keys::Interval { .. }) && !row.flags.contains(Flags::WRITE)
-            });
+            let is_read =
+                row.is_some_and(|row| row.is_interval() && !row.flags.contains(Flags::WRITE));
             // Emptying an interval needs none of its records. Reading an interval does not belong
             // in the log.
             is_read && self.ownership.names_import(command.table, &command.args)

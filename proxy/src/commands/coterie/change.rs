@@ -7,7 +7,8 @@ use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
-use coterie_redis_compat::{CommandError, Reply};
+use coterie_redis_compat::errors::SYNTAX;
+use coterie_redis_compat::{CommandError, Reply, Word};
 use coterie_types::{GroupId, NodeId, NodeState};
 
 use super::{error, name_at, number, pair};
@@ -104,14 +105,11 @@ pub(super) async fn leader(call: &Remote) -> Result<Reply, CommandError> {
 
 /// `COTERIE NODE DRAIN|RESUME|REMOVE id`.
 pub(super) async fn node(call: &Remote) -> Result<Reply, CommandError> {
-    let state = if call.is(2, "drain") {
-        NodeState::Draining
-    } else if call.is(2, "resume") {
-        NodeState::Up
-    } else if call.is(2, "remove") {
-        NodeState::Removed
-    } else {
-        return Err(CommandError::Syntax);
+    let state = match Word(&call.args[2]).keyword().as_str() {
+        "drain" => NodeState::Draining,
+        "resume" => NodeState::Up,
+        "remove" => NodeState::Removed,
+        _ => return Err(SYNTAX),
     };
     let command = Command::SetNodeState {
         node_id: NodeId(number(call, 3)?),
@@ -129,14 +127,14 @@ pub(super) async fn table(call: &Remote) -> Result<Reply, CommandError> {
         return Ok(tables(call));
     }
     if words < 4 {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     }
     let name = name_at(call, 3)?.to_owned();
     if call.is(2, "create") {
         let split_at = match words {
             4 => Vec::new(),
             6.. if call.is(4, "split") => boundaries(&call.args[5..])?,
-            _ => return Err(CommandError::Syntax),
+            _ => return Err(SYNTAX),
         };
         return match propose(call, Command::CreateTable { name, split_at }).await? {
             Outcome::Table(table) => Ok(int(table.table_id.0.into())),
@@ -148,7 +146,7 @@ pub(super) async fn table(call: &Remote) -> Result<Reply, CommandError> {
             .await
             .map(|_| Reply::OK);
     }
-    Err(CommandError::Syntax)
+    Err(SYNTAX)
 }
 
 fn tables(call: &Remote) -> Reply {

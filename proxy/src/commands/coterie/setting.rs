@@ -4,7 +4,8 @@
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Command;
 use coterie_protocol::settings::{BALANCE, SETTINGS, Setting};
-use coterie_redis_compat::{CommandError, Reply};
+use coterie_redis_compat::errors::SYNTAX;
+use coterie_redis_compat::{CommandError, Reply, Word};
 
 use super::change::propose;
 use super::{error, name_at, pair, quoted};
@@ -12,17 +13,13 @@ use crate::commands::{Remote, text};
 
 /// `COTERIE SETTING GET [name] | SET name [value]`.
 pub(super) async fn setting(call: &Remote) -> Result<Reply, CommandError> {
-    let words = call.args.len();
-    if call.is(2, "get") && words == 3 {
-        Ok(list(&call.shared.catalog()))
-    } else if call.is(2, "get") && words == 4 {
-        get(call)
-    } else if call.is(2, "set") && words == 4 {
-        unset(call).await
-    } else if call.is(2, "set") && words == 5 {
-        set(call).await
-    } else {
-        Err(CommandError::Syntax)
+    let word = call.args.get(2).ok_or(SYNTAX)?;
+    match (Word(word).keyword().as_str(), call.args.len()) {
+        ("get", 3) => Ok(list(&call.shared.catalog())),
+        ("get", 4) => get(call),
+        ("set", 4) => unset(call).await,
+        ("set", 5) => set(call).await,
+        _ => Err(SYNTAX),
     }
 }
 
@@ -49,7 +46,7 @@ pub(super) async fn balance(call: &Remote) -> Result<Reply, CommandError> {
     let value = name_at(call, 2)
         .ok()
         .and_then(|value| BALANCE.kind.parse(value));
-    let value = value.ok_or(CommandError::Syntax)?;
+    let value = value.ok_or(SYNTAX)?;
     put(call, BALANCE.name, Some(value)).await
 }
 

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use coterie_protocol::catalog::Wish;
 use coterie_protocol::meta::{Command, Outcome};
+use coterie_redis_compat::errors::SYNTAX;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{GroupId, NodeId, UnixMillis};
 
@@ -36,14 +37,14 @@ pub(super) async fn move_range(call: &Remote) -> Result<Reply, CommandError> {
     let (table, key) = (table(call, 2)?, key(call, 3));
     let last = call.args.len() - 1;
     if last == 5 && !call.is(4, "group") {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     }
     let to = if call.is(last, "new") {
         None
     } else if last == 5 {
         Some(group(call, 5)?)
     } else {
-        return Err(CommandError::Syntax);
+        return Err(SYNTAX);
     };
     ask(call, Wish::Move { table, key, to }).await
 }

@@ -1,0 +1,360 @@
+//! Pools of words: small, so that commands meet on the same keys, and full of the values at which
+//! implementations differ.
+//!
+//! Offsets never make a server fill half a gigabyte; a number that stands in a wrong place is never
+//! a time that passes during a test.
+
+use bytes::Bytes;
+use coterie_redis_compat::syntax::Type;
+
+use crate::Grammar;
+
+const KEYS: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b"c",
+    b"d",
+    b"e",
+    b"f",
+    b"key:1",
+    b"{tag}x",
+    b"k k",
+    b"",
+    b"\0\xff\r\n\x80",
+];
+
+const VALUES: &[&str] = &[
+    "",
+    "0",
+    "1",
+    "-1",
+    "10",
+    "3.5",
+    "-0",
+    "1e3",
+    " 12",
+    "00012",
+    "+5",
+    "abc",
+    "foobar",
+    "ohmytext",
+    "mynewtext",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "3.0e3",
+    "inf",
+    "a text of forty-four bytes, the longest embstr",
+    "\0\u{1}\u{7f}",
+];
+
+const NUMBERS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "2",
+    "7",
+    "100",
+    "-100",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+];
+
+/// No integers in Redis' strict form.
+const NO_NUMBERS: &[&str] = &["", "+1", "01", "-0", "1.0", "abc", " 1", "0x1", "1e3"];
+
+const FLOATS: &[&str] = &[
+    "0",
+    "0.1",
+    "-0.5",
+    "3",
+    "1e2",
+    "2.5e-3",
+    "1234567.891",
+    "1e17",
+    "-1e-10",
+    "0.30000000000000004",
+    "inf",
+    "-inf",
+    "nan",
+    "1e",
+    ".5",
+    "5.",
+    "-.5e-3",
+    "1e4932",
+];
+
+const PATTERNS: &[&str] = &[
+    "*", "a", "?", "[a-c]", "[^a]", "k*", "\\a", "**", "", "[b", "key:*", "{tag}*", "*\\**",
+    "nothing",
+];
+
+/// Wrong anywhere, or nearly. No positive number that is a time, and none that is a table.
+const JUNK: &[&str] = &[
+    "",
+    "junk",
+    "bogus",
+    "1.5",
+    "-1",
+    "NX",
+    "xx",
+    "GET",
+    "EX",
+    "KEEPTTL",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "nan",
+    "\u{ff}\u{fe}",
+];
+
+/// The pools by name, for hints.
+#[cfg(test)]
+pub(crate) const POOLS: &[&str] = &[
+    "bit",
+    "bit-offset",
+    "bit-type",
+    "db",
+    "field-offset",
+    "float",
+    "index",
+    "integer",
+    "junk",
+    "key",
+    "milliseconds",
+    "offset",
+    "pattern",
+    "payload",
+    "seconds",
+    "ttl",
+    "unix-milliseconds",
+    "unix-seconds",
+    "value",
+];
+
+/// The pool for an argument without a hint.
+pub(crate) fn pool_of(name: &str, of: Type) -> &'static str {
+    match (name, of) {
+        ("seconds", _) => "seconds",
+        ("milliseconds", _) => "milliseconds",
+        ("unix-time-seconds", _) => "unix-seconds",
+        ("unix-time-milliseconds", _) => "unix-milliseconds",
+        ("serialized-value", _) => "payload",
+        ("db" | "destination-db", _) => "db",
+        ("bit", _) => "bit",
+        ("start" | "end" | "stop" | "count" | "len", _) => "index",
+        ("offset", _) => "offset",
+        (_, Type::Key) => "key",
+        (_, Type::Integer) => "integer",
+        (_, Type::Double) => "float",
+        (_, Type::UnixTime) => "unix-milliseconds",
+        (_, Type::Pattern) => "pattern",
+        (_, Type::String) => "value",
+    }
+}
+
+/// A payload that is none, payloads from `DUMP` of Redis 7.0 for "hello", 12, 40 times "a" and
+/// -70000, and damaged payloads.
+pub(crate) fn payloads() -> Vec<Bytes> {
+    let payloads: [&'static [u8]; 8] = [
+        b"garbage that is long enough",
+        b"\x00\x05hello\x0a\x00\x63\x72\xdf\x76\x65\x34\x20\x0a",
+        b"\x00\xc0\x0c\x0a\x00\x3c\x2a\xf8\x51\x5c\x04\xbc\xd5",
+        b"\x00\xc3\x09\x28\x01aa\xe0\x1b\x00\x01aa\x0a\x00\xcf\x09\x2f\xaa\xae\x25\x83\x1d",
+        b"\x00\xc2\x90\xee\xfe\xff\x0a\x00\x28\x75\xde\x7b\x13\xeb\x28\x00",
+        b"\x00\x05hellu\x0a\x00\x63\x72\xdf\x76\x65\x34\x20\x0a",
+        b"\x00\x05",
+        b"",
+    ];
+    payloads.map(Bytes::from_static).to_vec()
+}
+
+impl Grammar {
+    /// A word of a pool; a value if the pool is unknown.
+    pub fn word(&mut self, pool: &str) -> Bytes {
+        let text = match pool {
+            "key" => return Bytes::from_static(KEYS[self.below(KEYS.len())]),
+            "payload" => return self.payload(),
+            "integer" => self.integer(),
+            "float" => self.float(),
+            "index" => self.index(),
+            "offset" => self.offset(),
+            "bit" => self.one_of(&["0", "1", "0", "1", "2", "x"]),
+            "bit-offset" => self.bit_offset(),
+            "bit-type" => self.bit_type(),
+            "field-offset" => self.field_offset(),
+            "db" => self.one_of(&["0", "1", "1", "16", "x", "-1", "99999999999"]),
+            "pattern" => self.one_of(PATTERNS),
+            "seconds" => self.seconds(),
+            "milliseconds" => self.milliseconds(),
+            "unix-seconds" => self.unix_seconds(),
+            "unix-milliseconds" => self.unix_milliseconds(),
+            "ttl" => self.ttl(),
+            "junk" => self.one_of(JUNK),
+            _ => return self.value(),
+        };
+        Bytes::from(text)
+    }
+
+    fn one_of(&mut self, from: &[&str]) -> String {
+        (*self.pick(from)).to_owned()
+    }
+
+    fn payload(&mut self) -> Bytes {
+        let at = self.below(self.payloads.len());
+        let payload = self.payloads[at].clone();
+        if payload.is_empty() || !self.one_in(8) {
+            return payload;
+        }
+        let mut damaged = payload.to_vec();
+        let at = self.below(damaged.len());
+        damaged[at] ^= 1 << self.below(8);
+        Bytes::from(damaged)
+    }
+
+    fn value(&mut self) -> Bytes {
+        match self.below(8) {
+            0 | 1 => Bytes::from(self.integer()),
+            2 => Bytes::from(self.float()),
+            3 => {
+                let len = self.below(80);
+                (0..len).map(|_| self.next() as u8).collect()
+            }
+            4 => {
+                let word = self.one_of(&["ab", "xyz", "\0", "0", "ohmytext "]);
+                Bytes::from(word.repeat(self.below(60)))
+            }
+            _ => Bytes::from(self.one_of(VALUES)),
+        }
+    }
+
+    fn integer(&mut self) -> String {
+        match self.below(7) {
+            0 => (self.below(20) as i64 - 10).to_string(),
+            1 => (self.next() as i64).to_string(),
+            2 => (self.next() as i32).to_string(),
+            3 => (self.next() as i16).to_string(),
+            4 | 5 => self.one_of(NUMBERS),
+            _ => self.one_of(NO_NUMBERS),
+        }
+    }
+
+    fn float(&mut self) -> String {
+        match self.below(7) {
+            0 => self.integer(),
+            1 => format!("{}.{}", self.below(1000), self.below(100_000)),
+            2 => {
+                let (whole, part) = (self.below(10), self.next());
+                format!("-{whole}.{part}e{}", self.below(60) as i64 - 30)
+            }
+            3 => format!("{}e{}", self.next(), self.below(5200) as i64 - 2600),
+            4 => {
+                let (whole, part) = (self.below(300), self.next());
+                format!("0x{whole:x}.{part:x}p{}", self.below(90) as i64 - 45)
+            }
+            _ => self.one_of(FLOATS),
+        }
+    }
+
+    fn index(&mut self) -> String {
+        match self.below(8) {
+            0 => self.integer(),
+            1 => self.one_of(&["-1", "0", "-9999", "9999", "-9223372036854775808"]),
+            _ => (self.below(60) as i64 - 30).to_string(),
+        }
+    }
+
+    fn offset(&mut self) -> String {
+        match self.below(10) {
+            0 => self.one_of(&["-1", "536870912", "9223372036854775807", "x", "300"]),
+            _ => self.below(60).to_string(),
+        }
+    }
+
+    fn bit_offset(&mut self) -> String {
+        match self.below(12) {
+            0 => self.one_of(&["-1", "4294967296", "9223372036854775807", "#1", "x", ""]),
+            _ => self.below(700).to_string(),
+        }
+    }
+
+    fn bit_type(&mut self) -> String {
+        match self.below(15) {
+            0 => self.one_of(&["u64", "i65", "i0", "x8", "u"]),
+            _ => self.one_of(&["u8", "i8", "u1", "i5", "u63", "i64", "i32", "u16", "i16"]),
+        }
+    }
+
+    fn field_offset(&mut self) -> String {
+        match self.below(12) {
+            0..3 => format!("#{}", self.below(9)),
+            3 => self.one_of(&["#x", "#-1", "#"]),
+            _ => self.bit_offset(),
+        }
+    }
+
+    /// A relative time that no other is near to, in seconds.
+    fn far_seconds(&mut self) -> u64 {
+        self.times += 1;
+        let base = [10_000, 20_000, 50_000, 100_000, 9_990_000];
+        *self.pick(&base) + 10 * (self.times % 900)
+    }
+
+    fn seconds(&mut self) -> String {
+        const SPECIAL: &[&str] = &[
+            "0",
+            "-1",
+            "-1000",
+            "9223372036854775807",
+            "9223372036854775",
+            "x",
+            "",
+        ];
+        match self.below(8) {
+            0 => self.one_of(SPECIAL),
+            _ => self.far_seconds().to_string(),
+        }
+    }
+
+    fn milliseconds(&mut self) -> String {
+        const SPECIAL: &[&str] = &[
+            "0",
+            "-1",
+            "-5000",
+            "9223372036854775807",
+            "x",
+            "-9223372036854775808",
+        ];
+        match self.below(8) {
+            0 => self.one_of(SPECIAL),
+            _ => (1000 * self.far_seconds()).to_string(),
+        }
+    }
+
+    fn unix_seconds(&mut self) -> String {
+        match self.below(6) {
+            0 => self.one_of(&["0", "-5", "1", "9223372036854775807", "9223372036854775"]),
+            1 => self.one_of(&["4000000000", "4100000001", "33177117420"]),
+            _ => (33_000_000_000u64 + 1000 * self.below(5) as u64).to_string(),
+        }
+    }
+
+    fn unix_milliseconds(&mut self) -> String {
+        match self.below(6) {
+            0 => self.one_of(&["0", "-5", "1", "9223372036854775807"]),
+            1 => self.one_of(&["4000000000000", "4100000000123", "33177117420000"]),
+            _ => (33_000_000_000_499u64 + 500 * self.below(5) as u64).to_string(),
+        }
+    }
+
+    /// A time for RESTORE, with ABSTTL or without. None ends after the end of time, where Redis
+    /// loses the key.
+    fn ttl(&mut self) -> String {
+        match self.below(8) {
+            0 => self.one_of(&["0", "-1", "x", "-9223372036854775808", "9000000000"]),
+            1 => (33_000_000_000_499u64 + 500 * self.below(5) as u64).to_string(),
+            2 => "0".to_owned(),
+            _ => (1000 * self.far_seconds()).to_string(),
+        }
+    }
+}
