@@ -24,12 +24,13 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::handler::Calls;
 use crate::heartbeat;
+use crate::host;
 use crate::leave;
 use crate::metrics::NodeCollector;
 use crate::node::{Identity, Node};
 use crate::peers::Peers;
 use crate::rate::Rate;
-use crate::register::{self, Card};
+use crate::register::{self, Card, Registered};
 use crate::replica::Settings;
 
 /// How long a stop waits for its leaders to move: longer, and an election would have been sooner.
@@ -136,11 +137,13 @@ async fn start_node(
     let card = Card {
         addr: advertised.clone(),
         zone: config.zone.clone(),
+        host: config.host.clone().unwrap_or_else(host::identity),
         capacity_bytes: config.capacity.unwrap_or_else(|| disk.total_bytes()),
     };
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let registered = register::node_id(&mut directory, &meta, &card, shutdown).await;
-    let (node_id, server) = or_close(registered, server).await?;
+    let (registered, server) = or_close(registered, server).await?;
+    let node_id = registered.node_id;
     let catalog = meta.follow(addresses::load(&directory.catalog()));
     let book = Addresses::new(catalog);
 
@@ -153,7 +156,9 @@ async fn start_node(
     rpc.register_local(&advertised, handler);
 
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
+    let untold = registered.untold;
     let tasks = vec![
+        tokio::spawn(register::tell(meta.clone(), untold, stop.clone())),
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
         tokio::spawn(leave::watch_room(Arc::clone(&node), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
@@ -188,11 +193,11 @@ async fn start_node(
 /// Closes the port unless all is well. It would go on: one that was removed starts again, at the
 /// same address.
 async fn or_close(
-    registered: Result<NodeId, RunError>,
+    registered: Result<Registered, RunError>,
     server: Server,
-) -> Result<(NodeId, Server), RunError> {
+) -> Result<(Registered, Server), RunError> {
     match registered {
-        Ok(node_id) => Ok((node_id, server)),
+        Ok(registered) => Ok((registered, server)),
         Err(error) => {
             server.shutdown().await;
             Err(error)

@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) tweak: Option<Tweak>,
     /// How long ago meta's leader began to listen.
     pub(crate) listening_for: Duration,
+    /// How long commands take; 0 is not known, and nothing is judged by it.
+    pub(crate) latency_micros: u64,
     /// By how many thousandths loads vary from tick to tick.
     pub(crate) noise_permille: u64,
     /// Ticks until a job is done, the least and the most; each tick is a second.
@@ -87,6 +89,7 @@ impl World {
             log_write_micros: BTreeMap::new(),
             tweak: None,
             listening_for: Duration::from_secs(3600),
+            latency_micros: 0,
             noise_permille: 0,
             job_ticks: (2, 2),
             ticks: 0,
@@ -240,6 +243,7 @@ impl World {
             writes_per_second: ops - ops / 2,
             bytes_per_second: ops * 100,
             cpu_micros_per_second: ops * 10,
+            latency_micros: self.latency_micros,
             cut: Some(Cut {
                 at: middle(range),
                 left_permille: 500,
@@ -386,6 +390,7 @@ fn node_row(number: u64, state: NodeState) -> Row {
         node_id: NodeId(number),
         addr: format!("node-{number}:1"),
         zone: ["a", "b", "c"][usize::try_from(number % 3).unwrap()].to_owned(),
+        host: String::new(),
         capacity_bytes: 0,
         state,
     })

@@ -88,6 +88,26 @@ pub struct Progress {
     pub bytes_per_second: u64,
 }
 
+/// What a range, or the parts of one, were asked and how long commands took there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Commands per second.
+    pub ops: u64,
+    /// Microseconds from a command's arrival at the leader to its answer, on average.
+    pub latency_micros: u64,
+}
+
+/// What a job that was begun for load did to its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// When it was begun.
+    pub before: Traffic,
+    /// Some time after it was done; `None` until then.
+    pub after: Option<Traffic>,
+    /// Whether it helped, as far as `after` is known.
+    pub helped: bool,
+}
+
 /// A crash-safe piece of the controller's work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobDescriptor {
@@ -102,6 +122,8 @@ pub struct JobDescriptor {
     pub wish: Option<Wish>,
     /// How far it is, if it copies.
     pub progress: Option<Progress>,
+    /// What it did to the load of its range, if that is why it was begun.
+    pub effect: Option<Effect>,
     /// Where it is in its life.
     pub state: JobState,
     /// Why it was started, in numbers, and what happened since; a line each, bounded.

@@ -147,6 +147,8 @@ pub enum Command {
         addr: String,
         /// Its failure domain.
         zone: String,
+        /// The machine it runs on.
+        host: String,
         /// Bytes it may fill.
         capacity_bytes: u64,
     },

@@ -239,6 +239,9 @@ pub enum ServerAnswer {
         clock: UnixMillis,
         /// Whether the destination has said that it serves.
         activated: bool,
+        /// Microseconds from the entry that gave the range up to the destination's word that it serves;
+        /// `None` before that word, and of a leader that did not see both.
+        pause_micros: Option<u64>,
     },
     /// How far an import is.
     Import(ImportState),
@@ -398,6 +401,9 @@ pub struct RangeLoad {
     pub bytes_per_second: u64,
     /// Microseconds of CPU per second, about.
     pub cpu_micros_per_second: u64,
+    /// Microseconds from a command's arrival at the leader to its answer, on average; 0 when none was
+    /// answered.
+    pub latency_micros: u64,
     /// Where to cut it so that the load is halved, if a sample of its keys says so.
     pub cut: Option<Cut>,
     /// The key that is used most, if it has at least a tenth of the load.

@@ -28,6 +28,8 @@ pub struct NodeDescriptor {
     pub addr: String,
     /// The failure domain it says it is in; empty when not given.
     pub zone: String,
+    /// The machine it says it runs on; empty when not known. Nodes of one host share its CPU.
+    pub host: String,
     /// Bytes it may fill; 0 when unknown.
     pub capacity_bytes: u64,
     /// Where it is in its life.

@@ -30,6 +30,7 @@ mod tiling;
 mod wishes;
 
 use edit::Edit;
+use nodes::Card;
 pub use edit::RowName;
 
 /// Redis' databases, there from birth: `db0` to `db15`.
@@ -139,10 +140,17 @@ impl Edit<'_> {
                 token,
                 addr,
                 zone,
+                host,
                 capacity_bytes,
-            } => self
-                .register_node(token, addr, zone, capacity_bytes)
-                .map(Some),
+            } => {
+                let card = Card {
+                    addr,
+                    zone,
+                    host,
+                    capacity_bytes,
+                };
+                self.register_node(token, card).map(Some)
+            }
             Command::SetNodeAddr { node_id, addr } => {
                 self.set_node_addr(node_id, addr).map(|()| None)
             }

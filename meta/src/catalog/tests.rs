@@ -21,6 +21,7 @@ fn register(state: &mut State, token: u128, addr: &str) -> Outcome {
         token,
         addr: addr.into(),
         zone: "a".into(),
+        host: String::new(),
         capacity_bytes: 1,
     };
     state.apply(command).outcome

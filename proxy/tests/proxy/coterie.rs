@@ -81,6 +81,7 @@ fn load(range: u64, reads: u64, writes: u64, hot: Option<(&'static str, u16)>) -
         writes_per_second: writes,
         bytes_per_second: 5000,
         cpu_micros_per_second: 600,
+        latency_micros: 900,
         cut: None,
         hot_key: hot.map(|(key, permille)| HotKey {
             key: Bytes::from_static(key.as_bytes()),
@@ -330,6 +331,7 @@ async fn nodes_say_who_is_spare_and_who_may_be_stopped() {
             node_id: NodeId(id),
             addr: format!("10.0.0.{id}:7000"),
             zone: String::new(),
+            host: String::new(),
             capacity_bytes: 0,
             state,
         })
@@ -454,6 +456,7 @@ async fn jobs_show_how_far_they_are() {
             bytes_total: 1100,
             bytes_per_second: 50,
         }),
+        effect: None,
         state: JobState::Running,
         log: vec!["because".to_owned(), "copy range 1".to_owned()],
         started_at: UnixMillis(1),

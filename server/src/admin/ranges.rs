@@ -139,7 +139,12 @@ async fn hand_off(node: &Node, group_id: GroupId, range: RangeDescriptor) -> Ans
     };
     let waited = tokio::time::timeout(HAND_OVER_TIMEOUT, told).await;
     let activated = waited.is_ok() && replica.shared.is_told(&range);
-    Ok(ServerAnswer::HandedOff { clock, activated })
+    let pause = replica.shared.pause_of(&range).filter(|_| activated);
+    Ok(ServerAnswer::HandedOff {
+        clock,
+        activated,
+        pause_micros: pause.and_then(|pause| u64::try_from(pause.as_micros()).ok()),
+    })
 }
 
 async fn propose(replica: &Replica, body: Body) -> Result<UnixMillis, ServerAnswer> {

@@ -46,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use place::groups_in;
+pub(crate) use propose::Due;
 use propose::Proposer;
 pub use read::ReadMode;
 pub(crate) use read::Reads;

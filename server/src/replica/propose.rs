@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::load::Timed;
 use super::shared::Shared;
 use super::{refusal_of, refuse};
 
@@ -41,12 +42,20 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 /// Frames that were put off, at most: new ones are gathered only when none of them waits.
 const RETURNING_MAX: usize = ENTRIES_IN_FLIGHT * ENTRY_FRAMES_MAX;
 
+/// The time of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    /// When the proxy stops waiting.
+    pub(crate) deadline: Instant,
+    /// How long it takes is counted, if it is one of the sample.
+    pub(crate) timed: Option<Timed>,
+}
+
 struct Pending {
     frame: Bytes,
     /// Records of keys that the frame names, if they come from another group.
     arrivals: Vec<Arrival>,
-    /// When the proxy stops waiting.
-    deadline: Instant,
+    due: Due,
     responder: Responder,
 }
 
@@ -90,7 +99,7 @@ impl Proposer {
         &self,
         frame: Bytes,
         arrivals: Vec<Arrival>,
-        deadline: Instant,
+        due: Due,
         responder: Responder,
     ) {
         let bytes = frame.len() + arrival_bytes(&arrivals);
@@ -101,7 +110,7 @@ impl Proposer {
         if let Err(refused) = self.queue.try_send(Pending {
             frame,
             arrivals,
-            deadline,
+            due,
             responder,
         }) {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -131,7 +140,7 @@ impl Gathered {
 
 /// What is left of a frame that was proposed: its bytes are the entry's.
 struct Sent {
-    deadline: Instant,
+    due: Due,
     responder: Responder,
 }
 
@@ -210,19 +219,16 @@ impl Batcher {
         while let Some(pending) = next {
             bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
             // Given up by its proxy: it sends the frame again, or has told its client.
-            if pending.deadline > now && !pending.responder.is_abandoned() {
+            if pending.due.deadline > now && !pending.responder.is_abandoned() {
                 let Pending {
                     frame,
                     arrivals,
-                    deadline,
+                    due,
                     responder,
                 } = pending;
                 gathered.frames.push(frame);
                 gathered.arrivals.extend(arrivals);
-                gathered.sent.push(Sent {
-                    deadline,
-                    responder,
-                });
+                gathered.sent.push(Sent { due, responder });
             }
             let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
             next = match full {
@@ -275,6 +281,9 @@ impl Proposed {
             };
             if !is_put_off(&answer) {
                 sent.responder.send(answer);
+                if let Some(timed) = sent.due.timed {
+                    self.shared.loads.answered(timed);
+                }
                 continue;
             }
             put_off += 1;
@@ -290,7 +299,7 @@ impl Proposed {
                 frame,
                 // They are in the store by now, with the entry.
                 arrivals: Vec::new(),
-                deadline: sent.deadline,
+                due: sent.due,
                 responder: sent.responder,
             };
             // There is room, see `RETURNING_MAX`; without it, or when the replica was stopped, the proxy

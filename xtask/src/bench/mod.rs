@@ -2,7 +2,7 @@
 //!
 //! `cluster`, the default, runs `coterie-bench`: a cluster, redis-server and etcd under the same
 //! load, and the ratios. `replies` measures large replies, the memory they take and what others wait
-//! meanwhile. `micro` runs the criterion benches of the crates. A figure depends on the machine:
+//! meanwhile; `move` a range that is cut and moved under full load. `micro` runs the criterion benches of the crates. A figure depends on the machine:
 //! none decides anything in CI.
 
 use crate::{Result, cargo, paths, setup, shell};
@@ -12,6 +12,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     match args.split_first() {
         Some((first, rest)) if first == "micro" => micro(rest),
         Some((first, rest)) if first == "replies" => measured("replies", rest),
+        Some((first, rest)) if first == "move" => measured("move", rest),
         Some((first, rest)) if first == "cluster" => measured("cluster", rest),
         _ => measured("cluster", args),
     }
