@@ -79,7 +79,9 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
 /// Looks into the frame if it is one of the sample.
 fn sample(replica: &Replica, body: &Bytes) -> Option<Timed> {
     let loads = &replica.shared.loads;
-    let frame = loads.is_turn().then(|| Frame::decode(body.clone()).ok())??;
+    let frame = loads
+        .is_turn()
+        .then(|| Frame::decode(body.clone()).ok())??;
     let published = replica.shared.published();
     let ownership = published.read.ownership();
     loads.add(ownership, &frame, Kind::Write, body.len())

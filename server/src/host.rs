@@ -23,7 +23,10 @@ fn read(path: &Path) -> std::io::Result<String> {
     let text = std::fs::read_to_string(path)?;
     let id = text.trim();
     match id.is_empty() {
-        true => Err(std::io::Error::other(format!("{} is empty", path.display()))),
+        true => Err(std::io::Error::other(format!(
+            "{} is empty",
+            path.display()
+        ))),
         false => Ok(id.to_owned()),
     }
 }
@@ -42,6 +45,10 @@ mod tests {
         assert!(read(&path).is_err(), "it is empty");
         std::fs::write(&path, "5a1d\n").unwrap();
         assert_eq!(read(&path).unwrap(), "5a1d");
-        assert_eq!(identity(), identity(), "asked twice, the machine is the same");
+        assert_eq!(
+            identity(),
+            identity(),
+            "asked twice, the machine is the same"
+        );
     }
 }

@@ -233,7 +233,11 @@ fn worker<T: Target>(
     phase: &Phase,
     windows: u8,
 ) -> anyhow::Result<Vec<Seen>> {
-    let nothing = || (0..windows).map(|_| Seen::nothing()).collect::<anyhow::Result<Vec<_>>>();
+    let nothing = || {
+        (0..windows)
+            .map(|_| Seen::nothing())
+            .collect::<anyhow::Result<Vec<_>>>()
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -84,7 +84,10 @@ fn measure(settings: &Settings) -> anyhow::Result<Vec<Figure>> {
     took.push(settings.calm());
     notes.push(Vec::new());
     let seen = running.stop()?;
-    ensure!(seen.iter().all(|window| !window.latency.is_empty()), "a window without answers");
+    ensure!(
+        seen.iter().all(|window| !window.latency.is_empty()),
+        "a window without answers"
+    );
     figures(&seen, &took, notes)
 }
 
@@ -94,7 +97,10 @@ fn cut_and_move(admin: &Admin, key: &str) -> anyhow::Result<Vec<String>> {
     let cut = admin.finish(admin.split(key)?, JOB_WITHIN)?;
     let from = admin.range_of(key)?.group;
     let groups: Vec<u64> = admin.groups()?.iter().map(|group| group.id).collect();
-    let at = groups.iter().position(|group| *group == from).context("its group is not listed")?;
+    let at = groups
+        .iter()
+        .position(|group| *group == from)
+        .context("its group is not listed")?;
     let to = groups[(at + 1) % groups.len()];
     let moved = admin.finish(admin.move_range(key, To::Group(to))?, JOB_WITHIN)?;
     let lines = cut.log.into_iter().chain(moved.log);
@@ -122,6 +128,9 @@ fn figures(
         };
         figures.push(Figure::new(name, seen, *took, notes));
     }
-    figures.insert(1, Figure::new("during".to_owned(), &all, all_took, Vec::new()));
+    figures.insert(
+        1,
+        Figure::new("during".to_owned(), &all, all_took, Vec::new()),
+    );
     Ok(figures)
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use coterie_protocol::server::{HotKey, RangeLoad};
 
-use super::effects::{self, Deed};
 use super::Memory;
 use super::draft::Draft;
+use super::effects::{self, Deed};
 use super::facts::{FULL, Facts, Range};
 
 /// The kind of job.

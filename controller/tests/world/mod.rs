@@ -157,6 +157,33 @@ impl World {
         }
     }
 
+    /// The hosts of the nodes, in order.
+    pub(crate) fn set_hosts(&mut self, hosts: &[&str]) {
+        for (node, host) in self.catalog.nodes.values_mut().zip(hosts) {
+            (*host).clone_into(&mut node.host);
+        }
+    }
+
+    /// The host of a node.
+    pub(crate) fn host(&self, node_id: NodeId) -> &str {
+        &self.catalog.nodes[&node_id].host
+    }
+
+    /// Nodes, or hosts where they say, that lead something of at least a tenth of the load.
+    pub(crate) fn busy_hosts(&self) -> BTreeSet<String> {
+        let total: u64 = self.costs.values().map(|cost| cost.ops).sum();
+        let sums = self.sums(|cost| cost.ops).into_iter();
+        let busy = sums.filter(|(_, ops)| ops * 10 >= total);
+        busy.map(|(group_id, _)| {
+            let node_id = self.leaders[&group_id];
+            match self.host(node_id) {
+                "" => node_id.to_string(),
+                host => host.to_owned(),
+            }
+        })
+        .collect()
+    }
+
     /// Writes a node's state.
     pub(crate) fn set_state(&mut self, node_id: NodeId, state: NodeState) {
         let node = self.catalog.nodes[&node_id].clone();

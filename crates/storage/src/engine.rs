@@ -63,6 +63,9 @@ impl Batch {
     }
 }
 
+/// Keys `start <= key < end`.
+pub type Interval = (Vec<u8>, Vec<u8>);
+
 /// Reading a store, or one unchanging view of it.
 pub trait Reader {
     /// The value of a key.
@@ -115,7 +118,14 @@ pub trait Engine: Reader + Send + Sync + 'static {
     /// Bytes on disk of each of these intervals, about; what was written last may be missing.
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64>;
 
-    /// Gives space of an interval back at once whose clearing has just been written and whose records
-    /// nobody will read again, at no later state nor at an earlier one that a crash brings back.
-    fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError>;
+    /// Begins to make all that was written durable, and with it that these intervals are empty; then
+    /// gives their space back. For intervals that nobody reads any more, at this state or a later one,
+    /// and nobody writes before [`Self::wait_until_cleared`].
+    fn start_clearing(&self, intervals: Vec<Interval>) -> Result<(), StorageError>;
+
+    /// Whether anything is being cleared.
+    fn is_clearing(&self) -> bool;
+
+    /// Waits until nothing of the interval is being cleared: it may be written then.
+    fn wait_until_cleared(&self, interval: &Interval);
 }

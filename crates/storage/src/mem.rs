@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::{Batch, Engine, Reader, StorageError};
+use crate::{Batch, Engine, Interval, Reader, StorageError};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
 
@@ -131,8 +131,18 @@ impl Engine for MemEngine {
         intervals.iter().map(size).collect()
     }
 
-    /// Memory is given back at once.
-    fn reclaim(&self, _start: &[u8], _end: &[u8]) -> Result<(), StorageError> {
-        Ok(())
+    fn start_clearing(&self, intervals: Vec<Interval>) -> Result<(), StorageError> {
+        let mut batch = Batch::default();
+        for (start, end) in intervals {
+            batch.clear(start, end);
+        }
+        self.write(batch)?;
+        self.flush()
     }
+
+    fn is_clearing(&self) -> bool {
+        false
+    }
+
+    fn wait_until_cleared(&self, _interval: &Interval) {}
 }

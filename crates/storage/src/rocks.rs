@@ -18,12 +18,14 @@ use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch};
 
 use crate::record_cache::StoreCache;
 use crate::write_buffer::{Spill, WriteBuffer};
-use crate::{Batch, Engine, Reader, RecordCache, StorageError};
+use crate::{Batch, Engine, Interval, Reader, RecordCache, StorageError};
+use clearing::{Cleared, Clearing};
 use options::{has_room, without_wal};
 use views::{Snapshot, Stopped, bounds, visit_all};
 
 pub use options::RocksShared;
 
+mod clearing;
 mod options;
 mod views;
 
@@ -53,6 +55,8 @@ struct Store {
     records: Option<StoreCache>,
     /// Failures of flushes and compactions that were seen.
     errors: AtomicU64,
+    /// Intervals that are being cleared.
+    clearing: Clearing,
 }
 
 fn error(what: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
@@ -77,6 +81,7 @@ impl RocksEngine {
             spilled: AtomicUsize::new(0),
             records: shared.records.as_ref().map(RecordCache::store),
             errors: AtomicU64::new(0),
+            clearing: Clearing::default(),
         };
         Ok(Self {
             store: Arc::new(store),
@@ -126,6 +131,43 @@ impl RocksEngine {
         self.join(flushing.unwrap_or_else(PoisonError::into_inner).take());
     }
 
+    /// Waits while the flush before is being given to RocksDB, or RocksDB has no room for another. Clears
+    /// the intervals beside it.
+    fn begin_flush(&self, clears: Vec<Interval>) -> Result<(), StorageError> {
+        let (sender, frozen) = sync_channel::<(Spill, Cleared)>(1);
+        let store = Arc::clone(&self.store);
+        let flush = move || {
+            let received = frozen.recv();
+            // None if it could not be frozen.
+            let flushed = received.map(|(spill, cleared)| store.flush_to_clear(spill, cleared));
+            if let Ok(Err(error)) = flushed {
+                tracing::error!(path = %store.path.display(), %error, "store not flushed");
+            }
+        };
+        let thread = std::thread::Builder::new().name("store-flush".to_owned());
+        let thread = thread.spawn(flush);
+        let spill = self.store.spill_to_flush();
+        let (spill, thread) = match (spill, thread) {
+            (Ok(spill), Ok(thread)) => (spill, thread),
+            (Ok(spill), Err(_)) => {
+                let cleared = self.store.begin_clearing(clears);
+                return self.store.flush_to_clear(spill, cleared);
+            }
+            (Err(error), thread) => {
+                drop(sender);
+                self.join(thread.ok());
+                return Err(error);
+            }
+        };
+        let cleared = self.store.begin_clearing(clears);
+        // Received, as nothing but this ends the thread before.
+        let _ = sender.send((spill, cleared));
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one before has given RocksDB its part: that was waited for.
+        self.join(flushing.replace(thread));
+        Ok(())
+    }
+
     fn join(&self, thread: Option<JoinHandle<()>>) {
         if let Some(Err(_)) = thread.map(JoinHandle::join) {
             tracing::error!(path = %self.store.path.display(), "a flush panicked");
@@ -137,6 +179,7 @@ impl Drop for RocksEngine {
     /// Whoever opens the store again finds nobody in it.
     fn drop(&mut self) {
         self.wait_for_spill();
+        self.store.clearing.close();
     }
 }
 
@@ -173,6 +216,15 @@ impl Store {
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let value = self.db.get_pinned(key).map_err(error("read"))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// The value of a key as a crash now would leave it.
+    fn durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::Persisted);
+        let value = self.db.get_opt(key, &options);
+        let value = value.map_err(error("read what is durable"))?;
+        Ok(value.map(Bytes::from))
     }
 
     fn number(&self, property: &str) -> u64 {
@@ -247,9 +299,17 @@ impl Store {
         }
     }
 
-    /// Makes what is frozen durable, or only begins to.
-    fn flush_frozen(&self, spill: Spill, wait: bool) -> Result<(), StorageError> {
+    /// Makes what is frozen durable, or only begins to, and with it that these intervals are empty.
+    fn flush_frozen(
+        &self,
+        spill: Spill,
+        clears: &[Interval],
+        wait: bool,
+    ) -> Result<(), StorageError> {
         self.write_down(&spill)?;
+        if !clears.is_empty() {
+            self.clear(&spill, clears)?;
+        }
         let mut options = FlushOptions::default();
         options.set_wait(wait);
         self.or_stop("flush", self.db.flush_opt(&options))?;
@@ -339,11 +399,7 @@ impl Engine for RocksEngine {
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let mut options = ReadOptions::default();
-        options.set_read_tier(ReadTier::Persisted);
-        let value = self.store.db.get_opt(key, &options);
-        let value = value.map_err(error("read what is durable"))?;
-        Ok(value.map(Bytes::from))
+        self.store.durable(key)
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
@@ -357,38 +413,13 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
-    /// Waits while the flush before is being given to RocksDB, or RocksDB has no room for another.
     fn start_flush(&self) -> Result<(), StorageError> {
-        let (sender, frozen) = sync_channel(1);
-        let store = Arc::clone(&self.store);
-        let flush = move || {
-            // None if it could not be frozen.
-            if let Ok(Err(error)) = frozen.recv().map(|spill| store.flush_frozen(spill, false)) {
-                tracing::error!(path = %store.path.display(), %error, "store not flushed");
-            }
-        };
-        let thread = std::thread::Builder::new().name("store-flush".to_owned());
-        let thread = thread.spawn(flush);
-        let spill = self.store.spill_to_flush();
-        let (spill, thread) = match (spill, thread) {
-            (Ok(spill), Ok(thread)) => (spill, thread),
-            (Ok(spill), Err(_)) => return self.store.flush_frozen(spill, false),
-            (Err(error), thread) => {
-                drop(sender);
-                self.join(thread.ok());
-                return Err(error);
-            }
-        };
-        // Received, as nothing but this ends the thread before.
-        let _ = sender.send(spill);
-        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one before has given RocksDB its part: that was waited for.
-        self.join(flushing.replace(thread));
-        Ok(())
+        self.begin_flush(Vec::new())
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        self.store.flush_frozen(self.store.spill_to_flush()?, true)
+        let spill = self.store.spill_to_flush()?;
+        self.store.flush_frozen(spill, &[], true)
     }
 
     fn unflushed_bytes(&self) -> usize {
@@ -420,13 +451,16 @@ impl Engine for RocksEngine {
         self.store.db.get_approximate_sizes(&ranges)
     }
 
-    /// Whole files go. A compaction of the interval would flush the memtable, which is the replica's
-    /// to do; what is left in files of other keys too goes as RocksDB compacts them.
-    fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError> {
-        self.store
-            .db
-            .delete_file_in_range(start, end)
-            .map_err(error("give space back"))
+    fn start_clearing(&self, intervals: Vec<Interval>) -> Result<(), StorageError> {
+        self.begin_flush(intervals)
+    }
+
+    fn is_clearing(&self) -> bool {
+        self.store.clearing.is_under_way()
+    }
+
+    fn wait_until_cleared(&self, interval: &Interval) {
+        self.store.clearing.wait_for(interval);
     }
 }
 
@@ -767,10 +801,10 @@ mod tests {
         engine.store.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         let all = (b"a".to_vec(), b"c".to_vec());
         let before = engine.approximate_sizes(std::slice::from_ref(&all))[0];
-        let mut batch = Batch::default();
-        batch.clear(b"a".to_vec(), b"b".to_vec());
-        engine.write(batch).unwrap();
-        engine.reclaim(b"a", b"b").unwrap();
+        let cleared = (b"a".to_vec(), b"b".to_vec());
+        engine.start_clearing(vec![cleared.clone()]).unwrap();
+        engine.wait_until_cleared(&cleared);
+        assert!(!engine.is_clearing());
         assert!(engine.approximate_sizes(&[all])[0] <= before);
         assert_eq!(engine.get(&key(b'a', 7)).unwrap(), None);
         assert!(engine.get(&key(b'b', 7)).unwrap().is_some());

@@ -30,8 +30,8 @@ mod tiling;
 mod wishes;
 
 use edit::Edit;
-use nodes::Card;
 pub use edit::RowName;
+use nodes::Card;
 
 /// Redis' databases, there from birth: `db0` to `db15`.
 pub const REDIS_TABLES: u32 = 16;

@@ -22,11 +22,7 @@ pub(super) struct Card {
 impl Edit<'_> {
     /// The same token always gets the same id; a token not seen before gets a new one, though its
     /// address be known: a disk was wiped, and what is there now is another node.
-    pub(super) fn register_node(
-        &mut self,
-        token: u128,
-        card: Card,
-    ) -> Result<Outcome, Rejection> {
+    pub(super) fn register_node(&mut self, token: u128, card: Card) -> Result<Outcome, Rejection> {
         check_card(&card)?;
         let Card {
             addr,

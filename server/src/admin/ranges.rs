@@ -15,6 +15,9 @@ use crate::replica::Replica;
 /// goes on being told.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long an announcement waits for the place of the range to be empty. It is asked again.
+const SPACE_TIMEOUT: Duration = Duration::from_secs(5);
+
 type Answer = Result<ServerAnswer, ServerAnswer>;
 
 /// Answers a request about ranges.
@@ -63,6 +66,12 @@ pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
                 },
             })
         }
+        ServerRequest::BeginImport {
+            group_id,
+            range,
+            source,
+            ..
+        } => begin_import(node, group_id, range, source).await,
         other => {
             let Some((group_id, body)) = body_of(other) else {
                 return Err(ServerAnswer::Failed("nothing about ranges".to_owned()));
@@ -102,12 +111,6 @@ fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
             right,
             ..
         } => (group_id, RangeChange::Merge { left, right }),
-        ServerRequest::BeginImport {
-            group_id,
-            range,
-            source,
-            ..
-        } => (group_id, RangeChange::BeginImport { range, source }),
         ServerRequest::CancelImport {
             group_id,
             range_id,
@@ -123,6 +126,25 @@ fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
         _ => return None,
     };
     Some((group_id, Body::Change(change)))
+}
+
+/// Announces a range, and waits until there is a place for it: then nobody does when it comes.
+async fn begin_import(
+    node: &Node,
+    group_id: GroupId,
+    range: RangeDescriptor,
+    source: GroupId,
+) -> Answer {
+    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+    let change = RangeChange::BeginImport { range, source };
+    let done = propose(&replica, Body::Change(change)).await.map(done)?;
+    let cleared = tokio::time::timeout(SPACE_TIMEOUT, replica.wait_for_space());
+    match cleared.await {
+        Ok(()) => Ok(done),
+        Err(_) => Err(ServerAnswer::Failed(
+            "what was in its place is still being cleared".to_owned(),
+        )),
+    }
 }
 
 /// Gives a range up, and waits a moment for its new owner to serve it.

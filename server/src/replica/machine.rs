@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
-use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
+use coterie_storage::{Batch, Engine, Interval, Reader, RocksEngine, RocksShared, layout};
 use coterie_types::{GroupId, varint};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
@@ -100,7 +100,23 @@ impl Machine {
         let effects = self.state.apply(entry, &StoreView(&reader))?;
         self.is_slow |= reader.missed();
         add(&effects, batch);
+        self.wait_for_space();
         Ok(effects)
+    }
+
+    /// A range that is served from here on waits for the clearing of what was in its place, and of the
+    /// marks of its last import: nothing is written there before.
+    fn wait_for_space(&self) {
+        if !self.engine.is_clearing() {
+            return;
+        }
+        for arriving in self.state.ownership().importing() {
+            let records = layout::record_interval(&arriving.range.bounds);
+            let marks = layout::mark_interval(arriving.range.range_id);
+            for interval in [records, marks] {
+                block_in_place(|| self.engine.wait_until_cleared(&interval));
+            }
+        }
     }
 
     /// Applies one entry and writes its effects.
@@ -114,8 +130,8 @@ impl Machine {
             // Whatever becomes durable before the next mark can be told from one: see `load`.
             batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
         }
-        let discards = effects.store.iter().any(is_discard);
-        if discards {
+        let clears = cleared(&effects);
+        if effects.store.iter().any(is_discard) {
             // Who reads a frozen copy looks afterwards whether it is still one.
             self.publish(true);
         }
@@ -129,40 +145,30 @@ impl Machine {
         }
         self.applied = Some(entry.applied);
         self.dirty = true;
-        if self.engine.unflushed_bytes() >= UNFLUSHED_BYTES_MAX || ends_import(&effects) {
-            block_in_place(|| self.mark())?;
-        }
-        if discards {
-            block_in_place(|| self.reclaim(&effects))?;
+        if self.engine.unflushed_bytes() >= UNFLUSHED_BYTES_MAX || !clears.is_empty() {
+            block_in_place(|| self.mark_clearing(clears))?;
         }
         Ok(encode_answer(&effects.replies))
     }
 
-    /// Gives the space of what left the group back, before anything can come in its place.
-    ///
-    /// Its files go for good at once. So what is durable must be past the entry first: replaying
-    /// earlier ones would not find records that they had found.
-    fn reclaim(&mut self, effects: &Effects) -> Result<(), Fault> {
-        self.mark()?;
-        self.engine.flush()?;
-        for change in &effects.store {
-            if let StoreChange::Discard(bounds) = change {
-                let (start, end) = layout::record_interval(bounds);
-                self.engine.reclaim(&start, &end)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Completes what is in the store, and begins to make it durable.
     fn mark(&mut self) -> Result<(), Fault> {
+        self.mark_clearing(Vec::new())
+    }
+
+    /// The same, and has intervals cleared that the group has no use for from here on. Whoever flushes
+    /// does that: the entries behind this one do not wait for it.
+    fn mark_clearing(&mut self, clears: Vec<Interval>) -> Result<(), Fault> {
         if let Some(applied) = self.applied.as_ref().filter(|_| self.dirty) {
             let mut batch = Batch::default();
             batch.put(layout::APPLIED.to_vec(), applied.to_vec());
             batch.put(layout::STATE.to_vec(), encode_state(applied, &self.state));
             self.engine.write(batch)?;
             self.dirty = false;
-            self.engine.start_flush()?;
+            match clears.is_empty() {
+                true => self.engine.start_flush()?,
+                false => self.engine.start_clearing(clears)?,
+            }
         }
         Ok(())
     }
@@ -317,25 +323,24 @@ fn is_discard(change: &StoreChange) -> bool {
     matches!(change, StoreChange::Discard(_))
 }
 
-/// Whether all of a range has arrived: what it takes on disk is to be seen soon, by whoever balances.
-fn ends_import(effects: &Effects) -> bool {
-    let mut changes = effects.store.iter();
-    changes.any(|change| matches!(change, StoreChange::Forget(_)))
+/// What is of no use any more: records of ranges that left, marks of imports that ended. It is cleared
+/// beside a flush, so that what has arrived is soon seen on disk, too, by whoever balances.
+fn cleared(effects: &Effects) -> Vec<Interval> {
+    let cleared = effects.store.iter().filter_map(|change| match change {
+        StoreChange::Discard(bounds) => Some(layout::record_interval(bounds)),
+        StoreChange::Forget(range_id) => Some(layout::mark_interval(*range_id)),
+        StoreChange::Mark { .. } | StoreChange::Know { .. } => None,
+    });
+    cleared.collect()
 }
 
 /// An entry's effects as writes to the store.
 fn add(effects: &Effects, batch: &mut Batch) {
     for change in &effects.store {
         match change {
-            StoreChange::Discard(bounds) => {
-                let (start, end) = layout::record_interval(bounds);
-                batch.clear(start, end);
-            }
-            StoreChange::Forget(range_id) => {
-                let (start, end) = layout::mark_interval(*range_id);
-                batch.clear(start, end);
-                batch.delete(layout::known_key(*range_id));
-            }
+            // Cleared afterwards, with the marks of an import: see `cleared`.
+            StoreChange::Discard(_) => {}
+            StoreChange::Forget(range_id) => batch.delete(layout::known_key(*range_id)),
             StoreChange::Mark {
                 range_id,
                 table,
@@ -430,6 +435,8 @@ mod tests {
         for (index, body) in (1..).zip(bodies) {
             machine.apply(vec![entry(index, body)]).unwrap();
         }
+        let (start, end) = layout::all_records();
+        machine.engine.wait_until_cleared(&(start, end));
         assert_eq!(machine.durable().unwrap().unwrap(), "3");
     }
 

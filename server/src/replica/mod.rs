@@ -96,6 +96,8 @@ struct Sizes {
     apply_cpu: Duration,
 }
 
+/// How often one looks whether something is still being cleared.
+const SPACE_POLL: Duration = Duration::from_millis(5);
 /// How long sizes of ranges are taken to be the same.
 const SIZES_FOR: Duration = Duration::from_secs(3);
 
@@ -219,6 +221,13 @@ impl Replica {
         match ownership.incoming().iter().any(|a| is_it(&a.range)) {
             true => ImportState::Waiting,
             false => ImportState::Unknown,
+        }
+    }
+
+    /// Waits until nothing is being cleared here.
+    pub(crate) async fn wait_for_space(&self) {
+        while self.shared.published().engine.is_clearing() {
+            tokio::time::sleep(SPACE_POLL).await;
         }
     }
 

@@ -107,7 +107,9 @@ impl Shared {
 
     /// Whether the new owner of a range that was handed off serves it, as far as this process knows.
     pub(crate) fn is_told(&self, range: &RangeDescriptor) -> bool {
-        self.moves().told.contains_key(&(range.range_id, range.epoch))
+        self.moves()
+            .told
+            .contains_key(&(range.range_id, range.epoch))
     }
 
     /// How long nobody served a range that was handed off, if this process saw its beginning and its
