@@ -114,6 +114,16 @@ impl Builder {
         })
     }
 
+    /// The host that each server says it is on, in order of their numbers: without that all of them are on
+    /// this machine, and no load is spread over them.
+    #[must_use]
+    pub fn hosts(self, hosts: &[&str]) -> Self {
+        let numbered = hosts.iter().enumerate();
+        numbered.fold(self, |builder, (at, host)| {
+            builder.flags_of(&format!("server-{}", at + 1), &["--host", host])
+        })
+    }
+
     /// Where table 0 is cut from the start, so that several groups share it.
     #[must_use]
     pub fn split_at(mut self, boundaries: &[&str]) -> Self {
