@@ -118,14 +118,24 @@ pub trait Engine: Reader + Send + Sync + 'static {
     /// Bytes on disk of each of these intervals, about; what was written last may be missing.
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64>;
 
-    /// Begins to make all that was written durable, and with it that these intervals are empty; then
-    /// gives their space back. For intervals that nobody reads any more, at this state or a later one,
-    /// and nobody writes before [`Self::wait_until_cleared`].
-    fn start_clearing(&self, intervals: Vec<Interval>) -> Result<(), StorageError>;
+    /// Whether a flush that is begun now waits for nothing.
+    fn may_flush_now(&self) -> bool;
 
-    /// Whether anything is being cleared.
+    /// Has these intervals empty with the next flush, durable together with it, and gives their space back
+    /// then. For intervals that nobody reads any more, at this state or a later one, and nobody
+    /// writes before [`Self::wait_until_cleared`].
+    fn clear_with_flush(&self, intervals: Vec<Interval>);
+
+    /// Whether something is to be cleared with the next flush.
+    fn is_to_clear(&self) -> bool;
+
+    /// Whether anything is being cleared, or is to be.
     fn is_clearing(&self) -> bool;
 
-    /// Waits until nothing of the interval is being cleared: it may be written then.
+    /// Whether anything of the interval is.
+    fn is_clearing_in(&self, interval: &Interval) -> bool;
+
+    /// Waits until nothing of the interval is being cleared: it may be written then. The flush must have
+    /// been begun.
     fn wait_until_cleared(&self, interval: &Interval);
 }

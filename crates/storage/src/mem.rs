@@ -131,16 +131,27 @@ impl Engine for MemEngine {
         intervals.iter().map(size).collect()
     }
 
-    fn start_clearing(&self, intervals: Vec<Interval>) -> Result<(), StorageError> {
-        let mut batch = Batch::default();
+    fn may_flush_now(&self) -> bool {
+        true
+    }
+
+    /// Memory is given back at once.
+    fn clear_with_flush(&self, intervals: Vec<Interval>) {
+        let mut live = write(&self.live);
         for (start, end) in intervals {
-            batch.clear(start, end);
+            live.retain(|key, _| *key < start || *key >= end);
         }
-        self.write(batch)?;
-        self.flush()
+    }
+
+    fn is_to_clear(&self) -> bool {
+        false
     }
 
     fn is_clearing(&self) -> bool {
+        false
+    }
+
+    fn is_clearing_in(&self, _interval: &Interval) -> bool {
         false
     }
 

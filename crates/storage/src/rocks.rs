@@ -131,43 +131,6 @@ impl RocksEngine {
         self.join(flushing.unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// Waits while the flush before is being given to RocksDB, or RocksDB has no room for another. Clears
-    /// the intervals beside it.
-    fn begin_flush(&self, clears: Vec<Interval>) -> Result<(), StorageError> {
-        let (sender, frozen) = sync_channel::<(Spill, Cleared)>(1);
-        let store = Arc::clone(&self.store);
-        let flush = move || {
-            let received = frozen.recv();
-            // None if it could not be frozen.
-            let flushed = received.map(|(spill, cleared)| store.flush_to_clear(spill, cleared));
-            if let Ok(Err(error)) = flushed {
-                tracing::error!(path = %store.path.display(), %error, "store not flushed");
-            }
-        };
-        let thread = std::thread::Builder::new().name("store-flush".to_owned());
-        let thread = thread.spawn(flush);
-        let spill = self.store.spill_to_flush();
-        let (spill, thread) = match (spill, thread) {
-            (Ok(spill), Ok(thread)) => (spill, thread),
-            (Ok(spill), Err(_)) => {
-                let cleared = self.store.begin_clearing(clears);
-                return self.store.flush_to_clear(spill, cleared);
-            }
-            (Err(error), thread) => {
-                drop(sender);
-                self.join(thread.ok());
-                return Err(error);
-            }
-        };
-        let cleared = self.store.begin_clearing(clears);
-        // Received, as nothing but this ends the thread before.
-        let _ = sender.send((spill, cleared));
-        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one before has given RocksDB its part: that was waited for.
-        self.join(flushing.replace(thread));
-        Ok(())
-    }
-
     fn join(&self, thread: Option<JoinHandle<()>>) {
         if let Some(Err(_)) = thread.map(JoinHandle::join) {
             tracing::error!(path = %self.store.path.display(), "a flush panicked");
@@ -287,16 +250,18 @@ impl Store {
     }
 
     fn wait_for_room(&self) -> Result<(), StorageError> {
-        loop {
-            let files = self.number("rocksdb.num-files-at-level0");
-            let memtables = self.number("rocksdb.num-immutable-mem-table");
-            let debt_bytes = self.number("rocksdb.estimate-pending-compaction-bytes");
-            if has_room(files, memtables, debt_bytes) {
-                return Ok(());
-            }
+        while !self.has_room() {
             self.check()?;
             std::thread::sleep(ROOM_POLL);
         }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        let files = self.number("rocksdb.num-files-at-level0");
+        let memtables = self.number("rocksdb.num-immutable-mem-table");
+        let debt_bytes = self.number("rocksdb.estimate-pending-compaction-bytes");
+        has_room(files, memtables, debt_bytes)
     }
 
     /// Makes what is frozen durable, or only begins to, and with it that these intervals are empty.
@@ -413,13 +378,46 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
+    /// Waits while the flush before is being given to RocksDB, or RocksDB has no room for another.
     fn start_flush(&self) -> Result<(), StorageError> {
-        self.begin_flush(Vec::new())
+        let (sender, frozen) = sync_channel::<(Spill, Cleared)>(1);
+        let store = Arc::clone(&self.store);
+        let flush = move || {
+            let received = frozen.recv();
+            // None if it could not be frozen.
+            let flushed = received.map(|(spill, cleared)| store.flush_to_clear(spill, cleared));
+            if let Ok(Err(error)) = flushed {
+                tracing::error!(path = %store.path.display(), %error, "store not flushed");
+            }
+        };
+        let thread = std::thread::Builder::new().name("store-flush".to_owned());
+        let thread = thread.spawn(flush);
+        let spill = self.store.spill_to_flush();
+        let (spill, thread) = match (spill, thread) {
+            (Ok(spill), Ok(thread)) => (spill, thread),
+            (Ok(spill), Err(_)) => {
+                let cleared = self.store.begin_clearing();
+                return self.store.flush_to_clear(spill, cleared);
+            }
+            (Err(error), thread) => {
+                drop(sender);
+                self.join(thread.ok());
+                return Err(error);
+            }
+        };
+        let cleared = self.store.begin_clearing();
+        // Received, as nothing but this ends the thread before.
+        let _ = sender.send((spill, cleared));
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one before has given RocksDB its part: that was waited for.
+        self.join(flushing.replace(thread));
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), StorageError> {
         let spill = self.store.spill_to_flush()?;
-        self.store.flush_frozen(spill, &[], true)
+        let cleared = self.store.begin_clearing();
+        self.store.flush_frozen(spill, cleared.intervals(), true)
     }
 
     fn unflushed_bytes(&self) -> usize {
@@ -451,12 +449,24 @@ impl Engine for RocksEngine {
         self.store.db.get_approximate_sizes(&ranges)
     }
 
-    fn start_clearing(&self, intervals: Vec<Interval>) -> Result<(), StorageError> {
-        self.begin_flush(intervals)
+    fn may_flush_now(&self) -> bool {
+        self.store.buffer.is_free() && self.store.has_room()
+    }
+
+    fn clear_with_flush(&self, intervals: Vec<Interval>) {
+        self.store.clearing.announce(intervals);
+    }
+
+    fn is_to_clear(&self) -> bool {
+        self.store.clearing.is_to_begin()
     }
 
     fn is_clearing(&self) -> bool {
         self.store.clearing.is_under_way()
+    }
+
+    fn is_clearing_in(&self, interval: &Interval) -> bool {
+        self.store.clearing.touches(interval)
     }
 
     fn wait_until_cleared(&self, interval: &Interval) {
@@ -802,12 +812,26 @@ mod tests {
         let all = (b"a".to_vec(), b"c".to_vec());
         let before = engine.approximate_sizes(std::slice::from_ref(&all))[0];
         let cleared = (b"a".to_vec(), b"b".to_vec());
-        engine.start_clearing(vec![cleared.clone()]).unwrap();
+        engine.clear_with_flush(vec![cleared.clone()]);
+        engine.start_flush().unwrap();
         engine.wait_until_cleared(&cleared);
         assert!(!engine.is_clearing());
         assert!(engine.approximate_sizes(&[all])[0] <= before);
         assert_eq!(engine.get(&key(b'a', 7)).unwrap(), None);
         assert!(engine.get(&key(b'b', 7)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_flush_would_wait_while_somebody_else_spills() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        put(&engine, b"k", b"1");
+        assert!(engine.may_flush_now());
+        let spill = engine.store.spill().unwrap();
+        assert!(!engine.may_flush_now());
+        engine.store.write_down(&spill).unwrap();
+        spill.done();
+        assert!(engine.may_flush_now());
     }
 
     #[test]

@@ -159,6 +159,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Whether nobody spills now.
+    pub(crate) fn is_free(&self) -> bool {
+        *self.slot() == Slot::Free
+    }
+
     /// The store takes nothing any more.
     pub(crate) fn fail(&self) {
         *self.slot() = Slot::Failed;

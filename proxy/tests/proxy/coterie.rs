@@ -331,7 +331,7 @@ async fn nodes_say_who_is_spare_and_who_may_be_stopped() {
             node_id: NodeId(id),
             addr: format!("10.0.0.{id}:7000"),
             zone: String::new(),
-            host: String::new(),
+            host: format!("machine-{id}"),
             capacity_bytes: 0,
             state,
         })
@@ -373,6 +373,7 @@ async fn nodes_say_who_is_spare_and_who_may_be_stopped() {
         of(1)
     );
     assert!(of(4).contains("spare yes"), "{}", of(4));
+    assert!(of(4).contains("host machine-4"), "{}", of(4));
     assert!(
         of(3).contains("safe_to_stop no"),
         "groups name it: {}",

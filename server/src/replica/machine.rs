@@ -18,7 +18,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
 use coterie_storage::{Batch, Engine, Interval, Reader, RocksEngine, RocksShared, layout};
-use coterie_types::{GroupId, varint};
+use coterie_types::{GroupId, LogIndex, varint};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -30,7 +30,8 @@ use super::view::StoreView;
 use crate::cpu_time::cpu_time;
 use crate::error::RunError;
 
-/// Memory that what was written takes, about, when it is marked and flushed.
+/// Memory that what was written takes, about, when it is marked and flushed; at most twice that, while a
+/// flush would have to wait.
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
 /// Entries of so many bytes are mostly applied within a fraction of a millisecond.
 const QUICK_BYTES_MAX: usize = 32 << 10;
@@ -100,23 +101,7 @@ impl Machine {
         let effects = self.state.apply(entry, &StoreView(&reader))?;
         self.is_slow |= reader.missed();
         add(&effects, batch);
-        self.wait_for_space();
         Ok(effects)
-    }
-
-    /// A range that is served from here on waits for the clearing of what was in its place, and of the
-    /// marks of its last import: nothing is written there before.
-    fn wait_for_space(&self) {
-        if !self.engine.is_clearing() {
-            return;
-        }
-        for arriving in self.state.ownership().importing() {
-            let records = layout::record_interval(&arriving.range.bounds);
-            let marks = layout::mark_interval(arriving.range.range_id);
-            for interval in [records, marks] {
-                block_in_place(|| self.engine.wait_until_cleared(&interval));
-            }
-        }
     }
 
     /// Applies one entry and writes its effects.
@@ -139,36 +124,72 @@ impl Machine {
             true => block_in_place(|| self.engine.write(batch))?,
             false => self.engine.write(batch)?,
         }
-        if let Some(nonce) = effects.digest {
-            let (digests, engine) = (&self.shared.digests, &self.engine);
-            block_in_place(|| digests::take(digests, engine, nonce, entry.index))?;
+        if !clears.is_empty() {
+            self.engine.clear_with_flush(clears);
         }
         self.applied = Some(entry.applied);
         self.dirty = true;
-        if self.engine.unflushed_bytes() >= UNFLUSHED_BYTES_MAX || !clears.is_empty() {
-            block_in_place(|| self.mark_clearing(clears))?;
+        if self.is_mark_due() {
+            block_in_place(|| self.mark())?;
+        }
+        self.make_space()?;
+        if let Some(nonce) = effects.digest {
+            block_in_place(|| self.take_digest(nonce, entry.index))?;
         }
         Ok(encode_answer(&effects.replies))
     }
 
-    /// Completes what is in the store, and begins to make it durable.
-    fn mark(&mut self) -> Result<(), Fault> {
-        self.mark_clearing(Vec::new())
+    /// Whether much was written, or something is to be cleared; and nobody has to wait for it, as for a
+    /// reader that has what was written put down first. Much more was written: then it is waited for.
+    fn is_mark_due(&self) -> bool {
+        let unflushed = self.engine.unflushed_bytes();
+        let is_wanted = unflushed >= UNFLUSHED_BYTES_MAX || self.engine.is_to_clear();
+        is_wanted && (unflushed >= 2 * UNFLUSHED_BYTES_MAX || self.engine.may_flush_now())
     }
 
-    /// The same, and has intervals cleared that the group has no use for from here on. Whoever flushes
-    /// does that: the entries behind this one do not wait for it.
-    fn mark_clearing(&mut self, clears: Vec<Interval>) -> Result<(), Fault> {
+    /// A range that is served from here on waits for the clearing of what was in its place, and of the
+    /// marks of its last import: nothing is written there before.
+    fn make_space(&mut self) -> Result<(), Fault> {
+        if !self.engine.is_clearing() {
+            return Ok(());
+        }
+        let importing = self.state.ownership().importing().iter();
+        let intervals = importing.flat_map(|arriving| {
+            let records = layout::record_interval(&arriving.range.bounds);
+            [records, layout::mark_interval(arriving.range.range_id)]
+        });
+        let is_clearing = |interval: &Interval| self.engine.is_clearing_in(interval);
+        let intervals: Vec<Interval> = intervals.filter(is_clearing).collect();
+        for interval in intervals {
+            block_in_place(|| {
+                if self.engine.is_to_clear() {
+                    self.mark()?;
+                }
+                self.engine.wait_until_cleared(&interval);
+                Ok::<(), Fault>(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Of this state: what is yet to be cleared is not in it.
+    fn take_digest(&mut self, nonce: u64, index: LogIndex) -> Result<(), Fault> {
+        if self.engine.is_to_clear() {
+            self.mark()?;
+        }
+        digests::take(&self.shared.digests, &self.engine, nonce, index)?;
+        Ok(())
+    }
+
+    /// Completes what is in the store, and begins to make it durable.
+    fn mark(&mut self) -> Result<(), Fault> {
         if let Some(applied) = self.applied.as_ref().filter(|_| self.dirty) {
             let mut batch = Batch::default();
             batch.put(layout::APPLIED.to_vec(), applied.to_vec());
             batch.put(layout::STATE.to_vec(), encode_state(applied, &self.state));
             self.engine.write(batch)?;
             self.dirty = false;
-            match clears.is_empty() {
-                true => self.engine.start_flush()?,
-                false => self.engine.start_clearing(clears)?,
-            }
+            self.engine.start_flush()?;
         }
         Ok(())
     }
@@ -324,7 +345,8 @@ fn is_discard(change: &StoreChange) -> bool {
 }
 
 /// What is of no use any more: records of ranges that left, marks of imports that ended. It is cleared
-/// beside a flush, so that what has arrived is soon seen on disk, too, by whoever balances.
+/// with a flush that is begun soon, so that what has arrived is soon seen on disk, too, by whoever
+/// balances.
 fn cleared(effects: &Effects) -> Vec<Interval> {
     let cleared = effects.store.iter().filter_map(|change| match change {
         StoreChange::Discard(bounds) => Some(layout::record_interval(bounds)),
@@ -389,7 +411,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_group::{Body, RangeChange};
     use coterie_types::UnixMillis;
-    use coterie_types::{Epoch, KeyRange, LogIndex, RangeDescriptor, RangeId, TableId, Term};
+    use coterie_types::{Epoch, KeyRange, RangeDescriptor, RangeId, TableId, Term};
 
     use super::*;
 
@@ -438,6 +460,110 @@ mod tests {
         let (start, end) = layout::all_records();
         machine.engine.wait_until_cleared(&(start, end));
         assert_eq!(machine.durable().unwrap().unwrap(), "3");
+    }
+
+    #[test]
+    fn a_range_that_comes_back_at_once_finds_its_place_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        let key = layout::record_key(TableId(0), b"k");
+        let put = |machine: &Machine| {
+            let mut batch = Batch::default();
+            batch.put(key.clone(), b"old".to_vec());
+            machine.engine.write(batch).unwrap();
+        };
+        let leave = |epoch: u64| {
+            let range_id = RangeId(1);
+            let epoch_after = Epoch(epoch);
+            [
+                RangeChange::HandOff {
+                    range: range(epoch, 2),
+                },
+                RangeChange::DropFrozen {
+                    range_id,
+                    epoch: epoch_after,
+                },
+            ]
+        };
+        let come_back = |epoch: u64| {
+            [
+                RangeChange::BeginImport {
+                    range: range(epoch, 1),
+                    source: GroupId(2),
+                },
+                RangeChange::Activate {
+                    range_id: RangeId(1),
+                    epoch: Epoch(epoch),
+                },
+            ]
+        };
+        machine
+            .apply(vec![entry(1, Body::Init(vec![range(1, 1)]))])
+            .unwrap();
+        let mut index = 1;
+        put(&machine);
+        let changes = leave(2).into_iter().chain(come_back(3));
+        for change in changes {
+            index += 1;
+            machine
+                .apply(vec![entry(index, Body::Change(change))])
+                .unwrap();
+        }
+        assert!(!machine.engine.is_clearing());
+        assert_eq!(machine.engine.get(&key).unwrap(), None);
+        // What is written from here on stays, also over a crash behind a mark.
+        put(&machine);
+        let last = index + 1;
+        machine.apply(vec![entry(last, Body::Tick)]).unwrap();
+        machine.flush().unwrap();
+        let is_durable = |machine: &Machine| {
+            let durable = machine.durable().unwrap();
+            durable.is_some_and(|applied| applied == last.to_string())
+        };
+        for _ in 0..2_000 {
+            if is_durable(&machine) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(machine);
+        let machine = opened(dir.path()).unwrap();
+        assert_eq!(machine.engine.get(&key).unwrap().unwrap(), "old");
+    }
+
+    #[test]
+    fn a_crash_before_the_flush_clears_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        let key = layout::record_key(TableId(0), b"k");
+        let init = entry(1, Body::Init(vec![range(1, 1)]));
+        machine.apply(vec![init]).unwrap();
+        let mut batch = Batch::default();
+        batch.put(key.clone(), b"old".to_vec());
+        machine.engine.write(batch).unwrap();
+        machine.flush().unwrap();
+        machine.engine.wait_for_spill();
+        let leave = || {
+            let changes = [
+                RangeChange::HandOff { range: range(2, 2) },
+                RangeChange::DropFrozen {
+                    range_id: RangeId(1),
+                    epoch: Epoch(2),
+                },
+            ];
+            let bodies = changes.map(Body::Change);
+            (2..).zip(bodies).map(|(index, body)| entry(index, body))
+        };
+        machine.apply(leave().collect()).unwrap();
+        crash(machine);
+        let mut machine = opened(dir.path()).unwrap();
+        let applied = machine.applied().unwrap();
+        // Whether the flush had come to its end or not, the state is one of both.
+        if applied == "1" {
+            machine.apply(leave().collect()).unwrap();
+        }
+        machine.engine.wait_until_cleared(&layout::all_records());
+        assert_eq!(machine.engine.get(&key).unwrap(), None, "from {applied:?}");
     }
 
     fn opened(dir: &Path) -> Result<Machine, RunError> {

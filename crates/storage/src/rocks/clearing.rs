@@ -20,14 +20,29 @@ use crate::{Interval, StorageError};
 /// See the module's head.
 #[derive(Default)]
 pub(super) struct Clearing {
-    intervals: Mutex<Vec<Interval>>,
+    intervals: Mutex<Intervals>,
     cleared: Condvar,
     /// The last thread that deletes files; it waits for the one before it.
     reclaiming: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
 }
 
-/// Intervals that are being cleared, until dropped.
+#[derive(Default)]
+struct Intervals {
+    /// For the next flush.
+    announced: Vec<Interval>,
+    /// Of flushes that were begun.
+    begun: Vec<Interval>,
+}
+
+impl Intervals {
+    fn touch(&self, (start, end): &Interval) -> bool {
+        let mut all = self.announced.iter().chain(&self.begun);
+        all.any(|(from, to)| from < end && start < to)
+    }
+}
+
+/// Intervals that a flush clears, until dropped.
 pub(super) struct Cleared {
     store: Arc<Store>,
     intervals: Vec<Interval>,
@@ -36,22 +51,43 @@ pub(super) struct Cleared {
 impl Drop for Cleared {
     fn drop(&mut self) {
         let clearing = &self.store.clearing;
-        lock(&clearing.intervals).retain(|interval| !self.intervals.contains(interval));
+        let mut intervals = lock(&clearing.intervals);
+        intervals
+            .begun
+            .retain(|interval| !self.intervals.contains(interval));
+        drop(intervals);
         clearing.cleared.notify_all();
     }
 }
 
+impl Cleared {
+    pub(super) fn intervals(&self) -> &[Interval] {
+        &self.intervals
+    }
+}
+
 impl Clearing {
+    /// The next flush is to clear these, too.
+    pub(super) fn announce(&self, intervals: Vec<Interval>) {
+        lock(&self.intervals).announced.extend(intervals);
+    }
+
+    pub(super) fn is_to_begin(&self) -> bool {
+        !lock(&self.intervals).announced.is_empty()
+    }
+
     pub(super) fn is_under_way(&self) -> bool {
-        !lock(&self.intervals).is_empty()
+        let intervals = lock(&self.intervals);
+        !intervals.announced.is_empty() || !intervals.begun.is_empty()
+    }
+
+    pub(super) fn touches(&self, interval: &Interval) -> bool {
+        lock(&self.intervals).touch(interval)
     }
 
     /// Waits until nothing of the interval is being cleared.
-    pub(super) fn wait_for(&self, (start, end): &Interval) {
-        let touches = |intervals: &mut Vec<Interval>| {
-            let mut intervals = intervals.iter();
-            intervals.any(|(from, to)| from < end && start < to)
-        };
+    pub(super) fn wait_for(&self, interval: &Interval) {
+        let touches = |intervals: &mut Intervals| intervals.touch(interval);
         let waited = self.cleared.wait_while(lock(&self.intervals), touches);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
@@ -75,9 +111,12 @@ fn join(thread: Option<JoinHandle<()>>) {
 }
 
 impl Store {
-    /// From here on until it is dropped these intervals are being cleared.
-    pub(super) fn begin_clearing(self: &Arc<Self>, intervals: Vec<Interval>) -> Cleared {
-        lock(&self.clearing.intervals).extend(intervals.iter().cloned());
+    /// Whatever was announced is for the flush that begins now.
+    pub(super) fn begin_clearing(self: &Arc<Self>) -> Cleared {
+        let mut all = lock(&self.clearing.intervals);
+        let intervals = std::mem::take(&mut all.announced);
+        all.begun.extend(intervals.iter().cloned());
+        drop(all);
         Cleared {
             store: Arc::clone(self),
             intervals,
@@ -181,7 +220,10 @@ mod tests {
         engine.flush().unwrap();
         put(&engine, b"a2", b"old");
         put(&engine, b"c", b"old");
-        engine.start_clearing(vec![interval()]).unwrap();
+        engine.clear_with_flush(vec![interval()]);
+        assert!(engine.is_to_clear() && engine.is_clearing_in(&interval()));
+        engine.start_flush().unwrap();
+        assert!(!engine.is_to_clear());
         put(&engine, b"c", b"new");
         engine.wait_until_cleared(&interval());
         assert!(!engine.is_clearing());
@@ -207,13 +249,15 @@ mod tests {
         for round in 0..20u8 {
             put(&engine, b"a", &[round]);
             put(&engine, b"c", &[round]);
-            engine.start_clearing(vec![interval()]).unwrap();
+            engine.clear_with_flush(vec![interval()]);
+            engine.start_flush().unwrap();
             engine.wait_until_cleared(&(b"c".to_vec(), b"d".to_vec()));
             assert_eq!(engine.get(b"c").unwrap().unwrap()[..], [round]);
             engine.wait_until_cleared(&interval());
             assert_eq!(engine.get(b"a").unwrap(), None, "round {round}");
         }
         // One that is under way does not keep a store from being closed.
-        engine.start_clearing(vec![interval()]).unwrap();
+        engine.clear_with_flush(vec![interval()]);
+        engine.start_flush().unwrap();
     }
 }
