@@ -142,8 +142,7 @@ async fn start_node(
     };
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let registered = register::node_id(&mut directory, &meta, &card, shutdown).await;
-    let (registered, server) = or_close(registered, server).await?;
-    let node_id = registered.node_id;
+    let (Registered { node_id, untold }, server) = or_close(registered, server).await?;
     let catalog = meta.follow(addresses::load(&directory.catalog()));
     let book = Addresses::new(catalog);
 
@@ -156,7 +155,6 @@ async fn start_node(
     rpc.register_local(&advertised, handler);
 
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
-    let untold = registered.untold;
     let tasks = vec![
         tokio::spawn(register::tell(meta.clone(), untold, stop.clone())),
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),

@@ -167,13 +167,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 before,
             } => {
                 let ids = self.allocate(0, 1).await?;
-                let (phase, right_id) = (job::SplitPhase::Split, RangeId(ids.range));
-                let step = Step::SplitRange {
-                    phase,
-                    range,
-                    at,
-                    right_id,
-                };
+                let step = split_range(range, at, ids);
                 self.begin(kind, ids.job, step, reasons, before, now).await
             }
             Action::Judge {
@@ -550,6 +544,16 @@ fn add_ranges(group_id: GroupId, ids: Ids, bounds: Vec<KeyRange>) -> Step {
         phase: job::AddPhase::Add,
         group_id,
         ranges: ranges.collect(),
+    }
+}
+
+/// The step that cuts a range, with the id that was set aside for its right part.
+fn split_range(range: RangeDescriptor, at: Option<bytes::Bytes>, ids: Ids) -> Step {
+    Step::SplitRange {
+        phase: job::SplitPhase::Split,
+        range,
+        at,
+        right_id: RangeId(ids.range),
     }
 }
 

@@ -59,12 +59,7 @@ impl World {
                 job_id,
                 effect,
                 line,
-            } => {
-                let mut job = self.catalog.jobs[&job_id].clone();
-                job.effect = Some(effect);
-                job::add_line(&mut job, line);
-                self.write(vec![Row::Job(job)], vec![]);
-            }
+            } => self.judge(job_id, effect, line),
             Action::MendRange(range) => self.write(vec![Row::Range(range)], vec![]),
             Action::ForgetJob(job_id) => self.write(vec![], vec![RowKey::Job(job_id)]),
             Action::AddRanges {
@@ -83,6 +78,13 @@ impl World {
                 }
             }
         }
+    }
+
+    fn judge(&mut self, job_id: JobId, effect: Effect, line: String) {
+        let mut job = self.catalog.jobs[&job_id].clone();
+        job.effect = Some(effect);
+        job::add_line(&mut job, line);
+        self.write(vec![Row::Job(job)], vec![]);
     }
 
     fn new_id(&mut self) -> u64 {
