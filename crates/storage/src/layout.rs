@@ -18,6 +18,8 @@ use coterie_types::{KeyRange, RangeId, TableId, UnixMillis};
 
 /// The key of the applied blob.
 pub const APPLIED: &[u8] = b"\x00applied";
+/// How often intervals were cleared beside a flush (u64, big endian): shows when that is durable.
+pub const CLEARED: &[u8] = b"\x00cleared";
 /// The key of the group's state.
 pub const STATE: &[u8] = b"\x00state";
 

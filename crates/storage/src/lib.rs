@@ -12,7 +12,7 @@ mod rocks;
 mod stamps;
 mod write_buffer;
 
-pub use engine::{Batch, Engine, Reader, StorageError};
+pub use engine::{Batch, Engine, Interval, Reader, StorageError};
 pub use mem::MemEngine;
 pub use record_cache::RecordCache;
 pub use rocks::{RocksEngine, RocksShared};

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::{Batch, Engine, Reader, StorageError};
+use crate::{Batch, Engine, Interval, Reader, StorageError};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
 
@@ -131,8 +131,29 @@ impl Engine for MemEngine {
         intervals.iter().map(size).collect()
     }
 
-    /// Nothing to do: memory is freed at once.
-    fn reclaim(&self, _start: &[u8], _end: &[u8]) -> Result<(), StorageError> {
-        Ok(())
+    fn may_flush_now(&self) -> bool {
+        true
     }
+
+    /// Clears at once: memory is freed with it.
+    fn clear_with_flush(&self, intervals: Vec<Interval>) {
+        let mut live = write(&self.live);
+        for (start, end) in intervals {
+            live.retain(|key, _| *key < start || *key >= end);
+        }
+    }
+
+    fn is_to_clear(&self) -> bool {
+        false
+    }
+
+    fn is_clearing(&self) -> bool {
+        false
+    }
+
+    fn is_clearing_in(&self, _interval: &Interval) -> bool {
+        false
+    }
+
+    fn wait_until_cleared(&self, _interval: &Interval) {}
 }
