@@ -2,14 +2,15 @@
 //!
 //! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
 //! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios;
-//! `coterie-bench replies` does so for large replies. `--json` writes the same to a file. Whether the
-//! project's bars are met is printed and decides nothing: a figure depends on the machine, so it is
-//! no test.
+//! `coterie-bench replies` does so for large replies, `coterie-bench move` for a range that is
+//! split and moved under full load. `--json` writes the same to a file. Whether the project's bars
+//! are met is printed and decides nothing: a figure depends on the machine, so it is no test.
 
 mod cpu;
 mod disk;
 mod load;
 mod machine;
+mod moves;
 mod peers;
 mod plan;
 mod replies;
@@ -31,11 +32,14 @@ enum Command {
     Cluster(plan::Settings),
     /// Clients that read much at once, what it takes of memory, and what others wait meanwhile.
     Replies(replies::Settings),
+    /// A range that is split and moved three times under full load.
+    Move(moves::Settings),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Cluster(settings) => run::cluster(&settings),
         Command::Replies(settings) => replies::run(&settings),
+        Command::Move(settings) => moves::run(&settings),
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     #[arg(long, default_value = "target/release/coterie")]
     pub(crate) coterie: PathBuf,
     /// Whom to measure, in this order.
-    #[arg(long, value_delimiter = ',', default_values = ["coterie", "redis", "redis-aof", "redis-wait", "etcd"])]
+    #[arg(long, value_delimiter = ',', default_values = ["coterie", "as-it-comes", "redis", "redis-aof", "redis-wait", "etcd"])]
     pub(crate) peers: Vec<PeerKind>,
     /// How many keys there are; each operation takes one of them at random.
     #[arg(long, default_value_t = 100_000)]
@@ -48,10 +48,10 @@ pub(crate) struct Settings {
     /// Keys at which table 0 is cut, so that several groups share the load.
     #[arg(long, value_delimiter = ',')]
     pub(crate) split_at: Vec<String>,
-    /// Let Coterie's controller spread the load over its servers while it is measured. They share
-    /// this machine, so that costs and cannot gain, and when it happens is a matter of chance.
-    #[arg(long)]
-    pub(crate) balance: bool,
+    /// Seconds of load before a figure of Coterie as it comes: long enough for its controller to
+    /// have acted on the load.
+    #[arg(long, default_value_t = 30.0)]
+    pub(crate) settle: f64,
     /// Connections to etcd: its clients share them, as HTTP/2 lets them.
     #[arg(long, default_value_t = 16)]
     pub(crate) etcd_connections: usize,
@@ -68,8 +68,13 @@ impl Settings {
         Duration::from_secs_f64(self.seconds)
     }
 
-    pub(crate) fn warmup(&self) -> Duration {
-        Duration::from_secs_f64(self.warmup)
+    /// How long a peer is under load before a figure is measured.
+    pub(crate) fn warmup(&self, peer: PeerKind) -> Duration {
+        let seconds = match peer {
+            PeerKind::AsItComes => self.warmup.max(self.settle),
+            _ => self.warmup,
+        };
+        Duration::from_secs_f64(seconds)
     }
 }
 
@@ -77,8 +82,10 @@ impl Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PeerKind {
-    /// Three servers, fsync on, replicas 3, one proxy.
+    /// Three servers, fsync on, replicas 3, a proxy; its controller does nothing for balance.
     Coterie,
+    /// The same with its controller as it is.
+    AsItComes,
     /// redis-server without persistence.
     Redis,
     /// redis-server with appendfsync always.
@@ -90,9 +97,15 @@ pub(crate) enum PeerKind {
 }
 
 impl PeerKind {
+    /// Whether it is Coterie.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Coterie | Self::AsItComes)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Coterie => "coterie",
+            Self::AsItComes => "as it comes",
             Self::Redis => "redis",
             Self::RedisAof => "redis-aof",
             Self::RedisWait => "redis-wait",

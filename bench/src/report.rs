@@ -52,6 +52,14 @@ impl Figure {
     }
 }
 
+impl Figure {
+    /// Whether both are of the same peer under the same load.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let of = |figure: &Self| (figure.peer, figure.operation, figure.shape);
+        of(self) == of(other)
+    }
+}
+
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |micros: u64| micros as f64 / 1000.0;
@@ -110,6 +118,8 @@ pub(crate) struct Report {
     settings: Settings,
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
+    /// Coterie as it comes, as multiples of Coterie with balance off.
+    own_ratios: Vec<Ratio>,
     overhead: Option<Overhead>,
 }
 
@@ -120,15 +130,36 @@ impl Report {
         figures: Vec<Figure>,
         overhead: Option<Overhead>,
     ) -> Self {
-        let ratios = ratios(&figures);
+        let (ratios, own_ratios) = (ratios(&figures), own_ratios(&figures));
         Self {
             machine,
             settings,
             figures,
             ratios,
+            own_ratios,
             overhead,
         }
     }
+}
+
+/// The bar of Coterie as it comes against balance off, where all is on a single machine.
+const OWN_BAR: f64 = 0.95;
+
+fn own_ratios(figures: &[Figure]) -> Vec<Ratio> {
+    let of = |peer: PeerKind| figures.iter().filter(move |figure| figure.peer == peer);
+    let ratio = |ours: &Figure| {
+        let mut off = of(PeerKind::Coterie);
+        let off = off.find(|off| (off.operation, off.shape) == (ours.operation, ours.shape))?;
+        Some(Ratio {
+            operation: ours.operation,
+            shape: ours.shape,
+            peer: off.peer,
+            peer_operation: off.operation,
+            ratio: ours.operations_per_second / off.operations_per_second,
+            bar: Some(OWN_BAR),
+        })
+    };
+    of(PeerKind::AsItComes).filter_map(ratio).collect()
 }
 
 fn ratios(figures: &[Figure]) -> Vec<Ratio> {
@@ -137,10 +168,7 @@ fn ratios(figures: &[Figure]) -> Vec<Ratio> {
         .iter()
         .filter(|figure| figure.peer == PeerKind::Coterie)
     {
-        for theirs in figures
-            .iter()
-            .filter(|figure| figure.peer != PeerKind::Coterie)
-        {
+        for theirs in figures.iter().filter(|figure| !figure.peer.is_ours()) {
             let same_work = theirs.operation == ours.operation
                 || (theirs.operation == Operation::SetWaitOnce && ours.operation == Operation::Set);
             if same_work && theirs.shape == ours.shape {
@@ -186,12 +214,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "coterie  3 servers, fsync on, replicas 3, {} metas, 1 proxy; server flags {:?}, proxy \
-             flags {:?}, split at {:?}, balance {}",
-            s.metas,
-            s.server_flags,
-            s.proxy_flags,
-            s.split_at,
-            if s.balance { "on" } else { "off" }
+             flags {:?}, split at {:?}; balance off, and as it comes after {} s of load",
+            s.metas, s.server_flags, s.proxy_flags, s.split_at, s.settle
         )?;
         writeln!(f)?;
         writeln!(
@@ -202,21 +226,17 @@ impl fmt::Display for Report {
         for figure in &self.figures {
             writeln!(f, "{figure}")?;
         }
-        writeln!(f, "\ncoterie's throughput, as a multiple of the peer's")?;
-        for r in &self.ratios {
-            let against = format!("{} {}", r.peer.name(), r.peer_operation.name());
-            write!(
-                f,
-                "{:<5} {:>7}  / {:<26} {:>6.2}",
-                r.operation.name(),
-                r.shape,
-                against,
-                r.ratio
-            )?;
-            match r.bar {
-                Some(bar) => writeln!(f, "   bar {bar:.2}: {}", verdict(r.ratio >= bar))?,
-                None => writeln!(f)?,
-            }
+        if !self.ratios.is_empty() {
+            writeln!(f, "\ncoterie's throughput, as a multiple of the peer's")?;
+            self.ratios
+                .iter()
+                .try_for_each(|ratio| write_ratio(f, ratio))?;
+        }
+        if !self.own_ratios.is_empty() {
+            writeln!(f, "\nas it comes, as a multiple of balance off")?;
+            self.own_ratios
+                .iter()
+                .try_for_each(|ratio| write_ratio(f, ratio))?;
         }
         if let Some(o) = &self.overhead {
             writeln!(
@@ -231,5 +251,21 @@ impl fmt::Display for Report {
             )?;
         }
         Ok(())
+    }
+}
+
+fn write_ratio(f: &mut fmt::Formatter<'_>, r: &Ratio) -> fmt::Result {
+    let against = format!("{} {}", r.peer.name(), r.peer_operation.name());
+    write!(
+        f,
+        "{:<5} {:>7}  / {:<26} {:>6.2}",
+        r.operation.name(),
+        r.shape,
+        against,
+        r.ratio
+    )?;
+    match r.bar {
+        Some(bar) => writeln!(f, "   bar {bar:.2}: {}", verdict(r.ratio >= bar)),
+        None => writeln!(f),
     }
 }

@@ -360,6 +360,7 @@ pub fn begin(
         step: step.encode(),
         wish: None,
         progress: None,
+        effect: None,
         state: JobState::Running,
         log: reasons,
         started_at: now,

@@ -103,6 +103,7 @@ impl Sim {
             token: number.into(),
             addr: format!("node-{number}:1"),
             zone: zone.to_owned(),
+            host: String::new(),
             capacity_bytes: 0,
         });
         let Outcome::Registered { node_id, .. } = outcome else {
@@ -147,6 +148,7 @@ impl Sim {
             token,
             addr: node.addr,
             zone: node.zone,
+            host: node.host,
             capacity_bytes: 0,
         });
         let Outcome::Registered { node_id, .. } = outcome else {

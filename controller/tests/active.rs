@@ -123,6 +123,7 @@ async fn start_node(meta: &MetaClient, number: u128, groups: &Groups) -> Running
         token: number,
         addr: addr.clone(),
         zone: String::new(),
+        host: String::new(),
         capacity_bytes: 0,
     };
     let outcome = meta.propose(command, LONG).await.unwrap();

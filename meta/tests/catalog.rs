@@ -61,6 +61,7 @@ fn op() -> impl Strategy<Value = ControllerOp> {
             step: Bytes::new(),
             wish: None,
             progress: None,
+            effect: None,
             state: if running { JobState::Running } else { JobState::Done },
             log: vec![],
             started_at: UnixMillis(0),
@@ -87,6 +88,7 @@ fn command() -> impl Strategy<Value = Command> {
             token,
             addr: format!("127.0.0.1:{addr}"),
             zone: String::new(),
+            host: String::new(),
             capacity_bytes: 0,
         }),
         1 => (1..6u64, 0..3u8).prop_map(|(node, addr)| Command::SetNodeAddr {
@@ -124,6 +126,7 @@ fn born() -> State {
             token,
             addr: format!("127.0.0.1:{token}"),
             zone: String::new(),
+            host: String::new(),
             capacity_bytes: 0,
         });
     }

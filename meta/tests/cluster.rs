@@ -60,6 +60,7 @@ async fn register(client: &MetaClient, token: u128) -> (NodeId, u128) {
         token,
         addr: format!("127.0.0.1:{token}"),
         zone: String::new(),
+        host: String::new(),
         capacity_bytes: 0,
     };
     match client.propose(command, LONG).await.unwrap() {

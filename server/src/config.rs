@@ -35,6 +35,10 @@ pub struct Config {
     /// The failure domain this server is in; replicas of a group are spread over zones.
     #[arg(long, env = "COTERIE_ZONE", value_name = "ZONE", default_value = "")]
     pub zone: String,
+    /// The machine this server runs on, by any name: load is not spread over servers of the same
+    /// machine. By default the kernel's boot id, which is the same for all processes of a machine.
+    #[arg(long, env = "COTERIE_HOST", value_name = "HOST")]
+    pub host: Option<String>,
     /// Bytes this server may fill; by default the size of its file system.
     #[arg(long, env = "COTERIE_CAPACITY", value_name = "SIZE", value_parser = size)]
     pub capacity: Option<u64>,

@@ -15,8 +15,8 @@ use coterie_types::{GroupId, varint};
 
 use crate::admin;
 use crate::node::Node;
-use crate::replica::load::Kind;
-use crate::replica::{Replica, frozen, refuse};
+use crate::replica::load::{Kind, Timed};
+use crate::replica::{Due, Replica, frozen, refuse};
 
 /// See the module's head.
 pub(crate) struct Calls(pub(crate) Arc<Node>);
@@ -70,15 +70,21 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
             false => refuse(responder, Refusal::DiskFull),
         };
     }
-    if replica.shared.loads.is_turn()
-        && let Ok(frame) = Frame::decode(body.clone())
-    {
-        let published = replica.shared.published();
-        let ownership = published.read.ownership();
-        let loads = &replica.shared.loads;
-        loads.add(ownership, &frame, Kind::Write, body.len());
-    }
-    replica.arrivals.submit(body, deadline, responder);
+    let timed = sample(&replica, &body);
+    replica
+        .arrivals
+        .submit(body, Due { deadline, timed }, responder);
+}
+
+/// Decodes the frame if it belongs to the sample.
+fn sample(replica: &Replica, body: &Bytes) -> Option<Timed> {
+    let loads = &replica.shared.loads;
+    let frame = loads
+        .is_turn()
+        .then(|| Frame::decode(body.clone()).ok())??;
+    let published = replica.shared.published();
+    let ownership = published.read.ownership();
+    loads.add(ownership, &frame, Kind::Write, body.len())
 }
 
 /// Answers the destination of a move from a frozen copy here.

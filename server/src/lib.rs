@@ -14,6 +14,7 @@ mod disk;
 mod error;
 mod handler;
 mod heartbeat;
+mod host;
 mod leave;
 mod mean;
 mod metrics;

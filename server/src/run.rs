@@ -24,12 +24,13 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::handler::Calls;
 use crate::heartbeat;
+use crate::host;
 use crate::leave;
 use crate::metrics::NodeCollector;
 use crate::node::{Identity, Node};
 use crate::peers::Peers;
 use crate::rate::Rate;
-use crate::register::{self, Card};
+use crate::register::{self, Card, Registered};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
 
@@ -134,14 +135,10 @@ async fn start_node(
     let advertised = config.advertise.clone().unwrap_or_else(|| addr.to_string());
 
     let disk = Disk::new(&config.dir, config.disk_reserve);
-    let card = Card {
-        addr: advertised.clone(),
-        zone: config.zone.clone(),
-        capacity_bytes: config.capacity.unwrap_or_else(|| disk.total_bytes()),
-    };
+    let card = card(&config, &advertised, &disk);
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let registered = register::node_id(&mut directory, &meta, &card, shutdown).await;
-    let (node_id, server) = or_close(registered, server).await?;
+    let (Registered { node_id, untold }, server) = or_close(registered, server).await?;
     let catalog = meta.follow(addresses::load(&directory.catalog()));
     let book = Addresses::new(catalog);
 
@@ -155,6 +152,7 @@ async fn start_node(
 
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
     let tasks = vec![
+        tokio::spawn(register::tell(meta.clone(), untold, stop.clone())),
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
         tokio::spawn(leave::watch_room(Arc::clone(&node), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
@@ -187,14 +185,23 @@ async fn start_node(
     })
 }
 
+fn card(config: &Config, advertised: &str, disk: &Disk) -> Card {
+    Card {
+        addr: advertised.to_owned(),
+        zone: config.zone.clone(),
+        host: config.host.clone().unwrap_or_else(host::identity),
+        capacity_bytes: config.capacity.unwrap_or_else(|| disk.total_bytes()),
+    }
+}
+
 /// Closes the port if registration failed. It would stay open otherwise, and a removed node starts
 /// again at the same address.
 async fn or_close(
-    registered: Result<NodeId, RunError>,
+    registered: Result<Registered, RunError>,
     server: Server,
-) -> Result<(NodeId, Server), RunError> {
+) -> Result<(Registered, Server), RunError> {
     match registered {
-        Ok(node_id) => Ok((node_id, server)),
+        Ok(registered) => Ok((registered, server)),
         Err(error) => {
             server.shutdown().await;
             Err(error)

@@ -189,6 +189,7 @@ async fn a_source_that_says_otherwise_is_asked_again_ever_more_seldom() {
         token: 2,
         addr: server.local_addr().to_string(),
         zone: String::new(),
+        host: String::new(),
         capacity_bytes: 1,
     };
     let registered = meta.propose(register, LONG).await.unwrap();

@@ -96,6 +96,7 @@ pub(crate) fn well() -> Look {
             node_id: NodeId(node),
             addr: String::new(),
             zone: String::new(),
+            host: String::new(),
             capacity_bytes: 0,
             state: NodeState::Up,
         }));

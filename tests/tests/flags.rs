@@ -205,7 +205,7 @@ fn other(name: &str, default: Option<&str>) -> anyhow::Result<String> {
     let named = match name {
         "fsync" => "never",
         "read-mode" => "read-index",
-        "zone" => "of-the-test",
+        "zone" | "host" => "of-the-test",
         "capacity" => "123GiB",
         "backup-dir" => "/nowhere/backups",
         "requirepass" => "of the test",

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use coterie_tests::cluster::{Admin, Cluster, Role};
+use anyhow::{Context, bail, ensure};
+use coterie_tests::cluster::{Admin, Builder, Cluster, Role};
 use coterie_tests::workload::counters::{self, CountersLoad};
 use coterie_tests::{rng, settings, wait};
 
@@ -18,11 +18,17 @@ const CLIENTS: usize = 16;
 const SIDE_MAX: f64 = 0.6;
 
 /// Four nodes, three groups with a range each, and a bound on load that any test exceeds.
-fn start() -> Cluster {
+fn hot() -> Builder {
     let builder = Cluster::builder()
         .count(Role::Server, 4)
         .flags(Role::Controller, &["--split-ops", "200"]);
-    builder.split_at(&["55", "aa"]).start().expect("starts")
+    builder.split_at(&["55", "aa"])
+}
+
+/// As [`hot`], and started, each node on a host of its own.
+fn start() -> Cluster {
+    let builder = hot().hosts(&["a", "b", "c", "d"]);
+    builder.start().expect("starts")
 }
 
 /// The operations per second over the next `operations`.
@@ -59,6 +65,10 @@ fn a_hot_range_is_cut_and_its_load_is_on_two_nodes() {
         "{before:.0} operations/s before, {after:.0} after; {}",
         load.take_pauses()
     );
+    for kind in ["split", "balance"] {
+        let told = wait::until("what it did is told", WITHIN, || check_judged(&admin, kind));
+        println!("{kind}: {}", told.expect("judged"));
+    }
     let (counts, troubles) = counters::finish(load, WITHIN).expect("stops");
     troubles.expect_none();
     counters::verify(&counts, &cluster.proxy()).expect("exact");
@@ -86,6 +96,53 @@ fn check_parted(admin: &Admin, keys: &[String]) -> anyhow::Result<BTreeMap<u64, 
         "{shares:?}"
     );
     Ok(shares)
+}
+
+/// A job of this kind tells its effect on the load, and how long writes paused; its last line.
+fn check_judged(admin: &Admin, kind: &str) -> anyhow::Result<String> {
+    let jobs = admin.jobs()?;
+    let of_kind = jobs.iter().filter(|job| job.kind == kind);
+    for job in of_kind {
+        let log = admin.job(job.id)?.log;
+        let is_paused = log
+            .iter()
+            .any(|line| line.contains("paused for") && line.contains(" ms"));
+        let last = log.last().cloned().unwrap_or_default();
+        if is_paused && last.contains(" before, ") && last.contains(" help") {
+            return Ok(last);
+        }
+    }
+    bail!("no {kind} in {jobs:?}")
+}
+
+/// Issue 11, 2: servers of a machine, which they find out by themselves, share its CPU: nothing
+/// is split or moved for load, and the reason is given.
+#[test]
+fn a_load_on_one_machine_is_neither_cut_nor_moved() {
+    let cluster = hot().start().expect("starts");
+    let admin = cluster.admin();
+    let nodes = admin.nodes().expect("answers");
+    let hosts: BTreeSet<&str> = nodes.iter().map(|node| node.host.as_str()).collect();
+    assert!(hosts.len() == 1 && !hosts.contains(""), "{nodes:?}");
+    let keys: Vec<String> = (0..64).map(|n| format!("{:02x}:hot", 0x10 + n)).collect();
+    let load = counters::start(&cluster.proxies(), &keys, CLIENTS, usize::MAX, rng::seed());
+    let load = load.expect("starts");
+    let refused = || -> anyhow::Result<()> {
+        let told = texts(&admin.ask(&["JOBS", "REFUSED"])?);
+        let is_told = |line: &String| line.contains("all nodes are on one host");
+        ensure!(told.iter().any(is_told), "{told:?}");
+        Ok(())
+    };
+    wait::until("it is said why", WITHIN, refused).expect("said");
+    // Some time more at the same load.
+    load.wait_for(2_000, WITHIN).expect("progress");
+    let jobs = admin.jobs().expect("answers");
+    let is_for_load = |kind: &str| ["split", "balance", "transfer-leader"].contains(&kind);
+    let begun: Vec<_> = jobs.iter().filter(|job| is_for_load(&job.kind)).collect();
+    assert!(begun.is_empty(), "{begun:?}");
+    let (counts, troubles) = counters::finish(load, WITHIN).expect("stops");
+    troubles.expect_none();
+    counters::verify(&counts, &cluster.proxy()).expect("exact");
 }
 
 /// Issue, "What must exist" 4: a split leaves at most 60% on either side. If a single key makes

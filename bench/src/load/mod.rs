@@ -77,18 +77,19 @@ impl Seen {
         })
     }
 
-    fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+    /// Adds the record of another client.
+    pub(crate) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.latency.add(&other.latency)?;
         self.errors += other.errors;
         Ok(())
     }
 }
 
-// 0, the default, is warming up.
-const MEASURE: u8 = 1;
-const STOP: u8 = 2;
+/// Warming up: nothing is recorded.
+const IDLE: u8 = 0;
+const STOP: u8 = u8::MAX;
 
-/// Where in its course a load is; shared with its clients.
+/// The window of time that a load is in; shared with its clients.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Phase(Arc<AtomicU8>);
 
@@ -96,34 +97,34 @@ impl Phase {
     pub(crate) fn stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed) == STOP
     }
-
-    fn measuring(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == MEASURE
-    }
 }
 
-/// One client's record: takes note of batches that lie within the measured time.
+/// A client's record of batches that begin in a window, and end before the load does.
 pub(crate) struct Recorder {
     phase: Phase,
-    seen: Seen,
+    /// By window, the first being number 1.
+    seen: Vec<Seen>,
 }
 
 impl Recorder {
-    /// The moment a batch begins; `None` outside the measured time.
-    pub(crate) fn begin(&self) -> Option<Instant> {
-        self.phase.measuring().then(Instant::now)
+    /// The moment a batch begins, and its window; `None` outside of all windows.
+    pub(crate) fn begin(&self) -> Option<(u8, Instant)> {
+        match self.phase.0.load(Ordering::Relaxed) {
+            IDLE | STOP => None,
+            window => Some((window, Instant::now())),
+        }
     }
 
     /// A batch was answered: `operations` of them, `errors` not as wished.
-    pub(crate) fn end(&mut self, begun: Option<Instant>, operations: usize, errors: u64) {
-        let Some(begun) = begun.filter(|_| self.phase.measuring()) else {
+    pub(crate) fn end(&mut self, begun: Option<(u8, Instant)>, operations: usize, errors: u64) {
+        let Some((window, begun)) = begun.filter(|_| !self.phase.stopped()) else {
             return;
         };
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.seen
-            .latency
+        let seen = &mut self.seen[usize::from(window) - 1];
+        seen.latency
             .saturating_record_n(micros.max(1), operations as u64);
-        self.seen.errors += errors;
+        seen.errors += errors;
     }
 
     pub(crate) fn stopped(&self) -> bool {
@@ -149,6 +150,58 @@ pub(crate) struct Task {
     pub(crate) data: Arc<Data>,
 }
 
+/// A load that runs until it is stopped.
+pub(crate) struct Running {
+    phase: Phase,
+    workers: Vec<std::thread::JoinHandle<anyhow::Result<Vec<Seen>>>>,
+}
+
+/// Starts the clients of `target` outside of any window; there are to be `windows`.
+pub(crate) fn start<T: Target>(
+    target: &T,
+    clients: usize,
+    threads: usize,
+    windows: u8,
+) -> anyhow::Result<Running> {
+    ensure!((1..STOP).contains(&windows), "{windows} windows");
+    let phase = Phase::default();
+    let workers = (0..threads).map(|thread| {
+        let numbers: Vec<usize> = (thread..clients).step_by(threads).collect();
+        let (target, phase) = (target.clone(), phase.clone());
+        std::thread::spawn(move || worker(&target, &numbers, &phase, windows))
+    });
+    let workers = workers.collect();
+    Ok(Running { phase, workers })
+}
+
+impl Running {
+    /// From now on batches count for this window.
+    pub(crate) fn enter(&self, window: u8) {
+        self.phase.0.store(window, Ordering::Relaxed);
+    }
+
+    /// Stops the clients; returns their records of each window.
+    pub(crate) fn stop(self) -> anyhow::Result<Vec<Seen>> {
+        self.phase.0.store(STOP, Ordering::Relaxed);
+        let mut all: Vec<Seen> = Vec::new();
+        for worker in self.workers {
+            let seen = worker.join();
+            let seen = seen.map_err(|_| anyhow::anyhow!("a load thread panicked"))??;
+            add_all(&mut all, seen)?;
+        }
+        Ok(all)
+    }
+}
+
+fn add_all(all: &mut Vec<Seen>, seen: Vec<Seen>) -> anyhow::Result<()> {
+    if all.is_empty() {
+        *all = seen;
+        return Ok(());
+    }
+    let pairs = all.iter_mut().zip(&seen);
+    pairs.map(|(sum, one)| sum.add(one)).collect()
+}
+
 /// Runs the clients of `target`: `warmup`, then `at_start`, the measured time, `at_end`.
 pub(crate) fn run<T: Target, M>(
     target: &T,
@@ -157,27 +210,16 @@ pub(crate) fn run<T: Target, M>(
     (warmup, measured): (Duration, Duration),
     mut mark: impl FnMut() -> anyhow::Result<M>,
 ) -> anyhow::Result<(Seen, Duration, M, M)> {
-    let phase = Phase::default();
-    let workers: Vec<_> = (0..threads)
-        .map(|thread| {
-            let numbers: Vec<usize> = (thread..clients).step_by(threads).collect();
-            let (target, phase) = (target.clone(), phase.clone());
-            std::thread::spawn(move || worker(&target, &numbers, &phase))
-        })
-        .collect();
+    let running = start(target, clients, threads, 1)?;
     std::thread::sleep(warmup);
     let before = mark()?;
     let started = Instant::now();
-    phase.0.store(MEASURE, Ordering::Relaxed);
+    running.enter(1);
     std::thread::sleep(measured);
-    phase.0.store(STOP, Ordering::Relaxed);
     let took = started.elapsed();
+    let mut seen = running.stop()?;
     let after = mark()?;
-    let mut all = Seen::nothing()?;
-    for worker in workers {
-        let seen = worker.join();
-        all.add(&seen.map_err(|_| anyhow::anyhow!("a load thread panicked"))??)?;
-    }
+    let all = seen.pop().context("no client ran")?;
     ensure!(
         !all.latency.is_empty(),
         "nothing was answered within the measured time"
@@ -185,7 +227,17 @@ pub(crate) fn run<T: Target, M>(
     Ok((all, took, before, after))
 }
 
-fn worker<T: Target>(target: &T, numbers: &[usize], phase: &Phase) -> anyhow::Result<Seen> {
+fn worker<T: Target>(
+    target: &T,
+    numbers: &[usize],
+    phase: &Phase,
+    windows: u8,
+) -> anyhow::Result<Vec<Seen>> {
+    let nothing = || {
+        (0..windows)
+            .map(|_| Seen::nothing())
+            .collect::<anyhow::Result<Vec<_>>>()
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -194,7 +246,7 @@ fn worker<T: Target>(target: &T, numbers: &[usize], phase: &Phase) -> anyhow::Re
         for &number in numbers {
             let mut recorder = Recorder {
                 phase: phase.clone(),
-                seen: Seen::nothing()?,
+                seen: nothing()?,
             };
             let target = target.clone();
             tasks.spawn(async move {
@@ -202,9 +254,9 @@ fn worker<T: Target>(target: &T, numbers: &[usize], phase: &Phase) -> anyhow::Re
                 anyhow::Ok(recorder.seen)
             });
         }
-        let mut all = Seen::nothing()?;
+        let mut all = nothing()?;
         while let Some(joined) = next(&mut tasks, phase).await? {
-            all.add(&joined?)?;
+            add_all(&mut all, joined?)?;
         }
         Ok(all)
     })

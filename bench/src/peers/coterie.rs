@@ -25,11 +25,11 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Starts the cluster.
-pub(super) fn start(settings: &Settings) -> anyhow::Result<Peer> {
-    Ok(Peer::Coterie(Box::new(cluster(settings)?)))
+pub(super) fn start(settings: &Settings, balance: bool) -> anyhow::Result<Peer> {
+    Ok(Peer::Coterie(Box::new(cluster(settings, balance)?)))
 }
 
-fn cluster(settings: &Settings) -> anyhow::Result<Cluster> {
+fn cluster(settings: &Settings, balance: bool) -> anyhow::Result<Cluster> {
     let binary = &settings.coterie;
     ensure!(
         binary.is_file(),
@@ -47,7 +47,7 @@ fn cluster(settings: &Settings) -> anyhow::Result<Cluster> {
         .flags(Role::Proxy, &proxy_flags)
         .start()
         .context("start the cluster")?;
-    if !settings.balance {
+    if !balance {
         cluster.hold_still(START_WITHIN)?;
     }
     Ok(cluster)
@@ -78,7 +78,7 @@ pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> 
     settings
         .server_flags
         .extend(["--flush-interval".to_owned(), "1s".to_owned()]);
-    let mut cluster = cluster(&settings)?;
+    let mut cluster = cluster(&settings, false)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

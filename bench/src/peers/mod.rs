@@ -7,6 +7,7 @@ mod redis;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coterie_tests::cluster::Cluster;
 use coterie_tests::process::Process;
@@ -35,7 +36,7 @@ pub(crate) enum Peer {
 /// One figure, unprocessed.
 pub(crate) struct Raw {
     pub(crate) seen: Seen,
-    pub(crate) took: std::time::Duration,
+    pub(crate) took: Duration,
     pub(crate) cpu_before: cpu::Used,
     pub(crate) cpu_after: cpu::Used,
 }
@@ -44,7 +45,8 @@ impl Peer {
     /// Starts a peer in `dir` and waits until it serves.
     pub(crate) fn start(kind: PeerKind, settings: &Settings, dir: &Path) -> anyhow::Result<Self> {
         match kind {
-            PeerKind::Coterie => coterie::start(settings),
+            PeerKind::Coterie => coterie::start(settings, false),
+            PeerKind::AsItComes => coterie::start(settings, true),
             PeerKind::Redis => redis::start(dir, false, 0),
             PeerKind::RedisAof => redis::start(dir, true, 0),
             PeerKind::RedisWait => redis::start(dir, true, 2),
@@ -69,12 +71,17 @@ impl Peer {
         })
     }
 
-    /// Measures one figure.
-    pub(crate) fn measure(&mut self, task: Task, settings: &Settings) -> anyhow::Result<Raw> {
+    /// Measures a figure, after this time under the same load.
+    pub(crate) fn measure(
+        &mut self,
+        task: Task,
+        warmup: Duration,
+        settings: &Settings,
+    ) -> anyhow::Result<Raw> {
         let processes = self.processes();
         let mark = || cpu::used(&processes);
         let clients = task.shape.clients;
-        let times = (settings.warmup(), settings.measured());
+        let times = (warmup, settings.measured());
         let threads = settings.threads;
         let resp = |addr: String, wait| load::resp::Resp {
             addr,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_meta_client::MetaError;
-use coterie_protocol::catalog::{JobDescriptor, JobState, Progress};
+use coterie_protocol::catalog::{Effect, JobDescriptor, JobState, Progress, Traffic};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_types::{
@@ -138,15 +138,16 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     groups: number(groups, ids),
                     then_move: None,
                 };
-                self.begin(kind, ids.job, step, reasons, now).await
+                self.begin(kind, ids.job, step, reasons, None, now).await
             }
             Action::Begin {
                 kind,
                 step,
                 reasons,
+                before,
             } => {
                 let ids = self.allocate(0, 0).await?;
-                self.begin(kind, ids.job, step, reasons, now).await
+                self.begin(kind, ids.job, step, reasons, before, now).await
             }
             Action::AddRanges {
                 kind,
@@ -156,24 +157,24 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             } => {
                 let ids = self.allocate(0, bounds.len()).await?;
                 let step = add_ranges(group_id, ids, bounds);
-                self.begin(kind, ids.job, step, reasons, now).await
+                self.begin(kind, ids.job, step, reasons, None, now).await
             }
             Action::Split {
                 range,
                 at,
                 kind,
                 reasons,
+                before,
             } => {
                 let ids = self.allocate(0, 1).await?;
-                let (phase, right_id) = (job::SplitPhase::Split, RangeId(ids.range));
-                let step = Step::SplitRange {
-                    phase,
-                    range,
-                    at,
-                    right_id,
-                };
-                self.begin(kind, ids.job, step, reasons, now).await
+                let step = split_range(range, at, ids);
+                self.begin(kind, ids.job, step, reasons, before, now).await
             }
+            Action::Judge {
+                job_id,
+                effect,
+                line,
+            } => self.write_effect(job_id, effect, line).await,
             Action::MendRange(range) => self.mend_range(range).await,
             Action::DestroyStray {
                 node_id,
@@ -414,10 +415,36 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         job_id: JobId,
         step: Step,
         reasons: Vec<String>,
+        before: Option<Traffic>,
         now: UnixMillis,
     ) -> Result<Revision, Stop> {
         info!(%job_id, kind, %step, ?reasons, "a job begins");
-        let job = job::begin(job_id, kind, &step, reasons, now);
+        let mut job = job::begin(job_id, kind, &step, reasons, now);
+        job.effect = before.map(|before| Effect {
+            before,
+            after: None,
+            helped: false,
+        });
+        self.write(&job).await
+    }
+
+    /// Writes down the effect of a finished job, unless it is written already.
+    async fn write_effect(
+        &self,
+        job_id: JobId,
+        effect: Effect,
+        line: String,
+    ) -> Result<Revision, Stop> {
+        let job = self.meta.catalog().jobs.get(&job_id).cloned();
+        let is_open = |job: &JobDescriptor| {
+            job.state == JobState::Done && job.effect.is_some_and(|known| known.after.is_none())
+        };
+        let Some(mut job) = job.filter(is_open) else {
+            return Ok(Revision(0));
+        };
+        info!(%job_id, kind = job.kind, line, "a job is judged");
+        job.effect = Some(effect);
+        job::add_line(&mut job, line);
         self.write(&job).await
     }
 
@@ -517,6 +544,16 @@ fn add_ranges(group_id: GroupId, ids: Ids, bounds: Vec<KeyRange>) -> Step {
         phase: job::AddPhase::Add,
         group_id,
         ranges: ranges.collect(),
+    }
+}
+
+/// The step that splits a range, with the id that was set aside for its right part.
+fn split_range(range: RangeDescriptor, at: Option<bytes::Bytes>, ids: Ids) -> Step {
+    Step::SplitRange {
+        phase: job::SplitPhase::Split,
+        range,
+        at,
+        right_id: RangeId(ids.range),
     }
 }
 

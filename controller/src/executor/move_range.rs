@@ -140,13 +140,20 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         }
         let asked_at = Instant::now();
         match self.ask_to_hand_off(moving).await? {
-            Consulted::Answered(_, ServerAnswer::HandedOff { clock, activated }) => {
+            Consulted::Answered(
+                _,
+                ServerAnswer::HandedOff {
+                    clock,
+                    activated,
+                    pause_micros,
+                },
+            ) => {
                 recall.handed_off_at = Some(asked_at);
                 if activated {
-                    return Ok(serves(moving, recall));
+                    return Ok(serves(moving, pause_micros, recall));
                 }
                 Ok(match self.activate(moving, clock).await? {
-                    Ok(()) => serves(moving, recall),
+                    Ok(()) => serves(moving, None, recall),
                     Err(_) => moving.next(MovePhase::Activate),
                 })
             }
@@ -177,12 +184,19 @@ impl<M: Meta, S: Servers> Executor<M, S> {
     /// The source is asked again, as it knows the clock.
     async fn activate_again(&self, moving: Moving<'_>, recall: &Recall) -> Result<Taken, Stop> {
         Ok(match self.ask_to_hand_off(moving).await? {
-            Consulted::Answered(_, ServerAnswer::HandedOff { activated, clock }) => {
+            Consulted::Answered(
+                _,
+                ServerAnswer::HandedOff {
+                    activated,
+                    clock,
+                    pause_micros,
+                },
+            ) => {
                 if activated {
-                    return Ok(serves(moving, recall));
+                    return Ok(serves(moving, pause_micros, recall));
                 }
                 match self.activate(moving, clock).await? {
-                    Ok(()) => serves(moving, recall),
+                    Ok(()) => serves(moving, None, recall),
                     Err(reason) => Taken::Wait(reason),
                 }
             }
@@ -395,20 +409,21 @@ impl<M: Meta, S: Servers> Executor<M, S> {
     }
 }
 
-/// The destination serves.
-fn serves(moving: Moving<'_>, recall: &Recall) -> Taken {
+/// The destination serves. `pause_micros` is how long nobody served the range, as the source's
+/// leader saw it; without it, at most the time since that leader was asked.
+fn serves(moving: Moving<'_>, pause_micros: Option<u64>, recall: &Recall) -> Taken {
     let (range_id, to) = (moving.range.range_id, moving.to);
     let publish = moving.step(MovePhase::Publish);
-    match recall.handed_off_at {
-        Some(asked_at) => {
+    let pause = match (pause_micros, recall.handed_off_at) {
+        (Some(micros), _) => format!("its writes paused for {:.1} ms", micros as f64 / 1000.0),
+        (None, Some(asked_at)) => {
             let elapsed_ms = asked_at.elapsed().as_millis();
-            let line = format!(
-                "group {to} serves range {range_id}, {elapsed_ms} ms after the hand-off was asked for"
-            );
-            Taken::Turn(publish, line)
+            format!("its writes paused for {elapsed_ms} ms at most")
         }
-        None => Taken::Next(publish),
-    }
+        (None, None) => return Taken::Next(publish),
+    };
+    let line = format!("group {to} serves range {range_id}; {pause}");
+    Taken::Turn(publish, line)
 }
 
 /// What came of asking, for a job's log.

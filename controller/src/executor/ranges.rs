@@ -8,6 +8,8 @@ use coterie_protocol::meta::ControllerOp;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_types::{GroupId, RangeDescriptor, RangeId};
 
+use tokio::time::Instant;
+
 use super::leader::Consulted;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
 use crate::job::{AddPhase, Step};
@@ -163,11 +165,19 @@ impl<M: Meta, S: Servers> Executor<M, S> {
     ) -> Result<Taken, Stop> {
         let group_id = range.group_id;
         let members = self.members(group_id);
+        let asked_at = Instant::now();
         let refusal = match self
             .consult(group_id, members, request, ASK_TIMEOUT)
             .await?
         {
-            Consulted::Answered(_, ServerAnswer::Ok) => return Ok(Taken::Next(publish)),
+            Consulted::Answered(_, ServerAnswer::Ok) => {
+                let elapsed_ms = asked_at.elapsed().as_millis();
+                let line = format!(
+                    "group {group_id} has changed range {}; its writes paused for {elapsed_ms} ms at most",
+                    range.range_id
+                );
+                return Ok(Taken::Turn(publish, line));
+            }
             Consulted::Answered(node_id, other) => {
                 return Ok(Taken::Wait(format!("node {node_id}: {other:?}")));
             }

@@ -10,6 +10,10 @@
 //! time, and between groups whose sizes are far apart: what a first round of moves was decided by
 //! may have changed meanwhile, and an uneven cluster must not wait out its own damping. Each group
 //! gives or takes one range at a time.
+//!
+//! Load is not moved between groups that are led on the same host: they share its CPU. A move for
+//! size between these counts bytes alone. Nor is a range moved for its load again after a move that
+//! did not help (`effects`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +24,7 @@ use coterie_types::{GroupId, NodeId};
 
 use super::Memory;
 use super::draft::Draft;
+use super::effects::{self, Deed};
 use super::facts::{FULL, Facts, Group, RANGE_BYTES};
 use super::groups::to_empty;
 use super::split::{self, is_settled};
@@ -85,6 +90,11 @@ impl Share {
             Dimension::Size => self.size,
             Dimension::Load => self.load,
         }
+    }
+
+    /// The same without its load.
+    fn unloaded(self) -> Self {
+        Self { load: 0.0, ..self }
     }
 
     /// Half of what a move of `range` takes off the sum of squares.
@@ -176,14 +186,14 @@ impl<'a> Shares<'a> {
             };
             let mut ranges = self.facts.groups[from].ranges.clone();
             ranges.sort_by_key(|place| Reverse(self.facts.ranges[*place].weight()));
-            let may = |place: &usize| self.may_move(draft, *place, 1);
+            let may = |place: &usize| self.may_move(Dimension::Size, draft, *place, 1);
             let (range, takers) = (ranges.into_iter().find(may), self.takers(Dimension::Size));
             let to = takers.into_iter().find(|to| self.is_open(draft, *to));
             if let (Some(range), Some(to)) = (range, to)
                 && draft.moves < self.facts.settings.moves_max
             {
                 let reason = format!("group {group_id} is to be empty: there are fewer nodes");
-                self.begin(draft, range, from, to, vec![reason]);
+                self.begin(Dimension::Size, draft, range, (from, to), reason);
             }
         }
     }
@@ -204,8 +214,8 @@ impl<'a> Shares<'a> {
                 .filter_map(|to| Some((self.best_range(dimension, draft, from, *to)?, *to)))
                 .reduce(|best, next| if next.0.0 > best.0.0 { next } else { best });
             if let Some(((_, range), to)) = best {
-                let reasons = vec![self.describe(dimension, from, to)];
-                self.begin(draft, range, from, to, reasons);
+                let reason = self.describe(dimension, from, to);
+                self.begin(dimension, draft, range, (from, to), reason);
                 return true;
             }
             let apart = takers
@@ -277,6 +287,9 @@ impl<'a> Shares<'a> {
     }
 
     fn is_apart(&self, dimension: Dimension, from: usize, to: usize) -> bool {
+        if dimension == Dimension::Load && self.are_together(from, to) {
+            return false;
+        }
         let (Some(from), Some(to)) = (self.groups[from], self.groups[to]) else {
             return false;
         };
@@ -290,6 +303,13 @@ impl<'a> Shares<'a> {
         }
     }
 
+    /// Whether two groups are led on the same host.
+    fn are_together(&self, a: usize, b: usize) -> bool {
+        let leader = |place: usize| Some(self.facts.groups[place].leader?.0);
+        let leaders = leader(a).zip(leader(b));
+        leaders.is_some_and(|(a, b)| self.facts.hosts.are_together(a, b))
+    }
+
     /// The range whose move is worth the most, and what it is worth, if it is enough.
     fn best_range(
         &self,
@@ -298,27 +318,42 @@ impl<'a> Shares<'a> {
         from: usize,
         to: usize,
     ) -> Option<(f64, usize)> {
-        let (giver, taker) = (self.groups[from]?, self.groups[to]?);
+        let together = self.are_together(from, to);
+        let counted = |share: Share| match together {
+            true => share.unloaded(),
+            false => share,
+        };
+        let (giver, taker) = (counted(self.groups[from]?), counted(self.groups[to]?));
         let apart = giver.of(dimension) - taker.of(dimension);
         let may_again = dimension == Dimension::Load || apart > SIZE_FAR_APART;
         let moves_before = usize::from(may_again);
         let ranges = self.facts.groups[from].ranges.iter().copied();
         ranges
             .filter_map(|place| {
-                let range = self.share_of_range(place);
+                let range = counted(self.share_of_range(place));
                 // What is evened out in this respect, and what in all.
                 let own = range.of(dimension) * (apart - range.of(dimension));
                 let worth = Share::worth(giver, taker, range);
                 (own.min(worth) > WORTH * apart * apart).then_some((worth, place))
             })
-            .filter(|(_, place)| self.may_move(draft, *place, moves_before))
+            .filter(|(_, place)| self.may_move(dimension, draft, *place, moves_before))
             .reduce(|best, next| if next.0 >= best.0 { next } else { best })
     }
 
-    fn may_move(&self, draft: &Draft<'_>, place: usize, moves_before: usize) -> bool {
+    fn may_move(
+        &self,
+        dimension: Dimension,
+        draft: &Draft<'_>,
+        place: usize,
+        moves_before: usize,
+    ) -> bool {
         let range = &self.facts.ranges[place];
         let moved = self.facts.moves.get(&range.row.range_id);
-        moved.copied().unwrap_or(0) <= moves_before && is_settled(self.facts, draft, range)
+        let is_load = dimension == Dimension::Load;
+        let is_useless = || effects::why_not(self.facts, range, Deed::Move).is_some();
+        moved.copied().unwrap_or(0) <= moves_before
+            && is_settled(self.facts, draft, range)
+            && !(is_load && is_useless())
     }
 
     /// Cuts the largest range of a group, if it is what keeps the two groups apart.
@@ -346,17 +381,17 @@ impl<'a> Shares<'a> {
                 range.size_bytes()
             ),
         ];
-        draft.split(split::KIND, range.row, None, reasons);
+        draft.split(split::KIND, range.row, None, reasons, None);
         true
     }
 
     fn begin(
         &mut self,
+        dimension: Dimension,
         draft: &mut Draft<'_>,
         range: usize,
-        from: usize,
-        to: usize,
-        reasons: Vec<String>,
+        (from, to): (usize, usize),
+        reason: String,
     ) {
         let share = self.share_of_range(range);
         for (group, sign) in [(from, -1.0), (to, 1.0)] {
@@ -373,7 +408,11 @@ impl<'a> Shares<'a> {
             range: self.facts.ranges[range].row.clone(),
             to: self.facts.groups[to].id(),
         };
-        draft.begin(KIND, step, reasons);
+        let before = match dimension {
+            Dimension::Load => effects::traffic(&self.facts.ranges[range]),
+            Dimension::Size => None,
+        };
+        draft.begin_for_load(KIND, step, vec![reason], before);
     }
 
     fn describe(&self, dimension: Dimension, from: usize, to: usize) -> String {

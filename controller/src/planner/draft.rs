@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use coterie_protocol::catalog::Catalog;
+use coterie_protocol::catalog::{Catalog, Traffic};
 use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId};
 
 use super::busy::{groups_of, is_copying, is_copying_range, ranges_of};
@@ -51,21 +51,34 @@ impl<'a> Draft<'a> {
 
     /// Begins a job.
     pub(super) fn begin(&mut self, kind: &'static str, step: Step, reasons: Vec<String>) {
+        self.begin_for_load(kind, step, reasons, None);
+    }
+
+    /// Begins a job that is judged by the traffic of its range.
+    pub(super) fn begin_for_load(
+        &mut self,
+        kind: &'static str,
+        step: Step,
+        reasons: Vec<String>,
+        before: Option<Traffic>,
+    ) {
         self.claim(&step);
         self.plan.actions.push(Action::Begin {
             kind,
             step,
             reasons,
+            before,
         });
     }
 
-    /// Begins a job that cuts a range.
+    /// Begins a job that splits a range; a split for load is judged by the traffic of the range.
     pub(super) fn split(
         &mut self,
         kind: &'static str,
         range: &RangeDescriptor,
         at: Option<bytes::Bytes>,
         reasons: Vec<String>,
+        before: Option<Traffic>,
     ) {
         self.groups.insert(range.group_id);
         self.rigid.insert(range.group_id);
@@ -76,6 +89,7 @@ impl<'a> Draft<'a> {
             range: range.clone(),
             at,
             reasons,
+            before,
         });
     }
 

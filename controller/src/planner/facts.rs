@@ -12,6 +12,8 @@ use coterie_types::{
 };
 
 use super::Settings;
+use super::effects::Tried;
+use super::hosts::Hosts;
 use crate::job::Step;
 use crate::view::View;
 
@@ -44,6 +46,12 @@ pub(super) struct Facts<'a> {
     pub(super) moves: BTreeMap<RangeId, usize>,
     /// Ranges that came of a cut in the time that counts.
     pub(super) cut_lately: BTreeSet<RangeId>,
+    /// The hosts of the nodes.
+    pub(super) hosts: Hosts,
+    /// Actions for load that still count, by job.
+    pub(super) tried: Vec<Tried>,
+    /// Places in `tried`, by range.
+    tried_on: BTreeMap<RangeId, Vec<usize>>,
     /// Of ranges whose middle was not found: how often, and when it was last looked for.
     halvings: BTreeMap<(RangeId, Epoch), (u32, UnixMillis)>,
 }
@@ -114,6 +122,9 @@ impl<'a> Facts<'a> {
                 .collect(),
             moves: BTreeMap::new(),
             cut_lately: BTreeSet::new(),
+            hosts: Hosts::of(&view.catalog),
+            tried: Vec::new(),
+            tried_on: BTreeMap::new(),
             halvings: BTreeMap::new(),
         };
         facts.place_ranges();
@@ -159,6 +170,13 @@ impl<'a> Facts<'a> {
 
     fn read_jobs(&mut self) {
         for (job, step) in &self.jobs {
+            if let Some(tried) = Tried::by(self.view, job, step) {
+                for range_id in &tried.ranges {
+                    let places = self.tried_on.entry(*range_id).or_default();
+                    places.push(self.tried.len());
+                }
+                self.tried.push(tried);
+            }
             if let Step::SplitRange {
                 range, at: None, ..
             } = step
@@ -191,6 +209,12 @@ impl<'a> Facts<'a> {
         let pause = DAMPING * (1 << (times - 1).min(HALVING_DOUBLINGS));
         let apart = Duration::from_millis(self.view.now.0.abs_diff(last.0));
         pause.checked_sub(apart).filter(|left| !left.is_zero())
+    }
+
+    /// Actions for the load of the range that still count.
+    pub(super) fn tried_on(&self, range_id: RangeId) -> impl Iterator<Item = &Tried> {
+        let places = self.tried_on.get(&range_id).into_iter().flatten();
+        places.map(|place| &self.tried[*place])
     }
 
     /// The jobs that run, with their steps.

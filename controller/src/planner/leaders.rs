@@ -1,13 +1,17 @@
 //! Leaders: away from nodes that should not lead, and evenly over the others.
 //!
 //! Who is elected is Raft's to decide; here one asks a leader to hand over to a voter that is up
-//! has nearly all of the log, and says that it may lead: a node that was started a moment ago may not,
-//! and one whose disk has no room should not. Nodes that are slow, stopping or being emptied are left
-//! at once, beside jobs that copy for long; those without room where another voter has some. For balance few transfers run at a time, only such as make the
-//! difference of two nodes smaller, and a group is left alone for a while after each. A group
-//! counts for itself and for its share of the load alike, so that one number is evened out and not
-//! two against each other. The setting `balance` = `off` stops that, and only that.
+//! has nearly all of the log, and says that it may lead: a node that was started a moment ago may
+//! not, and one whose disk has no room should not. Nodes that are slow, stopping or being emptied
+//! are left at once, beside jobs that copy for long; those without room where another voter has
+//! some. For balance few transfers run at a time, only such as make the difference of two nodes
+//! smaller, and a group is left alone for a while after each. A group counts for itself and for its
+//! share of the load alike, so that one number is evened out and not two against each other.
+//! Between hosts the average of their nodes is evened out; nodes of a host share its CPU, so that
+//! between them only the number of groups is evened out. The setting `balance` = `off` stops that,
+//! and only that.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -88,6 +92,8 @@ struct Leaders<'a> {
     /// What each node leads, once the transfers that run are done and those that are done have
     /// been heard of: groups, and what they weigh.
     counts: BTreeMap<NodeId, (usize, u64)>,
+    /// The groups and the load that the nodes of each host lead, by its number.
+    host_sums: Vec<u64>,
     /// Groups whose leader was moved lately.
     resting: BTreeSet<GroupId>,
     resting_briefly: BTreeSet<GroupId>,
@@ -106,6 +112,7 @@ impl<'a> Leaders<'a> {
             led,
             weights: weights(facts),
             counts: nodes.map(|id| (id, (0, 0))).collect(),
+            host_sums: vec![0; facts.hosts.count()],
             resting: BTreeSet::new(),
             resting_briefly: BTreeSet::new(),
         };
@@ -136,10 +143,28 @@ impl<'a> Leaders<'a> {
         }
         for (group_id, node_id) in expected {
             let weight = leaders.weight(group_id);
-            let (groups, sum) = leaders.counts.entry(node_id).or_default();
-            (*groups, *sum) = (*groups + 1, *sum + weight);
+            leaders.count(node_id, weight);
         }
         leaders
+    }
+
+    /// A node leads a group more.
+    fn count(&mut self, node_id: NodeId, weight: u64) {
+        let (groups, sum) = self.counts.entry(node_id).or_default();
+        (*groups, *sum) = (*groups + 1, *sum + weight);
+        if let Some(host) = self.facts.hosts.number(node_id) {
+            self.host_sums[host] += weight;
+        }
+    }
+
+    /// A node leads a group less.
+    fn discount(&mut self, node_id: NodeId, weight: u64) {
+        if let Some((groups, sum)) = self.counts.get_mut(&node_id) {
+            (*groups, *sum) = (groups.saturating_sub(1), sum.saturating_sub(weight));
+        }
+        if let Some(host) = self.facts.hosts.number(node_id) {
+            self.host_sums[host] = self.host_sums[host].saturating_sub(weight);
+        }
     }
 
     /// Why a node should not lead the group, if so.
@@ -181,11 +206,15 @@ impl<'a> Leaders<'a> {
 
     /// Of the voters that could lead, the one that leads least.
     fn best_voter(&self, group_id: GroupId, leader: NodeId) -> Option<NodeId> {
-        let group = self.facts.group(group_id)?;
-        let voters = group.row.voters();
-        voters
-            .filter(|node_id| self.could_lead(group_id, leader, *node_id))
-            .min_by_key(|node_id| (self.sum(*node_id), *node_id))
+        let heirs = self.heirs(group_id, leader);
+        heirs.min_by_key(|node_id| (self.sum(*node_id), *node_id))
+    }
+
+    /// The other voters that could lead.
+    fn heirs(&self, group_id: GroupId, leader: NodeId) -> impl Iterator<Item = NodeId> {
+        let group = self.facts.group(group_id).into_iter();
+        let voters = group.flat_map(|group| group.row.voters());
+        voters.filter(move |node_id| self.could_lead(group_id, leader, *node_id))
     }
 
     fn could_lead(&self, group_id: GroupId, leader: NodeId, node_id: NodeId) -> bool {
@@ -209,18 +238,40 @@ impl<'a> Leaders<'a> {
     /// The hand-over that evens out the most, by half of what an ordinary group weighs at least,
     /// or the two would only change places.
     fn most_uneven(&self, draft: &Draft<'_>) -> Option<(GroupId, NodeId, NodeId)> {
-        self.led
-            .iter()
-            .filter(|(group_id, _)| draft.is_free(**group_id) && !self.rests(**group_id, REST))
-            .filter_map(|(group_id, from)| {
-                let to = self.best_voter(*group_id, *from)?;
-                let apart = self.sum(*from).checked_sub(self.sum(to))?;
-                let after = apart.abs_diff(2 * self.weight(*group_id));
-                let evened = apart.checked_sub(after)?;
-                (evened >= GROUP).then_some((evened, *group_id, *from, to))
-            })
-            .max_by_key(|(evened, group_id, ..)| (*evened, std::cmp::Reverse(*group_id)))
+        let led = self.led.iter();
+        let free =
+            led.filter(|(group_id, _)| draft.is_free(**group_id) && !self.rests(**group_id, REST));
+        let best = free.filter_map(|(group_id, from)| {
+            let (group_id, from) = (*group_id, *from);
+            let heirs = self.heirs(group_id, from);
+            let evened = heirs.filter_map(|to| Some((self.evened(group_id, from, to)?, to)));
+            let (evened, to) = evened.max_by_key(|(evened, to)| {
+                let (least, first) = (Reverse(self.sum(*to)), Reverse(*to));
+                (*evened, least, first)
+            })?;
+            Some((evened, group_id, from, to))
+        });
+        best.max_by_key(|(evened, group_id, ..)| (*evened, Reverse(*group_id)))
             .map(|(_, group_id, from, to)| (group_id, from, to))
+    }
+
+    /// The difference that a hand-over evens out, if it is enough.
+    fn evened(&self, group_id: GroupId, from: NodeId, to: NodeId) -> Option<u64> {
+        let hosts = &self.facts.hosts;
+        let (apart, moved, ordinary) = if hosts.are_together(from, to) {
+            let groups = |id| self.counts.get(&id).map_or(0, |(groups, _)| *groups as u64);
+            let apart = groups(from).checked_sub(groups(to))? * GROUP;
+            (apart, 2 * GROUP, 2 * GROUP)
+        } else {
+            let (of, on) = (hosts.number(from)?, hosts.number(to)?);
+            let (givers, takers) = (hosts.nodes_on(of), hosts.nodes_on(on));
+            let mean = |host: usize, nodes: u64| self.host_sums[host] / nodes;
+            let apart = mean(of, givers).checked_sub(mean(on, takers))?;
+            let each = |weight: u64| weight / givers + weight / takers;
+            (apart, each(self.weight(group_id)), each(GROUP))
+        };
+        let evened = apart.checked_sub(apart.abs_diff(moved))?;
+        (2 * evened >= ordinary).then_some(evened)
     }
 
     fn hand_over(
@@ -233,11 +284,8 @@ impl<'a> Leaders<'a> {
         reasons: Vec<String>,
     ) {
         let weight = self.weight(group_id);
-        if let Some((groups, sum)) = self.counts.get_mut(&from) {
-            (*groups, *sum) = (groups.saturating_sub(1), sum.saturating_sub(weight));
-        }
-        let (groups, sum) = self.counts.entry(to).or_default();
-        (*groups, *sum) = (*groups + 1, *sum + weight);
+        self.discount(from, weight);
+        self.count(to, weight);
         let step = Step::TransferLeader {
             group_id,
             from,

@@ -5,12 +5,13 @@
 //! the same. Time is the view's clock, of which a step counts for [`STEP_MAX`] at most: a clock
 //! that jumps ahead must not make a node silent for an hour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_types::{Epoch, GroupId, JobId, LogIndex, NodeId, RangeId, UnixMillis};
 
+use super::busy::ranges_of;
 use super::facts::{Facts, Group, is_recent};
 use super::slow::{self, Slow};
 use crate::job::{ReplacePhase, Step};
@@ -49,6 +50,8 @@ pub struct Memory {
     loaded: Since<GroupId>,
     /// Ranges of which a group knows more than meta.
     ahead: Since<(RangeId, Epoch)>,
+    /// Jobs that are to be judged, once they and the later jobs of their ranges are over.
+    settled: Since<JobId>,
     /// Of jobs that were given up as a node could not take a replica in: which, and when that was
     /// seen; never, if it was so in the first view and they had begun long before.
     refused: BTreeMap<JobId, (GroupId, NodeId, Option<Duration>)>,
@@ -80,6 +83,7 @@ impl Memory {
         self.observe_nodes(facts, now);
         self.observe_followers(facts, now);
         self.observe_refused(facts, is_first, now);
+        self.observe_settled(facts, now);
         let hot = facts.ranges.iter().filter(|range| facts.is_hot(range));
         let hot = hot.map(|range| (range.row.range_id, range.row.epoch));
         self.hot.keep(now, hot);
@@ -150,6 +154,21 @@ impl Memory {
                 (job.job_id, (group_id, node_id, seen))
             })
             .collect();
+    }
+
+    fn observe_settled(&mut self, facts: &Facts<'_>, now: Duration) {
+        let catalog = &facts.view.catalog;
+        let running = facts.running().flat_map(|step| ranges_of(step, catalog));
+        let busy: BTreeSet<RangeId> = running.collect();
+        let settled = facts.tried.iter().filter(|tried| {
+            !tried.is_judged() && !tried.ranges.iter().any(|range_id| busy.contains(range_id))
+        });
+        self.settled.keep(now, settled.map(|tried| tried.job_id));
+    }
+
+    /// How long a job that is to be judged has been over, with the later jobs of its ranges.
+    pub(super) fn settled_for(&self, job_id: JobId) -> Option<Duration> {
+        self.settled.age(job_id, self.clock)
     }
 
     /// What nodes could not take in lately.

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use coterie_protocol::catalog::{Effect, Traffic};
 use coterie_types::{GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor};
 
 use crate::job::Step;
@@ -19,9 +20,11 @@ mod bootstrap;
 mod busy;
 mod draft;
 mod dropped;
+mod effects;
 mod facts;
 mod fill;
 mod groups;
+mod hosts;
 mod leaders;
 mod liveness;
 mod memory;
@@ -134,6 +137,8 @@ pub enum Action {
         step: Step,
         /// Why.
         reasons: Vec<String>,
+        /// The present traffic of its range, if it is begun for load: it is judged by that.
+        before: Option<Traffic>,
     },
     /// Begin a job that gives a group the ranges of a new table.
     AddRanges {
@@ -156,6 +161,17 @@ pub enum Action {
         kind: &'static str,
         /// Why.
         reasons: Vec<String>,
+        /// The present traffic of the range, if it is split for load: the job is judged by that.
+        before: Option<Traffic>,
+    },
+    /// Write down the effect of a job for load.
+    Judge {
+        /// The job.
+        job_id: JobId,
+        /// Its effect.
+        effect: Effect,
+        /// The same, in words.
+        line: String,
     },
     /// Write a range as its group says it is, where the map is behind.
     MendRange(RangeDescriptor),
@@ -208,6 +224,7 @@ pub fn plan_on(view: &View, settings: &Settings, memory: &mut Memory) -> Plan {
     merge::plan(&facts, memory, &mut draft);
     balance::plan(&facts, memory, &mut draft);
     replicas::plan(&facts, memory, &mut draft);
+    effects::plan(&facts, memory, &mut draft);
     prune::plan(view, &mut draft.plan);
     draft.plan
 }

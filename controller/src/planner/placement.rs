@@ -1,7 +1,8 @@
-//! Which nodes a replica goes to: spread over zones, then over nodes.
+//! Which nodes a replica goes to: spread over zones, then over hosts, then over nodes.
 //!
 //! No group has a majority in one zone while there are three zones with nodes that could hold a
-//! replica. A node that says nothing of its zone is one of its own.
+//! replica. The zone of a node that names no zone is its host, as nodes of a host fail together; if
+//! that is not known either, the node is a zone of its own.
 //!
 //! A node that has stopped one of its replicas, or has hardly any room, gets nothing: what damaged one
 //! may damage the next. Nor is a node asked for what it could not take in lately; while there
@@ -82,23 +83,30 @@ impl<'a> Placement<'a> {
     }
 
     /// The voters of one more group, the one to lead first at the front; `None` when there are too
-    /// few nodes. Zones that the group is not in yet come first, then nodes with fewer replicas.
+    /// few nodes. Zones that the group is not in yet come first, then hosts, then nodes with fewer
+    /// replicas.
     pub(super) fn choose(&mut self, count: usize) -> Option<Vec<NodeId>> {
         if count > self.usable.len() {
             return None;
         }
         let mut chosen: Vec<NodeId> = Vec::new();
         let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut left: BTreeSet<NodeId> = self.usable.iter().copied().collect();
         for _ in 0..count {
             let cost = |id: &NodeId| {
-                let zone = self.zone(*id);
-                let taken = zones.get(zone).copied().filter(|_| !zone.is_empty());
-                (taken.unwrap_or(0), self.replicas.get(id).copied(), *id)
+                let taken = |of: &BTreeMap<&str, usize>, name: &str| {
+                    let taken = of.get(name).copied().filter(|_| !name.is_empty());
+                    taken.unwrap_or(0)
+                };
+                let (zone, host) = (self.zone(*id), self.host(*id));
+                let replicas = self.replicas.get(id).copied();
+                (taken(&zones, zone), taken(&hosts, host), replicas, *id)
             };
             let next = left.iter().copied().min_by_key(cost)?;
             left.remove(&next);
             *zones.entry(self.zone(next)).or_default() += 1;
+            *hosts.entry(self.host(next)).or_default() += 1;
             chosen.push(next);
         }
         for id in &chosen {
@@ -112,8 +120,9 @@ impl<'a> Placement<'a> {
     }
 
     /// The node that takes the place of `lost` in a group, or joins it if that is nobody: of those
-    /// that are free, one in a zone where the group has fewest, then one with few replicas: a
-    /// spare, if there is one. `Err` with the reason if none is.
+    /// that are free, a node in the zone with the fewest replicas of the group, then on the host
+    /// with the fewest, then a node with few replicas: a spare, if there is any. `Err` with the
+    /// reason if no node is free.
     pub(super) fn replacement(
         &mut self,
         group: &GroupDescriptor,
@@ -147,7 +156,8 @@ impl<'a> Placement<'a> {
         let cost = |id: &NodeId| {
             let taken = self.in_zone_of(group, lost, *id);
             let replicas = self.replicas.get(id).copied();
-            (doubted.contains(id), taken, replicas, *id)
+            let on_host = self.on_host_of(group, lost, *id);
+            (doubted.contains(id), taken, on_host, replicas, *id)
         };
         let is_free = |id: &NodeId| !has_refused(id) && !busy.contains(id);
         let chosen = free()
@@ -190,13 +200,20 @@ impl<'a> Placement<'a> {
             || 2 * (self.in_zone_of(group, from, to) + 1) <= members
     }
 
-    /// The zone that has a majority of the group although there are enough others, and a node of
-    /// the group in it that had better be elsewhere.
+    /// Whether a replica that goes `from` a node `to` another has at most as many other replicas of
+    /// its group on its host as before.
+    pub(super) fn fits_hosts(&self, group: &GroupDescriptor, from: NodeId, to: NodeId) -> bool {
+        let beside = |id| self.on_host_of(group, Some(from), id);
+        beside(to) <= beside(from)
+    }
+
+    /// A node of the group whose replica should be elsewhere: its zone has a majority of the group
+    /// although there are enough other zones.
     pub(super) fn crowded(
         &self,
         group: &GroupDescriptor,
         leader: Option<NodeId>,
-    ) -> Option<(&'a str, NodeId)> {
+    ) -> Option<NodeId> {
         let members = || group.replicas.iter().map(|replica| replica.node_id);
         if group.replicas.len() < ZONES || self.zones < ZONES {
             return None;
@@ -206,8 +223,16 @@ impl<'a> Placement<'a> {
             2 * taken.count() > group.replicas.len()
         };
         let crowd = members().filter(is_crowded);
-        let node_id = crowd.min_by_key(|id| (Some(*id) == leader, *id))?;
-        Some((self.zone(node_id), node_id))
+        crowd.min_by_key(|id| (Some(*id) == leader, *id))
+    }
+
+    /// Its zone, in words.
+    pub(super) fn where_is(&self, node_id: NodeId) -> String {
+        let (zone, host) = (self.zone(node_id), self.host(node_id));
+        match zone == host {
+            true => format!("on host {host}"),
+            false => format!("in zone {zone}"),
+        }
     }
 
     /// How many of the group but for `from` and `to` themselves are in the zone of `to`.
@@ -215,6 +240,16 @@ impl<'a> Placement<'a> {
         let kept = group.replicas.iter().map(|r| r.node_id);
         let kept = kept.filter(|id| Some(*id) != from && *id != to);
         kept.filter(|id| self.is_together(*id, to)).count()
+    }
+
+    /// How many replicas of the group, but for `from` and `to` themselves, are on the host of `to`.
+    fn on_host_of(&self, group: &GroupDescriptor, from: Option<NodeId>, to: NodeId) -> usize {
+        let host = self.host(to);
+        let others = group.replicas.iter().map(|r| r.node_id);
+        let others = others.filter(|id| Some(*id) != from && *id != to);
+        others
+            .filter(|id| !host.is_empty() && self.host(*id) == host)
+            .count()
     }
 
     fn is_together(&self, a: NodeId, b: NodeId) -> bool {
@@ -226,9 +261,18 @@ impl<'a> Placement<'a> {
         has_room(self.view, node_id, size_bytes)
     }
 
+    /// The failure domain of the node: its zone, or else its host.
     fn zone(&self, node_id: NodeId) -> &'a str {
         let node = self.view.catalog.nodes.get(&node_id);
-        node.map_or("", |node| node.zone.as_str())
+        node.map_or("", |node| match node.zone.as_str() {
+            "" => node.host.as_str(),
+            zone => zone,
+        })
+    }
+
+    fn host(&self, node_id: NodeId) -> &'a str {
+        let node = self.view.catalog.nodes.get(&node_id);
+        node.map_or("", |node| node.host.as_str())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Jobs that are over are kept for people to read, and because what was done lately is not done
-//! again so soon; but not for ever.
+//! again so soon, and an action that did not help for longer; but not for ever.
 
-use coterie_protocol::catalog::JobState;
+use coterie_protocol::catalog::{JobDescriptor, JobState};
 
+use super::effects::is_remembered;
 use super::facts::{DAMPING, is_recent};
 use super::{Action, Plan};
 use crate::view::View;
@@ -24,8 +25,8 @@ pub(super) fn plan(view: &View, plan: &mut Plan) {
     let extra = over.len().saturating_sub(KEPT);
     let far_too_many = over.len().saturating_sub(KEPT_RECENT);
     let forget = over[..extra].iter().enumerate();
-    let forget =
-        forget.filter(|(turn, job)| *turn < far_too_many || !is_recent(view, job, DAMPING));
+    let counts = |job: &JobDescriptor| is_recent(view, job, DAMPING) || is_remembered(view, job);
+    let forget = forget.filter(|(turn, job)| *turn < far_too_many || !counts(job));
     plan.actions.extend(
         forget
             .take(AT_ONCE)

@@ -81,7 +81,7 @@ impl fmt::Display for Cause {
             ),
             Self::Leaving(why) => write!(f, "{why}"),
             Self::Slow(lasts, why) => write!(f, "{why}, for {} s", lasts.as_secs()),
-            Self::Crowded(zone) => write!(f, "is in zone {zone}, which has a majority of it"),
+            Self::Crowded(place) => write!(f, "is {place}, which has a majority of it"),
         }
     }
 }
@@ -187,10 +187,10 @@ fn cause(facts: &Facts<'_>, memory: &Memory, group: &Group<'_>, node_id: NodeId)
 
 fn crowded(placement: &Placement<'_>, group: &Group<'_>) -> Option<(Cause, Replica)> {
     let leader = group.leader.map(|(leader, _)| leader);
-    let (zone, node_id) = placement.crowded(group.row, leader)?;
+    let node_id = placement.crowded(group.row, leader)?;
     let mut replicas = group.row.replicas.iter();
     let replica = replicas.find(|replica| replica.node_id == node_id)?;
-    Some((Cause::Crowded(zone.to_owned()), *replica))
+    Some((Cause::Crowded(placement.where_is(node_id)), *replica))
 }
 
 fn is_lost(facts: &Facts<'_>, node_id: NodeId) -> bool {

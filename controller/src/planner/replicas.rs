@@ -71,6 +71,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
                     && placement.may_take(group.id(), *to, size_bytes)
                     && !resting.contains(&group.id())
                     && placement.fits_zones(group.row, Some(*from), *to)
+                    && placement.fits_hosts(group.row, *from, *to)
                     && check_majority(facts, group) == Ok(group.row.voters().count());
                 if evened >= REPLICA && is_best && may {
                     let reason = format!(

@@ -3,7 +3,8 @@
 //! By size where a replica says that the bytes are halved. By load, after it has lasted, at the key
 //! that the leader's sample says halves it, and never where more than 60% would stay on one side:
 //! when one key is the cause no cut helps, and that key is named. Which half goes elsewhere is
-//! decided by `balance` afterwards, by what both cost then.
+//! decided by `balance` afterwards, by what both cost then. No range is split by load where all
+//! nodes are on the same host, nor again after a split that did not help (`effects`).
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use coterie_protocol::server::{HotKey, RangeLoad};
 
 use super::Memory;
 use super::draft::Draft;
+use super::effects::{self, Deed};
 use super::facts::{FULL, Facts, Range};
 
 /// The kind of job.
@@ -46,7 +48,10 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         }
         let by_load = is_hot.then(|| cut_by_load(facts, range, cost));
         match by_load {
-            Some(Ok((at, reason))) => draft.split(KIND, row, Some(at), vec![reason]),
+            Some(Ok((at, reason))) => {
+                let before = effects::traffic(range);
+                draft.split(KIND, row, Some(at), vec![reason], before);
+            }
             _ if is_large && let Some(left) = facts.not_halved_for(row) => {
                 draft.refuse(format!(
                     "range {} has {} bytes, --split-size is {}; its middle was not found, and is \
@@ -63,7 +68,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
                     "range {} has {} bytes, --split-size is {}",
                     row.range_id, cost.size_bytes, facts.settings.split_size
                 );
-                draft.split(KIND, row, None, vec![reason]);
+                draft.split(KIND, row, None, vec![reason], None);
             }
             Some(Err(reason)) => {
                 draft.refuse(reason);
@@ -92,6 +97,15 @@ fn cut_by_load(
     cost: &RangeLoad,
 ) -> Result<(bytes::Bytes, String), String> {
     let load = describe(facts, range, cost);
+    let leader = range.group.and_then(|place| facts.groups[place].leader);
+    if leader.is_some_and(|(node_id, _)| !facts.hosts.has_another(node_id)) {
+        return Err(format!(
+            "{load}; all nodes are on one host, so nothing is gained by spreading it"
+        ));
+    }
+    if let Some(reason) = effects::why_not(facts, range, Deed::Cut) {
+        return Err(format!("{load}; {reason}"));
+    }
     if let Some(cut) = &cost.cut
         && LEFT_PERMILLE.contains(&cut.left_permille)
         && range.row.bounds.contains(range.row.bounds.table, &cut.at)

@@ -163,6 +163,7 @@ impl SimGroup {
             return ServerAnswer::HandedOff {
                 clock: frozen.clock,
                 activated: frozen.activated,
+                pause_micros: None,
             };
         }
         let is_before = |owned: &RangeDescriptor| {
@@ -186,6 +187,7 @@ impl SimGroup {
         ServerAnswer::HandedOff {
             clock,
             activated: false,
+            pause_micros: None,
         }
     }
 

@@ -151,6 +151,7 @@ impl Inner {
                         ServerAnswer::HandedOff {
                             clock,
                             activated: self.tell_destination(group_id, &range),
+                            pause_micros: None,
                         }
                     }
                     answer => answer,

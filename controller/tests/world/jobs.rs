@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coterie_controller::job::{self, Step};
 use coterie_controller::planner::Action;
-use coterie_protocol::catalog::{Row, RowKey};
+use coterie_protocol::catalog::{Effect, Row, RowKey, Traffic};
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, JobId, KeyRange, RangeDescriptor, RangeId, UnixMillis,
 };
@@ -27,16 +27,22 @@ impl World {
                     groups: new.collect(),
                     then_move: None,
                 };
-                self.begin(kind, step);
+                self.begin(kind, step, None);
             }
-            Action::Begin { kind, step, .. } => {
+            Action::Begin {
+                kind, step, before, ..
+            } => {
                 if let Step::MoveRange { range, .. } = &step {
                     self.moves.push((self.ticks, range.range_id));
                 }
-                self.begin(kind, step);
+                self.begin(kind, step, before);
             }
             Action::Split {
-                kind, range, at, ..
+                kind,
+                range,
+                at,
+                before,
+                ..
             } => {
                 let at = at.unwrap_or_else(|| middle(&range));
                 let right_id = RangeId(self.new_id());
@@ -47,8 +53,13 @@ impl World {
                     at: Some(at),
                     right_id,
                 };
-                self.begin(kind, step);
+                self.begin(kind, step, before);
             }
+            Action::Judge {
+                job_id,
+                effect,
+                line,
+            } => self.judge(job_id, effect, line),
             Action::MendRange(range) => self.write(vec![Row::Range(range)], vec![]),
             Action::ForgetJob(job_id) => self.write(vec![], vec![RowKey::Job(job_id)]),
             Action::AddRanges {
@@ -69,15 +80,27 @@ impl World {
         }
     }
 
+    fn judge(&mut self, job_id: JobId, effect: Effect, line: String) {
+        let mut job = self.catalog.jobs[&job_id].clone();
+        job.effect = Some(effect);
+        job::add_line(&mut job, line);
+        self.write(vec![Row::Job(job)], vec![]);
+    }
+
     fn new_id(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
-    fn begin(&mut self, kind: &str, step: Step) {
+    fn begin(&mut self, kind: &str, step: Step, before: Option<Traffic>) {
         let job_id = JobId(self.new_id());
         let now = UnixMillis(1_000_000_000 + self.ticks * 1000);
-        let job = job::begin(job_id, kind, &step, vec![], now);
+        let mut job = job::begin(job_id, kind, &step, vec![], now);
+        job.effect = before.map(|before| Effect {
+            before,
+            after: None,
+            helped: false,
+        });
         let (least, most) = self.job_ticks;
         let ticks = least + self.chance(most - least + 1);
         self.due.insert(job_id, self.ticks + ticks);

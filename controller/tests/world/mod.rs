@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) tweak: Option<Tweak>,
     /// How long ago meta's leader began to listen.
     pub(crate) listening_for: Duration,
+    /// How long commands take; 0 is unknown, and nothing is judged by it.
+    pub(crate) latency_micros: u64,
     /// By how many thousandths loads vary from tick to tick.
     pub(crate) noise_permille: u64,
     /// Ticks until a job is done, the least and the most; each tick is a second.
@@ -87,6 +89,7 @@ impl World {
             log_write_micros: BTreeMap::new(),
             tweak: None,
             listening_for: Duration::from_secs(3600),
+            latency_micros: 0,
             noise_permille: 0,
             job_ticks: (2, 2),
             ticks: 0,
@@ -152,6 +155,33 @@ impl World {
         for node in self.catalog.nodes.values_mut() {
             node.zone.clear();
         }
+    }
+
+    /// The hosts of the nodes, in order.
+    pub(crate) fn set_hosts(&mut self, hosts: &[&str]) {
+        for (node, host) in self.catalog.nodes.values_mut().zip(hosts) {
+            (*host).clone_into(&mut node.host);
+        }
+    }
+
+    /// The host of a node.
+    pub(crate) fn host(&self, node_id: NodeId) -> &str {
+        &self.catalog.nodes[&node_id].host
+    }
+
+    /// Nodes, or hosts where they are named, that lead at least a tenth of the load.
+    pub(crate) fn busy_hosts(&self) -> BTreeSet<String> {
+        let total: u64 = self.costs.values().map(|cost| cost.ops).sum();
+        let sums = self.sums(|cost| cost.ops).into_iter();
+        let busy = sums.filter(|(_, ops)| ops * 10 >= total);
+        busy.map(|(group_id, _)| {
+            let node_id = self.leaders[&group_id];
+            match self.host(node_id) {
+                "" => node_id.to_string(),
+                host => host.to_owned(),
+            }
+        })
+        .collect()
     }
 
     /// Writes a node's state.
@@ -240,6 +270,7 @@ impl World {
             writes_per_second: ops - ops / 2,
             bytes_per_second: ops * 100,
             cpu_micros_per_second: ops * 10,
+            latency_micros: self.latency_micros,
             cut: Some(Cut {
                 at: middle(range),
                 left_permille: 500,
@@ -386,6 +417,7 @@ fn node_row(number: u64, state: NodeState) -> Row {
         node_id: NodeId(number),
         addr: format!("node-{number}:1"),
         zone: ["a", "b", "c"][usize::try_from(number % 3).unwrap()].to_owned(),
+        host: String::new(),
         capacity_bytes: 0,
         state,
     })

@@ -89,6 +89,26 @@ pub struct Progress {
     pub bytes_per_second: u64,
 }
 
+/// The commands of a range, or of the parts of a split range, and how long they took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Commands per second.
+    pub ops: u64,
+    /// Microseconds from a command's arrival at the leader to its answer, on average.
+    pub latency_micros: u64,
+}
+
+/// The effect of a job that was begun for load on its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The traffic when the job was begun.
+    pub before: Traffic,
+    /// The traffic some time after it was done; `None` until then.
+    pub after: Option<Traffic>,
+    /// Whether it helped, as far as `after` is known.
+    pub helped: bool,
+}
+
 /// A crash-safe unit of the controller's work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobDescriptor {
@@ -103,6 +123,8 @@ pub struct JobDescriptor {
     pub wish: Option<Wish>,
     /// Its progress, if it copies.
     pub progress: Option<Progress>,
+    /// Its effect on the load of its range, if it was begun for load.
+    pub effect: Option<Effect>,
     /// Its state.
     pub state: JobState,
     /// Why it was started, in numbers, and its events since; a line each, bounded.

@@ -150,6 +150,8 @@ pub enum Command {
         addr: String,
         /// Its failure domain.
         zone: String,
+        /// The machine it runs on.
+        host: String,
         /// Bytes it may use.
         capacity_bytes: u64,
     },

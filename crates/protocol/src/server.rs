@@ -249,6 +249,9 @@ pub enum ServerAnswer {
         clock: UnixMillis,
         /// Whether the destination has confirmed that it serves the range.
         activated: bool,
+        /// Microseconds from the entry that handed the range off to the destination's word that it
+        /// serves; `None` before that word, and of a leader that did not see both.
+        pause_micros: Option<u64>,
     },
     /// The progress of an import.
     Import(ImportState),
@@ -408,6 +411,9 @@ pub struct RangeLoad {
     pub bytes_per_second: u64,
     /// Approximate microseconds of CPU per second.
     pub cpu_micros_per_second: u64,
+    /// Microseconds from a command's arrival at the leader to its answer, on average; 0 when none
+    /// was answered.
+    pub latency_micros: u64,
     /// The key at which to split it so that the load is halved, if a sample of its keys shows it.
     pub cut: Option<Cut>,
     /// The most used key, if it has at least a tenth of the load.

@@ -80,6 +80,9 @@ impl Batch {
     }
 }
 
+/// Keys `start <= key < end`.
+pub type Interval = (Vec<u8>, Vec<u8>);
+
 /// Reads of a store, or of an unchanging view of it.
 pub trait Reader {
     /// The value of a key.
@@ -145,7 +148,24 @@ pub trait Engine: Reader + Send + Sync + 'static {
     /// Approximate bytes on disk of each of these intervals; the newest writes may be missing.
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64>;
 
-    /// Deletes the files of an interval that was just cleared. The caller guarantees that no
-    /// reader, and no replay after a crash, needs its records again.
-    fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError>;
+    /// Whether a flush that is begun now waits for nothing.
+    fn may_flush_now(&self) -> bool;
+
+    /// Makes these intervals empty with the next flush, durably together with it, and reclaims
+    /// their space then. The caller guarantees that nobody reads them any more, at this state or a
+    /// later state, and that nobody writes there before [`Self::wait_until_cleared`].
+    fn clear_with_flush(&self, intervals: Vec<Interval>);
+
+    /// Whether an interval waits to be cleared with the next flush.
+    fn is_to_clear(&self) -> bool;
+
+    /// Whether any interval is being cleared, or waits for it.
+    fn is_clearing(&self) -> bool;
+
+    /// Whether any part of the interval is being cleared, or waits for it.
+    fn is_clearing_in(&self, interval: &Interval) -> bool;
+
+    /// Waits until no part of the interval is being cleared: it may be written then. The flush must
+    /// have been begun.
+    fn wait_until_cleared(&self, interval: &Interval);
 }

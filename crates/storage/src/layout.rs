@@ -27,6 +27,8 @@ use coterie_types::{GroupId, KeyRange, RangeId, TableId, UnixMillis, Version};
 
 /// The key of the applied blob.
 pub const APPLIED: &[u8] = b"\x00applied";
+/// How often intervals were cleared beside a flush (u64, big endian): shows when that is durable.
+pub const CLEARED: &[u8] = b"\x00cleared";
 /// The key of the group's state.
 pub const STATE: &[u8] = b"\x00state";
 
@@ -36,8 +38,7 @@ const EXPIRY: u8 = 0x20;
 const MARK: u8 = 0x30;
 const KNOWN: &[u8] = b"\x00known";
 
-/// Start and end of an interval of the store: the end is not part of it.
-pub type Interval = (Vec<u8>, Vec<u8>);
+pub use crate::Interval;
 
 /// The intervals of the store that hold all records, headers first.
 #[must_use]

@@ -16,7 +16,7 @@ mod stamps;
 mod write_buffer;
 
 pub use cursor::Cursor;
-pub use engine::{Batch, Engine, Reader, StorageError};
+pub use engine::{Batch, Engine, Interval, Reader, StorageError};
 pub use mem::MemEngine;
 pub use record_cache::RecordCache;
 pub use rocks::{RocksEngine, RocksShared};

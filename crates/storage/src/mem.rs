@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 
 use crate::cursor::rest;
-use crate::{Batch, Cursor, Engine, Reader, StorageError};
+use crate::{Batch, Cursor, Engine, Interval, Reader, StorageError};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
 
@@ -187,8 +187,29 @@ impl Engine for MemEngine {
         intervals.iter().map(size).collect()
     }
 
-    /// Nothing to do: memory is freed at once.
-    fn reclaim(&self, _start: &[u8], _end: &[u8]) -> Result<(), StorageError> {
-        Ok(())
+    fn may_flush_now(&self) -> bool {
+        true
     }
+
+    /// Clears at once: memory is freed with it.
+    fn clear_with_flush(&self, intervals: Vec<Interval>) {
+        let mut live = write(&self.live);
+        for (start, end) in intervals {
+            live.retain(|key, _| *key < start || *key >= end);
+        }
+    }
+
+    fn is_to_clear(&self) -> bool {
+        false
+    }
+
+    fn is_clearing(&self) -> bool {
+        false
+    }
+
+    fn is_clearing_in(&self, _interval: &Interval) -> bool {
+        false
+    }
+
+    fn wait_until_cleared(&self, _interval: &Interval) {}
 }

@@ -14,17 +14,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch};
+use rocksdb::{DB, FlushOptions, WriteBatch};
 
 use crate::cursor::Empty;
 use crate::record_cache::StoreCache;
 use crate::write_buffer::{BufferView, Spill, WriteBuffer};
-use crate::{Batch, Cursor, Engine, Reader, RecordCache, StorageError};
+use crate::{Batch, Cursor, Engine, Interval, Reader, RecordCache, StorageError};
+use clearing::{Cleared, Clearing};
 use options::{has_room, without_wal};
 use views::{Snapshot, Stopped, iterator, merged};
 
 pub use options::RocksShared;
 
+mod clearing;
 mod options;
 mod views;
 
@@ -56,6 +58,8 @@ struct Store {
     errors: AtomicU64,
     /// The store stopped because the disk had no room.
     lacked_room: AtomicBool,
+    /// Intervals that are being cleared.
+    clearing: Clearing,
 }
 
 /// RocksDB's text for `ENOSPC`; its binding provides nothing but the text.
@@ -88,6 +92,7 @@ impl RocksEngine {
             records: shared.records.as_ref().map(RecordCache::store),
             errors: AtomicU64::new(0),
             lacked_room: AtomicBool::new(false),
+            clearing: Clearing::default(),
         };
         Ok(Self {
             store: Arc::new(store),
@@ -150,6 +155,7 @@ impl Drop for RocksEngine {
     /// Whoever opens the store again must not find a flush thread using it.
     fn drop(&mut self) {
         self.wait_for_spill();
+        self.store.clearing.close();
     }
 }
 
@@ -284,21 +290,31 @@ impl Store {
     }
 
     fn wait_for_room(&self) -> Result<(), StorageError> {
-        loop {
-            let files = self.number("rocksdb.num-files-at-level0");
-            let memtables = self.number("rocksdb.num-immutable-mem-table");
-            let debt_bytes = self.number("rocksdb.estimate-pending-compaction-bytes");
-            if has_room(files, memtables, debt_bytes) {
-                return Ok(());
-            }
+        while !self.has_room() {
             self.check()?;
             std::thread::sleep(ROOM_POLL);
         }
+        Ok(())
     }
 
-    /// Makes the frozen layer durable; without `wait` only begins to.
-    fn flush_frozen(&self, spill: Spill, wait: bool) -> Result<(), StorageError> {
+    fn has_room(&self) -> bool {
+        let files = self.number("rocksdb.num-files-at-level0");
+        let memtables = self.number("rocksdb.num-immutable-mem-table");
+        let debt_bytes = self.number("rocksdb.estimate-pending-compaction-bytes");
+        has_room(files, memtables, debt_bytes)
+    }
+
+    /// Makes the frozen layer durable, with these intervals empty; without `wait` only begins to.
+    fn flush_frozen(
+        &self,
+        spill: Spill,
+        clears: &[Interval],
+        wait: bool,
+    ) -> Result<(), StorageError> {
         self.write_down(&spill)?;
+        if !clears.is_empty() {
+            self.clear(&spill, clears)?;
+        }
         let mut options = FlushOptions::default();
         options.set_wait(wait);
         self.or_stop("flush", self.db.flush_opt(&options))?;
@@ -380,11 +396,7 @@ impl Engine for RocksEngine {
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let mut options = ReadOptions::default();
-        options.set_read_tier(ReadTier::Persisted);
-        let value = self.store.db.get_opt(key, &options);
-        let value = value.map_err(error("read what is durable"))?;
-        Ok(value.map(Bytes::from))
+        self.store.durable(key)
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
@@ -401,11 +413,13 @@ impl Engine for RocksEngine {
     /// Waits while the previous flush is being written to RocksDB, or RocksDB has no room for
     /// another.
     fn start_flush(&self) -> Result<(), StorageError> {
-        let (sender, frozen) = sync_channel(1);
+        let (sender, frozen) = sync_channel::<(Spill, Cleared)>(1);
         let store = Arc::clone(&self.store);
         let flush = move || {
+            let received = frozen.recv();
             // An error from `recv` if the freeze failed.
-            if let Ok(Err(error)) = frozen.recv().map(|spill| store.flush_frozen(spill, false)) {
+            let flushed = received.map(|(spill, cleared)| store.flush_to_clear(spill, cleared));
+            if let Ok(Err(error)) = flushed {
                 tracing::error!(path = %store.path.display(), %error, "store not flushed");
             }
         };
@@ -414,15 +428,19 @@ impl Engine for RocksEngine {
         let spill = self.store.spill_to_flush();
         let (spill, thread) = match (spill, thread) {
             (Ok(spill), Ok(thread)) => (spill, thread),
-            (Ok(spill), Err(_)) => return self.store.flush_frozen(spill, false),
+            (Ok(spill), Err(_)) => {
+                let cleared = self.store.begin_clearing();
+                return self.store.flush_to_clear(spill, cleared);
+            }
             (Err(error), thread) => {
                 drop(sender);
                 self.join(thread.ok());
                 return Err(error);
             }
         };
+        let cleared = self.store.begin_clearing();
         // Cannot fail: the thread waits for this message.
-        let _ = sender.send(spill);
+        let _ = sender.send((spill, cleared));
         let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         // The previous flush thread has finished writing: `spill_to_flush` waited for its spill.
         self.join(flushing.replace(thread));
@@ -430,7 +448,9 @@ impl Engine for RocksEngine {
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        self.store.flush_frozen(self.store.spill_to_flush()?, true)
+        let spill = self.store.spill_to_flush()?;
+        let cleared = self.store.begin_clearing();
+        self.store.flush_frozen(spill, cleared.intervals(), true)
     }
 
     fn unflushed_bytes(&self) -> usize {
@@ -462,14 +482,28 @@ impl Engine for RocksEngine {
         self.store.db.get_approximate_sizes(&ranges)
     }
 
-    /// Deletes whole files. A compaction of the interval would flush the memtable, which only the
-    /// replica may do; RocksDB reclaims the rest, in files shared with other keys, as it compacts
-    /// them.
-    fn reclaim(&self, start: &[u8], end: &[u8]) -> Result<(), StorageError> {
-        self.store
-            .db
-            .delete_file_in_range(start, end)
-            .map_err(error("give space back"))
+    fn may_flush_now(&self) -> bool {
+        self.store.buffer.is_free() && self.store.has_room()
+    }
+
+    fn clear_with_flush(&self, intervals: Vec<Interval>) {
+        self.store.clearing.announce(intervals);
+    }
+
+    fn is_to_clear(&self) -> bool {
+        self.store.clearing.is_to_begin()
+    }
+
+    fn is_clearing(&self) -> bool {
+        self.store.clearing.is_under_way()
+    }
+
+    fn is_clearing_in(&self, interval: &Interval) -> bool {
+        self.store.clearing.touches(interval)
+    }
+
+    fn wait_until_cleared(&self, interval: &Interval) {
+        self.store.clearing.wait_for(interval);
     }
 }
 
@@ -856,13 +890,27 @@ mod tests {
         engine.store.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         let all = (b"a".to_vec(), b"c".to_vec());
         let before = engine.approximate_sizes(std::slice::from_ref(&all))[0];
-        let mut batch = Batch::default();
-        batch.clear(b"a".to_vec(), b"b".to_vec());
-        engine.write(batch).unwrap();
-        engine.reclaim(b"a", b"b").unwrap();
+        let cleared = (b"a".to_vec(), b"b".to_vec());
+        engine.clear_with_flush(vec![cleared.clone()]);
+        engine.start_flush().unwrap();
+        engine.wait_until_cleared(&cleared);
+        assert!(!engine.is_clearing());
         assert!(engine.approximate_sizes(&[all])[0] <= before);
         assert_eq!(engine.get(&key(b'a', 7)).unwrap(), None);
         assert!(engine.get(&key(b'b', 7)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_flush_would_wait_while_somebody_else_spills() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        put(&engine, b"k", b"1");
+        assert!(engine.may_flush_now());
+        let spill = engine.store.spill().unwrap();
+        assert!(!engine.may_flush_now());
+        engine.store.write_down(&spill).unwrap();
+        spill.done();
+        assert!(engine.may_flush_now());
     }
 
     #[test]

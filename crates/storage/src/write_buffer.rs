@@ -169,6 +169,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Whether nobody spills now.
+    pub(crate) fn is_free(&self) -> bool {
+        *self.slot() == Slot::Free
+    }
+
     /// Marks the store as failed: it takes no more writes.
     pub(crate) fn fail(&self) {
         *self.slot() = Slot::Failed;

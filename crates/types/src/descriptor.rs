@@ -28,6 +28,8 @@ pub struct NodeDescriptor {
     pub addr: String,
     /// The failure domain it declares; empty when not given.
     pub zone: String,
+    /// The machine that it names as its own; empty when unknown. Nodes of one host share its CPU.
+    pub host: String,
     /// Bytes it may use; 0 when unknown.
     pub capacity_bytes: u64,
     /// Its state.

@@ -76,6 +76,7 @@ mod tests {
             token,
             addr: format!("127.0.0.1:{token}"),
             zone: String::new(),
+            host: String::new(),
             capacity_bytes: 0,
         };
         match state.apply(command).outcome {

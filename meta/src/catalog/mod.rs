@@ -31,6 +31,7 @@ mod wishes;
 
 use edit::Edit;
 pub use edit::RowName;
+use nodes::Card;
 
 /// Redis' databases, there from birth: `db0` to `db15`.
 pub const REDIS_TABLES: u32 = 16;
@@ -139,10 +140,17 @@ impl Edit<'_> {
                 token,
                 addr,
                 zone,
+                host,
                 capacity_bytes,
-            } => self
-                .register_node(token, addr, zone, capacity_bytes)
-                .map(Some),
+            } => {
+                let card = Card {
+                    addr,
+                    zone,
+                    host,
+                    capacity_bytes,
+                };
+                self.register_node(token, card).map(Some)
+            }
             Command::SetNodeAddr { node_id, addr } => {
                 self.set_node_addr(node_id, addr).map(|()| None)
             }

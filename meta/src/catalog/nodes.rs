@@ -9,27 +9,32 @@ use super::invalid;
 
 const ADDR_BYTES_MAX: usize = 256;
 const ZONE_BYTES_MAX: usize = 128;
+const HOST_BYTES_MAX: usize = 256;
+
+/// The properties that a node registers with.
+pub(super) struct Card {
+    pub(super) addr: String,
+    pub(super) zone: String,
+    pub(super) host: String,
+    pub(super) capacity_bytes: u64,
+}
 
 impl Edit<'_> {
     /// The same token always gets the same id. A new token gets a new id, even at a known address:
     /// the disk was wiped, and the node there is another.
-    pub(super) fn register_node(
-        &mut self,
-        token: u128,
-        addr: String,
-        zone: String,
-        capacity_bytes: u64,
-    ) -> Result<Outcome, Rejection> {
-        check_addr(&addr)?;
-        if zone.len() > ZONE_BYTES_MAX {
-            return Err(invalid(format!(
-                "a zone of more than {ZONE_BYTES_MAX} bytes"
-            )));
-        }
+    pub(super) fn register_node(&mut self, token: u128, card: Card) -> Result<Outcome, Rejection> {
+        check_card(&card)?;
+        let Card {
+            addr,
+            zone,
+            host,
+            capacity_bytes,
+        } = card;
         let node = match self.registered(token) {
             Some(node_id) => NodeDescriptor {
                 addr,
                 zone,
+                host,
                 capacity_bytes,
                 ..self.node(node_id)?
             },
@@ -41,6 +46,7 @@ impl Edit<'_> {
                     node_id,
                     addr,
                     zone,
+                    host,
                     capacity_bytes,
                     state: NodeState::Joining,
                 }
@@ -147,6 +153,20 @@ impl Edit<'_> {
             .find(|group| group.replicas.iter().any(|r| r.node_id == node_id))
             .map(|group| group.group_id)
     }
+}
+
+fn check_card(card: &Card) -> Result<(), Rejection> {
+    check_addr(&card.addr)?;
+    let texts = [
+        ("zone", &card.zone, ZONE_BYTES_MAX),
+        ("host", &card.host, HOST_BYTES_MAX),
+    ];
+    for (name, text, bytes_max) in texts {
+        if text.len() > bytes_max {
+            return Err(invalid(format!("a {name} of more than {bytes_max} bytes")));
+        }
+    }
+    Ok(())
 }
 
 fn check_addr(addr: &str) -> Result<(), Rejection> {

@@ -21,6 +21,7 @@ fn register(state: &mut State, token: u128, addr: &str) -> Outcome {
         token,
         addr: addr.into(),
         zone: "a".into(),
+        host: String::new(),
         capacity_bytes: 1,
     };
     state.apply(command).outcome
@@ -382,4 +383,25 @@ fn a_group_that_was_removed_stays_known_and_of_many_the_newest_do() {
     assert!(removed.len() == 10_000 && !removed.contains(&GroupId(100)));
     copy.apply(&applied.change.unwrap());
     assert_eq!(copy, state.catalog, "who follows knows it, too");
+}
+
+/// A machine that boots again is another host; the node is the same.
+#[test]
+fn a_node_says_anew_on_which_host_it_is() {
+    let mut state = born();
+    let register = |state: &mut State, host: &str| {
+        let command = Command::RegisterNode {
+            token: 1,
+            addr: "a:1".into(),
+            zone: String::new(),
+            host: host.into(),
+            capacity_bytes: 1,
+        };
+        state.apply(command).outcome
+    };
+    let first = register(&mut state, "boot-1");
+    assert_eq!(register(&mut state, "boot-2"), first);
+    assert_eq!(state.catalog.nodes[&NodeId(1)].host, "boot-2");
+    assert!(rejected(&register(&mut state, &"h".repeat(257))));
+    assert_eq!(state.catalog.nodes[&NodeId(1)].host, "boot-2");
 }

@@ -38,6 +38,7 @@ impl Edit<'_> {
             step: Bytes::new(),
             wish: Some(wish),
             progress: None,
+            effect: None,
             state: JobState::Running,
             log: vec!["asked for by an operator".to_owned()],
             started_at: now,

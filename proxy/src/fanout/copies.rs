@@ -284,6 +284,7 @@ mod tests {
                 node_id: NodeId(id),
                 addr: format!("10.0.0.{id}:7000"),
                 zone: String::new(),
+                host: String::new(),
                 capacity_bytes: 0,
                 state: NodeState::Up,
             })

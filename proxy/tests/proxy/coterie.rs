@@ -81,6 +81,7 @@ fn load(range: u64, reads: u64, writes: u64, hot: Option<(&'static str, u16)>) -
         writes_per_second: writes,
         bytes_per_second: 5000,
         cpu_micros_per_second: 600,
+        latency_micros: 900,
         cut: None,
         hot_key: hot.map(|(key, permille)| HotKey {
             key: Bytes::from_static(key.as_bytes()),
@@ -330,6 +331,7 @@ async fn nodes_say_who_is_spare_and_who_may_be_stopped() {
             node_id: NodeId(id),
             addr: format!("10.0.0.{id}:7000"),
             zone: String::new(),
+            host: format!("machine-{id}"),
             capacity_bytes: 0,
             state,
         })
@@ -371,6 +373,7 @@ async fn nodes_say_who_is_spare_and_who_may_be_stopped() {
         of(1)
     );
     assert!(of(4).contains("spare yes"), "{}", of(4));
+    assert!(of(4).contains("host machine-4"), "{}", of(4));
     assert!(
         of(3).contains("safe_to_stop no"),
         "groups name it: {}",
@@ -454,6 +457,7 @@ async fn jobs_show_how_far_they_are() {
             bytes_total: 1100,
             bytes_per_second: 50,
         }),
+        effect: None,
         state: JobState::Running,
         log: vec!["because".to_owned(), "copy range 1".to_owned()],
         started_at: UnixMillis(1),

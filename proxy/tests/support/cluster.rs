@@ -225,6 +225,7 @@ impl Cluster {
                     node_id: NodeId(node),
                     addr: addr(node),
                     zone: String::new(),
+                    host: String::new(),
                     capacity_bytes: 0,
                     state: NodeState::Up,
                 })

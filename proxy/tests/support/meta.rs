@@ -85,6 +85,7 @@ impl Cluster {
                     step: Bytes::new(),
                     wish: Some(wish.clone()),
                     progress: None,
+                    effect: None,
                     state: JobState::Running,
                     log: vec!["asked for by an operator".to_owned()],
                     started_at: UnixMillis(1),

@@ -15,6 +15,10 @@ use crate::replica::Replica;
 /// keeps telling the new owner after that.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long an announcement waits for the place of the range to be empty. The controller repeats
+/// it.
+const SPACE_TIMEOUT: Duration = Duration::from_secs(5);
+
 type Answer = Result<ServerAnswer, ServerAnswer>;
 
 /// Answers a request about ranges.
@@ -63,6 +67,12 @@ pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
                 },
             })
         }
+        ServerRequest::BeginImport {
+            group_id,
+            range,
+            source,
+            ..
+        } => begin_import(node, group_id, range, source).await,
         other => {
             let Some((group_id, body)) = body_of(other) else {
                 return Err(ServerAnswer::Failed("nothing about ranges".to_owned()));
@@ -102,12 +112,6 @@ fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
             right,
             ..
         } => (group_id, RangeChange::Merge { left, right }),
-        ServerRequest::BeginImport {
-            group_id,
-            range,
-            source,
-            ..
-        } => (group_id, RangeChange::BeginImport { range, source }),
         ServerRequest::CancelImport {
             group_id,
             range_id,
@@ -125,6 +129,26 @@ fn body_of(request: ServerRequest) -> Option<(GroupId, Body)> {
     Some((group_id, Body::Change(change)))
 }
 
+/// Announces a range, and waits until its place is empty, so that nobody waits for that when it
+/// comes.
+async fn begin_import(
+    node: &Node,
+    group_id: GroupId,
+    range: RangeDescriptor,
+    source: GroupId,
+) -> Answer {
+    let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
+    let change = RangeChange::BeginImport { range, source };
+    let done = propose(&replica, Body::Change(change)).await.map(done)?;
+    let cleared = tokio::time::timeout(SPACE_TIMEOUT, replica.wait_for_space());
+    match cleared.await {
+        Ok(()) => Ok(done),
+        Err(_) => Err(ServerAnswer::Failed(
+            "what was in its place is still being cleared".to_owned(),
+        )),
+    }
+}
+
 /// Hands a range off, and waits a moment for its new owner to serve it.
 async fn hand_off(node: &Node, group_id: GroupId, range: RangeDescriptor) -> Answer {
     let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
@@ -139,7 +163,12 @@ async fn hand_off(node: &Node, group_id: GroupId, range: RangeDescriptor) -> Ans
     };
     let waited = tokio::time::timeout(HAND_OVER_TIMEOUT, told).await;
     let activated = waited.is_ok() && replica.shared.is_told(&range);
-    Ok(ServerAnswer::HandedOff { clock, activated })
+    let pause = replica.shared.pause_of(&range).filter(|_| activated);
+    Ok(ServerAnswer::HandedOff {
+        clock,
+        activated,
+        pause_micros: pause.and_then(|pause| u64::try_from(pause.as_micros()).ok()),
+    })
 }
 
 async fn propose(replica: &Replica, body: Body) -> Result<UnixMillis, ServerAnswer> {

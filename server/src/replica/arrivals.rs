@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::shared::Shared;
 use super::view::StoreView;
-use super::{Peers, Proposer, refusal_of, refuse};
+use super::{Due, Peers, Proposer, refusal_of, refuse};
 use crate::disk::Disk;
 use crate::peers::FrozenRange;
 
@@ -76,23 +76,23 @@ impl Arrivals {
     }
 
     /// Takes a frame that goes through the log.
-    pub(crate) fn submit(&self, frame: Bytes, deadline: Instant, responder: Responder) {
+    pub(crate) fn submit(&self, frame: Bytes, due: Due, responder: Responder) {
         if !self.shared.published().read.ownership().has_arrivals() {
-            return self.proposer.submit(frame, Vec::new(), deadline, responder);
+            return self.proposer.submit(frame, Vec::new(), due, responder);
         }
         // A frame that cannot be decoded is refused when it is applied.
         let Ok(decoded) = Frame::decode(frame.clone()) else {
-            return self.proposer.submit(frame, Vec::new(), deadline, responder);
+            return self.proposer.submit(frame, Vec::new(), due, responder);
         };
         match self.missing(&decoded) {
-            Ok(Missing::Nothing) => self.proposer.submit(frame, Vec::new(), deadline, responder),
+            Ok(Missing::Nothing) => self.proposer.submit(frame, Vec::new(), due, responder),
             Ok(_) => {
                 let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
                     return refuse(responder, Refusal::Overloaded);
                 };
                 let arrivals = self.clone();
                 tokio::spawn(async move {
-                    arrivals.fetch(frame, decoded, deadline, responder).await;
+                    arrivals.fetch(frame, decoded, due, responder).await;
                     drop(room);
                 });
             }
@@ -103,8 +103,8 @@ impl Arrivals {
         }
     }
 
-    async fn fetch(&self, frame: Bytes, decoded: Frame, deadline: Instant, responder: Responder) {
-        let mut until = deadline.min(Instant::now() + PATIENCE);
+    async fn fetch(&self, frame: Bytes, decoded: Frame, due: Due, responder: Responder) {
+        let mut until = due.deadline.min(Instant::now() + PATIENCE);
         let mut changed = self.shared.ownership_changed();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -113,7 +113,7 @@ impl Arrivals {
             }
             match self.missing(&decoded) {
                 Ok(Missing::Nothing) => {
-                    return self.proposer.submit(frame, Vec::new(), deadline, responder);
+                    return self.proposer.submit(frame, Vec::new(), due, responder);
                 }
                 Ok(Missing::Range) => {
                     // The top of the loop notices the timeout.
@@ -124,7 +124,7 @@ impl Arrivals {
                 }
                 Ok(Missing::Keys(ranges)) => match self.records(ranges).await {
                     Ok(Fetched::All(arrivals)) => {
-                        return self.proposer.submit(frame, arrivals, deadline, responder);
+                        return self.proposer.submit(frame, arrivals, due, responder);
                     }
                     Ok(Fetched::Some(arrivals)) => {
                         let frames = Vec::new();
@@ -132,7 +132,7 @@ impl Arrivals {
                         if let Err(error) = self.group.propose(entry).await {
                             return refuse(responder, not_applied(error));
                         }
-                        until = deadline.min(Instant::now() + PATIENCE);
+                        until = due.deadline.min(Instant::now() + PATIENCE);
                     }
                     Err(reason) => {
                         tracing::debug!(reason, "records not fetched");

@@ -49,6 +49,9 @@ struct Sample {
     bytes: u64,
     /// CPU time of reads.
     cpu: Duration,
+    /// Answered frames, and their times added up.
+    answered: u64,
+    waited: Duration,
     seen: u64,
     keys: Vec<Bytes>,
 }
@@ -56,10 +59,17 @@ struct Sample {
 /// Kind of a sampled frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// Reads outside the log, and their CPU time.
-    Read(Duration),
+    /// Reads outside the log: their CPU time, and how long they took.
+    Read(Duration, Duration),
     /// A frame that goes through the log.
     Write,
+}
+
+/// A sampled frame that is yet to be answered: its range, and its arrival.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timed {
+    range_id: RangeId,
+    arrived: Instant,
 }
 
 impl Loads {
@@ -81,11 +91,19 @@ impl Loads {
             .is_multiple_of(SAMPLE)
     }
 
-    /// Adds a sampled frame; `bytes` are those of its commands and, if known, its replies.
-    pub(crate) fn add(&self, ownership: &Ownership, frame: &Frame, kind: Kind, bytes: usize) {
+    /// Adds a sampled frame; `bytes` are those of its commands and, if known, its replies. A frame
+    /// for the log is returned, to be [answered](Self::answered) later.
+    pub(crate) fn add(
+        &self,
+        ownership: &Ownership,
+        frame: &Frame,
+        kind: Kind,
+        bytes: usize,
+    ) -> Option<Timed> {
         let share = bytes as u64 / frame.commands.len().max(1) as u64;
+        let (arrived, mut timed) = (Instant::now(), None);
         let mut windows = self.lock();
-        windows.turn(Instant::now());
+        windows.turn(arrived);
         for command in &frame.commands {
             let Ok(row) = resolve(&command.args) else {
                 continue;
@@ -113,13 +131,27 @@ impl Loads {
             let sample = windows.now.entry(range_id).or_default();
             sample.bytes += share;
             match kind {
-                Kind::Read(cpu) => {
+                Kind::Read(cpu, took) => {
                     sample.reads += 1;
                     sample.cpu += cpu / u32::try_from(frame.commands.len()).unwrap_or(u32::MAX);
+                    if timed.is_none() {
+                        sample.answer(took);
+                    }
                 }
                 Kind::Write => sample.writes += 1,
             }
+            timed.get_or_insert(Timed { range_id, arrived });
         }
+        timed
+    }
+
+    /// A sampled frame was answered.
+    pub(crate) fn answered(&self, timed: Timed) {
+        let now = Instant::now();
+        let mut windows = self.lock();
+        windows.turn(now);
+        let sample = windows.now.entry(timed.range_id).or_default();
+        sample.answer(now.saturating_duration_since(timed.arrived));
     }
 
     /// The load of `ranges` in the last window. Each range comes with its bytes on disk.
@@ -148,6 +180,7 @@ impl Loads {
                 cpu_micros_per_second: per_second(
                     u64::try_from(sample.cpu.as_micros()).unwrap_or(u64::MAX),
                 ) + applied as u64,
+                latency_micros: sample.latency_micros(),
                 cut: sample.cut(),
                 hot_key: sample.hot_key(),
             }
@@ -172,6 +205,16 @@ impl Windows {
 }
 
 impl Sample {
+    fn answer(&mut self, took: Duration) {
+        self.answered += 1;
+        self.waited += took;
+    }
+
+    fn latency_micros(&self) -> u64 {
+        let waited = self.waited.as_micros() / u128::from(self.answered.max(1));
+        u64::try_from(waited).unwrap_or(u64::MAX)
+    }
+
     /// Keeps the key or not: each key seen has the same chance (reservoir sampling).
     fn see(&mut self, key: &Bytes) {
         self.seen += 1;

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
-use coterie_storage::{Batch, Engine, Reader, RocksEngine, RocksShared, layout};
-use coterie_types::{GroupId, KeyRange, varint};
+use coterie_storage::{Batch, Engine, Interval, Reader, RocksEngine, RocksShared, layout};
+use coterie_types::{GroupId, KeyRange, LogIndex, varint};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -31,7 +31,8 @@ use super::view::StoreView;
 use crate::cpu_time::cpu_time;
 use crate::error::{RunError, is_no_room};
 
-/// Memory of unflushed writes, approximately, at which they are marked and flushed.
+/// Memory of unflushed writes, approximately, at which they are marked and flushed; at most twice
+/// that, while a flush would have to wait.
 const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
 /// Entries of up to this many bytes together mostly apply within a fraction of a millisecond.
 const QUICK_BYTES_MAX: usize = 32 << 10;
@@ -116,8 +117,8 @@ impl Machine {
             // If the store becomes durable before the next mark, `load` notices by this blob.
             batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
         }
-        let discards = effects.store.iter().any(is_discard);
-        if discards {
+        let clears = cleared(&effects);
+        if effects.store.iter().any(is_discard) {
             // First: a reader of a frozen copy checks afterwards whether the copy still exists.
             self.publish(true);
         }
@@ -125,35 +126,62 @@ impl Machine {
             true => block_in_place(|| self.engine.write(batch))?,
             false => self.engine.write(batch)?,
         }
-        if let Some(nonce) = effects.digest {
-            let (digests, engine) = (&self.shared.digests, &self.engine);
-            block_in_place(|| digests::take(digests, engine, nonce, entry.index))?;
+        if !clears.is_empty() {
+            self.engine.clear_with_flush(clears);
         }
         self.applied = Some(entry.applied);
         self.dirty = true;
-        if self.engine.unflushed_bytes() >= UNFLUSHED_BYTES_MAX || ends_import(&effects) {
+        if self.is_mark_due() {
             block_in_place(|| self.mark())?;
         }
-        if discards {
-            block_in_place(|| self.reclaim(&effects))?;
+        self.make_space()?;
+        if let Some(nonce) = effects.digest {
+            block_in_place(|| self.take_digest(nonce, entry.index))?;
         }
         Ok(encode_answer(&effects.replies))
     }
 
-    /// Reclaims the space of ranges that left the group, before new records can take their place.
-    ///
-    /// Deleted files do not come back after a crash. The state after this entry must be durable
-    /// first; otherwise replaying earlier entries would miss records they had read.
-    fn reclaim(&mut self, effects: &Effects) -> Result<(), Fault> {
-        self.mark()?;
-        self.engine.flush()?;
-        for change in &effects.store {
-            if let StoreChange::Discard(bounds) = change {
-                for (start, end) in layout::intervals(bounds) {
-                    self.engine.reclaim(&start, &end)?;
-                }
-            }
+    /// Whether much was written, or an interval is to be cleared, and a flush would not have to
+    /// wait, as for a reader that spills the buffer first. When much more was written, waiting is
+    /// accepted.
+    fn is_mark_due(&self) -> bool {
+        let unflushed = self.engine.unflushed_bytes();
+        let is_wanted = unflushed >= UNFLUSHED_BYTES_MAX || self.engine.is_to_clear();
+        is_wanted && (unflushed >= 2 * UNFLUSHED_BYTES_MAX || self.engine.may_flush_now())
+    }
+
+    /// A range that is served from here on waits until the old records in its place, and the marks
+    /// of its last import, are cleared: nothing is written there before.
+    fn make_space(&mut self) -> Result<(), Fault> {
+        if !self.engine.is_clearing() {
+            return Ok(());
         }
+        let importing = self.state.ownership().importing().iter();
+        let intervals = importing.flat_map(|arriving| {
+            let [headers, elements] = layout::intervals(&arriving.range.bounds);
+            let marks = layout::mark_interval(arriving.range.range_id);
+            [headers, elements, marks]
+        });
+        let is_clearing = |interval: &Interval| self.engine.is_clearing_in(interval);
+        let intervals: Vec<Interval> = intervals.filter(is_clearing).collect();
+        for interval in intervals {
+            block_in_place(|| {
+                if self.engine.is_to_clear() {
+                    self.mark()?;
+                }
+                self.engine.wait_until_cleared(&interval);
+                Ok::<(), Fault>(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A digest of this state: an interval that is yet to be cleared is not part of it.
+    fn take_digest(&mut self, nonce: u64, index: LogIndex) -> Result<(), Fault> {
+        if self.engine.is_to_clear() {
+            self.mark()?;
+        }
+        digests::take(&self.shared.digests, &self.engine, nonce, index)?;
         Ok(())
     }
 
@@ -332,22 +360,25 @@ fn is_discard(change: &StoreChange) -> bool {
     matches!(change, StoreChange::Discard(_))
 }
 
-/// Whether all of a range has arrived: the balancer should soon see its size on disk.
-fn ends_import(effects: &Effects) -> bool {
-    let mut changes = effects.store.iter();
-    changes.any(|change| matches!(change, StoreChange::Forget(_)))
+/// Intervals that are of no use any more: records of ranges that left, marks of imports that ended.
+/// They are cleared with a flush that is begun soon, so that the balancer soon sees an arrived
+/// range at its size on disk.
+fn cleared(effects: &Effects) -> Vec<Interval> {
+    let cleared = effects.store.iter().map(|change| match change {
+        StoreChange::Discard(bounds) => layout::intervals(bounds).to_vec(),
+        StoreChange::Forget(range_id) => vec![layout::mark_interval(*range_id)],
+        StoreChange::Mark { .. } | StoreChange::Know { .. } => Vec::new(),
+    });
+    cleared.flatten().collect()
 }
 
 /// An entry's effects as writes to the store.
 fn add(effects: &Effects, batch: &mut Batch) {
     for change in &effects.store {
         match change {
-            StoreChange::Discard(bounds) => clear(bounds, batch),
-            StoreChange::Forget(range_id) => {
-                let (start, end) = layout::mark_interval(*range_id);
-                batch.clear(start, end);
-                batch.delete(layout::known_key(*range_id));
-            }
+            // Cleared afterwards, with the marks of an import: see `cleared`.
+            StoreChange::Discard(_) => {}
+            StoreChange::Forget(range_id) => batch.delete(layout::known_key(*range_id)),
             StoreChange::Mark {
                 range_id,
                 table,
@@ -402,7 +433,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_group::{Body, RangeChange};
     use coterie_types::UnixMillis;
-    use coterie_types::{Epoch, LogIndex, RangeDescriptor, RangeId, TableId, Term};
+    use coterie_types::{Epoch, RangeDescriptor, RangeId, TableId, Term};
 
     use super::*;
 
@@ -448,7 +479,116 @@ mod tests {
         for (index, body) in (1..).zip(bodies) {
             machine.apply(vec![entry(index, body)]).unwrap();
         }
+        for interval in layout::all_intervals() {
+            machine.engine.wait_until_cleared(&interval);
+        }
         assert_eq!(machine.durable().unwrap().unwrap(), "3");
+    }
+
+    #[test]
+    fn a_range_that_comes_back_at_once_finds_its_place_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        let key = layout::header_key(TableId(0), b"k");
+        let put = |machine: &Machine| {
+            let mut batch = Batch::default();
+            batch.put(key.clone(), b"old".to_vec());
+            machine.engine.write(batch).unwrap();
+        };
+        let leave = |epoch: u64| {
+            let range_id = RangeId(1);
+            let epoch_after = Epoch(epoch);
+            [
+                RangeChange::HandOff {
+                    range: range(epoch, 2),
+                },
+                RangeChange::DropFrozen {
+                    range_id,
+                    epoch: epoch_after,
+                },
+            ]
+        };
+        let come_back = |epoch: u64| {
+            [
+                RangeChange::BeginImport {
+                    range: range(epoch, 1),
+                    source: GroupId(2),
+                },
+                RangeChange::Activate {
+                    range_id: RangeId(1),
+                    epoch: Epoch(epoch),
+                },
+            ]
+        };
+        machine
+            .apply(vec![entry(1, Body::Init(vec![range(1, 1)]))])
+            .unwrap();
+        let mut index = 1;
+        put(&machine);
+        let changes = leave(2).into_iter().chain(come_back(3));
+        for change in changes {
+            index += 1;
+            machine
+                .apply(vec![entry(index, Body::Change(change))])
+                .unwrap();
+        }
+        assert!(!machine.engine.is_clearing());
+        assert_eq!(machine.engine.get(&key).unwrap(), None);
+        // Later writes stay, also over a crash behind a mark.
+        put(&machine);
+        let last = index + 1;
+        machine.apply(vec![entry(last, Body::Tick)]).unwrap();
+        machine.flush().unwrap();
+        let is_durable = |machine: &Machine| {
+            let durable = machine.durable().unwrap();
+            durable.is_some_and(|applied| applied == last.to_string())
+        };
+        for _ in 0..2_000 {
+            if is_durable(&machine) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(machine);
+        let machine = opened(dir.path()).unwrap();
+        assert_eq!(machine.engine.get(&key).unwrap().unwrap(), "old");
+    }
+
+    #[test]
+    fn a_crash_before_the_flush_clears_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        let key = layout::header_key(TableId(0), b"k");
+        let init = entry(1, Body::Init(vec![range(1, 1)]));
+        machine.apply(vec![init]).unwrap();
+        let mut batch = Batch::default();
+        batch.put(key.clone(), b"old".to_vec());
+        machine.engine.write(batch).unwrap();
+        machine.flush().unwrap();
+        machine.engine.wait_for_spill();
+        let leave = || {
+            let changes = [
+                RangeChange::HandOff { range: range(2, 2) },
+                RangeChange::DropFrozen {
+                    range_id: RangeId(1),
+                    epoch: Epoch(2),
+                },
+            ];
+            let bodies = changes.map(Body::Change);
+            (2..).zip(bodies).map(|(index, body)| entry(index, body))
+        };
+        machine.apply(leave().collect()).unwrap();
+        crash(machine);
+        let mut machine = opened(dir.path()).unwrap();
+        let applied = machine.applied().unwrap();
+        // Whether the flush had ended or not, the state is that before the entries or after them.
+        if applied == "1" {
+            machine.apply(leave().collect()).unwrap();
+        }
+        for interval in layout::all_intervals() {
+            machine.engine.wait_until_cleared(&interval);
+        }
+        assert_eq!(machine.engine.get(&key).unwrap(), None, "from {applied:?}");
     }
 
     fn opened(dir: &Path) -> Result<Machine, RunError> {

@@ -48,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use place::groups_in;
+pub(crate) use propose::Due;
 use propose::Proposer;
 pub use read::ReadMode;
 pub(crate) use read::Reads;
@@ -97,6 +98,8 @@ struct Sizes {
     apply_cpu: Duration,
 }
 
+/// Time between two looks whether an interval is still being cleared.
+const SPACE_POLL: Duration = Duration::from_millis(5);
 /// How long measured sizes of ranges stay valid.
 const SIZES_FOR: Duration = Duration::from_secs(3);
 
@@ -221,6 +224,13 @@ impl Replica {
         match ownership.incoming().iter().any(|a| is_it(&a.range)) {
             true => ImportState::Waiting,
             false => ImportState::Unknown,
+        }
+    }
+
+    /// Waits until no interval is being cleared here.
+    pub(crate) async fn wait_for_space(&self) {
+        while self.shared.published().engine.is_clearing() {
+            tokio::time::sleep(SPACE_POLL).await;
         }
     }
 

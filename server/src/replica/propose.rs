@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::load::Timed;
 use super::shared::Shared;
 use super::{refusal_of, refuse};
 
@@ -41,12 +42,20 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 /// Frames put off at a time, at most: new frames are gathered only when none of these waits.
 const RETURNING_MAX: usize = ENTRIES_IN_FLIGHT * ENTRY_FRAMES_MAX;
 
+/// The time of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    /// When the proxy stops waiting.
+    pub(crate) deadline: Instant,
+    /// Set for a sampled frame: its time is counted.
+    pub(crate) timed: Option<Timed>,
+}
+
 struct Pending {
     frame: Bytes,
     /// Records of keys that the frame names, fetched from another group.
     arrivals: Vec<Arrival>,
-    /// When the proxy stops waiting.
-    deadline: Instant,
+    due: Due,
     responder: Responder,
 }
 
@@ -91,7 +100,7 @@ impl Proposer {
         &self,
         frame: Bytes,
         arrivals: Vec<Arrival>,
-        deadline: Instant,
+        due: Due,
         responder: Responder,
     ) {
         let bytes = frame.len() + arrival_bytes(&arrivals);
@@ -102,7 +111,7 @@ impl Proposer {
         if let Err(refused) = self.queue.try_send(Pending {
             frame,
             arrivals,
-            deadline,
+            due,
             responder,
         }) {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -132,7 +141,7 @@ impl Gathered {
 
 /// The rest of a proposed frame: its bytes are in the entry.
 struct Sent {
-    deadline: Instant,
+    due: Due,
     responder: Responder,
 }
 
@@ -212,19 +221,16 @@ impl Batcher {
         while let Some(pending) = next {
             bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
             // Its proxy gave it up: the proxy sends the frame again, or has told its client.
-            if pending.deadline > now && !pending.responder.is_abandoned() {
+            if pending.due.deadline > now && !pending.responder.is_abandoned() {
                 let Pending {
                     frame,
                     arrivals,
-                    deadline,
+                    due,
                     responder,
                 } = pending;
                 gathered.frames.push(frame);
                 gathered.arrivals.extend(arrivals);
-                gathered.sent.push(Sent {
-                    deadline,
-                    responder,
-                });
+                gathered.sent.push(Sent { due, responder });
             }
             let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
             next = match full {
@@ -277,6 +283,9 @@ impl Proposed {
             };
             if !is_put_off(&answer) {
                 sent.responder.send(answer);
+                if let Some(timed) = sent.due.timed {
+                    self.shared.loads.answered(timed);
+                }
                 continue;
             }
             put_off += 1;
@@ -292,7 +301,7 @@ impl Proposed {
                 frame,
                 // The entry has already written these to the store.
                 arrivals: Vec::new(),
-                deadline: sent.deadline,
+                due: sent.due,
                 responder: sent.responder,
             };
             // There is room, see `RETURNING_MAX`. If there is none, or the replica was stopped, the

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coterie_budget::Budget;
 use coterie_group::{Body, ReadOutcome};
@@ -186,7 +186,8 @@ impl Reads {
     }
 
     fn read(&self, frame: &Frame, when: When, ask: Ask) -> Result<Looked, Fault> {
-        let began = self.shared.loads.is_turn().then(cpu_time);
+        let is_turn = self.shared.loads.is_turn();
+        let began = is_turn.then(|| (cpu_time(), Instant::now()));
         loop {
             let published = self.shared.published();
             let looked = self.read_as_of(&published, frame, when, ask)?;
@@ -201,8 +202,8 @@ impl Reads {
             self.shared
                 .reads_total
                 .fetch_add(commands, Ordering::Relaxed);
-            if let Some(began) = began {
-                let kind = Kind::Read(cpu_time().saturating_sub(began));
+            if let Some((cpu_before, began)) = began {
+                let kind = Kind::Read(cpu_time().saturating_sub(cpu_before), began.elapsed());
                 let ownership = published.read.ownership();
                 self.shared.loads.add(ownership, frame, kind, reply.len());
             }

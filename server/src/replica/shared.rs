@@ -1,7 +1,7 @@
 //! State shared by the tasks of one replica: the published read state, the group clock, progress of
 //! moves, counters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -59,8 +59,10 @@ pub(crate) struct Shared {
 /// move.
 #[derive(Debug, Default)]
 struct Moves {
-    /// Ranges whose new owner has confirmed that it serves them.
-    told: BTreeSet<(RangeId, Epoch)>,
+    /// When ranges were handed off, of those that left while this process looked.
+    given_up: BTreeMap<(RangeId, Epoch), Instant>,
+    /// Ranges whose new owner has confirmed that it serves them, and how long after the hand-off.
+    told: BTreeMap<(RangeId, Epoch), Option<Duration>>,
     /// Approximate bytes of the ranges at their sources.
     sizes: BTreeMap<RangeId, u64>,
     /// Why imports are stuck.
@@ -120,6 +122,7 @@ impl Shared {
         let before = self.published.swap(Arc::new(published));
         if !before.read.same_ownership(&self.published().read) {
             self.forget_moves();
+            self.note_given_up(&before);
             self.ownership_changed.send_modify(|count| *count += 1);
         }
     }
@@ -132,12 +135,27 @@ impl Shared {
 
     /// Whether the new owner of a handed-off range serves it, as far as this process knows.
     pub(crate) fn is_told(&self, range: &RangeDescriptor) -> bool {
-        self.moves().told.contains(&(range.range_id, range.epoch))
+        self.moves()
+            .told
+            .contains_key(&(range.range_id, range.epoch))
+    }
+
+    /// How long nobody served a range that was handed off, if this process saw the beginning and
+    /// the end of the pause.
+    pub(crate) fn pause_of(&self, range: &RangeDescriptor) -> Option<Duration> {
+        let told = &self.moves().told;
+        told.get(&(range.range_id, range.epoch)).copied().flatten()
     }
 
     /// Notes that the new owner of a range serves it.
     pub(crate) fn set_told(&self, range: &RangeDescriptor) {
-        self.moves().told.insert((range.range_id, range.epoch));
+        let key = (range.range_id, range.epoch);
+        {
+            let mut moves = self.moves();
+            let pause = moves.given_up.get(&key).map(Instant::elapsed);
+            // The first word counts: the new owner may be asked again.
+            moves.told.entry(key).or_insert(pause);
+        }
         self.ownership_changed.send_modify(|count| *count += 1);
     }
 
@@ -194,15 +212,30 @@ impl Shared {
         true
     }
 
+    /// Notes the time of new hand-offs.
+    fn note_given_up(&self, before: &Published) {
+        let published = self.published();
+        let known = before.read.ownership().frozen();
+        let now = Instant::now();
+        let mut moves = self.moves();
+        for range in published.read.ownership().frozen() {
+            if !known.contains(range) {
+                moves.given_up.insert((range.range_id, range.epoch), now);
+            }
+        }
+    }
+
     /// Drops notes of moves that are over.
     fn forget_moves(&self) {
         let published = self.published();
         let ownership = published.read.ownership();
         let mut moves = self.moves();
-        moves.told.retain(|(range_id, epoch)| {
+        let is_frozen = |key: &(RangeId, Epoch)| {
             let mut frozen = ownership.frozen().iter();
-            frozen.any(|range| range.range_id == *range_id && range.epoch == *epoch)
-        });
+            frozen.any(|range| (range.range_id, range.epoch) == *key)
+        };
+        moves.told.retain(|key, _| is_frozen(key));
+        moves.given_up.retain(|key, _| is_frozen(key));
         let importing = |range_id: &RangeId| {
             let mut importing = ownership.importing().iter();
             importing.any(|arriving| arriving.range.range_id == *range_id)

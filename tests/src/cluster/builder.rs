@@ -116,6 +116,16 @@ impl Builder {
         })
     }
 
+    /// The host that each server names, in order of their numbers. Without it all servers are on
+    /// this machine, and no load is spread over them.
+    #[must_use]
+    pub fn hosts(self, hosts: &[&str]) -> Self {
+        let numbered = hosts.iter().enumerate();
+        numbered.fold(self, |builder, (at, host)| {
+            builder.flags_of(&format!("server-{}", at + 1), &["--host", host])
+        })
+    }
+
     /// Splits table 0 at these keys from the start, so that several groups share it.
     #[must_use]
     pub fn split_at(mut self, boundaries: &[&str]) -> Self {

@@ -13,6 +13,8 @@ pub struct Node {
     pub addr: String,
     /// Its zone.
     pub zone: String,
+    /// The machine that it names as its own.
+    pub host: String,
     /// `up`, `down`, `draining`, `removed`, ...
     pub state: String,
     /// The number of replicas that it reported; `None` before its first report.
@@ -95,6 +97,7 @@ impl Node {
             id: number(row, "id")?,
             addr: text(row, "addr").unwrap_or_default(),
             zone: text(row, "zone").unwrap_or_default(),
+            host: text(row, "host").unwrap_or_default(),
             state: text(row, "state")?,
             replicas: number(row, "replicas").ok(),
             leaders: number(row, "leaders").ok(),

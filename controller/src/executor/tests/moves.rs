@@ -1,12 +1,13 @@
 //! Moves, whatever happens meanwhile.
 
 use bytes::Bytes;
-use coterie_protocol::catalog::Wish;
+use coterie_protocol::catalog::{Effect, Traffic, Wish};
 use coterie_protocol::server::ServerRequest;
-use coterie_types::TableId;
+use coterie_types::{TableId, UnixMillis};
 
 use super::*;
 use crate::job::MovePhase;
+use crate::planner::Action;
 
 /// Group 3 owns nothing of table 0.
 const TO: GroupId = GroupId(3);
@@ -54,7 +55,7 @@ async fn a_move_tells_how_far_it_is_and_how_long_nobody_served() {
     let progress = job.progress.unwrap();
     assert_eq!(progress.bytes, 12);
     assert!(progress.bytes_per_second > 0, "{progress:?}");
-    let serves = "group 3 serves range 1, 0 ms after the hand-off was asked for";
+    let serves = "group 3 serves range 1; its writes paused for 0 ms at most";
     assert!(job.log.iter().any(|line| line == serves), "{:?}", job.log);
 }
 
@@ -302,4 +303,50 @@ async fn a_lost_member_of_either_group_is_replaced_while_the_range_is_copied() {
         check_whole(&sim);
         assert_eq!(located(&sim, key).group_id, to);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_move_did_to_the_load_is_in_its_job_once() {
+    let (sim, fence) = settled().await;
+    let executor = sim.executor(fence, &settings());
+    let traffic = |ops| Traffic {
+        ops,
+        latency_micros: 5_000,
+    };
+    let begin = Action::Begin {
+        kind: "balance",
+        step: move_a(MovePhase::Begin, &sim),
+        reasons: vec!["why".to_owned()],
+        before: Some(traffic(1000)),
+    };
+    executor.apply(begin, UnixMillis(1)).await.unwrap();
+    let job = the_job(&sim, "balance");
+    let effect = job.effect.unwrap();
+    assert_eq!((effect.before, effect.after), (traffic(1000), None));
+    let judge = |ops, line: &str| Action::Judge {
+        job_id: job.job_id,
+        effect: Effect {
+            before: traffic(1000),
+            after: Some(traffic(ops)),
+            helped: true,
+        },
+        line: line.to_owned(),
+    };
+    // Not while it runs, and no second time.
+    executor
+        .apply(judge(1, "early"), UnixMillis(2))
+        .await
+        .unwrap();
+    executor.drive(job.clone()).await.unwrap();
+    executor
+        .apply(judge(2000, "twice"), UnixMillis(3))
+        .await
+        .unwrap();
+    executor
+        .apply(judge(3000, "again"), UnixMillis(4))
+        .await
+        .unwrap();
+    let job = sim.job(job.job_id);
+    assert_eq!(job.effect.unwrap().after, Some(traffic(2000)));
+    assert_eq!(job.log.last().unwrap(), "twice");
 }

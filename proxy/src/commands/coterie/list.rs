@@ -41,6 +41,7 @@ fn node_pairs(node: &NodeDescriptor, live: Option<&NodeLiveness>, listed: bool) 
         pair("id", int(node.node_id.0)),
         pair("addr", text(node.addr.clone())),
         pair("zone", text(node.zone.clone())),
+        pair("host", text(node.host.clone())),
         pair("state", text(format!("{:?}", node.state).to_lowercase())),
         pair("capacity_bytes", int(node.capacity_bytes)),
     ];

@@ -1,0 +1,275 @@
+//! Intervals that are emptied beside a flush, and whose files are deleted once that is durable.
+//!
+//! Only a writer of the same interval waits for it. The range tombstone goes into the memtable of
+//! the flush, behind all earlier writes, so that it becomes durable together with the state that
+//! does not need the records any more, and not sooner; later writes come into the store with the
+//! next spill. Deleting files is durable at once, so it comes after that: a number that is written
+//! with the tombstone shows when the tombstone is durable.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use rocksdb::{ReadOptions, ReadTier, WriteBatch};
+
+use super::options::without_wal;
+use super::{ROOM_POLL, Store, error};
+use crate::layout::CLEARED;
+use crate::write_buffer::Spill;
+use crate::{Interval, StorageError};
+
+/// See the module's head.
+#[derive(Default)]
+pub(super) struct Clearing {
+    intervals: Mutex<Intervals>,
+    cleared: Condvar,
+    /// The last thread that deletes files; it waits for the thread before it.
+    reclaiming: Mutex<Option<JoinHandle<()>>>,
+    is_closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Intervals {
+    /// Intervals for the next flush.
+    announced: Vec<Interval>,
+    /// Intervals of flushes that were begun.
+    begun: Vec<Interval>,
+}
+
+impl Intervals {
+    fn touch(&self, (start, end): &Interval) -> bool {
+        let mut all = self.announced.iter().chain(&self.begun);
+        all.any(|(from, to)| from < end && start < to)
+    }
+}
+
+/// Intervals that a flush clears, until dropped.
+pub(super) struct Cleared {
+    store: Arc<Store>,
+    intervals: Vec<Interval>,
+}
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        let clearing = &self.store.clearing;
+        let mut intervals = lock(&clearing.intervals);
+        intervals
+            .begun
+            .retain(|interval| !self.intervals.contains(interval));
+        drop(intervals);
+        clearing.cleared.notify_all();
+    }
+}
+
+impl Cleared {
+    pub(super) fn intervals(&self) -> &[Interval] {
+        &self.intervals
+    }
+}
+
+impl Clearing {
+    /// The next flush is to clear these intervals, too.
+    pub(super) fn announce(&self, intervals: Vec<Interval>) {
+        lock(&self.intervals).announced.extend(intervals);
+    }
+
+    pub(super) fn is_to_begin(&self) -> bool {
+        !lock(&self.intervals).announced.is_empty()
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        let intervals = lock(&self.intervals);
+        !intervals.announced.is_empty() || !intervals.begun.is_empty()
+    }
+
+    pub(super) fn touches(&self, interval: &Interval) -> bool {
+        lock(&self.intervals).touch(interval)
+    }
+
+    /// Waits until no part of the interval is being cleared.
+    pub(super) fn wait_for(&self, interval: &Interval) {
+        let touches = |intervals: &mut Intervals| intervals.touch(interval);
+        let waited = self.cleared.wait_while(lock(&self.intervals), touches);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Ends the threads without deleting files: RocksDB removes the records as it compacts the
+    /// files.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        let thread = lock(&self.reclaiming).take();
+        join(thread);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(Err(_)) = thread.map(JoinHandle::join) {
+        tracing::error!("a thread that gives space back panicked");
+    }
+}
+
+impl Store {
+    /// The announced intervals belong to the flush that begins now.
+    pub(super) fn begin_clearing(self: &Arc<Self>) -> Cleared {
+        let mut all = lock(&self.clearing.intervals);
+        let intervals = std::mem::take(&mut all.announced);
+        all.begun.extend(intervals.iter().cloned());
+        drop(all);
+        Cleared {
+            store: Arc::clone(self),
+            intervals,
+        }
+    }
+
+    /// Begins to make the frozen layer durable; with these intervals empty, if there are any.
+    pub(super) fn flush_to_clear(
+        &self,
+        spill: Spill,
+        cleared: Cleared,
+    ) -> Result<(), StorageError> {
+        self.flush_frozen(spill, &cleared.intervals, false)?;
+        if cleared.intervals.is_empty() {
+            return Ok(());
+        }
+        let mut reclaiming = lock(&self.clearing.reclaiming);
+        let before = reclaiming.take();
+        let reclaim = move || {
+            join(before);
+            let store = &cleared.store;
+            if let Err(error) = store.reclaim(&cleared.intervals) {
+                tracing::warn!(path = %store.path.display(), %error, "space is not given back yet");
+            }
+        };
+        let thread = std::thread::Builder::new().name("store-reclaim".to_owned());
+        // Without a thread the intervals are empty, too, and RocksDB compacts their files later.
+        *reclaiming = thread.spawn(reclaim).ok();
+        Ok(())
+    }
+
+    /// Empties intervals of the store below.
+    pub(super) fn clear(&self, spill: &Spill, intervals: &[Interval]) -> Result<(), StorageError> {
+        let mut writes = WriteBatch::default();
+        for (start, end) in intervals {
+            writes.delete_range(start, end);
+        }
+        writes.put(CLEARED, (self.times_cleared()? + 1).to_be_bytes());
+        let writing = self.records.as_ref();
+        let writing = writing.map(|records| records.write([CLEARED].into_iter(), intervals));
+        let written = spill.change_below(|| self.db.write_opt(writes, &without_wal()));
+        drop(writing);
+        self.or_stop("write", written)
+    }
+
+    /// The value of a key that a crash now would leave.
+    pub(super) fn durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::Persisted);
+        let value = self.db.get_opt(key, &options);
+        let value = value.map_err(error("read what is durable"))?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn times_cleared(&self) -> Result<u64, StorageError> {
+        let value = self.db.get(CLEARED).map_err(error("read"))?;
+        Ok(number(value.as_deref()))
+    }
+
+    /// Deletes files that lie wholly in the intervals, once it is durable that these are empty. A
+    /// compaction would flush the memtable, which only the replica may do.
+    fn reclaim(&self, intervals: &[Interval]) -> Result<(), StorageError> {
+        let wanted = self.times_cleared()?;
+        while number(self.durable(CLEARED)?.as_deref()) < wanted {
+            if self.clearing.is_closed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.check()?;
+            std::thread::sleep(ROOM_POLL);
+        }
+        for (start, end) in intervals {
+            let deleted = self.db.delete_file_in_range(start, end);
+            deleted.map_err(error("give space back"))?;
+        }
+        Ok(())
+    }
+}
+
+fn number(value: Option<&[u8]>) -> u64 {
+    let value = value.and_then(|value| value.try_into().ok());
+    value.map_or(0, u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::super::{RocksEngine, RocksShared};
+    use crate::{Batch, Engine, Interval, Reader};
+
+    fn open(dir: &std::path::Path) -> RocksEngine {
+        RocksEngine::open(dir, &RocksShared::new(1 << 20, 1 << 30).unwrap()).unwrap()
+    }
+
+    fn put(engine: &RocksEngine, key: &[u8], value: &[u8]) {
+        let mut batch = Batch::default();
+        batch.put(key.to_vec(), value.to_vec());
+        engine.write(batch).unwrap();
+    }
+
+    fn interval() -> Interval {
+        (b"a".to_vec(), b"b".to_vec())
+    }
+
+    #[test]
+    fn what_was_written_before_goes_and_what_comes_after_stays_also_over_a_crash() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        // A key in the store, a key in the buffer, a key outside.
+        put(&engine, b"a1", b"old");
+        engine.flush().unwrap();
+        put(&engine, b"a2", b"old");
+        put(&engine, b"c", b"old");
+        engine.clear_with_flush(vec![interval()]);
+        assert!(engine.is_to_clear() && engine.is_clearing_in(&interval()));
+        engine.start_flush().unwrap();
+        assert!(!engine.is_to_clear());
+        put(&engine, b"c", b"new");
+        engine.wait_until_cleared(&interval());
+        assert!(!engine.is_clearing());
+        put(&engine, b"a3", b"new");
+        let value = |engine: &RocksEngine, key: &[u8]| {
+            let value = engine.get(key).unwrap();
+            value.map(|value| String::from_utf8(value.to_vec()).unwrap())
+        };
+        assert_eq!([value(&engine, b"a1"), value(&engine, b"a2")], [None, None]);
+        assert_eq!(value(&engine, b"a3").as_deref(), Some("new"));
+        // Nothing after the clearing was flushed: that state is there, with the interval empty.
+        drop(engine);
+        let engine = open(dir.path());
+        let keys: [&[u8]; 4] = [b"a1", b"a2", b"a3", b"c"];
+        let found = keys.map(|key| value(&engine, key));
+        assert_eq!(found, [None, None, None, Some("old".to_owned())]);
+    }
+
+    #[test]
+    fn clearings_follow_one_another_and_others_wait_for_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        for round in 0..20u8 {
+            put(&engine, b"a", &[round]);
+            put(&engine, b"c", &[round]);
+            engine.clear_with_flush(vec![interval()]);
+            engine.start_flush().unwrap();
+            engine.wait_until_cleared(&(b"c".to_vec(), b"d".to_vec()));
+            assert_eq!(engine.get(b"c").unwrap().unwrap()[..], [round]);
+            engine.wait_until_cleared(&interval());
+            assert_eq!(engine.get(b"a").unwrap(), None, "round {round}");
+        }
+        // A clearing in progress does not keep a store from being closed.
+        engine.clear_with_flush(vec![interval()]);
+        engine.start_flush().unwrap();
+    }
+}
