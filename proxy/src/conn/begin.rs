@@ -29,8 +29,8 @@ impl<S: Socket> Connection<S> {
                 self.refuse(unknown, silent);
             }
             Ok(row) => {
-                let times = (now, self.shared.router.request_timeout);
-                let call = self.session.call(row, args, silent, times);
+                let deadline = now + self.shared.router.request_timeout;
+                let call = self.session.call(row, args, silent, now, deadline);
                 return match cut {
                     None => self.begin_call(call),
                     Some(cut) => self.refuse_cut(call, cut),

@@ -1,7 +1,7 @@
 //! The state that a connection keeps between commands.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_protocol::Watch;
@@ -124,7 +124,8 @@ impl Session {
         row: &'static Command,
         args: Vec<Bytes>,
         silent: bool,
-        (began, request_timeout): (Instant, Duration),
+        began: Instant,
+        deadline: Instant,
     ) -> Call {
         Call {
             row,
@@ -134,7 +135,7 @@ impl Session {
             follower_reads: self.follower_reads,
             silent,
             began,
-            deadline: began + request_timeout,
+            deadline,
         }
     }
 
@@ -178,10 +179,10 @@ mod tests {
     fn a_queued_command_keeps_no_read_buffer() {
         let buffer = Bytes::from(vec![b'x'; 1 << 20]);
         let session = Session::new(true);
-        let times = (Instant::now(), Duration::ZERO);
+        let now = Instant::now();
         let row = coterie_redis_compat::lookup(b"echo").expect("a row");
         let args = vec![Bytes::from_static(b"echo"), buffer.slice(7..9)];
-        let call = session.call(row, args, false, times);
+        let call = session.call(row, args, false, now, now);
         let mut multi = Multi::default();
         multi.push(&call);
         drop(call);
