@@ -5,7 +5,7 @@
 
 use coterie_types::{GroupId, UnixMillis};
 
-use crate::Record;
+use crate::Header;
 
 /// All the time and chance of one log entry, or of one read outside the log.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +31,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Whether the record is there, by the applied clock.
-    pub(crate) fn is_live(self, record: &Record) -> bool {
-        !record.is_expired(self.now)
+    pub(crate) fn is_live(self, header: Header) -> bool {
+        !header.is_expired(self.now)
     }
 
     /// Whether the record is there by the applied clock and not by the leader's.
-    pub(crate) fn is_unsure(self, record: &Record) -> bool {
-        self.is_live(record) && self.read_now.is_some_and(|now| record.is_expired(now))
+    pub(crate) fn is_unsure(self, header: Header) -> bool {
+        self.is_live(header) && self.read_now.is_some_and(|now| header.is_expired(now))
     }
 }

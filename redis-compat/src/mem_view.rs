@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::{Changes, Fault, Record, View};
+use crate::{Changes, Fault, Header, Record, View};
 
 /// A store in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +45,22 @@ impl MemView {
         self.records.len()
     }
 
+    /// Visits the records of an interval in key order, expired ones too, until `visit` returns
+    /// false.
+    pub fn scan(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<(), Fault> {
+        let from = (bounds.table, bounds.start.clone());
+        for ((table, key), raw) in self.records.range(from..) {
+            if !bounds.contains(*table, key) || !visit(key.clone(), Record::decode(raw.clone())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether nothing is stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -58,17 +74,11 @@ impl View for MemView {
         raw.cloned().map(Record::decode).transpose()
     }
 
-    fn scan(
+    fn scan_keys(
         &self,
         bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
-        let from = (bounds.table, bounds.start.clone());
-        for ((table, key), raw) in self.records.range(from..) {
-            if !bounds.contains(*table, key) || !visit(key.clone(), Record::decode(raw.clone())?) {
-                break;
-            }
-        }
-        Ok(())
+        self.scan(bounds, &mut |key, record| visit(&key, record.header()))
     }
 }

@@ -118,10 +118,15 @@ impl Record {
         })
     }
 
-    /// The expiry of a stored record, without touching its value: for the sweep and the compaction
-    /// filter, which see every record.
-    pub fn peek_expires_at(mut raw: &[u8]) -> Result<Option<UnixMillis>, Fault> {
-        decode_header(&mut raw).map(|header| header.expires_at)
+    /// The record but for its value.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header {
+            kind: self.kind,
+            version: self.version,
+            expires_at: self.expires_at,
+            kept: self.kept,
+        }
     }
 
     /// How Redis would keep the value.
@@ -133,16 +138,35 @@ impl Record {
     /// Whether the key is absent at `now`.
     #[must_use]
     pub fn is_expired(&self, now: UnixMillis) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
+        self.header().is_expired(now)
     }
 }
 
 /// A record but for its value.
-struct Header {
-    kind: Kind,
-    version: Version,
-    expires_at: Option<UnixMillis>,
-    kept: Option<Encoding>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// See [`Record::kind`].
+    pub kind: Kind,
+    /// See [`Record::version`].
+    pub version: Version,
+    /// See [`Record::expires_at`].
+    pub expires_at: Option<UnixMillis>,
+    /// See [`Record::kept`].
+    pub kept: Option<Encoding>,
+}
+
+impl Header {
+    /// The header of a stored record, and the bytes of its value.
+    pub fn decode(mut raw: &[u8]) -> Result<(Self, &[u8]), Fault> {
+        let header = decode_header(&mut raw)?;
+        Ok((header, raw))
+    }
+
+    /// Whether the key is absent at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
 }
 
 fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
@@ -237,7 +261,8 @@ mod tests {
                 };
                 let raw = encoded(&before);
                 assert_eq!(raw.len(), before.encoded_len());
-                assert_eq!(Record::peek_expires_at(&raw).unwrap(), before.expires_at);
+                let header = Header::decode(&raw).unwrap();
+                assert_eq!(header, (before.header(), &before.value[..]));
                 assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), before);
             }
         }

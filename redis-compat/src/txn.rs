@@ -236,9 +236,9 @@ impl<'a> Txn<'a> {
 
     /// Whether the record is there to commands. Notes it when only a later clock can say.
     pub fn is_live(&mut self, record: &Record) -> bool {
-        let clock = self.clock();
-        self.needs_tick |= clock.is_unsure(record);
-        clock.is_live(record)
+        let (clock, header) = (self.clock(), record.header());
+        self.needs_tick |= clock.is_unsure(header);
+        clock.is_live(header)
     }
 
     /// The clocks that decide what is expired.

@@ -5,10 +5,9 @@
 
 use std::error::Error;
 
-use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::Record;
+use crate::{Header, Record};
 
 /// This node alone could not read its state: it stops before it diverges from the other replicas.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +44,11 @@ pub trait View {
     /// The stored record, even if expired.
     fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault>;
 
-    /// Visits the records with `start <= key < end` in key order, expired ones too, until `visit`
-    /// returns false.
-    fn scan(
+    /// Visits the keys with `start <= key < end` in order, expired ones too, until `visit` returns
+    /// false. No value is read.
+    fn scan_keys(
         &self,
         bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault>;
 }

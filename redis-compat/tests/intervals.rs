@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use bytes::{Buf, Bytes, BytesMut};
 use common::{Store, words};
-use coterie_redis_compat::{Context, MemView, Resp, Txn, View, execute};
+use coterie_redis_compat::{Context, MemView, Resp, Txn, execute};
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -93,10 +93,17 @@ proptest! {
         let mut second = Txn::new(&view, ctx(changes.next_change, 0));
         within.iter().for_each(|change| make(&mut second, change));
         let range = bounds(range);
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], header| {
+            keys.push((Bytes::copy_from_slice(key), header));
+            true
+        };
+        second.scan_keys(&range, &mut visit).unwrap();
         let mut seen = Vec::new();
-        second.scan(&range, &mut |key, record| { seen.push((key, record)); true }).unwrap();
-        for (key, record) in &seen {
-            prop_assert!(second.get(key).unwrap().is_some_and(|found| found == *record));
+        for (key, header) in keys {
+            let found = second.get(&key).unwrap();
+            prop_assert!(found.as_ref().is_some_and(|found| found.header() == header));
+            seen.extend(found.map(|found| (key, found)));
         }
         let changes = second.finish();
         let mut after = view.clone();

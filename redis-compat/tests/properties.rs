@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::{Bytes, BytesMut};
-use coterie_redis_compat::{Context, Kind, MemView, Record, Resp, Txn, execute, glob, number};
+use coterie_redis_compat::{
+    Context, Header, Kind, MemView, Record, Resp, Txn, execute, glob, number,
+};
 use coterie_types::{GroupId, TableId, UnixMillis, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,13 +63,13 @@ proptest! {
         };
         let mut raw = Vec::new();
         record.encode(&mut raw);
-        prop_assert_eq!(Record::peek_expires_at(&raw).unwrap(), record.expires_at);
+        prop_assert_eq!(Header::decode(&raw).unwrap().0.expires_at, record.expires_at);
         prop_assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), record);
     }
 
     #[test]
     fn no_bytes_make_a_record_panic(raw in vec(any::<u8>(), 0..40)) {
-        let _ = Record::peek_expires_at(&raw);
+        let _ = Header::decode(&raw);
         let _ = Record::decode(Bytes::from(raw));
     }
 

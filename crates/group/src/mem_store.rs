@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use coterie_redis_compat::{Changes, Fault, MemView, Record, View};
+use coterie_redis_compat::{Changes, Fault, Header, MemView, Record, View};
 use coterie_types::{KeyRange, RangeId, TableId};
 
 use crate::{Effects, Known, Store, StoreChange};
@@ -24,12 +24,12 @@ impl View for MemStore {
         self.view.record(table, key)
     }
 
-    fn scan(
+    fn scan_keys(
         &self,
         bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
-        self.view.scan(bounds, visit)
+        self.view.scan_keys(bounds, visit)
     }
 }
 
@@ -41,6 +41,15 @@ impl Store for MemStore {
 }
 
 impl MemStore {
+    /// See [`MemView::scan`].
+    pub fn scan(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+    ) -> Result<(), Fault> {
+        self.view.scan(bounds, visit)
+    }
+
     /// Persists the effects of an entry.
     pub fn persist(&mut self, effects: &Effects) {
         for change in &effects.store {

@@ -3,7 +3,7 @@
 
 use coterie_group::Body;
 use coterie_protocol::catalog::{Row, RowKey};
-use coterie_redis_compat::{Changes, View};
+use coterie_redis_compat::Changes;
 use coterie_types::{GroupId, RangeDescriptor, RangeId};
 
 use super::cluster::{Cluster, Group, group_row};

@@ -6,7 +6,7 @@ use coterie_types::KeyRange;
 use super::bounds;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
-use crate::{Args, CommandError, EvalError, Flags as F, Record, Reply, Txn, glob};
+use crate::{Args, CommandError, EvalError, Flags as F, Header, Kind, Reply, Txn, glob};
 
 pub(super) const PART: Part = Part::new(&[SCAN, KEYS, COUNT], &[]);
 
@@ -42,15 +42,15 @@ fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut keys = Vec::new();
     let mut next = Reply::Null;
     let (mut visited, mut bytes) = (0, 0);
-    visit_live(txn, &bounds, &mut |key, record, live| {
+    visit_live(txn, &bounds, &mut |key, header, live| {
         if visited == count || bytes >= SCAN_BYTES_MAX {
-            next = Reply::Bulk(key);
+            next = Reply::Bulk(Bytes::copy_from_slice(key));
             return false;
         }
         visited += 1;
-        if live && filter.passes(&key, record) {
+        if live && filter.passes(key, header.kind) {
             bytes += key.len();
-            keys.push(Reply::Bulk(key));
+            keys.push(Reply::Bulk(Bytes::copy_from_slice(key)));
         }
         true
     })?;
@@ -79,10 +79,10 @@ fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let limit = limit(args, 4)?;
     let filter = Filter::by_pattern(args.bytes(3), &mut bounds);
     let (mut keys, mut bytes) = (Vec::new(), 0);
-    let next = visit_page(txn, &bounds, limit, &mut |key, record| {
-        if filter.passes(&key, record) {
+    let next = visit_page(txn, &bounds, limit, &mut |key, header| {
+        if filter.passes(key, header.kind) {
             bytes += key.len();
-            keys.push(Reply::Bulk(key));
+            keys.push(Reply::Bulk(Bytes::copy_from_slice(key)));
         }
         limit.is_none() || bytes < PAGE_BYTES
     })?;
@@ -136,17 +136,17 @@ fn visit_page(
     txn: &mut Txn<'_>,
     bounds: &KeyRange,
     limit: Option<usize>,
-    visit: &mut dyn FnMut(Bytes, &Record) -> bool,
+    visit: &mut dyn FnMut(&[u8], Header) -> bool,
 ) -> Result<Option<Bytes>, EvalError> {
     let mut left = limit.unwrap_or(usize::MAX);
     let mut next = None;
-    visit_live(txn, bounds, &mut |key, record, live| {
+    visit_live(txn, bounds, &mut |key, header, live| {
         if left == 0 {
-            next = Some(key);
+            next = Some(Bytes::copy_from_slice(key));
             return false;
         }
         left -= 1;
-        if live && !visit(key, record) {
+        if live && !visit(key, header) {
             // The next record is where the visit ends.
             left = 0;
         }
@@ -155,17 +155,17 @@ fn visit_page(
     Ok(next)
 }
 
-/// Visits the records of an interval and says of each whether it is there to commands.
+/// Visits the keys of an interval and says of each whether it is there to commands.
 pub(super) fn visit_live(
     txn: &mut Txn<'_>,
     bounds: &KeyRange,
-    visit: &mut dyn FnMut(Bytes, &Record, bool) -> bool,
+    visit: &mut dyn FnMut(&[u8], Header, bool) -> bool,
 ) -> Result<(), EvalError> {
     let clock = txn.clock();
     let mut needs_tick = false;
-    txn.scan(bounds, &mut |key, record| {
-        needs_tick |= clock.is_unsure(&record);
-        visit(key, &record, clock.is_live(&record))
+    txn.scan_keys(bounds, &mut |key, header| {
+        needs_tick |= clock.is_unsure(header);
+        visit(key, header, clock.is_live(header))
     })?;
     if needs_tick {
         txn.ask_for_tick();
@@ -213,12 +213,12 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn passes(&self, key: &[u8], record: &Record) -> bool {
+    fn passes(&self, key: &[u8], found: Kind) -> bool {
         self.pattern
             .is_none_or(|pattern| glob::matches(pattern, key))
             && self
                 .kind
-                .is_none_or(|kind| kind.eq_ignore_ascii_case(record.kind.name().as_bytes()))
+                .is_none_or(|kind| kind.eq_ignore_ascii_case(found.name().as_bytes()))
     }
 }
 

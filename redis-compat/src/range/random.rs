@@ -75,7 +75,7 @@ fn window(txn: &mut Txn<'_>, bounds: &KeyRange) -> Result<Window, EvalError> {
         found.whole = visited < WINDOW;
         visited += 1;
         if live {
-            found.live.push(key);
+            found.live.push(Bytes::copy_from_slice(key));
         }
         found.whole
     })?;
@@ -89,7 +89,7 @@ fn branches(txn: &Txn<'_>, bounds: &KeyRange, prefix: &[u8]) -> Result<Vec<Optio
     let mut branches = Vec::new();
     loop {
         let mut next = None;
-        txn.scan(&rest, &mut |key, _| {
+        txn.scan_keys(&rest, &mut |key, _| {
             next = Some(key.get(prefix.len()).copied());
             false
         })?;
@@ -113,7 +113,7 @@ fn just_after(key: &[u8]) -> Bytes {
 fn first_live(txn: &mut Txn<'_>, bounds: &KeyRange) -> Result<Reply, EvalError> {
     let mut found = None;
     visit_live(txn, bounds, &mut |key, _, live| {
-        found = live.then_some(key);
+        found = live.then(|| Bytes::copy_from_slice(key));
         !live
     })?;
     Ok(Reply::bulk_or_null(found))

@@ -1,44 +1,42 @@
-//! The records of an interval as the entry sees them: the view's, with its changes laid over them.
+//! The keys of an interval as the entry sees them: the view's, with its changes laid over them.
 
-use bytes::Bytes;
 use coterie_types::KeyRange;
 
 use super::Txn;
-use crate::{Fault, Record};
+use crate::{Fault, Header, Record};
 
 impl Txn<'_> {
-    /// Visits the stored records of an interval in key order, expired ones included, until `visit`
-    /// returns false: the view's, with this entry's changes laid over them.
-    pub fn scan(
+    /// Visits the stored keys of an interval in order, expired ones included, until `visit` returns
+    /// false: the view's, with this entry's changes laid over them. No value is read.
+    pub fn scan_keys(
         &self,
         bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
         let table = bounds.table;
         let mut changed = self
             .overlay
             .range((table, bounds.start.clone())..)
             .take_while(|((t, key), _)| bounds.contains(*t, key))
+            .map(|((_, key), record)| (key, record.as_ref().map(Record::header)))
             .peekable();
         let mut go_on = true;
-        self.view.scan(bounds, &mut |key, record| {
-            while go_on && let Some(((_, k), r)) = changed.next_if(|((_, k), _)| *k < key) {
-                go_on = r.as_ref().is_none_or(|r| visit(k.clone(), r.clone()));
+        self.view.scan_keys(bounds, &mut |key, header| {
+            while go_on && let Some((k, changed)) = changed.next_if(|(k, _)| **k < *key) {
+                go_on = changed.is_none_or(|header| visit(k, header));
             }
             if !go_on {
                 return false;
             }
-            let visible = match changed.next_if(|((_, k), _)| *k == key) {
-                Some((_, changed)) => changed.clone(),
-                None => (!self.is_cleared(table, &key)).then_some(record),
+            let visible = match changed.next_if(|(k, _)| **k == *key) {
+                Some((_, changed)) => changed,
+                None => (!self.is_cleared(table, key)).then_some(header),
             };
-            go_on = visible.is_none_or(|record| visit(key, record));
+            go_on = visible.is_none_or(|header| visit(key, header));
             go_on
         })?;
-        while go_on && let Some(((_, key), record)) = changed.next() {
-            go_on = record
-                .as_ref()
-                .is_none_or(|r| visit(key.clone(), r.clone()));
+        while go_on && let Some((key, header)) = changed.next() {
+            go_on = header.is_none_or(|header| visit(key, header));
         }
         Ok(())
     }
@@ -48,13 +46,15 @@ impl Txn<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::txn::tests::{T, b, ctx, view_of};
 
     fn keys(txn: &Txn<'_>) -> Vec<Bytes> {
         let mut keys = Vec::new();
-        txn.scan(&KeyRange::all(T), &mut |key, _| {
-            keys.push(key);
+        txn.scan_keys(&KeyRange::all(T), &mut |key, _| {
+            keys.push(Bytes::copy_from_slice(key));
             true
         })
         .unwrap();
@@ -95,7 +95,7 @@ mod tests {
         txn.put_string(b("b"), b("new"), None);
         for stop_after in 1..=3 {
             let mut seen = 0;
-            let scanned = txn.scan(&KeyRange::all(T), &mut |_, _| {
+            let scanned = txn.scan_keys(&KeyRange::all(T), &mut |_, _| {
                 seen += 1;
                 seen < stop_after
             });

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use coterie_group::{Arriving, Known, Ownership, Store};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
-use coterie_redis_compat::{Fault, Record, View};
+use coterie_redis_compat::{Fault, Header, Record, View};
 use coterie_storage::Reader;
 use coterie_types::{KeyRange, RangeId, TableId};
 use tokio::runtime::Handle;
@@ -116,27 +116,27 @@ impl View for ArrivingView<'_> {
         }
     }
 
-    fn scan(
+    fn scan_keys(
         &self,
         bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
         let mut importing = self.ownership.importing().iter();
         // The interval of a command lies in a single range.
         let Some(arriving) = importing.find(|a| a.range.bounds.overlaps(bounds)) else {
-            return self.local().scan(bounds, visit);
+            return self.local().scan_keys(bounds, visit);
         };
         let mut there = There::new(self, arriving, bounds);
         let (mut go_on, mut fault) = (true, None);
-        self.local().scan(bounds, &mut |key, record| {
-            let before = there.visit_before(Some(&key), visit);
+        self.local().scan_keys(bounds, &mut |key, header| {
+            let before = there.visit_before(Some(key), visit);
             go_on = before.unwrap_or_else(|error| {
                 fault = Some(error);
                 false
             });
             if go_on {
-                there.skip(&key);
-                go_on = visit(key, record);
+                there.skip(key);
+                go_on = visit(key, header);
             }
             go_on
         })?;
@@ -174,12 +174,12 @@ impl<'v, 'a> There<'v, 'a> {
     /// Visits records before `end` that are not known here. Returns whether to go on.
     fn visit_before(
         &mut self,
-        end: Option<&Bytes>,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<bool, Fault> {
         let range_id = self.arriving.range.range_id;
         while self.fill() {
-            if end.is_some_and(|end| self.page.front().is_some_and(|(key, _)| key >= end)) {
+            if end.is_some_and(|end| self.page.front().is_some_and(|(key, _)| **key >= *end)) {
                 break;
             }
             let Some((key, raw)) = self.page.pop_front() else {
@@ -188,7 +188,7 @@ impl<'v, 'a> There<'v, 'a> {
             if self.view.is_known(range_id, self.bounds.table, &key)? {
                 continue;
             }
-            if !visit(key, Record::decode(raw)?) {
+            if !visit(&key, Header::decode(&raw)?.0) {
                 return Ok(false);
             }
         }
@@ -196,7 +196,7 @@ impl<'v, 'a> There<'v, 'a> {
     }
 
     /// Drops the source's record of a key that has a record here.
-    fn skip(&mut self, key: &Bytes) {
+    fn skip(&mut self, key: &[u8]) {
         if self.page.front().is_some_and(|(there, _)| there == key) {
             self.page.pop_front();
         }

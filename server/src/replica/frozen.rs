@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use coterie_group::Tally;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
-use coterie_redis_compat::Record;
+use coterie_redis_compat::Header;
 use coterie_storage::{Engine, Reader, StorageError, layout};
 use coterie_types::{KeyRange, RangeDescriptor};
 
@@ -165,15 +165,8 @@ impl Page {
 /// The record without its value. An undecodable record stays as it is, for the destination to
 /// report.
 fn header(raw: &[u8]) -> Bytes {
-    match Record::decode(Bytes::copy_from_slice(raw)) {
-        Ok(record) => {
-            let mut out = Vec::new();
-            let value = Bytes::new();
-            Record { value, ..record }.encode(&mut out);
-            Bytes::from(out)
-        }
-        Err(_) => Bytes::copy_from_slice(raw),
-    }
+    let value = Header::decode(raw).map_or(0, |(_, value)| value.len());
+    Bytes::copy_from_slice(&raw[..raw.len() - value])
 }
 
 #[cfg(test)]

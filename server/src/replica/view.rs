@@ -1,8 +1,7 @@
 //! The store as commands see it: records by key, decoded.
 
-use bytes::Bytes;
 use coterie_group::{Known, Store};
-use coterie_redis_compat::{Fault, Record, View};
+use coterie_redis_compat::{Fault, Header, Record, View};
 use coterie_storage::{Reader, layout};
 use coterie_types::{KeyRange, RangeId, TableId};
 
@@ -28,22 +27,19 @@ impl View for StoreView<'_> {
         }
     }
 
-    fn scan(
+    fn scan_keys(
         &self,
         bounds: &KeyRange,
-        visit: &mut dyn FnMut(Bytes, Record) -> bool,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
         let (start, end) = layout::header_interval(bounds);
         let mut damaged = None;
-        let mut each = |stored: &[u8], value: &[u8]| {
+        let mut each = |stored: &[u8], raw: &[u8]| {
             let parsed = layout::parse_header(stored)
                 .ok_or_else(|| Fault::corrupt("a store key that is no header's"))
-                .and_then(|(_, key)| {
-                    let record = Record::decode(Bytes::copy_from_slice(value))?;
-                    Ok((Bytes::from(key.into_owned()), record))
-                });
+                .and_then(|(_, key)| Ok((key, Header::decode(raw)?.0)));
             match parsed {
-                Ok((key, record)) => visit(key, record),
+                Ok((key, header)) => visit(&key, header),
                 Err(fault) => {
                     damaged = Some(fault);
                     false
@@ -51,7 +47,7 @@ impl View for StoreView<'_> {
             }
         };
         let scanned = self.0.scan(&start, &end, &mut each);
-        scanned.map_err(|error| Fault::new("scan records", error))?;
+        scanned.map_err(|error| Fault::new("scan keys", error))?;
         damaged.map_or(Ok(()), Err)
     }
 }
@@ -61,5 +57,54 @@ impl Store for StoreView<'_> {
         let found = self.0.get(&layout::mark_key(range_id, table, key));
         let found = found.map_err(|error| Fault::new("read mark", error))?;
         Ok(found.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use coterie_storage::{Batch, Engine, MemEngine};
+    use coterie_types::{GroupId, Version};
+
+    use super::*;
+
+    const T: TableId = TableId(1);
+
+    fn put(engine: &MemEngine, key: Vec<u8>, raw: &[u8]) {
+        let mut batch = Batch::default();
+        batch.put(key, raw.to_vec());
+        engine.write(batch).unwrap();
+    }
+
+    fn keys(engine: &MemEngine, max: usize) -> Result<Vec<(Vec<u8>, u64)>, Fault> {
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], header: Header| {
+            keys.push((key.to_vec(), header.version.change));
+            keys.len() < max
+        };
+        StoreView(engine).scan_keys(&KeyRange::all(T), &mut visit)?;
+        Ok(keys)
+    }
+
+    #[test]
+    fn keys_are_those_of_headers_and_damage_is_told() {
+        let engine = MemEngine::default();
+        put(&engine, layout::header_key(T, b"a"), b"\x00\x01\x07value");
+        put(&engine, layout::header_key(T, b"b\0"), b"\x00\x01\x08");
+        let (group, change) = (GroupId(1), 7);
+        let incarnation = Version { group, change };
+        for table in [TableId(0), T] {
+            let element = layout::element_key((table, b"a"), incarnation, 0, b"field");
+            put(&engine, element, b"value");
+        }
+        let both = [(b"a".to_vec(), 7), (b"b\0".to_vec(), 8)];
+        assert_eq!(keys(&engine, 9).unwrap(), both);
+        assert_eq!(keys(&engine, 1).unwrap(), both[..1]);
+        put(&engine, layout::header_key(T, b"c"), b"\x00");
+        assert!(keys(&engine, 2).is_ok() && keys(&engine, 3).is_err());
+        let mut suffixed = layout::header_key(T, b"b");
+        suffixed.push(1);
+        put(&engine, suffixed, b"\x00\x01\x07");
+        assert!(keys(&engine, 2).is_err());
     }
 }
