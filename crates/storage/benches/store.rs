@@ -8,6 +8,7 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use coterie_storage::{Batch, Engine, Reader, RecordCache, RocksEngine, RocksShared, layout};
 use coterie_types::TableId;
@@ -125,6 +126,29 @@ fn in_turn(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The first scan of a buffer that is nearly full sorts its keys.
+fn first(criterion: &mut Criterion) {
+    let store = Store::filled();
+    let mut group = criterion.benchmark_group("first");
+    group.sample_size(10);
+    group.bench_function("scan of 10 after 100,000 puts", |bencher| {
+        bencher.iter_custom(|times| {
+            let mut took = Duration::ZERO;
+            for n in 0..times {
+                for _ in 0..RECORDS / 1000 {
+                    store.put(1000);
+                }
+                let began = Instant::now();
+                store.scan(n, 10);
+                took += began.elapsed();
+                store.engine.flush().unwrap();
+            }
+            took
+        });
+    });
+    group.finish();
+}
+
 fn beside(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("beside");
     let (store, is_over) = (Store::filled(), AtomicBool::new(false));
@@ -145,5 +169,5 @@ fn beside(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, alone, in_turn, beside);
+criterion_group!(benches, alone, in_turn, first, beside);
 criterion_main!(benches);
