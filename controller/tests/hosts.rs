@@ -65,13 +65,23 @@ fn load_is_spread_over_hosts_and_over_nodes_that_do_not_say() {
 }
 
 #[test]
-fn bytes_are_evened_out_on_one_host_too() {
-    let mut world = quiet(3, 3, 12);
-    world.set_hosts(&["m", "m", "m"]);
-    for range in 1..=4 {
-        let cost = world.costs.get_mut(&RangeId(range)).unwrap();
-        (cost.size, cost.ops) = (40 * MIB, 4_000);
-    }
+fn bytes_are_evened_out_on_one_host_too_where_that_changes_what_nodes_hold() {
+    let heavy = |nodes: u64, hosts: &[&str]| {
+        let mut world = quiet(nodes, nodes, 4 * nodes);
+        world.set_hosts(hosts);
+        for range in 1..=4 {
+            let cost = world.costs.get_mut(&RangeId(range)).unwrap();
+            (cost.size, cost.ops) = (40 * MIB, 4_000);
+        }
+        world
+    };
+    let mut world = heavy(5, &["m"; 5]);
+    assert!(!moved(&world.pass(120)).is_empty());
+    // Three nodes hold all of three groups: whatever moves, each disk has as much as before.
+    let mut world = heavy(3, &["m"; 3]);
+    let plan = world.pass(600);
+    assert!(!is_for_load(&plan), "{:?}", (cut(&plan), moved(&plan)));
+    let mut world = heavy(3, &["a", "b", "c"]);
     assert!(!moved(&world.pass(120)).is_empty());
 }
 

@@ -12,7 +12,8 @@
 //! gives or takes one range at a time.
 //!
 //! Load is not moved between groups that are led on the same host: they share its CPU. A move for
-//! size between these counts bytes alone. Nor is a range moved for its load again after a move that
+//! size between these counts bytes alone. Where the same nodes hold both groups it would take
+//! nothing off any disk, so there is none. Nor is a range moved for its load again after a move that
 //! did not help (`effects`).
 
 use std::cmp::Reverse;
@@ -287,7 +288,8 @@ impl<'a> Shares<'a> {
     }
 
     fn is_apart(&self, dimension: Dimension, from: usize, to: usize) -> bool {
-        if dimension == Dimension::Load && self.are_together(from, to) {
+        let is_load = dimension == Dimension::Load;
+        if self.are_together(from, to) && (is_load || self.have_same_nodes(from, to)) {
             return false;
         }
         let (Some(from), Some(to)) = (self.groups[from], self.groups[to]) else {
@@ -308,6 +310,18 @@ impl<'a> Shares<'a> {
         let leader = |place: usize| Some(self.facts.groups[place].leader?.0);
         let leaders = leader(a).zip(leader(b));
         leaders.is_some_and(|(a, b)| self.facts.hosts.are_together(a, b))
+    }
+
+    /// Whether the same nodes hold two groups: no disk has less when bytes go from one to the other.
+    fn have_same_nodes(&self, a: usize, b: usize) -> bool {
+        let nodes = |place: usize| {
+            self.facts.groups[place]
+                .row
+                .replicas
+                .iter()
+                .map(|r| r.node_id)
+        };
+        nodes(a).collect::<BTreeSet<_>>() == nodes(b).collect::<BTreeSet<_>>()
     }
 
     /// The range whose move is worth the most, and what it is worth, if it is enough.
