@@ -744,6 +744,43 @@ mod tests {
     }
 
     #[test]
+    fn a_view_is_of_one_moment_whatever_comes_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        let flush = || {
+            put(&engine, b"a", b"2");
+            put(&engine, b"b", b"2");
+            engine.flush().unwrap();
+            put(&engine, b"a", b"3");
+        };
+        let clear = || {
+            let mut batch = Batch::default();
+            batch.clear(b"a".to_vec(), b"b".to_vec());
+            batch.put(b"b".to_vec(), b"3".to_vec());
+            engine.write(batch).unwrap();
+        };
+        type Between<'a> = (&'a dyn Fn(), &'a [[&'a str; 2]]);
+        let between: [Between<'_>; 2] =
+            [(&flush, &[["a", "3"], ["b", "2"]]), (&clear, &[["b", "3"]])];
+        for (change, expected) in between {
+            put(&engine, b"a", b"1");
+            let is_first = AtomicBool::new(true);
+            let seen = engine.store.view(&[], &[], || {
+                if is_first.swap(false, Ordering::Relaxed) {
+                    change();
+                }
+                engine.store.db.snapshot()
+            });
+            let (buffer, below) = seen.unwrap();
+            let expected = expected
+                .iter()
+                .map(|[key, value]| (key.as_bytes().to_vec(), value.as_bytes().to_vec()));
+            let expected = expected.collect::<Model>();
+            assert_eq!(all(&Snapshot { buffer, below }), expected);
+        }
+    }
+
+    #[test]
     fn a_store_that_is_closed_while_it_is_flushed_can_be_opened_at_once() {
         let dir = tempfile::tempdir().unwrap();
         for n in 0..50u32 {

@@ -149,7 +149,7 @@ fn cursors_see_the_moment_when_they_were_made() {
     let engine = rocks(dir.path());
     let (mut model, mut next) = (Model::new(), Sequence(1));
     let mut walks: Vec<Walk<'_>> = Vec::new();
-    for _ in 0..40_000 {
+    for _ in 0..15_000 {
         match next.below(10) {
             0..5 => engine.write(next.batch(&mut model)).unwrap(),
             5 if next.below(200) == 0 => engine.flush().unwrap(),
@@ -177,7 +177,7 @@ fn views_see_the_moment_when_they_were_taken() {
     let dir = tempfile::tempdir().unwrap();
     let engine = rocks(dir.path());
     let (mut model, mut next) = (Model::new(), Sequence(2));
-    for _ in 0..600 {
+    for _ in 0..250 {
         for _ in 0..next.below(10) {
             engine.write(next.batch(&mut model)).unwrap();
         }
@@ -203,7 +203,7 @@ fn views_see_the_moment_when_they_were_taken() {
 fn the_store_in_memory_walks_as_the_real_one() {
     let engine = MemEngine::default();
     let (mut model, mut next) = (Model::new(), Sequence(3));
-    for _ in 0..500 {
+    for _ in 0..250 {
         engine.write(next.batch(&mut model)).unwrap();
         let mut walk = Walk::begin(&engine, &model, &mut next);
         for _ in 0..40 {
