@@ -21,7 +21,7 @@ impl MemView {
         Self::default()
     }
 
-    /// Applies what a log entry changed: clears first, then records.
+    /// Applies the changes of a log entry: clears first, then records.
     pub fn apply(&mut self, changes: &Changes) {
         for range in &changes.clears {
             self.records

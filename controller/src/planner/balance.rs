@@ -1,15 +1,15 @@
 //! Ranges evenly over groups, by size and by load.
 //!
-//! Every group has its shares of the bytes and of the load, 1 being an even one. A move is worth
-//! what it takes off the sum of the squares of all shares. That is one number for both, so that no
-//! move for the one is undone for the other, and whatever is moved, the number falls: nothing goes
-//! back and forth. The range that takes off the most between two groups that are far apart is the
-//! one that moves; where every range is too large for that, one is cut by size first.
+//! Every group has its shares of the bytes and of the load; an even share is 1. The worth of a move
+//! is how much it lowers the sum of the squares of all shares. That sum covers bytes and load, so no
+//! move for bytes is undone for load, and it falls with every move: nothing goes back and forth. Of
+//! the ranges of two groups that are far apart, the range that lowers the sum most moves; where
+//! every range is too large for that, a range is split by size first.
 //!
 //! A range moves for its size when it has not moved for ten minutes; for its load also a second
-//! time, and between groups whose sizes are far apart: what a first round of moves was decided by
-//! may have changed meanwhile, and an uneven cluster must not wait out its own damping. Each group
-//! gives or takes one range at a time.
+//! time, and between groups whose sizes are far apart: the facts behind the first moves may have
+//! changed meanwhile, and an uneven cluster must not wait out its own damping. Each group gives or
+//! takes a single range at a time.
 //!
 //! Load is not moved between groups that are led on the same host: they share its CPU. A move for
 //! size between these counts bytes alone. Where the same nodes hold both groups it would take
@@ -312,7 +312,7 @@ impl<'a> Shares<'a> {
         leaders.is_some_and(|(a, b)| self.facts.hosts.are_together(a, b))
     }
 
-    /// Whether the same nodes hold two groups: no disk has less when bytes go from one to the other.
+    /// Whether the same nodes hold both groups: a move between them takes nothing off any disk.
     fn have_same_nodes(&self, a: usize, b: usize) -> bool {
         let nodes = |place: usize| {
             self.facts.groups[place]

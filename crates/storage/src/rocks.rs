@@ -321,32 +321,6 @@ impl Store {
         spill.done();
         Ok(())
     }
-
-    /// Writes a batch that clears intervals directly to RocksDB; the buffer cannot clear.
-    fn write_through(&self, batch: &Batch) -> Result<(), StorageError> {
-        let spill = self.spill()?;
-        self.write_down(&spill)?;
-        spill.release_frozen();
-        let mut writes = WriteBatch::default();
-        for (start, end) in &batch.clears {
-            writes.delete_range(start, end);
-        }
-        for (key, value) in &batch.writes {
-            match value {
-                Some(value) => writes.put(key, value),
-                None => writes.delete(key),
-            }
-        }
-        self.spilled.fetch_add(batch.bytes(), Ordering::Relaxed);
-        let keys = batch.writes.iter().map(|(key, _)| key.as_slice());
-        let writing = self.records.as_ref();
-        let writing = writing.map(|r| r.write(keys, &batch.clears));
-        let written = spill.change_below(|| self.db.write_opt(writes, &without_wal()));
-        drop(writing);
-        self.or_stop("write", written)?;
-        spill.done();
-        Ok(())
-    }
 }
 
 impl Reader for RocksEngine {

@@ -17,7 +17,7 @@ use super::options::without_wal;
 use super::{ROOM_POLL, Store, error};
 use crate::layout::CLEARED;
 use crate::write_buffer::Spill;
-use crate::{Interval, StorageError};
+use crate::{Batch, Interval, StorageError};
 
 /// See the module's head.
 #[derive(Default)]
@@ -148,6 +148,32 @@ impl Store {
         let thread = std::thread::Builder::new().name("store-reclaim".to_owned());
         // Without a thread the intervals are empty, too, and RocksDB compacts their files later.
         *reclaiming = thread.spawn(reclaim).ok();
+        Ok(())
+    }
+
+    /// Writes a batch that clears intervals directly to RocksDB; the buffer cannot clear.
+    pub(super) fn write_through(&self, batch: &Batch) -> Result<(), StorageError> {
+        let spill = self.spill()?;
+        self.write_down(&spill)?;
+        spill.release_frozen();
+        let mut writes = WriteBatch::default();
+        for (start, end) in &batch.clears {
+            writes.delete_range(start, end);
+        }
+        for (key, value) in &batch.writes {
+            match value {
+                Some(value) => writes.put(key, value),
+                None => writes.delete(key),
+            }
+        }
+        self.spilled.fetch_add(batch.bytes(), Ordering::Relaxed);
+        let keys = batch.writes.iter().map(|(key, _)| key.as_slice());
+        let writing = self.records.as_ref();
+        let writing = writing.map(|r| r.write(keys, &batch.clears));
+        let written = spill.change_below(|| self.db.write_opt(writes, &without_wal()));
+        drop(writing);
+        self.or_stop("write", written)?;
+        spill.done();
         Ok(())
     }
 
