@@ -1,9 +1,9 @@
 //! Ranges evenly over groups, by size and by load.
 //!
 //! Every group has its shares of the bytes and of the load; an even share is 1. The worth of a move
-//! is how much it lowers the sum of the squares of all shares. That sum covers bytes and load, so no
-//! move for bytes is undone for load, and it falls with every move: nothing goes back and forth. Of
-//! the ranges of two groups that are far apart, the range that lowers the sum most moves; where
+//! is how much it lowers the sum of the squares of all shares. That sum covers bytes and load, so
+//! no move for bytes is undone for load, and it falls with every move: nothing goes back and forth.
+//! Of the ranges of two groups that are far apart, the range that lowers the sum most moves; where
 //! every range is too large for that, a range is split by size first.
 //!
 //! A range moves for its size when it has not moved for ten minutes; for its load also a second
@@ -13,8 +13,8 @@
 //!
 //! Load is not moved between groups that are led on the same host: they share its CPU. A move for
 //! size between these counts bytes alone. Where the same nodes hold both groups it would take
-//! nothing off any disk, so there is none. Nor is a range moved for its load again after a move that
-//! did not help (`effects`).
+//! nothing off any disk, so there is none. Nor is a range moved for its load again after a move
+//! that did not help (`effects`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
