@@ -198,8 +198,8 @@ fn add_all(all: &mut Vec<Seen>, seen: Vec<Seen>) -> anyhow::Result<()> {
         *all = seen;
         return Ok(());
     }
-    let pairs = all.iter_mut().zip(&seen);
-    pairs.map(|(sum, one)| sum.add(one)).collect()
+    let mut pairs = all.iter_mut().zip(&seen);
+    pairs.try_for_each(|(sum, one)| sum.add(one))
 }
 
 /// Runs the clients of `target`: `warmup`, then `at_start`, the measured time, `at_end`.

@@ -485,6 +485,21 @@ mod tests {
         assert_eq!(machine.durable().unwrap().unwrap(), "3");
     }
 
+    /// Waits until the state as of this entry is on disk.
+    fn wait_until_durable(machine: &Machine, applied: &str) {
+        for _ in 0..2_000 {
+            if machine
+                .durable()
+                .unwrap()
+                .is_some_and(|durable| durable == applied)
+            {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("entry {applied} is not durable");
+    }
+
     #[test]
     fn a_range_that_comes_back_at_once_finds_its_place_empty() {
         let dir = tempfile::tempdir().unwrap();
@@ -539,16 +554,7 @@ mod tests {
         let last = index + 1;
         machine.apply(vec![entry(last, Body::Tick)]).unwrap();
         machine.flush().unwrap();
-        let is_durable = |machine: &Machine| {
-            let durable = machine.durable().unwrap();
-            durable.is_some_and(|applied| applied == last.to_string())
-        };
-        for _ in 0..2_000 {
-            if is_durable(&machine) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until_durable(&machine, &last.to_string());
         drop(machine);
         let machine = opened(dir.path()).unwrap();
         assert_eq!(machine.engine.get(&key).unwrap().unwrap(), "old");
@@ -565,7 +571,7 @@ mod tests {
         batch.put(key.clone(), b"old".to_vec());
         machine.engine.write(batch).unwrap();
         machine.flush().unwrap();
-        machine.engine.wait_for_spill();
+        wait_until_durable(&machine, "1");
         let leave = || {
             let changes = [
                 RangeChange::HandOff { range: range(2, 2) },
