@@ -68,11 +68,13 @@ impl Settings {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// How long a peer is under load before a figure is measured.
+    /// How long a peer is under load before a figure is measured. With its balance off Coterie is
+    /// warmed up for as long as it is as it comes, since compactions begin meanwhile.
     pub(crate) fn warmup(&self, peer: PeerKind) -> Duration {
-        let seconds = match peer {
-            PeerKind::AsItComes => self.warmup.max(self.settle),
-            _ => self.warmup,
+        let settles = peer.is_ours() && self.peers.contains(&PeerKind::AsItComes);
+        let seconds = match settles {
+            true => self.warmup.max(self.settle),
+            false => self.warmup,
         };
         Duration::from_secs_f64(seconds)
     }
