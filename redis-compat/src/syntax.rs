@@ -12,7 +12,7 @@
 //! element ...      once or more; `[WORD element] ...` repeats the keyword, too
 //! ```
 //!
-//! The arity comes from it when the crate is compiled ([`arity`]), `COMMAND DOCS` and the random
+//! The arity comes from it when the crate is compiled (`arity`), `COMMAND DOCS` and the random
 //! commands of the differential tests come from it when they are asked for ([`parse`]).
 
 /// An element of a command's syntax, as `COMMAND DOCS` describes it.
