@@ -125,7 +125,7 @@ pub(crate) type Alone = fn(Remote) -> BoxFuture<'static, Result<Reply, CommandEr
 pub(crate) enum Handler {
     /// It answers at once.
     Now(Now),
-    /// It answers at once, and is about clients: this one is shown to others as it is now.
+    /// It answers at once, and is about clients: others see this client as it is now.
     OfClients(Now),
     /// It answers at once, and chooses the table of the commands behind it.
     ChoosesTable(Now),
@@ -180,7 +180,7 @@ pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
 }
 
-/// A table by its number, or one of its own by its name.
+/// A table by its number, or a named table.
 pub(crate) fn table_named(catalog: &Catalog, word: &[u8]) -> Option<TableId> {
     parse_table(word).or_else(|| {
         let mut tables = catalog.tables.values();
@@ -195,7 +195,7 @@ fn is(args: &[Bytes], at: usize, word: &str) -> bool {
         .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// What Redis says where a container checks the words of its subcommands itself.
+/// The error of Redis where a container checks the words of its subcommands itself.
 fn subcommand_syntax(word: &[u8], container: &str) -> CommandError {
     CommandError::quoting(
         "unknown subcommand or wrong number of arguments for '",

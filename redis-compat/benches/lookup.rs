@@ -1,4 +1,4 @@
-//! What finding a row costs: by its name alone, and with its subcommand and the number of words.
+//! The cost of finding a row: by its name alone, and with its subcommand and the number of words.
 //!
 //! `cargo bench -p coterie-redis-compat`. The names are those of a common mix, some in capitals.
 

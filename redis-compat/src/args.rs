@@ -1,4 +1,4 @@
-//! The words of one command: by position, or option by option.
+//! The words of a command: by position, or option by option.
 
 use bytes::Bytes;
 
@@ -60,7 +60,7 @@ impl<'a> Args<'a> {
         Words::new(self.rest(at))
     }
 
-    /// Word `at` as a signed integer, as strictly as Redis reads one.
+    /// Word `at` as a signed integer, as strictly as Redis reads it.
     pub fn int(&self, at: usize) -> Result<i64, CommandError> {
         number::parse_int(self.bytes(at)).ok_or(NOT_AN_INTEGER)
     }

@@ -32,8 +32,8 @@ fn parse_offset(word: &[u8]) -> Result<u64, CommandError> {
         .ok_or(BIT_OFFSET)
 }
 
-/// Refuses to make a value longer than may be: the words are about the offset, as Redis has them past
-/// its own limit (`bitops.c`, `getBitOffsetFromArgument`).
+/// Refuses to make a value longer than may be: the words are about the offset, as Redis has them
+/// past its own limit (`bitops.c`, `getBitOffsetFromArgument`).
 fn check_len(txn: &Txn<'_>, len: usize) -> Result<(), CommandError> {
     txn.check_len(len).map_err(|_| BIT_OFFSET)
 }

@@ -1,4 +1,4 @@
-//! What one log entry changed, for the caller to persist in one batch.
+//! The changes of a log entry, for the caller to persist in a single batch.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use coterie_types::{KeyRange, TableId};
 
 use crate::Record;
 
-/// What an entry changed. Apply the clears first, then the records.
+/// The changes of an entry. Apply the clears first, then the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Intervals whose records are gone.
     pub clears: Vec<KeyRange>,
-    /// The change counter after the last of them, 0 if there are none: what [`Removal::touched`] is
-    /// for one key, for every key.
+    /// The change counter after the last of them, or 0: as [`Removal::touched`], for
+    /// all keys.
     pub cleared: u64,
     /// Records to put, or to delete.
     pub records: BTreeMap<(TableId, Bytes), Option<Record>>,
@@ -24,7 +24,7 @@ pub struct Changes {
     pub next_change: u64,
 }
 
-/// A key that was removed, as those who watch it while it is absent have to know.
+/// A removed key: connections that watch it while it is absent have to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// The key's table.

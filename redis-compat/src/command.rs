@@ -1,8 +1,8 @@
 //! The row of a command: all that is known of it apart from its function's body.
 //!
 //! A row is a constant, written with the `const fn`s of `row.rs`. It stands above its function, or,
-//! for commands that the proxy runs, in `table/`. Adding a command is one row, one function, one
-//! script.
+//! for commands that the proxy runs, in `table/`. To add a command, write a row, a
+//! function and a script.
 
 mod row;
 
@@ -28,7 +28,7 @@ pub const DATABASES: u32 = 16;
 /// The function of a command that groups run.
 pub type Function = fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>;
 
-/// Who runs a command.
+/// The process that runs a command.
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
     /// The group that owns the keys, at apply or at read.
@@ -43,7 +43,7 @@ pub enum Run {
 pub enum Route {
     /// Nowhere: the proxy answers.
     Local,
-    /// All keys must be on one group, else `CROSSGROUP`.
+    /// All keys must be on the same group, else `CROSSGROUP`.
     Keys,
     /// Each group gets its keys; the integers add up.
     SumOverKeys,
@@ -62,7 +62,7 @@ pub enum Nulls {
     Nothing,
     /// A null is an absent key.
     Key,
-    /// The reply has an element for each key; a null is an absent one.
+    /// The reply has an element for each key; a null is an absent key.
     EachKey,
 }
 
@@ -129,7 +129,7 @@ impl Part {
 /// Refuses words that are wrong whatever the store holds.
 pub(crate) type Check = fn(&Args<'_>) -> Result<(), CommandError>;
 
-/// One command or subcommand.
+/// A command or subcommand.
 #[derive(Debug, Clone, Copy)]
 pub struct Command {
     /// Its full name in lower case; a subcommand's is `container|name`.
@@ -142,7 +142,7 @@ pub struct Command {
     pub flags: Flags,
     /// Where its keys are, and how it uses them.
     pub keys: &'static [KeySpec],
-    /// Who runs it.
+    /// Where it runs.
     pub run: Run,
     /// How it finds its groups.
     pub route: Route,
@@ -150,9 +150,9 @@ pub struct Command {
     pub topic: Topic,
     /// The first Redis version that had it.
     pub since: &'static str,
-    /// One line.
+    /// A sentence about it.
     pub summary: &'static str,
-    /// The cost of one call.
+    /// The cost of a call.
     pub complexity: &'static str,
     /// ACL categories beyond those the flags imply.
     pub categories: Categories,
@@ -164,7 +164,7 @@ pub struct Command {
     pub hints: &'static str,
     /// How its reply tells which keys were absent.
     pub nulls: Nulls,
-    /// The name that `SLOWLOG` shows instead of an internal one.
+    /// The name that `SLOWLOG` shows instead of an internal name.
     pub shown_as: Option<&'static str>,
     /// Reads the options and throws them away; see [`Command::validate`].
     check: Option<Check>,
@@ -262,7 +262,7 @@ impl Command {
         Some((start, (!end.is_empty()).then_some(end)))
     }
 
-    /// Whether it names one key, always in the same place.
+    /// Whether it names a single key, always in the same place.
     #[must_use]
     pub fn has_one_key(&self) -> bool {
         let mut listed = self.keys.iter().filter(|spec| !spec.unlisted);

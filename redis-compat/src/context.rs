@@ -1,4 +1,4 @@
-//! The time and chance of one log entry, and what of it decides whether a record is expired.
+//! The time and chance of a log entry, and the clocks that decide whether a record is expired.
 //!
 //! Nothing in this crate knows any other clock or source of chance, so replicas that execute the
 //! same entry over the same state reach the same state.
@@ -7,7 +7,7 @@ use coterie_types::{GroupId, UnixMillis};
 
 use crate::Header;
 
-/// All the time and chance of one log entry, or of one read outside the log.
+/// All the time and chance of a log entry, or of a read outside the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
     /// The group that applies.
@@ -22,7 +22,7 @@ pub struct Context {
     pub next_change: u64,
 }
 
-/// What a record's expiry is compared with.
+/// The clocks that a record's expiry is compared with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     pub(crate) now: UnixMillis,

@@ -6,7 +6,7 @@
 
 use crate::number;
 
-/// The longest string Redis keeps in one piece with its header.
+/// The longest string Redis keeps in the same allocation as its header.
 const EMBSTR_MAX: usize = 44;
 
 /// How Redis would keep a string.
@@ -14,7 +14,7 @@ const EMBSTR_MAX: usize = 44;
 pub enum Encoding {
     /// As a number.
     Int,
-    /// In one piece with its header.
+    /// In the same allocation as its header.
     Embstr,
     /// In a buffer of its own.
     Raw,
@@ -24,7 +24,8 @@ impl Encoding {
     /// That of a value freshly set.
     #[must_use]
     pub fn when_set(value: &[u8]) -> Self {
-        // Redis looks for an integer in texts of at most 20 bytes, which is as long as one can be.
+        // Redis looks for an integer in texts of at most 20 bytes, the greatest length of an
+        // integer.
         if number::parse_int(value).is_some() {
             Self::Int
         } else {
@@ -42,7 +43,7 @@ impl Encoding {
         }
     }
 
-    /// What `OBJECT ENCODING` answers.
+    /// The reply of `OBJECT ENCODING`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

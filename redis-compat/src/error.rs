@@ -23,13 +23,13 @@ pub enum CommandError {
     /// Too few or too many words; with the command's full name.
     #[error("ERR wrong number of arguments for '{0}' command")]
     WrongArity(&'static str),
-    /// No such command; with its words.
+    /// An unknown command; with its words.
     #[error("{}", lossy(&unknown_command(.0, .1)))]
     UnknownCommand(Bytes, Vec<Bytes>),
-    /// No such subcommand; with the container's name.
+    /// An unknown subcommand; with the container's name.
     #[error("{}", lossy(&unknown_subcommand(.0, .1)))]
     UnknownSubcommand(Bytes, &'static str),
-    /// The keys of one command, or of one transaction, live in several groups.
+    /// The keys of a command, or of a transaction, live in several groups.
     #[error(
         "CROSSGROUP the keys are in different groups: a command or transaction is done by one group; COTERIE LOCATE <key> shows the group of a key"
     )]
@@ -66,7 +66,7 @@ impl CommandError {
         Self::Quoting(quoting(before, word, after).into())
     }
 
-    /// An argument is a number outside of what fits.
+    /// An argument is a number outside of these bounds.
     #[must_use]
     pub fn int_out_of_range(min: i32, max: i32) -> Self {
         Self::Other(format!(
@@ -113,8 +113,8 @@ impl CommandError {
         Self::Other(format!("ERR Protocol error: {reason}"))
     }
 
-    /// A transaction would change more than one log entry may, in bytes. In Redis' words for one
-    /// that its memory has no room for (`multi.c`, `execCommandAbort`).
+    /// A transaction would change more bytes than a log entry may. In Redis' words for a
+    /// transaction that its memory has no room for (`multi.c`, `execCommandAbort`).
     #[must_use]
     pub fn transaction_too_large(max: usize) -> Self {
         Self::Other(format!(

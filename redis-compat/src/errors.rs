@@ -1,7 +1,7 @@
 //! Error lines that never change, in Redis' own words.
 //!
-//! Those of one command are constants beside it; those that several commands or the proxy share
-//! stand here. [`all_error_lines`] lists them, so that a test can compare each with a line
+//! The lines of a single command are constants beside it; those that several commands or the proxy
+//! share stand here. [`all_error_lines`] lists them, so that a test can compare each with a line
 //! recorded from a real Redis (`tests/error_lines.rs`).
 
 use crate::CommandError;
@@ -35,15 +35,16 @@ error_lines! {
     /// A command before `AUTH`.
     pub NO_AUTH = "NOAUTH Authentication required.";
     /// The user may not touch the key.
-    pub NO_PERM_KEY = "NOPERM this user has no permissions to access one of the keys used as arguments";
-    /// The user may not use the channel.
-    pub NO_PERM_CHANNEL = "NOPERM this user has no permissions to access one of the channels used as \
+    pub NO_PERM_KEY = "NOPERM this user has no permissions to access one of the keys used as \
         arguments";
+    /// The user may not use the channel.
+    pub NO_PERM_CHANNEL = "NOPERM this user has no permissions to access one of the channels used \
+        as arguments";
     /// A connection over the limit.
     pub MAX_CLIENTS = "ERR max number of clients reached";
     /// A stranger from another host while no password is set.
-    pub PROTECTED_MODE = "DENIED Coterie is running in protected mode because protected mode is enabled and \
-        no password is set for the default user. In this mode connections are only \
+    pub PROTECTED_MODE = "DENIED Coterie is running in protected mode because protected mode is \
+        enabled and no password is set for the default user. In this mode connections are only \
         accepted from the loopback interface. If you want to connect from external \
         computers, set an authentication password for the default user, or disable \
         protected mode.";

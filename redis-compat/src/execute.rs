@@ -31,7 +31,7 @@ pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
     }
 }
 
-/// Runs one command in `txn` and appends its reply, or Redis' error line, to `out`.
+/// Runs a command in `txn` and appends its reply, or Redis' error line, to `out`.
 ///
 /// `Err` means this node alone failed: nothing of the entry may be applied. The caller has checked
 /// that the keys are the group's own.

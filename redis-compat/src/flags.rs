@@ -1,10 +1,12 @@
-//! What a command is allowed to do, as Redis flags it, and its ACL categories.
+//! The flags of a command, as Redis has them, and its ACL categories.
 //!
 //! Both are constant bit sets: a row names them, nothing parses words at start-up. The order of the
 //! bits is the order in which `COMMAND INFO` prints them.
 
 macro_rules! bit_set {
-    ($(#[$doc:meta])* $set:ident($int:ty) { $($(#[$bit_doc:meta])* $bit:ident = $at:literal, $word:literal;)* }) => {
+    ($(#[$doc:meta])* $set:ident($int:ty) {
+        $($(#[$bit_doc:meta])* $bit:ident = $at:literal, $word:literal;)*
+    }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub struct $set($int);
@@ -40,7 +42,7 @@ macro_rules! bit_set {
 pub(crate) use bit_set;
 
 bit_set! {
-    /// Command flags. The last ones are Coterie's own and have no word that a client sees.
+    /// Command flags. The last flags are Coterie's own: clients see no word for them.
     Flags(u32) {
         /// May change a key.
         WRITE = 0, "write";
@@ -126,7 +128,7 @@ bit_set! {
         DANGEROUS = 17, "@dangerous";
         /// The connection itself.
         CONNECTION = 18, "@connection";
-        /// MULTI and what belongs to it.
+        /// Transactions.
         TRANSACTION = 19, "@transaction";
         /// Scripts.
         SCRIPTING = 20, "@scripting";

@@ -1,4 +1,4 @@
-//! The x87 extended format, in software: what `long double` is where Redis runs.
+//! The x87 extended format, in software: `long double` where Redis runs.
 //!
 //! `INCRBYFLOAT` computes in it, and its replies are its rounding. A hardware float would differ in
 //! the last digits, and could differ between replicas; so parsing, sum and printing are done here
@@ -19,7 +19,7 @@ const EXPONENT_MIN: i32 = -16445;
 /// The exponent of the largest numbers, which have 64 bits above it.
 const EXPONENT_MAX: i32 = 16320;
 
-/// One number, or infinity, or none.
+/// A number, infinity, or no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Float80 {
     /// `mantissa * 2^exponent`, below zero if `negative`.
@@ -127,7 +127,7 @@ fn decimals(mantissa: u64, shift: u32) -> (String, u128) {
 
 /// The sum of two that are not zero; the first has the larger or the same exponent.
 fn sum((n1, m1, e1): (bool, u64, i32), (n2, m2, e2): (bool, u64, i32)) -> Float80 {
-    // 62 bits below the larger mantissa, and one bit for the carry above it.
+    // 62 bits below the larger mantissa, and a bit for the carry above it.
     const GUARD: u32 = 62;
     let distance = (e1 - e2).unsigned_abs();
     let large = u128::from(m1) << GUARD;

@@ -15,7 +15,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
         return pattern.is_empty();
     }
     let (mut p, mut t) = (0, 0);
-    // Where to go on after the last star, if what follows it does not fit here.
+    // Where to go on after the last star, if the pattern behind it does not fit here.
     let mut retry = None;
     loop {
         if pattern.get(p) == Some(&b'*') {

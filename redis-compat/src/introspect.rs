@@ -2,7 +2,7 @@
 //! nothing.
 //!
 //! Commands come in the order of the table, where Redis follows its hash table; internal commands
-//! are left out. Source: Redis `server.c`, `addReplyCommandInfo` and what follows it.
+//! are left out. Source: Redis `server.c`, `addReplyCommandInfo` and the functions behind it.
 
 use bytes::Bytes;
 
@@ -37,7 +37,7 @@ fn public() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().filter(|command| !command.is_internal())
 }
 
-/// The row of a name such as `get` or `object|encoding`.
+/// The row of a name like `get` or `object|encoding`.
 fn find(name: &[u8]) -> Option<&'static Command> {
     let mut parts = name.splitn(2, |byte| *byte == b'|');
     let command = lookup(parts.next()?).filter(|command| !command.is_internal())?;

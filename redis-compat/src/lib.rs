@@ -1,14 +1,14 @@
-//! What Redis means: commands, arguments, replies, errors, and what each does to a record.
+//! The meaning of Redis: commands, arguments, replies, errors, and their effects on records.
 //!
 //! Pure: no runtime, no clock, no socket, no disk, no random source. A command is executed when the
 //! log entry that carries it is applied, on every replica, over a [`View`] of the store; time,
 //! chance and versions come from the entry ([`Context`]), so that replicas reach the same state.
 //!
-//! A command is one row ([`COMMANDS`]), one function and one script (`testscripts/`). Routing,
+//! A command is a row ([`COMMANDS`]), a function and a script (`testscripts/`). Routing,
 //! `COMMAND`, ownership checks and `docs/COMPAT.md` read the row; nothing else lists commands.
 //!
-//! Callers: `group` (executes at apply and for reads), `proxy` (routes by the rows, answers what is
-//! [`Run::Proxy`], words its own refusals by [`CommandError`]).
+//! Callers: `group` (executes at apply and for reads), `proxy` (routes by the rows, runs the
+//! commands that are [`Run::Proxy`], words its own refusals by [`CommandError`]).
 
 mod args;
 mod big;

@@ -39,7 +39,7 @@ impl MemView {
         }
     }
 
-    /// How many records are stored, expired ones included.
+    /// How many records are stored, expired records included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()

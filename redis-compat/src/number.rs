@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-/// Reads an i64; `None` if it is not exactly what [`format_int`] writes.
+/// Reads an i64; `None` if [`format_int`] would not write it so.
 #[must_use]
 pub fn parse_int(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {

@@ -1,4 +1,4 @@
-//! Commands over an interval of one table's keys. The proxy sends them, one for each range it
+//! Commands over an interval of a table's keys. The proxy sends them, a call for each range it
 //! walks; a client never can (their rows are flagged `INTERNAL`).
 //!
 //! `start` is the first key of the interval, `end` the first key after it; an empty `end` is the

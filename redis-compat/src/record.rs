@@ -1,4 +1,4 @@
-//! One key's record on disk: a short header, then the value as it is.
+//! A key's record on disk: a short header, then the value as it is.
 //!
 //! ```text
 //! byte 0      kind in bits 0-3, 0x20 = has an expiry, 0x40 = the expiry is wide;
@@ -25,7 +25,7 @@ const KEPT_RAW: u8 = 0x80;
 /// The first expiry that needs the wide form.
 const WIDE_FROM: u64 = 1 << 48;
 
-/// What a key holds. The number is on disk.
+/// The type of a key's value. The number is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What `TYPE` answers.
+    /// The reply of `TYPE`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl TryFrom<u8> for Kind {
     }
 }
 
-/// What is stored under a key.
+/// The value and header stored under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The type of the value.

@@ -20,7 +20,7 @@ pub enum Resp {
     V3,
 }
 
-/// What a command answers.
+/// The reply of a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// A line without CR or LF.
@@ -47,7 +47,7 @@ pub enum Reply {
     Boolean(bool),
     /// An integer of any size, in decimal.
     BigNumber(Bytes),
-    /// Text with a format of three letters, such as `txt`.
+    /// Text with a format of three letters, like `txt`.
     Verbatim {
         /// The format.
         format: [u8; 3],
@@ -62,7 +62,7 @@ pub enum Reply {
     Spliced {
         /// How many elements.
         len: usize,
-        /// Their bytes, one after another, cut anywhere.
+        /// Their bytes in order, split anywhere.
         parts: Vec<Bytes>,
     },
 }

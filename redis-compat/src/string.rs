@@ -1,4 +1,4 @@
-//! The string commands, by what they do to a value.
+//! The string commands, by their effect on a value.
 
 mod edit;
 mod expiry;

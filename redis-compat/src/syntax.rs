@@ -5,7 +5,7 @@
 //!
 //! word             an argument; its type follows from its name (`type_of`), or stands behind a
 //!                  colon: `increment:double`
-//! WORD             a keyword, sent as it is; `name=WORD` has another name than its lower case
+//! WORD             a keyword, sent as it is; `name=WORD` has another name
 //! WORD argument    an argument or a group behind a keyword
 //! name(a b)        a group of elements; name(A|b c) one of several
 //! [element]        may be left out; `[a b]` and `[A|b]` are groups named by their elements
@@ -39,7 +39,7 @@ pub enum Kind {
     Token,
     /// A word of the client's choice.
     Word(Type),
-    /// One of these.
+    /// Any of these.
     OneOf(Vec<Argument>),
     /// All of these.
     Block(Vec<Argument>),

@@ -1,8 +1,8 @@
-//! The command table: every row, sorted by name, and how to find one.
+//! The command table: every row, sorted by name, and how to find it.
 //!
 //! Rows of commands that a group runs stand above their functions; those of the proxy's commands
-//! stand in `table/`, one file per topic. They are joined, sorted and hashed when the crate is
-//! compiled; looking one up takes no allocation and a few comparisons.
+//! stand in `table/`, a file per topic. They are joined, sorted and hashed when the crate is
+//! compiled; a look-up takes no allocation and a few comparisons.
 
 mod cluster;
 mod connection;

@@ -1,11 +1,12 @@
-//! The transaction view of one log entry: the store, and over it what the entry has changed so far.
+//! The transaction view of a log entry: the store, and over it the changes of the entry so far.
 //!
 //! A lookup asks the overlay, then the cleared intervals, then the [`View`]. Nothing is written
-//! before [`Txn::finish`] hands back the [`Changes`]; the caller persists them in one batch.
+//! before [`Txn::finish`] hands back the [`Changes`]; the caller persists them in a single batch.
 //!
 //! Invariants: a key whose expiry is at or before [`Context::now`] is absent to every command; each
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
-//! a key never have the same version. [`Txn::mark_raw`] is no change: only `OBJECT ENCODING` sees it.
+//! a key never have the same version. [`Txn::mark_raw`] is no change: only `OBJECT ENCODING` sees
+//! it.
 
 mod savepoint;
 mod scan;
@@ -23,7 +24,7 @@ use crate::{
     Changes, CommandError, Context, Encoding, EvalError, Fault, Kind, Record, Removal, Resp, View,
 };
 
-/// The state one log entry sees and changes.
+/// The state that a log entry sees and changes.
 pub struct Txn<'a> {
     view: &'a dyn View,
     ctx: Context,
@@ -35,7 +36,7 @@ pub struct Txn<'a> {
     value_bytes_max: usize,
     /// Bytes of the keys and values in `overlay`.
     changed_bytes: usize,
-    /// The same of every change that was made, also where a later one took its place.
+    /// The same of every change that was made, also where a later change took its place.
     written_bytes: usize,
     savepoint: Option<Savepoint>,
     reply_bytes_max: usize,
@@ -165,7 +166,7 @@ impl<'a> Txn<'a> {
 
     /// Bytes of the keys and values that the entry changes, each key once: they are held in memory
     /// and written as one batch. Small requests can make large values (`SETBIT`), so the caller
-    /// bounds these bytes, and not what is sent.
+    /// bounds these bytes, and not those that are sent.
     #[must_use]
     pub fn changed_bytes(&self) -> usize {
         self.changed_bytes
@@ -178,7 +179,7 @@ impl<'a> Txn<'a> {
     }
 
     /// How long the next command's reply may be, in bytes. Commands whose reply is no longer than
-    /// one value do not look at it.
+    /// a value do not look at it.
     pub fn set_reply_room(&mut self, bytes: usize) {
         (self.reply_bytes_max, self.reply_bytes) = (bytes, 0);
     }
@@ -241,7 +242,7 @@ impl<'a> Txn<'a> {
         clock.is_live(header)
     }
 
-    /// The clocks that decide what is expired.
+    /// The clocks that decide whether a record is expired.
     pub(crate) fn clock(&self) -> Clock {
         Clock {
             now: self.ctx.now,

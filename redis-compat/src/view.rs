@@ -1,7 +1,7 @@
 //! The store as a command sees it: records by key, and in key order.
 //!
 //! The storage crate implements [`View`] over its engine, tests over a map. A view is read-only and
-//! does not change while an entry is applied; what the entry changes lives in [`crate::Txn`].
+//! does not change while an entry is applied; the changes of the entry live in [`crate::Txn`].
 
 use std::error::Error;
 
@@ -19,7 +19,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault with its cause; `message` is a verb phrase such as "read record".
+    /// A fault with its cause; `message` is a verb phrase like "read record".
     pub fn new(
         message: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
@@ -39,7 +39,7 @@ impl Fault {
     }
 }
 
-/// Read access to the records of one group's store.
+/// Read access to the records of a group's store.
 pub trait View {
     /// The stored record, even if expired.
     fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault>;

@@ -1,4 +1,5 @@
-//! `WATCH` tokens: what a connection remembers of a key, and whether it still holds at `EXEC`.
+//! `WATCH` tokens: the state of a key that a connection remembers, and whether it still holds at
+//! `EXEC`.
 //!
 //! A token is the group and its change counter at the time (two varints), then nothing if the key
 //! was absent, else the record's version (two varints). A key that was there must have the same
@@ -23,7 +24,7 @@ const WATCH: Command = command(Topic::Coterie, "_watch")
     .shown_as("WATCH")
     .docs("0.1.0", "O(1)", "Returns the token of a key for WATCH.");
 
-/// `_WATCH key`: the token. Reads one key, O(1).
+/// `_WATCH key`: the token. Reads a key, O(1).
 fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let record = txn.get(args.bytes(1))?;
     let mut token = BytesMut::new();
@@ -38,9 +39,9 @@ fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 
 /// Whether a watched key is as it was. A token that no version of Coterie wrote does not hold.
 ///
-/// `last_removed` is the greatest [`crate::Removal::touched`] of the keys of the same hash slot, and
-/// [`crate::Changes::cleared`], of all entries before this one; 0 if nothing was removed. What this
-/// entry has removed so far, the transaction knows itself.
+/// `last_removed` is the greatest [`crate::Removal::touched`] of the keys of the same hash slot,
+/// and [`crate::Changes::cleared`], of all entries before this one; 0 if nothing was removed. What
+/// this entry has removed so far, the transaction knows itself.
 pub fn watch_token_holds(
     txn: &mut Txn<'_>,
     table: TableId,
@@ -87,7 +88,7 @@ mod tests {
 
     const T: TableId = TableId(0);
 
-    /// A group of one replica, as far as watching needs it.
+    /// A group with a single replica, as far as watching needs it.
     #[derive(Default)]
     struct Store {
         view: MemView,
@@ -109,7 +110,7 @@ mod tests {
             let result = with(&mut txn);
             let changes: Changes = txn.finish();
             self.view.apply(&changes);
-            // All keys share one hash slot.
+            // All keys share a hash slot.
             let removals = changes.removals.iter().map(|removal| removal.touched);
             let last_removed = removals.chain([self.last_removed, changes.cleared]).max();
             self.last_removed = last_removed.unwrap_or(0);
@@ -205,7 +206,7 @@ mod tests {
                     .map(|w| Bytes::copy_from_slice(w.as_bytes()))
                     .collect()
             };
-            // As a pipeline's commands may be in one frame, and frames in one entry.
+            // As a pipeline's commands may share a frame, and frames an entry.
             let token = store.txn(|txn| {
                 let mut out = BytesMut::new();
                 execute(txn, T, &words(removal), Resp::V2, &mut out).unwrap();

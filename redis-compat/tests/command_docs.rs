@@ -60,7 +60,7 @@ fn parse(raw: &mut Bytes) -> Value {
     }
 }
 
-/// The arguments in a reply to `COMMAND DOCS` of one command.
+/// The arguments in a reply to `COMMAND DOCS` of a command.
 fn arguments(mut reply: Bytes) -> Option<Value> {
     let Value::Map(commands) = parse(&mut reply) else {
         panic!("no map of commands");

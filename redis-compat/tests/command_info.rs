@@ -20,7 +20,7 @@ fn is_unknown_to_redis_7_0(row: &Command) -> bool {
 
 fn encoded(row: &Command) -> Bytes {
     let mut out = BytesMut::new();
-    // Subcommands are compared one by one: Redis lists them in the order of a hash table.
+    // Subcommands are compared separately: Redis lists them in the order of a hash table.
     command::info_alone(row).encode(Resp::V3, &mut out);
     out.freeze()
 }

@@ -1,6 +1,6 @@
 //! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats one, `DIFFERENTIAL_RUNS=n` makes more. The
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more. The
 //! commands come from the syntax of the command table (`coterie-grammar`). How two replies are
 //! compared stands in the hints of the row.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -59,8 +59,8 @@ fn replies_are_those_of_redis() {
     }
 }
 
-/// The proxy says what is wrong with the words of a command before it says where its keys are; it
-/// must say what the group would.
+/// The proxy refuses wrong words of a command before it says where its keys are; it must refuse
+/// them as the group would.
 #[test]
 fn what_is_wrong_with_the_words_is_what_running_says() {
     let mut grammar = Grammar::new(setting("DIFFERENTIAL_SEED").unwrap_or(7));
@@ -148,7 +148,7 @@ fn run(seed: u64, real: &mut Connection) {
             table = grammar.below(2) as u32;
         }
         real.run(&[Bytes::from("select"), Bytes::from(table.to_string())]);
-        // Several commands in one log entry see what those before them changed.
+        // Several commands in a log entry see the changes of those before them.
         let entry: Vec<_> = (0..=grammar.below(4))
             .map(|_| (table, command(&mut grammar, &rows)))
             .collect();
@@ -183,7 +183,7 @@ fn run(seed: u64, real: &mut Connection) {
     }
 }
 
-/// What a proxy would make of an internal command.
+/// The client's form of an internal command.
 fn real_form(args: &[Bytes]) -> Vec<Bytes> {
     match args[0].as_ref() {
         b"_keys" => vec![Bytes::from("keys"), args[3].clone()],

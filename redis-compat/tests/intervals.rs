@@ -1,4 +1,4 @@
-//! What an entry sees of its own changes, and the commands over intervals, against a plain map.
+//! The changes that an entry sees of its own, and the commands over intervals, against a plain map.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;

@@ -30,7 +30,7 @@ fn run(args: &[Bytes]) -> Bytes {
     out.freeze()
 }
 
-/// What `glob::matches` is to do with a text that is not empty, by plain recursion.
+/// `glob::matches` for a text that is not empty, by plain recursion.
 fn matches_slowly(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], _) => text.is_empty(),

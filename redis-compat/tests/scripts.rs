@@ -1,4 +1,4 @@
-//! Runs `testscripts/`: commands line by line, and what each answers.
+//! Runs `testscripts/`: commands line by line, and their replies.
 //!
 //! `UPDATE_GOLDENFILES=1 cargo test -p coterie-redis-compat --test scripts` records the answers
 //! anew; read the difference. Apart from commands a script may say `clock <ms>` (the group clock),

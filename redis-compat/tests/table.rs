@@ -1,4 +1,4 @@
-//! What must hold of every row of the command table.
+//! Invariants of every row of the command table.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;

@@ -44,7 +44,7 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// The hints of this row. What cannot be read is passed over.
+    /// The hints of this row. Unreadable hints are passed over.
     #[must_use]
     pub fn of(row: &Command) -> Self {
         let mut hints = Self::default();

@@ -1,7 +1,7 @@
-//! Random commands, made from the syntax in the command table: valid ones mostly.
+//! Random commands, made from the syntax in the command table: most of them valid.
 //!
 //! A [`Grammar`] walks a row's syntax. It draws options in any order, repeats them now and then,
-//! leaves words out or puts wrong ones in, and fills arguments from small pools of words
+//! leaves words out or puts wrong words in, and fills arguments from small pools of words
 //! (`words.rs`), so that commands meet on the same keys. Names and types of arguments choose the
 //! pool; where that is not enough, the row's `hints` do (`hints.rs`).
 //!

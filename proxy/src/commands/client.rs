@@ -46,7 +46,7 @@ fn getname(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::bulk_or_null((!name.is_empty()).then_some(name)).into())
 }
 
-/// `CLIENT SETNAME name`; an empty one is none.
+/// `CLIENT SETNAME name`; an empty name is none.
 fn setname(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     set_name(local, &args[2])?;
     Ok(Reply::OK.into())
@@ -176,7 +176,7 @@ fn pause(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> 
         _ => return Err(super::subcommand_syntax(&args[1], "CLIENT")),
     };
     let millis = super::timeout_millis(&args[2])?;
-    // A pause of ages is as good as one for ever, and does not overflow.
+    // A pause of ages is as good as an endless pause, and does not overflow.
     let longest = Duration::from_secs(100 * 365 * 86_400);
     local
         .shared
@@ -223,8 +223,8 @@ fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> 
     Ok(Answer::Nothing)
 }
 
-/// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`: not
-/// offered; turning it off is, with any options, as Redis takes them.
+/// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`:
+/// not offered; turning it off is, with any options, as Redis takes them.
 fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     check_tracking_options(local, args)?;
     if on_or_off(args, 2)? {

@@ -1,6 +1,6 @@
-//! `CLUSTER`: truthful answers for tools that ask a Redis Cluster. To a client the cluster is one
-//! node with all slots, this proxy: it may send any command here. What is behind it stands in
-//! `COTERIE`.
+//! `CLUSTER`: truthful answers for tools that ask a Redis Cluster. To a client the cluster is a
+//! single node with all slots, this proxy: it may send any command here. `COTERIE` describes the
+//! nodes behind the proxy.
 
 use std::net::SocketAddr;
 

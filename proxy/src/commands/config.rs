@@ -1,8 +1,8 @@
 //! `CONFIG`: the settings that exist, under Redis' names (Redis `config.c`).
 //!
 //! Those that may change are read and written here; others, which benchmarks and libraries ask for,
-//! say truthfully how Coterie works and cannot be set. `CONFIG SET` changes all it names or nothing,
-//! on this proxy and until it ends: lasting settings are flags.
+//! say truthfully how Coterie works and cannot be set. `CONFIG SET` changes all it names or
+//! nothing, on this proxy and until it ends: lasting settings are flags.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,21 +30,22 @@ type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
 #[derive(Clone, Copy)]
 enum Set {
     To(SetValue),
-    /// To what it is already, no more: libraries and benchmarks do so with what Redis can change.
+    /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
+    /// change.
     ToTheSame,
     /// Not at all, nor by Redis.
     Never,
 }
 
-/// One setting.
+/// A setting.
 struct Setting {
     name: &'static str,
     get: fn(&Shared) -> Bytes,
     set: Set,
 }
 
-/// `CONFIG GET pattern [pattern ...]`: each setting once. One that is asked for by its plain name is
-/// called as the client wrote it.
+/// `CONFIG GET pattern [pattern ...]`: each setting once. A setting that is asked for by its plain
+/// name is called as the client wrote it.
 fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let pairs = SETTINGS.iter().filter_map(|setting| {
         let name = args[2..].iter().find_map(|word| name_by(word, setting))?;
@@ -53,7 +54,7 @@ fn get(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Map(pairs.collect()).into())
 }
 
-/// What a setting is called when it is asked for by this word; `None` if the word is for others.
+/// The name of a setting in the reply to this word; `None` if the word is for others.
 fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
     let name = setting.name.as_bytes();
     if word.iter().any(|byte| b"[*?".contains(byte)) {
@@ -75,7 +76,7 @@ fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::OK.into())
 }
 
-/// Pairs of name and value: the settings, with what they are to be.
+/// Pairs of name and value: the settings, with their new values.
 fn named_settings(words: &[Bytes]) -> Result<Vec<(&'static Setting, &Bytes)>, CommandError> {
     let mut named: Vec<(&'static Setting, &Bytes)> = Vec::new();
     if !words.len().is_multiple_of(2) {
@@ -198,14 +199,14 @@ fn set_number(
     Ok(())
 }
 
-/// A number; one below zero is made greater than any range's end.
+/// A number; a number below zero is made greater than any range's end.
 fn plain(value: &[u8]) -> Result<u64, &'static str> {
     let number = number::parse_int(value).ok_or(NOT_AN_INTEGER)?;
     Ok(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6, and a unit alone is nothing of it. What
-/// is too long for 64 bits wraps around (`util.c`, `memtoull`).
+/// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6, and a unit alone is 0. A
+/// number too long for 64 bits wraps around (`util.c`, `memtoull`).
 fn memory(value: &[u8]) -> Result<u64, &'static str> {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
     let (number, unit) = value.split_at(digits.count());
@@ -324,7 +325,7 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
 /// Sorted by name.
 static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
     vec![
-        // What is acknowledged is in the logs of a majority, on disk: more than any of these says.
+        // Acknowledged writes are in the logs of a majority, on disk: more than any of these says.
         constant!("appendfsync", "always"),
         constant!("appendonly", "yes"),
         fixed("bind", Set::ToTheSame, |shared| decimal(shared.addr.ip())),

@@ -1,8 +1,8 @@
 //! `COTERIE`: the cluster, for its operators. Answers are maps in RESP3 and flat lists in RESP2, so
 //! that redis-cli prints them readably.
 //!
-//! What is listed comes from the proxy's copy of the catalog, which goes on being there while meta
-//! is away; what changes something goes to meta or to a group's leader, and says how it went.
+//! Lists come from the proxy's copy of the catalog, also while meta is away; changes go to meta or
+//! to a group's leader, and report the outcome.
 
 mod change;
 mod jobs;

@@ -1,4 +1,4 @@
-//! `DEBUG`: what tests need, and what does no harm (Redis `debug.c`).
+//! `DEBUG`: subcommands that tests need or that do no harm (Redis `debug.c`).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) const HANDLERS: &[Named] = &[("debug", alone!(debug))];
 /// and has no meaning here is answered OK.
 async fn debug(call: Remote) -> Result<Reply, CommandError> {
     if call.is(1, "sleep") && call.args.len() == 3 {
-        // What is no number is 0, as to C's `strtod`.
+        // A word that is no number is 0, as to C's `strtod`.
         let seconds = std::str::from_utf8(&call.args[2]).unwrap_or_default();
         let seconds: f64 = seconds.parse().unwrap_or(0.0);
         let seconds = if seconds.is_finite() { seconds } else { 0.0 };

@@ -1,5 +1,6 @@
 //! `INFO`: sections of lines, as Redis has them (`server.c`, `genRedisInfoString`), and `coterie`
-//! for the cluster behind the proxy. What does not exist here is left out rather than made up.
+//! for the cluster behind the proxy. Fields without a meaning here are left out rather than made
+//! up.
 
 mod calls;
 mod process;

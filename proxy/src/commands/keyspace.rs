@@ -86,8 +86,8 @@ fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {
     Ok(scan)
 }
 
-/// A cursor as `strtoul` reads one: up to the first NUL, nothing being 0. A sign is taken, and a number
-/// below zero wraps around.
+/// A cursor as `strtoul` reads it: up to the first NUL, nothing being 0. A sign is taken, and a
+/// number below zero wraps around.
 fn parse_cursor(word: &[u8]) -> Option<u64> {
     let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(word).ok()?;

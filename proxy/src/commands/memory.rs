@@ -14,7 +14,7 @@ pub(super) const HANDLERS: &[Named] = &[
     ("memory|stats", Handler::Now(stats)),
 ];
 
-/// `MEMORY STATS`: what is known of the process; an allocator's own figures are not.
+/// `MEMORY STATS`: figures of the process; the allocator's own figures are unknown.
 fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = local.shared.clients.all();
     let buffers = clients.iter().map(|client| client.details().memory.total());

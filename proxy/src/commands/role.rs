@@ -1,4 +1,4 @@
-//! What a client asks a Redis server about itself: ROLE, TIME, LASTSAVE.
+//! Questions of a client about the server itself: ROLE, TIME, LASTSAVE.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,8 +13,8 @@ pub(super) const HANDLERS: &[Named] = &[
     ("time", Handler::Now(time)),
 ];
 
-/// `ROLE`: a master without replicas of its own, as every key can be written here. What is
-/// replicated stands in `COTERIE GROUPS`.
+/// `ROLE`: a master without replicas of its own, as every key can be written here. `COTERIE
+/// GROUPS` shows the replicas.
 fn role(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::Array(vec![
         Reply::text("master"),
@@ -37,7 +37,7 @@ fn time(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     .into())
 }
 
-/// `LASTSAVE`: now, as what is acknowledged is on disk.
+/// `LASTSAVE`: now, as acknowledged writes are on disk.
 fn lastsave(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

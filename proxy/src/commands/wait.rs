@@ -1,8 +1,9 @@
-//! `WAIT numreplicas timeout`: on how many replicas besides the leader this connection's writes are.
+//! `WAIT numreplicas timeout`: on how many replicas besides the leader this connection's writes
+//! are.
 //!
-//! Whatever was answered is on a majority already. For more than that the replicas are asked: one
-//! counts once it has applied what the leader had when WAIT began. The answer is the least over the
-//! groups that the connection wrote to.
+//! Acknowledged writes are on a majority already. For more than that the replicas are asked: a
+//! replica counts once it has applied the entries that the leader had when WAIT began. The answer
+//! is the least over the groups that the connection wrote to.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +73,7 @@ async fn wait_for(
         )
         .await;
         let statuses: Vec<_> = statuses.into_iter().flatten().collect();
-        // Any majority has everything that was answered before in one of its logs.
+        // Any majority has every acknowledged write in some of its logs.
         if target.is_none() && statuses.len() * 2 > nodes.len() {
             target = statuses.iter().map(|status| status.last_index).max();
         }

@@ -1,10 +1,10 @@
 //! `BITFIELD`: integers of 1 to 64 bits at any bit of a string.
 //!
 //! All operations are parsed before the first is done. Arithmetic is in i128, where nothing
-//! overflows; what leaves the field's bounds is then wrapped, saturated or refused. Two oddities of
-//! Redis are kept: the value of a SET is taken as a field of the same sign, so that `SET u8 0 -1`
-//! is far too large, not below zero; and a signed value near the least i64 counts as too large, too
-//! (`bitops.c`, `bitfieldGeneric` and `checkSignedBitfieldOverflow`).
+//! overflows; a result outside of the field's bounds is then wrapped, saturated or refused. Two
+//! oddities of Redis are kept: the value of a SET is taken as a field of the same sign, so that
+//! `SET u8 0 -1` is far too large, not below zero; and a signed value near the least i64 counts as
+//! too large, too (`bitops.c`, `bitfieldGeneric` and `checkSignedBitfieldOverflow`).
 
 use bytes::Bytes;
 
@@ -97,7 +97,7 @@ fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     check_len(txn, len)?;
     let mut value = zero_padded(&bytes, len);
     let (reply, changed) = run_all(&operations, &mut value);
-    // As Redis: what was grown is kept even if every operation was refused.
+    // As Redis: the grown value is kept even if every operation was refused.
     if changed || value.len() != bytes.len() {
         txn.put_raw(key.clone(), value.freeze(), expires_at);
     } else if let Some(old) = old {
@@ -203,7 +203,7 @@ impl Field {
     }
 
     /// A value to be set in a signed field. Redis subtracts it from the field's maximum, and where
-    /// that overflows takes it for one that is too large, not too small.
+    /// that overflows takes it for too large, not too small.
     fn as_redis_compares(self, new: i64) -> i128 {
         let (_, max) = self.bounds();
         let overflows = max - i128::from(new) > i64::MAX.into();
@@ -301,7 +301,7 @@ fn parse_overflow(word: &Bytes) -> Result<Overflow, CommandError> {
     }
 }
 
-/// A type such as `i16` or `u63`, and an offset in bits, or in fields after `#`.
+/// A type like `i16` or `u63`, and an offset in bits, or in fields after `#`.
 fn parse_field(kind: &Bytes, offset: &Bytes) -> Result<Field, CommandError> {
     let (signed, bits) = match kind.as_ref() {
         [b'i', bits @ ..] => (true, bits),

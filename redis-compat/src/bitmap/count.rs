@@ -56,7 +56,8 @@ const BITPOS: Command = command(Topic::Bitmap, "bitpos")
     .runs(bitpos)
     .docs("2.8.7", "O(N)", "Finds the first bit that is set or clear.");
 
-/// `BITPOS key bit [start [end [BYTE | BIT]]]`: the first such bit, or -1. O(length).
+/// `BITPOS key bit [start [end [BYTE | BIT]]]`: the position of the first bit of this value, or -1.
+/// O(length).
 ///
 /// Without an end the value counts as followed by zeros, so a zero is always found. Errors:
 /// `NOT_AN_INTEGER`, `BIT_ARGUMENT`, `WRONG_TYPE`, `SYNTAX`. Source: Redis `bitops.c`,

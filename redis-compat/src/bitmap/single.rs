@@ -1,4 +1,4 @@
-//! One bit.
+//! Single bits.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! How a row is written: its name and syntax, then what this command adds.
+//! How a row is written: its name and syntax, then the properties of this command.
 
 use bytes::Bytes;
 
@@ -60,7 +60,7 @@ impl Command {
         self
     }
 
-    /// The first version, the cost of a call, and one line about it.
+    /// The first version, the cost of a call, and a sentence about it.
     pub(crate) const fn docs(
         mut self,
         since: &'static str,
@@ -92,7 +92,7 @@ impl Command {
         self
     }
 
-    /// Words 1 and 2 are an interval of keys, which lies in one range.
+    /// Words 1 and 2 are an interval of keys, which lies in a single range.
     pub(crate) const fn over_interval(mut self) -> Self {
         self.is_interval = true;
         self.route = Route::EachRange;

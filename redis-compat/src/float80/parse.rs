@@ -7,8 +7,9 @@ use crate::big::Big;
 const TEXT_MAX: usize = 5 * 1024 - 1;
 
 impl Float80 {
-    /// Reads what `strtold` reads and Redis lets pass: decimal, hexadecimal, or infinity, without
-    /// space around it; not `nan`, and nothing that rounds to infinity or to zero.
+    /// Reads the numbers that `strtold` reads and Redis lets pass: decimal, hexadecimal, or
+    /// infinity, without space around it; not `nan`, and nothing that rounds to infinity or to
+    /// zero.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > TEXT_MAX {
             return None;
@@ -33,7 +34,7 @@ impl Float80 {
     }
 }
 
-/// The digits of a text, and what they are to be multiplied with.
+/// The digits of a text, and the factor they are multiplied with.
 struct Digits {
     base: u32,
     digits: Vec<u8>,
@@ -42,7 +43,7 @@ struct Digits {
 }
 
 impl Digits {
-    /// Reads `123.456e-7` or, after `0x`, `1a.8p-7`. Digits on one side of the point suffice.
+    /// Reads `123.456e-7` or, after `0x`, `1a.8p-7`. Digits on either side of the point suffice.
     fn parse(text: &[u8], base: u32) -> Option<Self> {
         let digit = |byte: &u8| (*byte as char).to_digit(base).map(|digit| digit as u8);
         let whole: Vec<u8> = text.iter().map_while(digit).collect();

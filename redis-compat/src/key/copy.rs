@@ -55,7 +55,7 @@ fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     Ok(Reply::Integer(1))
 }
 
-/// The table of the destination: what the last `DB` says counts, as it does for the command.
+/// The table of the destination: the last `DB` counts, as it does for the command.
 fn table_of_copy(args: &[Bytes]) -> Option<TableId> {
     let options = args.get(3..)?;
     let is_db = |word: &Bytes| word.eq_ignore_ascii_case(b"db");

@@ -99,8 +99,8 @@ const RESTORE: Command = command(Topic::Generic, "restore")
         refused, where Redis answers OK and loses the key.",
     );
 
-/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; one
-/// that has passed stores nothing. Idle time and frequency are checked and not kept.
+/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; a
+/// TTL that has passed stores nothing. Idle time and frequency are checked and not kept.
 ///
 /// A relative TTL that ends after the last instant is refused, as every other command refuses it;
 /// Redis lets the sum wrap, answers OK and stores nothing.

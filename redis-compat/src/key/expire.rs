@@ -172,7 +172,7 @@ impl Condition {
         }
     }
 
-    /// A key without expiry counts as one that never expires.
+    /// A key without expiry counts as never expiring.
     fn allows(&self, current: Option<UnixMillis>, when: i64) -> bool {
         let current = current.map(|at| at.0 as i64);
         !(self.nx && current.is_some()

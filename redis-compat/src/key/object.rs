@@ -1,7 +1,7 @@
-//! What is known of a value's keeping: `OBJECT` and `MEMORY USAGE`.
+//! How a value is stored: `OBJECT` and `MEMORY USAGE`.
 //!
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
-//! notes what Redis would say ([`crate::Encoding`]). Accesses are not tracked.
+//! notes the encoding that Redis would report ([`crate::Encoding`]). Accesses are not tracked.
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
@@ -23,14 +23,14 @@ pub(super) const PART: Part = Part::new(
 
 error_lines! {
     /// `OBJECT FREQ` without an LFU policy, which Coterie does not have.
-    NO_LFU_POLICY = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
-        note that when switching between policies at runtime LRU and LFU data will take \
+    NO_LFU_POLICY = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+        Please note that when switching between policies at runtime LRU and LFU data will take \
         some time to adjust.";
 }
 
 /// Redis shares the integers below this.
 const SHARED_INTEGERS: i64 = 10_000;
-/// What Redis says of an object that is shared.
+/// The count that Redis reports for a shared object.
 const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 
 const OBJECT: Command = command(Topic::Generic, "object").container().docs(

@@ -23,7 +23,7 @@ const RENAME: Command = command(Topic::Generic, "rename")
     )
     .deviation("the keys must be on one group, else CROSSGROUP.");
 
-/// `RENAME key newkey`: OK; what `newkey` held is gone. The expiry moves along. O(1).
+/// `RENAME key newkey`: OK; the old value of `newkey` is gone. The expiry moves along. O(1).
 ///
 /// Errors: `NO_SUCH_KEY`. Source: Redis `db.c`, `renameGenericCommand`.
 fn rename(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {

@@ -1,4 +1,4 @@
-//! Emptying an interval, and sweeping what is expired.
+//! Emptying an interval, and sweeping expired keys.
 
 use super::bounds;
 use crate::command::{Command, Part, Topic, command};
@@ -13,7 +13,7 @@ const FLUSH: Command = command(Topic::Coterie, "_flush")
     .runs(flush)
     .docs("0.1.0", "O(1)", "Removes all keys of an interval.");
 
-/// `_FLUSH start end`: OK; the interval is empty. O(1) here, and one range deletion in the store.
+/// `_FLUSH start end`: OK; the interval is empty. O(1) here, and a range deletion in the store.
 fn flush(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
     txn.clear(bounds);

@@ -10,7 +10,7 @@ use crate::{Args, CommandError, EvalError, Flags as F, Header, Kind, Reply, Txn,
 
 pub(super) const PART: Part = Part::new(&[SCAN, KEYS, COUNT], &[]);
 
-/// Bytes of keys that one page of `_KEYS` lists, about.
+/// Bytes of keys that a page of `_KEYS` lists, about.
 const PAGE_BYTES: usize = 512 << 10;
 /// Bytes of keys after which `_SCAN` ends early.
 const SCAN_BYTES_MAX: usize = 4 << 20;
@@ -72,8 +72,8 @@ const KEYS: Command = command(Topic::Coterie, "_keys")
 /// `_KEYS start end pattern [limit]`: every key that fits. O(n), n being the keys that begin as the
 /// pattern.
 ///
-/// With a limit, `[next, [key ...]]` as [`scan`]: at most so many records are visited, and keys of
-/// [`PAGE_BYTES`] and one more are listed. Errors: `NOT_AN_INTEGER`, `SYNTAX`.
+/// With a limit, `[next, [key ...]]` as [`scan`]: at most so many records are visited, and the
+/// page ends with the key that fills [`PAGE_BYTES`]. Errors: `NOT_AN_INTEGER`, `SYNTAX`.
 fn keys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut bounds = bounds(txn, args);
     let limit = limit(args, 4)?;
@@ -197,7 +197,7 @@ impl<'a> Filter<'a> {
                 _ => return Err(SYNTAX),
             }
         }
-        // The last one counts, and it alone narrows the visit.
+        // The last pattern counts, and it alone narrows the visit.
         if let Some(pattern) = pattern {
             filter.pattern = Self::by_pattern(pattern, bounds).pattern;
         }
@@ -231,7 +231,7 @@ pub(super) fn narrow(bounds: &mut KeyRange, prefix: &[u8]) {
     };
 }
 
-/// The first key behind all that begin with `prefix`; `None` if there is no such key.
+/// The first key behind all that begin with `prefix`; `None` if there is no key.
 fn successor(prefix: &[u8]) -> Option<Bytes> {
     let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut next = prefix[..=last].to_vec();

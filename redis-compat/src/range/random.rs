@@ -1,9 +1,9 @@
 //! A random key of an interval, without reading all of it.
 //!
-//! Up to [`WINDOW`] records are read and one chosen evenly. Of a larger interval a key is found by
-//! descent: which bytes follow the prefix so far is asked of the store by jumps, one is chosen, and
-//! the prefix grows by it until few records are left. So every key has a chance, though not an even
-//! one, at a cost that depends on the length of keys and not on their number.
+//! Up to [`WINDOW`] records are read and a key is chosen evenly. In a larger interval a key is
+//! found by descent: jumps through the store tell which bytes follow the prefix so far, a byte is
+//! chosen, and the prefix grows by it until few records are left. So every key has a chance, though
+//! not the same, at a cost that depends on the length of keys and not on their number.
 
 use bytes::Bytes;
 use coterie_types::KeyRange;

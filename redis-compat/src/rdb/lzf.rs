@@ -19,7 +19,7 @@ const HASH_BITS: u32 = 14;
 /// The compressed bytes, or `None` if they are not at least four shorter, as Redis wants.
 pub(crate) fn compress(input: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(input.len());
-    // The last place each hash of three bytes was seen at, plus one.
+    // The last place each hash of three bytes was seen at, plus 1.
     let mut seen = vec![0u32; 1 << HASH_BITS];
     let (mut at, mut literal) = (0, 0);
     while at + MATCH_MIN <= input.len() {
@@ -100,7 +100,7 @@ pub(crate) fn decompress(input: &[u8], len: usize) -> Option<Bytes> {
         if out.len() + run > len {
             return None;
         }
-        // One by one: a match may reach into what it writes.
+        // Byte by byte: a match may reach into its own output.
         for at in from..from + run {
             let byte = out[at];
             out.extend_from_slice(&[byte]);

@@ -62,7 +62,7 @@ impl Unit {
     }
 }
 
-/// What becomes of a key's expiry.
+/// The change of a key's expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Expiry<'a> {
     /// Nothing was said: `SET` drops it, `GETEX` keeps it.
@@ -72,7 +72,7 @@ pub(crate) enum Expiry<'a> {
     Keep,
     /// `PERSIST`.
     Drop,
-    /// A new one.
+    /// A new expiry.
     At(Unit, &'a [u8]),
 }
 
@@ -94,11 +94,11 @@ pub(crate) struct Parsed<'a> {
     pub(crate) xx: bool,
     /// Answer with the old value.
     pub(crate) get: bool,
-    /// What becomes of the expiry.
+    /// The change of the expiry.
     pub(crate) expiry: Expiry<'a>,
 }
 
-/// Reads the options from word `at` on. An option may be repeated, the last one counts; two that
+/// Reads the options from word `at` on. An option may be repeated, the last counts; two that
 /// contradict each other are a syntax error.
 pub(crate) fn parse<'a>(
     args: &Args<'a>,

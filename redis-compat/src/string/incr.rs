@@ -21,7 +21,7 @@ const INCR: Command = command(Topic::String, "incr")
     .runs(incr)
     .docs("1.0.0", "O(1)", "Adds one to a counter.");
 
-/// `INCR key`: the value plus one, once stored. O(1). Errors as [`incrby`].
+/// `INCR key`: the value plus 1, once stored. O(1). Errors as [`incrby`].
 fn incr(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     add(txn, args, 1)
 }
@@ -33,7 +33,7 @@ const DECR: Command = command(Topic::String, "decr")
     .runs(decr)
     .docs("1.0.0", "O(1)", "Subtracts one from a counter.");
 
-/// `DECR key`: the value less one, once stored. O(1). Errors as [`incrby`].
+/// `DECR key`: the value minus 1, once stored. O(1). Errors as [`incrby`].
 fn decr(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     add(txn, args, -1)
 }
@@ -64,7 +64,7 @@ const DECRBY: Command = command(Topic::String, "decrby")
     .docs("1.0.0", "O(1)", "Subtracts a number from a counter.");
 
 /// `DECRBY key decrement`: the difference, once stored. O(1). Errors as [`incrby`], and
-/// `DECREMENT_OVERFLOW` for the one i64 that has no opposite.
+/// `DECREMENT_OVERFLOW` for the i64 that has no opposite.
 fn decrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let increment = args.int(2)?.checked_neg().ok_or(DECREMENT_OVERFLOW)?;
     add(txn, args, increment)

@@ -1,4 +1,4 @@
-//! Many strings in one command.
+//! Many strings in a single command.
 
 use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Route, Txn};

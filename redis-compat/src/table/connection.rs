@@ -8,14 +8,14 @@ pub(super) const PART: Part = Part::new(ROWS, LINES);
 
 error_lines! {
     /// `HELLO` before `AUTH`, without credentials.
-    pub NO_AUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
-        HELLO AUTH <user> <pass> option can be used to authenticate the client and select \
+    pub NO_AUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, \
+        otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select \
         the RESP protocol version at the same time";
     /// Wrong credentials.
     pub WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
     /// `AUTH` while no password is set.
-    pub NO_PASSWORD_SET = "ERR AUTH <password> called without any password configured for the default user. \
-        Are you sure your configuration is correct?";
+    pub NO_PASSWORD_SET = "ERR AUTH <password> called without any password configured for the default \
+        user. Are you sure your configuration is correct?";
     /// `HELLO` with a version other than 2 or 3.
     pub NO_PROTO = "NOPROTO unsupported protocol version";
     /// `HELLO` with a version that is no number.

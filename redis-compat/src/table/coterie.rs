@@ -1,5 +1,6 @@
-//! Rows of Coterie's own commands: the administrator's `COTERIE`, and the internal ones by which
-//! the proxy asks groups. The names of the latter begin with `_`; they are refused to clients.
+//! Rows of Coterie's own commands: the administrator's `COTERIE`, and the internal commands by
+//! which the proxy asks groups. The names of the latter begin with `_`; they are refused to
+//! clients.
 
 use crate::command::{Command, Part, Topic, command};
 use crate::{Categories as C, Flags as F};

@@ -1,4 +1,4 @@
-//! Rows of MULTI and what belongs to it.
+//! Rows of the commands for transactions.
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;

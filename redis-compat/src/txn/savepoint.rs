@@ -16,9 +16,9 @@ type Place = (TableId, Bytes);
 /// A change in the overlay: a record, or that there is none.
 type Change = Option<Record>;
 
-/// The state of an entry at one moment.
+/// The state of an entry at some moment.
 pub(super) struct Savepoint {
-    /// What the overlay had at each place that was changed since; `None` where it had nothing.
+    /// The overlay's entry at each place that was changed since; `None` where it had none.
     before: BTreeMap<Place, Option<Change>>,
     ctx: Context,
     needs_tick: bool,
@@ -29,7 +29,7 @@ pub(super) struct Savepoint {
 }
 
 impl Savepoint {
-    /// Notes a change: the first one of a place counts.
+    /// Notes a change: the first change of a place counts.
     pub(super) fn note(&mut self, place: Place, before: Option<Change>) {
         self.before.entry(place).or_insert(before);
     }
@@ -37,7 +37,7 @@ impl Savepoint {
 
 impl Txn<'_> {
     /// From here on changes can be taken back, until [`Txn::roll_back`] or [`Txn::keep_changes`].
-    /// There is one savepoint at a time.
+    /// There is at most a single savepoint.
     pub fn set_savepoint(&mut self) {
         self.savepoint = Some(Savepoint {
             before: BTreeMap::new(),

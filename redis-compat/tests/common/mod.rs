@@ -1,4 +1,4 @@
-//! What the tests share: a store that executes commands, and a real Redis to compare with.
+//! Shared by the tests: a store that executes commands, and a real Redis to compare with.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -15,7 +15,7 @@ pub(crate) fn words(line: &str) -> Vec<Bytes> {
         .collect()
 }
 
-/// A store of one group.
+/// The store of a group.
 #[derive(Default)]
 pub(crate) struct Store {
     view: MemView,
@@ -25,12 +25,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Runs one command as a log entry of its own.
+    /// Runs a command as a log entry of its own.
     pub(crate) fn run(&mut self, table: u32, args: &[Bytes], resp: Resp) -> Bytes {
         self.run_all(&[(table, args.to_vec())], resp).remove(0)
     }
 
-    /// Runs commands as one log entry; a reply for each.
+    /// Runs commands as a single log entry; a reply for each.
     pub(crate) fn run_all(&mut self, commands: &[(u32, Vec<Bytes>)], resp: Resp) -> Vec<Bytes> {
         self.next_change = self.next_change.max(1);
         let ctx = Context {

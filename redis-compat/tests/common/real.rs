@@ -17,7 +17,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one, or says loudly that there is none to start.
+    /// Starts a server, or says loudly that there is none to start.
     pub(crate) fn start() -> Option<Self> {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let dir =
@@ -76,7 +76,7 @@ impl Drop for Server {
     }
 }
 
-/// One client of it.
+/// A client of it.
 pub(crate) struct Connection {
     stream: UnixStream,
     reader: BufReader<UnixStream>,

@@ -1,4 +1,4 @@
-//! What `COTERIE` changes, through meta or a group's leader.
+//! The changes of `COTERIE`, through meta or a group's leader.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ pub(super) async fn leader(call: &Remote) -> Result<Reply, CommandError> {
         // An operator's wish stands beside the controller's: it is not fenced off by it.
         fence: catalog.lease.fence,
     });
-    // The leader is asked; who is not it says who is.
+    // The leader is asked; another replica names the leader.
     let mut candidates: Vec<NodeId> = group.voters().collect();
     let mut reason = "no replica of the group answered".to_owned();
     while let Some(node) = candidates.pop() {

@@ -1,4 +1,4 @@
-//! `COTERIE JOBS`: what the controller does and did, with its reasons and how far it is.
+//! `COTERIE JOBS`: the present and past jobs of the controller, with reasons and progress.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub(super) async fn jobs(call: &Remote) -> Result<Reply, CommandError> {
     let id = JobId(number(call, 2)?);
     let job = match catalog.jobs.get(&id) {
         Some(job) => Some(job.clone()),
-        // Another proxy may have answered its number before this one's copy has it.
+        // Another proxy may have answered its number before it is in this proxy's copy.
         None if catalog.jobs.keys().all(|known| *known < id) => at_meta(call, id).await,
         None => None,
     };

@@ -1,4 +1,4 @@
-//! Nodes and groups, as `COTERIE` lists them: rows of the catalog beside what nodes say of themselves.
+//! Nodes and groups, as `COTERIE` lists them: rows of the catalog beside the reports of nodes.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Ranges, as `COTERIE` lists them: rows of the catalog beside what the leaders of their groups say
-//! that they cost.
+//! Ranges, as `COTERIE` lists them: rows of the catalog beside the load that the leaders of
+//! their groups report.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(super) async fn hotkeys(call: &Remote) -> Result<Reply, CommandError> {
     let mut hot: Vec<HotKey<'_>> = in_order(&catalog, None)
         .filter_map(|range| HotKey::of(range, loads.load(range)?))
         .collect();
-    // Of equal ones the first in key order comes first.
+    // Among equals the first in key order comes first.
     hot.sort_by_key(|key| std::cmp::Reverse(key.ops_per_second));
     let listed = hot.iter().take(count);
     Ok(Reply::Array(
@@ -67,7 +67,7 @@ pub(super) fn locate(call: &Remote) -> Result<Reply, CommandError> {
     Ok(Reply::Map(pairs))
 }
 
-/// Ranges in key order, of all tables or of one.
+/// Ranges in key order, of all tables or of a single table.
 fn in_order(catalog: &Catalog, table: Option<TableId>) -> impl Iterator<Item = &RangeDescriptor> {
     let starts = catalog.range_starts.iter();
     let wanted = starts.filter(move |((of, _), _)| table.is_none_or(|table| table == *of));
@@ -86,9 +86,9 @@ fn range_pairs(range: &RangeDescriptor) -> Vec<Pair> {
     ]
 }
 
-/// What the leaders say of their ranges.
+/// The reports of the leaders about their ranges.
 struct Loads<'a> {
-    /// The status of each group's leader, the one of the latest term.
+    /// The status of each group's leader, that of the latest term.
     leaders: BTreeMap<GroupId, &'a ReplicaStatus>,
     /// Ranges that were handed off, with the group that still has a frozen copy.
     sources: BTreeMap<RangeId, GroupId>,

@@ -1,8 +1,8 @@
-//! What an operator asks of the controller: each wish is a job from the start, and its id is answered
-//! at once. How it goes on is in `COTERIE JOBS`.
+//! The wishes of an operator to the controller: each wish is a job from the start, and its id is
+//! answered at once. How it goes on is in `COTERIE JOBS`.
 //!
-//! What this proxy's copy of the catalog shows to be a mistake is refused here; what becomes of the
-//! rest, the controller decides by the newest state, and says why in the job's log.
+//! A wish that is a mistake by this proxy's copy of the catalog is refused here. About the others
+//! the controller decides by the newest state, and gives its reasons in the job's log.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! What INFO says of commands and of errors, in the format of Redis (`server.c`,
+//! The sections of INFO about commands and errors, in the format of Redis (`server.c`,
 //! `genRedisInfoStringCommandStats`, `genRedisInfoStringLatencyStats`).
 
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use crate::shared::Shared;
 /// The percentiles of `latencystats`: Redis' default.
 const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
-/// `commandstats`; `stats::Calls` says what a call and its time are.
+/// `commandstats`; see `stats::Calls` for a call and its time.
 pub(super) fn commandstats(shared: &Shared) -> String {
     let mut text = "# Commandstats\r\n".to_owned();
     for (name, counts) in shared.stats.calls.totals() {

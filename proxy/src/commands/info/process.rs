@@ -1,5 +1,5 @@
-//! What INFO says of the process: its memory and its processor time. Where one process has several
-//! roles, it is that of all of them.
+//! The sections of INFO about the process: its memory and its processor time. Where a process has
+//! several roles, it is that of all of them.
 
 use super::lines;
 
