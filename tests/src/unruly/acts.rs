@@ -121,8 +121,9 @@ fn take_note(socket: &Unread, had: anyhow::Result<bool>, due: u64, act: Act, tal
     }
     let why = match had {
         Ok(true) => return,
-        // A redis-server closes a half-closed connection without sending all replies. The proxy does
-        // so when its commands make no progress for half a second; unread requests make that a reset.
+        // A redis-server closes a half-closed connection without sending all replies. The proxy
+        // does so when CLIENT PAUSE holds its command back, and when its commands make no progress
+        // for half a second. Unread requests make that close a reset.
         Ok(false) if act == Act::HalfClose => return,
         Err(error) if act == Act::HalfClose && is_reset(&error) => return,
         Ok(false) => "the other side closed".to_owned(),
