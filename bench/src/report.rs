@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use crate::machine::Machine;
@@ -196,6 +198,19 @@ fn bar(operation: Operation, peer: PeerKind, shape: Shape) -> Option<f64> {
         (Operation::Get, PeerKind::Redis) => Some(if pipelined { 0.35 } else { 0.5 }),
         _ => None,
     }
+}
+
+/// Prints a report, and writes it as JSON to the file, if any.
+pub(crate) fn publish(
+    report: &(impl fmt::Display + Serialize),
+    json: Option<&Path>,
+) -> anyhow::Result<()> {
+    println!("{report}");
+    if let Some(path) = json {
+        let json = serde_json::to_vec_pretty(report)?;
+        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn verdict(met: bool) -> &'static str {

@@ -8,7 +8,7 @@ use crate::load::{Data, Task};
 use crate::machine::Machine;
 use crate::peers::{self, Peer};
 use crate::plan::{PeerKind, Settings, Shape, operations};
-use crate::report::{Figure, Report};
+use crate::report::{Figure, Report, publish};
 
 /// Measures all peers and prints the report.
 pub(crate) fn cluster(settings: &Settings) -> anyhow::Result<()> {
@@ -22,12 +22,7 @@ pub(crate) fn cluster(settings: &Settings) -> anyhow::Result<()> {
         .then(|| peers::bytes_per_record(settings))
         .transpose()?;
     let report = Report::new(Machine::look(), settings.clone(), figures, overhead);
-    println!("{report}");
-    if let Some(path) = &settings.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
+    publish(&report, settings.json.as_deref())
 }
 
 /// The peers that are measured in turn: Coterie with balance off and as it comes, so that a machine

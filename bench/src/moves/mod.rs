@@ -18,6 +18,7 @@ use crate::load::{self, Data, Seen, Task, resp::Resp};
 use crate::machine::Machine;
 use crate::peers::START_WITHIN;
 use crate::plan::Operation;
+use crate::report::publish;
 use report::{Figure, Report};
 pub(crate) use settings::Settings;
 
@@ -36,12 +37,7 @@ const AFTER: u8 = FIRST_ROUND + CUTS.len() as u8;
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let figures = measure(settings)?;
     let report = Report::new(Machine::look(), settings.clone(), figures);
-    println!("{report}");
-    if let Some(path) = &settings.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
+    publish(&report, settings.json.as_deref())
 }
 
 fn measure(settings: &Settings) -> anyhow::Result<Vec<Figure>> {

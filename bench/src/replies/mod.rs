@@ -19,6 +19,7 @@ mod watch;
 use anyhow::Context;
 
 use crate::machine::Machine;
+use crate::report::publish;
 use clients::Seen;
 use peer::Peer;
 use report::{Figure, Report};
@@ -43,12 +44,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         }
     }
     let report = Report::new(Machine::look(), settings.clone(), figures);
-    println!("{report}");
-    if let Some(path) = &settings.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
+    publish(&report, settings.json.as_deref())
 }
 
 fn measure(kind: PeerKind, load: Load, settings: &Settings) -> anyhow::Result<Vec<Figure>> {
