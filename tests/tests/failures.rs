@@ -142,19 +142,26 @@ fn a_proxy_that_slept_through_a_move_answers_from_the_new_owner() {
     assert_eq!(seen, Reply::Bulk(b"new".to_vec()));
 }
 
-/// Row "clock jumps": a key that expired by the clock of any leader never comes back under later
-/// leaders, whose clocks jump and are wrong by seconds in either direction.
-#[test]
-fn an_expired_key_stays_gone_when_clocks_jump() {
+/// A cluster whose servers have a clock each that the test sets; `None` where that is not possible.
+fn with_clocks() -> Option<(Cluster, Vec<SkewedClock>)> {
     let clocks: Option<Vec<SkewedClock>> = (0..3)
         .map(|_| SkewedClock::new().expect("a file"))
         .collect();
-    let Some(clocks) = clocks else { return };
+    let clocks = clocks?;
     let mut builder = Cluster::builder();
     for (at, clock) in clocks.iter().enumerate() {
         builder = builder.env_of(&format!("server-{}", at + 1), &clock.env());
     }
-    let cluster = builder.start().expect("starts");
+    Some((builder.start().expect("starts"), clocks))
+}
+
+/// Row "clock jumps": a key that expired by the clock of any leader never comes back under later
+/// leaders, whose clocks jump and are wrong by seconds in either direction.
+#[test]
+fn an_expired_key_stays_gone_when_clocks_jump() {
+    let Some((cluster, clocks)) = with_clocks() else {
+        return;
+    };
     let mut client = cluster.connect().expect("connects");
     let mut call = |words: &[&str]| client.call(words).expect("answers");
     for ahead in 0..clocks.len() {
@@ -190,15 +197,9 @@ fn an_expired_key_stays_gone_when_clocks_jump() {
 #[test]
 fn a_clock_that_jumps_alone_expires_no_key_early() {
     const TTL_MS: i64 = 1_000_000;
-    let clocks: Option<Vec<SkewedClock>> = (0..3)
-        .map(|_| SkewedClock::new().expect("a file"))
-        .collect();
-    let Some(clocks) = clocks else { return };
-    let mut builder = Cluster::builder();
-    for (at, clock) in clocks.iter().enumerate() {
-        builder = builder.env_of(&format!("server-{}", at + 1), &clock.env());
-    }
-    let cluster = builder.start().expect("starts");
+    let Some((cluster, clocks)) = with_clocks() else {
+        return;
+    };
     let mut client = cluster.connect().expect("connects");
     let mut call = |words: &[&str]| client.call(words).expect("answers");
     lead_everything(&cluster, "server-1");
