@@ -245,7 +245,7 @@ impl Reads {
         };
         match ask {
             Ask::Source => engine.read_consistently(&mut look),
-            // A snapshot may have to wait for a spill of the write buffer.
+            // A snapshot may have to wait for the lock of the write buffer.
             Ask::Nobody if (0..TRIES).any(|_| engine.read_unchanged(&mut look)) => {}
             Ask::Nobody => return Ok(Looked::NeedsThread),
         }
