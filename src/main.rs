@@ -8,6 +8,8 @@
 //! when a second signal cut the drain short. `check` and `recover` give 0, 1 and 2 meanings of
 //! their own.
 
+#[cfg(test)]
+mod arenas;
 mod check;
 mod cli;
 mod dev;
@@ -31,7 +33,7 @@ use coterie_config::{ConfigError, Layered};
 
 /// Costs half as much as glibc's allocator for the allocations of a server (`docs/benchmarks.md`).
 /// RocksDB keeps glibc's: as `malloc` of the whole process, jemalloc hangs at start under
-/// libfaketime, which tests use to change clocks.
+/// libfaketime, which tests use to change clocks. `malloc.c` bounds the arenas of that one.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -49,6 +49,10 @@ pub struct Config {
     /// store; 0 turns this cache off.
     #[arg(long, env = "COTERIE_RECORD_CACHE", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
     pub record_cache: u64,
+    /// Memory for the recent writes of each replica. When they take that much they are flushed;
+    /// writes that arrive meanwhile take as much again.
+    #[arg(long, env = "COTERIE_WRITE_BUFFER", value_name = "SIZE", default_value = "32MiB", value_parser = write_buffer)]
+    pub write_buffer: u64,
     /// Memory for long replies (over 64KiB) that are being made or have not left yet. A read waits
     /// until there is room for its reply.
     #[arg(long, env = "COTERIE_REPLY_MEMORY", value_name = "SIZE", default_value = "128MiB", value_parser = size)]
@@ -96,4 +100,16 @@ pub struct Config {
     /// Settings of its Raft groups.
     #[command(flatten)]
     pub raft: RaftConfig,
+}
+
+/// The smallest write buffer. Each flush makes a file, so smaller ones would make many small files,
+/// which compactions would have to merge.
+const WRITE_BUFFER_MIN: u64 = 1 << 20;
+
+fn write_buffer(text: &str) -> Result<u64, String> {
+    let bytes = size(text).map_err(|error| error.to_string())?;
+    if bytes < WRITE_BUFFER_MIN {
+        return Err("must be at least 1MiB".to_owned());
+    }
+    Ok(bytes)
 }

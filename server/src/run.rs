@@ -250,7 +250,8 @@ async fn open(
     .await?;
     disk.tell(&raft);
     let cache_bytes = bytes(config.block_cache);
-    let mut rocks = RocksShared::new(cache_bytes, config.compaction_rate)?;
+    let mut rocks = RocksShared::new(cache_bytes, config.compaction_rate)?
+        .with_write_buffer(bytes(config.write_buffer));
     if config.record_cache > 0 {
         rocks = rocks.with_records(RecordCache::new(config.record_cache));
     }

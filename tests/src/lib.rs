@@ -34,6 +34,7 @@
 //! | `COTERIE_PAUSE_MS` | bound on a pause by a move when nothing is killed | 2000 | 50 |
 //! | `COTERIE_SOAK_SECONDS` | how long connections are fuzzed | 20 | 3600 |
 //! | `COTERIE_SOAK_NOISE_MS` | p99 of other clients during it that always passes | 100 | 20 |
+//! | `COTERIE_SOAK_REST_MS` | longest rest of an unruly client between two acts | 40 | 40 |
 //! | `COTERIE_KILL_ROUNDS` | kills of a leader whose pause is printed | 4 | 20 |
 //! | `COTERIE_KILL_MEDIAN_MS` | bound on the median of those pauses | 1800 | 1500 |
 //! | `COTERIE_KILL_WORST_MS` | bound on the longest | 4000 | 2500 |

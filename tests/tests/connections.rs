@@ -1,8 +1,9 @@
 //! Misbehaving connections of every kind, for a while: they leave nothing behind in any process,
 //! and do not hurt other clients meanwhile.
 //!
-//! `COTERIE_SOAK_SECONDS` is the duration; a full run takes an hour. The clients are in
-//! `coterie_tests::unruly`; their acts depend on `COTERIE_SEED` and on the machine's timing.
+//! `COTERIE_SOAK_SECONDS` is the duration; a full run takes an hour. `COTERIE_SOAK_REST_MS` is the
+//! longest rest of a client between two acts. The clients are in `coterie_tests::unruly`; their
+//! acts depend on `COTERIE_SEED` and on the machine's timing.
 //!
 //! The measurements are compared with those after a warm-up of the same kind, because memory that
 //! fills once is no leak: caches (small here, so that the warm-up fills them), write buffers, pools
@@ -23,8 +24,15 @@ const WITHIN: Duration = Duration::from_secs(120);
 
 const MIB: u64 = 1 << 20;
 
-/// The caches of a server, small enough to be full after the warm-up.
-const CACHES: [&str; 4] = ["--block-cache", "32MiB", "--record-cache", "16MiB"];
+/// The caches and write buffers of a server, small enough to be full after the warm-up.
+const BUFFERS: [&str; 6] = [
+    "--block-cache",
+    "32MiB",
+    "--record-cache",
+    "16MiB",
+    "--write-buffer",
+    "2MiB",
+];
 
 /// Switches off splits by load: a split would change leaders and data after the warm-up.
 const NO_SPLITS: [&str; 2] = ["--split-ops", "1000000"];
@@ -32,9 +40,9 @@ const NO_SPLITS: [&str; 2] = ["--split-ops", "1000000"];
 /// The number of unruly clients at each proxy.
 const UNRULY: usize = 6;
 
-/// The allowed growth of memory. Servers have two write buffers of 32 MiB, a filling and a flushing
-/// one, whose fill differs at each reading, and the allocators of Rust and of RocksDB keep
-/// fragments of freed memory. The other processes have no buffers that fill.
+/// The allowed growth of memory. The write buffers of a server's three replicas, at most two at a
+/// time for each, are filled differently at each reading, and the allocators of Rust and of RocksDB
+/// keep fragments of freed memory. The other processes have no buffers that fill.
 const SERVER_MORE: u64 = 128 * MIB;
 const OTHER_MORE: u64 = 48 * MIB;
 /// The number of open files of the store, and of connections between processes, varies a little.
@@ -156,6 +164,7 @@ fn start_unruly(cluster: &Cluster, seed: u64) -> Vec<Unruly> {
             clients: UNRULY,
             seed: seed.wrapping_add(at as u64),
             may_pause: at > 0,
+            rest: settings::millis("COTERIE_SOAK_REST_MS", 40),
         });
     plans.map(|plan| plan.start().expect("starts")).collect()
 }
@@ -208,7 +217,7 @@ fn unruly_clients_leave_nothing_behind_and_hurt_nobody() {
     let builder = Cluster::builder()
         .count(Role::Meta, 1)
         .count(Role::Proxy, 2)
-        .flags(Role::Server, &CACHES)
+        .flags(Role::Server, &BUFFERS)
         .flags(Role::Controller, &NO_SPLITS)
         .split_at(&["c", "m"]);
     let mut cluster = builder.start().expect("starts");

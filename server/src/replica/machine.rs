@@ -31,9 +31,6 @@ use super::view::StoreView;
 use crate::cpu_time::cpu_time;
 use crate::error::{RunError, is_no_room};
 
-/// Memory of unflushed writes, approximately, at which they are marked and flushed; at most twice
-/// that, while a flush would have to wait.
-const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
 /// Entries of up to this many bytes together mostly apply within a fraction of a millisecond.
 const QUICK_BYTES_MAX: usize = 32 << 10;
 /// After entries that took longer, the next are applied where no task waits for the thread: short
@@ -146,8 +143,9 @@ impl Machine {
     /// accepted.
     fn is_mark_due(&self) -> bool {
         let unflushed = self.engine.unflushed_bytes();
-        let is_wanted = unflushed >= UNFLUSHED_BYTES_MAX || self.engine.is_to_clear();
-        is_wanted && (unflushed >= 2 * UNFLUSHED_BYTES_MAX || self.engine.may_flush_now())
+        let full = self.rocks.write_buffer_bytes();
+        let is_wanted = unflushed >= full || self.engine.is_to_clear();
+        is_wanted && (unflushed >= full.saturating_mul(2) || self.engine.may_flush_now())
     }
 
     /// A range that is served from here on waits until the old records in its place, and the marks

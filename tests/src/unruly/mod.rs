@@ -28,9 +28,6 @@ use acts::Act;
 /// Time limit for a due reply: longer than a proxy retries.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest rest of a client between two acts.
-const REST_MS_MAX: usize = 40;
-
 /// The number of clients, their proxy, and their permissions.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -42,6 +39,8 @@ pub struct Plan {
     pub seed: u64,
     /// Whether they may send CLIENT PAUSE, which stops every client of the proxy.
     pub may_pause: bool,
+    /// The longest rest of a client between two acts; it bounds the load.
+    pub rest: Duration,
 }
 
 /// The running clients. Dropping this value tells them to stop.
@@ -93,8 +92,7 @@ fn run(plan: &Plan, mut rng: Rng, stop: &AtomicBool, acts: &AtomicU64) -> Tally 
         // A broken connection is expected here; the tally has the failures that matter.
         let _ = act.run(&plan.addr, &mut rng, &mut tally);
         acts.fetch_add(1, Ordering::Relaxed);
-        let rest = rng.below(REST_MS_MAX) as u64;
-        std::thread::sleep(Duration::from_millis(rest));
+        std::thread::sleep(plan.rest * u32::try_from(rng.below(1000)).unwrap_or(0) / 1000);
     }
     tally
 }
@@ -201,6 +199,7 @@ mod tests {
             clients: 4,
             seed: crate::rng::seed(),
             may_pause: true,
+            rest: Duration::from_millis(40),
         };
         let unruly = plan.start().expect("starts");
         let within = Duration::from_secs(60);

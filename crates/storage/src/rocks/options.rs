@@ -28,6 +28,9 @@ const LIMITER_PERIOD_MICROS: i64 = 1_000;
 /// A tenth of the pieces goes to compactions first, even if flushes wait.
 const LIMITER_FAIRNESS: i32 = 10;
 
+/// Default of [`RocksShared::write_buffer_bytes`].
+const UNFLUSHED_BYTES_MAX: usize = 32 << 20;
+
 /// Most memtables, and the numbers of flushed files at which RocksDB slows writes down and stops
 /// them. The margin must hold the writes until the limiter has caught up.
 const MEMTABLES: i32 = 16;
@@ -54,6 +57,7 @@ pub struct RocksShared {
     /// Holds the limiter; clones share it.
     limited: Options,
     pub(super) records: Option<Arc<RecordCache>>,
+    write_buffer_bytes: usize,
 }
 
 impl RocksShared {
@@ -74,7 +78,22 @@ impl RocksShared {
             env,
             limited,
             records: None,
+            write_buffer_bytes: UNFLUSHED_BYTES_MAX,
         })
+    }
+
+    /// Bytes of unflushed writes, approximately, at which the owner of a store starts a flush; at
+    /// most twice that, while a flush would have to wait. 32 MiB by default.
+    #[must_use]
+    pub fn write_buffer_bytes(&self) -> usize {
+        self.write_buffer_bytes
+    }
+
+    /// Sets [`RocksShared::write_buffer_bytes`].
+    #[must_use]
+    pub fn with_write_buffer(mut self, bytes: usize) -> Self {
+        self.write_buffer_bytes = bytes;
+        self
     }
 
     /// The cache of read values, if there is one.

@@ -1,0 +1,58 @@
+//! Test of `malloc.c`: the number of arenas of glibc's malloc in this process.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::sync::Barrier;
+use std::thread::available_parallelism;
+
+/// Size and alignment of an arena's reservations: `HEAP_MAX_SIZE` in glibc's `arena.c`.
+const HEAP_BYTES: u64 = 64 << 20;
+
+/// Counts the heaps of arenas, without the main arena. A heap is a writable mapping at a multiple
+/// of `HEAP_BYTES`. Behind it is its unused rest, which nobody may access.
+fn heaps() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let ranges = maps.lines().filter_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        Some((number(start)?, number(end)?, rest.get(..4)?.to_owned()))
+    });
+    let ranges: Vec<_> = ranges.collect();
+    let is_heap = |pair: &&[(u64, u64, String)]| {
+        let [(start, end, access), (next, next_end, rest)] = pair else {
+            return false;
+        };
+        start % HEAP_BYTES == 0
+            && access == "rw-p"
+            && next == end
+            && rest == "---p"
+            && next_end - start >= HEAP_BYTES
+    };
+    ranges.windows(2).filter(is_heap).count()
+}
+
+#[test]
+fn threads_share_an_arena_per_core() {
+    const THREADS: usize = 32;
+    let cores = available_parallelism().unwrap().get();
+    let barrier = Barrier::new(THREADS);
+    // Listing a directory allocates its buffer by glibc's malloc. All threads hold a buffer at the
+    // same time, so no thread takes over the arena of a thread that ended.
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let listed = fs::read_dir("/proc").unwrap();
+                barrier.wait();
+                drop(listed);
+            });
+        }
+    });
+    assert!(
+        heaps() < cores.max(2),
+        "{} arenas beside the main one",
+        heaps()
+    );
+    // None would mean that this test does not recognize heaps.
+    assert!(heaps() > 0);
+}
