@@ -53,6 +53,9 @@ const THREADS_MORE: usize = 4;
 /// on.
 const BACK_WITHIN: Duration = Duration::from_secs(90);
 
+/// The shortest warm-up in seconds: caches, pools of threads and allocators fill within it.
+const WARM_UP_MIN: u64 = 15;
+
 /// The allowed factor between the p99 of other clients' small commands now and in the calm.
 const SLOWER_MAX: u32 = 5;
 
@@ -212,7 +215,7 @@ fn unruly_clients_leave_nothing_behind_and_hurt_nobody() {
     let seconds = settings::number("COTERIE_SOAK_SECONDS", 20) as u64;
     let time = Duration::from_secs(seconds);
     let noise = settings::millis("COTERIE_SOAK_NOISE_MS", 100);
-    let part = Duration::from_secs((seconds / 4).clamp(5, 300));
+    let part = Duration::from_secs((seconds / 4).clamp(WARM_UP_MIN, 300));
     let seed = rng::seed();
     let builder = Cluster::builder()
         .count(Role::Meta, 1)
