@@ -18,6 +18,7 @@
 //! before they produce an answer. When a bound is reached, callers wait (within their deadline) and
 //! readers stop reading.
 
+mod caller;
 mod cancelled;
 mod client;
 mod connection;
