@@ -21,20 +21,20 @@ use openraft::{EmptyNode, ReadPolicy};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::campaign::Heard;
 use crate::config::RaftConfig;
 use crate::error::{ProposeError, RaftError};
 use crate::fence::Fence;
-use crate::hand_over::HandOvers;
+use crate::hand_overs::HandOvers;
+use crate::heard::Heard;
 use crate::lease::{self, Transfers};
 use crate::log::GroupLog;
 use crate::machine::{Machine, Progress};
 use crate::network::Network;
 use crate::part::Part;
-use crate::receive::ReadIndex;
 use crate::snapshot::Incoming;
-use crate::stance::Stopping;
+use crate::stopping::Stopping;
 use crate::type_config::{Payload, TypeConfig};
+use crate::wire::ReadIndex;
 
 type OneshotReceiver =
     openraft::alias::OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;

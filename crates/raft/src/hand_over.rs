@@ -18,7 +18,6 @@
 //!
 //! A leader that is no longer a voter is replaced by openraft in its own way, and always confirms.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_protocol::method;
@@ -27,7 +26,6 @@ use coterie_types::{NodeId, Role, Term};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 use serde::{Deserialize, Serialize};
-use tokio::sync::RwLock;
 
 use crate::error::RaftError;
 use crate::group::{Group, GroupStatus, Inner};
@@ -47,42 +45,6 @@ pub(crate) struct Confirm {
     heir: NodeId,
     /// The leader's term.
     term: Term,
-}
-
-/// Hand-over state of one replica; idle unless the replica leads.
-#[derive(Default)]
-pub(crate) struct HandOvers {
-    /// Every proposal passes the gate; a hand-over shuts it.
-    pub(crate) gate: RwLock<()>,
-    one_at_a_time: tokio::sync::Mutex<()>,
-    /// The node for which a hand-over is confirmed, and in which term.
-    heir: Mutex<Option<Heir>>,
-}
-
-struct Heir {
-    node: NodeId,
-    term: Term,
-}
-
-impl HandOvers {
-    /// Names the heir for as long as the returned guard lives.
-    fn name(&self, node: NodeId, term: Term) -> Named<'_> {
-        *self.lock() = Some(Heir { node, term });
-        Named(self)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Heir>> {
-        self.heir.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The named heir. After the drop no hand-over is confirmed.
-struct Named<'a>(&'a HandOvers);
-
-impl Drop for Named<'_> {
-    fn drop(&mut self) {
-        *self.0.lock() = None;
-    }
 }
 
 fn refused(reason: String) -> RaftError {

@@ -11,12 +11,14 @@ use coterie_types::{GroupId, NodeId};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::campaign::{self, Heard};
+use crate::address_book::AddressBook;
+use crate::campaign;
 use crate::config::RaftConfig;
 use crate::error::RaftError;
 use crate::fence::{Fence, Stops};
 use crate::group::{Group, Inner};
-use crate::hand_over::HandOvers;
+use crate::hand_overs::HandOvers;
+use crate::heard::Heard;
 use crate::latency::AnswerTimes;
 use crate::lease::Transfers;
 use crate::log::{GroupLog, LogEngine};
@@ -27,21 +29,10 @@ use crate::part::Part;
 use crate::purge::Purge;
 use crate::room::{Room, Rooms};
 use crate::snapshot::Incoming;
-use crate::stance::Stopping;
+use crate::stopping::Stopping;
 use crate::type_config::TypeConfig;
 use crate::walls::Walls;
 use crate::{StateMachine, beat, receive, wire};
-
-/// The current addresses of other nodes. Looked up for every call, so it must be quick.
-pub trait AddressBook: Send + Sync + 'static {
-    /// `IP:PORT` of a node; `None` when it is not known.
-    fn address(&self, node: NodeId) -> Option<String>;
-
-    /// Whether the node was removed from the cluster permanently: its messages are refused.
-    fn is_removed(&self, _node: NodeId) -> bool {
-        false
-    }
-}
 
 /// The Raft part of a process.
 pub struct RaftNode {

@@ -1,6 +1,6 @@
 //! Raft's messages from other nodes: decoded, handed to the group, answered.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use coterie_protocol::method;
 use coterie_protocol::server::Unfit;
@@ -10,7 +10,6 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest,
 };
 use openraft::{EntryPayload, ReadPolicy};
-use serde::{Deserialize, Serialize};
 
 use crate::group::Inner;
 use crate::hand_over;
@@ -18,22 +17,7 @@ use crate::lost_tail::AskStanding;
 use crate::part::Part;
 use crate::type_config::{LogEntry, TypeConfig, Vote};
 use crate::walls::own_wall;
-
-/// A leader's answer to a follower that wants to serve a read: the index to apply first.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct ReadIndex(pub(crate) Option<LogIndex>);
-
-/// A follower's answer to an append.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Appended {
-    /// The follower's disk has little room left.
-    pub(crate) is_scarce: bool,
-    /// The follower's wall clock, since the Unix epoch.
-    pub(crate) wall: Duration,
-    /// Time on the follower, including the log write: the rest of the round trip is the network's.
-    pub(crate) took_micros: u64,
-    pub(crate) response: AppendEntriesResponse<TypeConfig>,
-}
+use crate::wire::{Appended, ReadIndex};
 
 /// Handles a message for `group`, whose id was already removed from the body. `arrived`: when the
 /// message arrived.

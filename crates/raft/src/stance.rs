@@ -4,8 +4,6 @@
 //! that has gone silent (`campaign`). The replica itself enforces the binding reasons (the restart
 //! fence, promises of a deleted log) against every request (`receive`); the rest is advice.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use coterie_protocol::server::Unfit;
 use coterie_types::{LogIndex, Term};
 use serde::{Deserialize, Serialize};
@@ -21,20 +19,6 @@ pub(crate) struct Stance {
     pub(crate) applied_index: LogIndex,
     /// Why it should not lead, if so.
     pub(crate) unfit: Option<Unfit>,
-}
-
-/// Whether the process is being stopped; shared by all its groups.
-#[derive(Debug, Default)]
-pub(crate) struct Stopping(AtomicBool);
-
-impl Stopping {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Inner {
