@@ -7,7 +7,7 @@ use std::path::Path;
 use coterie_protocol::catalog::Catalog;
 use coterie_types::{LogIndex, NodeId, Revision};
 
-use super::{Pair, pairs};
+use super::pair::{Pair, pairs};
 use crate::RunError;
 use crate::catalog::{NextIds, REDIS_TABLES, State};
 use crate::snapshot::Snapshot;

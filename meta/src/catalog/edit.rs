@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use coterie_protocol::catalog::{Catalog, Change, Lease, Row, RowKey};
+use coterie_protocol::meta::Rejection;
 use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis};
 
-use super::{NextIds, State};
+use super::state::{NextIds, State};
 
 /// The name of a row of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,4 +232,9 @@ impl<'a> Edit<'a> {
             upserts: upsert.into_iter().collect(),
         });
     }
+}
+
+/// The refusal of a command for this reason.
+pub(super) fn invalid(reason: impl Into<String>) -> Rejection {
+    Rejection::Invalid(reason.into())
 }

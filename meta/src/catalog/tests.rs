@@ -8,7 +8,7 @@ use coterie_types::{
     Replica, Role, TableId, UnixMillis,
 };
 
-use super::State;
+use super::state::State;
 
 fn born() -> State {
     let mut state = State::default();
