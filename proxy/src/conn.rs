@@ -40,7 +40,6 @@ mod state;
 mod tally;
 
 pub(crate) use call::Call;
-pub(crate) use exec::PROBE;
 pub(crate) use listener::{Listener, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use session::{ReplyMode, Session};

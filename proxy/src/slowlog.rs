@@ -13,8 +13,11 @@ use bytes::Bytes;
 use coterie_protocol::Frame;
 use coterie_redis_compat::{Flags, resolve};
 
-use crate::conn::PROBE;
 use crate::router::frame_of;
+
+/// The command by which a transaction checks its watches if it sends no other to the group; the log
+/// leaves it out.
+pub(crate) const PROBE: &[u8] = b"exists";
 
 const WORDS_MAX: usize = 32;
 const WORD_BYTES_MAX: usize = 128;
