@@ -13,6 +13,7 @@ mod machine;
 mod moves;
 mod peers;
 mod plan;
+mod raw;
 mod replies;
 mod report;
 mod run;

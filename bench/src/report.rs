@@ -8,8 +8,8 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::peers::Raw;
 use crate::plan::{Operation, PeerKind, Settings, Shape};
+use crate::raw::{Overhead, Raw};
 
 /// One peer under one load.
 #[derive(Debug, Clone, Serialize)]
@@ -100,15 +100,6 @@ struct Ratio {
     ratio: f64,
     /// What it should be at least, where the project has set a bar.
     bar: Option<f64>,
-}
-
-/// Bytes on disk per record beyond key and value, after compaction and without compression.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Overhead {
-    pub(crate) records: usize,
-    pub(crate) key_and_value_bytes: usize,
-    pub(crate) bytes_per_record: f64,
-    pub(crate) how: String,
 }
 
 const OVERHEAD_BAR: f64 = 30.0;

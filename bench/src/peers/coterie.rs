@@ -9,10 +9,10 @@ use coterie_tests::resp::Reply;
 use coterie_tests::rng::Rng;
 use coterie_tests::wait;
 
-use super::Peer;
+use super::peer::Peer;
 use crate::load::{self, Data};
 use crate::plan::Settings;
-use crate::report::Overhead;
+use crate::raw::Overhead;
 use crate::{cpu, disk};
 
 const KEY_BYTES: usize = 16;
