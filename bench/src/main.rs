@@ -9,8 +9,8 @@
 mod cpu;
 mod disk;
 mod load;
-mod machine;
 mod moves;
+mod origin;
 mod peers;
 mod plan;
 mod raw;

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::plan::{Operation, PeerKind, Settings, Shape};
 use crate::raw::{Overhead, Raw};
 
@@ -107,7 +107,7 @@ const OVERHEAD_BAR: f64 = 30.0;
 /// All of it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
+    machine: Origin,
     settings: Settings,
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
@@ -118,7 +118,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(
-        machine: Machine,
+        machine: Origin,
         settings: Settings,
         figures: Vec<Figure>,
         overhead: Option<Overhead>,

@@ -88,7 +88,7 @@ impl SlowLog {
             id,
             at: SystemTime::now(),
             elapsed,
-            words: cut(args),
+            words: shortened(args),
             client_addr: addr.to_owned(),
             client_name: name.clone(),
         });
@@ -134,7 +134,7 @@ fn only_watches(frame: &Frame) -> bool {
     }
 }
 
-fn cut(args: &[Bytes]) -> Vec<Bytes> {
+fn shortened(args: &[Bytes]) -> Vec<Bytes> {
     let shown = if args.len() > WORDS_MAX {
         WORDS_MAX - 1
     } else {

@@ -28,7 +28,7 @@ use openraft::raft::TransferLeaderRequest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RaftError;
-use crate::group::{Group, GroupStatus, Inner};
+use crate::group::{Group, GroupStatus, OpenGroup};
 use crate::stance::Stance;
 use crate::type_config::{LogId, TypeConfig};
 
@@ -179,7 +179,7 @@ impl Group {
         last: Option<LogId>,
         deadline: Instant,
     ) -> Result<(), RaftError> {
-        let Inner {
+        let OpenGroup {
             raft, hand_overs, ..
         } = &*self.0;
         let vote = raft.server_metrics().borrow_watched().vote;
@@ -232,7 +232,7 @@ impl Group {
 
 /// The heir's side: returns `()` once the heir campaigns, otherwise the reason why it does not.
 pub(crate) async fn take_over(
-    group: &Inner,
+    group: &OpenGroup,
     transfer: TransferLeaderRequest<TypeConfig>,
 ) -> Result<bytes::Bytes, String> {
     if *transfer.to_node_id() == group.node_id.0 {
@@ -252,7 +252,7 @@ pub(crate) async fn take_over(
 
 /// An heir named by [`Group::transfer_leader`] has the whole log; a leader that was removed may
 /// tell an heir that lacks some.
-async fn wait_for_log(group: &Inner, last: Option<&LogId>) -> Result<(), String> {
+async fn wait_for_log(group: &OpenGroup, last: Option<&LogId>) -> Result<(), String> {
     let deadline = Instant::now() + group.config.heartbeat_interval;
     while group.log.last().as_ref() < last {
         if Instant::now() >= deadline {
@@ -264,7 +264,7 @@ async fn wait_for_log(group: &Inner, last: Option<&LogId>) -> Result<(), String>
 }
 
 async fn ask_whether_it_holds(
-    group: &Inner,
+    group: &OpenGroup,
     transfer: &TransferLeaderRequest<TypeConfig>,
 ) -> Result<(), String> {
     let leader_id = transfer.from_leader().leader_id;
@@ -286,7 +286,7 @@ async fn ask_whether_it_holds(
 }
 
 /// The leader's side of that question. After a yes the heir may campaign at any time.
-pub(crate) fn confirm(group: &Inner, question: Confirm) -> bool {
+pub(crate) fn confirm(group: &OpenGroup, question: Confirm) -> bool {
     let Confirm { heir, term } = question;
     if let Some(named) = &*group.hand_overs.lock()
         && (named.node, named.term) == (heir, term)

@@ -11,7 +11,7 @@ use openraft::raft::{
 };
 use openraft::{EntryPayload, ReadPolicy};
 
-use crate::group::Inner;
+use crate::group::OpenGroup;
 use crate::hand_over;
 use crate::lost_tail::AskStanding;
 use crate::part::Part;
@@ -22,7 +22,7 @@ use crate::wire::{Appended, ReadIndex};
 /// Handles a message for `group`, whose id was already removed from the body. `arrived`: when the
 /// message arrived.
 pub(crate) async fn handle(
-    group: &Inner,
+    group: &OpenGroup,
     request: Request,
     arrived: Instant,
     responder: Responder,
@@ -36,7 +36,7 @@ pub(crate) async fn handle(
 /// Refuses a message of a removed node as a leader or candidate: the group may have been recovered
 /// without it, and it may not know. Also refuses a leader that this replica must not follow (see
 /// `part`).
-fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
+fn check_sender(group: &OpenGroup, vote: &Vote) -> Result<(), String> {
     let sender = NodeId(vote.leader_id.voted_for);
     match group.network.addresses.is_removed(sender) {
         true => Err(format!("node {sender} was removed")),
@@ -49,7 +49,7 @@ fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
 
 /// Refuses to vote while this replica cannot know its earlier promises. `stance` holds the rules
 /// for a replica that would lead; here a further kind of vote is allowed.
-fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), String> {
+fn check_memory(group: &OpenGroup, asked: &VoteRequest<TypeConfig>) -> Result<(), String> {
     let unfit = if group.fence.is_closed() {
         Unfit::Restarted
     } else if group.part() != Part::Full {
@@ -65,7 +65,7 @@ fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), St
 }
 
 async fn answer(
-    group: &Inner,
+    group: &OpenGroup,
     request: &Request,
     arrived: Instant,
 ) -> Result<bytes::Bytes, String> {
@@ -102,8 +102,8 @@ async fn answer(
         }
         method::RAFT_SNAPSHOT => {
             let sender_is_member = |vote: &Vote| check_sender(group, vote);
-            let incoming = &group.incoming;
-            Ok(incoming.handle(raft, &request.body, sender_is_member).await)
+            let receiver = &group.receiver;
+            Ok(receiver.handle(raft, &request.body, sender_is_member).await)
         }
         method::RAFT_READ_INDEX => {
             let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
@@ -122,7 +122,7 @@ async fn answer(
     }
 }
 
-async fn append(group: &Inner, body: &[u8], arrived: Instant) -> Result<bytes::Bytes, String> {
+async fn append(group: &OpenGroup, body: &[u8], arrived: Instant) -> Result<bytes::Bytes, String> {
     let append: AppendEntriesRequest<TypeConfig> = decode(body)?;
     check_sender(group, &append.vote)?;
     let rooms = &group.network.rooms;

@@ -8,7 +8,7 @@ use coterie_protocol::server::Unfit;
 use coterie_types::{LogIndex, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::group::{Group, Inner};
+use crate::group::{Group, OpenGroup};
 use crate::part::Part;
 
 /// The stance of a replica, as it reports it.
@@ -21,7 +21,7 @@ pub(crate) struct Stance {
     pub(crate) unfit: Option<Unfit>,
 }
 
-impl Inner {
+impl OpenGroup {
     pub(crate) fn stance(&self) -> Stance {
         let status = Group::status_of(self);
         Stance {

@@ -3,11 +3,11 @@
 use coterie_types::{NodeId, Term};
 
 use crate::error::RaftError;
-use crate::group::{Group, Inner};
+use crate::group::{Group, OpenGroup};
 use crate::log::TailState;
 use crate::part::Part;
 
-impl Inner {
+impl OpenGroup {
     pub(crate) fn part(&self) -> Part {
         *self.part.borrow()
     }

@@ -10,7 +10,7 @@ use coterie_protocol::catalog::{Catalog, Change, Lease, Row, RowKey};
 use coterie_protocol::meta::Rejection;
 use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis};
 
-use super::state::{NextIds, State};
+use super::state::{MetaState, NextIds};
 
 /// The name of a row of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +98,7 @@ impl RowName {
 
 /// See the module's head.
 pub(super) struct Edit<'a> {
-    state: &'a mut State,
+    state: &'a mut MetaState,
     before: BTreeMap<RowName, Option<Row>>,
     counters_before: (NextIds, UnixMillis),
     /// The token of a new node, recorded at commit.
@@ -106,7 +106,7 @@ pub(super) struct Edit<'a> {
 }
 
 impl<'a> Edit<'a> {
-    pub(super) fn new(state: &'a mut State) -> Self {
+    pub(super) fn new(state: &'a mut MetaState) -> Self {
         let counters_before = (state.next, state.clock);
         Self {
             state,

@@ -31,7 +31,7 @@ use edit::{Edit, invalid};
 use nodes::Card;
 
 pub use edit::RowName;
-pub use state::{NextIds, REDIS_TABLES, State};
+pub use state::{MetaState, NextIds, REDIS_TABLES};
 
 /// The effects of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Applied {
     pub change: Option<Change>,
 }
 
-impl State {
+impl MetaState {
     /// Applies a command.
     pub fn apply(&mut self, command: Command) -> Applied {
         let unborn = self.catalog.cluster_id == 0;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Redis' databases, there from birth: `db0` to `db15`.
 pub const REDIS_TABLES: u32 = 16;
 
-/// The first unused ids; see [`State`].
+/// The first unused ids; see [`MetaState`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextIds {
     /// For the next node that registers.
@@ -38,7 +38,7 @@ impl Default for NextIds {
 
 /// See the module's head. Others see only the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct State {
+pub struct MetaState {
     /// The rows that others see.
     pub catalog: Catalog,
     /// Ids not used yet.
