@@ -35,8 +35,8 @@ pub struct Config {
     /// there are replicas.
     #[arg(long, env = "COTERIE_BOOTSTRAP_NODES", value_name = "N")]
     pub bootstrap_nodes: Option<usize>,
-    /// Keys at which table 0 (database 0) of a new cluster is split, so that several groups share it
-    /// from the start; `\xHH` is a byte. By default it begins as one range.
+    /// Keys at which table 0 (database 0) of a new cluster is split, so that several groups share
+    /// it from the start; `\xHH` is a byte. By default it begins as one range.
     #[arg(
         long,
         env = "COTERIE_SPLIT_AT",

@@ -69,8 +69,9 @@ pub(super) fn processes(cluster: &mut Cluster) -> Vec<cpu::Process> {
     processes
 }
 
-/// Fills a cluster of its own, each key once, waits until its stores have flushed all of it, and adds
-/// up what one server's tables take. The log is left out: it is bounded, and purged as stores flush.
+/// Fills a cluster of its own, each key once, waits until its stores have flushed all of it, and
+/// adds up what one server's tables take. The log is left out: it is bounded, and purged as stores
+/// flush.
 pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> {
     let records = settings.disk_records;
     let data = Data::new(records, settings.value_bytes);

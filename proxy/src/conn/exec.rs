@@ -98,8 +98,8 @@ impl<S: Socket> Connection<S> {
         if batch.count == 0
             && let Some(watch) = batch.watches.first()
         {
-            // The group has nothing to run, but the watches must hold all the same: the probe checks
-            // them, and its reply is dropped.
+            // The group has nothing to run, but the watches must hold all the same: the probe
+            // checks them, and its reply is dropped.
             let words = [Bytes::from_static(PROBE), watch.key.clone()];
             batch.put(watch.table, &words, false);
         }

@@ -77,7 +77,8 @@ impl Failure {
         Failure::TryAgain("no range of the map holds its keys".to_owned())
     }
 
-    /// The error of a command whose time is over while the map does not know the owners of its keys.
+    /// The error of a command whose time is over while the map does not know the owners of its
+    /// keys.
     pub(crate) fn no_owner(map_is_empty: bool) -> CommandError {
         if map_is_empty {
             STARTING

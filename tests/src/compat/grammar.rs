@@ -1,8 +1,8 @@
 //! Random sequences of commands, from the syntax of the command table (`coterie-grammar`), and the
 //! commands of the proxy that are worth comparing.
 //!
-//! A row says which of these lists its command belongs to: how many keys it has, how it is scattered over
-//! groups, whether its reply depends on the moment.
+//! A row says which of these lists its command belongs to: how many keys it has, how it is
+//! scattered over groups, whether its reply depends on the moment.
 
 use coterie_grammar::{Choice, Grammar, Hints, ReplyKind, compared_rows};
 use coterie_redis_compat::{Command as Row, Route};

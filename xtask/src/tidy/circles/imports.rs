@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn paths_and_definitions_are_read_outside_of_tests_and_comments() {
-        let source = "/// [`crate::doc::Link`]\nstruct A;\nconst fn b() -> C {\n  d::e(\"x::y\");\n}\n\
+        let source = "/// [`crate::doc::Link`]\nstruct A;\n\
+                      const fn b() -> C {\n  d::e(\"x::y\");\n}\n\
                       #[cfg(test)]\nmod checks;\n#[cfg(test)]\n#[path = \"x\"]\nfn f() { g::h(); }\n\
                       impl Trait + use<'_> for i::J {}\nmacro_rules! k { () => {} }\n\
                       #[cfg(test)]\nmod tests { use l::M; }\nmod n;\n";
