@@ -23,6 +23,8 @@ mod cancelled;
 mod client;
 mod connection;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod handler;
 mod handshake;
 mod limits;

@@ -28,4 +28,6 @@ mod writer;
 
 pub use rebuild::rebuild;
 pub use restore::{Restored, restore};
+#[cfg(test)]
+pub(crate) use tail::records;
 pub(crate) use writer::Writer;

@@ -15,6 +15,8 @@ mod damage;
 mod end;
 mod engine;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 mod keys;
 mod record;
 mod sizes;
