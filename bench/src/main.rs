@@ -9,10 +9,11 @@
 mod cpu;
 mod disk;
 mod load;
-mod machine;
 mod moves;
+mod origin;
 mod peers;
 mod plan;
+mod raw;
 mod replies;
 mod report;
 mod run;

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::machine::Machine;
-use crate::peers::Raw;
+use crate::origin::Origin;
 use crate::plan::{Operation, PeerKind, Settings, Shape};
+use crate::raw::{Overhead, Raw};
 
 /// One peer under one load.
 #[derive(Debug, Clone, Serialize)]
@@ -102,21 +102,12 @@ struct Ratio {
     bar: Option<f64>,
 }
 
-/// Bytes on disk per record beyond key and value, after compaction and without compression.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Overhead {
-    pub(crate) records: usize,
-    pub(crate) key_and_value_bytes: usize,
-    pub(crate) bytes_per_record: f64,
-    pub(crate) how: String,
-}
-
 const OVERHEAD_BAR: f64 = 30.0;
 
 /// All of it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
+    machine: Origin,
     settings: Settings,
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
@@ -127,7 +118,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(
-        machine: Machine,
+        machine: Origin,
         settings: Settings,
         figures: Vec<Figure>,
         overhead: Option<Overhead>,

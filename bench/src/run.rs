@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::load::{Data, Task};
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::peers::{self, Peer};
 use crate::plan::{PeerKind, Settings, Shape, operations};
 use crate::report::{Figure, Report, publish};
@@ -21,7 +21,7 @@ pub(crate) fn cluster(settings: &Settings) -> anyhow::Result<()> {
     let overhead = wanted
         .then(|| peers::bytes_per_record(settings))
         .transpose()?;
-    let report = Report::new(Machine::look(), settings.clone(), figures, overhead);
+    let report = Report::new(Origin::look(), settings.clone(), figures, overhead);
     publish(&report, settings.json.as_deref())
 }
 

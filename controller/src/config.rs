@@ -35,8 +35,8 @@ pub struct Config {
     /// there are replicas.
     #[arg(long, env = "COTERIE_BOOTSTRAP_NODES", value_name = "N")]
     pub bootstrap_nodes: Option<usize>,
-    /// Keys at which table 0 (database 0) of a new cluster is cut, so that several groups share it
-    /// from the start; `\xHH` is a byte. By default it begins as one range.
+    /// Keys at which table 0 (database 0) of a new cluster is split, so that several groups share
+    /// it from the start; `\xHH` is a byte. By default it begins as one range.
     #[arg(
         long,
         env = "COTERIE_SPLIT_AT",
@@ -60,11 +60,11 @@ pub struct Config {
         default_value_t = 2
     )]
     pub snapshots_max: usize,
-    /// Bytes above which a range is cut in two.
+    /// Bytes above which a range is split.
     #[arg(long, env = "COTERIE_SPLIT_SIZE", value_name = "SIZE",
         default_value = "512MiB", value_parser = coterie_config::size)]
     pub split_size: u64,
-    /// Commands per second above which a range is cut, when they last.
+    /// Commands per second above which a range is split, when they last.
     #[arg(
         long,
         env = "COTERIE_SPLIT_OPS",
@@ -72,11 +72,11 @@ pub struct Config {
         default_value_t = 20_000
     )]
     pub split_ops: u64,
-    /// Bytes of commands and replies per second above which a range is cut, when they last.
+    /// Bytes of commands and replies per second above which a range is split, when they last.
     #[arg(long, env = "COTERIE_SPLIT_BYTES", value_name = "SIZE",
         default_value = "64MiB", value_parser = coterie_config::size)]
     pub split_bytes: u64,
-    /// CPU time per second above which a range is cut, when it lasts.
+    /// CPU time per second above which a range is split, when it lasts.
     #[arg(long, env = "COTERIE_SPLIT_CPU", value_name = "DURATION",
         default_value = "800ms", value_parser = coterie_config::duration)]
     pub split_cpu: Duration,
@@ -170,7 +170,7 @@ pub(crate) fn parse_keys<'a>(keys: impl Iterator<Item = &'a str>) -> Result<Vec<
     for text in keys {
         let key = parse_key(text)?;
         if key.is_empty() {
-            return Err("a table is not cut at the empty key".to_owned());
+            return Err("a table is not split at the empty key".to_owned());
         }
         parsed.push(key);
     }

@@ -51,11 +51,11 @@ pub(crate) enum News<T> {
 
 /// See the module's head.
 pub(crate) struct Held {
-    inner: Mutex<Inner>,
+    history: Mutex<History>,
     position: watch::Sender<Position>,
 }
 
-struct Inner {
+struct History {
     snapshot: Arc<Snapshot>,
     recent: VecDeque<Recent>,
     recent_bytes: usize,
@@ -67,7 +67,7 @@ impl Held {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
         let position = position(&snapshot);
         Self {
-            inner: Mutex::new(Inner {
+            history: Mutex::new(History {
                 snapshot: Arc::new(snapshot),
                 recent: VecDeque::new(),
                 recent_bytes: 0,
@@ -93,11 +93,11 @@ impl Held {
         commands: Vec<(LogIndex, Bytes, Command)>,
         applied: Bytes,
     ) -> Vec<Outcome> {
-        let mut inner = self.lock();
+        let mut history = self.lock();
         let mut outcomes = Vec::with_capacity(commands.len());
         // A copy is made only while a reader holds the previous state.
-        let mut snapshot = Arc::clone(&inner.snapshot);
-        inner.snapshot = Arc::default();
+        let mut snapshot = Arc::clone(&history.snapshot);
+        history.snapshot = Arc::default();
         let held = Arc::make_mut(&mut snapshot);
         for (index, bytes, command) in commands {
             let before = held.state.catalog.revision;
@@ -105,9 +105,9 @@ impl Held {
             held.index = index;
             let revision = held.state.catalog.revision;
             if applied.change.is_none() && revision != before {
-                inner.forget_all(Position { index, revision });
+                history.forget_all(Position { index, revision });
             } else {
-                inner.remember(Recent {
+                history.remember(Recent {
                     index,
                     revision,
                     command: bytes,
@@ -118,8 +118,8 @@ impl Held {
         }
         held.applied = Some(applied);
         let position = position(held);
-        inner.snapshot = snapshot;
-        drop(inner);
+        history.snapshot = snapshot;
+        drop(history);
         self.position.send_replace(position);
         outcomes
     }
@@ -127,39 +127,39 @@ impl Held {
     /// Replaces the whole state.
     pub(crate) fn install(&self, snapshot: Snapshot) {
         let position = position(&snapshot);
-        let mut inner = self.lock();
-        inner.snapshot = Arc::new(snapshot);
-        inner.forget_all(position);
-        drop(inner);
+        let mut history = self.lock();
+        history.snapshot = Arc::new(snapshot);
+        history.forget_all(position);
+        drop(history);
         self.position.send_replace(position);
     }
 
     /// The changes after a revision, for a watcher.
     pub(crate) fn changes_after(&self, after: Revision) -> News<Arc<Change>> {
-        let inner = self.lock();
-        if after < inner.forgotten.revision || after == Revision(0) {
-            return News::Whole(Arc::clone(&inner.snapshot));
+        let history = self.lock();
+        if after < history.forgotten.revision || after == Revision(0) {
+            return News::Whole(Arc::clone(&history.snapshot));
         }
-        let later = inner.recent.iter().filter(|r| r.revision > after);
+        let later = history.recent.iter().filter(|r| r.revision > after);
         News::Items(later.filter_map(|r| r.change.clone()).collect())
     }
 
     /// The commands after an entry, for the backup.
     pub(crate) fn commands_after(&self, after: LogIndex) -> News<Recent> {
-        let inner = self.lock();
-        if after < inner.forgotten.index {
-            return News::Whole(Arc::clone(&inner.snapshot));
+        let history = self.lock();
+        if after < history.forgotten.index {
+            return News::Whole(Arc::clone(&history.snapshot));
         }
-        let later = inner.recent.iter().filter(|r| r.index > after);
+        let later = history.recent.iter().filter(|r| r.index > after);
         News::Items(later.cloned().collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl History {
     fn remember(&mut self, recent: Recent) {
         self.recent_bytes += recent.command.len();
         self.recent.push_back(recent);

@@ -15,6 +15,8 @@ mod config;
 mod directory;
 mod door;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod held;
 mod joining;
 mod machine;

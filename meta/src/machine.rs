@@ -18,14 +18,14 @@ use crate::snapshot::Snapshot;
 const CHECKPOINT: &str = "state";
 
 /// See the module's head.
-pub(crate) struct Machine {
+pub(crate) struct MetaMachine {
     held: Arc<Held>,
     path: PathBuf,
     /// The blob of the snapshot on disk.
     flushed: Option<Bytes>,
 }
 
-impl Machine {
+impl MetaMachine {
     /// Opens the snapshot file, which may not exist yet.
     pub(crate) fn open(path: PathBuf) -> Result<(Self, Arc<Held>), RunError> {
         let snapshot = Snapshot::read(&path)?.unwrap_or_default();
@@ -40,7 +40,7 @@ impl Machine {
     }
 }
 
-impl StateMachine for Machine {
+impl StateMachine for MetaMachine {
     fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, Fault> {
         let Some(applied) = entries.last().map(|entry| entry.applied.clone()) else {
             return Ok(Vec::new());
@@ -117,7 +117,7 @@ mod tests {
     fn what_is_flushed_is_there_again_and_what_is_not_is_applied_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        let (mut machine, _) = Machine::open(path.clone()).unwrap();
+        let (mut machine, _) = MetaMachine::open(path.clone()).unwrap();
         let birth = entry(2, Some(Command::Birth { cluster_id: 7 }));
         let answers = machine.apply(vec![entry(1, None), birth]).unwrap();
         assert_eq!(answers[0], "");
@@ -134,14 +134,14 @@ mod tests {
         machine.apply(vec![entry(3, Some(table))]).unwrap();
         assert_eq!(machine.applied(), Some(Bytes::from_static(b"3")));
 
-        let (again, held) = Machine::open(path).unwrap();
+        let (again, held) = MetaMachine::open(path).unwrap();
         assert_eq!(again.applied(), Some(Bytes::from_static(b"2")));
         assert_eq!(held.snapshot().state.catalog.cluster_id, 7);
         assert_eq!(held.snapshot().state.catalog.tables.len(), 16);
 
         let other = tempfile::tempdir().unwrap();
         machine.checkpoint(other.path()).unwrap();
-        let (mut far_behind, held) = Machine::open(other.path().join("own")).unwrap();
+        let (mut far_behind, held) = MetaMachine::open(other.path().join("own")).unwrap();
         far_behind.install(other.path()).unwrap();
         assert_eq!(held.snapshot().state.catalog.tables.len(), 17);
         far_behind.flush().unwrap();
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_command_that_is_not_understood_stops_the_member() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut machine, _) = Machine::open(dir.path().join("state")).unwrap();
+        let (mut machine, _) = MetaMachine::open(dir.path().join("state")).unwrap();
         let entry = Entry {
             payload: Some(Bytes::from_static(b"\xff\xff")),
             ..entry(1, None)

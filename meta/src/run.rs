@@ -22,7 +22,7 @@ use crate::door::Door;
 use crate::error::RunError;
 use crate::held::Held;
 use crate::joining::Joining;
-use crate::machine::Machine;
+use crate::machine::MetaMachine;
 use crate::members::Members;
 use crate::metrics::MetaMetrics;
 use crate::service::{Front, Service};
@@ -111,7 +111,7 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let directory = Directory::open(&config.dir, config.id)?;
     let first = birth::first_command(&directory)?;
     let own_birth = directory.birth();
-    let (machine, held) = Machine::open(directory.state())?;
+    let (machine, held) = MetaMachine::open(directory.state())?;
     let (registry, health, http) = serve_http(&config).await?;
     let door = Arc::new(Door::default());
     let server = Server::bind(&config.listen, token, Arc::clone(&door) as Arc<dyn Handler>)
@@ -226,7 +226,7 @@ async fn start_group(
     raft: &RaftNode,
     config: &Config,
     members: &Members,
-    machine: Machine,
+    machine: MetaMachine,
     held: &Held,
 ) -> Result<Group, RunError> {
     if members.ids().len() == 1 {

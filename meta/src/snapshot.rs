@@ -18,10 +18,10 @@ use coterie_types::{LogIndex, Revision};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::catalog::State;
+use crate::catalog::MetaState;
 
 const MAGIC: &[u8; 8] = b"COTMETA\n";
-/// The version of the payload. Raise it with any change of [`State`] or of its parts.
+/// The version of the payload. Raise it with any change of [`MetaState`] or of its parts.
 const FORMAT: u32 = 5;
 const HEAD_BYTES: usize = 8 + 4 + 8;
 const CRC_BYTES: usize = 4;
@@ -30,7 +30,7 @@ const CRC_BYTES: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// The state.
-    pub(crate) state: State,
+    pub(crate) state: MetaState,
     /// The last command in it.
     pub(crate) index: LogIndex,
     /// Raft's name for the last entry in it; `None` before the first.
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn snapshot() -> Snapshot {
-        let mut state = State::default();
+        let mut state = MetaState::default();
         state.apply(Command::Birth { cluster_id: 7 });
         Snapshot {
             state,

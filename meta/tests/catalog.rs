@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use coterie_meta::catalog::State;
+use coterie_meta::catalog::MetaState;
 use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState, Wish};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome};
 use coterie_types::{
@@ -118,8 +118,8 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 /// A state with nodes, groups and two tiled tables, so that random commands have something to hit.
-fn born() -> State {
-    let mut state = State::default();
+fn born() -> MetaState {
+    let mut state = MetaState::default();
     state.apply(Command::Birth { cluster_id: 7 });
     for token in 1..5 {
         state.apply(Command::RegisterNode {

@@ -1,8 +1,8 @@
 //! A client connection: bytes in, commands to their groups, replies out in order.
 //!
-//! [`codec`] parses requests; `begin` makes a `call` of each and checks it, `run` and `exec` run it;
-//! `pipeline` sends commands to groups and `delivery` puts their replies back in order, or `reroute`
-//! routes them again; `departure` notices that the client has left.
+//! [`codec`] parses requests; `begin` makes a `call` of each and checks it, `run` and `exec` run
+//! it; `pipeline` sends commands to groups and `delivery` puts their replies back in order, or
+//! `reroute` routes them again; `departure` notices that the client has left.
 //!
 //! `session` is the client's state between commands, `state` the command that holds up all others;
 //! `connection` is the task that owns all of these and the socket; `listener` accepts clients.
@@ -40,7 +40,6 @@ mod state;
 mod tally;
 
 pub(crate) use call::Call;
-pub(crate) use exec::PROBE;
 pub(crate) use listener::{Listener, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use session::{ReplyMode, Session};

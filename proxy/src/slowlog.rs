@@ -13,8 +13,11 @@ use bytes::Bytes;
 use coterie_protocol::Frame;
 use coterie_redis_compat::{Flags, resolve};
 
-use crate::conn::PROBE;
 use crate::router::frame_of;
+
+/// The command by which a transaction checks its watches if it sends no other to the group; the log
+/// leaves it out.
+pub(crate) const PROBE: &[u8] = b"exists";
 
 const WORDS_MAX: usize = 32;
 const WORD_BYTES_MAX: usize = 128;
@@ -85,7 +88,7 @@ impl SlowLog {
             id,
             at: SystemTime::now(),
             elapsed,
-            words: cut(args),
+            words: shortened(args),
             client_addr: addr.to_owned(),
             client_name: name.clone(),
         });
@@ -131,7 +134,7 @@ fn only_watches(frame: &Frame) -> bool {
     }
 }
 
-fn cut(args: &[Bytes]) -> Vec<Bytes> {
+fn shortened(args: &[Bytes]) -> Vec<Bytes> {
     let shown = if args.len() > WORDS_MAX {
         WORDS_MAX - 1
     } else {

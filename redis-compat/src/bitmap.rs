@@ -2,46 +2,19 @@
 
 mod bitfield;
 mod count;
+mod offset;
 mod op;
 mod single;
 
 use crate::command::Part;
-use crate::errors::error_lines;
-use crate::{CommandError, Txn, number};
 
 pub(crate) const PARTS: &[Part] = &[
     bitfield::PART,
     count::PART,
     op::PART,
     single::PART,
-    Part::new(&[], LINES),
+    offset::PART,
 ];
-
-error_lines! {
-    /// A bit offset below zero or past the longest string.
-    pub(crate) BIT_OFFSET = "ERR bit offset is not an integer or out of range";
-}
-
-/// The longest string Redis lets a bit offset reach into.
-const BYTES_MAX: i64 = 512 << 20;
-
-/// A bit offset. Errors: `BIT_OFFSET`.
-fn parse_offset(word: &[u8]) -> Result<u64, CommandError> {
-    number::parse_int(word)
-        .and_then(check_offset)
-        .ok_or(BIT_OFFSET)
-}
-
-/// Refuses to make a value longer than may be: the words are about the offset, as Redis has them
-/// past its own limit (`bitops.c`, `getBitOffsetFromArgument`).
-fn check_len(txn: &Txn<'_>, len: usize) -> Result<(), CommandError> {
-    txn.check_len(len).map_err(|_| BIT_OFFSET)
-}
-
-fn check_offset(offset: i64) -> Option<u64> {
-    let offset = u64::try_from(offset).ok()?;
-    (offset >> 3 < BYTES_MAX as u64).then_some(offset)
-}
 
 #[cfg(test)]
 mod tests {

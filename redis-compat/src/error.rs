@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::Fault;
 
-/// The error that a client gets. `Display` is the RESP error line as Redis words it, without `-` and
-/// CRLF.
+/// The error that a client gets. `Display` is the RESP error line as Redis words it, without `-`
+/// and CRLF.
 ///
 /// Text that comes from a client may hold CR and LF here; [`crate::Reply::encode`] blanks them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

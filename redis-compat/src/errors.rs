@@ -6,6 +6,7 @@
 
 use crate::CommandError;
 
+pub use crate::table::all_error_lines;
 pub use crate::table::errors::*;
 
 /// Constants for error lines, and `LINES`, the list of them.
@@ -58,8 +59,5 @@ error_lines! {
     pub OF_THE_PROXY = "ERR command is answered by the proxy alone";
 }
 
-/// Every error line that never changes.
-pub fn all_error_lines() -> impl Iterator<Item = &'static CommandError> {
-    let of_commands = crate::table::PARTS.iter().copied().flatten();
-    LINES.iter().chain(of_commands.flat_map(|part| part.lines))
-}
+/// All lines of this file.
+pub(crate) const SHARED_LINES: &[CommandError] = LINES;

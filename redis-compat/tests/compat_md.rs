@@ -52,6 +52,16 @@ here does not exist yet: lists, hashes, sets, sorted sets, streams, scripts, pub
 
 ";
 
+const FOOT: &str = "\
+## Figures of INFO
+
+Figures are those of this proxy; memory and processor time are those of its process. The `usec` of a
+command runs from the moment the proxy begins it to its complete reply. It includes the way to the
+group and the group's log, where Redis counts the execution alone. Each command of a transaction
+counts the time of the whole transaction. `keyspace_hits` and `keyspace_misses` count GET, GETDEL,
+GETEX and MGET.
+";
+
 fn file() -> String {
     let topics = [
         (Topic::String, "Strings"),
@@ -84,8 +94,7 @@ fn file() -> String {
         }
         writeln!(out).unwrap();
     }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
+    out.push_str(FOOT);
     out
 }
 

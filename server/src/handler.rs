@@ -48,7 +48,7 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
     let flags = FrameFlags(body.first().copied().unwrap_or_default());
     if flags.has(FrameFlags::READ_ONLY) {
         return match Frame::decode(body) {
-            Ok(frame) => read(&replica, frame, responder),
+            Ok(frame) => replica.reads.submit(frame, responder),
             Err(error) => {
                 refuse(
                     responder,
@@ -105,10 +105,6 @@ fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
         true => answer(),
         false => drop(tokio::task::spawn_blocking(answer)),
     }
-}
-
-fn read(replica: &Replica, frame: Frame, responder: Responder) {
-    replica.reads.submit(frame, responder);
 }
 
 /// Whether a frame has a command that may make the data grow.

@@ -12,7 +12,7 @@ use coterie_protocol::catalog::{Catalog, Change, Row, RowKey, TableDescriptor};
 use coterie_protocol::server::ReplicaStatus;
 use coterie_types::{GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId, TableId};
 
-use super::Heard;
+use super::heard::Heard;
 use crate::check::tiles::misfits;
 
 /// The assembled catalog.

@@ -5,6 +5,7 @@
 //! is pure, makes a single catalog of these. The result is a backup, restored like any other.
 
 mod assemble;
+mod heard;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use coterie_config::ClusterToken;
-use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest, Witness};
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_rpc::Client;
 use coterie_types::{NodeId, NodeState};
 
 use crate::check::cluster::client;
 use assemble::assemble;
+use heard::Heard;
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,12 +54,6 @@ pub(crate) fn command() -> Command {
     Rebuild::augment_args(Command::new("rebuild"))
         .about("Make a backup from what the servers know, when there is none")
         .after_help(AFTER_HELP)
-}
-
-/// A server that answered.
-struct Heard {
-    witness: Witness,
-    replicas: Vec<ReplicaStatus>,
 }
 
 /// Asks, assembles, writes, and prints a summary.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use coterie_protocol::server::Witness;
 use coterie_types::{Epoch, GroupId, NodeId, RangeId, TableId};
 
-use super::Heard;
 use super::assemble::{Assembled, assemble};
+use super::heard::Heard;
 use crate::check::tests::{range, status, well};
 
 const CLUSTER: u128 = 7;

@@ -77,12 +77,12 @@ const NOT_OF_CLIENTS: [&str; 9] = [
 /// The resources of the processes: memory, descriptors and threads by process; gauges summed over
 /// all of them.
 #[derive(Debug, Clone)]
-struct State {
+struct Resources {
     vitals: BTreeMap<String, Vitals>,
     gauges: BTreeMap<String, f64>,
 }
 
-impl State {
+impl Resources {
     fn of(cluster: &Cluster) -> anyhow::Result<Self> {
         let mut gauges = BTreeMap::<String, f64>::new();
         for name in [Role::Server, Role::Proxy]
@@ -129,10 +129,10 @@ impl State {
 }
 
 /// Waits until no client is connected and memory no longer falls.
-fn settled(cluster: &Cluster) -> State {
-    let mut last: Option<(State, Instant)> = None;
+fn settled(cluster: &Cluster) -> Resources {
+    let mut last: Option<(Resources, Instant)> = None;
     let state = wait::until("the cluster is at rest", BACK_WITHIN, || {
-        let now = State::of(cluster)?;
+        let now = Resources::of(cluster)?;
         let clients = now.gauges.get("coterie_proxy_clients").copied();
         ensure!(clients == Some(0.0), "{clients:?} clients");
         let rest = Duration::from_secs(3);
@@ -198,7 +198,7 @@ fn go_on(cluster: &mut Cluster, time: Duration) {
     }
 }
 
-fn report(before: &State, after: &State) {
+fn report(before: &Resources, after: &Resources) {
     for (name, now) in &after.vitals {
         println!("{name}: {now}; after the warm-up: {}", before.vitals[name]);
     }
@@ -247,9 +247,9 @@ fn unruly_clients_leave_nothing_behind_and_hurt_nobody() {
     let tally = finish_unruly(unruly);
     println!("unruly: {tally}\ncalm:   {calm}\nbeside: {beside}");
     let back = wait::until("everything is where it was", BACK_WITHIN, || {
-        State::of(&cluster)?.check_back(&before)
+        Resources::of(&cluster)?.check_back(&before)
     });
-    report(&before, &State::of(&cluster).expect("all answer"));
+    report(&before, &Resources::of(&cluster).expect("all answer"));
 
     back.expect("back");
     assert!(tally.unanswered.is_empty(), "{:#?}", tally.unanswered);

@@ -17,6 +17,7 @@ mod cluster;
 mod codegen;
 mod deny;
 mod dev;
+mod error;
 mod fix;
 mod flags;
 mod paths;
@@ -26,8 +27,7 @@ mod shell;
 mod test;
 mod tidy;
 
-/// The result of every command; the text of the error is for the person at the terminal.
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+use self::error::Result;
 
 const HELP: &str = "\
 Usage: cargo xtask <command> [arguments]

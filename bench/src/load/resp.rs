@@ -1,5 +1,5 @@
-//! Clients that speak RESP, as lean as they come: a batch is one write, replies are skipped over and
-//! not built.
+//! Clients that speak RESP, as lean as they come: a batch is one write, replies are skipped over
+//! and not built.
 
 use anyhow::{Context, bail, ensure};
 use coterie_tests::resp::encode;

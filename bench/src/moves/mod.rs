@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use coterie_tests::cluster::{Admin, Cluster, Role, To};
 
 use crate::load::{self, Data, Seen, Task, resp::Resp};
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::peers::START_WITHIN;
 use crate::plan::Operation;
 use crate::report::publish;
@@ -36,7 +36,7 @@ const AFTER: u8 = FIRST_ROUND + CUTS.len() as u8;
 /// Measures and prints the report.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let figures = measure(settings)?;
-    let report = Report::new(Machine::look(), settings.clone(), figures);
+    let report = Report::new(Origin::look(), settings.clone(), figures);
     publish(&report, settings.json.as_deref())
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Settings;
 use crate::load::Seen;
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::report::verdict;
 
 /// The bar of p99.9 while the range moves, as a multiple of its value before.
@@ -77,7 +77,7 @@ impl fmt::Display for Figure {
 /// The whole report.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
+    machine: Origin,
     settings: Settings,
     figures: Vec<Figure>,
     /// p99.9 during over p99.9 before.
@@ -86,7 +86,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine, settings: Settings, figures: Vec<Figure>) -> Self {
+    pub(crate) fn new(machine: Origin, settings: Settings, figures: Vec<Figure>) -> Self {
         let (before, during) = (&figures[0], &figures[1]);
         Self {
             p999_ratio: during.p999_us as f64 / before.p999_us.max(1) as f64,

@@ -9,10 +9,10 @@ use coterie_tests::resp::Reply;
 use coterie_tests::rng::Rng;
 use coterie_tests::wait;
 
-use super::Peer;
+use super::peer::Peer;
 use crate::load::{self, Data};
 use crate::plan::Settings;
-use crate::report::Overhead;
+use crate::raw::Overhead;
 use crate::{cpu, disk};
 
 const KEY_BYTES: usize = 16;
@@ -69,8 +69,9 @@ pub(super) fn processes(cluster: &mut Cluster) -> Vec<cpu::Process> {
     processes
 }
 
-/// Fills a cluster of its own, each key once, waits until its stores have flushed all of it, and adds
-/// up what one server's tables take. The log is left out: it is bounded, and purged as stores flush.
+/// Fills a cluster of its own, each key once, waits until its stores have flushed all of it, and
+/// adds up what one server's tables take. The log is left out: it is bounded, and purged as stores
+/// flush.
 pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> {
     let records = settings.disk_records;
     let data = Data::new(records, settings.value_bytes);

@@ -8,7 +8,7 @@ use coterie_tests::ports::Port;
 use coterie_tests::process::Process;
 use coterie_tests::wait;
 
-use super::Peer;
+use super::peer::Peer;
 use crate::load;
 
 const MEMBERS: usize = 3;

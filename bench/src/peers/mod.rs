@@ -3,43 +3,20 @@
 
 mod coterie;
 mod etcd;
+mod peer;
 mod redis;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coterie_tests::cluster::Cluster;
-use coterie_tests::process::Process;
-use coterie_tests::redis_server::RedisServer;
-
 use crate::cpu;
-use crate::load::{self, Data, Seen, Task};
+use crate::load::{self, Data, Task};
 use crate::plan::{PeerKind, Settings};
+use crate::raw::Raw;
 
 pub(crate) use coterie::{START_WITHIN, bytes_per_record};
-
-/// A peer that runs. Dropped, it is ended.
-pub(crate) enum Peer {
-    Coterie(Box<Cluster>),
-    /// One server, or a primary and its replicas; whether writes wait for one of those.
-    Redis {
-        servers: Vec<RedisServer>,
-        wait: bool,
-    },
-    Etcd {
-        members: Vec<Process>,
-        leader: String,
-    },
-}
-
-/// One figure, unprocessed.
-pub(crate) struct Raw {
-    pub(crate) seen: Seen,
-    pub(crate) took: Duration,
-    pub(crate) cpu_before: cpu::Used,
-    pub(crate) cpu_after: cpu::Used,
-}
+pub(crate) use peer::Peer;
 
 impl Peer {
     /// Starts a peer in `dir` and waits until it serves.

@@ -9,7 +9,7 @@ use coterie_tests::connection::Connection;
 use coterie_tests::redis_server::RedisServer;
 use coterie_tests::wait;
 
-use super::Peer;
+use super::peer::Peer;
 
 /// Starts a server, synced at every write or without persistence, and so many replicas like it.
 pub(super) fn start(dir: &Path, synced: bool, replicas: usize) -> anyhow::Result<Peer> {

@@ -18,7 +18,7 @@ mod watch;
 
 use anyhow::Context;
 
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::report::publish;
 use clients::Seen;
 use peer::Peer;
@@ -43,7 +43,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
             }
         }
     }
-    let report = Report::new(Machine::look(), settings.clone(), figures);
+    let report = Report::new(Origin::look(), settings.clone(), figures);
     publish(&report, settings.json.as_deref())
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::clients::Seen;
 use super::settings::{Load, PeerKind, Settings};
 use super::watch::{Around, Latency, Memory, Small};
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::report::verdict;
 
 /// Records of a page of a walk (`proxy/src/fanout/pages.rs`).
@@ -138,14 +138,14 @@ struct Bar {
 /// All of it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
+    machine: Origin,
     settings: Settings,
     figures: Vec<Figure>,
     bars: Vec<Bar>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine, settings: Settings, figures: Vec<Figure>) -> Self {
+    pub(crate) fn new(machine: Origin, settings: Settings, figures: Vec<Figure>) -> Self {
         let ours = figures.iter().filter(|f| f.peer == PeerKind::Coterie);
         let bars = ours.flat_map(|figure| figure.bars(&settings)).collect();
         Self {

@@ -27,18 +27,18 @@ pub const PASSED_FOR: Duration = Duration::from_secs(8);
 
 /// A bound on bytes shared by several tasks; see the crate's head. Clones share the bound.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct Budget(Arc<Bound>);
 
 #[derive(Debug)]
-struct Inner {
+struct Bound {
     bytes_max: usize,
-    /// A copy of `State::used`, for reads without the lock.
+    /// A copy of `Ledger::used`, for reads without the lock.
     used: AtomicUsize,
-    state: Mutex<State>,
+    ledger: Mutex<Ledger>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Ledger {
     used: usize,
     waiting: VecDeque<Waiter>,
 }
@@ -75,10 +75,10 @@ impl Budget {
     /// A budget of `bytes_max`, all free.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Bound {
             bytes_max,
             used: AtomicUsize::new(0),
-            state: Mutex::default(),
+            ledger: Mutex::default(),
         }))
     }
 
@@ -117,18 +117,18 @@ impl Budget {
     #[must_use]
     pub fn try_take(&self, bytes: usize) -> Option<Permit> {
         let bytes = bytes.min(self.0.bytes_max);
-        let mut state = self.lock();
-        let passes = match state.waiting.front() {
-            None => self.fits(&state, bytes),
+        let mut ledger = self.lock();
+        let passes = match ledger.waiting.front() {
+            None => self.fits(&ledger, bytes),
             Some(first) => {
-                let free = self.0.bytes_max.saturating_sub(state.used);
+                let free = self.0.bytes_max.saturating_sub(ledger.used);
                 bytes <= free / PASSING_PART && first.since.elapsed() < PASSED_FOR
             }
         };
         if !passes {
             return None;
         }
-        self.set_used(&mut state, |used| used + bytes);
+        self.set_used(&mut ledger, |used| used + bytes);
         Some(self.permit(bytes))
     }
 
@@ -141,14 +141,14 @@ impl Budget {
             return Take { budget, turn };
         }
         let (granted, permit) = oneshot::channel();
-        let mut state = self.lock();
-        state.waiting.push_back(Waiter {
+        let mut ledger = self.lock();
+        ledger.waiting.push_back(Waiter {
             bytes: bytes.min(self.0.bytes_max),
             since: Instant::now(),
             granted,
         });
         // Bytes released between the two checks have woken no other request.
-        self.grant(state);
+        self.grant(ledger);
         let turn = Turn::Waiting(permit);
         Take { budget, turn }
     }
@@ -167,44 +167,44 @@ impl Budget {
         }
     }
 
-    fn fits(&self, state: &State, bytes: usize) -> bool {
-        state.used + bytes <= self.0.bytes_max
+    fn fits(&self, ledger: &Ledger, bytes: usize) -> bool {
+        ledger.used + bytes <= self.0.bytes_max
     }
 
     fn give_back(&self, bytes: usize) {
-        let mut state = self.lock();
-        self.set_used(&mut state, |used| used.saturating_sub(bytes));
-        self.grant(state);
+        let mut ledger = self.lock();
+        self.set_used(&mut ledger, |used| used.saturating_sub(bytes));
+        self.grant(ledger);
     }
 
     /// Grants the requests that fit now, in order. The lock is not held while a permit is handed
     /// over: a receiver that no longer wants the permit drops it, which releases it.
-    fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        while let Some(first) = state.waiting.front()
-            && (first.granted.is_closed() || self.fits(&state, first.bytes))
+    fn grant<'a>(&'a self, mut ledger: MutexGuard<'a, Ledger>) {
+        while let Some(first) = ledger.waiting.front()
+            && (first.granted.is_closed() || self.fits(&ledger, first.bytes))
         {
-            let Some(first) = state.waiting.pop_front() else {
+            let Some(first) = ledger.waiting.pop_front() else {
                 return;
             };
             if first.granted.is_closed() {
                 continue;
             }
-            self.set_used(&mut state, |used| used + first.bytes);
-            drop(state);
+            self.set_used(&mut ledger, |used| used + first.bytes);
+            drop(ledger);
             // An error contains the permit, which is dropped here.
             let _ = first.granted.send(self.permit(first.bytes));
-            state = self.lock();
+            ledger = self.lock();
         }
     }
 
-    fn set_used(&self, state: &mut State, change: impl FnOnce(usize) -> usize) {
-        state.used = change(state.used);
-        self.0.used.store(state.used, Ordering::Relaxed);
+    fn set_used(&self, ledger: &mut Ledger, change: impl FnOnce(usize) -> usize) {
+        ledger.used = change(ledger.used);
+        self.0.used.store(ledger.used, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
         // No code panics while holding it.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod fill;
 mod hints;
+mod payloads;
 mod words;
 
 use bytes::Bytes;
@@ -42,7 +43,7 @@ impl Grammar {
     pub fn new(seed: u64) -> Self {
         Self {
             state: seed,
-            payloads: words::payloads(),
+            payloads: payloads::payloads(),
             times: 0,
             left_out: Vec::new(),
         }

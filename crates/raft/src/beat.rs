@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::machine::Machine;
+use crate::machine::OpenraftMachine;
 use crate::type_config::TypeConfig;
 
 /// Sends a heartbeat every `interval` while this node leads. Ends with the group.
-pub(crate) async fn run(raft: openraft::Raft<TypeConfig, Machine>, interval: Duration) {
+pub(crate) async fn run(raft: openraft::Raft<TypeConfig, OpenraftMachine>, interval: Duration) {
     let mut beats = tokio::time::interval(interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

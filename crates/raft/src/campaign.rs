@@ -15,7 +15,6 @@
 //! disks come last.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_protocol::method;
@@ -30,25 +29,6 @@ use crate::stance::Stance;
 
 /// Number of turns while a leader is gone; after that openraft's own timeout applies.
 const TURNS_MAX: u32 = 12;
-
-/// When a replica last heard from a leader.
-pub(crate) struct Heard(Mutex<Instant>);
-
-impl Default for Heard {
-    fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
-    }
-}
-
-impl Heard {
-    pub(crate) fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The leader that this replica follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

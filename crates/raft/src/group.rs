@@ -21,28 +21,28 @@ use openraft::{EmptyNode, ReadPolicy};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::campaign::Heard;
 use crate::config::RaftConfig;
 use crate::error::{ProposeError, RaftError};
 use crate::fence::Fence;
-use crate::hand_over::HandOvers;
+use crate::hand_overs::HandOvers;
+use crate::heard::Heard;
 use crate::lease::{self, Transfers};
 use crate::log::GroupLog;
-use crate::machine::{Machine, Progress};
+use crate::machine::{OpenraftMachine, Progress};
 use crate::network::Network;
 use crate::part::Part;
-use crate::receive::ReadIndex;
-use crate::snapshot::Incoming;
-use crate::stance::Stopping;
+use crate::snapshot::SnapshotReceiver;
+use crate::stopping::Stopping;
 use crate::type_config::{Payload, TypeConfig};
+use crate::wire::ReadIndex;
 
 type OneshotReceiver =
     openraft::alias::OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
 
-pub(crate) struct Inner {
+pub(crate) struct OpenGroup {
     pub(crate) group_id: GroupId,
     pub(crate) node_id: NodeId,
-    pub(crate) raft: openraft::Raft<TypeConfig, Machine>,
+    pub(crate) raft: openraft::Raft<TypeConfig, OpenraftMachine>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) log: GroupLog,
     pub(crate) config: RaftConfig,
@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     /// Shared by the whole process.
     pub(crate) stopping: Arc<Stopping>,
     pub(crate) heard: Heard,
-    pub(crate) incoming: Arc<Incoming>,
+    pub(crate) receiver: Arc<SnapshotReceiver>,
     pub(crate) network: Network,
     /// The end of its log was lost; a task of the group recovers it.
     pub(crate) recovers_tail: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Inner {
 
 /// A group of this node. Cheap to clone.
 #[derive(Clone)]
-pub struct Group(pub(crate) Arc<Inner>);
+pub struct Group(pub(crate) Arc<OpenGroup>);
 
 /// The state of a replica, as far as it knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -347,7 +347,7 @@ impl Group {
         Self::status_of(&self.0)
     }
 
-    pub(crate) fn status_of(inner: &Inner) -> GroupStatus {
+    pub(crate) fn status_of(inner: &OpenGroup) -> GroupStatus {
         let progress = &inner.progress;
         let metrics = inner.raft.metrics();
         let metrics = metrics.borrow_watched();

@@ -18,7 +18,6 @@
 //!
 //! A leader that is no longer a voter is replaced by openraft in its own way, and always confirms.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_protocol::method;
@@ -27,10 +26,9 @@ use coterie_types::{NodeId, Role, Term};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 use serde::{Deserialize, Serialize};
-use tokio::sync::RwLock;
 
 use crate::error::RaftError;
-use crate::group::{Group, GroupStatus, Inner};
+use crate::group::{Group, GroupStatus, OpenGroup};
 use crate::stance::Stance;
 use crate::type_config::{LogId, TypeConfig};
 
@@ -47,42 +45,6 @@ pub(crate) struct Confirm {
     heir: NodeId,
     /// The leader's term.
     term: Term,
-}
-
-/// Hand-over state of one replica; idle unless the replica leads.
-#[derive(Default)]
-pub(crate) struct HandOvers {
-    /// Every proposal passes the gate; a hand-over shuts it.
-    pub(crate) gate: RwLock<()>,
-    one_at_a_time: tokio::sync::Mutex<()>,
-    /// The node for which a hand-over is confirmed, and in which term.
-    heir: Mutex<Option<Heir>>,
-}
-
-struct Heir {
-    node: NodeId,
-    term: Term,
-}
-
-impl HandOvers {
-    /// Names the heir for as long as the returned guard lives.
-    fn name(&self, node: NodeId, term: Term) -> Named<'_> {
-        *self.lock() = Some(Heir { node, term });
-        Named(self)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Heir>> {
-        self.heir.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The named heir. After the drop no hand-over is confirmed.
-struct Named<'a>(&'a HandOvers);
-
-impl Drop for Named<'_> {
-    fn drop(&mut self) {
-        *self.0.lock() = None;
-    }
 }
 
 fn refused(reason: String) -> RaftError {
@@ -217,7 +179,7 @@ impl Group {
         last: Option<LogId>,
         deadline: Instant,
     ) -> Result<(), RaftError> {
-        let Inner {
+        let OpenGroup {
             raft, hand_overs, ..
         } = &*self.0;
         let vote = raft.server_metrics().borrow_watched().vote;
@@ -270,7 +232,7 @@ impl Group {
 
 /// The heir's side: returns `()` once the heir campaigns, otherwise the reason why it does not.
 pub(crate) async fn take_over(
-    group: &Inner,
+    group: &OpenGroup,
     transfer: TransferLeaderRequest<TypeConfig>,
 ) -> Result<bytes::Bytes, String> {
     if *transfer.to_node_id() == group.node_id.0 {
@@ -290,7 +252,7 @@ pub(crate) async fn take_over(
 
 /// An heir named by [`Group::transfer_leader`] has the whole log; a leader that was removed may
 /// tell an heir that lacks some.
-async fn wait_for_log(group: &Inner, last: Option<&LogId>) -> Result<(), String> {
+async fn wait_for_log(group: &OpenGroup, last: Option<&LogId>) -> Result<(), String> {
     let deadline = Instant::now() + group.config.heartbeat_interval;
     while group.log.last().as_ref() < last {
         if Instant::now() >= deadline {
@@ -302,7 +264,7 @@ async fn wait_for_log(group: &Inner, last: Option<&LogId>) -> Result<(), String>
 }
 
 async fn ask_whether_it_holds(
-    group: &Inner,
+    group: &OpenGroup,
     transfer: &TransferLeaderRequest<TypeConfig>,
 ) -> Result<(), String> {
     let leader_id = transfer.from_leader().leader_id;
@@ -324,7 +286,7 @@ async fn ask_whether_it_holds(
 }
 
 /// The leader's side of that question. After a yes the heir may campaign at any time.
-pub(crate) fn confirm(group: &Inner, question: Confirm) -> bool {
+pub(crate) fn confirm(group: &OpenGroup, question: Confirm) -> bool {
     let Confirm { heir, term } = question;
     if let Some(named) = &*group.hand_overs.lock()
         && (named.node, named.term) == (heir, term)

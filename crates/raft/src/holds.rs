@@ -21,10 +21,10 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// The holds of one group, by follower.
 #[derive(Default)]
-pub(crate) struct Holds(Mutex<State>);
+pub(crate) struct Holds(Mutex<ByFollower>);
 
 #[derive(Default)]
-struct State {
+struct ByFollower {
     by_target: BTreeMap<NodeId, Hold>,
     transfers: u64,
 }
@@ -106,7 +106,7 @@ impl Holds {
         kept_above.fold(bounds.purge_to, u64::min)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ByFollower> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,10 +22,10 @@ use std::time::Duration;
 use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 
-use crate::machine::{Machine, Progress};
+use crate::machine::{OpenraftMachine, Progress};
 use crate::type_config::TypeConfig;
 
-type Raft = openraft::Raft<TypeConfig, Machine>;
+type Raft = openraft::Raft<TypeConfig, OpenraftMachine>;
 
 /// Transfers of leadership that bar lease reads.
 #[derive(Default)]

@@ -17,6 +17,7 @@
 //! - A node without room drops data sent to it instead of failing (`room`).
 //! - A leader that hands over serves until its heir leads (`hand_over`).
 
+mod address_book;
 mod beat;
 mod campaign;
 mod config;
@@ -25,6 +26,8 @@ mod error;
 mod fence;
 mod group;
 mod hand_over;
+mod hand_overs;
+mod heard;
 mod holds;
 mod latency;
 mod lease;
@@ -41,16 +44,20 @@ mod room;
 mod snapshot;
 mod stance;
 mod state_machine;
+mod stopping;
+mod take_part;
 mod type_config;
+mod voter_walls;
 mod walls;
 mod wire;
 
+pub use address_book::AddressBook;
 pub use config::{Fsync, RaftConfig};
 pub use cpu_wait::cpu_wait;
 pub use error::{Fault, ProposeError, RaftError};
 pub use group::{Group, GroupStatus, PendingAnswer};
-pub use node::{AddressBook, RaftNode};
+pub use node::RaftNode;
 pub use part::Part;
 pub use room::Room;
 pub use state_machine::{Entry, StateMachine};
-pub use walls::VoterWalls;
+pub use voter_walls::VoterWalls;

@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::error::RaftError;
-use crate::group::{Group, Inner};
+use crate::group::{Group, OpenGroup};
 use crate::log::{GroupLog, TailState};
 use crate::part::Part;
 use crate::type_config::{LogId, TypeConfig, Vote};
@@ -88,7 +88,7 @@ enum Decision {
     Wait(&'static str),
 }
 
-impl Inner {
+impl OpenGroup {
     /// The standing of this replica.
     pub(crate) fn standing(&self) -> Standing {
         let term = self.log.promised_term().0;
@@ -147,7 +147,7 @@ pub(crate) async fn recover(group: Group) {
     }
 }
 
-async fn take_part_again(group: &Inner) -> Result<(), RaftError> {
+async fn take_part_again(group: &OpenGroup) -> Result<(), RaftError> {
     let group_id = group.group_id;
     // The last entry of the leader when the replica began to follow.
     let mut target: Option<Option<LogId>> = None;
@@ -184,7 +184,7 @@ async fn take_part_again(group: &Inner) -> Result<(), RaftError> {
     Ok(())
 }
 
-impl Inner {
+impl OpenGroup {
     async fn set_tail(&self, tail: TailState) -> Result<(), RaftError> {
         self.log.set_tail(tail).await?;
         self.part.send_replace(Part::of(&self.log, Part::Full));
@@ -199,7 +199,7 @@ impl Inner {
 
 /// Binds the replica to vote only for logs that reach `last`, and in no term up to `term`; returns
 /// whether it is bound now.
-async fn promise(group: &Inner, term: u64, last: Option<LogId>) -> Result<bool, RaftError> {
+async fn promise(group: &OpenGroup, term: u64, last: Option<LogId>) -> Result<bool, RaftError> {
     if let Some(last) = last {
         group.log.raise_promised(last).await?;
     }
@@ -214,7 +214,7 @@ async fn promise(group: &Inner, term: u64, last: Option<LogId>) -> Result<bool, 
 }
 
 /// Asks the other voters; returns the standings of those that answered.
-async fn ask_others(group: &Inner) -> BTreeMap<u64, Standing> {
+async fn ask_others(group: &OpenGroup) -> BTreeMap<u64, Standing> {
     let mut known: BTreeSet<u64> = group.standing().voters.into_iter().flatten().collect();
     {
         let claimants = group

@@ -62,7 +62,7 @@ impl Progress {
     }
 }
 
-pub(crate) struct Machine {
+pub(crate) struct OpenraftMachine {
     inner: Arc<Mutex<Box<dyn StateMachine>>>,
     applied: Applied,
     progress: Arc<Progress>,
@@ -70,7 +70,7 @@ pub(crate) struct Machine {
     snapshots: PathBuf,
 }
 
-impl Machine {
+impl OpenraftMachine {
     pub(crate) fn new(
         machine: Box<dyn StateMachine>,
         progress: Arc<Progress>,
@@ -141,7 +141,7 @@ fn noted<T>(progress: &Progress, what: &'static str, result: Result<T, Fault>) -
     })
 }
 
-impl RaftStateMachine<TypeConfig> for Machine {
+impl RaftStateMachine<TypeConfig> for OpenraftMachine {
     type SnapshotData = SnapshotFiles;
     type SnapshotBuilder = DurableMark;
 

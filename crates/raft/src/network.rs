@@ -21,17 +21,16 @@ use openraft::{EmptyNode, OptionalSend};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::address_book::AddressBook;
 use crate::holds::Holds;
 use crate::latency::AnswerTimes;
 use crate::log::entry_bytes;
 use crate::machine::TheSnapshot;
-use crate::node::AddressBook;
-use crate::receive::Appended;
 use crate::room::Rooms;
 use crate::snapshot::{SendError, SnapshotFiles, send};
 use crate::type_config::{TypeConfig, Vote};
 use crate::walls::Walls;
-use crate::wire;
+use crate::wire::{self, Appended};
 
 /// A message's deadline grows by a second for this many bytes, for slow networks and disks.
 const SLOW_BYTES_PER_SECOND: usize = 16 << 20;

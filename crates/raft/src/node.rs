@@ -11,37 +11,28 @@ use coterie_types::{GroupId, NodeId};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::campaign::{self, Heard};
+use crate::address_book::AddressBook;
+use crate::campaign;
 use crate::config::RaftConfig;
 use crate::error::RaftError;
 use crate::fence::{Fence, Stops};
-use crate::group::{Group, Inner};
-use crate::hand_over::HandOvers;
+use crate::group::{Group, OpenGroup};
+use crate::hand_overs::HandOvers;
+use crate::heard::Heard;
 use crate::latency::AnswerTimes;
 use crate::lease::Transfers;
 use crate::log::{GroupLog, LogEngine};
 use crate::lost_tail;
-use crate::machine::{Machine, Progress};
+use crate::machine::{OpenraftMachine, Progress};
 use crate::network::Network;
 use crate::part::Part;
 use crate::purge::Purge;
 use crate::room::{Room, Rooms};
-use crate::snapshot::Incoming;
-use crate::stance::Stopping;
+use crate::snapshot::SnapshotReceiver;
+use crate::stopping::Stopping;
 use crate::type_config::TypeConfig;
 use crate::walls::Walls;
 use crate::{StateMachine, beat, receive, wire};
-
-/// The current addresses of other nodes. Looked up for every call, so it must be quick.
-pub trait AddressBook: Send + Sync + 'static {
-    /// `IP:PORT` of a node; `None` when it is not known.
-    fn address(&self, node: NodeId) -> Option<String>;
-
-    /// Whether the node was removed from the cluster permanently: its messages are refused.
-    fn is_removed(&self, _node: NodeId) -> bool {
-        false
-    }
-}
 
 /// The Raft part of a process.
 pub struct RaftNode {
@@ -168,7 +159,7 @@ impl RaftNode {
             fence.is_closed() || log.is_short_of_promises() || *parts.borrow() != Part::Full;
         let snapshots = self.snapshots.join(group_id.to_string());
         let progress = Arc::new(Progress::default());
-        let machine = Machine::new(machine, Arc::clone(&progress), snapshots.clone())?;
+        let machine = OpenraftMachine::new(machine, Arc::clone(&progress), snapshots.clone())?;
         let network = self.network(group_id);
         let config = Arc::new(self.config.openraft(!held_back)?);
         let (id, network_of_raft) = (self.node_id.0, network.clone());
@@ -185,9 +176,9 @@ impl RaftNode {
             rooms: Arc::clone(&self.rooms),
             config: self.config.clone(),
         };
-        let incoming = Incoming::new(group_id, snapshots, Arc::clone(&self.rooms));
-        let incoming = Arc::new(incoming);
-        let group = Group(Arc::new(Inner {
+        let receiver = SnapshotReceiver::new(group_id, snapshots, Arc::clone(&self.rooms));
+        let receiver = Arc::new(receiver);
+        let group = Group(Arc::new(OpenGroup {
             group_id,
             node_id: self.node_id,
             raft,
@@ -200,7 +191,7 @@ impl RaftNode {
             hand_overs: HandOvers::default(),
             stopping: Arc::clone(&self.stopping),
             heard: Heard::default(),
-            incoming: Arc::clone(&incoming),
+            receiver: Arc::clone(&receiver),
             network,
             recovers_tail,
             claimants: std::sync::Mutex::default(),
@@ -212,7 +203,7 @@ impl RaftNode {
             beat: tokio::spawn(beat),
             group: group.clone(),
             purge: tokio::spawn(purge.run()),
-            sweep: tokio::spawn(incoming.keep_clean()),
+            sweep: tokio::spawn(receiver.keep_clean()),
             elect,
             campaign: tokio::spawn(campaign::watch(group.clone())),
             recover,
@@ -407,7 +398,7 @@ async fn recover_tail(group: Group) {
 
 /// Lets a replica campaign once no earlier promise binds it.
 async fn elect_when_free(
-    raft: openraft::Raft<TypeConfig, Machine>,
+    raft: openraft::Raft<TypeConfig, OpenraftMachine>,
     log: GroupLog,
     fence: Fence,
     mut parts: watch::Receiver<Part>,

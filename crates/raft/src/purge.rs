@@ -17,7 +17,7 @@ use openraft::async_runtime::WatchReceiver;
 use crate::RaftConfig;
 use crate::holds::{Bounds, Holds};
 use crate::log::{GroupLog, LogSizes};
-use crate::machine::{Machine, Progress};
+use crate::machine::{OpenraftMachine, Progress};
 use crate::room::Rooms;
 use crate::type_config::TypeConfig;
 
@@ -27,7 +27,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 const HELD_RETENTIONS: u64 = 8;
 
 pub(crate) struct Purge {
-    pub(crate) raft: openraft::Raft<TypeConfig, Machine>,
+    pub(crate) raft: openraft::Raft<TypeConfig, OpenraftMachine>,
     pub(crate) log: GroupLog,
     pub(crate) progress: Arc<Progress>,
     pub(crate) holds: Arc<Holds>,

@@ -1,6 +1,6 @@
 //! Raft's messages from other nodes: decoded, handed to the group, answered.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use coterie_protocol::method;
 use coterie_protocol::server::Unfit;
@@ -10,35 +10,19 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest,
 };
 use openraft::{EntryPayload, ReadPolicy};
-use serde::{Deserialize, Serialize};
 
-use crate::group::Inner;
+use crate::group::OpenGroup;
 use crate::hand_over;
 use crate::lost_tail::AskStanding;
 use crate::part::Part;
 use crate::type_config::{LogEntry, TypeConfig, Vote};
 use crate::walls::own_wall;
-
-/// A leader's answer to a follower that wants to serve a read: the index to apply first.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct ReadIndex(pub(crate) Option<LogIndex>);
-
-/// A follower's answer to an append.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Appended {
-    /// The follower's disk has little room left.
-    pub(crate) is_scarce: bool,
-    /// The follower's wall clock, since the Unix epoch.
-    pub(crate) wall: Duration,
-    /// Time on the follower, including the log write: the rest of the round trip is the network's.
-    pub(crate) took_micros: u64,
-    pub(crate) response: AppendEntriesResponse<TypeConfig>,
-}
+use crate::wire::{Appended, ReadIndex};
 
 /// Handles a message for `group`, whose id was already removed from the body. `arrived`: when the
 /// message arrived.
 pub(crate) async fn handle(
-    group: &Inner,
+    group: &OpenGroup,
     request: Request,
     arrived: Instant,
     responder: Responder,
@@ -52,7 +36,7 @@ pub(crate) async fn handle(
 /// Refuses a message of a removed node as a leader or candidate: the group may have been recovered
 /// without it, and it may not know. Also refuses a leader that this replica must not follow (see
 /// `part`).
-fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
+fn check_sender(group: &OpenGroup, vote: &Vote) -> Result<(), String> {
     let sender = NodeId(vote.leader_id.voted_for);
     match group.network.addresses.is_removed(sender) {
         true => Err(format!("node {sender} was removed")),
@@ -65,7 +49,7 @@ fn check_sender(group: &Inner, vote: &Vote) -> Result<(), String> {
 
 /// Refuses to vote while this replica cannot know its earlier promises. `stance` holds the rules
 /// for a replica that would lead; here a further kind of vote is allowed.
-fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), String> {
+fn check_memory(group: &OpenGroup, asked: &VoteRequest<TypeConfig>) -> Result<(), String> {
     let unfit = if group.fence.is_closed() {
         Unfit::Restarted
     } else if group.part() != Part::Full {
@@ -81,7 +65,7 @@ fn check_memory(group: &Inner, asked: &VoteRequest<TypeConfig>) -> Result<(), St
 }
 
 async fn answer(
-    group: &Inner,
+    group: &OpenGroup,
     request: &Request,
     arrived: Instant,
 ) -> Result<bytes::Bytes, String> {
@@ -118,8 +102,8 @@ async fn answer(
         }
         method::RAFT_SNAPSHOT => {
             let sender_is_member = |vote: &Vote| check_sender(group, vote);
-            let incoming = &group.incoming;
-            Ok(incoming.handle(raft, &request.body, sender_is_member).await)
+            let receiver = &group.receiver;
+            Ok(receiver.handle(raft, &request.body, sender_is_member).await)
         }
         method::RAFT_READ_INDEX => {
             let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
@@ -138,7 +122,7 @@ async fn answer(
     }
 }
 
-async fn append(group: &Inner, body: &[u8], arrived: Instant) -> Result<bytes::Bytes, String> {
+async fn append(group: &OpenGroup, body: &[u8], arrived: Instant) -> Result<bytes::Bytes, String> {
     let append: AppendEntriesRequest<TypeConfig> = decode(body)?;
     check_sender(group, &append.vote)?;
     let rooms = &group.network.rooms;

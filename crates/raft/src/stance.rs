@@ -4,13 +4,11 @@
 //! that has gone silent (`campaign`). The replica itself enforces the binding reasons (the restart
 //! fence, promises of a deleted log) against every request (`receive`); the rest is advice.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use coterie_protocol::server::Unfit;
 use coterie_types::{LogIndex, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::group::{Group, Inner};
+use crate::group::{Group, OpenGroup};
 use crate::part::Part;
 
 /// The stance of a replica, as it reports it.
@@ -23,21 +21,7 @@ pub(crate) struct Stance {
     pub(crate) unfit: Option<Unfit>,
 }
 
-/// Whether the process is being stopped; shared by all its groups.
-#[derive(Debug, Default)]
-pub(crate) struct Stopping(AtomicBool);
-
-impl Stopping {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Inner {
+impl OpenGroup {
     pub(crate) fn stance(&self) -> Stance {
         let status = Group::status_of(self);
         Stance {

@@ -18,9 +18,9 @@ use crate::{CallError, Handler, Limits, Patience, Progress, Request, Responder, 
 /// Calls other processes, over a connection to each, opened on first use and reopened after it
 /// broke. Clones share the connections, which close when the last clone is dropped.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<Peers>);
 
-struct Inner {
+struct Peers {
     shared: Arc<Shared>,
     peers: DashMap<Box<str>, Arc<Peer>>,
     locals: Arc<Locals>,
@@ -74,7 +74,7 @@ impl Client {
         runtime: OnceLock<Handle>,
         locals: Arc<Locals>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Peers {
             shared: Arc::new(Shared {
                 token,
                 limits,
@@ -197,7 +197,7 @@ impl Client {
     }
 }
 
-impl Drop for Inner {
+impl Drop for Peers {
     fn drop(&mut self) {
         self.shared.ended.cancel();
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use coterie_budget::Budget;
 use tokio::sync::oneshot;
 
+use crate::caller::Caller;
 use crate::long_answers::Hold;
-use crate::server::Caller;
 use crate::{CallError, Progress};
 
 /// A received call.

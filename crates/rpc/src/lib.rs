@@ -18,10 +18,13 @@
 //! before they produce an answer. When a bound is reached, callers wait (within their deadline) and
 //! readers stop reading.
 
+mod caller;
 mod cancelled;
 mod client;
 mod connection;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod handler;
 mod handshake;
 mod limits;

@@ -42,11 +42,11 @@ impl Shared {
 /// A peer address; see the module's head.
 pub(crate) struct Peer {
     addr: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<Reachability>,
 }
 
 #[derive(Default)]
-struct State {
+struct Reachability {
     link: Link,
     failures_in_a_row: u32,
 }
@@ -171,7 +171,7 @@ impl Peer {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Reachability> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,11 +12,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use coterie_budget::Budget;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,10 +24,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::cancelled::Cancelled;
+use crate::caller::Caller;
 use crate::connection::READ_BYTES;
-use crate::long_answers::{Hold, LONG_BYTES};
-use crate::outbox::{Closed, Outbox};
 use crate::wire::{Head, take_frame};
 use crate::{Handler, Limits, Request, Responder, Token, handshake, socket};
 
@@ -161,13 +158,7 @@ async fn serve(
     }
     drop(stranger);
     let (read_half, write_half) = stream.into_split();
-    let caller = Arc::new(Caller {
-        outbox: Outbox::new(write_half, shared.limits.queued_bytes_max),
-        in_flight: AtomicUsize::new(0),
-        cancelled: Cancelled::default(),
-        budget: Budget::new(shared.limits.long_answer_bytes_max),
-        limits: shared.limits,
-    });
+    let caller = Arc::new(Caller::new(write_half, shared.limits));
     let writer = shared.connections.spawn({
         let caller = Arc::clone(&caller);
         let cut = shared.cut.clone();
@@ -193,71 +184,7 @@ async fn serve(
     Ok(read?)
 }
 
-/// The connection of a calling process.
-pub(crate) struct Caller {
-    outbox: Outbox,
-    in_flight: AtomicUsize,
-    cancelled: Cancelled,
-    /// For long answers.
-    budget: Budget,
-    limits: Limits,
-}
-
 impl Caller {
-    /// Queues the answer to call `id`, unless the call was cancelled.
-    pub(crate) fn answer(&self, id: u64, result: Result<Bytes, &str>, hold: Hold) {
-        if !self.cancelled.contains(id) {
-            // A closed outbox means that the caller is gone: there is no one to tell.
-            let _ = self.push(id, result, hold);
-            if self.cancelled.contains(id) {
-                // Cancelled meanwhile: the cancellation found no answer to drop.
-                self.outbox.cancel_long(id);
-            }
-        }
-        let before = self.in_flight.fetch_sub(1, Ordering::AcqRel);
-        if before == 1 || before >= self.limits.in_flight_max {
-            self.outbox.room.notify_waiters();
-        }
-    }
-
-    fn push(&self, id: u64, result: Result<Bytes, &str>, hold: Hold) -> Result<(), Closed> {
-        let max = self.limits.frame_bytes_max;
-        let (head, body) = match result {
-            Ok(body) if body.len() + 64 > max => {
-                let reason = format!("an answer of {} bytes, where {max} are allowed", body.len());
-                (Head::Failure { id }, Bytes::from(reason))
-            }
-            Ok(body) if body.len() > LONG_BYTES => return self.outbox.push_long(id, body, hold),
-            Ok(body) => (Head::Answer { id }, body),
-            Err(reason) => {
-                let reason = Bytes::copy_from_slice(reason.as_bytes());
-                (Head::Failure { id }, reason)
-            }
-        };
-        self.outbox.push(head, &body).map(drop)
-    }
-
-    /// Tells the caller that call `id` is being worked on.
-    pub(crate) fn working(&self, id: u64) {
-        // If the outbox is closed, the caller learns of the end of the connection instead.
-        let _ = self.outbox.push(Head::Working { id }, &Bytes::new());
-    }
-
-    /// Whether call `id` was cancelled.
-    pub(crate) fn is_cancelled(&self, id: u64) -> bool {
-        self.cancelled.contains(id)
-    }
-
-    /// The budget for long answers that wait here.
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Whether the connection is over.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.outbox.is_closed()
-    }
-
     async fn read_from(
         self: &Arc<Self>,
         mut half: OwnedReadHalf,
@@ -328,21 +255,5 @@ impl Caller {
         };
         handler.handle(request, Responder::remote(Arc::clone(self), id));
         Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) >= self.limits.in_flight_max || self.outbox.is_full()
-    }
-
-    /// Waits for a condition that changes when calls are answered or bytes written, or for the end.
-    async fn wait_for(&self, condition: impl Fn() -> bool) {
-        loop {
-            // Registered before the check, so that a change in between is not missed.
-            let changed = self.outbox.room.notified();
-            if condition() || self.outbox.is_closed() {
-                return;
-            }
-            changed.await;
-        }
     }
 }

@@ -7,6 +7,7 @@
 mod clears;
 mod cursor;
 mod engine;
+mod error;
 pub mod layout;
 mod mem;
 mod merged;
@@ -16,7 +17,8 @@ mod stamps;
 mod write_buffer;
 
 pub use cursor::Cursor;
-pub use engine::{Batch, Engine, Interval, Reader, StorageError};
+pub use engine::{Batch, Engine, Interval, Reader};
+pub use error::StorageError;
 pub use mem::MemEngine;
 pub use record_cache::RecordCache;
 pub use rocks::{RocksEngine, RocksShared};

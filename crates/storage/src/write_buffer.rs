@@ -29,16 +29,17 @@ use bytes::Bytes;
 
 use crate::StorageError;
 use layer::{Layer, Views, Write};
-use ordered::{Ordered, spaces};
+use ordered::Ordered;
 
+pub(crate) use cursor::LayerCursor;
 pub(crate) use layer::Spilled;
-pub(crate) use ordered::LayerCursor;
+pub(crate) use view::BufferView;
 
+mod cursor;
 mod layer;
 mod ordered;
-
-/// Attempts to open a view without the lock; after these, spills wait until it is open.
-const TRIES: usize = 3;
+mod pin;
+mod view;
 
 /// See the module's head.
 #[derive(Default)]
@@ -118,49 +119,6 @@ impl WriteBuffer {
         version.is_multiple_of(2).then_some(Version(version))
     }
 
-    /// The current writes of `start..end`, or of all keys if `end` is empty, and the result of
-    /// `look`, which reads the store below, at the same moment. `look` may run several times, and
-    /// must not use the buffer.
-    pub(crate) fn view<T>(
-        self: &Arc<Self>,
-        start: &[u8],
-        end: &[u8],
-        look: impl Fn() -> T,
-    ) -> (BufferView, T) {
-        for _ in 0..TRIES {
-            let layers = self.layers();
-            let (view, turns) = (self.open(&layers, start, end), layers.turns);
-            drop(layers);
-            let seen = look();
-            // Otherwise the store below may have got writes that the view does not see.
-            if self.layers().turns == turns {
-                return (view, seen);
-            }
-        }
-        let layers = self.layers();
-        (self.open(&layers, start, end), look())
-    }
-
-    fn open(self: &Arc<Self>, layers: &Layers, start: &[u8], end: &[u8]) -> BufferView {
-        let spaces = spaces(start, end);
-        let has = |layer: &Layer| layer.has_any(*spaces.start(), *spaces.end());
-        let mut seen = Vec::new();
-        if has(&layers.active) {
-            seen.push((Arc::clone(&layers.ordered), layers.active.len()));
-        }
-        if let Some(frozen) = layers.frozen.as_ref().filter(|frozen| has(&frozen.layer)) {
-            seen.push((Arc::clone(&frozen.ordered), frozen.layer.len()));
-        }
-        let pin = (!seen.is_empty()).then(|| {
-            let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::new(Pin {
-                buffer: Arc::clone(self),
-                view: views.open(),
-            })
-        });
-        BufferView { pin, layers: seen }
-    }
-
     /// An error if writes put here can no longer reach the store.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         match *self.slot() {
@@ -236,79 +194,6 @@ impl Layers {
         });
         self.turns += 1;
         layer
-    }
-}
-
-/// Both layers at a fixed moment.
-pub(crate) struct BufferView {
-    /// `None` if no layer has a write of the interval.
-    pin: Option<Arc<Pin>>,
-    /// From the top, each with its number of keys at the moment of the view.
-    layers: Vec<(Arc<Ordered>, usize)>,
-}
-
-/// An open view: writes that it sees are kept.
-struct Pin {
-    buffer: Arc<WriteBuffer>,
-    view: u64,
-}
-
-impl BufferView {
-    /// Whether no layer has a write of the interval.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pin.is_none()
-    }
-
-    /// The newest write of a key.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
-        let pin = self.pin.as_ref()?;
-        let mut found = None;
-        for (ordered, _) in &self.layers {
-            pin.look(ordered, &mut |layer| {
-                found = layer.find_as_of(key, pin.view).cloned();
-            });
-            if found.is_some() {
-                break;
-            }
-        }
-        found
-    }
-
-    /// A cursor over each layer that may have writes of the interval, from the top.
-    pub(crate) fn cursors(&self, start: &[u8], end: &[u8]) -> Vec<LayerCursor> {
-        let spaces = spaces(start, end);
-        let mut cursors = Vec::new();
-        if let Some(pin) = &self.pin {
-            for (ordered, len) in &self.layers {
-                let mut has = false;
-                pin.look(ordered, &mut |layer| {
-                    has = layer.has_any(*spaces.start(), *spaces.end());
-                });
-                if has {
-                    cursors.push(LayerCursor::new(pin, ordered, *len, (start, end)));
-                }
-            }
-        }
-        cursors
-    }
-}
-
-impl Pin {
-    fn look(&self, ordered: &Ordered, look: &mut dyn FnMut(&Layer)) {
-        if let Some(layer) = ordered.frozen.get() {
-            return look(layer);
-        }
-        let layers = self.buffer.layers();
-        // It may have been frozen in between.
-        look(ordered.frozen.get().map_or(&layers.active, Arc::as_ref));
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let layers = self.buffer.layers();
-        let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
-        views.close(self.view);
     }
 }
 

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The state of all components; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    components: Arc<Mutex<BTreeMap<String, State>>>,
+    components: Arc<Mutex<BTreeMap<String, Readiness>>>,
 }
 
 #[derive(Debug, Clone)]
-enum State {
+enum Readiness {
     Waiting(String),
     Ready,
     Failed(String),
@@ -37,7 +37,7 @@ impl Health {
             number += 1;
             name = format!("{wanted} {number}");
         }
-        components.insert(name.clone(), State::Waiting("starting".to_owned()));
+        components.insert(name.clone(), Readiness::Waiting("starting".to_owned()));
         drop(components);
         Component {
             name,
@@ -50,14 +50,14 @@ impl Health {
         !self
             .lock()
             .values()
-            .any(|state| matches!(state, State::Failed(_)))
+            .any(|state| matches!(state, Readiness::Failed(_)))
     }
 
     /// Whether every component serves.
     pub fn is_ready(&self) -> bool {
         self.lock()
             .values()
-            .all(|state| matches!(state, State::Ready))
+            .all(|state| matches!(state, Readiness::Ready))
     }
 
     /// A line per component.
@@ -65,16 +65,16 @@ impl Health {
         let mut text = String::new();
         for (name, state) in self.lock().iter() {
             let written = match state {
-                State::Ready => writeln!(text, "{name}: ready"),
-                State::Waiting(reason) => writeln!(text, "{name}: not ready: {reason}"),
-                State::Failed(reason) => writeln!(text, "{name}: failed: {reason}"),
+                Readiness::Ready => writeln!(text, "{name}: ready"),
+                Readiness::Waiting(reason) => writeln!(text, "{name}: not ready: {reason}"),
+                Readiness::Failed(reason) => writeln!(text, "{name}: failed: {reason}"),
             };
             written.expect("a String takes any text");
         }
         text
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Readiness>> {
         // The map is consistent between any two calls on it, so a panic elsewhere did not break it.
         self.components
             .lock()
@@ -92,20 +92,20 @@ pub struct Component {
 impl Component {
     /// The component serves.
     pub fn ready(&self) {
-        self.set(State::Ready);
+        self.set(Readiness::Ready);
     }
 
     /// The component does not serve at present, for `reason`.
     pub fn waiting(&self, reason: impl Into<String>) {
-        self.set(State::Waiting(reason.into()));
+        self.set(Readiness::Waiting(reason.into()));
     }
 
     /// The component will not serve again in this process.
     pub fn failed(&self, reason: impl Into<String>) {
-        self.set(State::Failed(reason.into()));
+        self.set(Readiness::Failed(reason.into()));
     }
 
-    fn set(&self, state: State) {
+    fn set(&self, state: Readiness) {
         self.health.lock().insert(self.name.clone(), state);
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use coterie_protocol::catalog::Catalog;
 use coterie_types::{LogIndex, NodeId, Revision};
 
-use super::{Pair, pairs};
+use super::pair::{Pair, pairs};
 use crate::RunError;
-use crate::catalog::{NextIds, REDIS_TABLES, State};
+use crate::catalog::{MetaState, NextIds, REDIS_TABLES};
 use crate::snapshot::Snapshot;
 
 /// Writes a backup that holds this catalog; `tokens` maps registration tokens to nodes. Returns the
@@ -38,7 +38,7 @@ pub fn rebuild(
     Ok(revision)
 }
 
-fn state_of(catalog: Catalog, registrations: BTreeMap<u128, NodeId>) -> State {
+fn state_of(catalog: Catalog, registrations: BTreeMap<u128, NodeId>) -> MetaState {
     let after = |highest: Option<u64>| highest.unwrap_or(0) + 1;
     let ranges = catalog.ranges.keys().chain(catalog.dropped.keys());
     let next = NextIds {
@@ -54,7 +54,7 @@ fn state_of(catalog: Catalog, registrations: BTreeMap<u128, NodeId>) -> State {
             .unwrap_or(0)
             .max(REDIS_TABLES),
     };
-    State {
+    MetaState {
         clock: catalog.lease.until,
         catalog,
         next,
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::directory::Directory;
 
-    fn register(state: &mut State, token: u128) -> NodeId {
+    fn register(state: &mut MetaState, token: u128) -> NodeId {
         let command = Command::RegisterNode {
             token,
             addr: format!("127.0.0.1:{token}"),
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_is_rebuilt_is_restored_and_knows_its_nodes() {
-        let mut lost = State::default();
+        let mut lost = MetaState::default();
         lost.apply(Command::Birth { cluster_id: 7 });
         let (one, two) = (register(&mut lost, 11), register(&mut lost, 22));
         let backup = tempfile::tempdir().unwrap();

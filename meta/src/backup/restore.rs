@@ -7,7 +7,8 @@ use coterie_protocol::catalog::Lease;
 use coterie_protocol::decode;
 use coterie_types::Revision;
 
-use super::{pairs, tail};
+use super::pair::{Pair, pairs};
+use super::tail;
 use crate::RunError;
 use crate::directory::Directory;
 use crate::snapshot::Snapshot;
@@ -80,7 +81,7 @@ pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<RunError>
 }
 
 /// The snapshot of a pair, with the commands of its tail applied.
-fn state_of(pair: &super::Pair) -> Result<Snapshot, RunError> {
+fn state_of(pair: &Pair) -> Result<Snapshot, RunError> {
     let path = pair.snapshot();
     let mut snapshot =
         Snapshot::read(&path)?.ok_or_else(|| RunError::damaged(&path, "it is gone"))?;
@@ -118,7 +119,6 @@ mod tests {
     use coterie_protocol::meta::Command;
     use coterie_types::LogIndex;
 
-    use super::super::Pair;
     use super::*;
 
     /// A backup of a state at this revision.

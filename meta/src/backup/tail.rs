@@ -22,10 +22,10 @@ pub(super) struct Tail {
 
 /// A command, read back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) index: LogIndex,
-    pub(super) revision: Revision,
-    pub(super) command: Bytes,
+pub(crate) struct Record {
+    pub(crate) index: LogIndex,
+    pub(crate) revision: Revision,
+    pub(crate) command: Bytes,
 }
 
 impl Tail {
@@ -57,11 +57,15 @@ impl Tail {
 /// The records of a tail up to the first incomplete or damaged record; an absent file is an empty
 /// tail.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, RunError> {
-    let mut rest = match fs::read(path) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(RunError::io("read", path)(error)),
-    };
+    match fs::read(path) {
+        Ok(bytes) => Ok(records(Bytes::from(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(RunError::io("read", path)(error)),
+    }
+}
+
+/// The records of a tail with these bytes.
+pub(crate) fn records(mut rest: Bytes) -> Vec<Record> {
     let mut records = Vec::new();
     while rest.len() >= HEAD_BYTES {
         let length = rest.get_u32_le() as usize;
@@ -79,7 +83,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, RunError> {
             command: stamped,
         });
     }
-    Ok(records)
+    records
 }
 
 #[cfg(test)]

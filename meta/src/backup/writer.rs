@@ -14,8 +14,8 @@ use coterie_types::LogIndex;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::pair::{Pair, pairs};
 use super::tail::Tail;
-use super::{Pair, pairs};
 use crate::RunError;
 use crate::held::{Held, News};
 use crate::snapshot::Snapshot;

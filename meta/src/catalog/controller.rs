@@ -5,8 +5,7 @@ use coterie_protocol::catalog::{JobDescriptor, JobState, Row};
 use coterie_protocol::meta::{ControllerOp, Outcome, Rejection};
 use coterie_types::{GroupDescriptor, GroupId, JobId, NodeId, NodeState, RangeDescriptor, RangeId};
 
-use super::edit::{Edit, RowName};
-use super::invalid;
+use super::edit::{Edit, RowName, invalid};
 
 const REPLICAS_MAX: usize = 64;
 pub(super) const KEY_BYTES_MAX: usize = 1 << 20;

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use coterie_protocol::catalog::{Catalog, Change, Lease, Row, RowKey};
+use coterie_protocol::meta::Rejection;
 use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis};
 
-use super::{NextIds, State};
+use super::state::{MetaState, NextIds};
 
 /// The name of a row of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,7 +98,7 @@ impl RowName {
 
 /// See the module's head.
 pub(super) struct Edit<'a> {
-    state: &'a mut State,
+    state: &'a mut MetaState,
     before: BTreeMap<RowName, Option<Row>>,
     counters_before: (NextIds, UnixMillis),
     /// The token of a new node, recorded at commit.
@@ -105,7 +106,7 @@ pub(super) struct Edit<'a> {
 }
 
 impl<'a> Edit<'a> {
-    pub(super) fn new(state: &'a mut State) -> Self {
+    pub(super) fn new(state: &'a mut MetaState) -> Self {
         let counters_before = (state.next, state.clock);
         Self {
             state,
@@ -231,4 +232,9 @@ impl<'a> Edit<'a> {
             upserts: upsert.into_iter().collect(),
         });
     }
+}
+
+/// The refusal of a command for this reason.
+pub(super) fn invalid(reason: impl Into<String>) -> Rejection {
+    Rejection::Invalid(reason.into())
 }

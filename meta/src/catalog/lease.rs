@@ -5,8 +5,7 @@ use coterie_protocol::catalog::{Lease, Row};
 use coterie_protocol::meta::{Outcome, Rejection};
 use coterie_types::UnixMillis;
 
-use super::edit::Edit;
-use super::invalid;
+use super::edit::{Edit, invalid};
 
 /// The longest lease that is granted.
 const TTL_MS_MAX: u64 = 10 * 60 * 1000;

@@ -10,71 +10,28 @@
 //! Others see only the catalog (rows, with a revision). The rest is meta's own: the next ids, the
 //! tokens of registered nodes, and the lease's clock, which rises without a revision.
 
-use std::collections::BTreeMap;
-
-use coterie_protocol::catalog::{Catalog, Change, Row, TableDescriptor};
+use coterie_protocol::catalog::{Change, Row, TableDescriptor};
 use coterie_protocol::decode;
 use coterie_protocol::meta::{Command, Outcome, Rejection};
-use coterie_types::{NodeId, TableId, UnixMillis};
-use serde::{Deserialize, Serialize};
+use coterie_types::TableId;
 
 mod controller;
 mod edit;
 mod lease;
 mod nodes;
 mod settings;
+mod state;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod tiling;
 mod wishes;
 
-use edit::Edit;
-pub use edit::RowName;
+use edit::{Edit, invalid};
 use nodes::Card;
 
-/// Redis' databases, there from birth: `db0` to `db15`.
-pub const REDIS_TABLES: u32 = 16;
-
-/// The first unused ids; see [`State`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextIds {
-    /// For the next node that registers.
-    pub node: u64,
-    /// For the next group; group 0 is meta itself.
-    pub group: u64,
-    /// For the next range.
-    pub range: u64,
-    /// For the next job.
-    pub job: u64,
-    /// For the next table that is created.
-    pub table: u32,
-}
-
-impl Default for NextIds {
-    fn default() -> Self {
-        Self {
-            node: 1,
-            group: 1,
-            range: 1,
-            job: 1,
-            table: REDIS_TABLES,
-        }
-    }
-}
-
-/// All that meta replicates; see the module's head.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct State {
-    /// The rows that others see.
-    pub catalog: Catalog,
-    /// Ids not used yet.
-    pub next: NextIds,
-    /// The node that registered with each token.
-    pub registrations: BTreeMap<u128, NodeId>,
-    /// The lease's clock: the highest time in any command.
-    pub clock: UnixMillis,
-}
+pub use edit::RowName;
+pub use state::{MetaState, NextIds, REDIS_TABLES};
 
 /// The effects of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +42,7 @@ pub struct Applied {
     pub change: Option<Change>,
 }
 
-impl State {
+impl MetaState {
     /// Applies a command.
     pub fn apply(&mut self, command: Command) -> Applied {
         let unborn = self.catalog.cluster_id == 0;
@@ -200,8 +157,4 @@ fn rejected(rejection: Rejection) -> Applied {
         outcome: Outcome::Rejected(rejection),
         change: None,
     }
-}
-
-fn invalid(reason: impl Into<String>) -> Rejection {
-    Rejection::Invalid(reason.into())
 }

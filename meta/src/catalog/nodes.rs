@@ -4,8 +4,7 @@ use coterie_protocol::catalog::Row;
 use coterie_protocol::meta::{Outcome, Rejection};
 use coterie_types::{NodeDescriptor, NodeId, NodeState};
 
-use super::edit::Edit;
-use super::invalid;
+use super::edit::{Edit, invalid};
 
 const ADDR_BYTES_MAX: usize = 256;
 const ZONE_BYTES_MAX: usize = 128;

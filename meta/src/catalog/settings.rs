@@ -3,8 +3,7 @@
 use coterie_protocol::catalog::Row;
 use coterie_protocol::meta::Rejection;
 
-use super::edit::{Edit, RowName};
-use super::invalid;
+use super::edit::{Edit, RowName, invalid};
 
 const NAME_BYTES_MAX: usize = 128;
 const VALUE_BYTES_MAX: usize = 64 << 10;

@@ -9,8 +9,8 @@ use coterie_protocol::catalog::{Row, TableDescriptor};
 use coterie_protocol::meta::{Outcome, Rejection};
 use coterie_types::{RangeDescriptor, TableId};
 
-use super::edit::{Edit, RowName};
-use super::{REDIS_TABLES, invalid};
+use super::edit::{Edit, RowName, invalid};
+use super::state::REDIS_TABLES;
 
 const NAME_BYTES_MAX: usize = 128;
 /// Boundaries of a new table, and their bytes in all, at most.

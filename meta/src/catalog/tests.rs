@@ -8,15 +8,15 @@ use coterie_types::{
     Replica, Role, TableId, UnixMillis,
 };
 
-use super::State;
+use super::state::MetaState;
 
-fn born() -> State {
-    let mut state = State::default();
+fn born() -> MetaState {
+    let mut state = MetaState::default();
     state.apply(Command::Birth { cluster_id: 7 });
     state
 }
 
-fn register(state: &mut State, token: u128, addr: &str) -> Outcome {
+fn register(state: &mut MetaState, token: u128, addr: &str) -> Outcome {
     let command = Command::RegisterNode {
         token,
         addr: addr.into(),
@@ -27,7 +27,7 @@ fn register(state: &mut State, token: u128, addr: &str) -> Outcome {
     state.apply(command).outcome
 }
 
-fn acquire(state: &mut State, holder: u64, now: u64) -> Outcome {
+fn acquire(state: &mut MetaState, holder: u64, now: u64) -> Outcome {
     let command = Command::AcquireLease {
         holder,
         ttl_ms: 100,
@@ -54,7 +54,7 @@ fn range(id: u64, epoch: u64, start: &'static str, end: Option<&'static str>) ->
 }
 
 /// A cluster with a node, a group, and table 0 as a single range.
-fn with_a_range() -> State {
+fn with_a_range() -> MetaState {
     let mut state = born();
     register(&mut state, 1, "a:1");
     acquire(&mut state, 9, 0);
@@ -75,13 +75,13 @@ fn with_a_range() -> State {
     state
 }
 
-fn controller(state: &mut State, ops: Vec<ControllerOp>) -> Outcome {
+fn controller(state: &mut MetaState, ops: Vec<ControllerOp>) -> Outcome {
     state.apply(Command::Controller { fence: 1, ops }).outcome
 }
 
 #[test]
 fn nothing_happens_before_birth_and_birth_happens_once() {
-    let mut state = State::default();
+    let mut state = MetaState::default();
     assert!(rejected(&register(&mut state, 1, "a:1")));
     state.apply(Command::Birth { cluster_id: 7 });
     let again = state.apply(Command::Birth { cluster_id: 8 });
@@ -112,7 +112,7 @@ fn a_token_keeps_its_node_and_a_wiped_disk_is_another() {
 fn a_removed_node_stays_removed() {
     let mut state = born();
     register(&mut state, 11, "a:1");
-    let set = |state: &mut State, to| {
+    let set = |state: &mut MetaState, to| {
         let command = Command::SetNodeState {
             node_id: NodeId(1),
             state: to,
@@ -254,7 +254,7 @@ fn a_cut_is_one_proposal_that_leaves_no_gap() {
 
 #[test]
 fn a_table_is_created_once_under_a_name_that_is_no_number() {
-    let mut state = State::default();
+    let mut state = MetaState::default();
     state.apply(Command::Birth { cluster_id: 7 });
     let mut create = |name: &str| {
         let command = Command::CreateTable {
@@ -389,7 +389,7 @@ fn a_group_that_was_removed_stays_known_and_of_many_the_newest_do() {
 #[test]
 fn a_node_says_anew_on_which_host_it_is() {
     let mut state = born();
-    let register = |state: &mut State, host: &str| {
+    let register = |state: &mut MetaState, host: &str| {
         let command = Command::RegisterNode {
             token: 1,
             addr: "a:1".into(),

@@ -8,8 +8,7 @@ use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Rejection;
 use coterie_types::{RangeDescriptor, RangeId, TableId};
 
-use super::edit::Edit;
-use super::invalid;
+use super::edit::{Edit, invalid};
 
 impl Edit<'_> {
     /// Refuses the edit if it leaves a touched table untiled, or lowers an epoch.

@@ -7,8 +7,7 @@ use coterie_protocol::meta::{Outcome, Rejection};
 use coterie_types::{JobId, UnixMillis};
 
 use super::controller::KEY_BYTES_MAX;
-use super::edit::Edit;
-use super::invalid;
+use super::edit::{Edit, invalid};
 
 /// Running jobs at which new wishes are refused.
 const RUNNING_MAX: usize = 1000;

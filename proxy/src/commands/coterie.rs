@@ -10,12 +10,12 @@ mod list;
 mod ranges;
 mod setting;
 mod wish;
+mod words;
 
-use coterie_redis_compat::errors::NOT_AN_INTEGER;
 use coterie_redis_compat::{CommandError, Reply};
-use coterie_types::TableId;
 
-use super::{Named, Remote, table_named};
+use super::{Named, Remote};
+use words::{Pair, error, name_at, number, pair, quoted, table, word};
 
 pub(super) const HANDLERS: &[Named] = &[("coterie", alone!(coterie))];
 
@@ -52,97 +52,40 @@ fn help() -> Reply {
             "GROUPS",
             "    List the replication groups, with their leaders and replicas.",
             "RANGES [<table>]",
-            "    List the ranges of all tables or of one, in key order, with their load.",
+            "    List the ranges of a table, or of all tables, in key order, with their load.",
             "HOTKEYS [<count>]",
-            "    List the keys that have the greatest load, 10 by default.",
+            "    List the keys with the greatest load, 10 by default.",
             "JOBS [<id>|REFUSED]",
-            "    List the controller's jobs with their progress, or describe one, or tell what is",
-            "    wanted and cannot be done now.",
+            "    List the controller's jobs with their progress, describe a job, or list the changes",
+            "    that the controller wants and cannot make now.",
             "LOCATE <key>",
-            "    Tell the range and the group of a key of the selected table.",
+            "    Show the range and the group of a key of the selected table.",
             "SPLIT <table> <key>",
-            "    Cut the range that holds the key, at the key. Answers the job, as the next three do.",
+            "    Split the range that holds the key, at the key. Returns the job, as the next three do.",
             "MERGE <table> <key>",
-            "    Make one range of the one that holds the key and its right neighbour.",
+            "    Merge the range that holds the key with its right neighbour.",
             "MOVE <table> <key> GROUP <group>|NEW",
-            "    Move the range that holds the key to a group, or to a new one.",
+            "    Move the range that holds the key to a group, or to a new group.",
             "REPLACE <group> <node>",
-            "    Put the replica of a group that is on a node elsewhere.",
+            "    Move the replica of a group from this node to another node.",
             "BALANCE [ON|OFF]",
-            "    Show whether ranges and leaders are evened out, or say so.",
+            "    Show whether the controller balances ranges and leaders, or turn that on or off.",
             "LEADER <group> <node>",
             "    Hand the leadership of a group to the replica on a node.",
             "NODE DRAIN|RESUME|REMOVE <node>",
-            "    Empty a node, take it into service again, or forget an empty one.",
+            "    Empty a node, take it into service again, or remove an empty node.",
             "SETTING GET [<name>]",
-            "    Show the cluster's settings with their values, defaults and meanings, or one value.",
+            "    Show the cluster's settings with their values, defaults and meanings, or a value.",
             "SETTING SET <name> [<value>]",
-            "    Set a setting of the cluster, or have its default again.",
-            "    balance: on or off, on by default: whether ranges and leaders are evened out.",
+            "    Set a setting of the cluster, or return to its default.",
+            "    balance: whether the controller balances ranges and leaders; on by default.",
             "TABLE CREATE <name> [SPLIT <key> [<key> ...]]",
-            "    Create a table of its own, cut at keys if asked. SELECT <name> selects it.",
-            "    The name is no number, and has no blanks. Keys in any order; one given twice cuts once.",
+            "    Create a table, split at these keys. SELECT <name> selects it.",
+            "    The name is not a number and has no blanks. Keys may come in any order, and twice.",
             "TABLE DROP <name>",
             "    Drop a table with its data.",
             "TABLE LIST",
             "    List the tables.",
         ],
     )
-}
-
-/// A number among the words.
-fn number(call: &Remote, at: usize) -> Result<u64, CommandError> {
-    let word = call
-        .args
-        .get(at)
-        .map(|word| word.as_ref())
-        .unwrap_or_default();
-    let number = coterie_redis_compat::number::parse_int(word);
-    number
-        .and_then(|number| u64::try_from(number).ok())
-        .ok_or(NOT_AN_INTEGER)
-}
-
-/// A name: text, or an error.
-fn name_at(call: &Remote, at: usize) -> Result<&str, CommandError> {
-    let word = call.args.get(at).map(|word| word.as_ref());
-    std::str::from_utf8(word.unwrap_or_default())
-        .map_err(|_| error(format!("{} is no UTF-8 text", quoted(call, at))))
-}
-
-/// The beginning of a word as an error shows it.
-fn quoted(call: &Remote, at: usize) -> String {
-    const SHOWN: usize = 128;
-    let word = call
-        .args
-        .get(at)
-        .map(|word| word.as_ref())
-        .unwrap_or_default();
-    let dots = if word.len() > SHOWN { "..." } else { "" };
-    format!("'{}{dots}'", word[..word.len().min(SHOWN)].escape_ascii())
-}
-
-/// Words as text.
-fn word(call: &Remote, at: usize) -> String {
-    String::from_utf8_lossy(&call.args[at]).into_owned()
-}
-
-type Pair = (Reply, Reply);
-
-fn pair(name: &'static str, value: Reply) -> Pair {
-    (Reply::text(name), value)
-}
-
-/// The table that a word names: by its name, or by any number, as lists show numbers.
-fn table(call: &Remote, at: usize) -> Result<TableId, CommandError> {
-    let catalog = call.shared.catalog();
-    let numbered = || number(call, at).ok().and_then(|n| u32::try_from(n).ok());
-    let named = table_named(&catalog, &call.args[at]).or_else(|| numbered().map(TableId));
-    named
-        .filter(|table| catalog.tables.contains_key(table))
-        .ok_or_else(|| error(format!("no such table '{}'", word(call, at))))
-}
-
-fn error(line: impl Into<String>) -> CommandError {
-    CommandError::Other(format!("ERR {}", line.into()))
 }

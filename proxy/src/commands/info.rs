@@ -3,6 +3,7 @@
 //! up.
 
 mod calls;
+mod lines;
 mod process;
 
 use std::sync::atomic::Ordering;
@@ -18,6 +19,8 @@ use crate::clients::Blocked;
 use crate::shared::Shared;
 
 pub(super) const HANDLERS: &[Named] = &[("info", alone!(info))];
+
+use lines::lines;
 
 pub(super) use process::resident_bytes;
 
@@ -89,14 +92,6 @@ fn write(shared: &Shared, section: &str) -> String {
         "cluster" => lines("Cluster", &[("cluster_enabled", "0".to_owned())]),
         _ => coterie(shared),
     }
-}
-
-fn lines(title: &str, pairs: &[(&str, String)]) -> String {
-    let mut text = format!("# {title}\r\n");
-    for (name, value) in pairs {
-        text.push_str(&format!("{name}:{value}\r\n"));
-    }
-    text
 }
 
 fn server(shared: &Shared) -> String {

@@ -1,5 +1,5 @@
-//! How a command begins: checked in Redis' order (`server.c`, `processCommand`), then parked, queued
-//! by MULTI, or run (`run`).
+//! How a command begins: checked in Redis' order (`server.c`, `processCommand`), then parked,
+//! queued by MULTI, or run (`run`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

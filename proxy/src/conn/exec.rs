@@ -19,12 +19,10 @@ use super::route::Unroutable;
 use super::session::Multi;
 use super::state::{Mode, Until};
 use crate::commands::{self, Answer, Handler};
+use crate::slowlog::PROBE;
 
 /// Bytes of the proxy's own replies to a transaction; beyond this it runs no further command of it.
 const REPLY_BYTES_MAX: usize = 64 << 20;
-
-/// The command by which a transaction checks its watches if it sends no other to the group.
-pub(crate) const PROBE: &[u8] = b"exists";
 
 impl<S: Socket> Connection<S> {
     pub(super) fn exec(&mut self, call: Call) {
@@ -100,8 +98,8 @@ impl<S: Socket> Connection<S> {
         if batch.count == 0
             && let Some(watch) = batch.watches.first()
         {
-            // The group has nothing to run, but the watches must hold all the same: the probe checks
-            // them, and its reply is dropped.
+            // The group has nothing to run, but the watches must hold all the same: the probe
+            // checks them, and its reply is dropped.
             let words = [Bytes::from_static(PROBE), watch.key.clone()];
             batch.put(watch.table, &words, false);
         }

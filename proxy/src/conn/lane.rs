@@ -14,7 +14,7 @@ use coterie_redis_compat::Command;
 use coterie_types::TableId;
 
 use super::call::Call;
-use crate::router::{Group, Prepared, encoded_len, new_commands, put_command};
+use crate::router::{GroupRoute, Prepared, encoded_len, new_commands, put_command};
 
 /// Most commands of a frame.
 const COMMANDS_MAX: usize = 1024;
@@ -104,7 +104,7 @@ impl Batch {
 /// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pub(crate) group: Arc<Group>,
+    pub(crate) group: Arc<GroupRoute>,
     pub(crate) waiting: VecDeque<Batch>,
     /// The places of the replies to the frame in flight.
     pub(crate) under_way: Option<Vec<Return>>,
@@ -119,7 +119,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(group: Arc<Group>) -> Self {
+    pub(crate) fn new(group: Arc<GroupRoute>) -> Self {
         Self {
             group,
             waiting: VecDeque::new(),

@@ -203,7 +203,7 @@ impl Pipeline {
         watched: impl Iterator<Item = (TableId, &'a Bytes)>,
     ) -> Result<Option<RoutedGroup>, Unroutable> {
         let mut found = None;
-        let mut is_same = |group: &Arc<crate::router::Group>| {
+        let mut is_same = |group: &Arc<crate::router::GroupRoute>| {
             let known = found.get_or_insert_with(|| Arc::clone(group));
             if known.id == group.id {
                 Ok(())
@@ -438,9 +438,9 @@ impl Pipeline {
 
 /// A group found in the pipeline's map.
 #[derive(Debug)]
-pub(crate) struct RoutedGroup(Arc<crate::router::Group>);
+pub(crate) struct RoutedGroup(Arc<crate::router::GroupRoute>);
 
-fn lane<'a>(lanes: &'a mut Vec<Lane>, group: &Arc<crate::router::Group>) -> &'a mut Lane {
+fn lane<'a>(lanes: &'a mut Vec<Lane>, group: &Arc<crate::router::GroupRoute>) -> &'a mut Lane {
     match lanes.iter().position(|lane| lane.group.id == group.id) {
         Some(at) => &mut lanes[at],
         None => {

@@ -32,11 +32,11 @@ struct Slot {
     silent: bool,
     /// The call to count when the slot is filled.
     call: Option<Unanswered>,
-    state: State,
+    state: Filling,
 }
 
 #[derive(Debug)]
-enum State {
+enum Filling {
     Waiting,
     Filled(Bytes),
     Gathering(Box<Gather>),
@@ -135,7 +135,7 @@ impl Replies {
         if self.held_bytes == 0 {
             return 0;
         }
-        let is_filled = |slot: &&Slot| matches!(slot.state, State::Filled(_));
+        let is_filled = |slot: &&Slot| matches!(slot.state, Filling::Filled(_));
         self.slots.iter().filter(is_filled).count()
     }
 
@@ -144,7 +144,7 @@ impl Replies {
         self.slots.push_back(Slot {
             silent,
             call: None,
-            state: State::Waiting,
+            state: Filling::Waiting,
         });
         self.first + self.slots.len() as u64 - 1
     }
@@ -183,7 +183,7 @@ impl Replies {
             self.slots.push_back(Slot {
                 silent,
                 call: None,
-                state: State::Filled(bytes.freeze()),
+                state: Filling::Filled(bytes.freeze()),
             });
         }
     }
@@ -197,10 +197,10 @@ impl Replies {
             self.answered.push(Answered::by(call, &reply));
         }
         if slot.silent {
-            slot.state = State::Filled(Bytes::new());
+            slot.state = Filling::Filled(Bytes::new());
         } else {
             self.held_bytes += reply.len();
-            slot.state = State::Filled(reply);
+            slot.state = Filling::Filled(reply);
         }
         self.release();
     }
@@ -220,7 +220,7 @@ impl Replies {
         resp: Resp,
     ) {
         if let Some(slot) = slot_mut(&mut self.slots, self.first, slot) {
-            slot.state = State::Gathering(Box::new(Gather {
+            slot.state = Filling::Gathering(Box::new(Gather {
                 missing: pieces,
                 bytes: 0,
                 combine,
@@ -235,7 +235,7 @@ impl Replies {
 
     /// Splits a piece of the slot into `pieces`.
     pub(crate) fn cut_piece(&mut self, slot: u64, pieces: usize) {
-        if let Some(State::Gathering(gather)) =
+        if let Some(Filling::Gathering(gather)) =
             slot_mut(&mut self.slots, self.first, slot).map(|slot| &mut slot.state)
         {
             gather.missing += pieces - 1;
@@ -251,7 +251,7 @@ impl Replies {
         piece: Result<Bytes, Failure>,
     ) -> Option<Event> {
         let found = slot_mut(&mut self.slots, self.first, slot);
-        let Some(State::Gathering(gather)) = found.map(|slot| &mut slot.state) else {
+        let Some(Filling::Gathering(gather)) = found.map(|slot| &mut slot.state) else {
             return None;
         };
         let bytes = piece.as_ref().map_or(0, Bytes::len);
@@ -273,7 +273,7 @@ impl Replies {
 
     fn release(&mut self) {
         while let Some(Slot {
-            state: State::Filled(reply),
+            state: Filling::Filled(reply),
             ..
         }) = self.slots.front_mut()
         {

@@ -14,10 +14,10 @@ use crate::client_memory::{ClientMemory, Gathering, SHORT_BYTES};
 /// See the module's head.
 pub(super) struct RequestCredit {
     memory: ClientMemory,
-    state: State,
+    state: Credit,
 }
 
-enum State {
+enum Credit {
     None,
     Held(Gathering),
     /// Waits for more memory; the future owns the memory held so far.
@@ -28,7 +28,7 @@ impl RequestCredit {
     pub(super) fn new(memory: ClientMemory) -> Self {
         Self {
             memory,
-            state: State::None,
+            state: Credit::None,
         }
     }
 
@@ -37,17 +37,17 @@ impl RequestCredit {
         if bytes <= SHORT_BYTES {
             return true;
         }
-        let mut reaching = match std::mem::replace(&mut self.state, State::None) {
-            State::Held(held) if held.bytes() >= bytes => {
-                self.state = State::Held(held);
+        let mut reaching = match std::mem::replace(&mut self.state, Credit::None) {
+            Credit::Held(held) if held.bytes() >= bytes => {
+                self.state = Credit::Held(held);
                 return true;
             }
-            State::Held(mut held) => async move {
+            Credit::Held(mut held) => async move {
                 held.reach(bytes).await;
                 held
             }
             .boxed(),
-            State::None => {
+            Credit::None => {
                 let memory = self.memory.clone();
                 async move {
                     let mut held = memory.gather(bytes).await;
@@ -56,17 +56,17 @@ impl RequestCredit {
                 }
                 .boxed()
             }
-            State::Reaching(reaching) => reaching,
+            Credit::Reaching(reaching) => reaching,
         };
         match reaching.poll_unpin(cx) {
             Poll::Ready(held) => {
                 let is_enough = held.bytes() >= bytes;
-                self.state = State::Held(held);
+                self.state = Credit::Held(held);
                 // The pending request was for fewer bytes: ask again.
                 is_enough || self.poll_reach(cx, bytes)
             }
             Poll::Pending => {
-                self.state = State::Reaching(reaching);
+                self.state = Credit::Reaching(reaching);
                 false
             }
         }
@@ -75,14 +75,14 @@ impl RequestCredit {
     /// Returns all memory beyond `bytes`.
     pub(super) fn settle(&mut self, bytes: usize) {
         match &mut self.state {
-            State::Held(_) if bytes <= SHORT_BYTES => self.state = State::None,
-            State::Held(held) => held.shrink_to(bytes),
-            State::None | State::Reaching(_) => {}
+            Credit::Held(_) if bytes <= SHORT_BYTES => self.state = Credit::None,
+            Credit::Held(held) => held.shrink_to(bytes),
+            Credit::None | Credit::Reaching(_) => {}
         }
     }
 
     /// Whether the client holds memory or waits for it.
     pub(super) fn is_used(&self) -> bool {
-        !matches!(self.state, State::None)
+        !matches!(self.state, Credit::None)
     }
 }

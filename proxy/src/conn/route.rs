@@ -9,15 +9,15 @@ use bytes::Bytes;
 use coterie_redis_compat::{Command, CommandError, Route};
 use coterie_types::TableId;
 
-use crate::router::{Group, RangeMap};
+use crate::router::{GroupRoute, RangeMap};
 
 /// The groups that a command goes to.
 #[derive(Debug)]
 pub(crate) enum Destination<'m> {
     /// A single group owns all keys.
-    One(&'m Arc<Group>),
+    One(&'m Arc<GroupRoute>),
     /// Each group gets the keys with these ordinals.
-    Many(Vec<(&'m Arc<Group>, Vec<u32>)>),
+    Many(Vec<(&'m Arc<GroupRoute>, Vec<u32>)>),
 }
 
 /// Why a command cannot be routed.
@@ -36,7 +36,7 @@ pub(crate) fn destination<'m>(
     table: TableId,
     args: &[Bytes],
 ) -> Result<Destination<'m>, Unroutable> {
-    let (mut group, mut several, mut unknown) = (None::<&Arc<Group>>, false, false);
+    let (mut group, mut several, mut unknown) = (None::<&Arc<GroupRoute>>, false, false);
     let mut visit = |table, key: &Bytes| match (map.locate(table, key), group) {
         (None, _) => unknown = true,
         (Some(entry), None) => group = Some(&entry.group),
@@ -52,7 +52,7 @@ pub(crate) fn destination<'m>(
         return Err(Unroutable::NoRange);
     }
     if several {
-        return cut(map, command, table, args);
+        return scatter(map, command, table, args);
     }
     // A command without keys may go to any group.
     let anyone = || map.entries(table).first().map(|entry| &entry.group);
@@ -60,7 +60,8 @@ pub(crate) fn destination<'m>(
     Ok(Destination::One(group))
 }
 
-fn cut<'m>(
+/// Divides a command over the groups of its keys.
+fn scatter<'m>(
     map: &'m RangeMap,
     command: &Command,
     table: TableId,
@@ -70,7 +71,7 @@ fn cut<'m>(
         return Err(Unroutable::Refused(CommandError::CrossGroup));
     }
     let positions = command.positions(args).map_err(Unroutable::Refused)?;
-    let mut pieces: Vec<(&Arc<Group>, Vec<u32>)> = Vec::new();
+    let mut pieces: Vec<(&Arc<GroupRoute>, Vec<u32>)> = Vec::new();
     for (ordinal, at) in (0u32..).zip(positions) {
         let entry = map.locate(table, &args[at]).ok_or(Unroutable::NoRange)?;
         match pieces

@@ -14,7 +14,7 @@ use coterie_protocol::FrameFlags;
 use coterie_redis_compat::{CommandError, Resp};
 use coterie_types::TableId;
 
-use crate::router::{Failure, Group, Outcome, Prepared, Router};
+use crate::router::{Failure, GroupRoute, Outcome, Prepared, Router};
 
 /// Most intervals asked at the same time.
 pub(super) const CONCURRENT: usize = 8;
@@ -133,7 +133,7 @@ impl Calls {
     /// keys (any more).
     async fn call(
         &self,
-        (group, routed_by): (&Group, u64),
+        (group, routed_by): (&GroupRoute, u64),
         table: TableId,
         args: &[Bytes],
         is_read: bool,
@@ -157,7 +157,7 @@ impl Calls {
     /// no room.
     pub(super) async fn send(
         &self,
-        group: &Group,
+        group: &GroupRoute,
         routed_by: u64,
         frame: Prepared,
     ) -> Result<Option<Bytes>, CommandError> {
@@ -170,7 +170,7 @@ impl Calls {
 
     fn replies(
         &self,
-        group: &Group,
+        group: &GroupRoute,
         is_read: bool,
         outcome: Outcome,
     ) -> Result<Option<Bytes>, CommandError> {

@@ -6,7 +6,7 @@ use coterie_types::TableId;
 
 use super::Calls;
 use super::calls::Interval;
-use super::frames::cut;
+use super::frames::by_owner;
 
 /// Empties tables. After an error some of their ranges may be empty, and the error says so.
 pub(crate) async fn flush(calls: &Calls, tables: &[TableId]) -> Result<(), CommandError> {
@@ -22,7 +22,7 @@ async fn flush_all(calls: &Calls, tables: &[TableId]) -> Result<(), CommandError
         let map = calls.router.cache.load();
         let (mut pieces, mut unknown) = (Vec::new(), Vec::new());
         for (table, interval) in left {
-            let (found, rest) = cut(&map, table, interval, usize::MAX);
+            let (found, rest) = by_owner(&map, table, interval, usize::MAX);
             pieces.extend(found);
             unknown.extend(rest.map(|rest| (table, rest)));
         }

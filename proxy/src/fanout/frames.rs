@@ -15,7 +15,7 @@ use futures_util::stream::{self, StreamExt};
 use super::Calls;
 use super::calls::{CONCURRENT, Interval, Words, refused, unreadable};
 use crate::client_memory::SHORT_BYTES;
-use crate::router::{Group, Prepared, RangeMap, new_commands, put_command};
+use crate::router::{GroupRoute, Prepared, RangeMap, new_commands, put_command};
 
 /// Bytes of commands after which a group gets a further frame.
 const FRAME_BYTES_MAX: usize = 256 << 10;
@@ -25,12 +25,12 @@ const FRAME_BYTES_MAX: usize = 256 << 10;
 pub(super) struct Piece {
     pub(super) table: TableId,
     pub(super) interval: Interval,
-    group: Arc<Group>,
+    group: Arc<GroupRoute>,
 }
 
 /// Splits an interval by its owners: into at most `pieces_max` pieces in key order, without gaps.
 /// Also returns the rest of the interval behind them.
-pub(super) fn cut(
+pub(super) fn by_owner(
     map: &RangeMap,
     table: TableId,
     (mut start, end): Interval,
@@ -60,7 +60,7 @@ pub(super) fn cut(
 
 /// A frame under construction, and the indices of the pieces that its commands are for.
 struct Frame {
-    group: Arc<Group>,
+    group: Arc<GroupRoute>,
     pieces: Vec<usize>,
     commands: BytesMut,
 }

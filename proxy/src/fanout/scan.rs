@@ -14,7 +14,7 @@ use coterie_types::TableId;
 
 use super::calls::{Interval, unreadable};
 use super::cursor::{CODER, Cursor};
-use super::frames::cut;
+use super::frames::by_owner;
 use super::{Calls, ScanPlaces};
 use crate::conn::{array_items, bulk, integer};
 
@@ -190,7 +190,7 @@ impl Page<'_> {
         let rest = (start.clone(), None);
         let (pieces, _) = match ranges {
             1 => (Vec::new(), None),
-            _ => cut(&map, self.table, rest.clone(), ranges),
+            _ => by_owner(&map, self.table, rest.clone(), ranges),
         };
         let words = |start, end| self.words(start, end, count);
         let answers = self.calls.in_frames(&map, &pieces, true, &words).await?;

@@ -21,7 +21,7 @@ const SUSPECT_FOR: Duration = Duration::from_millis(250);
 
 /// See the module's head.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct GroupRoute {
     pub(crate) id: GroupId,
     pub(crate) window: Arc<Window>,
     /// When it last answered reads, and when writes.
@@ -42,7 +42,7 @@ struct Leader {
     suspect: Option<(NodeId, Instant)>,
 }
 
-impl Group {
+impl GroupRoute {
     pub(crate) fn new(id: GroupId) -> Self {
         Self {
             id,
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_hint_of_a_higher_term_wins() {
-        let group = Group::new(GroupId(1));
+        let group = GroupRoute::new(GroupId(1));
         assert!(group.redirect(A, Some(B), Term(3)));
         assert_eq!(group.leader(), Some(B));
         assert!(
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_suspect_is_not_gone_back_to_at_once() {
-        let group = Group::new(GroupId(1));
+        let group = GroupRoute::new(GroupId(1));
         group.confirm(A);
         group.suspect(A);
         assert_eq!(group.leader(), None);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn candidates_are_asked_in_turn() {
-        let group = Group::new(GroupId(1));
+        let group = GroupRoute::new(GroupId(1));
         let asked: Vec<_> = (0..4).map(|_| group.probe(&[A, B, C])).collect();
         assert_eq!(asked, [Some(A), Some(B), Some(C), Some(A)]);
         assert_eq!(group.probe::<NodeId>(&[]), None);

@@ -21,7 +21,7 @@ use coterie_types::{GroupId, RangeDescriptor, RangeId, TableId};
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use super::Group;
+use super::GroupRoute;
 
 /// An interval of a table and its owner. It is a part of a range if the rest is known to belong to
 /// another range by now.
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     /// `None` is the end of the table.
     pub(crate) end: Option<Bytes>,
     pub(crate) range: RangeDescriptor,
-    pub(crate) group: Arc<Group>,
+    pub(crate) group: Arc<GroupRoute>,
 }
 
 /// A version of the map.
@@ -83,7 +83,7 @@ impl RangeMap {
 pub(crate) struct RangeCache {
     map: ArcSwap<RangeMap>,
     generation: AtomicU64,
-    groups: DashMap<GroupId, Arc<Group>>,
+    groups: DashMap<GroupId, Arc<GroupRoute>>,
     sources: Mutex<Sources>,
     changed: watch::Sender<u64>,
 }
@@ -207,9 +207,13 @@ impl RangeCache {
         }
     }
 
-    fn group(&self, id: GroupId) -> Arc<Group> {
+    fn group(&self, id: GroupId) -> Arc<GroupRoute> {
         let entry = self.groups.entry(id);
-        Arc::clone(entry.or_insert_with(|| Arc::new(Group::new(id))).value())
+        Arc::clone(
+            entry
+                .or_insert_with(|| Arc::new(GroupRoute::new(id)))
+                .value(),
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Sources> {

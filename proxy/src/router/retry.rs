@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 use super::backoff::Backoff;
 use super::prepared::{Numbers, renumbered};
 use super::window::Ticket;
-use super::{Group, Prepared, RangeCache, RangeMap};
+use super::{GroupRoute, Prepared, RangeCache, RangeMap};
 use crate::client_memory::ClientMemory;
 use crate::metrics::Metrics;
 
@@ -77,7 +77,8 @@ impl Failure {
         Failure::TryAgain("no range of the map holds its keys".to_owned())
     }
 
-    /// The error of a command whose time is over while the map does not know the owners of its keys.
+    /// The error of a command whose time is over while the map does not know the owners of its
+    /// keys.
     pub(crate) fn no_owner(map_is_empty: bool) -> CommandError {
         if map_is_empty {
             STARTING
@@ -137,7 +138,7 @@ impl Router {
     /// returns the body that was sent: the group's id and the frame.
     pub(crate) async fn execute(
         &self,
-        group: &Group,
+        group: &GroupRoute,
         routed_by: u64,
         frame: Prepared,
     ) -> (Outcome, Bytes) {
@@ -170,7 +171,7 @@ impl Router {
 /// The attempts to send a frame.
 struct Attempts<'a> {
     router: &'a Router,
-    group: &'a Group,
+    group: &'a GroupRoute,
     /// The generation of the map that chose the group.
     routed_by: u64,
     flags: FrameFlags,

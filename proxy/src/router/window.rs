@@ -29,12 +29,12 @@ const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 /// Issues numbers and takes them back.
 #[derive(Debug)]
 pub(crate) struct Window {
-    state: Mutex<State>,
+    state: Mutex<Issued>,
     room: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Issued {
     session: SessionId,
     /// Whether the group's log has answered a frame of the session.
     known: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Ticket {
 impl Window {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State::new()),
+            state: Mutex::new(Issued::new()),
             room: Arc::new(Semaphore::new(WINDOW)),
         }
     }
@@ -75,7 +75,7 @@ impl Window {
     fn number(self: &Arc<Self>, room: Option<OwnedSemaphorePermit>) -> Ticket {
         let mut state = self.lock();
         if state.answered.is_empty() && state.used_at.elapsed() > IDLE_MAX {
-            *state = State::new();
+            *state = Issued::new();
         }
         let seq = state.first + state.answered.len() as u64;
         state.answered.push_back(false);
@@ -89,13 +89,13 @@ impl Window {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Issued> {
         // Nothing panics while holding it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Issued {
     fn new() -> Self {
         Self {
             session: SessionId(random()),
@@ -153,7 +153,7 @@ impl Ticket {
         let window = Arc::clone(&self.window);
         let mut state = window.lock();
         if state.session == self.session {
-            *state = State::new();
+            *state = Issued::new();
         }
         drop(state);
         let room = self._room.take();

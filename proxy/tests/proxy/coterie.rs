@@ -107,7 +107,7 @@ async fn wishes_become_jobs_and_mistakes_are_named() {
         ("COTERIE MERGE 99 f", "-ERR no such table '99'\r\n"),
         (
             "COTERIE SPLIT 0 ",
-            "-ERR a range is not cut at the empty key\r\n",
+            "-ERR a range is not split at the empty key\r\n",
         ),
         ("COTERIE MOVE 0 f GROUP 9", "-ERR no such group '9'\r\n"),
         (
@@ -290,7 +290,7 @@ async fn a_table_begins_with_boundaries() {
         ("COTERIE TABLE DROP t SPLIT a", "-ERR syntax error\r\n"),
         (
             "COTERIE TABLE CREATE t SPLIT a ",
-            "-ERR a table is not cut at the empty key\r\n",
+            "-ERR a table is not split at the empty key\r\n",
         ),
     ];
     for (line, expected) in refused {

@@ -45,7 +45,7 @@ const BITOP: Command = command(Topic::Bitmap, "bitop")
         "O(N)",
         "Combines strings bit by bit and stores the result.",
     )
-    .deviation("the keys must be on one group, else CROSSGROUP.");
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
 
 /// `BITOP AND|OR|XOR|NOT destination source [source ...]`: the length of the result, which replaces
 /// the destination; an empty result removes it.

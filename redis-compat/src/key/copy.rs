@@ -31,7 +31,7 @@ const COPY: Command = command(Topic::Generic, "copy")
         "O(N) worst case for collections, where N is the number of nested items",
         "Copies a value to another key.",
     )
-    .deviation("the keys must be on one group, else CROSSGROUP.");
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
 
 /// `COPY source destination [DB db] [REPLACE]`: 1 if copied, 0 if there is nothing to copy or the
 /// destination was there. The expiry is copied. O(1).
@@ -96,7 +96,10 @@ const MOVE: Command = command(Topic::Generic, "move")
     ])
     .runs(move_key)
     .docs("1.0.0", "O(1)", "Moves a key to another database.")
-    .deviation("both databases' ranges must be on one group, else CROSSGROUP.");
+    .deviation(
+        "The key's ranges in both databases must be in the same group; otherwise the reply is \
+        CROSSGROUP.",
+    );
 
 /// `MOVE key db`: 1 if moved, 0 if there is nothing to move or the key is there already. O(1).
 ///

@@ -30,7 +30,7 @@ const UNLINK: Command = command(Topic::Generic, "unlink")
         "O(1) for each key removed regardless of its size",
         "Removes keys.",
     )
-    .deviation("the same as DEL, which never takes long.");
+    .deviation("It does the same as DEL.");
 
 /// `DEL key [key ...]`, `UNLINK`: how many were there. O(1) for each key, whatever it holds.
 fn del(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -69,7 +69,7 @@ const TOUCH: Command = command(Topic::Generic, "touch")
         "O(N) where N is the number of keys that will be touched",
         "Counts the given keys that exist.",
     )
-    .deviation("the same as EXISTS: accesses are not tracked.");
+    .deviation("It does the same as EXISTS, because accesses are not tracked.");
 
 /// `EXISTS key [key ...]`, `TOUCH`: how many are there, each as often as it is named. O(1) for
 /// each.

@@ -58,8 +58,8 @@ const DUMP: Command = command(Topic::Generic, "dump")
         "Returns a serialized form of a value.",
     )
     .deviation(
-        "RDB version 10, so that every Redis since 7.0 restores it; the compressed \
-        bytes of long values may differ from those of Redis.",
+        "The payload has RDB version 10, which every Redis since 7.0 restores, and long values \
+        may be compressed to other bytes.",
     );
 
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
@@ -94,9 +94,8 @@ const RESTORE: Command = command(Topic::Generic, "restore")
         "Creates a key from its serialized form.",
     )
     .deviation(
-        "strings only; RDB versions up to 11; IDLETIME and FREQ are checked and not \
-        kept; a relative TTL that ends after the last millisecond of an i64 is \
-        refused, where Redis answers OK and loses the key.",
+        "It restores strings of RDB versions up to 11, ignores valid IDLETIME and FREQ, and \
+        refuses a relative TTL that overflows, where Redis replies OK and loses the key.",
     );
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; a

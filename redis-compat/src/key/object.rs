@@ -66,7 +66,7 @@ const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")
         "O(1)",
         "Returns the number of references to a value.",
     )
-    .deviation("a copy of a small integer counts as shared, too.");
+    .deviation("A copy of a small integer counts as shared, too.");
 
 /// `OBJECT REFCOUNT key`: 1, or a large number for small integers; null if absent. O(1).
 fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -91,7 +91,7 @@ const OBJECT_IDLETIME: Command = command(Topic::Generic, "object|idletime")
         "O(1)",
         "Returns the time since a value was last accessed.",
     )
-    .deviation("always 0: accesses are not tracked.");
+    .deviation("The reply is always 0, because accesses are not tracked.");
 
 /// `OBJECT IDLETIME key`: 0; null if absent. O(1).
 fn object_idletime(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -107,7 +107,9 @@ const OBJECT_FREQ: Command = command(Topic::Generic, "object|freq")
     .runs(object_freq)
     .tips(&["nondeterministic_output"])
     .docs("4.0.0", "O(1)", "Returns how often a value is accessed.")
-    .deviation("refused as in a Redis without an LFU policy: accesses are not tracked.");
+    .deviation(
+        "It is refused, as in a Redis without an LFU policy, because accesses are not tracked.",
+    );
 
 /// `OBJECT FREQ key`: refused, as without an LFU policy; null if absent. O(1).
 fn object_freq(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -154,7 +156,10 @@ const MEMORY_USAGE: Command = command(Topic::Server, "memory|usage")
         "O(N) where N is the number of samples",
         "Returns the bytes that a key and its value take.",
     )
-    .deviation("the bytes of key and record as stored; SAMPLES is checked and not used.");
+    .deviation(
+        "The reply is the stored size of key and record in bytes; SAMPLES is checked and not \
+        used.",
+    );
 
 /// `MEMORY USAGE key [SAMPLES count]`: the bytes of the record as stored; null if absent. O(1).
 ///

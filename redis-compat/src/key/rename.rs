@@ -21,7 +21,7 @@ const RENAME: Command = command(Topic::Generic, "rename")
         "O(1)",
         "Renames a key and overwrites the new name.",
     )
-    .deviation("the keys must be on one group, else CROSSGROUP.");
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
 
 /// `RENAME key newkey`: OK; the old value of `newkey` is gone. The expiry moves along. O(1).
 ///
@@ -37,7 +37,7 @@ const RENAMENX: Command = command(Topic::Generic, "renamenx")
     .keys(&[K::RW_ACCESS_DELETE.at(1), K::OW_INSERT.at(2)])
     .runs(renamenx)
     .docs("1.0.0", "O(1)", "Renames a key unless the new name exists.")
-    .deviation("the keys must be on one group, else CROSSGROUP.");
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
 
 /// `RENAMENX key newkey`: 1 if renamed, 0 if `newkey` was there. O(1). Errors: `NO_SUCH_KEY`.
 fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {

@@ -39,7 +39,7 @@ const LCS: Command = command(Topic::String, "lcs")
         "O(N*M) where N and M are the lengths of s1 and s2, respectively",
         "Finds the longest common subsequence of two strings.",
     )
-    .deviation("the keys must be on one group, else CROSSGROUP.");
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
 
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or
 /// where it lies. Absent keys count as empty.

@@ -49,7 +49,10 @@ const MSET: Command = command(Topic::String, "mset")
         "O(N) where N is the number of keys to set",
         "Sets several strings.",
     )
-    .deviation("keys of several groups are set group by group, not at once.");
+    .deviation(
+        "Keys of several groups are set group by group, so other clients may see a part of \
+        them.",
+    );
 
 /// `MSET key value [key value ...]`: OK. Blind. O(1) each. Errors: `WrongArity`.
 fn mset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -70,7 +73,7 @@ const MSETNX: Command = command(Topic::String, "msetnx")
         "O(N) where N is the number of keys to set",
         "Sets several strings unless any of the keys exists.",
     )
-    .deviation("the keys must be on one group, else CROSSGROUP.");
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
 
 /// `MSETNX key value [key value ...]`: 1 if all were set, 0 and none set if any key was there.
 ///

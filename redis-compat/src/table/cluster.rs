@@ -20,14 +20,14 @@ const ROWS: &[Command] = &[
             "A container for commands that tools send to a Redis Cluster.",
         )
         .deviation(
-            "answered though cluster mode is off: the proxy is one node that has all \
-            slots.",
+            "It is answered although cluster mode is off, and describes the proxy as the only \
+            node, with all slots.",
         ),
     command(Topic::Cluster, "cluster|countkeysinslot")
         .syntax("slot")
         .flags(F::STALE)
         .docs("3.0.0", "O(1)", "Counts the keys of a slot.")
-        .deviation("refused: keys are kept in key order, not by slot."),
+        .deviation("It is refused, because keys are stored in key order and not by slot."),
     command(Topic::Cluster, "cluster|getkeysinslot")
         .syntax("slot count")
         .flags(F::STALE)
@@ -37,7 +37,7 @@ const ROWS: &[Command] = &[
             "O(log(N)) where N is the number of requested keys",
             "Lists keys of a slot.",
         )
-        .deviation("refused: keys are kept in key order, not by slot."),
+        .deviation("It is refused, because keys are stored in key order and not by slot."),
     command(Topic::Cluster, "cluster|help")
         .flags(F::ANY_TIME)
         .docs("5.0.0", "O(1)", "Lists the subcommands."),
@@ -105,10 +105,10 @@ const ROWS: &[Command] = &[
             "O(1)",
             "Lets followers serve the reads of this connection.",
         )
-        .deviation("answered though cluster mode is off."),
+        .deviation("It is answered although cluster mode is off."),
     command(Topic::Cluster, "readwrite")
         .flags(F::ANY_TIME.with(F::FAST))
         .categories(C::CONNECTION)
         .docs("3.0.0", "O(1)", "Ends READONLY.")
-        .deviation("answered though cluster mode is off."),
+        .deviation("It is answered although cluster mode is off."),
 ];

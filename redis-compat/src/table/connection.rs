@@ -59,7 +59,7 @@ const ROWS: &[Command] = &[
             "Depends on subcommand",
             "A container for commands about connections.",
         )
-        .deviation("sees and touches the clients of one proxy."),
+        .deviation("It shows and changes only the clients of this proxy."),
     command(Topic::Connection, "client|caching")
         .syntax("mode(YES|NO)")
         .flags(F::SESSION)
@@ -88,7 +88,7 @@ const ROWS: &[Command] = &[
         .flags(F::SESSION)
         .tips(&["nondeterministic_output"])
         .docs("6.2.0", "O(1)", "Describes the connection.")
-        .deviation("has `watch=`, as Redis since 7.4."),
+        .deviation("It has `watch=`, as Redis has since 7.4."),
     command(Topic::Connection, "client|kill")
         .syntax(
             "filter(ip:port|new-format([ID client-id]|[TYPE \
@@ -114,7 +114,7 @@ const ROWS: &[Command] = &[
             "O(N) where N is the number of client connections",
             "Describes all connections.",
         )
-        .deviation("has `watch=`, as Redis since 7.4."),
+        .deviation("It has `watch=`, as Redis has since 7.4."),
     command(Topic::Connection, "client|no-evict")
         .syntax("enabled(ON|OFF)")
         .flags(F::ADMINISTERS)
@@ -159,7 +159,7 @@ const ROWS: &[Command] = &[
         )
         .flags(F::SESSION)
         .docs("6.0.0", "O(1)", "Turns client-side caching on and off.")
-        .deviation("ON is refused: client-side caching is not offered."),
+        .deviation("ON is refused, because client-side caching does not exist yet."),
     command(Topic::Connection, "client|trackinginfo")
         .flags(F::SESSION)
         .docs(

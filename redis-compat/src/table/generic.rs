@@ -31,13 +31,13 @@ const ROWS: &[Command] = &[
             length",
             "Lists the keys that match a pattern.",
         )
-        .deviation("keys come in key order."),
+        .deviation("Keys come in key order."),
     command(Topic::Generic, "randomkey")
         .flags(F::READ)
         .route(Route::EachRange)
         .tips(&["request_policy:all_shards", "nondeterministic_output"])
         .docs("1.0.0", "O(1)", "Returns a random key.")
-        .deviation("in a large database some keys are likelier than others."),
+        .deviation("In a large database some keys are more likely than others."),
     command(Topic::Generic, "scan")
         .syntax("cursor [MATCH pattern] [COUNT count] [TYPE type]")
         .flags(F::READ)
@@ -45,8 +45,8 @@ const ROWS: &[Command] = &[
         .tips(&["nondeterministic_output", "request_policy:special"])
         .docs("2.8.0", "O(1) for every call", "Lists keys page by page.")
         .deviation(
-            "keys come in key order, each once; the cursor is longer than that of \
-            Redis, and valid on any proxy.",
+            "Keys come in key order, each once, and the cursor has more digits and is valid on \
+            every proxy.",
         ),
     command(Topic::Generic, "wait")
         .syntax("numreplicas timeout")
@@ -59,7 +59,7 @@ const ROWS: &[Command] = &[
             "Waits until earlier writes have reached replicas.",
         )
         .deviation(
-            "the least over the groups that the connection wrote to; 0 is not for ever, \
-            but as long as any command may take.",
+            "The reply is the lowest count of the groups that the connection wrote to, and no \
+            wait is longer than `--request-timeout`, not even with a timeout of 0.",
         ),
 ];

@@ -101,7 +101,7 @@ const ROWS: &[Command] = &[
             "O(N) when N is the number of configuration parameters provided",
             "Returns the values of settings.",
         )
-        .deviation("only the settings that mean something here."),
+        .deviation("It shows only the settings that Coterie has."),
     command(Topic::Server, "config|help")
         .flags(F::ANY_TIME)
         .docs("5.0.0", "O(1)", "Lists the subcommands."),
@@ -111,7 +111,10 @@ const ROWS: &[Command] = &[
     command(Topic::Server, "config|rewrite")
         .flags(F::ADMINISTERS)
         .docs("2.8.0", "O(1)", "Writes the settings to their file.")
-        .deviation("refused as in a Redis without a config file: lasting settings are flags."),
+        .deviation(
+            "It is refused, as in a Redis without a config file, because lasting settings are \
+            flags.",
+        ),
     command(Topic::Server, "config|set")
         .syntax("parameter_value(parameter value) ...")
         .flags(F::ADMINISTERS)
@@ -122,9 +125,8 @@ const ROWS: &[Command] = &[
             "Changes settings.",
         )
         .deviation(
-            "only the settings that mean something here, on one proxy and until it \
-            ends; those that cannot change may be set to what they are where Redis can \
-            change them.",
+            "It sets only the settings that Coterie has, on this proxy until it ends; a fixed \
+            setting that Redis could change can be set to its present value.",
         ),
     command(Topic::Server, "dbsize")
         .flags(F::READ_FAST)
@@ -132,14 +134,17 @@ const ROWS: &[Command] = &[
         .categories(C::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .docs("1.0.0", "O(1)", "Counts the keys of the database.")
-        .deviation("counts by reading all keys, range after range."),
+        .deviation(
+            "It counts by reading all keys, range after range, so writes meanwhile may or may \
+            not count.",
+        ),
     command(Topic::Server, "debug")
         .syntax("subcommand [arg ...]")
         .flags(F::ADMINISTERS)
         .docs("1.0.0", "Depends on subcommand", "Commands for tests.")
         .deviation(
-            "only SLEEP, which holds one connection, and SET-ACTIVE-EXPIRE and \
-            QUICKLIST-PACKED-THRESHOLD, which do nothing.",
+            "It has only SLEEP, which blocks its own connection alone, and SET-ACTIVE-EXPIRE \
+            and QUICKLIST-PACKED-THRESHOLD, which do nothing.",
         ),
     command(Topic::Server, "flushall")
         .syntax("[async(ASYNC|SYNC)]")
@@ -152,7 +157,7 @@ const ROWS: &[Command] = &[
             "O(N) where N is the total number of keys in all databases",
             "Removes all keys of all databases.",
         )
-        .deviation("ASYNC and SYNC do the same; ranges are emptied one after another."),
+        .deviation("ASYNC and SYNC do the same, and each group is emptied by itself."),
     command(Topic::Server, "flushdb")
         .syntax("[async(ASYNC|SYNC)]")
         .flags(F::WRITE)
@@ -164,7 +169,7 @@ const ROWS: &[Command] = &[
             "O(N) where N is the number of keys in the selected database",
             "Removes all keys of the database.",
         )
-        .deviation("ASYNC and SYNC do the same; ranges are emptied one after another."),
+        .deviation("ASYNC and SYNC do the same, and each group is emptied by itself."),
     command(Topic::Server, "info")
         .syntax("[section ...]")
         .flags(F::ANY_TIME)
@@ -176,12 +181,8 @@ const ROWS: &[Command] = &[
         ])
         .docs("1.0.0", "O(1)", "Describes the server and the cluster.")
         .deviation(
-            "only what means something here, and a section `coterie`. Figures are those \
-            of this proxy; memory and processor time those of its process. `usec` runs \
-            from where the proxy began a command to its complete answer, with the way \
-            to the group and its log, where Redis counts the execution alone; each \
-            command of a transaction counts the time of the whole. `keyspace_hits` and \
-            `keyspace_misses` count GET, GETDEL, GETEX and MGET.",
+            "It has only the fields that apply to a proxy, and a section `coterie`; see \
+            [figures of INFO](#figures-of-info).",
         ),
     command(Topic::Server, "lastsave")
         .flags(F::ANY_TIME.with(F::FAST))
@@ -195,7 +196,7 @@ const ROWS: &[Command] = &[
             "Depends on subcommand",
             "A container for latency reports.",
         )
-        .deviation("no events are sampled: replies about events are empty."),
+        .deviation("No events are sampled, so replies about events are empty."),
     command(Topic::Server, "latency|doctor")
         .flags(F::ADMINISTERS)
         .tips(&[
@@ -234,7 +235,7 @@ const ROWS: &[Command] = &[
             retrieved",
             "Returns how long commands took.",
         )
-        .deviation("the time is that of `usec` in INFO."),
+        .deviation("Its times are those of `usec` in INFO."),
     command(Topic::Server, "latency|history")
         .syntax("event")
         .flags(F::ADMINISTERS)
@@ -306,8 +307,8 @@ const ROWS: &[Command] = &[
         ])
         .docs("4.0.0", "O(1)", "Returns how memory is used.")
         .deviation(
-            "only total.allocated and clients.normal of the proxy, and keys.count, \
-            which is 0.",
+            "It has only total.allocated and clients.normal of the proxy, and keys.count, which \
+            is 0.",
         ),
     command(Topic::Server, "role")
         .flags(F::SESSION.with(F::FAST))
@@ -321,8 +322,8 @@ const ROWS: &[Command] = &[
             "A container for commands about the log of slow commands.",
         )
         .deviation(
-            "only commands that go to groups or that the proxy runs alone; their time \
-            is from sending to the replies.",
+            "It has only commands that go to groups or run alone on their connection, with the \
+            time from sending them to their replies.",
         ),
     command(Topic::Server, "slowlog|get")
         .syntax("[count]")

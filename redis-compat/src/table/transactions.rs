@@ -52,8 +52,8 @@ const ROWS: &[Command] = &[
             "Makes the next transaction fail if a key changes before it.",
         )
         .deviation(
-            "a key that did not exist counts as touched when another key of the same \
-            slot (one of 4096) was removed since, when a database of its group was \
-            emptied, or when its range has moved to another group.",
+            "A watched key that did not exist also counts as changed after a removal of another \
+            key of the same slot (of 4096), after a FLUSHDB or FLUSHALL of its group, and \
+            after a move of its range.",
         ),
 ];

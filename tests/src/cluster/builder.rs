@@ -4,47 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
-
-use super::turn::Turn;
-use super::{Cluster, Member, folder::Folder};
+use super::member::Member;
+use super::role::Role;
 use crate::binary;
 use crate::ports::Port;
 use crate::process::Process;
 
-/// The four roles that run as processes of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// `coterie meta`.
-    Meta,
-    /// `coterie server`.
-    Server,
-    /// `coterie proxy`.
-    Proxy,
-    /// `coterie controller`.
-    Controller,
-}
-
-impl Role {
-    /// All roles, in the order in which they are started.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Server, Self::Proxy, Self::Controller];
-
-    /// The subcommand, and the first part of a process' name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Meta => "meta",
-            Self::Server => "server",
-            Self::Proxy => "proxy",
-            Self::Controller => "controller",
-        }
-    }
-}
-
 /// A description of a cluster.
 #[derive(Debug, Clone)]
 pub struct Builder {
-    counts: [usize; 4],
+    pub(super) counts: [usize; 4],
     /// Flags by the name of a role or of a process.
     flags: Vec<(String, Vec<String>)>,
     /// The process, the variable, its value.
@@ -55,7 +24,7 @@ pub struct Builder {
     /// Data directories by the name of a process.
     dirs: Vec<(String, PathBuf)>,
     binary: Option<PathBuf>,
-    serving_within: Duration,
+    pub(super) serving_within: Duration,
 }
 
 impl Default for Builder {
@@ -153,39 +122,6 @@ impl Builder {
     pub fn binary(mut self, binary: PathBuf) -> Self {
         self.binary = Some(binary);
         self
-    }
-
-    /// Starts the processes and waits until every range takes reads and writes, and the controller
-    /// knows every group's leader.
-    pub fn start(self) -> anyhow::Result<Cluster> {
-        let within = self.serving_within;
-        let mut cluster = self.start_processes()?;
-        let serving = cluster.wait_until_serving(within);
-        if let Err(error) = serving.and_then(|()| cluster.wait_for_leaders(within)) {
-            cluster.print_logs();
-            return Err(error);
-        }
-        Ok(cluster)
-    }
-
-    /// Starts the processes and waits for nothing.
-    pub fn start_processes(self) -> anyhow::Result<Cluster> {
-        let binary = self.binary_path()?.display().to_string();
-        let turn = Turn::take()?;
-        let folder = Folder::create()?;
-        let mut members = Vec::new();
-        for role in Role::ALL {
-            for number in 1..=self.counts[role as usize] {
-                members.push(self.member(role, number, folder.path())?);
-            }
-        }
-        let args: Vec<_> = members.iter().map(|m| self.args(m, &members)).collect();
-        for (member, args) in members.iter_mut().zip(args) {
-            member.process.set_args(args);
-            let start = member.process.start();
-            start.with_context(|| format!("binary {binary}"))?;
-        }
-        Ok(Cluster::new(folder, turn, members, self))
     }
 
     /// A process that is not started yet and has no arguments yet.

@@ -10,43 +10,35 @@ mod builder;
 mod care;
 mod folder;
 mod logs;
+mod member;
 mod metrics;
+mod role;
 mod rows;
+mod start;
 mod tiling;
 mod turn;
 mod vitals;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 pub use admin::{Admin, To};
-pub use builder::{Builder, Role};
+pub use builder::Builder;
 pub use metrics::Metrics;
+pub use role::Role;
 pub use rows::{Group, Job, Node, Range};
 pub use tiling::TilingWatch;
 pub use turn::Turn;
 
 use crate::connection::Connection;
-use crate::ports::Port;
 use crate::process::Process;
 use crate::resp::Reply;
 use crate::wait;
 use folder::Folder;
-
-/// A process of a cluster.
-#[derive(Debug)]
-struct Member {
-    role: Role,
-    number: usize,
-    dir: PathBuf,
-    port: Port,
-    /// The port of its metrics; a controller serves them at `port`.
-    http: Option<Port>,
-    process: Process,
-}
+use member::Member;
 
 /// A running cluster. Dropping it ends every process.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Random sequences of commands, from the syntax of the command table (`coterie-grammar`), and the
 //! commands of the proxy that are worth comparing.
 //!
-//! A row says which of these lists its command belongs to: how many keys it has, how it is cut over
-//! groups, whether its reply depends on the moment.
+//! A row says which of these lists its command belongs to: how many keys it has, how it is
+//! scattered over groups, whether its reply depends on the moment.
 
 use coterie_grammar::{Choice, Grammar, Hints, ReplyKind, compared_rows};
 use coterie_redis_compat::{Command as Row, Route};
@@ -67,8 +67,8 @@ fn is_loose(row: &Row) -> bool {
     Hints::of(row).reply == ReplyKind::Time
 }
 
-/// Whether the command is cut over groups.
-fn is_cut(row: &Row) -> bool {
+/// Whether the command is scattered over groups.
+fn is_scattered(row: &Row) -> bool {
     matches!(
         row.route,
         Route::SumOverKeys | Route::ArrayOverKeys | Route::PairsOverKeys
@@ -78,7 +78,7 @@ fn is_cut(row: &Row) -> bool {
 /// The lists to choose from.
 struct Lists {
     on_keys: Choice,
-    cut: Choice,
+    scattered: Choice,
     loose: Choice,
     loose_forms: Vec<&'static str>,
 }
@@ -92,8 +92,8 @@ impl Lists {
         }
         let plain = || commands().filter(|row| !is_loose(row));
         Self {
-            on_keys: Choice::new(plain().filter(|row| !is_cut(row) && together(row))),
-            cut: Choice::new(plain().filter(|row| is_cut(row))),
+            on_keys: Choice::new(plain().filter(|row| !is_scattered(row) && together(row))),
+            scattered: Choice::new(plain().filter(|row| is_scattered(row))),
             loose: Choice::new(commands().filter(|row| is_loose(row))),
             loose_forms,
         }
@@ -109,7 +109,7 @@ pub fn sequence(rng: &mut Rng, len: usize, spread: Spread) -> Vec<Command> {
     while sequence.len() < len {
         match rng.below(100) {
             0..65 => sequence.extend(chosen(&lists.on_keys, &mut grammar)),
-            65..77 => sequence.extend(chosen(&lists.cut, &mut grammar)),
+            65..77 => sequence.extend(chosen(&lists.scattered, &mut grammar)),
             77..83 => sequence.extend(chosen(&lists.loose, &mut grammar)),
             83..87 => sequence.push(form(rng.pick::<&str>(&lists.loose_forms), &mut grammar)),
             87..96 => sequence.push(spoiled_form(rng, &mut grammar)),

@@ -3,8 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::requests;
 use super::socket::Unread;
-use super::{Tally, requests};
+use super::tally::Tally;
 use crate::resp::encode;
 use crate::rng::Rng;
 

@@ -10,9 +10,8 @@
 mod acts;
 mod requests;
 mod socket;
+mod tally;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -24,9 +23,9 @@ use crate::connection::Connection;
 use crate::resp::Reply;
 use crate::rng::Rng;
 use acts::Act;
+use socket::REPLY_TIMEOUT;
 
-/// Time limit for a due reply: longer than a proxy retries.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+pub use tally::Tally;
 
 /// The number of clients, their proxy, and their permissions.
 #[derive(Debug, Clone)]
@@ -49,19 +48,6 @@ pub struct Unruly {
     stop: Arc<AtomicBool>,
     acts: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Tally>>,
-}
-
-/// The outcome of the acts.
-#[derive(Debug, Clone, Default)]
-pub struct Tally {
-    /// The number of times that each act ran.
-    pub acts: BTreeMap<&'static str, u64>,
-    /// Replies read, errors included.
-    pub replies: u64,
-    /// Error replies by their first word.
-    pub errors: BTreeMap<String, u64>,
-    /// Well-formed commands that got no reply though their client read.
-    pub unanswered: Vec<String>,
 }
 
 impl Plan {
@@ -143,39 +129,6 @@ impl Unruly {
 impl Drop for Unruly {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Tally {
-    /// Adds the tally of another client.
-    pub fn absorb(&mut self, other: Self) {
-        for (act, times) in other.acts {
-            *self.acts.entry(act).or_default() += times;
-        }
-        for (word, times) in other.errors {
-            *self.errors.entry(word).or_default() += times;
-        }
-        self.replies += other.replies;
-        self.unanswered.extend(other.unanswered);
-    }
-
-    fn error(&mut self, line: &str) {
-        let word = line.split_whitespace().next().unwrap_or_default();
-        *self.errors.entry(word.to_owned()).or_default() += 1;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let acts: u64 = self.acts.values().sum();
-        write!(
-            f,
-            "{acts} acts {:?}, {} replies, errors {:?}, {} unanswered",
-            self.acts,
-            self.replies,
-            self.errors,
-            self.unanswered.len()
-        )
     }
 }
 

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use socket2::{Domain, Socket, Type};
 
-use super::REPLY_TIMEOUT;
 use crate::skim::{Came, Skim};
+
+/// Time limit for a due reply: longer than a proxy retries.
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The receive buffer of a client with little room, in bytes.
 const LITTLE: usize = 4 << 10;

@@ -15,7 +15,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use layout::{Layout, Member};
-use process::State;
+use process::Liveness;
 
 use crate::flags::Flags;
 use crate::{Result, cargo, paths, setup};
@@ -91,7 +91,7 @@ fn start(dir: &Path, mut flags: Flags) -> Result {
         Err(_) => Layout::new(&dir, &sizes)?,
     };
     for member in &layout.members {
-        if process::state(member) == State::Stopped {
+        if process::state(member) == Liveness::Stopped {
             process::start(member, &binary)?;
         }
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::layout::Layout;
-use super::process::{self, State};
+use super::process::{self, Liveness};
 use crate::Result;
 
 /// Debug builds on a busy machine: groups are made and elect their leaders within seconds.
@@ -23,7 +23,7 @@ pub(super) fn wait_until_served(layout: &Layout) -> Result {
             if let Some(dead) = layout
                 .members
                 .iter()
-                .find(|m| process::state(m) == State::Stopped)
+                .find(|m| process::state(m) == Liveness::Stopped)
             {
                 let log = dead.log();
                 return Err(format!("{} ended; see {}", dead.name, log.display()).into());

@@ -19,7 +19,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state of a process.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum Liveness {
     /// Running under this pid.
     Running(u32),
     /// Alive, but stopped by a signal.
@@ -28,12 +28,12 @@ pub(super) enum State {
     Stopped,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for Liveness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            State::Running(pid) => f.pad(&format!("up {pid}")),
-            State::Paused(pid) => f.pad(&format!("paused {pid}")),
-            State::Stopped => f.pad("stopped"),
+            Liveness::Running(pid) => f.pad(&format!("up {pid}")),
+            Liveness::Paused(pid) => f.pad(&format!("paused {pid}")),
+            Liveness::Stopped => f.pad("stopped"),
         }
     }
 }
@@ -69,9 +69,9 @@ pub(super) fn binary(member: &Member) -> Result<PathBuf> {
 }
 
 /// Whether `member` runs.
-pub(super) fn state(member: &Member) -> State {
+pub(super) fn state(member: &Member) -> Liveness {
     let Some(pid) = pid(member) else {
-        return State::Stopped;
+        return Liveness::Stopped;
     };
     // `pid (name) S …`: the state follows the name, which may hold any character.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -80,9 +80,9 @@ pub(super) fn state(member: &Member) -> State {
         .next()
         .and_then(|rest| rest.chars().next())
     {
-        Some('T') => State::Paused(pid),
-        Some('Z') | None => State::Stopped,
-        Some(_) => State::Running(pid),
+        Some('T') => Liveness::Paused(pid),
+        Some('Z') | None => Liveness::Stopped,
+        Some(_) => Liveness::Running(pid),
     }
 }
 
@@ -100,10 +100,10 @@ pub(super) fn signal(member: &Member, name: &str) -> Result {
 
 /// Stops `member` by SIGTERM; after the timeout, kills it and prints that it did.
 pub(super) fn stop(member: &Member) -> Result {
-    if let State::Paused(_) = state(member) {
+    if let Liveness::Paused(_) = state(member) {
         signal(member, "CONT")?;
     }
-    if state(member) == State::Stopped {
+    if state(member) == Liveness::Stopped {
         return Ok(());
     }
     signal(member, "TERM")?;
@@ -123,7 +123,7 @@ pub(super) fn stop(member: &Member) -> Result {
 fn gone_within(member: &Member, timeout: Duration) -> bool {
     let started = Instant::now();
     while started.elapsed() < timeout {
-        if state(member) == State::Stopped {
+        if state(member) == Liveness::Stopped {
             return true;
         }
         std::thread::sleep(Duration::from_millis(20));

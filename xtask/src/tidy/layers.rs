@@ -31,7 +31,7 @@ const PACKAGES: &str = "coterie-";
 /// A folder of the workspace, and the packages of the workspace (without [`PACKAGES`]) that it may
 /// import; bottom up, as ARCHITECTURE.md draws them.
 #[rustfmt::skip]
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 22] = [
     // Pure.
     ("crates/types",       &[]),
     ("crates/protocol",    &["types"]),
@@ -60,6 +60,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     // also make commands from the command table.
     ("",                   &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "meta-client", "proxy", "controller", "server", "meta"]),
+    ("crates/fuzz",        &[]),
     ("crates/grammar",     &["redis-compat"]),
     ("tests",              &["redis-compat", "grammar"]),
     ("bench",              &["tests"]),

@@ -73,7 +73,7 @@ fn count_lines(code: &str) -> usize {
     code.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-fn is_name(byte: u8) -> bool {
+pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 

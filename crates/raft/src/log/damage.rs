@@ -204,6 +204,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_with_any_damage_is_read_up_to_a_record_that_is_not_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = fs::read(write(dir.path()).await).unwrap();
+        coterie_fuzz::fuzz(std::slice::from_ref(&whole), |input| {
+            let bad_at = first_bad(input, 1);
+            assert!(bad_at <= input.len(), "within the file");
+            let same = input.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+            if same == whole.len() {
+                assert!(bad_at >= whole.len(), "nothing before the end is damaged");
+            }
+        });
+    }
+
+    #[tokio::test]
     async fn a_flipped_bit_before_the_tail_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         let file = write(dir.path()).await;

@@ -26,6 +26,7 @@ use super::broken::{self, OpenEngine};
 use super::damage::{self, Tail};
 use super::end::{End, Written};
 use super::fault::FaultyDisk;
+use super::keys::{PURGED_KEY, VOTE_KEY, lost_tail};
 use super::record::{Record, Records};
 use crate::cpu_wait::cpu_wait;
 use crate::latency::Latency;
@@ -194,14 +195,14 @@ impl LogEngine {
     #[cfg(test)]
     pub(super) fn lost_groups(&self) -> Vec<GroupId> {
         let groups = self.engine.raft_groups().into_iter().map(GroupId);
-        let (key, lost) = super::store::lost_tail();
+        let (key, lost) = lost_tail();
         let is_lost = |group: &GroupId| self.get(*group, key).as_ref() == Some(&lost);
         groups.filter(is_lost).collect()
     }
 
     /// Whether the log holds a vote or entries of the group.
     pub(crate) fn knows(&self, group: GroupId) -> bool {
-        self.span(group).is_some() || self.get(group, super::store::VOTE_KEY).is_some()
+        self.span(group).is_some() || self.get(group, VOTE_KEY).is_some()
     }
 
     /// Ends the writer, and waits until the tasks of stopped groups have released the log. The
@@ -304,7 +305,7 @@ fn mark_lost(engine: &Engine, groups: &[GroupId]) -> raft_engine::Result<()> {
     let logged = engine.raft_groups().into_iter().map(GroupId);
     let all: BTreeSet<GroupId> = logged.chain(groups.iter().copied()).collect();
     for group in &all {
-        let (key, value) = super::store::lost_tail();
+        let (key, value) = lost_tail();
         batch.put(group.0, key.to_vec(), value)?;
     }
     match all.is_empty() {
@@ -448,7 +449,7 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
             done,
         } => {
             batch.add_command(group.0, Command::Compact { index });
-            match batch.put(group.0, super::store::PURGED_KEY.to_vec(), purged) {
+            match batch.put(group.0, PURGED_KEY.to_vec(), purged) {
                 Ok(()) => Ok((64, done)),
                 Err(error) => Err((error, done)),
             }

@@ -17,39 +17,16 @@ use coterie_types::{GroupId, Term};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, Membership, OptionalSend, RaftLogReader};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::engine::{Done, Job, LogEngine};
+use super::keys::{
+    JOINING_KEY, PROMISED_KEY, PURGED_KEY, TAIL_KEY, TailState, VOTE_KEY, lost_tail,
+};
 use super::record::{Record, log_id};
 use super::sizes::{LogSizes, seed_sizes};
 use super::tail::{Tail, entry_bytes};
 use crate::type_config::{LogEntry, LogId, TypeConfig, Vote};
-
-pub(super) const VOTE_KEY: &[u8] = b"vote";
-pub(super) const PURGED_KEY: &[u8] = b"purged";
-const PROMISED_KEY: &[u8] = b"promised";
-const JOINING_KEY: &[u8] = b"joining";
-const TAIL_KEY: &[u8] = b"tail";
-
-/// Whether the log of a group ends with its last acknowledged entry (see `lost_tail`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) enum TailState {
-    #[default]
-    Sound,
-    /// The last acknowledged entries may be lost: the replica takes part in nothing.
-    Lost,
-    /// The replica follows leaders of this and later terms, until it has every entry it may have
-    /// lost.
-    Follows(u64),
-}
-
-/// The key and the value that mark the end of a group's log as lost.
-pub(super) fn lost_tail() -> (&'static [u8], Vec<u8>) {
-    (
-        TAIL_KEY,
-        coterie_protocol::encode(&TailState::Lost).to_vec(),
-    )
-}
 
 /// Bytes of entries sent to a follower in a message; a single entry may be larger.
 const REPLICATE_BYTES_MAX: usize = 4 << 20;

@@ -10,5 +10,5 @@ mod receive;
 mod send;
 
 pub(crate) use files::SnapshotFiles;
-pub(crate) use receive::Incoming;
+pub(crate) use receive::SnapshotReceiver;
 pub(crate) use send::{SendError, send};

@@ -15,11 +15,11 @@ use openraft::storage::Snapshot;
 
 use super::files::SnapshotFiles;
 use super::manifest::{Manifest, SnapshotAnswer, SnapshotRequest, checksum};
-use crate::machine::{Machine, TheSnapshot};
+use crate::machine::{OpenraftMachine, TheSnapshot};
 use crate::room::Rooms;
 use crate::type_config::{TypeConfig, Vote};
 
-type Raft = openraft::Raft<TypeConfig, Machine>;
+type Raft = openraft::Raft<TypeConfig, OpenraftMachine>;
 
 /// How long a sender may be silent: before it retries it reads all of a new checkpoint.
 const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
@@ -35,16 +35,16 @@ fn request_vote(request: &SnapshotRequest) -> Option<&Vote> {
 }
 
 /// The transfer under way to a replica; a new announcement replaces the previous transfer.
-pub(crate) struct Incoming {
+pub(crate) struct SnapshotReceiver {
     group: GroupId,
     /// Directory in which snapshots of this group are received.
     parent: PathBuf,
     rooms: Arc<Rooms>,
     /// Locked while directories are created, taken over and removed.
-    state: Mutex<State>,
+    state: Mutex<Receiving>,
 }
 
-struct State {
+struct Receiving {
     current: Option<Arc<Transfer>>,
     /// When a message of a transfer was last accepted.
     heard: Instant,
@@ -60,9 +60,9 @@ struct Transfer {
     dir: PathBuf,
 }
 
-impl Incoming {
+impl SnapshotReceiver {
     pub(crate) fn new(group: GroupId, parent: PathBuf, rooms: Arc<Rooms>) -> Self {
-        let state = State {
+        let state = Receiving {
             current: None,
             heard: Instant::now(),
             // Left from before the group was stopped.
@@ -215,7 +215,7 @@ impl Incoming {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Receiving> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -247,12 +247,12 @@ impl Incoming {
 }
 
 /// All of a snapshot has arrived: it is not removed until this guard is dropped.
-struct Finishing<'a>(&'a Incoming);
+struct Finishing<'a>(&'a SnapshotReceiver);
 
 impl<'a> Finishing<'a> {
-    fn begin(incoming: &'a Incoming) -> Self {
-        incoming.lock().finishing += 1;
-        Self(incoming)
+    fn begin(receiver: &'a SnapshotReceiver) -> Self {
+        receiver.lock().finishing += 1;
+        Self(receiver)
     }
 }
 
@@ -332,18 +332,18 @@ mod tests {
     struct Receiver {
         dir: tempfile::TempDir,
         rooms: Arc<Rooms>,
-        incoming: Incoming,
+        receiver: SnapshotReceiver,
     }
 
     impl Receiver {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let rooms = Arc::new(Rooms::new(Duration::from_secs(60)));
-            let incoming = Incoming::new(GROUP, dir.path().join("7"), Arc::clone(&rooms));
+            let receiver = SnapshotReceiver::new(GROUP, dir.path().join("7"), Arc::clone(&rooms));
             Self {
                 dir,
                 rooms,
-                incoming,
+                receiver,
             }
         }
 
@@ -351,8 +351,8 @@ mod tests {
         fn begin_and_write(&self) -> u64 {
             let manifest = snapshot(1);
             let id = manifest.id();
-            self.incoming.begin(manifest).unwrap();
-            let transfer = self.incoming.transfer(id).unwrap();
+            self.receiver.begin(manifest).unwrap();
+            let transfer = self.receiver.transfer(id).unwrap();
             transfer.write(0, 0, &[1; 60]).unwrap();
             self.rooms.arrived(GROUP, 60);
             id
@@ -381,40 +381,40 @@ mod tests {
     fn a_snapshot_that_does_not_fit_is_refused_and_what_is_there_of_it_counts() {
         let receiver = Receiver::new();
         receiver.rooms.set_spare_bytes(99);
-        let refused = receiver.incoming.begin(snapshot(1)).unwrap_err();
+        let refused = receiver.receiver.begin(snapshot(1)).unwrap_err();
         assert!(
             refused.to_string().contains("100 bytes, 99 to spare"),
             "{refused}"
         );
-        assert!(receiver.incoming.transfer(snapshot(1).id()).is_err());
+        assert!(receiver.receiver.transfer(snapshot(1).id()).is_err());
         receiver.rooms.set_spare_bytes(100);
         receiver.begin_and_write();
         // The same snapshot again, as after a broken connection; then a newer snapshot with the
         // same files.
         receiver.rooms.set_spare_bytes(40);
-        assert!(receiver.incoming.begin(snapshot(1)).is_ok());
-        assert!(receiver.incoming.begin(snapshot(2)).is_ok());
+        assert!(receiver.receiver.begin(snapshot(1)).is_ok());
+        assert!(receiver.receiver.begin(snapshot(2)).is_ok());
         receiver.rooms.set_spare_bytes(39);
-        assert!(receiver.incoming.begin(snapshot(2)).is_err());
+        assert!(receiver.receiver.begin(snapshot(2)).is_err());
     }
 
     #[test]
     fn what_is_there_of_a_snapshot_goes_when_there_is_no_room() {
         let receiver = Receiver::new();
         let id = receiver.begin_and_write();
-        receiver.incoming.sweep(Instant::now()).unwrap();
+        receiver.receiver.sweep(Instant::now()).unwrap();
         receiver.rooms.set_own(Room::Scarce);
-        receiver.incoming.sweep(Instant::now()).unwrap();
+        receiver.receiver.sweep(Instant::now()).unwrap();
         assert_eq!(receiver.dirs(), 1);
         receiver.rooms.set_own(Room::None);
         {
-            let _finishing = Finishing::begin(&receiver.incoming);
-            receiver.incoming.sweep(Instant::now()).unwrap();
+            let _finishing = Finishing::begin(&receiver.receiver);
+            receiver.receiver.sweep(Instant::now()).unwrap();
             assert_eq!(receiver.dirs(), 1, "all of it has come");
         }
-        receiver.incoming.sweep(Instant::now()).unwrap();
+        receiver.receiver.sweep(Instant::now()).unwrap();
         assert_eq!(receiver.dirs(), 0);
-        assert!(receiver.incoming.transfer(id).is_err(), "announce it again");
+        assert!(receiver.receiver.transfer(id).is_err(), "announce it again");
         receiver.rooms.set_spare_bytes(10);
         assert_eq!(receiver.rooms.expect(GroupId(8), 10), Ok(()));
     }
@@ -424,12 +424,12 @@ mod tests {
         let receiver = Receiver::new();
         receiver.begin_and_write();
         let begun = Instant::now();
-        receiver.incoming.sweep(begun + IDLE_MAX / 2).unwrap();
+        receiver.receiver.sweep(begun + IDLE_MAX / 2).unwrap();
         assert_eq!(receiver.dirs(), 1);
         // Announcements that are refused repeatedly do not keep the files.
         receiver.rooms.set_spare_bytes(0);
-        assert!(receiver.incoming.begin(snapshot(2)).is_err());
-        receiver.incoming.sweep(begun + IDLE_MAX).unwrap();
+        assert!(receiver.receiver.begin(snapshot(2)).is_err());
+        receiver.receiver.sweep(begun + IDLE_MAX).unwrap();
         assert_eq!(receiver.dirs(), 0);
     }
 }

@@ -6,43 +6,19 @@
 //! next spill. Deleting files is durable at once, so it comes after that: a number that is written
 //! with the tombstone shows when the tombstone is durable.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use rocksdb::{ReadOptions, ReadTier, WriteBatch};
 
+use super::failure::error;
+use super::intervals::{join, lock};
 use super::options::without_wal;
-use super::{ROOM_POLL, Store, error};
+use super::store::{ROOM_POLL, Store};
 use crate::layout::CLEARED;
 use crate::write_buffer::Spill;
 use crate::{Batch, Interval, StorageError};
-
-/// See the module's head.
-#[derive(Default)]
-pub(super) struct Clearing {
-    intervals: Mutex<Intervals>,
-    cleared: Condvar,
-    /// The last thread that deletes files; it waits for the thread before it.
-    reclaiming: Mutex<Option<JoinHandle<()>>>,
-    is_closed: AtomicBool,
-}
-
-#[derive(Default)]
-struct Intervals {
-    /// Intervals for the next flush.
-    announced: Vec<Interval>,
-    /// Intervals of flushes that were begun.
-    begun: Vec<Interval>,
-}
-
-impl Intervals {
-    fn touch(&self, (start, end): &Interval) -> bool {
-        let mut all = self.announced.iter().chain(&self.begun);
-        all.any(|(from, to)| from < end && start < to)
-    }
-}
 
 /// Intervals that a flush clears, until dropped.
 pub(super) struct Cleared {
@@ -65,51 +41,6 @@ impl Drop for Cleared {
 impl Cleared {
     pub(super) fn intervals(&self) -> &[Interval] {
         &self.intervals
-    }
-}
-
-impl Clearing {
-    /// The next flush is to clear these intervals, too.
-    pub(super) fn announce(&self, intervals: Vec<Interval>) {
-        lock(&self.intervals).announced.extend(intervals);
-    }
-
-    pub(super) fn is_to_begin(&self) -> bool {
-        !lock(&self.intervals).announced.is_empty()
-    }
-
-    pub(super) fn is_under_way(&self) -> bool {
-        let intervals = lock(&self.intervals);
-        !intervals.announced.is_empty() || !intervals.begun.is_empty()
-    }
-
-    pub(super) fn touches(&self, interval: &Interval) -> bool {
-        lock(&self.intervals).touch(interval)
-    }
-
-    /// Waits until no part of the interval is being cleared.
-    pub(super) fn wait_for(&self, interval: &Interval) {
-        let touches = |intervals: &mut Intervals| intervals.touch(interval);
-        let waited = self.cleared.wait_while(lock(&self.intervals), touches);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Ends the threads without deleting files: RocksDB removes the records as it compacts the
-    /// files.
-    pub(super) fn close(&self) {
-        self.is_closed.store(true, Ordering::Relaxed);
-        let thread = lock(&self.reclaiming).take();
-        join(thread);
-    }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn join(thread: Option<JoinHandle<()>>) {
-    if let Some(Err(_)) = thread.map(JoinHandle::join) {
-        tracing::error!("a thread that gives space back panicked");
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
-use super::error;
+use super::failure::error;
 use crate::cursor::Empty;
 use crate::merged::{Below, Merged};
 use crate::write_buffer::BufferView;

@@ -166,7 +166,7 @@ fn tables(call: &Remote) -> Reply {
 /// read buffers in memory.
 fn boundaries(keys: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
     if keys.iter().any(Bytes::is_empty) {
-        return Err(error("a table is not cut at the empty key"));
+        return Err(error("a table is not split at the empty key"));
     }
     let mut keys: Vec<_> = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
     keys.sort();

@@ -53,7 +53,8 @@ pub(super) async fn hotkeys(call: &Remote) -> Result<Reply, CommandError> {
     ))
 }
 
-/// `COTERIE LOCATE key`: as this proxy would send a command now, which may be newer than the catalog.
+/// `COTERIE LOCATE key`: as this proxy would send a command now, which may be newer than the
+/// catalog.
 pub(super) fn locate(call: &Remote) -> Result<Reply, CommandError> {
     let map = call.shared.router.cache.load();
     let entry = map.locate(call.table, &call.args[2]);

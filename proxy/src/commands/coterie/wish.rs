@@ -21,7 +21,7 @@ use crate::commands::{Remote, int};
 pub(super) async fn split(call: &Remote) -> Result<Reply, CommandError> {
     let (table, at) = (table(call, 2)?, key(call, 3));
     if at.is_empty() {
-        return Err(error("a range is not cut at the empty key"));
+        return Err(error("a range is not split at the empty key"));
     }
     ask(call, Wish::Split { table, at }).await
 }

@@ -1,7 +1,7 @@
 //! The sections of INFO about the process: its memory and its processor time. Where a process has
 //! several roles, it is that of all of them.
 
-use super::lines;
+use super::lines::lines;
 
 /// The memory of the process as the kernel counts it, in the place of Redis' allocator.
 pub(super) fn memory() -> String {

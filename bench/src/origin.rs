@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// The commit, the machine and the versions of the peers.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Machine {
+pub(crate) struct Origin {
     commit: String,
     cores: usize,
     processor: String,
@@ -16,7 +16,7 @@ pub(crate) struct Machine {
     etcd: String,
 }
 
-impl Machine {
+impl Origin {
     pub(crate) fn look() -> Self {
         let cpuinfo = read("/proc/cpuinfo");
         let meminfo = read("/proc/meminfo");
@@ -37,7 +37,7 @@ impl Machine {
     }
 }
 
-impl std::fmt::Display for Machine {
+impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "commit   {}", self.commit)?;
         writeln!(
