@@ -10,7 +10,7 @@ use coterie_protocol::meta::Heartbeat;
 use coterie_protocol::server::ReplicaStatus;
 use coterie_types::{GroupId, NodeId, NodeState, UnixMillis};
 
-use crate::job::Step;
+use crate::job::{AddReplica, MakeGroups, ReplaceReplica, Step};
 
 /// The last heartbeat of a node.
 #[derive(Debug, Clone)]
@@ -129,13 +129,14 @@ impl View {
         }
         for (_, step) in self.running_jobs() {
             match step {
-                Step::MakeGroups { groups, .. } => {
+                Step::MakeGroups(MakeGroups { groups, .. }) => {
                     let fresh = groups
                         .iter()
                         .filter(|new| !self.catalog.groups.contains_key(&new.group_id));
                     fresh.flat_map(|new| &new.voters).for_each(|id| count(*id));
                 }
-                Step::ReplaceReplica { to, .. } | Step::AddReplica { to, .. } => count(to),
+                Step::ReplaceReplica(ReplaceReplica { to, .. })
+                | Step::AddReplica(AddReplica { to, .. }) => count(to),
                 _ => {}
             }
         }

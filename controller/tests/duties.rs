@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use coterie_controller::job::{self, Step};
+use coterie_controller::job::{self, SplitRange, Step};
 use coterie_controller::planner::{Action, Plan};
 use coterie_protocol::catalog::{JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::Heartbeat;
@@ -32,12 +32,12 @@ fn a_middle_that_was_not_found_is_looked_for_again_later_each_time() {
     world.costs.get_mut(&RangeId(2)).unwrap().size = 513 * MIB;
     let range = world.catalog.ranges[&RangeId(2)].clone();
     let fail = |world: &mut World, id: u64| {
-        let step = Step::SplitRange {
+        let step = Step::SplitRange(SplitRange {
             phase: job::SplitPhase::Split,
             range: range.clone(),
             at: None,
             right_id: RangeId(900),
-        };
+        });
         let now = UnixMillis(1_000_000_000 + world.ticks * 1000);
         let mut row = job::begin(JobId(id), "split", &step, vec![], now);
         row.state = JobState::Failed;
@@ -135,7 +135,7 @@ fn neighbours_of_two_groups_are_brought_together_and_then_merged() {
     assert_eq!(moved(&world.pass(30)), []);
     let plan = world.pass(10);
     assert_eq!(moved(&plan), [(RangeId(2), GroupId(1))]);
-    let is_merge = |step: &&Step| matches!(step, Step::MergeRanges { .. });
+    let is_merge = |step: &&Step| matches!(step, Step::MergeRanges(_));
     assert_eq!(steps(&plan).into_iter().filter(is_merge).count(), 1);
     assert_eq!(world.catalog.ranges.len(), 1);
 }
@@ -173,7 +173,7 @@ fn a_new_node_gets_a_group_once_it_is_steady() {
 fn a_bare_group_is_removed_only_while_there_are_too_many() {
     let mut world = quiet(3, 3, 3);
     let removed = |plan: &Plan| {
-        let of = |step: &&Step| matches!(step, Step::RemoveGroup { .. });
+        let of = |step: &&Step| matches!(step, Step::RemoveGroup(_));
         steps(plan).into_iter().filter(of).count()
     };
     world.settings.groups = 1;

@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use coterie_controller::job::{self, Step};
+use coterie_controller::job::{self, MoveRange, ReplaceReplica, Step};
 use coterie_protocol::catalog::{JobState, Row};
 use coterie_protocol::meta::Heartbeat;
 use coterie_protocol::server::ReplicaStatus;
@@ -83,7 +83,7 @@ fn a_range_that_is_only_copied_keeps_no_group_from_repair() {
         set_row(&mut world, 2, [1, 2, 3]);
         let range = world.catalog.ranges[&RangeId(1)].clone();
         let to = GroupId(2);
-        let step = Step::MoveRange { phase, range, to };
+        let step = Step::MoveRange(MoveRange { phase, range, to });
         let row = job::begin(JobId(9), "test", &step, vec![], UnixMillis(0));
         world.write(vec![Row::Job(row)], vec![]);
         world.silent.insert(NodeId(3));
@@ -106,7 +106,7 @@ fn what_can_wait_waits_for_a_range_that_is_copied() {
         group_id: from,
         ..range
     };
-    let step = Step::MoveRange { phase, range, to };
+    let step = Step::MoveRange(MoveRange { phase, range, to });
     let row = job::begin(JobId(9), "test", &step, vec![], UnixMillis(0));
     world.write(vec![Row::Job(row)], vec![]);
     assert_eq!(replaced(&world.pass(20)), []);
@@ -137,13 +137,13 @@ fn a_node_is_not_asked_again_for_ten_minutes_for_what_it_could_not_take_in() {
     world.silent.remove(&NodeId(3));
     world.pass(20);
     // Long after it was begun.
-    let refused = Step::ReplaceReplica {
+    let refused = Step::ReplaceReplica(ReplaceReplica {
         phase: job::ReplacePhase::Refuse,
         group_id: GroupId(1),
         from: NodeId(3),
         to: NodeId(4),
         replicas: vec![],
-    };
+    });
     let mut row = job::begin(JobId(9), "test", &refused, vec![], UnixMillis(0));
     row.state = JobState::Failed;
     world.write(vec![Row::Job(row)], vec![]);

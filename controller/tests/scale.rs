@@ -5,7 +5,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coterie_controller::job::Step;
+use coterie_controller::job::{ReplaceReplica, Step};
 use coterie_controller::planner::Action;
 use coterie_types::{NodeId, NodeState, RangeId};
 use proptest::prelude::*;
@@ -158,10 +158,10 @@ fn a_node_that_stays_away_is_replaced_after_the_time_for_that_and_not_before() {
             };
             matches!(
                 step,
-                Step::ReplaceReplica {
+                Step::ReplaceReplica(ReplaceReplica {
                     from: NodeId(4),
                     ..
-                }
+                })
             )
         })
     };

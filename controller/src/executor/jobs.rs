@@ -9,7 +9,7 @@ use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState};
 use coterie_types::{GroupId, JobId, RangeId};
 
 use super::{Executor, Taken};
-use crate::job::Step;
+use crate::job::{RemoveGroup, Step};
 use crate::ports::{Meta, Servers};
 
 impl<M: Meta, S: Servers> Executor<M, S> {
@@ -49,7 +49,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let catalog = self.meta.catalog();
         let mut others = others(&catalog, job.job_id);
         let found = others.find(|(_, step)| {
-            matches!(step, Step::RemoveGroup { group, .. } if groups.contains(&group.group_id))
+            matches!(step, Step::RemoveGroup(RemoveGroup { group, .. }) if groups.contains(&group.group_id))
         });
         found.map(wait_for)
     }

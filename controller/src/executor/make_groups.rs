@@ -11,7 +11,7 @@ use coterie_types::{GroupDescriptor, NodeId, NodeState, RangeDescriptor, Replica
 
 use super::jobs::reconsider;
 use super::{ASK_TIMEOUT, Executor, Stop, Taken};
-use crate::job::{MakePhase, MovePhase, NewGroup, Step};
+use crate::job::{MakeGroups, MakePhase, MovePhase, MoveRange, NewGroup, Step};
 use crate::ports::{Meta, Servers};
 
 impl<M: Meta, S: Servers> Executor<M, S> {
@@ -23,11 +23,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         job: &JobDescriptor,
     ) -> Result<Taken, Stop> {
         let next = |phase| {
-            Taken::Next(Step::MakeGroups {
+            Taken::Next(Step::MakeGroups(MakeGroups {
                 phase,
                 groups: groups.to_vec(),
                 then_move: then_move.cloned(),
-            })
+            }))
         };
         match phase {
             MakePhase::Create => {
@@ -129,11 +129,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 let line = format!("{} group(s) serve", groups.len());
                 Ok(match (then_move, groups.first()) {
                     (Some(range), Some(first)) => Taken::Turn(
-                        Step::MoveRange {
+                        Step::MoveRange(MoveRange {
                             phase: MovePhase::Begin,
                             range: range.clone(),
                             to: first.group_id,
-                        },
+                        }),
                         line,
                     ),
                     _ => Taken::Done(line),

@@ -7,7 +7,7 @@ use coterie_types::{KeyRange, RangeDescriptor};
 
 use super::jobs::reconsider;
 use super::{Executor, Recall, Stop, Taken};
-use crate::job::{MergePhase, Step};
+use crate::job::{MergePhase, MergeRanges, Step};
 use crate::ports::{Meta, Servers};
 
 impl<M: Meta, S: Servers> Executor<M, S> {
@@ -60,11 +60,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             right: right.clone(),
             fence: self.fence,
         };
-        let publish = Step::MergeRanges {
+        let publish = Step::MergeRanges(MergeRanges {
             phase: MergePhase::Publish,
             left: left.clone(),
             right: right.clone(),
-        };
+        });
         let has_merged = |status: &ReplicaStatus| status.ranges.contains(&union);
         self.change_own(left, &request, publish, has_merged, recall)
             .await

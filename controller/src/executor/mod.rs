@@ -19,7 +19,10 @@ use coterie_types::{
 };
 use tracing::{info, warn};
 
-use crate::job::{self, NewGroup, Step};
+use crate::job::{
+    self, AddRanges, AddReplica, DropRanges, MakeGroups, MergeRanges, MoveRange, NewGroup, Recover,
+    RemoveGroup, ReplaceReplica, SplitRange, Step, TransferLeader,
+};
 use crate::planner::{Action, GroupPlan, Settings};
 use crate::ports::{Meta, Servers};
 use move_range::Moving;
@@ -133,11 +136,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             } => {
                 let ranges = groups.iter().map(|group| group.ranges.len()).sum();
                 let ids = self.allocate(groups.len(), ranges).await?;
-                let step = Step::MakeGroups {
+                let step = Step::MakeGroups(MakeGroups {
                     phase: job::MakePhase::Create,
                     groups: number(groups, ids),
                     then_move: None,
-                };
+                });
                 self.begin(kind, ids.job, step, reasons, None, now).await
             }
             Action::Begin {
@@ -261,33 +264,35 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         recall: &mut Recall,
     ) -> Result<Taken, Stop> {
         match step {
-            Step::MakeGroups {
+            Step::MakeGroups(MakeGroups {
                 phase,
                 groups,
                 then_move,
-            } => {
+            }) => {
                 let then_move = then_move.as_ref();
                 self.make_groups(*phase, groups, then_move, job).await
             }
-            Step::TransferLeader {
+            Step::TransferLeader(TransferLeader {
                 group_id, from, to, ..
-            } => self.transfer_leader(*group_id, *from, *to).await,
-            Step::ReplaceReplica { .. } | Step::AddReplica { .. } | Step::Recover { .. } => {
+            }) => self.transfer_leader(*group_id, *from, *to).await,
+            Step::ReplaceReplica(_) | Step::AddReplica(_) | Step::Recover(_) => {
                 self.take_members(step, job, recall).await
             }
-            Step::AddRanges {
+            Step::AddRanges(AddRanges {
                 phase,
                 group_id,
                 ranges,
-            } => self.add_ranges(*phase, *group_id, ranges).await,
-            Step::DropRanges { group_id, ranges } => self.drop_ranges(*group_id, ranges).await,
+            }) => self.add_ranges(*phase, *group_id, ranges).await,
+            Step::DropRanges(DropRanges { group_id, ranges }) => {
+                self.drop_ranges(*group_id, ranges).await
+            }
             Step::Wish(wish) => self.wish(wish, job).await,
-            Step::SplitRange {
+            Step::SplitRange(SplitRange {
                 phase,
                 range,
                 at,
                 right_id,
-            } => {
+            }) => {
                 let splitting = Splitting {
                     range,
                     at: at.as_ref(),
@@ -295,14 +300,16 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 self.split_range(*phase, splitting, job, recall).await
             }
-            Step::MergeRanges { phase, left, right } => {
+            Step::MergeRanges(MergeRanges { phase, left, right }) => {
                 self.merge_ranges(*phase, (left, right), job, recall).await
             }
-            Step::MoveRange { phase, range, to } => {
+            Step::MoveRange(MoveRange { phase, range, to }) => {
                 let moving = Moving { range, to: *to };
                 self.move_range(*phase, moving, job, recall).await
             }
-            Step::RemoveGroup { phase, group } => self.remove_group(*phase, group, job).await,
+            Step::RemoveGroup(RemoveGroup { phase, group }) => {
+                self.remove_group(*phase, group, job).await
+            }
         }
     }
 
@@ -314,13 +321,13 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         recall: &mut Recall,
     ) -> Result<Taken, Stop> {
         match step {
-            Step::ReplaceReplica {
+            Step::ReplaceReplica(ReplaceReplica {
                 phase,
                 group_id,
                 from,
                 to,
                 replicas,
-            } => {
+            }) => {
                 let replacement = Replacement {
                     group_id: *group_id,
                     from: Some(*from),
@@ -329,12 +336,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 self.replace(*phase, replacement, job, recall).await
             }
-            Step::AddReplica {
+            Step::AddReplica(AddReplica {
                 phase,
                 group_id,
                 to,
                 replicas,
-            } => {
+            }) => {
                 let replacement = Replacement {
                     group_id: *group_id,
                     from: None,
@@ -343,12 +350,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 };
                 self.replace(*phase, replacement, job, recall).await
             }
-            Step::Recover {
+            Step::Recover(Recover {
                 phase,
                 group_id,
                 node_id,
                 lost,
-            } => {
+            }) => {
                 let recovery = Recovery {
                     group_id: *group_id,
                     node_id: *node_id,
@@ -540,21 +547,21 @@ fn add_ranges(group_id: GroupId, ids: Ids, bounds: Vec<KeyRange>) -> Step {
         bounds,
         group_id,
     });
-    Step::AddRanges {
+    Step::AddRanges(AddRanges {
         phase: job::AddPhase::Add,
         group_id,
         ranges: ranges.collect(),
-    }
+    })
 }
 
 /// The step that splits a range, with the id that was set aside for its right part.
 fn split_range(range: RangeDescriptor, at: Option<bytes::Bytes>, ids: Ids) -> Step {
-    Step::SplitRange {
+    Step::SplitRange(SplitRange {
         phase: job::SplitPhase::Split,
         range,
         at,
         right_id: RangeId(ids.range),
-    }
+    })
 }
 
 fn revision(outcome: Outcome) -> Result<Revision, Stop> {

@@ -17,7 +17,7 @@ use super::jobs::reconsider;
 use super::leader::Consulted;
 use super::ranges::DROPPED;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{self, MovePhase, Step};
+use crate::job::{self, MovePhase, MoveRange, Step};
 use crate::ports::{Meta, Servers};
 
 /// The parameters of [`Step::MoveRange`].
@@ -42,11 +42,11 @@ impl Moving<'_> {
     }
 
     fn step(self, phase: MovePhase) -> Step {
-        Step::MoveRange {
+        Step::MoveRange(MoveRange {
             phase,
             range: self.range.clone(),
             to: self.to,
-        }
+        })
     }
 
     fn next(self, phase: MovePhase) -> Taken {

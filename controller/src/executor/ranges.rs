@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::leader::Consulted;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{AddPhase, Step};
+use crate::job::{AddPhase, AddRanges, Step};
 use crate::ports::{Meta, Servers};
 
 /// How a job ends whose table is gone.
@@ -62,11 +62,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         };
         let asked = self.ask_leader(group_id, self.members(group_id), &request, ASK_TIMEOUT);
         Ok(match asked.await? {
-            Ok(()) => Taken::Next(Step::AddRanges {
+            Ok(()) => Taken::Next(Step::AddRanges(AddRanges {
                 phase: AddPhase::Publish,
                 group_id,
                 ranges: ranges.to_vec(),
-            }),
+            })),
             Err(reason) => Taken::Wait(reason),
         })
     }

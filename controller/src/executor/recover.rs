@@ -11,7 +11,7 @@ use coterie_types::{GroupDescriptor, GroupId, NodeId, Replica, Role};
 
 use super::make_groups::said;
 use super::{ASK_TIMEOUT, Executor, Stop, Taken};
-use crate::job::{RecoverPhase, Step};
+use crate::job::{Recover, RecoverPhase, Step};
 use crate::ports::{Meta, Servers};
 use crate::view::View;
 
@@ -25,12 +25,12 @@ pub(super) struct Recovery<'a> {
 
 impl Recovery<'_> {
     fn next(self, phase: RecoverPhase) -> Taken {
-        Taken::Next(Step::Recover {
+        Taken::Next(Step::Recover(Recover {
             phase,
             group_id: self.group_id,
             node_id: self.node_id,
             lost: self.lost.to_vec(),
-        })
+        }))
     }
 }
 
@@ -48,12 +48,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             return Ok(Taken::Wait(reason.to_owned()));
         }
         Ok(match self.lost_for_good(&view, group_id, node_id) {
-            Ok(lost) => Taken::Next(Step::Recover {
+            Ok(lost) => Taken::Next(Step::Recover(Recover {
                 phase: RecoverPhase::Lose,
                 group_id,
                 node_id,
                 lost,
-            }),
+            })),
             Err(reason) => Taken::GiveUp(reason),
         })
     }

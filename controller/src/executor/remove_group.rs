@@ -8,7 +8,7 @@ use coterie_protocol::meta::{ControllerOp, Rejection};
 use coterie_types::{GroupDescriptor, NodeId, NodeState};
 
 use super::{Executor, Stop, Taken};
-use crate::job::{RemovePhase, Step};
+use crate::job::{RemoveGroup, RemovePhase, Step};
 use crate::ports::{Meta, Servers};
 
 impl<M: Meta, S: Servers> Executor<M, S> {
@@ -36,7 +36,10 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         };
         if now != *group {
             let phase = RemovePhase::Forget;
-            return Ok(Taken::Next(Step::RemoveGroup { phase, group: now }));
+            return Ok(Taken::Next(Step::RemoveGroup(RemoveGroup {
+                phase,
+                group: now,
+            })));
         }
         if let Some(other) = self.other_about(job, group_id) {
             return Ok(Taken::GiveUp(format!(
@@ -92,8 +95,8 @@ impl<M: Meta, S: Servers> Executor<M, S> {
 }
 
 fn destroy(group: &GroupDescriptor) -> Taken {
-    Taken::Next(Step::RemoveGroup {
+    Taken::Next(Step::RemoveGroup(RemoveGroup {
         phase: RemovePhase::Destroy,
         group: group.clone(),
-    })
+    }))
 }

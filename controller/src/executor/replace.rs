@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::leader::Consulted;
 use super::make_groups::said;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{self, ReplacePhase, Step};
+use crate::job::{self, AddReplica, ReplacePhase, ReplaceReplica, Step};
 use crate::ports::{Meta, Servers};
 
 /// The server answers before, with how far it is: a snapshot may take many times as long.
@@ -45,19 +45,19 @@ impl Replacement<'_> {
     fn step(self, phase: ReplacePhase) -> Step {
         let (group_id, to, replicas) = (self.group_id, self.to, self.replicas.to_vec());
         match self.from {
-            Some(from) => Step::ReplaceReplica {
+            Some(from) => Step::ReplaceReplica(ReplaceReplica {
                 phase,
                 group_id,
                 from,
                 to,
                 replicas,
-            },
-            None => Step::AddReplica {
+            }),
+            None => Step::AddReplica(AddReplica {
                 phase,
                 group_id,
                 to,
                 replicas,
-            },
+            }),
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::jobs::reconsider;
 use super::leader::Consulted;
 use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{SplitPhase, Step, shown};
+use crate::job::{SplitPhase, SplitRange, Step, shown};
 use crate::ports::{Meta, Servers};
 
 /// From how long on the looking for a middle is a walk over all of a range that was in vain, on each
@@ -34,12 +34,12 @@ pub(super) struct Splitting<'a> {
 
 impl Splitting<'_> {
     fn step(self, phase: SplitPhase, at: &Bytes) -> Step {
-        Step::SplitRange {
+        Step::SplitRange(SplitRange {
             phase,
             range: self.range.clone(),
             at: Some(at.clone()),
             right_id: self.right_id,
-        }
+        })
     }
 
     /// The two parts.

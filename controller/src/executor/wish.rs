@@ -10,7 +10,8 @@ use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId, Replica, TableId}
 
 use super::{Executor, Stop, Taken, unexpected};
 use crate::job::{
-    MakePhase, MergePhase, MovePhase, NewGroup, ReplacePhase, SplitPhase, Step, shown,
+    MakeGroups, MakePhase, MergePhase, MergeRanges, MovePhase, MoveRange, NewGroup, ReplacePhase,
+    ReplaceReplica, SplitPhase, SplitRange, Step, shown,
 };
 use crate::planner::{place_group, place_replica};
 use crate::ports::{Meta, Servers};
@@ -49,12 +50,12 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             return Ok(not_yet);
         }
         let (_, right_id) = self.set_aside(0, 1).await?;
-        Ok(Taken::Next(Step::SplitRange {
+        Ok(Taken::Next(Step::SplitRange(SplitRange {
             phase: SplitPhase::Split,
             range,
             at: Some(at.clone()),
             right_id,
-        }))
+        })))
     }
 
     fn wish_merge(&self, table: TableId, key: &Bytes, job: &JobDescriptor) -> Taken {
@@ -75,18 +76,18 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             return not_yet;
         }
         if left.group_id == right.group_id {
-            return Taken::Next(Step::MergeRanges {
+            return Taken::Next(Step::MergeRanges(MergeRanges {
                 phase: MergePhase::Merge,
                 left,
                 right,
-            });
+            }));
         }
         // The wish is looked at again once the two are in one group.
-        Taken::Next(Step::MoveRange {
+        Taken::Next(Step::MoveRange(MoveRange {
             phase: MovePhase::Begin,
             range: right,
             to: left.group_id,
-        })
+        }))
     }
 
     async fn wish_move(
@@ -115,11 +116,11 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             return Ok(not_yet);
         }
         match to {
-            Some(to) => Ok(Taken::Next(Step::MoveRange {
+            Some(to) => Ok(Taken::Next(Step::MoveRange(MoveRange {
                 phase: MovePhase::Begin,
                 range,
                 to,
-            })),
+            }))),
             None => self.new_group_for(range).await,
         }
     }
@@ -133,7 +134,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             )));
         };
         let (group_id, _) = self.set_aside(1, 0).await?;
-        Ok(Taken::Next(Step::MakeGroups {
+        Ok(Taken::Next(Step::MakeGroups(MakeGroups {
             phase: MakePhase::Create,
             groups: vec![NewGroup {
                 group_id,
@@ -141,7 +142,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 ranges: Vec::new(),
             }],
             then_move: Some(range),
-        }))
+        })))
     }
 
     async fn wish_replace(
@@ -175,13 +176,13 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let mut replicas: Vec<Replica> = kept.copied().collect();
         replicas.push(Replica { node_id: to, ..old });
         replicas.sort();
-        Ok(Taken::Next(Step::ReplaceReplica {
+        Ok(Taken::Next(Step::ReplaceReplica(ReplaceReplica {
             phase: ReplacePhase::Create,
             group_id,
             from: node_id,
             to,
             replicas,
-        }))
+        })))
     }
 
     /// The range that holds a key, as the map has it now.

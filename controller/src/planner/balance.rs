@@ -29,7 +29,7 @@ use super::effects::{self, Deed};
 use super::facts::{FULL, Facts, Group, RANGE_BYTES};
 use super::groups::to_empty;
 use super::split::{self, is_settled};
-use crate::job::{MovePhase, Step};
+use crate::job::{MovePhase, MoveRange, Step};
 
 /// The kind of job.
 const KIND: &str = "balance";
@@ -417,11 +417,11 @@ impl<'a> Shares<'a> {
                 *self.nodes.entry(leader).or_default() += sign * share.load;
             }
         }
-        let step = Step::MoveRange {
+        let step = Step::MoveRange(MoveRange {
             phase: MovePhase::Begin,
             range: self.facts.ranges[range].row.clone(),
             to: self.facts.groups[to].id(),
-        };
+        });
         let before = match dimension {
             Dimension::Load => effects::traffic(&self.facts.ranges[range]),
             Dimension::Size => None,
@@ -454,7 +454,7 @@ fn moving(facts: &Facts<'_>) -> BTreeMap<usize, (usize, u64)> {
     running
         .filter(|(job, _)| job.state == JobState::Running)
         .filter_map(|(job, step)| match step {
-            Step::MoveRange { range, to, .. } => {
+            Step::MoveRange(MoveRange { range, to, .. }) => {
                 let bytes = job.progress.map_or(0, |progress| progress.bytes_total);
                 let range = facts.range_place(range.range_id)?;
                 Some((range, (facts.group_place(*to)?, bytes)))

@@ -25,7 +25,7 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     let catalog = &view.catalog;
     let under_way = view
         .running_jobs()
-        .any(|(_, step)| matches!(step, Step::MakeGroups { .. }));
+        .any(|(_, step)| matches!(step, Step::MakeGroups(_)));
     if !catalog.groups.is_empty() || under_way || catalog.tables.is_empty() {
         return;
     }

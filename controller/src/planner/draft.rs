@@ -9,7 +9,7 @@ use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId};
 use super::busy::{groups_of, is_copying, is_copying_range, ranges_of};
 use super::facts::Facts;
 use super::{Action, Plan};
-use crate::job::{AddPhase, ReplacePhase, Step};
+use crate::job::{AddPhase, AddRanges, AddReplica, MakeGroups, ReplacePhase, ReplaceReplica, Step};
 
 /// See the module's head.
 pub(super) struct Draft<'a> {
@@ -128,11 +128,11 @@ impl<'a> Draft<'a> {
 
     /// A group that gets the ranges of a new table. It may get more at once.
     pub(super) fn claim_for_table(&mut self, group_id: GroupId) {
-        self.claim(&Step::AddRanges {
+        self.claim(&Step::AddRanges(AddRanges {
             phase: AddPhase::Add,
             group_id,
             ranges: Vec::new(),
-        });
+        }));
     }
 
     fn claim(&mut self, step: &Step) {
@@ -146,17 +146,18 @@ impl<'a> Draft<'a> {
         self.groups.extend(groups);
         self.ranges.extend(ranges_of(step, self.catalog));
         match step {
-            Step::MoveRange { .. } => self.moves += 1,
-            Step::MakeGroups {
+            Step::MoveRange(_) => self.moves += 1,
+            Step::MakeGroups(MakeGroups {
                 then_move: Some(_), ..
-            } => self.moves += 1,
+            }) => self.moves += 1,
             // One that was turned back takes nothing in, and may wait long for a leader.
-            Step::ReplaceReplica { phase, to, .. } | Step::AddReplica { phase, to, .. }
+            Step::ReplaceReplica(ReplaceReplica { phase, to, .. })
+            | Step::AddReplica(AddReplica { phase, to, .. })
                 if *phase < ReplacePhase::Undo =>
             {
                 self.receivers.push(*to);
             }
-            Step::TransferLeader { .. } => self.transfers += 1,
+            Step::TransferLeader(_) => self.transfers += 1,
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use coterie_types::{GroupId, RangeId};
 
 use super::draft::Draft;
 use super::facts::Facts;
-use crate::job::Step;
+use crate::job::{DropRanges, Step};
 
 /// The kind of job.
 const KIND: &str = "drop-table";
@@ -34,7 +34,7 @@ pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
             "{} range(s) of group {group_id} are of tables that were dropped",
             ranges.len()
         )];
-        let step = Step::DropRanges { group_id, ranges };
+        let step = Step::DropRanges(DropRanges { group_id, ranges });
         draft.begin(KIND, step, reasons);
     }
 }

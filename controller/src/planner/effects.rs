@@ -15,7 +15,7 @@ use coterie_types::{JobId, RangeId};
 use super::draft::Draft;
 use super::facts::{Facts, Range, is_recent};
 use super::{Action, Memory};
-use crate::job::Step;
+use crate::job::{MoveRange, SplitRange, Step};
 use crate::view::View;
 
 /// How long a job must have been over, and nothing done to its ranges, before it is judged: several
@@ -51,10 +51,10 @@ impl Tried {
             return None;
         }
         let (deed, ranges) = match step {
-            Step::SplitRange {
+            Step::SplitRange(SplitRange {
                 range, right_id, ..
-            } => (Deed::Cut, vec![range.range_id, *right_id]),
-            Step::MoveRange { range, .. } => (Deed::Move, vec![range.range_id]),
+            }) => (Deed::Cut, vec![range.range_id, *right_id]),
+            Step::MoveRange(MoveRange { range, .. }) => (Deed::Move, vec![range.range_id]),
             _ => return None,
         };
         Some(Self {

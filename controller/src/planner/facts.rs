@@ -14,7 +14,7 @@ use coterie_types::{
 use super::Settings;
 use super::effects::Tried;
 use super::hosts::Hosts;
-use crate::job::Step;
+use crate::job::{MoveRange, SplitRange, Step};
 use crate::view::View;
 
 /// The load at which a range is cut, in the units of [`Range::load`].
@@ -177,9 +177,9 @@ impl<'a> Facts<'a> {
                 }
                 self.tried.push(tried);
             }
-            if let Step::SplitRange {
+            if let Step::SplitRange(SplitRange {
                 range, at: None, ..
-            } = step
+            }) = step
                 && job.state == JobState::Failed
             {
                 let key = (range.range_id, range.epoch);
@@ -191,12 +191,12 @@ impl<'a> Facts<'a> {
                 continue;
             }
             match step {
-                Step::MoveRange { range, .. } => {
+                Step::MoveRange(MoveRange { range, .. }) => {
                     *self.moves.entry(range.range_id).or_default() += 1;
                 }
-                Step::SplitRange {
+                Step::SplitRange(SplitRange {
                     range, right_id, ..
-                } => self.cut_lately.extend([range.range_id, *right_id]),
+                }) => self.cut_lately.extend([range.range_id, *right_id]),
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::facts::Facts;
 use super::placement::Placement;
 use super::repair::check_majority;
-use crate::job::{ReplacePhase, Step};
+use crate::job::{AddReplica, ReplacePhase, Step};
 
 /// The kind of job.
 const KIND: &str = "add-replica";
@@ -46,12 +46,12 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
                     role: Role::Voter,
                 });
                 replicas.sort();
-                let step = Step::AddReplica {
+                let step = Step::AddReplica(AddReplica {
                     phase: ReplacePhase::Create,
                     group_id,
                     to,
                     replicas,
-                };
+                });
                 let reason = format!(
                     "it has {voters} of {wanted} replicas; node {to} has {} with this one",
                     placement.count(to)

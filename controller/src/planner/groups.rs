@@ -14,7 +14,7 @@ use super::draft::Draft;
 use super::facts::Facts;
 use super::placement::Placement;
 use super::{Action, GroupPlan, Memory};
-use crate::job::{RemovePhase, Step};
+use crate::job::{RemoveGroup, RemovePhase, Step};
 
 /// The kinds of jobs.
 const ADD: &str = "add-groups";
@@ -30,7 +30,7 @@ const BARE_AFTER: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 16;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
-    let makes = |step: &Step| matches!(step, Step::MakeGroups { .. });
+    let makes = |step: &Step| matches!(step, Step::MakeGroups(_));
     let under_way = facts.running().any(makes);
     // Without any they are the bootstrap's.
     if facts.is_balance_off() || facts.groups.is_empty() || under_way {
@@ -99,10 +99,10 @@ fn remove(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         group.id(),
         bare_for.as_secs()
     )];
-    let step = Step::RemoveGroup {
+    let step = Step::RemoveGroup(RemoveGroup {
         phase: RemovePhase::Forget,
         group: group.row.clone(),
-    };
+    });
     draft.begin(REMOVE, step, reasons);
 }
 
@@ -110,7 +110,7 @@ fn remove(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
 fn too_many(facts: &Facts<'_>) -> usize {
     let removals = facts
         .running()
-        .filter(|step| matches!(step, Step::RemoveGroup { .. }));
+        .filter(|step| matches!(step, Step::RemoveGroup(_)));
     let wanted = facts.settings.groups.max(facts.nodes_that_stay());
     facts.groups.len().saturating_sub(removals.count() + wanted)
 }

@@ -22,7 +22,7 @@ use coterie_types::{GroupId, NodeId, NodeState};
 use super::Memory;
 use super::draft::Draft;
 use super::facts::{FULL, Facts, is_recent};
-use crate::job::Step;
+use crate::job::{Step, TransferLeader};
 
 /// The kind of job.
 const KIND: &str = "transfer-leader";
@@ -118,9 +118,9 @@ impl<'a> Leaders<'a> {
         };
         let mut expected = leaders.led.clone();
         for (job, step) in &facts.jobs {
-            let Step::TransferLeader {
+            let Step::TransferLeader(TransferLeader {
                 group_id, from, to, ..
-            } = step
+            }) = step
             else {
                 continue;
             };
@@ -286,12 +286,12 @@ impl<'a> Leaders<'a> {
         let weight = self.weight(group_id);
         self.discount(from, weight);
         self.count(to, weight);
-        let step = Step::TransferLeader {
+        let step = Step::TransferLeader(TransferLeader {
             group_id,
             from,
             to,
             urgent,
-        };
+        });
         draft.begin(KIND, step, reasons);
     }
 

@@ -14,7 +14,7 @@ use coterie_types::{Epoch, GroupId, JobId, LogIndex, NodeId, RangeId, UnixMillis
 use super::busy::ranges_of;
 use super::facts::{Facts, Group, is_recent};
 use super::slow::{self, Slow};
-use crate::job::{ReplacePhase, Step};
+use crate::job::{AddReplica, ReplacePhase, ReplaceReplica, Step};
 
 /// The longest time that is believed to lie between two views.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ impl Memory {
             .jobs
             .iter()
             .filter(|(job, _)| job.state == JobState::Running || is_recent(view, job, STEP_MAX));
-        if lately.any(|(_, step)| matches!(step, Step::MoveRange { .. })) {
+        if lately.any(|(_, step)| matches!(step, Step::MoveRange(_))) {
             self.moved_at = now;
         }
     }
@@ -268,18 +268,18 @@ impl Memory {
 /// What a node could not take in, if the job was given up for that.
 fn refused_by(job: &JobDescriptor, step: &Step) -> Option<(GroupId, NodeId)> {
     match step {
-        Step::ReplaceReplica {
+        Step::ReplaceReplica(ReplaceReplica {
             phase: ReplacePhase::Refuse,
             group_id,
             to,
             ..
-        }
-        | Step::AddReplica {
+        })
+        | Step::AddReplica(AddReplica {
             phase: ReplacePhase::Refuse,
             group_id,
             to,
             ..
-        } => (job.state == JobState::Failed).then_some((*group_id, *to)),
+        }) => (job.state == JobState::Failed).then_some((*group_id, *to)),
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use super::bootstrap;
 use super::draft::Draft;
 use super::facts::{Facts, RANGE_BYTES, Range};
 use super::split::is_settled;
-use crate::job::{MergePhase, MovePhase, Step};
+use crate::job::{MergePhase, MergeRanges, MovePhase, MoveRange, Step};
 
 /// The kind of job.
 pub(super) const KIND: &str = "merge";
@@ -95,11 +95,11 @@ fn begin(facts: &Facts<'_>, draft: &mut Draft<'_>, left: &Range<'_>, right: &Ran
         facts.settings.merge_after.as_secs()
     );
     if left.row.group_id == right.row.group_id {
-        let step = Step::MergeRanges {
+        let step = Step::MergeRanges(MergeRanges {
             phase: MergePhase::Merge,
             left: left.row.clone(),
             right: right.row.clone(),
-        };
+        });
         draft.begin(KIND, step, vec![reason]);
         return true;
     }
@@ -116,11 +116,11 @@ fn begin(facts: &Facts<'_>, draft: &mut Draft<'_>, left: &Range<'_>, right: &Ran
         "range {} moves to group {} to be merged there",
         moved.row.range_id, to.row.group_id
     );
-    let step = Step::MoveRange {
+    let step = Step::MoveRange(MoveRange {
         phase: MovePhase::Begin,
         range: moved.row.clone(),
         to: to.row.group_id,
-    };
+    });
     draft.begin(KIND, step, vec![reason, together]);
     true
 }

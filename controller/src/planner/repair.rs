@@ -21,7 +21,7 @@ use super::draft::Draft;
 use super::facts::{Facts, Group};
 use super::placement::Placement;
 use super::{Action, Memory};
-use crate::job::{ReplacePhase, Step};
+use crate::job::{AddReplica, MakeGroups, ReplacePhase, ReplaceReplica, Step};
 use crate::view::View;
 
 /// The kind of job.
@@ -223,13 +223,13 @@ pub(super) fn replace(group: &GroupDescriptor, old: Replica, to: NodeId) -> Step
     let mut replicas: Vec<Replica> = kept.copied().collect();
     replicas.push(Replica { node_id: to, ..old });
     replicas.sort();
-    Step::ReplaceReplica {
+    Step::ReplaceReplica(ReplaceReplica {
         phase: ReplacePhase::Create,
         group_id,
         from,
         to,
         replicas,
-    }
+    })
 }
 
 fn remove_lost(facts: &Facts<'_>, draft: &mut Draft<'_>) {
@@ -248,11 +248,13 @@ fn remove_lost(facts: &Facts<'_>, draft: &mut Draft<'_>) {
 fn is_named(view: &View, node_id: NodeId) -> bool {
     !view.catalog.holds_nothing(node_id)
         || view.running_jobs().any(|(_, step)| match step {
-            Step::MakeGroups { groups, .. } => {
+            Step::MakeGroups(MakeGroups { groups, .. }) => {
                 groups.iter().any(|new| new.voters.contains(&node_id))
             }
-            Step::ReplaceReplica { from, to, .. } => from == node_id || to == node_id,
-            Step::AddReplica { to, .. } => to == node_id,
+            Step::ReplaceReplica(ReplaceReplica { from, to, .. }) => {
+                from == node_id || to == node_id
+            }
+            Step::AddReplica(AddReplica { to, .. }) => to == node_id,
             _ => false,
         })
 }

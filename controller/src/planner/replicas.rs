@@ -18,7 +18,7 @@ use super::facts::{DAMPING, Facts, Group, is_recent};
 use super::groups::USABLE_AFTER;
 use super::placement::Placement;
 use super::repair::{self, check_majority, replace};
-use crate::job::Step;
+use crate::job::{AddReplica, ReplaceReplica, Step};
 
 /// The kind of job.
 const KIND: &str = "balance-replicas";
@@ -123,10 +123,10 @@ fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64
     }
     for step in facts.running() {
         let (group_id, from, to) = match step {
-            Step::ReplaceReplica {
+            Step::ReplaceReplica(ReplaceReplica {
                 group_id, from, to, ..
-            } => (group_id, Some(from), to),
-            Step::AddReplica { group_id, to, .. } => (group_id, None, to),
+            }) => (group_id, Some(from), to),
+            Step::AddReplica(AddReplica { group_id, to, .. }) => (group_id, None, to),
             _ => continue,
         };
         if let Some(place) = facts.group_place(*group_id)
@@ -154,7 +154,7 @@ fn replaced_lately(facts: &Facts<'_>) -> BTreeSet<GroupId> {
     let jobs = facts.jobs.iter();
     let recent = jobs.filter(|(job, _)| is_recent(facts.view, job, DAMPING));
     let of = |step: &Step| match step {
-        Step::ReplaceReplica { group_id, .. } => Some(*group_id),
+        Step::ReplaceReplica(ReplaceReplica { group_id, .. }) => Some(*group_id),
         _ => None,
     };
     let kinds = [repair::KIND, KIND];

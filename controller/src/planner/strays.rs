@@ -102,7 +102,7 @@ mod tests {
     use coterie_types::{GroupDescriptor, Replica, Role};
 
     use super::*;
-    use crate::job::{RemovePhase, Step};
+    use crate::job::{RemoveGroup, RemovePhase, Step};
     use crate::sim::{Sim, SimGroup};
 
     fn settings() -> Settings {
@@ -163,7 +163,7 @@ mod tests {
         let sim = with_a_stray().await;
         let group = sim.lock().meta.catalog.groups[&GroupId(1)].clone();
         let phase = RemovePhase::Forget;
-        sim.begin_job(&Step::RemoveGroup { phase, group });
+        sim.begin_job(&Step::RemoveGroup(RemoveGroup { phase, group }));
         assert_eq!(strays(&sim), []);
     }
 

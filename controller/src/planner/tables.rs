@@ -16,7 +16,7 @@ use super::Action;
 use super::bootstrap::cut;
 use super::draft::Draft;
 use super::facts::Facts;
-use crate::job::Step;
+use crate::job::{AddRanges, RemoveGroup, Step};
 
 /// The kind of job.
 const KIND: &str = "add-table";
@@ -91,7 +91,7 @@ fn thinned(split_at: &[Bytes]) -> Vec<Bytes> {
 /// How many ranges each group that could take one owns, those that jobs are adding included.
 fn range_counts(facts: &Facts<'_>) -> BTreeMap<GroupId, usize> {
     let removals = facts.running().filter_map(|step| match step {
-        Step::RemoveGroup { group, .. } => Some(group.group_id),
+        Step::RemoveGroup(RemoveGroup { group, .. }) => Some(group.group_id),
         _ => None,
     });
     let removed: BTreeSet<GroupId> = removals.collect();
@@ -100,9 +100,9 @@ fn range_counts(facts: &Facts<'_>) -> BTreeMap<GroupId, usize> {
     let mut counts: BTreeMap<GroupId, usize> =
         open.map(|group| (group.id(), group.ranges.len())).collect();
     for step in facts.running() {
-        if let Step::AddRanges {
+        if let Step::AddRanges(AddRanges {
             group_id, ranges, ..
-        } = step
+        }) = step
             && let Some(count) = counts.get_mut(group_id)
         {
             *count += ranges.len();

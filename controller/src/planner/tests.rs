@@ -9,6 +9,7 @@ use coterie_types::{GroupId, KeyRange, NodeId, NodeState, RangeId, TableId};
 use proptest::prelude::*;
 
 use super::*;
+use crate::job::{AddReplica, ReplaceReplica};
 use crate::sim::Sim;
 
 mod leaders;
@@ -274,9 +275,10 @@ fn settled(zones: &[&str], wanted: &Settings) -> (Sim, u64) {
 fn replacements(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
     let of = |action: &Action| match action {
         Action::Begin {
-            step: Step::ReplaceReplica {
-                group_id, from, to, ..
-            },
+            step:
+                Step::ReplaceReplica(ReplaceReplica {
+                    group_id, from, to, ..
+                }),
             ..
         } => Some((*group_id, *from, *to)),
         _ => None,
@@ -351,7 +353,7 @@ fn a_group_with_too_few_replicas_gets_one_more_in_another_zone() {
     let added = |plan: &Plan| {
         let of = |action: &Action| match action {
             Action::Begin {
-                step: Step::AddReplica { group_id, to, .. },
+                step: Step::AddReplica(AddReplica { group_id, to, .. }),
                 ..
             } => Some((*group_id, *to)),
             _ => None,

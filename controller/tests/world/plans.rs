@@ -1,6 +1,6 @@
 //! What tests look for in plans, and the clusters they begin with.
 
-use coterie_controller::job::Step;
+use coterie_controller::job::{MoveRange, ReplaceReplica, Step};
 use coterie_controller::planner::{Action, Plan};
 use coterie_protocol::catalog::Row;
 use coterie_types::{GroupDescriptor, GroupId, NodeId, RangeId, Replica, Role};
@@ -34,9 +34,9 @@ pub(crate) fn steps(plan: &Plan) -> Vec<&Step> {
 /// Of each replica that is put elsewhere: the group, from where, to where.
 pub(crate) fn replaced(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
     let of = |step: &Step| match step {
-        Step::ReplaceReplica {
+        Step::ReplaceReplica(ReplaceReplica {
             group_id, from, to, ..
-        } => Some((*group_id, *from, *to)),
+        }) => Some((*group_id, *from, *to)),
         _ => None,
     };
     steps(plan).into_iter().filter_map(of).collect()
@@ -45,7 +45,7 @@ pub(crate) fn replaced(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
 /// Of each range that is moved: which, and to which group.
 pub(crate) fn moved(plan: &Plan) -> Vec<(RangeId, GroupId)> {
     let of = |step: &Step| match step {
-        Step::MoveRange { range, to, .. } => Some((range.range_id, *to)),
+        Step::MoveRange(MoveRange { range, to, .. }) => Some((range.range_id, *to)),
         _ => None,
     };
     steps(plan).into_iter().filter_map(of).collect()

@@ -6,18 +6,18 @@ use coterie_protocol::server::ServerRequest;
 use coterie_types::{TableId, UnixMillis};
 
 use super::*;
-use crate::job::MovePhase;
+use crate::job::{MovePhase, MoveRange, SplitRange};
 use crate::planner::Action;
 
 /// Group 3 owns nothing of table 0.
 const TO: GroupId = GroupId(3);
 
 fn move_a(phase: MovePhase, sim: &Sim) -> Step {
-    Step::MoveRange {
+    Step::MoveRange(MoveRange {
         phase,
         range: located(sim, "a"),
         to: TO,
-    }
+    })
 }
 
 fn check_moved(sim: &Sim) {
@@ -65,8 +65,7 @@ async fn a_destination_without_a_leader_delays_a_move_and_no_more() {
         let (sim, fence) = settled().await;
         let job_id = sim.begin_job(&move_a(MovePhase::Begin, &sim));
         // As far as this phase, by a first life.
-        let is_there =
-            |step: Step| matches!(step, Step::MoveRange { phase: at, .. } if at >= phase);
+        let is_there = |step: Step| matches!(step, Step::MoveRange(MoveRange { phase: at, .. }) if at >= phase);
         let executor = sim.executor(fence, &settings());
         let mut calls = 0;
         while !is_there(Step::of(&sim.job(job_id)).unwrap()) {
@@ -96,14 +95,14 @@ async fn what_the_source_has_no_more_is_left_where_it_is() {
     let old = located(&sim, "a");
     let stale = move_a(MovePhase::Begin, &sim);
     let right_id = RangeId(sim.lock().meta.next.range);
-    sim.begin_job(&Step::SplitRange {
+    sim.begin_job(&Step::SplitRange(SplitRange {
         phase: crate::job::SplitPhase::Split,
         range: old,
         at: Some(Bytes::from_static(b"g")),
         right_id,
-    });
+    }));
     // A first life got as far as the announcement, and the split came in between.
-    let Step::MoveRange { range, .. } = &stale else {
+    let Step::MoveRange(MoveRange { range, .. }) = &stale else {
         panic!("{stale}");
     };
     let after = RangeDescriptor {
@@ -122,11 +121,11 @@ async fn what_the_source_has_no_more_is_left_where_it_is() {
     sim.ask(leader, request, ASK_TIMEOUT).await.unwrap();
     sim.settle(fence, &settings()).await.unwrap();
     for phase in [MovePhase::HandOff, MovePhase::Begin] {
-        let job_id = sim.begin_job(&Step::MoveRange {
+        let job_id = sim.begin_job(&Step::MoveRange(MoveRange {
             phase,
             range: range.clone(),
             to: TO,
-        });
+        }));
         sim.settle(fence, &settings()).await.unwrap();
         let job = sim.job(job_id);
         assert_eq!(job.state, JobState::Failed);
@@ -147,7 +146,7 @@ async fn a_move_to_where_it_is_or_to_nowhere_is_given_up() {
         let range = located(&sim, "a");
         assert_eq!(range.group_id, GroupId(1));
         let phase = MovePhase::Begin;
-        let job_id = sim.begin_job(&Step::MoveRange { phase, range, to });
+        let job_id = sim.begin_job(&Step::MoveRange(MoveRange { phase, range, to }));
         sim.settle(fence, &settings()).await.unwrap();
         assert_eq!(sim.job(job_id).state, JobState::Failed);
         check_whole(&sim);
@@ -179,7 +178,7 @@ async fn a_table_that_is_dropped_while_its_range_moves_leaves_nothing() {
                 .clone();
             let to = GroupId(1 + range.group_id.0 % 3);
             let phase = MovePhase::Begin;
-            sim.begin_job(&Step::MoveRange { phase, range, to });
+            sim.begin_job(&Step::MoveRange(MoveRange { phase, range, to }));
             sim.lock().calls_left = calls;
             let wanted = settings();
             let first = tokio::time::timeout(Duration::from_secs(60), sim.settle(fence, &wanted));
@@ -278,7 +277,7 @@ async fn a_lost_member_of_either_group_is_replaced_while_the_range_is_copied() {
         let moving = drive(&sim, fence, job_id);
         let copies = |job: &JobDescriptor| {
             let phase = match Step::of(job) {
-                Ok(Step::MoveRange { phase, .. }) => Some(phase),
+                Ok(Step::MoveRange(MoveRange { phase, .. })) => Some(phase),
                 _ => None,
             };
             phase == Some(MovePhase::Copy)

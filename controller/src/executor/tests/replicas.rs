@@ -3,6 +3,7 @@
 use coterie_protocol::catalog::Wish;
 
 use super::*;
+use crate::job::ReplaceReplica;
 use crate::planner::Plan;
 use tokio::time::Instant;
 
@@ -140,7 +141,7 @@ async fn given_up(change: impl FnOnce(&Sim)) -> (Sim, JobDescriptor, Duration) {
 
 fn is_refused(job: &JobDescriptor) -> bool {
     let phase = match Step::of(job).unwrap() {
-        Step::ReplaceReplica { phase, .. } => phase,
+        Step::ReplaceReplica(ReplaceReplica { phase, .. }) => phase,
         other => panic!("{other}"),
     };
     phase == job::ReplacePhase::Refuse
@@ -188,11 +189,11 @@ async fn a_node_that_gets_no_further_is_given_up_after_a_while_and_not_asked_aga
             matches!(
                 action,
                 Action::Begin {
-                    step: Step::ReplaceReplica {
+                    step: Step::ReplaceReplica(ReplaceReplica {
                         group_id: GroupId(1),
                         to: NodeId(4),
                         ..
-                    },
+                    }),
                     ..
                 }
             )
@@ -284,7 +285,7 @@ async fn a_job_whose_group_nobody_leads_goes_back_and_is_in_nobody_s_way() {
         matches!(
             action,
             Action::Begin {
-                step: Step::ReplaceReplica { .. },
+                step: Step::ReplaceReplica(_),
                 ..
             }
         )
