@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use coterie_protocol::catalog::JobState;
 use coterie_protocol::meta::Command;
-use coterie_types::{GroupId, NodeId, NodeState, TableId};
+use coterie_types::{Epoch, GroupId, JobId, NodeId, NodeState, RangeDescriptor, RangeId, TableId};
 
+use super::cx::ASK_TIMEOUT;
 use super::*;
 use crate::planner::{Settings, plan};
 use crate::sim::Sim;
@@ -210,9 +211,13 @@ async fn one_that_lost_the_lease_changes_nothing_more() {
     sim.settle(new, &settings()).await.unwrap();
     // Also where it asks a server, which has heard of the newer one.
     let executor = sim.executor(old, &settings());
-    let transfer = executor
-        .transfer_leader(GroupId(1), NodeId(1), NodeId(2))
-        .await;
+    let transfer = TransferLeader {
+        group_id: GroupId(1),
+        from: NodeId(1),
+        to: NodeId(2),
+        urgent: false,
+    };
+    let transfer = transfer.take(&executor.cx).await;
     assert_eq!(transfer.err(), Some(Stop::Fenced));
 }
 
