@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod executor;
 pub mod job;
+mod keys;
 mod lease;
 mod metrics;
 pub mod planner;

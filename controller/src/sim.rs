@@ -21,6 +21,7 @@ use crate::planner::{Plan, Settings, plan};
 use crate::ports::{Meta, Servers};
 use crate::view::View;
 
+mod fence;
 mod group;
 mod server;
 
@@ -421,7 +422,7 @@ impl Servers for Sim {
         if inner.meta.catalog.nodes[&node_id].addr.is_empty() {
             return Err(format!("node {node_id} has no address"));
         }
-        if let Some(fence) = server::fence_of(&request) {
+        if let Some(fence) = fence::fence_of(&request) {
             if fence < inner.fence_seen {
                 let seen = inner.fence_seen;
                 return Ok(ServerAnswer::Fenced { seen });

@@ -118,7 +118,14 @@ impl View {
             .filter_map(|job| Some((job, Step::of(job).ok()?)))
     }
 
-    /// How many replicas each node that is there holds, by meta's groups and by jobs that make more.
+    /// Whether the job began less than `time` ago. A begin in the future counts likewise: the clock
+    /// of an earlier controller may have been ahead.
+    pub(crate) fn is_recent(&self, job: &JobDescriptor, time: Duration) -> bool {
+        let apart = self.now.0.abs_diff(job.started_at.0);
+        u128::from(apart) < time.as_millis()
+    }
+
+    /// The number of replicas on each node, by meta's map and by running jobs that add replicas.
     #[must_use]
     pub fn replica_counts(&self) -> BTreeMap<NodeId, usize> {
         let mut counts: BTreeMap<NodeId, usize> =

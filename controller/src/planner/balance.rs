@@ -25,10 +25,11 @@ use coterie_types::{GroupId, NodeId};
 
 use super::Memory;
 use super::draft::Draft;
-use super::effects::{self, Deed};
+use super::effects;
 use super::facts::{FULL, Facts, Group, RANGE_BYTES};
 use super::groups::to_empty;
 use super::split::{self, is_settled};
+use super::tried::Deed;
 use crate::job::{MovePhase, MoveRange, Step};
 
 /// The kind of job.

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use coterie_types::{Epoch, GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 
 use super::placement::Placement;
-use super::{Action, GroupPlan, Plan, Settings};
-use crate::config::parse_keys;
+use super::plan::{Action, GroupPlan, Plan};
+use super::settings::Settings;
 use crate::job::Step;
+use crate::keys::parse_keys;
 use crate::view::View;
 
 /// The kind of job.

@@ -8,7 +8,7 @@ use coterie_types::{GroupId, NodeId, RangeDescriptor, RangeId};
 
 use super::busy::{groups_of, is_copying, is_copying_range, ranges_of};
 use super::facts::Facts;
-use super::{Action, Plan};
+use super::plan::{Action, Plan};
 use crate::job::{AddPhase, AddRanges, AddReplica, MakeGroups, ReplacePhase, ReplaceReplica, Step};
 
 /// See the module's head.

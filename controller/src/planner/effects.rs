@@ -9,78 +9,18 @@
 
 use std::time::Duration;
 
-use coterie_protocol::catalog::{Effect, JobDescriptor, JobState, Traffic};
-use coterie_types::{JobId, RangeId};
+use coterie_protocol::catalog::{Effect, Traffic};
+use coterie_types::RangeId;
 
 use super::draft::Draft;
-use super::facts::{Facts, Range, is_recent};
-use super::{Action, Memory};
-use crate::job::{MoveRange, SplitRange, Step};
-use crate::view::View;
+use super::facts::{Facts, Range};
+use super::memory::Memory;
+use super::plan::Action;
+use super::tried::Deed;
 
 /// How long a job must have been over, and nothing done to its ranges, before it is judged: several
 /// of the windows of time in which servers count.
 const SETTLED_AFTER: Duration = Duration::from_secs(15);
-
-/// How long an action that did not help is not repeated.
-const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
-
-/// An action for load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
-    /// A range is split.
-    Cut,
-    /// A range is moved to another group.
-    Move,
-}
-
-/// An action that is over, and still counts.
-pub(super) struct Tried {
-    pub(super) job_id: JobId,
-    deed: Deed,
-    /// The range, or the two parts of it.
-    pub(super) ranges: Vec<RangeId>,
-    effect: Effect,
-}
-
-impl Tried {
-    /// The action of a job, if it is yet to be judged, or did not help.
-    pub(super) fn by(view: &View, job: &JobDescriptor, step: &Step) -> Option<Self> {
-        let effect = job.effect.filter(|_| job.state == JobState::Done)?;
-        if effect.after.is_some() && !is_remembered(view, job) {
-            return None;
-        }
-        let (deed, ranges) = match step {
-            Step::SplitRange(SplitRange {
-                range, right_id, ..
-            }) => (Deed::Cut, vec![range.range_id, *right_id]),
-            Step::MoveRange(MoveRange { range, .. }) => (Deed::Move, vec![range.range_id]),
-            _ => return None,
-        };
-        Some(Self {
-            job_id: job.job_id,
-            deed,
-            ranges,
-            effect,
-        })
-    }
-
-    pub(super) fn is_judged(&self) -> bool {
-        self.effect.after.is_some()
-    }
-
-    /// Whether it speaks against this action: a split alone gains nothing, so it does not speak
-    /// against the moves of its parts.
-    fn is_against(&self, deed: Deed) -> bool {
-        deed == Deed::Cut || self.deed == Deed::Move
-    }
-}
-
-/// Whether the job did not help, and still counts.
-pub(super) fn is_remembered(view: &View, job: &JobDescriptor) -> bool {
-    let is_useless = |effect: &Effect| effect.after.is_some() && !effect.helped;
-    job.effect.as_ref().is_some_and(is_useless) && is_recent(view, job, REMEMBERED_FOR)
-}
 
 /// The present traffic of a range, if its leader knows the latency.
 pub(super) fn traffic(range: &Range<'_>) -> Option<Traffic> {

@@ -11,9 +11,9 @@ use coterie_types::{
     Epoch, GroupDescriptor, GroupId, NodeId, RangeDescriptor, RangeId, UnixMillis,
 };
 
-use super::Settings;
-use super::effects::Tried;
 use super::hosts::Hosts;
+use super::settings::Settings;
+use super::tried::Tried;
 use crate::job::{MoveRange, SplitRange, Step};
 use crate::view::View;
 
@@ -187,7 +187,7 @@ impl<'a> Facts<'a> {
                 *halving = (halving.0 + 1, halving.1.max(job.started_at));
             }
             let is_running = job.state == JobState::Running;
-            if !is_running && !is_recent(self.view, job, DAMPING) {
+            if !is_running && !self.view.is_recent(job, DAMPING) {
                 continue;
             }
             match step {
@@ -323,10 +323,4 @@ fn load(cost: &RangeLoad, settings: &Settings) -> u64 {
     share(ops, settings.split_ops)
         .max(share(cost.bytes_per_second, settings.split_bytes))
         .max(share(cost.cpu_micros_per_second, cpu_max))
-}
-
-/// Whether the job was begun less than `time` ago, or by a clock that is as much ahead.
-pub(super) fn is_recent(view: &View, job: &JobDescriptor, time: Duration) -> bool {
-    let apart = view.now.0.abs_diff(job.started_at.0);
-    u128::from(apart) < time.as_millis()
 }

@@ -12,8 +12,9 @@ use coterie_types::{GroupId, NodeState};
 
 use super::draft::Draft;
 use super::facts::Facts;
+use super::memory::Memory;
 use super::placement::Placement;
-use super::{Action, GroupPlan, Memory};
+use super::plan::{Action, GroupPlan};
 use crate::job::{RemoveGroup, RemovePhase, Step};
 
 /// The kinds of jobs.

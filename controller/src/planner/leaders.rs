@@ -21,7 +21,7 @@ use coterie_types::{GroupId, NodeId, NodeState};
 
 use super::Memory;
 use super::draft::Draft;
-use super::facts::{FULL, Facts, is_recent};
+use super::facts::{FULL, Facts};
 use crate::job::{Step, TransferLeader};
 
 /// The kind of job.
@@ -124,7 +124,7 @@ impl<'a> Leaders<'a> {
             else {
                 continue;
             };
-            let is_recent = |time| is_recent(facts.view, job, time);
+            let is_recent = |time| facts.view.is_recent(job, time);
             if is_recent(REST) {
                 leaders.resting.insert(*group_id);
             }

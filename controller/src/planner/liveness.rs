@@ -6,7 +6,8 @@
 
 use coterie_types::NodeState;
 
-use super::{Action, Plan, Settings};
+use super::plan::{Action, Plan};
+use super::settings::Settings;
 use crate::view::View;
 
 pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {

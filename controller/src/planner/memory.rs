@@ -12,7 +12,8 @@ use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_types::{Epoch, GroupId, JobId, LogIndex, NodeId, RangeId, UnixMillis};
 
 use super::busy::ranges_of;
-use super::facts::{Facts, Group, is_recent};
+use super::facts::{Facts, Group};
+use super::since::Since;
 use super::slow::{self, Slow};
 use crate::job::{AddReplica, ReplacePhase, ReplaceReplica, Step};
 
@@ -97,7 +98,7 @@ impl Memory {
         let mut lately = facts
             .jobs
             .iter()
-            .filter(|(job, _)| job.state == JobState::Running || is_recent(view, job, STEP_MAX));
+            .filter(|(job, _)| job.state == JobState::Running || view.is_recent(job, STEP_MAX));
         if lately.any(|(_, step)| matches!(step, Step::MoveRange(_))) {
             self.moved_at = now;
         }
@@ -148,7 +149,7 @@ impl Memory {
             .map(|(job, (group_id, node_id))| {
                 let seen = match before.get(&job.job_id) {
                     Some((.., seen)) => *seen,
-                    None if is_first && !is_recent(facts.view, job, REFUSED_FOR) => None,
+                    None if is_first && !facts.view.is_recent(job, REFUSED_FOR) => None,
                     None => Some(now),
                 };
                 (job.job_id, (group_id, node_id, seen))
@@ -330,52 +331,4 @@ fn follow(
         _ => Some((now, lag)),
     };
     follower
-}
-
-/// Since when each of some things has been so; sorted, and brought up to date in one walk.
-#[derive(Debug, Clone)]
-pub(super) struct Since<K>(Vec<(K, Duration)>);
-
-impl<K> Default for Since<K> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<K: Ord + Copy> Since<K> {
-    /// These things are so now, in order; those that were so before keep their time.
-    fn keep(&mut self, now: Duration, keys: impl IntoIterator<Item = K>) {
-        let mut before = std::mem::take(&mut self.0).into_iter().peekable();
-        let since = keys.into_iter().map(|key| {
-            while before.next_if(|(old, _)| *old < key).is_some() {}
-            let old = before.next_if(|(old, _)| *old == key);
-            (key, old.map_or(now, |(_, since)| since))
-        });
-        self.0 = since.collect();
-    }
-
-    /// For how long it has been so, if it is.
-    pub(super) fn age(&self, key: K, now: Duration) -> Option<Duration> {
-        let place = self.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        Some(now.saturating_sub(self.0[place].1))
-    }
-
-    fn has(&self, key: K) -> bool {
-        self.0.binary_search_by_key(&key, |(key, _)| *key).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_goes_on_keeps_its_time_and_what_returns_begins_anew() {
-        let (mut since, at) = (Since::default(), Duration::from_secs);
-        since.keep(at(1), [1, 3]);
-        since.keep(at(2), [1, 2]);
-        since.keep(at(3), [1, 2, 3]);
-        let ages = [1, 2, 3, 4].map(|key| since.age(key, at(4)));
-        assert_eq!(ages, [Some(at(3)), Some(at(2)), Some(at(1)), None]);
-    }
 }

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coterie_types::{GroupDescriptor, GroupId, NodeId};
 
-use super::{Memory, Settings};
+use super::memory::Memory;
+use super::settings::Settings;
 use crate::view::View;
 
 /// Zones from which on none may have a majority of a group.

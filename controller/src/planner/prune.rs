@@ -3,9 +3,9 @@
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 
-use super::effects::is_remembered;
-use super::facts::{DAMPING, is_recent};
-use super::{Action, Plan};
+use super::facts::DAMPING;
+use super::plan::{Action, Plan};
+use super::tried::is_remembered;
 use crate::view::View;
 
 /// Finished jobs that are kept, the newest: whatever their age, and when they are recent.
@@ -25,7 +25,7 @@ pub(super) fn plan(view: &View, plan: &mut Plan) {
     let extra = over.len().saturating_sub(KEPT);
     let far_too_many = over.len().saturating_sub(KEPT_RECENT);
     let forget = over[..extra].iter().enumerate();
-    let counts = |job: &JobDescriptor| is_recent(view, job, DAMPING) || is_remembered(view, job);
+    let counts = |job: &JobDescriptor| view.is_recent(job, DAMPING) || is_remembered(view, job);
     let forget = forget.filter(|(turn, job)| *turn < far_too_many || !counts(job));
     plan.actions.extend(
         forget

@@ -19,8 +19,9 @@ use coterie_types::{GroupDescriptor, NodeId, NodeState, Replica};
 
 use super::draft::Draft;
 use super::facts::{Facts, Group};
+use super::memory::Memory;
 use super::placement::Placement;
-use super::{Action, Memory};
+use super::plan::Action;
 use crate::job::{AddReplica, MakeGroups, ReplacePhase, ReplaceReplica, Step};
 use crate::view::View;
 

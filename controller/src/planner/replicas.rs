@@ -14,7 +14,7 @@ use coterie_types::{GroupId, NodeId};
 
 use super::Memory;
 use super::draft::Draft;
-use super::facts::{DAMPING, Facts, Group, is_recent};
+use super::facts::{DAMPING, Facts, Group};
 use super::groups::USABLE_AFTER;
 use super::placement::Placement;
 use super::repair::{self, check_majority, replace};
@@ -152,7 +152,7 @@ fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64
 /// Groups of which a replica was brought elsewhere lately.
 fn replaced_lately(facts: &Facts<'_>) -> BTreeSet<GroupId> {
     let jobs = facts.jobs.iter();
-    let recent = jobs.filter(|(job, _)| is_recent(facts.view, job, DAMPING));
+    let recent = jobs.filter(|(job, _)| facts.view.is_recent(job, DAMPING));
     let of = |step: &Step| match step {
         Step::ReplaceReplica(ReplaceReplica { group_id, .. }) => Some(*group_id),
         _ => None,

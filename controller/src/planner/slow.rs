@@ -12,7 +12,7 @@ use std::time::Duration;
 use coterie_protocol::meta::Heartbeat;
 use coterie_types::NodeId;
 
-use super::memory::Since;
+use super::since::Since;
 use crate::view::View;
 
 /// No sound disk takes longer for a write of the log with its fsync, and no machine to apply.

@@ -12,8 +12,9 @@ use coterie_protocol::server::{HotKey, RangeLoad};
 
 use super::Memory;
 use super::draft::Draft;
-use super::effects::{self, Deed};
+use super::effects;
 use super::facts::{FULL, Facts, Range};
+use super::tried::Deed;
 
 /// The kind of job.
 pub(super) const KIND: &str = "split";

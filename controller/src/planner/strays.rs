@@ -8,7 +8,8 @@
 use coterie_protocol::server::ReplicaStatus;
 use coterie_types::{GroupId, LogIndex, NodeId, NodeState};
 
-use super::{Action, Plan, Settings};
+use super::plan::{Action, Plan};
+use super::settings::Settings;
 use crate::view::View;
 
 /// Replicas in one plan: each is asked for in turn.

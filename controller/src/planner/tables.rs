@@ -12,10 +12,10 @@ use bytes::Bytes;
 use coterie_protocol::catalog::TableDescriptor;
 use coterie_types::{GroupId, TableId};
 
-use super::Action;
 use super::bootstrap::cut;
 use super::draft::Draft;
 use super::facts::Facts;
+use super::plan::Action;
 use crate::job::{AddRanges, RemoveGroup, Step};
 
 /// The kind of job.

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use coterie_protocol::meta::Command;
 use coterie_types::{GroupId, KeyRange, NodeId, NodeState, RangeId, TableId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::job::{AddReplica, ReplaceReplica};
+use crate::job::{AddReplica, ReplaceReplica, Step};
 use crate::sim::Sim;
 
 mod leaders;

@@ -2,8 +2,8 @@
 
 use coterie_types::{GroupDescriptor, NodeId};
 
-use super::Settings;
 use super::placement::Placement;
+use super::settings::Settings;
 use crate::view::View;
 
 /// The voters of a new group, the one to lead first at the front; `None` when too few nodes are up.
