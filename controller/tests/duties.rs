@@ -1,11 +1,11 @@
-//! What each duty of the planner decides, and what it refuses and why; replicas are in `repair.rs`.
+//! The decisions and refusals of the planner's duties. Replicas are in `repair.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
 
 use std::time::Duration;
 
-use coterie_controller::job::{self, Step};
+use coterie_controller::job::{self, SplitRange, Step};
 use coterie_controller::planner::{Action, Plan};
 use coterie_protocol::catalog::{JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::Heartbeat;
@@ -32,12 +32,12 @@ fn a_middle_that_was_not_found_is_looked_for_again_later_each_time() {
     world.costs.get_mut(&RangeId(2)).unwrap().size = 513 * MIB;
     let range = world.catalog.ranges[&RangeId(2)].clone();
     let fail = |world: &mut World, id: u64| {
-        let step = Step::SplitRange {
+        let step = Step::SplitRange(SplitRange {
             phase: job::SplitPhase::Split,
             range: range.clone(),
             at: None,
             right_id: RangeId(900),
-        };
+        });
         let now = UnixMillis(1_000_000_000 + world.ticks * 1000);
         let mut row = job::begin(JobId(id), "split", &step, vec![], now);
         row.state = JobState::Failed;
@@ -135,7 +135,7 @@ fn neighbours_of_two_groups_are_brought_together_and_then_merged() {
     assert_eq!(moved(&world.pass(30)), []);
     let plan = world.pass(10);
     assert_eq!(moved(&plan), [(RangeId(2), GroupId(1))]);
-    let is_merge = |step: &&Step| matches!(step, Step::MergeRanges { .. });
+    let is_merge = |step: &&Step| matches!(step, Step::MergeRanges(_));
     assert_eq!(steps(&plan).into_iter().filter(is_merge).count(), 1);
     assert_eq!(world.catalog.ranges.len(), 1);
 }
@@ -149,7 +149,7 @@ fn a_boundary_that_was_asked_for_stays() {
     for cost in world.costs.values_mut() {
         cost.size = 1000;
     }
-    // Ranges that were moved apart before count as moved lately, for ten minutes.
+    // Ranges that were moved apart before count as moved for ten minutes.
     world.pass(1_500);
     let starts: Vec<_> = world.catalog.ranges_of(TableId(0)).collect();
     assert_eq!(starts.len(), 2);
@@ -173,7 +173,7 @@ fn a_new_node_gets_a_group_once_it_is_steady() {
 fn a_bare_group_is_removed_only_while_there_are_too_many() {
     let mut world = quiet(3, 3, 3);
     let removed = |plan: &Plan| {
-        let of = |step: &&Step| matches!(step, Step::RemoveGroup { .. });
+        let of = |step: &&Step| matches!(step, Step::RemoveGroup(_));
         steps(plan).into_iter().filter(of).count()
     };
     world.settings.groups = 1;
@@ -263,8 +263,8 @@ fn balance_off_stops_moves_and_on_begins_them() {
     assert!(world.sums(|_| 1).values().all(|ranges| *ranges == 4));
 }
 
-/// Whatever sizes were when ranges moved, and are now: groups that are far apart do not wait for ten
-/// minutes, and no range moves a third time within them.
+/// Whatever the sizes are when ranges move and afterwards: groups that are far apart do not wait
+/// for ten minutes, and no range moves a third time within them.
 #[test]
 fn a_range_moves_again_at_once_only_between_groups_that_are_far_apart() {
     let mut world = quiet(3, 3, 27);
@@ -274,7 +274,7 @@ fn a_range_moves_again_at_once_only_between_groups_that_are_far_apart() {
     }
     let went = moved(&world.pass(120));
     assert!(went.len() >= 4, "{went:?}");
-    // What has not moved is in the first group alone, in the others only what has.
+    // The first group has only ranges that have not moved, the others only ranges that have.
     let weigh = |world: &mut World, first_mib: u64| {
         world.costs.values_mut().for_each(|cost| cost.size = 0);
         let stayed = (1..=9).map(RangeId);

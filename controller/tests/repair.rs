@@ -1,11 +1,11 @@
-//! Which replicas the planner puts elsewhere, and where it does not put them.
+//! The replicas that the planner moves, and the nodes that it avoids.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
 
 use std::time::Duration;
 
-use coterie_controller::job::{self, Step};
+use coterie_controller::job::{self, MoveRange, ReplaceReplica, Step};
 use coterie_protocol::catalog::{JobState, Row};
 use coterie_protocol::meta::Heartbeat;
 use coterie_protocol::server::ReplicaStatus;
@@ -83,7 +83,7 @@ fn a_range_that_is_only_copied_keeps_no_group_from_repair() {
         set_row(&mut world, 2, [1, 2, 3]);
         let range = world.catalog.ranges[&RangeId(1)].clone();
         let to = GroupId(2);
-        let step = Step::MoveRange { phase, range, to };
+        let step = Step::MoveRange(MoveRange { phase, range, to });
         let row = job::begin(JobId(9), "test", &step, vec![], UnixMillis(0));
         world.write(vec![Row::Job(row)], vec![]);
         world.silent.insert(NodeId(3));
@@ -106,7 +106,7 @@ fn what_can_wait_waits_for_a_range_that_is_copied() {
         group_id: from,
         ..range
     };
-    let step = Step::MoveRange { phase, range, to };
+    let step = Step::MoveRange(MoveRange { phase, range, to });
     let row = job::begin(JobId(9), "test", &step, vec![], UnixMillis(0));
     world.write(vec![Row::Job(row)], vec![]);
     assert_eq!(replaced(&world.pass(20)), []);
@@ -136,14 +136,14 @@ fn a_node_is_not_asked_again_for_ten_minutes_for_what_it_could_not_take_in() {
     let mut world = with_two_spares();
     world.silent.remove(&NodeId(3));
     world.pass(20);
-    // Long after it was begun.
-    let refused = Step::ReplaceReplica {
+    // Long after the job began.
+    let refused = Step::ReplaceReplica(ReplaceReplica {
         phase: job::ReplacePhase::Refuse,
         group_id: GroupId(1),
         from: NodeId(3),
         to: NodeId(4),
         replicas: vec![],
-    };
+    });
     let mut row = job::begin(JobId(9), "test", &refused, vec![], UnixMillis(0));
     row.state = JobState::Failed;
     world.write(vec![Row::Job(row)], vec![]);
@@ -209,7 +209,7 @@ fn a_node_that_a_leader_still_hears_is_not_replaced_though_meta_does_not_hear_it
         world.settings.groups = 1;
         world.forget_zones();
         world.stop_balance();
-        // Nothing says that it has been silent for longer than meta's leader listens.
+        // Node 3 has been silent for no longer than meta's leader has listened.
         world.listening_for = Duration::from_secs(5);
         set_row(&mut world, 1, [1, 2, 3]);
         world.pass(2);
@@ -254,7 +254,7 @@ fn a_meta_leader_that_is_new_makes_nobody_silent_and_forgets_nobody() {
     world.silent.insert(NodeId(3));
     world.listening_for = Duration::from_secs(30);
     world.pass(40);
-    // The next one has not listened for as long as it takes.
+    // The next leader of meta has not listened for a whole timeout.
     world.listening_for = Duration::from_secs(1);
     assert_eq!(replaced(&world.pass(15)), []);
     assert_eq!(replaced(&world.pass(10)).len(), 1);

@@ -1,69 +1,77 @@
-//! What jobs mind of one another.
+//! How jobs avoid each other.
 //!
-//! A step is in meta before it is taken, and whoever takes it sees all that was in meta before: of
-//! two jobs about the same range, at least one sees the other. The one with the higher number waits
-//! before its first phase, or the one that is not under way yet. What slips through is refused by
-//! the group, whose log has the epoch.
+//! A step is in meta before it is taken, and the executor then sees everything that was in meta
+//! before. So of two jobs about the same range, at least one sees the other. Before its first
+//! phase, a job waits for a job with a lower number, and for a job that is under way. The group
+//! refuses the rest: its log has the range's epoch.
 
 use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState};
 use coterie_types::{GroupId, JobId, RangeId};
 
-use super::{Executor, Taken};
-use crate::job::Step;
-use crate::ports::{Meta, Servers};
+use super::cx::Taken;
+use crate::job::{RemoveGroup, Step};
 
-impl<M: Meta, S: Servers> Executor<M, S> {
-    /// Why a job about these ranges, which is not under way, has to wait for another.
-    pub(super) fn after_another(&self, job: &JobDescriptor, ranges: &[RangeId]) -> Option<Taken> {
-        let catalog = self.meta.catalog();
-        let mut others = others(&catalog, job.job_id);
-        let found = others.find(|(other, step)| {
-            (*other < job.job_id || step.is_under_way())
-                && ranges.iter().any(|range| step.is_about_range(*range))
-        });
-        found.map(wait_for)
-    }
-
-    /// Why what is not begun yet has to wait, whoever was first.
-    pub(super) fn while_busy(
-        &self,
-        job: &JobDescriptor,
-        ranges: &[RangeId],
-        groups: &[GroupId],
-    ) -> Option<Taken> {
-        let catalog = self.meta.catalog();
-        let mut others = others(&catalog, job.job_id);
-        let found = others.find(|(other, step)| {
-            // Of two that nobody has begun, the first goes first.
-            if matches!(step, Step::Wish(_)) && *other > job.job_id {
-                return false;
-            }
-            ranges.iter().any(|range| step.is_about_range(*range))
-                || groups.iter().any(|group| step.is_about(*group))
-        });
-        found.map(wait_for)
-    }
-
-    /// Why a move into or out of these groups has to wait: one of them is being removed.
-    pub(super) fn while_removed(&self, job: &JobDescriptor, groups: &[GroupId]) -> Option<Taken> {
-        let catalog = self.meta.catalog();
-        let mut others = others(&catalog, job.job_id);
-        let found = others.find(|(_, step)| {
-            matches!(step, Step::RemoveGroup { group, .. } if groups.contains(&group.group_id))
-        });
-        found.map(wait_for)
-    }
-
-    /// Another job about this group, if one runs.
-    pub(super) fn other_about(&self, job: &JobDescriptor, group_id: GroupId) -> Option<JobId> {
-        let catalog = self.meta.catalog();
-        let mut others = others(&catalog, job.job_id);
-        let found = others.find(|(_, step)| step.is_about(group_id));
-        found.map(|(job_id, _)| job_id)
-    }
+/// Why a job about these ranges, which is not under way yet, has to wait for another job.
+pub(super) fn after_another(
+    catalog: &Catalog,
+    job: &JobDescriptor,
+    ranges: &[RangeId],
+) -> Option<Taken> {
+    let mut others = others(catalog, job.job_id);
+    let found = others.find(|(other, step)| {
+        (*other < job.job_id || step.is_under_way())
+            && ranges.iter().any(|range| step.is_about_range(*range))
+    });
+    found.map(wait_for)
 }
 
-/// The other jobs that run, with their steps.
+/// Why a wish about these ranges and groups has to wait for another job.
+pub(super) fn while_busy(
+    catalog: &Catalog,
+    job: &JobDescriptor,
+    ranges: &[RangeId],
+    groups: &[GroupId],
+) -> Option<Taken> {
+    let mut others = others(catalog, job.job_id);
+    let found = others.find(|(other, step)| {
+        // Of two wishes that have no step yet, the lower number goes first.
+        if matches!(step, Step::Wish(_)) && *other > job.job_id {
+            return false;
+        }
+        ranges.iter().any(|range| step.is_about_range(*range))
+            || groups.iter().any(|group| step.is_about(*group))
+    });
+    found.map(wait_for)
+}
+
+/// Why a move into or out of these groups has to wait: another job removes a group of them.
+pub(super) fn while_removed(
+    catalog: &Catalog,
+    job: &JobDescriptor,
+    groups: &[GroupId],
+) -> Option<Taken> {
+    let mut others = others(catalog, job.job_id);
+    let found = others.find(|(_, step)| {
+        matches!(
+            step,
+            Step::RemoveGroup(RemoveGroup { group, .. }) if groups.contains(&group.group_id)
+        )
+    });
+    found.map(wait_for)
+}
+
+/// Another running job about this group.
+pub(super) fn other_about(
+    catalog: &Catalog,
+    job: &JobDescriptor,
+    group_id: GroupId,
+) -> Option<JobId> {
+    let mut others = others(catalog, job.job_id);
+    let found = others.find(|(_, step)| step.is_about(group_id));
+    found.map(|(job_id, _)| job_id)
+}
+
+/// The other running jobs, with their steps.
 fn others(catalog: &Catalog, job_id: JobId) -> impl Iterator<Item = (JobId, Step)> {
     catalog
         .jobs
@@ -76,8 +84,8 @@ fn wait_for((job_id, step): (JobId, Step)) -> Taken {
     Taken::Wait(format!("after job {job_id}: {step}"))
 }
 
-/// What an operator wished for is looked at again when what was known of it is no longer true;
-/// what the planner wanted, by its next plan.
+/// The cluster has changed under a job. An operator's wish is turned into steps anew; a job of the
+/// planner is given up, since the planner decides again.
 pub(super) fn reconsider(job: &JobDescriptor, reason: String) -> Taken {
     match &job.wish {
         Some(wish) => Taken::Turn(Step::Wish(wish.clone()), reason),

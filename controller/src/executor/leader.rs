@@ -1,28 +1,38 @@
-//! Asking the leader of a group, whoever it is: the executor hears no heartbeats.
+//! Requests to the leader of a group. The executor gets no heartbeats, so it searches the leader.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
-use coterie_types::{GroupId, NodeId};
+use coterie_types::{GroupId, NodeId, Role};
 
-use super::make_groups::said;
-use super::{ASK_TIMEOUT, Executor, Stop};
+use super::cx::{ASK_TIMEOUT, Cx, Stop, reason};
 use crate::ports::{Meta, Servers};
 
-/// What came of asking a group.
+/// A group's answer to a request.
 pub(super) enum Consulted {
-    /// This node has seen to it, and answers.
+    /// This node carried the request out, and answered.
     Answered(NodeId, ServerAnswer),
-    /// It was heard, and did not do it. Whether it will not, or could not for a moment, is not
-    /// said: what the group is now tells.
+    /// The leader answered that it did not carry the request out. The answer does not say whether
+    /// it will the next time; the group's state does.
     Refused(String),
-    /// Nobody was heard who could do it.
+    /// No node answered that could carry the request out.
     Unheard(String),
 }
 
-impl<M: Meta, S: Servers> Executor<M, S> {
-    /// Asks the members in turn, and first whoever one of them names, until one has seen to it.
+impl Consulted {
+    /// The answer, for a job's log.
+    pub(super) fn into_reason(self) -> String {
+        match self {
+            Self::Answered(node_id, answer) => format!("node {node_id}: {answer:?}"),
+            Self::Refused(reason) | Self::Unheard(reason) => reason,
+        }
+    }
+}
+
+impl<M: Meta, S: Servers> Cx<M, S> {
+    /// Asks the members in turn until the leader has answered. A node that a member names as the
+    /// leader is asked next.
     pub(super) async fn consult(
         &self,
         group_id: GroupId,
@@ -48,7 +58,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                         turns.push_front(leader);
                     }
                 }
-                // It led then; it may be another now, or this one has stopped.
+                // The node led when it refused. By now it may have stopped, or lost the lead.
                 Ok(ServerAnswer::Failed(reason)) => refused = Some((node_id, reason)),
                 Ok(ServerAnswer::NoSuchGroup) => {
                     last = format!("node {node_id} has no replica of group {group_id}");
@@ -63,7 +73,17 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         })
     }
 
-    /// As [`Self::consult`], for what is answered with nothing more than that it is done.
+    /// As [`Self::consult`], of the members that meta knows.
+    pub(super) async fn consult_group(
+        &self,
+        group_id: GroupId,
+        request: &ServerRequest,
+    ) -> Result<Consulted, Stop> {
+        let members = self.members(group_id);
+        self.consult(group_id, members, request, ASK_TIMEOUT).await
+    }
+
+    /// As [`Self::consult`], for requests whose only answer is that they are carried out.
     pub(super) async fn ask_leader(
         &self,
         group_id: GroupId,
@@ -74,15 +94,23 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         let consulted = self.consult(group_id, members, request, timeout).await?;
         Ok(match consulted {
             Consulted::Answered(_, ServerAnswer::Ok) => Ok(()),
-            Consulted::Answered(node_id, other) => {
-                Err(format!("node {node_id}: {}", said(Ok(other))))
-            }
-            Consulted::Refused(reason) | Consulted::Unheard(reason) => Err(reason),
+            other => Err(other.into_reason()),
         })
     }
 
-    /// What the leader of a group says of it: of several that think so, the one of the latest term.
-    /// Its word counts only while it serves, as it has then applied all that was committed.
+    /// As [`Self::ask_leader`], of the members that meta knows.
+    pub(super) async fn ask_group(
+        &self,
+        group_id: GroupId,
+        request: &ServerRequest,
+    ) -> Result<Result<(), String>, Stop> {
+        let members = self.members(group_id);
+        self.ask_leader(group_id, members, request, ASK_TIMEOUT)
+            .await
+    }
+
+    /// The group's state as its leader reports it. If several nodes claim to lead, the highest
+    /// term counts. Only a leader that serves counts: it has applied every committed entry.
     pub(super) async fn leader_status(
         &self,
         group_id: GroupId,
@@ -105,18 +133,15 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                         found = Some((node_id, status));
                     }
                 }
-                answer => last = format!("node {node_id}: {}", said(answer)),
+                answer => last = format!("node {node_id}: {}", reason(answer)),
             }
         }
         Ok(found.ok_or(last))
     }
+}
 
-    /// The nodes of a group, as far as meta knows; none when it is gone.
-    pub(super) fn members(&self, group_id: GroupId) -> Vec<NodeId> {
-        let catalog = self.meta.catalog();
-        let group = catalog.groups.get(&group_id);
-        group.map_or_else(Vec::new, |group| {
-            group.replicas.iter().map(|r| r.node_id).collect()
-        })
-    }
+/// Whether the group has this node as a voter.
+pub(super) fn has_voter(status: &ReplicaStatus, node_id: NodeId) -> bool {
+    let mut members = status.replicas.iter();
+    members.any(|replica| replica.node_id == node_id && replica.role == Role::Voter)
 }

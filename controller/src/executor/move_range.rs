@@ -1,145 +1,124 @@
-//! Moving a range to another group while it serves: ownership first, data after.
+//! Moving a range to another group while it serves: ownership first, records after.
 //!
-//! The log of the source decides. Until it has given the range up the job may be given up, which is
-//! a phase of its own: whoever takes over must not go forward while another takes back. From then
-//! on there is only forward, and everything asked is asked again until it is done.
+//! The source's log decides. Until the source has handed the range off, the job may be given up.
+//! That is a phase of its own, so that a controller that takes over does not go forward while
+//! another turns back. After the hand-off the job only goes forward, and repeats each request until
+//! it is carried out.
 //!
-//! When the table is dropped meanwhile, nobody knows for a moment which of the two owns the range.
-//! The job sees to both: the source first, which then cannot hand it off any more.
+//! If the table is dropped meanwhile, either group may own the range at that moment. The job has
+//! both delete it: the source first, which then cannot hand it off any more.
 
-use coterie_protocol::catalog::{JobDescriptor, Progress};
+use coterie_protocol::catalog::{JobDescriptor, Progress, Wish};
 use coterie_protocol::meta::ControllerOp;
 use coterie_protocol::server::{ImportState, ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_types::{GroupId, RangeDescriptor, UnixMillis};
 use tokio::time::Instant;
 
-use super::jobs::reconsider;
+use super::cx::{Cx, Stop, Taken};
+use super::dropped::{DROPPED, ask_to_drop};
 use super::leader::Consulted;
-use super::ranges::DROPPED;
-use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{self, MovePhase, Step};
+use super::rate::Rate;
+use super::tries::Tries;
+use super::{jobs, map};
+use crate::job::{self, MovePhase, MoveRange, Step};
 use crate::ports::{Meta, Servers};
 
-/// The parameters of [`Step::MoveRange`].
-#[derive(Clone, Copy)]
-pub(super) struct Moving<'a> {
-    pub(super) range: &'a RangeDescriptor,
-    pub(super) to: GroupId,
+/// A move, with the memory of its attempts.
+pub(super) struct Moving {
+    step: MoveRange,
+    tries: Tries,
+    /// When the source was asked for the hand-off that took place.
+    handed_off_at: Option<Instant>,
+    rate: Rate,
 }
 
-impl Moving<'_> {
-    fn source(self) -> GroupId {
-        self.range.group_id
-    }
-
-    /// The range as it is to be.
-    fn after(self) -> RangeDescriptor {
-        RangeDescriptor {
-            epoch: self.range.epoch.next(),
-            group_id: self.to,
-            ..self.range.clone()
+impl Moving {
+    pub(super) fn new(step: MoveRange) -> Self {
+        Self {
+            step,
+            tries: Tries::default(),
+            handed_off_at: None,
+            rate: Rate::default(),
         }
     }
 
-    fn step(self, phase: MovePhase) -> Step {
-        Step::MoveRange {
-            phase,
-            range: self.range.clone(),
-            to: self.to,
+    /// The move in its next phase, which still knows when the hand-off was asked for.
+    pub(super) fn next_phase(self, step: MoveRange) -> Self {
+        Self {
+            handed_off_at: self.handed_off_at,
+            ..Self::new(step)
         }
     }
 
-    fn next(self, phase: MovePhase) -> Taken {
-        Taken::Next(self.step(phase))
-    }
-
-    fn cancel(self, reason: &str) -> Taken {
-        Taken::Turn(self.step(MovePhase::Cancel), job::turned_back(reason))
-    }
-
-    /// Whether the source still has the range, or has handed it to this destination.
-    fn is_open(self, status: &ReplicaStatus) -> bool {
-        let after = self.after();
-        let is_ours = |frozen: &RangeDescriptor| {
-            frozen.range_id == after.range_id
-                && frozen.epoch == after.epoch
-                && frozen.group_id == after.group_id
-        };
-        status.ranges.contains(self.range) || status.frozen.iter().any(is_ours)
-    }
-}
-
-impl<M: Meta, S: Servers> Executor<M, S> {
-    pub(super) async fn move_range(
-        &self,
-        phase: MovePhase,
-        moving: Moving<'_>,
+    pub(super) async fn take(
+        &mut self,
+        cx: &Cx<impl Meta, impl Servers>,
         job: &JobDescriptor,
-        recall: &mut Recall,
     ) -> Result<Taken, Stop> {
-        match phase {
-            MovePhase::Begin => self.begin_move(moving, job, recall).await,
-            MovePhase::Cancel => self.cancel_move(moving, job).await,
-            _ if self.is_dropped(moving.range) => self.remove_both(moving).await,
-            MovePhase::HandOff => self.hand_off(moving, recall).await,
-            MovePhase::Activate => self.activate_again(moving, recall).await,
-            MovePhase::Publish => self.publish_move(moving).await,
-            MovePhase::Copy => self.watch_copy(moving, job, recall).await,
-            MovePhase::Drop => self.drop_frozen(moving, job).await,
+        let is_dropped = map::is_dropped(&cx.catalog(), &self.step.range);
+        match self.step.phase {
+            MovePhase::Begin => self.begin(cx, job).await,
+            MovePhase::Cancel => self.cancel(cx, job).await,
+            _ if is_dropped => self.remove_both(cx).await,
+            MovePhase::HandOff => self.hand_off(cx).await,
+            MovePhase::Activate => self.activate_again(cx).await,
+            MovePhase::Publish => self.publish(cx).await,
+            MovePhase::Copy => self.watch_copy(cx, job).await,
+            MovePhase::Drop => self.drop_frozen(cx, job).await,
         }
     }
 
-    async fn begin_move(
-        &self,
-        moving: Moving<'_>,
+    async fn begin(
+        &mut self,
+        cx: &Cx<impl Meta, impl Servers>,
         job: &JobDescriptor,
-        recall: &mut Recall,
     ) -> Result<Taken, Stop> {
-        let Moving { range, to } = moving;
-        if to == moving.source() {
+        let (range, to) = (&self.step.range, self.step.to);
+        if to == self.source() {
             let range_id = range.range_id;
             return Ok(Taken::GiveUp(format!(
                 "range {range_id} is in group {to} already"
             )));
         }
-        if let Some(not_yet) = self
-            .after_another(job, &[range.range_id])
-            .or_else(|| self.while_removed(job, &[to, moving.source()]))
+        let catalog = cx.catalog();
+        if let Some(not_yet) = jobs::after_another(&catalog, job, &[range.range_id])
+            .or_else(|| jobs::while_removed(&catalog, job, &[to, self.source()]))
         {
             return Ok(not_yet);
         }
-        if let Some(reason) = self.why_changed(range) {
-            return Ok(moving.cancel(&reason));
+        if let Some(reason) = map::why_changed(&catalog, range) {
+            return Ok(self.turn_back(&reason));
         }
-        if !self.meta.catalog().groups.contains_key(&to) {
-            return Ok(moving.cancel(&format!("there is no group {to}")));
+        if !catalog.groups.contains_key(&to) {
+            return Ok(self.turn_back(&format!("there is no group {to}")));
         }
-        Ok(match self.announce(moving).await? {
-            Consulted::Answered(_, ServerAnswer::Ok) => moving.next(MovePhase::HandOff),
-            Consulted::Refused(reason) if !recall.may_be_refused() => moving.cancel(&reason),
-            other => Taken::Wait(told(other)),
+        Ok(match self.announce(cx).await? {
+            Consulted::Answered(_, ServerAnswer::Ok) => self.next(MovePhase::HandOff),
+            Consulted::Refused(reason) if !self.tries.may_be_refused() => self.turn_back(&reason),
+            other => Taken::Wait(other.into_reason()),
         })
     }
 
-    async fn announce(&self, moving: Moving<'_>) -> Result<Consulted, Stop> {
+    async fn announce(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Consulted, Stop> {
         let request = ServerRequest::BeginImport {
-            group_id: moving.to,
-            range: moving.after(),
-            source: moving.source(),
-            fence: self.fence,
+            group_id: self.step.to,
+            range: self.after(),
+            source: self.source(),
+            fence: cx.fence,
         };
-        self.consult_group(moving.to, &request).await
+        cx.consult_group(self.step.to, &request).await
     }
 
-    /// Asks the source, and at once the destination, if its leader has not done that. First it must
-    /// be heard of the destination that it is there: nobody serves the range until it does.
-    async fn hand_off(&self, moving: Moving<'_>, recall: &mut Recall) -> Result<Taken, Stop> {
-        match self.announce(moving).await? {
+    /// Asks the source for the hand-off, and then at once the destination to serve, if the source's
+    /// leader has not done that. Before, the destination has to answer: between the hand-off and
+    /// its activation no group serves the range.
+    async fn hand_off(&mut self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        match self.announce(cx).await? {
             Consulted::Answered(_, ServerAnswer::Ok) => {}
-            other => return Ok(Taken::Wait(told(other))),
+            other => return Ok(Taken::Wait(other.into_reason())),
         }
         let asked_at = Instant::now();
-        match self.ask_to_hand_off(moving).await? {
+        match self.ask_to_hand_off(cx).await? {
             Consulted::Answered(
                 _,
                 ServerAnswer::HandedOff {
@@ -148,42 +127,46 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     pause_micros,
                 },
             ) => {
-                recall.handed_off_at = Some(asked_at);
+                self.handed_off_at = Some(asked_at);
                 if activated {
-                    return Ok(serves(moving, pause_micros, recall));
+                    return Ok(self.serves(pause_micros));
                 }
-                Ok(match self.activate(moving, clock).await? {
-                    Ok(()) => serves(moving, None, recall),
-                    Err(_) => moving.next(MovePhase::Activate),
+                Ok(match self.activate(cx, clock).await? {
+                    Ok(()) => self.serves(None),
+                    Err(_) => self.next(MovePhase::Activate),
                 })
             }
-            Consulted::Refused(reason) => self.hand_off_refused(moving, reason).await,
-            other => Ok(Taken::Wait(told(other))),
+            Consulted::Refused(reason) => self.hand_off_refused(cx, reason).await,
+            other => Ok(Taken::Wait(other.into_reason())),
         }
     }
 
-    async fn ask_to_hand_off(&self, moving: Moving<'_>) -> Result<Consulted, Stop> {
+    async fn ask_to_hand_off(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Consulted, Stop> {
         let request = ServerRequest::HandOff {
-            group_id: moving.source(),
-            range: moving.after(),
-            fence: self.fence,
+            group_id: self.source(),
+            range: self.after(),
+            fence: cx.fence,
         };
-        self.consult_group(moving.source(), &request).await
+        cx.consult_group(self.source(), &request).await
     }
 
-    /// An entry whose fate is unknown may be applied yet. Only a source that has the range no more
-    /// as it was will surely not hand it off: epochs do not go back.
-    async fn hand_off_refused(&self, moving: Moving<'_>, reason: String) -> Result<Taken, Stop> {
-        Ok(match self.leader_status(moving.source()).await? {
-            Ok((_, status)) if !moving.is_open(&status) => moving.cancel(&reason),
+    /// A proposed entry whose outcome is unknown may still be applied. Only if the source no longer
+    /// has the range as it was is a hand-off impossible: epochs do not go back.
+    async fn hand_off_refused(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+        reason: String,
+    ) -> Result<Taken, Stop> {
+        Ok(match cx.leader_status(self.source()).await? {
+            Ok((_, status)) if !self.is_open(&status) => self.turn_back(&reason),
             Ok(_) => Taken::Wait(reason),
             Err(unheard) => Taken::Wait(format!("{reason}; {unheard}")),
         })
     }
 
-    /// The source is asked again, as it knows the clock.
-    async fn activate_again(&self, moving: Moving<'_>, recall: &Recall) -> Result<Taken, Stop> {
-        Ok(match self.ask_to_hand_off(moving).await? {
+    /// Asks the source again: only the source knows the clock of the hand-off.
+    async fn activate_again(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        Ok(match self.ask_to_hand_off(cx).await? {
             Consulted::Answered(
                 _,
                 ServerAnswer::HandedOff {
@@ -193,62 +176,77 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 },
             ) => {
                 if activated {
-                    return Ok(serves(moving, pause_micros, recall));
+                    return Ok(self.serves(pause_micros));
                 }
-                match self.activate(moving, clock).await? {
-                    Ok(()) => serves(moving, None, recall),
+                match self.activate(cx, clock).await? {
+                    Ok(()) => self.serves(None),
                     Err(reason) => Taken::Wait(reason),
                 }
             }
-            other => Taken::Wait(told(other)),
+            other => Taken::Wait(other.into_reason()),
         })
     }
 
     async fn activate(
         &self,
-        moving: Moving<'_>,
+        cx: &Cx<impl Meta, impl Servers>,
         clock: UnixMillis,
     ) -> Result<Result<(), String>, Stop> {
-        let after = moving.after();
+        let after = self.after();
         let request = ServerRequest::Activate {
-            group_id: moving.to,
+            group_id: self.step.to,
             range_id: after.range_id,
             epoch: after.epoch,
             clock,
         };
-        let mut consulted = self.consult_group(moving.to, &request).await?;
+        let mut consulted = cx.consult_group(self.step.to, &request).await?;
         if let Consulted::Refused(_) = &consulted
-            && let Consulted::Answered(_, ServerAnswer::Ok) = self.announce(moving).await?
+            && let Consulted::Answered(_, ServerAnswer::Ok) = self.announce(cx).await?
         {
-            // Another job's cancelling may have come in between; there is no way back any more.
-            consulted = self.consult_group(moving.to, &request).await?;
+            // Another job may have cancelled the import. After the hand-off there is no way back.
+            consulted = cx.consult_group(self.step.to, &request).await?;
         }
         Ok(match consulted {
             Consulted::Answered(_, ServerAnswer::Ok) => Ok(()),
-            other => Err(told(other)),
+            other => Err(other.into_reason()),
         })
     }
 
-    async fn publish_move(&self, moving: Moving<'_>) -> Result<Taken, Stop> {
-        let after = moving.after();
-        match self
-            .change(vec![ControllerOp::PutRange(after.clone())])
-            .await
-        {
-            Ok(_) => Ok(moving.next(MovePhase::Copy)),
-            Err(Stop::Refused(_)) if self.is_known(&after) => Ok(moving.next(MovePhase::Copy)),
+    /// The destination serves. `pause_micros` is how long no group served the range, by the clock
+    /// of the source's leader. Without it the log says how long ago that leader was asked, at most.
+    fn serves(&self, pause_micros: Option<u64>) -> Taken {
+        let (range_id, to) = (self.step.range.range_id, self.step.to);
+        let publish = self.step(MovePhase::Publish);
+        let pause = match (pause_micros, self.handed_off_at) {
+            (Some(micros), _) => format!("its writes paused for {:.1} ms", micros as f64 / 1000.0),
+            (None, Some(asked_at)) => {
+                let elapsed_ms = asked_at.elapsed().as_millis();
+                format!("its writes paused for {elapsed_ms} ms at most")
+            }
+            (None, None) => return Taken::Next(publish),
+        };
+        let line = format!("group {to} serves range {range_id}; {pause}");
+        Taken::Turn(publish, line)
+    }
+
+    async fn publish(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let after = self.after();
+        match cx.change(vec![ControllerOp::PutRange(after.clone())]).await {
+            Ok(_) => Ok(self.next(MovePhase::Copy)),
+            Err(Stop::Refused(_)) if map::is_known(&cx.catalog(), &after) => {
+                Ok(self.next(MovePhase::Copy))
+            }
             Err(Stop::Refused(rejection)) => Ok(Taken::Wait(format!("meta: {rejection}"))),
             Err(stop) => Err(stop),
         }
     }
 
     async fn watch_copy(
-        &self,
-        moving: Moving<'_>,
+        &mut self,
+        cx: &Cx<impl Meta, impl Servers>,
         job: &JobDescriptor,
-        recall: &mut Recall,
     ) -> Result<Taken, Stop> {
-        let state = match self.import_state(moving).await? {
+        let state = match self.import_state(cx).await? {
             Ok(state) => state,
             Err(reason) => return Ok(Taken::Wait(reason)),
         };
@@ -262,7 +260,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 let progress = Progress {
                     bytes,
                     bytes_total,
-                    bytes_per_second: recall.rate(bytes),
+                    bytes_per_second: self.rate.at(bytes),
                 };
                 Ok(Taken::Copying(progress, problem))
             }
@@ -274,162 +272,187 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                     bytes_total: bytes,
                     ..seen
                 };
-                Ok(Taken::Copied(moving.step(MovePhase::Drop), progress))
+                Ok(Taken::Copied(self.step(MovePhase::Drop), progress))
             }
-            ImportState::Unknown | ImportState::Waiting => self.after_import(moving, state).await,
+            ImportState::Unknown | ImportState::Waiting => self.after_import(cx, state).await,
         }
     }
 
-    /// A destination that owns the range and imports it no more has finished, and forgotten it.
-    async fn after_import(&self, moving: Moving<'_>, state: ImportState) -> Result<Taken, Stop> {
-        let Moving { range, to } = moving;
-        let (range_id, epoch) = (range.range_id, moving.after().epoch);
+    /// A destination that owns the range and no longer imports it has finished the import, and
+    /// forgotten it.
+    async fn after_import(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+        state: ImportState,
+    ) -> Result<Taken, Stop> {
+        let (to, after) = (self.step.to, self.after());
         let has_all = |status: &ReplicaStatus| {
             let mut owned = status.ranges.iter();
-            owned.any(|owned| owned.range_id == range_id && owned.epoch >= epoch)
-                && !status.importing.contains(&range_id)
+            owned.any(|owned| owned.range_id == after.range_id && owned.epoch >= after.epoch)
+                && !status.importing.contains(&after.range_id)
         };
-        Ok(match self.leader_status(to).await? {
-            Ok((_, status)) if has_all(&status) => moving.next(MovePhase::Drop),
-            Ok(_) => Taken::Wait(format!("group {to} says of the copy: {state:?}")),
+        Ok(match cx.leader_status(to).await? {
+            Ok((_, status)) if has_all(&status) => self.next(MovePhase::Drop),
+            Ok(_) => Taken::Wait(format!("group {to} reports the copy as {state:?}")),
             Err(reason) => Taken::Wait(reason),
         })
     }
 
-    async fn import_state(&self, moving: Moving<'_>) -> Result<Result<ImportState, String>, Stop> {
-        let after = moving.after();
+    async fn import_state(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+    ) -> Result<Result<ImportState, String>, Stop> {
+        let after = self.after();
         let request = ServerRequest::ImportState {
-            group_id: moving.to,
+            group_id: self.step.to,
             range_id: after.range_id,
             epoch: after.epoch,
         };
-        Ok(match self.consult_group(moving.to, &request).await? {
+        Ok(match cx.consult_group(self.step.to, &request).await? {
             Consulted::Answered(_, ServerAnswer::Import(state)) => Ok(state),
-            other => Err(told(other)),
+            other => Err(other.into_reason()),
         })
     }
 
-    async fn drop_frozen(&self, moving: Moving<'_>, job: &JobDescriptor) -> Result<Taken, Stop> {
-        let Moving { range, to } = moving;
-        if let Err(reason) = self.ask_to_drop_frozen(moving).await? {
+    async fn drop_frozen(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+        job: &JobDescriptor,
+    ) -> Result<Taken, Stop> {
+        if let Err(reason) = self.ask_to_drop_frozen(cx).await? {
             return Ok(Taken::Wait(reason));
         }
-        let line = format!("range {} is in group {to}", range.range_id);
+        let line = format!(
+            "range {} is in group {}",
+            self.step.range.range_id, self.step.to
+        );
         Ok(match &job.wish {
-            // It was moved to its neighbour, to become one with it.
-            Some(wish @ coterie_protocol::catalog::Wish::Merge { .. }) => {
-                Taken::Turn(Step::Wish(wish.clone()), line)
-            }
+            // The range was moved to its neighbour, and is now merged with it.
+            Some(wish @ Wish::Merge { .. }) => Taken::Turn(Step::Wish(wish.clone()), line),
             _ => Taken::Done(line),
         })
     }
 
-    async fn ask_to_drop_frozen(&self, moving: Moving<'_>) -> Result<Result<(), String>, Stop> {
-        let (source, after) = (moving.source(), moving.after());
-        if !self.meta.catalog().groups.contains_key(&source) {
-            // Removed with all it held.
+    async fn ask_to_drop_frozen(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+    ) -> Result<Result<(), String>, Stop> {
+        let (source, after) = (self.source(), self.after());
+        if !cx.catalog().groups.contains_key(&source) {
+            // The group is removed, with its copy.
             return Ok(Ok(()));
         }
         let request = ServerRequest::DropFrozen {
             group_id: source,
             range_id: after.range_id,
             epoch: after.epoch,
-            fence: self.fence,
+            fence: cx.fence,
         };
-        self.ask_leader(source, self.members(source), &request, ASK_TIMEOUT)
-            .await
+        cx.ask_group(source, &request).await
     }
 
-    /// Nothing was handed off, and nothing will be.
-    async fn cancel_move(&self, moving: Moving<'_>, job: &JobDescriptor) -> Result<Taken, Stop> {
-        if let Err(not_yet) = self.cancel_import(moving).await? {
+    /// The source has not handed the range off, and will not.
+    async fn cancel(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+        job: &JobDescriptor,
+    ) -> Result<Taken, Stop> {
+        if let Err(not_yet) = self.cancel_import(cx).await? {
             return Ok(Taken::Wait(not_yet));
         }
         let reason = job::why_turned_back(job);
-        Ok(match self.why_changed(moving.range) {
-            Some(_) => reconsider(job, reason),
+        Ok(match map::why_changed(&cx.catalog(), &self.step.range) {
+            Some(_) => jobs::reconsider(job, reason),
             None => Taken::GiveUp(reason),
         })
     }
 
     /// Has the destination forget the range, unless it serves it.
-    async fn cancel_import(&self, moving: Moving<'_>) -> Result<Result<(), String>, Stop> {
-        let (to, after) = (moving.to, moving.after());
-        if !self.meta.catalog().groups.contains_key(&to) {
+    async fn cancel_import(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+    ) -> Result<Result<(), String>, Stop> {
+        let (to, after) = (self.step.to, self.after());
+        if !cx.catalog().groups.contains_key(&to) {
             return Ok(Ok(()));
         }
         let request = ServerRequest::CancelImport {
             group_id: to,
             range_id: after.range_id,
             epoch: after.epoch,
-            fence: self.fence,
+            fence: cx.fence,
         };
-        let asked = self.ask_leader(to, self.members(to), &request, ASK_TIMEOUT);
-        let Err(reason) = asked.await? else {
+        let Err(reason) = cx.ask_group(to, &request).await? else {
             return Ok(Ok(()));
         };
-        Ok(match self.import_state(moving).await? {
+        Ok(match self.import_state(cx).await? {
             Ok(ImportState::Waiting) => Err(reason),
-            // It serves: by another job, of which this one is a copy.
+            // The destination serves the range, by another job of the same move.
             Ok(_) => Ok(()),
             Err(unheard) => Err(format!("{reason}; {unheard}")),
         })
     }
 
-    /// The table is gone, and with it what either group has of the range.
-    async fn remove_both(&self, moving: Moving<'_>) -> Result<Taken, Stop> {
-        let ranges = vec![moving.range.range_id];
-        let catalog = self.meta.catalog();
-        for group_id in [moving.source(), moving.to] {
+    /// The table is dropped: both groups delete their records of the range.
+    async fn remove_both(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let ranges = vec![self.step.range.range_id];
+        let catalog = cx.catalog();
+        for group_id in [self.source(), self.step.to] {
             if !catalog.groups.contains_key(&group_id) {
                 continue;
             }
-            if group_id == moving.to
-                && let Err(reason) = self.cancel_import(moving).await?
+            if group_id == self.step.to
+                && let Err(reason) = self.cancel_import(cx).await?
             {
                 return Ok(Taken::Wait(reason));
             }
-            if let Err(reason) = self.ask_to_drop(group_id, ranges.clone()).await? {
+            if let Err(reason) = ask_to_drop(cx, group_id, ranges.clone()).await? {
                 return Ok(Taken::Wait(reason));
             }
         }
-        Ok(match self.ask_to_drop_frozen(moving).await? {
+        Ok(match self.ask_to_drop_frozen(cx).await? {
             Ok(()) => Taken::Done(DROPPED.to_owned()),
             Err(reason) => Taken::Wait(reason),
         })
     }
 
-    async fn consult_group(
-        &self,
-        group_id: GroupId,
-        request: &ServerRequest,
-    ) -> Result<Consulted, Stop> {
-        let members = self.members(group_id);
-        self.consult(group_id, members, request, ASK_TIMEOUT).await
+    fn source(&self) -> GroupId {
+        self.step.range.group_id
     }
-}
 
-/// The destination serves. `pause_micros` is how long nobody served the range, as the source's
-/// leader saw it; without it, at most the time since that leader was asked.
-fn serves(moving: Moving<'_>, pause_micros: Option<u64>, recall: &Recall) -> Taken {
-    let (range_id, to) = (moving.range.range_id, moving.to);
-    let publish = moving.step(MovePhase::Publish);
-    let pause = match (pause_micros, recall.handed_off_at) {
-        (Some(micros), _) => format!("its writes paused for {:.1} ms", micros as f64 / 1000.0),
-        (None, Some(asked_at)) => {
-            let elapsed_ms = asked_at.elapsed().as_millis();
-            format!("its writes paused for {elapsed_ms} ms at most")
+    /// The range after the move.
+    fn after(&self) -> RangeDescriptor {
+        let range = &self.step.range;
+        RangeDescriptor {
+            epoch: range.epoch.next(),
+            group_id: self.step.to,
+            ..range.clone()
         }
-        (None, None) => return Taken::Next(publish),
-    };
-    let line = format!("group {to} serves range {range_id}; {pause}");
-    Taken::Turn(publish, line)
-}
+    }
 
-/// What came of asking, for a job's log.
-fn told(consulted: Consulted) -> String {
-    match consulted {
-        Consulted::Answered(node_id, answer) => format!("node {node_id}: {answer:?}"),
-        Consulted::Refused(reason) | Consulted::Unheard(reason) => reason,
+    /// Whether the source still has the range, or has handed it off to this destination.
+    fn is_open(&self, status: &ReplicaStatus) -> bool {
+        let after = self.after();
+        let is_ours = |frozen: &RangeDescriptor| {
+            frozen.range_id == after.range_id
+                && frozen.epoch == after.epoch
+                && frozen.group_id == after.group_id
+        };
+        status.ranges.contains(&self.step.range) || status.frozen.iter().any(is_ours)
+    }
+
+    fn next(&self, phase: MovePhase) -> Taken {
+        Taken::Next(self.step(phase))
+    }
+
+    fn turn_back(&self, reason: &str) -> Taken {
+        Taken::Turn(self.step(MovePhase::Cancel), job::turned_back(reason))
+    }
+
+    fn step(&self, phase: MovePhase) -> Step {
+        Step::MoveRange(MoveRange {
+            phase,
+            ..self.step.clone()
+        })
     }
 }

@@ -1,40 +1,46 @@
-//! Whether a node gets on with the replica that it is to take in. Each job that brings a replica
-//! somewhere keeps its group from all else, and is one of the few that may be under way at once: it
-//! must not wait for ever for a node that cannot.
+//! Whether a node makes progress with a replica that it is to host. The job blocks all other
+//! changes of its group, and few jobs of its kind may run at the same time in the cluster: it must
+//! not wait for ever for a node that cannot host the replica.
 //!
-//! A node that says that its replica has stopped, or is not there any more, is given up at once; one
-//! that gets no further, after a while. A snapshot shows nowhere before all of it has come, so its
-//! size is allowed for. While nobody leads the group the node can do nothing, which is not held
-//! against it; if that lasts the job goes back, and waits where it is in nobody's way.
+//! The job gives up at once if the node reports that the replica has stopped or is missing, and
+//! after a while if the node makes no progress. A snapshot shows no progress before all of it has
+//! arrived, so the limit grows with its size. While the group has no leader the node can make no
+//! progress, and that time does not count. If it lasts, the job goes back and does not block the
+//! group.
 
 use std::time::Duration;
 
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
-use coterie_types::LogIndex;
+use coterie_types::{GroupId, LogIndex, NodeId};
 use tokio::time::Instant;
 
-use super::replace::{DIGEST_TIMEOUT, Replacement};
-use super::{ASK_TIMEOUT, Executor, Recall, Stop};
+use super::cx::{ASK_TIMEOUT, Cx, Stop};
+use super::digest::DIGEST_TIMEOUT;
+use super::leader::has_voter;
 use crate::job::ReplacePhase;
 use crate::ports::{Meta, Servers};
 
-/// How long a node may get no further.
+/// How long a node may make no progress.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Bytes per second of a snapshot that no network of a cluster is below, nor a disk that is counted.
+/// The slowest network or disk that is allowed for, in bytes of a snapshot per second.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
-/// How often one looks.
+/// Between two looks at the node.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How a node was when it was looked at.
+/// The progress of a node in a phase, from the first attempt that had to wait.
+#[derive(Default)]
+pub(super) struct Patience(Option<Watched>);
+
 #[derive(Clone, Copy)]
-pub(super) struct Watched {
+struct Watched {
     looked_at: Instant,
-    /// When the group was led.
+    /// When the group last had a leader.
     led_at: Instant,
-    /// The last entry that the node had, and since when.
+    /// The last log entry that the node has.
     reach: LogIndex,
+    /// When `reach` last grew.
     moved_at: Instant,
 }
 
@@ -49,22 +55,22 @@ impl Watched {
     }
 }
 
-impl<M: Meta, S: Servers> Executor<M, S> {
-    /// Where a job that has to wait goes back to, and why; none while it may go on waiting.
+impl Patience {
+    /// The phase that a waiting job goes back to, and the reason. `None` while it may wait on.
     pub(super) async fn given_up(
-        &self,
+        &mut self,
+        cx: &Cx<impl Meta, impl Servers>,
         phase: ReplacePhase,
-        replacement: Replacement<'_>,
-        recall: &mut Recall,
+        group_id: GroupId,
+        to: NodeId,
     ) -> Result<Option<(ReplacePhase, String)>, Stop> {
-        let Replacement { group_id, to, .. } = replacement;
         let now = Instant::now();
-        let watched = recall.watched.get_or_insert(Watched::from(now));
+        let watched = self.0.get_or_insert(Watched::from(now));
         if now - watched.looked_at < LOOK_EVERY {
             return Ok(None);
         }
         watched.looked_at = now;
-        let leader = match self.leader_status(group_id).await? {
+        let leader = match cx.leader_status(group_id).await? {
             Ok((_, leader)) => leader,
             Err(reason) => {
                 watched.moved_at = now;
@@ -75,16 +81,16 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             }
         };
         watched.led_at = now;
-        // The group may have made the change, which is then asked for until it is whole.
-        if replacement.is_made(&leader) {
+        // The group may have made the change already: then the job only goes forward.
+        if has_voter(&leader, to) {
             return Ok(None);
         }
-        let found = self.ask(to, ServerRequest::Status, ASK_TIMEOUT).await?;
+        let found = cx.ask(to, ServerRequest::Status, ASK_TIMEOUT).await?;
         let found = match found {
             Ok(ServerAnswer::Status(replicas)) => {
                 Some(replicas.into_iter().find(|s| s.group_id == group_id))
             }
-            // It is starting, or away: then meta will say so.
+            // The node is starting or away. If it is away, meta will notice.
             _ => None,
         };
         let reason = match &found {
@@ -97,10 +103,10 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 "node {to} has no replica of group {group_id} any more"
             )),
             _ => {
-                watched.reach(&found.flatten(), &leader, replacement, now);
+                watched.reach(&found.flatten(), &leader, to, now);
                 let lasts = now - watched.moved_at;
-                let patience = patience(phase, leader.size_bytes);
-                patience.is_some_and(|most| lasts >= most).then(|| {
+                let limit = limit(phase, leader.size_bytes);
+                limit.is_some_and(|limit| lasts >= limit).then(|| {
                     format!(
                         "node {to} has got no further with its replica of group {group_id} for \
                          {} s",
@@ -114,16 +120,16 @@ impl<M: Meta, S: Servers> Executor<M, S> {
 }
 
 impl Watched {
-    /// Notes whether the node has more of the log, by its own word or the leader's.
+    /// Notes whether the node has more of the log, by its own report or by the leader's.
     fn reach(
         &mut self,
         own: &Option<ReplicaStatus>,
         leader: &ReplicaStatus,
-        replacement: Replacement<'_>,
+        to: NodeId,
         now: Instant,
     ) {
         let mut matched = leader.matched.iter();
-        let matched = matched.find(|(node_id, _)| *node_id == replacement.to);
+        let matched = matched.find(|(node_id, _)| *node_id == to);
         let own = own
             .as_ref()
             .map(|own| own.last_index.max(own.applied_index));
@@ -134,9 +140,9 @@ impl Watched {
     }
 }
 
-/// How long a node may get no further in this phase; none is for ever: once the members were asked
-/// to change only the group knows what became of it.
-fn patience(phase: ReplacePhase, size_bytes: u64) -> Option<Duration> {
+/// How long a node may make no progress in this phase. `None` is for ever: once the group was asked
+/// to change its members, only the group knows the outcome.
+fn limit(phase: ReplacePhase, size_bytes: u64) -> Option<Duration> {
     let bytes = Duration::from_secs(size_bytes / BYTES_PER_SECOND_MIN);
     match phase {
         ReplacePhase::Create => Some(PATIENCE),

@@ -1,49 +1,50 @@
-//! Removing a group that owns nothing: meta forgets it, then its members remove their replicas.
+//! Removing a group that owns nothing: meta deletes its row, then the members their replicas.
 //!
-//! Its leader is asked first, as ranges may be under way to it or be copied from it. A job that
-//! brings it something later sees this one, and waits.
+//! Before that the group's leader is asked for ranges that are moving in, and for copies that other
+//! groups still read. A later job that moves a range into the group sees this job, and waits.
 
 use coterie_protocol::catalog::JobDescriptor;
 use coterie_protocol::meta::{ControllerOp, Rejection};
-use coterie_types::{GroupDescriptor, NodeId, NodeState};
 
-use super::{Executor, Stop, Taken};
-use crate::job::{RemovePhase, Step};
+use super::cx::{ASK_TIMEOUT, Cx, Stop, Taken};
+use super::jobs;
+use crate::job::{RemoveGroup, RemovePhase, Step};
 use crate::ports::{Meta, Servers};
 
-impl<M: Meta, S: Servers> Executor<M, S> {
-    pub(super) async fn remove_group(
+impl RemoveGroup {
+    pub(super) async fn take(
         &self,
-        phase: RemovePhase,
-        group: &GroupDescriptor,
+        cx: &Cx<impl Meta, impl Servers>,
         job: &JobDescriptor,
     ) -> Result<Taken, Stop> {
-        match phase {
-            RemovePhase::Forget => self.forget_group(group, job).await,
-            RemovePhase::Destroy => self.destroy_replicas(group).await,
+        match self.phase {
+            RemovePhase::Forget => self.forget(cx, job).await,
+            RemovePhase::Destroy => self.destroy_replicas(cx).await,
         }
     }
 
-    async fn forget_group(
+    async fn forget(
         &self,
-        group: &GroupDescriptor,
+        cx: &Cx<impl Meta, impl Servers>,
         job: &JobDescriptor,
     ) -> Result<Taken, Stop> {
-        let group_id = group.group_id;
-        // Its row as it is now: members may have changed since it was decided.
-        let Some(now) = self.meta.catalog().groups.get(&group_id).cloned() else {
-            return Ok(destroy(group));
+        let group_id = self.group.group_id;
+        let catalog = cx.catalog();
+        // The group's members may have changed since the planner decided.
+        let Some(now) = catalog.groups.get(&group_id).cloned() else {
+            return Ok(self.destroy());
         };
-        if now != *group {
+        if now != self.group {
             let phase = RemovePhase::Forget;
-            return Ok(Taken::Next(Step::RemoveGroup { phase, group: now }));
+            let again = Self { phase, group: now };
+            return Ok(Taken::Next(Step::RemoveGroup(again)));
         }
-        if let Some(other) = self.other_about(job, group_id) {
+        if let Some(other) = jobs::other_about(&catalog, job, group_id) {
             return Ok(Taken::GiveUp(format!(
                 "job {other} is about group {group_id}"
             )));
         }
-        let status = match self.leader_status(group_id).await? {
+        let status = match cx.leader_status(group_id).await? {
             Ok((_, status)) => status,
             Err(reason) => return Ok(Taken::Wait(reason)),
         };
@@ -52,29 +53,36 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             (status.importing.len(), "imports"),
             (status.frozen.len(), "holds copies of"),
         ];
-        if let Some((count, what)) = held.iter().find(|(count, _)| *count > 0) {
+        if let Some((count, verb)) = held.iter().find(|(count, _)| *count > 0) {
             return Ok(Taken::GiveUp(format!(
-                "group {group_id} {what} {count} range(s)"
+                "group {group_id} {verb} {count} range(s)"
             )));
         }
         Ok(
-            match self.change(vec![ControllerOp::DeleteGroup(group_id)]).await {
-                Ok(_) | Err(Stop::Refused(Rejection::NotFound(_))) => destroy(group),
+            match cx.change(vec![ControllerOp::DeleteGroup(group_id)]).await {
+                Ok(_) | Err(Stop::Refused(Rejection::NotFound(_))) => self.destroy(),
                 Err(Stop::Refused(rejection)) => Taken::GiveUp(format!("meta: {rejection}")),
                 Err(stop) => return Err(stop),
             },
         )
     }
 
-    async fn destroy_replicas(&self, group: &GroupDescriptor) -> Result<Taken, Stop> {
-        let group_id = group.group_id;
+    fn destroy(&self) -> Taken {
+        Taken::Next(Step::RemoveGroup(Self {
+            phase: RemovePhase::Destroy,
+            group: self.group.clone(),
+        }))
+    }
+
+    async fn destroy_replicas(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let group_id = self.group.group_id;
         let mut missing = Vec::new();
-        for replica in &group.replicas {
+        for replica in &self.group.replicas {
             let node_id = replica.node_id;
-            if self.is_removed(node_id) {
+            if cx.is_removed(node_id) {
                 continue;
             }
-            missing.extend(self.destroy(node_id, group_id).await?.err());
+            missing.extend(cx.destroy(node_id, group_id, ASK_TIMEOUT).await?.err());
         }
         Ok(if missing.is_empty() {
             Taken::Done(format!("group {group_id} is gone"))
@@ -82,18 +90,4 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             Taken::Wait(missing.join("; "))
         })
     }
-
-    /// Whether the node is gone for good, with all it held.
-    pub(super) fn is_removed(&self, node_id: NodeId) -> bool {
-        let catalog = self.meta.catalog();
-        let node = catalog.nodes.get(&node_id);
-        node.is_none_or(|node| node.state == NodeState::Removed)
-    }
-}
-
-fn destroy(group: &GroupDescriptor) -> Taken {
-    Taken::Next(Step::RemoveGroup {
-        phase: RemovePhase::Destroy,
-        group: group.clone(),
-    })
 }

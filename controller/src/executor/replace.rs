@@ -1,129 +1,111 @@
-//! Replacing a replica: an empty one on another node, which learns, is compared with the leader's,
-//! and becomes a voter in the old one's place; then the map, then the end of the old one. A group
-//! that has too few gets one more in the same way, with no old one to end.
+//! Replacing a replica. A node creates an empty replica, which the group adds as a learner. Once
+//! its records equal the leader's it becomes a voter in the place of the old replica. Then meta's
+//! map follows, and the old replica is deleted. A group that has too few replicas gets another
+//! replica in the same way, without an old replica to delete.
 //!
-//! The group's log decides who its members are. Until it was asked to change them the job may be
-//! turned back, which is a phase of its own and leaves the group as it was: also when the new node
-//! cannot take the replica in (`patience`), and then the planner asks it for no such thing for a
-//! while. Afterwards the map follows whatever the group says.
+//! The group's log decides its members. Until the group was asked to change them, the job may turn
+//! back: a phase of its own, which leaves the group as it was. It also turns back if the new node
+//! cannot host the replica (`patience`); the planner then avoids that node for a while. After the
+//! change the map follows the group.
 
 use std::time::Duration;
 
 use coterie_protocol::catalog::JobDescriptor;
 use coterie_protocol::meta::ControllerOp;
-use coterie_protocol::server::{Digest, ReplicaStatus, ServerAnswer, ServerRequest};
-use coterie_types::{GroupDescriptor, GroupId, NodeId, Replica, Role};
-use tokio::time::Instant;
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
+use coterie_types::{GroupDescriptor, GroupId, NodeId, Replica};
 
-use super::leader::Consulted;
-use super::make_groups::said;
-use super::{ASK_TIMEOUT, Executor, Recall, Stop, Taken};
-use crate::job::{self, ReplacePhase, Step};
+use super::cx::{ASK_TIMEOUT, Cx, Stop, Taken, reason};
+use super::digest::{Compared, Comparison};
+use super::leader::has_voter;
+use super::patience::Patience;
+use crate::job::{self, AddReplica, ReplacePhase, ReplaceReplica, Step};
 use crate::ports::{Meta, Servers};
 
-/// The server answers before, with how far it is: a snapshot may take many times as long.
+/// The server answers earlier, with its progress: a snapshot may take many times as long.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the counting of records is waited for before it is asked for anew: a process that was
-/// started meanwhile knows nothing of it.
-pub(super) const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How often the old replica's node is asked: if it was not heard, it is told when it is back.
+/// How often the old replica's node is asked. If it does not answer, it is told when it comes back.
 const DESTROY_ATTEMPTS: u32 = 3;
 
-/// The parameters of [`Step::ReplaceReplica`] and [`Step::AddReplica`].
-#[derive(Clone, Copy)]
-pub(super) struct Replacement<'a> {
-    pub(super) group_id: GroupId,
-    /// The node that goes, if one does.
-    pub(super) from: Option<NodeId>,
-    pub(super) to: NodeId,
-    pub(super) replicas: &'a [Replica],
+/// A replacement, or an addition of a replica, with the memory of its attempts.
+pub(super) struct Replacing {
+    phase: ReplacePhase,
+    group_id: GroupId,
+    /// The old replica's node, if there is an old replica.
+    from: Option<NodeId>,
+    to: NodeId,
+    replicas: Vec<Replica>,
+    comparison: Comparison,
+    patience: Patience,
+    /// Requests to the old replica's node that failed.
+    destroy_attempts: u32,
 }
 
-impl Replacement<'_> {
-    fn step(self, phase: ReplacePhase) -> Step {
-        let (group_id, to, replicas) = (self.group_id, self.to, self.replicas.to_vec());
-        match self.from {
-            Some(from) => Step::ReplaceReplica {
-                phase,
-                group_id,
-                from,
-                to,
-                replicas,
-            },
-            None => Step::AddReplica {
-                phase,
-                group_id,
-                to,
-                replicas,
-            },
+impl From<ReplaceReplica> for Replacing {
+    fn from(step: ReplaceReplica) -> Self {
+        let added = AddReplica {
+            phase: step.phase,
+            group_id: step.group_id,
+            to: step.to,
+            replicas: step.replicas,
+        };
+        Self {
+            from: Some(step.from),
+            ..Self::from(added)
         }
     }
+}
 
-    fn next(self, phase: ReplacePhase) -> Taken {
-        Taken::Next(self.step(phase))
-    }
-
-    fn undo(self, reason: &str) -> Taken {
-        self.back(ReplacePhase::Undo, reason)
-    }
-
-    fn back(self, phase: ReplacePhase, reason: &str) -> Taken {
-        Taken::Turn(self.step(phase), job::turned_back(reason))
-    }
-
-    /// Whether the group has made the change.
-    pub(super) fn is_made(self, status: &ReplicaStatus) -> bool {
-        let mut members = status.replicas.iter();
-        members.any(|replica| replica.node_id == self.to && replica.role == Role::Voter)
+impl From<AddReplica> for Replacing {
+    fn from(step: AddReplica) -> Self {
+        Self {
+            phase: step.phase,
+            group_id: step.group_id,
+            from: None,
+            to: step.to,
+            replicas: step.replicas,
+            comparison: Comparison::default(),
+            patience: Patience::default(),
+            destroy_attempts: 0,
+        }
     }
 }
 
-/// A digest that was asked for.
-#[derive(Clone, Copy)]
-pub(super) struct AskedDigest {
-    nonce: u64,
-    leader: NodeId,
-    at: Instant,
-}
-
-impl<M: Meta, S: Servers> Executor<M, S> {
-    pub(super) async fn replace(
-        &self,
-        phase: ReplacePhase,
-        replacement: Replacement<'_>,
+impl Replacing {
+    pub(super) async fn take(
+        &mut self,
+        cx: &Cx<impl Meta, impl Servers>,
         job: &JobDescriptor,
-        recall: &mut Recall,
     ) -> Result<Taken, Stop> {
-        let Replacement { group_id, to, .. } = replacement;
+        let (phase, group_id, to) = (self.phase, self.group_id, self.to);
         let is_early = phase < ReplacePhase::Publish;
-        if is_early && self.is_gone(to) {
+        if is_early && cx.is_gone(to) {
             let reason = format!("node {to} went away before it was a member of group {group_id}");
-            return self.turn_back(phase, replacement, &reason).await;
+            return self.turn_back(cx, &reason).await;
         }
-        let members = self.members(group_id);
-        let mut staying = replacement.replicas.iter().map(|replica| replica.node_id);
+        let members = cx.members(group_id);
+        let mut staying = self.replicas.iter().map(|replica| replica.node_id);
         if is_early && let Some(gone) = staying.find(|id| *id != to && !members.contains(id)) {
             let reason = format!(
                 "node {gone}, which was to stay, is no member of group {group_id} any more"
             );
-            return self.turn_back(phase, replacement, &reason).await;
+            return self.turn_back(cx, &reason).await;
         }
         let taken = match phase {
-            ReplacePhase::Create => self.create_replacement(replacement).await,
-            ReplacePhase::Learn => self.add_learner(replacement).await,
-            ReplacePhase::Verify => self.verify(replacement, recall).await,
-            ReplacePhase::Change => self.change_members(replacement).await,
-            ReplacePhase::Publish => self.publish_members(replacement).await,
-            ReplacePhase::Destroy => self.destroy_old(replacement, recall).await,
-            ReplacePhase::Undo | ReplacePhase::Refuse => self.undo(replacement, job).await,
+            ReplacePhase::Create => self.create(cx).await,
+            ReplacePhase::Learn => self.add_learner(cx).await,
+            ReplacePhase::Verify => self.verify(cx).await,
+            ReplacePhase::Change => self.change_members(cx).await,
+            ReplacePhase::Publish => self.publish(cx).await,
+            ReplacePhase::Destroy => self.destroy_old(cx).await,
+            ReplacePhase::Undo | ReplacePhase::Refuse => self.undo(cx, job).await,
         };
         match taken? {
             Taken::Wait(line) if is_early => {
-                let given_up = self.given_up(phase, replacement, recall).await?;
+                let given_up = self.patience.given_up(cx, phase, group_id, to).await?;
                 Ok(match given_up {
-                    Some((phase, reason)) => replacement.back(phase, &reason),
+                    Some((phase, reason)) => self.back(phase, &reason),
                     None => Taken::Wait(line),
                 })
             }
@@ -131,197 +113,109 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         }
     }
 
-    /// Back, unless the group has made the change: then only its row is left to be written.
+    /// Turns back, unless the group has made the change: then the map has to follow.
     async fn turn_back(
         &self,
-        phase: ReplacePhase,
-        replacement: Replacement<'_>,
+        cx: &Cx<impl Meta, impl Servers>,
         reason: &str,
     ) -> Result<Taken, Stop> {
-        if phase < ReplacePhase::Change {
-            return Ok(replacement.undo(reason));
+        if self.phase < ReplacePhase::Change {
+            return Ok(self.back(ReplacePhase::Undo, reason));
         }
-        Ok(match self.leader_status(replacement.group_id).await? {
-            Ok((_, status)) if replacement.is_made(&status) => {
-                replacement.next(ReplacePhase::Publish)
-            }
-            Ok(_) => replacement.undo(reason),
+        Ok(match cx.leader_status(self.group_id).await? {
+            Ok((_, status)) if has_voter(&status, self.to) => self.next(ReplacePhase::Publish),
+            Ok(_) => self.back(ReplacePhase::Undo, reason),
             Err(unheard) => Taken::Wait(format!("{reason}; {unheard}")),
         })
     }
 
-    async fn create_replacement(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
-        let Replacement { group_id, to, .. } = replacement;
-        let fence = self.fence;
+    async fn create(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let (group_id, to) = (self.group_id, self.to);
+        let fence = cx.fence;
         let request = ServerRequest::CreateReplica { group_id, fence };
-        let answer = self.ask(to, request, ASK_TIMEOUT).await?;
+        let answer = cx.ask(to, request, ASK_TIMEOUT).await?;
         if answer == Ok(ServerAnswer::Ok) {
-            return Ok(replacement.next(ReplacePhase::Learn));
+            return Ok(self.next(ReplacePhase::Learn));
         }
         Ok(Taken::Wait(format!(
             "node {to} has no replica of group {group_id} yet: {}",
-            said(answer)
+            reason(answer)
         )))
     }
 
-    async fn add_learner(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
-        let Replacement { group_id, to, .. } = replacement;
+    async fn add_learner(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let group_id = self.group_id;
         let request = ServerRequest::AddLearner {
             group_id,
-            node_id: to,
-            fence: self.fence,
+            node_id: self.to,
+            fence: cx.fence,
         };
-        let members = self.members(group_id);
-        let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
+        let members = cx.members(group_id);
+        let asked = cx.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
         Ok(match asked.await? {
-            Ok(()) => replacement.next(ReplacePhase::Verify),
+            Ok(()) => self.next(ReplacePhase::Verify),
             Err(reason) => Taken::Wait(reason),
         })
     }
 
-    /// Compares what the leader and the new replica have at one log index.
-    async fn verify(
-        &self,
-        replacement: Replacement<'_>,
-        recall: &mut Recall,
-    ) -> Result<Taken, Stop> {
-        let Replacement { group_id, to, .. } = replacement;
-        let asked = match recall.digest {
-            Some(asked) if asked.at.elapsed() < DIGEST_TIMEOUT => asked,
-            _ => match self.take_digest(group_id).await? {
-                Ok(asked) => *recall.digest.insert(asked),
-                Err(reason) => return Ok(Taken::Wait(reason)),
-            },
-        };
-        let mut digests = Vec::new();
-        for node_id in [asked.leader, to] {
-            match self.digest(node_id, group_id, asked.nonce).await? {
-                Ok(digest) => digests.push(digest),
-                Err(reason) => return Ok(Taken::Wait(reason)),
-            }
-        }
-        if digests[0] == digests[1] {
-            let line = format!(
-                "nodes {} and {to} agree: {}",
-                asked.leader,
-                told(&digests[0])
-            );
-            return Ok(Taken::Turn(replacement.step(ReplacePhase::Change), line));
-        }
-        let reason = format!(
-            "the replicas of group {group_id} differ: node {} has {}, node {to} has {}",
-            asked.leader,
-            told(&digests[0]),
-            told(&digests[1])
-        );
-        Ok(replacement.back(ReplacePhase::Refuse, &reason))
-    }
-
-    async fn take_digest(&self, group_id: GroupId) -> Result<Result<AskedDigest, String>, Stop> {
-        let mut nonce = [0; 8];
-        if let Err(error) = getrandom::fill(&mut nonce) {
-            return Ok(Err(format!("draw a number: {error}")));
-        }
-        let nonce = u64::from_le_bytes(nonce);
-        let fence = self.fence;
-        let request = ServerRequest::TakeDigest {
-            group_id,
-            nonce,
-            fence,
-        };
-        let members = self.members(group_id);
-        Ok(
-            match self
-                .consult(group_id, members, &request, ASK_TIMEOUT)
-                .await?
-            {
-                Consulted::Answered(leader, ServerAnswer::Ok) => Ok(AskedDigest {
-                    nonce,
-                    leader,
-                    at: Instant::now(),
-                }),
-                Consulted::Answered(node_id, other) => Err(format!("node {node_id}: {other:?}")),
-                Consulted::Refused(reason) | Consulted::Unheard(reason) => Err(reason),
-            },
-        )
-    }
-
-    async fn digest(
-        &self,
-        node_id: NodeId,
-        group_id: GroupId,
-        nonce: u64,
-    ) -> Result<Result<Digest, String>, Stop> {
-        let request = ServerRequest::Digest { group_id, nonce };
-        Ok(match self.ask(node_id, request, ASK_TIMEOUT).await? {
-            Ok(ServerAnswer::Digest(Some(digest))) => Ok(digest),
-            Ok(ServerAnswer::Digest(None)) => Err(format!(
-                "node {node_id} counts its records of group {group_id}"
-            )),
-            answer => Err(format!("node {node_id}: {}", said(answer))),
+    async fn verify(&mut self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let compared = self.comparison.compare(cx, self.group_id, self.to).await?;
+        Ok(match compared {
+            Compared::Equal(line) => Taken::Turn(self.step(ReplacePhase::Change), line),
+            Compared::Different(reason) => self.back(ReplacePhase::Refuse, &reason),
+            Compared::NotYet(reason) => Taken::Wait(reason),
         })
     }
 
-    async fn change_members(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
-        let Replacement {
-            group_id,
-            from,
-            replicas,
-            ..
-        } = replacement;
+    async fn change_members(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let group_id = self.group_id;
         let request = ServerRequest::ChangeReplicas {
             group_id,
-            replicas: replicas.to_vec(),
-            fence: self.fence,
+            replicas: self.replicas.clone(),
+            fence: cx.fence,
         };
-        let members = replicas.iter().map(|replica| replica.node_id);
-        let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
+        let members = self.replicas.iter().map(|replica| replica.node_id);
+        let asked = cx.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
         Ok(match asked.await? {
-            Ok(()) => replacement.next(ReplacePhase::Publish),
-            Err(reason) => Taken::Wait(match from {
+            Ok(()) => self.next(ReplacePhase::Publish),
+            Err(reason) => Taken::Wait(match self.from {
                 Some(from) => {
-                    format!("group {group_id} does not do without node {from} yet: {reason}")
+                    format!("group {group_id} has not removed node {from} yet: {reason}")
                 }
-                None => format!("group {group_id} has no more members yet: {reason}"),
+                None => format!("group {group_id} has not added the replica yet: {reason}"),
             }),
         })
     }
 
-    async fn publish_members(&self, replacement: Replacement<'_>) -> Result<Taken, Stop> {
+    async fn publish(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
         let row = GroupDescriptor {
-            group_id: replacement.group_id,
-            replicas: replacement.replicas.to_vec(),
+            group_id: self.group_id,
+            replicas: self.replicas.clone(),
         };
-        match self.change(vec![ControllerOp::PutGroup(row)]).await {
-            Ok(_) => Ok(replacement.next(ReplacePhase::Destroy)),
+        match cx.change(vec![ControllerOp::PutGroup(row)]).await {
+            Ok(_) => Ok(self.next(ReplacePhase::Destroy)),
             Err(Stop::Refused(rejection)) => Ok(Taken::GiveUp(format!("meta: {rejection}"))),
             Err(stop) => Err(stop),
         }
     }
 
-    /// Asked a few times. A node that is away is told when it comes back (`planner/strays.rs`).
-    async fn destroy_old(
-        &self,
-        replacement: Replacement<'_>,
-        recall: &mut Recall,
-    ) -> Result<Taken, Stop> {
-        let Replacement {
-            group_id, from, to, ..
-        } = replacement;
-        let Some(from) = from else {
+    /// Asks a few times. A node that is away is told when it comes back (`planner/strays.rs`).
+    async fn destroy_old(&mut self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let (group_id, to) = (self.group_id, self.to);
+        let Some(from) = self.from else {
             let line = format!("node {to} holds one more replica of group {group_id}");
             return Ok(Taken::Done(line));
         };
         let line =
             format!("node {to} holds the replica of group {group_id} that was on node {from}");
-        if self.is_gone(from) || self.is_removed(from) {
+        if cx.is_gone(from) || cx.is_removed(from) {
             return Ok(Taken::Done(line));
         }
-        Ok(match self.destroy(from, group_id).await? {
+        Ok(match cx.destroy(from, group_id, ASK_TIMEOUT).await? {
             Ok(()) => Taken::Done(line),
             Err(reason) => {
-                recall.refusals += 1;
-                if recall.refusals < DESTROY_ATTEMPTS {
+                self.destroy_attempts += 1;
+                if self.destroy_attempts < DESTROY_ATTEMPTS {
                     Taken::Wait(reason)
                 } else {
                     Taken::Done(format!("{line}, which has not removed it yet: {reason}"))
@@ -330,10 +224,14 @@ impl<M: Meta, S: Servers> Executor<M, S> {
         })
     }
 
-    /// The group goes on with the replicas it has, and the new one is removed.
-    async fn undo(&self, replacement: Replacement<'_>, job: &JobDescriptor) -> Result<Taken, Stop> {
-        let Replacement { group_id, to, .. } = replacement;
-        let members = match self.leader_status(group_id).await? {
+    /// The group removes the new replica, if it has it, and the node deletes it.
+    async fn undo(
+        &self,
+        cx: &Cx<impl Meta, impl Servers>,
+        job: &JobDescriptor,
+    ) -> Result<Taken, Stop> {
+        let (group_id, to) = (self.group_id, self.to);
+        let members = match cx.leader_status(group_id).await? {
             Ok((_, status)) => status.replicas,
             Err(reason) => return Ok(Taken::Wait(reason)),
         };
@@ -343,45 +241,47 @@ impl<M: Meta, S: Servers> Executor<M, S> {
             let request = ServerRequest::ChangeReplicas {
                 group_id,
                 replicas: others.clone(),
-                fence: self.fence,
+                fence: cx.fence,
             };
             let members = others.iter().map(|replica| replica.node_id);
-            let asked = self.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
+            let asked = cx.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
             if let Err(reason) = asked.await? {
                 return Ok(Taken::Wait(format!(
-                    "group {group_id} does not do without node {to} yet: {reason}"
+                    "group {group_id} has not removed node {to} yet: {reason}"
                 )));
             }
         }
-        if !self.is_gone(to) {
-            // Once: if it is not heard now, it is told later.
-            let _ = self.destroy(to, group_id).await?;
+        if !cx.is_gone(to) {
+            // Asked once. A node that does not answer is told later.
+            let _ = cx.destroy(to, group_id, ASK_TIMEOUT).await?;
         }
         Ok(Taken::GiveUp(job::why_turned_back(job)))
     }
 
-    /// Has a node remove its replica of a group.
-    pub(super) async fn destroy(
-        &self,
-        node_id: NodeId,
-        group_id: GroupId,
-    ) -> Result<Result<(), String>, Stop> {
-        let fence = self.fence;
-        let request = ServerRequest::DestroyReplica { group_id, fence };
-        Ok(match self.ask(node_id, request, ASK_TIMEOUT).await? {
-            Ok(ServerAnswer::Ok | ServerAnswer::NoSuchGroup) => Ok(()),
-            answer => Err(format!("node {node_id}: {}", said(answer))),
-        })
+    fn next(&self, phase: ReplacePhase) -> Taken {
+        Taken::Next(self.step(phase))
     }
-}
 
-/// A digest, for a job's log.
-fn told(digest: &Digest) -> String {
-    let Digest {
-        index,
-        records,
-        bytes,
-        checksum,
-    } = digest;
-    format!("{records} records of {bytes} bytes at index {index}, checksum {checksum:016x}")
+    fn back(&self, phase: ReplacePhase, reason: &str) -> Taken {
+        Taken::Turn(self.step(phase), job::turned_back(reason))
+    }
+
+    fn step(&self, phase: ReplacePhase) -> Step {
+        let (group_id, to, replicas) = (self.group_id, self.to, self.replicas.clone());
+        match self.from {
+            Some(from) => Step::ReplaceReplica(ReplaceReplica {
+                phase,
+                group_id,
+                from,
+                to,
+                replicas,
+            }),
+            None => Step::AddReplica(AddReplica {
+                phase,
+                group_id,
+                to,
+                replicas,
+            }),
+        }
+    }
 }

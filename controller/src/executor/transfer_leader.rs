@@ -1,31 +1,28 @@
-//! A hand-over of leadership: asked once. When it does not work out, the job ends, and the planner
-//! looks at the cluster as it is then.
+//! A transfer of leadership. The leader is asked once: if the transfer fails, the job ends, and the
+//! planner decides again by the state of the cluster at that time.
 
 use std::time::Duration;
 
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_types::{GroupId, NodeId};
 
-use super::make_groups::said;
-use super::{Executor, Stop, Taken};
+use super::cx::{Cx, Stop, Taken, reason};
+use crate::job::TransferLeader;
 use crate::ports::{Meta, Servers};
 
-/// The server gives up before; this is for one that hangs.
+/// The server's own limit is shorter; this bound is for a server that hangs.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-impl<M: Meta, S: Servers> Executor<M, S> {
-    pub(super) async fn transfer_leader(
-        &self,
-        group_id: GroupId,
-        from: NodeId,
-        to: NodeId,
-    ) -> Result<Taken, Stop> {
+impl TransferLeader {
+    pub(super) async fn take(&self, cx: &Cx<impl Meta, impl Servers>) -> Result<Taken, Stop> {
+        let Self {
+            group_id, from, to, ..
+        } = *self;
         let request = ServerRequest::TransferLeader {
             group_id,
             to,
-            fence: self.fence,
+            fence: cx.fence,
         };
-        Ok(match self.ask(from, request, TIMEOUT).await? {
+        Ok(match cx.ask(from, request, TIMEOUT).await? {
             Ok(ServerAnswer::Ok) => Taken::Done(format!("node {to} leads group {group_id}")),
             Ok(ServerAnswer::NotLeader { leader }) if leader == Some(to) => {
                 Taken::Done(format!("node {to} leads group {group_id} already"))
@@ -34,7 +31,7 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 Some(leader) => format!("node {leader} leads group {group_id} now"),
                 None => format!("nobody leads group {group_id} now"),
             }),
-            answer => Taken::GiveUp(format!("node {from}: {}", said(answer))),
+            answer => Taken::GiveUp(format!("node {from}: {}", reason(answer))),
         })
     }
 }

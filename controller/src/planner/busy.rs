@@ -1,16 +1,19 @@
-//! What a job is about: those groups and ranges are left alone meanwhile.
+//! The groups and ranges of a job. Other jobs leave them alone meanwhile.
 
 use coterie_protocol::catalog::{Catalog, Wish};
 use coterie_types::{GroupId, RangeId};
 
-use crate::job::{MovePhase, ReplacePhase, Step};
+use crate::job::{
+    AddRanges, AddReplica, DropRanges, MakeGroups, MergeRanges, MovePhase, MoveRange, Recover,
+    RemoveGroup, ReplacePhase, ReplaceReplica, SplitRange, Step, TransferLeader,
+};
 
-/// The groups that a job changes something about.
+/// The groups that a job changes.
 pub(super) fn groups_of(step: &Step, catalog: &Catalog) -> Vec<GroupId> {
     match step {
-        Step::MakeGroups {
+        Step::MakeGroups(MakeGroups {
             groups, then_move, ..
-        } => {
+        }) => {
             let source = then_move.iter().map(|range| range.group_id);
             groups
                 .iter()
@@ -18,16 +21,16 @@ pub(super) fn groups_of(step: &Step, catalog: &Catalog) -> Vec<GroupId> {
                 .chain(source)
                 .collect()
         }
-        Step::TransferLeader { group_id, .. }
-        | Step::ReplaceReplica { group_id, .. }
-        | Step::AddReplica { group_id, .. }
-        | Step::Recover { group_id, .. }
-        | Step::AddRanges { group_id, .. }
-        | Step::DropRanges { group_id, .. } => vec![*group_id],
-        Step::SplitRange { range, .. } => vec![range.group_id],
-        Step::MergeRanges { left, .. } => vec![left.group_id],
-        Step::MoveRange { range, to, .. } => vec![range.group_id, *to],
-        Step::RemoveGroup { group, .. } => vec![group.group_id],
+        Step::TransferLeader(TransferLeader { group_id, .. })
+        | Step::ReplaceReplica(ReplaceReplica { group_id, .. })
+        | Step::AddReplica(AddReplica { group_id, .. })
+        | Step::Recover(Recover { group_id, .. })
+        | Step::AddRanges(AddRanges { group_id, .. })
+        | Step::DropRanges(DropRanges { group_id, .. }) => vec![*group_id],
+        Step::SplitRange(SplitRange { range, .. }) => vec![range.group_id],
+        Step::MergeRanges(MergeRanges { left, .. }) => vec![left.group_id],
+        Step::MoveRange(MoveRange { range, to, .. }) => vec![range.group_id, *to],
+        Step::RemoveGroup(RemoveGroup { group, .. }) => vec![group.group_id],
         Step::Wish(Wish::Replace { group_id, .. } | Wish::Recover { group_id, .. }) => {
             vec![*group_id]
         }
@@ -43,23 +46,25 @@ pub(super) fn groups_of(step: &Step, catalog: &Catalog) -> Vec<GroupId> {
     }
 }
 
-/// The ranges that a job changes something about.
+/// The ranges that a job changes.
 pub(super) fn ranges_of(step: &Step, catalog: &Catalog) -> Vec<RangeId> {
     match step {
-        Step::MakeGroups { then_move, .. } => then_move.iter().map(|r| r.range_id).collect(),
-        Step::SplitRange {
+        Step::MakeGroups(MakeGroups { then_move, .. }) => {
+            then_move.iter().map(|r| r.range_id).collect()
+        }
+        Step::SplitRange(SplitRange {
             range, right_id, ..
-        } => vec![range.range_id, *right_id],
-        Step::MergeRanges { left, right, .. } => vec![left.range_id, right.range_id],
-        Step::MoveRange { range, .. } => vec![range.range_id],
-        Step::AddRanges { ranges, .. } => ranges.iter().map(|r| r.range_id).collect(),
-        Step::DropRanges { ranges, .. } => ranges.clone(),
+        }) => vec![range.range_id, *right_id],
+        Step::MergeRanges(MergeRanges { left, right, .. }) => vec![left.range_id, right.range_id],
+        Step::MoveRange(MoveRange { range, .. }) => vec![range.range_id],
+        Step::AddRanges(AddRanges { ranges, .. }) => ranges.iter().map(|r| r.range_id).collect(),
+        Step::DropRanges(DropRanges { ranges, .. }) => ranges.clone(),
         Step::Wish(wish) => ranges_of_wish(wish, catalog),
-        Step::TransferLeader { .. }
-        | Step::ReplaceReplica { .. }
-        | Step::AddReplica { .. }
-        | Step::Recover { .. }
-        | Step::RemoveGroup { .. } => Vec::new(),
+        Step::TransferLeader(_)
+        | Step::ReplaceReplica(_)
+        | Step::AddReplica(_)
+        | Step::Recover(_)
+        | Step::RemoveGroup(_) => Vec::new(),
     }
 }
 
@@ -83,25 +88,24 @@ fn ranges_of_wish(wish: &Wish, catalog: &Catalog) -> Vec<RangeId> {
         .collect()
 }
 
-/// Whether the job copies in the background, for minutes perhaps: leaders may change meanwhile.
+/// Whether the job copies in the background, perhaps for minutes. Leaders may change meanwhile.
 pub(super) fn is_copying(step: &Step) -> bool {
     match step {
-        Step::MoveRange { .. } => is_copying_range(step),
-        Step::ReplaceReplica { phase, .. } | Step::AddReplica { phase, .. } => {
-            *phase == ReplacePhase::Learn
-        }
+        Step::MoveRange(_) => is_copying_range(step),
+        Step::ReplaceReplica(ReplaceReplica { phase, .. })
+        | Step::AddReplica(AddReplica { phase, .. }) => *phase == ReplacePhase::Learn,
         _ => false,
     }
 }
 
-/// Whether the job copies a range that is served by its new owner already: members may change
-/// meanwhile, too.
+/// Whether the job copies a range that its new owner serves already. Members may change meanwhile,
+/// too.
 pub(super) fn is_copying_range(step: &Step) -> bool {
     matches!(
         step,
-        Step::MoveRange {
+        Step::MoveRange(MoveRange {
             phase: MovePhase::Copy,
             ..
-        }
+        })
     )
 }

@@ -1,18 +1,19 @@
-//! Jobs that are over are kept for people to read, and because what was done lately is not done
-//! again so soon, and an action that did not help for longer; but not for ever.
+//! Finished jobs are kept for people to read, and because the planner does not repeat recent jobs,
+//! nor for longer those that did not help. They are not kept for ever.
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 
-use super::effects::is_remembered;
-use super::facts::{DAMPING, is_recent};
-use super::{Action, Plan};
+use super::facts::DAMPING;
+use super::plan::{Action, Plan};
+use super::tried::is_remembered;
 use crate::view::View;
 
-/// Finished jobs that are kept, the newest: whatever their age, and when they are recent.
+/// The newest finished jobs, which are kept at any age. Older jobs that still count are kept too,
+/// up to the second number of all.
 const KEPT: usize = 200;
 const KEPT_RECENT: usize = 2000;
 
-/// Jobs forgotten in one plan.
+/// Jobs deleted in a plan.
 const AT_ONCE: usize = 50;
 
 pub(super) fn plan(view: &View, plan: &mut Plan) {
@@ -25,7 +26,7 @@ pub(super) fn plan(view: &View, plan: &mut Plan) {
     let extra = over.len().saturating_sub(KEPT);
     let far_too_many = over.len().saturating_sub(KEPT_RECENT);
     let forget = over[..extra].iter().enumerate();
-    let counts = |job: &JobDescriptor| is_recent(view, job, DAMPING) || is_remembered(view, job);
+    let counts = |job: &JobDescriptor| view.is_recent(job, DAMPING) || is_remembered(view, job);
     let forget = forget.filter(|(turn, job)| *turn < far_too_many || !counts(job));
     plan.actions.extend(
         forget

@@ -1,7 +1,10 @@
-//! What becomes of a plan: jobs are begun, and their effect is there when they are done.
+//! The executor of this world: jobs begin, and have their effect at their end.
 
 use bytes::Bytes;
-use coterie_controller::job::{self, Step};
+use coterie_controller::job::{
+    self, MakeGroups, MergeRanges, MoveRange, RemoveGroup, ReplaceReplica, SplitRange, Step,
+    TransferLeader,
+};
 use coterie_controller::planner::Action;
 use coterie_protocol::catalog::{Effect, Row, RowKey, Traffic};
 use coterie_types::{
@@ -14,7 +17,7 @@ impl World {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
             Action::SetNodeState { node_id, state, .. } => self.set_state(node_id, state),
-            // Nothing is left behind here.
+            // Nothing is left behind in this world.
             Action::DestroyStray { .. } => {}
             Action::MakeGroups { kind, groups, .. } => {
                 let new = groups.into_iter().map(|group| job::NewGroup {
@@ -22,17 +25,17 @@ impl World {
                     voters: group.voters,
                     ranges: vec![],
                 });
-                let step = Step::MakeGroups {
+                let step = Step::MakeGroups(MakeGroups {
                     phase: job::MakePhase::Create,
                     groups: new.collect(),
                     then_move: None,
-                };
+                });
                 self.begin(kind, step, None);
             }
             Action::Begin {
                 kind, step, before, ..
             } => {
-                if let Step::MoveRange { range, .. } = &step {
+                if let Step::MoveRange(MoveRange { range, .. }) = &step {
                     self.moves.push((self.ticks, range.range_id));
                 }
                 self.begin(kind, step, before);
@@ -47,12 +50,12 @@ impl World {
                 let at = at.unwrap_or_else(|| middle(&range));
                 let right_id = RangeId(self.new_id());
                 let phase = job::SplitPhase::Split;
-                let step = Step::SplitRange {
+                let step = Step::SplitRange(SplitRange {
                     phase,
                     range,
                     at: Some(at),
                     right_id,
-                };
+                });
                 self.begin(kind, step, before);
             }
             Action::Judge {
@@ -109,30 +112,32 @@ impl World {
 
     pub(super) fn finish(&mut self, step: Step) {
         match step {
-            Step::MakeGroups { groups, .. } => {
+            Step::MakeGroups(MakeGroups { groups, .. }) => {
                 for new in groups {
                     self.leaders.insert(new.group_id, new.voters[0]);
                     let row = group_row(new.group_id, new.voters.into_iter().collect());
                     self.write(vec![row], vec![]);
                 }
             }
-            Step::TransferLeader { group_id, to, .. } => drop(self.leaders.insert(group_id, to)),
-            Step::ReplaceReplica {
+            Step::TransferLeader(TransferLeader { group_id, to, .. }) => {
+                self.leaders.insert(group_id, to);
+            }
+            Step::ReplaceReplica(ReplaceReplica {
                 group_id, replicas, ..
-            } => {
+            }) => {
                 let row = Row::Group(GroupDescriptor { group_id, replicas });
                 self.write(vec![row], vec![]);
             }
-            Step::SplitRange {
+            Step::SplitRange(SplitRange {
                 range,
                 at,
                 right_id,
                 ..
-            } => {
+            }) => {
                 let at = at.unwrap_or_else(|| middle(&range));
                 self.cut(range, at, right_id);
             }
-            Step::MergeRanges { left, right, .. } => {
+            Step::MergeRanges(MergeRanges { left, right, .. }) => {
                 let cost = self.costs.remove(&right.range_id).unwrap();
                 let merged = self.costs.get_mut(&left.range_id).unwrap();
                 merged.size += cost.size;
@@ -147,7 +152,7 @@ impl World {
                 });
                 self.write(vec![row], vec![RowKey::Range(right.range_id)]);
             }
-            Step::MoveRange { range, to, .. } => {
+            Step::MoveRange(MoveRange { range, to, .. }) => {
                 let row = Row::Range(RangeDescriptor {
                     epoch: range.epoch.next(),
                     group_id: to,
@@ -155,7 +160,7 @@ impl World {
                 });
                 self.write(vec![row], vec![]);
             }
-            Step::RemoveGroup { group, .. } => {
+            Step::RemoveGroup(RemoveGroup { group, .. }) => {
                 self.leaders.remove(&group.group_id);
                 self.write(vec![], vec![RowKey::Group(group.group_id)]);
             }

@@ -1,9 +1,9 @@
-//! The rules that every plan keeps, whatever the cluster looks like: one job for a group, limits,
-//! rows as they are, zones.
+//! The rules that every plan keeps on every cluster: one job for a group, limits, current rows,
+//! zones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coterie_controller::job::{self, Step};
+use coterie_controller::job::{self, MergeRanges, MoveRange, ReplaceReplica, SplitRange, Step};
 use coterie_controller::planner::{Action, Plan};
 use coterie_protocol::catalog::JobState;
 use coterie_types::{GroupId, NodeId, NodeState, RangeDescriptor, RangeId};
@@ -18,20 +18,20 @@ impl World {
         let running: Vec<Step> = running.map(|job| Step::of(job).unwrap()).collect();
         let planned = plan.actions.iter().filter_map(|action| match action {
             Action::Begin { step, .. } => Some(step.clone()),
-            Action::Split { range, at, .. } => Some(Step::SplitRange {
+            Action::Split { range, at, .. } => Some(Step::SplitRange(SplitRange {
                 phase: job::SplitPhase::Split,
                 range: range.clone(),
                 at: at.clone(),
                 right_id: RangeId(u64::MAX),
-            }),
+            })),
             _ => None,
         });
         let planned: Vec<Step> = planned.collect();
         let mut about: BTreeMap<GroupId, &Step> = BTreeMap::new();
-        // What copies a range is in nobody's way.
+        // A job that copies a range blocks no other job.
         let is_copying = |step: &&Step| {
             let phase = match step {
-                Step::MoveRange { phase, .. } => Some(*phase),
+                Step::MoveRange(MoveRange { phase, .. }) => Some(*phase),
                 _ => None,
             };
             phase == Some(job::MovePhase::Copy)
@@ -52,14 +52,14 @@ impl World {
             self.check_step(step);
         }
         let moves = |steps: &[Step]| {
-            let moves = steps.iter().filter(|s| matches!(s, Step::MoveRange { .. }));
+            let moves = steps.iter().filter(|s| matches!(s, Step::MoveRange(_)));
             moves.count()
         };
         let begun = moves(&planned);
         assert!(begun == 0 || moves(&running) + begun <= self.settings.moves_max);
         let receivers = |steps: &[Step]| -> Vec<NodeId> {
             let to = steps.iter().filter_map(|step| match step {
-                Step::ReplaceReplica { to, .. } => Some(*to),
+                Step::ReplaceReplica(ReplaceReplica { to, .. }) => Some(*to),
                 _ => None,
             });
             to.collect()
@@ -83,24 +83,24 @@ impl World {
             );
         };
         match step {
-            Step::SplitRange { range, .. } => is_row(range),
-            Step::MergeRanges { left, right, .. } => {
+            Step::SplitRange(SplitRange { range, .. }) => is_row(range),
+            Step::MergeRanges(MergeRanges { left, right, .. }) => {
                 is_row(left);
                 is_row(right);
                 assert_eq!(left.bounds.end.as_ref(), Some(&right.bounds.start));
                 assert_eq!(left.group_id, right.group_id);
             }
-            Step::MoveRange { range, to, .. } => {
+            Step::MoveRange(MoveRange { range, to, .. }) => {
                 is_row(range);
                 assert_ne!(range.group_id, *to);
             }
-            Step::ReplaceReplica {
+            Step::ReplaceReplica(ReplaceReplica {
                 group_id,
                 from,
                 to,
                 replicas,
                 ..
-            } => {
+            }) => {
                 let before: BTreeSet<NodeId> = self.catalog.groups[group_id].voters().collect();
                 let after: BTreeSet<NodeId> = replicas.iter().map(|r| r.node_id).collect();
                 assert!(before.contains(from) && !before.contains(to), "{step}");

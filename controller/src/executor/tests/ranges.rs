@@ -5,7 +5,7 @@ use coterie_protocol::catalog::Wish;
 use coterie_types::{GroupDescriptor, TableId};
 
 use super::*;
-use crate::job::{MergePhase, RemovePhase, SplitPhase};
+use crate::job::{MergePhase, MergeRanges, RemoveGroup, RemovePhase, SplitPhase, SplitRange};
 
 fn split_at(key: &'static str) -> Wish {
     Wish::Split {
@@ -15,12 +15,12 @@ fn split_at(key: &'static str) -> Wish {
 }
 
 fn in_halves(sim: &Sim, range: RangeDescriptor) -> Step {
-    Step::SplitRange {
+    Step::SplitRange(SplitRange {
         phase: SplitPhase::Split,
         range,
         at: None,
         right_id: RangeId(sim.lock().meta.next.range),
-    }
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,23 +99,23 @@ async fn the_controller_may_die_at_any_call_of_a_merge() {
     let begin = |sim: &Sim| {
         let mut left = located(sim, "a");
         let right_id = RangeId(sim.lock().meta.next.range);
-        sim.begin_job(&Step::SplitRange {
+        sim.begin_job(&Step::SplitRange(SplitRange {
             phase: SplitPhase::Split,
             range: left.clone(),
             at: Some(Bytes::from_static(b"g")),
             right_id,
-        });
-        // Begun before the split is done: it waits, and finds what it was begun for.
+        }));
+        // Begun before the split is done: the job waits, and finds the range that it was begun for.
         let mut right = left.clone();
         (left.epoch, right.epoch) = (left.epoch.next(), right.epoch.next());
         left.bounds.end = Some(Bytes::from_static(b"g"));
         right.bounds.start = Bytes::from_static(b"g");
         right.range_id = right_id;
-        sim.begin_job(&Step::MergeRanges {
+        sim.begin_job(&Step::MergeRanges(MergeRanges {
             phase: MergePhase::Merge,
             left,
             right,
-        });
+        }));
     };
     dies_anywhere(8, begin, |sim| {
         let whole = located(sim, "g");
@@ -187,10 +187,10 @@ async fn an_empty_group(sim: &Sim, fence: u64) -> Step {
         sim.settle(fence, &settings()).await.unwrap();
     }
     let group = sim.lock().meta.catalog.groups[&GroupId(4)].clone();
-    Step::RemoveGroup {
+    Step::RemoveGroup(RemoveGroup {
         phase: RemovePhase::Forget,
         group,
-    }
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,12 +226,12 @@ async fn the_controller_may_die_at_any_call_of_a_removal() {
 async fn a_middle_that_nobody_finds_in_time_is_not_asked_for_again_at_once() {
     let (sim, fence) = settled().await;
     sim.lock().is_middle_late = true;
-    let job_id = sim.begin_job(&Step::SplitRange {
+    let job_id = sim.begin_job(&Step::SplitRange(SplitRange {
         phase: SplitPhase::Split,
         range: located(&sim, "a"),
         at: None,
         right_id: RangeId(900),
-    });
+    }));
     let begun = tokio::time::Instant::now();
     drive(&sim, fence, job_id).await.unwrap().unwrap();
     let job = sim.job(job_id);
@@ -250,7 +250,7 @@ async fn a_group_that_owns_something_is_not_removed() {
     let (sim, fence) = settled().await;
     let group: GroupDescriptor = sim.lock().meta.catalog.groups[&GroupId(1)].clone();
     let phase = RemovePhase::Forget;
-    let job_id = sim.begin_job(&Step::RemoveGroup { phase, group });
+    let job_id = sim.begin_job(&Step::RemoveGroup(RemoveGroup { phase, group }));
     sim.settle(fence, &settings()).await.unwrap();
     assert_eq!(sim.job(job_id).state, JobState::Failed);
     check_served(&sim, 3);
@@ -261,7 +261,7 @@ async fn a_group_that_owns_something_is_not_removed() {
 async fn a_member_that_is_down_is_waited_for_unless_it_was_removed() {
     let (sim, fence) = settled().await;
     let step = an_empty_group(&sim, fence).await;
-    let Step::RemoveGroup { group, .. } = &step else {
+    let Step::RemoveGroup(RemoveGroup { group, .. }) = &step else {
         panic!("{step}");
     };
     let away = group.voters().last().unwrap();

@@ -1,11 +1,11 @@
-//! Wishes that cannot be, and those that wait.
+//! Wishes that cannot be fulfilled, and wishes that wait.
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Wish;
 use coterie_types::TableId;
 
 use super::*;
-use crate::job::MovePhase;
+use crate::job::{MovePhase, MoveRange};
 
 fn split_at(table: u32, key: &'static str) -> Wish {
     Wish::Split {
@@ -66,11 +66,11 @@ async fn what_cannot_be_is_given_up_with_the_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_wish_waits_for_a_job_about_the_same_range() {
     let (sim, fence) = settled().await;
-    let moving = sim.begin_job(&Step::MoveRange {
+    let moving = sim.begin_job(&Step::MoveRange(MoveRange {
         phase: MovePhase::Begin,
         range: located(&sim, "a"),
         to: GroupId(3),
-    });
+    }));
     let splitting = sim.ask_for(split_at(0, "g"));
     let second = drive(&sim, fence, splitting);
     let waits = format!("after job {moving}: ");
