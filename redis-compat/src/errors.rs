@@ -54,6 +54,8 @@ error_lines! {
     pub STARTING = "LOADING Coterie is starting: no ranges yet";
     /// A row that neither a group nor the proxy runs.
     pub NOT_OFFERED = "ERR command is not offered";
+    /// A command touched a key that its row does not declare.
+    pub UNDECLARED_KEY = "ERR the command touched a key that it did not declare";
     /// A command of the proxy that was sent to a group.
     pub OF_THE_PROXY = "ERR command is answered by the proxy alone";
 }

@@ -47,6 +47,7 @@ pub use encoding::Encoding;
 pub use error::{CommandError, EvalError};
 pub use execute::{execute, resolve};
 pub use flags::{Categories, Flags};
+pub(crate) use key::Value;
 pub use keys::{BeginSearch, FindKeys, KeyFlags, KeySpec, Positions};
 pub use mem_view::MemView;
 pub use record::{Header, Kind, Record};

@@ -214,6 +214,7 @@ const OURS: &[E] = &[
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::UNDECLARED_KEY,
 ];
 
 #[test]

@@ -11,13 +11,14 @@
 
 use bytes::{BufMut, Bytes};
 
+use super::Typed;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
 use crate::rdb::{self, crc64};
 use crate::string::Unit;
 use crate::{
-    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn,
+    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
 };
 
 pub(super) const PART: Part = Part::new(&[DUMP, RESTORE], LINES);
@@ -64,14 +65,14 @@ const DUMP: Command = command(Topic::Generic, "dump")
 
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
 fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let Some(record) = txn.get(args.bytes(1))? else {
+    let Some(value) = txn.value(args.bytes(1))? else {
         return Ok(Reply::Null);
     };
-    let mut payload = Vec::with_capacity(record.value.len() + FOOTER_BYTES + 6);
-    match record.kind {
-        Kind::String => {
+    let mut payload = Vec::with_capacity(value.stored_bytes() + FOOTER_BYTES + 6);
+    match value.typed() {
+        Typed::String(string) => {
             payload.put_u8(TYPE_STRING);
-            rdb::put_string(&mut payload, &record.value);
+            rdb::put_string(&mut payload, string.bytes());
         }
     }
     payload.put_u16_le(VERSION_WRITTEN);
@@ -110,7 +111,7 @@ const RESTORE: Command = command(Topic::Generic, "restore")
 fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = parse(args)?;
     let key = args.bytes(1);
-    let found = txn.get(key)?.is_some();
+    let found = txn.exists(key)?;
     if found && !options.replace {
         return Err(BUSY_KEY.into());
     }
@@ -132,10 +133,10 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let value = decode(args.bytes(3), txn)?;
     if expires_at.is_some_and(|at| at <= txn.now()) {
         if found {
-            txn.remove(key.clone());
+            txn.remove(key.clone())?;
         }
     } else {
-        txn.put_string(key.clone(), value, expires_at);
+        txn.put_string(key.clone(), value, expires_at)?;
     }
     Ok(Reply::OK)
 }

@@ -75,11 +75,11 @@ fn add(txn: &mut Txn<'_>, args: &Args<'_>, increment: i64) -> Result<Reply, Eval
     let old = txn.string(key)?;
     let before = match &old {
         // Not `str::parse`: it takes "+7" and "007", which Redis refuses (`util.c`, `string2ll`).
-        Some(old) => number::parse_int(&old.value).ok_or(NOT_AN_INTEGER)?,
+        Some(old) => number::parse_int(old.bytes()).ok_or(NOT_AN_INTEGER)?,
         None => 0,
     };
     let after = before.checked_add(increment).ok_or(OVERFLOW)?;
-    let expires_at = old.and_then(|old| old.expires_at);
-    txn.put_string(key.clone(), number::format_int(after), expires_at);
+    let expires_at = old.and_then(|old| old.expires_at());
+    txn.put_string(key.clone(), number::format_int(after), expires_at)?;
     Ok(Reply::Integer(after))
 }

@@ -47,12 +47,8 @@ const LCS: Command = command(Topic::String, "lcs")
 /// O(n*m) time and memory, at most 512 MiB. Errors: `NOT_AN_INTEGER`, `SYNTAX`, `LCS_LEN_AND_IDX`,
 /// `LCS_MEMORY`. Source: Redis `t_string.c`, `lcsCommand`.
 fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let a = txn
-        .string(args.bytes(1))?
-        .map_or_else(Bytes::new, |record| record.value);
-    let b = txn
-        .string(args.bytes(2))?
-        .map_or_else(Bytes::new, |record| record.value);
+    let a = txn.string_bytes(args.bytes(1))?;
+    let b = txn.string_bytes(args.bytes(2))?;
     let options = parse(args)?;
     let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
     if cells * 4 > TABLE_BYTES_MAX {
