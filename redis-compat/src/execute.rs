@@ -55,7 +55,8 @@ fn run(txn: &mut Txn<'_>, table: TableId, args: &[Bytes]) -> Result<Reply, EvalE
     call(txn, resolve(args)?, table, args)
 }
 
-/// Runs the function of a row, within the keys that the row declares.
+/// Runs the function of a row, within the keys that the row declares. A command that fails leaves
+/// no trace, however far it came.
 fn call(
     txn: &mut Txn<'_>,
     command: &Command,
@@ -67,7 +68,7 @@ fn call(
     };
     txn.begin(command, table, args);
     let reply = function(txn, &Args::new(args, command.name));
-    txn.end();
+    txn.end(reply.is_ok());
     reply
 }
 
@@ -122,11 +123,47 @@ mod tests {
                 Err(EvalError::Rejected(error)) => assert_eq!(error, UNDECLARED_KEY),
                 other => panic!("{other:?}"),
             }
+            let untouched = Txn::new(&view, ctx(1));
+            assert_eq!(txn.finish(), untouched.finish(), "a trace is left");
         }
         let args = [b("faulty"), b("declared"), b("declared")];
         for row in &CALLS[..3] {
             let mut txn = Txn::new(&view, ctx(1));
             call(&mut txn, row, T, &args).unwrap();
         }
+    }
+
+    #[test]
+    fn a_command_that_fails_takes_its_own_changes_back_and_no_others() {
+        let view = view_of(&[("declared", None), ("other", None)]);
+        let mut txn = Txn::new(&view, ctx(1));
+        let fine = [b("faulty"), b("declared"), b("declared")];
+        let failing = [b("faulty"), b("declared"), b("other")];
+        call(&mut txn, &CALLS[1], T, &fine).unwrap();
+        call(&mut txn, &CALLS[2], T, &failing).unwrap_err();
+        let mut expected = Txn::new(&view, ctx(1));
+        call(&mut expected, &CALLS[1], T, &fine).unwrap();
+        assert_eq!(txn.changed_bytes(), expected.changed_bytes());
+        // Within a transaction that is given up, both are taken back.
+        let mut txn_given_up = Txn::new(&view, ctx(1));
+        txn_given_up.set_savepoint();
+        call(&mut txn_given_up, &CALLS[1], T, &fine).unwrap();
+        call(&mut txn_given_up, &CALLS[2], T, &failing).unwrap_err();
+        txn_given_up.roll_back();
+        assert_eq!(txn_given_up.finish(), Txn::new(&view, ctx(1)).finish());
+        assert_eq!(txn.finish(), expected.finish());
+    }
+
+    #[test]
+    fn a_record_that_is_expired_is_met_again_by_the_next_command() {
+        let view = view_of(&[("k", Some(5))]);
+        let mut txn = Txn::new(&view, ctx(9));
+        let mut run = |line: &[&'static str]| {
+            let args: Vec<_> = line.iter().map(|word| b(word)).collect();
+            run(&mut txn, T, &args)
+        };
+        run(&["rename", "k", "other"]).unwrap_err();
+        assert_eq!(run(&["exists", "k"]).unwrap(), Reply::Integer(0));
+        assert_eq!(run(&["_expired", "k"]).unwrap(), Reply::Integer(1));
     }
 }

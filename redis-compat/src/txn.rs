@@ -71,11 +71,19 @@ impl<'a> Txn<'a> {
         self.scope.declare(command, table, args);
         self.table = table;
         self.writing = command.is_write();
+        if self.writing {
+            self.set_savepoint();
+        }
     }
 
-    /// Ends the command.
-    pub(crate) fn end(&mut self) {
+    /// Ends the command. Unless it `succeeded`, its changes are taken back.
+    pub(crate) fn end(&mut self, succeeded: bool) {
         self.scope.reopen();
+        match (self.writing, succeeded) {
+            (true, true) => self.keep_changes(),
+            (true, false) => self.roll_back(),
+            (false, _) => {}
+        }
     }
 
     /// The longest value a command may build (`APPEND`, `SETRANGE`, ...). It decides replies, so
