@@ -26,8 +26,12 @@ error_lines! {
     pub NOT_A_FLOAT = "ERR value is not a valid float";
     /// Options that do not fit together, or are not known.
     pub SYNTAX = "ERR syntax error";
+    /// The sum is no i64.
+    pub OVERFLOW = "ERR increment or decrement would overflow";
     /// The value would be longer than a string may be.
     pub STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// The fields and values of a hash would be longer than a value may be.
+    pub HASH_TOO_LONG = "ERR hash exceeds maximum allowed size (max-value-bytes)";
     /// A database number past the last.
     pub DB_OUT_OF_RANGE = "ERR DB index is out of range";
     /// `COMMAND GETKEYS` with words that hide the keys.

@@ -23,6 +23,7 @@ mod execute;
 mod flags;
 mod float80;
 pub mod glob;
+mod hash;
 mod introspect;
 mod key;
 mod keys;

@@ -12,11 +12,12 @@ mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
-use crate::{bitmap, key, range, string, watch};
+use crate::{bitmap, hash, key, range, string, watch};
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
     bitmap::PARTS,
+    hash::PARTS,
     key::PARTS,
     range::PARTS,
     string::PARTS,

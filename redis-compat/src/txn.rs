@@ -6,6 +6,7 @@
 //! scope.rs      the keys that the command under way declares
 //! keys.rs       records by key: get, put, remove, expiry, WATCH
 //! scan.rs       intervals of keys
+//! elements.rs   the elements of a collection, packed into its record
 //! ```
 //!
 //! Commands see none of these layers. They see the value of a key by the handle of its type
@@ -18,6 +19,7 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version; a command touches the keys that it declares and no others.
 
+pub(crate) mod elements;
 mod keys;
 mod savepoint;
 mod scan;

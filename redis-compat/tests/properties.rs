@@ -150,6 +150,37 @@ proptest! {
     }
 
     #[test]
+    fn hashes_survive_dump_and_restore(
+        pairs in prop::collection::btree_map(
+            vec(any::<u8>(), 0..70),
+            prop_oneof![vec(any::<u8>(), 0..200), any::<i64>().prop_map(|n| n.to_string().into())],
+            1..20,
+        ),
+    ) {
+        let view = MemView::new();
+        let ctx = Context {
+            group: GroupId(1), now: UnixMillis(1), read_now: None, seed: 1, next_change: 1,
+        };
+        let mut txn = Txn::new(&view, ctx);
+        let mut run = |args: &[Bytes]| {
+            let mut reply = BytesMut::new();
+            execute(&mut txn, TableId(0), args, Resp::V3, &mut reply).unwrap();
+            reply.freeze()
+        };
+        let words = |line: &str| line.split(' ').map(str::to_owned).map(Bytes::from).collect::<Vec<_>>();
+        let pairs = pairs.into_iter().flat_map(|(field, value)| [field, value].map(Bytes::from));
+        run(&[words("hset k"), pairs.collect()].concat());
+        let reply = run(&words("dump k"));
+        let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let payload = reply.slice(start..reply.len() - 2);
+        let restored = run(&[words("restore copy 0"), vec![payload]].concat());
+        prop_assert_eq!(restored, "+OK\r\n");
+        prop_assert_eq!(run(&words("hgetall copy")), run(&words("hgetall k")));
+        let encoding = run(&words("object encoding copy"));
+        prop_assert_eq!(encoding, run(&words("object encoding k")));
+    }
+
+    #[test]
     fn error_lines_stay_lines(words in vec("[a-z\r\n]{0,6}", 1..4)) {
         let args: Vec<_> = words.into_iter().map(Bytes::from).collect();
         let reply = run(&args);

@@ -23,6 +23,22 @@ const KEYS: &[&[u8]] = &[
     b"\0\xff\r\n\x80",
 ];
 
+/// Keys that hold hashes, mostly.
+const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
+
+const FIELDS: &[&str] = &[
+    "f",
+    "g",
+    "n",
+    "n",
+    "1",
+    "-70000",
+    "",
+    "field:1",
+    "\0\r\n",
+    "a field of sixty-five bytes, which a listpack does not hold......",
+];
+
 const VALUES: &[&str] = &[
     "",
     "0",
@@ -115,8 +131,11 @@ pub(crate) const POOLS: &[&str] = &[
     "bit-offset",
     "bit-type",
     "db",
+    "field",
     "field-offset",
+    "field-value",
     "float",
+    "hash-key",
     "index",
     "integer",
     "junk",
@@ -153,15 +172,17 @@ pub(crate) fn pool_of(name: &str, of: Type) -> &'static str {
     }
 }
 
-/// A payload that is none, payloads from `DUMP` of Redis 7.0 for "hello", 12, 40 times "a" and
-/// -70000, and damaged payloads.
+/// A payload that is none, payloads from `DUMP` of Redis 7.0 for "hello", 12, 40 times "a",
+/// -70000 and hashes, and damaged payloads.
 pub(crate) fn payloads() -> Vec<Bytes> {
-    let payloads: [&'static [u8]; 8] = [
+    let payloads: [&'static [u8]; 10] = [
         b"garbage that is long enough",
         b"\x00\x05hello\x0a\x00\x63\x72\xdf\x76\x65\x34\x20\x0a",
         b"\x00\xc0\x0c\x0a\x00\x3c\x2a\xf8\x51\x5c\x04\xbc\xd5",
         b"\x00\xc3\x09\x28\x01aa\xe0\x1b\x00\x01aa\x0a\x00\xcf\x09\x2f\xaa\xae\x25\x83\x1d",
         b"\x00\xc2\x90\xee\xfe\xff\x0a\x00\x28\x75\xde\x7b\x13\xeb\x28\x00",
+        b"\x10\x12\x12\0\0\0\x04\0\x81f\x02\x81v\x02\x81n\x02\x0c\x01\xff\x0a\0\x01\x36\x94\x81\xd3[\x89t",
+        b"\x04\x02\x01n\xc0\x0c\x01f\xc3\x12@A\x0a01234567890\xe0\x2b\x09\x0134\x0a\0\xf8\xfd\xf2\xcc\xa0s \x9a",
         b"\x00\x05hellu\x0a\x00\x63\x72\xdf\x76\x65\x34\x20\x0a",
         b"\x00\x05",
         b"",
@@ -173,12 +194,16 @@ impl Grammar {
     /// A word of a pool; a value if the pool is unknown.
     pub fn word(&mut self, pool: &str) -> Bytes {
         let text = match pool {
-            "key" => return Bytes::from_static(KEYS[self.below(KEYS.len())]),
+            "key" => return self.key(8),
+            "hash-key" if self.one_in(12) => return self.key(usize::MAX),
+            "hash-key" => return self.key(1),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
             "index" => self.index(),
             "offset" => self.offset(),
+            "field" => self.field(),
+            "field-value" => return self.field_value(),
             "bit" => self.one_of(&["0", "1", "0", "1", "2", "x"]),
             "bit-offset" => self.bit_offset(),
             "bit-type" => self.bit_type(),
@@ -198,6 +223,31 @@ impl Grammar {
 
     fn one_of(&mut self, from: &[&str]) -> String {
         (*self.pick(from)).to_owned()
+    }
+
+    /// A key, once in `n` times of a hash.
+    fn key(&mut self, n: usize) -> Bytes {
+        let of_hash = self.one_in(n);
+        let pool = if of_hash { HASH_KEYS } else { KEYS };
+        Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    fn field(&mut self) -> String {
+        match self.below(30) {
+            0 => FIELDS[FIELDS.len() - 1].to_owned(),
+            1 => self.integer(),
+            _ => self.one_of(&FIELDS[..FIELDS.len() - 1]),
+        }
+    }
+
+    /// Short mostly: a long value turns a hash into a table.
+    fn field_value(&mut self) -> Bytes {
+        match self.below(20) {
+            0 => self.value(),
+            1..10 => Bytes::from((self.below(300) as i64 - 150).to_string()),
+            10..14 => Bytes::from(self.integer()),
+            _ => Bytes::from(self.one_of(VALUES)),
+        }
     }
 
     fn payload(&mut self) -> Bytes {

@@ -3,7 +3,7 @@
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
 //! notes the encoding that Redis would report ([`crate::Encoding`]). Accesses are not tracked.
 
-use super::{Typed, Value};
+use super::Value;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
@@ -75,11 +75,12 @@ fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalErro
 }
 
 fn refcount(value: Value) -> i64 {
-    match value.typed() {
-        Typed::String(string) => match number::parse_int(string.bytes()) {
-            Some(0..SHARED_INTEGERS) if string.encoding() == Encoding::Int => SHARED_REFCOUNT,
-            _ => 1,
-        },
+    let Some(string) = value.into_string() else {
+        return 1;
+    };
+    match number::parse_int(string.bytes()) {
+        Some(0..SHARED_INTEGERS) if string.encoding() == Encoding::Int => SHARED_REFCOUNT,
+        _ => 1,
     }
 }
 

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use coterie_types::{TableId, UnixMillis, Version};
 
+use crate::hash::Hash;
 use crate::string::StringValue;
-use crate::{CommandError, EvalError, Kind, Record, Txn};
+use crate::{CommandError, EvalError, Fault, Kind, Record, Txn};
 
 /// The value of a key, and its expiry.
 pub(crate) struct Value(Record);
@@ -12,6 +13,7 @@ pub(crate) struct Value(Record);
 /// A value by its type. A new type is a compile error wherever types differ.
 pub(crate) enum Typed {
     String(StringValue),
+    Hash(Hash),
 }
 
 impl Value {
@@ -20,16 +22,18 @@ impl Value {
         Self(record)
     }
 
-    pub(crate) fn typed(self) -> Typed {
-        match self.0.kind {
+    pub(crate) fn typed(self) -> Result<Typed, Fault> {
+        Ok(match self.0.kind {
             Kind::String => Typed::String(StringValue::of(self.0)),
-        }
+            Kind::Hash => Typed::Hash(Hash::of(&self.0)?),
+        })
     }
 
     /// The string, if it is a string.
     pub(crate) fn into_string(self) -> Option<StringValue> {
-        match self.typed() {
-            Typed::String(string) => Some(string),
+        match self.0.kind {
+            Kind::String => Some(StringValue::of(self.0)),
+            Kind::Hash => None,
         }
     }
 

@@ -1,15 +1,12 @@
 //! Counters: integers kept as decimal text.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::errors::NOT_AN_INTEGER;
-use crate::errors::error_lines;
+use crate::errors::{NOT_AN_INTEGER, OVERFLOW, error_lines};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
 
 pub(super) const PART: Part = Part::new(&[INCR, DECR, INCRBY, DECRBY], LINES);
 
 error_lines! {
-    /// The sum is no i64.
-    OVERFLOW = "ERR increment or decrement would overflow";
     /// `DECRBY` by the smallest i64.
     DECREMENT_OVERFLOW = "ERR decrement would overflow";
 }

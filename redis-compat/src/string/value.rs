@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use coterie_types::UnixMillis;
 
+use crate::errors::WRONG_TYPE;
 use crate::{CommandError, Encoding, EvalError, Kind, Record, Txn, Value};
 
 /// A string, and the expiry of its key.
@@ -44,9 +45,9 @@ impl Txn<'_> {
         let Some(record) = self.record(key)? else {
             return Ok(None);
         };
-        // The match makes a new kind a compile error here, where it must become `WRONG_TYPE`.
         match record.kind {
             Kind::String => Ok(Some(StringValue(record))),
+            Kind::Hash => Err(WRONG_TYPE.into()),
         }
     }
 
