@@ -1,15 +1,15 @@
-//! The three ways in which Redis keeps a string, as `OBJECT ENCODING` tells them.
+//! The ways in which Redis keeps a value, as `OBJECT ENCODING` tells them.
 //!
-//! Coterie keeps bytes. A record only notes the way where the value alone does not say it: a value
-//! changed in place is `raw` however short, and a sum of `INCRBYFLOAT` is never `int`.
-//! Source: Redis `object.c`, `tryObjectEncoding`.
+//! Coterie keeps bytes. A record only notes the way where the value alone does not say it: a string
+//! changed in place is `raw` however short, a sum of `INCRBYFLOAT` is never `int`, and a hash that
+//! was large stays `hashtable`. Source: Redis `object.c`, `tryObjectEncoding`, and `t_hash.c`.
 
 use crate::number;
 
 /// The longest string Redis keeps in the same allocation as its header.
 const EMBSTR_MAX: usize = 44;
 
-/// How Redis would keep a string.
+/// How Redis would keep a value: a string in the first three ways, a hash in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// As a number.
@@ -18,10 +18,14 @@ pub enum Encoding {
     Embstr,
     /// In a buffer of its own.
     Raw,
+    /// Packed, while it is small.
+    Listpack,
+    /// In a table.
+    Hashtable,
 }
 
 impl Encoding {
-    /// That of a value freshly set.
+    /// That of a string freshly set.
     #[must_use]
     pub fn when_set(value: &[u8]) -> Self {
         // Redis looks for an integer in texts of at most 20 bytes, the greatest length of an
@@ -33,7 +37,7 @@ impl Encoding {
         }
     }
 
-    /// That of a value which Redis does not try to keep as a number.
+    /// That of a string which Redis does not try to keep as a number.
     #[must_use]
     pub fn of_text(value: &[u8]) -> Self {
         if value.len() <= EMBSTR_MAX {
@@ -50,6 +54,8 @@ impl Encoding {
             Self::Int => "int",
             Self::Embstr => "embstr",
             Self::Raw => "raw",
+            Self::Listpack => "listpack",
+            Self::Hashtable => "hashtable",
         }
     }
 }

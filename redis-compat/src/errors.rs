@@ -27,8 +27,12 @@ error_lines! {
     pub NOT_A_FLOAT = "ERR value is not a valid float";
     /// Options that do not fit together, or are not known.
     pub SYNTAX = "ERR syntax error";
+    /// The sum is no i64.
+    pub OVERFLOW = "ERR increment or decrement would overflow";
     /// The value would be longer than a string may be.
     pub STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// The fields and values of a hash would be longer than a value may be.
+    pub HASH_TOO_LONG = "ERR hash exceeds maximum allowed size (max-value-bytes)";
     /// A database number past the last.
     pub DB_OUT_OF_RANGE = "ERR DB index is out of range";
     /// `COMMAND GETKEYS` with words that hide the keys.
@@ -55,6 +59,8 @@ error_lines! {
     pub STARTING = "LOADING Coterie is starting: no ranges yet";
     /// A row that neither a group nor the proxy runs.
     pub NOT_OFFERED = "ERR command is not offered";
+    /// A command touched a key that its row does not declare.
+    pub UNDECLARED_KEY = "ERR the command touched a key that it did not declare";
     /// A command of the proxy that was sent to a group.
     pub OF_THE_PROXY = "ERR command is answered by the proxy alone";
 }

@@ -7,6 +7,9 @@ mod expire;
 mod object;
 mod rename;
 mod ttl;
+mod value;
+
+pub(crate) use value::{Typed, Value};
 
 use crate::command::Part;
 

@@ -13,6 +13,7 @@
 //! from strangers: it never panics, and never makes room for more than the caller allows.
 
 mod crc64;
+pub(crate) mod listpack;
 mod lzf;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -67,7 +68,8 @@ fn put_integer(out: &mut Vec<u8>, value: i64) -> bool {
     true
 }
 
-fn put_len(out: &mut Vec<u8>, len: usize) {
+/// Appends a length.
+pub(crate) fn put_len(out: &mut Vec<u8>, len: usize) {
     match len {
         0..64 => out.put_u8(len as u8),
         64..16_384 => out.put_u16(0x4000 | len as u16),
@@ -109,7 +111,8 @@ pub(crate) fn take_string(input: &mut Bytes, max: usize) -> Option<Bytes> {
     Some(number::format_int(integer))
 }
 
-fn take_len(input: &mut Bytes) -> Option<usize> {
+/// Takes a length off the front of `input`.
+pub(crate) fn take_len(input: &mut Bytes) -> Option<usize> {
     let first = input.try_get_u8().ok()?;
     match (first & ENCODED, first) {
         (0x00, _) => Some(first.into()),

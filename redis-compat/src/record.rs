@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! byte 0      kind in bits 0-3, 0x20 = has an expiry, 0x40 = the expiry is wide;
-//!             0x10 = kept as `embstr`, 0x80 = kept as `raw`, neither = as if freshly set
+//!             of strings: 0x10 = kept as `embstr`, 0x80 = kept as `raw`, neither = as if
+//!             freshly set; of hashes: 0x80 = kept as `hashtable`, else as `listpack`
 //! varint      version: the group that changed it last
 //! varint      version: that group's change counter
 //! 6 bytes     expiry in Unix ms, big endian, if 0x20 (8 bytes if 0x40, for years past 10889)
-//! rest        the value
+//! rest        the value: of hashes the packed fields ([`crate::txn::elements`])
 //! ```
 //!
 //! The layout is on disk: pinned by the tests below, described in `docs/disk-format.md`. Decoding
@@ -22,6 +23,7 @@ const KEPT_EMBSTR: u8 = 0x10;
 const HAS_EXPIRY: u8 = 0x20;
 const WIDE_EXPIRY: u8 = 0x40;
 const KEPT_RAW: u8 = 0x80;
+const KEPT_HASHTABLE: u8 = 0x80;
 /// The first expiry that needs the wide form.
 const WIDE_FROM: u64 = 1 << 48;
 
@@ -31,6 +33,8 @@ const WIDE_FROM: u64 = 1 << 48;
 pub enum Kind {
     /// A string of bytes.
     String = 0,
+    /// Fields and their values.
+    Hash = 1,
 }
 
 impl Kind {
@@ -39,6 +43,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::Hash => "hash",
         }
     }
 }
@@ -49,6 +54,7 @@ impl TryFrom<u8> for Kind {
     fn try_from(byte: u8) -> Result<Self, Fault> {
         match byte {
             0 => Ok(Kind::String),
+            1 => Ok(Kind::Hash),
             other => Err(Fault::corrupt(format!("record of unknown kind {other}"))),
         }
     }
@@ -63,10 +69,10 @@ pub struct Record {
     pub version: Version,
     /// From this time on the key is absent to every command.
     pub expires_at: Option<UnixMillis>,
-    /// How Redis would keep the value, where its history makes that differ from
-    /// [`Encoding::when_set`].
+    /// How Redis would keep the value, where that is not as a string that was just set
+    /// ([`Encoding::when_set`]), or as a small hash.
     pub kept: Option<Encoding>,
-    /// The value; for a string, its bytes.
+    /// The value; for a string, its bytes; for a hash, its packed fields.
     pub value: Bytes,
 }
 
@@ -93,9 +99,10 @@ impl Record {
         };
         out.reserve(self.encoded_len());
         let kept_flag = match self.kept {
-            None | Some(Encoding::Int) => 0,
+            None | Some(Encoding::Int | Encoding::Listpack) => 0,
             Some(Encoding::Embstr) => KEPT_EMBSTR,
             Some(Encoding::Raw) => KEPT_RAW,
+            Some(Encoding::Hashtable) => KEPT_HASHTABLE,
         };
         out.put_u8(self.kind as u8 | kept_flag | expiry_flags);
         varint::put(out, self.version.group.0);
@@ -132,7 +139,10 @@ impl Record {
     /// How Redis would keep the value.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
-        self.kept.unwrap_or_else(|| Encoding::when_set(&self.value))
+        self.kept.unwrap_or_else(|| match self.kind {
+            Kind::String => Encoding::when_set(&self.value),
+            Kind::Hash => Encoding::Listpack,
+        })
     }
 
     /// Whether the key is absent at `now`.
@@ -175,13 +185,14 @@ fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
         return Err(cut());
     }
     let first = raw.get_u8();
-    let kept = match (first & KEPT_EMBSTR != 0, first & KEPT_RAW != 0) {
-        (false, false) => None,
-        (true, false) => Some(Encoding::Embstr),
-        (false, true) => Some(Encoding::Raw),
-        (true, true) => return Err(Fault::corrupt("record is kept as embstr and as raw")),
-    };
     let kind = Kind::try_from(first & KIND_MASK)?;
+    let kept = match (kind, first & (KEPT_EMBSTR | KEPT_RAW | KEPT_HASHTABLE)) {
+        (_, 0) => None,
+        (Kind::String, KEPT_EMBSTR) => Some(Encoding::Embstr),
+        (Kind::String, KEPT_RAW) => Some(Encoding::Raw),
+        (Kind::Hash, KEPT_HASHTABLE) => Some(Encoding::Hashtable),
+        _ => return Err(Fault::corrupt("record is kept in an unknown way")),
+    };
     let group = GroupId(varint::take(raw).ok_or_else(cut)?);
     let change = varint::take(raw).ok_or_else(cut)?;
     let width = match (first & HAS_EXPIRY != 0, first & WIDE_EXPIRY != 0) {
@@ -243,6 +254,15 @@ mod tests {
         };
         assert_eq!(encoded(&kept(Encoding::Raw)), b"\x80\x03\xac\x025");
         assert_eq!(encoded(&kept(Encoding::Embstr)), b"\x10\x03\xac\x025");
+        let hash = |kept| Record {
+            kind: Kind::Hash,
+            kept,
+            ..record(None, b"\x01\x01f\x01v")
+        };
+        assert_eq!(encoded(&hash(None)), b"\x01\x03\xac\x02\x01\x01f\x01v");
+        let large = hash(Some(Encoding::Hashtable));
+        assert_eq!(encoded(&large), b"\x81\x03\xac\x02\x01\x01f\x01v");
+        assert_eq!(Record::decode(Bytes::from(encoded(&large))).unwrap(), large);
     }
 
     #[test]
@@ -284,6 +304,10 @@ mod tests {
         assert!(
             Record::decode(Bytes::from_static(b"\x90\x01\x01")).is_err(),
             "kept in two ways"
+        );
+        assert!(
+            Record::decode(Bytes::from_static(b"\x11\x01\x01")).is_err(),
+            "a hash kept as embstr"
         );
         assert!(
             Record::decode(Bytes::from_static(b"\x40\x01\x01")).is_err(),

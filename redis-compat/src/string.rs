@@ -8,10 +8,12 @@ mod incr_float;
 mod lcs;
 mod many;
 mod set;
+mod value;
 
 pub(crate) use edit::zero_padded;
 pub(crate) use expiry::Unit;
 pub(crate) use get::clamp;
+pub(crate) use value::StringValue;
 
 use crate::command::Part;
 

@@ -13,11 +13,12 @@ mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED_LINES;
-use crate::{CommandError, bitmap, key, range, string, watch};
+use crate::{CommandError, bitmap, hash, key, range, string, watch};
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
     bitmap::PARTS,
+    hash::PARTS,
     key::PARTS,
     range::PARTS,
     string::PARTS,

@@ -26,13 +26,13 @@ const WATCH: Command = command(Topic::Coterie, "_watch")
 
 /// `_WATCH key`: the token. Reads a key, O(1).
 fn watch(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let record = txn.get(args.bytes(1))?;
+    let value = txn.value(args.bytes(1))?;
     let mut token = BytesMut::new();
     varint::put(&mut token, txn.group().0);
     varint::put(&mut token, txn.next_change());
-    if let Some(record) = record {
-        varint::put(&mut token, record.version.group.0);
-        varint::put(&mut token, record.version.change);
+    if let Some(version) = value.map(|value| value.version()) {
+        varint::put(&mut token, version.group.0);
+        varint::put(&mut token, version.change);
     }
     Ok(Reply::Bulk(token.freeze()))
 }
@@ -59,10 +59,11 @@ pub fn watch_token_holds(
             return Ok(false);
         }
         // Created since and expired already: not there, and yet touched.
-        let touched = txn.stored(table, key)?.is_some_and(|record| {
-            record.version.change >= counter && record.version.group == txn.group()
-        });
-        return Ok(!touched && txn.get_in(table, key)?.is_none());
+        let watched = txn.watched(table, key)?;
+        let touched = watched
+            .stored
+            .is_some_and(|version| version.change >= counter && version.group == txn.group());
+        return Ok(!touched && watched.live.is_none());
     }
     let (Some(group), Some(change)) = (varint::take(&mut rest), varint::take(&mut rest)) else {
         return Ok(false);
@@ -71,10 +72,7 @@ pub fn watch_token_holds(
         group: GroupId(group),
         change,
     };
-    Ok(rest.is_empty()
-        && txn
-            .get_in(table, key)?
-            .is_some_and(|record| record.version == version))
+    Ok(rest.is_empty() && txn.watched(table, key)?.live == Some(version))
 }
 
 #[cfg(test)]

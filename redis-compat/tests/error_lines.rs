@@ -73,6 +73,11 @@ const FIXED: &[(&str, &str)] = &[
         "bitfield_ro text set u8 0 1",
         "ERR BITFIELD_RO only supports the GET subcommand",
     ),
+    ("hincrby hash text 1", "ERR hash value is not an integer"),
+    (
+        "lcs text hash",
+        "ERR The specified keys must contain string values",
+    ),
     (
         "lcs text text len idx",
         "ERR If you want both the length and indexes, please just use IDX.",
@@ -208,12 +213,14 @@ const NOT_COMPARED: &[&str] = &[
 /// Coterie's own.
 const OURS: &[E] = &[
     errors::DISK_FULL,
+    errors::HASH_TOO_LONG,
     errors::NOT_BY_SLOT,
     errors::NOT_OFFERED,
     errors::NO_TRACKING,
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::UNDECLARED_KEY,
 ];
 
 #[test]
@@ -240,6 +247,7 @@ fn the_words_are_those_of_redis() {
     };
     let mut real = server.connect();
     real.run(&words("rpush list a"));
+    real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
     real.run(&words("set number 9223372036854775807"));
     let with_words: Vec<(&str, E)> = vec![

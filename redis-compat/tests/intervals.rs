@@ -50,11 +50,12 @@ fn bounds((start, end): (String, Option<String>)) -> KeyRange {
 }
 
 fn make(txn: &mut Txn<'_>, change: &Change) {
-    match change.clone() {
+    let made = match change.clone() {
         Change::Put(key) => txn.put_string(Bytes::from(key.clone()), Bytes::from(key), None),
         Change::Remove(key) => txn.remove(Bytes::from(key)),
         Change::Clear(start, end) => txn.clear(bounds((start, end))),
-    }
+    };
+    made.unwrap();
 }
 
 /// The strings of an array of bulk strings.
@@ -101,7 +102,7 @@ proptest! {
         second.scan_keys(&range, &mut visit).unwrap();
         let mut seen = Vec::new();
         for (key, header) in keys {
-            let found = second.get(&key).unwrap();
+            let found = second.record(&key).unwrap();
             prop_assert!(found.as_ref().is_some_and(|found| found.header() == header));
             seen.extend(found.map(|found| (key, found)));
         }
@@ -165,7 +166,8 @@ fn any_key_of_many_can_be_chosen() {
     let mut view = MemView::new();
     let mut txn = Txn::new(&view, ctx(1, 0));
     for number in 0..1000 {
-        txn.put_string(Bytes::from(format!("user:{number}")), Bytes::new(), None);
+        txn.put_string(Bytes::from(format!("user:{number}")), Bytes::new(), None)
+            .unwrap();
     }
     let changes = txn.finish();
     view.apply(&changes);
@@ -188,7 +190,8 @@ fn the_one_live_key_among_many_expired_is_chosen() {
             Bytes::from(format!("user:{number}")),
             Bytes::new(),
             expires_at,
-        );
+        )
+        .unwrap();
     }
     let changes = txn.finish();
     view.apply(&changes);

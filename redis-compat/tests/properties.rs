@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{
-    Context, Header, Kind, MemView, Record, Resp, Txn, execute, glob, number,
+    Context, Header, Kind, MemView, Record, Resp, Txn, View, execute, glob, number,
 };
 use coterie_types::{GroupId, TableId, UnixMillis, Version};
 use proptest::collection::vec;
@@ -133,8 +133,10 @@ proptest! {
             group: GroupId(1), now: UnixMillis(1), read_now: None, seed: 1, next_change,
         };
         let mut txn = Txn::new(&view, ctx(1));
-        txn.put_string(Bytes::from("k"), value.clone(), None);
         let mut reply = BytesMut::new();
+        let set = [Bytes::from("set"), Bytes::from("k"), value.clone()];
+        execute(&mut txn, TableId(0), &set, Resp::V3, &mut reply).unwrap();
+        reply.clear();
         let dump = [Bytes::from("dump"), Bytes::from("k")];
         execute(&mut txn, TableId(0), &dump, Resp::V3, &mut reply).unwrap();
         let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
@@ -143,8 +145,39 @@ proptest! {
         execute(&mut txn, TableId(0), &restore, Resp::V3, &mut reply).unwrap();
         let changes = txn.finish();
         view.apply(&changes);
-        let mut txn = Txn::new(&view, ctx(changes.next_change));
-        prop_assert_eq!(txn.get(&Bytes::from("copy")).unwrap().unwrap().value, value);
+        let copied = view.record(TableId(0), b"copy").unwrap();
+        prop_assert_eq!(copied.unwrap().value, value);
+    }
+
+    #[test]
+    fn hashes_survive_dump_and_restore(
+        pairs in prop::collection::btree_map(
+            vec(any::<u8>(), 0..70),
+            prop_oneof![vec(any::<u8>(), 0..200), any::<i64>().prop_map(|n| n.to_string().into())],
+            1..20,
+        ),
+    ) {
+        let view = MemView::new();
+        let ctx = Context {
+            group: GroupId(1), now: UnixMillis(1), read_now: None, seed: 1, next_change: 1,
+        };
+        let mut txn = Txn::new(&view, ctx);
+        let mut run = |args: &[Bytes]| {
+            let mut reply = BytesMut::new();
+            execute(&mut txn, TableId(0), args, Resp::V3, &mut reply).unwrap();
+            reply.freeze()
+        };
+        let words = |line: &str| line.split(' ').map(str::to_owned).map(Bytes::from).collect::<Vec<_>>();
+        let pairs = pairs.into_iter().flat_map(|(field, value)| [field, value].map(Bytes::from));
+        run(&[words("hset k"), pairs.collect()].concat());
+        let reply = run(&words("dump k"));
+        let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let payload = reply.slice(start..reply.len() - 2);
+        let restored = run(&[words("restore copy 0"), vec![payload]].concat());
+        prop_assert_eq!(restored, "+OK\r\n");
+        prop_assert_eq!(run(&words("hgetall copy")), run(&words("hgetall k")));
+        let encoding = run(&words("object encoding copy"));
+        prop_assert_eq!(encoding, run(&words("object encoding k")));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `ours`: figures that only Coterie's documentation explains
+//!                  same; `any-order`: the same elements; `ours`: figures that only Coterie's
+//!                  documentation explains
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -19,6 +20,8 @@ pub enum ReplyKind {
     Time,
     /// A payload of `DUMP`: it must hold the same value.
     Payload,
+    /// The same elements in any order.
+    AnyOrder,
     /// Of the same type, no more.
     Ours,
 }
@@ -53,6 +56,7 @@ impl Hints {
                 ("weight", value) => hints.weight = value.parse().unwrap_or(1),
                 ("reply", "time") => hints.reply = ReplyKind::Time,
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
+                ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 (argument, pool) => hints.pools.push((argument, pool)),
             }

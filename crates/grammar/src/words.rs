@@ -23,6 +23,22 @@ const KEYS: &[&[u8]] = &[
     b"\0\xff\r\n\x80",
 ];
 
+/// Keys that hold hashes, mostly.
+const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
+
+const FIELDS: &[&str] = &[
+    "f",
+    "g",
+    "n",
+    "n",
+    "1",
+    "-70000",
+    "",
+    "field:1",
+    "\0\r\n",
+    "a field of sixty-five bytes, which a listpack does not hold......",
+];
+
 const VALUES: &[&str] = &[
     "",
     "0",
@@ -115,8 +131,11 @@ pub(crate) const POOLS: &[&str] = &[
     "bit-offset",
     "bit-type",
     "db",
+    "field",
     "field-offset",
+    "field-value",
     "float",
+    "hash-key",
     "index",
     "integer",
     "junk",
@@ -157,12 +176,16 @@ impl Grammar {
     /// A word of a pool; a value if the pool is unknown.
     pub fn word(&mut self, pool: &str) -> Bytes {
         let text = match pool {
-            "key" => return Bytes::from_static(KEYS[self.below(KEYS.len())]),
+            "key" => return self.key(8),
+            "hash-key" if self.one_in(12) => return self.key(usize::MAX),
+            "hash-key" => return self.key(1),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
             "index" => self.index(),
             "offset" => self.offset(),
+            "field" => self.field(),
+            "field-value" => return self.field_value(),
             "bit" => self.one_of(&["0", "1", "0", "1", "2", "x"]),
             "bit-offset" => self.bit_offset(),
             "bit-type" => self.bit_type(),
@@ -182,6 +205,31 @@ impl Grammar {
 
     fn one_of(&mut self, from: &[&str]) -> String {
         (*self.pick(from)).to_owned()
+    }
+
+    /// A key, once in `n` times of a hash.
+    fn key(&mut self, n: usize) -> Bytes {
+        let of_hash = self.one_in(n);
+        let pool = if of_hash { HASH_KEYS } else { KEYS };
+        Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    fn field(&mut self) -> String {
+        match self.below(30) {
+            0 => FIELDS[FIELDS.len() - 1].to_owned(),
+            1 => self.integer(),
+            _ => self.one_of(&FIELDS[..FIELDS.len() - 1]),
+        }
+    }
+
+    /// Short mostly: a long value turns a hash into a table.
+    fn field_value(&mut self) -> Bytes {
+        match self.below(20) {
+            0 => self.value(),
+            1..10 => Bytes::from((self.below(300) as i64 - 150).to_string()),
+            10..14 => Bytes::from(self.integer()),
+            _ => Bytes::from(self.one_of(VALUES)),
+        }
     }
 
     fn payload(&mut self) -> Bytes {

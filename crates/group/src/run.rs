@@ -246,7 +246,8 @@ mod tests {
         let mut view = MemView::new();
         let mut txn = Txn::new(&view, ctx());
         let value = Bytes::from(vec![b'x'; VALUE_BYTES]);
-        txn.put_string(Bytes::from_static(b"big"), value, None);
+        let put = txn.put_string(Bytes::from_static(b"big"), value, None);
+        put.unwrap();
         let changes = txn.finish();
         view.apply(&changes);
         view

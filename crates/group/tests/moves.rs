@@ -264,6 +264,10 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (key(), key()).prop_map(move |(a, b)| run(format!("mget {a} {b}"))),
         2 => (key(), key()).prop_map(move |(a, b)| run(format!("rename {a} {b}"))),
         1 => key().prop_map(move |k| run(format!("pttl {k}"))),
+        2 => (key(), key(), 0..9u8).prop_map(move |(k, f, v)| run(format!("hset {k} {f} {v}"))),
+        1 => (key(), key()).prop_map(move |(k, f)| run(format!("hdel {k} {f}"))),
+        1 => (key(), key()).prop_map(move |(k, f)| run(format!("hincrby {k} {f} 1"))),
+        1 => key().prop_map(move |k| run(format!("hgetall {k}"))),
         1 => (key(), key()).prop_map(move |(a, b)| run(format!("_flush {a} {b}"))),
         1 => (0..60u64).prop_map(Act::Advance),
         1 => (0..8u8).prop_map(Act::Sweep),
@@ -310,6 +314,7 @@ proptest! {
         world.finish();
         for key in 'a'..='h' {
             world.run(&format!("get {key}"));
+            world.run(&format!("hgetall {key}"));
             world.run(&format!("pttl {key}"));
         }
     }

@@ -12,7 +12,7 @@ use super::offset::{BIT_OFFSET, check_len, check_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::errors::{NOT_AN_INTEGER, SYNTAX};
-use crate::string::zero_padded;
+use crate::string::{StringValue, zero_padded};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word, number};
 
 pub(super) const PART: Part = Part::new(&[BITFIELD, BITFIELD_RO], LINES);
@@ -86,10 +86,10 @@ fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     let key = args.bytes(1);
     let old = txn.string(key)?;
-    let expires_at = old.as_ref().and_then(|old| old.expires_at);
+    let expires_at = old.as_ref().and_then(StringValue::expires_at);
     let bytes = old
         .as_ref()
-        .map_or_else(Bytes::new, |old| old.value.clone());
+        .map_or_else(Bytes::new, |old| old.bytes().clone());
     let Some(len) = operations.iter().filter_map(Operation::bytes_written).max() else {
         return Ok(read_all(&operations, &bytes));
     };
@@ -98,9 +98,9 @@ fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (reply, changed) = run_all(&operations, &mut value);
     // As Redis: the grown value is kept even if every operation was refused.
     if changed || value.len() != bytes.len() {
-        txn.put_raw(key.clone(), value.freeze(), expires_at);
+        txn.put_raw(key.clone(), value.freeze(), expires_at)?;
     } else if let Some(old) = old {
-        txn.mark_raw(key, old);
+        txn.mark_raw(key, old)?;
     }
     Ok(reply)
 }
@@ -139,9 +139,7 @@ fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     {
         return Err(BITFIELD_READ_ONLY.into());
     }
-    let value = txn
-        .string(args.bytes(1))?
-        .map_or_else(Bytes::new, |record| record.value);
+    let value = txn.string_bytes(args.bytes(1))?;
     Ok(read_all(&operations, &value))
 }
 

@@ -29,10 +29,10 @@ const BITCOUNT: Command = command(Topic::Bitmap, "bitcount")
 /// Errors: `WRONG_TYPE`, `NOT_AN_INTEGER`, `SYNTAX`; an absent key is 0 whatever the rest says.
 /// Source: Redis `bitops.c`, `bitcountCommand`.
 fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let Some(record) = txn.string(args.bytes(1))? else {
+    let Some(string) = txn.string(args.bytes(1))? else {
         return Ok(Reply::Integer(0));
     };
-    let value = record.value;
+    let value = string.into_bytes();
     let bits = match args.len() {
         2 => 0..value.len() as u64 * 8,
         4 | 5 => {
@@ -68,10 +68,10 @@ fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         1 => true,
         _ => return Err(BIT_ARGUMENT.into()),
     };
-    let Some(record) = txn.string(args.bytes(1))? else {
+    let Some(string) = txn.string(args.bytes(1))? else {
         return Ok(Reply::Integer(if set { -1 } else { 0 }));
     };
-    let value = record.value;
+    let value = string.into_bytes();
     let end_given = args.len() >= 5;
     let bits = match args.len() {
         3 => 0..value.len() as u64 * 8,

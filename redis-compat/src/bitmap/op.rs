@@ -56,18 +56,15 @@ fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let op = parse(args)?;
     let mut sources = Vec::with_capacity(args.len() - 3);
     for key in args.rest(3) {
-        sources.push(
-            txn.string(key)?
-                .map_or_else(Bytes::new, |record| record.value),
-        );
+        sources.push(txn.string_bytes(key)?);
     }
     let destination = args.bytes(2);
     let result = combine(op, &sources);
     let len = result.len() as i64;
     if len > 0 {
-        txn.put_raw(destination.clone(), result, None);
-    } else if txn.get(destination)?.is_some() {
-        txn.remove(destination.clone());
+        txn.put_raw(destination.clone(), result, None)?;
+    } else if txn.exists(destination)? {
+        txn.remove(destination.clone())?;
     }
     Ok(Reply::Integer(len))
 }

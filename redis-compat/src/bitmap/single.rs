@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::offset::{check_len, parse_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
-use crate::string::zero_padded;
+use crate::string::{StringValue, zero_padded};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[GETBIT, SETBIT], LINES);
@@ -26,9 +26,7 @@ const GETBIT: Command = command(Topic::Bitmap, "getbit")
 /// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BIT_OFFSET`, `WRONG_TYPE`.
 fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let offset = parse_offset(args.bytes(2))?;
-    let value = txn
-        .string(args.bytes(1))?
-        .map_or_else(Bytes::new, |record| record.value);
+    let value = txn.string_bytes(args.bytes(1))?;
     let byte = value.get((offset >> 3) as usize).copied().unwrap_or(0);
     Ok(Reply::Integer((byte >> (7 - (offset & 7)) & 1).into()))
 }
@@ -59,17 +57,17 @@ fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         _ => return Err(BIT_VALUE.into()),
     };
     let old = txn.string(key)?;
-    let expires_at = old.as_ref().and_then(|old| old.expires_at);
+    let expires_at = old.as_ref().and_then(StringValue::expires_at);
     let bytes = old
         .as_ref()
-        .map_or_else(Bytes::new, |old| old.value.clone());
+        .map_or_else(Bytes::new, |old| old.bytes().clone());
     let before = bytes.get(at).map(|byte| byte >> shift & 1);
     if before != Some(on) {
         let mut bytes = zero_padded(&bytes, at + 1);
         bytes[at] = (bytes[at] & !(1 << shift)) | (on << shift);
-        txn.put_raw(key.clone(), bytes.freeze(), expires_at);
+        txn.put_raw(key.clone(), bytes.freeze(), expires_at)?;
     } else if let Some(old) = old {
-        txn.mark_raw(key, old);
+        txn.mark_raw(key, old)?;
     }
     Ok(Reply::Integer(before.unwrap_or(0).into()))
 }

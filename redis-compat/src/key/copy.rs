@@ -45,13 +45,13 @@ fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if table == txn.table() && from == to {
         return Err(SAME_OBJECT.into());
     }
-    let Some(record) = txn.get(from)? else {
+    let Some(value) = txn.value(from)? else {
         return Ok(Reply::Integer(0));
     };
-    if txn.get_in(table, to)?.is_some() && !options.replace {
+    if txn.exists_in(table, to)? && !options.replace {
         return Ok(Reply::Integer(0));
     }
-    txn.put_in(table, to.clone(), record);
+    txn.copy_to(table, to.clone(), value)?;
     Ok(Reply::Integer(1))
 }
 
@@ -109,14 +109,14 @@ fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if table == txn.table() {
         return Err(SAME_OBJECT.into());
     }
-    let Some(record) = txn.get(key)? else {
+    let Some(value) = txn.value(key)? else {
         return Ok(Reply::Integer(0));
     };
-    if txn.get_in(table, key)?.is_some() {
+    if txn.exists_in(table, key)? {
         return Ok(Reply::Integer(0));
     }
-    txn.put_in(table, key.clone(), record);
-    txn.remove(key.clone());
+    txn.copy_to(table, key.clone(), value)?;
+    txn.remove(key.clone())?;
     Ok(Reply::Integer(1))
 }
 

@@ -36,8 +36,8 @@ const UNLINK: Command = command(Topic::Generic, "unlink")
 fn del(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut removed = 0;
     for key in args.rest(1) {
-        if txn.get(key)?.is_some() {
-            txn.remove(key.clone());
+        if txn.exists(key)? {
+            txn.remove(key.clone())?;
             removed += 1;
         }
     }
@@ -76,7 +76,7 @@ const TOUCH: Command = command(Topic::Generic, "touch")
 fn exists(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut found = 0;
     for key in args.rest(1) {
-        found += i64::from(txn.get(key)?.is_some());
+        found += i64::from(txn.exists(key)?);
     }
     Ok(Reply::Integer(found))
 }
@@ -90,8 +90,8 @@ const TYPE: Command = command(Topic::Generic, "type")
 
 /// `TYPE key`: the name of the type, `none` if absent. O(1).
 fn key_type(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let record = txn.get(args.bytes(1))?;
+    let value = txn.value(args.bytes(1))?;
     Ok(Reply::simple(
-        record.map_or("none", |record| record.kind.name()),
+        value.map_or("none", |value| value.kind().name()),
     ))
 }

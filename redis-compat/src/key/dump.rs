@@ -1,23 +1,25 @@
 //! `DUMP` and `RESTORE`: values in the format of Redis' RDB files.
 //!
 //! ```text
-//! 1 byte      type, 0 = string
-//! n bytes     the value ([`crate::rdb`])
+//! 1 byte      type: 0 = string, 4 = hash, 16 = hash in a listpack
+//! n bytes     the value ([`crate::rdb`], `hash/payload.rs`)
 //! 2 bytes     RDB version, little endian
 //! 8 bytes     CRC-64 of all before, little endian
 //! ```
 //!
 //! Source: Redis `cluster.c`, `createDumpPayload` and `restoreCommand`.
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
+use super::Typed;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
+use crate::hash::{self, Hash};
 use crate::rdb::{self, crc64};
 use crate::string::Unit;
 use crate::{
-    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn,
+    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
 };
 
 pub(super) const PART: Part = Part::new(&[DUMP, RESTORE], LINES);
@@ -64,15 +66,16 @@ const DUMP: Command = command(Topic::Generic, "dump")
 
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
 fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let Some(record) = txn.get(args.bytes(1))? else {
+    let Some(value) = txn.value(args.bytes(1))? else {
         return Ok(Reply::Null);
     };
-    let mut payload = Vec::with_capacity(record.value.len() + FOOTER_BYTES + 6);
-    match record.kind {
-        Kind::String => {
+    let mut payload = Vec::with_capacity(value.stored_bytes() + FOOTER_BYTES + 6);
+    match value.typed()? {
+        Typed::String(string) => {
             payload.put_u8(TYPE_STRING);
-            rdb::put_string(&mut payload, &record.value);
+            rdb::put_string(&mut payload, string.bytes());
         }
+        Typed::Hash(hash) => hash::put_payload(&mut payload, &hash)?,
     }
     payload.put_u16_le(VERSION_WRITTEN);
     payload.put_u64_le(crc64(&payload));
@@ -94,8 +97,9 @@ const RESTORE: Command = command(Topic::Generic, "restore")
         "Creates a key from its serialized form.",
     )
     .deviation(
-        "It restores strings of RDB versions up to 11, ignores valid IDLETIME and FREQ, and \
-        refuses a relative TTL that overflows, where Redis replies OK and loses the key.",
+        "It restores strings and hashes of RDB versions up to 11, but no hash that a Redis before \
+        7.0 wrote packed. It ignores valid IDLETIME and FREQ, and refuses a relative TTL that \
+        overflows, where Redis replies OK and loses the key.",
     );
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; a
@@ -109,7 +113,7 @@ const RESTORE: Command = command(Topic::Generic, "restore")
 fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = parse(args)?;
     let key = args.bytes(1);
-    let found = txn.get(key)?.is_some();
+    let found = txn.exists(key)?;
     if found && !options.replace {
         return Err(BUSY_KEY.into());
     }
@@ -128,18 +132,27 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             Some(unit.time(args.bytes(2), txn.now(), args.name())?)
         }
     };
-    let value = decode(args.bytes(3), txn)?;
+    let restored = decode(args.bytes(3), txn)?;
     if expires_at.is_some_and(|at| at <= txn.now()) {
         if found {
-            txn.remove(key.clone());
+            txn.remove(key.clone())?;
         }
     } else {
-        txn.put_string(key.clone(), value, expires_at);
+        match restored {
+            Restored::String(value) => txn.put_string(key.clone(), value, expires_at)?,
+            Restored::Hash(hash) => txn.put_hash(key.clone(), &hash.expiring(expires_at))?,
+        }
     }
     Ok(Reply::OK)
 }
 
-fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Bytes, CommandError> {
+/// A value of a payload.
+enum Restored {
+    String(Bytes),
+    Hash(Hash),
+}
+
+fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Restored, CommandError> {
     let body_len = payload.len().checked_sub(FOOTER_BYTES).ok_or(BAD_DUMP)?;
     let (summed, sum) = payload.split_at(payload.len() - 8);
     let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
@@ -147,10 +160,13 @@ fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Bytes, CommandError> {
         return Err(BAD_DUMP);
     }
     let mut body = payload.slice(..body_len);
-    if body.is_empty() || body.split_to(1)[0] != TYPE_STRING {
-        return Err(BAD_DATA_FORMAT);
-    }
-    rdb::take_string(&mut body, txn.value_bytes_max()).ok_or(BAD_DATA_FORMAT)
+    let max = txn.value_bytes_max();
+    let restored = match body.try_get_u8() {
+        Ok(TYPE_STRING) => rdb::take_string(&mut body, max).map(Restored::String),
+        Ok(of) => hash::take_payload(of, &mut body, max).map(Restored::Hash),
+        Err(_) => None,
+    };
+    restored.ok_or(BAD_DATA_FORMAT)
 }
 
 #[derive(Default)]

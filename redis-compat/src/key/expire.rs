@@ -7,7 +7,7 @@ use coterie_types::UnixMillis;
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST], LINES);
 
@@ -93,15 +93,9 @@ const PERSIST: Command = command(Topic::Generic, "persist")
 /// `PERSIST key`: 1 if an expiry was taken away. O(1).
 fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
-    match txn.get(key)? {
-        Some(record) if record.expires_at.is_some() => {
-            txn.put(
-                key.clone(),
-                Record {
-                    expires_at: None,
-                    ..record
-                },
-            );
+    match txn.value(key)? {
+        Some(value) if value.expires_at().is_some() => {
+            txn.set_expiry(key.clone(), value, None)?;
             Ok(Reply::Integer(1))
         }
         _ => Ok(Reply::Integer(0)),
@@ -122,21 +116,15 @@ fn set_expiry(
         .and_then(|when| when.checked_add(base));
     let when = when.ok_or_else(invalid)?;
     let key = args.bytes(1);
-    let Some(record) = txn.get(key)? else {
+    let Some(value) = txn.value(key)? else {
         return Ok(Reply::Integer(0));
     };
-    if !condition.allows(record.expires_at, when) {
+    if !condition.allows(value.expires_at(), when) {
         return Ok(Reply::Integer(0));
     }
     match u64::try_from(when).map(UnixMillis) {
-        Ok(at) if at > txn.now() => txn.put(
-            key.clone(),
-            Record {
-                expires_at: Some(at),
-                ..record
-            },
-        ),
-        _ => txn.remove(key.clone()),
+        Ok(at) if at > txn.now() => txn.set_expiry(key.clone(), value, Some(at))?,
+        _ => txn.remove(key.clone())?,
     }
     Ok(Reply::Integer(1))
 }

@@ -3,10 +3,11 @@
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
 //! notes the encoding that Redis would report ([`crate::Encoding`]). Accesses are not tracked.
 
+use super::Value;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
-use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn, number};
+use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
 
 pub(super) const PART: Part = Part::new(
     &[
@@ -49,9 +50,8 @@ const OBJECT_ENCODING: Command = command(Topic::Generic, "object|encoding")
 
 /// `OBJECT ENCODING key`: `int`, `embstr` or `raw`; null if absent. O(1).
 fn object_encoding(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    Ok(txn
-        .get(args.bytes(2))?
-        .map_or(Reply::Null, |record| Reply::text(record.encoding().name())))
+    let value = txn.value(args.bytes(2))?;
+    Ok(value.map_or(Reply::Null, |value| Reply::text(value.encoding_name())))
 }
 
 const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")
@@ -70,13 +70,18 @@ const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")
 
 /// `OBJECT REFCOUNT key`: 1, or a large number for small integers; null if absent. O(1).
 fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let refcount = |record: Record| match number::parse_int(&record.value) {
-        Some(0..SHARED_INTEGERS) if record.encoding() == Encoding::Int => SHARED_REFCOUNT,
-        _ => 1,
+    let value = txn.value(args.bytes(2))?;
+    Ok(value.map_or(Reply::Null, |value| Reply::Integer(refcount(value))))
+}
+
+fn refcount(value: Value) -> i64 {
+    let Some(string) = value.into_string() else {
+        return 1;
     };
-    Ok(txn
-        .get(args.bytes(2))?
-        .map_or(Reply::Null, |record| Reply::Integer(refcount(record))))
+    match number::parse_int(string.bytes()) {
+        Some(0..SHARED_INTEGERS) if string.encoding() == Encoding::Int => SHARED_REFCOUNT,
+        _ => 1,
+    }
 }
 
 const OBJECT_IDLETIME: Command = command(Topic::Generic, "object|idletime")
@@ -95,9 +100,12 @@ const OBJECT_IDLETIME: Command = command(Topic::Generic, "object|idletime")
 
 /// `OBJECT IDLETIME key`: 0; null if absent. O(1).
 fn object_idletime(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    Ok(txn
-        .get(args.bytes(2))?
-        .map_or(Reply::Null, |_| Reply::Integer(0)))
+    let exists = txn.exists(args.bytes(2))?;
+    Ok(if exists {
+        Reply::Integer(0)
+    } else {
+        Reply::Null
+    })
 }
 
 const OBJECT_FREQ: Command = command(Topic::Generic, "object|freq")
@@ -113,9 +121,9 @@ const OBJECT_FREQ: Command = command(Topic::Generic, "object|freq")
 
 /// `OBJECT FREQ key`: refused, as without an LFU policy; null if absent. O(1).
 fn object_freq(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    match txn.get(args.bytes(2))? {
-        None => Ok(Reply::Null),
-        Some(_) => Err(NO_LFU_POLICY.into()),
+    match txn.exists(args.bytes(2))? {
+        false => Ok(Reply::Null),
+        true => Err(NO_LFU_POLICY.into()),
     }
 }
 
@@ -172,9 +180,6 @@ fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> 
         }
     }
     let key = args.bytes(2);
-    Ok(txn.get(key)?.map_or(Reply::Null, |record| {
-        let mut raw = Vec::new();
-        record.encode(&mut raw);
-        Reply::Integer((key.len() + raw.len()) as i64)
-    }))
+    let bytes = |value: Value| Reply::Integer((key.len() + value.stored_bytes()) as i64);
+    Ok(txn.value(key)?.map_or(Reply::Null, bytes))
 }

@@ -46,11 +46,11 @@ fn renamenx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 
 fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, EvalError> {
     let (from, to) = (args.bytes(1), args.bytes(2));
-    let record = txn.get(from)?.ok_or(NO_SUCH_KEY)?;
-    if from == to || (nx && txn.get(to)?.is_some()) {
+    let value = txn.value(from)?.ok_or(NO_SUCH_KEY)?;
+    if from == to || (nx && txn.exists(to)?) {
         return Ok(false);
     }
-    txn.put(to.clone(), record);
-    txn.remove(from.clone());
+    txn.copy_to(txn.table(), to.clone(), value)?;
+    txn.remove(from.clone())?;
     Ok(true)
 }

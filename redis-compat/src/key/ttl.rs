@@ -87,7 +87,7 @@ fn expiry(
     seconds: bool,
 ) -> Result<Reply, EvalError> {
     Ok(Reply::Integer(
-        match txn.get(args.bytes(1))?.map(|record| record.expires_at) {
+        match txn.value(args.bytes(1))?.map(|value| value.expires_at()) {
             None => -2,
             Some(None) => -1,
             Some(Some(at)) => {

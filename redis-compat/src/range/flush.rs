@@ -16,7 +16,7 @@ const FLUSH: Command = command(Topic::Coterie, "_flush")
 /// `_FLUSH start end`: OK; the interval is empty. O(1) here, and a range deletion in the store.
 fn flush(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bounds = bounds(txn, args);
-    txn.clear(bounds);
+    txn.clear(bounds)?;
     Ok(Reply::OK)
 }
 
@@ -36,14 +36,9 @@ const EXPIRED: Command = command(Topic::Coterie, "_expired")
 /// The background sweep names keys it found expired by its own clock; the entry's clock decides. No
 /// command could see them, so this is no change.
 fn expired(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let (table, now) = (txn.table(), txn.now());
     let mut dropped = 0;
     for key in args.rest(1) {
-        let stored = txn.stored(table, key)?;
-        if let Some(record) = stored.filter(|record| record.is_expired(now)) {
-            txn.drop_expired(table, key.clone(), record.version);
-            dropped += 1;
-        }
+        dropped += i64::from(txn.remove_if_expired(key)?);
     }
     Ok(Reply::Integer(dropped))
 }

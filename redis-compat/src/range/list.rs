@@ -42,7 +42,7 @@ fn scan(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut keys = Vec::new();
     let mut next = Reply::Null;
     let (mut visited, mut bytes) = (0, 0);
-    visit_live(txn, &bounds, &mut |key, header, live| {
+    txn.scan_live(&bounds, &mut |key, header, live| {
         if visited == count || bytes >= SCAN_BYTES_MAX {
             next = Reply::Bulk(Bytes::copy_from_slice(key));
             return false;
@@ -140,7 +140,7 @@ fn visit_page(
 ) -> Result<Option<Bytes>, EvalError> {
     let mut left = limit.unwrap_or(usize::MAX);
     let mut next = None;
-    visit_live(txn, bounds, &mut |key, header, live| {
+    txn.scan_live(bounds, &mut |key, header, live| {
         if left == 0 {
             next = Some(Bytes::copy_from_slice(key));
             return false;
@@ -153,24 +153,6 @@ fn visit_page(
         true
     })?;
     Ok(next)
-}
-
-/// Visits the keys of an interval and says of each whether it is there to commands.
-pub(super) fn visit_live(
-    txn: &mut Txn<'_>,
-    bounds: &KeyRange,
-    visit: &mut dyn FnMut(&[u8], Header, bool) -> bool,
-) -> Result<(), EvalError> {
-    let clock = txn.clock();
-    let mut needs_tick = false;
-    txn.scan_keys(bounds, &mut |key, header| {
-        needs_tick |= clock.is_unsure(header);
-        visit(key, header, clock.is_live(header))
-    })?;
-    if needs_tick {
-        txn.ask_for_tick();
-    }
-    Ok(())
 }
 
 /// Which keys are listed.

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use coterie_types::KeyRange;
 
 use super::bounds::bounds;
-use super::list::{narrow, visit_live};
+use super::list::narrow;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Fault, Flags as F, Reply, Txn};
+use crate::{Args, EvalError, Flags as F, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[RANDOM], &[]);
 
@@ -71,7 +71,7 @@ fn window(txn: &mut Txn<'_>, bounds: &KeyRange) -> Result<Window, EvalError> {
         whole: true,
     };
     let mut visited = 0;
-    visit_live(txn, bounds, &mut |key, _, live| {
+    txn.scan_live(bounds, &mut |key, _, live| {
         found.whole = visited < WINDOW;
         visited += 1;
         if live {
@@ -84,7 +84,7 @@ fn window(txn: &mut Txn<'_>, bounds: &KeyRange) -> Result<Window, EvalError> {
 
 /// The bytes that follow `prefix` in the keys of an interval whose keys all begin with it; `None`
 /// stands for the key that is the prefix.
-fn branches(txn: &Txn<'_>, bounds: &KeyRange, prefix: &[u8]) -> Result<Vec<Option<u8>>, Fault> {
+fn branches(txn: &Txn<'_>, bounds: &KeyRange, prefix: &[u8]) -> Result<Vec<Option<u8>>, EvalError> {
     let mut rest = bounds.clone();
     let mut branches = Vec::new();
     loop {
@@ -112,7 +112,7 @@ fn just_after(key: &[u8]) -> Bytes {
 
 fn first_live(txn: &mut Txn<'_>, bounds: &KeyRange) -> Result<Reply, EvalError> {
     let mut found = None;
-    visit_live(txn, bounds, &mut |key, _, live| {
+    txn.scan_live(bounds, &mut |key, _, live| {
         found = live.then(|| Bytes::copy_from_slice(key));
         !live
     })?;

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::StringValue;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::STRING_TOO_LONG;
 use crate::errors::error_lines;
@@ -28,15 +29,15 @@ const APPEND: Command = command(Topic::String, "append")
 fn append(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, tail) = (args.bytes(1), args.bytes(2));
     let Some(old) = txn.string(key)? else {
-        txn.put_string(key.clone(), tail.clone(), None);
+        txn.put_string(key.clone(), tail.clone(), None)?;
         return Ok(Reply::Integer(tail.len() as i64));
     };
-    let len = old.value.len() + tail.len();
+    let len = old.bytes().len() + tail.len();
     txn.check_len(len)?;
     let mut value = BytesMut::with_capacity(len);
-    value.extend_from_slice(&old.value);
+    value.extend_from_slice(old.bytes());
     value.extend_from_slice(tail);
-    txn.put_raw(key.clone(), value.freeze(), old.expires_at);
+    txn.put_raw(key.clone(), value.freeze(), old.expires_at())?;
     Ok(Reply::Integer(len as i64))
 }
 
@@ -61,8 +62,8 @@ fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset, part) = (args.bytes(1), args.int(2)?, args.bytes(3));
     let offset = usize::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
     let old = txn.string(key)?;
-    let expires_at = old.as_ref().and_then(|old| old.expires_at);
-    let old = old.map_or_else(Bytes::new, |old| old.value);
+    let expires_at = old.as_ref().and_then(StringValue::expires_at);
+    let old = old.map_or_else(Bytes::new, StringValue::into_bytes);
     if part.is_empty() {
         return Ok(Reply::Integer(old.len() as i64));
     }
@@ -71,7 +72,7 @@ fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut value = zero_padded(&old, end);
     value[offset..end].copy_from_slice(part);
     let len = value.len();
-    txn.put_raw(key.clone(), value.freeze(), expires_at);
+    txn.put_raw(key.clone(), value.freeze(), expires_at)?;
     Ok(Reply::Integer(len as i64))
 }
 

@@ -2,9 +2,10 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::StringValue;
 use super::expiry::{self, Expiry, Options};
 use crate::command::{Command, Nulls, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Record, Reply, Txn};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
     &[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR, DIGEST],
@@ -21,8 +22,8 @@ const GET: Command = command(Topic::String, "get")
 
 /// `GET key`: the value, or null. O(1). Errors: `WRONG_TYPE`.
 fn get(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let record = txn.string(args.bytes(1))?;
-    Ok(Reply::bulk_or_null(record.map(|record| record.value)))
+    let string = txn.string(args.bytes(1))?;
+    Ok(Reply::bulk_or_null(string.map(StringValue::into_bytes)))
 }
 
 const GETDEL: Command = command(Topic::String, "getdel")
@@ -40,11 +41,11 @@ const GETDEL: Command = command(Topic::String, "getdel")
 /// `GETDEL key`: the value, or null; the key is removed. O(1). Errors: `WRONG_TYPE`.
 fn getdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
-    let Some(record) = txn.string(key)? else {
+    let Some(string) = txn.string(key)? else {
         return Ok(Reply::Null);
     };
-    txn.remove(key.clone());
-    Ok(Reply::Bulk(record.value))
+    txn.remove(key.clone())?;
+    Ok(Reply::Bulk(string.into_bytes()))
 }
 
 const GETSET: Command = command(Topic::String, "getset")
@@ -62,8 +63,8 @@ const GETSET: Command = command(Topic::String, "getset")
 fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     let old = txn.string(key)?;
-    txn.put_string(key.clone(), value.clone(), None);
-    Ok(Reply::bulk_or_null(old.map(|old| old.value)))
+    txn.put_string(key.clone(), value.clone(), None)?;
+    Ok(Reply::bulk_or_null(old.map(StringValue::into_bytes)))
 }
 
 const GETEX: Command = command(Topic::String, "getex")
@@ -92,37 +93,25 @@ const GETEX: Command = command(Topic::String, "getex")
 fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let options = expiry::parse(args, 2, Options::GetEx)?;
     let key = args.bytes(1);
-    let Some(record) = txn.string(key)? else {
+    let Some(string) = txn.string(key)? else {
         return Ok(Reply::Null);
     };
-    let value = record.value.clone();
+    let bytes = string.bytes().clone();
     match options.expiry {
         Expiry::At(unit, amount) => {
             let at = unit.time(amount, txn.now(), args.name())?;
             if at <= txn.now() {
-                txn.remove(key.clone());
+                txn.remove(key.clone())?;
             } else {
-                txn.put(
-                    key.clone(),
-                    Record {
-                        expires_at: Some(at),
-                        ..record
-                    },
-                );
+                txn.set_expiry(key.clone(), string.into_value(), Some(at))?;
             }
         }
-        Expiry::Drop if record.expires_at.is_some() => {
-            txn.put(
-                key.clone(),
-                Record {
-                    expires_at: None,
-                    ..record
-                },
-            );
+        Expiry::Drop if string.expires_at().is_some() => {
+            txn.set_expiry(key.clone(), string.into_value(), None)?;
         }
         _ => {}
     }
-    Ok(Reply::Bulk(value))
+    Ok(Reply::Bulk(bytes))
 }
 
 const STRLEN: Command = command(Topic::String, "strlen")
@@ -134,10 +123,8 @@ const STRLEN: Command = command(Topic::String, "strlen")
 
 /// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WRONG_TYPE`.
 fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let record = txn.string(args.bytes(1))?;
-    Ok(Reply::Integer(
-        record.map_or(0, |record| record.value.len() as i64),
-    ))
+    let len = txn.string_bytes(args.bytes(1))?.len();
+    Ok(Reply::Integer(len as i64))
 }
 
 const DIGEST: Command = command(Topic::String, "digest")
@@ -154,10 +141,10 @@ const DIGEST: Command = command(Topic::String, "digest")
 /// `DIGEST key`: XXH3 of 64 bits of the value, as 16 hexadecimal digits; null if absent. O(length).
 /// Errors: `WRONG_TYPE`.
 fn digest(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let record = txn.string(args.bytes(1))?;
+    let string = txn.string(args.bytes(1))?;
     let digits = |value: &[u8]| format!("{:016x}", xxh3_64(value)).into();
     Ok(Reply::bulk_or_null(
-        record.map(|record| digits(&record.value)),
+        string.map(|string| digits(string.bytes())),
     ))
 }
 
@@ -189,10 +176,7 @@ const SUBSTR: Command = command(Topic::String, "substr")
 /// Errors: `NOT_AN_INTEGER`, `WRONG_TYPE`. Source: Redis `t_string.c`, `getrangeCommand`.
 fn getrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (start, end) = (args.int(2)?, args.int(3)?);
-    let Some(record) = txn.string(args.bytes(1))? else {
-        return Ok(Reply::text(""));
-    };
-    let value = record.value;
+    let value = txn.string_bytes(args.bytes(1))?;
     Ok(Reply::Bulk(match clamp(start, end, value.len()) {
         Some((first, last)) => value.slice(first..=last),
         None => value.slice(..0),

@@ -1,15 +1,12 @@
 //! Counters: integers kept as decimal text.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::errors::NOT_AN_INTEGER;
-use crate::errors::error_lines;
+use crate::errors::{NOT_AN_INTEGER, OVERFLOW, error_lines};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
 
 pub(super) const PART: Part = Part::new(&[INCR, DECR, INCRBY, DECRBY], LINES);
 
 error_lines! {
-    /// The sum is no i64.
-    OVERFLOW = "ERR increment or decrement would overflow";
     /// `DECRBY` by the smallest i64.
     DECREMENT_OVERFLOW = "ERR decrement would overflow";
 }
@@ -75,11 +72,11 @@ fn add(txn: &mut Txn<'_>, args: &Args<'_>, increment: i64) -> Result<Reply, Eval
     let old = txn.string(key)?;
     let before = match &old {
         // Not `str::parse`: it takes "+7" and "007", which Redis refuses (`util.c`, `string2ll`).
-        Some(old) => number::parse_int(&old.value).ok_or(NOT_AN_INTEGER)?,
+        Some(old) => number::parse_int(old.bytes()).ok_or(NOT_AN_INTEGER)?,
         None => 0,
     };
     let after = before.checked_add(increment).ok_or(OVERFLOW)?;
-    let expires_at = old.and_then(|old| old.expires_at);
-    txn.put_string(key.clone(), number::format_int(after), expires_at);
+    let expires_at = old.and_then(|old| old.expires_at());
+    txn.put_string(key.clone(), number::format_int(after), expires_at)?;
     Ok(Reply::Integer(after))
 }

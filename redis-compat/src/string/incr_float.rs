@@ -33,7 +33,7 @@ fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     let old = txn.string(key)?;
     let before = match &old {
-        Some(old) => Float80::parse(&old.value).ok_or(NOT_A_FLOAT)?,
+        Some(old) => Float80::parse(old.bytes()).ok_or(NOT_A_FLOAT)?,
         None => Float80::ZERO,
     };
     let increment = Float80::parse(args.bytes(2)).ok_or(NOT_A_FLOAT)?;
@@ -42,7 +42,7 @@ fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         key.clone(),
         after.clone(),
         Encoding::of_text(&after),
-        old.and_then(|old| old.expires_at),
-    );
+        old.and_then(|old| old.expires_at()),
+    )?;
     Ok(Reply::Bulk(after))
 }

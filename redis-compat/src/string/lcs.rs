@@ -10,6 +10,8 @@ use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn
 pub(super) const PART: Part = Part::new(&[LCS], LINES);
 
 error_lines! {
+    /// `LCS` of another type.
+    LCS_TYPE = "ERR The specified keys must contain string values";
     /// `LCS` with both LEN and IDX.
     LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX.";
     /// `LCS` of values whose table does not fit in memory.
@@ -44,15 +46,10 @@ const LCS: Command = command(Topic::String, "lcs")
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]`: the subsequence, its length, or
 /// where it lies. Absent keys count as empty.
 ///
-/// O(n*m) time and memory, at most 512 MiB. Errors: `NOT_AN_INTEGER`, `SYNTAX`, `LCS_LEN_AND_IDX`,
-/// `LCS_MEMORY`. Source: Redis `t_string.c`, `lcsCommand`.
+/// O(n*m) time and memory, at most 512 MiB. Errors: `LCS_TYPE`, `NOT_AN_INTEGER`, `SYNTAX`,
+/// `LCS_LEN_AND_IDX`, `LCS_MEMORY`. Source: Redis `t_string.c`, `lcsCommand`.
 fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let a = txn
-        .string(args.bytes(1))?
-        .map_or_else(Bytes::new, |record| record.value);
-    let b = txn
-        .string(args.bytes(2))?
-        .map_or_else(Bytes::new, |record| record.value);
+    let (a, b) = (text(txn, args.bytes(1))?, text(txn, args.bytes(2))?);
     let options = parse(args)?;
     let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
     if cells * 4 > TABLE_BYTES_MAX {
@@ -74,6 +71,14 @@ fn lcs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut common: Vec<u8> = table.pairs().map(|(i, _)| a[i]).collect();
     common.reverse();
     Ok(Reply::Bulk(Bytes::from(common)))
+}
+
+fn text(txn: &mut Txn<'_>, key: &Bytes) -> Result<Bytes, EvalError> {
+    let Some(value) = txn.value(key)? else {
+        return Ok(Bytes::new());
+    };
+    let string = value.into_string().ok_or(LCS_TYPE)?;
+    Ok(string.into_bytes())
 }
 
 /// The options make sense. Redis reads them after the values; across groups nobody has both.

@@ -1,7 +1,8 @@
 //! Many strings in a single command.
 
+use super::StringValue;
 use crate::command::{Command, Nulls, Part, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Route, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Route, Txn, Value};
 
 pub(super) const PART: Part = Part::new(&[MGET, MSET, MSETNX], &[]);
 
@@ -24,8 +25,8 @@ const MGET: Command = command(Topic::String, "mget")
 fn mget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut values = Vec::with_capacity(args.len() - 1);
     for key in args.rest(1) {
-        let record = txn.get(key)?.filter(|record| record.kind == Kind::String);
-        let value = record.map(|record| record.value);
+        let string = txn.value(key)?.and_then(Value::into_string);
+        let value = string.map(StringValue::into_bytes);
         txn.take_reply_room(value.as_ref().map_or(0, |value| value.len()))?;
         values.push(Reply::bulk_or_null(value));
     }
@@ -57,7 +58,7 @@ const MSET: Command = command(Topic::String, "mset")
 /// `MSET key value [key value ...]`: OK. Blind. O(1) each. Errors: `WrongArity`.
 fn mset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     check_pairs(args)?;
-    put_pairs(txn, args);
+    put_pairs(txn, args)?;
     Ok(Reply::OK)
 }
 
@@ -81,11 +82,11 @@ const MSETNX: Command = command(Topic::String, "msetnx")
 fn msetnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     check_pairs(args)?;
     for pair in args.rest(1).chunks_exact(2) {
-        if txn.get(&pair[0])?.is_some() {
+        if txn.exists(&pair[0])? {
             return Ok(Reply::Integer(0));
         }
     }
-    put_pairs(txn, args);
+    put_pairs(txn, args)?;
     Ok(Reply::Integer(1))
 }
 
@@ -98,8 +99,9 @@ fn check_pairs(args: &Args<'_>) -> Result<(), CommandError> {
     }
 }
 
-fn put_pairs(txn: &mut Txn<'_>, args: &Args<'_>) {
+fn put_pairs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<(), CommandError> {
     for pair in args.rest(1).chunks_exact(2) {
-        txn.put_string(pair[0].clone(), pair[1].clone(), None);
+        txn.put_string(pair[0].clone(), pair[1].clone(), None)?;
     }
+    Ok(())
 }

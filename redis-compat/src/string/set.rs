@@ -38,7 +38,7 @@ const SET: Command = command(Topic::String, "set")
 fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     if args.len() == 3 {
-        txn.put_string(key.clone(), value.clone(), None);
+        txn.put_string(key.clone(), value.clone(), None)?;
         return Ok(Reply::OK);
     }
     let options = expiry::parse(args, 3, Options::Set)?;
@@ -67,22 +67,22 @@ fn set_generic(
     expires_at: Option<UnixMillis>,
 ) -> Result<Reply, EvalError> {
     let keep = options.expiry == Expiry::Keep;
-    let old = match options {
-        Parsed { get: true, .. } => txn.string(key)?,
-        Parsed {
-            nx: false,
-            xx: false,
-            ..
-        } if !keep => None,
-        _ => txn.get(key)?,
+    // The expiry, and the bytes if they are the reply.
+    let old = if options.get {
+        let string = txn.string(key)?;
+        string.map(|string| (string.expires_at(), Some(string.into_bytes())))
+    } else if options.nx || options.xx || keep {
+        txn.value(key)?.map(|value| (value.expires_at(), None))
+    } else {
+        None
     };
     let refused = (options.nx && old.is_some()) || (options.xx && old.is_none());
-    let kept = old.as_ref().and_then(|old| old.expires_at).filter(|_| keep);
+    let kept = old.as_ref().and_then(|(at, _)| *at).filter(|_| keep);
     if !refused {
-        txn.put_string(key.clone(), value.clone(), expires_at.or(kept));
+        txn.put_string(key.clone(), value.clone(), expires_at.or(kept))?;
     }
     Ok(if options.get {
-        Reply::bulk_or_null(old.map(|old| old.value))
+        Reply::bulk_or_null(old.and_then(|(_, bytes)| bytes))
     } else if refused {
         Reply::Null
     } else {
@@ -100,9 +100,9 @@ const SETNX: Command = command(Topic::String, "setnx")
 /// `SETNX key value`: 1 if set, 0 if the key was there. O(1).
 fn setnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
-    let absent = txn.get(key)?.is_none();
+    let absent = !txn.exists(key)?;
     if absent {
-        txn.put_string(key.clone(), value.clone(), None);
+        txn.put_string(key.clone(), value.clone(), None)?;
     }
     Ok(Reply::Integer(absent.into()))
 }
@@ -139,6 +139,6 @@ fn psetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 
 fn set_for(txn: &mut Txn<'_>, args: &Args<'_>, unit: Unit) -> Result<Reply, EvalError> {
     let at = unit.time(args.bytes(2), txn.now(), args.name())?;
-    txn.put_string(args.bytes(1).clone(), args.bytes(3).clone(), Some(at));
+    txn.put_string(args.bytes(1).clone(), args.bytes(3).clone(), Some(at))?;
     Ok(Reply::OK)
 }

@@ -1,25 +1,22 @@
-//! Taking back the last changes of an entry: those of a transaction that does not fit into it.
+//! Savepoints: taking the last changes of an entry back.
+//!
+//! A command that writes has a savepoint, so that it leaves no trace when it fails half-way
+//! (`execute.rs`). A transaction that may not fit into its entry has a savepoint around those of
+//! its commands. So they nest, and each call below is about the innermost.
 //!
 //! A savepoint keeps, for each key that is changed after it, the change that the key had before;
-//! of the rest of the state it keeps a copy. So its memory is bounded by that of the changes.
+//! of the rest of the state it keeps a copy. So its memory is bounded by that of the changes,
+//! however often a key is changed.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use coterie_types::TableId;
-
 use super::Txn;
-use crate::{Context, Record};
-
-/// A place in the overlay.
-type Place = (TableId, Bytes);
-/// A change in the overlay: a record, or that there is none.
-type Change = Option<Record>;
+use super::state::{Change, Place, State};
+use crate::Context;
 
 /// The state of an entry at some moment.
 pub(super) struct Savepoint {
-    /// The overlay's entry at each place that was changed since; `None` where it had none.
-    before: BTreeMap<Place, Option<Change>>,
+    before: Before,
     ctx: Context,
     needs_tick: bool,
     clears: usize,
@@ -28,19 +25,53 @@ pub(super) struct Savepoint {
     changed_bytes: usize,
 }
 
+/// The overlay's entry at each place that was changed since; `None` where it had none.
+#[derive(Default)]
+struct Before {
+    /// Most commands change a single key, and need no memory here.
+    first: Option<(Place, Option<Change>)>,
+    more: BTreeMap<Place, Option<Change>>,
+}
+
 impl Savepoint {
     /// Notes a change: the first change of a place counts.
     pub(super) fn note(&mut self, place: Place, before: Option<Change>) {
-        self.before.entry(place).or_insert(before);
+        match &self.before.first {
+            None => self.before.first = Some((place, before)),
+            Some((first, _)) if *first == place => {}
+            Some(_) => drop(self.before.more.entry(place).or_insert(before)),
+        }
+    }
+}
+
+impl Before {
+    fn into_all(self) -> impl Iterator<Item = (Place, Option<Change>)> {
+        self.first.into_iter().chain(self.more)
     }
 }
 
 impl Txn<'_> {
     /// From here on changes can be taken back, until [`Txn::roll_back`] or [`Txn::keep_changes`].
-    /// There is at most a single savepoint.
     pub fn set_savepoint(&mut self) {
-        self.savepoint = Some(Savepoint {
-            before: BTreeMap::new(),
+        self.state.set_savepoint();
+    }
+
+    /// Takes all changes since the last savepoint back, chance and change numbers included. The
+    /// bytes that were written stay counted: they took their time.
+    pub fn roll_back(&mut self) {
+        self.state.roll_back();
+    }
+
+    /// The changes since the last savepoint stay, unless an outer savepoint takes them back.
+    pub fn keep_changes(&mut self) {
+        self.state.keep_changes();
+    }
+}
+
+impl State<'_> {
+    fn set_savepoint(&mut self) {
+        self.savepoints.push(Savepoint {
+            before: Before::default(),
             ctx: self.ctx,
             needs_tick: self.needs_tick,
             clears: self.clears.len(),
@@ -50,13 +81,11 @@ impl Txn<'_> {
         });
     }
 
-    /// Takes all changes since the savepoint back, chance and change numbers included. The bytes
-    /// that were written stay counted: they took their time.
-    pub fn roll_back(&mut self) {
-        let Some(savepoint) = self.savepoint.take() else {
+    fn roll_back(&mut self) {
+        let Some(savepoint) = self.savepoints.pop() else {
             return;
         };
-        for (place, before) in savepoint.before {
+        for (place, before) in savepoint.before.into_all() {
             match before {
                 Some(change) => drop(self.overlay.insert(place, change)),
                 None => drop(self.overlay.remove(&place)),
@@ -70,9 +99,15 @@ impl Txn<'_> {
         self.changed_bytes = savepoint.changed_bytes;
     }
 
-    /// The changes since the savepoint stay.
-    pub fn keep_changes(&mut self) {
-        self.savepoint = None;
+    fn keep_changes(&mut self) {
+        let Some(kept) = self.savepoints.pop() else {
+            return;
+        };
+        if let Some(outer) = self.savepoints.last_mut() {
+            for (place, before) in kept.before.into_all() {
+                outer.note(place, before);
+            }
+        }
     }
 }
 
@@ -80,6 +115,7 @@ impl Txn<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+    use bytes::Bytes;
     use coterie_types::KeyRange;
 
     use super::super::tests::{T, b, ctx, view_of};
@@ -93,26 +129,34 @@ mod tests {
         }
     }
 
+    fn put(txn: &mut Txn<'_>, key: &'static str, value: &'static str) {
+        txn.put_string(b(key), b(value), None).unwrap();
+    }
+
+    fn remove(txn: &mut Txn<'_>, key: &'static str) {
+        txn.remove(b(key)).unwrap();
+    }
+
     #[test]
     fn what_was_changed_after_the_savepoint_is_taken_back() {
         let view = view_of(&[("a", None), ("b", None)]);
         let begin = || {
             let mut txn = Txn::new(&view, ctx(1));
-            txn.put_string(b("a"), b("1"), None);
-            txn.remove(b("b"));
+            put(&mut txn, "a", "1");
+            remove(&mut txn, "b");
             txn.random();
             txn
         };
         let mut txn = begin();
         txn.set_savepoint();
-        txn.put_string(b("a"), b("22"), None);
-        txn.put_string(b("a"), b("333"), None);
-        txn.put_string(b("b"), b("1"), None);
-        txn.remove(b("a"));
-        txn.put_string(b("c"), b("1"), None);
-        txn.clear(all());
-        txn.put_string(b("d"), b("1"), None);
-        txn.put_string(b("a"), b("4"), None);
+        put(&mut txn, "a", "22");
+        put(&mut txn, "a", "333");
+        put(&mut txn, "b", "1");
+        remove(&mut txn, "a");
+        put(&mut txn, "c", "1");
+        txn.clear(all()).unwrap();
+        put(&mut txn, "d", "1");
+        put(&mut txn, "a", "4");
         txn.random();
         txn.roll_back();
         let mut expected = begin();
@@ -127,10 +171,37 @@ mod tests {
         let view = view_of(&[]);
         let mut txn = Txn::new(&view, ctx(1));
         txn.set_savepoint();
-        txn.put_string(b("a"), b("1"), None);
+        put(&mut txn, "a", "1");
         txn.keep_changes();
         txn.roll_back();
-        assert!(txn.get(&b("a")).unwrap().is_some());
+        assert!(txn.record(&b("a")).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_inner_savepoint_is_taken_back_alone_or_with_the_outer() {
+        let view = view_of(&[("a", None), ("b", None)]);
+        let mut txn = Txn::new(&view, ctx(1));
+        txn.set_savepoint();
+        put(&mut txn, "a", "outer");
+        txn.set_savepoint();
+        put(&mut txn, "a", "inner");
+        put(&mut txn, "c", "inner");
+        txn.roll_back();
+        assert_eq!(txn.string_bytes(&b("a")).unwrap(), "outer");
+        assert_eq!(txn.string_bytes(&b("c")).unwrap(), "");
+        txn.set_savepoint();
+        put(&mut txn, "a", "inner");
+        put(&mut txn, "b", "inner");
+        remove(&mut txn, "b");
+        put(&mut txn, "c", "inner");
+        txn.keep_changes();
+        assert_eq!(txn.string_bytes(&b("a")).unwrap(), "inner");
+        txn.roll_back();
+        assert_eq!(txn.string_bytes(&b("a")).unwrap(), "old");
+        assert_eq!(txn.string_bytes(&b("b")).unwrap(), "old");
+        let untouched = Txn::new(&view, ctx(1));
+        assert_eq!(txn.changed_bytes(), 0);
+        assert_eq!(txn.finish(), untouched.finish());
     }
 
     #[test]
@@ -138,15 +209,15 @@ mod tests {
         let view = view_of(&[("old", None)]);
         let mut txn = Txn::new(&view, ctx(1));
         for _ in 0..9 {
-            txn.put_string(b("k"), b("0123456789"), None);
+            put(&mut txn, "k", "0123456789");
         }
         assert_eq!((txn.changed_bytes(), txn.written_bytes()), (11, 99));
-        txn.put_string(b("k"), b("0"), None);
+        put(&mut txn, "k", "0");
         assert_eq!(txn.changed_bytes(), 2);
-        txn.remove(b("k"));
-        txn.remove(b("old"));
+        remove(&mut txn, "k");
+        remove(&mut txn, "old");
         assert_eq!(txn.changed_bytes(), 1 + 3);
-        txn.clear(all());
+        txn.clear(all()).unwrap();
         assert_eq!(txn.changed_bytes(), 0);
     }
 }

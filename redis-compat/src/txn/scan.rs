@@ -1,14 +1,51 @@
-//! The keys of an interval as the entry sees them: the view's, with its changes laid over them.
+//! Walks over intervals of keys, and their removal: only for commands that declare an interval.
 
 use coterie_types::KeyRange;
 
 use super::Txn;
-use crate::{Fault, Header, Record};
+use super::state::State;
+use crate::{CommandError, EvalError, Fault, Header, Record};
 
 impl Txn<'_> {
     /// Visits the stored keys of an interval in order, expired ones included, until `visit` returns
-    /// false: the view's, with this entry's changes laid over them. No value is read.
+    /// false. No value is read. Errors: `UNDECLARED_KEY`.
     pub fn scan_keys(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
+    ) -> Result<(), EvalError> {
+        self.scope.check_interval(bounds)?;
+        Ok(self.state.scan_keys(bounds, visit)?)
+    }
+
+    /// Visits the keys of an interval and says of each whether it is there to commands. Errors:
+    /// `UNDECLARED_KEY`.
+    pub(crate) fn scan_live(
+        &mut self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(&[u8], Header, bool) -> bool,
+    ) -> Result<(), EvalError> {
+        let clock = self.state.clock();
+        let mut needs_tick = false;
+        self.scan_keys(bounds, &mut |key, header| {
+            needs_tick |= clock.is_unsure(header);
+            visit(key, header, clock.is_live(header))
+        })?;
+        self.state.needs_tick |= needs_tick;
+        Ok(())
+    }
+
+    /// Removes every key of an interval. Errors: `UNDECLARED_KEY`.
+    pub fn clear(&mut self, bounds: KeyRange) -> Result<(), CommandError> {
+        self.scope.check_interval(&bounds)?;
+        self.state.clear(bounds);
+        Ok(())
+    }
+}
+
+impl State<'_> {
+    /// The view's keys, with the entry's changes laid over them.
+    fn scan_keys(
         &self,
         bounds: &KeyRange,
         visit: &mut dyn FnMut(&[u8], Header) -> bool,
@@ -64,17 +101,18 @@ mod tests {
     fn the_overlay_hides_the_view() {
         let view = view_of(&[("a", None), ("c", None), ("e", None)]);
         let mut txn = Txn::new(&view, ctx(1));
-        txn.remove(b("c"));
-        txn.put_string(b("b"), b("new"), None);
-        txn.put_string(b("f"), b("new"), None);
+        txn.remove(b("c")).unwrap();
+        txn.put_string(b("b"), b("new"), None).unwrap();
+        txn.put_string(b("f"), b("new"), None).unwrap();
         assert_eq!(keys(&txn), ["a", "b", "e", "f"]);
-        assert!(txn.get(&b("c")).unwrap().is_none());
+        assert!(txn.record(&b("c")).unwrap().is_none());
         txn.clear(KeyRange {
             table: T,
             start: b("b"),
             end: Some(b("f")),
-        });
-        txn.put_string(b("d"), b("new"), None);
+        })
+        .unwrap();
+        txn.put_string(b("d"), b("new"), None).unwrap();
         assert_eq!(keys(&txn), ["a", "d", "f"]);
         let changes = txn.finish();
         let removed: Vec<&Bytes> = changes
@@ -92,7 +130,7 @@ mod tests {
     fn a_scan_stops_when_told() {
         let view = view_of(&[("a", None), ("c", None)]);
         let mut txn = Txn::new(&view, ctx(1));
-        txn.put_string(b("b"), b("new"), None);
+        txn.put_string(b("b"), b("new"), None).unwrap();
         for stop_after in 1..=3 {
             let mut seen = 0;
             let scanned = txn.scan_keys(&KeyRange::all(T), &mut |_, _| {

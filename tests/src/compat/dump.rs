@@ -1,7 +1,9 @@
-//! Decodes a `DUMP` payload of a string, in Redis' RDB encoding.
+//! Decodes a `DUMP` payload of a string or a hash, in Redis' RDB encoding.
 //!
 //! ```text
 //! 0x00 (a string)   the string   version: 2 bytes   checksum: 8 bytes
+//! 0x04 (a hash)     how many fields, as a length; fields and values as strings
+//! 0x10 (a hash)     a listpack, as a string
 //! the string        00xxxxxx bytes                        length in 6 bits
 //!                   01xxxxxx xxxxxxxx bytes               length in 14 bits
 //!                   10000000 xxxxxxxx*4 bytes             length in 32 bits, big endian
@@ -11,21 +13,50 @@
 
 const FOOTER: usize = 10;
 
-/// The string, or `None` if `payload` is no payload of a string.
-pub(super) fn content(payload: &[u8]) -> Option<Vec<u8>> {
+/// A value: the type of the payload, and its strings; those of a table in the order of their
+/// fields.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content(u8, Vec<[Vec<u8>; 2]>);
+
+/// The value, or `None` if `payload` is none of a string or a hash.
+pub(super) fn content(payload: &[u8]) -> Option<Content> {
     let body = payload.get(..payload.len().checked_sub(FOOTER)?)?;
-    let mut rest = body.strip_prefix(&[0])?;
+    let (&of, mut rest) = body.split_first()?;
+    let mut strings = Vec::new();
+    match of {
+        0x00 | 0x10 => strings.push([string(&mut rest)?, Vec::new()]),
+        0x04 => {
+            for _ in 0..length(&mut rest)? {
+                strings.push([string(&mut rest)?, string(&mut rest)?]);
+            }
+            strings.sort();
+        }
+        _ => return None,
+    }
+    rest.is_empty().then_some(Content(of, strings))
+}
+
+fn string(rest: &mut &[u8]) -> Option<Vec<u8>> {
     match rest.first()? {
-        0xc0..=0xc2 => integer(&rest[1..]),
+        first @ 0xc0..=0xc2 => {
+            let bytes = 1 << (first & 3);
+            let (number, after) = rest[1..].split_at_checked(bytes)?;
+            *rest = after;
+            integer(number)
+        }
         0xc3 => {
-            rest = &rest[1..];
-            let compressed = length(&mut rest)?;
-            let whole = length(&mut rest)?;
-            lzf(rest.get(..compressed)?, whole)
+            *rest = &rest[1..];
+            let compressed = length(rest)?;
+            let whole = length(rest)?;
+            let (bytes, after) = rest.split_at_checked(compressed)?;
+            *rest = after;
+            lzf(bytes, whole)
         }
         _ => {
-            let len = length(&mut rest)?;
-            (rest.len() == len).then(|| rest.to_vec())
+            let len = length(rest)?;
+            let (bytes, after) = rest.split_at_checked(len)?;
+            *rest = after;
+            Some(bytes.to_vec())
         }
     }
 }

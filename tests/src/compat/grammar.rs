@@ -62,9 +62,9 @@ pub fn commands() -> impl Iterator<Item = &'static Row> {
     })
 }
 
-/// Whether the reply depends on the moment.
+/// Whether the reply depends on the moment, or on an order in memory.
 fn is_loose(row: &Row) -> bool {
-    Hints::of(row).reply == ReplyKind::Time
+    matches!(Hints::of(row).reply, ReplyKind::Time | ReplyKind::AnyOrder)
 }
 
 /// Whether the command is scattered over groups.

@@ -1,0 +1,107 @@
+//! The hash commands: fields and their values under a key.
+//!
+//! A hash is a single record, however many fields it has: its fields are packed behind its header
+//! (`txn/elements.rs`), and all of them together are at most as long as a value may be.
+
+mod all;
+mod del;
+mod get;
+mod incr;
+mod payload;
+mod set;
+mod value;
+
+pub(crate) use payload::{put_payload, take_payload};
+pub(crate) use value::Hash;
+
+use crate::command::Part;
+
+pub(crate) const PARTS: &[Part] = &[all::PART, del::PART, get::PART, incr::PART, set::PART];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use bytes::{Bytes, BytesMut};
+
+    use crate::txn::tests::{T, ctx};
+    use crate::{MemView, Resp, Txn, execute};
+
+    fn run(txn: &mut Txn<'_>, line: &str) -> Bytes {
+        let words = line.split(' ');
+        let words: Vec<_> = words
+            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+            .collect();
+        let mut reply = BytesMut::new();
+        execute(txn, T, &words, Resp::V2, &mut reply).unwrap();
+        reply.freeze()
+    }
+
+    #[test]
+    fn a_hash_is_at_most_as_long_as_a_value() {
+        let view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(1));
+        txn.set_value_bytes_max(12);
+        let refused = "-ERR hash exceeds maximum allowed size (max-value-bytes)\r\n";
+        // A byte for the count, two for each pair.
+        assert_eq!(run(&mut txn, "hset h ab cd n 9"), ":2\r\n");
+        assert_eq!(run(&mut txn, "hset h n 10"), ":0\r\n");
+        let before = (txn.changed_bytes(), txn.next_change());
+        for line in [
+            "hset h n 100",
+            "hset h f 1",
+            "hsetnx h f 1",
+            "hincrby h f 1",
+            "hincrby h n 99",
+        ] {
+            assert_eq!(run(&mut txn, line), refused, "{line}");
+        }
+        assert_eq!((txn.changed_bytes(), txn.next_change()), before, "no trace");
+        assert_eq!(run(&mut txn, "hget h n"), "$2\r\n10\r\n");
+        assert_eq!(run(&mut txn, "hincrby h n -5"), ":5\r\n");
+        assert_eq!(run(&mut txn, "hdel h ab"), ":1\r\n");
+        assert_eq!(run(&mut txn, "hset h f 1"), ":1\r\n");
+    }
+
+    #[test]
+    fn replies_of_whole_hashes_end_where_their_room_does() {
+        let view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(1));
+        run(&mut txn, "hset h a 1 b 2");
+        for (line, room) in [
+            ("hgetall h", 67),
+            ("hkeys h", 33),
+            ("hvals h", 33),
+            ("hmget h a b", 33),
+        ] {
+            txn.set_reply_room(room);
+            assert!(run(&mut txn, line).starts_with(b"-ERR reply"), "{line}");
+            assert!(txn.reply_was_too_long());
+            txn.set_reply_room(room + 1);
+            assert!(run(&mut txn, line).starts_with(b"*"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_does_not_change_keeps_its_version() {
+        let view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(1));
+        run(&mut txn, "hset h a 1");
+        let before = txn.next_change();
+        for line in [
+            "hsetnx h a 2",
+            "hdel h x",
+            "hdel absent a",
+            "hincrby h a x",
+            "hset h a",
+        ] {
+            run(&mut txn, line);
+            assert_eq!(txn.next_change(), before, "{line}");
+        }
+        run(&mut txn, "hset h a 1");
+        assert!(
+            txn.next_change() > before,
+            "the same value is a change, too"
+        );
+    }
+}
