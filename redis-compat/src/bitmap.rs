@@ -49,7 +49,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use coterie_types::{GroupId, TableId, UnixMillis};
 
-    use crate::{Context, MemView, Resp, Txn, execute};
+    use crate::{Context, MemView, Resolved, Resp, Txn, execute};
 
     #[test]
     fn an_offset_past_the_longest_value_is_out_of_range() {
@@ -79,8 +79,8 @@ mod tests {
                 .split(' ')
                 .map(|w| Bytes::copy_from_slice(w.as_bytes()));
             let mut reply = BytesMut::new();
-            let words: Vec<_> = words.collect();
-            execute(&mut txn, TableId(0), &words, Resp::V2, &mut reply).unwrap();
+            let command = Resolved::new(TableId(0), words.collect());
+            execute(&mut txn, &command, Resp::V2, &mut reply).unwrap();
             assert_eq!(reply, expected, "{line}");
         }
     }

@@ -1,15 +1,14 @@
 //! From the words of a command to the bytes of its reply.
 //!
 //! [`resolve`] finds the row and checks the number of words, in the order and with the words of
-//! Redis (`server.c`, `processCommand`); the proxy calls it before it routes. [`execute`] does the
-//! same again where the command runs, since a log entry may come from a proxy of another version.
+//! Redis (`server.c`, `processCommand`); the proxy calls it before it routes. The group looks the
+//! command up again ([`Resolved`]), since a log entry may come from a proxy of another version.
 
 use bytes::{Bytes, BytesMut};
-use coterie_types::TableId;
 
 use crate::errors::{OF_THE_PROXY, SYNTAX};
 use crate::{
-    Args, Command, CommandError, EvalError, Fault, Reply, Resp, Run, Txn, table::lookup,
+    Args, Command, CommandError, EvalError, Fault, Reply, Resolved, Resp, Run, Txn, table::lookup,
     table::lookup_subcommand,
 };
 
@@ -37,14 +36,13 @@ pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
 /// that the keys are the group's own.
 pub fn execute(
     txn: &mut Txn<'_>,
-    table: TableId,
-    args: &[Bytes],
+    command: &Resolved,
     resp: Resp,
     out: &mut BytesMut,
 ) -> Result<(), Fault> {
-    txn.set_table(table);
+    txn.set_table(command.table());
     txn.set_resp(resp);
-    let reply = match run(txn, args) {
+    let reply = match run(txn, command) {
         Ok(reply) => reply,
         Err(EvalError::Rejected(error)) => error.into(),
         Err(EvalError::Fault(fault)) => return Err(fault),
@@ -53,11 +51,11 @@ pub fn execute(
     Ok(())
 }
 
-fn run(txn: &mut Txn<'_>, args: &[Bytes]) -> Result<Reply, EvalError> {
-    let command = resolve(args)?;
-    let Run::Group(function) = command.run else {
+fn run(txn: &mut Txn<'_>, command: &Resolved) -> Result<Reply, EvalError> {
+    let row = command.row().map_err(CommandError::clone)?;
+    let Run::Group(function) = row.run else {
         return Err(OF_THE_PROXY.into());
     };
-    txn.set_writing(command.is_write());
-    function(txn, &Args::new(args, command.name))
+    txn.set_writing(row.is_write());
+    function(txn, &Args::new(command.args(), row.name))
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use coterie_group::{ResolvedFrame, resolve_frame};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRequest};
-use coterie_protocol::{Frame, FrameFlags, Refusal, method};
-use coterie_redis_compat::{Flags, resolve};
+use coterie_protocol::{FrameFlags, Refusal, method};
+use coterie_redis_compat::Resolved;
 use coterie_rpc::{Handler, Request, Responder};
 use coterie_types::{GroupId, varint};
 
@@ -47,7 +48,7 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
     };
     let flags = FrameFlags(body.first().copied().unwrap_or_default());
     if flags.has(FrameFlags::READ_ONLY) {
-        return match Frame::decode(body) {
+        return match resolve_frame(body) {
             Ok(frame) => read(&replica, frame, responder),
             Err(error) => {
                 refuse(
@@ -81,7 +82,7 @@ fn sample(replica: &Replica, body: &Bytes) -> Option<Timed> {
     let loads = &replica.shared.loads;
     let frame = loads
         .is_turn()
-        .then(|| Frame::decode(body.clone()).ok())??;
+        .then(|| resolve_frame(body.clone()).ok())??;
     let published = replica.shared.published();
     let ownership = published.read.ownership();
     loads.add(ownership, &frame, Kind::Write, body.len())
@@ -107,17 +108,14 @@ fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
     }
 }
 
-fn read(replica: &Replica, frame: Frame, responder: Responder) {
+fn read(replica: &Replica, frame: ResolvedFrame, responder: Responder) {
     replica.reads.submit(frame, responder);
 }
 
 /// Whether a frame has a command that may make the data grow.
 fn needs_room(frame: &Bytes) -> bool {
-    let Ok(frame) = Frame::decode(frame.clone()) else {
+    let Ok(frame) = resolve_frame(frame.clone()) else {
         return false;
     };
-    frame
-        .commands
-        .iter()
-        .any(|command| resolve(&command.args).is_ok_and(|row| row.flags.contains(Flags::DENYOOM)))
+    frame.commands.iter().any(Resolved::needs_room)
 }

@@ -6,11 +6,14 @@
 //! as well, which keeps them in order and bounds an entry's work.
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, execute, watch_token_holds};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal};
+use coterie_redis_compat::{
+    Changes, Context, Fault, Resolved, Resp, Txn, execute, watch_token_holds,
+};
 use coterie_types::FrameSeq;
 
 use crate::entry::{Body, ChangeAnswer, Entry, Expired};
+use crate::frame::{ResolvedFrame, resolve_frame};
 use crate::limits::Limits;
 use crate::run::{Ran, is_full, resp, run_commands, run_reads};
 use crate::sessions::Admission;
@@ -172,7 +175,7 @@ impl GroupState {
         limits: &Limits,
     ) -> Result<Ran, Fault> {
         let refused = |refusal| Ok(Ran::Answered(FrameReply::Refused(refusal).encode()));
-        let frame = match Frame::decode(bytes) {
+        let frame = match resolve_frame(bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 let reason = error.to_string();
@@ -210,17 +213,17 @@ impl GroupState {
     }
 
     /// Checks that the group owns all keys of the frame; otherwise none of it is executed.
-    fn check(&self, frame: &Frame) -> Result<(), Refusal> {
+    fn check(&self, frame: &ResolvedFrame) -> Result<(), Refusal> {
         for watch in &frame.watches {
             self.ownership.check_key(watch.table, &watch.key)?;
         }
         for command in &frame.commands {
-            self.ownership.check(command.table, &command.args)?;
+            self.ownership.check(command)?;
         }
         Ok(())
     }
 
-    fn run(&self, txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<Ran, Fault> {
+    fn run(&self, txn: &mut Txn<'_>, frame: &ResolvedFrame, limits: &Limits) -> Result<Ran, Fault> {
         for watch in &frame.watches {
             let last_removed = self.last_removed(watch.table, &watch.key);
             if !watch_token_holds(txn, watch.table, &watch.key, &watch.token, last_removed)? {
@@ -244,8 +247,9 @@ impl GroupState {
             .iter()
             .filter(|one| self.ownership.owns(one.table, &one.key))
         {
-            let args = [Bytes::from_static(b"_EXPIRED"), one.key.clone()];
-            execute(txn, one.table, &args, Resp::V2, &mut out)?;
+            let args = vec![Bytes::from_static(b"_EXPIRED"), one.key.clone()];
+            let command = Resolved::new(one.table, args);
+            execute(txn, &command, Resp::V2, &mut out)?;
             out.clear();
         }
         Ok(())

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_group::{Arrival, Arriving, Body, Known, NamedKey, Store, named_keys};
+use coterie_group::{
+    Arrival, Arriving, Body, Known, NamedKey, ResolvedFrame, Store, named_keys, resolve_frame,
+};
+use coterie_protocol::Refusal;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
-use coterie_protocol::{Frame, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Record, View};
 use coterie_rpc::Responder;
@@ -81,7 +83,7 @@ impl Arrivals {
             return self.proposer.submit(frame, Vec::new(), due, responder);
         }
         // A frame that cannot be decoded is refused when it is applied.
-        let Ok(decoded) = Frame::decode(frame.clone()) else {
+        let Ok(decoded) = resolve_frame(frame.clone()) else {
             return self.proposer.submit(frame, Vec::new(), due, responder);
         };
         match self.missing(&decoded) {
@@ -103,7 +105,7 @@ impl Arrivals {
         }
     }
 
-    async fn fetch(&self, frame: Bytes, decoded: Frame, due: Due, responder: Responder) {
+    async fn fetch(&self, frame: Bytes, decoded: ResolvedFrame, due: Due, responder: Responder) {
         let mut until = due.deadline.min(Instant::now() + PATIENCE);
         let mut changed = self.shared.ownership_changed();
         loop {
@@ -148,7 +150,7 @@ impl Arrivals {
     }
 
     /// The data that the frame lacks in the state published last.
-    fn missing(&self, frame: &Frame) -> Result<Missing, Fault> {
+    fn missing(&self, frame: &ResolvedFrame) -> Result<Missing, Fault> {
         let published = self.shared.published();
         let ownership = published.read.ownership();
         let store = StoreView(published.engine.as_ref());
