@@ -5,7 +5,7 @@
 //! (`coterie_raft`, `hand_over`). An heir that cannot take over costs only the question, so it is
 //! asked again until the time is up.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coterie_raft::Group;
@@ -21,26 +21,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a node checks whether it has lost its room.
 const PERIOD: Duration = Duration::from_millis(100);
-
-/// How long clients' writes wait for a leader with room before they are refused.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// When the node noticed that it had no room; `None` while it has room.
-#[derive(Debug, Default)]
-pub(crate) struct NoRoom(Mutex<Option<Instant>>);
-
-impl NoRoom {
-    /// Whether a write that lacks room here may soon find a leader with room. If so, the client
-    /// should retry rather than hear that the disk is full.
-    pub(crate) fn may_pass(&self, group: &Group) -> bool {
-        let is_new = self.lock().is_none_or(|since| since.elapsed() < PATIENCE);
-        is_new && group.has_roomier_voter()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Hands over every group that the node leads, all at once, `within` at most. The node is being
 /// stopped, so an heir without room is better than no heir.
@@ -72,12 +52,9 @@ pub(crate) async fn before_stop(node: &Node, within: Duration) {
 /// Hands leaderships over whenever there is no room, until `stop`.
 pub(crate) async fn watch_room(node: Arc<Node>, stop: CancellationToken) {
     while let Some(()) = stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await {
-        if !node.disk.is_full() {
-            *node.no_room.lock() = None;
-            continue;
+        if node.disk.note_full() {
+            stop.run_until_cancelled(without_room(&node)).await;
         }
-        node.no_room.lock().get_or_insert_with(Instant::now);
-        stop.run_until_cancelled(without_room(&node)).await;
     }
 }
 

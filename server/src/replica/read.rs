@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coterie_budget::Budget;
-use coterie_group::{Body, ReadOutcome, ResolvedFrame};
+use coterie_group::{Body, ReadOutcome, ResolvedFrame, resolve_frame};
 use coterie_protocol::{FrameFlags, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Resolved};
@@ -22,11 +23,12 @@ use tokio::runtime::Handle;
 
 use super::arriving_view::{ArrivingView, Source};
 use super::load::Kind;
+use super::refusal::{refusal_of, refuse};
 use super::room::{Room, while_working};
 use super::shared::{Published, Shared, seed};
 use super::view::StoreView;
-use super::{Peers, refusal_of, refuse};
 use crate::cpu_time::cpu_time;
+use crate::peers::Peers;
 
 /// How a leader makes sure that it may serve a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,7 +80,14 @@ impl Reads {
     }
 
     /// Takes a frame of reads. The answer goes to `responder`.
-    pub(crate) fn submit(&self, frame: ResolvedFrame, responder: Responder) {
+    pub(crate) fn submit(&self, frame: Bytes, responder: Responder) {
+        let frame = match resolve_frame(frame) {
+            Ok(frame) => frame,
+            Err(error) => {
+                let reason = error.to_string();
+                return refuse(responder, Refusal::Malformed { reason });
+            }
+        };
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
         let is_long = Room::is_needed(&frame);
         if now && !is_long && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
@@ -121,7 +130,7 @@ impl Reads {
         frame: Arc<ResolvedFrame>,
         allowed: bool,
         responder: &Responder,
-    ) -> Result<bytes::Bytes, Refused> {
+    ) -> Result<Bytes, Refused> {
         if !allowed {
             self.barrier(&frame).await?;
         }
@@ -269,7 +278,7 @@ impl Reads {
 }
 
 /// Number of executed commands of a frame: those with replies.
-fn executed(frame: &ResolvedFrame, reply: &bytes::Bytes) -> u64 {
+fn executed(frame: &ResolvedFrame, reply: &Bytes) -> u64 {
     match reply.first() {
         Some(0) if frame.flags.has(FrameFlags::TRANSACTION) => frame.commands.len() as u64,
         Some(0) => varint::take(&mut reply.slice(1..)).unwrap_or(0),
