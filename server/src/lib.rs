@@ -12,6 +12,7 @@ mod cpu_time;
 mod directory;
 mod disk;
 mod error;
+mod fencing;
 mod handler;
 mod heartbeat;
 mod host;

@@ -14,9 +14,9 @@ use coterie_types::{GroupId, LogIndex, NodeId, Term};
 use tokio::sync::Mutex;
 use tracing::{error, warn};
 
-use crate::admin::{Fencing, chain};
 use crate::disk::Disk;
-use crate::error::{RunError, is_no_room};
+use crate::error::{RunError, chain, is_no_room};
+use crate::fencing::Fencing;
 use crate::replica::{Replica, Settings, groups_in};
 use crate::scan_places::ScanPlaces;
 

@@ -15,10 +15,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::admin::chain;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::error::RunError;
+use crate::error::{RunError, chain};
 use crate::run::{Handle, start_until, start_with};
 
 /// How long a server that cannot go on may take to stop before its process ends.

@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::addresses::{self, Addresses};
-use crate::admin::Fencing;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::error::RunError;
+use crate::fencing::Fencing;
 use crate::handler::Calls;
 use crate::heartbeat;
 use crate::host;

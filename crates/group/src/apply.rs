@@ -12,7 +12,8 @@ use coterie_redis_compat::{
 };
 use coterie_types::FrameSeq;
 
-use crate::entry::{Body, ChangeAnswer, Entry, Expired};
+use crate::effects::{Effects, PUT_OFF};
+use crate::entry::{Body, Entry, Expired};
 use crate::frame::{ResolvedFrame, resolve_frame};
 use crate::limits::Limits;
 use crate::run::{Ran, is_full, resp, run_commands, run_reads};
@@ -23,32 +24,6 @@ use arrivals::Absent;
 
 mod arrivals;
 mod ranges;
-
-/// The work for the caller after an entry, in this order.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Persist, in one atomic batch with the applied index.
-    pub changes: Changes,
-    /// Persist in the same batch: discards before everything else, the rest after it.
-    pub store: Vec<StoreChange>,
-    /// Remove these entries of the index of expiries, in the same batch.
-    pub swept: Vec<Expired>,
-    /// Count the records in their state after this entry, under this name.
-    pub digest: Option<u64>,
-    /// Send, per frame of the entry, bytes of [`FrameReply`], unless the frame [is put
-    /// off](is_put_off); for a change of ranges, its answer. Only the proposer has clients to send
-    /// them to.
-    pub replies: Vec<Bytes>,
-}
-
-/// Whether a frame with this answer was put off: its proposer is to propose it again.
-#[must_use]
-pub fn is_put_off(answer: &[u8]) -> bool {
-    answer.is_empty()
-}
-
-/// No [`FrameReply`] is empty.
-const PUT_OFF: Bytes = Bytes::new();
 
 impl GroupState {
     /// Applies a committed entry over `store`. `Err` means this node alone failed: no change
@@ -263,11 +238,5 @@ impl GroupState {
             *slot = removal.touched.max(*slot);
         }
         self.cleared = self.cleared.max(changes.cleared);
-    }
-}
-
-impl Effects {
-    fn answer(&mut self, answer: ChangeAnswer) {
-        self.replies.push(coterie_protocol::encode(&answer));
     }
 }

@@ -10,6 +10,7 @@
 mod apply;
 mod clock;
 mod digest;
+mod effects;
 mod entry;
 mod frame;
 mod import;
@@ -23,9 +24,9 @@ mod sessions;
 mod state;
 mod store;
 
-pub use apply::{Effects, is_put_off};
 pub use clock::{Agreed, GroupClock};
 pub use digest::Tally;
+pub use effects::{Effects, is_put_off};
 pub use entry::{Body, ChangeAnswer, Entry, EntryError, Expired, RangeChange};
 pub use frame::{ResolvedFrame, resolve_frame};
 pub use import::{Arrival, Import, Known};

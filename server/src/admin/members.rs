@@ -9,7 +9,8 @@ use coterie_raft::{Group, RaftError};
 use coterie_types::{GroupId, NodeId, Replica, Role};
 use tokio::time::error::Elapsed;
 
-use super::{chain, propose_error, raft_error};
+use super::failed::{propose_error, raft_error};
+use crate::error::chain;
 use crate::node::Node;
 
 /// How long to wait for a change of members. Preparation continues after that, so a repeated

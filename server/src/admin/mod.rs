@@ -3,58 +3,23 @@
 //!
 //! Requests about ranges are in `ranges`, about a group's replicas in `members`.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use coterie_files::write_atomically;
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
-use coterie_raft::{ProposeError, RaftError};
 use coterie_rpc::Responder;
 use coterie_types::{GroupId, NodeId, RangeDescriptor};
 
-use crate::error::RunError;
+use crate::error::{RunError, chain};
 use crate::node::Node;
+use failed::{propose_error, raft_error};
 
+mod failed;
 mod members;
 mod ranges;
 
 /// How long a new group may take to elect its first leader, before the controller tries again.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The highest fencing number seen, including by earlier processes of this directory.
-pub(crate) struct Fencing {
-    path: PathBuf,
-    seen: Mutex<u64>,
-}
-
-impl Fencing {
-    /// Reads the highest number seen before.
-    pub(crate) fn open(path: PathBuf) -> Self {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        Self {
-            path,
-            seen: Mutex::new(text.trim_end().parse().unwrap_or(0)),
-        }
-    }
-
-    /// `Err` with the number seen when `fence` is an older controller's.
-    fn admit(&self, fence: u64) -> Result<(), ServerAnswer> {
-        let mut seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if fence < *seen {
-            return Err(ServerAnswer::Fenced { seen: *seen });
-        }
-        if fence > *seen {
-            write_atomically(&self.path, fence.to_string().as_bytes())
-                .map_err(|error| ServerAnswer::Failed(format!("record the fence: {error}")))?;
-            *seen = fence;
-        }
-        Ok(())
-    }
-}
 
 /// Answers a request.
 pub(crate) async fn handle(node: &Arc<Node>, body: &[u8], responder: Responder) {
@@ -166,49 +131,5 @@ async fn init_group(
     match replica.init(ranges).await {
         Ok(()) => Ok(ServerAnswer::Ok),
         Err(error) => Err(propose_error(&error)),
-    }
-}
-
-fn propose_error(error: &ProposeError) -> ServerAnswer {
-    match error {
-        ProposeError::NotLeader { leader, .. } => ServerAnswer::NotLeader { leader: *leader },
-        other => ServerAnswer::Failed(other.to_string()),
-    }
-}
-
-fn raft_error(error: &RaftError) -> ServerAnswer {
-    match error {
-        RaftError::NotLeader { leader } => ServerAnswer::NotLeader { leader: *leader },
-        other => ServerAnswer::Failed(chain(other)),
-    }
-}
-
-/// An error with its causes, as one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::*;
-
-    #[test]
-    fn an_older_controller_is_refused_also_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("FENCE");
-        let fencing = Fencing::open(path.clone());
-        assert!(fencing.admit(5).is_ok() && fencing.admit(5).is_ok());
-        assert_eq!(fencing.admit(4), Err(ServerAnswer::Fenced { seen: 5 }));
-        assert_eq!(
-            Fencing::open(path).admit(4),
-            Err(ServerAnswer::Fenced { seen: 5 })
-        );
     }
 }

@@ -7,7 +7,7 @@ use coterie_group::{Body, RangeChange};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_types::{GroupId, RangeDescriptor, UnixMillis};
 
-use super::propose_error;
+use super::failed::propose_error;
 use crate::node::Node;
 use crate::replica::Replica;
 

@@ -8,8 +8,8 @@ use coterie_protocol::Refusal;
 use coterie_redis_compat::{Changes, Fault, Record, Txn};
 use coterie_types::{KeyRange, TableId};
 
-use super::Effects;
 use super::ranges::know;
+use crate::effects::Effects;
 use crate::frame::ResolvedFrame;
 use crate::import::Arrival;
 use crate::named_keys::{NamedKey, named_keys};
