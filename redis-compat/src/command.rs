@@ -9,18 +9,12 @@ mod row;
 use bytes::Bytes;
 use coterie_types::TableId;
 
-use crate::table::ROWS;
 use crate::{
     Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Positions, Reply, Txn,
     number,
 };
 
 pub(crate) use row::{command, is_subcommand};
-
-pub use crate::introspect::{
-    command as introspect, docs, docs_of, getkeys, getkeysandflags, help, info, info_alone,
-    info_of, list, rows_of,
-};
 
 /// How many databases there are: tables 0 to 15.
 pub const DATABASES: u32 = 16;
@@ -174,23 +168,16 @@ pub struct Command {
     key_flags: Option<fn(&[Bytes]) -> KeyFlags>,
     /// Words 1 and 2 are an interval of keys.
     is_interval: bool,
-    /// Its place in [`ROWS`], and the places of its subcommands.
+    /// Its place in [`crate::ROWS`], and the places of its subcommands.
     pub(crate) number: u16,
     pub(crate) subcommands: (u16, u16),
 }
 
 impl Command {
-    /// Its place in [`ROWS`].
+    /// Its place in [`crate::ROWS`].
     #[must_use]
     pub fn number(&self) -> usize {
         self.number.into()
-    }
-
-    /// The subcommands of a container, sorted by name.
-    #[must_use]
-    pub fn subcommands(&self) -> &'static [Command] {
-        let (first, end) = self.subcommands;
-        &ROWS[first.into()..end.into()]
     }
 
     /// Whether it has subcommands.

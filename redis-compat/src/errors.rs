@@ -1,7 +1,7 @@
 //! Error lines that never change, in Redis' own words.
 //!
 //! The lines of a single command are constants beside it; those that several commands or the proxy
-//! share stand here. [`all_error_lines`] lists them, so that a test can compare each with a line
+//! share stand here. [`crate::all_error_lines`] lists them, so that a test can compare each with a line
 //! recorded from a real Redis (`tests/error_lines.rs`).
 
 use crate::CommandError;
@@ -58,8 +58,5 @@ error_lines! {
     pub OF_THE_PROXY = "ERR command is answered by the proxy alone";
 }
 
-/// Every error line that never changes.
-pub fn all_error_lines() -> impl Iterator<Item = &'static CommandError> {
-    let of_commands = crate::table::PARTS.iter().copied().flatten();
-    LINES.iter().chain(of_commands.flat_map(|part| part.lines))
-}
+/// The lines of this file.
+pub(crate) const SHARED: &[CommandError] = LINES;

@@ -12,7 +12,8 @@ mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
-use crate::{bitmap, key, range, string, watch};
+use crate::errors::SHARED;
+use crate::{CommandError, bitmap, key, range, string, watch};
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
@@ -55,6 +56,21 @@ pub static COMMANDS: &[Command] = ROWS.split_at(COMMAND_COUNT).0;
 const SLOTS: usize = (4 * COMMAND_COUNT).next_power_of_two();
 const EMPTY: u16 = u16::MAX;
 static INDEX: [u16; SLOTS] = index();
+
+impl Command {
+    /// The subcommands of a container, sorted by name.
+    #[must_use]
+    pub fn subcommands(&self) -> &'static [Command] {
+        let (first, end) = self.subcommands;
+        &ROWS[first.into()..end.into()]
+    }
+}
+
+/// Every error line that never changes: those beside the commands, and those that they share.
+pub fn all_error_lines() -> impl Iterator<Item = &'static CommandError> {
+    let of_commands = PARTS.iter().copied().flatten();
+    SHARED.iter().chain(of_commands.flat_map(|part| part.lines))
+}
 
 /// The command of this name, in any case.
 #[must_use]

@@ -3,41 +3,9 @@
 //! The storage crate implements [`View`] over its engine, tests over a map. A view is read-only and
 //! does not change while an entry is applied; the changes of the entry live in [`crate::Txn`].
 
-use std::error::Error;
-
 use coterie_types::{KeyRange, TableId};
 
-use crate::{Header, Record};
-
-/// This node alone could not read its state: it stops before it diverges from the other replicas.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Fault {
-    message: String,
-    #[source]
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl Fault {
-    /// A fault with its cause; `message` is a verb phrase like "read record".
-    pub fn new(
-        message: impl Into<String>,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
-        Self {
-            message: message.into(),
-            source: Some(source.into()),
-        }
-    }
-
-    /// Bytes from the store that no version of Coterie wrote.
-    pub fn corrupt(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            source: None,
-        }
-    }
-}
+use crate::{Fault, Header, Record};
 
 /// Read access to the records of a group's store.
 pub trait View {

@@ -8,8 +8,7 @@
 
 use bytes::Bytes;
 
-use super::{check_len, check_offset};
-use crate::bitmap::BIT_OFFSET;
+use super::offset::{BIT_OFFSET, check_len, check_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::errors::{NOT_AN_INTEGER, SYNTAX};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{check_len, parse_offset};
+use super::offset::{check_len, parse_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::string::zero_padded;

@@ -1,6 +1,6 @@
 //! Emptying an interval, and sweeping expired keys.
 
-use super::bounds;
+use super::bounds::bounds;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coterie_types::KeyRange;
 
-use super::bounds;
+use super::bounds::bounds;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::{Args, CommandError, EvalError, Flags as F, Header, Kind, Reply, Txn, glob};

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use coterie_types::KeyRange;
 
-use super::bounds;
+use super::bounds::bounds;
 use super::list::{narrow, visit_live};
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Fault, Flags as F, Reply, Txn};

@@ -1,16 +1,38 @@
-//! A command with its row. The words are looked up once, when the command is received or applied,
-//! and everything behind takes this value: the checks of ownership and arrival, the sample of the
-//! load, and [`crate::execute`].
+//! From the words of a command to its row.
 //!
-//! A command without a row, or with too few or too many words, is a value too: it names no key and
-//! writes nothing, any group may run it, and its reply is the error.
+//! [`resolve`] finds the row and checks the number of words, in the order and with the words of
+//! Redis (`server.c`, `processCommand`); the proxy calls it before it routes. A group looks the
+//! command up again, since a log entry may come from a proxy of another version: once, as
+//! [`Resolved`]. Everything behind takes that value: the checks of ownership and arrival, the
+//! sample of the load, and [`crate::execute`].
 
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::{Command, CommandError, Flags, resolve};
+use crate::errors::SYNTAX;
+use crate::table::{lookup, lookup_subcommand};
+use crate::{Command, CommandError, Flags};
 
-/// See the module's head.
+/// The row for `args`, a subcommand's where the command is a container.
+pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
+    let name = args.first().ok_or(SYNTAX)?;
+    let unknown = || CommandError::UnknownCommand(name.clone(), args[1..].to_vec());
+    let mut command = lookup(name).ok_or_else(unknown)?;
+    if command.is_container()
+        && let Some(word) = args.get(1)
+    {
+        command = lookup_subcommand(command, word)
+            .ok_or_else(|| CommandError::UnknownSubcommand(word.clone(), command.name))?;
+    }
+    if command.takes(args.len()) {
+        Ok(command)
+    } else {
+        Err(CommandError::WrongArity(command.name))
+    }
+}
+
+/// A command with its row, or with the error that is its reply. A command without a row, or with
+/// too few or too many words, names no key and writes nothing; any group may run it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     table: TableId,
