@@ -95,6 +95,7 @@ impl GroupState {
         self.note_arrivals(&effects.changes, &mut effects.store);
         self.next_change = self.next_change.max(effects.changes.next_change);
         self.note_removals(&effects.changes);
+        self.debug_check();
         Ok(effects)
     }
 
@@ -108,6 +109,7 @@ impl GroupState {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let (mut bytes, mut is_over) = (0, false);
+        let count = frames.len();
         for frame in frames {
             is_over |= bytes > limits.answer_bytes || is_full(&txn, limits);
             let ran = match is_over {
@@ -124,6 +126,7 @@ impl GroupState {
             bytes += answer.len();
             effects.replies.push(answer);
         }
+        debug_assert_eq!(effects.replies.len(), count, "an answer for each frame");
         effects.changes = txn.finish();
         Ok(())
     }

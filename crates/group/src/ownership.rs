@@ -6,6 +6,7 @@ use coterie_redis_compat::Resolved;
 use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
+mod invariants;
 mod transitions;
 
 /// A range that comes from another group.
