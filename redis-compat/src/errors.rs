@@ -1,8 +1,8 @@
 //! Error lines that never change, in Redis' own words.
 //!
 //! The lines of a single command are constants beside it; those that several commands or the proxy
-//! share stand here. [`crate::all_error_lines`] lists them, so that a test can compare each with a line
-//! recorded from a real Redis (`tests/error_lines.rs`).
+//! share stand here. [`crate::all_error_lines`] lists them, so that a test can compare each with a
+//! line recorded from a real Redis (`tests/error_lines.rs`).
 
 use crate::CommandError;
 

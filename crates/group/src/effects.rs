@@ -17,9 +17,9 @@ pub struct Effects {
     pub swept: Vec<Expired>,
     /// Count the records in their state after this entry, under this name.
     pub digest: Option<u64>,
-    /// Send, per frame of the entry, bytes of [`coterie_protocol::FrameReply`], unless the frame [is put
-    /// off](is_put_off); for a change of ranges, its answer. Only the proposer has clients to send
-    /// them to.
+    /// Send, per frame of the entry, bytes of [`coterie_protocol::FrameReply`], unless the frame
+    /// [is put off](is_put_off); for a change of ranges, its answer. Only the proposer has clients
+    /// to send them to.
     pub replies: Vec<Bytes>,
 }
 

@@ -1,9 +1,9 @@
 //! One replica: a Raft group's state machine over a store, and the requests it serves.
 //!
-//! `write` is the door for frames that go through the log, `read` for reads outside it; `propose`
-//! gathers frames into entries, `machine` applies them and `view` shows the store to them; `sweep` removes expired records; `watch`
-//! stops a store whose flush has failed. These tasks share `shared`. A replica's directory is
-//! `replicas/<group id>/` (`place`).
+//! `write` is the door for frames that go through the log, `read` the door for reads outside it.
+//! `propose` gathers frames into entries, `machine` applies committed entries and `view` shows the
+//! store to them; `sweep` removes expired records; `watch` stops a store whose flush has failed.
+//! These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
 //!
 //! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
@@ -56,7 +56,6 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::peers::Peers;
 use crate::rate::Rate;
-use arrivals::Arrivals;
 use change::change;
 use importer::Importer;
 use machine::Machine;
@@ -150,19 +149,12 @@ impl Replica {
             disk: Arc::clone(disk),
         };
         let importing = tokio::spawn(importer.run(stop.clone()));
-        let arrivals = Arrivals::new(
-            group.clone(),
-            Arc::clone(&shared),
-            proposer.clone(),
-            peers.clone(),
-            Arc::clone(disk),
-        );
         let writes = Writes::new(
             group.clone(),
             Arc::clone(&shared),
-            Arc::clone(disk),
-            arrivals,
             proposer,
+            peers.clone(),
+            Arc::clone(disk),
         );
         let reads = Reads::new(
             group.clone(),

@@ -27,6 +27,7 @@ use super::propose::{Due, Proposer};
 use super::refusal::refuse;
 use super::shared::Shared;
 use crate::disk::Disk;
+use crate::peers::Peers;
 
 /// Accepts frames that go through the log. Cheap to clone.
 #[derive(Clone)]
@@ -42,10 +43,17 @@ impl Writes {
     pub(super) fn new(
         group: Group,
         shared: Arc<Shared>,
-        disk: Arc<Disk>,
-        arrivals: Arrivals,
         proposer: Proposer,
+        peers: Peers,
+        disk: Arc<Disk>,
     ) -> Self {
+        let arrivals = Arrivals::new(
+            group.clone(),
+            Arc::clone(&shared),
+            proposer.clone(),
+            peers,
+            Arc::clone(&disk),
+        );
         Self {
             group,
             shared,
@@ -57,17 +65,18 @@ impl Writes {
 
     /// Takes a frame, which its proxy awaits until `deadline`. The answer goes to `responder`.
     pub(crate) fn submit(&self, frame: Bytes, deadline: Instant, responder: Responder) {
-        let frame = Received::new(frame);
+        let mut frame = Received::new(frame);
         if let Err(refusal) = self.check_leads().and_then(|()| self.check_room(&frame)) {
             return refuse(responder, refusal);
         }
         let timed = self.sample(&frame);
         let due = Due { deadline, timed };
         let is_arriving = self.shared.published().read.ownership().has_arrivals();
-        let bytes = frame.bytes.clone();
-        match is_arriving.then(|| frame.into_decoded()).flatten() {
-            Some(decoded) => self.arrivals.submit(bytes, decoded, due, responder),
-            None => self.proposer.submit(bytes, Vec::new(), due, responder),
+        match is_arriving.then(|| frame.take_decoded()).flatten() {
+            Some(decoded) => self.arrivals.submit(frame.bytes, decoded, due, responder),
+            None => self
+                .proposer
+                .submit(frame.bytes, Vec::new(), due, responder),
         }
     }
 
@@ -119,9 +128,9 @@ impl Received {
         self.decoded.get_or_init(decode).as_ref()
     }
 
-    fn into_decoded(self) -> Option<ResolvedFrame> {
+    fn take_decoded(&mut self) -> Option<ResolvedFrame> {
         self.decoded();
-        self.decoded.into_inner().flatten()
+        self.decoded.take().flatten()
     }
 
     /// Whether a command may make the data grow.
@@ -172,15 +181,15 @@ mod tests {
 
     #[test]
     fn a_frame_is_decoded_once_and_a_damaged_one_is_left_to_its_entry() {
-        let frame = received(&["set k v"]);
+        let mut frame = received(&["set k v"]);
         assert!(frame.decoded.get().is_none(), "nothing has asked yet");
         let first = frame.decoded().map(std::ptr::from_ref);
         assert!(first.is_some() && first == frame.decoded().map(std::ptr::from_ref));
         assert_eq!(
-            frame.into_decoded().map(|frame| frame.commands.len()),
+            frame.take_decoded().map(|frame| frame.commands.len()),
             Some(1)
         );
-        let damaged = Received::new(Bytes::from_static(b"\x00damaged"));
-        assert!(!damaged.needs_room() && damaged.into_decoded().is_none());
+        let mut damaged = Received::new(Bytes::from_static(b"\x00damaged"));
+        assert!(!damaged.needs_room() && damaged.take_decoded().is_none());
     }
 }
