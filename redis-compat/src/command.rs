@@ -16,11 +16,6 @@ use crate::{
 
 pub(crate) use row::{command, is_subcommand};
 
-pub use crate::introspect::{
-    command as introspect, docs, docs_of, getkeys, getkeysandflags, help, info, info_alone,
-    info_of, list, rows_of,
-};
-
 /// How many databases there are: tables 0 to 15.
 pub const DATABASES: u32 = 16;
 

@@ -1,8 +1,8 @@
 //! Error lines that never change, in Redis' own words.
 //!
 //! The lines of a single command are constants beside it; those that several commands or the proxy
-//! share stand here. [`all_error_lines`] lists them, so that a test can compare each with a line
-//! recorded from a real Redis (`tests/error_lines.rs`).
+//! share stand here. [`crate::all_error_lines`] lists them, so that a test can compare each with a
+//! line recorded from a real Redis (`tests/error_lines.rs`).
 
 use crate::CommandError;
 
@@ -65,5 +65,5 @@ error_lines! {
     pub OF_THE_PROXY = "ERR command is answered by the proxy alone";
 }
 
-/// All lines of this file.
-pub(crate) const SHARED_LINES: &[CommandError] = LINES;
+/// The lines of this file.
+pub(crate) const SHARED: &[CommandError] = LINES;

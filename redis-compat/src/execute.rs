@@ -1,35 +1,10 @@
-//! From the words of a command to the bytes of its reply.
-//!
-//! [`resolve`] finds the row and checks the number of words, in the order and with the words of
-//! Redis (`server.c`, `processCommand`); the proxy calls it before it routes. [`execute`] does the
-//! same again where the command runs, since a log entry may come from a proxy of another version.
+//! From a command with its row to the bytes of its reply.
 
 use bytes::{Bytes, BytesMut};
 use coterie_types::TableId;
 
-use crate::errors::{OF_THE_PROXY, SYNTAX};
-use crate::{
-    Args, Command, CommandError, EvalError, Fault, Reply, Resp, Run, Txn, table::lookup,
-    table::lookup_subcommand,
-};
-
-/// The row for `args`, a subcommand's where the command is a container.
-pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
-    let name = args.first().ok_or(SYNTAX)?;
-    let unknown = || CommandError::UnknownCommand(name.clone(), args[1..].to_vec());
-    let mut command = lookup(name).ok_or_else(unknown)?;
-    if command.is_container()
-        && let Some(word) = args.get(1)
-    {
-        command = lookup_subcommand(command, word)
-            .ok_or_else(|| CommandError::UnknownSubcommand(word.clone(), command.name))?;
-    }
-    if command.takes(args.len()) {
-        Ok(command)
-    } else {
-        Err(CommandError::WrongArity(command.name))
-    }
-}
+use crate::errors::OF_THE_PROXY;
+use crate::{Args, Command, CommandError, EvalError, Fault, Reply, Resolved, Resp, Run, Txn};
 
 /// Runs a command in `txn` and appends its reply, or Redis' error line, to `out`.
 ///
@@ -37,12 +12,11 @@ pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
 /// that the keys are the group's own.
 pub fn execute(
     txn: &mut Txn<'_>,
-    table: TableId,
-    args: &[Bytes],
+    command: &Resolved,
     resp: Resp,
     out: &mut BytesMut,
 ) -> Result<(), Fault> {
-    let reply = match run(txn, table, args) {
+    let reply = match run(txn, command) {
         Ok(reply) => reply,
         Err(EvalError::Rejected(error)) => error.into(),
         Err(EvalError::Fault(fault)) => return Err(fault),
@@ -51,8 +25,9 @@ pub fn execute(
     Ok(())
 }
 
-fn run(txn: &mut Txn<'_>, table: TableId, args: &[Bytes]) -> Result<Reply, EvalError> {
-    call(txn, resolve(args)?, table, args)
+fn run(txn: &mut Txn<'_>, command: &Resolved) -> Result<Reply, EvalError> {
+    let row = command.row().map_err(CommandError::clone)?;
+    call(txn, row, command.table(), command.args())
 }
 
 /// Runs the function of a row, within the keys that the row declares. A command that fails leaves
@@ -160,7 +135,7 @@ mod tests {
         let mut txn = Txn::new(&view, ctx(9));
         let mut run = |line: &[&'static str]| {
             let args: Vec<_> = line.iter().map(|word| b(word)).collect();
-            run(&mut txn, T, &args)
+            run(&mut txn, &Resolved::new(T, args))
         };
         run(&["rename", "k", "other"]).unwrap_err();
         assert_eq!(run(&["exists", "k"]).unwrap(), Reply::Integer(0));

@@ -25,15 +25,14 @@ mod tests {
     use bytes::{Bytes, BytesMut};
 
     use crate::txn::tests::{T, ctx};
-    use crate::{MemView, Resp, Txn, execute};
+    use crate::{MemView, Resolved, Resp, Txn, execute};
 
     fn run(txn: &mut Txn<'_>, line: &str) -> Bytes {
         let words = line.split(' ');
-        let words: Vec<_> = words
-            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
-            .collect();
+        let words = words.map(|w| Bytes::copy_from_slice(w.as_bytes()));
         let mut reply = BytesMut::new();
-        execute(txn, T, &words, Resp::V2, &mut reply).unwrap();
+        let command = Resolved::new(T, words.collect());
+        execute(txn, &command, Resp::V2, &mut reply).unwrap();
         reply.freeze()
     }
 

@@ -91,6 +91,7 @@ impl Record {
 
     /// Appends the record as it is stored.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         let wide = self.expires_at.is_some_and(|at| at.0 >= WIDE_FROM);
         let expiry_flags = match self.expires_at {
             None => 0,
@@ -111,6 +112,20 @@ impl Record {
             out.put_uint(at.0, if wide { 8 } else { 6 });
         }
         out.put_slice(&self.value);
+        debug_assert!(
+            self.is_told_by(&out[start..]),
+            "a record that is not read as it was written: {:?}",
+            self.header()
+        );
+    }
+
+    /// Whether decoding these bytes gives the header of this record, and a value of its length.
+    fn is_told_by(&self, raw: &[u8]) -> bool {
+        let decoded = Header::decode(raw);
+        let is_same = |(header, value): (Header, &[u8])| {
+            header == self.header() && value.len() == self.value.len()
+        };
+        raw.len() == self.encoded_len() && decoded.is_ok_and(is_same)
     }
 
     /// Reads a stored record; the value shares memory with `raw`.
@@ -286,6 +301,17 @@ mod tests {
                 assert_eq!(Record::decode(Bytes::from(raw)).unwrap(), before);
             }
         }
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "not read as it was written")]
+    fn a_header_without_a_form_on_disk_is_noticed() {
+        let int = Record {
+            kept: Some(Encoding::Int),
+            ..record(None, b"5")
+        };
+        encoded(&int);
     }
 
     #[test]

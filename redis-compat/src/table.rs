@@ -12,7 +12,7 @@ mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
-use crate::errors::SHARED_LINES;
+use crate::errors::SHARED;
 use crate::{CommandError, bitmap, hash, key, range, string, watch};
 
 /// All files with rows, topic by topic.
@@ -67,12 +67,10 @@ impl Command {
     }
 }
 
-/// Every error line that never changes; see [`crate::errors`].
+/// Every error line that never changes: those beside the commands, and those that they share.
 pub fn all_error_lines() -> impl Iterator<Item = &'static CommandError> {
     let of_commands = PARTS.iter().copied().flatten();
-    SHARED_LINES
-        .iter()
-        .chain(of_commands.flat_map(|part| part.lines))
+    SHARED.iter().chain(of_commands.flat_map(|part| part.lines))
 }
 
 /// The command of this name, in any case.

@@ -82,7 +82,7 @@ mod tests {
     use coterie_types::UnixMillis;
 
     use super::*;
-    use crate::{Changes, Context, MemView, Resp, execute};
+    use crate::{Changes, Context, MemView, Resolved, Resp, execute};
 
     const T: TableId = TableId(0);
 
@@ -122,7 +122,7 @@ mod tests {
                 .map(|w| Bytes::copy_from_slice(w.as_bytes()))
                 .collect();
             let mut out = BytesMut::new();
-            self.txn(|txn| execute(txn, T, &args, Resp::V2, &mut out))
+            self.txn(|txn| execute(txn, &Resolved::new(T, args), Resp::V2, &mut out))
                 .unwrap();
             out.freeze()
         }
@@ -186,8 +186,8 @@ mod tests {
         for removal in ["del k", "_flush a z"] {
             let holds = store.txn(|txn| {
                 let mut out = BytesMut::new();
-                execute(txn, T, &words("set k 1"), Resp::V2, &mut out)?;
-                execute(txn, T, &words(removal), Resp::V2, &mut out)?;
+                execute(txn, &Resolved::new(T, words("set k 1")), Resp::V2, &mut out)?;
+                execute(txn, &Resolved::new(T, words(removal)), Resp::V2, &mut out)?;
                 watch_token_holds(txn, T, &key, &token, last_removed)
             });
             assert!(!holds.unwrap(), "{removal}");
@@ -207,10 +207,16 @@ mod tests {
             // As a pipeline's commands may share a frame, and frames an entry.
             let token = store.txn(|txn| {
                 let mut out = BytesMut::new();
-                execute(txn, T, &words(removal), Resp::V2, &mut out).unwrap();
+                execute(txn, &Resolved::new(T, words(removal)), Resp::V2, &mut out).unwrap();
                 let asked = words("_watch k");
                 let token = watch(txn, &Args::new(&asked, "_watch")).unwrap();
-                execute(txn, T, &words("set other 1"), Resp::V2, &mut out).unwrap();
+                execute(
+                    txn,
+                    &Resolved::new(T, words("set other 1")),
+                    Resp::V2,
+                    &mut out,
+                )
+                .unwrap();
                 token
             });
             let Reply::Bulk(token) = token else {

@@ -9,7 +9,7 @@ mod common;
 use bytes::{Buf, Bytes, BytesMut};
 use common::real::Server;
 use common::words;
-use coterie_redis_compat::{ROWS, Resp, command};
+use coterie_redis_compat::{ROWS, Resp, introspect};
 
 /// Redis 7.0 does not have them, or documents them without arguments, or in less detail.
 const NEWER_THAN_7_0: &[&str] = &[
@@ -77,7 +77,7 @@ fn arguments(mut reply: Bytes) -> Option<Value> {
 fn ours(name: &str) -> Option<Value> {
     let mut out = BytesMut::new();
     let args = words(&format!("command docs {name}"));
-    let reply = command::introspect(&args).unwrap();
+    let reply = introspect::command(&args).unwrap();
     reply.encode(Resp::V3, &mut out);
     arguments(out.freeze())
 }

@@ -6,7 +6,7 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::real::Server;
 use common::words;
-use coterie_redis_compat::{Command, ROWS, Resp, Topic, command};
+use coterie_redis_compat::{Command, ROWS, Resp, Topic, introspect};
 
 /// Newer than the server compared with, or ours alone.
 fn is_unknown_to_redis_7_0(row: &Command) -> bool {
@@ -21,7 +21,7 @@ fn is_unknown_to_redis_7_0(row: &Command) -> bool {
 fn encoded(row: &Command) -> Bytes {
     let mut out = BytesMut::new();
     // Subcommands are compared separately: Redis lists them in the order of a hash table.
-    command::info_alone(row).encode(Resp::V3, &mut out);
+    introspect::info_alone(row).encode(Resp::V3, &mut out);
     out.freeze()
 }
 
@@ -89,7 +89,7 @@ fn keys_are_found_as_redis_finds_them() {
     ] {
         let args = words(&format!("command {line}"));
         let mut ours = BytesMut::new();
-        let reply = command::introspect(&args).unwrap_or_else(Into::into);
+        let reply = introspect::command(&args).unwrap_or_else(Into::into);
         reply.encode(Resp::V3, &mut ours);
         assert_eq!(ours.freeze(), real.run(&args), "{line}");
     }
@@ -101,7 +101,7 @@ fn help_is_what_redis_says() {
         return;
     };
     let mut ours = BytesMut::new();
-    command::help().encode(Resp::V2, &mut ours);
+    introspect::help().encode(Resp::V2, &mut ours);
     let theirs = server.connect().run(&words("command help"));
     // Redis 7.2 prints its help, 7.0 "Prints".
     let theirs = String::from_utf8(theirs.to_vec()).unwrap();

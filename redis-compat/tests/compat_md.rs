@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use coterie_redis_compat::{Command, Route, Run, Topic, command::rows_of};
+use coterie_redis_compat::{Command, Route, Run, Topic, introspect::rows_of};
 
 const HEAD: &str = "\
 # Commands of Coterie

@@ -4,7 +4,9 @@
 
 use bytes::{Bytes, BytesMut};
 use coterie_fuzz::fuzz;
-use coterie_redis_compat::{Context, Encoding, Header, Kind, MemView, Record, Resp, Txn, execute};
+use coterie_redis_compat::{
+    Context, Encoding, Header, Kind, MemView, Record, Resolved, Resp, Txn, execute,
+};
 use coterie_types::{GroupId, TableId, UnixMillis, Version};
 
 /// The longest value in these tests.
@@ -65,7 +67,8 @@ fn run(lines: &[&[Bytes]]) -> Vec<Bytes> {
     txn.set_value_bytes_max(VALUE_BYTES_MAX);
     let replies = lines.iter().map(|line| {
         let mut out = BytesMut::new();
-        execute(&mut txn, TableId(0), line, Resp::V3, &mut out).unwrap();
+        let command = Resolved::new(TableId(0), line.to_vec());
+        execute(&mut txn, &command, Resp::V3, &mut out).unwrap();
         out.freeze()
     });
     replies.collect()

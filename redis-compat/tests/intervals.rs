@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use bytes::{Buf, Bytes, BytesMut};
 use common::{Store, words};
-use coterie_redis_compat::{Context, MemView, Resp, Txn, execute};
+use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -155,9 +155,9 @@ proptest! {
 
 fn random_key(view: &MemView, seed: u64, now: u64) -> Bytes {
     let mut out = BytesMut::new();
-    let args = [Bytes::from("_random"), Bytes::new(), Bytes::new()];
+    let args = vec![Bytes::from("_random"), Bytes::new(), Bytes::new()];
     let mut txn = Txn::new(view, ctx(seed, now));
-    execute(&mut txn, T, &args, Resp::V2, &mut out).unwrap();
+    execute(&mut txn, &Resolved::new(T, args), Resp::V2, &mut out).unwrap();
     out.freeze()
 }
 

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{
-    Context, Header, Kind, MemView, Record, Resp, Txn, View, execute, glob, number,
+    Context, Header, Kind, MemView, Record, Resolved, Resp, Txn, View, execute, glob, number,
 };
 use coterie_types::{GroupId, TableId, UnixMillis, Version};
 use proptest::collection::vec;
@@ -19,14 +19,8 @@ fn run(args: &[Bytes]) -> Bytes {
         next_change: 1,
     };
     let mut out = BytesMut::new();
-    execute(
-        &mut Txn::new(&view, ctx),
-        TableId(0),
-        args,
-        Resp::V3,
-        &mut out,
-    )
-    .unwrap();
+    let command = Resolved::new(TableId(0), args.to_vec());
+    execute(&mut Txn::new(&view, ctx), &command, Resp::V3, &mut out).unwrap();
     out.freeze()
 }
 
@@ -134,15 +128,15 @@ proptest! {
         };
         let mut txn = Txn::new(&view, ctx(1));
         let mut reply = BytesMut::new();
-        let set = [Bytes::from("set"), Bytes::from("k"), value.clone()];
-        execute(&mut txn, TableId(0), &set, Resp::V3, &mut reply).unwrap();
+        let set = vec![Bytes::from("set"), Bytes::from("k"), value.clone()];
+        execute(&mut txn, &Resolved::new(TableId(0), set), Resp::V3, &mut reply).unwrap();
         reply.clear();
-        let dump = [Bytes::from("dump"), Bytes::from("k")];
-        execute(&mut txn, TableId(0), &dump, Resp::V3, &mut reply).unwrap();
+        let dump = Resolved::new(TableId(0), vec![Bytes::from("dump"), Bytes::from("k")]);
+        execute(&mut txn, &dump, Resp::V3, &mut reply).unwrap();
         let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         let payload = Bytes::copy_from_slice(&reply[start..reply.len() - 2]);
-        let restore = [Bytes::from("restore"), Bytes::from("copy"), Bytes::from("0"), payload];
-        execute(&mut txn, TableId(0), &restore, Resp::V3, &mut reply).unwrap();
+        let restore = vec![Bytes::from("restore"), Bytes::from("copy"), Bytes::from("0"), payload];
+        execute(&mut txn, &Resolved::new(TableId(0), restore), Resp::V3, &mut reply).unwrap();
         let changes = txn.finish();
         view.apply(&changes);
         let copied = view.record(TableId(0), b"copy").unwrap();
@@ -164,7 +158,8 @@ proptest! {
         let mut txn = Txn::new(&view, ctx);
         let mut run = |args: &[Bytes]| {
             let mut reply = BytesMut::new();
-            execute(&mut txn, TableId(0), args, Resp::V3, &mut reply).unwrap();
+            let command = Resolved::new(TableId(0), args.to_vec());
+            execute(&mut txn, &command, Resp::V3, &mut reply).unwrap();
             reply.freeze()
         };
         let words = |line: &str| line.split(' ').map(str::to_owned).map(Bytes::from).collect::<Vec<_>>();

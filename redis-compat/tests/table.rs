@@ -196,7 +196,7 @@ fn every_command_a_group_runs_has_a_script() {
 #[test]
 fn internal_commands_are_found_but_not_listed() {
     assert!(lookup(b"_scan").unwrap().is_internal());
-    let count = coterie_redis_compat::command::introspect(&[
+    let count = coterie_redis_compat::introspect::command(&[
         Bytes::from_static(b"command"),
         Bytes::from_static(b"count"),
     ]);

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use coterie_files::{Lock, LockError, write_atomically};
 use coterie_types::NodeId;
 
-use crate::RunError;
+use crate::error::RunError;
 
 /// Version of the directory's format.
 const FORMAT: u32 = 1;

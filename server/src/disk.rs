@@ -6,15 +6,17 @@
 //! nodes hold. It accepts snapshots that leave the reserve free.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use coterie_raft::{Group, RaftNode, Room};
 use tokio_util::sync::CancellationToken;
 
 /// How often free space is checked.
 const PERIOD: Duration = Duration::from_millis(500);
+/// How long clients' writes wait for a leader with room before they are refused.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Free space, as last seen.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Disk {
     full: AtomicBool,
     /// Free space is below half of the reserve.
     exhausted: AtomicBool,
+    /// When `leave` noticed that there was no room; `None` while there is room.
+    full_since: Mutex<Option<Instant>>,
 }
 
 impl Disk {
@@ -37,6 +41,7 @@ impl Disk {
             total_bytes: AtomicU64::new(0),
             full: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
+            full_since: Mutex::default(),
         };
         disk.look();
         Arc::new(disk)
@@ -50,6 +55,33 @@ impl Disk {
     /// Whether a group that is led here may propose entries that make its data grow.
     pub(crate) fn has_room_for(&self, group: &Group) -> bool {
         !self.is_full() && group.has_room()
+    }
+
+    /// Notes since when there has been no room; returns whether there is none.
+    pub(crate) fn note_full(&self) -> bool {
+        let is_full = self.is_full();
+        let mut since = self.full_since();
+        match is_full {
+            true => drop(since.get_or_insert_with(Instant::now)),
+            false => *since = None,
+        }
+        is_full
+    }
+
+    /// Whether a write that lacks room here may soon find a leader with room. If so, the client
+    /// should retry rather than hear that the disk is full.
+    pub(crate) fn may_find_room(&self, group: &Group) -> bool {
+        let is_new = || {
+            self.full_since()
+                .is_none_or(|since| since.elapsed() < PATIENCE)
+        };
+        self.is_full() && is_new() && group.has_roomier_voter()
+    }
+
+    fn full_since(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.full_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! The fencing number of the newest controller that this node has heard of.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use coterie_files::write_atomically;
 use coterie_protocol::server::ServerAnswer;
@@ -24,10 +24,7 @@ impl Fencing {
 
     /// `Err` with the number seen when `fence` is an older controller's.
     pub(crate) fn admit(&self, fence: u64) -> Result<(), ServerAnswer> {
-        let mut seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if fence < *seen {
             return Err(ServerAnswer::Fenced { seen: *seen });
         }

@@ -8,15 +8,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRequest};
-use coterie_protocol::{Frame, FrameFlags, Refusal, method};
-use coterie_redis_compat::{Flags, resolve};
+use coterie_protocol::{FrameFlags, Refusal, method};
 use coterie_rpc::{Handler, Request, Responder};
 use coterie_types::{GroupId, varint};
 
 use crate::admin;
 use crate::node::Node;
-use crate::replica::load::{Kind, Timed};
-use crate::replica::{Due, Replica, frozen, refuse};
+use crate::replica::{frozen, refuse};
 
 /// See the module's head.
 pub(crate) struct Calls(pub(crate) Arc<Node>);
@@ -46,45 +44,10 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
         return refuse(responder, Refusal::NoSuchGroup { group_id });
     };
     let flags = FrameFlags(body.first().copied().unwrap_or_default());
-    if flags.has(FrameFlags::READ_ONLY) {
-        return match Frame::decode(body) {
-            Ok(frame) => replica.reads.submit(frame, responder),
-            Err(error) => {
-                refuse(
-                    responder,
-                    Refusal::Malformed {
-                        reason: error.to_string(),
-                    },
-                );
-            }
-        };
+    match flags.has(FrameFlags::READ_ONLY) {
+        true => replica.reads.submit(body, responder),
+        false => replica.writes.submit(body, deadline, responder),
     }
-    let (leader, term) = replica.group.leader();
-    if leader != Some(node.node_id) {
-        return refuse(responder, Refusal::NotLeader { leader, term });
-    }
-    if !node.disk.has_room_for(&replica.group) && needs_room(&body) {
-        let may_pass = node.disk.is_full() && node.no_room.may_pass(&replica.group);
-        return match may_pass {
-            true => refuse(responder, Refusal::Overloaded),
-            false => refuse(responder, Refusal::DiskFull),
-        };
-    }
-    let timed = sample(&replica, &body);
-    replica
-        .arrivals
-        .submit(body, Due { deadline, timed }, responder);
-}
-
-/// Decodes the frame if it belongs to the sample.
-fn sample(replica: &Replica, body: &Bytes) -> Option<Timed> {
-    let loads = &replica.shared.loads;
-    let frame = loads
-        .is_turn()
-        .then(|| Frame::decode(body.clone()).ok())??;
-    let published = replica.shared.published();
-    let ownership = published.read.ownership();
-    loads.add(ownership, &frame, Kind::Write, body.len())
 }
 
 /// Answers the destination of a move from a frozen copy here.
@@ -105,15 +68,4 @@ fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
         true => answer(),
         false => drop(tokio::task::spawn_blocking(answer)),
     }
-}
-
-/// Whether a frame has a command that may make the data grow.
-fn needs_room(frame: &Bytes) -> bool {
-    let Ok(frame) = Frame::decode(frame.clone()) else {
-        return false;
-    };
-    frame
-        .commands
-        .iter()
-        .any(|command| resolve(&command.args).is_ok_and(|row| row.flags.contains(Flags::DENYOOM)))
 }

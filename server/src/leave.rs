@@ -52,12 +52,9 @@ pub(crate) async fn before_stop(node: &Node, within: Duration) {
 /// Hands leaderships over whenever there is no room, until `stop`.
 pub(crate) async fn watch_room(node: Arc<Node>, stop: CancellationToken) {
     while let Some(()) = stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await {
-        if !node.disk.is_full() {
-            node.no_room.end();
-            continue;
+        if node.disk.note_full() {
+            stop.run_until_cancelled(without_room(&node)).await;
         }
-        node.no_room.begin();
-        stop.run_until_cancelled(without_room(&node)).await;
     }
 }
 

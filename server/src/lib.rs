@@ -19,7 +19,6 @@ mod host;
 mod leave;
 mod mean;
 mod metrics;
-mod no_room;
 mod node;
 mod peers;
 mod rate;

@@ -17,7 +17,6 @@ use tracing::{error, warn};
 use crate::disk::Disk;
 use crate::error::{RunError, chain, is_no_room};
 use crate::fencing::Fencing;
-use crate::no_room::NoRoom;
 use crate::replica::{Replica, Settings, groups_in};
 use crate::scan_places::ScanPlaces;
 
@@ -30,7 +29,6 @@ pub(crate) struct Node {
     pub(crate) scan_places: ScanPlaces,
     /// The process stops: its leaders must move elsewhere.
     stopping: AtomicBool,
-    pub(crate) no_room: NoRoom,
     replicas_dir: PathBuf,
     pub(crate) settings: Settings,
     replicas: RwLock<BTreeMap<GroupId, Replica>>,
@@ -93,7 +91,6 @@ impl Node {
             fencing,
             scan_places: ScanPlaces::default(),
             stopping: AtomicBool::new(false),
-            no_room: NoRoom::default(),
             replicas_dir,
             settings,
             replicas: RwLock::default(),

@@ -6,11 +6,15 @@
 //! as well, which keeps them in order and bounds an entry's work.
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{Changes, Context, Fault, Resp, Txn, execute, watch_token_holds};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal};
+use coterie_redis_compat::{
+    Changes, Context, Fault, Resolved, Resp, Txn, execute, watch_token_holds,
+};
 use coterie_types::FrameSeq;
 
-use crate::entry::{Body, ChangeAnswer, Entry, Expired};
+use crate::effects::{Effects, PUT_OFF};
+use crate::entry::{Body, Entry, Expired};
+use crate::frame::{ResolvedFrame, resolve_frame};
 use crate::limits::Limits;
 use crate::run::{Ran, is_full, resp, run_commands, run_reads};
 use crate::sessions::Admission;
@@ -20,32 +24,6 @@ use arrivals::Absent;
 
 mod arrivals;
 mod ranges;
-
-/// The work for the caller after an entry, in this order.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Persist, in one atomic batch with the applied index.
-    pub changes: Changes,
-    /// Persist in the same batch: discards before everything else, the rest after it.
-    pub store: Vec<StoreChange>,
-    /// Remove these entries of the index of expiries, in the same batch.
-    pub swept: Vec<Expired>,
-    /// Count the records in their state after this entry, under this name.
-    pub digest: Option<u64>,
-    /// Send, per frame of the entry, bytes of [`FrameReply`], unless the frame [is put
-    /// off](is_put_off); for a change of ranges, its answer. Only the proposer has clients to send
-    /// them to.
-    pub replies: Vec<Bytes>,
-}
-
-/// Whether a frame with this answer was put off: its proposer is to propose it again.
-#[must_use]
-pub fn is_put_off(answer: &[u8]) -> bool {
-    answer.is_empty()
-}
-
-/// No [`FrameReply`] is empty.
-const PUT_OFF: Bytes = Bytes::new();
 
 impl GroupState {
     /// Applies a committed entry over `store`. `Err` means this node alone failed: no change
@@ -117,6 +95,7 @@ impl GroupState {
         self.note_arrivals(&effects.changes, &mut effects.store);
         self.next_change = self.next_change.max(effects.changes.next_change);
         self.note_removals(&effects.changes);
+        self.debug_check();
         Ok(effects)
     }
 
@@ -130,6 +109,7 @@ impl GroupState {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let (mut bytes, mut is_over) = (0, false);
+        let count = frames.len();
         for frame in frames {
             is_over |= bytes > limits.answer_bytes || is_full(&txn, limits);
             let ran = match is_over {
@@ -146,6 +126,7 @@ impl GroupState {
             bytes += answer.len();
             effects.replies.push(answer);
         }
+        debug_assert_eq!(effects.replies.len(), count, "an answer for each frame");
         effects.changes = txn.finish();
         Ok(())
     }
@@ -172,7 +153,7 @@ impl GroupState {
         limits: &Limits,
     ) -> Result<Ran, Fault> {
         let refused = |refusal| Ok(Ran::Answered(FrameReply::Refused(refusal).encode()));
-        let frame = match Frame::decode(bytes) {
+        let frame = match resolve_frame(bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 let reason = error.to_string();
@@ -210,17 +191,17 @@ impl GroupState {
     }
 
     /// Checks that the group owns all keys of the frame; otherwise none of it is executed.
-    fn check(&self, frame: &Frame) -> Result<(), Refusal> {
+    fn check(&self, frame: &ResolvedFrame) -> Result<(), Refusal> {
         for watch in &frame.watches {
             self.ownership.check_key(watch.table, &watch.key)?;
         }
         for command in &frame.commands {
-            self.ownership.check(command.table, &command.args)?;
+            self.ownership.check(command)?;
         }
         Ok(())
     }
 
-    fn run(&self, txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<Ran, Fault> {
+    fn run(&self, txn: &mut Txn<'_>, frame: &ResolvedFrame, limits: &Limits) -> Result<Ran, Fault> {
         for watch in &frame.watches {
             let last_removed = self.last_removed(watch.table, &watch.key);
             if !watch_token_holds(txn, watch.table, &watch.key, &watch.token, last_removed)? {
@@ -244,8 +225,9 @@ impl GroupState {
             .iter()
             .filter(|one| self.ownership.owns(one.table, &one.key))
         {
-            let args = [Bytes::from_static(b"_EXPIRED"), one.key.clone()];
-            execute(txn, one.table, &args, Resp::V2, &mut out)?;
+            let args = vec![Bytes::from_static(b"_EXPIRED"), one.key.clone()];
+            let command = Resolved::new(one.table, args);
+            execute(txn, &command, Resp::V2, &mut out)?;
             out.clear();
         }
         Ok(())
@@ -259,11 +241,5 @@ impl GroupState {
             *slot = removal.touched.max(*slot);
         }
         self.cleared = self.cleared.max(changes.cleared);
-    }
-}
-
-impl Effects {
-    fn answer(&mut self, answer: ChangeAnswer) {
-        self.replies.push(coterie_protocol::encode(&answer));
     }
 }

@@ -10,7 +10,9 @@
 mod apply;
 mod clock;
 mod digest;
+mod effects;
 mod entry;
+mod frame;
 mod import;
 mod limits;
 mod mem_store;
@@ -22,10 +24,11 @@ mod sessions;
 mod state;
 mod store;
 
-pub use apply::{Effects, is_put_off};
 pub use clock::{Agreed, GroupClock};
 pub use digest::Tally;
+pub use effects::{Effects, is_put_off};
 pub use entry::{Body, ChangeAnswer, Entry, EntryError, Expired, RangeChange};
+pub use frame::{ResolvedFrame, resolve_frame};
 pub use import::{Arrival, Import, Known};
 pub use limits::Limits;
 pub use mem_store::MemStore;

@@ -1,9 +1,9 @@
 //! The keys a frame names, and which of them must have arrived before it can run.
 
 use bytes::Bytes;
-use coterie_protocol::Frame;
-use coterie_redis_compat::resolve;
 use coterie_types::TableId;
+
+use crate::frame::ResolvedFrame;
 
 /// A key that a frame names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct NamedKey {
 /// occur more than once, with different needs. Intervals are left out: emptying an interval needs
 /// none of its records, and callers check reads of intervals themselves.
 #[must_use]
-pub fn named_keys(frame: &Frame) -> Vec<NamedKey> {
+pub fn named_keys(frame: &ResolvedFrame) -> Vec<NamedKey> {
     let watches = frame.watches.iter().map(|watch| NamedKey {
         table: watch.table,
         key: watch.key.clone(),
@@ -28,23 +28,15 @@ pub fn named_keys(frame: &Frame) -> Vec<NamedKey> {
     });
     let mut named: Vec<NamedKey> = watches.collect();
     for command in &frame.commands {
-        let Ok(row) = resolve(&command.args) else {
-            continue;
-        };
-        if row.is_interval() {
-            continue;
-        }
-        let is_needed = !row.is_blind(&command.args);
-        let mut visit = |table, key: &Bytes| {
+        let is_needed = !command.is_blind();
+        command.visit_keys(&mut |table, key| {
             let key = key.clone();
             named.push(NamedKey {
                 table,
                 key,
                 is_needed,
             });
-        };
-        // If the keys cannot be found, the command itself returns the error.
-        let _ = row.visit_keys(command.table, &command.args, &mut visit);
+        });
     }
     named
 }

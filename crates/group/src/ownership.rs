@@ -1,12 +1,12 @@
 //! The keys a group owns: checked when a write is applied and when a read is served, always against
 //! the same state as the command sees.
 
-use bytes::Bytes;
 use coterie_protocol::Refusal;
-use coterie_redis_compat::resolve;
+use coterie_redis_compat::Resolved;
 use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
+mod invariants;
 mod transitions;
 
 /// A range that comes from another group.
@@ -84,24 +84,16 @@ impl Ownership {
 
     /// `Err` when a command names a key or an interval that is not owned. An unknown command, or a
     /// command whose keys cannot be found, passes: it returns an error on any group.
-    pub fn check(&self, table: TableId, args: &[Bytes]) -> Result<(), Refusal> {
-        let Ok(command) = resolve(args) else {
-            return Ok(());
-        };
-        if command.is_interval() {
-            return match command.interval(args) {
-                Some((start, end)) => self.check_interval(&KeyRange { table, start, end }),
-                None => Ok(()),
-            };
+    pub fn check(&self, command: &Resolved) -> Result<(), Refusal> {
+        if let Some(interval) = command.interval() {
+            return self.check_interval(&interval);
         }
         let mut checked = Ok(());
-        let mut check = |table, key: &Bytes| {
+        command.visit_keys(&mut |table, key| {
             if checked.is_ok() {
                 checked = self.check_key(table, key);
             }
-        };
-        // If the keys cannot be found, the command itself returns the error.
-        let _ = command.visit_keys(table, args, &mut check);
+        });
         checked
     }
 
@@ -133,21 +125,13 @@ impl Ownership {
 
     /// Whether a command names a key, or an interval, of a range that is being imported.
     #[must_use]
-    pub fn names_import(&self, table: TableId, args: &[Bytes]) -> bool {
-        let Ok(command) = resolve(args) else {
-            return false;
-        };
-        if command.is_interval() {
-            return command.interval(args).is_some_and(|(start, end)| {
-                let interval = KeyRange { table, start, end };
-                let mut importing = self.importing.iter();
-                importing.any(|arriving| arriving.range.bounds.overlaps(&interval))
-            });
+    pub fn names_import(&self, command: &Resolved) -> bool {
+        if let Some(interval) = command.interval() {
+            let mut importing = self.importing.iter();
+            return importing.any(|arriving| arriving.range.bounds.overlaps(&interval));
         }
         let mut named = false;
-        let mut visit = |table, key: &Bytes| named |= self.import_of(table, key).is_some();
-        // If the keys cannot be found, the command itself returns the error.
-        let _ = command.visit_keys(table, args, &mut visit);
+        command.visit_keys(&mut |table, key| named |= self.import_of(table, key).is_some());
         named
     }
 
@@ -195,6 +179,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use coterie_types::Epoch;
 
     use super::*;
@@ -213,16 +198,16 @@ mod tests {
         }
     }
 
-    fn args(line: &str) -> Vec<Bytes> {
-        line.split(' ')
-            .map(|word| Bytes::copy_from_slice(word.as_bytes()))
-            .collect()
+    fn command(table: u32, line: &str) -> Resolved {
+        let words = line.split(' ');
+        let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes()));
+        Resolved::new(TableId(table), words.collect())
     }
 
     #[test]
     fn every_key_of_a_command_must_be_owned() {
         let ownership = Ownership::of(vec![range("p", None), range("b", Some("d"))]);
-        let check = |line| ownership.check(TableId(0), &args(line)).is_ok();
+        let check = |line| ownership.check(&command(0, line)).is_ok();
         assert!(check("get b") && check("get cz") && check("get z"));
         assert!(!check("get d") && !check("get a") && !check("mget b e"));
         assert!(
@@ -231,7 +216,7 @@ mod tests {
         );
         assert!(check("ping") && check("nonsense d") && check("get"));
         assert!(
-            ownership.check(TableId(1), &args("get b")).is_err(),
+            ownership.check(&command(1, "get b")).is_err(),
             "another table"
         );
     }

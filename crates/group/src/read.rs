@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coterie_protocol::{Frame, FrameReply, Refusal};
-use coterie_redis_compat::{Context, Fault, Txn, View, resolve};
+use coterie_protocol::{FrameReply, Refusal};
+use coterie_redis_compat::{Context, Fault, Txn, View};
 use coterie_types::{GroupId, RangeId, UnixMillis};
 
+use crate::frame::ResolvedFrame;
 use crate::import::Import;
 use crate::ownership::Ownership;
 use crate::run::run_reads;
@@ -85,31 +86,28 @@ impl ReadState {
     /// Whether the frame names keys that may not have arrived yet; if so, `view` must ask their
     /// source.
     #[must_use]
-    pub fn needs_source(&self, frame: &Frame) -> bool {
+    pub fn needs_source(&self, frame: &ResolvedFrame) -> bool {
+        let mut commands = frame.commands.iter();
         self.ownership.has_arrivals()
-            && frame
-                .commands
-                .iter()
-                .any(|command| self.ownership.names_import(command.table, &command.args))
+            && commands.any(|command| self.ownership.names_import(command))
     }
 
     /// Executes a frame of reads over `view`, which must not be older than this state. `now` is the
     /// leader's clock; `seed` is the source of chance for the commands.
     pub fn read(
         &self,
-        frame: &Frame,
+        frame: &ResolvedFrame,
         view: &dyn View,
         now: UnixMillis,
         seed: u64,
     ) -> Result<ReadOutcome, Fault> {
         for command in &frame.commands {
-            let writes = resolve(&command.args).is_ok_and(|row| row.is_write());
-            if writes {
+            if command.is_write() {
                 // The proxy must not send a write this way: nothing may change outside the log.
                 let reason = "a write in a frame of reads".to_owned();
                 return Ok(refused(Refusal::Malformed { reason }));
             }
-            if let Err(refusal) = self.ownership.check(command.table, &command.args) {
+            if let Err(refusal) = self.ownership.check(command) {
                 return Ok(refused(refusal));
             }
         }

@@ -12,10 +12,10 @@
 //! than it has room for: it asks for more room instead.
 
 use bytes::{BufMut, Bytes};
-use coterie_protocol::{DoneReplies, Frame, FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{CommandError, Fault, Reply, Resp, Txn, execute, resolve};
-use coterie_types::TableId;
+use coterie_protocol::{DoneReplies, FrameFlags, FrameReply, Refusal};
+use coterie_redis_compat::{CommandError, Fault, Reply, Resolved, Resp, Txn, execute};
 
+use crate::frame::ResolvedFrame;
 use crate::limits::Limits;
 
 /// Bytes of replies at which no further command of a frame is executed.
@@ -37,7 +37,7 @@ pub(crate) enum Ran {
 /// the frame has commands if the rest was not executed.
 pub(crate) fn run_commands(
     txn: &mut Txn<'_>,
-    frame: &Frame,
+    frame: &ResolvedFrame,
     limits: &Limits,
 ) -> Result<Ran, Fault> {
     if frame.flags.has(FrameFlags::TRANSACTION) {
@@ -51,12 +51,12 @@ pub(crate) fn run_commands(
             true => FRAME_BYTES_MAX,
             false => room.min(FRAME_BYTES_MAX).saturating_sub(replies.bytes()),
         };
-        if left == 0 || is_full(txn, limits) && writes(&command.args) {
+        if left == 0 || is_full(txn, limits) && command.is_write() {
             break;
         }
         txn.set_reply_room(left);
         let out = replies.out();
-        execute(txn, command.table, &command.args, resp(frame), out)?;
+        execute(txn, command, resp(frame), out)?;
         if txn.reply_was_too_long() && frame.commands.len() > 1 {
             // Only a read is refused for this reason: in its own frame its reply may be longer.
             replies.take_back();
@@ -68,13 +68,17 @@ pub(crate) fn run_commands(
 }
 
 /// Executes a transaction that goes through the log, as a whole or not at all.
-fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<Ran, Fault> {
+fn run_transaction(
+    txn: &mut Txn<'_>,
+    frame: &ResolvedFrame,
+    limits: &Limits,
+) -> Result<Ran, Fault> {
     let is_alone = txn.changed_bytes() == 0;
     let mut replies = begin_transaction(frame);
     txn.set_savepoint();
     let mut too_much = None;
     for command in &frame.commands {
-        if txn.changed_bytes() > limits.transaction_bytes && writes(&command.args) {
+        if txn.changed_bytes() > limits.transaction_bytes && command.is_write() {
             if !is_alone {
                 txn.roll_back();
                 return Ok(Ran::PutOff);
@@ -83,14 +87,7 @@ fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<
             too_much = Some(CommandError::transaction_too_large(max));
             break;
         }
-        if !transact(
-            txn,
-            frame,
-            &command.args,
-            command.table,
-            FRAME_BYTES_MAX,
-            &mut replies,
-        )? {
+        if !transact(txn, frame, command, FRAME_BYTES_MAX, &mut replies)? {
             too_much = Some(CommandError::transaction_replies_too_long(FRAME_BYTES_MAX));
             break;
         }
@@ -107,7 +104,7 @@ fn run_transaction(txn: &mut Txn<'_>, frame: &Frame, limits: &Limits) -> Result<
 }
 
 /// Executes a frame of reads, as long as their replies have room.
-pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Bytes, Fault> {
     if frame.flags.has(FrameFlags::TRANSACTION) {
         return read_transaction(txn, frame);
     }
@@ -123,7 +120,7 @@ pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault
         txn.set_reply_room(left);
         let before = replies.bytes();
         let out = replies.out();
-        execute(txn, command.table, &command.args, resp(frame), out)?;
+        execute(txn, command, resp(frame), out)?;
         let unseen = txn.reply_was_too_long();
         let bytes = replies.bytes() - before;
         if (unseen || bytes > left) && !(is_alone && room == max) {
@@ -140,12 +137,12 @@ pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault
 }
 
 /// Executes a transaction of reads, if all of its replies have room.
-fn read_transaction(txn: &mut Txn<'_>, frame: &Frame) -> Result<Bytes, Fault> {
+fn read_transaction(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Bytes, Fault> {
     let max = FRAME_BYTES_MAX;
     let room = frame.reply_room.unwrap_or(max).min(max);
     let mut replies = begin_transaction(frame);
     for command in &frame.commands {
-        if transact(txn, frame, &command.args, command.table, room, &mut replies)? {
+        if transact(txn, frame, command, room, &mut replies)? {
             continue;
         }
         if room < max {
@@ -170,7 +167,7 @@ fn needs_room(bytes: usize) -> Bytes {
 }
 
 /// The head of a transaction's reply.
-fn begin_transaction(frame: &Frame) -> DoneReplies {
+fn begin_transaction(frame: &ResolvedFrame) -> DoneReplies {
     let mut replies = DoneReplies::new(1);
     let head = format!("*{}\r\n", frame.commands.len());
     replies.out().put_slice(head.as_bytes());
@@ -180,9 +177,8 @@ fn begin_transaction(frame: &Frame) -> DoneReplies {
 /// Executes a command of a transaction; returns whether its reply has room.
 fn transact(
     txn: &mut Txn<'_>,
-    frame: &Frame,
-    args: &[Bytes],
-    table: TableId,
+    frame: &ResolvedFrame,
+    command: &Resolved,
     room: usize,
     replies: &mut DoneReplies,
 ) -> Result<bool, Fault> {
@@ -191,12 +187,12 @@ fn transact(
         return Ok(false);
     }
     txn.set_reply_room(left);
-    execute(txn, table, args, resp(frame), replies.out())?;
+    execute(txn, command, resp(frame), replies.out())?;
     Ok(!txn.reply_was_too_long())
 }
 
 /// Replaces the whole reply of a transaction by an error.
-fn refuse(frame: &Frame, error: CommandError, replies: &mut DoneReplies) {
+fn refuse(frame: &ResolvedFrame, error: CommandError, replies: &mut DoneReplies) {
     replies.take_back();
     Reply::from(error).encode(resp(frame), replies.out());
 }
@@ -206,12 +202,8 @@ pub(crate) fn is_full(txn: &Txn<'_>, limits: &Limits) -> bool {
     txn.changed_bytes() > limits.changed_bytes || txn.written_bytes() > limits.written_bytes
 }
 
-fn writes(args: &[Bytes]) -> bool {
-    resolve(args).is_ok_and(|row| row.is_write())
-}
-
 /// The protocol of a frame's replies.
-pub(crate) fn resp(frame: &Frame) -> Resp {
+pub(crate) fn resp(frame: &ResolvedFrame) -> Resp {
     if frame.flags.has(FrameFlags::RESP3) {
         Resp::V3
     } else {
@@ -223,7 +215,6 @@ pub(crate) fn resp(frame: &Frame) -> Resp {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-    use coterie_protocol::FrameCommand;
     use coterie_redis_compat::{Context, MemView};
     use coterie_types::{FrameSeq, GroupId, SessionId, TableId, UnixMillis};
 
@@ -253,22 +244,20 @@ mod tests {
         view
     }
 
-    fn frame(lines: &[&str], flags: FrameFlags, room: Option<usize>) -> Frame {
-        let words = |line: &&str| FrameCommand {
-            table: TableId(0),
-            args: line
-                .split(' ')
-                .map(|word| Bytes::copy_from_slice(word.as_bytes()))
-                .collect(),
+    fn frame(lines: &[&str], flags: FrameFlags, room: Option<usize>) -> ResolvedFrame {
+        let command = |line: &&str| {
+            let words = line.split(' ');
+            let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes()));
+            Resolved::new(TableId(0), words.collect())
         };
-        Frame {
+        ResolvedFrame {
             flags,
             session: SessionId(1),
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(1),
             reply_room: room,
             watches: vec![],
-            commands: lines.iter().map(words).collect(),
+            commands: lines.iter().map(command).collect(),
         }
     }
 

@@ -100,7 +100,8 @@ impl Sessions {
     pub(crate) fn answered(&mut self, id: SessionId, seq: FrameSeq, answer: Bytes) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.bytes += answer.len() + ANSWER_BYTES;
-            session.answers.insert(seq, answer);
+            let before = session.answers.insert(seq, answer);
+            debug_assert!(before.is_none(), "frame {seq} was applied twice");
         }
     }
 
@@ -111,6 +112,10 @@ impl Sessions {
         if self.age - self.checked_at >= SILENCE_CHECK_MS {
             self.checked_at = self.age;
             let age = self.age;
+            debug_assert!(
+                self.sessions.values().all(Session::is_counted),
+                "bytes of answers miscounted"
+            );
             self.sessions
                 .retain(|_, session| age - session.last_seen < SILENCE_MS_MAX);
         }
@@ -118,6 +123,15 @@ impl Sessions {
 }
 
 impl Session {
+    /// Whether `bytes` are those of the answers.
+    fn is_counted(&self) -> bool {
+        let bytes = self
+            .answers
+            .values()
+            .map(|answer| answer.len() + ANSWER_BYTES);
+        self.bytes == bytes.sum::<usize>()
+    }
+
     fn acknowledge(&mut self, below: FrameSeq) {
         if below <= self.acknowledged_below {
             return;
@@ -129,6 +143,10 @@ impl Session {
             }
             self.bytes -= entry.remove().len() + ANSWER_BYTES;
         }
+        debug_assert!(
+            self.bytes == 0 || !self.answers.is_empty(),
+            "bytes of answers miscounted"
+        );
     }
 }
 
@@ -194,6 +212,30 @@ mod tests {
             admit(&mut sessions, 1, 1),
             Admission::Answered(Bytes::from_static(b"one"))
         );
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "miscounted")]
+    fn bytes_that_are_not_those_of_the_answers_are_noticed() {
+        let mut sessions = Sessions::default();
+        assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
+        sessions.answered(S, FrameSeq(1), Bytes::from_static(b"one"));
+        sessions.expire(NOW);
+        if let Some(session) = sessions.sessions.get_mut(&S) {
+            session.bytes += 1;
+        }
+        sessions.expire(NOW.plus(SILENCE_CHECK_MS));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "applied twice")]
+    fn a_second_answer_to_a_frame_is_noticed() {
+        let mut sessions = Sessions::default();
+        assert_eq!(admit(&mut sessions, 1, 1), Admission::Apply);
+        sessions.answered(S, FrameSeq(1), Bytes::from_static(b"one"));
+        sessions.answered(S, FrameSeq(1), Bytes::from_static(b"two"));
     }
 
     #[test]

@@ -106,6 +106,17 @@ impl GroupState {
         self.imports.get(&range_id)
     }
 
+    /// Panics if an invariant is broken; costs nothing in a release build.
+    pub(crate) fn debug_check(&self) {
+        let importing = self.ownership.importing();
+        let mut ids = importing.iter().map(|arriving| arriving.range.range_id);
+        debug_assert!(
+            importing.len() == self.imports.len() && ids.all(|id| self.imports.contains_key(&id)),
+            "imports and their progress differ: {importing:?}, {:?}",
+            self.imports
+        );
+    }
+
     /// The greatest change counter left by a removal of a key in this key's slot; 0 if none.
     pub(crate) fn last_removed(&self, table: TableId, key: &[u8]) -> u64 {
         self.removals[removal_slot(table, key)].max(self.cleared)
@@ -139,6 +150,17 @@ mod tests {
         newer[0] = 3;
         assert!(GroupState::decode(&newer).is_err());
         assert!(GroupState::decode(&[]).is_err());
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "imports and their progress differ")]
+    fn the_progress_of_no_import_is_noticed() {
+        let mut state = GroupState::new(GroupId(3));
+        state.debug_check();
+        let import = Import::begin(&coterie_types::KeyRange::all(TableId(0)));
+        state.imports.insert(RangeId(1), import);
+        state.debug_check();
     }
 
     #[test]

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
-use coterie_group::{Arrival, Body, ChangeAnswer, Expired, RangeChange, ReadOutcome};
+use coterie_group::{
+    Arrival, Body, ChangeAnswer, Expired, RangeChange, ReadOutcome, resolve_frame,
+};
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch};
 use coterie_types::{
     Epoch, FrameSeq, GroupId, KeyRange, RangeDescriptor, RangeId, SessionId, TableId, UnixMillis,
@@ -102,7 +104,12 @@ impl Group {
         self.replica
             .state
             .read_state(None)
-            .read(&frame, &self.replica.store, UnixMillis(now), 0)
+            .read(
+                &resolve_frame(bytes(&frame)).unwrap(),
+                &self.replica.store,
+                UnixMillis(now),
+                0,
+            )
             .unwrap()
     }
 }

@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 use coterie_group::{
-    Arrival, Body, ChangeAnswer, Effects, Expired, RangeChange, Tally, named_keys,
+    Arrival, Body, ChangeAnswer, Effects, Expired, RangeChange, Tally, named_keys, resolve_frame,
 };
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch, decode};
 use coterie_redis_compat::View;
@@ -94,9 +94,13 @@ impl World {
     fn send(&mut self, frame: &Frame) -> FrameReply {
         let mut bytes = BytesMut::new();
         frame.encode(&mut bytes);
-        let frames = vec![bytes.freeze()];
+        let bytes = bytes.freeze();
+        let frames = vec![bytes.clone()];
         let effects = if self.is_handed_off {
-            let needed = named_keys(frame).into_iter().filter(|key| key.is_needed);
+            let resolved = resolve_frame(bytes).unwrap();
+            let needed = named_keys(&resolved)
+                .into_iter()
+                .filter(|key| key.is_needed);
             let arrivals = needed.map(|needed| self.arrival(&needed.key)).collect();
             self.destination.apply(Body::Fetched { arrivals, frames })
         } else {

@@ -70,8 +70,11 @@ pub struct FrameCommand {
 }
 
 /// The commands of a client connection for a group; see the module's head.
+///
+/// `C` is a command in memory: its words, or what the receiver makes of them at once
+/// ([`Frame::decode_with`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub struct Frame<C = FrameCommand> {
     /// Its options.
     pub flags: FrameFlags,
     /// The proxy process' session.
@@ -88,7 +91,7 @@ pub struct Frame {
     /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
     pub watches: Vec<Watch>,
     /// At least one command.
-    pub commands: Vec<FrameCommand>,
+    pub commands: Vec<C>,
 }
 
 impl Frame {
@@ -134,11 +137,23 @@ impl Frame {
 
     /// Decodes a frame. Counts are checked against the bytes present before anything is allocated,
     /// so a hostile count costs nothing.
-    pub fn decode(mut input: Bytes) -> Result<Self, DecodeError> {
-        Self::take(&mut input).ok_or_else(|| DecodeError::new("frame", "cut short or malformed"))
+    pub fn decode(input: Bytes) -> Result<Self, DecodeError> {
+        Self::decode_with(input, |table, args| FrameCommand { table, args })
     }
 
-    fn take(input: &mut Bytes) -> Option<Self> {
+    /// Decodes a frame like [`Frame::decode`], and has `command` turn the table and the words of
+    /// each command into its form in memory.
+    pub fn decode_with<C>(
+        mut input: Bytes,
+        command: impl Fn(TableId, Vec<Bytes>) -> C,
+    ) -> Result<Frame<C>, DecodeError> {
+        Frame::take(&mut input, command)
+            .ok_or_else(|| DecodeError::new("frame", "cut short or malformed"))
+    }
+}
+
+impl<C> Frame<C> {
+    fn take(input: &mut Bytes, command: impl Fn(TableId, Vec<Bytes>) -> C) -> Option<Self> {
         if input.remaining() < 9 {
             return None;
         }
@@ -165,7 +180,8 @@ impl Frame {
         let count = take_count(input, 3)?;
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
-            commands.push(take_command(input)?);
+            let (table, args) = take_command(input)?;
+            commands.push(command(table, args));
         }
         let whole = input.is_empty() && !commands.is_empty();
         whole.then_some(Self {
@@ -180,7 +196,7 @@ impl Frame {
     }
 }
 
-fn take_command(input: &mut Bytes) -> Option<FrameCommand> {
+fn take_command(input: &mut Bytes) -> Option<(TableId, Vec<Bytes>)> {
     let table = TableId(u32::try_from(varint::take(input)?).ok()?);
     let count = take_count(input, 1)?;
     if count == 0 {
@@ -190,7 +206,7 @@ fn take_command(input: &mut Bytes) -> Option<FrameCommand> {
     for _ in 0..count {
         args.push(varint::take_bytes(input)?);
     }
-    Some(FrameCommand { table, args })
+    Some((table, args))
 }
 
 /// A count of items of at least `bytes_min` bytes each, checked against the remaining bytes.

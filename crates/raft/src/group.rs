@@ -137,6 +137,12 @@ impl Group {
         self.0.group_id
     }
 
+    /// The node of this replica.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.0.node_id
+    }
+
     /// Proposes an entry and waits until it is committed and applied here.
     pub async fn propose(&self, payload: Bytes) -> Result<Bytes, ProposeError> {
         self.start_proposal(payload)

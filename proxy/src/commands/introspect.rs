@@ -1,7 +1,7 @@
 //! `COMMAND` and its subcommands: all of it comes from the rows.
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, command};
+use coterie_redis_compat::{CommandError, introspect};
 
 use super::{Answer, Handler, Local, Named};
 
@@ -18,5 +18,5 @@ pub(super) const HANDLERS: &[Named] = &[
 
 /// `COMMAND [COUNT|DOCS|GETKEYS|GETKEYSANDFLAGS|HELP|INFO|LIST ...]`.
 fn introspect(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    command::introspect(args).map(Answer::Reply)
+    introspect::command(args).map(Answer::Reply)
 }

@@ -5,7 +5,7 @@
 pub(crate) mod real;
 
 use bytes::{Bytes, BytesMut};
-use coterie_redis_compat::{Context, MemView, Resp, Txn, execute};
+use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
 use coterie_types::{GroupId, TableId, UnixMillis};
 
 /// The words of a line, split at spaces.
@@ -45,7 +45,8 @@ impl Store {
             .iter()
             .map(|(table, args)| {
                 let mut out = BytesMut::new();
-                execute(&mut txn, TableId(*table), args, resp, &mut out).unwrap();
+                let command = Resolved::new(TableId(*table), args.clone());
+                execute(&mut txn, &command, resp, &mut out).unwrap();
                 out.freeze()
             })
             .collect();

@@ -11,20 +11,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_group::{Arrival, Arriving, Body, Known, NamedKey, Store, named_keys};
+use coterie_group::{Arrival, Arriving, Body, Known, NamedKey, ResolvedFrame, Store, named_keys};
+use coterie_protocol::Refusal;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
-use coterie_protocol::{Frame, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Record, View};
 use coterie_rpc::Responder;
 use coterie_types::RangeId;
 use tokio::sync::Semaphore;
 
+use super::propose::{Due, Proposer};
+use super::refusal::{refusal_of, refuse};
 use super::shared::Shared;
 use super::view::StoreView;
-use super::{Due, Peers, Proposer, refusal_of, refuse};
 use crate::disk::Disk;
-use crate::peers::FrozenRange;
+use crate::peers::{FrozenRange, Peers};
 
 /// Frames that wait for records at a time, at most; more are refused as `Overloaded`.
 const WAITING_MAX: usize = 4096;
@@ -37,9 +38,9 @@ const KEYS_MAX: usize = 256;
 /// Pause between two attempts to read the source.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Accepts frames that go through the log, and fetches the records they lack. Cheap to clone.
+/// Accepts frames while ranges arrive, and fetches the records they lack. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Arrivals {
+pub(super) struct Arrivals {
     group: Group,
     shared: Arc<Shared>,
     proposer: Proposer,
@@ -75,15 +76,14 @@ impl Arrivals {
         }
     }
 
-    /// Takes a frame that goes through the log.
-    pub(crate) fn submit(&self, frame: Bytes, due: Due, responder: Responder) {
-        if !self.shared.published().read.ownership().has_arrivals() {
-            return self.proposer.submit(frame, Vec::new(), due, responder);
-        }
-        // A frame that cannot be decoded is refused when it is applied.
-        let Ok(decoded) = Frame::decode(frame.clone()) else {
-            return self.proposer.submit(frame, Vec::new(), due, responder);
-        };
+    /// Takes a frame that goes through the log, as bytes and decoded.
+    pub(super) fn submit(
+        &self,
+        frame: Bytes,
+        decoded: ResolvedFrame,
+        due: Due,
+        responder: Responder,
+    ) {
         match self.missing(&decoded) {
             Ok(Missing::Nothing) => self.proposer.submit(frame, Vec::new(), due, responder),
             Ok(_) => {
@@ -103,7 +103,7 @@ impl Arrivals {
         }
     }
 
-    async fn fetch(&self, frame: Bytes, decoded: Frame, due: Due, responder: Responder) {
+    async fn fetch(&self, frame: Bytes, decoded: ResolvedFrame, due: Due, responder: Responder) {
         let mut until = due.deadline.min(Instant::now() + PATIENCE);
         let mut changed = self.shared.ownership_changed();
         loop {
@@ -148,7 +148,7 @@ impl Arrivals {
     }
 
     /// The data that the frame lacks in the state published last.
-    fn missing(&self, frame: &Frame) -> Result<Missing, Fault> {
+    fn missing(&self, frame: &ResolvedFrame) -> Result<Missing, Fault> {
         let published = self.shared.published();
         let ownership = published.read.ownership();
         let store = StoreView(published.engine.as_ref());

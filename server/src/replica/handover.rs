@@ -12,9 +12,9 @@ use coterie_types::RangeDescriptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::Peers;
 use super::per_range::PerRange;
 use super::shared::Shared;
+use crate::peers::Peers;
 
 /// Longest time between two checks for work.
 const PERIOD: Duration = Duration::from_millis(250);

@@ -16,12 +16,11 @@ use coterie_types::RangeId;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Peers;
-use super::change;
+use super::change::change;
 use super::per_range::PerRange;
 use super::shared::Shared;
 use crate::disk::Disk;
-use crate::peers::FrozenRange;
+use crate::peers::{FrozenRange, Peers};
 use crate::rate::Rate;
 
 /// Bytes of a chunk, except that a record always fits. Small, since chunks share the log with the

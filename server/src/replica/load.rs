@@ -10,10 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_group::Ownership;
-use coterie_protocol::Frame;
+use coterie_group::{Ownership, ResolvedFrame};
 use coterie_protocol::server::{Cut, HotKey, RangeLoad};
-use coterie_redis_compat::resolve;
 use coterie_types::RangeId;
 
 /// Frames per sampled frame.
@@ -96,7 +94,7 @@ impl Loads {
     pub(crate) fn add(
         &self,
         ownership: &Ownership,
-        frame: &Frame,
+        frame: &ResolvedFrame,
         kind: Kind,
         bytes: usize,
     ) -> Option<Timed> {
@@ -105,26 +103,17 @@ impl Loads {
         let mut windows = self.lock();
         windows.turn(arrived);
         for command in &frame.commands {
-            let Ok(row) = resolve(&command.args) else {
-                continue;
-            };
-            let mut first = None;
-            let mut visit = |table, key: &Bytes| {
+            let interval = command.interval();
+            let mut first =
+                interval.and_then(|interval| ownership.range_of(interval.table, &interval.start));
+            command.visit_keys(&mut |table, key| {
                 let Some(range_id) = ownership.range_of(table, key) else {
                     return;
                 };
                 first.get_or_insert(range_id);
                 windows.now.entry(range_id).or_default().see(key);
-            };
-            if row.is_interval() {
-                let interval = row.interval(&command.args);
-                let range =
-                    interval.and_then(|(start, _)| ownership.range_of(command.table, &start));
-                first = range;
-            } else {
-                // A command whose keys cannot be found is no load.
-                let _ = row.visit_keys(command.table, &command.args, &mut visit);
-            }
+            });
+            // A command that names no key here is no load.
             let Some(range_id) = first else {
                 continue;
             };

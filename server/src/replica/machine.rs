@@ -44,6 +44,8 @@ pub(super) struct Machine {
     engine: Arc<RocksEngine>,
     state: GroupState,
     applied: Option<Bytes>,
+    /// The index of the last entry that was applied since the store was opened.
+    index: Option<LogIndex>,
     shared: Arc<Shared>,
     /// An entry was applied since the last mark.
     dirty: bool,
@@ -85,6 +87,7 @@ impl Machine {
             engine,
             state,
             applied,
+            index: None,
             shared: Arc::clone(&shared),
             dirty: false,
             is_slow: true,
@@ -105,6 +108,13 @@ impl Machine {
 
     /// Applies one entry and writes its effects.
     fn apply_entry(&mut self, entry: coterie_raft::Entry) -> Result<Bytes, Fault> {
+        debug_assert!(
+            self.index.is_none_or(|last| entry.index == last.next()),
+            "entries apply in log order, each once: {} after {:?}",
+            entry.index,
+            self.index
+        );
+        self.index = Some(entry.index);
         let mut batch = Batch::default();
         let effects = match entry.payload {
             Some(payload) => self.apply_one(payload, &mut batch)?,
@@ -224,6 +234,7 @@ impl Machine {
         self.engine = engine;
         self.state = state;
         self.applied = applied;
+        self.index = None;
         self.dirty = false;
         self.shared.observe(self.state.clock());
         self.publish(false);
@@ -481,6 +492,17 @@ mod tests {
             machine.engine.wait_until_cleared(&interval);
         }
         assert_eq!(machine.durable().unwrap().unwrap(), "3");
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "entries apply in log order, each once")]
+    fn an_entry_that_is_left_out_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = opened(dir.path()).unwrap();
+        for index in [1, 2, 4] {
+            machine.apply(vec![entry(index, Body::Tick)]).unwrap();
+        }
     }
 
     /// Waits until the state as of this entry is on disk.

@@ -1,9 +1,9 @@
 //! One replica: a Raft group's state machine over a store, and the requests it serves.
 //!
-//! `machine` applies committed entries and `view` shows the store to them; `propose` gathers frames
-//! into entries; `read` serves reads outside the log; `sweep` removes expired records; `watch`
-//! stops a store whose flush has failed. These tasks share `shared`. A replica's directory is
-//! `replicas/<group id>/` (`place`).
+//! `write` is the door for frames that go through the log, `read` the door for reads outside it.
+//! `propose` gathers frames into entries, `machine` applies committed entries and `view` shows the
+//! store to them; `sweep` removes expired records; `watch` stops a store whose flush has failed.
+//! These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
 //!
 //! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
@@ -11,6 +11,7 @@
 
 mod arrivals;
 mod arriving_view;
+mod change;
 mod digests;
 pub(crate) mod frozen;
 mod handover;
@@ -21,6 +22,7 @@ mod per_range;
 mod place;
 mod propose;
 mod read;
+mod refusal;
 mod room;
 mod shared;
 mod sizes;
@@ -29,6 +31,7 @@ mod sweep;
 mod unhurried;
 mod view;
 mod watch;
+mod write;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -36,30 +39,29 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use coterie_budget::Budget;
-use coterie_group::{Body, ChangeAnswer};
+use coterie_group::Body;
 use coterie_protocol::server::{ImportState, RangeLoad, ReplicaStatus};
-use coterie_protocol::{FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError, RaftNode};
-use coterie_rpc::Responder;
 use coterie_storage::{Engine, RocksEngine, RocksShared};
-use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, UnixMillis, varint};
+use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, UnixMillis};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use arrivals::Arrivals;
 pub(crate) use place::groups_in;
-pub(crate) use propose::Due;
-use propose::Proposer;
 pub use read::ReadMode;
-pub(crate) use read::Reads;
+pub(crate) use refusal::refuse;
 pub(crate) use shared::Shared;
 
 use crate::disk::Disk;
 use crate::error::RunError;
 use crate::peers::Peers;
 use crate::rate::Rate;
+use change::change;
 use importer::Importer;
 use machine::Machine;
+use propose::Proposer;
+use read::Reads;
+use write::Writes;
 
 /// Settings and resources that all replicas of a node share.
 #[derive(Clone)]
@@ -84,7 +86,7 @@ pub(crate) struct Replica {
     pub(crate) group: Group,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reads: Reads,
-    pub(crate) arrivals: Arrivals,
+    pub(crate) writes: Writes,
     sizes: Arc<Mutex<Sizes>>,
     tasks: Arc<Tasks>,
 }
@@ -147,7 +149,7 @@ impl Replica {
             disk: Arc::clone(disk),
         };
         let importing = tokio::spawn(importer.run(stop.clone()));
-        let arrivals = Arrivals::new(
+        let writes = Writes::new(
             group.clone(),
             Arc::clone(&shared),
             proposer,
@@ -174,7 +176,7 @@ impl Replica {
             group,
             shared,
             reads,
-            arrivals,
+            writes,
             sizes,
             tasks,
         })
@@ -331,30 +333,5 @@ impl Replica {
             // All that matters is that the task has ended.
             let _ = task.await;
         }
-    }
-}
-
-/// Proposes a change of the group's ranges; the inner error is the group's own refusal.
-async fn change(group: &Group, shared: &Shared, body: Body) -> Result<ChangeAnswer, ProposeError> {
-    let mut answers = group.propose(shared.entry(body)).await?;
-    let answer = varint::take_bytes(&mut answers).unwrap_or_default();
-    // This process encoded it when it applied the entry.
-    Ok(coterie_protocol::decode(&answer).unwrap_or_else(|error| Err(error.to_string())))
-}
-
-/// Answers a frame with a refusal.
-pub(crate) fn refuse(responder: Responder, refusal: Refusal) {
-    responder.send(FrameReply::Refused(refusal).encode());
-}
-
-/// The refusal that a proxy gets for a failed proposal.
-pub(crate) fn refusal_of(error: ProposeError) -> Refusal {
-    match error {
-        ProposeError::NotLeader { leader, term } => Refusal::NotLeader { leader, term },
-        ProposeError::Unknown => Refusal::FateUnknown,
-        ProposeError::Stopped(_) => Refusal::NotLeader {
-            leader: None,
-            term: coterie_types::Term(0),
-        },
     }
 }

@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::load::Timed;
+use super::refusal::{refusal_of, refuse};
 use super::shared::Shared;
-use super::{refusal_of, refuse};
 
 /// Frames in the queue, at most.
 const QUEUE_FRAMES_MAX: usize = 16 * 1024;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coterie_budget::Budget;
-use coterie_group::{Body, ReadOutcome};
-use coterie_protocol::{Frame, FrameFlags, Refusal};
+use coterie_group::{Body, ReadOutcome, ResolvedFrame, resolve_frame};
+use coterie_protocol::{FrameFlags, Refusal};
 use coterie_raft::{Group, ProposeError};
-use coterie_redis_compat::{Fault, resolve};
+use coterie_redis_compat::{Fault, Resolved};
 use coterie_rpc::Responder;
 use coterie_storage::{Engine, Reader};
 use coterie_types::varint;
@@ -22,11 +23,12 @@ use tokio::runtime::Handle;
 
 use super::arriving_view::{ArrivingView, Source};
 use super::load::Kind;
+use super::refusal::{refusal_of, refuse};
 use super::room::{Room, while_working};
 use super::shared::{Published, Shared, seed};
 use super::view::StoreView;
-use super::{Peers, refusal_of, refuse};
 use crate::cpu_time::cpu_time;
+use crate::peers::Peers;
 
 /// How a leader makes sure that it may serve a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,7 +80,14 @@ impl Reads {
     }
 
     /// Takes a frame of reads. The answer goes to `responder`.
-    pub(crate) fn submit(&self, frame: Frame, responder: Responder) {
+    pub(crate) fn submit(&self, frame: Bytes, responder: Responder) {
+        let frame = match resolve_frame(frame) {
+            Ok(frame) => frame,
+            Err(error) => {
+                let reason = error.to_string();
+                return refuse(responder, Refusal::Malformed { reason });
+            }
+        };
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
         let is_long = Room::is_needed(&frame);
         if now && !is_long && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
@@ -101,7 +110,13 @@ impl Reads {
         });
     }
 
-    async fn answer(&self, frame: Arc<Frame>, allowed: bool, room: Room, responder: Responder) {
+    async fn answer(
+        &self,
+        frame: Arc<ResolvedFrame>,
+        allowed: bool,
+        room: Room,
+        responder: Responder,
+    ) {
         match self.read_when_allowed(frame, allowed, &responder).await {
             Ok(reply) => room.send(reply, responder),
             Err(Refused::By(refusal)) => refuse(responder, refusal),
@@ -112,10 +127,10 @@ impl Reads {
 
     async fn read_when_allowed(
         &self,
-        frame: Arc<Frame>,
+        frame: Arc<ResolvedFrame>,
         allowed: bool,
         responder: &Responder,
-    ) -> Result<bytes::Bytes, Refused> {
+    ) -> Result<Bytes, Refused> {
         if !allowed {
             self.barrier(&frame).await?;
         }
@@ -137,7 +152,7 @@ impl Reads {
     /// Reads. Long reads, and reads that need another group, run on a thread of their own.
     async fn read_apart(
         &self,
-        frame: &Arc<Frame>,
+        frame: &Arc<ResolvedFrame>,
         when: When,
         responder: &Responder,
     ) -> Result<ReadOutcome, Refused> {
@@ -164,7 +179,7 @@ impl Reads {
         }
     }
 
-    async fn barrier(&self, frame: &Frame) -> Result<(), Refused> {
+    async fn barrier(&self, frame: &ResolvedFrame) -> Result<(), Refused> {
         let (leader, _) = self.group.leader();
         let passed = if frame.flags.has(FrameFlags::FOLLOWER_READ) && leader.is_some() {
             self.group.follower_read_barrier(FOLLOWER_TIMEOUT).await
@@ -185,7 +200,7 @@ impl Reads {
             .map_err(Refused::from)
     }
 
-    fn read(&self, frame: &Frame, when: When, ask: Ask) -> Result<Looked, Fault> {
+    fn read(&self, frame: &ResolvedFrame, when: When, ask: Ask) -> Result<Looked, Fault> {
         let is_turn = self.shared.loads.is_turn();
         let began = is_turn.then(|| (cpu_time(), Instant::now()));
         loop {
@@ -214,7 +229,7 @@ impl Reads {
     fn read_as_of(
         &self,
         published: &Published,
-        frame: &Frame,
+        frame: &ResolvedFrame,
         when: When,
         ask: Ask,
     ) -> Result<Looked, Fault> {
@@ -263,7 +278,7 @@ impl Reads {
 }
 
 /// Number of executed commands of a frame: those with replies.
-fn executed(frame: &Frame, reply: &bytes::Bytes) -> u64 {
+fn executed(frame: &ResolvedFrame, reply: &Bytes) -> u64 {
     match reply.first() {
         Some(0) if frame.flags.has(FrameFlags::TRANSACTION) => frame.commands.len() as u64,
         Some(0) => varint::take(&mut reply.slice(1..)).unwrap_or(0),
@@ -318,22 +333,12 @@ impl From<ProposeError> for Refused {
 
 /// Whether every command reads a single record. Commands of a pipeline are ordered but need not see
 /// one state, so no snapshot is needed. A transaction needs one.
-fn needs_no_snapshot(frame: &Frame) -> bool {
-    let is_one_key = |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| row.has_one_key());
-    !frame.flags.has(FrameFlags::TRANSACTION)
-        && frame
-            .commands
-            .iter()
-            .all(|command| is_one_key(&command.args))
+fn needs_no_snapshot(frame: &ResolvedFrame) -> bool {
+    !frame.flags.has(FrameFlags::TRANSACTION) && frame.commands.iter().all(Resolved::has_one_key)
 }
 
 /// Whether the frame reads few keys and walks no interval.
-fn is_short(frame: &Frame) -> bool {
-    let walks = |args: &[bytes::Bytes]| resolve(args).is_ok_and(|row| row.is_interval());
-    let words: usize = frame
-        .commands
-        .iter()
-        .map(|command| command.args.len())
-        .sum();
-    words <= 2 * SHORT_KEYS_MAX && !frame.commands.iter().any(|command| walks(&command.args))
+fn is_short(frame: &ResolvedFrame) -> bool {
+    let words = frame.commands.iter().map(|command| command.args().len());
+    words.sum::<usize>() <= 2 * SHORT_KEYS_MAX && !frame.commands.iter().any(Resolved::is_interval)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coterie_budget::{Budget, Permit};
-use coterie_protocol::Frame;
+use coterie_group::ResolvedFrame;
 use coterie_rpc::Responder;
 
 /// A longer reply is made only when there is memory for it.
@@ -22,12 +22,16 @@ pub(super) struct Room(Vec<Permit>);
 
 impl Room {
     /// Whether the replies to a frame may be long.
-    pub(super) fn is_needed(frame: &Frame) -> bool {
+    pub(super) fn is_needed(frame: &ResolvedFrame) -> bool {
         frame.reply_room.is_none_or(|room| room > LONG_BYTES)
     }
 
     /// Waits for room for the replies to a frame; `None` when the caller gives up.
-    pub(super) async fn of(frame: &Frame, replies: &Budget, responder: &Responder) -> Option<Self> {
+    pub(super) async fn of(
+        frame: &ResolvedFrame,
+        replies: &Budget,
+        responder: &Responder,
+    ) -> Option<Self> {
         let bytes = frame.reply_room.unwrap_or(usize::MAX);
         let mut permits = Vec::with_capacity(2);
         if let Some(link) = responder.link_budget() {

@@ -196,16 +196,10 @@ impl World {
                 })
                 .collect(),
         };
-        let mut body = BytesMut::new();
-        varint::put(&mut body, group.0);
-        frame.encode(&mut body);
-        let body = body.freeze();
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes);
         for _ in 0..1000 {
-            let call = self
-                .rpc
-                .call(&self.addr, method::EXECUTE, body.clone(), LONG);
-            let reply = FrameReply::decode(call.await.unwrap()).unwrap();
-            match reply {
+            match self.send_bytes(group, &bytes).await {
                 FrameReply::Refused(Refusal::Moving | Refusal::NotLeader { .. }) => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
@@ -213,6 +207,16 @@ impl World {
             }
         }
         panic!("{lines:?} is not answered");
+    }
+
+    /// Sends the bytes of a frame to a group, once.
+    pub async fn send_bytes(&self, group: GroupId, frame: &[u8]) -> FrameReply {
+        let mut body = BytesMut::new();
+        varint::put(&mut body, group.0);
+        body.extend_from_slice(frame);
+        let body = body.freeze();
+        let call = self.rpc.call(&self.addr, method::EXECUTE, body, LONG);
+        FrameReply::decode(call.await.unwrap()).unwrap()
     }
 
     pub async fn run(&self, group: GroupId, line: &str) -> String {

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use coterie_protocol::{Frame, Refusal};
-use coterie_redis_compat::{Changes, Fault, Flags, Record, Txn, resolve};
+use coterie_protocol::Refusal;
+use coterie_redis_compat::{Changes, Fault, Record, Txn};
 use coterie_types::{KeyRange, TableId};
 
-use super::Effects;
 use super::ranges::know;
+use crate::effects::Effects;
+use crate::frame::ResolvedFrame;
 use crate::import::Arrival;
 use crate::named_keys::{NamedKey, named_keys};
 use crate::state::GroupState;
@@ -64,7 +65,7 @@ impl GroupState {
     /// Returns `Moving` if the frame names a key whose record has not arrived.
     pub(super) fn check_arrived(
         &self,
-        frame: &Frame,
+        frame: &ResolvedFrame,
         txn: &Txn<'_>,
         store: &dyn Store,
         absent: &Absent,
@@ -73,12 +74,10 @@ impl GroupState {
             return Ok(Ok(()));
         }
         let reads_interval = frame.commands.iter().any(|command| {
-            let row = resolve(&command.args).ok();
-            let is_read =
-                row.is_some_and(|row| row.is_interval() && !row.flags.contains(Flags::WRITE));
             // Emptying an interval needs none of its records. Reading an interval does not belong
             // in the log.
-            is_read && self.ownership.names_import(command.table, &command.args)
+            let is_read = command.is_interval() && !command.is_write();
+            is_read && self.ownership.names_import(command)
         });
         if reads_interval {
             return Ok(Err(Refusal::Moving));

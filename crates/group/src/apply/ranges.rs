@@ -4,8 +4,8 @@ use bytes::Bytes;
 use coterie_redis_compat::{Fault, Record, Txn};
 use coterie_types::{Epoch, RangeId};
 
-use super::Effects;
 use crate::digest::Tally;
+use crate::effects::Effects;
 use crate::entry::{ChangeAnswer, RangeChange};
 use crate::import::Import;
 use crate::ownership::Arriving;

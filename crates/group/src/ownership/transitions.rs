@@ -2,7 +2,7 @@
 //!
 //! Every change may be requested any number of times and takes effect once: a retry finds the
 //! result of the first attempt and succeeds. A change that does not fit changes nothing and returns
-//! the reason.
+//! the reason. A change that takes effect leaves the invariants (`invariants`) whole.
 
 use bytes::Bytes;
 use coterie_types::{Epoch, GroupId, KeyRange, RangeDescriptor, RangeId};
@@ -71,6 +71,7 @@ impl Ownership {
         removed.extend(self.frozen.extract_if(.., |r| gone(r)).map(|r| r.bounds));
         self.importing.retain(|arriving| !gone(&arriving.range));
         self.incoming.retain(|arriving| !gone(&arriving.range));
+        self.debug_check();
         removed
     }
 
@@ -148,6 +149,7 @@ impl Ownership {
             self.moved.remove(0);
         }
         self.moved.push(after.clone());
+        self.debug_check();
         Ok(())
     }
 
@@ -214,6 +216,7 @@ impl Ownership {
     pub(crate) fn finish_import(&mut self, range_id: RangeId) {
         self.importing
             .retain(|arriving| arriving.range.range_id != range_id);
+        self.debug_check();
     }
 
     /// Removes a frozen copy; returns its interval, if it was there.
@@ -231,6 +234,7 @@ impl Ownership {
         let is_owned =
             |range: &RangeDescriptor| owned.iter().any(|o| o.bounds.overlaps(&range.bounds));
         self.moved.retain(|range| !is_owned(range));
+        self.debug_check();
     }
 
     fn find_owned(&self, range_id: RangeId, epoch: Epoch) -> Option<&RangeDescriptor> {
