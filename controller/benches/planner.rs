@@ -1,6 +1,6 @@
-//! How long a plan takes for 100 nodes, 1,000 groups and 100,000 ranges: the bar is 100 ms. And how
-//! such a cluster comes to rest when its load is uneven, and moves no range twice within ten minutes
-//! from then on.
+//! How long a plan takes for 100 nodes, 1,000 groups and 100,000 ranges: the limit is 100 ms. And
+//! how such a cluster with an uneven load comes to rest, and from then on moves no range twice
+//! within ten minutes.
 #![allow(missing_docs, reason = "a bench has no users")]
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
@@ -18,11 +18,11 @@ const NODES: u64 = 100;
 const GROUPS: u64 = 1_000;
 const RANGES: u64 = 100_000;
 
-/// Seconds of the cluster's time: to even out, and to stay so.
+/// Seconds of the cluster's time: to even out, and then to stay even.
 const TICKS: u64 = 300;
 const STEADY_TICKS: u64 = 900;
 
-/// Seconds within which no range may move twice then.
+/// The seconds within which no range may then move twice.
 const DAMPING: u64 = 600;
 
 fn large() -> World {
@@ -70,7 +70,7 @@ fn plan_of_a_large_cluster(criterion: &mut Criterion) {
     });
 }
 
-/// Goes on with loads that vary; panics if a range moves twice or loads grow apart.
+/// Lets time pass with varying loads. Panics if a range moves twice or loads grow apart.
 fn stay_even(world: &mut World) {
     let steady = world.ticks;
     for _ in 0..STEADY_TICKS {
@@ -80,7 +80,8 @@ fn stay_even(world: &mut World) {
     let moved = world.moves.iter().filter(|(tick, _)| *tick > steady);
     let spread = world.spread(|cost| cost.ops);
     println!(
-        "{STEADY_TICKS} s more: {} moves, no range twice within {DAMPING} s; at most {:.1}% from even",
+        "{STEADY_TICKS} s more: {} moves, no range twice within {DAMPING} s; at most {:.1}% from \
+         even",
         moved.count(),
         100.0 * spread
     );

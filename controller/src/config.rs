@@ -1,4 +1,4 @@
-//! The settings of a controller.
+//! The flags of a controller.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use coterie_config::ClusterToken;
 use crate::keys::parse_keys;
 use crate::planner::Settings;
 
-/// Smaller ranges are not worth the rows.
+/// A smaller limit would make ranges that are not worth their rows in meta.
 const SPLIT_SIZE_MIN: u64 = 64 << 10;
 
 /// Flags of `coterie controller`.
@@ -25,18 +25,18 @@ pub struct Config {
     /// Where to serve `/metrics` and `/health`.
     #[arg(long, env = "COTERIE_HTTP", value_name = "IP:PORT")]
     pub http: Option<String>,
-    /// Groups that a new cluster begins with.
+    /// Groups of a new cluster.
     #[arg(long, env = "COTERIE_GROUPS", value_name = "N", default_value_t = 3)]
     pub groups: usize,
     /// Replicas of each group.
     #[arg(long, env = "COTERIE_REPLICAS", value_name = "N", default_value_t = 3)]
     pub replicas: usize,
-    /// Nodes that must have joined before a new cluster's groups are made; by default as many as
-    /// there are replicas.
+    /// Nodes that must have joined before the groups of a new cluster are created; by default the
+    /// number of replicas.
     #[arg(long, env = "COTERIE_BOOTSTRAP_NODES", value_name = "N")]
     pub bootstrap_nodes: Option<usize>,
-    /// Keys at which table 0 (database 0) of a new cluster is cut, so that several groups share it
-    /// from the start; `\xHH` is a byte. By default it begins as one range.
+    /// Keys at which table 0 (database 0) of a new cluster is split, so that several groups share
+    /// it from the start; `\xHH` is a byte. By default it begins as a single range.
     #[arg(
         long,
         env = "COTERIE_SPLIT_AT",
@@ -48,11 +48,12 @@ pub struct Config {
     #[arg(long, env = "COTERIE_LIVENESS_TIMEOUT", value_name = "DURATION",
         default_value = "3s", value_parser = coterie_config::duration)]
     pub liveness_timeout: Duration,
-    /// Silence after which the replicas of a node are put elsewhere.
+    /// Silence after which a node's replicas are replaced on other nodes.
     #[arg(long, env = "COTERIE_REPLACE_AFTER", value_name = "DURATION",
         default_value = "60s", value_parser = coterie_config::duration)]
     pub replace_after: Duration,
-    /// Replicas that are brought to other nodes at once, in the whole cluster; to one node, one.
+    /// Replicas that may move to other nodes at the same time, in the whole cluster; a node
+    /// receives at most one at a time.
     #[arg(
         long,
         env = "COTERIE_SNAPSHOTS_MAX",
@@ -60,11 +61,11 @@ pub struct Config {
         default_value_t = 2
     )]
     pub snapshots_max: usize,
-    /// Bytes above which a range is cut in two.
+    /// Bytes above which a range is split.
     #[arg(long, env = "COTERIE_SPLIT_SIZE", value_name = "SIZE",
         default_value = "512MiB", value_parser = coterie_config::size)]
     pub split_size: u64,
-    /// Commands per second above which a range is cut, when they last.
+    /// Commands per second above which a range is split, if they last.
     #[arg(
         long,
         env = "COTERIE_SPLIT_OPS",
@@ -72,22 +73,23 @@ pub struct Config {
         default_value_t = 20_000
     )]
     pub split_ops: u64,
-    /// Bytes of commands and replies per second above which a range is cut, when they last.
+    /// Bytes of commands and replies per second above which a range is split, if they last.
     #[arg(long, env = "COTERIE_SPLIT_BYTES", value_name = "SIZE",
         default_value = "64MiB", value_parser = coterie_config::size)]
     pub split_bytes: u64,
-    /// CPU time per second above which a range is cut, when it lasts.
+    /// CPU time per second above which a range is split, if it lasts.
     #[arg(long, env = "COTERIE_SPLIT_CPU", value_name = "DURATION",
         default_value = "800ms", value_parser = coterie_config::duration)]
     pub split_cpu: Duration,
-    /// How long small neighbours must hardly have been used to become one range.
+    /// How long small neighbouring ranges must have been nearly idle before they are merged.
     #[arg(long, env = "COTERIE_MERGE_AFTER", value_name = "DURATION",
         default_value = "10m", value_parser = coterie_config::duration)]
     pub merge_after: Duration,
-    /// Ranges that are moved at once by themselves, in the whole cluster.
+    /// Ranges that may move at the same time by the controller's own decision, in the whole
+    /// cluster.
     #[arg(long, env = "COTERIE_MOVES_MAX", value_name = "N", default_value_t = 2)]
     pub moves_max: usize,
-    /// How long another controller waits for this one, when it is silent.
+    /// How long a silent controller stays active before another takes over.
     #[arg(long, env = "COTERIE_LEASE", value_name = "DURATION",
         default_value = "6s", value_parser = coterie_config::duration)]
     pub lease: Duration,
@@ -97,7 +99,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A controller with the defaults of the flags.
+    /// The default of every flag.
     #[must_use]
     pub fn of(meta: Vec<String>, cluster_token: ClusterToken) -> Self {
         let settings = Settings::default();
@@ -122,10 +124,10 @@ impl Config {
         }
     }
 
-    /// What the planner wants of it, or what is wrong.
+    /// The planner's settings, or the flag that is wrong.
     pub(crate) fn settings(&self) -> Result<Settings, String> {
         if self.groups == 0 || self.replicas == 0 {
-            return Err("--groups and --replicas count from 1".to_owned());
+            return Err("--groups and --replicas must be at least 1".to_owned());
         }
         let bootstrap_nodes = self.bootstrap_nodes.unwrap_or(self.replicas);
         if bootstrap_nodes < self.replicas {
@@ -135,16 +137,18 @@ impl Config {
             ));
         }
         if self.lease < Duration::from_secs(1) {
-            return Err("--lease is at least 1s".to_owned());
+            return Err("--lease must be at least 1s".to_owned());
         }
         if self.snapshots_max == 0 || self.moves_max == 0 {
-            return Err("--snapshots-max and --moves-max count from 1".to_owned());
+            return Err("--snapshots-max and --moves-max must be at least 1".to_owned());
         }
         if self.split_size < SPLIT_SIZE_MIN {
-            return Err(format!("--split-size is at least {SPLIT_SIZE_MIN} bytes"));
+            return Err(format!(
+                "--split-size must be at least {SPLIT_SIZE_MIN} bytes"
+            ));
         }
         if self.split_ops == 0 || self.split_bytes == 0 || self.split_cpu.is_zero() {
-            return Err("--split-ops, --split-bytes and --split-cpu are not 0".to_owned());
+            return Err("--split-ops, --split-bytes and --split-cpu must not be 0".to_owned());
         }
         Ok(Settings {
             groups: self.groups,

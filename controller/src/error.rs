@@ -1,4 +1,4 @@
-//! Why a controller does not run, or stops acting.
+//! The errors of a controller's start.
 
 use std::io;
 
@@ -7,18 +7,18 @@ use coterie_config::TokenError;
 /// Why a controller does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A setting that does not make sense.
+    /// A flag is wrong.
     #[error("{0}")]
     Config(String),
-    /// No cluster token.
+    /// The cluster token is missing.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The address cannot be listened on.
+    /// The HTTP address cannot be used.
     #[error("listen on {addr}")]
     Listen {
         /// The address.
         addr: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },

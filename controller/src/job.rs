@@ -22,11 +22,11 @@ pub use phases::{
 pub(crate) use show::shown;
 pub use step::Step;
 
-/// Lines of a job's log that are kept from its beginning, and from its end.
+/// The log keeps this many lines of its beginning, and of its end.
 const FIRST_LINES: usize = 20;
 const LAST_LINES: usize = 60;
 
-/// A job as it is begun.
+/// A new job.
 #[must_use]
 pub fn begin(
     job_id: JobId,
@@ -48,23 +48,23 @@ pub fn begin(
     }
 }
 
-/// Begins the line that says why a job goes back to where it came from.
+/// The beginning of the log line that says why a job turns back.
 const TURNED_BACK: &str = "turned back: ";
 
-/// The line that says why a job goes back.
+/// The log line that says why a job turns back.
 pub(crate) fn turned_back(reason: &str) -> String {
     format!("{TURNED_BACK}{reason}")
 }
 
-/// Why a job went back, for its last line: that is read first.
+/// Why a job turned back. It becomes the last line, which people read first.
 pub(crate) fn why_turned_back(job: &JobDescriptor) -> String {
     let mut lines = job.log.iter().rev();
     let reason = lines.find_map(|line| line.strip_prefix(TURNED_BACK));
     reason.unwrap_or("it was turned back").to_owned()
 }
 
-/// Adds a line to a job's log, unless it only says again what the last one said; the middle of a
-/// long log is dropped.
+/// Adds a line to a job's log, unless it equals the last line. A long log loses lines of its
+/// middle. Returns whether the line was added.
 pub fn add_line(job: &mut JobDescriptor, line: String) -> bool {
     if job.log.last() == Some(&line) {
         return false;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-/// Keys as they are written on a command line: sorted, each once, none empty.
+/// Parses keys that split a table. The result is sorted, without duplicates and without the empty
+/// key.
 pub(crate) fn parse_keys<'a>(keys: impl Iterator<Item = &'a str>) -> Result<Vec<Bytes>, String> {
     let mut parsed = Vec::new();
     for text in keys {

@@ -1,10 +1,11 @@
-//! The controller's lease: taken when nobody holds it, renewed while this process lives.
+//! The controller's lease: acquired when it is free, renewed while this process lives.
 //!
-//! It counts from before the request was sent, by the monotonic clock, so it is over here before
-//! it is over for meta. When it is not renewed in time, everything that hangs on it is cancelled.
+//! It counts from before the request was sent, by the monotonic clock, so it ends here before it
+//! ends for meta. If it is not renewed in time, all work under it is cancelled.
 //!
-//! To ask for it is to write meta's log. So a controller that stands by asks once, then only reads,
-//! and asks again when the lease it sees is free or has not been renewed for its whole length.
+//! Each request for the lease is an entry of meta's log. So a controller that stands by asks once,
+//! then only reads the lease. It asks again when the lease is free, or was not renewed for its
+//! whole length.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +18,17 @@ use tracing::{debug, warn};
 
 use crate::ports::Meta;
 
-/// A lease that is held.
+/// A lease that this controller holds.
 pub(crate) struct Lease {
-    /// Goes with everything that is asked.
+    /// Its number, which goes with every request.
     pub(crate) fence: u64,
-    /// Cancelled when it is over.
+    /// Cancelled when the lease ends.
     pub(crate) lost: CancellationToken,
-    /// When it is over unless it is renewed.
+    /// When the lease ends, unless it is renewed.
     until: Instant,
 }
 
-/// Stands by until the lease is given.
+/// Waits until the lease is acquired.
 pub(crate) async fn acquire<M: Meta>(meta: &Arc<M>, holder: u64, ttl: Duration) -> Lease {
     let mut watched = Watched::default();
     loop {
@@ -50,19 +51,19 @@ pub(crate) async fn acquire<M: Meta>(meta: &Arc<M>, holder: u64, ttl: Duration) 
     }
 }
 
-/// The lease as it was seen last, and since when it has been the same.
+/// The lease as last seen, and since when it has not changed.
 #[derive(Default)]
 struct Watched(Option<(catalog::Lease, Instant)>);
 
 impl Watched {
-    /// Whether it is worth asking for. Its end is by meta's clock, which is not known here; that it
-    /// is not renewed can be seen.
+    /// Whether to ask for the lease. Its end is a time of meta's clock, which is unknown here, but
+    /// missing renewals can be seen.
     fn is_free(&mut self, lease: catalog::Lease, ttl: Duration, now: Instant) -> bool {
         let since = match self.0 {
             Some((seen, since)) if seen == lease => since,
             _ => now,
         };
-        // What is seen first may be over already.
+        // The first lease seen may have ended already.
         let is_first = self.0.replace((lease, since)).is_none();
         is_first || lease.holder == 0 || now.saturating_duration_since(since) >= ttl
     }
@@ -88,30 +89,30 @@ impl Lease {
     }
 }
 
-/// Gives the lease back, so that another need not wait for its end.
+/// Releases the lease, so that another controller need not wait for its end.
 pub(crate) async fn release<M: Meta>(meta: &Arc<M>, holder: u64) {
     let released = meta.propose(Command::ReleaseLease { holder });
     if let Err(error) = tokio::time::timeout(Duration::from_secs(2), released).await {
-        debug!(%error, "the lease is not given back and runs out");
+        debug!(%error, "the lease is not released, and will expire");
     }
 }
 
-/// The lease's number, if it is this holder's.
+/// The lease's number, if this holder has it.
 async fn ask<M: Meta>(meta: &Arc<M>, holder: u64, ttl: Duration) -> Option<u64> {
     let command = Command::AcquireLease {
         holder,
         ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
-        // Meta's leader fills in its own.
+        // Meta's leader fills in its own time.
         now: UnixMillis(0),
     };
     match meta.propose(command).await {
         Ok(Outcome::Leased { fence }) => Some(fence),
         Ok(outcome) => {
-            debug!(?outcome, "the lease is not given");
+            debug!(?outcome, "the lease is not granted");
             None
         }
         Err(error) => {
-            debug!(%error, "the lease cannot be asked for");
+            debug!(%error, "meta cannot be asked for the lease");
             None
         }
     }

@@ -1,12 +1,13 @@
-//! The controller: keeps the cluster as it is wanted.
+//! The controller: keeps the cluster in the wanted shape.
 //!
-//! A pure planner looks at a view (meta's catalog and what nodes say of themselves) and decides,
-//! with reasons. An executor drives what takes several steps as jobs: each step is written to meta
-//! before it is taken, and each may be taken twice, so that the controller may die at any line and
-//! another goes on. Of several controllers one is active, by a lease in meta whose number goes
-//! with everything it asks, and is refused once another holds it.
+//! A pure planner takes a view (meta's catalog and the nodes' heartbeats) and returns actions, with
+//! reasons. An executor carries the actions out. An action of several steps is a job. Each step is
+//! written to meta before it is taken, and may be taken twice, so the controller may die at any
+//! line and another goes on. Of several controllers, the holder of the lease in meta is active. The
+//! lease's number goes with every request, and is refused once another controller holds the lease.
 //!
-//! It keeps nothing that it cannot lose. What it does not do: elections, which are Raft's alone.
+//! The controller stores nothing that it cannot lose. It holds no elections: those are Raft's
+//! alone.
 
 mod config;
 mod error;

@@ -1,4 +1,4 @@
-//! What a controller shows of itself at `/metrics`.
+//! The controller's metrics.
 
 use std::sync::atomic::AtomicU64;
 
@@ -11,13 +11,13 @@ use prometheus_client::metrics::gauge::Gauge;
 pub(crate) struct ControllerMetrics {
     /// 1 while this controller holds the lease.
     pub(crate) active: Gauge<u64, AtomicU64>,
-    /// Plans made.
+    /// Plans made by this process.
     pub(crate) plans: Counter,
-    /// Actions carried out.
+    /// Actions carried out by this process.
     pub(crate) actions: Counter,
-    /// What is wanted and has to wait.
+    /// Wanted changes that have to wait.
     pub(crate) refusals: Gauge<u64, AtomicU64>,
-    /// Jobs under way.
+    /// Running jobs.
     pub(crate) jobs_running: Gauge<u64, AtomicU64>,
 }
 
@@ -25,12 +25,16 @@ impl ControllerMetrics {
     pub(crate) fn register(metrics: &Metrics) -> Self {
         let own = Self::default();
         metrics.register("coterie_controller", |registry| {
-            registry.register("active", "Whether it holds the lease", own.active.clone());
+            registry.register(
+                "active",
+                "Whether this controller holds the lease",
+                own.active.clone(),
+            );
             registry.register("plans", "Plans made", own.plans.clone());
             registry.register("actions", "Actions carried out", own.actions.clone());
-            let refusals = "What is wanted and has to wait";
+            let refusals = "Wanted changes that have to wait";
             registry.register("refusals", refusals, own.refusals.clone());
-            registry.register("jobs_running", "Jobs under way", own.jobs_running.clone());
+            registry.register("jobs_running", "Running jobs", own.jobs_running.clone());
         });
         own
     }

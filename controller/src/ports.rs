@@ -1,4 +1,4 @@
-//! What the executor reaches the world through: meta, and the servers. Played by the tests.
+//! The executor's doors to the world: meta and the servers. Tests replace both.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,30 +18,31 @@ use crate::view::View;
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the copy of the catalog may take to show what was just written.
+/// How long the copy of the catalog may take to show a change that was just written.
 const COPY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the controller's doings are written down.
+/// Meta, where the controller writes its jobs.
 pub(crate) trait Meta: Send + Sync + 'static {
-    /// Proposes a command, and says what became of it.
+    /// Proposes a command, and returns its outcome.
     fn propose(&self, command: Command) -> impl Future<Output = Result<Outcome, MetaError>> + Send;
 
-    /// The newest copy of the catalog at hand.
+    /// The newest copy of the catalog.
     fn catalog(&self) -> Arc<Catalog>;
 
-    /// Waits until the copy is as new as `revision`, so that what was written is seen.
+    /// Waits until the copy has `revision`.
     fn reached(&self, revision: Revision) -> impl Future<Output = Result<(), MetaError>> + Send;
 
-    /// The newest copy with what nodes say of themselves.
+    /// The newest copy of the catalog, with the nodes' heartbeats.
     fn view(&self) -> impl Future<Output = Result<View, MetaError>> + Send;
 
-    /// The controller's lease as it stands now: its renewals are in no copy.
+    /// The controller's lease. Read from meta, since its renewals do not reach the copies.
     fn lease(&self) -> impl Future<Output = Result<Lease, MetaError>> + Send;
 }
 
-/// Where they are done.
+/// The servers, which carry the jobs' requests out.
 pub(crate) trait Servers: Send + Sync + 'static {
-    /// Asks a node; an error says why there is no answer, and nothing about whether it was done.
+    /// Sends a request to a node. An error says why there is no answer; the node may have carried
+    /// the request out all the same.
     fn ask(
         &self,
         node_id: NodeId,
@@ -50,7 +51,7 @@ pub(crate) trait Servers: Send + Sync + 'static {
     ) -> impl Future<Output = Result<ServerAnswer, String>> + Send;
 }
 
-/// Meta by its client, with a copy that follows.
+/// Meta through its client, with a copy of the catalog that follows.
 pub(crate) struct RealMeta {
     pub(crate) client: MetaClient,
     pub(crate) copy: watch::Receiver<Arc<Catalog>>,
@@ -86,7 +87,7 @@ impl Meta for RealMeta {
     }
 }
 
-/// Servers at the addresses that the catalog has.
+/// Servers at their addresses in the catalog.
 pub(crate) struct RealServers {
     pub(crate) rpc: coterie_rpc::Client,
     pub(crate) copy: watch::Receiver<Arc<Catalog>>,
@@ -115,7 +116,8 @@ impl Servers for RealServers {
     }
 }
 
-/// For people who read jobs, and to leave a group alone for a while; nothing else hangs on it.
+/// The wall clock, for people who read jobs, and for the rest of a group between two transfers.
+/// Nothing else depends on it.
 pub(crate) fn wall_clock() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     UnixMillis(since.map_or(0, |since| {

@@ -1,11 +1,11 @@
-//! What is wanted and cannot be done now: told in the log when it changes, and kept in meta for whoever
-//! asks, not more often than people read it.
+//! The planner's refusals: wanted changes that have to wait. They go to the log when they change,
+//! and to meta for operators, no more often than people read them.
 
 use std::time::{Duration, Instant};
 
 use tracing::info;
 
-/// Between two writes of refusals to meta: most of them carry numbers that change all the time.
+/// Between two writes of refusals to meta. Most of them carry numbers that change all the time.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 
 /// The refusals of the last plan.
@@ -16,7 +16,8 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Takes those of a plan; answers them when meta, which has `kept`, is to have them now.
+    /// Takes the refusals of a plan. Returns them if they have to be written to meta now, which
+    /// holds `kept`.
     pub(crate) fn take(
         &mut self,
         lines: &[String],
@@ -37,7 +38,7 @@ impl Refusals {
         Some(self.lines.clone())
     }
 
-    /// How many there are.
+    /// The number of refusals.
     pub(crate) fn count(&self) -> usize {
         self.lines.len()
     }

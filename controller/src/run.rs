@@ -1,4 +1,4 @@
-//! A running controller: waits for the lease, then looks and acts, again and again.
+//! A running controller: waits for the lease, then plans and acts again and again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,11 +27,11 @@ use crate::ports::{RealMeta, RealServers, wall_clock};
 use crate::refusals::Refusals;
 use crate::view::View;
 
-/// How often the cluster is looked at, at least and at most.
+/// The longest and the shortest pause between two plans.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long the copy of the catalog may take to show what was just written.
+/// How long the copy of the catalog may take to show a change that was just written.
 const COPY_TIMEOUT: Duration = Duration::from_secs(2);
 
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         client,
         copy,
         settings,
-        // 0 is nobody; it is also nothing that chance gives.
+        // 0 means no holder. Chance practically never gives it.
         holder: u64::from_le_bytes(holder).max(1),
         ttl: config.lease,
         component,
@@ -102,16 +102,16 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
 }
 
 impl Handle {
-    /// Where `/metrics` and `/health` are served, if they are.
+    /// The address of `/metrics` and `/health`, if they are served.
     #[must_use]
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(Http::local_addr)
     }
 
-    /// Stops, and gives the lease back.
+    /// Stops, and releases the lease.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        // A task that panicked has said so.
+        // A panic of the task is in the log already.
         let _ = self.task.await;
         if let Some(http) = self.http {
             http.shutdown().await;
@@ -119,7 +119,7 @@ impl Handle {
     }
 }
 
-/// The jobs under way, each in a task.
+/// The running jobs, each in a task.
 type Driven = BTreeMap<JobId, AbortOnDropHandle<Result<Revision, Stop>>>;
 
 struct Controller {
@@ -128,7 +128,7 @@ struct Controller {
     client: MetaClient,
     copy: watch::Receiver<Arc<Catalog>>,
     settings: Settings,
-    /// Who this is to meta: random, made once per process.
+    /// This process as meta knows it: a random number.
     holder: u64,
     ttl: Duration,
     component: Component,
@@ -138,7 +138,7 @@ struct Controller {
 impl Controller {
     async fn run(mut self, stop: CancellationToken) {
         let stopped = stop.clone();
-        // On the heap: it holds what every step of a job holds.
+        // On the heap: the future contains the futures of all steps.
         stopped
             .run_until_cancelled(Box::pin(self.run_for_ever()))
             .await;
@@ -147,7 +147,7 @@ impl Controller {
 
     async fn run_for_ever(&mut self) {
         loop {
-            // Standing by is all that a second controller has to do.
+            // A controller without the lease is ready too: it stands by.
             self.component.ready();
             let lease = lease::acquire(&self.meta, self.holder, self.ttl).await;
             let (fence, lost) = (lease.fence, lease.lost.clone());
@@ -156,7 +156,7 @@ impl Controller {
             let _keeper = self.keep(lease);
             lost.run_until_cancelled(self.lead(fence)).await;
             self.metrics.active.set(0);
-            info!(fence, "this controller is not active any more");
+            info!(fence, "this controller is no longer active");
         }
     }
 
@@ -165,7 +165,7 @@ impl Controller {
         AbortOnDropHandle::new(tokio::spawn(keeping))
     }
 
-    /// Looks and acts until another controller is found to be active.
+    /// Plans and acts until another controller is active.
     async fn lead(&mut self, fence: u64) {
         let executor = Executor::new(
             Arc::clone(&self.meta),
@@ -176,9 +176,9 @@ impl Controller {
         // Dropped with this future: no job goes on without the lease.
         let mut driven = Driven::new();
         let mut refusals = Refusals::default();
-        // What the controller before this one remembered is not known: it all has to last again.
+        // The memory of the previous controller is lost: every condition has to last again.
         let mut memory = Memory::default();
-        // The copy may be older than what the controller before this one did.
+        // The copy may lack the last changes of the previous controller.
         let mut seen = self.newest().await;
         loop {
             if self.reap(&mut driven, &mut seen).await == Err(Stop::Fenced) {
@@ -192,7 +192,7 @@ impl Controller {
                     Ok(()) => {}
                     Err(Stop::Fenced) => return,
                     Err(stop) => {
-                        warn!(%stop, "the plan is not carried out whole");
+                        warn!(%stop, "only a part of the plan is carried out");
                         seen = self.newest().await.max(seen);
                     }
                 }
@@ -202,12 +202,12 @@ impl Controller {
                 self.metrics.jobs_running.set(driven.len() as u64);
             }
             tokio::time::sleep(LOOK_PAUSE).await;
-            // An error is the end of the follower, which lives as long as its receivers.
+            // An error means that the follower has ended. It lives as long as its receivers.
             let _ = tokio::time::timeout(LOOK_EVERY, self.copy.changed()).await;
         }
     }
 
-    /// Meta's revision now; when it cannot be had, whatever the copy shows must do.
+    /// Meta's current revision. If meta does not answer, the copy has to do.
     async fn newest(&self) -> Revision {
         match self.client.read(READ_TIMEOUT).await {
             Ok(catalog) => catalog.revision,
@@ -218,7 +218,7 @@ impl Controller {
         }
     }
 
-    /// Takes the jobs off the list that are over, or have to be taken up again.
+    /// Removes ended jobs from the list. A job that stopped half-way is then driven anew.
     async fn reap(&self, driven: &mut Driven, seen: &mut Revision) -> Result<(), Stop> {
         let ended = driven.extract_if(.., |_, task| task.is_finished());
         for (job_id, task) in ended.collect::<Vec<_>>() {
@@ -226,11 +226,11 @@ impl Controller {
                 Ok(Ok(revision)) => *seen = revision.max(*seen),
                 Ok(Err(Stop::Fenced)) => return Err(Stop::Fenced),
                 Ok(Err(stop)) => {
-                    warn!(%job_id, %stop, "a job is taken up again");
+                    warn!(%job_id, %stop, "a job stopped half-way, and is driven anew");
                     *seen = self.newest().await.max(*seen);
                 }
                 Err(panic) => {
-                    warn!(%job_id, error = %panic, "a job is taken up again");
+                    warn!(%job_id, error = %panic, "a job stopped half-way, and is driven anew");
                     *seen = self.newest().await.max(*seen);
                 }
             }
@@ -238,7 +238,7 @@ impl Controller {
         Ok(())
     }
 
-    /// The copy of the catalog, once it is as new as `revision`.
+    /// The copy of the catalog, once it has `revision`.
     async fn catalog(&mut self, revision: Revision) -> Option<Arc<Catalog>> {
         let newer = self.copy.wait_for(|copy| copy.revision >= revision);
         match tokio::time::timeout(COPY_TIMEOUT, newer).await {
@@ -247,7 +247,7 @@ impl Controller {
         }
     }
 
-    /// Plans by what is seen now, and carries it out.
+    /// Plans by the current view, and carries the plan out.
     async fn act(
         &self,
         executor: &Executor<RealMeta, RealServers>,
@@ -273,7 +273,7 @@ impl Controller {
     }
 }
 
-/// Sees that each running job is driven.
+/// Drives each running job that has no task yet.
 fn drive_new(executor: &Executor<RealMeta, RealServers>, catalog: &Catalog, driven: &mut Driven) {
     for job in catalog.jobs.values() {
         if job.state == JobState::Running {

@@ -1,5 +1,5 @@
-//! A cluster of values for the tests: meta's real catalog, and servers that do what they are asked
-//! at once. Every call may be the last: the controller "dies" after a given number of them.
+//! A cluster of values for the tests: meta's real catalog, and servers that carry each request out
+//! at once. The controller "dies" after a given number of calls.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -33,24 +33,24 @@ pub(crate) struct Inner {
     /// Nodes that answer and send heartbeats.
     pub(crate) alive: BTreeSet<NodeId>,
     pub(crate) stopping: BTreeSet<NodeId>,
-    /// What their replicas say of themselves.
+    /// The reports of their replicas.
     pub(crate) unfit: BTreeMap<NodeId, Unfit>,
     pub(crate) now: UnixMillis,
-    /// Calls after which nothing the controller does arrives any more.
+    /// Calls after which nothing from the controller arrives.
     pub(crate) calls_left: usize,
-    /// The highest number that a server was shown.
+    /// The highest fencing number that a server has seen.
     pub(crate) fence_seen: u64,
-    /// Sources do not tell destinations that they have handed a range off.
+    /// Sources do not tell destinations of a hand-off.
     pub(crate) sources_are_silent: bool,
-    /// Nobody looks who serves each key after each call.
+    /// The owners of each key are not checked after each call.
     pub(crate) is_unwatched: bool,
-    /// Nodes whose records are not what the others have.
+    /// Nodes whose records differ from the others'.
     pub(crate) damaged: BTreeSet<NodeId>,
-    /// Nodes that make no replica.
+    /// Nodes that create no replica.
     pub(crate) barren: BTreeSet<NodeId>,
-    /// Nodes whose replicas do not catch up, and the last entry they have.
+    /// Nodes whose replicas do not catch up, and their last entry.
     pub(crate) behind: BTreeMap<NodeId, u64>,
-    /// Nobody finds the middle of a range in time.
+    /// No server finds the middle of a range in time.
     pub(crate) is_middle_late: bool,
     /// Replicas that have stopped.
     pub(crate) faults: BTreeSet<(NodeId, GroupId)>,
@@ -61,7 +61,7 @@ pub(crate) struct Inner {
 pub(crate) struct Sim(Arc<Mutex<Inner>>);
 
 impl Sim {
-    /// A cluster that was born, without nodes.
+    /// A born cluster without nodes.
     pub(crate) fn new() -> Self {
         let mut meta = State::default();
         meta.apply(Command::Birth { cluster_id: 7 });
@@ -114,7 +114,7 @@ impl Sim {
         node_id
     }
 
-    /// These nodes are gone, and with them the leaders of groups that have no majority without them.
+    /// These nodes are gone, with the leaders of groups that have lost their majority.
     pub(crate) fn lose(&self, nodes: &[NodeId]) {
         let mut inner = self.lock();
         let Inner { alive, groups, .. } = &mut *inner;
@@ -130,7 +130,7 @@ impl Sim {
         }
     }
 
-    /// The node's disk was wiped: it is dead for good, and another one has its address.
+    /// The node's disk was wiped: it is dead for good, and a new node has its address.
     pub(crate) fn wipe(&self, node_id: NodeId) -> NodeId {
         let mut inner = self.lock();
         inner.alive.remove(&node_id);
@@ -163,7 +163,7 @@ impl Sim {
         self.lock().command(command)
     }
 
-    /// A new controller: the lease's next number.
+    /// A new controller. Returns the lease's next number.
     pub(crate) fn take_over(&self, holder: u64) -> u64 {
         let mut inner = self.lock();
         inner.now = inner.now.plus(100_000);
@@ -198,7 +198,7 @@ impl Sim {
         Executor::new(meta, servers, settings.clone(), fence)
     }
 
-    /// An operator asks for something.
+    /// An operator's wish.
     pub(crate) fn ask_for(&self, wish: Wish) -> JobId {
         let mut inner = self.lock();
         let now = inner.now;
@@ -208,7 +208,7 @@ impl Sim {
         }
     }
 
-    /// A job begins, as if the planner had wanted it.
+    /// Begins a job as the planner would.
     pub(crate) fn begin_job(&self, step: &Step) -> JobId {
         let mut inner = self.lock();
         let (fence, now) = (inner.meta.catalog.lease.fence, inner.now);
@@ -235,7 +235,7 @@ impl Sim {
         self.lock().meta.catalog.jobs[&job_id].clone()
     }
 
-    /// Plans and acts until there is nothing left to do; the last plan.
+    /// Plans and acts until there is nothing left to do. Returns the last plan.
     pub(crate) async fn settle(&self, fence: u64, settings: &Settings) -> Result<Plan, Stop> {
         let executor = self.executor(fence, settings);
         for _ in 0..200 {
@@ -264,7 +264,7 @@ impl Sim {
         panic!("the plans do not come to an end");
     }
 
-    /// How many groups each node leads.
+    /// The number of groups that each node leads.
     pub(crate) fn leaders(&self) -> BTreeMap<NodeId, usize> {
         let inner = self.lock();
         let mut counts: BTreeMap<NodeId, usize> = inner.alive.iter().map(|id| (*id, 0)).collect();
@@ -340,8 +340,8 @@ impl Inner {
 }
 
 impl Inner {
-    /// Each key of a table that is there is served by one group, or by none while a hand-off is
-    /// known to both.
+    /// Each key of an existing table is served by one group, or by none during a hand-off that both
+    /// groups know.
     fn check_owners(&self) {
         let catalog = &self.meta.catalog;
         let tables = catalog.tables.keys().copied();
@@ -406,7 +406,7 @@ impl Servers for Sim {
         request: ServerRequest,
         timeout: Duration,
     ) -> Result<ServerAnswer, String> {
-        // A dead controller asks nobody; here its last call to meta fails it.
+        // A dead controller asks no server; here its last call to meta fails it.
         if !self.arrives() {
             return Err("the controller is dead".to_owned());
         }

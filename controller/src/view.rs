@@ -1,4 +1,4 @@
-//! What the planner sees: the catalog, and what nodes said of themselves lately.
+//! The planner's input: the catalog, and the nodes' last heartbeats.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::job::{AddReplica, MakeGroups, ReplaceReplica, Step};
 /// The last heartbeat of a node.
 #[derive(Debug, Clone)]
 pub struct Heard {
-    /// How long ago it came.
+    /// Its age.
     pub age: Duration,
-    /// What it said.
+    /// The heartbeat.
     pub heartbeat: Heartbeat,
 }
 
@@ -26,13 +26,13 @@ pub struct Heard {
 pub struct View {
     /// Meta's catalog.
     pub catalog: Arc<Catalog>,
-    /// The nodes heard from in this meta leader's time.
+    /// The nodes that meta's leader has heard since it leads.
     pub heard: BTreeMap<NodeId, Heard>,
-    /// How long meta's leader has led: silence before that is its own.
+    /// How long meta's leader has led. It knows of no heartbeat before that.
     pub listening_for: Duration,
     /// The controller's clock.
     pub now: UnixMillis,
-    /// Where each group's replicas are among the heartbeats: a cluster has thousands.
+    /// The places of each group's replicas in the heartbeats, since a cluster has thousands.
     places: BTreeMap<GroupId, Vec<(NodeId, usize)>>,
 }
 
@@ -62,7 +62,7 @@ impl View {
         }
     }
 
-    /// Whether the node was heard within `timeout`.
+    /// Whether the age of the node's heartbeat is below `timeout`.
     #[must_use]
     pub fn is_heard(&self, node_id: NodeId, timeout: Duration) -> bool {
         self.heard
@@ -70,7 +70,7 @@ impl View {
             .is_some_and(|heard| heard.age < timeout)
     }
 
-    /// Whether the node serves, and is not about to stop.
+    /// Whether the node serves and its process is not stopping.
     #[must_use]
     pub fn is_usable(&self, node_id: NodeId, timeout: Duration) -> bool {
         let node = self.catalog.nodes.get(&node_id);
@@ -79,14 +79,14 @@ impl View {
             && !self.is_stopping(node_id)
     }
 
-    /// Whether the node said that its process is being stopped.
+    /// Whether the node reports that its process is stopping.
     #[must_use]
     pub fn is_stopping(&self, node_id: NodeId) -> bool {
         let heard = self.heard.get(&node_id);
         heard.is_some_and(|heard| heard.heartbeat.stopping)
     }
 
-    /// What a node said of its replica of a group.
+    /// A node's report of its replica of a group.
     #[must_use]
     pub fn replica(&self, node_id: NodeId, group_id: GroupId) -> Option<&ReplicaStatus> {
         let mut places = self.places.get(&group_id)?.iter();
@@ -95,7 +95,8 @@ impl View {
         (status.group_id == group_id).then_some(status)
     }
 
-    /// Who leads a group, by its own word within `timeout`; of several, the one of the latest term.
+    /// The group's leader by its own report within `timeout`. If several nodes claim to lead, the
+    /// highest term counts.
     #[must_use]
     pub fn leader(&self, group_id: GroupId, timeout: Duration) -> Option<NodeId> {
         let group = self.catalog.groups.get(&group_id)?;
@@ -108,8 +109,8 @@ impl View {
             .map(|(node_id, _)| node_id)
     }
 
-    /// The jobs that run, with their steps; one whose step is not understood is of a newer version
-    /// and nobody's here.
+    /// The running jobs, with their steps. A job whose step cannot be decoded is left to a newer
+    /// version.
     pub fn running_jobs(&self) -> impl Iterator<Item = (&JobDescriptor, Step)> {
         self.catalog
             .jobs

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// Who leads each group, and in which term.
+/// The leader of each group, and its term.
 type Groups = Arc<Mutex<BTreeMap<GroupId, (NodeId, u64)>>>;
 
 struct Node {
@@ -115,7 +115,7 @@ struct RunningNode {
 }
 
 async fn start_node(meta: &MetaClient, number: u128, groups: &Groups) -> RunningNode {
-    // The id is known after the address: the door opens then.
+    // The node gets its id after its address: only then can it accept requests.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -196,7 +196,7 @@ async fn a_cluster_is_made_and_kept_though_controllers_come_and_go() {
     assert_eq!(catalog.groups.len(), 3);
     assert_eq!(catalog.lease.fence, 1, "one controller did it");
 
-    // Whichever was active, the other goes on.
+    // Whichever controller was active, the other goes on.
     first.shutdown().await;
     let command = Command::CreateTable {
         name: "users".into(),

@@ -1,4 +1,4 @@
-//! What each duty of the planner decides, and what it refuses and why; replicas are in `repair.rs`.
+//! The decisions and refusals of the planner's duties. Replicas are in `repair.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
@@ -149,7 +149,7 @@ fn a_boundary_that_was_asked_for_stays() {
     for cost in world.costs.values_mut() {
         cost.size = 1000;
     }
-    // Ranges that were moved apart before count as moved lately, for ten minutes.
+    // Ranges that were moved apart before count as moved for ten minutes.
     world.pass(1_500);
     let starts: Vec<_> = world.catalog.ranges_of(TableId(0)).collect();
     assert_eq!(starts.len(), 2);
@@ -263,8 +263,8 @@ fn balance_off_stops_moves_and_on_begins_them() {
     assert!(world.sums(|_| 1).values().all(|ranges| *ranges == 4));
 }
 
-/// Whatever sizes were when ranges moved, and are now: groups that are far apart do not wait for ten
-/// minutes, and no range moves a third time within them.
+/// Whatever the sizes are when ranges move and afterwards: groups that are far apart do not wait
+/// for ten minutes, and no range moves a third time within them.
 #[test]
 fn a_range_moves_again_at_once_only_between_groups_that_are_far_apart() {
     let mut world = quiet(3, 3, 27);
@@ -274,7 +274,7 @@ fn a_range_moves_again_at_once_only_between_groups_that_are_far_apart() {
     }
     let went = moved(&world.pass(120));
     assert!(went.len() >= 4, "{went:?}");
-    // What has not moved is in the first group alone, in the others only what has.
+    // The first group has only ranges that have not moved, the others only ranges that have.
     let weigh = |world: &mut World, first_mib: u64| {
         world.costs.values_mut().for_each(|cost| cost.size = 0);
         let stayed = (1..=9).map(RangeId);

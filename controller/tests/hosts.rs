@@ -12,7 +12,7 @@ use coterie_types::{GroupId, NodeId, RangeId};
 use world::World;
 use world::plans::{MIB, cut, moved, quiet, replaced, set_row};
 
-/// Seconds for which an action that did not help is remembered.
+/// The seconds for which an action that did not help is remembered.
 const HOUR: u64 = 3600;
 
 /// A range with too much load, and nodes on these hosts.
@@ -27,7 +27,7 @@ fn set_ops(world: &mut World, ops: u64) {
     world.costs.get_mut(&RangeId(1)).unwrap().ops = ops;
 }
 
-/// The effects that jobs have, judged or not.
+/// The effects of jobs, judged or not.
 fn effects(world: &World) -> Vec<Effect> {
     let jobs = world.catalog.jobs.values();
     jobs.filter_map(|job| job.effect).collect()
@@ -44,7 +44,7 @@ fn load_on_one_host_is_neither_cut_nor_moved() {
     assert!(!is_for_load(&plan), "{plan:?}");
     let told = |refusal: &String| refusal.contains("all nodes are on one host");
     assert!(plan.refusals.iter().any(told), "{:?}", plan.refusals);
-    // Not even where the ranges are there already.
+    // Not even if the ranges exist already.
     let mut world = quiet(3, 3, 12);
     world.set_hosts(&["m", "m", "m"]);
     for range in 1..=4 {
@@ -77,7 +77,7 @@ fn bytes_are_evened_out_on_one_host_too_where_that_changes_what_nodes_hold() {
     };
     let mut world = heavy(5, &["m"; 5]);
     assert!(!moved(&world.pass(120)).is_empty());
-    // Three nodes hold all of three groups: whatever moves, each disk has as much as before.
+    // Three nodes hold all three groups: no move frees a disk.
     let mut world = heavy(3, &["m"; 3]);
     let plan = world.pass(600);
     assert!(!is_for_load(&plan), "{:?}", (cut(&plan), moved(&plan)));
@@ -103,7 +103,7 @@ fn between_nodes_of_one_host_the_number_of_groups_is_evened_out_and_not_their_lo
         world.led()
     );
     let settled = world.led();
-    // However much load they get from here on.
+    // However much load the ranges get.
     for (range, ops) in [(1, 0), (3, 15_000), (4, 15_000)] {
         world.costs.get_mut(&RangeId(range)).unwrap().ops = ops;
     }
@@ -175,7 +175,7 @@ fn what_did_not_help_is_tried_again_when_the_load_doubles() {
 #[test]
 fn what_helped_goes_on() {
     let mut world = hot(&["a", "b", "c"]);
-    // Each part takes as much as the whole did, up to what is asked for.
+    // Each part takes as much load as the whole did, up to the demand.
     world.latency_micros = 5_000;
     let mut cuts = 0;
     for _ in 0..240 {
@@ -197,7 +197,7 @@ fn the_memory_of_what_did_not_help_is_bounded() {
     world.pass(120);
     let job = world.catalog.jobs.values().find(|job| job.effect.is_some());
     let (useless, mut other) = (job.unwrap().job_id, job.unwrap().clone());
-    // Others are forgotten sooner, and it is when there are far too many.
+    // Other jobs are forgotten sooner, and this job is forgotten when there are far too many.
     let fill =
         |world: &mut World, count: u64, other: &mut coterie_protocol::catalog::JobDescriptor| {
             for _ in 0..count {

@@ -1,4 +1,4 @@
-//! Which replicas the planner puts elsewhere, and where it does not put them.
+//! The replicas that the planner moves, and the nodes that it avoids.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
@@ -136,7 +136,7 @@ fn a_node_is_not_asked_again_for_ten_minutes_for_what_it_could_not_take_in() {
     let mut world = with_two_spares();
     world.silent.remove(&NodeId(3));
     world.pass(20);
-    // Long after it was begun.
+    // Long after the job began.
     let refused = Step::ReplaceReplica(ReplaceReplica {
         phase: job::ReplacePhase::Refuse,
         group_id: GroupId(1),
@@ -209,7 +209,7 @@ fn a_node_that_a_leader_still_hears_is_not_replaced_though_meta_does_not_hear_it
         world.settings.groups = 1;
         world.forget_zones();
         world.stop_balance();
-        // Nothing says that it has been silent for longer than meta's leader listens.
+        // Node 3 has been silent for no longer than meta's leader has listened.
         world.listening_for = Duration::from_secs(5);
         set_row(&mut world, 1, [1, 2, 3]);
         world.pass(2);
@@ -254,7 +254,7 @@ fn a_meta_leader_that_is_new_makes_nobody_silent_and_forgets_nobody() {
     world.silent.insert(NodeId(3));
     world.listening_for = Duration::from_secs(30);
     world.pass(40);
-    // The next one has not listened for as long as it takes.
+    // The next leader of meta has not listened for a whole timeout.
     world.listening_for = Duration::from_secs(1);
     assert_eq!(replaced(&world.pass(15)), []);
     assert_eq!(replaced(&world.pass(10)).len(), 1);

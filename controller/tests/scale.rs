@@ -1,4 +1,4 @@
-//! The planner alone, on clusters that live on: they come to rest, and stay so.
+//! The planner alone, on clusters over a long time: they come to rest, and stay at rest.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
@@ -25,7 +25,7 @@ fn uneven(nodes: u64, groups: u64, ranges: u64, seed: u64) -> World {
     world
 }
 
-/// Goes on until nothing was planned for a while; for how long it went on.
+/// Lets time pass until there was no action for a while. Returns how long that took.
 fn rest(world: &mut World, ticks_max: u64) -> u64 {
     let (begun, mut idle) = (world.ticks, 0);
     while idle < 90 {
@@ -93,8 +93,8 @@ fn new_nodes_get_their_share_of_leaders_replicas_and_bytes() {
     assert!(*most as f64 / *least as f64 <= 1.5, "{sums:?}");
 }
 
-/// Ranges of one size, two nodes more, and jobs that take their time: within some minutes, bytes
-/// lie evenly over nodes, in whatever order the jobs end.
+/// With ranges of the same size, two more nodes, and jobs that take their time: within some minutes
+/// bytes lie evenly over nodes, in whatever order the jobs end.
 #[test]
 fn nodes_that_are_added_to_a_cluster_at_work_end_up_with_their_share_of_bytes() {
     for seed in 1..300 {
@@ -165,7 +165,7 @@ fn a_node_that_stays_away_is_replaced_after_the_time_for_that_and_not_before() {
             )
         })
     };
-    // Meta has heard it for an hour, in its own time: the heartbeat's age is what it goes by.
+    // Meta has heard the node for an hour by its own clock; the heartbeat's age counts.
     let mut ticks = 0;
     while !replaced(&world.tick()) {
         ticks += 1;
@@ -215,7 +215,7 @@ fn nobody_is_slow_where_all_suffer_alike() {
     let mut world = uneven(6, 6, 30, 9);
     rest(&mut world, 3_000);
     let before = world.led();
-    // A machine with far too much to do: slow by any bound, and unevenly so.
+    // A machine with far too much to do: slow by any bound, and unevenly.
     for node in 1..=6 {
         world.log_write_micros.insert(NodeId(node), 150_000 * node);
     }
@@ -243,7 +243,7 @@ fn small_cold_neighbours_become_one_range_and_no_more_than_that_happens() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Whatever happens, every plan keeps the rules (they are checked at each tick).
+    /// Every plan keeps the rules, which are checked at each tick.
     #[test]
     fn plans_keep_the_rules(
         nodes in 3..9u64,

@@ -27,7 +27,8 @@ pub(super) async fn change_own(
         Consulted::Answered(_, ServerAnswer::Ok) => {
             let elapsed_ms = asked_at.elapsed().as_millis();
             let line = format!(
-                "group {group_id} has changed range {}; its writes paused for {elapsed_ms} ms at most",
+                "group {group_id} has changed range {}; its writes paused for {elapsed_ms} ms \
+                 at most",
                 range.range_id
             );
             return Ok(Taken::Turn(publish, line));

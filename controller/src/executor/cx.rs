@@ -139,7 +139,7 @@ impl<M: Meta, S: Servers> Cx<M, S> {
     }
 
     /// Sends a request to a server. The inner error says why there is no answer; the server may
-    /// have done what was asked all the same.
+    /// have carried the request out all the same.
     pub(super) async fn ask(
         &self,
         node_id: NodeId,
@@ -201,11 +201,11 @@ pub(super) fn revision(outcome: Outcome) -> Result<Revision, Stop> {
 
 fn unexpected(outcome: &Outcome) -> Stop {
     Stop::Refused(Rejection::Invalid(format!(
-        "not what was asked: {outcome:?}"
+        "unexpected outcome: {outcome:?}"
     )))
 }
 
-/// Why a server did not do what was asked, for a job's log.
+/// Why a server did not carry a request out, for a job's log.
 pub(super) fn reason(answer: Result<ServerAnswer, String>) -> String {
     match answer {
         Ok(ServerAnswer::Failed(reason)) | Err(reason) => reason,

@@ -64,7 +64,9 @@ impl Merging {
         let changed = |range| map::why_changed(&catalog, range);
         if let Some(reason) = changed(left).or_else(|| changed(right)) {
             return Ok(if map::has_published(&catalog, &[merged]) {
-                Taken::Done(format!("range {left_id} is one already"))
+                Taken::Done(format!(
+                    "range {left_id} is merged with range {right_id} already"
+                ))
             } else {
                 jobs::reconsider(job, reason)
             });
@@ -88,7 +90,7 @@ impl Merging {
         let MergeRanges { left, right, .. } = &self.step;
         let merged = merged(left, right);
         let line = format!(
-            "range {} holds what range {} held",
+            "range {} is merged with range {}",
             left.range_id, right.range_id
         );
         let ops = vec![

@@ -108,12 +108,15 @@ impl<M: Meta, S: Servers> Executor<M, S> {
                 Taken::Next(step) => step,
                 Taken::Turn(step, reason) => {
                     let (job_id, kind) = (job.job_id, &job.kind);
-                    info!(%job_id, kind, reason, %step, "a job turns");
+                    info!(%job_id, kind, reason, %step, "a job goes on");
                     job::add_line(&mut job, reason);
                     step
                 }
                 Taken::Copied(step, progress) => {
-                    job::add_line(&mut job, format!("all is copied, {} bytes", progress.bytes));
+                    job::add_line(
+                        &mut job,
+                        format!("the copy is complete, {} bytes", progress.bytes),
+                    );
                     job.progress = Some(progress);
                     step
                 }

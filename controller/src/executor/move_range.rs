@@ -293,7 +293,7 @@ impl Moving {
         };
         Ok(match cx.leader_status(to).await? {
             Ok((_, status)) if has_all(&status) => self.next(MovePhase::Drop),
-            Ok(_) => Taken::Wait(format!("group {to} says of the copy: {state:?}")),
+            Ok(_) => Taken::Wait(format!("group {to} reports the copy as {state:?}")),
             Err(reason) => Taken::Wait(reason),
         })
     }

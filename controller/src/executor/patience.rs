@@ -1,6 +1,6 @@
-//! Whether a node makes progress with a replica that it is to host. Such a job blocks all other
-//! changes of its group, and takes a place of the few such jobs that may run at once: it must not
-//! wait for ever for a node that cannot host the replica.
+//! Whether a node makes progress with a replica that it is to host. The job blocks all other
+//! changes of its group, and few jobs of its kind may run at the same time in the cluster: it must
+//! not wait for ever for a node that cannot host the replica.
 //!
 //! The job gives up at once if the node reports that the replica has stopped or is missing, and
 //! after a while if the node makes no progress. A snapshot shows no progress before all of it has
@@ -29,7 +29,7 @@ const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 /// Between two looks at the node.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The progress of a node in one phase, from the first attempt that had to wait.
+/// The progress of a node in a phase, from the first attempt that had to wait.
 #[derive(Default)]
 pub(super) struct Patience(Option<Watched>);
 

@@ -54,7 +54,8 @@ impl Recover {
         };
         match cx.change(vec![ControllerOp::PutGroup(row)]).await {
             Ok(_) => Ok(Taken::Done(format!(
-                "group {group_id} goes on from what node {node_id} had; further replicas follow"
+                "group {group_id} goes on from the records of node {node_id}; further replicas \
+                 follow"
             ))),
             Err(Stop::Refused(rejection)) => Ok(Taken::GiveUp(format!("meta: {rejection}"))),
             Err(stop) => Err(stop),

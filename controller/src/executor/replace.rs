@@ -180,9 +180,9 @@ impl Replacing {
             Ok(()) => self.next(ReplacePhase::Publish),
             Err(reason) => Taken::Wait(match self.from {
                 Some(from) => {
-                    format!("group {group_id} does not do without node {from} yet: {reason}")
+                    format!("group {group_id} has not removed node {from} yet: {reason}")
                 }
-                None => format!("group {group_id} has no more members yet: {reason}"),
+                None => format!("group {group_id} has not added the replica yet: {reason}"),
             }),
         })
     }
@@ -247,7 +247,7 @@ impl Replacing {
             let asked = cx.ask_leader(group_id, members, &request, CHANGE_TIMEOUT);
             if let Err(reason) = asked.await? {
                 return Ok(Taken::Wait(format!(
-                    "group {group_id} does not do without node {to} yet: {reason}"
+                    "group {group_id} has not removed node {to} yet: {reason}"
                 )));
             }
         }

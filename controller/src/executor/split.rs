@@ -53,7 +53,9 @@ impl Splitting {
             (SplitPhase::Split, None) => self.find_middle(cx, job).await,
             (SplitPhase::Split, Some(at)) => self.ask_to_split(cx, &at, job).await,
             (SplitPhase::Publish, Some(at)) => self.publish(cx, self.parts(&at)).await,
-            (SplitPhase::Publish, None) => Ok(Taken::GiveUp("it was cut nowhere".to_owned())),
+            (SplitPhase::Publish, None) => {
+                Ok(Taken::GiveUp("the job has no key to split at".to_owned()))
+            }
         }
     }
 
@@ -111,7 +113,7 @@ impl Splitting {
         if !bounds.contains(bounds.table, at) || *at == bounds.start {
             let at = shown(at);
             return Ok(Taken::GiveUp(format!(
-                "\"{at}\" does not cut range {range_id}"
+                "\"{at}\" cannot split range {range_id}"
             )));
         }
         let catalog = cx.catalog();
@@ -121,7 +123,7 @@ impl Splitting {
         let parts = self.parts(at);
         if let Some(reason) = map::why_changed(&catalog, range) {
             return Ok(if map::has_published(&catalog, &parts) {
-                Taken::Done(format!("range {range_id} is in two already"))
+                Taken::Done(format!("range {range_id} is split already"))
             } else {
                 jobs::reconsider(job, reason)
             });

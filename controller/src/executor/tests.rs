@@ -51,7 +51,7 @@ async fn settled() -> (Sim, u64) {
     settled_on(&["a", "b", "c", "d"]).await
 }
 
-/// On these nodes. The planner moves nothing: it is jobs that are looked at.
+/// As `settled`, on these nodes. The planner moves nothing: the tests are about jobs.
 async fn settled_on(zones: &[&str]) -> (Sim, u64) {
     let sim = Sim::with_nodes(zones);
     let fence = sim.take_over(1);
@@ -84,7 +84,7 @@ fn located(sim: &Sim, key: &str) -> RangeDescriptor {
     catalog.locate(TableId(0), key.as_bytes()).unwrap().clone()
 }
 
-/// Meta's map is what the groups are, nothing is half done, and every key is where its range is.
+/// The map equals the groups' ranges, no job is half done, and every key is in its range's group.
 fn check_whole(sim: &Sim) {
     let inner = sim.lock();
     let catalog = &inner.meta.catalog;
@@ -113,8 +113,8 @@ fn check_whole(sim: &Sim) {
     assert!(jobs.all(|job| job.state != JobState::Running));
 }
 
-/// What one life and the next do of what is begun on a settled cluster, whichever call the first
-/// one dies at.
+/// Begins something on a settled cluster, and lets two lives of the controller do it. The first
+/// dies at each of its calls in turn.
 async fn dies_anywhere(at_least: usize, begin: impl Fn(&Sim), check: impl Fn(&Sim)) {
     for calls in 0.. {
         let (sim, fence) = settled().await;
@@ -142,7 +142,7 @@ fn the_job(sim: &Sim, kind: &str) -> JobDescriptor {
     jobs.find(|job| job.kind == kind).unwrap().clone()
 }
 
-/// Waits until the job's row is like this.
+/// Waits until the condition holds for the job's row.
 async fn until(sim: &Sim, job_id: JobId, is_so: impl Fn(&JobDescriptor) -> bool) {
     for _ in 0..1000 {
         if is_so(&sim.job(job_id)) {
@@ -161,14 +161,14 @@ fn drive(sim: &Sim, fence: u64, job_id: JobId) -> tokio::task::JoinHandle<Result
 
 #[tokio::test(start_paused = true)]
 async fn the_controller_may_die_at_any_call() {
-    // Until a life is long enough to do all of it.
+    // Until a life is long enough to do everything.
     for calls in 0.. {
         let sim = Sim::with_nodes(&["a", "b", "c"]);
         let fence = sim.take_over(1);
         sim.lock().calls_left = calls;
         let wanted = settings();
         let first_life = sim.settle(fence, &wanted);
-        // A dead controller waits for answers that never come; nobody waits for it.
+        // A dead controller waits for ever; the test does not.
         let first = tokio::time::timeout(Duration::from_secs(30), first_life).await;
         let survived = matches!(first, Ok(Ok(_)));
         let fence = sim.take_over(2);
@@ -209,7 +209,7 @@ async fn one_that_lost_the_lease_changes_nothing_more() {
     assert_eq!(sim.settle(old, &settings()).await, Err(Stop::Fenced));
     assert!(sim.lock().meta.catalog.jobs.is_empty());
     sim.settle(new, &settings()).await.unwrap();
-    // Also where it asks a server, which has heard of the newer one.
+    // Also where it asks a server that knows the newer controller.
     let executor = sim.executor(old, &settings());
     let transfer = TransferLeader {
         group_id: GroupId(1),

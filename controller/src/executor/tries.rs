@@ -1,4 +1,4 @@
-//! A bound on a group's refusals in one phase of a job.
+//! A bound on a group's refusals in a phase of a job.
 
 /// How often a group may refuse a change that its state allows, before the job is given up.
 const REFUSALS_MAX: u32 = 10;

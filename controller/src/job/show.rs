@@ -73,7 +73,7 @@ impl fmt::Display for ReplaceReplica {
 impl fmt::Display for AddReplica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (phase, group_id, to) = (shown_phase(self.phase), self.group_id, self.to);
-        write!(f, "{phase} group {group_id}: node {to} besides the others")
+        write!(f, "{phase} group {group_id}: node {to} in addition")
     }
 }
 
@@ -85,7 +85,7 @@ fn shown_phase(phase: ReplacePhase) -> &'static str {
         ReplacePhase::Change => "change the members of",
         ReplacePhase::Publish => "publish",
         ReplacePhase::Destroy => "destroy the old replica of",
-        ReplacePhase::Undo | ReplacePhase::Refuse => "undo the bringing up of a replica of",
+        ReplacePhase::Undo | ReplacePhase::Refuse => "remove the new replica of",
     }
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Recover {
         match self.phase {
             RecoverPhase::Lose => {
                 let lost: Vec<String> = self.lost.iter().map(ToString::to_string).collect();
-                write!(f, "remove what is lost: node(s) {}", lost.join(", "))
+                write!(f, "remove the lost node(s) {}", lost.join(", "))
             }
             RecoverPhase::Alone => {
                 write!(f, "go on with group {group_id} from node {node_id} alone")
@@ -134,7 +134,7 @@ impl fmt::Display for SplitRange {
         let range_id = self.range.range_id;
         match &self.at {
             Some(at) => write!(f, "{phase} range {range_id} at \"{}\"", at.escape_ascii()),
-            None => write!(f, "{phase} range {range_id} in halves"),
+            None => write!(f, "{phase} range {range_id} in the middle"),
         }
     }
 }
@@ -159,7 +159,7 @@ impl fmt::Display for MoveRange {
             MovePhase::Publish => "publish",
             MovePhase::Copy => "copy",
             MovePhase::Drop => "drop the old copy of",
-            MovePhase::Cancel => "leave where it is",
+            MovePhase::Cancel => "cancel the move of",
         };
         let (range_id, from, to) = (self.range.range_id, self.range.group_id, self.to);
         write!(f, "{phase} range {range_id}: from group {from} to {to}")

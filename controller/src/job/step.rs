@@ -184,7 +184,7 @@ mod tests {
         check(&[9, 0, 7, 1, 2, 0], "forget group 7");
         check(
             &[10, 5, 7, 3, 1, 3, 0],
-            "destroy the old replica of group 7: node 3 besides the others",
+            "destroy the old replica of group 7: node 3 in addition",
         );
         check(
             &[11, 1, 7, 2, 2, 1, 3],

@@ -12,9 +12,9 @@
 //! takes a single range at a time.
 //!
 //! Load is not moved between groups that are led on the same host: they share its CPU. A move for
-//! size between these counts bytes alone. Where the same nodes hold both groups it would take
-//! nothing off any disk, so there is none. Nor is a range moved for its load again after a move
-//! that did not help (`effects`).
+//! size between these counts bytes alone. If the same nodes hold both groups, a move would free no
+//! disk, so there is none. Nor does a range move for its load again after a move that did not help
+//! (`effects`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,30 +35,30 @@ use crate::job::{MovePhase, MoveRange, Step};
 /// The kind of job.
 const KIND: &str = "balance";
 
-/// How far apart two groups' shares may be: of the bytes, of the load.
+/// How far apart the shares of two groups may be: of the bytes, of the load.
 const SIZE_APART: f64 = 0.25;
 const LOAD_APART: f64 = 0.08;
 
-/// How far apart two groups' shares of the bytes must be for a range to move a second time.
+/// How far apart the shares of the bytes of two groups must be for a range to move a second time.
 const SIZE_FAR_APART: f64 = 0.5;
 
-/// How much load two groups must be apart for it to matter.
+/// The smallest difference in load of two groups that matters.
 const LOAD_MIN: u64 = FULL / 20;
 
 /// How long a group must have had more than its share of the load.
 const LOADED_AFTER: Duration = Duration::from_secs(5);
 
-/// What a move must take off, of the square of what the two groups are apart.
+/// The least worth of a move, as a part of the square of the groups' difference.
 const WORTH: f64 = 0.01;
 
-/// Groups that are tried as takers.
+/// Groups that are tried as destinations.
 const TRIED: usize = 8;
 
-/// How much the load of a node counts beside that of a group it leads, when one of them is chosen.
+/// When a destination is chosen, the load of its leader's node counts this much of the group's own
+/// load.
 const NODE_PART: f64 = 0.25;
 
-/// What a part of a range that is cut to be moved has at least, as a part of a range that is cut
-/// for its own sake.
+/// Smallest piece worth splitting off for a move: 1/32 of `split_size`.
 const PART_OF_SPLIT_SIZE: u64 = 32;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
@@ -79,7 +79,7 @@ enum Dimension {
     Load,
 }
 
-/// What a group has, or a range, as shares of what is even.
+/// The bytes and the load of a group or range, in even shares.
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
     size: f64,
@@ -94,12 +94,12 @@ impl Share {
         }
     }
 
-    /// The same without its load.
+    /// The bytes alone.
     fn unloaded(self) -> Self {
         Self { load: 0.0, ..self }
     }
 
-    /// Half of what a move of `range` takes off the sum of squares.
+    /// Half of the amount that a move of `range` takes off the sum of squares.
     fn worth(from: Self, to: Self, range: Self) -> f64 {
         let of = |from: f64, to: f64, range: f64| range * (from - to - range);
         of(from.size, to.size, range.size) + of(from.load, to.load, range.load)
@@ -109,16 +109,16 @@ impl Share {
 struct Shares<'a> {
     facts: &'a Facts<'a>,
     emptied: &'a BTreeSet<GroupId>,
-    /// By place of the group; `None` of those whose numbers are not known.
+    /// By the index of the group. `None` for groups whose numbers are unknown.
     groups: Vec<Option<Share>>,
-    /// The load of what each node leads.
+    /// The load that each node leads.
     nodes: BTreeMap<NodeId, f64>,
-    /// What a share of 1 comes to.
+    /// The bytes of an even share.
     mean_size: f64,
     mean_load: f64,
-    /// Groups that were looked at in vain.
+    /// Groups that were examined in vain.
     passed: BTreeSet<(usize, bool)>,
-    /// Ranges that this plan cuts.
+    /// Splits of this plan.
     cuts: usize,
 }
 
@@ -129,12 +129,12 @@ impl<'a> Shares<'a> {
         for (place, range) in facts.ranges.iter().enumerate() {
             let (to, bytes) = moving.get(&place).copied().unzip();
             if let Some(group) = to.or(range.group) {
-                // A copy that is not whole yet says too little.
+                // The size of an unfinished copy is too small.
                 sums[group].0 += range.weight().max(bytes.unwrap_or(0));
                 sums[group].1 += range.load;
             }
         }
-        // A range that has just moved is in the map before its new leader has said what it costs.
+        // A range that has just moved is in the map before its new leader has reported its cost.
         let has_cost = |place: &usize| facts.ranges[*place].cost.is_some();
         let is_known =
             |group: &Group<'_>| group.leader.is_some() && group.ranges.iter().all(has_cost);
@@ -143,7 +143,7 @@ impl<'a> Shares<'a> {
         let holders = (holders.count() as f64).max(1.0);
         let mean_size = known().map(|(_, sum)| sum.0).sum::<u64>() as f64 / holders;
         let load = known().map(|(_, sum)| sum.1).sum::<u64>();
-        // Of next to nothing, everybody has an even share.
+        // When there is hardly any load, every group counts as even.
         let mean_load = match load {
             0..LOAD_MIN => f64::INFINITY,
             _ => load as f64 / holders,
@@ -180,7 +180,7 @@ impl<'a> Shares<'a> {
         self.share(range.weight(), range.load)
     }
 
-    /// Moves what is left in groups that are to be empty, the largest first.
+    /// Moves the remaining ranges out of groups that are drained, the largest first.
     fn empty(&mut self, draft: &mut Draft<'_>) {
         for group_id in self.emptied {
             let Some(from) = self.facts.group_place(*group_id) else {
@@ -194,13 +194,13 @@ impl<'a> Shares<'a> {
             if let (Some(range), Some(to)) = (range, to)
                 && draft.moves < self.facts.settings.moves_max
             {
-                let reason = format!("group {group_id} is to be empty: there are fewer nodes");
+                let reason = format!("group {group_id} is drained: there are fewer nodes");
                 self.begin(Dimension::Size, draft, range, (from, to), reason);
             }
         }
     }
 
-    /// Begins one move, or a cut that must come first; whether there may be more.
+    /// Begins a move, or a split that must come first. Returns whether there may be more.
     fn even_out(&mut self, dimension: Dimension, memory: &Memory, draft: &mut Draft<'_>) -> bool {
         let takers: Vec<usize> = self
             .takers(dimension)
@@ -231,13 +231,13 @@ impl<'a> Shares<'a> {
                 self.cuts += 1;
                 return true;
             }
-            // Not looked at again in this plan.
+            // The group is not examined again in this plan.
             self.passed.insert((from, dimension == Dimension::Load));
         }
         false
     }
 
-    /// Groups that have more than an even share, the most first.
+    /// Groups with more than an even share, the largest first.
     fn givers(&self, dimension: Dimension, memory: &Memory, draft: &Draft<'_>) -> Vec<usize> {
         let is_load = dimension == Dimension::Load;
         let lasts = |group_id| {
@@ -261,8 +261,8 @@ impl<'a> Shares<'a> {
         givers.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// Groups that may take something, the one that has least first; by load, what the node of its
-    /// leader has to do counts as well.
+    /// Groups that may take a range, the smallest first. For load, the load of its leader's node
+    /// counts too.
     fn takers(&self, dimension: Dimension) -> Vec<usize> {
         let mean_node = self.nodes.values().sum::<f64>() / (self.nodes.len() as f64).max(1.0);
         let mut takers: Vec<(f64, usize)> = self
@@ -298,7 +298,7 @@ impl<'a> Shares<'a> {
         };
         let apart = from.of(dimension) - to.of(dimension);
         match dimension {
-            // Two empty ranges more or less are no reason.
+            // A difference of two empty ranges is no reason to move.
             Dimension::Size => {
                 apart > SIZE_APART && apart * self.mean_size >= 2.0 * RANGE_BYTES as f64
             }
@@ -306,14 +306,14 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// Whether two groups are led on the same host.
+    /// Whether the leaders of two groups are on the same host.
     fn are_together(&self, a: usize, b: usize) -> bool {
         let leader = |place: usize| Some(self.facts.groups[place].leader?.0);
         let leaders = leader(a).zip(leader(b));
         leaders.is_some_and(|(a, b)| self.facts.hosts.are_together(a, b))
     }
 
-    /// Whether the same nodes hold both groups: a move between them takes nothing off any disk.
+    /// Whether the same nodes hold both groups: a move between them frees no disk.
     fn have_same_nodes(&self, a: usize, b: usize) -> bool {
         let nodes = |place: usize| {
             self.facts.groups[place]
@@ -325,7 +325,7 @@ impl<'a> Shares<'a> {
         nodes(a).collect::<BTreeSet<_>>() == nodes(b).collect::<BTreeSet<_>>()
     }
 
-    /// The range whose move is worth the most, and what it is worth, if it is enough.
+    /// The range whose move is worth the most, and its worth, if that is enough.
     fn best_range(
         &self,
         dimension: Dimension,
@@ -334,9 +334,8 @@ impl<'a> Shares<'a> {
         to: usize,
     ) -> Option<(f64, usize)> {
         let together = self.are_together(from, to);
-        let counted = |share: Share| match together {
-            true => share.unloaded(),
-            false => share,
+        let counted = |share: Share| {
+            if together { share.unloaded() } else { share }
         };
         let (giver, taker) = (counted(self.groups[from]?), counted(self.groups[to]?));
         let apart = giver.of(dimension) - taker.of(dimension);
@@ -346,7 +345,7 @@ impl<'a> Shares<'a> {
         ranges
             .filter_map(|place| {
                 let range = counted(self.share_of_range(place));
-                // What is evened out in this respect, and what in all.
+                // The gain in this dimension, and in both together.
                 let own = range.of(dimension) * (apart - range.of(dimension));
                 let worth = Share::worth(giver, taker, range);
                 (own.min(worth) > WORTH * apart * apart).then_some((worth, place))
@@ -371,7 +370,7 @@ impl<'a> Shares<'a> {
             && !(is_load && is_useless())
     }
 
-    /// Cuts the largest range of a group, if it is what keeps the two groups apart.
+    /// Splits the largest range of a group, if it alone keeps the two groups apart.
     fn cut(&self, draft: &mut Draft<'_>, from: usize, to: usize) -> bool {
         let facts = self.facts;
         let ranges = facts.groups[from].ranges.iter().copied();
@@ -391,7 +390,7 @@ impl<'a> Shares<'a> {
         let reasons = vec![
             self.describe(Dimension::Size, from, to),
             format!(
-                "range {} has {} bytes, which is too much to move",
+                "range {} has {} bytes, which is too large to move",
                 range.row.range_id,
                 range.size_bytes()
             ),
@@ -449,7 +448,7 @@ impl<'a> Shares<'a> {
     }
 }
 
-/// Ranges under way: the place of the group each goes to, and the bytes it has.
+/// Moving ranges: the index of the destination, and the bytes copied.
 fn moving(facts: &Facts<'_>) -> BTreeMap<usize, (usize, u64)> {
     let running = facts.jobs.iter();
     running

@@ -1,10 +1,10 @@
 //! A new cluster's first groups and ranges, once enough nodes have joined.
 //!
-//! Table 0 is cut where the settings say (`--split-at`, or the setting `bootstrap.split-at` in
-//! meta, which goes before it) and its ranges are dealt to the groups in turn. Without, it begins
-//! as one range: keys are not spread over the byte values in any way that could be guessed, and a
-//! wrong guess costs every scan. The other databases are one range each, dealt in turn as well, so
-//! that every group has something to do.
+//! Table 0 is split at the configured keys (the setting `bootstrap.split-at` in meta, or else
+//! `--split-at`), and its ranges are dealt to the groups in turn. Without these keys it begins as a
+//! single range: the distribution of keys over byte values cannot be guessed, and a wrong guess
+//! costs every scan. The other databases are a range each, dealt in turn as well, so that every
+//! group has something to do.
 
 use bytes::Bytes;
 use coterie_types::{Epoch, GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
@@ -19,7 +19,7 @@ use crate::view::View;
 /// The kind of job.
 pub(super) const KIND: &str = "bootstrap";
 
-/// The setting that says where table 0 is cut.
+/// The setting with the keys at which table 0 is split.
 const SPLIT_AT: &str = "bootstrap.split-at";
 
 pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
@@ -79,7 +79,7 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     });
 }
 
-/// Where table 0 is cut from the start.
+/// The keys at which table 0 is split from the start.
 pub(super) fn cuts(view: &View, settings: &Settings) -> Result<Vec<Bytes>, String> {
     match view.catalog.settings.get(SPLIT_AT) {
         Some(text) => parse_keys(text.split(',')),
@@ -87,7 +87,7 @@ pub(super) fn cuts(view: &View, settings: &Settings) -> Result<Vec<Bytes>, Strin
     }
 }
 
-/// A range whose ids come when its job is begun.
+/// A range without ids. They are allocated when its job begins.
 pub(super) fn unnumbered(bounds: KeyRange) -> RangeDescriptor {
     RangeDescriptor {
         range_id: RangeId(0),
@@ -97,7 +97,7 @@ pub(super) fn unnumbered(bounds: KeyRange) -> RangeDescriptor {
     }
 }
 
-/// The intervals of a table that is cut at these keys, which are sorted.
+/// The bounds of a table's ranges that is split at these sorted keys.
 pub(super) fn cut(table: TableId, cuts: &[Bytes]) -> Vec<KeyRange> {
     let starts = std::iter::once(Bytes::new()).chain(cuts.iter().cloned());
     let ends = cuts.iter().cloned().map(Some).chain([None]);

@@ -1,4 +1,4 @@
-//! What a job is about: those groups and ranges are left alone meanwhile.
+//! The groups and ranges of a job. Other jobs leave them alone meanwhile.
 
 use coterie_protocol::catalog::{Catalog, Wish};
 use coterie_types::{GroupId, RangeId};
@@ -8,7 +8,7 @@ use crate::job::{
     RemoveGroup, ReplacePhase, ReplaceReplica, SplitRange, Step, TransferLeader,
 };
 
-/// The groups that a job changes something about.
+/// The groups that a job changes.
 pub(super) fn groups_of(step: &Step, catalog: &Catalog) -> Vec<GroupId> {
     match step {
         Step::MakeGroups(MakeGroups {
@@ -46,7 +46,7 @@ pub(super) fn groups_of(step: &Step, catalog: &Catalog) -> Vec<GroupId> {
     }
 }
 
-/// The ranges that a job changes something about.
+/// The ranges that a job changes.
 pub(super) fn ranges_of(step: &Step, catalog: &Catalog) -> Vec<RangeId> {
     match step {
         Step::MakeGroups(MakeGroups { then_move, .. }) => {
@@ -88,7 +88,7 @@ fn ranges_of_wish(wish: &Wish, catalog: &Catalog) -> Vec<RangeId> {
         .collect()
 }
 
-/// Whether the job copies in the background, for minutes perhaps: leaders may change meanwhile.
+/// Whether the job copies in the background, perhaps for minutes. Leaders may change meanwhile.
 pub(super) fn is_copying(step: &Step) -> bool {
     match step {
         Step::MoveRange(_) => is_copying_range(step),
@@ -98,8 +98,8 @@ pub(super) fn is_copying(step: &Step) -> bool {
     }
 }
 
-/// Whether the job copies a range that is served by its new owner already: members may change
-/// meanwhile, too.
+/// Whether the job copies a range that its new owner serves already. Members may change meanwhile,
+/// too.
 pub(super) fn is_copying_range(step: &Step) -> bool {
     matches!(
         step,

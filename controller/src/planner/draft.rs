@@ -1,5 +1,5 @@
-//! A plan in the making: what is in it claims its groups and ranges, and the limits it counts
-//! against are the cluster's, with the jobs that run.
+//! A plan in the making. Each action claims its groups and ranges for the rest of the plan. Limits
+//! count the actions of the plan and the running jobs of the cluster.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,20 @@ pub(super) struct Draft<'a> {
     catalog: &'a Catalog,
     groups: BTreeSet<GroupId>,
     ranges: BTreeSet<RangeId>,
-    /// Groups with a job that does more than copy.
+    /// Groups with a job, other than a long copy.
     rigid: BTreeSet<GroupId>,
-    /// Groups with a job that does more than copy a range.
+    /// Groups with a job, other than the copy of a range.
     fixed: BTreeSet<GroupId>,
-    /// Ranges under way to another group.
+    /// Ranges that move to another group.
     pub(super) moves: usize,
-    /// Nodes that take in a replica.
+    /// Nodes that receive a replica.
     pub(super) receivers: Vec<NodeId>,
-    /// Hand-overs of leadership.
+    /// Transfers of leadership.
     pub(super) transfers: usize,
 }
 
 impl<'a> Draft<'a> {
-    /// An empty plan beside the jobs that run.
+    /// An empty plan, with the claims of the running jobs.
     pub(super) fn of(facts: &Facts<'a>) -> Self {
         let mut draft = Self {
             plan: Plan::default(),
@@ -54,7 +54,7 @@ impl<'a> Draft<'a> {
         self.begin_for_load(kind, step, reasons, None);
     }
 
-    /// Begins a job that is judged by the traffic of its range.
+    /// Begins a job whose effect is judged by the traffic of its range.
     pub(super) fn begin_for_load(
         &mut self,
         kind: &'static str,
@@ -71,7 +71,8 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Begins a job that splits a range; a split for load is judged by the traffic of the range.
+    /// Begins a job that splits a range. The effect of a split for load is judged by the traffic of
+    /// the range.
     pub(super) fn split(
         &mut self,
         kind: &'static str,
@@ -93,40 +94,40 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Writes a range's row as its group has it.
+    /// Writes a range to meta's map as its group reports it.
     pub(super) fn mend(&mut self, range: &RangeDescriptor) {
         self.ranges.insert(range.range_id);
         self.plan.actions.push(Action::MendRange(range.clone()));
     }
 
-    /// Says what is wanted and has to wait.
+    /// Adds a refusal.
     pub(super) fn refuse(&mut self, reason: String) {
         self.plan.refusals.push(reason);
     }
 
-    /// Whether no job is about the group.
+    /// Whether the group has no job.
     pub(super) fn is_free(&self, group_id: GroupId) -> bool {
         !self.groups.contains(&group_id)
     }
 
-    /// Whether no job is about the range.
+    /// Whether the range has no job.
     pub(super) fn is_free_range(&self, range_id: RangeId) -> bool {
         !self.ranges.contains(&range_id)
     }
 
-    /// Whether the group's leader may change: no job is about it but such as copy for long.
+    /// Whether the group's leader may change: the group has no job, or only long copies.
     pub(super) fn is_pliant(&self, group_id: GroupId) -> bool {
         !self.rigid.contains(&group_id)
     }
 
-    /// Whether a replica of the group that is no good may be put elsewhere: no job is about it but
-    /// such as copy a range. Both groups of a move know from their logs what is copied, whoever
-    /// their members are, and a copy that is stuck would keep them from repair.
+    /// Whether a lost replica of the group may be replaced: the group has no job, or only copies of
+    /// a range. Both groups of a move know from their logs which records are copied, whichever
+    /// nodes are members, and a stuck copy would prevent the repair of its groups.
     pub(super) fn is_mendable(&self, group_id: GroupId) -> bool {
         !self.fixed.contains(&group_id)
     }
 
-    /// A group that gets the ranges of a new table. It may get more at once.
+    /// Claims the group for the ranges of a new table. It may get more tables in the same plan.
     pub(super) fn claim_for_table(&mut self, group_id: GroupId) {
         self.claim(&Step::AddRanges(AddRanges {
             phase: AddPhase::Add,
@@ -150,7 +151,8 @@ impl<'a> Draft<'a> {
             Step::MakeGroups(MakeGroups {
                 then_move: Some(_), ..
             }) => self.moves += 1,
-            // One that was turned back takes nothing in, and may wait long for a leader.
+            // A job that was turned back brings no replica to the node, and may wait long for a
+            // leader.
             Step::ReplaceReplica(ReplaceReplica { phase, to, .. })
             | Step::AddReplica(AddReplica { phase, to, .. })
                 if *phase < ReplacePhase::Undo =>

@@ -1,11 +1,11 @@
 //! Whether a split or a move for load helped.
 //!
-//! The job of each keeps the number of its range's commands, and their latency, when it was begun.
-//! Some time after it is done, and after the moves that a split was for, both are measured again:
-//! it helped when there are more commands per second, or as many in less time. An action that did
-//! not help is not repeated for these ranges within an hour, unless their commands have doubled by
-//! then; and nothing is done to them for load before the effect is known. All of it is in the jobs'
-//! rows, so another controller knows it, and `prune` bounds it.
+//! When such a job begins, its row gets the rate of its range's commands and their latency. Some
+//! time after the job, and after the moves that a split was for, both are measured again. The job
+//! helped if there are more commands per second, or as many in less time. An action that did not
+//! help is not repeated for its ranges within an hour, unless their commands have doubled. Before
+//! the effect is known the ranges get no other action for load. Everything is in the jobs' rows, so
+//! another controller knows it, and `prune` bounds it.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use super::memory::Memory;
 use super::plan::Action;
 use super::tried::Deed;
 
-/// How long a job must have been over, and nothing done to its ranges, before it is judged: several
-/// of the windows of time in which servers count.
+/// How long a job must have been over, with no other job of its ranges, before it is judged:
+/// several times the window in which servers count.
 const SETTLED_AFTER: Duration = Duration::from_secs(15);
 
-/// The present traffic of a range, if its leader knows the latency.
+/// The current traffic of a range, if its leader knows the latency.
 pub(super) fn traffic(range: &Range<'_>) -> Option<Traffic> {
     let latency_micros = range.cost?.latency_micros;
     (latency_micros > 0).then(|| Traffic {
@@ -31,7 +31,7 @@ pub(super) fn traffic(range: &Range<'_>) -> Option<Traffic> {
     })
 }
 
-/// The reason against an action for the load of the range, if there is any.
+/// The reason against an action for the load of the range. `None` if it is allowed.
 pub(super) fn why_not(facts: &Facts<'_>, range: &Range<'_>, deed: Deed) -> Option<String> {
     let tried = facts.tried_on(range.row.range_id);
     let mut against = tried.filter(|tried| tried.is_against(deed));
@@ -50,7 +50,7 @@ pub(super) fn why_not(facts: &Facts<'_>, range: &Range<'_>, deed: Deed) -> Optio
     })
 }
 
-/// Judges the actions that have been over for long enough.
+/// Judges the jobs that have been over for long enough.
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     for tried in facts.tried.iter().filter(|tried| !tried.is_judged()) {
         let settled_for = memory.settled_for(tried.job_id);
@@ -76,7 +76,8 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     }
 }
 
-/// A tenth more commands, or nearly as many a fifth sooner: loads vary by less.
+/// Whether there are a tenth more commands, or nearly as many in four fifths of the time. Loads
+/// vary by less.
 fn has_helped(before: Traffic, after: Traffic) -> bool {
     let ops = |of: Traffic, times: u64| of.ops.saturating_mul(times);
     let is_more = ops(after, 10) >= ops(before, 11);
@@ -91,9 +92,10 @@ fn describe(before: Traffic, after: Traffic, helped: bool) -> String {
         let ms = traffic.latency_micros as f64 / 1000.0;
         format!("{} commands/s of {ms:.1} ms each", traffic.ops)
     };
-    let verdict = match helped {
-        true => "it helped",
-        false => "it did not help, and is not repeated within an hour unless the load doubles",
+    let verdict = if helped {
+        "it helped"
+    } else {
+        "it did not help, and is not repeated within an hour unless the load doubles"
     };
     let (before, after) = (of(before), of(after));
     format!("{before} before, {after} afterwards: {verdict}")
@@ -105,7 +107,7 @@ fn asked(facts: &Facts<'_>, ranges: &[RangeId]) -> u64 {
     there.map(Range::ops).sum()
 }
 
-/// The traffic of the ranges that exist; `None` while it is unknown for any of them.
+/// The traffic of the ranges that exist. `None` while it is unknown for any of them.
 fn traffic_of(facts: &Facts<'_>, ranges: &[RangeId]) -> Option<Traffic> {
     let mut waited = 0u128;
     for range in ranges.iter().filter_map(|id| facts.range(*id)) {

@@ -1,5 +1,5 @@
-//! The view, put in order once for all duties of a plan: who leads what, which range costs what,
-//! what jobs did lately. A cluster may have 100,000 ranges; nothing here is looked for twice.
+//! The view, ordered once for all duties of a plan: the leader of each group, the cost of each
+//! range, the recent jobs. A cluster may have 100,000 ranges, so nothing here is searched twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,62 +17,62 @@ use super::tried::Tried;
 use crate::job::{MoveRange, SplitRange, Step};
 use crate::view::View;
 
-/// The load at which a range is cut, in the units of [`Range::load`].
+/// The load at which a range is split, in the units of [`Range::load`].
 pub(super) const FULL: u64 = 1_000_000;
 
-/// What a range weighs besides its bytes: one that is empty still has to be somewhere.
+/// The weight of a range besides its bytes: an empty range is not free.
 pub(super) const RANGE_BYTES: u64 = 256 << 10;
 
-/// How long a job counts against doing the same again.
+/// How long a job counts against repeating it.
 pub(super) const DAMPING: Duration = Duration::from_secs(600);
 
-/// How often the pause after a middle that was not found is doubled: to five hours.
+/// How often the pause after a failed search for a middle is doubled: up to five hours.
 const HALVING_DOUBLINGS: u32 = 5;
 
-/// What a group may have more than its share of the load before that is noted.
+/// A group with more than this part of its share of the load is noted.
 const LOADED_PERCENT: u64 = 105;
 
 /// See the module's head.
 pub(super) struct Facts<'a> {
     pub(super) view: &'a View,
     pub(super) settings: &'a Settings,
-    /// By id.
+    /// Ordered by id.
     pub(super) groups: Vec<Group<'a>>,
-    /// By id.
+    /// Ordered by id.
     pub(super) ranges: Vec<Range<'a>>,
-    /// All that are understood, the running ones and those that are over.
+    /// All jobs whose steps can be decoded, running and over.
     pub(super) jobs: Vec<(&'a JobDescriptor, Step)>,
-    /// How often each range was moved in the time that counts, moves under way included.
+    /// The moves of each range within [`DAMPING`], running moves included.
     pub(super) moves: BTreeMap<RangeId, usize>,
-    /// Ranges that came of a cut in the time that counts.
+    /// The parts of recent splits.
     pub(super) cut_lately: BTreeSet<RangeId>,
     /// The hosts of the nodes.
     pub(super) hosts: Hosts,
     /// Actions for load that still count, by job.
     pub(super) tried: Vec<Tried>,
-    /// Places in `tried`, by range.
+    /// Indexes into `tried`, by range.
     tried_on: BTreeMap<RangeId, Vec<usize>>,
-    /// Of ranges whose middle was not found: how often, and when it was last looked for.
+    /// Failed searches for a range's middle: their number, and the time of the last.
     halvings: BTreeMap<(RangeId, Epoch), (u32, UnixMillis)>,
 }
 
 /// A group.
 pub(super) struct Group<'a> {
     pub(super) row: &'a GroupDescriptor,
-    /// Who leads it, and what it says.
+    /// The leader's node, and its report.
     pub(super) leader: Option<(NodeId, &'a ReplicaStatus)>,
-    /// Places of its ranges, by range id.
+    /// Indexes of its ranges, ordered by range id.
     pub(super) ranges: Vec<usize>,
 }
 
 /// A range.
 pub(super) struct Range<'a> {
     pub(super) row: &'a RangeDescriptor,
-    /// The place of its group.
+    /// The index of its group.
     pub(super) group: Option<usize>,
-    /// What its leader says it costs.
+    /// Its cost, as its leader reports it.
     pub(super) cost: Option<&'a RangeLoad>,
-    /// By whichever of operations, bytes and CPU it is the most: [`FULL`] is when it is cut.
+    /// The highest of its shares of operations, bytes and CPU. At [`FULL`] the range is split.
     pub(super) load: u64,
 }
 
@@ -87,7 +87,7 @@ impl Range<'_> {
         self.cost.map_or(0, |cost| cost.size_bytes)
     }
 
-    /// What it weighs when sizes are evened out.
+    /// The weight when sizes are evened out.
     pub(super) fn weight(&self) -> u64 {
         self.size_bytes() + RANGE_BYTES
     }
@@ -202,8 +202,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// How long the middle of a range is not looked for, as it was not found before: longer each time,
-    /// since that is a walk over all of the range.
+    /// How long the planner does not search the range's middle after failed searches. The pause
+    /// grows, since a search walks over the whole range.
     pub(super) fn not_halved_for(&self, range: &RangeDescriptor) -> Option<Duration> {
         let (times, last) = self.halvings.get(&(range.range_id, range.epoch))?;
         let pause = DAMPING * (1 << (times - 1).min(HALVING_DOUBLINGS));
@@ -217,7 +217,7 @@ impl<'a> Facts<'a> {
         places.map(|place| &self.tried[*place])
     }
 
-    /// The jobs that run, with their steps.
+    /// The steps of the running jobs.
     pub(super) fn running(&self) -> impl Iterator<Item = &Step> {
         let running = self
             .jobs
@@ -243,12 +243,12 @@ impl<'a> Facts<'a> {
         Some(&self.ranges[self.range_place(range_id)?])
     }
 
-    /// Whether an operator has stopped what is done for balance alone.
+    /// Whether an operator has turned balancing off.
     pub(super) fn is_balance_off(&self) -> bool {
         !BALANCE.is_on(&self.view.catalog.settings)
     }
 
-    /// How many nodes a cluster of this size has that count: neither removed nor being emptied.
+    /// The nodes that count for the size of the cluster: those neither removed nor draining.
     pub(super) fn nodes_that_stay(&self) -> usize {
         use coterie_types::NodeState::{Draining, Removed};
         let nodes = self.view.catalog.nodes.values();
@@ -261,12 +261,12 @@ impl<'a> Facts<'a> {
         range.load >= FULL
     }
 
-    /// Whether the range is hardly used, as far as its leader says.
+    /// Whether the range is nearly idle by its leader's report.
     pub(super) fn is_cold(&self, range: &Range<'_>) -> bool {
         range.cost.is_some() && range.load < FULL / 200
     }
 
-    /// Groups that have more than their share of the load.
+    /// Groups with more than their share of the load.
     pub(super) fn loaded_groups(&self) -> Vec<GroupId> {
         let load = |group: &Group<'_>| -> u64 {
             let loads = group.ranges.iter().map(|place| self.ranges[*place].load);
@@ -281,7 +281,7 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
-    /// Ranges of which the group that serves them knows more than meta; in order.
+    /// Ranges whose group reports a higher epoch than meta's map, in order.
     pub(super) fn ranges_ahead(&self) -> Vec<(RangeId, Epoch)> {
         let mut ahead: Vec<(RangeId, Epoch)> = self
             .told_ahead()
@@ -292,7 +292,7 @@ impl<'a> Facts<'a> {
         ahead
     }
 
-    /// Of each group, what its leader knows better than meta.
+    /// The ranges of each group that its leader reports at a higher epoch than meta's map.
     pub(super) fn told_ahead(&self) -> impl Iterator<Item = (&Group<'a>, &'a RangeDescriptor)> {
         self.groups.iter().flat_map(move |group| {
             let told = group.leader.map_or(&[][..], |(_, status)| &status.ranges);
@@ -306,7 +306,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The place of a range among those of its group; leaders list them in the same order mostly.
+/// The index of a range among those of its group. Leaders mostly report them in the same order.
 fn place_in(ranges: &[Range<'_>], own: &[usize], turn: usize, range_id: RangeId) -> Option<usize> {
     let id = |place: &usize| ranges[*place].row.range_id;
     match own.get(turn) {

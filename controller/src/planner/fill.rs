@@ -1,7 +1,8 @@
-//! Groups that have fewer replicas than they should: each gets one more, one at a time.
+//! Groups that have too few replicas: each gets another, one at a time.
 //!
-//! A group is short of replicas after it was recovered from what one of them had, or when more are
-//! asked for than when it was made. It is changed only while it is led and a majority of it lives.
+//! A group is short of replicas after its recovery from a single replica, or when the operator has
+//! raised the number of replicas. It is changed only while it has a leader and a majority of its
+//! voters is up.
 
 use coterie_types::{Replica, Role};
 
@@ -29,8 +30,8 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         };
         if draft.receivers.len() >= facts.settings.snapshots_max {
             draft.refuse(format!(
-                "group {group_id} has {voters} of {wanted} replicas; {} are on their way already, \
-                 which is as many as may be at once",
+                "group {group_id} has {voters} of {wanted} replicas; {} replicas move already, \
+                 which is the limit",
                 draft.receivers.len()
             ));
             continue;

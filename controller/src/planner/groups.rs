@@ -1,9 +1,9 @@
-//! How many groups there are: as many as were asked for, and one for each node.
+//! The number of groups: at least the configured number, and a group for each node.
 //!
-//! A group is what has one leader, so a cluster that grows needs more of them. New ones begin empty
-//! on the least loaded nodes, and get their share by `balance`. When nodes have left, as many
-//! groups as there are too many are emptied, and a group that has owned nothing for a while is
-//! removed while there are too many. A group that an operator made by hand is not emptied for that.
+//! A group has a single leader, so a growing cluster needs more groups. New groups begin empty on
+//! the least loaded nodes, and get their share by `balance`. When nodes have left, surplus groups
+//! are drained, and a surplus group that has owned nothing for a while is removed. A group that an
+//! operator created by hand is not drained for that.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,19 +21,19 @@ use crate::job::{RemoveGroup, RemovePhase, Step};
 const ADD: &str = "add-groups";
 const REMOVE: &str = "remove-group";
 
-/// How long a node must have been usable before a group is made for it.
+/// How long a node must have been usable before a group is created for it.
 pub(super) const USABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long a group must have owned nothing before it is removed.
 const BARE_AFTER: Duration = Duration::from_secs(60);
 
-/// Groups made by one job.
+/// Groups created by a job.
 const AT_ONCE: usize = 16;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     let makes = |step: &Step| matches!(step, Step::MakeGroups(_));
     let under_way = facts.running().any(makes);
-    // Without any they are the bootstrap's.
+    // A cluster without groups is left to the bootstrap.
     if facts.is_balance_off() || facts.groups.is_empty() || under_way {
         return;
     }
@@ -64,7 +64,7 @@ fn add(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         return;
     }
     let reasons = vec![format!(
-        "{there} groups for {steady} nodes, and at least {}: {} more",
+        "{there} groups for {steady} nodes; at least {} are configured: {} more are needed",
         settings.groups,
         groups.len()
     )];
@@ -96,7 +96,7 @@ fn remove(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         return;
     };
     let reasons = vec![format!(
-        "group {} has owned nothing for {} s, and there are {too_many} more than are wanted",
+        "group {} has owned nothing for {} s, and {too_many} groups are surplus",
         group.id(),
         bare_for.as_secs()
     )];
@@ -107,7 +107,7 @@ fn remove(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     draft.begin(REMOVE, step, reasons);
 }
 
-/// How many groups there are above what is wanted. A node that is down may come back, and counts.
+/// The number of surplus groups. A node that is down may come back, and counts.
 fn too_many(facts: &Facts<'_>) -> usize {
     let removals = facts
         .running()
@@ -116,7 +116,7 @@ fn too_many(facts: &Facts<'_>) -> usize {
     facts.groups.len().saturating_sub(removals.count() + wanted)
 }
 
-/// The groups that are to be empty, because nodes have left: those with the least to move.
+/// The groups to drain because nodes have left: those with the fewest bytes to move.
 pub(super) fn to_empty(facts: &Facts<'_>) -> BTreeSet<GroupId> {
     let catalog = &facts.view.catalog;
     let has_left = |state: NodeState, id| match state {

@@ -1,5 +1,5 @@
-//! The machines of the nodes, as far as they name them: nodes of a machine share its CPU, and fail
-//! with it.
+//! The hosts of the nodes, as far as the nodes name them. Nodes on a host share its CPU, and fail
+//! together.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use coterie_types::{NodeId, NodeState};
 
 /// See the module's head.
 pub(super) struct Hosts {
-    /// The number of each node's host.
+    /// The index of each node's host.
     of: BTreeMap<NodeId, usize>,
-    /// Nodes of each host that are up.
+    /// The number of nodes on each host that are up.
     up: Vec<u64>,
 }
 
 impl Hosts {
-    /// The hosts of a catalog; a node without a host is alone on its own.
+    /// The hosts of a catalog. A node that names no host is alone on a host of its own.
     pub(super) fn of(catalog: &Catalog) -> Self {
         let mut named: BTreeMap<&str, usize> = BTreeMap::new();
         let mut hosts = Self {
@@ -37,12 +37,12 @@ impl Hosts {
         hosts
     }
 
-    /// The number of a node's host.
+    /// The index of a node's host.
     pub(super) fn number(&self, node_id: NodeId) -> Option<usize> {
         self.of.get(&node_id).copied()
     }
 
-    /// How many hosts there are.
+    /// The number of hosts.
     pub(super) fn count(&self) -> usize {
         self.up.len()
     }

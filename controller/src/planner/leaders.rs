@@ -1,15 +1,15 @@
 //! Leaders: away from nodes that should not lead, and evenly over the others.
 //!
-//! Who is elected is Raft's to decide; here one asks a leader to hand over to a voter that is up
-//! has nearly all of the log, and says that it may lead: a node that was started a moment ago may
-//! not, and one whose disk has no room should not. Nodes that are slow, stopping or being emptied
-//! are left at once, beside jobs that copy for long; those without room where another voter has
-//! some. For balance few transfers run at a time, only such as make the difference of two nodes
-//! smaller, and a group is left alone for a while after each. A group counts for itself and for its
-//! share of the load alike, so that one number is evened out and not two against each other.
-//! Between hosts the average of their nodes is evened out; nodes of a host share its CPU, so that
-//! between them only the number of groups is evened out. The setting `balance` = `off` stops that,
-//! and only that.
+//! Raft alone elects leaders. The planner asks a leader to transfer its leadership to a voter that
+//! is up, has nearly all of the log, and reports that it may lead: a node that was started a moment
+//! ago may not, and a node without room on its disk should not. Nodes that are slow, stopping or
+//! draining lose their leaders at once, even beside long copies; nodes without room, if another
+//! voter has room. For balance few transfers run at a time. Each must lower the difference of two
+//! nodes, and its group then rests for a while. A group weighs the same for itself as an average
+//! group does for its load: so a single number is evened out, not two that work against each other.
+//! Between hosts the average over their nodes is evened out. The nodes of a host share its CPU, so
+//! between them only the number of groups is evened out. The setting `balance` = `off` stops
+//! transfers for balance only.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,23 +27,23 @@ use crate::job::{Step, TransferLeader};
 /// The kind of job.
 const KIND: &str = "transfer-leader";
 
-/// Entries that a voter may lack: more take longer than the hand-over may.
+/// Entries that a voter may lack. More would take longer than a transfer may last.
 const LAG_MAX: u64 = 10_000;
 
-/// Transfers at once, away from nodes that should not lead.
+/// Transfers at the same time, away from nodes that should not lead.
 const URGENT_AT_ONCE: usize = 8;
 
-/// One transfer for balance at once for so many nodes.
+/// For this many nodes, one transfer for balance at a time.
 const NODES_PER_TRANSFER: usize = 16;
 
-/// How long a group is left alone after a transfer was begun.
+/// How long a group rests after a transfer began.
 const REST: Duration = Duration::from_secs(30);
 const URGENT_REST: Duration = Duration::from_secs(3);
 
-/// What a group weighs for itself, and all of them together once more when there is load.
+/// The weight of a group. The loads of all groups together weigh as much again, when there is load.
 const GROUP: u64 = 1000;
 
-/// The load of all groups below which it does not count.
+/// The load of all groups below which load does not count.
 const LOAD_MIN: u64 = FULL / 20;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
@@ -59,7 +59,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         let Some(to) = leaders.best_voter(group_id, from) else {
             draft.refuse(format!(
                 "group {group_id}: node {from} should not lead ({reason}), and no other voter is \
-                 up and near"
+                 up and has nearly all of its log"
             ));
             continue;
         };
@@ -85,16 +85,16 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
 struct Leaders<'a> {
     facts: &'a Facts<'a>,
     memory: &'a Memory,
-    /// Who leads each group, as far as known.
+    /// The leader of each group, as far as known.
     led: BTreeMap<GroupId, NodeId>,
-    /// What each group weighs.
+    /// The weight of each group.
     weights: BTreeMap<GroupId, u64>,
-    /// What each node leads, once the transfers that run are done and those that are done have
-    /// been heard of: groups, and what they weigh.
+    /// The groups that each node leads, and their weight: after the running transfers, and after
+    /// the finished transfers that no heartbeat shows yet.
     counts: BTreeMap<NodeId, (usize, u64)>,
-    /// The groups and the load that the nodes of each host lead, by its number.
+    /// The weight of the leaders on each host, by the host's index.
     host_sums: Vec<u64>,
-    /// Groups whose leader was moved lately.
+    /// Groups with a recent transfer.
     resting: BTreeSet<GroupId>,
     resting_briefly: BTreeSet<GroupId>,
 }
@@ -133,7 +133,8 @@ impl<'a> Leaders<'a> {
             }
             let counts = match job.state {
                 JobState::Running => true,
-                // Heartbeats are older than this: without it, the next plan would repeat it.
+                // Heartbeats are older than the transfer. Without this, the next plan would repeat
+                // it.
                 JobState::Done => is_recent(REST),
                 JobState::Failed => false,
             };
@@ -148,7 +149,7 @@ impl<'a> Leaders<'a> {
         leaders
     }
 
-    /// A node leads a group more.
+    /// Counts a group for its leader.
     fn count(&mut self, node_id: NodeId, weight: u64) {
         let (groups, sum) = self.counts.entry(node_id).or_default();
         (*groups, *sum) = (*groups + 1, *sum + weight);
@@ -157,7 +158,7 @@ impl<'a> Leaders<'a> {
         }
     }
 
-    /// A node leads a group less.
+    /// No longer counts a group for its leader.
     fn discount(&mut self, node_id: NodeId, weight: u64) {
         if let Some((groups, sum)) = self.counts.get_mut(&node_id) {
             (*groups, *sum) = (groups.saturating_sub(1), sum.saturating_sub(weight));
@@ -167,7 +168,7 @@ impl<'a> Leaders<'a> {
         }
     }
 
-    /// Why a node should not lead the group, if so.
+    /// Why the node should not lead the group. `None` if it may.
     fn must_leave(&self, group_id: GroupId, node_id: NodeId) -> Option<&'a str> {
         let view = self.facts.view;
         let node = view.catalog.nodes.get(&node_id)?;
@@ -186,8 +187,8 @@ impl<'a> Leaders<'a> {
         (slow == node_id).then_some(why)
     }
 
-    /// Its leader leaves by itself; this is for one that could not. While no voter has room, it is as
-    /// good as any.
+    /// The leader transfers by itself; this is for a leader that could not. While no voter has
+    /// room, the leader is as good as any.
     fn no_room(&self, group_id: GroupId, node_id: NodeId) -> Option<&'a str> {
         let status = self.facts.view.replica(node_id, group_id)?;
         let is_full = status.unfit == Some(Unfit::NoRoom);
@@ -195,7 +196,7 @@ impl<'a> Leaders<'a> {
         leaves.then_some(Unfit::NoRoom.reason())
     }
 
-    /// Whether a transfer of the group began not long ago.
+    /// Whether a transfer of the group began less than `rest` ago.
     fn rests(&self, group_id: GroupId, rest: Duration) -> bool {
         let resting = match rest {
             URGENT_REST => &self.resting_briefly,
@@ -204,13 +205,13 @@ impl<'a> Leaders<'a> {
         resting.contains(&group_id)
     }
 
-    /// Of the voters that could lead, the one that leads least.
+    /// The voter that leads least, of those that may lead.
     fn best_voter(&self, group_id: GroupId, leader: NodeId) -> Option<NodeId> {
         let heirs = self.heirs(group_id, leader);
         heirs.min_by_key(|node_id| (self.sum(*node_id), *node_id))
     }
 
-    /// The other voters that could lead.
+    /// The other voters that may lead.
     fn heirs(&self, group_id: GroupId, leader: NodeId) -> impl Iterator<Item = NodeId> {
         let group = self.facts.group(group_id).into_iter();
         let voters = group.flat_map(|group| group.row.voters());
@@ -220,7 +221,7 @@ impl<'a> Leaders<'a> {
     fn could_lead(&self, group_id: GroupId, leader: NodeId, node_id: NodeId) -> bool {
         let view = self.facts.view;
         let timeout = self.facts.settings.liveness_timeout;
-        // Fresher than it takes to count as up: one that has just died is still up.
+        // Fresher than the limit for being up: a node that has just died still counts as up.
         let is_fresh = view.is_usable(node_id, timeout / 2);
         if node_id == leader || !is_fresh || self.memory.is_slow(node_id) {
             return false;
@@ -235,8 +236,8 @@ impl<'a> Leaders<'a> {
         })
     }
 
-    /// The hand-over that evens out the most, by half of what an ordinary group weighs at least,
-    /// or the two would only change places.
+    /// The transfer that evens out the most. The gain is at least half the weight of an average
+    /// group, or the two nodes would only change places.
     fn most_uneven(&self, draft: &Draft<'_>) -> Option<(GroupId, NodeId, NodeId)> {
         let led = self.led.iter();
         let free =
@@ -255,7 +256,7 @@ impl<'a> Leaders<'a> {
             .map(|(_, group_id, from, to)| (group_id, from, to))
     }
 
-    /// The difference that a hand-over evens out, if it is enough.
+    /// The difference that a transfer evens out, if it is enough.
     fn evened(&self, group_id: GroupId, from: NodeId, to: NodeId) -> Option<u64> {
         let hosts = &self.facts.hosts;
         let (apart, moved, ordinary) = if hosts.are_together(from, to) {
@@ -314,7 +315,7 @@ impl<'a> Leaders<'a> {
     }
 }
 
-/// What each group weighs: for itself, and as much again for an even share of the load.
+/// The weight of each group: its own, and as much again for an even share of the load.
 fn weights(facts: &Facts<'_>) -> BTreeMap<GroupId, u64> {
     let load = |places: &[usize]| -> u64 {
         let loads = places.iter().map(|place| facts.ranges[*place].load);

@@ -1,8 +1,8 @@
-//! Which nodes are up: by their heartbeats.
+//! Which nodes are up, by their heartbeats.
 //!
 //! A heartbeat is proof of life at once. Silence proves nothing until meta's leader has listened
-//! for a whole timeout itself. A node that is draining or removed keeps that state: it was said by
-//! an operator.
+//! for a whole timeout itself. A node that is draining or removed keeps that state, which an
+//! operator has set.
 
 use coterie_types::NodeState;
 

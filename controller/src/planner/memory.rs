@@ -1,8 +1,8 @@
-//! What the planner remembers of earlier views: since when things have been as they are.
+//! The planner's memory of earlier views: since when conditions have lasted.
 //!
-//! One view cannot tell a moment from a state, so whatever is to be so "for a while" is noted here,
-//! and nothing else: a new controller begins with an empty memory, waits as long again, and decides
-//! the same. Time is the view's clock, of which a step counts for [`STEP_MAX`] at most: a clock
+//! One view cannot tell a blip from a lasting condition. Conditions that must hold for some time
+//! are timed here, nothing else is stored. A new controller starts empty, waits again, and decides
+//! the same. Time is the view's clock, of which a step counts for at most [`STEP_MAX`]: a clock
 //! that jumps ahead must not make a node silent for an hour.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +17,13 @@ use super::since::Since;
 use super::slow::{self, Slow};
 use crate::job::{AddReplica, ReplacePhase, ReplaceReplica, Step};
 
-/// The longest time that is believed to lie between two views.
+/// The longest time that may lie between two views.
 const STEP_MAX: Duration = Duration::from_secs(5);
 
-/// Entries that a follower may lack for long: more is a follower that does not keep up.
+/// Entries that a follower may lack for long. A follower that lacks more does not keep up.
 pub(super) const LAG_MAX: u64 = 100_000;
 
-/// How long a node is not asked again for what it could not take in.
+/// How long the planner does not ask a node again for a replica that it could not host.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
 
 /// See the module's head.
@@ -31,50 +31,52 @@ const REFUSED_FOR: Duration = Duration::from_secs(600);
 pub struct Memory {
     clock: Duration,
     seen_at: Option<UnixMillis>,
-    /// Nodes that are not heard.
+    /// Silent nodes.
     silent: Since<NodeId>,
-    /// Nodes that are usable.
+    /// Usable nodes.
     usable: Since<NodeId>,
-    /// How each member of each group follows.
+    /// The progress of each member of each group.
     followers: BTreeMap<(GroupId, NodeId), Follower>,
-    /// The node that is judged slow; one at a time, as the others are what it is measured by.
+    /// The node that is judged slow. At most one at a time, since the others are its measure.
     slow: Option<Slow>,
     /// Nodes whose last heartbeats were slow.
     slowness: Since<NodeId>,
-    /// Ranges with more load than one should have.
+    /// Ranges with too much load.
     hot: Since<(RangeId, Epoch)>,
-    /// Ranges that are hardly used.
+    /// Nearly idle ranges.
     cold: Since<RangeId>,
     /// Groups that own nothing.
     bare: Since<GroupId>,
     /// Groups with more than their share of the load.
     loaded: Since<GroupId>,
-    /// Ranges of which a group knows more than meta.
+    /// Ranges whose group reports a higher epoch than meta's map.
     ahead: Since<(RangeId, Epoch)>,
-    /// Jobs that are to be judged, once they and the later jobs of their ranges are over.
+    /// Jobs that wait for their judgement, and that are over together with the later jobs of their
+    /// ranges.
     settled: Since<JobId>,
-    /// Of jobs that were given up as a node could not take a replica in: which, and when that was
-    /// seen; never, if it was so in the first view and they had begun long before.
+    /// For each job that was given up because a node could not host a replica: the group, the node,
+    /// and when the planner saw it. `None` if the first view had it already, and the job had begun
+    /// long before.
     refused: BTreeMap<JobId, (GroupId, NodeId, Option<Duration>)>,
-    /// When a range was last on its way, or when the first view was taken in.
+    /// When a range last moved, or the time of the first view.
     moved_at: Duration,
 }
 
-/// How a member follows its leader.
+/// The progress of a member.
 #[derive(Debug, Clone, Copy, Default)]
 struct Follower {
     applied: LogIndex,
     matched: LogIndex,
-    /// Since when it has had less than the leader and applied nothing.
+    /// Since when the member has lacked entries and applied none.
     stalled: Option<Duration>,
-    /// When the leader last heard that it has more.
+    /// When the leader last heard from the member that it has more of the log.
     acknowledged: Option<Duration>,
-    /// Since when it has lacked too much, and the least it lacked since.
+    /// Since when the member has lacked too many entries, and the fewest it lacked since.
     lagging: Option<(Duration, u64)>,
 }
 
 impl Memory {
-    /// Takes in what is seen now.
+    /// Notes a view.
     pub(super) fn observe(&mut self, facts: &Facts<'_>) {
         let view = facts.view;
         let step = self.seen_at.map_or(0, |before| view.now.since(before));
@@ -94,7 +96,7 @@ impl Memory {
         self.bare.keep(now, bare.map(|group| group.id()));
         self.loaded.keep(now, facts.loaded_groups());
         self.ahead.keep(now, facts.ranges_ahead());
-        // One that is over between two views was never seen to run.
+        // A job may begin and end between two views.
         let mut lately = facts
             .jobs
             .iter()
@@ -107,7 +109,7 @@ impl Memory {
     fn observe_nodes(&mut self, facts: &Facts<'_>, now: Duration) {
         let (view, timeout) = (facts.view, facts.settings.liveness_timeout);
         let nodes = || view.catalog.nodes.keys().copied();
-        // A meta leader that is new has heard nobody, which says nothing new of anybody.
+        // A new leader of meta has heard no node yet: its silence says nothing of the nodes.
         let may_judge = view.listening_for >= timeout;
         let before = self.silent.clone();
         let is_silent =
@@ -167,12 +169,13 @@ impl Memory {
         self.settled.keep(now, settled.map(|tried| tried.job_id));
     }
 
-    /// How long a job that is to be judged has been over, with the later jobs of its ranges.
+    /// How long a job that waits for its judgement has been over, with the later jobs of its
+    /// ranges.
     pub(super) fn settled_for(&self, job_id: JobId) -> Option<Duration> {
         self.settled.age(job_id, self.clock)
     }
 
-    /// What nodes could not take in lately.
+    /// Groups and nodes where the node lately could not host a replica of the group.
     pub(super) fn refused(&self) -> impl Iterator<Item = (GroupId, NodeId)> {
         let is_late = |seen: Duration| self.clock.saturating_sub(seen) < REFUSED_FOR;
         let lately = self.refused.values();
@@ -181,7 +184,7 @@ impl Memory {
             .map(|(group_id, node_id, _)| (*group_id, *node_id))
     }
 
-    /// How long a node has been silent, by what is remembered and what meta says of it.
+    /// How long a node has been silent, by this memory and by meta's.
     pub(super) fn silent_for(&self, facts: &Facts<'_>, node_id: NodeId) -> Option<Duration> {
         let remembered = self.silent.age(node_id, self.clock)?;
         let view = facts.view;
@@ -189,26 +192,26 @@ impl Memory {
         Some(remembered.max(heard.unwrap_or(view.listening_for)))
     }
 
-    /// How long ago a leader last heard from the node that it has more of the log: the second
-    /// observer of a node that meta does not hear. `None` if that was never seen.
+    /// How long ago a leader last heard from the node that it has more of the log. It is the second
+    /// witness of a node that meta does not hear. `None` if no view showed it.
     pub(super) fn acknowledged_ago(&self, node_id: NodeId) -> Option<Duration> {
         let of_node = self.followers.iter().filter(|((_, id), _)| *id == node_id);
         let last = of_node.filter_map(|(_, follower)| follower.acknowledged);
         Some(self.clock.saturating_sub(last.max()?))
     }
 
-    /// How long a node has been usable without a break.
+    /// How long a node has been usable without interruption.
     pub(super) fn usable_for(&self, node_id: NodeId) -> Option<Duration> {
         self.usable.age(node_id, self.clock)
     }
 
-    /// How long a member has applied nothing although its leader has more.
+    /// How long a member has applied nothing although its leader has more entries.
     pub(super) fn stalled_for(&self, group_id: GroupId, node_id: NodeId) -> Option<Duration> {
         let since = self.followers.get(&(group_id, node_id))?.stalled?;
         Some(self.clock.saturating_sub(since))
     }
 
-    /// How long a member has lacked too much without coming closer, and how much it lacks.
+    /// How long a member has lacked too many entries without catching up, and how many it lacks.
     pub(super) fn lagging_for(
         &self,
         group_id: GroupId,
@@ -218,29 +221,29 @@ impl Memory {
         Some((self.clock.saturating_sub(since), lag))
     }
 
-    /// The node that is judged slow, for how long, and why.
+    /// The node that is judged slow, for how long, and the reason.
     pub(super) fn slow(&self) -> Option<(NodeId, Duration, &str)> {
         let slow = self.slow.as_ref()?;
         let lasts = slow.last_seen.saturating_sub(slow.since);
         Some((slow.node_id, lasts, &slow.reason))
     }
 
-    /// Whether this is the node that is judged slow.
+    /// Whether the node is judged slow.
     pub(super) fn is_slow(&self, node_id: NodeId) -> bool {
         self.slow.as_ref().is_some_and(|s| s.node_id == node_id)
     }
 
-    /// How long a range has had more load than one should.
+    /// How long a range has had too much load.
     pub(super) fn hot_for(&self, range_id: RangeId, epoch: Epoch) -> Option<Duration> {
         self.hot.age((range_id, epoch), self.clock)
     }
 
-    /// How long views have been taken in.
+    /// The time since the first view.
     pub(super) fn watched_for(&self) -> Duration {
         self.clock
     }
 
-    /// How long a range has hardly been used.
+    /// How long a range has been nearly idle.
     pub(super) fn cold_for(&self, range_id: RangeId) -> Option<Duration> {
         self.cold.age(range_id, self.clock)
     }
@@ -255,18 +258,19 @@ impl Memory {
         self.loaded.age(group_id, self.clock)
     }
 
-    /// How long no range has been on its way, as far back as views reach.
+    /// How long no range has moved, as far back as views reach.
     pub(super) fn ranges_rest_for(&self) -> Duration {
         self.clock.saturating_sub(self.moved_at)
     }
 
-    /// How long a group has known more of a range than meta.
+    /// How long a group has reported a higher epoch of the range than meta's map.
     pub(super) fn ahead_for(&self, range_id: RangeId, epoch: Epoch) -> Option<Duration> {
         self.ahead.age((range_id, epoch), self.clock)
     }
 }
 
-/// What a node could not take in, if the job was given up for that.
+/// The group and the node of a replacement that was given up because the node could not host the
+/// replica.
 fn refused_by(job: &JobDescriptor, step: &Step) -> Option<(GroupId, NodeId)> {
     match step {
         Step::ReplaceReplica(ReplaceReplica {
@@ -285,7 +289,7 @@ fn refused_by(job: &JobDescriptor, step: &Step) -> Option<(GroupId, NodeId)> {
     }
 }
 
-/// How a member follows, from how it did before and what is seen now.
+/// A member's progress, from its earlier progress and the current view.
 fn follow(
     facts: &Facts<'_>,
     group: &Group<'_>,
@@ -296,7 +300,7 @@ fn follow(
     let first = before.is_none();
     let mut follower = before.unwrap_or_default();
     let Some((leader_id, leader)) = group.leader else {
-        // Nothing to follow: whatever it lacked is not held against it.
+        // Without a leader there are no entries to follow: the time does not count.
         (follower.stalled, follower.lagging) = (None, None);
         return follower;
     };
@@ -309,7 +313,7 @@ fn follow(
     }
     let timeout = facts.settings.liveness_timeout;
     if node_id == leader_id || !facts.view.is_heard(node_id, timeout) {
-        // A node that is silent is another matter.
+        // Silence is a condition of its own.
         (follower.stalled, follower.lagging) = (None, None);
         return follower;
     }
@@ -326,7 +330,7 @@ fn follow(
     let lag = leader.last_index.0.saturating_sub(applied.0);
     follower.lagging = match follower.lagging {
         _ if lag <= LAG_MAX => None,
-        // Closer than it was by a tenth: it catches up.
+        // The member lacks a tenth less than before: it catches up.
         Some((since, least)) if lag >= least - least / 10 => Some((since, least)),
         _ => Some((now, lag)),
     };

@@ -1,10 +1,10 @@
-//! Where meta's map is behind a group's own log, the map follows.
+//! Meta's map follows where it is behind a group's own log.
 //!
-//! The group's log is the truth about what it serves. Jobs publish what they change, but one may be
-//! given up half-way, or meta restored from a backup. So a serving leader that has reported a
-//! higher epoch of a range for a while, when no job is about either, is believed. Only one row is
-//! ever written, so its bounds must be those of the row there: of a cut or a merge that is not
-//! published the other part is not known, and a table is never left untiled.
+//! The group's log is the truth about its ranges. Jobs publish their changes, but a job may be
+//! given up half-way, or meta restored from a backup. So the planner believes a serving leader that
+//! has reported a higher epoch of a range for a while, if neither the group nor the range has a
+//! job. Only a single row is ever written, so the bounds must equal those of the map: after an
+//! unpublished split or merge the other part is unknown, and a table must never have a gap.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::Memory;
 use super::draft::Draft;
 use super::facts::Facts;
 
-/// How long the two must differ: heartbeats and map are not of the same moment.
+/// How long the two must differ: heartbeats and map are not from the same moment.
 const AFTER: Duration = Duration::from_secs(5);
 
-/// Rows mended in one plan.
+/// Rows mended in a plan.
 const AT_ONCE: usize = 100;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {

@@ -1,9 +1,9 @@
-//! Neighbours that are small and hardly used become one range again.
+//! Small neighbouring ranges that are nearly idle are merged.
 //!
-//! Both must have been cold for `--merge-after`, and what they become must be so small beside what
-//! a group holds that `balance` never cuts it again. Neighbours of two groups are brought together
-//! first: the smaller one moves. What came of a cut lately stays cut, and so does a table at the
-//! keys where somebody asked for it.
+//! Both must have been nearly idle for `--merge-after`. The merged range must be so small beside
+//! its group that `balance` never splits it again. Neighbours of two groups are first brought
+//! together: the smaller range moves. Parts of a recent split stay apart, and so do ranges at the
+//! keys where an operator split the table.
 
 use std::collections::BTreeSet;
 
@@ -20,11 +20,11 @@ use crate::job::{MergePhase, MergeRanges, MovePhase, MoveRange, Step};
 /// The kind of job.
 pub(super) const KIND: &str = "merge";
 
-/// What two ranges may come to: this part of a range that is cut, and of what a group holds.
+/// The largest merged range: this part of the split size, and of the group's bytes.
 const PART_OF_SPLIT_SIZE: u64 = 8;
 const PART_OF_GROUP: u64 = 16;
 
-/// Merges, and moves for them, that are begun in one plan.
+/// Merges, and moves for them, that begin in a plan.
 const AT_ONCE: usize = 4;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
@@ -67,7 +67,7 @@ fn size_max(facts: &Facts<'_>) -> u64 {
     of_group.min(facts.settings.split_size / PART_OF_SPLIT_SIZE)
 }
 
-/// Whether somebody asked for the table to be cut where this range starts.
+/// Whether the table was requested with a split at the start of this range.
 fn is_start(facts: &Facts<'_>, starts: &BTreeSet<&Bytes>, range: &Range<'_>) -> bool {
     let bounds = &range.row.bounds;
     let table = facts.view.catalog.tables.get(&bounds.table);

@@ -1,10 +1,9 @@
-//! Decides: a view in, actions with reasons out. Pure: the same views give the same plans.
+//! The planner: from a view to actions, with reasons. Pure: the same views give the same plans.
 //!
-//! One file per duty; each looks at the whole view and adds to the plan. What is wanted and cannot
-//! be done yet is a refusal, with its reason, so that somebody who wonders can read why nothing
-//! happens. A group or range that a job is about, running or just planned, is left to that job, so
-//! the order of the duties is their precedence. What must have been so for a while is so by the
-//! [`Memory`] of earlier views.
+//! Each duty has a file, looks at the whole view and adds to the plan. A wanted change that cannot
+//! be made yet is a refusal with its reason, so that an operator can read why nothing happens. A
+//! group or range with a job, running or just planned, is left to that job, so the order of the
+//! duties is their precedence. [`Memory`] times conditions across views.
 
 use crate::view::View;
 
@@ -47,13 +46,13 @@ pub(crate) use wishes::{place_group, place_replica};
 use draft::Draft;
 use facts::Facts;
 
-/// Looks at the view and decides, as a controller does that has only just begun to look.
+/// Plans by a single view, as a controller does that has just started.
 #[must_use]
 pub fn plan(view: &View, settings: &Settings) -> Plan {
     plan_on(view, settings, &mut Memory::default())
 }
 
-/// Looks at the view, remembers what has to be remembered, and decides.
+/// Notes the view in the memory, and plans.
 #[must_use]
 pub fn plan_on(view: &View, settings: &Settings, memory: &mut Memory) -> Plan {
     let facts = Facts::of(view, settings);

@@ -1,12 +1,12 @@
-//! Which nodes a replica goes to: spread over zones, then over hosts, then over nodes.
+//! The choice of nodes for replicas: spread over zones, then over hosts, then over nodes.
 //!
-//! No group has a majority in one zone while there are three zones with nodes that could hold a
-//! replica. The zone of a node that names no zone is its host, as nodes of a host fail together; if
-//! that is not known either, the node is a zone of its own.
+//! No group has a majority in a zone while there are three zones with nodes that could hold a
+//! replica. The zone of a node that names no zone is its host, as nodes of a host fail together. If
+//! the host is not known either, the node is a zone of its own.
 //!
-//! A node that has stopped one of its replicas, or has hardly any room, gets nothing: what damaged one
-//! may damage the next. Nor is a node asked for what it could not take in lately; while there
-//! are others, nor for anything else.
+//! A node that has stopped a replica, or has hardly any room, gets nothing: the cause of the damage
+//! may damage the next replica. Nor is a node asked again for a replica that it could not host
+//! lately; and it is asked for other replicas only if there is no other node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,26 +16,26 @@ use super::memory::Memory;
 use super::settings::Settings;
 use crate::view::View;
 
-/// Zones from which on none may have a majority of a group.
+/// From this number of zones on, no zone may have a majority of a group.
 const ZONES: usize = 3;
 
-/// The part of its disk that a node keeps free, of what is free and what its replicas take.
+/// The part of its disk that a node keeps free, of its free space and its replicas together.
 const ROOM_PART: u64 = 32;
 
-/// Chooses nodes, for one replica or group after another, and keeps count.
+/// Chooses nodes for replicas or groups in turn, and counts its own choices.
 pub(super) struct Placement<'a> {
     view: &'a View,
     /// In order.
     usable: Vec<NodeId>,
-    /// Nodes that are up and get nothing, and why.
+    /// Nodes that are up and get nothing, with the reason.
     unfit: BTreeMap<NodeId, String>,
-    /// What nodes could not take in lately.
+    /// Replicas that nodes could not host lately.
     refused: BTreeSet<(GroupId, NodeId)>,
-    /// Replicas of each usable node, those chosen here included.
+    /// Replicas of each usable node, with those chosen here.
     replicas: BTreeMap<NodeId, usize>,
-    /// Groups chosen here that it is to lead first.
+    /// Groups chosen here that the node leads first.
     leads: BTreeMap<NodeId, usize>,
-    /// Zones that usable nodes are in.
+    /// Zones with usable nodes.
     zones: usize,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Placement<'a> {
         placement
     }
 
-    /// As [`Self::new`], by what is remembered, too: a node that is judged slow gets nothing.
+    /// As [`Self::new`], with the planner's memory: a node that is judged slow gets nothing.
     pub(super) fn remembering(view: &'a View, settings: &Settings, memory: &Memory) -> Self {
         let mut placement = Self::new(view, settings);
         placement.usable.retain(|id| !memory.is_slow(*id));
@@ -73,19 +73,19 @@ impl<'a> Placement<'a> {
         placement
     }
 
-    /// How many nodes there are to choose from.
+    /// The number of nodes to choose from.
     pub(super) fn usable(&self) -> usize {
         self.usable.len()
     }
 
-    /// Replicas of a node, those chosen here included.
+    /// The replicas of a node, with those chosen here.
     pub(super) fn count(&self, node_id: NodeId) -> usize {
         self.replicas.get(&node_id).copied().unwrap_or(0)
     }
 
-    /// The voters of one more group, the one to lead first at the front; `None` when there are too
-    /// few nodes. Zones that the group is not in yet come first, then hosts, then nodes with fewer
-    /// replicas.
+    /// The voters of another group, the first leader at the front; `None` if there are too few
+    /// nodes. Zones without a replica of the group come first, then such hosts, then nodes with
+    /// fewer replicas.
     pub(super) fn choose(&mut self, count: usize) -> Option<Vec<NodeId>> {
         if count > self.usable.len() {
             return None;
@@ -120,10 +120,10 @@ impl<'a> Placement<'a> {
         Some(chosen)
     }
 
-    /// The node that takes the place of `lost` in a group, or joins it if that is nobody: of those
-    /// that are free, a node in the zone with the fewest replicas of the group, then on the host
-    /// with the fewest, then a node with few replicas: a spare, if there is any. `Err` with the
-    /// reason if no node is free.
+    /// The node that replaces `lost` in a group, or joins the group if `lost` is `None`. Of the
+    /// free nodes: a node in the zone with the fewest replicas of the group, then on the host with
+    /// the fewest, then with the fewest replicas, so a spare if there is any. `Err` with the reason
+    /// if no node is free.
     pub(super) fn replacement(
         &mut self,
         group: &GroupDescriptor,
@@ -180,7 +180,7 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// Whether the node could take in a replica of the group, zones apart.
+    /// Whether the node could host a replica of the group, zones apart.
     pub(super) fn may_take(&self, group_id: GroupId, to: NodeId, size_bytes: u64) -> bool {
         self.usable.binary_search(&to).is_ok()
             && self.has_room(to, size_bytes)
@@ -188,7 +188,7 @@ impl<'a> Placement<'a> {
     }
 
     /// Whether no zone has a majority of the group with `to` in the place of `from`, or there are
-    /// too few zones to ask for that.
+    /// too few zones to demand that.
     pub(super) fn fits_zones(
         &self,
         group: &GroupDescriptor,
@@ -201,15 +201,15 @@ impl<'a> Placement<'a> {
             || 2 * (self.in_zone_of(group, from, to) + 1) <= members
     }
 
-    /// Whether a replica that goes `from` a node `to` another has at most as many other replicas of
-    /// its group on its host as before.
+    /// Whether a replica that moves `from` a node `to` another shares its host with at most as many
+    /// replicas of its group as before.
     pub(super) fn fits_hosts(&self, group: &GroupDescriptor, from: NodeId, to: NodeId) -> bool {
         let beside = |id| self.on_host_of(group, Some(from), id);
         beside(to) <= beside(from)
     }
 
-    /// A node of the group whose replica should be elsewhere: its zone has a majority of the group
-    /// although there are enough other zones.
+    /// A node of the group whose replica should move: its zone has a majority of the group although
+    /// there are enough other zones.
     pub(super) fn crowded(
         &self,
         group: &GroupDescriptor,
@@ -227,23 +227,24 @@ impl<'a> Placement<'a> {
         crowd.min_by_key(|id| (Some(*id) == leader, *id))
     }
 
-    /// Its zone, in words.
+    /// The node's zone, in words.
     pub(super) fn where_is(&self, node_id: NodeId) -> String {
         let (zone, host) = (self.zone(node_id), self.host(node_id));
-        match zone == host {
-            true => format!("on host {host}"),
-            false => format!("in zone {zone}"),
+        if zone == host {
+            format!("on host {host}")
+        } else {
+            format!("in zone {zone}")
         }
     }
 
-    /// How many of the group but for `from` and `to` themselves are in the zone of `to`.
+    /// The replicas of the group in the zone of `to`, without those on `from` and `to`.
     fn in_zone_of(&self, group: &GroupDescriptor, from: Option<NodeId>, to: NodeId) -> usize {
         let kept = group.replicas.iter().map(|r| r.node_id);
         let kept = kept.filter(|id| Some(*id) != from && *id != to);
         kept.filter(|id| self.is_together(*id, to)).count()
     }
 
-    /// How many replicas of the group, but for `from` and `to` themselves, are on the host of `to`.
+    /// The replicas of the group on the host of `to`, without those on `from` and `to`.
     fn on_host_of(&self, group: &GroupDescriptor, from: Option<NodeId>, to: NodeId) -> usize {
         let host = self.host(to);
         let others = group.replicas.iter().map(|r| r.node_id);
@@ -277,7 +278,7 @@ impl<'a> Placement<'a> {
     }
 }
 
-/// Why a node that is up gets nothing, if so.
+/// Why a node that is up gets nothing. `None` if it may.
 fn why_unfit(view: &View, node_id: NodeId) -> Option<String> {
     let said = &view.heard.get(&node_id)?.heartbeat;
     let mut replicas = said.replicas.iter();
@@ -291,7 +292,7 @@ fn why_unfit(view: &View, node_id: NodeId) -> Option<String> {
     (!has_room(view, node_id, 0)).then(|| format!("has {free} bytes free on its disk"))
 }
 
-/// Whether the node has said that so much fits on its disk, or nothing at all.
+/// Whether the replica fits on the node's disk, as far as the node has reported its room.
 fn has_room(view: &View, node_id: NodeId, size_bytes: u64) -> bool {
     view.heard.get(&node_id).is_none_or(|heard| {
         let said = &heard.heartbeat;

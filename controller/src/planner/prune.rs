@@ -1,5 +1,5 @@
-//! Jobs that are over are kept for people to read, and because what was done lately is not done
-//! again so soon, and an action that did not help for longer; but not for ever.
+//! Finished jobs are kept for people to read, and because the planner does not repeat recent jobs,
+//! nor for longer those that did not help. They are not kept for ever.
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 
@@ -8,11 +8,12 @@ use super::plan::{Action, Plan};
 use super::tried::is_remembered;
 use crate::view::View;
 
-/// Finished jobs that are kept, the newest: whatever their age, and when they are recent.
+/// The newest finished jobs, which are kept at any age. Older jobs that still count are kept too,
+/// up to the second number of all.
 const KEPT: usize = 200;
 const KEPT_RECENT: usize = 2000;
 
-/// Jobs forgotten in one plan.
+/// Jobs deleted in a plan.
 const AT_ONCE: usize = 50;
 
 pub(super) fn plan(view: &View, plan: &mut Plan) {

@@ -1,16 +1,17 @@
-//! Replicas that are no good where they are: each gets a place on another node.
+//! Lost and failing replicas are replaced on other nodes.
 //!
-//! Worst first. A disk that was wiped registers as a new node, and takes the address of the one
-//! that was there: a node that has no address and is not heard must never vote again. A node that
-//! is down keeps its place for `--replace-after`; then it takes two to say that it is gone, meta
-//! that does not hear it and leaders to whom it acknowledges nothing. A replica that stopped, or
-//! does not follow its leader for long, and all replicas of a node that is slow or being emptied
-//! come next, and at last those that crowd one zone.
+//! The worst cases come first. A wiped disk registers as a new node, and takes over the address of
+//! the old node: a node that has no address and is silent must never vote again. A node that is
+//! down keeps its place for `--replace-after`. After that two witnesses are required: meta has no
+//! heartbeat, and no leader gets acknowledgements. Next come replicas that stopped or have not
+//! followed their leader for long, and all replicas of a node that is slow or draining. The last
+//! are replicas that crowd a zone.
 //!
-//! A group is changed only while a majority of it lives, and no job is about it but, where a replica
-//! is as good as none, such as copy a range. A spare is preferred, else the node with
-//! the fewest replicas. One replica at a time goes to a node and few in the whole cluster, as each
-//! may have to be sent whole. Once nothing names it any more, a lost node is removed.
+//! A group is changed only while a majority is alive and no job works on it. Exception: a replica
+//! that is as good as lost is replaced even during a range copy. A spare is preferred, else the
+//! node with the fewest replicas. A node receives one replica at a time and the whole cluster a
+//! few, as each may have to be sent whole. A lost node is removed once neither a group nor a job
+//! names it.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,16 +29,16 @@ use crate::view::View;
 /// The kind of job.
 pub(super) const KIND: &str = "replace-replica";
 
-/// How long it takes to see whether a leader still hears from a node that meta does not hear.
+/// The time to see whether a leader still hears from a node that meta does not hear.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 
-/// How long a replica may apply nothing although its leader has more.
+/// How long a replica may apply nothing although its leader has more entries.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a replica may lack too much without coming closer.
+/// How long a replica may lack too many entries without catching up.
 const LAGGING_AFTER: Duration = Duration::from_secs(60);
 
-/// What is wrong with a replica where it is; the worst first.
+/// The fault of a replica where it is, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
     Lost,
@@ -51,7 +52,7 @@ enum Cause {
 }
 
 impl Cause {
-    /// Whether the replica is as good as none, and does not wait for the copying of a range.
+    /// Whether the replica is as good as lost, and does not wait for the copy of a range.
     fn is_urgent(&self) -> bool {
         matches!(
             self,
@@ -136,15 +137,14 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     }
     if waiting > 0 {
         draft.refuse(format!(
-            "{waiting} replica(s) are to be put elsewhere, and {} are on their way already, which \
-             is as many as may be at once",
+            "{waiting} replica(s) are to be put elsewhere; {} move already, which is the limit",
             draft.receivers.len()
         ));
     }
     remove_lost(facts, draft);
 }
 
-/// What is wrong with the replica of a group on a node, if anything is.
+/// The fault of a group's replica on a node. `None` if it is sound.
 fn cause(facts: &Facts<'_>, memory: &Memory, group: &Group<'_>, node_id: NodeId) -> Option<Cause> {
     let (view, settings) = (facts.view, facts.settings);
     if is_lost(facts, node_id) {
@@ -202,7 +202,7 @@ fn is_lost(facts: &Facts<'_>, node_id: NodeId) -> bool {
         && view.listening_for >= timeout
 }
 
-/// How many voters are up, if that is enough for a change of members.
+/// The number of voters that are up, if that is enough for a change of members.
 pub(super) fn check_majority(facts: &Facts<'_>, group: &Group<'_>) -> Result<usize, String> {
     let timeout = facts.settings.liveness_timeout;
     let voters = group.row.voters().count();
@@ -217,7 +217,7 @@ pub(super) fn check_majority(facts: &Facts<'_>, group: &Group<'_>) -> Result<usi
     Ok(alive)
 }
 
-/// The first step of putting `to` in the place of a replica.
+/// The first step of a replacement by a replica on node `to`.
 pub(super) fn replace(group: &GroupDescriptor, old: Replica, to: NodeId) -> Step {
     let (group_id, from) = (group.group_id, old.node_id);
     let kept = group.replicas.iter().filter(|r| r.node_id != from);
@@ -240,12 +240,12 @@ fn remove_lost(facts: &Facts<'_>, draft: &mut Draft<'_>) {
         draft.plan.actions.push(Action::SetNodeState {
             node_id,
             state: NodeState::Removed,
-            reason: "its address is another node's and it holds nothing".to_owned(),
+            reason: "another node has its address, and it holds no replica".to_owned(),
         });
     }
 }
 
-/// Whether a group or a running job still counts on the node.
+/// Whether a group or a running job names the node.
 fn is_named(view: &View, node_id: NodeId) -> bool {
     !view.catalog.holds_nothing(node_id)
         || view.running_jobs().any(|(_, step)| match step {

@@ -1,11 +1,11 @@
 //! Replicas evenly over nodes, when nothing has to be repaired.
 //!
-//! A replica counts for itself and for its group's share of the bytes; while ranges are on their
-//! way, for an even share, which is what they are moved for: by the sizes of such a moment a replica
-//! would go where it is too much a minute later, and then it rests. One at a time goes from a
-//! node that has much to one that has little, when that evens out half of what an ordinary one
-//! weighs at least. A group of which a replica was brought elsewhere lately is left alone, and so
-//! is one whose members are not all up.
+//! A replica weighs for itself and for its group's share of the bytes. While its ranges move, a
+//! group counts as an even share, which the moves will produce. Momentary sizes would send the
+//! replica to a node that is overloaded a minute later, and damping would keep it there. Replicas
+//! move one at a time from a heavy node to a light node, if that evens out at least half the weight
+//! of an average replica. A group with a recently moved replica is left alone, and so is a group
+//! whose members are not all up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,19 +23,19 @@ use crate::job::{AddReplica, ReplaceReplica, Step};
 /// The kind of job.
 const KIND: &str = "balance-replicas";
 
-/// What a replica weighs for itself, and again for an even share of the bytes.
+/// The weight of a replica for itself, and again for an even share of the bytes.
 const REPLICA: u64 = 1000;
 
-/// Bytes of a group below which its replicas weigh nothing but themselves.
+/// Below this mean size of groups, replicas weigh nothing but themselves.
 const GROUP_BYTES_MIN: u64 = 1 << 20;
 
-/// How long ranges must have been where they are before sizes count.
+/// How long ranges must have rested before sizes count.
 const STILL_AFTER: Duration = Duration::from_secs(30);
 
-/// Two nodes that are apart by this part of what a node has on average are left as they are.
+/// Two nodes are left alone if they differ by less than this part of the mean weight.
 const APART_PART: u64 = 10;
 
-/// Nodes that are tried as givers and as takers.
+/// Nodes that are tried as sources and as destinations.
 const TRIED: usize = 8;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
@@ -90,13 +90,13 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     }
 }
 
-/// What a replica of each group weighs: for itself, and as much again for an even share of bytes.
+/// The weight of each group's replicas: for itself, and as much again for an even share of bytes.
 fn replica_weights(facts: &Facts<'_>, is_still: bool) -> Vec<u64> {
     let size = |group: &Group<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
     let total: u64 = facts.groups.iter().map(size).sum();
     let count = facts.groups.len() as u64;
     let share = |size: u64| {
-        // Below that all of them are as good as empty.
+        // Below that size all groups are as good as empty.
         if total < count * GROUP_BYTES_MIN {
             return 0;
         }
@@ -110,7 +110,8 @@ fn replica_weights(facts: &Facts<'_>, is_still: bool) -> Vec<u64> {
     groups.map(|group| REPLICA + share(size(group))).collect()
 }
 
-/// What the replicas of each usable node weigh, those under way counted where they go; in order.
+/// The weight of the replicas on each usable node, in order. A moving replica counts at its
+/// destination.
 fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64, NodeId)> {
     let (view, timeout) = (facts.view, facts.settings.liveness_timeout);
     let nodes = view.catalog.nodes.keys().copied();
@@ -149,7 +150,7 @@ fn node_weights(facts: &Facts<'_>, memory: &Memory, weights: &[u64]) -> Vec<(u64
     sorted
 }
 
-/// Groups of which a replica was brought elsewhere lately.
+/// Groups with a recently moved replica.
 fn replaced_lately(facts: &Facts<'_>) -> BTreeSet<GroupId> {
     let jobs = facts.jobs.iter();
     let recent = jobs.filter(|(job, _)| facts.view.is_recent(job, DAMPING));

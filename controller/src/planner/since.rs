@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Since when each of some things has been so; sorted, and brought up to date in one walk.
+/// Since when a condition has held for each of some keys. Sorted by key, and updated in a single
+/// walk.
 #[derive(Debug, Clone)]
 pub(super) struct Since<K>(Vec<(K, Duration)>);
 
@@ -13,7 +14,8 @@ impl<K> Default for Since<K> {
 }
 
 impl<K: Ord + Copy> Since<K> {
-    /// These things are so now, in order; those that were so before keep their time.
+    /// Notes the keys for which the condition holds now, in order. A key that was noted before
+    /// keeps its time.
     pub(super) fn keep(&mut self, now: Duration, keys: impl IntoIterator<Item = K>) {
         let mut before = std::mem::take(&mut self.0).into_iter().peekable();
         let since = keys.into_iter().map(|key| {
@@ -24,7 +26,7 @@ impl<K: Ord + Copy> Since<K> {
         self.0 = since.collect();
     }
 
-    /// For how long it has been so, if it is.
+    /// How long the condition has held for a key. `None` if it does not hold.
     pub(super) fn age(&self, key: K, now: Duration) -> Option<Duration> {
         let place = self.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
         Some(now.saturating_sub(self.0[place].1))

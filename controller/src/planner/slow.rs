@@ -1,10 +1,11 @@
-//! Which node is slow: its log or its store takes far longer than those of the others, or messages to it
-//! are on their way far longer. None of these times has a wait for a CPU in it: on a machine with too
-//! much to do, no node is slower than its neighbours for that.
+//! The slow node: its log or its store takes far longer than those of the others, or messages to it
+//! take far longer. None of these times includes a wait for a CPU: on a machine with too much to
+//! do, no node is slower than its neighbours for that.
 //!
-//! Measured by what each node says of itself, and by what at least two others say of it, against the
-//! middle of the others and against what no sound disk or network needs. One node at a time is judged slow, and it stays so until it has been as quick
-//! as the others for a while: once it leads nothing it has less to do, which is no recovery.
+//! The measures are the node's own report, and the reports of at least two others. They are
+//! compared with the median of the others, and with a bound that no sound disk or network exceeds.
+//! At most one node is judged slow at a time. The verdict stays until the node has been as quick as
+//! the others for a while: a node that leads nothing has less to do, which is no recovery.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,22 +16,23 @@ use coterie_types::NodeId;
 use super::since::Since;
 use crate::view::View;
 
-/// No sound disk takes longer for a write of the log with its fsync, and no machine to apply.
+/// A sound disk needs less for a write of the log with its fsync, and a sound machine less to
+/// apply.
 const LOG_WRITE_MICROS: u64 = 50_000;
 const APPLY_MICROS: u64 = 20_000;
-/// The same for the way of an append and its answer, without what the node does in between.
+/// The same bound for an append and its answer on their way, without the node's own work.
 const ANSWER_MICROS: u64 = 100_000;
-/// Others that must have waited for its answers.
+/// Other nodes that must have measured the node's answers.
 const WITNESSES: usize = 2;
 
-/// How many times the middle of the others.
+/// A slow node takes this many times the median of the others.
 const TIMES: u64 = 8;
 
-/// How long it must have been slow to be judged so, and quick to be judged sound again.
+/// How long a node must be slow to be judged slow, and quick to be judged sound again.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 const SOUND_AFTER: Duration = Duration::from_secs(30);
 
-/// When a node that holds nothing any more is given another chance.
+/// When a node without replicas is judged sound again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// A node that is judged slow.
@@ -38,13 +40,13 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 pub(super) struct Slow {
     pub(super) node_id: NodeId,
     pub(super) since: Duration,
-    /// When it last was.
+    /// When its heartbeat was last slow.
     pub(super) last_seen: Duration,
-    /// The numbers.
+    /// The measured times.
     pub(super) reason: String,
 }
 
-/// A node that is slow in this view.
+/// A node whose heartbeat is slow in this view.
 pub(super) struct Evidence {
     pub(super) node_id: NodeId,
     times: u64,
@@ -68,13 +70,13 @@ pub(super) fn evidence(view: &View, timeout: Duration) -> Vec<Evidence> {
         let apply = times(said.apply_micros, APPLY_MICROS, &applies);
         let (times, what, micros) = [
             (log, "writes its log", said.log_write_micros),
-            (apply, "applies", said.apply_micros),
+            (apply, "applies entries", said.apply_micros),
             (answer, "is reached, there and back,", answered),
         ]
         .into_iter()
         .filter_map(|(times, what, micros)| Some((times?, what, micros)))
         .max_by_key(|(times, ..)| *times)?;
-        let reason = format!("{what} in {micros} us, {times} times the middle of the others");
+        let reason = format!("{what} in {micros} us, {times} times the median of the others");
         Some(Evidence {
             node_id: said.node_id,
             times,
@@ -84,8 +86,8 @@ pub(super) fn evidence(view: &View, timeout: Duration) -> Vec<Evidence> {
     slow.collect()
 }
 
-/// How long messages to each node and their answers are on their way, by the most patient word of those who asked it: one whose own
-/// network is slow finds all others slow.
+/// How long messages to each node and their answers take. Of several reports the shortest time
+/// counts: a node whose own network is slow finds all others slow.
 fn answers<'a>(heard: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<NodeId, u64> {
     let mut said: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
     for witness in heard {
@@ -101,16 +103,16 @@ fn answers<'a>(heard: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<NodeId, u
         .collect()
 }
 
-/// Times that were measured, in order.
+/// The times that were measured, in order.
 fn sorted(micros: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut measured: Vec<u64> = micros.filter(|micros| *micros > 0).collect();
     measured.sort_unstable();
     measured
 }
 
-/// How many times the middle of the others it is, if that is far too much.
+/// The ratio to the median of the others, if it is far too high.
 fn times(micros: u64, bound: u64, all: &[u64]) -> Option<u64> {
-    // One other proves nothing: either of the two may be the odd one.
+    // A single other node is no measure: either of the two may be the odd node.
     if micros < bound || all.len() < 3 {
         return None;
     }
@@ -121,7 +123,7 @@ fn times(micros: u64, bound: u64, all: &[u64]) -> Option<u64> {
     (times >= TIMES).then_some(times)
 }
 
-/// Who is judged slow now, by who was before and who has been slow in the views for how long.
+/// Picks the node judged slow, from the previous verdict and how long each node has measured slow.
 pub(super) fn judge(
     before: Option<Slow>,
     slow: &[Evidence],
@@ -137,12 +139,12 @@ pub(super) fn judge(
             judged.reason.clone_from(&found.reason);
         }
         let quick_for = now.saturating_sub(judged.last_seen);
-        // One that is silent is another matter, and may come back with another disk.
+        // A silent node is another condition, and it may come back with another disk.
         let heard = view.heard.get(&judged.node_id);
         let heard = heard.filter(|heard| heard.age < timeout);
         let is_over = heard.is_none_or(|heard| {
             let said = &heard.heartbeat;
-            // Who writes nothing shows nothing, and is not tried again so soon for that.
+            // A node that writes nothing proves nothing. It gets another chance later.
             said.log_write_micros > 0 && quick_for >= SOUND_AFTER
                 || said.replicas.is_empty() && quick_for >= FORGIVEN_AFTER
         });

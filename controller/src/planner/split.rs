@@ -1,10 +1,11 @@
-//! Ranges that are too large or have too much load are cut in two, within their group.
+//! Ranges that are too large or have too much load are split, within their group.
 //!
-//! By size where a replica says that the bytes are halved. By load, after it has lasted, at the key
-//! that the leader's sample says halves it, and never where more than 60% would stay on one side:
-//! when one key is the cause no cut helps, and that key is named. Which half goes elsewhere is
-//! decided by `balance` afterwards, by what both cost then. No range is split by load where all
-//! nodes are on the same host, nor again after a split that did not help (`effects`).
+//! A split by size is made at the middle of the bytes, which the group finds. A split by load is
+//! made after the load has lasted, at the key that halves it by the leader's sample, and never
+//! where more than 60% would stay on one side: if a single key is the cause no split helps, and a
+//! refusal names the key. Afterwards `balance` decides which half moves, by the costs of both. No
+//! range is split by load if all nodes are on the same host, nor again after a split that did not
+//! help (`effects`).
 
 use std::time::Duration;
 
@@ -19,20 +20,20 @@ use super::tried::Deed;
 /// The kind of job.
 pub(super) const KIND: &str = "split";
 
-/// How long a range must have had too much load.
+/// How long the load of a range must have been too high.
 const HOT_AFTER: Duration = Duration::from_secs(10);
 
-/// The share of the load that may be left of the cut, in thousandths.
+/// The share of the load left of the split key, in thousandths.
 const LEFT_PERMILLE: std::ops::RangeInclusive<u16> = 400..=600;
 
-/// The share from which on a key is the cause, in thousandths: what is left has less than the 60%
-/// that one side may have, and the key's own side cannot be helped.
+/// The share from which on a key is the cause, in thousandths: the other keys have less than the
+/// 60% that one side may have, and no split lightens the key's own side.
 const HOT_KEY_PERMILLE: u16 = 400;
 
 /// Bytes of a key that are shown.
 const KEY_SHOWN: usize = 64;
 
-/// Cuts that are begun in one plan.
+/// Splits that begin in a plan.
 const AT_ONCE: usize = 16;
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
@@ -81,7 +82,8 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether the range is all there and nothing else is done to it or its group.
+/// Whether the range has all its records (no import is under way), and neither it nor its group has
+/// a job.
 pub(super) fn is_settled(facts: &Facts<'_>, draft: &Draft<'_>, range: &Range<'_>) -> bool {
     let row = range.row;
     let group = range.group.map(|place| &facts.groups[place]);
@@ -91,7 +93,7 @@ pub(super) fn is_settled(facts: &Facts<'_>, draft: &Draft<'_>, range: &Range<'_>
     !importing && draft.is_free(row.group_id) && draft.is_free_range(row.range_id)
 }
 
-/// Where to cut a range that has too much load, and why there; or why not.
+/// The key at which to split a range with too much load and the reason, or the reason not to split.
 fn cut_by_load(
     facts: &Facts<'_>,
     range: &Range<'_>,
@@ -113,33 +115,33 @@ fn cut_by_load(
         && cut.at != range.row.bounds.start
     {
         let reason = format!(
-            "{load}; {}% of it is left of the cut",
+            "{load}; {}% of it is left of the split key",
             cut.left_permille / 10
         );
         return Ok((cut.at.clone(), reason));
     }
     match &cost.hot_key {
         Some(HotKey { key, permille }) if *permille >= HOT_KEY_PERMILLE => Err(format!(
-            "{load}; the key \"{}\" alone has {}% of it, so no cut would help",
+            "{load}; the key \"{}\" alone has {}% of it, so no split would help",
             key[..key.len().min(KEY_SHOWN)].escape_ascii(),
             permille / 10
         )),
         _ => Err(match &cost.cut {
             Some(cut) => format!(
-                "{load}; the best cut known leaves {}% of it on the left",
+                "{load}; the best known split leaves {}% of it on the left",
                 cut.left_permille / 10
             ),
-            None => format!("{load}; no sample says where to cut it"),
+            None => format!("{load}; no sample shows where to split it"),
         }),
     }
 }
 
-/// The numbers of a range's load.
+/// The range's load, in words.
 pub(super) fn describe(facts: &Facts<'_>, range: &Range<'_>, cost: &RangeLoad) -> String {
     let settings = facts.settings;
     format!(
-        "range {}: {} commands/s of {}, {} bytes/s of {}, {} ms of CPU/s of {}: {}% of what one \
-         range should have",
+        "range {}: {} commands/s of {}, {} bytes/s of {}, {} ms of CPU/s of {}: {}% of the limit \
+         of a range",
         range.row.range_id,
         range.ops(),
         settings.split_ops,

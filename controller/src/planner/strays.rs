@@ -1,9 +1,9 @@
-//! Replicas that are no longer their node's: it was away when the group went on without it.
+//! Stray replicas: their node was away when the group went on without it.
 //!
-//! Only on the word of all who know: meta's row, the group's own leader, and no job that is about
-//! the group. A group that meta does not know is gone only if meta knows that it was removed, or if there
-//! was never anything in it: a meta that was restored from an old backup has forgotten groups that
-//! live, and must not cost anybody's data.
+//! A replica is stray only if meta's row and the group's own leader both say so, and no job is
+//! about the group. A group that meta does not know is gone only if meta knows that it was removed,
+//! or if the group never had an entry: a meta restored from an old backup has forgotten groups that
+//! are alive, and must not cost anybody's data.
 
 use coterie_protocol::server::ReplicaStatus;
 use coterie_types::{GroupId, LogIndex, NodeId, NodeState};
@@ -12,21 +12,21 @@ use super::plan::{Action, Plan};
 use super::settings::Settings;
 use crate::view::View;
 
-/// Replicas in one plan: each is asked for in turn.
+/// Stray replicas in a plan. The executor asks for their deletion in turn.
 const AT_ONCE: usize = 4;
 
 pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     let mut found = Vec::new();
     for (node_id, heard) in &view.heard {
         let node = view.catalog.nodes.get(node_id);
-        // One that was removed is told to wipe itself when its next heartbeat comes.
+        // A removed node is told to wipe itself at its next heartbeat.
         let is_there = node.is_some_and(|node| node.state != NodeState::Removed);
         if !is_there || !view.is_heard(*node_id, settings.liveness_timeout) {
             continue;
         }
         for status in &heard.heartbeat.replicas {
             let group_id = status.group_id;
-            // Nearly all are their node's own: that is asked first, as it costs least.
+            // Nearly all replicas are no strays. This is the cheapest check, so it comes first.
             if let Some(reason) = why_stray(view, settings, *node_id, group_id)
                 && !is_left_alone(view, plan, group_id)
             {
@@ -42,7 +42,7 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
     plan.actions.extend(found);
 }
 
-/// Whether a job is about the group, or begins with this plan.
+/// Whether a job is about the group, or begins in this plan.
 fn is_left_alone(view: &View, plan: &Plan, group_id: GroupId) -> bool {
     let begins = plan.actions.iter().any(|action| match action {
         Action::Begin { step, .. } => step.is_about(group_id),
@@ -51,7 +51,7 @@ fn is_left_alone(view: &View, plan: &Plan, group_id: GroupId) -> bool {
     begins || view.running_jobs().any(|(_, step)| step.is_about(group_id))
 }
 
-/// Why the node's replica of the group is nobody's, if it surely is.
+/// Why the replica on the node is stray. `None` unless it is certain.
 fn why_stray(
     view: &View,
     settings: &Settings,
@@ -75,7 +75,7 @@ fn why_stray(
     })
 }
 
-/// Why a group that meta does not know is gone, if it surely is.
+/// Why a group that meta does not know is gone. `None` unless it is certain.
 fn why_gone(view: &View, settings: &Settings, group_id: GroupId) -> Option<String> {
     let heard = view.heard.values();
     let said = || heard.clone().flat_map(|heard| &heard.heartbeat.replicas);
@@ -86,14 +86,15 @@ fn why_gone(view: &View, settings: &Settings, group_id: GroupId) -> Option<Strin
     if view.catalog.removed_groups.contains(&group_id) {
         return Some(format!("group {group_id} was removed"));
     }
-    // Of an attempt to make a group, which was given up: its id is older than that of one that was
-    // made, and no entry has come to any of its replicas, not even the first that names its members.
+    // An attempt to create a group that was given up: its id is below that of a group that was
+    // created, and none of its replicas has any entry, not even the first entry, which names its
+    // members.
     let (newest, _) = view.catalog.groups.last_key_value()?;
     let is_empty =
         |status: &ReplicaStatus| status.replicas.is_empty() && status.last_index == LogIndex(0);
     let was_made = group_id >= *newest || !replicas().all(is_empty);
     let may_judge = view.listening_for >= settings.liveness_timeout;
-    (may_judge && !was_made).then(|| format!("group {group_id} was never made"))
+    (may_judge && !was_made).then(|| format!("group {group_id} was never created"))
 }
 
 #[cfg(test)]
@@ -111,7 +112,7 @@ mod tests {
         config.settings().unwrap()
     }
 
-    /// Four nodes, of which node 4 holds a replica of group 1 that is not its own.
+    /// Four nodes. Node 4 holds a stray replica of group 1.
     async fn with_a_stray() -> Sim {
         let sim = Sim::with_nodes(&["a", "b", "c"]);
         let fence = sim.take_over(1);
@@ -145,13 +146,13 @@ mod tests {
     async fn what_meta_and_the_leader_have_forgotten_is_a_stray() {
         let sim = with_a_stray().await;
         assert_eq!(strays(&sim), [(NodeId(4), GroupId(1))]);
-        // Its leader counts it, whatever meta has.
+        // The group's leader counts node 4 as a member, whatever meta's row says.
         change(&sim, |group| {
             group.learners.insert(NodeId(4));
         });
         assert_eq!(strays(&sim), []);
         change(&sim, |group| group.learners.clear());
-        // Nobody leads it: nobody knows.
+        // The group has no leader: nothing is certain.
         let mut leader = None;
         change(&sim, |group| leader = group.leader.take());
         assert_eq!(strays(&sim), []);
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(strays(&sim), []);
     }
 
-    /// A replica on node 4 of a group that meta does not know, though it knows a newer one.
+    /// Node 4 holds a replica of a group that meta does not know, though meta knows a newer group.
     async fn with_an_unknown_group(unknown: SimGroup) -> Sim {
         let sim = with_a_stray().await;
         change(&sim, |group| {

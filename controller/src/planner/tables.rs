@@ -1,10 +1,9 @@
-//! Tables that have no ranges yet, because they were just made: each is given to a group that is
-//! there, cut where it was asked to be.
+//! New tables without ranges: each is given to an existing group, split at the requested keys.
 //!
-//! A group costs every node heartbeats, files and memory, and a table by itself needs none of its
-//! own. The group with the fewest ranges gets it, all of it, also when it is cut: groups take ranges
-//! in each by its own log, a table is published whole or not at all, and two logs cannot be made to
-//! agree on that without a third. From there `balance` spreads the ranges, as it would any.
+//! A group costs every node heartbeats, files and memory, and a table needs no group of its own.
+//! The group with the fewest ranges gets the whole table, even if the table is split: each group
+//! adds ranges by its own log, a table is published whole or not at all, and two logs cannot agree
+//! on that without a third. Afterwards `balance` spreads the ranges like any others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +20,16 @@ use crate::job::{AddRanges, RemoveGroup, Step};
 /// The kind of job.
 const KIND: &str = "add-table";
 
-/// Tables that are given to groups at once.
+/// Tables that are given to groups in a plan.
 const AT_ONCE: usize = 16;
 
-/// Bytes of the keys in a job, each boundary twice: a job's row is bounded.
+/// The bytes of the keys in a job, where each boundary counts twice: a job's row is bounded.
 const KEY_BYTES_MAX: usize = 128 << 10;
 
 pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
     let catalog = &facts.view.catalog;
     if catalog.groups.is_empty() {
-        // Its tables are part of the bootstrap.
+        // The tables are part of the bootstrap.
         return;
     }
     let is_given = |table: TableId| facts.running().any(|step| step.makes_ranges_of(table));
@@ -79,7 +78,7 @@ pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
     }
 }
 
-/// As many of the boundaries as fit, evenly.
+/// As many of the boundaries as fit, evenly chosen.
 fn thinned(split_at: &[Bytes]) -> Vec<Bytes> {
     let mut cuts = split_at.to_vec();
     while 2 * cuts.iter().map(Bytes::len).sum::<usize>() > KEY_BYTES_MAX {
@@ -88,7 +87,7 @@ fn thinned(split_at: &[Bytes]) -> Vec<Bytes> {
     cuts
 }
 
-/// How many ranges each group that could take one owns, those that jobs are adding included.
+/// The ranges of each group that could add more, with those that jobs are adding.
 fn range_counts(facts: &Facts<'_>) -> BTreeMap<GroupId, usize> {
     let removals = facts.running().filter_map(|step| match step {
         Step::RemoveGroup(RemoveGroup { group, .. }) => Some(group.group_id),

@@ -1,4 +1,4 @@
-//! What the planner decides on clusters of values.
+//! The planner on clusters of values.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -20,7 +20,8 @@ fn settings(groups: usize, replicas: usize) -> Settings {
         groups,
         replicas,
         bootstrap_nodes: replicas,
-        // Judged in `tests/duties.rs` and `tests/scale.rs`, where jobs are only played.
+        // `tests/duties.rs` and `tests/scale.rs` check moves, on a cluster where jobs are only
+        // played.
         moves_max: 0,
         ..Settings::default()
     }
@@ -178,7 +179,7 @@ fn a_dropped_table_is_taken_from_its_group_and_no_other_is() {
             split_at: vec![],
         });
         sim.settle(fence, &wanted).await.unwrap();
-        // What meta does not know of may be what a restored one forgot.
+        // A group's range that meta does not know may be one that a restored meta forgot.
         let mut unknown = sim.lock().meta.catalog.ranges[&RangeId(1)].clone();
         (unknown.range_id, unknown.bounds) = (RangeId(900), KeyRange::all(TableId(900)));
         let mut groups = std::mem::take(&mut sim.lock().groups);
@@ -218,8 +219,8 @@ fn old_jobs_are_forgotten() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever the cluster looks like: plans come to an end, and then every table is tiled, every
-    /// group has as many replicas as wanted, and leaders are even.
+    /// On every cluster, plans come to an end. Then every table is tiled, every group has the
+    /// wanted number of replicas, and leaders are even.
     #[test]
     fn clusters_come_to_rest(
         zones in proptest::collection::vec("[a-c]?", 1..9),
@@ -256,7 +257,7 @@ proptest! {
                 assert!(inner.groups[&range.group_id].ranges.contains(range), "the group knows");
             }
             drop(inner);
-            // Even among the voters of each group: no hand-over would help.
+            // Leaders are even among the voters of each group: no transfer would help.
             assert_eq!(plan(&sim.view(), &wanted).actions, []);
         });
     }
@@ -272,7 +273,7 @@ fn settled(zones: &[&str], wanted: &Settings) -> (Sim, u64) {
     (sim, fence)
 }
 
-/// Of each job that would replace a replica: the group, the lost node, the new one.
+/// The group, the lost node and the new node of each replacement job.
 fn replacements(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
     let of = |action: &Action| match action {
         Action::Begin {
@@ -309,7 +310,7 @@ fn a_wiped_node_is_replaced_one_group_at_a_time_and_then_removed() {
         value: Some("off".into()),
     });
     let new = sim.wipe(NodeId(2));
-    // It takes in nobody's place before it was heard and is up.
+    // The new node gets no replica before it was heard and is up.
     assert_eq!(replacements(&plan(&sim.view(), &wanted)), []);
     runtime().block_on(async {
         let executor = sim.executor(fence, &wanted);
@@ -362,7 +363,7 @@ fn a_group_with_too_few_replicas_gets_one_more_in_another_zone() {
         plan.actions.iter().filter_map(of).collect::<Vec<_>>()
     };
     assert_eq!(added(&plan(&sim.view(), &more)), [(GroupId(1), NodeId(3))]);
-    // One after another, and not while nobody leads it.
+    // Replicas are added in turn, and not while the group has no leader.
     runtime().block_on(async { sim.settle(fence, &more).await.unwrap() });
     let of_group = |sim: &Sim| -> Vec<NodeId> {
         let inner = sim.lock();

@@ -1,4 +1,4 @@
-//! Actions for load that still count: they are yet to be judged, or did not help.
+//! Actions for load that still count: those not judged yet, and those that did not help.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ pub(super) enum Deed {
     Move,
 }
 
-/// An action that is over, and still counts.
+/// An action that is over and still counts.
 pub(super) struct Tried {
     pub(super) job_id: JobId,
     pub(super) deed: Deed,
-    /// The range, or the two parts of it.
+    /// The range, or its two parts.
     pub(super) ranges: Vec<RangeId>,
     pub(super) effect: Effect,
 }
 
 impl Tried {
-    /// The action of a job, if it is yet to be judged, or did not help.
+    /// The action of a job, if it is not judged yet or did not help.
     pub(super) fn by(view: &View, job: &JobDescriptor, step: &Step) -> Option<Self> {
         let effect = job.effect.filter(|_| job.state == JobState::Done)?;
         if effect.after.is_some() && !is_remembered(view, job) {
@@ -55,14 +55,14 @@ impl Tried {
         self.effect.after.is_some()
     }
 
-    /// Whether it speaks against this action: a split alone gains nothing, so it does not speak
-    /// against the moves of its parts.
+    /// Whether this action is a reason against another. A split alone gains nothing, so it is no
+    /// reason against moves of its parts.
     pub(super) fn is_against(&self, deed: Deed) -> bool {
         deed == Deed::Cut || self.deed == Deed::Move
     }
 }
 
-/// Whether the job did not help, and still counts.
+/// Whether the job did not help and still counts.
 pub(super) fn is_remembered(view: &View, job: &JobDescriptor) -> bool {
     let is_useless = |effect: &Effect| effect.after.is_some() && !effect.helped;
     job.effect.as_ref().is_some_and(is_useless) && view.is_recent(job, REMEMBERED_FOR)

@@ -1,4 +1,4 @@
-//! Choosing nodes for what an operator asked for: by the same rules as the planner's own duties.
+//! The choice of nodes for an operator's wish, by the same rules as the planner's own duties.
 
 use coterie_types::{GroupDescriptor, NodeId};
 
@@ -6,12 +6,12 @@ use super::placement::Placement;
 use super::settings::Settings;
 use crate::view::View;
 
-/// The voters of a new group, the one to lead first at the front; `None` when too few nodes are up.
+/// The voters of a new group, the first leader at the front; `None` if too few nodes are up.
 pub(crate) fn place_group(view: &View, settings: &Settings) -> Option<Vec<NodeId>> {
     Placement::new(view, settings).choose(settings.replicas)
 }
 
-/// The node that takes over the replica of a group on `node_id`; `Err` with the reason if none can.
+/// The node for the replica of a group on `node_id`. `Err` with the reason if there is none.
 pub(crate) fn place_replica(
     view: &View,
     settings: &Settings,

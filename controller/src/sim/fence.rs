@@ -2,7 +2,7 @@
 
 use coterie_protocol::server::ServerRequest;
 
-/// The fencing number of a request that has one.
+/// The fencing number of a request, if it carries a number.
 pub(super) fn fence_of(request: &ServerRequest) -> Option<u64> {
     match request {
         ServerRequest::CreateReplica { fence, .. }

@@ -1,4 +1,4 @@
-//! A group as its members know it, and what its log would say to each request about its ranges.
+//! A group as its members know it, and its log's answer to each request about its ranges.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use coterie_types::{
     Epoch, GroupId, KeyRange, NodeId, RangeDescriptor, RangeId, Replica, Role, TableId, UnixMillis,
 };
 
-/// A range that comes from another group.
+/// A range that the group imports.
 #[derive(Debug, Clone)]
 pub(crate) struct SimImport {
     pub(crate) range: RangeDescriptor,
@@ -22,7 +22,7 @@ impl SimImport {
     }
 }
 
-/// A range that was handed off, as it was to be.
+/// A range that the group handed off, as it is after the hand-off.
 #[derive(Debug, Clone)]
 pub(crate) struct SimFrozen {
     pub(crate) range: RangeDescriptor,
@@ -42,9 +42,9 @@ pub(crate) struct SimGroup {
     pub(crate) imports: BTreeMap<RangeId, SimImport>,
     pub(crate) frozen: Vec<SimFrozen>,
     pub(crate) keys: BTreeSet<(TableId, Bytes)>,
-    /// Digests that were asked for, and who has counted.
+    /// The requested digests, and the nodes that have finished them.
     pub(crate) digests: BTreeMap<u64, BTreeSet<NodeId>>,
-    /// How often it was asked for what would have lost something: must stay 0.
+    /// Requests that would have lost something. Must stay 0.
     pub(crate) conflicts: usize,
 }
 
@@ -112,7 +112,7 @@ impl SimGroup {
         ServerAnswer::Ok
     }
 
-    /// These ranges in the place of those, which must be as they are said to be.
+    /// Replaces the ranges `before` by `after`. The group must have exactly the ranges `before`.
     pub(super) fn exchange(
         &mut self,
         before: &[RangeDescriptor],

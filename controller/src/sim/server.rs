@@ -1,4 +1,4 @@
-//! What the servers answer: at once, as a server would whose group has applied the entry.
+//! The servers' answers: at once, as of a server whose group has applied the entry.
 
 use std::collections::BTreeSet;
 
@@ -237,7 +237,7 @@ impl Inner {
         ServerAnswer::Ok
     }
 
-    /// That a lost node is listened to, or a leader robbed of its group, is a conflict.
+    /// It is a conflict if a lost node is still listened to, or a leader loses its group.
     fn recover_alone(
         &mut self,
         node_id: NodeId,
@@ -260,7 +260,7 @@ impl Inner {
         ServerAnswer::Ok
     }
 
-    /// Refused to a member of a group that is there.
+    /// Refused by a member of a group that meta knows.
     fn destroy(&mut self, node_id: NodeId, group_id: GroupId) -> ServerAnswer {
         let is_there = self.meta.catalog.groups.contains_key(&group_id);
         let Some(group) = self.groups.get_mut(&group_id) else {
@@ -277,7 +277,7 @@ impl Inner {
         ServerAnswer::Ok
     }
 
-    /// Counted when it is asked for the second time.
+    /// Done when it is fetched for the second time.
     fn digest(&mut self, node_id: NodeId, group_id: GroupId, nonce: u64) -> ServerAnswer {
         let is_damaged = self.damaged.contains(&node_id);
         let group = self.groups.get_mut(&group_id);
@@ -333,7 +333,7 @@ impl Inner {
         activated
     }
 
-    /// One key more is copied each time somebody looks.
+    /// Each look copies another key.
     fn copy_one(&mut self, group_id: GroupId, range_id: RangeId, epoch: Epoch) {
         let group = self.groups.get(&group_id);
         let import = group
@@ -359,7 +359,7 @@ impl Inner {
     }
 }
 
-/// New members must hold a replica and be up, to catch up; both quorums must be there.
+/// New members must hold a replica and be up, so that they can catch up. Both quorums must be up.
 fn change_members(
     group: &mut SimGroup,
     replicas: &[Replica],
@@ -387,7 +387,7 @@ fn change_members(
     ServerAnswer::Ok
 }
 
-/// A part or the whole of what ranges were, at the next epoch.
+/// A part or the union of earlier ranges, at the next epoch.
 fn part(
     range: &RangeDescriptor,
     range_id: RangeId,

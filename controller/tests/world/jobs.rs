@@ -1,4 +1,4 @@
-//! What becomes of a plan: jobs are begun, and their effect is there when they are done.
+//! The executor of this world: jobs begin, and have their effect at their end.
 
 use bytes::Bytes;
 use coterie_controller::job::{
@@ -17,7 +17,7 @@ impl World {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
             Action::SetNodeState { node_id, state, .. } => self.set_state(node_id, state),
-            // Nothing is left behind here.
+            // Nothing is left behind in this world.
             Action::DestroyStray { .. } => {}
             Action::MakeGroups { kind, groups, .. } => {
                 let new = groups.into_iter().map(|group| job::NewGroup {

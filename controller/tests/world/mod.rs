@@ -1,6 +1,6 @@
 //! A cluster of values for the planner alone: nodes, groups and ranges with sizes and loads, and
-//! jobs that are done some ticks after they were begun. Everything that a plan must keep is checked
-//! when it is carried out. The same seed gives the same world.
+//! jobs that end some ticks after their begin. The rules of plans are checked when a plan is
+//! carried out. The same seed gives the same world.
 #![allow(dead_code, reason = "each of its users needs another part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ use coterie_types::{
     RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
 };
 
-/// What a range costs.
+/// The cost of a range.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
     /// Bytes.
@@ -39,33 +39,33 @@ pub(crate) type Tweak = Box<dyn Fn(u64, &mut Heartbeat)>;
 
 /// See the module's head.
 pub(crate) struct World {
-    /// What meta has.
+    /// Meta's catalog.
     pub(crate) catalog: Catalog,
-    /// What the planner is to do.
+    /// The planner's settings.
     pub(crate) settings: Settings,
-    /// What it remembers.
+    /// The planner's memory.
     pub(crate) memory: Memory,
-    /// What each range costs.
+    /// The cost of each range.
     pub(crate) costs: BTreeMap<RangeId, Cost>,
-    /// Who leads each group.
+    /// The leader of each group.
     pub(crate) leaders: BTreeMap<GroupId, NodeId>,
-    /// Nodes that are not heard.
+    /// Silent nodes.
     pub(crate) silent: BTreeSet<NodeId>,
-    /// Microseconds that a write of the log takes, where that is not ordinary.
+    /// The microseconds of a write of the log, for nodes where they are not ordinary.
     pub(crate) log_write_micros: BTreeMap<NodeId, u64>,
-    /// What else a node says than usual, by the tick.
+    /// Changes a node's heartbeats, by the tick.
     pub(crate) tweak: Option<Tweak>,
     /// How long ago meta's leader began to listen.
     pub(crate) listening_for: Duration,
-    /// How long commands take; 0 is unknown, and nothing is judged by it.
+    /// The latency of commands; 0 is unknown, and no job is judged by it.
     pub(crate) latency_micros: u64,
-    /// By how many thousandths loads vary from tick to tick.
+    /// Loads vary by this many thousandths from tick to tick.
     pub(crate) noise_permille: u64,
-    /// Ticks until a job is done, the least and the most; each tick is a second.
+    /// The least and the most ticks until a job ends. Each tick is a second.
     pub(crate) job_ticks: (u64, u64),
-    /// Seconds so far.
+    /// Seconds since the beginning.
     pub(crate) ticks: u64,
-    /// Each move that was begun: the tick, and the range.
+    /// Each begun move: the tick, and the range.
     pub(crate) moves: Vec<(u64, RangeId)>,
     next: u64,
     chance: u64,
@@ -73,8 +73,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// So many nodes in three zones, groups of three replicas, and ranges dealt in key order, a
-    /// block to each group.
+    /// A cluster of nodes in three zones, groups of three replicas, and ranges dealt in key order,
+    /// a block to each group.
     pub(crate) fn new(nodes: u64, groups: u64, ranges: u64, seed: u64) -> Self {
         let mut world = Self {
             catalog: Catalog::default(),
@@ -143,14 +143,14 @@ impl World {
         self.chance % bound.max(1)
     }
 
-    /// Another node, which is up.
+    /// Adds a node that is up.
     pub(crate) fn add_node(&mut self) -> NodeId {
         let number = self.catalog.nodes.len() as u64 + 1;
         self.write(vec![node_row(number, NodeState::Up)], vec![]);
         NodeId(number)
     }
 
-    /// No node says which zone it is in.
+    /// No node names its zone.
     pub(crate) fn forget_zones(&mut self) {
         for node in self.catalog.nodes.values_mut() {
             node.zone.clear();
@@ -169,7 +169,7 @@ impl World {
         &self.catalog.nodes[&node_id].host
     }
 
-    /// Nodes, or hosts where they are named, that lead at least a tenth of the load.
+    /// Nodes, or named hosts, that lead at least a tenth of the load.
     pub(crate) fn busy_hosts(&self) -> BTreeSet<String> {
         let total: u64 = self.costs.values().map(|cost| cost.ops).sum();
         let sums = self.sums(|cost| cost.ops).into_iter();
@@ -200,7 +200,7 @@ impl World {
         self.catalog.apply(&change);
     }
 
-    /// What the planner sees.
+    /// The planner's view.
     pub(crate) fn view(&self) -> View {
         let mut replicas: BTreeMap<NodeId, Vec<ReplicaStatus>> = BTreeMap::new();
         let mut owned: BTreeMap<GroupId, Vec<RangeDescriptor>> = BTreeMap::new();
@@ -279,7 +279,7 @@ impl World {
         }
     }
 
-    /// A second goes by: what is due is done, then there is a plan, which is begun.
+    /// A second passes: due jobs end, then the planner plans, and the plan's jobs begin.
     pub(crate) fn tick(&mut self) -> Plan {
         self.ticks += 1;
         let due = self.due.iter().filter(|(_, tick)| **tick <= self.ticks);
@@ -299,7 +299,7 @@ impl World {
         plan
     }
 
-    /// So many seconds go by; all that was planned.
+    /// Seconds pass. Returns all that was planned.
     pub(crate) fn pass(&mut self, ticks: u64) -> Plan {
         let mut all = Plan::default();
         for _ in 0..ticks {
@@ -310,7 +310,7 @@ impl World {
         all
     }
 
-    /// Who leads is gone or silent: another voter does.
+    /// If a leader is gone or silent, another voter leads.
     fn rise(&mut self) {
         for group in self.catalog.groups.values() {
             let leads = self.leaders.get(&group.group_id);
@@ -326,7 +326,7 @@ impl World {
         }
     }
 
-    /// Of each group, what `of` says of its ranges.
+    /// For each group, the sum of `of` over its ranges.
     pub(crate) fn sums(&self, of: impl Fn(&Cost) -> u64) -> BTreeMap<GroupId, u64> {
         let groups = self.catalog.groups.keys();
         let mut sums: BTreeMap<GroupId, u64> = groups.map(|id| (*id, 0)).collect();
@@ -336,7 +336,7 @@ impl World {
         sums
     }
 
-    /// How far the groups are from even at most, as a part of an even share.
+    /// The largest difference of a group from an even share, as a part of that share.
     pub(crate) fn spread(&self, of: impl Fn(&Cost) -> u64) -> f64 {
         let sums = self.sums(of);
         let mean = sums.values().sum::<u64>() as f64 / sums.len() as f64;
@@ -344,7 +344,7 @@ impl World {
         apart.fold(0.0, f64::max)
     }
 
-    /// A range of which two moves were begun after tick `since` and less than `within` ticks apart.
+    /// A range with two moves that began after tick `since` and less than `within` ticks apart.
     pub(crate) fn moved_twice(&self, since: u64, within: u64) -> Option<RangeId> {
         let mut last = BTreeMap::new();
         let moved = self.moves.iter().filter(|(tick, _)| *tick > since);
@@ -355,13 +355,13 @@ impl World {
         again.next().map(|(_, range_id)| *range_id)
     }
 
-    /// Nothing is done for balance from now on.
+    /// Turns balancing off.
     pub(crate) fn stop_balance(&mut self) {
         let row = Row::Setting("balance".into(), "off".into());
         self.write(vec![row], vec![]);
     }
 
-    /// How many groups each node leads.
+    /// The number of groups that each node leads.
     pub(crate) fn led(&self) -> BTreeMap<NodeId, usize> {
         let nodes = self.catalog.nodes.keys();
         let mut led: BTreeMap<NodeId, usize> = nodes.map(|id| (*id, 0)).collect();
@@ -384,7 +384,7 @@ impl World {
         held
     }
 
-    /// How many replicas each node has, by the rows of groups.
+    /// The number of replicas on each node, by the rows of groups.
     pub(crate) fn held(&self) -> BTreeMap<NodeId, usize> {
         let nodes = self.catalog.nodes.keys();
         let mut held: BTreeMap<NodeId, usize> = nodes.map(|id| (*id, 0)).collect();
@@ -434,7 +434,7 @@ fn group_row(group_id: GroupId, members: BTreeSet<NodeId>) -> Row {
     })
 }
 
-/// What a node says of a replica that has little to say.
+/// The report of a replica without any special state.
 pub(crate) fn status(group_id: GroupId) -> ReplicaStatus {
     ReplicaStatus {
         group_id,

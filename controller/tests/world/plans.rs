@@ -1,4 +1,4 @@
-//! What tests look for in plans, and the clusters they begin with.
+//! Questions of tests to plans, and the clusters they begin with.
 
 use coterie_controller::job::{MoveRange, ReplaceReplica, Step};
 use coterie_controller::planner::{Action, Plan};
@@ -10,7 +10,7 @@ use super::{Cost, World};
 /// A mebibyte.
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// A quiet cluster: so many nodes, groups and ranges of one MiB each.
+/// A quiet cluster, with ranges of one MiB each.
 pub(crate) fn quiet(nodes: u64, groups: u64, ranges: u64) -> World {
     let mut world = World::new(nodes, groups, ranges, 1);
     for range in 1..=ranges {
@@ -20,7 +20,7 @@ pub(crate) fn quiet(nodes: u64, groups: u64, ranges: u64) -> World {
     world
 }
 
-/// The jobs whose steps are known already.
+/// The first steps of the jobs in `Action::Begin`.
 pub(crate) fn steps(plan: &Plan) -> Vec<&Step> {
     let mut steps = Vec::new();
     for action in &plan.actions {
@@ -31,7 +31,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<&Step> {
     steps
 }
 
-/// Of each replica that is put elsewhere: the group, from where, to where.
+/// Each replica that moves: its group, and the two nodes.
 pub(crate) fn replaced(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
     let of = |step: &Step| match step {
         Step::ReplaceReplica(ReplaceReplica {
@@ -42,7 +42,7 @@ pub(crate) fn replaced(plan: &Plan) -> Vec<(GroupId, NodeId, NodeId)> {
     steps(plan).into_iter().filter_map(of).collect()
 }
 
-/// Of each range that is moved: which, and to which group.
+/// Each range that moves, and its destination.
 pub(crate) fn moved(plan: &Plan) -> Vec<(RangeId, GroupId)> {
     let of = |step: &Step| match step {
         Step::MoveRange(MoveRange { range, to, .. }) => Some((range.range_id, *to)),
@@ -51,7 +51,7 @@ pub(crate) fn moved(plan: &Plan) -> Vec<(RangeId, GroupId)> {
     steps(plan).into_iter().filter_map(of).collect()
 }
 
-/// Of each range that is cut: which, and whether it is known where.
+/// Each range that is split, and whether the key is known.
 pub(crate) fn cut(plan: &Plan) -> Vec<(RangeId, bool)> {
     let of = |action: &Action| match action {
         Action::Split { range, at, .. } => Some((range.range_id, at.is_some())),
@@ -60,7 +60,7 @@ pub(crate) fn cut(plan: &Plan) -> Vec<(RangeId, bool)> {
     plan.actions.iter().filter_map(of).collect()
 }
 
-/// Puts a group on these nodes; the first leads.
+/// Puts a group on these nodes. The first leads it.
 pub(crate) fn set_row(world: &mut World, group: u64, nodes: [u64; 3]) {
     let replicas = nodes.map(|id| Replica {
         node_id: NodeId(id),

@@ -1,5 +1,5 @@
-//! The rules that every plan keeps, whatever the cluster looks like: one job for a group, limits,
-//! rows as they are, zones.
+//! The rules that every plan keeps on every cluster: one job for a group, limits, current rows,
+//! zones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ impl World {
         });
         let planned: Vec<Step> = planned.collect();
         let mut about: BTreeMap<GroupId, &Step> = BTreeMap::new();
-        // What copies a range is in nobody's way.
+        // A job that copies a range blocks no other job.
         let is_copying = |step: &&Step| {
             let phase = match step {
                 Step::MoveRange(MoveRange { phase, .. }) => Some(*phase),

@@ -1,4 +1,4 @@
-//! Moves, whatever happens meanwhile.
+//! Moves, with other events in between.
 
 use bytes::Bytes;
 use coterie_protocol::catalog::{Effect, Traffic, Wish};
@@ -64,8 +64,11 @@ async fn a_destination_without_a_leader_delays_a_move_and_no_more() {
     for phase in [MovePhase::Begin, MovePhase::HandOff, MovePhase::Copy] {
         let (sim, fence) = settled().await;
         let job_id = sim.begin_job(&move_a(MovePhase::Begin, &sim));
-        // As far as this phase, by a first life.
-        let is_there = |step: Step| matches!(step, Step::MoveRange(MoveRange { phase: at, .. }) if at >= phase);
+        // The first life gets as far as this phase.
+        let is_there = |step: Step| match step {
+            Step::MoveRange(MoveRange { phase: at, .. }) => at >= phase,
+            _ => false,
+        };
         let executor = sim.executor(fence, &settings());
         let mut calls = 0;
         while !is_there(Step::of(&sim.job(job_id)).unwrap()) {
@@ -101,7 +104,7 @@ async fn what_the_source_has_no_more_is_left_where_it_is() {
         at: Some(Bytes::from_static(b"g")),
         right_id,
     }));
-    // A first life got as far as the announcement, and the split came in between.
+    // The first life got as far as the announcement, and the split came in between.
     let Step::MoveRange(MoveRange { range, .. }) = &stale else {
         panic!("{stale}");
     };
@@ -184,7 +187,7 @@ async fn a_table_that_is_dropped_while_its_range_moves_leaves_nothing() {
             let first = tokio::time::timeout(Duration::from_secs(60), sim.settle(fence, &wanted));
             let survived = matches!(first.await, Ok(Ok(_)));
             sim.command(Command::DropTable { name: name() });
-            // The next one dies as well.
+            // The next life dies as well.
             let fence = sim.take_over(2);
             sim.lock().calls_left = calls % 7;
             let second = tokio::time::timeout(Duration::from_secs(60), sim.settle(fence, &wanted));
@@ -208,7 +211,7 @@ async fn one_that_lost_the_lease_moves_nothing() {
     let before = sim.job(job_id);
     let new = sim.take_over(2);
     let leader = sim.lock().groups[&TO].leader.unwrap();
-    // One node has heard of the new one; it is not asked by the old one before meta is.
+    // A node knows the newer controller. The older asks meta before it asks that node.
     let heard = ServerRequest::TakeDigest {
         group_id: TO,
         nonce: 1,
@@ -260,7 +263,7 @@ async fn a_range_moves_to_a_group_that_is_made_for_it() {
 async fn a_lost_member_of_either_group_is_replaced_while_the_range_is_copied() {
     for is_source in [true, false] {
         let (sim, fence) = settled_on(&["a", "b", "c"]).await;
-        // Group 1 is the first that is repaired.
+        // Group 1 is repaired first.
         let owner = |key| located(&sim, key).group_id;
         let key = if (owner("a") == GroupId(1)) == is_source {
             "a"
@@ -331,7 +334,7 @@ async fn what_a_move_did_to_the_load_is_in_its_job_once() {
         },
         line: line.to_owned(),
     };
-    // Not while it runs, and no second time.
+    // Neither while the job runs, nor a second time.
     executor
         .apply(judge(1, "early"), UnixMillis(2))
         .await

@@ -105,7 +105,7 @@ async fn the_controller_may_die_at_any_call_of_a_merge() {
             at: Some(Bytes::from_static(b"g")),
             right_id,
         }));
-        // Begun before the split is done: it waits, and finds what it was begun for.
+        // Begun before the split is done: the job waits, and finds the range that it was begun for.
         let mut right = left.clone();
         (left.epoch, right.epoch) = (left.epoch.next(), right.epoch.next());
         left.bounds.end = Some(Bytes::from_static(b"g"));

@@ -1,4 +1,4 @@
-//! Groups that have lost their majority, and go on from what is left.
+//! Groups that lost their majority, and go on from the surviving replica.
 
 use coterie_protocol::catalog::Wish;
 use coterie_types::NodeState;
@@ -74,7 +74,7 @@ async fn what_is_not_lost_is_not_recovered() {
         "{}",
         last_line(&sim, led)
     );
-    // Nobody leads, but two of three could.
+    // The group has no leader, but two of three voters could elect a leader.
     sim.lose(&[NodeId(1)]);
     for group_id in GROUPS {
         sim.lock().groups.get_mut(&group_id).unwrap().leader = None;
@@ -98,7 +98,7 @@ async fn what_is_not_lost_is_not_recovered() {
     );
 }
 
-/// The exchange of a replica that was under way when the majority was lost is turned back.
+/// A replacement that was under way when the majority was lost is turned back.
 #[tokio::test(start_paused = true)]
 async fn an_exchange_that_was_under_way_is_turned_back() {
     let (sim, fence) = settled_on(&["a", "b", "c"]).await;

@@ -1,4 +1,4 @@
-//! Replicas that are replaced, and those that come back.
+//! Replacements of replicas, and nodes that come back.
 
 use coterie_protocol::catalog::Wish;
 
@@ -25,7 +25,7 @@ fn members(sim: &Sim) -> Vec<NodeId> {
     row
 }
 
-/// The four nodes, of which three are members.
+/// The node that is no member of group 1, of four.
 fn spare(sim: &Sim) -> NodeId {
     let members = members(sim);
     let mut nodes = (1..=4).map(NodeId);
@@ -119,7 +119,8 @@ async fn a_node_that_dies_before_it_is_a_voter_costs_the_attempt_and_no_more() {
     check_whole(&sim);
 }
 
-/// What becomes of the job when node 4, which is asked to take in the replica of group 1, is like this.
+/// The end of the job that replaces a replica of group 1 by a replica on node 4, after this change
+/// of node 4.
 async fn given_up(change: impl FnOnce(&Sim)) -> (Sim, JobDescriptor, Duration) {
     let (sim, fence) = settled_on_three().await;
     sim.lock().behind.insert(NodeId(4), 1);
@@ -178,7 +179,7 @@ async fn a_node_that_gets_no_further_is_given_up_after_a_while_and_not_asked_aga
     assert!(is_refused(&job));
     let minutes = |count: u64| Duration::from_secs(60 * count);
     assert!(minutes(5) < took && took < minutes(6), "{took:?}");
-    // It is the only one that could take the place of a node that is lost.
+    // Node 4 is the only node that could replace the lost node.
     sim.lock().behind.clear();
     sim.wipe(NodeId(1));
     sim.lock().alive.remove(&NodeId(5));
@@ -273,7 +274,7 @@ async fn a_job_whose_group_nobody_leads_goes_back_and_is_in_nobody_s_way() {
         snapshots_max: 1,
         ..settings()
     };
-    // Another group's replica is put elsewhere meanwhile.
+    // Another group's replica moves meanwhile.
     sim.lock().behind.clear();
     sim.command(Command::SetNodeState {
         node_id: NodeId(2),

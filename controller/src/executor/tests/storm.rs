@@ -1,5 +1,5 @@
-//! Everything at once: wishes, controllers that die, groups without leaders, in an order that
-//! chance gives and a seed repeats.
+//! Everything at once: wishes, controllers that die, groups without leaders, in an order that a
+//! seed repeats.
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Wish;

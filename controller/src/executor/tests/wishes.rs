@@ -1,4 +1,4 @@
-//! Wishes that cannot be, and those that wait.
+//! Wishes that cannot be fulfilled, and wishes that wait.
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Wish;

@@ -1,4 +1,4 @@
-//! Whom leaders leave, and to whom they go.
+//! Which nodes leaders leave, and where they go.
 
 use coterie_protocol::meta::Command;
 use coterie_protocol::server::Unfit;
@@ -62,7 +62,7 @@ fn leaders_leave_a_node_without_room_for_one_that_has_some() {
         sim.settle(fence, &wanted).await.unwrap();
         let led: Vec<usize> = sim.leaders().into_values().collect();
         assert_eq!(led, [0, 3, 3]);
-        // Where nobody has room, nobody is better.
+        // If no node has room, no other voter is better.
         for node in [2, 3] {
             sim.lock().unfit.insert(NodeId(node), Unfit::NoRoom);
         }
@@ -137,7 +137,7 @@ fn heartbeats_that_are_older_than_a_transfer_do_not_repeat_it() {
         let executor = sim.executor(fence, &wanted);
         let mut transfers = 0;
         for _ in 0..10 {
-            // As it is still heard, whatever was done since.
+            // The heartbeats are older than the transfers.
             all_to_1();
             for action in plan(&sim.view(), &wanted).actions {
                 executor.apply(action, sim.view().now).await.unwrap();
