@@ -137,7 +137,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     }
     if waiting > 0 {
         draft.refuse(format!(
-            "{waiting} replica(s) have to be replaced, and {} move already, which is the limit",
+            "{waiting} replica(s) are to be put elsewhere; {} move already, which is the limit",
             draft.receivers.len()
         ));
     }
