@@ -42,7 +42,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// See [`RocksEngine::check`].
+    /// See [`crate::RocksEngine::check`].
     pub(super) fn check(&self) -> Result<(), StorageError> {
         self.check_buffer().inspect_err(|_| self.stop())?;
         let errors = self.number("rocksdb.background-errors");
