@@ -6,6 +6,7 @@ use bytes::Bytes;
 use coterie_fuzz::fuzz;
 use coterie_types::{GroupId, NodeId};
 use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
 use protobuf::Message;
 
 use super::record::{Record, log_id};
