@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use coterie_files::FileError;
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::Command;
 use coterie_raft::{AddressBook, Group, Part, RaftError, RaftNode};
@@ -90,7 +91,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     match signals.reason.get() {
         Some(reason) => {
             let reason = format!("the member cannot go on: {reason}");
-            Err(RunError::directory(&dir, reason))
+            Err(FileError::directory(&dir, reason).into())
         }
         None => Ok(()),
     }
@@ -235,7 +236,7 @@ async fn start_group(
     if held.snapshot().applied.is_some() && !raft.has_log_of(GROUP) {
         let reason = "its log is gone, and its state is not: empty all of it, and the member gets \
                       everything from the others";
-        return Err(RunError::directory(&config.dir, reason));
+        return Err(FileError::directory(&config.dir, reason).into());
     }
     let started = raft.start_group_if_known(GROUP, Box::new(machine)).await;
     Ok(started?)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
-use coterie_files::write_atomically;
+use coterie_files::{FileError, write_atomically};
 use coterie_protocol::server::{ReplicaStatus, Witness};
 use coterie_raft::{RaftError, RaftNode};
 use coterie_storage::RocksEngine;
@@ -156,7 +156,7 @@ impl Node {
     /// replica that cannot be opened is reported and left as it is; the others serve.
     pub(crate) async fn open_replicas(self: &Arc<Self>) -> Result<(), RunError> {
         let groups =
-            groups_in(&self.replicas_dir).map_err(RunError::io("read", &self.replicas_dir))?;
+            groups_in(&self.replicas_dir).map_err(FileError::io("read", &self.replicas_dir))?;
         let mut opening = tokio::task::JoinSet::new();
         for group in groups {
             let node = Arc::clone(self);
@@ -247,7 +247,7 @@ impl Node {
         let dir = self.dir_of(group);
         if dir.exists() {
             let marker = self.marker(group);
-            write_atomically(&marker, b"").map_err(RunError::io("write", &marker))?;
+            write_atomically(&marker, b"").map_err(FileError::io("write", &marker))?;
         }
         if let Some(replica) = &removed {
             replica.stop().await;
@@ -262,7 +262,7 @@ impl Node {
         self.wait_closed(group).await?;
         match tokio::fs::remove_dir_all(&dir).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(RunError::io("remove", &dir)(error));
+                return Err(FileError::io("remove", &dir)(error).into());
             }
             _ => {}
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use coterie_budget::Budget;
+use coterie_files::FileError;
 use coterie_meta_client::MetaClient;
 use coterie_raft::{AddressBook, RaftNode};
 use coterie_rpc::{Client, Handler, Limits, Request, Responder, Server, Token};
@@ -216,10 +217,7 @@ async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunE
         ..Limits::default()
     };
     let bound = Server::bind_with_limits(&config.listen, token, handler, limits).await;
-    bound.map_err(|source| RunError::Listen {
-        addr: config.listen.clone(),
-        source,
-    })
+    bound.map_err(RunError::listen(&config.listen))
 }
 
 fn bytes(size: u64) -> usize {
@@ -238,7 +236,7 @@ async fn open(
     let started = Instant::now();
     let addresses: Arc<dyn AddressBook> = Arc::new(book.clone());
     let replicas_dir = directory.replicas();
-    let replicas = groups_in(&replicas_dir).map_err(RunError::io("read", &replicas_dir))?;
+    let replicas = groups_in(&replicas_dir).map_err(FileError::io("read", &replicas_dir))?;
     let raft = RaftNode::open(
         &directory.raft(),
         node_id,

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bytes::{Buf, Bytes};
+use coterie_files::FileError;
 use coterie_types::{LogIndex, Revision};
 
-use crate::RunError;
 use crate::held::Recent;
 
 const HEAD_BYTES: usize = 4 + 4;
@@ -56,11 +56,11 @@ impl Tail {
 
 /// The records of a tail up to the first incomplete or damaged record; an absent file is an empty
 /// tail.
-pub(super) fn read(path: &Path) -> Result<Vec<Record>, RunError> {
+pub(super) fn read(path: &Path) -> Result<Vec<Record>, FileError> {
     let mut rest = match fs::read(path) {
         Ok(bytes) => Bytes::from(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(RunError::io("read", path)(error)),
+        Err(error) => return Err(FileError::io("read", path)(error)),
     };
     let mut records = Vec::new();
     while rest.len() >= HEAD_BYTES {
