@@ -6,6 +6,7 @@ use coterie_config::TokenError;
 use coterie_files::FileError;
 use coterie_raft::RaftError;
 use coterie_storage::StorageError;
+use coterie_telemetry::ListenError;
 use coterie_types::NodeId;
 
 /// Why a server does not run.
@@ -21,14 +22,8 @@ pub enum RunError {
     #[error(transparent)]
     Files(#[from] FileError),
     /// The address cannot be listened on.
-    #[error("listen on {addr}")]
-    Listen {
-        /// The address.
-        addr: String,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A group does not start.
     #[error("start a group")]
     Raft(#[from] RaftError),
@@ -47,14 +42,6 @@ pub enum RunError {
     /// Asked to stop before it had started.
     #[error("stopped before meta answered")]
     Stopped,
-}
-
-impl RunError {
-    /// For `map_err`: names the address.
-    pub(crate) fn listen(addr: &str) -> impl FnOnce(io::Error) -> Self {
-        let addr = addr.to_owned();
-        move |source| Self::Listen { addr, source }
-    }
 }
 
 /// Whether the disk, or the quota on it, had no room: the operation works again once there is some.

@@ -21,6 +21,7 @@
 mod cancelled;
 mod client;
 mod connection;
+mod door;
 mod error;
 mod handler;
 mod handshake;
@@ -37,6 +38,7 @@ mod waiting;
 mod wire;
 
 pub use client::Client;
+pub use door::Door;
 pub use error::CallError;
 pub use handler::{Handler, Request, Responder};
 pub use limits::Limits;
