@@ -120,9 +120,10 @@ async fn serve(dev: &Dev, host: &Host, clients: SocketAddr, shutdown: &Cancellat
     if served.is_some() {
         cluster.ready();
         println!("Coterie serves. In another terminal:\n");
-        match clients.ip().is_loopback() && clients.is_ipv4() {
-            true => println!("  redis-cli -p {}\n", clients.port()),
-            false => println!("  redis-cli -h {} -p {}\n", clients.ip(), clients.port()),
+        if clients.ip().is_loopback() && clients.is_ipv4() {
+            println!("  redis-cli -p {}\n", clients.port());
+        } else {
+            println!("  redis-cli -h {} -p {}\n", clients.ip(), clients.port());
         }
         println!(
             "Metrics http://{}/metrics, data in {}.",

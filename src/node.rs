@@ -170,9 +170,10 @@ impl Place {
 
 /// The address of this host from which it reaches `peer`. Sends nothing.
 fn address_towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
-    let any: IpAddr = match peer.is_ipv4() {
-        true => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        false => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    let any: IpAddr = if peer.is_ipv4() {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
     };
     let socket = UdpSocket::bind((any, 0)).context("open a socket")?;
     socket

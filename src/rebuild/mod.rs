@@ -20,7 +20,7 @@ use coterie_protocol::{decode, encode, method};
 use coterie_rpc::Client;
 use coterie_types::{NodeId, NodeState};
 
-use crate::check::cluster::client;
+use crate::operator::client;
 use assemble::assemble;
 
 /// How long a server may take to answer.
