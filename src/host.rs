@@ -177,11 +177,6 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use std::sync::Arc;
     use std::time::Duration;
 

@@ -187,11 +187,6 @@ fn address_towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use super::*;
 
     fn list(addresses: &[&str]) -> Vec<SocketAddr> {

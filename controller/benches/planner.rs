@@ -1,9 +1,9 @@
 //! How long a plan takes for 100 nodes, 1,000 groups and 100,000 ranges: the bar is 100 ms. And how
 //! such a cluster comes to rest when its load is uneven, and moves no range twice within ten minutes
 //! from then on.
-#![allow(missing_docs, reason = "a bench has no users")]
-#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(missing_docs, reason = "a bench has no users")]
 #[path = "../tests/world/mod.rs"]
 mod world;
 

@@ -1,8 +1,6 @@
 //! A cluster of values for the tests: meta's real catalog, and servers that do what they are asked
 //! at once. Every call may be the last: the controller "dies" after a given number of them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

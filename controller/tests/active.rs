@@ -1,4 +1,5 @@
 //! Controllers against a real meta, and nodes that the test plays over real sockets.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

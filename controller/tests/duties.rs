@@ -1,4 +1,5 @@
 //! What each duty of the planner decides, and what it refuses and why; replicas are in `repair.rs`.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

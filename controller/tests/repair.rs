@@ -1,4 +1,5 @@
 //! Which replicas the planner puts elsewhere, and where it does not put them.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

@@ -1,4 +1,5 @@
 //! The planner alone, on clusters that live on: they come to rest, and stay so.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

@@ -115,7 +115,6 @@ fn parse(pairs: &[(&str, &str)]) -> Result<(u64, u128), String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::fs;
 
     use super::*;

@@ -98,7 +98,6 @@ impl StateMachine for Machine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::{Command, Outcome};
     use coterie_types::{LogIndex, Revision, Term};
 

@@ -1,4 +1,5 @@
 //! Meta as its users see it: members in a single process over loopback, stopped and started again.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};

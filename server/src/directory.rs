@@ -140,7 +140,6 @@ fn parse(pairs: &[(&str, &str)]) -> Result<Identity, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::fs;
 
     use super::*;

@@ -494,7 +494,6 @@ fn not_open(group_id: GroupId, reason: String) -> ReplicaStatus {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::catalog::{Catalog, Change, Row};
     use coterie_raft::{AddressBook, RaftConfig};
     use coterie_rpc::{Client, Token};

@@ -1,9 +1,9 @@
 //! A cluster of values for the planner alone: nodes, groups and ranges with sizes and loads, and
 //! jobs that are done some ticks after they were begun. Everything that a plan must keep is checked
 //! when it is carried out. The same seed gives the same world.
-#![allow(dead_code, reason = "each of its users needs another part of it")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each of its users needs another part of it")]
 mod jobs;
 pub(crate) mod plans;
 mod rules;

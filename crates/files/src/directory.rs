@@ -138,7 +138,6 @@ fn lock(dir: &Path) -> Result<Lock, FileError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
 
     const FORMAT: Format = Format {

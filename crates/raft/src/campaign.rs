@@ -207,7 +207,6 @@ async fn refuses_connections(addr: &str, timeout: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -25,7 +25,6 @@ pub(crate) fn split(mut body: Bytes) -> Option<(GroupId, NodeId, Bytes)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

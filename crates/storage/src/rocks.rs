@@ -483,7 +483,6 @@ impl Engine for RocksEngine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn open(dir: &Path) -> RocksEngine {

@@ -367,7 +367,6 @@ impl Drop for Spill {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::layer::ENTRY_BYTES;
     use super::*;
 

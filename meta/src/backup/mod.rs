@@ -112,7 +112,6 @@ fn pairs(dir: &Path) -> Result<Vec<Pair>, FileError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::Command;
 
     use super::*;

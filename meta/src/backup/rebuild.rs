@@ -64,7 +64,6 @@ fn state_of(catalog: Catalog, registrations: BTreeMap<u128, NodeId>) -> State {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::{Command, Outcome};
 
     use super::super::restore;

@@ -114,7 +114,6 @@ fn leap(snapshot: &mut Snapshot) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::Command;
     use coterie_types::LogIndex;
 

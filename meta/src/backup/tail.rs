@@ -84,7 +84,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, FileError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -171,7 +171,6 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use bytes::Bytes;
     use coterie_protocol::encode;
     use coterie_protocol::meta::Command;

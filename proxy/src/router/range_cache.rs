@@ -283,7 +283,6 @@ fn free_parts(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::catalog::{Change, Row};
     use coterie_types::{Epoch, KeyRange, Revision};
 

@@ -170,7 +170,6 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_redis_compat::lookup;
 
     use super::*;

@@ -154,7 +154,6 @@ impl EventListener for Written {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const AT: Position = Position {

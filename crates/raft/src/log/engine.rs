@@ -467,7 +467,6 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const GROUP: GroupId = GroupId(1);

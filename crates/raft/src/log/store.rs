@@ -467,7 +467,6 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::RaftConfig;
 

@@ -321,7 +321,6 @@ impl Transfer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::room::Room;
     use crate::snapshot::manifest::FileEntry;

@@ -231,7 +231,6 @@ fn number(value: Option<&[u8]>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::super::{RocksEngine, RocksShared};
     use crate::{Batch, Engine, Interval, Reader};
 
