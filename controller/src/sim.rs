@@ -306,21 +306,16 @@ impl Inner {
             last_term: Term(1),
             applied_index: self.last_index(node_id, group),
             flushed_index: LogIndex(5),
-            first_index: LogIndex(0),
             replicas: group.members(),
             ranges: group.ranges.clone(),
-            size_bytes: 0,
-            reads_total: 0,
-            writes_total: 0,
             fault: self
                 .faults
                 .contains(&(node_id, *group_id))
                 .then(|| "a checksum".to_owned()),
-            loads: vec![],
             importing: group.importing(),
             frozen: group.frozen.iter().map(|f| f.range.clone()).collect(),
-            matched: vec![],
             unfit: self.unfit.get(&node_id).copied(),
+            ..ReplicaStatus::default()
         });
         Heartbeat {
             node_id,

@@ -10,7 +10,7 @@ use coterie_files::{FileError, write_atomically};
 use coterie_protocol::server::{ReplicaStatus, Witness};
 use coterie_raft::{RaftError, RaftNode};
 use coterie_storage::RocksEngine;
-use coterie_types::{GroupId, LogIndex, NodeId, Term};
+use coterie_types::{GroupId, NodeId};
 use tokio::sync::Mutex;
 use tracing::{error, warn};
 
@@ -467,28 +467,10 @@ impl Node {
 
 /// Status of a replica that could not be opened: empty except for the reason.
 fn not_open(group_id: GroupId, reason: String) -> ReplicaStatus {
-    let none = LogIndex(0);
     ReplicaStatus {
         group_id,
-        term: Term(0),
-        leader: None,
-        serving: false,
-        last_index: none,
-        last_term: Term(0),
-        applied_index: none,
-        flushed_index: none,
-        first_index: none,
-        replicas: Vec::new(),
-        ranges: Vec::new(),
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
         fault: Some(reason),
-        loads: Vec::new(),
-        importing: Vec::new(),
-        frozen: Vec::new(),
-        matched: Vec::new(),
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }
 

@@ -59,15 +59,7 @@ pub(crate) fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> R
         first_index: LogIndex(1),
         replicas: replicas(),
         ranges,
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
-        fault: None,
-        loads: vec![],
-        importing: vec![],
-        frozen: vec![],
-        matched: vec![],
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }
 

@@ -439,23 +439,10 @@ pub(crate) fn status(group_id: GroupId) -> ReplicaStatus {
     ReplicaStatus {
         group_id,
         term: Term(1),
-        leader: None,
-        serving: false,
         last_index: LogIndex(5),
         last_term: Term(1),
         applied_index: LogIndex(5),
         flushed_index: LogIndex(5),
-        first_index: LogIndex(0),
-        replicas: vec![],
-        ranges: vec![],
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
-        fault: None,
-        loads: vec![],
-        importing: vec![],
-        frozen: vec![],
-        matched: vec![],
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }
