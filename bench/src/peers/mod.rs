@@ -1,5 +1,5 @@
-//! The peers: started one at a time, each in a folder of its own on the same file system, filled,
-//! measured, stopped.
+//! The peers, in turn: each is started in a folder of its own on the same file system, filled,
+//! measured and stopped.
 
 mod coterie;
 mod etcd;
@@ -19,10 +19,10 @@ use crate::plan::{PeerKind, Settings};
 
 pub(crate) use coterie::{START_WITHIN, bytes_per_record};
 
-/// A peer that runs. Dropped, it is ended.
+/// A running peer; its processes end when it is dropped.
 pub(crate) enum Peer {
     Coterie(Box<Cluster>),
-    /// One server, or a primary and its replicas; whether writes wait for one of those.
+    /// A server, or a primary and its replicas; whether writes wait for a replica.
     Redis {
         servers: Vec<RedisServer>,
         wait: bool,
@@ -33,7 +33,7 @@ pub(crate) enum Peer {
     },
 }
 
-/// One figure, unprocessed.
+/// A figure, unprocessed.
 pub(crate) struct Raw {
     pub(crate) seen: Seen,
     pub(crate) took: Duration,
@@ -71,7 +71,7 @@ impl Peer {
         })
     }
 
-    /// Measures a figure, after this time under the same load.
+    /// Measures a figure, after `warmup` under the same load.
     pub(crate) fn measure(
         &mut self,
         task: Task,
