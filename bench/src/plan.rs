@@ -72,9 +72,10 @@ impl Settings {
     /// with balance off and on, since compactions begin meanwhile.
     pub(crate) fn warmup(&self, peer: PeerKind) -> Duration {
         let settles = peer.is_ours() && self.peers.contains(&PeerKind::AsItComes);
-        let seconds = match settles {
-            true => self.warmup.max(self.settle),
-            false => self.warmup,
+        let seconds = if settles {
+            self.warmup.max(self.settle)
+        } else {
+            self.warmup
         };
         Duration::from_secs_f64(seconds)
     }

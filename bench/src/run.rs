@@ -49,9 +49,10 @@ fn measure(
     let mut figures = Vec::new();
     for shapes in shapes {
         let mut runs: Vec<Vec<Figure>> = Vec::new();
-        let repeats = match kinds[0].is_ours() {
-            true => settings.runs.max(1),
-            false => 1,
+        let repeats = if kinds[0].is_ours() {
+            settings.runs.max(1)
+        } else {
+            1
         };
         for _ in 0..repeats {
             for &kind in kinds {
@@ -95,9 +96,10 @@ fn start_and_measure(
     let mut peer = Peer::start(kind, settings, dir.path())?;
     peer.fill(data).context("write every key once")?;
     let warmup = settings.warmup(kind);
-    let repeats = match kind.is_ours() {
-        true => 1,
-        false => settings.runs.max(1),
+    let repeats = if kind.is_ours() {
+        1
+    } else {
+        settings.runs.max(1)
     };
     let mut figures = Vec::new();
     for &shape in shapes {

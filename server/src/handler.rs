@@ -65,9 +65,10 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
     }
     if !node.disk.has_room_for(&replica.group) && needs_room(&body) {
         let may_pass = node.disk.is_full() && node.no_room.may_pass(&replica.group);
-        return match may_pass {
-            true => refuse(responder, Refusal::Overloaded),
-            false => refuse(responder, Refusal::DiskFull),
+        return if may_pass {
+            refuse(responder, Refusal::Overloaded)
+        } else {
+            refuse(responder, Refusal::DiskFull)
         };
     }
     let timed = sample(&replica, &body);
@@ -101,9 +102,10 @@ fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
         let answer = frozen::answer(&replica.shared, &request);
         responder.send(coterie_protocol::encode(&answer));
     };
-    match short {
-        true => answer(),
-        false => drop(tokio::task::spawn_blocking(answer)),
+    if short {
+        answer()
+    } else {
+        drop(tokio::task::spawn_blocking(answer))
     }
 }
 

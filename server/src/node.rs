@@ -552,9 +552,10 @@ pub(crate) mod tests {
 
         /// Makes the replica's directory impossible to open, or undoes that.
         pub(crate) fn damage(&self, is_damaged: bool) {
-            match is_damaged {
-                true => std::fs::write(self.current(), "no store").unwrap(),
-                false => std::fs::remove_file(self.current()).unwrap(),
+            if is_damaged {
+                std::fs::write(self.current(), "no store").unwrap()
+            } else {
+                std::fs::remove_file(self.current()).unwrap()
             }
         }
 

@@ -242,9 +242,10 @@ impl<S: Sink> Outbox<S> {
             return Begun::Write(sink, std::mem::take(&mut queue.begun));
         }
         if queue.batch.is_empty() && queue.long.is_empty() {
-            return match queue.finishing {
-                true => Begun::Finished,
-                false => Begun::Nothing,
+            return if queue.finishing {
+                Begun::Finished
+            } else {
+                Begun::Nothing
             };
         }
         let was_full = queue.batch.remaining() >= self.queued_bytes_max;

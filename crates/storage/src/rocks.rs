@@ -377,9 +377,10 @@ impl Engine for RocksEngine {
         let store = &self.store;
         let _one = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
         store.check_buffer()?;
-        match batch.clears() {
-            true => store.write_through(&batch)?,
-            false => store.buffer.put(batch.writes),
+        if batch.clears() {
+            store.write_through(&batch)?
+        } else {
+            store.buffer.put(batch.writes)
         }
         Ok(())
     }

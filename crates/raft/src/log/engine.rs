@@ -307,9 +307,10 @@ fn mark_lost(engine: &Engine, groups: &[GroupId]) -> raft_engine::Result<()> {
         let (key, value) = super::store::lost_tail();
         batch.put(group.0, key.to_vec(), value)?;
     }
-    match all.is_empty() {
-        true => Ok(()),
-        false => engine.write(&mut batch, true).map(drop),
+    if all.is_empty() {
+        Ok(())
+    } else {
+        engine.write(&mut batch, true).map(drop)
     }
 }
 
