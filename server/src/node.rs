@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use coterie_files::{FileError, write_atomically};
@@ -11,7 +11,7 @@ use coterie_protocol::server::{ReplicaStatus, Witness};
 use coterie_raft::{RaftError, RaftNode};
 use coterie_storage::RocksEngine;
 use coterie_types::{GroupId, NodeId};
-use tokio::sync::Mutex;
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::{error, warn};
 
 use crate::admin::{Fencing, chain};
@@ -37,9 +37,9 @@ pub(crate) struct Node {
     /// Replicas of the directory that are not open, and why.
     broken: RwLock<BTreeMap<GroupId, Broken>>,
     /// Stores of ended replicas that may still be in use.
-    closing: std::sync::Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
+    closing: Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
     /// Held while a replica is created or destroyed: changes happen one at a time.
-    changes: Mutex<()>,
+    changes: tokio::sync::Mutex<()>,
     close_timeout: Duration,
 }
 
@@ -98,19 +98,19 @@ impl Node {
             settings,
             replicas: RwLock::default(),
             broken: RwLock::default(),
-            closing: std::sync::Mutex::default(),
-            changes: Mutex::new(()),
+            closing: Mutex::default(),
+            changes: tokio::sync::Mutex::new(()),
             close_timeout: CLOSE_TIMEOUT,
         }
     }
 
     pub(crate) fn replica(&self, group: GroupId) -> Option<Replica> {
-        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let replicas = self.replicas.read();
         replicas.get(&group).cloned()
     }
 
     pub(crate) fn replicas(&self) -> Vec<Replica> {
-        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let replicas = self.replicas.read();
         replicas.values().cloned().collect()
     }
 
@@ -398,15 +398,15 @@ impl Node {
     }
 
     fn closing(&self) -> MutexGuard<'_, BTreeMap<GroupId, Weak<RocksEngine>>> {
-        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.closing.lock()
     }
 
     fn read_broken(&self) -> RwLockReadGuard<'_, BTreeMap<GroupId, Broken>> {
-        self.broken.read().unwrap_or_else(PoisonError::into_inner)
+        self.broken.read()
     }
 
     fn write_broken(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, Broken>> {
-        self.broken.write().unwrap_or_else(PoisonError::into_inner)
+        self.broken.write()
     }
 
     fn set_broken(&self, group: GroupId, error: &RunError) {
@@ -449,9 +449,7 @@ impl Node {
     }
 
     fn write_replicas(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, Replica>> {
-        self.replicas
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.replicas.write()
     }
 
     /// Ends the tasks of all replicas.

@@ -55,7 +55,6 @@ pub(crate) fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> R
         last_index: LogIndex(9),
         last_term: Term(1),
         applied_index: LogIndex(9),
-        flushed_index: LogIndex(0),
         first_index: LogIndex(1),
         replicas: replicas(),
         ranges,
@@ -309,9 +308,7 @@ fn answer(
             leader: Some(NodeId(2)),
         },
         ServerRequest::Digest { .. } => {
-            let mut asked = asked
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut asked = asked.lock().unwrap();
             let again = !asked.insert(node);
             ServerAnswer::Digest(again.then_some(Digest {
                 index: LogIndex(9),

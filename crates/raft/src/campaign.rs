@@ -15,7 +15,6 @@
 //! disks come last.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_protocol::method;
@@ -23,6 +22,7 @@ use coterie_rpc::CallError;
 use coterie_types::{NodeId, Term};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::group::Group;
@@ -42,11 +42,11 @@ impl Default for Heard {
 
 impl Heard {
     pub(crate) fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

@@ -18,7 +18,6 @@
 //!
 //! A leader that is no longer a voter is replaced by openraft in its own way, and always confirms.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_protocol::method;
@@ -26,6 +25,7 @@ use coterie_protocol::server::Unfit;
 use coterie_types::{NodeId, Role, Term};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 
@@ -72,7 +72,7 @@ impl HandOvers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Heir>> {
-        self.heir.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heir.lock()
     }
 }
 

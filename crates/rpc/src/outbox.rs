@@ -10,9 +10,10 @@
 //! the queued frames, so that a short frame waits for at most a fraction of a long answer.
 
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -282,7 +283,7 @@ impl<S: Sink> Outbox<S> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<S>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
@@ -415,7 +416,7 @@ mod tests {
         }
 
         fn frames(&self) -> Vec<(Head, Bytes)> {
-            let mut input = BytesMut::from(self.written.lock().unwrap().as_slice());
+            let mut input = BytesMut::from(self.written.lock().as_slice());
             let mut frames = Vec::new();
             while let Some(frame) = take_frame(&mut input, 1 << 20).unwrap() {
                 frames.push(frame);
@@ -433,7 +434,7 @@ mod tests {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             self.room.fetch_sub(bytes.len(), Relaxed);
-            self.written.lock().unwrap().extend_from_slice(&bytes);
+            self.written.lock().extend_from_slice(&bytes);
             Ok(bytes.len())
         }
 

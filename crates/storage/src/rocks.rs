@@ -6,13 +6,14 @@
 //! a spill, so the durable state is always the state at a requested flush.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, FlushOptions, WriteBatch};
 
@@ -140,8 +141,8 @@ impl RocksEngine {
 
     /// Waits until the last flush begun has written its spill to RocksDB.
     pub fn wait_for_spill(&self) {
-        let flushing = self.flushing.lock();
-        self.join(flushing.unwrap_or_else(PoisonError::into_inner).take());
+        let mut flushing = self.flushing.lock();
+        self.join(flushing.take());
     }
 
     fn join(&self, thread: Option<JoinHandle<()>>) {
@@ -375,7 +376,7 @@ impl Engine for RocksEngine {
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
         let store = &self.store;
-        let _one = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = store.writing.lock();
         store.check_buffer()?;
         if batch.clears() {
             store.write_through(&batch)?
@@ -416,7 +417,7 @@ impl Engine for RocksEngine {
         let cleared = self.store.begin_clearing();
         // Cannot fail: the thread waits for this message.
         let _ = sender.send((spill, cleared));
-        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flushing = self.flushing.lock();
         // The previous flush thread has finished writing: `spill_to_flush` waited for its spill.
         self.join(flushing.replace(thread));
         Ok(())

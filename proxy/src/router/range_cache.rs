@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
 use coterie_types::{GroupId, RangeDescriptor, RangeId, TableId};
 use dashmap::DashMap;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::Group;
@@ -214,7 +215,7 @@ impl RangeCache {
 
     fn lock(&self) -> MutexGuard<'_, Sources> {
         // Nothing panics while holding it.
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources.lock()
     }
 }
 

@@ -4,7 +4,7 @@
 //! Requests about ranges are in `ranges`, about a group's replicas in `members`.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_files::write_atomically;
@@ -12,6 +12,7 @@ use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_raft::{ProposeError, RaftError};
 use coterie_rpc::Responder;
 use coterie_types::{GroupId, NodeId, RangeDescriptor};
+use parking_lot::Mutex;
 
 use crate::error::RunError;
 use crate::node::Node;
@@ -40,10 +41,7 @@ impl Fencing {
 
     /// `Err` with the number seen when `fence` is an older controller's.
     fn admit(&self, fence: u64) -> Result<(), ServerAnswer> {
-        let mut seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if fence < *seen {
             return Err(ServerAnswer::Fenced { seen: *seen });
         }

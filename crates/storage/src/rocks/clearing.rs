@@ -6,11 +6,12 @@
 //! next spill. Deleting files is durable at once, so it comes after that: a number that is written
 //! with the tombstone shows when the tombstone is durable.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use rocksdb::{ReadOptions, ReadTier, WriteBatch};
 
 use super::options::without_wal;
@@ -53,7 +54,7 @@ pub(super) struct Cleared {
 impl Drop for Cleared {
     fn drop(&mut self) {
         let clearing = &self.store.clearing;
-        let mut intervals = lock(&clearing.intervals);
+        let mut intervals = clearing.intervals.lock();
         intervals
             .begun
             .retain(|interval| !self.intervals.contains(interval));
@@ -71,40 +72,36 @@ impl Cleared {
 impl Clearing {
     /// The next flush is to clear these intervals, too.
     pub(super) fn announce(&self, intervals: Vec<Interval>) {
-        lock(&self.intervals).announced.extend(intervals);
+        self.intervals.lock().announced.extend(intervals);
     }
 
     pub(super) fn is_to_begin(&self) -> bool {
-        !lock(&self.intervals).announced.is_empty()
+        !self.intervals.lock().announced.is_empty()
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        let intervals = lock(&self.intervals);
+        let intervals = self.intervals.lock();
         !intervals.announced.is_empty() || !intervals.begun.is_empty()
     }
 
     pub(super) fn touches(&self, interval: &Interval) -> bool {
-        lock(&self.intervals).touch(interval)
+        self.intervals.lock().touch(interval)
     }
 
     /// Waits until no part of the interval is being cleared.
     pub(super) fn wait_for(&self, interval: &Interval) {
         let touches = |intervals: &mut Intervals| intervals.touch(interval);
-        let waited = self.cleared.wait_while(lock(&self.intervals), touches);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let mut intervals = self.intervals.lock();
+        self.cleared.wait_while(&mut intervals, touches);
     }
 
     /// Ends the threads without deleting files: RocksDB removes the records as it compacts the
     /// files.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
-        let thread = lock(&self.reclaiming).take();
+        let thread = self.reclaiming.lock().take();
         join(thread);
     }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn join(thread: Option<JoinHandle<()>>) {
@@ -116,7 +113,7 @@ fn join(thread: Option<JoinHandle<()>>) {
 impl Store {
     /// The announced intervals belong to the flush that begins now.
     pub(super) fn begin_clearing(self: &Arc<Self>) -> Cleared {
-        let mut all = lock(&self.clearing.intervals);
+        let mut all = self.clearing.intervals.lock();
         let intervals = std::mem::take(&mut all.announced);
         all.begun.extend(intervals.iter().cloned());
         drop(all);
@@ -136,7 +133,7 @@ impl Store {
         if cleared.intervals.is_empty() {
             return Ok(());
         }
-        let mut reclaiming = lock(&self.clearing.reclaiming);
+        let mut reclaiming = self.clearing.reclaiming.lock();
         let before = reclaiming.take();
         let reclaim = move || {
             join(before);
