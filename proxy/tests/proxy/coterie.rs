@@ -10,8 +10,7 @@ use coterie_types::{
     GroupId, JobId, LogIndex, NodeDescriptor, NodeId, NodeState, RangeId, TableId, Term, UnixMillis,
 };
 
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, group_row, range};
+use crate::support::{Client, Cluster, group_row, range, wait_until};
 
 /// Asks until the reply shows that the proxy's copy of the catalog has caught up.
 async fn until(client: &mut Client, line: &str, holds: impl Fn(&str) -> bool) -> String {
