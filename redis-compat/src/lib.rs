@@ -49,6 +49,7 @@ pub use execute::{execute, resolve};
 pub use flags::{Categories, Flags};
 pub use keys::{BeginSearch, FindKeys, KeyFlags, KeySpec, Positions};
 pub use mem_view::MemView;
+pub use range::{PAGE_BYTES, PAGE_RECORDS};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use table::{COMMANDS, ROW_COUNT, ROWS, lookup, lookup_subcommand, row_number};

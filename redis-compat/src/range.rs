@@ -8,6 +8,8 @@ mod flush;
 mod list;
 mod random;
 
+pub use list::{PAGE_BYTES, PAGE_RECORDS};
+
 use coterie_types::KeyRange;
 
 use crate::command::Part;

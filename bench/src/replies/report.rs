@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use coterie_tests::PAGE_RECORDS;
 use serde::Serialize;
 
 use super::clients::Seen;
@@ -9,9 +10,6 @@ use super::settings::{Load, PeerKind, Settings};
 use super::watch::{Around, Latency, Memory, Small};
 use crate::machine::Machine;
 use crate::report::verdict;
-
-/// Records of a page of a walk (`proxy/src/fanout/pages.rs`).
-const PAGE_RECORDS: u64 = 2_000;
 
 /// The bar for small commands beside a load: their p99, as a multiple of their p99 alone.
 const SLOWER_BAR: f64 = 5.0;
@@ -110,7 +108,7 @@ impl Figure {
         if let Some(done) = self.around.done {
             let once = match self.load {
                 // Page by page; the last page of a range may have fewer records.
-                Load::Walks => done.ranges + settings.keys as u64 / PAGE_RECORDS,
+                Load::Walks => done.ranges + (settings.keys / PAGE_RECORDS) as u64,
                 Load::Pipelines | Load::Mgets => self.seen.good,
                 // As many SETs as GETs.
                 Load::Crowd => self.expected / 2,
