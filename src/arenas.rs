@@ -1,5 +1,4 @@
 //! Test of `malloc.c`: the number of arenas of glibc's malloc in this process.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
 use std::sync::Barrier;

@@ -120,9 +120,10 @@ async fn serve(dev: &Dev, host: &Host, clients: SocketAddr, shutdown: &Cancellat
     if served.is_some() {
         cluster.ready();
         println!("Coterie serves. In another terminal:\n");
-        match clients.ip().is_loopback() && clients.is_ipv4() {
-            true => println!("  redis-cli -p {}\n", clients.port()),
-            false => println!("  redis-cli -h {} -p {}\n", clients.ip(), clients.port()),
+        if clients.ip().is_loopback() && clients.is_ipv4() {
+            println!("  redis-cli -p {}\n", clients.port());
+        } else {
+            println!("  redis-cli -h {} -p {}\n", clients.ip(), clients.port());
         }
         println!(
             "Metrics http://{}/metrics, data in {}.",
@@ -160,10 +161,8 @@ fn free_addresses(count: usize) -> io::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -189,5 +188,54 @@ mod tests {
         let servers = roles.servers.iter();
         assert!(servers.map(|s| s.max_value_bytes).eq([3 << 20; 3]));
         assert_eq!(roles.controller.bootstrap_nodes, Some(4));
+    }
+    async fn fetch(http: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(http).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn metrics_and_readiness_of_every_role_are_served_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = format!("--dir={}", dir.path().display());
+        let line = [
+            "dev",
+            &at,
+            "--servers=1",
+            "--metas=2",
+            "--listen=127.0.0.1:0",
+        ];
+        let matches = command().get_matches_from(line);
+        let dev = Dev::from_arg_matches(&matches).unwrap();
+        let metas = free_addresses(dev.metas).unwrap();
+        let roles = roles(&matches, &dev, "secret", &metas).unwrap();
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let shutdown = CancellationToken::new();
+        let mut host = Host::new("secret", Some(any_port), &shutdown)
+            .await
+            .unwrap();
+        host.start(roles).await.unwrap();
+        let http = host.http_addr().unwrap();
+        let metrics = fetch(http, "/metrics").await;
+        for metric in [
+            "coterie_meta_is_leader{member=\"1\"}",
+            "coterie_meta_is_leader{member=\"2\"}",
+            "coterie_controller_active ",
+            "coterie_server_disk_free_bytes{server=\"server-1\"}",
+            "coterie_proxy_clients ",
+        ] {
+            let shown = metrics.lines().any(|line| line.starts_with(metric));
+            assert!(shown, "{metric} is not in\n{metrics}");
+        }
+        let ready = fetch(http, "/ready").await;
+        for role in ["meta", "meta 2", "controller", "server", "proxy"] {
+            let shown = ready.lines().any(|line| line.starts_with(role));
+            assert!(shown, "{role} is not in\n{ready}");
+        }
+        host.stop().await.unwrap();
     }
 }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 
 use anyhow::{Context as _, bail};
 use coterie_rpc::{Client, Token};
-use coterie_telemetry::{Component, Health, Http, Metrics};
+use coterie_telemetry::{Endpoint, Health};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -23,9 +23,7 @@ type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The roles of this process.
 pub(crate) struct Host {
     rpc: Client,
-    metrics: Metrics,
-    health: Health,
-    http: Option<Http>,
+    endpoint: Endpoint,
     running: Vec<Running>,
     /// Asks the process to drain and end.
     shutdown: CancellationToken,
@@ -37,8 +35,6 @@ pub(crate) struct Host {
 struct Running {
     role: &'static str,
     stop: Stop,
-    /// Reports readiness where the role does not do so itself; dropped with the role.
-    _ready: Option<Component>,
 }
 
 impl Running {
@@ -59,20 +55,11 @@ impl Host {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Host> {
         let rpc = Client::new(Token::new(secret));
-        let (metrics, health) = (Metrics::new(), Health::new());
-        let http = match http {
-            Some(listen) => {
-                let listen = listen.to_string();
-                let started = Http::start(&listen, metrics.clone(), health.clone()).await;
-                Some(started.with_context(|| format!("listen at {listen} (--http)"))?)
-            }
-            None => None,
-        };
+        let http = http.map(|listen| listen.to_string());
+        let endpoint = Endpoint::start(http.as_deref()).await.context("--http")?;
         Ok(Host {
             rpc,
-            metrics,
-            health,
-            http,
+            endpoint,
             running: Vec::new(),
             shutdown: shutdown.clone(),
             failed: CancellationToken::new(),
@@ -81,7 +68,13 @@ impl Host {
 
     /// The health of this process, for components that are not a single role.
     pub(crate) fn health(&self) -> &Health {
-        &self.health
+        &self.endpoint.health
+    }
+
+    /// Where metrics and health are served, if they are.
+    #[cfg(test)]
+    pub(crate) fn http_addr(&self) -> Option<SocketAddr> {
+        self.endpoint.http_addr()
     }
 
     /// Starts every role; returns the address for clients.
@@ -96,17 +89,19 @@ impl Host {
         for config in roles.servers {
             self.server(config).await?;
         }
-        self.controller(roles.controller).await?;
+        self.controller(roles.controller)?;
         self.proxy(roles.proxy).await
     }
 
     async fn meta(&mut self, config: coterie_meta::Config) -> anyhow::Result<()> {
         let id = config.id;
-        let started = coterie_meta::start_with(config, self.rpc.clone()).await;
+        // Several members of a process are told apart by their ids.
+        let metrics = self.endpoint.metrics.with_label("member", id.to_string());
+        let (rpc, health) = (self.rpc.clone(), &self.endpoint.health);
+        let started = coterie_meta::start_with(config, rpc, &metrics, health).await;
         let handle = started.with_context(|| format!("start meta {id}"))?;
         self.ends_with(handle.failed());
-        let ready = self.ready("meta");
-        self.runs("meta", Some(ready), handle.shutdown());
+        self.runs("meta", handle.shutdown());
         Ok(())
     }
 
@@ -114,29 +109,29 @@ impl Host {
         let dir = config.dir.clone();
         // Several servers of a process are told apart by the names of their directories.
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
-        let metrics = self.metrics.with_label("server", name);
-        let rpc = self.rpc.clone();
-        let started = coterie_server::Service::start(config, rpc, &metrics, &self.health).await;
+        let metrics = self.endpoint.metrics.with_label("server", name);
+        let (rpc, health) = (self.rpc.clone(), &self.endpoint.health);
+        let started = coterie_server::Service::start(config, rpc, &metrics, health).await;
         let service = started.with_context(|| format!("start the server of {}", dir.display()))?;
         self.ends_with(service.failed());
-        self.runs("server", None, service.shutdown());
+        self.runs("server", service.shutdown());
         Ok(())
     }
 
-    async fn controller(&mut self, config: coterie_controller::Config) -> anyhow::Result<()> {
-        let started = coterie_controller::start_with(config, self.rpc.clone()).await;
+    fn controller(&mut self, config: coterie_controller::Config) -> anyhow::Result<()> {
+        let (metrics, health) = (&self.endpoint.metrics, &self.endpoint.health);
+        let started = coterie_controller::start_with(config, self.rpc.clone(), metrics, health);
         let handle = started.context("start the controller")?;
-        let ready = self.ready("controller");
-        self.runs("controller", Some(ready), handle.shutdown());
+        self.runs("controller", handle.shutdown());
         Ok(())
     }
 
     async fn proxy(&mut self, config: coterie_proxy::Config) -> anyhow::Result<SocketAddr> {
-        let (metrics, health) = (&self.metrics, &self.health);
+        let (metrics, health) = (&self.endpoint.metrics, &self.endpoint.health);
         let started = coterie_proxy::start_with(config, self.rpc.clone(), metrics, health).await;
         let handle = started.context("start the proxy")?;
         let addr = handle.addr;
-        self.runs("proxy", None, handle.shutdown());
+        self.runs("proxy", handle.shutdown());
         Ok(addr)
     }
 
@@ -155,9 +150,7 @@ impl Host {
             while stops.join_next().await.is_some() {}
             info!(role, "stopped");
         }
-        if let Some(http) = self.http {
-            http.shutdown().await;
-        }
+        self.endpoint.shutdown().await;
         if self.failed.is_cancelled() {
             bail!("a role of this process cannot go on; the reason is in the log");
         }
@@ -174,33 +167,16 @@ impl Host {
         });
     }
 
-    fn runs(
-        &mut self,
-        role: &'static str,
-        ready: Option<Component>,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) {
+    fn runs(&mut self, role: &'static str, stop: impl Future<Output = ()> + Send + 'static) {
         self.running.push(Running {
             role,
             stop: Box::pin(stop),
-            _ready: ready,
         });
-    }
-
-    fn ready(&self, role: &str) -> Component {
-        let component = self.health.component(role);
-        component.ready();
-        component
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -238,13 +214,13 @@ mod tests {
         let (no_clients, both) = (CancellationToken::new(), Arc::new(Barrier::new(2)));
         for _ in 0..2 {
             let (no_clients, both) = (no_clients.clone(), Arc::clone(&both));
-            host.runs("server", None, async move {
+            host.runs("server", async move {
                 assert!(no_clients.is_cancelled());
                 both.wait().await;
             });
         }
         let stop = async move { no_clients.cancel() };
-        host.runs("proxy", None, stop);
+        host.runs("proxy", stop);
         let stopped = tokio::time::timeout(Duration::from_secs(30), host.stop()).await;
         stopped.unwrap().unwrap();
     }

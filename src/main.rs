@@ -15,6 +15,7 @@ mod cli;
 mod dev;
 mod host;
 mod node;
+mod operator;
 mod ready;
 mod rebuild;
 mod recover;

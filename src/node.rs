@@ -170,9 +170,10 @@ impl Place {
 
 /// The address of this host from which it reaches `peer`. Sends nothing.
 fn address_towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
-    let any: IpAddr = match peer.is_ipv4() {
-        true => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        false => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    let any: IpAddr = if peer.is_ipv4() {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
     };
     let socket = UdpSocket::bind((any, 0)).context("open a socket")?;
     socket
@@ -186,11 +187,6 @@ fn address_towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use super::*;
 
     fn list(addresses: &[&str]) -> Vec<SocketAddr> {

@@ -2,8 +2,6 @@
 //!
 //! `UPDATE_GOLDENFILES=1 cargo test -p coterie --bin coterie settings_md` writes them anew, between
 //! the two marks. The text before the marks is written by hand.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

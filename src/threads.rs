@@ -32,9 +32,10 @@ pub(crate) fn count(matches: &ArgMatches) -> usize {
     let is_typed = is_given(matches, "worker_threads");
     let threads = is_typed.then(|| Threads::from_arg_matches(matches).ok());
     let typed = threads.flatten().and_then(|threads| threads.worker_threads);
-    let default = match OF_EACH_CORE.contains(&name) {
-        true => cores,
-        false => (cores / 2).max(1),
+    let default = if OF_EACH_CORE.contains(&name) {
+        cores
+    } else {
+        (cores / 2).max(1)
     };
     typed.map_or(default, NonZeroUsize::get)
 }

@@ -1,5 +1,5 @@
-//! Processor time of the server side: user and system time of all threads, ended ones included, in
-//! clock ticks of 10 ms.
+//! Processor time of the server side: user and system time of all threads, ended threads included,
+//! in clock ticks of 10 ms.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use coterie_tests::vitals;
 /// A process of a peer.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
-    /// What it is: `server`, `proxy`, ...
+    /// Its role: `server`, `proxy`, ...
     pub(crate) role: String,
     pub(crate) pid: u32,
 }
@@ -17,7 +17,7 @@ pub(crate) struct Process {
 /// Microseconds used so far, by role.
 pub(crate) type Used = BTreeMap<String, u64>;
 
-/// What the processes have used since they started.
+/// The time that the processes have used since they started.
 pub(crate) fn used(processes: &[Process]) -> anyhow::Result<Used> {
     let mut used = Used::new();
     for process in processes {

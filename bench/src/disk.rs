@@ -1,8 +1,8 @@
-//! Bytes a directory takes on disk.
+//! Bytes that a directory takes on disk.
 
 use std::path::Path;
 
-/// The lengths of all files under `dir` whose name passes `counts`, added up.
+/// The sum of the lengths of all files under `dir` whose names pass `counts`.
 pub(crate) fn bytes(dir: &Path, counts: &dyn Fn(&str) -> bool) -> std::io::Result<u64> {
     let mut sum = 0;
     for entry in std::fs::read_dir(dir)? {

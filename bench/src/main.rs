@@ -1,10 +1,10 @@
-//! Measures a cluster beside redis-server and etcd: the same load, one machine, one run.
+//! Measures a cluster beside redis-server and etcd: the same load on the same machine in one run.
 //!
 //! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
 //! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios;
-//! `coterie-bench replies` does so for large replies, `coterie-bench move` for a range that is
-//! split and moved under full load. `--json` writes the same to a file. Whether the project's bars
-//! are met is printed and decides nothing: a figure depends on the machine, so it is no test.
+//! `coterie-bench replies` measures large replies, `coterie-bench move` a range that is split and
+//! moved under full load. `--json` writes the results to a file. The report says whether the
+//! project's bars are met, but a missed bar is no failure: figures depend on the machine.
 
 mod cpu;
 mod disk;
@@ -31,7 +31,7 @@ struct Cli {
 enum Command {
     /// SET and GET against Coterie, redis-server in three settings, and etcd.
     Cluster(plan::Settings),
-    /// Clients that read much at once, what it takes of memory, and what others wait meanwhile.
+    /// Clients that read much at once: the memory it takes, and the latency of other clients.
     Replies(replies::Settings),
     /// A range that is split and moved three times under full load.
     Move(moves::Settings),

@@ -1,4 +1,4 @@
-//! Where a figure was made: a figure without its commit and machine says nothing.
+//! The origin of a figure: without commit and machine it cannot be compared.
 
 use std::process::Command;
 

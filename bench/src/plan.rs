@@ -1,4 +1,4 @@
-//! What is measured: settings, shapes of load, operations.
+//! The plan of a benchmark: settings, shapes of load, operations.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,22 +6,22 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-/// What the user may set.
+/// The user's settings.
 #[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct Settings {
     /// The coterie binary to measure, a release build.
     #[arg(long, default_value = "target/release/coterie")]
     pub(crate) coterie: PathBuf,
-    /// Whom to measure, in this order.
+    /// The peers to measure, in this order.
     #[arg(long, value_delimiter = ',', default_values = ["coterie", "as-it-comes", "redis", "redis-aof", "redis-wait", "etcd"])]
     pub(crate) peers: Vec<PeerKind>,
-    /// How many keys there are; each operation takes one of them at random.
+    /// Number of keys; each operation takes a key at random.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) keys: usize,
     /// Bytes of each value: random, so that compression gains nothing.
     #[arg(long, default_value_t = 128)]
     pub(crate) value_bytes: usize,
-    /// Seconds each figure is measured for.
+    /// Seconds for which each figure is measured.
     #[arg(long, default_value_t = 10.0)]
     pub(crate) seconds: f64,
     /// Seconds of the same load before measuring starts.
@@ -48,8 +48,8 @@ pub(crate) struct Settings {
     /// Keys at which table 0 is cut, so that several groups share the load.
     #[arg(long, value_delimiter = ',')]
     pub(crate) split_at: Vec<String>,
-    /// Seconds of load before a figure of Coterie as it comes: long enough for its controller to
-    /// have acted on the load.
+    /// Seconds of load before a figure of Coterie with balance on: long enough for its controller
+    /// to act on the load.
     #[arg(long, default_value_t = 30.0)]
     pub(crate) settle: f64,
     /// Connections to etcd: its clients share them, as HTTP/2 lets them.
@@ -68,25 +68,26 @@ impl Settings {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// How long a peer is under load before a figure is measured. With its balance off Coterie is
-    /// warmed up for as long as it is as it comes, since compactions begin meanwhile.
+    /// How long a peer is under load before a figure is measured. It is the same time for Coterie
+    /// with balance off and on, since compactions begin meanwhile.
     pub(crate) fn warmup(&self, peer: PeerKind) -> Duration {
         let settles = peer.is_ours() && self.peers.contains(&PeerKind::AsItComes);
-        let seconds = match settles {
-            true => self.warmup.max(self.settle),
-            false => self.warmup,
+        let seconds = if settles {
+            self.warmup.max(self.settle)
+        } else {
+            self.warmup
         };
         Duration::from_secs_f64(seconds)
     }
 }
 
-/// Whom to measure.
+/// The peers to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PeerKind {
-    /// Three servers, fsync on, replicas 3, a proxy; its controller does nothing for balance.
+    /// Three servers, fsync on, replicas 3, a proxy; balance is off.
     Coterie,
-    /// The same with its controller as it is.
+    /// The same with balance on, as by default.
     AsItComes,
     /// redis-server without persistence.
     Redis,
@@ -116,7 +117,7 @@ impl PeerKind {
     }
 }
 
-/// Clients, and how many commands each has under way.
+/// Number of clients, and of commands that each has in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Shape {
     pub(crate) clients: usize,
@@ -148,16 +149,16 @@ impl Serialize for Shape {
     }
 }
 
-/// What each client does.
+/// The operations of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Operation {
-    /// Write one key.
+    /// Write a key.
     Set,
-    /// Read one key, linearizably where there is a choice.
+    /// Read a key, linearizably if the peer has a choice.
     Get,
-    /// Write a pipeline of keys and wait once, at its end, for the replica: Redis alone, for
-    /// comparison with one wait per write.
+    /// Write a pipeline of keys and wait for the replica only at its end: for Redis, to compare
+    /// with a wait after each write.
     SetWaitOnce,
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cpu;
 use crate::load::Seen;
 
-/// One figure, unprocessed.
+/// A figure, unprocessed.
 pub(crate) struct Raw {
     pub(crate) seen: Seen,
     pub(crate) took: Duration,

@@ -11,7 +11,7 @@ use crate::origin::Origin;
 use crate::plan::{Operation, PeerKind, Settings, Shape};
 use crate::raw::{Overhead, Raw};
 
-/// One peer under one load.
+/// A peer under a load.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     pub(crate) peer: PeerKind,
@@ -98,20 +98,20 @@ struct Ratio {
     peer: PeerKind,
     peer_operation: Operation,
     ratio: f64,
-    /// What it should be at least, where the project has set a bar.
+    /// The project's bar: the least it should be, if there is a bar.
     bar: Option<f64>,
 }
 
 const OVERHEAD_BAR: f64 = 30.0;
 
-/// All of it.
+/// The whole report.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     machine: Origin,
     settings: Settings,
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
-    /// Coterie as it comes, as multiples of Coterie with balance off.
+    /// Coterie with balance on, as multiples of Coterie with balance off.
     own_ratios: Vec<Ratio>,
     overhead: Option<Overhead>,
 }
@@ -135,7 +135,7 @@ impl Report {
     }
 }
 
-/// The bar of Coterie as it comes against balance off, where all is on a single machine.
+/// The bar of Coterie with balance on against balance off, with all processes on a machine.
 const OWN_BAR: f64 = 0.95;
 
 fn own_ratios(figures: &[Figure]) -> Vec<Ratio> {

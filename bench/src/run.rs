@@ -25,7 +25,7 @@ pub(crate) fn cluster(settings: &Settings) -> anyhow::Result<()> {
     publish(&report, settings.json.as_deref())
 }
 
-/// The peers that are measured in turn: Coterie with balance off and as it comes, so that a machine
+/// The peers that are measured in turn: Coterie with balance off and on together, so that a machine
 /// that gets slower or faster meanwhile does so for both; every other peer alone.
 fn lineups(peers: &[PeerKind]) -> Vec<Vec<PeerKind>> {
     let (ours, others): (Vec<PeerKind>, Vec<PeerKind>) =
@@ -41,7 +41,7 @@ fn measure(
     settings: &Settings,
     data: &Arc<Data>,
 ) -> anyhow::Result<Vec<Figure>> {
-    // A peer that is alone goes on from shape to shape.
+    // A peer that is measured alone keeps running from shape to shape.
     let shapes: Vec<&[Shape]> = match kinds {
         [_] => vec![&settings.shapes],
         _ => settings.shapes.chunks(1).collect(),
@@ -49,9 +49,10 @@ fn measure(
     let mut figures = Vec::new();
     for shapes in shapes {
         let mut runs: Vec<Vec<Figure>> = Vec::new();
-        let repeats = match kinds[0].is_ours() {
-            true => settings.runs.max(1),
-            false => 1,
+        let repeats = if kinds[0].is_ours() {
+            settings.runs.max(1)
+        } else {
+            1
         };
         for _ in 0..repeats {
             for &kind in kinds {
@@ -65,8 +66,7 @@ fn measure(
     Ok(figures)
 }
 
-/// Of each figure that was measured several times the median by throughput, in the order of the
-/// first.
+/// The median by throughput of each figure, in the order in which figures were first measured.
 fn medians(runs: Vec<Vec<Figure>>) -> Vec<Figure> {
     let mut all: Vec<Vec<Figure>> = Vec::new();
     for figure in runs.into_iter().flatten() {
@@ -96,9 +96,10 @@ fn start_and_measure(
     let mut peer = Peer::start(kind, settings, dir.path())?;
     peer.fill(data).context("write every key once")?;
     let warmup = settings.warmup(kind);
-    let repeats = match kind.is_ours() {
-        true => 1,
-        false => settings.runs.max(1),
+    let repeats = if kind.is_ours() {
+        1
+    } else {
+        settings.runs.max(1)
     };
     let mut figures = Vec::new();
     for &shape in shapes {

@@ -1,8 +1,9 @@
 //! How long a plan takes for 100 nodes, 1,000 groups and 100,000 ranges: the limit is 100 ms. And
 //! how such a cluster with an uneven load comes to rest, and from then on moves no range twice
 //! within ten minutes.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(missing_docs, reason = "a bench has no users")]
-#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 #[path = "../tests/world/mod.rs"]
 mod world;

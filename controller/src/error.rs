@@ -3,6 +3,7 @@
 use std::io;
 
 use coterie_config::TokenError;
+use coterie_telemetry::ListenError;
 
 /// Why a controller does not start.
 #[derive(Debug, thiserror::Error)]
@@ -14,14 +15,8 @@ pub enum RunError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The HTTP address cannot be used.
-    #[error("listen on {addr}")]
-    Listen {
-        /// The address.
-        addr: String,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The system gives no random numbers.
     #[error("draw the controller's number")]
     Chance(#[source] io::Error),

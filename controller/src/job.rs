@@ -78,7 +78,6 @@ pub fn add_line(job: &mut JobDescriptor, line: String) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_types::{GroupId, NodeId};
 
     use super::*;

@@ -35,7 +35,6 @@ fn parse_key(text: &str) -> Result<Bytes, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

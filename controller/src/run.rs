@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::{Catalog, JobState};
 use coterie_rpc::{Client, Token};
-use coterie_telemetry::{Component, Health, Http, Metrics};
+use coterie_telemetry::{Component, Endpoint, Health, Metrics};
 use coterie_types::{JobId, Revision};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,7 +38,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A controller that runs in this process.
 pub struct Handle {
-    http: Option<Http>,
+    /// Of a controller that does not share it with other roles.
+    endpoint: Option<Endpoint>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -54,28 +55,27 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 
 /// Starts a controller.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
-    let token = Token::new(config.cluster_token.secret()?);
-    start_with(config, Client::new(token)).await
+    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health);
+    let (mut handle, endpoint) = endpoint.of(started).await?;
+    handle.endpoint = Some(endpoint);
+    Ok(handle)
 }
 
-/// Starts a controller that calls meta and servers through `rpc`.
-pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError> {
+/// Starts a controller that shares connections, metrics and health with other roles of the process.
+/// `config.http` is ignored.
+pub fn start_with(
+    config: Config,
+    rpc: Client,
+    metrics: &Metrics,
+    health: &Health,
+) -> Result<Handle, RunError> {
     let settings = config.settings().map_err(RunError::Config)?;
     let mut holder = [0; 8];
     getrandom::fill(&mut holder).map_err(|error| RunError::Chance(io::Error::other(error)))?;
-    let (registry, health) = (Metrics::new(), Health::new());
-    let metrics = ControllerMetrics::register(&registry);
+    let metrics = ControllerMetrics::register(metrics);
     let component = health.component("controller");
-    let http = match &config.http {
-        Some(listen) => {
-            let started = Http::start(listen, registry, health).await;
-            Some(started.map_err(|source| RunError::Listen {
-                addr: listen.clone(),
-                source,
-            })?)
-        }
-        None => None,
-    };
     let client = MetaClient::new(rpc.clone(), config.meta.clone());
     let copy = client.follow(None);
     let controller = Controller {
@@ -98,14 +98,18 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     };
     let stop = CancellationToken::new();
     let task = tokio::spawn(controller.run(stop.clone()));
-    Ok(Handle { http, stop, task })
+    Ok(Handle {
+        endpoint: None,
+        stop,
+        task,
+    })
 }
 
 impl Handle {
     /// The address of `/metrics` and `/health`, if they are served.
     #[must_use]
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(Http::local_addr)
+        self.endpoint.as_ref().and_then(Endpoint::http_addr)
     }
 
     /// Stops, and releases the lease.
@@ -113,8 +117,8 @@ impl Handle {
         self.stop.cancel();
         // A panic of the task is in the log already.
         let _ = self.task.await;
-        if let Some(http) = self.http {
-            http.shutdown().await;
+        if let Some(endpoint) = self.endpoint {
+            endpoint.shutdown().await;
         }
     }
 }

@@ -1,8 +1,6 @@
 //! A cluster of values for the tests: meta's real catalog, and servers that carry each request out
 //! at once. The controller "dies" after a given number of calls.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -309,21 +307,16 @@ impl Inner {
             last_term: Term(1),
             applied_index: self.last_index(node_id, group),
             flushed_index: LogIndex(5),
-            first_index: LogIndex(0),
             replicas: group.members(),
             ranges: group.ranges.clone(),
-            size_bytes: 0,
-            reads_total: 0,
-            writes_total: 0,
             fault: self
                 .faults
                 .contains(&(node_id, *group_id))
                 .then(|| "a checksum".to_owned()),
-            loads: vec![],
             importing: group.importing(),
             frozen: group.frozen.iter().map(|f| f.range.clone()).collect(),
-            matched: vec![],
             unfit: self.unfit.get(&node_id).copied(),
+            ..ReplicaStatus::default()
         });
         Heartbeat {
             node_id,

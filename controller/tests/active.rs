@@ -1,4 +1,5 @@
 //! Controllers against a real meta, and nodes that the test plays over real sockets.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -81,18 +82,7 @@ impl Node {
                 last_term: Term(1),
                 applied_index: LogIndex(1),
                 flushed_index: LogIndex(1),
-                first_index: LogIndex(0),
-                replicas: vec![],
-                ranges: vec![],
-                size_bytes: 0,
-                reads_total: 0,
-                writes_total: 0,
-                fault: None,
-                loads: vec![],
-                importing: vec![],
-                frozen: vec![],
-                matched: vec![],
-                unfit: None,
+                ..ReplicaStatus::default()
             }
         });
         Heartbeat {

@@ -1,4 +1,5 @@
 //! The decisions and refusals of the planner's duties. Replicas are in `repair.rs`.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

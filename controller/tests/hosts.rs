@@ -1,5 +1,6 @@
 //! Nodes that share a host, and actions for load: no load is spread within a host, and an action
 //! that did not help is not repeated.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

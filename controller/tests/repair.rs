@@ -1,4 +1,5 @@
 //! The replicas that the planner moves, and the nodes that it avoids.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

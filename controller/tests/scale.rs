@@ -1,4 +1,5 @@
 //! The planner alone, on clusters over a long time: they come to rest, and stay at rest.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;

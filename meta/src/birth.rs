@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_files::sync_parent;
+use coterie_files::{FileError, sync_parent};
 use coterie_protocol::encode;
 use coterie_protocol::meta::Command;
 use tracing::{debug, info};
 
-use crate::RunError;
 use crate::directory::Directory;
 use crate::held::Held;
 use crate::joining::Joining;
@@ -29,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The command that this member proposes if it is the first leader.
-pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> {
+pub(crate) fn first_command(directory: &Directory) -> Result<Command, FileError> {
     if let Some(seed) = Snapshot::read(&directory.seed())? {
         return Ok(Command::Restore {
             state: encode(&seed.state),
@@ -38,7 +37,7 @@ pub(crate) fn first_command(directory: &Directory) -> Result<Command, RunError> 
     let mut id = [0; 16];
     getrandom::fill(&mut id)
         .map_err(io::Error::other)
-        .map_err(RunError::io("draw a cluster id for", &directory.seed()))?;
+        .map_err(FileError::io("draw a cluster id for", &directory.seed()))?;
     // 0 means no cluster. Chance practically never gives it.
     Ok(Command::Birth {
         cluster_id: u128::from_le_bytes(id).max(1),
@@ -51,7 +50,7 @@ pub(crate) async fn attend(
     held: &Arc<Held>,
     directory: &mut Directory,
     first: &Command,
-) -> Result<(), RunError> {
+) -> Result<(), FileError> {
     let mut positions = held.positions();
     let payload: Bytes = encode(first);
     let mut leads_since = None;
@@ -78,5 +77,5 @@ pub(crate) async fn attend(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
-    .map_err(RunError::io("remove", &directory.seed()))
+    .map_err(FileError::io("remove", &directory.seed()))
 }

@@ -8,63 +8,47 @@
 //! raft/         the log (`coterie-raft`)
 //! ```
 //!
-//! The first line carries the format's version; a newer version is refused.
+//! `coterie_files::Directory` locks the directory and refuses newer formats.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use coterie_files::{Lock, LockError, write_atomically};
+use coterie_files::{Directory as Files, FileError, Format};
 use coterie_protocol::meta::Birth;
 
-use crate::RunError;
-
-/// Version of the directory's format.
-const FORMAT: u32 = 1;
-
-const IDENTITY: &str = "IDENTITY";
+const FORMAT: Format = Format {
+    kind: "coterie meta",
+    version: 1,
+};
 
 /// A directory that this process has locked; unlocked when dropped.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    path: PathBuf,
+    files: Files,
     member: u64,
     /// 0 before the cluster's birth.
     cluster_id: u128,
-    _lock: Lock,
 }
 
 impl Directory {
     /// Opens the directory of this member, creating it if absent.
-    pub(crate) fn open(path: &Path, member: u64) -> Result<Self, RunError> {
-        fs::create_dir_all(path).map_err(RunError::io("make the directory", path))?;
-        let lock = lock(path)?;
-        let identity = path.join(IDENTITY);
-        let cluster_id = match fs::read_to_string(&identity) {
-            Ok(text) => {
-                let (owner, cluster_id) =
-                    parse(&text).map_err(|reason| RunError::damaged(&identity, reason))?;
-                if owner != member {
-                    let reason = format!("it belongs to member {owner}, not to member {member}");
-                    return Err(RunError::directory(path, reason));
-                }
-                cluster_id
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(RunError::io("read", &identity)(error)),
-        };
+    pub(crate) fn open(path: &Path, member: u64) -> Result<Self, FileError> {
+        let files = Files::open(path, FORMAT)?;
+        let (owner, cluster_id) = files.identity(parse)?.unwrap_or((member, 0));
+        if owner != member {
+            let reason = format!("it belongs to member {owner}, not to member {member}");
+            return Err(FileError::directory(path, reason));
+        }
         let directory = Self {
-            path: path.to_path_buf(),
+            files,
             member,
             cluster_id,
-            _lock: lock,
         };
         directory.write_identity()?;
         Ok(directory)
     }
 
     /// Records the cluster it belongs to; refuses another cluster than before.
-    pub(crate) fn belongs_to(&mut self, cluster_id: u128) -> Result<(), RunError> {
+    pub(crate) fn belongs_to(&mut self, cluster_id: u128) -> Result<(), FileError> {
         if self.cluster_id == cluster_id {
             return Ok(());
         }
@@ -74,7 +58,7 @@ impl Directory {
                  {cluster_id:032x}",
                 self.cluster_id
             );
-            return Err(RunError::directory(&self.path, reason));
+            return Err(FileError::directory(self.files.path(), reason));
         }
         self.cluster_id = cluster_id;
         self.write_identity()
@@ -91,60 +75,39 @@ impl Directory {
 
     /// Path of the snapshot.
     pub(crate) fn state(&self) -> PathBuf {
-        self.path.join("state")
+        self.files.path().join("state")
     }
 
     /// Path of the state that a restored cluster begins with.
     pub(crate) fn seed(&self) -> PathBuf {
-        self.path.join("seed")
+        self.files.path().join("seed")
     }
 
     /// Path of the log.
     pub(crate) fn raft(&self) -> PathBuf {
-        self.path.join("raft")
+        self.files.path().join("raft")
     }
 
-    fn write_identity(&self) -> Result<(), RunError> {
-        let mut text = format!("coterie meta {FORMAT}\nmember {}\n", self.member);
-        if self.cluster_id != 0 {
-            text.push_str(&format!("cluster {:032x}\n", self.cluster_id));
-        }
-        let path = self.path.join(IDENTITY);
-        write_atomically(&path, text.as_bytes()).map_err(RunError::io("write", &path))
+    fn write_identity(&self) -> Result<(), FileError> {
+        let member = ("member", self.member.to_string());
+        let cluster = ("cluster", format!("{:032x}", self.cluster_id));
+        let pairs = [member, cluster];
+        let known = if self.cluster_id == 0 { 1 } else { 2 };
+        self.files.write_identity(&pairs[..known])
     }
 }
 
-fn lock(dir: &Path) -> Result<Lock, RunError> {
-    Lock::take(dir).map_err(|error| match error {
-        LockError::InUse => RunError::directory(dir, "another process is using it"),
-        LockError::Io(error) => RunError::io("lock", &dir.join(Lock::NAME))(error),
-    })
-}
-
-/// Member and cluster from the identity's text.
-fn parse(text: &str) -> Result<(u64, u128), String> {
-    let mut lines = text.lines();
-    let format = lines
-        .next()
-        .and_then(|line| line.strip_prefix("coterie meta "));
-    let format: u32 = format
-        .and_then(|format| format.parse().ok())
-        .ok_or("it is not the identity of a meta member")?;
-    if format > FORMAT {
-        return Err(format!(
-            "it is of format {format}, made by a newer version; this one knows up to {FORMAT}"
-        ));
-    }
-    let mut member = None;
-    let mut cluster_id = 0;
-    for line in lines {
-        match line.split_once(' ') {
-            Some(("member", id)) => member = id.parse().ok(),
-            Some(("cluster", id)) => {
-                cluster_id =
-                    u128::from_str_radix(id, 16).map_err(|_| format!("`{line}` is no cluster"))?;
+/// Member and cluster from the identity's lines.
+fn parse(pairs: &[(&str, &str)]) -> Result<(u64, u128), String> {
+    let (mut member, mut cluster_id) = (None, 0);
+    for (key, value) in pairs {
+        match *key {
+            "member" => member = value.parse().ok(),
+            "cluster" => {
+                cluster_id = u128::from_str_radix(value, 16)
+                    .map_err(|_| format!("`{value}` is no cluster"))?;
             }
-            _ => return Err(format!("`{line}` is not understood")),
+            _ => return Err(format!("the line `{key} {value}` is not understood")),
         }
     }
     Ok((member.ok_or("it names no member")?, cluster_id))
@@ -152,7 +115,8 @@ fn parse(text: &str) -> Result<(u64, u128), String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -175,7 +139,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(IDENTITY), "coterie meta 2\nnew things\n").unwrap();
+        fs::write(dir.path().join("IDENTITY"), "coterie meta 2\nnew things\n").unwrap();
         let error = Directory::open(dir.path(), 1).unwrap_err().to_string();
         assert!(error.contains("newer version"), "{error}");
     }

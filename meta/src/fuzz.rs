@@ -1,6 +1,5 @@
 //! Bytes of snapshots and backups: however they are damaged, reading them gives a state or an
 //! error. Their checksums are made right, so that the damage comes to the decoder behind them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use coterie_fuzz::fuzz;

@@ -5,12 +5,13 @@
 //! takes the whole state.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Change;
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_types::{LogIndex, Revision};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
@@ -155,7 +156,7 @@ impl Held {
     }
 
     fn lock(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        self.history.lock()
     }
 }
 

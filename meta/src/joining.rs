@@ -160,11 +160,10 @@ fn decide(own: Birth, members: usize, answers: &[Standing]) -> Decision {
     // missed the birth if another member is born.
     let was_born = own == Birth::Born || answers.iter().any(|answer| answer.birth > own);
     if !was_born {
-        return match answers.len() + 1 > members / 2 {
-            true => Decision::Begin,
-            false => {
-                Decision::Wait("too few other members answer to tell whether the cluster is new")
-            }
+        return if answers.len() + 1 > members / 2 {
+            Decision::Begin
+        } else {
+            Decision::Wait("too few other members answer to tell whether the cluster is new")
         };
     }
     let terms = answers.iter().filter_map(|answer| answer.term);

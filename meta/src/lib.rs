@@ -13,7 +13,6 @@ mod birth;
 pub mod catalog;
 mod config;
 mod directory;
-mod door;
 mod error;
 #[cfg(test)]
 mod fuzz;

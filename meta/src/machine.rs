@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coterie_files::FileError;
 use coterie_protocol::{decode, encode};
 use coterie_raft::{Entry, Fault, StateMachine};
 
-use crate::RunError;
 use crate::held::Held;
 use crate::snapshot::Snapshot;
 
@@ -27,7 +27,7 @@ pub(crate) struct MetaMachine {
 
 impl MetaMachine {
     /// Opens the snapshot file, which may not exist yet.
-    pub(crate) fn open(path: PathBuf) -> Result<(Self, Arc<Held>), RunError> {
+    pub(crate) fn open(path: PathBuf) -> Result<(Self, Arc<Held>), FileError> {
         let snapshot = Snapshot::read(&path)?.unwrap_or_default();
         let flushed = snapshot.applied.clone();
         let held = Arc::new(Held::new(snapshot));
@@ -88,7 +88,7 @@ impl StateMachine for MetaMachine {
     fn install(&mut self, dir: &Path) -> Result<(), Fault> {
         let path = dir.join(CHECKPOINT);
         let snapshot = Snapshot::read(&path)?
-            .ok_or_else(|| RunError::damaged(&path, "it is not in the checkpoint"))?;
+            .ok_or_else(|| FileError::damaged(&path, "it is not in the checkpoint"))?;
         snapshot.write(&self.path)?;
         self.flushed.clone_from(&snapshot.applied);
         self.held.install(snapshot);
@@ -98,7 +98,6 @@ impl StateMachine for MetaMachine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::{Command, Outcome};
     use coterie_types::{LogIndex, Revision, Term};
 

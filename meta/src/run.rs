@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use coterie_files::FileError;
 use coterie_protocol::catalog::Catalog;
-use coterie_protocol::meta::Command;
+use coterie_protocol::meta::{Command, MetaAnswer};
+use coterie_protocol::{encode, method};
 use coterie_raft::{AddressBook, Group, Part, RaftError, RaftNode};
-use coterie_rpc::{Client, Handler, Server, Token};
-use coterie_telemetry::{Component, Health, Http, Metrics};
+use coterie_rpc::{Client, Door, Handler, Request, Responder, Server, Token};
+use coterie_telemetry::{Component, Endpoint, Health, ListenError, Metrics};
 use coterie_types::GroupId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,6 @@ use crate::backup::Writer;
 use crate::birth;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::door::Door;
 use crate::error::RunError;
 use crate::held::Held;
 use crate::joining::Joining;
@@ -53,7 +54,8 @@ pub struct Handle {
     /// Holds the directory's lock, and releases it when the group is down.
     attending: JoinHandle<Directory>,
     tasks: Vec<JoinHandle<()>>,
-    http: Option<Http>,
+    /// Of a member that does not share it with other roles.
+    endpoint: Option<Endpoint>,
 }
 
 /// Signals between the parts of a member.
@@ -90,7 +92,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     match signals.reason.get() {
         Some(reason) => {
             let reason = format!("the member cannot go on: {reason}");
-            Err(RunError::directory(&dir, reason))
+            Err(FileError::directory(&dir, reason).into())
         }
         None => Ok(()),
     }
@@ -98,25 +100,30 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 
 /// Starts a member.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
-    let token = Token::new(config.cluster_token.secret()?);
-    start_with(config, Client::new(token)).await
+    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health).await;
+    let (mut handle, endpoint) = endpoint.of(started).await?;
+    handle.endpoint = Some(endpoint);
+    Ok(handle)
 }
 
-/// Starts a member that calls others through `rpc`; the other roles of this process call it through
-/// `rpc`, too.
-pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError> {
+/// Starts a member that shares connections, metrics and health with other roles of the process;
+/// they call it through `rpc`. `config.http` is ignored.
+pub async fn start_with(
+    config: Config,
+    rpc: Client,
+    metrics: &Metrics,
+    health: &Health,
+) -> Result<Handle, RunError> {
     let since = Instant::now();
     config.check().map_err(RunError::Config)?;
-    let token = Token::new(config.cluster_token.secret()?);
     let directory = Directory::open(&config.dir, config.id)?;
     let first = birth::first_command(&directory)?;
     let own_birth = directory.birth();
     let (machine, held) = MetaMachine::open(directory.state())?;
-    let (registry, health, http) = serve_http(&config).await?;
-    let door = Arc::new(Door::default());
-    let server = Server::bind(&config.listen, token, Arc::clone(&door) as Arc<dyn Handler>)
-        .await
-        .map_err(RunError::listen(&config.listen))?;
+    let door = Door::new(refuse);
+    let server = listen(&config, Arc::clone(&door) as Arc<dyn Handler>).await?;
     let addr = server.local_addr();
     let members = Arc::new(Members::of(&config, &addr.to_string()));
 
@@ -141,10 +148,6 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     }
     info!(member = config.id, %addr, "meta member listens");
 
-    let writing = config.backup_dir.map(|dir| {
-        let writer = Writer::new(dir, config.id, Arc::clone(&held));
-        tokio::spawn(writer.run(group.clone(), signals.stop.clone()))
-    });
     let component = health.component("meta");
     let joining = Joining {
         group: group.clone(),
@@ -157,9 +160,11 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
     let attended = (joining, Arc::clone(&held));
     let (broken, told) = (broken(raft.failed(), group.clone()), signals.clone());
     let attending = attend(directory, first, attended, broken, component, told);
-    let measuring = measure(&registry, &group, &held, signals.stop.clone());
     let attending = tokio::spawn(attending);
-    let tasks = std::iter::once(measuring).chain(writing).collect();
+    let writer = config
+        .backup_dir
+        .map(|dir| Writer::new(dir, config.id, Arc::clone(&held)));
+    let tasks = look_after(metrics, writer, &group, &held, &signals.stop);
     Ok(Handle {
         addr,
         own_addr,
@@ -171,32 +176,44 @@ pub async fn start_with(config: Config, rpc: Client) -> Result<Handle, RunError>
         signals,
         attending,
         tasks,
-        http,
+        endpoint: None,
     })
 }
 
-/// Updates the member's metrics until `stop`.
-fn measure(
-    registry: &Metrics,
+/// Updates the member's metrics, and writes its backup if it has one, until `stop`.
+fn look_after(
+    metrics: &Metrics,
+    writer: Option<Writer>,
     group: &Group,
     held: &Arc<Held>,
-    stop: CancellationToken,
-) -> JoinHandle<()> {
-    let measuring = MetaMetrics::register(registry).run(group.clone(), Arc::clone(held));
-    tokio::spawn(async move {
-        stop.run_until_cancelled(measuring).await;
-    })
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let measuring = MetaMetrics::register(metrics).run(group.clone(), Arc::clone(held));
+    let stopped = stop.clone();
+    let measuring = async move {
+        stopped.run_until_cancelled(measuring).await;
+    };
+    let writing = writer.map(|writer| tokio::spawn(writer.run(group.clone(), stop.clone())));
+    writing
+        .into_iter()
+        .chain([tokio::spawn(measuring)])
+        .collect()
 }
 
-/// Starts metrics and health, served if the configuration gives an address.
-async fn serve_http(config: &Config) -> Result<(Metrics, Health, Option<Http>), RunError> {
-    let (registry, health) = (Metrics::new(), Health::new());
-    let Some(addr) = &config.http else {
-        return Ok((registry, health, None));
-    };
-    let started = Http::start(addr, registry.clone(), health.clone()).await;
-    let http = started.map_err(RunError::listen(addr))?;
-    Ok((registry, health, Some(http)))
+async fn listen(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
+    let token = Token::new(config.cluster_token.secret()?);
+    let bound = Server::bind(&config.listen, token, handler).await;
+    Ok(bound.map_err(ListenError::at(&config.listen))?)
+}
+
+/// Refuses a call of the time before the group has started.
+fn refuse(request: Request, responder: Responder) {
+    if request.method == method::META {
+        let (leader, addr) = (None, None);
+        responder.send(encode(&MetaAnswer::NotLeader { leader, addr }));
+    } else {
+        responder.fail("the member is starting");
+    }
 }
 
 /// Opens the member's log.
@@ -235,7 +252,7 @@ async fn start_group(
     if held.snapshot().applied.is_some() && !raft.has_log_of(GROUP) {
         let reason = "its log is gone, and its state is not: empty all of it, and the member gets \
                       everything from the others";
-        return Err(RunError::directory(&config.dir, reason));
+        return Err(FileError::directory(&config.dir, reason).into());
     }
     let started = raft.start_group_if_known(GROUP, Box::new(machine)).await;
     Ok(started?)
@@ -324,7 +341,7 @@ impl Handle {
     /// Where `/metrics` and `/health` are served, if they are.
     #[must_use]
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(Http::local_addr)
+        self.endpoint.as_ref().and_then(Endpoint::http_addr)
     }
 
     /// Cancelled when the member cannot go on, for example because its directory belongs to
@@ -368,8 +385,8 @@ impl Handle {
         // The log is closed when the last handle of the group is gone.
         drop(self.group);
         self.raft.shutdown().await;
-        if let Some(http) = self.http {
-            http.shutdown().await;
+        if let Some(endpoint) = self.endpoint {
+            endpoint.shutdown().await;
         }
     }
 }

@@ -12,12 +12,11 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use coterie_files::write_atomically;
+use coterie_files::{FileError, write_atomically};
 use coterie_protocol::{DecodeError, decode, encode};
 use coterie_types::{LogIndex, Revision};
 use serde::{Deserialize, Serialize};
 
-use crate::RunError;
 use crate::catalog::MetaState;
 
 const MAGIC: &[u8; 8] = b"COTMETA\n";
@@ -81,25 +80,24 @@ impl Snapshot {
     }
 
     /// Replaces the file.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), RunError> {
-        write_atomically(path, &self.to_bytes()).map_err(RunError::io("write", path))
+    pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
+        write_atomically(path, &self.to_bytes()).map_err(FileError::io("write", path))
     }
 
     /// Reads the file; `None` if there is no file.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, RunError> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, FileError> {
         match fs::read(path) {
             Ok(bytes) => Self::from_bytes(&bytes)
                 .map(Some)
-                .map_err(|error| RunError::damaged(path, error.reason)),
+                .map_err(|error| FileError::damaged(path, error.reason)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(RunError::io("read", path)(error)),
+            Err(error) => Err(FileError::io("read", path)(error)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::Command;
 
     use super::*;

@@ -1,6 +1,4 @@
 //! Properties of the catalog under any commands, in any order.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

@@ -1,10 +1,12 @@
 //! Meta as its users see it: members in a single process over loopback, stopped and started again.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coterie_config::ClusterToken;
+use coterie_files::FileError;
 use coterie_meta::{Config, Handle, Peer, RunError, restore, run, start};
 use coterie_meta_client::MetaClient;
 use coterie_protocol::meta::{
@@ -112,7 +114,10 @@ async fn one_member_is_a_meta_and_remembers() {
     let (node_id, cluster_id) = register(&meta, 5).await;
     assert_eq!(node_id, NodeId(1));
     let in_use = start(config(1, dir.path(), &[])).await.err().unwrap();
-    assert!(matches!(in_use, RunError::Directory { .. }), "{in_use}");
+    assert!(
+        matches!(in_use, RunError::Files(FileError::Directory { .. })),
+        "{in_use}"
+    );
     member.shutdown().await;
     let member = start(config(1, dir.path(), &[])).await.unwrap();
     let meta = client([member.addr.to_string()]);

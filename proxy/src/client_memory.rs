@@ -102,7 +102,6 @@ impl Gathering {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use futures_util::FutureExt;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! The largest buffers that any client had during the last seconds, as INFO shows them (Redis
 //! `server.c`, `clientsCronTrackExpansiveClients`).
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// Seconds that are remembered.
 const SECONDS: usize = 8;
@@ -62,7 +62,7 @@ impl Peaks {
 
     fn with<R>(&self, with: impl FnOnce(&mut Seconds) -> R) -> R {
         // Nothing panics while holding it.
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.0.lock())
     }
 }
 

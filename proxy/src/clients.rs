@@ -5,13 +5,14 @@
 //! writes the line of CLIENT LIST.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
@@ -139,7 +140,7 @@ impl Client {
     /// Locks the state that others see, to read or change it.
     pub(crate) fn details(&self) -> MutexGuard<'_, Details> {
         // Nothing panics while holding it.
-        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+        self.details.lock()
     }
 
     /// Closes the connection, whatever it is doing.
@@ -152,7 +153,7 @@ impl Client {
     /// returns the right.
     pub(crate) fn keep_beyond(&self, beyond: Option<Beyond>) {
         // Nothing panics while holding it.
-        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
+        *self.beyond.lock() = beyond;
     }
 
     /// Whether the connection is to be closed.

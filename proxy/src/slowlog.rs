@@ -6,12 +6,12 @@
 //! has its own time. Words are cut as in Redis (`slowlog.c`): at most 32, at most 128 bytes each.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use coterie_protocol::Frame;
 use coterie_redis_compat::{Flags, resolve};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::router::frame_of;
 
@@ -117,7 +117,7 @@ impl SlowLog {
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
         // Nothing panics while holding it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -9,7 +9,7 @@ use coterie_config::TokenError;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
 use coterie_rpc::{Client, Token};
-use coterie_telemetry::{Component, Health, Http};
+use coterie_telemetry::{Component, Endpoint, Health, ListenError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,15 +33,9 @@ pub enum RunError {
     /// The cluster's secret is missing or given twice.
     #[error("read the cluster token")]
     Token(#[from] TokenError),
-    /// The proxy cannot listen at an address.
-    #[error("listen at {addr}")]
-    Listen {
-        /// The address.
-        addr: String,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The threads that serve clients could not be started.
     #[error("start threads")]
     Threads(#[source] io::Error),
@@ -52,13 +46,12 @@ pub enum RunError {
 pub struct Handle {
     /// Where clients connect.
     pub addr: SocketAddr,
-    /// Where metrics and health are served, if they are.
-    pub http_addr: Option<SocketAddr>,
     stop: CancellationToken,
     listener: JoinHandle<()>,
     follower: JoinHandle<()>,
     places: JoinHandle<()>,
-    http: Option<Http>,
+    /// Of a proxy that does not share it with other roles.
+    endpoint: Option<Endpoint>,
 }
 
 impl Handle {
@@ -69,8 +62,8 @@ impl Handle {
         let _ = self.listener.await;
         self.follower.abort();
         self.places.abort();
-        if let Some(http) = self.http {
-            http.shutdown().await;
+        if let Some(endpoint) = self.endpoint {
+            endpoint.shutdown().await;
         }
     }
 }
@@ -94,21 +87,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// When its settings do not allow it to start.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
     let rpc = Client::new(Token::new(config.cluster_token.secret()?));
-    let telemetry = coterie_telemetry::Metrics::new();
-    let health = Health::new();
-    let http = match &config.http {
-        None => None,
-        Some(addr) => {
-            let started = Http::start(addr, telemetry.clone(), health.clone()).await;
-            Some(started.map_err(|source| RunError::Listen {
-                addr: addr.clone(),
-                source,
-            })?)
-        }
-    };
-    let mut handle = start_with(config, rpc, &telemetry, &health).await?;
-    handle.http_addr = http.as_ref().map(Http::local_addr);
-    handle.http = http;
+    let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health).await;
+    let (mut handle, endpoint) = endpoint.of(started).await?;
+    handle.endpoint = Some(endpoint);
     Ok(handle)
 }
 
@@ -123,12 +105,9 @@ pub async fn start_with(
     telemetry: &coterie_telemetry::Metrics,
     health: &Health,
 ) -> Result<Handle, RunError> {
-    let listen_error = |source| RunError::Listen {
-        addr: config.listen.to_string(),
-        source,
-    };
-    let socket = bind(config.listen).map_err(listen_error)?;
-    let addr = socket.local_addr().map_err(listen_error)?;
+    let listen = config.listen.to_string();
+    let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
+    let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
@@ -176,12 +155,11 @@ pub async fn start_with(
     let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {
         addr,
-        http_addr: None,
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
         follower,
         places: tokio::spawn(looked_after),
-        http: None,
+        endpoint: None,
     })
 }
 

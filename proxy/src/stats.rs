@@ -7,6 +7,8 @@ mod errors;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
+
 pub(crate) use calls::{Calls, Lookups, RowNumber};
 pub(crate) use errors::Errors;
 
@@ -21,7 +23,7 @@ pub(crate) struct Stats {
     pub(crate) auth_failures: AtomicU64,
     pub(crate) errors: Errors,
     pub(crate) calls: Calls,
-    rates: std::sync::Mutex<Sampled>,
+    rates: Mutex<Sampled>,
 }
 
 /// Recent rates per second; also the counts from which they are computed.
@@ -51,7 +53,7 @@ impl Stats {
             auth_failures: AtomicU64::new(0),
             errors: Errors::default(),
             calls: Calls::new(),
-            rates: std::sync::Mutex::new(Sampled {
+            rates: Mutex::new(Sampled {
                 at: Instant::now(),
                 counts: Rates::default(),
                 per_second: Rates::default(),
@@ -78,9 +80,8 @@ impl Stats {
         self.sampled().per_second
     }
 
-    fn sampled(&self) -> std::sync::MutexGuard<'_, Sampled> {
-        let rates = self.rates.lock();
-        rates.unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn sampled(&self) -> MutexGuard<'_, Sampled> {
+        self.rates.lock()
     }
 
     /// `CONFIG RESETSTAT`.

@@ -49,8 +49,6 @@ fn call(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::*;
     use crate::command::{Topic, command};
     use crate::errors::UNDECLARED_KEY;

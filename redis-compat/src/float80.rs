@@ -180,8 +180,6 @@ fn round(negative: bool, mantissa: u128, exponent: i32, more: bool) -> Float80 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::*;
 
     fn add(a: &str, b: &str) -> Option<String> {

@@ -20,8 +20,6 @@ pub(crate) const PARTS: &[Part] = &[all::PART, del::PART, get::PART, incr::PART,
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use bytes::{Bytes, BytesMut};
 
     use crate::txn::tests::{T, ctx};

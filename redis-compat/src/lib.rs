@@ -54,6 +54,7 @@ pub use flags::{Categories, Flags};
 pub(crate) use key::Value;
 pub use keys::{BeginSearch, FindKeys, KeyFlags, KeySpec, Positions};
 pub use mem_view::MemView;
+pub use range::{PAGE_BYTES, PAGE_RECORDS};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use resolve::{Resolved, resolve};

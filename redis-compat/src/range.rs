@@ -9,6 +9,8 @@ mod flush;
 mod list;
 mod random;
 
+pub use list::{PAGE_BYTES, PAGE_RECORDS};
+
 use crate::command::Part;
 
 pub(crate) const PARTS: &[Part] = &[flush::PART, list::PART, random::PART];

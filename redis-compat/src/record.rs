@@ -229,8 +229,6 @@ fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::*;
 
     fn record(expires_at: Option<u64>, value: &'static [u8]) -> Record {

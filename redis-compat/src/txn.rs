@@ -191,8 +191,6 @@ impl<'a> Txn<'a> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::*;
     use crate::MemView;
 

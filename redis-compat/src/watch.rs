@@ -77,8 +77,6 @@ pub fn watch_token_holds(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use coterie_types::UnixMillis;
 
     use super::*;

@@ -2,7 +2,8 @@
 //!
 //! Summaries are our own. Versions of arguments and `display_text` (new in Redis 7.2) are left out
 //! of the comparison.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The rows against `COMMAND INFO` of a real Redis: arity, flags, categories, tips, key positions.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,7 +1,8 @@
 //! `docs/COMPAT.md` is written from the command table; this fails when it is stale.
 //!
 //! `UPDATE_GOLDENFILES=1 cargo test -p coterie-redis-compat --test compat_md` writes it anew.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
 use std::path::Path;

@@ -3,7 +3,8 @@
 //! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more. The
 //! commands come from the syntax of the command table (`coterie-grammar`). How two replies are
 //! compared stands in the hints of the row.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     clippy::disallowed_methods,
     reason = "the real server reads the real clock"

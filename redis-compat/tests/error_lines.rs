@@ -2,7 +2,8 @@
 //!
 //! Errors that random commands provoke are compared by `differential.rs`; here stand all that a
 //! server without further set-up can be made to say, those of the proxy among them.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

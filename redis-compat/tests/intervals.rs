@@ -1,5 +1,6 @@
 //! The changes that an entry sees of its own, and the commands over intervals, against a plain map.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Properties of the parts that take bytes from disks and strangers.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{

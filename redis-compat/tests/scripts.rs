@@ -3,7 +3,8 @@
 //! `UPDATE_GOLDENFILES=1 cargo test -p coterie-redis-compat --test scripts` records the answers
 //! anew; read the difference. Apart from commands a script may say `clock <ms>` (the group clock),
 //! `resp <2|3>` and `table <n>`. Bytes are escaped as in Rust.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

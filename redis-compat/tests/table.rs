@@ -1,6 +1,4 @@
 //! Invariants of every row of the command table.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::path::Path;
 
 use bytes::Bytes;

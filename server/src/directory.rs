@@ -10,75 +10,50 @@
 //! replicas/<id>/  a replica's store (`replica::place`)
 //! ```
 //!
-//! The first line carries the format's version; a newer version is refused. The token is drawn once
-//! per directory, and meta knows the node by it: a wiped disk at the same address is another node.
+//! `coterie_files::Directory` locks the directory, wipes it and refuses newer formats. The token is
+//! drawn once per directory, and meta knows the node by it: a wiped disk at the same address is
+//! another node.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use coterie_files::{Lock, LockError, write_atomically};
+use coterie_files::{Directory as Files, FileError, Format};
 use coterie_types::NodeId;
 
 use crate::error::RunError;
 
-/// Version of the directory's format.
-const FORMAT: u32 = 1;
-const KIND: &str = "coterie server";
+const FORMAT: Format = Format {
+    kind: "coterie server",
+    version: 1,
+};
 
 /// A directory that this process has locked; unlocked when dropped.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    path: PathBuf,
+    files: Files,
     token: u128,
     member: Option<(NodeId, u128)>,
-    _lock: Lock,
 }
 
 impl Directory {
     /// Opens the directory, creating it if absent.
     pub(crate) fn open(path: &Path) -> Result<Self, RunError> {
-        fs::create_dir_all(path).map_err(RunError::io("make the directory", path))?;
-        let lock = lock(path)?;
-        let identity = path.join("IDENTITY");
-        let (token, member) = match fs::read_to_string(&identity) {
-            Ok(text) => parse(&text).map_err(|reason| RunError::Directory {
-                dir: path.to_path_buf(),
-                reason,
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (draw_token()?, None),
-            Err(error) => return Err(RunError::io("read", &identity)(error)),
+        let files = Files::open(path, FORMAT)?;
+        let (token, member) = match files.identity(parse)? {
+            Some(identity) => identity,
+            None => (draw_token()?, None),
         };
         let directory = Self {
-            path: path.to_path_buf(),
+            files,
             token,
             member,
-            _lock: lock,
         };
         directory.write_identity()?;
         Ok(directory)
     }
 
-    /// Removes all that a node has left there, its identity last: a crash in between leaves it that
-    /// node.
+    /// Removes everything that a node has left there, its identity last.
     pub(crate) fn wipe(path: &Path) -> Result<(), RunError> {
-        let _lock = lock(path)?;
-        let failed = |error| RunError::io("wipe", path)(error);
-        for entry in fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            if name == Lock::NAME || name == "IDENTITY" {
-                continue;
-            }
-            match entry.file_type().map_err(failed)?.is_dir() {
-                true => fs::remove_dir_all(entry.path()).map_err(failed)?,
-                false => fs::remove_file(entry.path()).map_err(failed)?,
-            }
-        }
-        match fs::remove_file(path.join("IDENTITY")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(()),
-        }
+        Ok(Files::wipe(path)?)
     }
 
     /// The token by which meta knows this node.
@@ -95,14 +70,14 @@ impl Directory {
     pub(crate) fn belongs_to(&mut self, node: NodeId, cluster: u128) -> Result<(), RunError> {
         match self.member {
             Some(before) if before == (node, cluster) => Ok(()),
-            Some((old_node, old_cluster)) => Err(RunError::Directory {
-                dir: self.path.clone(),
-                reason: format!(
+            Some((old_node, old_cluster)) => {
+                let reason = format!(
                     "it belongs to node {old_node} of cluster {old_cluster:032x}; meta says \
                      node {node} of cluster {cluster:032x}: point --meta at its own cluster, or \
                      --dir at an empty directory"
-                ),
-            }),
+                );
+                Err(FileError::directory(self.files.path(), reason).into())
+            }
             None => {
                 self.member = Some((node, cluster));
                 self.write_identity()
@@ -112,31 +87,31 @@ impl Directory {
 
     /// The log of all groups.
     pub(crate) fn raft(&self) -> PathBuf {
-        self.path.join("raft")
+        self.files.path().join("raft")
     }
 
     /// The replicas' directories.
     pub(crate) fn replicas(&self) -> PathBuf {
-        self.path.join("replicas")
+        self.files.path().join("replicas")
     }
 
     /// The map of the cluster as last seen.
     pub(crate) fn catalog(&self) -> PathBuf {
-        self.path.join("catalog")
+        self.files.path().join("catalog")
     }
 
     /// The highest fencing number seen.
     pub(crate) fn fence(&self) -> PathBuf {
-        self.path.join("FENCE")
+        self.files.path().join("FENCE")
     }
 
     fn write_identity(&self) -> Result<(), RunError> {
-        let mut text = format!("{KIND} {FORMAT}\ntoken {:032x}\n", self.token);
+        let mut pairs = vec![("token", format!("{:032x}", self.token))];
         if let Some((node, cluster)) = self.member {
-            text.push_str(&format!("node {node}\ncluster {cluster:032x}\n"));
+            pairs.push(("node", node.to_string()));
+            pairs.push(("cluster", format!("{cluster:032x}")));
         }
-        let path = self.path.join("IDENTITY");
-        write_atomically(&path, text.as_bytes()).map_err(RunError::io("write", &path))
+        Ok(self.files.write_identity(&pairs)?)
     }
 }
 
@@ -147,46 +122,26 @@ fn draw_token() -> Result<u128, RunError> {
     Ok(u128::from_le_bytes(bytes))
 }
 
-fn lock(dir: &Path) -> Result<Lock, RunError> {
-    Lock::take(dir).map_err(|error| match error {
-        LockError::InUse => RunError::Directory {
-            dir: dir.to_path_buf(),
-            reason: "another process is using it".to_owned(),
-        },
-        LockError::Io(error) => RunError::io("lock", &dir.join(Lock::NAME))(error),
-    })
-}
-
 type Identity = (u128, Option<(NodeId, u128)>);
 
-fn parse(text: &str) -> Result<Identity, String> {
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default();
-    let version = first
-        .strip_prefix(KIND)
-        .and_then(|version| version.trim().parse::<u32>().ok())
-        .ok_or_else(|| format!("its IDENTITY is not a server's: `{first}`"))?;
-    if version > FORMAT {
-        return Err(format!(
-            "its format is {version}; this version of Coterie knows {FORMAT}"
-        ));
-    }
+/// Token, node and cluster from the identity's lines.
+fn parse(pairs: &[(&str, &str)]) -> Result<Identity, String> {
     let (mut token, mut node, mut cluster) = (None, None, None);
-    for line in lines {
-        match line.split_once(' ') {
-            Some(("token", hex)) => token = u128::from_str_radix(hex, 16).ok(),
-            Some(("node", id)) => node = id.parse().ok().map(NodeId),
-            Some(("cluster", hex)) => cluster = u128::from_str_radix(hex, 16).ok(),
-            _ => return Err(format!("its IDENTITY has a line `{line}`")),
+    for (key, value) in pairs {
+        match *key {
+            "token" => token = u128::from_str_radix(value, 16).ok(),
+            "node" => node = value.parse().ok().map(NodeId),
+            "cluster" => cluster = u128::from_str_radix(value, 16).ok(),
+            _ => return Err(format!("the line `{key} {value}` is not understood")),
         }
     }
-    let token = token.ok_or("its IDENTITY has no token")?;
-    Ok((token, node.zip(cluster)))
+    Ok((token.ok_or("it has no token")?, node.zip(cluster)))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,11 +6,12 @@
 //! nodes hold. It accepts snapshots that leave the reserve free.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_raft::{Group, RaftNode, Room};
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// How often free space is checked.
@@ -61,9 +62,10 @@ impl Disk {
     pub(crate) fn note_full(&self) -> bool {
         let is_full = self.is_full();
         let mut since = self.full_since();
-        match is_full {
-            true => drop(since.get_or_insert_with(Instant::now)),
-            false => *since = None,
+        if is_full {
+            drop(since.get_or_insert_with(Instant::now))
+        } else {
+            *since = None
         }
         is_full
     }
@@ -78,10 +80,8 @@ impl Disk {
         self.is_full() && is_new() && group.has_roomier_voter()
     }
 
-    fn full_since(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.full_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn full_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.full_since.lock()
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {

@@ -1,11 +1,12 @@
 //! Errors of a server that starts or runs.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use coterie_config::TokenError;
+use coterie_files::FileError;
 use coterie_raft::RaftError;
 use coterie_storage::StorageError;
+use coterie_telemetry::ListenError;
 use coterie_types::NodeId;
 
 /// Why a server does not run.
@@ -17,42 +18,12 @@ pub enum RunError {
     /// No cluster token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The directory is in use, belongs to another cluster, or has a newer format.
-    #[error("{}: {reason}", dir.display())]
-    Directory {
-        /// The directory.
-        dir: PathBuf,
-        /// Why it cannot be used.
-        reason: String,
-    },
-    /// Files are damaged.
-    #[error("{}: {reason}", path.display())]
-    Damaged {
-        /// The damaged path.
-        path: PathBuf,
-        /// Description of the damage.
-        reason: String,
-    },
-    /// A file or directory cannot be read or written.
-    #[error("{what} {}", path.display())]
-    Io {
-        /// The operation that failed.
-        what: &'static str,
-        /// The path it was for.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    /// Its files cannot be used.
+    #[error(transparent)]
+    Files(#[from] FileError),
     /// The address cannot be listened on.
-    #[error("listen on {addr}")]
-    Listen {
-        /// The address.
-        addr: String,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A group does not start.
     #[error("start a group")]
     Raft(#[from] RaftError),
@@ -71,14 +42,6 @@ pub enum RunError {
     /// Asked to stop before it had started.
     #[error("stopped before meta answered")]
     Stopped,
-}
-
-impl RunError {
-    /// For `map_err`: names the operation that failed, and its path.
-    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self::Io { what, path, source }
-    }
 }
 
 /// Whether the disk, or the quota on it, had no room: the operation works again once there is some.
@@ -108,14 +71,14 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_cause_that_is_a_full_disk_is_found() {
-        let caused_by = |kind: io::ErrorKind| RunError::Io {
-            what: "write",
-            path: PathBuf::from("file"),
-            source: kind.into(),
+        let caused_by = |kind: io::ErrorKind| {
+            RunError::from(FileError::io("write", Path::new("file"))(kind.into()))
         };
         assert!(is_no_room(&caused_by(io::ErrorKind::StorageFull)));
         assert!(!is_no_room(&caused_by(io::ErrorKind::NotFound)));

@@ -1,10 +1,10 @@
 //! The fencing number of the newest controller that this node has heard of.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use coterie_files::write_atomically;
 use coterie_protocol::server::ServerAnswer;
+use parking_lot::Mutex;
 
 /// The highest fencing number seen, including by earlier processes of this directory.
 pub(crate) struct Fencing {
@@ -24,7 +24,7 @@ impl Fencing {
 
     /// `Err` with the number seen when `fence` is an older controller's.
     pub(crate) fn admit(&self, fence: u64) -> Result<(), ServerAnswer> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if fence < *seen {
             return Err(ServerAnswer::Fenced { seen: *seen });
         }
@@ -39,7 +39,6 @@ impl Fencing {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

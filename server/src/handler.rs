@@ -44,9 +44,10 @@ fn execute(node: &Node, mut body: Bytes, deadline: Instant, responder: Responder
         return refuse(responder, Refusal::NoSuchGroup { group_id });
     };
     let flags = FrameFlags(body.first().copied().unwrap_or_default());
-    match flags.has(FrameFlags::READ_ONLY) {
-        true => replica.reads.submit(body, responder),
-        false => replica.writes.submit(body, deadline, responder),
+    if flags.has(FrameFlags::READ_ONLY) {
+        replica.reads.submit(body, responder)
+    } else {
+        replica.writes.submit(body, deadline, responder)
     }
 }
 
@@ -64,8 +65,9 @@ fn read_frozen(node: &Node, body: &[u8], responder: Responder) {
         let answer = frozen::answer(&replica.shared, &request);
         responder.send(coterie_protocol::encode(&answer));
     };
-    match short {
-        true => answer(),
-        false => drop(tokio::task::spawn_blocking(answer)),
+    if short {
+        answer()
+    } else {
+        drop(tokio::task::spawn_blocking(answer))
     }
 }

@@ -23,18 +23,18 @@ pub(crate) fn identity() -> String {
 fn read(path: &Path) -> std::io::Result<String> {
     let text = std::fs::read_to_string(path)?;
     let id = text.trim();
-    match id.is_empty() {
-        true => Err(std::io::Error::other(format!(
+    if id.is_empty() {
+        Err(std::io::Error::other(format!(
             "{} is empty",
             path.display()
-        ))),
-        false => Ok(id.to_owned()),
+        )))
+    } else {
+        Ok(id.to_owned())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

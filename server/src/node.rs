@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use coterie_files::write_atomically;
+use coterie_files::{FileError, write_atomically};
 use coterie_protocol::server::{ReplicaStatus, Witness};
 use coterie_raft::{RaftError, RaftNode};
 use coterie_storage::RocksEngine;
-use coterie_types::{GroupId, LogIndex, NodeId, Term};
-use tokio::sync::Mutex;
+use coterie_types::{GroupId, NodeId};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::{error, warn};
 
 use crate::disk::Disk;
@@ -35,9 +35,9 @@ pub(crate) struct Node {
     /// Replicas of the directory that are not open, and why.
     broken: RwLock<BTreeMap<GroupId, Broken>>,
     /// Stores of ended replicas that may still be in use.
-    closing: std::sync::Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
+    closing: Mutex<BTreeMap<GroupId, Weak<RocksEngine>>>,
     /// Held while a replica is created or destroyed: changes happen one at a time.
-    changes: Mutex<()>,
+    changes: tokio::sync::Mutex<()>,
     close_timeout: Duration,
 }
 
@@ -95,19 +95,19 @@ impl Node {
             settings,
             replicas: RwLock::default(),
             broken: RwLock::default(),
-            closing: std::sync::Mutex::default(),
-            changes: Mutex::new(()),
+            closing: Mutex::default(),
+            changes: tokio::sync::Mutex::new(()),
             close_timeout: CLOSE_TIMEOUT,
         }
     }
 
     pub(crate) fn replica(&self, group: GroupId) -> Option<Replica> {
-        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let replicas = self.replicas.read();
         replicas.get(&group).cloned()
     }
 
     pub(crate) fn replicas(&self) -> Vec<Replica> {
-        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let replicas = self.replicas.read();
         replicas.values().cloned().collect()
     }
 
@@ -153,7 +153,7 @@ impl Node {
     /// replica that cannot be opened is reported and left as it is; the others serve.
     pub(crate) async fn open_replicas(self: &Arc<Self>) -> Result<(), RunError> {
         let groups =
-            groups_in(&self.replicas_dir).map_err(RunError::io("read", &self.replicas_dir))?;
+            groups_in(&self.replicas_dir).map_err(FileError::io("read", &self.replicas_dir))?;
         let mut opening = tokio::task::JoinSet::new();
         for group in groups {
             let node = Arc::clone(self);
@@ -244,7 +244,7 @@ impl Node {
         let dir = self.dir_of(group);
         if dir.exists() {
             let marker = self.marker(group);
-            write_atomically(&marker, b"").map_err(RunError::io("write", &marker))?;
+            write_atomically(&marker, b"").map_err(FileError::io("write", &marker))?;
         }
         if let Some(replica) = &removed {
             replica.stop().await;
@@ -259,7 +259,7 @@ impl Node {
         self.wait_closed(group).await?;
         match tokio::fs::remove_dir_all(&dir).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(RunError::io("remove", &dir)(error));
+                return Err(FileError::io("remove", &dir)(error).into());
             }
             _ => {}
         }
@@ -395,15 +395,15 @@ impl Node {
     }
 
     fn closing(&self) -> MutexGuard<'_, BTreeMap<GroupId, Weak<RocksEngine>>> {
-        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.closing.lock()
     }
 
     fn read_broken(&self) -> RwLockReadGuard<'_, BTreeMap<GroupId, Broken>> {
-        self.broken.read().unwrap_or_else(PoisonError::into_inner)
+        self.broken.read()
     }
 
     fn write_broken(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, Broken>> {
-        self.broken.write().unwrap_or_else(PoisonError::into_inner)
+        self.broken.write()
     }
 
     fn set_broken(&self, group: GroupId, error: &RunError) {
@@ -446,9 +446,7 @@ impl Node {
     }
 
     fn write_replicas(&self) -> RwLockWriteGuard<'_, BTreeMap<GroupId, Replica>> {
-        self.replicas
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.replicas.write()
     }
 
     /// Ends the tasks of all replicas.
@@ -464,34 +462,15 @@ impl Node {
 
 /// Status of a replica that could not be opened: empty except for the reason.
 fn not_open(group_id: GroupId, reason: String) -> ReplicaStatus {
-    let none = LogIndex(0);
     ReplicaStatus {
         group_id,
-        term: Term(0),
-        leader: None,
-        serving: false,
-        last_index: none,
-        last_term: Term(0),
-        applied_index: none,
-        flushed_index: none,
-        first_index: none,
-        replicas: Vec::new(),
-        ranges: Vec::new(),
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
         fault: Some(reason),
-        loads: Vec::new(),
-        importing: Vec::new(),
-        frozen: Vec::new(),
-        matched: Vec::new(),
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::catalog::{Catalog, Change, Row};
     use coterie_raft::{AddressBook, RaftConfig};
     use coterie_rpc::{Client, Token};
@@ -568,9 +547,10 @@ pub(crate) mod tests {
 
         /// Makes the replica's directory impossible to open, or undoes that.
         pub(crate) fn damage(&self, is_damaged: bool) {
-            match is_damaged {
-                true => std::fs::write(self.current(), "no store").unwrap(),
-                false => std::fs::remove_file(self.current()).unwrap(),
+            if is_damaged {
+                std::fs::write(self.current(), "no store").unwrap()
+            } else {
+                std::fs::remove_file(self.current()).unwrap()
             }
         }
 

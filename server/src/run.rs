@@ -2,15 +2,16 @@
 //! order: leaders away first, then no more calls, then the replicas, then the log.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coterie_budget::Budget;
+use coterie_files::FileError;
 use coterie_meta_client::MetaClient;
 use coterie_raft::{AddressBook, RaftNode};
-use coterie_rpc::{Client, Handler, Limits, Request, Responder, Server, Token};
+use coterie_rpc::{Client, Door, Handler, Limits, Server, Token};
 use coterie_storage::{RecordCache, RocksShared};
-use coterie_telemetry::{Component, Health, Http, Metrics};
+use coterie_telemetry::{Component, Endpoint, Health, ListenError, Metrics};
 use coterie_types::NodeId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,8 @@ pub struct Handle {
     rpc: Client,
     server: Server,
     node: Arc<Node>,
-    http: Option<Http>,
+    /// Of a server that does not share it with other roles.
+    endpoint: Option<Endpoint>,
     drain_timeout: Duration,
     stop: CancellationToken,
     /// Cancelled when meta has removed the node.
@@ -78,43 +80,12 @@ pub(crate) async fn start_until(
     shutdown: &CancellationToken,
 ) -> Result<Handle, RunError> {
     let rpc = Client::new(Token::new(config.cluster_token.secret()?));
-    let (metrics, health) = (Metrics::new(), Health::new());
-    let http = match &config.http {
-        Some(addr) => {
-            let started = Http::start(addr, metrics.clone(), health.clone()).await;
-            Some(started.map_err(|source| RunError::Listen {
-                addr: addr.clone(),
-                source,
-            })?)
-        }
-        None => None,
-    };
-    match start_node(config, rpc, &metrics, &health, shutdown).await {
-        Ok(mut handle) => {
-            handle.http = http;
-            Ok(handle)
-        }
-        Err(error) => {
-            // The port would stay open otherwise, as in `or_close`.
-            if let Some(http) = http {
-                http.shutdown().await;
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Takes calls from the moment the address is bound. Calls fail until the node exists.
-#[derive(Default)]
-struct Door(OnceLock<Calls>);
-
-impl Handler for Door {
-    fn handle(&self, request: Request, responder: Responder) {
-        match self.0.get() {
-            Some(calls) => calls.handle(request, responder),
-            None => responder.fail("the server is starting"),
-        }
-    }
+    let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    let (metrics, health) = (&endpoint.metrics, &endpoint.health);
+    let started = start_node(config, rpc, metrics, health, shutdown).await;
+    let (mut handle, endpoint) = endpoint.of(started).await?;
+    handle.endpoint = Some(endpoint);
+    Ok(handle)
 }
 
 async fn start_node(
@@ -128,7 +99,7 @@ async fn start_node(
     let ready = health.component(format!("server {}", config.dir.display()));
     ready.waiting("starting");
 
-    let door = Arc::new(Door::default());
+    let door = Door::new(|_, responder| responder.fail("the server is starting"));
     let handler: Arc<dyn Handler> = Arc::clone(&door) as Arc<dyn Handler>;
     let server = bind(&config, Arc::clone(&handler)).await?;
     let addr = server.local_addr();
@@ -146,8 +117,7 @@ async fn start_node(
     metrics.register("coterie_server", |registry| {
         registry.register_collector(Box::new(NodeCollector(Arc::downgrade(&node))));
     });
-    // It is set only here.
-    let _ = door.0.set(Calls(Arc::clone(&node)));
+    door.open(Arc::new(Calls(Arc::clone(&node))));
     rpc.register_local(&advertised, handler);
 
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
@@ -176,7 +146,7 @@ async fn start_node(
         rpc,
         server,
         node,
-        http: None,
+        endpoint: None,
         drain_timeout,
         stop,
         removed,
@@ -216,10 +186,7 @@ async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunE
         ..Limits::default()
     };
     let bound = Server::bind_with_limits(&config.listen, token, handler, limits).await;
-    bound.map_err(|source| RunError::Listen {
-        addr: config.listen.clone(),
-        source,
-    })
+    Ok(bound.map_err(ListenError::at(&config.listen))?)
 }
 
 fn bytes(size: u64) -> usize {
@@ -238,7 +205,7 @@ async fn open(
     let started = Instant::now();
     let addresses: Arc<dyn AddressBook> = Arc::new(book.clone());
     let replicas_dir = directory.replicas();
-    let replicas = groups_in(&replicas_dir).map_err(RunError::io("read", &replicas_dir))?;
+    let replicas = groups_in(&replicas_dir).map_err(FileError::io("read", &replicas_dir))?;
     let raft = RaftNode::open(
         &directory.raft(),
         node_id,
@@ -288,9 +255,10 @@ async fn report_faults(node: Arc<Node>, ready: Component, stop: CancellationToke
         match faults.iter().min_by_key(|fault| fault.lacks_room) {
             Some(fault) => {
                 let reason = format!("group {}: {}", fault.group_id, fault.reason);
-                match fault.lacks_room {
-                    true => ready.waiting(format!("{reason}; it goes on when there is room")),
-                    false => ready.failed(reason),
+                if fault.lacks_room {
+                    ready.waiting(format!("{reason}; it goes on when there is room"));
+                } else {
+                    ready.failed(reason);
                 }
             }
             None => ready.ready(),
@@ -323,8 +291,8 @@ impl Handle {
         self.server.shutdown().await;
         self.node.stop_replicas().await;
         self.node.raft.shutdown().await;
-        if let Some(http) = self.http {
-            http.shutdown().await;
+        if let Some(endpoint) = self.endpoint {
+            endpoint.shutdown().await;
         }
         info!(node_id = %self.node_id, "server stopped");
     }

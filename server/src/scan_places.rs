@@ -4,11 +4,12 @@
 //! In memory only, and bounded: a restarted server has none. The random number of its start tells
 //! proxies so, and they send the places they still have.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use coterie_protocol::places::{PLACES_PER_MESSAGE_MAX, PlaceAnswer, PlaceRequest, Places};
 use coterie_rpc::Responder;
+use parking_lot::{Mutex, MutexGuard};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl ScanPlaces {
 
     fn lock(&self) -> MutexGuard<'_, Places> {
         // Nothing panics while holding it.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 }
 

@@ -1,4 +1,5 @@
 //! A server whose log can no longer be written ends, and reports why.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::error::Error;

@@ -1,5 +1,6 @@
 //! Moves that are stuck: for lack of room, of an owner that can be told, of a source that can be
 //! read. They report why, do no harm, and hold up no other move.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,

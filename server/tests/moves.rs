@@ -1,5 +1,6 @@
 //! A range moves between two groups of a node while it is used: the node's answers, and the steps
 //! it takes by itself.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
-use coterie_config::ClusterToken;
 use coterie_meta_client::{Liveness, MetaClient};
 use coterie_protocol::catalog::{Catalog, JobState, Wish};
 use coterie_protocol::meta::{Command, Outcome};
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
-use coterie_rpc::{Client, Token};
+use coterie_rpc::Client;
 use coterie_types::{GroupId, JobId, NodeId, UnixMillis};
 
 use super::digests::Counted;
@@ -26,15 +25,6 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
-
-/// A client with the cluster's token.
-///
-/// # Errors
-/// When there is no token, or it is no text.
-pub(crate) fn client(token: &ClusterToken) -> anyhow::Result<Client> {
-    let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
-    Ok(Client::new(Token::new(&secret)))
-}
 
 /// A running cluster.
 pub(crate) struct Cluster {

@@ -21,14 +21,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use coterie_config::ClusterToken;
 
-use cluster::{Cluster, client};
+use cluster::Cluster;
 use finding::{Finding, exit_code, lasting};
 use look::Look;
 
-/// Exit code of a check that could not be made, or not in full.
-const EXIT_UNCHECKED: u8 = 2;
+use crate::operator::{self, Looks, Target};
+
 /// Number of looks that must all have a finding before it counts, and the time between them: a
 /// change takes a moment from a group's log to meta's map.
 const LOOKS: usize = 4;
@@ -37,15 +36,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Flags of `coterie check`.
 #[derive(Debug, Args)]
 struct Check {
-    /// The members of the metadata service.
-    #[arg(
-        long,
-        env = "COTERIE_META",
-        value_name = "IP:PORT",
-        value_delimiter = ',',
-        required = true
-    )]
-    meta: Vec<String>,
+    #[command(flatten)]
+    target: Target,
     /// Print each finding as a JSON object.
     #[arg(long)]
     json: bool,
@@ -56,8 +48,6 @@ struct Check {
     #[arg(long, value_name = "DURATION", default_value = "30m",
         value_parser = coterie_config::duration)]
     patience: Duration,
-    #[command(flatten)]
-    token: ClusterToken,
 }
 
 /// The subcommand and its flags.
@@ -72,30 +62,24 @@ pub(crate) fn command() -> Command {
 
 /// Checks, and prints the findings.
 pub(crate) async fn run(matches: &ArgMatches) -> ExitCode {
-    match check(matches).await {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("coterie: {error:#}");
-            ExitCode::from(EXIT_UNCHECKED)
-        }
-    }
+    operator::exit(check(matches).await)
 }
 
 async fn check(matches: &ArgMatches) -> anyhow::Result<u8> {
     let Check {
-        meta,
+        target,
         json,
         quick,
         patience,
-        token,
     } = Check::from_arg_matches(matches)?;
-    let cluster = Cluster::new(client(&token)?, meta);
+    let cluster = target.cluster()?;
     let mut all = BTreeSet::new();
     let mut tell = |findings: BTreeSet<Finding>| {
         for finding in &findings {
-            match json {
-                true => println!("{}", finding.json()),
-                false => println!("{finding}"),
+            if json {
+                println!("{}", finding.json());
+            } else {
+                println!("{finding}");
             }
         }
         all.extend(findings);
@@ -117,15 +101,15 @@ async fn check(matches: &ArgMatches) -> anyhow::Result<u8> {
 /// Looks until nothing is wrong, or `LOOKS` times. Returns the last look, and the findings of every
 /// look.
 async fn look_until_it_lasts(cluster: &Cluster) -> anyhow::Result<(Look, BTreeSet<Finding>)> {
+    let mut looks = Looks::new(LOOKS, LOOK_PAUSE);
     let mut found = Vec::new();
     loop {
         let look = cluster.look().await?;
         found.push(look.findings());
         let lasting = lasting(&found);
-        if lasting.is_empty() || found.len() == LOOKS {
+        if lasting.is_empty() || !looks.again().await {
             return Ok((look, lasting));
         }
-        tokio::time::sleep(LOOK_PAUSE).await;
     }
 }
 

@@ -55,19 +55,10 @@ pub(crate) fn status(group: u64, leads: bool, ranges: Vec<RangeDescriptor>) -> R
         last_index: LogIndex(9),
         last_term: Term(1),
         applied_index: LogIndex(9),
-        flushed_index: LogIndex(0),
         first_index: LogIndex(1),
         replicas: replicas(),
         ranges,
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
-        fault: None,
-        loads: vec![],
-        importing: vec![],
-        frozen: vec![],
-        matched: vec![],
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }
 
@@ -317,9 +308,7 @@ fn answer(
             leader: Some(NodeId(2)),
         },
         ServerRequest::Digest { .. } => {
-            let mut asked = asked
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut asked = asked.lock().unwrap();
             let again = !asked.insert(node);
             ServerAnswer::Digest(again.then_some(Digest {
                 index: LogIndex(9),

@@ -21,7 +21,7 @@ use coterie_protocol::{decode, encode, method};
 use coterie_rpc::Client;
 use coterie_types::{NodeId, NodeState};
 
-use crate::check::cluster::client;
+use crate::operator::client;
 use assemble::assemble;
 use heard::Heard;
 

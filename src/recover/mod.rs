@@ -14,17 +14,17 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use coterie_config::ClusterToken;
 use coterie_protocol::catalog::{JobState, Wish};
 use coterie_types::{GroupId, JobId, NodeId};
 
-use crate::check::cluster::{Cluster, client};
+use crate::check::cluster::Cluster;
+use crate::operator::{self, Looks, Target};
 use assess::{Loss, losses};
 
+/// Exit code when no group needs recovery, or all were recovered.
+const EXIT_WELL: u8 = 0;
 /// Exit code when a group needs recovery and was not fully recovered.
 const EXIT_LOST: u8 = 1;
-/// Exit code when the state of the groups is unknown.
-const EXIT_UNKNOWN: u8 = 2;
 /// Meta's leader must have listened for this long before a silent node counts as silent.
 const LISTEN: Duration = Duration::from_secs(3);
 /// Number of looks at the cluster, at most, until meta's leader has listened long enough and a
@@ -47,23 +47,14 @@ recovered; with 2 when nothing can be said.";
 /// Flags of `coterie recover`.
 #[derive(Debug, Args)]
 struct Recover {
-    /// The members of the metadata service.
-    #[arg(
-        long,
-        env = "COTERIE_META",
-        value_name = "IP:PORT",
-        value_delimiter = ',',
-        required = true
-    )]
-    meta: Vec<String>,
+    #[command(flatten)]
+    target: Target,
     /// Look only at these groups.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     group: Vec<u64>,
     /// Recover, and accept the loss that was printed.
     #[arg(long)]
     accept_loss: bool,
-    #[command(flatten)]
-    token: ClusterToken,
 }
 
 /// The subcommand and its flags.
@@ -75,35 +66,28 @@ pub(crate) fn command() -> Command {
 
 /// Looks, and recovers if asked to.
 pub(crate) async fn run(matches: &ArgMatches) -> ExitCode {
-    match recover(matches).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("coterie: {error:#}");
-            ExitCode::from(EXIT_UNKNOWN)
-        }
-    }
+    operator::exit(recover(matches).await)
 }
 
-async fn recover(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+async fn recover(matches: &ArgMatches) -> anyhow::Result<u8> {
     let Recover {
-        meta,
+        target,
         group,
         accept_loss,
-        token,
     } = Recover::from_arg_matches(matches)?;
-    let cluster = Cluster::new(client(&token)?, meta);
+    let cluster = target.cluster()?;
     let asked: Vec<GroupId> = group.into_iter().map(GroupId).collect();
     let found = look(&cluster, &asked).await?;
     if found.is_empty() {
         println!("no group needs to be recovered");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(EXIT_WELL);
     }
     for loss in &found {
         print!("{loss}");
     }
     if !accept_loss {
         println!("nothing was changed; to lose this and go on: --accept-loss");
-        return Ok(ExitCode::from(EXIT_LOST));
+        return Ok(EXIT_LOST);
     }
     let mut left = 0;
     for loss in found {
@@ -119,16 +103,14 @@ async fn recover(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(match left {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(EXIT_LOST),
-    })
+    Ok(if left == 0 { EXIT_WELL } else { EXIT_LOST })
 }
 
 /// The groups that are lost in two looks in a row.
 async fn look(cluster: &Cluster, asked: &[GroupId]) -> anyhow::Result<Vec<Loss>> {
+    let mut looks = Looks::new(LOOKS, LOOK_PAUSE);
     let mut last = None;
-    for _ in 0..LOOKS {
+    loop {
         let liveness = cluster.liveness().await?;
         let look = cluster.look().await?;
         for group_id in asked {
@@ -147,9 +129,10 @@ async fn look(cluster: &Cluster, asked: &[GroupId]) -> anyhow::Result<Vec<Loss>>
             found.retain(|loss| before.contains(&loss.group_id));
             return Ok(found);
         }
-        tokio::time::sleep(LOOK_PAUSE).await;
+        if !looks.again().await {
+            bail!("meta's leader changes: it does not know which nodes are up");
+        }
     }
-    bail!("meta's leader changes: it does not know which nodes are up")
 }
 
 fn ids(found: &[Loss]) -> Vec<GroupId> {
@@ -164,8 +147,9 @@ async fn recover_from(
 ) -> anyhow::Result<Result<String, String>> {
     let job_id = cluster.wish(Wish::Recover { group_id, node_id }).await?;
     println!("group {group_id}: job {job_id}");
+    let mut looks = Looks::new(JOB_LOOKS, JOB_PAUSE);
     let mut told = String::new();
-    for _ in 0..JOB_LOOKS {
+    loop {
         if let Some((state, last)) = cluster.job(job_id).await? {
             match state {
                 JobState::Done => return Ok(Ok(last)),
@@ -177,9 +161,10 @@ async fn recover_from(
                 JobState::Running => {}
             }
         }
-        tokio::time::sleep(JOB_PAUSE).await;
+        if !looks.again().await {
+            return Ok(Err(still_running(job_id)));
+        }
     }
-    Ok(Err(still_running(job_id)))
 }
 
 fn still_running(job_id: JobId) -> String {

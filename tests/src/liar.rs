@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::connection::Connection;
 use crate::resp::{self, Reply};
@@ -136,7 +138,7 @@ impl Shared {
     }
 
     fn stale(&self, key: Vec<u8>, reply: Vec<u8>) -> Vec<u8> {
-        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reads = self.reads.lock();
         match reads.get(&key) {
             Some(old) if *old != reply && self.now() => old.clone(),
             _ => {

@@ -77,3 +77,6 @@ pub mod unruly;
 pub mod vitals;
 pub mod wait;
 pub mod workload;
+
+/// The bounds of a page of a walk, for tests and benches that count pages.
+pub use coterie_redis_compat::{PAGE_BYTES, PAGE_RECORDS};

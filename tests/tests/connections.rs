@@ -106,9 +106,10 @@ impl Resources {
         let mut over = Vec::new();
         for (name, now) in &self.vitals {
             let was = before.vitals[name];
-            let more = match name.starts_with("server") {
-                true => SERVER_MORE,
-                false => OTHER_MORE,
+            let more = if name.starts_with("server") {
+                SERVER_MORE
+            } else {
+                OTHER_MORE
             };
             if now.memory > was.memory + more
                 || now.descriptors > was.descriptors + DESCRIPTORS_MORE

@@ -14,8 +14,8 @@ use coterie_tests::resp::{self, Reply};
 use coterie_tests::rng::Rng;
 use coterie_tests::skim::{Came, Skim};
 use coterie_tests::vitals::Vitals;
-use coterie_tests::wait;
 use coterie_tests::workload::bystanders;
+use coterie_tests::{PAGE_BYTES, PAGE_RECORDS, wait};
 use socket2::{Domain, Socket, Type};
 
 /// Time limit for steps that a healthy cluster takes within seconds, even on a busy machine.
@@ -371,10 +371,6 @@ fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
     let mut connection = cluster.connect().expect("connects");
     let counted = connection.call(&["DBSIZE"]).expect("answers");
     assert_eq!(counted, Reply::Integer(KEYS as i64));
-    /// The records of a page that the proxy asks for (`proxy/src/fanout/pages.rs`).
-    const PAGE_RECORDS: u64 = 2_000;
-    /// The bytes of keys that end a page (`redis-compat/src/range/list.rs`).
-    const PAGE_BYTES: u64 = 512 << 10;
     let ranges = cluster.admin().ranges().expect("answers").len() as u64;
     let retries = || {
         let retries = cluster.metric(Role::Proxy, "coterie_proxy_retries_total");
@@ -408,7 +404,8 @@ fn a_walk_that_takes_longer_than_a_request_may_is_done_once_and_answered() {
         assert_eq!(again, 0, "{} was sent again", words[0]);
         // A walk reads each page once; the last page of a range may have fewer records.
         let bytes = KEYS as u64 * (KEY_LETTERS as u64 + 20);
-        let pages = ranges + KEYS as u64 / PAGE_RECORDS + bytes / PAGE_BYTES;
+        let whole = KEYS as u64 / PAGE_RECORDS as u64 + bytes / PAGE_BYTES as u64;
+        let pages = ranges + whole;
         assert!(read <= pages, "{read} reads of {pages} pages");
         assert_eq!(small.failed(), 0, "others failed: {small:?}");
     }

@@ -18,7 +18,7 @@ const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
-/// Puts under way at once while filling.
+/// Puts in flight at once while filling.
 const FILLING: usize = 128;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -32,7 +32,7 @@ struct PutRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 struct PutResponse {}
 
-/// A range of one key; linearizable unless `serializable` (field 7) is set.
+/// A range of a single key; linearizable unless `serializable` (field 7) is set.
 #[derive(Clone, PartialEq, prost::Message)]
 struct RangeRequest {
     #[prost(bytes = "bytes", tag = "1")]
@@ -68,7 +68,7 @@ struct ResponseHeader {
     member_id: u64,
 }
 
-/// An etcd cluster, asked at its leader: the shortest way to it.
+/// An etcd cluster. Clients ask its leader, so that no member forwards.
 #[derive(Debug, Clone)]
 pub(crate) struct Etcd {
     pub(crate) leader: String,
@@ -100,8 +100,8 @@ impl Target for Etcd {
     }
 }
 
-/// A channel that the clients of one load thread share: each thread has a runtime, and a channel
-/// lives on the runtime that made it.
+/// The channel of the clients of a load thread: each thread has a runtime, and a channel lives on
+/// the runtime that made it.
 async fn shared_channel(addr: &str, nth: usize) -> anyhow::Result<Channel> {
     use std::cell::RefCell;
     use std::collections::HashMap;
@@ -125,7 +125,7 @@ async fn connect(addr: &str) -> anyhow::Result<Channel> {
         .with_context(|| format!("connect to etcd at {addr}"))
 }
 
-/// One operation; whether it did what it should.
+/// Does an operation; returns whether it succeeded.
 async fn one(
     channel: Channel,
     operation: Operation,

@@ -1,8 +1,8 @@
-//! The load: clients in a closed loop, each sending its next batch when the last one was answered.
+//! The load: clients in a closed loop; each sends its next batch after the replies to the last.
 //!
-//! One generator for all peers that speak RESP (`resp`), and one for etcd (`etcd`), with the same
-//! keys, values and clock. An operation counts when it was answered within the measured time; its
-//! latency is that of its batch. Clients are tasks on a few single-threaded runtimes, so that the
+//! The peers that speak RESP share a generator (`resp`), etcd has its own (`etcd`), with the same
+//! keys, values and clock. An operation counts if its reply came within the measured time; its
+//! latency is the latency of its batch. Clients are tasks on a few single-threaded runtimes: the
 //! generator takes little of the cores it shares with the servers.
 
 pub(crate) mod etcd;
@@ -29,7 +29,7 @@ pub(crate) struct Data {
     values: Vec<Bytes>,
 }
 
-/// Distinct values; enough that none is in a processor's first cache at each use.
+/// Number of distinct values: too many for a processor's first cache.
 const VALUES: usize = 4096;
 
 impl Data {
@@ -60,12 +60,12 @@ impl Data {
     }
 }
 
-/// What one client saw.
+/// The record of a client in a window.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     /// Latencies in microseconds.
     pub(crate) latency: Histogram<u64>,
-    /// Operations answered with an error or not found.
+    /// Operations with an error for a reply, or without a value.
     pub(crate) errors: u64,
 }
 
@@ -115,7 +115,7 @@ impl Recorder {
         }
     }
 
-    /// A batch was answered: `operations` of them, `errors` not as wished.
+    /// The replies to a batch have come: `operations` in all, `errors` of them failed.
     pub(crate) fn end(&mut self, begun: Option<(u8, Instant)>, operations: usize, errors: u64) {
         let Some((window, begun)) = begun.filter(|_| !self.phase.stopped()) else {
             return;
@@ -132,7 +132,7 @@ impl Recorder {
     }
 }
 
-/// Something that clients can be made for.
+/// A peer that clients can send operations to.
 pub(crate) trait Target: Clone + Send + 'static {
     /// Runs client `number` until the recorder says stop.
     fn client(
@@ -142,7 +142,7 @@ pub(crate) trait Target: Clone + Send + 'static {
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// What a client of any target is told.
+/// The task of a client, the same for every target.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) operation: Operation,
@@ -156,7 +156,7 @@ pub(crate) struct Running {
     workers: Vec<std::thread::JoinHandle<anyhow::Result<Vec<Seen>>>>,
 }
 
-/// Starts the clients of `target` outside of any window; there are to be `windows`.
+/// Starts the clients of `target` outside of any window; `windows` of them will follow.
 pub(crate) fn start<T: Target>(
     target: &T,
     clients: usize,
@@ -262,7 +262,7 @@ fn worker<T: Target>(
     })
 }
 
-/// The next client to end; fails when one does not although it was told to.
+/// Waits for the next client to end; fails if none ends in time.
 async fn next<S: 'static>(
     tasks: &mut tokio::task::JoinSet<anyhow::Result<S>>,
     phase: &Phase,

@@ -1,5 +1,5 @@
-//! Clients that speak RESP, as lean as they come: a batch is one write, replies are skipped over
-//! and not built.
+//! Clients that speak RESP with little work: a batch is a single write, and replies are skipped
+//! over instead of built.
 
 use anyhow::{Context, bail, ensure};
 use coterie_tests::resp::encode;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::{Data, Recorder, Target, Task};
 use crate::plan::Operation;
 
-/// Milliseconds a WAIT may take before it counts as an error.
+/// Milliseconds that a WAIT may take before it counts as an error.
 const WAIT_MS: &str = "10000";
 
 /// A peer that speaks RESP.
@@ -37,7 +37,7 @@ impl Target for Resp {
 }
 
 impl Resp {
-    /// Writes the commands of one batch; gives the number of replies they will have.
+    /// Writes the commands of a batch; returns the number of replies they will have.
     fn batch(&self, rng: &mut Rng, out: &mut Vec<u8>) -> usize {
         let pipeline = self.task.shape.pipeline;
         let data = &self.task.data;
@@ -64,7 +64,7 @@ impl Resp {
     }
 }
 
-/// Writes every key once through `addr`; `key` gives the bytes of the nth.
+/// Writes every key once through `addr`; `key` returns the bytes of the nth.
 pub(crate) async fn fill(
     addr: &str,
     data: &Data,
@@ -106,8 +106,8 @@ impl Connection {
         })
     }
 
-    /// Sends what is in `out` and skips over so many replies; gives the number of those that are
-    /// errors, nils, or a WAIT that nobody answered.
+    /// Sends the bytes in `out` and skips over `replies`; returns the number of errors, nils, and
+    /// WAITs that no replica acknowledged.
     async fn exchange(&mut self, replies: usize) -> anyhow::Result<u64> {
         self.stream.write_all(&self.out).await?;
         self.out.clear();
@@ -132,7 +132,7 @@ impl Connection {
     }
 }
 
-/// The length of the reply at the front, and whether it is a good one; `None` if it is not whole.
+/// The length of the first reply, and whether it is good; `None` if it is not complete.
 fn skip(input: &[u8]) -> anyhow::Result<Option<(usize, bool)>> {
     let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
         return Ok(None);

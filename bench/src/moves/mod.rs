@@ -1,9 +1,9 @@
 //! A range that is split and moved under full load: the latencies of clients before, meanwhile and
 //! afterwards.
 //!
-//! Nothing else moves: balance is off. Three times the range is split by command, and its right
-//! part moved to another group, until its last record is copied and the source has dropped its
-//! copy.
+//! Nothing else moves: balance is off. Three times a command splits the range, and another moves
+//! the right part to another group. A move ends when the last record is copied and the source has
+//! dropped its copy.
 
 mod report;
 mod settings;

@@ -1,4 +1,4 @@
-//! Coterie: three servers with fsync on, three replicas of each group, one proxy, one controller.
+//! Coterie: three servers with fsync on, three replicas of each group, a proxy, a controller.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{cpu, disk};
 
 const KEY_BYTES: usize = 16;
 
-/// How long a cluster may take until it does as it is told.
+/// How long a cluster may take until it has followed a command.
 pub(crate) const START_WITHIN: Duration = Duration::from_secs(60);
 
 const FLUSH_WITHIN: Duration = Duration::from_secs(120);
@@ -70,8 +70,7 @@ pub(super) fn processes(cluster: &mut Cluster) -> Vec<cpu::Process> {
 }
 
 /// Fills a cluster of its own, each key once, waits until its stores have flushed all of it, and
-/// adds up what one server's tables take. The log is left out: it is bounded, and purged as stores
-/// flush.
+/// adds up the tables of a server. The log is left out: it is bounded, and purged as stores flush.
 pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> {
     let records = settings.disk_records;
     let data = Data::new(records, settings.value_bytes);
@@ -83,7 +82,7 @@ pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // Random bytes, so that neither a common beginning nor compression makes keys small.
+    // Random bytes, so that neither a common prefix nor compression makes keys small.
     let key = |nth: usize| {
         let mut rng = Rng::new(nth as u64);
         rng.bytes(KEY_BYTES)
@@ -108,7 +107,7 @@ pub(crate) fn bytes_per_record(settings: &Settings) -> anyhow::Result<Overhead> 
     })
 }
 
-/// Fails while `COTERIE GROUPS` shows a replica whose store lacks what its log has.
+/// Fails while `COTERIE GROUPS` shows a replica whose store lacks entries of its log.
 fn all_flushed(proxy: &str) -> anyhow::Result<()> {
     let groups = Connection::open(proxy, STOP_WITHIN)?.call(&["COTERIE", "GROUPS"])?;
     for group in groups.elements() {

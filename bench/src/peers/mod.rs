@@ -1,5 +1,5 @@
-//! The peers: started one at a time, each in a folder of its own on the same file system, filled,
-//! measured, stopped.
+//! The peers, in turn: each is started in a folder of its own on the same file system, filled,
+//! measured and stopped.
 
 mod coterie;
 mod etcd;
@@ -48,7 +48,7 @@ impl Peer {
         })
     }
 
-    /// Measures a figure, after this time under the same load.
+    /// Measures a figure, after `warmup` under the same load.
     pub(crate) fn measure(
         &mut self,
         task: Task,

@@ -1,5 +1,5 @@
-//! redis-server: bare, with an append-only file synced at every write, or a primary with replicas
-//! that all do so.
+//! redis-server: without persistence, with an append-only file synced at every write, or a primary
+//! with replicas that all sync at every write.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use coterie_tests::wait;
 
 use super::peer::Peer;
 
-/// Starts a server, synced at every write or without persistence, and so many replicas like it.
+/// Starts a server, synced at every write or without persistence, and replicas like it.
 pub(super) fn start(dir: &Path, synced: bool, replicas: usize) -> anyhow::Result<Peer> {
     let persistence: &[&str] = if synced {
         &["--appendonly", "yes", "--appendfsync", "always"]

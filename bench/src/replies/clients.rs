@@ -1,5 +1,5 @@
-//! The clients that read and write much. They keep nothing of what they read, and write from one
-//! buffer: a thousand of them take a few megabytes, on one thread.
+//! The clients of the loads. They keep no reply and write from a shared buffer: a thousand clients
+//! take a few megabytes and a single thread.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 /// Bytes a client takes from its socket at once.
 const PIECE: usize = 32 << 10;
 
-/// A client that hears nothing for so long gives up: longer than any server tries.
+/// A client that receives nothing for this time gives up. No server takes longer to answer.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// What clients saw.
+/// The replies that clients received.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Seen {
-    /// Replies that were as they should be.
+    /// Replies with a value.
     pub(crate) good: u64,
     /// Bytes of the strings in them.
     pub(crate) bytes: u64,
@@ -33,9 +33,9 @@ pub(crate) struct Seen {
     pub(crate) nulls: u64,
     /// Error replies by their first word.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// One of each kind, whole.
+    /// An error line for each first word.
     pub(crate) examples: BTreeMap<String, String>,
-    /// Clients whose connection ended, or was silent, before all was answered.
+    /// Clients whose connection ended, or was silent, before their last reply.
     pub(crate) broken: u64,
 }
 
@@ -72,13 +72,13 @@ impl Seen {
         self.examples.extend(other.examples);
     }
 
-    /// What was not as it should be.
+    /// Errors, nulls and broken connections.
     pub(crate) fn bad(&self) -> u64 {
         self.errors.values().sum::<u64>() + self.nulls + self.broken
     }
 }
 
-/// The key of the `n`-th of so many large values.
+/// The key of the `n`-th of the large values.
 pub(super) fn large_key(n: usize, values: usize) -> String {
     format!("large:{}", n % values)
 }
@@ -103,7 +103,7 @@ impl Client {
         })
     }
 
-    /// Sends the parts of some commands and reads so many replies; false when they did not come.
+    /// Sends commands, given in parts, and reads `replies`; false if not all of them came.
     async fn exchange(&mut self, parts: &[&[u8]], replies: u64) -> anyhow::Result<bool> {
         for part in parts {
             if self.stream.write_all(part).await.is_err() {
@@ -128,7 +128,7 @@ impl Client {
     }
 }
 
-/// Runs so many clients on this thread; each begins when all are connected.
+/// Runs the clients on this thread; each begins when all are connected.
 fn all<F>(addr: &str, clients: usize, client: impl Fn(usize, Client) -> F) -> anyhow::Result<Seen>
 where
     F: Future<Output = anyhow::Result<Seen>> + Send + 'static,
@@ -170,7 +170,7 @@ pub(super) fn pipelines(
     })
 }
 
-/// Each client reads all values by one MGET, and again, for so long.
+/// Each client repeats an MGET of all values for `time`.
 pub(super) fn mgets(
     addr: &str,
     clients: usize,
@@ -192,7 +192,7 @@ pub(super) fn mgets(
     })
 }
 
-/// One client that sends one command and waits as long as it takes.
+/// A client sends a single command and waits for the reply, for `within` at most.
 pub(super) fn walk(addr: &str, words: &[&str], within: Duration) -> anyhow::Result<Seen> {
     let mut bytes = Vec::new();
     encode(&mut bytes, words);
@@ -211,7 +211,7 @@ pub(super) fn walk(addr: &str, words: &[&str], within: Duration) -> anyhow::Resu
     })
 }
 
-/// Each client writes a value and reads one, so many times.
+/// Each client writes a value and reads it, `rounds` times.
 pub(super) fn crowd(
     addr: &str,
     clients: usize,
@@ -220,7 +220,7 @@ pub(super) fn crowd(
     bytes: usize,
 ) -> anyhow::Result<Seen> {
     allow_many_files();
-    // One buffer for all of them; random, as compression would spare the servers something.
+    // A buffer shared by all clients; random, so that compression gains nothing.
     let value = Bytes::from(Rng::new(5).bytes(bytes));
     all(addr, clients, |number, mut client| {
         let value = value.clone();
@@ -229,7 +229,7 @@ pub(super) fn crowd(
                 let key = large_key(number + round, values);
                 let mut head = Vec::new();
                 encode(&mut head, &["SET", &key, ""]);
-                // The empty value's length and end give way to those of the large one.
+                // Replaces the empty value's length and end by those of the large value.
                 head.truncate(head.len() - b"$0\r\n\r\n".len());
                 head.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
                 if !client.exchange(&[&head, &value, b"\r\n"], 1).await? {
@@ -251,6 +251,6 @@ fn allow_many_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it may not be raised, connecting says so.
+    // If the limit may not be raised, connecting fails with the reason.
     let _ = setrlimit(Resource::Nofile, limit);
 }

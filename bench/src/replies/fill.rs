@@ -1,4 +1,4 @@
-//! The data that is read: a few large values, or many keys with small ones.
+//! The data that clients read: a few large values, or many keys with small values.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::clients::large_key;
 /// How long a write may take, retries included.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Connections that write many keys, keys of each MSET, and MSETs under way on each connection.
+/// Connections that write many keys, keys of each MSET, and MSETs in flight on each connection.
 const WRITERS: usize = 4;
 const KEYS_PER_MSET: usize = 200;
 const PIPELINED: usize = 10;
 
-/// Writes so many values of `bytes` bytes and reads each once: caches that fill are filled before
-/// anything is measured.
+/// Writes `values` of `bytes` bytes and reads each once: caches are full before the measurement
+/// begins.
 pub(super) fn large(addr: &str, values: usize, bytes: usize) -> anyhow::Result<()> {
     let mut connection = Connection::open(addr, WITHIN)?;
     let mut rng = Rng::new(3);
@@ -32,7 +32,7 @@ pub(super) fn large(addr: &str, values: usize, bytes: usize) -> anyhow::Result<(
     Ok(())
 }
 
-/// Writes so many keys with values of one byte.
+/// Writes `keys` with values of a single byte.
 pub(super) fn many(addr: &str, keys: usize) -> anyhow::Result<()> {
     let share = keys.div_ceil(WRITERS);
     std::thread::scope(|scope| {

@@ -1,11 +1,11 @@
-//! Large replies: whether clients that read much at once get their data, what that takes of the
-//! memory of each process, and what small commands of others wait meanwhile; Coterie, and a
-//! redis-server under the same load in the same run.
+//! Large replies: whether clients that read much at once get their data, how much memory each
+//! process takes for it, and how long small commands of other clients wait meanwhile. Measures
+//! Coterie and a redis-server under the same load in the same run.
 //!
-//! Each load has a fresh peer, as memory that the one before it left would be counted as idle:
+//! Each load has a fresh peer: memory that an earlier load left would count as idle.
 //!
 //! - `pipelines`: clients that send GETs of large values and read all replies as they come;
-//! - `mgets`: clients that read 10 MB by MGET, one after the other;
+//! - `mgets`: clients that read 10 MB by MGET, again and again;
 //! - `walks`: DBSIZE and KEYS over a large table;
 //! - `crowd`: a thousand clients that write and read large values.
 
@@ -67,7 +67,7 @@ fn measure(kind: PeerKind, load: Load, settings: &Settings) -> anyhow::Result<Ve
             fill::large(&addr, settings.mget_keys, value / 10)?;
             let run =
                 || clients::mgets(&addr, settings.clients, settings.mget_keys, settings.mget());
-            // As many as come in the time: at least one for each client.
+            // As many as come in the time: at least a reply for each client.
             Ok(vec![figure("MGET", settings.clients as u64, &run)?])
         }
         Load::Walks => {
@@ -79,7 +79,7 @@ fn measure(kind: PeerKind, load: Load, settings: &Settings) -> anyhow::Result<Ve
             Ok(vec![walk(&["DBSIZE"])?, walk(&["KEYS", "*"])?])
         }
         Load::Crowd => {
-            // Buffers that writes fill, once and for all, are filled before.
+            // Buffers that writes fill only once are full before the measurement.
             (0..WARM_UP).try_for_each(|_| fill::large(&addr, settings.values, value))?;
             let (crowd, rounds) = (settings.crowd, settings.crowd_rounds);
             let run = || clients::crowd(&addr, crowd, rounds, settings.values, value);

@@ -1,4 +1,4 @@
-//! A peer of this bench: Coterie as separate processes, or one redis-server.
+//! A peer of this bench: Coterie as separate processes, or a redis-server.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use super::settings::{PeerKind, Settings};
 use crate::peers::START_WITHIN;
 
-/// See the file's head. Dropped, it is ended.
+/// See the module's head. Its processes end when it is dropped.
 pub(crate) enum Peer {
     Coterie(Box<Cluster>),
     Redis { server: RedisServer, _dir: TempDir },
 }
 
-/// What a cluster counts of the work it does for others.
+/// A cluster's counters of the work it does for clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work {
     /// Read commands that servers executed.
     pub(crate) reads: u64,
     /// Attempts of the proxy to send a frame again.
     pub(crate) retries: u64,
-    /// Ranges, each of which a walk has to read.
+    /// Ranges; a walk reads each of them.
     pub(crate) ranges: u64,
 }
 
@@ -61,7 +61,7 @@ impl Peer {
         }
     }
 
-    /// What has been done so far; a redis-server has nobody to send anything twice.
+    /// The counters now; `None` for a redis-server.
     pub(crate) fn work(&self) -> anyhow::Result<Option<Work>> {
         let Self::Coterie(cluster) = self else {
             return Ok(None);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use coterie_tests::PAGE_RECORDS;
 use serde::Serialize;
 
 use super::clients::Seen;
@@ -10,22 +11,19 @@ use super::watch::{Around, Latency, Memory, Small};
 use crate::origin::Origin;
 use crate::report::verdict;
 
-/// Records of a page of a walk (`proxy/src/fanout/pages.rs`).
-const PAGE_RECORDS: u64 = 2_000;
-
-/// How many times as long as alone small commands may take beside a load: their p99.
+/// The bar for small commands beside a load: their p99, as a multiple of their p99 alone.
 const SLOWER_BAR: f64 = 5.0;
 
-/// A p99 of fewer commands than this says nothing: the load was over too soon.
+/// A p99 of fewer commands than this is not judged: the load was over too soon.
 const COMMANDS_MIN: u64 = 100;
 
-/// One load at one peer.
+/// A load at a peer.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     peer: PeerKind,
     load: Load,
     commands: String,
-    /// Good replies, or keys walked, that there must be.
+    /// Number of good replies, or of keys walked, that is required.
     expected: u64,
     seen: Seen,
     mb_per_second: f64,
@@ -51,10 +49,10 @@ impl Figure {
         }
     }
 
-    /// Good replies, or the keys a walk gave.
+    /// Number of good replies, or of the keys that a walk returned.
     fn had(&self) -> u64 {
         match self.load {
-            // The number that DBSIZE answers is not read: that it is answered, and once, is asked.
+            // The number in the reply of DBSIZE is not read; a single good reply is required.
             Load::Walks if self.commands == "KEYS" => self.seen.elements,
             Load::Walks => self.seen.good * self.expected,
             _ => self.seen.good,
@@ -110,7 +108,7 @@ impl Figure {
         if let Some(done) = self.around.done {
             let once = match self.load {
                 // Page by page; the last page of a range may have fewer records.
-                Load::Walks => done.ranges + settings.keys as u64 / PAGE_RECORDS,
+                Load::Walks => done.ranges + (settings.keys / PAGE_RECORDS) as u64,
                 Load::Pipelines | Load::Mgets => self.seen.good,
                 // As many SETs as GETs.
                 Load::Crowd => self.expected / 2,
@@ -124,7 +122,7 @@ impl Figure {
     }
 }
 
-/// What the project asks for.
+/// The project's bars.
 #[derive(Debug, Clone, Serialize)]
 struct Bar {
     load: Load,
@@ -135,7 +133,7 @@ struct Bar {
     met: bool,
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     machine: Origin,

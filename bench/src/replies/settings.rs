@@ -1,4 +1,4 @@
-//! What is measured, and how large it is.
+//! The settings: peers, loads and their sizes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-/// What the user may set.
+/// The user's settings.
 #[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct Settings {
     /// The coterie binary to measure, a release build.
     #[arg(long, default_value = "target/release/coterie")]
     pub(crate) coterie: PathBuf,
-    /// Whom to measure, in this order.
+    /// The peers to measure, in this order.
     #[arg(long, value_delimiter = ',', default_values = ["redis", "coterie"])]
     pub(crate) peers: Vec<PeerKind>,
-    /// Under which loads.
+    /// The loads to measure.
     #[arg(long, value_delimiter = ',', default_values = ["pipelines", "mgets", "walks", "crowd"])]
     pub(crate) loads: Vec<Load>,
     /// Multiplies the sizes of the loads: 0.05 takes about a minute.
@@ -24,43 +24,43 @@ pub(crate) struct Settings {
     /// Clients that read large values.
     #[arg(long, default_value_t = 16)]
     pub(crate) clients: usize,
-    /// GETs in the pipeline of each of them.
+    /// GETs in the pipeline of each reading client.
     #[arg(long, default_value_t = 300)]
     pub(crate) gets: usize,
-    /// Bytes of a large value; of those read by MGET a tenth.
+    /// Bytes of a large value; values read by MGET have a tenth of it.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) value_bytes: usize,
-    /// How many large values there are.
+    /// Number of large values.
     #[arg(long, default_value_t = 16)]
     pub(crate) values: usize,
     /// Values in each MGET.
     #[arg(long, default_value_t = 100)]
     pub(crate) mget_keys: usize,
-    /// Seconds of MGETs.
+    /// Seconds in which MGETs are sent.
     #[arg(long, default_value_t = 12.0)]
     pub(crate) mget_seconds: f64,
     /// Keys of the table that is walked.
     #[arg(long, default_value_t = 5_000_000)]
     pub(crate) keys: usize,
-    /// Seconds after which a walk that is not answered is given up.
+    /// Seconds after which a walk without a reply is given up.
     #[arg(long, default_value_t = 600)]
     pub(crate) walk_seconds: u64,
     /// Clients that write and read large values, all at once.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) crowd: usize,
-    /// How often each of them writes and reads one.
+    /// How often each of these clients writes and reads a value.
     #[arg(long, default_value_t = 3)]
     pub(crate) crowd_rounds: usize,
-    /// Clients that send small commands meanwhile.
+    /// Clients that send small commands meanwhile (bystanders).
     #[arg(long, default_value_t = 4)]
     pub(crate) bystanders: usize,
-    /// Milliseconds from one command of theirs to the next.
+    /// Milliseconds between two commands of a bystander.
     #[arg(long, default_value_t = 10)]
     pub(crate) period_ms: u64,
-    /// Seconds in which their commands are measured alone.
+    /// Seconds in which the bystanders are measured alone.
     #[arg(long, default_value_t = 6.0)]
     pub(crate) calm_seconds: f64,
-    /// Seconds in which the memory is to be back.
+    /// Seconds after a load until its memory must be released.
     #[arg(long, default_value_t = 15.0)]
     pub(crate) back_seconds: f64,
     /// MiB that a process may take over its idle size.
@@ -69,7 +69,7 @@ pub(crate) struct Settings {
     /// MiB over its idle size that a process may keep afterwards.
     #[arg(long, default_value_t = 64)]
     pub(crate) kept_mib: u64,
-    /// MiB that a server or a proxy may take under the crowd, all in all.
+    /// MiB that a server or a proxy may take under the crowd, idle size included.
     #[arg(long, default_value_t = 2_048)]
     pub(crate) crowd_mib: u64,
     /// A further flag for each Coterie server; may be given several times.
@@ -113,11 +113,11 @@ impl Settings {
     }
 }
 
-/// Whom to measure.
+/// The peers to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PeerKind {
-    /// Three servers, one proxy, one meta, one controller, each a process.
+    /// Three servers, a proxy, a meta and a controller, each a process.
     Coterie,
     /// redis-server without persistence.
     Redis,
@@ -132,13 +132,13 @@ impl PeerKind {
     }
 }
 
-/// What clients do; see the head of `replies`.
+/// The loads; see the head of `replies`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Load {
     /// Pipelines of GETs.
     Pipelines,
-    /// MGETs, one after the other.
+    /// MGETs, again and again.
     Mgets,
     /// DBSIZE and KEYS.
     Walks,

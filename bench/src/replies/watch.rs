@@ -1,5 +1,5 @@
-//! What is looked at around a load: small commands of others before and beside it, the memory of
-//! each process before, at most and after it, and what the cluster did for it.
+//! The measurements around a load: latencies of small commands before and beside it, the memory of
+//! each process before it, at its peak and after it, and the cluster's counters.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) worst: f64,
-    /// Of how many commands, those included that came due while another one waited.
+    /// Number of commands, including those that came due while another command waited.
     pub(crate) commands: u64,
 }
 
@@ -37,7 +37,7 @@ impl Latency {
     }
 }
 
-/// What the bystanders saw.
+/// The latencies of the bystanders.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Small {
     pub(crate) set: Latency,
@@ -59,7 +59,7 @@ impl Small {
         }
     }
 
-    /// What was not as it should be.
+    /// Commands that failed.
     pub(crate) fn bad(&self) -> u64 {
         self.errors.values().sum::<u64>() + self.wrong
     }
@@ -84,7 +84,7 @@ impl Memory {
     }
 }
 
-/// What a cluster did for a load.
+/// The work of a cluster for a load.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Done {
     pub(crate) reads: u64,
@@ -92,19 +92,19 @@ pub(crate) struct Done {
     pub(crate) ranges: u64,
 }
 
-/// All of it.
+/// Everything measured around a load.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Around {
     pub(crate) seconds: f64,
     pub(crate) calm: Small,
     pub(crate) beside: Small,
     pub(crate) memory: Vec<Memory>,
-    /// Seconds until every process had given back its memory, if it did in time.
+    /// Seconds until every process had released its memory; `None` if some did not in time.
     pub(crate) back_seconds: Option<f64>,
     pub(crate) done: Option<Done>,
 }
 
-/// Runs a load, and looks at the peer before, during and after it.
+/// Runs a load, and measures the peer before, during and after it.
 pub(super) fn around(
     peer: &Peer,
     settings: &Settings,
@@ -156,7 +156,7 @@ pub(super) fn around(
     Ok((seen, around))
 }
 
-/// What was done between two looks, less what was done for the bystanders.
+/// The work between two looks, without the work for the bystanders.
 fn done(before: Work, after: Work, beside: &Small) -> Done {
     Done {
         reads: (after.reads - before.reads).saturating_sub(beside.reads),

@@ -1,5 +1,4 @@
 //! The executor against a cluster of values: it may die at any call, and another goes on.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

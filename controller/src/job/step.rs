@@ -146,7 +146,6 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     /// Decodes a stored step, and encodes it again.

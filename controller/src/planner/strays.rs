@@ -99,7 +99,6 @@ fn why_gone(view: &View, settings: &Settings, group_id: GroupId) -> Option<Strin
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_config::ClusterToken;
     use coterie_types::{GroupDescriptor, Replica, Role};
 

@@ -1,5 +1,4 @@
 //! The planner on clusters of values.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

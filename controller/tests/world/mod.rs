@@ -1,8 +1,9 @@
 //! A cluster of values for the planner alone: nodes, groups and ranges with sizes and loads, and
 //! jobs that end some ticks after their begin. The rules of plans are checked when a plan is
 //! carried out. The same seed gives the same world.
-#![allow(dead_code, reason = "each of its users needs another part of it")]
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each of its users needs another part of it")]
 
 mod jobs;
 pub(crate) mod plans;
@@ -439,23 +440,10 @@ pub(crate) fn status(group_id: GroupId) -> ReplicaStatus {
     ReplicaStatus {
         group_id,
         term: Term(1),
-        leader: None,
-        serving: false,
         last_index: LogIndex(5),
         last_term: Term(1),
         applied_index: LogIndex(5),
         flushed_index: LogIndex(5),
-        first_index: LogIndex(0),
-        replicas: vec![],
-        ranges: vec![],
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
-        fault: None,
-        loads: vec![],
-        importing: vec![],
-        frozen: vec![],
-        matched: vec![],
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }

@@ -1,10 +1,5 @@
 //! The layers as seen by a user: a command of two roles, a file, flags.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should stop here"
-)]
-
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};

@@ -72,9 +72,10 @@ impl<C: Args> Part<C> {
             // The environment was read once, for the flags passed through. Reading it again here
             // would set the other flags too: COTERIE_LISTEN is the proxy's, not that of every role.
             let arg = arg.env(Resettable::Reset);
-            match self.passes(&arg) && !is_given(&arg) {
-                true => with_value_of(matches, arg),
-                false => arg,
+            if self.passes(&arg) && !is_given(&arg) {
+                with_value_of(matches, arg)
+            } else {
+                arg
             }
         });
         let argv = given

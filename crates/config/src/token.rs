@@ -119,11 +119,6 @@ impl FromStr for Secret {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use super::*;
 
     #[test]

@@ -68,11 +68,6 @@ impl fmt::Display for SizeText {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use super::*;
 
     #[test]

@@ -2,7 +2,11 @@
 //! that a single process uses.
 
 mod atomic;
+mod directory;
+mod error;
 mod lock;
 
 pub use atomic::{sync_parent, write_atomically};
-pub use lock::{Lock, LockError};
+pub use directory::{Directory, Format};
+pub use error::FileError;
+use lock::{Lock, LockError};

@@ -6,13 +6,13 @@ use std::path::Path;
 
 /// A directory locked by this process; released when dropped, or when the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 /// Why a directory cannot be locked.
 #[derive(Debug)]
-pub enum LockError {
+pub(crate) enum LockError {
     /// Another process holds the lock, or this process already does.
     InUse,
     /// The file `LOCK` cannot be created or locked.
@@ -21,10 +21,10 @@ pub enum LockError {
 
 impl Lock {
     /// The locked file in the directory; it is empty.
-    pub const NAME: &str = "LOCK";
+    pub(crate) const NAME: &str = "LOCK";
 
     /// Locks an existing directory.
-    pub fn take(dir: &Path) -> Result<Self, LockError> {
+    pub(crate) fn take(dir: &Path) -> Result<Self, LockError> {
         let mut options = File::options();
         let options = options.create(true).truncate(false).write(true);
         let file = options.open(dir.join(Self::NAME)).map_err(LockError::Io)?;
@@ -38,7 +38,6 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
 
     #[test]

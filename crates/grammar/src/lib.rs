@@ -15,12 +15,14 @@
 mod fill;
 mod hints;
 mod payloads;
+mod rng;
 mod words;
 
 use bytes::Bytes;
 use coterie_redis_compat::{Command, ROWS, Run};
 
 pub use hints::{Hints, ReplyKind};
+pub use rng::Rng;
 
 /// The newest Redis that the replies are compared with.
 const REDIS: (u32, u32) = (7, 2);
@@ -28,7 +30,7 @@ const REDIS: (u32, u32) = (7, 2);
 /// A source of random commands.
 #[derive(Debug, Clone)]
 pub struct Grammar {
-    state: u64,
+    rng: Rng,
     /// Values in the format of `DUMP`.
     payloads: Vec<Bytes>,
     /// How many relative times were made.
@@ -42,7 +44,7 @@ impl Grammar {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
-            state: seed,
+            rng: Rng::new(seed),
             payloads: payloads::payloads(),
             times: 0,
             left_out: Vec::new(),
@@ -56,17 +58,14 @@ impl Grammar {
         self
     }
 
-    /// Any number (SplitMix64).
+    /// Any number.
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.rng.next()
     }
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        self.rng.below(end)
     }
 
     /// True once in `n` times.
@@ -76,7 +75,7 @@ impl Grammar {
 
     /// A random item of `items`, which is not empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
+        self.rng.pick(items)
     }
 
     /// Keeps a reply to `DUMP`, for `RESTORE`.

@@ -112,9 +112,10 @@ impl GroupState {
         let count = frames.len();
         for frame in frames {
             is_over |= bytes > limits.answer_bytes || is_full(&txn, limits);
-            let ran = match is_over {
-                true => Ran::PutOff,
-                false => self.apply_frame(&mut txn, store, absent, frame, limits)?,
+            let ran = if is_over {
+                Ran::PutOff
+            } else {
+                self.apply_frame(&mut txn, store, absent, frame, limits)?
             };
             let answer = match ran {
                 Ran::Answered(answer) => answer,

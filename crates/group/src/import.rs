@@ -114,7 +114,6 @@ impl Import {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const T: TableId = TableId(0);

@@ -120,9 +120,10 @@ impl ReadState {
         };
         let mut txn = Txn::new(view, context);
         let answer = run_reads(&mut txn, frame)?;
-        Ok(match txn.needs_tick() {
-            true => ReadOutcome::NeedsTick,
-            false => ReadOutcome::Reply(answer),
+        Ok(if txn.needs_tick() {
+            ReadOutcome::NeedsTick
+        } else {
+            ReadOutcome::Reply(answer)
         })
     }
 }

@@ -47,9 +47,10 @@ pub(crate) fn run_commands(
     let room = frame.reply_room.unwrap_or(FRAME_BYTES_MAX);
     for command in &frame.commands {
         let is_first = replies.count() == 0;
-        let left = match is_first {
-            true => FRAME_BYTES_MAX,
-            false => room.min(FRAME_BYTES_MAX).saturating_sub(replies.bytes()),
+        let left = if is_first {
+            FRAME_BYTES_MAX
+        } else {
+            room.min(FRAME_BYTES_MAX).saturating_sub(replies.bytes())
         };
         if left == 0 || is_full(txn, limits) && command.is_write() {
             break;
@@ -109,9 +110,10 @@ pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Byte
         return read_transaction(txn, frame);
     }
     let is_alone = frame.commands.len() == 1;
-    let max = match is_alone {
-        true => READ_BYTES_MAX,
-        false => FRAME_BYTES_MAX,
+    let max = if is_alone {
+        READ_BYTES_MAX
+    } else {
+        FRAME_BYTES_MAX
     };
     let room = frame.reply_room.unwrap_or(max).min(max);
     let mut replies = DoneReplies::new(frame.commands.len());
@@ -213,8 +215,6 @@ pub(crate) fn resp(frame: &ResolvedFrame) -> Resp {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use coterie_redis_compat::{Context, MemView};
     use coterie_types::{FrameSeq, GroupId, SessionId, TableId, UnixMillis};
 

@@ -137,7 +137,6 @@ pub(crate) fn removal_slot(table: TableId, key: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

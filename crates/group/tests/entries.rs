@@ -109,9 +109,10 @@ impl Group {
         let seq = &mut self.seqs[usize::try_from(client).unwrap()];
         *seq += 1;
         Frame {
-            flags: match is_transaction {
-                true => FrameFlags::TRANSACTION,
-                false => FrameFlags::default(),
+            flags: if is_transaction {
+                FrameFlags::TRANSACTION
+            } else {
+                FrameFlags::default()
             },
             session: SessionId(client),
             seq: FrameSeq(*seq),

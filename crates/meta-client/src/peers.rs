@@ -1,6 +1,6 @@
 //! The addresses of the meta members, and the last known leader.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 /// The addresses of the members; see the module's head.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Peers {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.leader.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.leader.lock()
     }
 }

@@ -1,4 +1,5 @@
 //! The client against members that the test plays.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};

@@ -317,7 +317,6 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_types::{Epoch, KeyRange, Replica, Role};
 
     use super::*;

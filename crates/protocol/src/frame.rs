@@ -217,7 +217,6 @@ fn take_count(input: &mut Bytes, bytes_min: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn frame() -> Frame {

@@ -108,9 +108,10 @@ impl Places {
             return false;
         }
         let known = self.key(place.id).map(|known| *known == place.key);
-        let table = match place.key.len() <= SHORT_BYTES_MAX {
-            true => &mut self.short,
-            false => &mut self.long,
+        let table = if place.key.len() <= SHORT_BYTES_MAX {
+            &mut self.short
+        } else {
+            &mut self.long
         };
         match known {
             Some(false) => return false,
@@ -247,7 +248,6 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn place(number: u64, key: &str) -> Place {

@@ -323,7 +323,7 @@ pub enum ImportState {
 }
 
 /// The status of a replica, as reported by its node; part of each heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
     /// The group.
     pub group_id: GroupId,

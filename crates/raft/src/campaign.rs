@@ -144,9 +144,10 @@ impl Group {
         let own = left.iter().position(|voter| *voter == self.0.node_id.0);
         let first = (self.0.group_id.0 % count as u64) as usize;
         let place = (own.unwrap_or(0) + count - first) % count;
-        let place = match self.0.network.rooms.is_scarce() {
-            true => place + count,
-            false => place,
+        let place = if self.0.network.rooms.is_scarce() {
+            place + count
+        } else {
+            place
         };
         Turns {
             begin,
@@ -187,7 +188,6 @@ async fn refuses_connections(addr: &str, timeout: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -9,10 +9,10 @@
 //! fence, and that the fence closes it, for both cases.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_types::GroupId;
+use parking_lot::{Mutex, MutexGuard};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fence {
@@ -65,7 +65,7 @@ impl Stops {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<GroupId, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

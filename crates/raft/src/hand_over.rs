@@ -142,9 +142,10 @@ impl Group {
         let matched = status.matched.get(&to).copied().unwrap_or_default();
         let has = matched.min(stance.applied_index);
         let lag = status.last_index.0.saturating_sub(has.0);
-        match lag > LAG_MAX {
-            true => Err(refused(format!("node {to} is {lag} entries behind"))),
-            false => Ok(()),
+        if lag > LAG_MAX {
+            Err(refused(format!("node {to} is {lag} entries behind")))
+        } else {
+            Ok(())
         }
     }
 

@@ -1,8 +1,7 @@
 //! The gate that proposals pass, and the heir that a hand-over has named (see `hand_over`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use coterie_types::{NodeId, Term};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::RwLock;
 
 /// The hand-over state of a replica; idle unless the replica leads.
@@ -29,7 +28,7 @@ impl HandOvers {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Heir>> {
-        self.heir.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heir.lock()
     }
 }
 

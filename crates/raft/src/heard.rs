@@ -1,7 +1,8 @@
 //! The moment of a leader's last message.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 /// When a replica last heard from a leader.
 pub(crate) struct Heard(Mutex<Instant>);
@@ -14,10 +15,10 @@ impl Default for Heard {
 
 impl Heard {
     pub(crate) fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     pub(crate) fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }

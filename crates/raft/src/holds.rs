@@ -10,10 +10,11 @@
 //! A hold is dropped when it keeps too much log: a transfer that never ends must not fill the disk.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coterie_types::NodeId;
+use parking_lot::{Mutex, MutexGuard};
 
 /// How long log is kept for a follower after its transfer has ended, successfully or not, while it
 /// takes no log.
@@ -107,7 +108,7 @@ impl Holds {
     }
 
     fn lock(&self) -> MutexGuard<'_, ByFollower> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

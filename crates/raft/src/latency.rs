@@ -5,11 +5,12 @@
 //! writer that meets a slot being reset may be counted wrongly; the mean tolerates that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use coterie_types::NodeId;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 /// Length of the window in seconds, the present second included.
 const WINDOW_SECONDS: u64 = 4;
@@ -79,7 +80,7 @@ impl AnswerTimes {
     pub(crate) fn record(&self, node: NodeId, took: Duration) {
         let known = self.read().get(&node).cloned();
         let latency = known.unwrap_or_else(|| {
-            let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.0.write();
             Arc::clone(all.entry(node).or_insert_with(|| Arc::new(Latency::new())))
         });
         latency.record(took);
@@ -93,7 +94,7 @@ impl AnswerTimes {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<NodeId, Arc<Latency>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read()
     }
 }
 

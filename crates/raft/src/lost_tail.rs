@@ -27,7 +27,6 @@
 //! The progress of the recovery is kept in the log ([`TailState`]), so a restart resumes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use coterie_protocol::method;
@@ -109,10 +108,7 @@ impl OpenGroup {
     /// Notes a node that claims to lead the group, or asks for votes: it can be asked for its
     /// standing.
     pub(crate) fn note_claimant(&self, node: NodeId) {
-        let mut claimants = self
-            .claimants
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut claimants = self.claimants.lock();
         if claimants.len() < CLAIMANTS_MAX {
             claimants.insert(node);
         }
@@ -217,10 +213,7 @@ async fn promise(group: &OpenGroup, term: u64, last: Option<LogId>) -> Result<bo
 async fn ask_others(group: &OpenGroup) -> BTreeMap<u64, Standing> {
     let mut known: BTreeSet<u64> = group.standing().voters.into_iter().flatten().collect();
     {
-        let claimants = group
-            .claimants
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let claimants = group.claimants.lock();
         known.extend(claimants.iter().map(|node| node.0));
     }
     let (mut answers, mut asked) = (BTreeMap::new(), BTreeSet::from([group.node_id.0]));

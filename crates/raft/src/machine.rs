@@ -9,7 +9,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use coterie_types::{LogIndex, Term};
@@ -41,7 +41,7 @@ pub(crate) struct Progress {
     /// The group runs: from now on openraft asks for snapshots only for followers.
     pub(crate) started: AtomicBool,
     /// Why the state machine stopped, if it did.
-    pub(crate) fault: Mutex<Option<String>>,
+    pub(crate) fault: parking_lot::Mutex<Option<String>>,
 }
 
 impl Progress {
@@ -55,14 +55,12 @@ impl Progress {
     }
 
     pub(crate) fn fault(&self) -> Option<String> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.lock().clone()
     }
 }
 
 pub(crate) struct OpenraftMachine {
+    /// A mutex of std, which remembers that its holder panicked.
     inner: Arc<Mutex<Box<dyn StateMachine>>>,
     applied: Applied,
     progress: Arc<Progress>,
@@ -133,10 +131,7 @@ fn blocking<T>(
 fn noted<T>(progress: &Progress, what: &'static str, result: Result<T, Fault>) -> io::Result<T> {
     result.map_err(|fault| {
         tracing::error!(error = %fault, "{what} failed: the replica stops");
-        *progress
-            .fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(format!("{what}: {fault}"));
+        *progress.fault.lock() = Some(format!("{what}: {fault}"));
         io::Error::other(format!("{what}: {fault}"))
     })
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use coterie_rpc::{Request, Responder};
 use coterie_types::{GroupId, NodeId};
-use tokio::sync::{Mutex, watch};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::address_book::AddressBook;
@@ -49,9 +50,9 @@ pub struct RaftNode {
     answers: Arc<AnswerTimes>,
     stopping: Arc<Stopping>,
     walls: Arc<Walls>,
-    groups: std::sync::RwLock<std::collections::BTreeMap<GroupId, Running>>,
+    groups: RwLock<std::collections::BTreeMap<GroupId, Running>>,
     /// Serializes starts and stops.
-    changes: Mutex<()>,
+    changes: tokio::sync::Mutex<()>,
 }
 
 /// How long a stopping group waits until the calls in flight are answered.
@@ -114,8 +115,8 @@ impl RaftNode {
             answers: Arc::default(),
             stopping: Arc::default(),
             walls: Arc::default(),
-            groups: std::sync::RwLock::default(),
-            changes: Mutex::new(()),
+            groups: RwLock::default(),
+            changes: tokio::sync::Mutex::new(()),
         }))
     }
 
@@ -194,7 +195,7 @@ impl RaftNode {
             receiver: Arc::clone(&receiver),
             network,
             recovers_tail,
-            claimants: std::sync::Mutex::default(),
+            claimants: Mutex::default(),
             calls: TaskTracker::new(),
         }));
         let beat = beat::run(group.0.raft.clone(), self.config.heartbeat_interval);
@@ -237,31 +238,21 @@ impl RaftNode {
         }
     }
 
-    fn write(
-        &self,
-    ) -> std::sync::RwLockWriteGuard<'_, std::collections::BTreeMap<GroupId, Running>> {
-        self.groups
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, std::collections::BTreeMap<GroupId, Running>> {
+        self.groups.write()
     }
 
     /// A running group.
     #[must_use]
     pub fn group(&self, group_id: GroupId) -> Option<Group> {
-        let groups = self
-            .groups
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let groups = self.groups.read();
         groups.get(&group_id).map(|running| running.group.clone())
     }
 
     /// Every running group, by id.
     #[must_use]
     pub fn groups(&self) -> Vec<Group> {
-        let groups = self
-            .groups
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let groups = self.groups.read();
         groups
             .values()
             .map(|running| running.group.clone())

@@ -38,12 +38,11 @@ pub(crate) async fn handle(
 /// `part`).
 fn check_sender(group: &OpenGroup, vote: &Vote) -> Result<(), String> {
     let sender = NodeId(vote.leader_id.voted_for);
-    match group.network.addresses.is_removed(sender) {
-        true => Err(format!("node {sender} was removed")),
-        false => {
-            let checked = group.part().check_leader(vote.leader_id.term);
-            checked.inspect_err(|_| group.note_claimant(sender))
-        }
+    if group.network.addresses.is_removed(sender) {
+        Err(format!("node {sender} was removed"))
+    } else {
+        let checked = group.part().check_leader(vote.leader_id.term);
+        checked.inspect_err(|_| group.note_claimant(sender))
     }
 }
 

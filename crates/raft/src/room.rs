@@ -12,10 +12,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use coterie_types::{GroupId, NodeId};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 /// How much room a node has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,7 +91,7 @@ impl Rooms {
     }
 
     fn coming(&self) -> MutexGuard<'_, BTreeMap<GroupId, u64>> {
-        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+        self.coming.lock()
     }
 
     /// Whether this node takes entries with data.
@@ -107,28 +107,28 @@ impl Rooms {
     /// Records a report that has just arrived from another node.
     pub(crate) fn heard(&self, node: NodeId, scarce: bool) {
         if scarce {
-            let mut all = self.scarce.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.scarce.write();
             all.insert(node, Instant::now());
         } else if self.knows(node) {
-            let mut all = self.scarce.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.scarce.write();
             all.remove(&node);
         }
     }
 
     fn knows(&self, node: NodeId) -> bool {
-        let all = self.scarce.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.scarce.read();
         all.contains_key(&node)
     }
 
     /// Whether no other node is known to have scarce room.
     pub(crate) fn all_ample(&self) -> bool {
-        let all = self.scarce.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.scarce.read();
         all.is_empty()
     }
 
     /// Whether another node reported scarce room within the validity of a report.
     pub(crate) fn scarce_at(&self, node: NodeId) -> bool {
-        let all = self.scarce.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.scarce.read();
         all.get(&node)
             .is_some_and(|heard| heard.elapsed() < self.valid)
     }

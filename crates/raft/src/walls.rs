@@ -6,10 +6,10 @@
 //! majority: they came with the votes.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coterie_types::NodeId;
+use parking_lot::RwLock;
 
 /// How long a reading counts: the clock may have been set since.
 const VALID: Duration = Duration::from_secs(10);
@@ -28,13 +28,13 @@ pub(crate) struct Walls(RwLock<BTreeMap<NodeId, (Duration, Instant)>>);
 impl Walls {
     /// Records a clock reading that has just arrived.
     pub(crate) fn heard(&self, node: NodeId, wall: Duration) {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.write();
         all.insert(node, (wall, Instant::now()));
     }
 
     /// A node's present wall clock, if known.
     pub(crate) fn now(&self, node: NodeId) -> Option<Duration> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.read();
         let (wall, at) = all.get(&node)?;
         let age = at.elapsed();
         (age < VALID).then(|| wall.saturating_add(age))

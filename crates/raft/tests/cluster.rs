@@ -1,6 +1,5 @@
 //! Three nodes: proposals are applied everywhere, survive restarts, and reach a node that was away,
 //! from the log or by snapshot.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
     reason = "the common module is shared by several tests"

@@ -1,5 +1,6 @@
 //! A replica that lost the last record of its log, which it had acknowledged, recovers it and votes
 //! for no candidate before.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,

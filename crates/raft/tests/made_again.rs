@@ -1,5 +1,4 @@
 //! A replica that was destroyed and made again on the same node is held to its promises.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
     reason = "the common module is shared by several tests"

@@ -1,5 +1,4 @@
 //! A voter that lost its disk takes part only as far as it is told, also after restarts.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
     reason = "the common module is shared by several tests"

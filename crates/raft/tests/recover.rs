@@ -1,6 +1,5 @@
 //! A group that has lost its majority continues from a single replica, and the old members cannot
 //! take it back.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
     reason = "the common module is shared by several tests"

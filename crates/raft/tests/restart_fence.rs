@@ -1,7 +1,6 @@
 //! Reproduces openraft's hole (a restart forgets the granted lease) with the fence off, and shows
 //! it closed with the fence on. See `src/fence.rs` and the decision record
 //! `2026-11-23-restart-fence`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,
     reason = "the common module is shared by several tests"

@@ -1,4 +1,5 @@
 //! The log is purged, also while a follower does not take it.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,

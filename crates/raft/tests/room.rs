@@ -1,4 +1,5 @@
 //! A node whose disk is full drops only data sent to it, reports that, and catches up.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,

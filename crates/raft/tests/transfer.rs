@@ -1,4 +1,5 @@
 //! Handing leadership over: an heir that may not or does not take over does not disturb the group.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     unreachable_pub,

@@ -4,7 +4,8 @@
 //! each slot matters: an older call has been answered or is over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The cancelled calls of a connection; see the module's head.
 #[derive(Default)]
@@ -38,7 +39,7 @@ impl Cancelled {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<u32>>> {
         // No code panics while holding it.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 }
 

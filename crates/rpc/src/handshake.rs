@@ -149,7 +149,6 @@ fn is_closed(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(10);

@@ -22,6 +22,7 @@ mod caller;
 mod cancelled;
 mod client;
 mod connection;
+mod door;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -40,6 +41,7 @@ mod waiting;
 mod wire;
 
 pub use client::Client;
+pub use door::Door;
 pub use error::CallError;
 pub use handler::{Handler, Request, Responder};
 pub use limits::Limits;

@@ -62,9 +62,10 @@ impl LongAnswers {
             let piece = answer.rest.split_to(answer.rest.len().min(PIECE_BYTES));
             bytes += piece.len();
             put(Head::Piece { id, total }, piece);
-            match answer.rest.has_remaining() {
-                true => self.0.push_back(answer),
-                false => whole.push(answer.hold),
+            if answer.rest.has_remaining() {
+                self.0.push_back(answer)
+            } else {
+                whole.push(answer.hold)
             }
         }
         whole

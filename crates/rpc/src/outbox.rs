@@ -10,9 +10,10 @@
 //! the queued frames, so that a short frame waits for at most a fraction of a long answer.
 
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -242,9 +243,10 @@ impl<S: Sink> Outbox<S> {
             return Begun::Write(sink, std::mem::take(&mut queue.begun));
         }
         if queue.batch.is_empty() && queue.long.is_empty() {
-            return match queue.finishing {
-                true => Begun::Finished,
-                false => Begun::Nothing,
+            return if queue.finishing {
+                Begun::Finished
+            } else {
+                Begun::Nothing
             };
         }
         let was_full = queue.batch.remaining() >= self.queued_bytes_max;
@@ -281,7 +283,7 @@ impl<S: Sink> Outbox<S> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<S>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
@@ -391,7 +393,6 @@ impl Buf for Batch {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::Relaxed;
 
@@ -415,7 +416,7 @@ mod tests {
         }
 
         fn frames(&self) -> Vec<(Head, Bytes)> {
-            let mut input = BytesMut::from(self.written.lock().unwrap().as_slice());
+            let mut input = BytesMut::from(self.written.lock().as_slice());
             let mut frames = Vec::new();
             while let Some(frame) = take_frame(&mut input, 1 << 20).unwrap() {
                 frames.push(frame);
@@ -433,7 +434,7 @@ mod tests {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             self.room.fetch_sub(bytes.len(), Relaxed);
-            self.written.lock().unwrap().extend_from_slice(&bytes);
+            self.written.lock().extend_from_slice(&bytes);
             Ok(bytes.len())
         }
 

@@ -4,9 +4,10 @@
 //! attempt calls fail at once, with the reason, until a pause is over; the pause doubles with each
 //! failure in a row, and the first call after it tries again.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -172,7 +173,7 @@ impl Peer {
     }
 
     fn lock(&self) -> MutexGuard<'_, Reachability> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -4,9 +4,10 @@
 //! call would cost more in total than the sweep.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::connection::Connection;
@@ -63,9 +64,7 @@ impl Sweeper {
         busy
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Connection>>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Connection>>> {
+        self.connections.lock()
     }
 }

@@ -140,7 +140,6 @@ fn id(generation: u32, index: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::time::Duration;
 
     use super::*;

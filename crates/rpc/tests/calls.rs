@@ -1,5 +1,6 @@
 //! Calls over real sockets: which answers come, to which callers, and which error when there is no
 //! answer.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

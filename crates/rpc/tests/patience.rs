@@ -1,4 +1,5 @@
 //! Calls that take long, have long answers, or are cancelled.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};

@@ -3,9 +3,8 @@
 //! The store holds 100,000 records of 128 bytes. Buffered writes reach RocksDB as in a replica: a
 //! flush begins whenever 32 MiB have gathered.
 
-#![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
-
+#![allow(missing_docs, reason = "criterion's macros")]
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -8,7 +8,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+use parking_lot::{RwLock, RwLockWriteGuard};
 
 /// Clearings that are remembered, at most.
 const REMEMBERED: usize = 64;
@@ -48,7 +49,7 @@ impl Clears {
         if since == self.moment() {
             return Some(since);
         }
-        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.read();
         let later = last.clears.iter().rev();
         let mut later = later.take_while(|clear| clear.end > since);
         let is_spared = since >= last.forgotten && !later.any(|clear| clear.has(key));
@@ -79,7 +80,7 @@ impl Clears {
     }
 
     fn last(&self) -> RwLockWriteGuard<'_, Last> {
-        self.last.write().unwrap_or_else(PoisonError::into_inner)
+        self.last.write()
     }
 }
 

@@ -268,7 +268,6 @@ pub fn parse_expiry_key(stored: &[u8]) -> Option<(UnixMillis, TableId, Bytes)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use proptest::prelude::*;
 
     use super::*;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
 use crate::cursor::rest;
 use crate::{Batch, Cursor, Engine, Interval, Reader, StorageError};
@@ -22,17 +22,9 @@ pub struct MemEngine {
 impl MemEngine {
     /// Drops all unflushed writes, as a crash does.
     pub fn crash(&self) {
-        let durable = read(&self.durable).clone();
-        *write(&self.live) = durable;
+        let durable = self.durable.read().clone();
+        *self.live.write() = durable;
     }
-}
-
-fn read(map: &RwLock<Map>) -> RwLockReadGuard<'_, Map> {
-    map.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(map: &RwLock<Map>) -> RwLockWriteGuard<'_, Map> {
-    map.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Reader for Map {
@@ -114,7 +106,7 @@ impl<M: Deref<Target = Map>> Cursor for MapCursor<M> {
 
 impl Reader for MemEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Reader::get(&*read(&self.live), key)
+        Reader::get(&*self.live.read(), key)
     }
 
     fn cursor<'a>(
@@ -122,21 +114,21 @@ impl Reader for MemEngine {
         start: &[u8],
         end: &[u8],
     ) -> Result<Box<dyn Cursor + 'a>, StorageError> {
-        Ok(Box::new(MapCursor::new(read(&self.live), start, end)))
+        Ok(Box::new(MapCursor::new(self.live.read(), start, end)))
     }
 }
 
 impl Engine for MemEngine {
     fn read_consistently(&self, reading: &mut dyn FnMut(&dyn Reader)) {
-        reading(&*read(&self.live));
+        reading(&*self.live.read());
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Reader::get(&*read(&self.durable), key)
+        Reader::get(&*self.durable.read(), key)
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
-        let mut live = write(&self.live);
+        let mut live = self.live.write();
         for (start, end) in &batch.clears {
             live.retain(|key, _| key < start || key >= end);
         }
@@ -154,8 +146,8 @@ impl Engine for MemEngine {
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        let live = read(&self.live).clone();
-        *write(&self.durable) = live;
+        let live = self.live.read().clone();
+        *self.durable.write() = live;
         Ok(())
     }
 
@@ -168,14 +160,15 @@ impl Engine for MemEngine {
     }
 
     fn size_bytes(&self) -> u64 {
-        read(&self.live)
+        self.live
+            .read()
             .iter()
             .map(|(key, value)| (key.len() + value.len()) as u64)
             .sum()
     }
 
     fn approximate_sizes(&self, intervals: &[(Vec<u8>, Vec<u8>)]) -> Vec<u64> {
-        let live = read(&self.live);
+        let live = self.live.read();
         let size = |(start, end): &(Vec<u8>, Vec<u8>)| {
             let within = live
                 .iter()
@@ -193,7 +186,7 @@ impl Engine for MemEngine {
 
     /// Clears at once: memory is freed with it.
     fn clear_with_flush(&self, intervals: Vec<Interval>) {
-        let mut live = write(&self.live);
+        let mut live = self.live.write();
         for (start, end) in intervals {
             live.retain(|key, _| *key < start || *key >= end);
         }

@@ -30,9 +30,10 @@ impl Cursor for Below<'_> {
     fn seek_before(&mut self, key: &[u8]) -> Result<(), StorageError> {
         self.0.seek_for_prev(key);
         self.check()?;
-        match self.0.key() == Some(key) {
-            true => self.prev(),
-            false => Ok(()),
+        if self.0.key() == Some(key) {
+            self.prev()
+        } else {
+            Ok(())
         }
     }
 
@@ -94,9 +95,12 @@ impl<'a> Merged<'a> {
             let Some((key, _)) = self.source(n) else {
                 continue;
             };
-            let order = first.map(|(_, _, least)| match self.is_back {
-                false => key.cmp(least),
-                true => least.cmp(key),
+            let order = first.map(|(_, _, least)| {
+                if self.is_back {
+                    least.cmp(key)
+                } else {
+                    key.cmp(least)
+                }
             });
             match (order, &mut first) {
                 (Some(std::cmp::Ordering::Greater), _) => {}
@@ -111,16 +115,18 @@ impl<'a> Merged<'a> {
     fn step(&mut self, same: u8) -> Result<(), StorageError> {
         for (n, layer) in self.layers.iter_mut().enumerate() {
             if same & 1 << n != 0 {
-                match self.is_back {
-                    false => layer.next(),
-                    true => layer.prev(),
+                if self.is_back {
+                    layer.prev()
+                } else {
+                    layer.next()
                 }
             }
         }
         if same & 1 << self.layers.len() != 0 {
-            match self.is_back {
-                false => self.below.next()?,
-                true => self.below.prev()?,
+            if self.is_back {
+                self.below.prev()?
+            } else {
+                self.below.next()?
             }
         }
         Ok(())
@@ -151,12 +157,11 @@ impl<'a> Merged<'a> {
             return Ok(());
         };
         let key = key.to_vec();
-        match back {
-            true => self.seek_before(&key),
-            false => {
-                self.seek(&key)?;
-                self.walk(false)
-            }
+        if back {
+            self.seek_before(&key)
+        } else {
+            self.seek(&key)?;
+            self.walk(false)
         }
     }
 }

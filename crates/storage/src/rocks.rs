@@ -8,10 +8,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rocksdb::DB;
 use rocksdb::checkpoint::Checkpoint;
 
@@ -107,8 +107,8 @@ impl RocksEngine {
 
     /// Waits until the last flush begun has written its spill to RocksDB.
     pub fn wait_for_spill(&self) {
-        let flushing = self.flushing.lock();
-        self.join(flushing.unwrap_or_else(PoisonError::into_inner).take());
+        let mut flushing = self.flushing.lock();
+        self.join(flushing.take());
     }
 
     fn join(&self, thread: Option<JoinHandle<()>>) {
@@ -178,11 +178,12 @@ impl Engine for RocksEngine {
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
         let store = &self.store;
-        let _one = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = store.writing.lock();
         store.check_buffer()?;
-        match batch.clears() {
-            true => store.write_through(&batch)?,
-            false => store.buffer.put(batch.writes),
+        if batch.clears() {
+            store.write_through(&batch)?
+        } else {
+            store.buffer.put(batch.writes)
         }
         Ok(())
     }
@@ -218,7 +219,7 @@ impl Engine for RocksEngine {
         let cleared = self.store.begin_clearing();
         // Cannot fail: the thread waits for this message.
         let _ = sender.send((spill, cleared));
-        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flushing = self.flushing.lock();
         // The previous flush thread has finished writing: `spill_to_flush` waited for its spill.
         self.join(flushing.replace(thread));
         Ok(())
@@ -286,7 +287,6 @@ impl Engine for RocksEngine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::store::SPILLED_KEYS;
     use super::*;
 

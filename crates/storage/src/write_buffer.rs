@@ -20,12 +20,11 @@
 //!   writes that an open view sees ([`layer`]). Ordered reads go through a view ([`ordered`]),
 //!   merged with RocksDB ([`crate::merged`]).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::StorageError;
 use layer::{Layer, Views, Write};
@@ -101,7 +100,7 @@ impl WriteBuffer {
     pub(crate) fn put(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
         let mut layers = self.layers_mut();
         let Layers { active, views, .. } = &mut *layers;
-        let views = views.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let views = views.get_mut();
         for (key, value) in writes {
             active.put(key, value.map(Bytes::from), views);
         }
@@ -142,10 +141,7 @@ impl WriteBuffer {
     pub(crate) fn spill(self: &Arc<Self>) -> Result<Spill, StorageError> {
         let mut slot = self.slot();
         while *slot == Slot::Taken {
-            slot = self
-                .freed
-                .wait(slot)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.freed.wait(&mut slot);
         }
         if *slot == Slot::Failed {
             return Err(failed());
@@ -160,15 +156,15 @@ impl WriteBuffer {
     }
 
     fn layers(&self) -> RwLockReadGuard<'_, Layers> {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner)
+        self.layers.read()
     }
 
     fn layers_mut(&self) -> RwLockWriteGuard<'_, Layers> {
-        self.layers.write().unwrap_or_else(PoisonError::into_inner)
+        self.layers.write()
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot.lock()
     }
 }
 
@@ -252,7 +248,6 @@ impl Drop for Spill {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::layer::ENTRY_BYTES;
     use super::*;
 

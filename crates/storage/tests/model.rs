@@ -1,5 +1,6 @@
 //! Compares stores with a map: every read, scan and cursor sees the state at its start, also after
 //! later writes, flushes and clearings.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The state of all components; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -76,9 +78,7 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Readiness>> {
         // The map is consistent between any two calls on it, so a panic elsewhere did not break it.
-        self.components
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.components.lock()
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coterie_files::FileError;
 use coterie_types::{LogIndex, Revision};
 
-use crate::RunError;
 use crate::snapshot::Snapshot;
 
 /// A pair of files of a backup. Ordered by the age of the state it begins with.
@@ -70,8 +70,8 @@ impl Pair {
 }
 
 /// The pairs in a directory, the oldest first.
-pub(super) fn pairs(dir: &Path) -> Result<Vec<Pair>, RunError> {
-    let io = || RunError::io("read the backup directory", dir);
+pub(super) fn pairs(dir: &Path) -> Result<Vec<Pair>, FileError> {
+    let io = || FileError::io("read the backup directory", dir);
     let mut pairs = Vec::new();
     for entry in fs::read_dir(dir).map_err(io())? {
         let name = entry.map_err(io())?.file_name();
@@ -83,7 +83,6 @@ pub(super) fn pairs(dir: &Path) -> Result<Vec<Pair>, RunError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::Command;
 
     use super::*;

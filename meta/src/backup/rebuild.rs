@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use coterie_files::FileError;
 use coterie_protocol::catalog::Catalog;
 use coterie_types::{LogIndex, NodeId, Revision};
 
 use super::pair::{Pair, pairs};
-use crate::RunError;
 use crate::catalog::{MetaState, NextIds, REDIS_TABLES};
 use crate::snapshot::Snapshot;
 
@@ -21,11 +21,11 @@ pub fn rebuild(
     catalog: Catalog,
     tokens: BTreeMap<u128, NodeId>,
     backup_dir: &Path,
-) -> Result<Revision, RunError> {
-    fs::create_dir_all(backup_dir).map_err(RunError::io("make the directory", backup_dir))?;
+) -> Result<Revision, FileError> {
+    fs::create_dir_all(backup_dir).map_err(FileError::io("make the directory", backup_dir))?;
     if !pairs(backup_dir)?.is_empty() {
         let reason = "there are backups of meta in it: restore from them";
-        return Err(RunError::directory(backup_dir, reason));
+        return Err(FileError::directory(backup_dir, reason));
     }
     let revision = catalog.revision;
     let snapshot = Snapshot {
@@ -64,7 +64,6 @@ fn state_of(catalog: Catalog, registrations: BTreeMap<u128, NodeId>) -> MetaStat
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::{Command, Outcome};
 
     use super::super::restore;

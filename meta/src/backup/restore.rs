@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use coterie_files::FileError;
 use coterie_protocol::catalog::Lease;
 use coterie_protocol::decode;
 use coterie_types::Revision;
 
 use super::pair::{Pair, pairs};
 use super::tail;
-use crate::RunError;
 use crate::directory::Directory;
 use crate::snapshot::Snapshot;
 
@@ -31,14 +31,14 @@ pub struct Restored {
     pub revision: Revision,
     /// Backups that could not be read, and why. Each may have been newer than the backup that was
     /// used, so the operator must hear of them.
-    pub unread: Vec<RunError>,
+    pub unread: Vec<FileError>,
 }
 
 /// Creates the directory of `member` from a backup. Do this for every member, from the same backup,
 /// before any is started; the first leader then brings the state to all.
 ///
 /// Refuses a directory that is not empty.
-pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, RunError> {
+pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, FileError> {
     let (mut newest, unread) = newest_state(backup_dir)?;
     let restored = Restored {
         cluster_id: newest.state.catalog.cluster_id,
@@ -46,11 +46,11 @@ pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, R
         unread,
     };
     leap(&mut newest);
-    fs::create_dir_all(dir).map_err(RunError::io("make the directory", dir))?;
-    let mut entries = fs::read_dir(dir).map_err(RunError::io("read", dir))?;
+    fs::create_dir_all(dir).map_err(FileError::io("make the directory", dir))?;
+    let mut entries = fs::read_dir(dir).map_err(FileError::io("read", dir))?;
     if entries.next().is_some() {
         let reason = "it is not empty, and nothing is overwritten";
-        return Err(RunError::directory(dir, reason));
+        return Err(FileError::directory(dir, reason));
     }
     let mut directory = Directory::open(dir, member)?;
     newest.write(&directory.seed())?;
@@ -59,7 +59,7 @@ pub fn restore(backup_dir: &Path, dir: &Path, member: u64) -> Result<Restored, R
 }
 
 /// The newest state in a backup directory, and the errors of backups that could not be read.
-pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<RunError>), RunError> {
+pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<FileError>), FileError> {
     let mut newest: Option<Snapshot> = None;
     let mut unread = Vec::new();
     for pair in pairs(backup_dir)? {
@@ -75,24 +75,24 @@ pub(super) fn newest_state(backup_dir: &Path) -> Result<(Snapshot, Vec<RunError>
         Some(newest) => Ok((newest, unread)),
         None => Err(unread.pop().unwrap_or_else(|| {
             let reason = "there is no backup of meta in it";
-            RunError::directory(backup_dir, reason)
+            FileError::directory(backup_dir, reason)
         })),
     }
 }
 
 /// The snapshot of a pair, with the commands of its tail applied.
-fn state_of(pair: &Pair) -> Result<Snapshot, RunError> {
+fn state_of(pair: &Pair) -> Result<Snapshot, FileError> {
     let path = pair.snapshot();
     let mut snapshot =
-        Snapshot::read(&path)?.ok_or_else(|| RunError::damaged(&path, "it is gone"))?;
+        Snapshot::read(&path)?.ok_or_else(|| FileError::damaged(&path, "it is gone"))?;
     for record in tail::read(&pair.tail())? {
         let command = decode(&record.command)
-            .map_err(|error| RunError::damaged(&pair.tail(), error.to_string()))?;
+            .map_err(|error| FileError::damaged(&pair.tail(), error.to_string()))?;
         snapshot.state.apply(command);
         snapshot.index = record.index;
         if snapshot.state.catalog.revision != record.revision {
             let reason = format!("entry {} does not lead where it led", record.index);
-            return Err(RunError::damaged(&pair.tail(), reason));
+            return Err(FileError::damaged(&pair.tail(), reason));
         }
     }
     Ok(snapshot)
@@ -115,7 +115,6 @@ fn leap(snapshot: &mut Snapshot) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::meta::Command;
     use coterie_types::LogIndex;
 

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bytes::{Buf, Bytes};
+use coterie_files::FileError;
 use coterie_types::{LogIndex, Revision};
 
-use crate::RunError;
 use crate::held::Recent;
 
 const HEAD_BYTES: usize = 4 + 4;
@@ -56,11 +56,11 @@ impl Tail {
 
 /// The records of a tail up to the first incomplete or damaged record; an absent file is an empty
 /// tail.
-pub(super) fn read(path: &Path) -> Result<Vec<Record>, RunError> {
+pub(super) fn read(path: &Path) -> Result<Vec<Record>, FileError> {
     match fs::read(path) {
         Ok(bytes) => Ok(records(Bytes::from(bytes))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(RunError::io("read", path)(error)),
+        Err(error) => Err(FileError::io("read", path)(error)),
     }
 }
 
@@ -88,7 +88,6 @@ pub(crate) fn records(mut rest: Bytes) -> Vec<Record> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

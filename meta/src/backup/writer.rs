@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coterie_files::sync_parent;
+use coterie_files::{FileError, sync_parent};
 use coterie_raft::Group;
 use coterie_types::LogIndex;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,6 @@ use tracing::{error, info};
 
 use super::pair::{Pair, pairs};
 use super::tail::Tail;
-use crate::RunError;
 use crate::held::{Held, News};
 use crate::snapshot::Snapshot;
 
@@ -87,7 +86,7 @@ impl Writer {
         }
     }
 
-    async fn step_in_background(mut self) -> (Self, Result<(), RunError>) {
+    async fn step_in_background(mut self) -> (Self, Result<(), FileError>) {
         let (dir, member, held) = (self.dir.clone(), self.member, Arc::clone(&self.held));
         let stepped = tokio::task::spawn_blocking(move || {
             let written = self.step();
@@ -96,14 +95,14 @@ impl Writer {
         match stepped.await {
             Ok(stepped) => stepped,
             Err(error) => {
-                let failure = RunError::damaged(&dir, error.to_string());
+                let failure = FileError::damaged(&dir, error.to_string());
                 (Self::new(dir, member, held), Err(failure))
             }
         }
     }
 
     /// Backs up new commands.
-    fn step(&mut self) -> Result<(), RunError> {
+    fn step(&mut self) -> Result<(), FileError> {
         let Some(open) = &mut self.open else {
             return self.begin();
         };
@@ -115,7 +114,7 @@ impl Writer {
                 };
                 open.tail
                     .append(&commands)
-                    .map_err(RunError::io("append to a tail in", &self.dir))?;
+                    .map_err(FileError::io("append to a tail in", &self.dir))?;
                 open.index = last.index;
                 if open.tail.bytes > TAIL_BYTES_MAX {
                     self.begin()?;
@@ -126,14 +125,14 @@ impl Writer {
     }
 
     /// Begins a new pair of files with the current state.
-    fn begin(&mut self) -> Result<(), RunError> {
+    fn begin(&mut self) -> Result<(), FileError> {
         let snapshot = self.held.snapshot();
         let cluster_id = snapshot.state.catalog.cluster_id;
         if cluster_id == 0 {
             return Ok(());
         }
         let dir = &self.dir;
-        fs::create_dir_all(dir).map_err(RunError::io("make the directory", dir))?;
+        fs::create_dir_all(dir).map_err(FileError::io("make the directory", dir))?;
         let before = pairs(dir)?;
         if let Some(newest) = before.last()
             && let Some(theirs) = Snapshot::read(&newest.snapshot())?
@@ -141,11 +140,11 @@ impl Writer {
         {
             let theirs = theirs.state.catalog.cluster_id;
             let reason = format!("it holds the backup of another cluster, {theirs:032x}");
-            return Err(RunError::directory(dir, reason));
+            return Err(FileError::directory(dir, reason));
         }
         let pair = Pair::new(dir, &snapshot, self.member);
         // The tail first: a snapshot without its tail would look complete.
-        let tail = Tail::create(&pair.tail()).map_err(RunError::io("make", &pair.tail()))?;
+        let tail = Tail::create(&pair.tail()).map_err(FileError::io("make", &pair.tail()))?;
         snapshot.write(&pair.snapshot())?;
         let (index, revision) = (snapshot.index, snapshot.state.catalog.revision);
         info!(log_index = %index, %revision, "a new backup of meta begins");
@@ -153,26 +152,25 @@ impl Writer {
         self.remove_old(before, &pair)
     }
 
-    fn remove_old(&self, before: Vec<Pair>, newest: &Pair) -> Result<(), RunError> {
+    fn remove_old(&self, before: Vec<Pair>, newest: &Pair) -> Result<(), FileError> {
         let mut old: Vec<Pair> = before.into_iter().filter(|pair| pair != newest).collect();
         let remove = (old.len() + 1).saturating_sub(PAIRS_KEPT);
         for pair in old.drain(..remove) {
             for path in [pair.snapshot(), pair.tail()] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(RunError::io("remove", &path)(error));
+                        return Err(FileError::io("remove", &path)(error));
                     }
                     _ => {}
                 }
             }
         }
-        sync_parent(&newest.snapshot()).map_err(RunError::io("sync", &self.dir))
+        sync_parent(&newest.snapshot()).map_err(FileError::io("sync", &self.dir))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use bytes::Bytes;
     use coterie_protocol::encode;
     use coterie_protocol::meta::Command;

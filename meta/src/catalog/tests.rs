@@ -1,6 +1,4 @@
 //! Effects of single commands, one rule per test; `tests/catalog.rs` has the properties.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use bytes::Bytes;
 use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
 use coterie_types::{

@@ -4,7 +4,7 @@
 //! alone (`liveness`). Any member serves watches from its applied state, and reports its standing
 //! (`joining`). A request runs in a task of its own, within the caller's deadline.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use coterie_protocol::meta::{Birth, Command, MetaAnswer, MetaRequest, Standing};
@@ -12,6 +12,7 @@ use coterie_protocol::{decode, encode, method};
 use coterie_raft::{Group, Part, ProposeError, RaftNode};
 use coterie_rpc::{Handler, Request, Responder};
 use coterie_types::{NodeId, NodeState};
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::held::Held;
@@ -131,11 +132,7 @@ impl Service {
             }
             Command::AcquireLease { now, .. } => {
                 let seen = self.held.snapshot().state.clock;
-                *now = self
-                    .clock
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .now(seen);
+                *now = self.clock.lock().now(seen);
             }
             _ => {}
         }
@@ -181,8 +178,8 @@ impl Service {
         }
     }
 
-    fn liveness(&self) -> std::sync::MutexGuard<'_, Liveness> {
-        self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
+    fn liveness(&self) -> MutexGuard<'_, Liveness> {
+        self.liveness.lock()
     }
 }
 

@@ -324,7 +324,6 @@ fn protocol(text: &'static str) -> CommandError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const LIMITS: Limits = Limits {

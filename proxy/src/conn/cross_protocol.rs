@@ -2,8 +2,9 @@
 //! the lines of its body run as commands. `POST` and `Host:` reveal it, and are no commands of
 //! Redis: the connection is closed without a reply (Redis `server.c`, `securityWarningCommand`).
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::clients::Client;
 
@@ -19,7 +20,7 @@ pub(super) fn is_http(name: &[u8]) -> bool {
 pub(super) fn warn(client: &Client) {
     // Shared by the process, as its log is.
     static WARNED_AT: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut warned_at = WARNED_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut warned_at = WARNED_AT.lock();
     if warned_at.is_some_and(|at| at.elapsed() < WARNING_PAUSE) {
         return;
     }

@@ -51,11 +51,6 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use std::future::poll_fn;
 
     use super::*;

@@ -120,7 +120,6 @@ impl Item {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::Arc;
 
     use coterie_protocol::Watch;

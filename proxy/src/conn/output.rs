@@ -142,7 +142,6 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use futures_util::future::poll_fn;
     use tokio::io::AsyncReadExt;
 

@@ -8,7 +8,6 @@
 //! nodes may lack some: it is *stale*, and gets all its copies as soon as it answers.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_protocol::catalog::Catalog;
@@ -17,6 +16,7 @@ use coterie_protocol::{decode, encode, method};
 use coterie_types::{NodeDescriptor, NodeId, NodeState};
 use futures_util::future::join_all;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::cursor::floor;
 use crate::router::Router;
@@ -237,7 +237,7 @@ impl Copies {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Server>> {
         // Nothing panics while holding it.
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.servers.lock()
     }
 }
 

@@ -245,7 +245,6 @@ fn shares() -> [[u32; 257]; CLASSES] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use proptest::prelude::*;
 
     use super::*;

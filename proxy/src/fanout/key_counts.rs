@@ -4,11 +4,12 @@
 //! second: frequent calls spend at most a twentieth of the time on counting. `DBSIZE` counts anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coterie_redis_compat::CommandError;
 use coterie_types::TableId;
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use super::Calls;
@@ -77,14 +78,14 @@ impl KeyCounts {
     }
 
     fn known(&self, table: TableId) -> Arc<Known> {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.tables.lock();
         Arc::clone(tables.entry(table).or_default())
     }
 }
 
 impl Known {
     fn last(&self) -> Option<Arc<TableCount>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         last.clone()
     }
 
@@ -109,7 +110,7 @@ impl Known {
             intervals: counted?,
             good_until: again,
         });
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         *last = Some(Arc::clone(&fresh));
         Ok(fresh)
     }

@@ -3,15 +3,12 @@
 //! for it.
 
 use bytes::Bytes;
-use coterie_redis_compat::CommandError;
+use coterie_redis_compat::{CommandError, PAGE_RECORDS};
 use coterie_types::TableId;
 
 use super::Calls;
 use super::calls::{Interval, Words, unreadable};
 use crate::conn::{array_items, bulk};
-
-/// Records of a page.
-const RECORDS: &[u8] = b"2000";
 
 /// The pages of an interval, in key order.
 pub(super) struct Pages<'a> {
@@ -56,7 +53,7 @@ impl<'a> Pages<'a> {
         let calls = self.calls.anew();
         let words = |start, end| {
             let mut words = (self.words)(start, end);
-            words.push(Bytes::from_static(RECORDS));
+            words.push(Bytes::from(PAGE_RECORDS.to_string()));
             words
         };
         let (asked, reply) = calls

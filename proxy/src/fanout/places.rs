@@ -11,13 +11,14 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use coterie_protocol::places::{Place, PlaceId, Places};
 use coterie_redis_compat::CommandError;
 use coterie_types::TableId;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Calls;
 use super::copies::Copies;
@@ -114,6 +115,6 @@ impl ScanPlaces {
 
     fn lock(&self) -> MutexGuard<'_, Places> {
         // Nothing panics while holding it.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }

@@ -7,12 +7,13 @@
 //! It also records since which map the group owns its present intervals: a frame that was routed by
 //! an older map, and was surely not applied, may have another owner by now.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coterie_rpc::Progress;
 use coterie_types::{GroupId, NodeId, Term};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::window::Window;
 
@@ -136,7 +137,7 @@ impl GroupRoute {
 
     fn lock(&self) -> MutexGuard<'_, Leader> {
         // Nothing panics while holding it.
-        self.leader.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leader.lock()
     }
 }
 

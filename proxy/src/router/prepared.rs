@@ -171,7 +171,6 @@ fn put_in_room(mut commands: BytesMut, head: &[u8]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::FrameCommand;
 
     use super::*;

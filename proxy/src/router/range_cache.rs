@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
 use coterie_types::{GroupId, RangeDescriptor, RangeId, TableId};
 use dashmap::DashMap;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::GroupRoute;
@@ -218,7 +219,7 @@ impl RangeCache {
 
     fn lock(&self) -> MutexGuard<'_, Sources> {
         // Nothing panics while holding it.
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources.lock()
     }
 }
 
@@ -287,7 +288,6 @@ fn free_parts(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::catalog::{Change, Row};
     use coterie_types::{Epoch, KeyRange, Revision};
 

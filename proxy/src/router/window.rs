@@ -13,10 +13,11 @@
 //! sessions that were silent for minutes; the proxy begins a new session well before.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coterie_types::{FrameSeq, SessionId};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::prepared::Numbers;
@@ -91,7 +92,7 @@ impl Window {
 
     fn lock(&self) -> MutexGuard<'_, Issued> {
         // Nothing panics while holding it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

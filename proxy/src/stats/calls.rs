@@ -10,11 +10,11 @@
 //! hot path is then uncontended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coterie_redis_compat::{Command, ROWS};
 use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Number of shards: this many threads count without contention.
 const SHARDS: usize = 16;
@@ -165,12 +165,11 @@ fn new_times() -> Option<Histogram<u64>> {
 
 fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
     // Nothing panics while holding it.
-    counts.lock().unwrap_or_else(PoisonError::into_inner)
+    counts.lock()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_redis_compat::lookup;
 
     use super::*;

@@ -2,7 +2,8 @@
 //! `afterErrorReply`).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Codes that are counted separately, as in Redis; all further codes are counted together.
 const CODES_MAX: usize = 128;
@@ -49,9 +50,9 @@ impl Errors {
         self.lock().clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
         // Nothing panics while holding it.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock()
     }
 }
 

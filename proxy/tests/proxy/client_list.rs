@@ -1,35 +1,22 @@
 //! CLIENT LIST, CLIENT INFO and INFO clients tell the truth.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::support::client::command;
-use crate::support::{Client, Cluster, Fault};
+use crate::support::{Client, Cluster, Fault, Fields, listed};
 
-/// The fields of each client's line, by the client's name.
-async fn listed(client: &mut Client) -> HashMap<String, HashMap<String, String>> {
-    let listed = client.run("CLIENT LIST").await;
-    let lines = listed.lines().filter(|line| line.starts_with("id="));
-    let fields = lines.map(|line| {
-        let fields = line.split(' ').filter_map(|field| field.split_once('='));
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        fields.collect::<HashMap<_, _>>()
-    });
-    fields
-        .map(|fields| (fields["name"].clone(), fields))
-        .collect()
+/// The fields of the client of this name.
+async fn named(observer: &mut Client, name: &str) -> Option<Fields> {
+    let mut clients = listed(observer).await.into_iter();
+    clients.find(|fields| fields["name"] == name)
 }
 
 /// Waits until `is_so` holds for the fields of a client.
-async fn wait_for(
-    observer: &mut Client,
-    name: &str,
-    is_so: impl Fn(&HashMap<String, String>) -> bool,
-) -> HashMap<String, String> {
+async fn wait_for(observer: &mut Client, name: &str, is_so: impl Fn(&Fields) -> bool) -> Fields {
     let met = async {
         loop {
-            let mut clients = listed(observer).await;
-            if let Some(fields) = clients.remove(name).filter(|fields| is_so(fields)) {
+            let found = named(observer, name).await;
+            if let Some(fields) = found.filter(&is_so) {
                 return fields;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -39,7 +26,7 @@ async fn wait_for(
     met.unwrap_or_else(|_| panic!("it never is so of {name}"))
 }
 
-fn number(fields: &HashMap<String, String>, name: &str) -> usize {
+fn number(fields: &Fields, name: &str) -> usize {
     fields[name]
         .parse()
         .unwrap_or_else(|_| panic!("{name}={}", fields[name]))
@@ -122,7 +109,7 @@ async fn the_peak_of_small_replies_is_told() {
     let mut client = Client::connect(proxy.addr).await;
     client.run("CLIENT SETNAME it").await;
     let met = async {
-        while listed(&mut observer).await["it"]["rbp"] != "7" {
+        while named(&mut observer, "it").await.unwrap()["rbp"] != "7" {
             assert_eq!(client.run("PING").await, "+PONG\r\n");
         }
     };
@@ -215,7 +202,7 @@ async fn what_waits_for_others_is_blocked_and_work_is_not() {
     working.put("GET z").await;
     wait_for(&mut observer, "waiting", |fields| fields["flags"] == "b").await;
     wait_for(&mut observer, "working", |fields| fields["cmd"] == "get").await;
-    assert_eq!(listed(&mut observer).await["working"]["flags"], "N");
+    assert_eq!(named(&mut observer, "working").await.unwrap()["flags"], "N");
     let info = observer.run("INFO clients").await;
     for line in [
         "connected_clients:3",

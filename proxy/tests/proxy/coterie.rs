@@ -10,8 +10,7 @@ use coterie_types::{
     GroupId, JobId, LogIndex, NodeDescriptor, NodeId, NodeState, RangeId, TableId, Term, UnixMillis,
 };
 
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, group_row, range};
+use crate::support::{Client, Cluster, group_row, range, wait_until};
 
 /// Asks until the reply shows that the proxy's copy of the catalog has caught up.
 async fn until(client: &mut Client, line: &str, holds: impl Fn(&str) -> bool) -> String {
@@ -40,19 +39,7 @@ fn status(group: u64, node: u64, leads: bool) -> ReplicaStatus {
         last_index: LogIndex(10),
         last_term: Term(1),
         applied_index: LogIndex(10),
-        flushed_index: LogIndex(0),
-        first_index: LogIndex(0),
-        replicas: vec![],
-        ranges: vec![],
-        size_bytes: 0,
-        reads_total: 0,
-        writes_total: 0,
-        fault: None,
-        loads: vec![],
-        importing: vec![],
-        frozen: vec![],
-        matched: vec![],
-        unfit: None,
+        ..ReplicaStatus::default()
     }
 }
 

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::pipelines::wait_until;
 use crate::support::client::command;
-use crate::support::{Client, Cluster, Fault, range};
+use crate::support::{Client, Cluster, Fault, listed, range, wait_until};
 
 /// Counts the clients other than itself.
 struct Observer(Client);
@@ -19,25 +18,14 @@ impl Observer {
     }
 
     async fn count(&mut self) -> usize {
-        let listed = self.0.run("CLIENT LIST").await;
-        listed
-            .lines()
-            .filter(|line| line.starts_with("id="))
-            .count()
-            - 1
+        listed(&mut self.0).await.len() - 1
     }
 
     /// A field of the only other client, if it is connected.
     async fn field(&mut self, name: &str) -> Option<String> {
-        let listed = self.0.run("CLIENT LIST").await;
-        let others = listed.lines().filter(|line| line.starts_with("id="));
-        let mut others = others.filter(|line| !line.contains("cmd=client|list"));
-        let mut fields = others
-            .next()?
-            .split(' ')
-            .filter_map(|field| field.split_once('='));
-        let (_, value) = fields.find(|(known, _)| *known == name)?;
-        Some(value.to_owned())
+        let others = listed(&mut self.0).await.into_iter();
+        let mut others = others.filter(|fields| fields["cmd"] != "client|list");
+        others.next()?.remove(name)
     }
 
     /// A value of INFO clients.

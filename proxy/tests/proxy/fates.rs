@@ -7,8 +7,7 @@ use std::time::Duration;
 use coterie_protocol::catalog::Row;
 
 use super::moves::{executed, move_and_publish, whole};
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault, group_row, range};
+use crate::support::{Client, Cluster, Fault, group_row, range, wait_until};
 
 #[tokio::test]
 async fn what_was_applied_before_the_move_is_answered_by_the_first_owner() {

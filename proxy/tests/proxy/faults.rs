@@ -3,8 +3,7 @@
 use coterie_protocol::catalog::Row;
 use coterie_types::NodeId;
 
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault, group_row, range};
+use crate::support::{Client, Cluster, Fault, group_row, range, wait_until};
 
 #[tokio::test]
 async fn a_frame_whose_answer_is_lost_is_applied_once() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::client::command;
-use crate::support::{Client, Cluster};
+use crate::support::{Client, Cluster, until};
 
 #[tokio::test]
 async fn what_is_no_request_is_answered_in_order_and_closed() {
@@ -122,7 +122,7 @@ async fn what_is_too_long_is_refused_without_being_kept() {
         clients.push(client);
     }
     let mut observer = Client::connect(proxy.addr).await;
-    wait_until(async || {
+    until(async || {
         // Everything was read, and next to nothing is held.
         let listed = observer.run("CLIENT LIST").await;
         let memory = listed.split("tot-mem=").skip(1);
@@ -136,17 +136,6 @@ async fn what_is_too_long_is_refused_without_being_kept() {
     })
     .await;
     proxy.shutdown().await;
-}
-
-async fn wait_until(mut condition: impl AsyncFnMut() -> bool) {
-    let met = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), met)
-        .await
-        .expect("the condition is met");
 }
 
 #[tokio::test]

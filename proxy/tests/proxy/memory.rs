@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault};
+use crate::support::{Client, Cluster, Fault, listed, wait_until};
 
 const MIB: usize = 1 << 20;
 
 /// Stores a value of 1 MiB at `a`, which group 1 owns.
 async fn fill(client: &mut Client) {
+    fill_key(client, "a").await;
+}
+
+async fn fill_key(client: &mut Client, key: &str) {
     let value = "x".repeat(MIB);
-    assert_eq!(client.run(&format!("SET a {value}")).await, "+OK\r\n");
+    assert_eq!(client.run(&format!("SET {key} {value}")).await, "+OK\r\n");
 }
 
 #[tokio::test]
@@ -22,7 +25,7 @@ async fn what_a_client_does_not_read_stays_with_the_group() {
     client.send("GET a\r\n".repeat(300)).await;
     let mut other = Client::connect(proxy.addr).await;
     // Sockets hold some of it; the proxy holds only the client's part.
-    let held = stable(&mut other, "omem=").await;
+    let held = stable(&mut other, "omem").await;
     assert!(
         held < 4 * MIB,
         "{held} bytes wait for a client that does not read"
@@ -38,9 +41,10 @@ async fn what_a_client_does_not_read_stays_with_the_group() {
 async fn stable(client: &mut Client, field: &str) -> usize {
     let (mut last, mut since) = (0, Instant::now());
     while since.elapsed() < Duration::from_millis(300) {
-        let list = client.run("CLIENT LIST").await;
-        let values = list.split(field).skip(1);
-        let values = values.filter_map(|rest| rest.split(' ').next()?.parse().ok());
+        let clients = listed(client).await;
+        let values = clients
+            .iter()
+            .filter_map(|fields| fields[field].parse().ok());
         let most = values.max().unwrap_or(0);
         if most != last {
             (last, since) = (most, Instant::now());
@@ -98,9 +102,8 @@ async fn a_reply_of_several_groups_waits_for_memory_once() {
     let cluster = Cluster::of_two();
     let proxy = cluster.proxy("--reply-memory 64KiB").await;
     let mut client = Client::connect(proxy.addr).await;
-    let value = "x".repeat(MIB);
     for key in ["a", "z"] {
-        assert_eq!(client.run(&format!("SET {key} {value}")).await, "+OK\r\n");
+        fill_key(&mut client, key).await;
     }
     let reading = (0..4).map(|_| async {
         let mut client = Client::connect(proxy.addr).await;
@@ -123,7 +126,7 @@ async fn clients_share_the_memory_for_long_requests_and_one_that_stalls_gives_wa
     let head = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${MIB}\r\n");
     stalled.send(format!("{head}{}", &value[..MIB / 2])).await;
     let mut other = Client::connect(proxy.addr).await;
-    while stable(&mut other, "qbuf=").await < MIB / 2 {}
+    while stable(&mut other, "qbuf").await < MIB / 2 {}
     let writing = (0..4).map(|n| {
         let value = value.clone();
         let addr = proxy.addr;

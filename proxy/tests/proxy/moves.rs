@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use coterie_types::RangeDescriptor;
 
 use super::fanout::strings;
-use super::pipelines::wait_until;
 use super::scans::scan_page;
-use crate::support::{Client, Cluster, Fault, group_row, range};
+use crate::support::{Client, Cluster, Fault, group_row, range, wait_until};
 
 /// A single group that owns the whole table.
 pub(super) fn whole() -> std::sync::Arc<Cluster> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, Cluster, Fault};
+use crate::support::{Client, Cluster, Fault, wait_until};
 
 #[tokio::test]
 async fn replies_come_in_the_order_of_the_commands() {
@@ -180,18 +180,6 @@ async fn what_has_arrived_when_the_proxy_stops_is_read_and_answered() {
     cluster.go_on(1);
     assert_eq!(client.rest().await, ":1\r\n:1\r\n:2\r\n");
     stopping.await.unwrap();
-}
-
-/// Waits for a condition of the cluster.
-pub(super) async fn wait_until(condition: impl Fn() -> bool) {
-    let met = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), met)
-        .await
-        .expect("the condition is met");
 }
 
 /// A group executes as many commands as have room for their replies; the rest is sent again, in

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use coterie_protocol::catalog::Row;
 
 use super::fanout::{many_ranges, strings};
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, range};
+use crate::support::{Client, Cluster, range, wait_until};
 
 /// Reads a page of SCAN: the next cursor, and the page's keys.
 pub(super) async fn scan_page(

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault};
+use crate::support::{Client, Cluster, Fault, wait_until};
 
 /// Far below the drain timeout of these proxies, which bounds the wait for clients that make
 /// progress.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpStream;
 
-use super::pipelines::wait_until;
-use crate::support::{Client, Cluster, Fault};
+use crate::support::{Client, Cluster, Fault, wait_until};
 
 #[tokio::test]
 async fn clients_of_every_thread_are_served_and_all_are_answered_before_the_proxy_stops() {

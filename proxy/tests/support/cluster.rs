@@ -432,19 +432,7 @@ impl Cluster {
                     last_index: LogIndex(10),
                     last_term: Term(1),
                     applied_index: LogIndex(10),
-                    flushed_index: LogIndex(0),
-                    first_index: LogIndex(0),
-                    replicas: vec![],
-                    ranges: vec![],
-                    size_bytes: 0,
-                    reads_total: 0,
-                    writes_total: 0,
-                    fault: None,
-                    loads: vec![],
-                    importing: vec![],
-                    frozen: vec![],
-                    matched: vec![],
-                    unfit: None,
+                    ..ReplicaStatus::default()
                 };
                 ServerAnswer::Status(groups.values().map(status).collect())
             }

@@ -3,9 +3,13 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+mod listed;
 mod meta;
 mod moving;
 mod places;
+mod wait;
 
 pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Fault, group_row, range};
+pub(crate) use listed::{Fields, listed};
+pub(crate) use wait::{until, wait_until};

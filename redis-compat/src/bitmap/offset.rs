@@ -34,7 +34,6 @@ pub(super) fn check_offset(offset: i64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use bytes::{Bytes, BytesMut};
     use coterie_types::{GroupId, TableId, UnixMillis};
 

@@ -121,9 +121,10 @@ const OBJECT_FREQ: Command = command(Topic::Generic, "object|freq")
 
 /// `OBJECT FREQ key`: refused, as without an LFU policy; null if absent. O(1).
 fn object_freq(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    match txn.exists(args.bytes(2))? {
-        false => Ok(Reply::Null),
-        true => Err(NO_LFU_POLICY.into()),
+    if txn.exists(args.bytes(2))? {
+        Err(NO_LFU_POLICY.into())
+    } else {
+        Ok(Reply::Null)
     }
 }
 

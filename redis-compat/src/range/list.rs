@@ -10,8 +10,10 @@ use crate::{Args, CommandError, EvalError, Flags as F, Header, Kind, Reply, Txn,
 
 pub(super) const PART: Part = Part::new(&[SCAN, KEYS, COUNT], &[]);
 
+/// Records of a page of a walk: the limit that the proxy gives `_KEYS` and `_COUNT`.
+pub const PAGE_RECORDS: usize = 2_000;
 /// Bytes of keys that a page of `_KEYS` lists, about.
-const PAGE_BYTES: usize = 512 << 10;
+pub const PAGE_BYTES: usize = 512 << 10;
 /// Bytes of keys after which `_SCAN` ends early.
 const SCAN_BYTES_MAX: usize = 4 << 20;
 

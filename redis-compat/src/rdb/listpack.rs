@@ -160,8 +160,6 @@ fn take_integer(input: &mut Bytes, bytes: usize) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use proptest::prelude::*;
 
     use super::*;

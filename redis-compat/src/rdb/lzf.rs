@@ -111,8 +111,6 @@ pub(crate) fn decompress(input: &[u8], len: usize) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::*;
 
     #[test]

@@ -163,8 +163,6 @@ impl Txn<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use coterie_types::GroupId;
 
     use super::super::tests::{T, b, ctx, view_of};

@@ -81,8 +81,6 @@ impl State<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use bytes::Bytes;
 
     use super::*;

@@ -1,5 +1,6 @@
 //! Shared by the tests: a store that executes commands, and a real Redis to compare with.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod real;

@@ -185,9 +185,10 @@ impl Arrivals {
                 keys.push(key);
             }
         }
-        Ok(match missing.is_empty() {
-            true => Missing::Nothing,
-            false => Missing::Keys(missing),
+        Ok(if missing.is_empty() {
+            Missing::Nothing
+        } else {
+            Missing::Keys(missing)
         })
     }
 
@@ -227,9 +228,10 @@ impl Arrivals {
                 });
             }
         }
-        Ok(match arrivals.len() == wanted {
-            true => Fetched::All(arrivals),
-            false => Fetched::Some(arrivals),
+        Ok(if arrivals.len() == wanted {
+            Fetched::All(arrivals)
+        } else {
+            Fetched::Some(arrivals)
         })
     }
 }

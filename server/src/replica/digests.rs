@@ -4,12 +4,13 @@
 //! The view of the store is taken before the next entry is applied; counting goes on beside it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use coterie_group::Tally;
 use coterie_protocol::server::Digest;
 use coterie_storage::{Engine, Reader, RocksEngine, StorageError, layout};
 use coterie_types::LogIndex;
+use parking_lot::Mutex;
 
 /// Digests that are remembered, at most.
 const KEPT_MAX: usize = 16;
@@ -21,13 +22,13 @@ pub(crate) struct Digests(Mutex<VecDeque<(u64, Digest)>>);
 impl Digests {
     /// The digest with this nonce, once it is counted.
     pub(crate) fn get(&self, nonce: u64) -> Option<Digest> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         let found = kept.iter().find(|(name, _)| *name == nonce);
         found.map(|(_, digest)| *digest)
     }
 
     fn put(&self, nonce: u64, digest: Digest) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.retain(|(name, _)| *name != nonce);
         if kept.len() >= KEPT_MAX {
             kept.pop_front();

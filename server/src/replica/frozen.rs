@@ -171,7 +171,6 @@ fn header(raw: &[u8]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_storage::{Batch, MemEngine};
     use coterie_types::TableId;
 

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_group::{Ownership, ResolvedFrame};
 use coterie_protocol::server::{Cut, HotKey, RangeLoad};
 use coterie_types::RangeId;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Frames per sampled frame.
 const SAMPLE: u64 = 8;
@@ -177,8 +177,8 @@ impl Loads {
         ranges.iter().map(load).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Windows> {
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock()
     }
 }
 
@@ -266,7 +266,6 @@ fn mix(n: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn sample(keys: impl Iterator<Item = usize>) -> Sample {

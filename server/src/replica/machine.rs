@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use coterie_files::FileError;
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
 use coterie_storage::{Batch, Engine, Interval, Reader, RocksEngine, RocksShared, layout};
@@ -64,14 +65,11 @@ impl Machine {
         rocks: &RocksShared,
         value_bytes_max: u64,
     ) -> Result<(Self, Arc<Shared>), RunError> {
-        let place = Place::open(dir).map_err(RunError::io("open replica", dir))?;
-        let path = place.store().map_err(RunError::io("open replica", dir))?;
+        let place = Place::open(dir).map_err(FileError::io("open replica", dir))?;
+        let path = place.store().map_err(FileError::io("open replica", dir))?;
         let engine = Arc::new(RocksEngine::open(&path, rocks)?);
-        let damaged = |reason: String| RunError::Damaged {
-            path: path.clone(),
-            reason,
-        };
-        let (state, applied) = load(&engine, group_id).map_err(|f| damaged(f.to_string()))?;
+        let (state, applied) = load(&engine, group_id)
+            .map_err(|fault| FileError::damaged(&path, fault.to_string()))?;
         let read = state.read_state(None);
         let shared = Arc::new(Shared::new(
             Published {
@@ -129,9 +127,10 @@ impl Machine {
             // First: a reader of a frozen copy checks afterwards whether the copy still exists.
             self.publish(true);
         }
-        match batch.clears() {
-            true => block_in_place(|| self.engine.write(batch))?,
-            false => self.engine.write(batch)?,
+        if batch.clears() {
+            block_in_place(|| self.engine.write(batch))?
+        } else {
+            self.engine.write(batch)?
         }
         if !clears.is_empty() {
             self.engine.clear_with_flush(clears);
@@ -439,7 +438,6 @@ fn encode_answer(replies: &[Bytes]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_group::{Body, RangeChange};
     use coterie_types::UnixMillis;
     use coterie_types::{Epoch, RangeDescriptor, RangeId, TableId, Term};

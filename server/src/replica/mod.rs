@@ -35,7 +35,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use coterie_budget::Budget;
@@ -44,6 +44,7 @@ use coterie_protocol::server::{ImportState, RangeLoad, ReplicaStatus};
 use coterie_raft::{Group, ProposeError, RaftNode};
 use coterie_storage::{Engine, RocksEngine, RocksShared};
 use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, UnixMillis};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -223,9 +224,10 @@ impl Replica {
                 bytes: self.shared.imported_bytes(range_id),
             };
         }
-        match ownership.incoming().iter().any(|a| is_it(&a.range)) {
-            true => ImportState::Waiting,
-            false => ImportState::Unknown,
+        if ownership.incoming().iter().any(|a| is_it(&a.range)) {
+            ImportState::Waiting
+        } else {
+            ImportState::Unknown
         }
     }
 
@@ -252,7 +254,7 @@ impl Replica {
     /// The load of each range that this replica serves as leader.
     fn loads(&self) -> Vec<RangeLoad> {
         let published = self.shared.published();
-        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sizes = self.sizes.lock();
         let age = sizes.at.elapsed();
         let owned = published.read.ownership().owned();
         let same = sizes.ranges.len() == owned.len()

@@ -88,7 +88,6 @@ pub(crate) fn groups_in(replicas: &Path) -> io::Result<Vec<GroupId>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

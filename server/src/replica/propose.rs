@@ -131,9 +131,10 @@ struct Gathered {
 impl Gathered {
     fn into_body(self) -> (Body, Vec<Sent>) {
         let (frames, arrivals) = (self.frames, self.arrivals);
-        let body = match arrivals.is_empty() {
-            true => Body::Frames(frames),
-            false => Body::Fetched { arrivals, frames },
+        let body = if arrivals.is_empty() {
+            Body::Frames(frames)
+        } else {
+            Body::Fetched { arrivals, frames }
         };
         (body, self.sent)
     }
@@ -233,10 +234,7 @@ impl Batcher {
                 gathered.sent.push(Sent { due, responder });
             }
             let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
-            next = match full {
-                true => None,
-                false => self.try_next(),
-            };
+            next = if full { None } else { self.try_next() };
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         gathered

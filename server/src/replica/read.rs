@@ -99,9 +99,10 @@ impl Reads {
         }
         let reads = self.clone();
         tokio::spawn(async move {
-            let room = match is_long {
-                true => Room::of(&frame, &reads.replies, &responder).await,
-                false => Some(Room::default()),
+            let room = if is_long {
+                Room::of(&frame, &reads.replies, &responder).await
+            } else {
+                Some(Room::default())
             };
             // Without room, the caller has given up.
             if let Some(room) = room {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
@@ -12,6 +12,7 @@ use coterie_group::{Agreed, Body, Entry, GroupClock, ReadState};
 use coterie_raft::VoterWalls;
 use coterie_storage::RocksEngine;
 use coterie_types::{Epoch, RangeDescriptor, RangeId, UnixMillis};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::digests::Digests;
@@ -188,9 +189,12 @@ impl Shared {
     pub(crate) fn imported_bytes(&self, range_id: RangeId) -> u64 {
         let moves = self.moves();
         let imported = moves.imported.get(&range_id);
-        imported.map_or(0, |(bytes, at)| match at.elapsed() < IMPORTED_FOR {
-            true => *bytes,
-            false => 0,
+        imported.map_or(0, |(bytes, at)| {
+            if at.elapsed() < IMPORTED_FOR {
+                *bytes
+            } else {
+                0
+            }
         })
     }
 
@@ -244,8 +248,8 @@ impl Shared {
         moves.problems.retain(|range_id, _| importing(range_id));
     }
 
-    fn moves(&self) -> std::sync::MutexGuard<'_, Moves> {
-        self.moves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn moves(&self) -> MutexGuard<'_, Moves> {
+        self.moves.lock()
     }
 
     /// The group clock, as a leader gives it to the next entry or read.
@@ -287,8 +291,8 @@ impl Shared {
         self.clock().group.observe(clock, self.started.elapsed());
     }
 
-    fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.clock.lock()
     }
 }
 
@@ -301,9 +305,10 @@ impl Clock {
         let is_off = distance >= OFF_MIN;
         if is_off != self.is_off {
             let off_ms = u64::try_from(distance.as_millis()).unwrap_or(u64::MAX);
-            match is_off {
-                true => tracing::warn!(off_ms, "this node's wall clock is not a majority's"),
-                false => tracing::info!("this node's wall clock is a majority's again"),
+            if is_off {
+                tracing::warn!(off_ms, "this node's wall clock is not a majority's")
+            } else {
+                tracing::info!("this node's wall clock is a majority's again")
             }
             self.is_off = is_off;
         }

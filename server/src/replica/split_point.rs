@@ -289,9 +289,10 @@ fn first_of(max: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, max);
     while low < high {
         let middle = low.midpoint(high);
-        match holds(middle) {
-            true => high = middle,
-            false => low = middle + 1,
+        if holds(middle) {
+            high = middle
+        } else {
+            low = middle + 1
         }
     }
     low
@@ -299,7 +300,6 @@ fn first_of(max: usize, holds: impl Fn(usize) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_storage::{Batch, MemEngine, RocksEngine, RocksShared};
     use coterie_types::TableId;
 

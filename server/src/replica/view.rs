@@ -62,7 +62,6 @@ impl Store for StoreView<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_storage::{Batch, Engine, MemEngine};
     use coterie_types::{GroupId, Version};
 

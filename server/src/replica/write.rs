@@ -82,9 +82,10 @@ impl Writes {
 
     fn check_leads(&self) -> Result<(), Refusal> {
         let (leader, term) = self.group.leader();
-        match leader == Some(self.group.node_id()) {
-            true => Ok(()),
-            false => Err(Refusal::NotLeader { leader, term }),
+        if leader == Some(self.group.node_id()) {
+            Ok(())
+        } else {
+            Err(Refusal::NotLeader { leader, term })
         }
     }
 
@@ -92,9 +93,10 @@ impl Writes {
         if self.disk.has_room_for(&self.group) || !frame.needs_room() {
             return Ok(());
         }
-        match self.disk.may_find_room(&self.group) {
-            true => Err(Refusal::Overloaded),
-            false => Err(Refusal::DiskFull),
+        if self.disk.may_find_room(&self.group) {
+            Err(Refusal::Overloaded)
+        } else {
+            Err(Refusal::DiskFull)
         }
     }
 

@@ -171,14 +171,16 @@ impl World {
     /// Sends a frame of commands to a group, and retries while the group answers that keys are
     /// moving.
     pub async fn send(&self, group: GroupId, lines: &[&str], is_read: bool) -> FrameReply {
-        let seq = match is_read {
-            true => 0,
-            false => 1 + self.seq.fetch_add(1, Ordering::Relaxed),
+        let seq = if is_read {
+            0
+        } else {
+            1 + self.seq.fetch_add(1, Ordering::Relaxed)
         };
         let frame = Frame {
-            flags: match is_read {
-                true => FrameFlags::READ_ONLY,
-                false => FrameFlags::default(),
+            flags: if is_read {
+                FrameFlags::READ_ONLY
+            } else {
+                FrameFlags::default()
             },
             session: SessionId(group.0),
             seq: FrameSeq(seq),

@@ -10,12 +10,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::pauses::Pauses;
 use crate::connection::Connection;
@@ -116,8 +117,8 @@ impl Drop for Bystanders {
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock()
 }
 
 /// The possible values of a key: the latest acknowledged value, and the values of unknown fate.

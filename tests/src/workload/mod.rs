@@ -15,11 +15,12 @@ pub mod probes;
 pub mod registers;
 pub mod scans;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -47,8 +48,8 @@ impl Progress {
         self.pauses().record(began.elapsed());
     }
 
-    fn pauses(&self) -> std::sync::MutexGuard<'_, Pauses> {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.pauses.lock()
     }
 }
 

@@ -45,9 +45,10 @@ impl Probes {
                 let (addr, key) = (addr.clone(), keys[number].clone());
                 async move {
                     let mut client = Client::new(&[addr], 0);
-                    let mut command = match reads {
-                        true => redis::cmd("GET"),
-                        false => redis::cmd("SET"),
+                    let mut command = if reads {
+                        redis::cmd("GET")
+                    } else {
+                        redis::cmd("SET")
                     };
                     command.arg(&key);
                     if !reads {

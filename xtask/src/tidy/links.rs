@@ -90,11 +90,6 @@ fn headings(text: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use super::*;
 
     #[test]

@@ -100,11 +100,6 @@ fn grown<'a>(now: &'a Counts, allowed: &Counts) -> Vec<Grown<'a>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a test that cannot go on should stop here"
-    )]
-
     use super::*;
 
     fn counts(pairs: &[(&str, usize)]) -> Counts {

@@ -302,7 +302,6 @@ fn joined(left: &RangeDescriptor, right: &RangeDescriptor) -> RangeDescriptor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use coterie_protocol::Refusal;
     use coterie_types::TableId;
 

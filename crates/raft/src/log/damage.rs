@@ -160,7 +160,6 @@ fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::RaftConfig;
     use crate::log::LogEngine;

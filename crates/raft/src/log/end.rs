@@ -15,8 +15,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use raft_engine::internals::{EventListener, FileBlockHandle, LogQueue};
 
 const MAGIC: &[u8; 8] = b"COTEEND1";
@@ -133,11 +133,11 @@ pub(super) struct Written(Mutex<Position>);
 
 impl Written {
     pub(super) fn last(&self) -> Position {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     pub(super) fn set(&self, at: Position) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        *self.0.lock() = at;
     }
 }
 
@@ -154,7 +154,6 @@ impl EventListener for Written {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const AT: Position = Position {

@@ -308,9 +308,10 @@ fn mark_lost(engine: &Engine, groups: &[GroupId]) -> raft_engine::Result<()> {
         let (key, value) = lost_tail();
         batch.put(group.0, key.to_vec(), value)?;
     }
-    match all.is_empty() {
-        true => Ok(()),
-        false => engine.write(&mut batch, true).map(drop),
+    if all.is_empty() {
+        Ok(())
+    } else {
+        engine.write(&mut batch, true).map(drop)
     }
 }
 
@@ -468,7 +469,6 @@ fn add(batch: &mut LogBatch, job: Job) -> Added {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const GROUP: GroupId = GroupId(1);

@@ -6,9 +6,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use raft_engine::internals::{EventListener, FileBlockHandle};
 
 /// How long the content of the file is cached.
@@ -44,7 +44,7 @@ impl FaultyDisk {
     }
 
     fn said(&self) -> Said {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         match *read {
             Some((at, said)) if at.elapsed() < READ_AGAIN => said,
             _ => {

@@ -1,6 +1,5 @@
 //! Bytes of the log on disk and of Raft's calls: however they are damaged, decoding gives a value
 //! or an error.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use coterie_fuzz::fuzz;

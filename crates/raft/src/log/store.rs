@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use coterie_types::{GroupId, Term};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, Membership, OptionalSend, RaftLogReader};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::engine::{Done, Job, LogEngine};
@@ -106,7 +107,7 @@ impl GroupLog {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // A panic while the lock is held leaves plain data behind.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// Approximate sizes of the log by index.
@@ -396,7 +397,7 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
         let shared = Arc::clone(&self.shared);
         let done: Done = Box::new(move |result| {
             if result.is_ok() {
-                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut shared = shared.lock();
                 // Unless the entry was replaced while it was being written.
                 if shared.tail.holds(last) {
                     shared.tail.durable_below(last.index + 1);
@@ -444,7 +445,6 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::RaftConfig;
 

@@ -6,12 +6,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_types::GroupId;
 use openraft::storage::Snapshot;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::files::SnapshotFiles;
 use super::manifest::{Manifest, SnapshotAnswer, SnapshotRequest, checksum};
@@ -216,7 +217,7 @@ impl SnapshotReceiver {
     }
 
     fn lock(&self) -> MutexGuard<'_, Receiving> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     async fn finish(&self, raft: &Raft, id: u64, vote: Vote) -> io::Result<SnapshotAnswer> {
@@ -321,7 +322,6 @@ impl Transfer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::room::Room;
     use crate::snapshot::manifest::FileEntry;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rocksdb::{ReadOptions, ReadTier, WriteBatch};
 
 use super::failure::error;
-use super::intervals::{join, lock};
+use super::intervals::join;
 use super::options::without_wal;
 use super::store::{ROOM_POLL, Store};
 use crate::layout::CLEARED;
@@ -29,7 +29,7 @@ pub(super) struct Cleared {
 impl Drop for Cleared {
     fn drop(&mut self) {
         let clearing = &self.store.clearing;
-        let mut intervals = lock(&clearing.intervals);
+        let mut intervals = clearing.intervals.lock();
         intervals
             .begun
             .retain(|interval| !self.intervals.contains(interval));
@@ -47,7 +47,7 @@ impl Cleared {
 impl Store {
     /// The announced intervals belong to the flush that begins now.
     pub(super) fn begin_clearing(self: &Arc<Self>) -> Cleared {
-        let mut all = lock(&self.clearing.intervals);
+        let mut all = self.clearing.intervals.lock();
         let intervals = std::mem::take(&mut all.announced);
         all.begun.extend(intervals.iter().cloned());
         drop(all);
@@ -67,7 +67,7 @@ impl Store {
         if cleared.intervals.is_empty() {
             return Ok(());
         }
-        let mut reclaiming = lock(&self.clearing.reclaiming);
+        let mut reclaiming = self.clearing.reclaiming.lock();
         let before = reclaiming.take();
         let reclaim = move || {
             join(before);
@@ -162,7 +162,6 @@ fn number(value: Option<&[u8]>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::super::{RocksEngine, RocksShared};
     use crate::{Batch, Engine, Interval, Reader};
 

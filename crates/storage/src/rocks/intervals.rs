@@ -1,8 +1,9 @@
 //! The intervals of a store that are being emptied, and the thread that deletes their files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::Interval;
 
@@ -34,40 +35,36 @@ impl Intervals {
 impl Clearing {
     /// The next flush is to clear these intervals, too.
     pub(super) fn announce(&self, intervals: Vec<Interval>) {
-        lock(&self.intervals).announced.extend(intervals);
+        self.intervals.lock().announced.extend(intervals);
     }
 
     pub(super) fn is_to_begin(&self) -> bool {
-        !lock(&self.intervals).announced.is_empty()
+        !self.intervals.lock().announced.is_empty()
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        let intervals = lock(&self.intervals);
+        let intervals = self.intervals.lock();
         !intervals.announced.is_empty() || !intervals.begun.is_empty()
     }
 
     pub(super) fn touches(&self, interval: &Interval) -> bool {
-        lock(&self.intervals).touch(interval)
+        self.intervals.lock().touch(interval)
     }
 
     /// Waits until no part of the interval is being cleared.
     pub(super) fn wait_for(&self, interval: &Interval) {
         let touches = |intervals: &mut Intervals| intervals.touch(interval);
-        let waited = self.cleared.wait_while(lock(&self.intervals), touches);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let mut intervals = self.intervals.lock();
+        self.cleared.wait_while(&mut intervals, touches);
     }
 
     /// Ends the threads without deleting files: RocksDB removes the records as it compacts the
     /// files.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
-        let thread = lock(&self.reclaiming).take();
+        let thread = self.reclaiming.lock().take();
         join(thread);
     }
-}
-
-pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn join(thread: Option<JoinHandle<()>>) {

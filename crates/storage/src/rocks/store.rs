@@ -2,11 +2,12 @@
 //! from one to the other.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rocksdb::{DB, FlushOptions, WriteBatch};
 
 use super::failure::error;

@@ -67,9 +67,10 @@ pub(super) fn merged<'a>(
     end: &[u8],
 ) -> Box<dyn Cursor + 'a> {
     let (layers, below) = (buffer.cursors(start, end), Below(below));
-    match layers.is_empty() {
-        true => Box::new(below),
-        false => Box::new(Merged::new(layers, below)),
+    if layers.is_empty() {
+        Box::new(below)
+    } else {
+        Box::new(Merged::new(layers, below))
     }
 }
 

@@ -91,9 +91,10 @@ impl LayerCursor {
         let Some((here, _)) = self.fetched.get(self.at).cloned() else {
             return;
         };
-        self.fetch = match back == self.is_back {
-            true => FETCHED_MAX.min(2 * self.fetch),
-            false => FETCHED_FIRST,
+        self.fetch = if back == self.is_back {
+            FETCHED_MAX.min(2 * self.fetch)
+        } else {
+            FETCHED_FIRST
         };
         self.is_back = back;
         self.fetch(Bound::Excluded(&here));
@@ -136,9 +137,10 @@ impl LayerCursor {
         let rest = rest(&self.start, &self.end, bound, self.is_back)?;
         let places = index.places.range::<[u8], _>(rest);
         let places = places.map(|(key, place)| (key, *place));
-        Some(match self.is_back {
-            false => places.take(self.fetch).collect(),
-            true => places.rev().take(self.fetch).collect(),
+        Some(if self.is_back {
+            places.rev().take(self.fetch).collect()
+        } else {
+            places.take(self.fetch).collect()
         })
     }
 }

@@ -6,7 +6,9 @@
 //! nothing for it. A full index takes about half the memory of its layer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::layer::Layer;
 
@@ -33,7 +35,7 @@ pub(super) type Look<'a> = dyn Fn(&mut dyn FnMut(&Layer)) + 'a;
 
 impl Ordered {
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The hold of a view on the writes that it sees.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::WriteBuffer;
 use super::layer::Layer;
@@ -27,7 +27,7 @@ impl Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         let layers = self.buffer.layers();
-        let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut views = layers.views.lock();
         views.close(self.view);
     }
 }

@@ -1,6 +1,6 @@
 //! Both layers of the buffer as they were at a moment, together with the store below.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -96,7 +96,7 @@ impl WriteBuffer {
             seen.push((Arc::clone(&frozen.ordered), frozen.layer.len()));
         }
         let pin = (!seen.is_empty()).then(|| {
-            let mut views = layers.views.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut views = layers.views.lock();
             Arc::new(Pin {
                 buffer: Arc::clone(self),
                 view: views.open(),
