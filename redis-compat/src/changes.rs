@@ -7,6 +7,11 @@ use coterie_types::{KeyRange, TableId};
 
 use crate::Record;
 
+/// A key in its table.
+pub(crate) type Place = (TableId, Bytes);
+/// What becomes of a key: a record, or that there is none.
+pub(crate) type Change = Option<Record>;
+
 /// The changes of an entry. Apply the clears first, then the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -16,7 +21,7 @@ pub struct Changes {
     /// all keys.
     pub cleared: u64,
     /// Records to put, or to delete.
-    pub records: BTreeMap<(TableId, Bytes), Option<Record>>,
+    pub records: BTreeMap<Place, Change>,
     /// Every key that was removed, also if created again later: feeds `WATCH`
     /// ([`crate::watch_token_holds`]).
     pub removals: Vec<Removal>,

@@ -1,9 +1,10 @@
 //! From a command with its row to the bytes of its reply.
 
 use bytes::{Bytes, BytesMut};
-use coterie_types::TableId;
+use coterie_types::{KeyRange, TableId};
 
 use crate::errors::OF_THE_PROXY;
+use crate::txn::Scope;
 use crate::{Args, Command, CommandError, EvalError, Fault, Reply, Resolved, Resp, Run, Txn};
 
 /// Runs a command in `txn` and appends its reply, or Redis' error line, to `out`.
@@ -41,10 +42,24 @@ fn call(
     let Run::Group(function) = command.run else {
         return Err(OF_THE_PROXY.into());
     };
-    txn.begin(command, table, args);
+    let scope = txn.begin(table, command.is_write());
+    declare(scope, command, table, args);
     let reply = function(txn, &Args::new(args, command.name));
     txn.end(reply.is_ok());
     reply
+}
+
+/// Adds the keys, or the interval of keys, that the row declares to an empty scope.
+pub(crate) fn declare(scope: &mut Scope, command: &Command, table: TableId, args: &[Bytes]) {
+    if let Some((start, end)) = command.interval(args) {
+        scope.set_interval(KeyRange { table, start, end });
+        return;
+    }
+    let mut add = |table, key: &Bytes| scope.add_key(table, key);
+    if command.visit_keys(table, args, &mut add).is_err() {
+        // Its words hide its keys: it declares none, and will say so.
+        scope.clear();
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The transaction view of a log entry, in layers.
 //!
 //! ```text
+//! savepoint.rs  what is needed to take changes back
 //! state.rs      the store, and over it the changes so far; clocks, chance, versions
-//! savepoint.rs  takes changes back
 //! scope.rs      the keys that the command under way declares
 //! keys.rs       records by key: get, put, remove, expiry, WATCH
 //! scan.rs       intervals of keys
@@ -26,14 +26,14 @@ mod scan;
 mod scope;
 mod state;
 
-use bytes::Bytes;
 use coterie_types::{GroupId, TableId, UnixMillis};
 
-use scope::Scope;
+pub(crate) use scope::Scope;
+
 use state::State;
 
 use crate::errors::STRING_TOO_LONG;
-use crate::{Changes, Command, CommandError, Context, View};
+use crate::{Changes, CommandError, Context, View};
 
 /// The state that a log entry sees and changes.
 pub struct Txn<'a> {
@@ -68,14 +68,16 @@ impl<'a> Txn<'a> {
         self.state.finish()
     }
 
-    /// Begins a command: until [`Txn::end`] only the keys that its row declares may be touched.
-    pub(crate) fn begin(&mut self, command: &Command, table: TableId, args: &[Bytes]) {
-        self.scope.declare(command, table, args);
+    /// Begins a command: until [`Txn::end`] only those keys may be touched that the caller adds to
+    /// the scope that is returned, which is empty.
+    pub(crate) fn begin(&mut self, table: TableId, writing: bool) -> &mut Scope {
         self.table = table;
-        self.writing = command.is_write();
-        if self.writing {
+        self.writing = writing;
+        if writing {
             self.set_savepoint();
         }
+        self.scope.clear();
+        &mut self.scope
     }
 
     /// Ends the command. Unless it `succeeded`, its changes are taken back.
@@ -86,6 +88,23 @@ impl<'a> Txn<'a> {
             (true, false) => self.roll_back(),
             (false, _) => {}
         }
+    }
+
+    /// From here on changes can be taken back, until [`Txn::roll_back`] or [`Txn::keep_changes`].
+    /// Savepoints nest: these two are about the innermost.
+    pub fn set_savepoint(&mut self) {
+        self.state.set_savepoint();
+    }
+
+    /// Takes all changes since the last savepoint back, chance and change numbers included. The
+    /// bytes that were written stay counted: they took their time.
+    pub fn roll_back(&mut self) {
+        self.state.roll_back();
+    }
+
+    /// The changes since the last savepoint stay, unless an outer savepoint takes them back.
+    pub fn keep_changes(&mut self) {
+        self.state.keep_changes();
     }
 
     /// The longest value a command may build (`APPEND`, `SETRANGE`, ...). It decides replies, so
@@ -191,6 +210,8 @@ impl<'a> Txn<'a> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::MemView;
 

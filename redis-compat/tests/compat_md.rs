@@ -33,10 +33,10 @@ here does not exist yet: lists, sets, sorted sets, streams, scripts, publish/sub
 - A key is at most 1 MiB and a value at most `--max-value-bytes` (1 MiB unless set), where Redis has
   512 MiB for both. A command that would build a longer value is refused with Redis' words for its
   own limit: `SETBIT` and `BITFIELD` with those about the offset.
-- A hash is at most as long as a value: the fields and values of a hash, with two bytes or more for
-  each pair, come to `--max-value-bytes` together. A command that would make it longer is refused
+- A hash is at most as long as a value: its fields and values, with two bytes or more for each pair,
+  come to at most `--max-value-bytes`. A command that would make it longer is refused
   (`ERR hash exceeds maximum allowed size (max-value-bytes)`). Fields are searched one after another
-  in hashes of any size, and come in the order in which they were first set.
+  in hashes of any size, and are listed in the order in which they were first set.
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
 - The group clock never goes back and may stand still: after a leader whose clock was ahead, `TTL`

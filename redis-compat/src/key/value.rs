@@ -17,11 +17,6 @@ pub(crate) enum Typed {
 }
 
 impl Value {
-    /// The value of a record.
-    pub(crate) fn of(record: Record) -> Self {
-        Self(record)
-    }
-
     pub(crate) fn typed(self) -> Result<Typed, Fault> {
         Ok(match self.0.kind {
             Kind::String => Typed::String(StringValue::of(self.0)),
@@ -58,6 +53,12 @@ impl Value {
     /// Bytes that it takes in the store, without its key.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.0.encoded_len()
+    }
+}
+
+impl From<StringValue> for Value {
+    fn from(string: StringValue) -> Self {
+        Self(string.into_record())
     }
 }
 

@@ -103,11 +103,11 @@ fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             if at <= txn.now() {
                 txn.remove(key.clone())?;
             } else {
-                txn.set_expiry(key.clone(), string.into_value(), Some(at))?;
+                txn.set_expiry(key.clone(), string.into(), Some(at))?;
             }
         }
         Expiry::Drop if string.expires_at().is_some() => {
-            txn.set_expiry(key.clone(), string.into_value(), None)?;
+            txn.set_expiry(key.clone(), string.into(), None)?;
         }
         _ => {}
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use coterie_types::UnixMillis;
 
 use crate::errors::WRONG_TYPE;
-use crate::{CommandError, Encoding, EvalError, Kind, Record, Txn, Value};
+use crate::{CommandError, Encoding, EvalError, Kind, Record, Txn};
 
 /// A string, and the expiry of its key.
 pub(crate) struct StringValue(Record);
@@ -16,9 +16,9 @@ impl StringValue {
         Self(record)
     }
 
-    /// The value of a key whose type is still to be told.
-    pub(crate) fn into_value(self) -> Value {
-        Value::of(self.0)
+    /// For the handle of values of any type.
+    pub(crate) fn into_record(self) -> Record {
+        self.0
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {

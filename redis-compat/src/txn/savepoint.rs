@@ -1,8 +1,8 @@
-//! Savepoints: taking the last changes of an entry back.
+//! Savepoints: what an entry needs to take its last changes back.
 //!
 //! A command that writes has a savepoint, so that it leaves no trace when it fails half-way
 //! (`execute.rs`). A transaction that may not fit into its entry has a savepoint around those of
-//! its commands. So they nest, and each call below is about the innermost.
+//! its commands. So they nest. `state.rs` sets them and goes back to them.
 //!
 //! A savepoint keeps, for each key that is changed after it, the change that the key had before;
 //! of the rest of the state it keeps a copy. So its memory is bounded by that of the changes,
@@ -10,104 +10,40 @@
 
 use std::collections::BTreeMap;
 
-use super::Txn;
-use super::state::{Change, Place, State};
 use crate::Context;
+use crate::changes::{Change, Place};
 
 /// The state of an entry at some moment.
 pub(super) struct Savepoint {
-    before: Before,
-    ctx: Context,
-    needs_tick: bool,
-    clears: usize,
-    cleared: u64,
-    removals: usize,
-    changed_bytes: usize,
+    pub(super) before: Before,
+    pub(super) ctx: Context,
+    pub(super) needs_tick: bool,
+    pub(super) clears: usize,
+    pub(super) cleared: u64,
+    pub(super) removals: usize,
+    pub(super) changed_bytes: usize,
 }
 
 /// The overlay's entry at each place that was changed since; `None` where it had none.
 #[derive(Default)]
-struct Before {
+pub(super) struct Before {
     /// Most commands change a single key, and need no memory here.
     first: Option<(Place, Option<Change>)>,
     more: BTreeMap<Place, Option<Change>>,
 }
 
-impl Savepoint {
+impl Before {
     /// Notes a change: the first change of a place counts.
     pub(super) fn note(&mut self, place: Place, before: Option<Change>) {
-        match &self.before.first {
-            None => self.before.first = Some((place, before)),
+        match &self.first {
+            None => self.first = Some((place, before)),
             Some((first, _)) if *first == place => {}
-            Some(_) => drop(self.before.more.entry(place).or_insert(before)),
+            Some(_) => drop(self.more.entry(place).or_insert(before)),
         }
     }
-}
 
-impl Before {
-    fn into_all(self) -> impl Iterator<Item = (Place, Option<Change>)> {
+    pub(super) fn into_all(self) -> impl Iterator<Item = (Place, Option<Change>)> {
         self.first.into_iter().chain(self.more)
-    }
-}
-
-impl Txn<'_> {
-    /// From here on changes can be taken back, until [`Txn::roll_back`] or [`Txn::keep_changes`].
-    pub fn set_savepoint(&mut self) {
-        self.state.set_savepoint();
-    }
-
-    /// Takes all changes since the last savepoint back, chance and change numbers included. The
-    /// bytes that were written stay counted: they took their time.
-    pub fn roll_back(&mut self) {
-        self.state.roll_back();
-    }
-
-    /// The changes since the last savepoint stay, unless an outer savepoint takes them back.
-    pub fn keep_changes(&mut self) {
-        self.state.keep_changes();
-    }
-}
-
-impl State<'_> {
-    fn set_savepoint(&mut self) {
-        self.savepoints.push(Savepoint {
-            before: Before::default(),
-            ctx: self.ctx,
-            needs_tick: self.needs_tick,
-            clears: self.clears.len(),
-            cleared: self.cleared,
-            removals: self.removals.len(),
-            changed_bytes: self.changed_bytes,
-        });
-    }
-
-    fn roll_back(&mut self) {
-        let Some(savepoint) = self.savepoints.pop() else {
-            return;
-        };
-        for (place, before) in savepoint.before.into_all() {
-            match before {
-                Some(change) => drop(self.overlay.insert(place, change)),
-                None => drop(self.overlay.remove(&place)),
-            }
-        }
-        self.ctx = savepoint.ctx;
-        self.needs_tick = savepoint.needs_tick;
-        self.clears.truncate(savepoint.clears);
-        self.cleared = savepoint.cleared;
-        self.removals.truncate(savepoint.removals);
-        self.changed_bytes = savepoint.changed_bytes;
-    }
-
-    fn keep_changes(&mut self) {
-        let Some(kept) = self.savepoints.pop() else {
-            return;
-        };
-        if let Some(outer) = self.savepoints.last_mut() {
-            for (place, before) in kept.before.into_all() {
-                outer.note(place, before);
-            }
-        }
     }
 }
 
@@ -117,7 +53,7 @@ mod tests {
     use coterie_types::KeyRange;
 
     use super::super::tests::{T, b, ctx, view_of};
-    use super::*;
+    use crate::Txn;
 
     fn all() -> KeyRange {
         KeyRange {

@@ -1,8 +1,9 @@
-//! The scope of a command: the keys, or the interval of keys, that its row declares.
+//! The scope of a command: the keys, or the interval of keys, that it may touch.
 //!
-//! The group has checked that it owns the declared keys, and no others. Records of ranges that
-//! have left may still lie in the store, frozen or half removed. So a command that touches another
-//! key is refused: it must not see these records. All replicas refuse alike.
+//! Its row declares them (`execute.rs`). The group has checked that it owns these, and no others.
+//! Records of ranges that have left may still lie in the store, frozen or half removed. So
+//! a command that touches another key is refused: it must not see these records. All replicas
+//! refuse alike.
 //!
 //! Commands over all keys (`KEYS`, `SCAN`, `DBSIZE`, `FLUSHDB`, `RANDOMKEY`) declare an interval
 //! ([`Command::over_interval`](crate::Command)), and may touch no single key.
@@ -10,13 +11,13 @@
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use super::state::Place;
+use crate::CommandError;
+use crate::changes::Place;
 use crate::errors::UNDECLARED_KEY;
-use crate::{Command, CommandError};
 
 /// The keys that may be touched.
 #[derive(Default)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     /// No command is under way: the caller answers for the keys that it names.
     is_open: bool,
     /// The first key that was declared. Most commands declare no other, and need no memory.
@@ -36,33 +37,28 @@ impl Scope {
         }
     }
 
-    /// A command begins: from here on only its own keys may be touched.
-    pub(super) fn declare(&mut self, command: &Command, table: TableId, args: &[Bytes]) {
-        self.close();
-        if let Some((start, end)) = command.interval(args) {
-            self.interval = Some(KeyRange { table, start, end });
-            return;
+    /// From here on the key may be touched.
+    pub(crate) fn add_key(&mut self, table: TableId, key: &Bytes) {
+        let place = (table, key.clone());
+        match self.first {
+            None => self.first = Some(place),
+            Some(_) => self.more.push(place),
         }
-        let mut declare = |table, key: &Bytes| {
-            let place = (table, key.clone());
-            match self.first {
-                None => self.first = Some(place),
-                Some(_) => self.more.push(place),
-            }
-        };
-        if command.visit_keys(table, args, &mut declare).is_err() {
-            // Its words hide its keys: it declares none, and will say so.
-            self.close();
-        }
+    }
+
+    /// From here on the interval may be walked over and cleared, and no other.
+    pub(crate) fn set_interval(&mut self, interval: KeyRange) {
+        self.interval = Some(interval);
     }
 
     /// The command is over.
     pub(super) fn reopen(&mut self) {
-        self.close();
+        self.clear();
         self.is_open = true;
     }
 
-    fn close(&mut self) {
+    /// From here on no key may be touched.
+    pub(crate) fn clear(&mut self) {
         self.is_open = false;
         self.first = None;
         self.more.clear();
@@ -99,6 +95,7 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execute::declare;
     use crate::resolve;
     use crate::txn::tests::b;
 
@@ -108,7 +105,8 @@ mod tests {
             .map(|word| Bytes::copy_from_slice(word.as_bytes()))
             .collect();
         let mut scope = Scope::open();
-        scope.declare(resolve(&words).unwrap(), TableId(0), &words);
+        scope.clear();
+        declare(&mut scope, resolve(&words).unwrap(), TableId(0), &words);
         scope
     }
 

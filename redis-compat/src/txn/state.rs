@@ -8,14 +8,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId, UnixMillis, Version};
 
-use super::savepoint::Savepoint;
+use super::savepoint::{Before, Savepoint};
+use crate::changes::{Change, Place};
 use crate::context::Clock;
 use crate::{Changes, Context, Fault, Record, Removal, View};
-
-/// A place in the overlay.
-pub(super) type Place = (TableId, Bytes);
-/// A change in the overlay: a record, or that there is none.
-pub(super) type Change = Option<Record>;
 
 pub(super) struct State<'a> {
     pub(super) view: &'a dyn View,
@@ -122,7 +118,7 @@ impl<'a> State<'a> {
         if let Some(before) = &before {
             self.changed_bytes -= change_bytes(&place.1, before);
         }
-        savepoint.note(place, before);
+        savepoint.before.note(place, before);
     }
 
     /// Removes every key of an interval.
@@ -136,12 +132,58 @@ impl<'a> State<'a> {
             }
             *changed_bytes -= change_bytes(key, record);
             if let Some(savepoint) = &mut savepoint {
-                savepoint.note((*table, key.clone()), Some(record.take()));
+                savepoint
+                    .before
+                    .note((*table, key.clone()), Some(record.take()));
             }
             false
         });
         self.clears.push(range);
         self.cleared = self.ctx.next_change;
+    }
+
+    /// See [`super::Txn::set_savepoint`].
+    pub(super) fn set_savepoint(&mut self) {
+        self.savepoints.push(Savepoint {
+            before: Before::default(),
+            ctx: self.ctx,
+            needs_tick: self.needs_tick,
+            clears: self.clears.len(),
+            cleared: self.cleared,
+            removals: self.removals.len(),
+            changed_bytes: self.changed_bytes,
+        });
+    }
+
+    /// See [`super::Txn::roll_back`].
+    pub(super) fn roll_back(&mut self) {
+        let Some(savepoint) = self.savepoints.pop() else {
+            return;
+        };
+        for (place, before) in savepoint.before.into_all() {
+            match before {
+                Some(change) => drop(self.overlay.insert(place, change)),
+                None => drop(self.overlay.remove(&place)),
+            }
+        }
+        self.ctx = savepoint.ctx;
+        self.needs_tick = savepoint.needs_tick;
+        self.clears.truncate(savepoint.clears);
+        self.cleared = savepoint.cleared;
+        self.removals.truncate(savepoint.removals);
+        self.changed_bytes = savepoint.changed_bytes;
+    }
+
+    /// See [`super::Txn::keep_changes`].
+    pub(super) fn keep_changes(&mut self) {
+        let Some(kept) = self.savepoints.pop() else {
+            return;
+        };
+        if let Some(outer) = self.savepoints.last_mut() {
+            for (place, before) in kept.before.into_all() {
+                outer.before.note(place, before);
+            }
+        }
     }
 
     pub(super) fn note_removal(&mut self, table: TableId, key: &Bytes, touched: u64) {
