@@ -9,7 +9,7 @@ use crate::Record;
 
 /// A key in its table.
 pub(crate) type Place = (TableId, Bytes);
-/// What becomes of a key: a record, or that there is none.
+/// The new state of a key: a record, or absent.
 pub(crate) type Change = Option<Record>;
 
 /// The changes of an entry. Apply the clears first, then the records.
@@ -36,7 +36,7 @@ pub struct Removal {
     pub table: TableId,
     /// The key.
     pub key: Bytes,
-    /// The change counter after the last change of the key that anybody could notice: who found it
-    /// absent when the counter was below this has missed something.
+    /// The change counter after the last noticeable change of the key. A client that found the key
+    /// absent when the counter was lower has missed a change.
     pub touched: u64,
 }
