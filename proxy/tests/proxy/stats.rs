@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Client, Cluster, Fault};
+use crate::support::{Client, Cluster, Fault, wait_until};
 
 /// Lines of a command each, whose replies do not matter here.
 const LINES: &[&str] = &[
@@ -185,7 +185,7 @@ async fn a_call_takes_until_its_answer_is_complete() {
     // A group answers late: the call is complete with the later answer.
     cluster.faults(2, &[Fault::Hold]);
     client.put("MGET a z").await;
-    super::pipelines::wait_until(|| cluster.group(2, |group| group.faults.is_empty())).await;
+    wait_until(|| cluster.group(2, |group| group.faults.is_empty())).await;
     let mut other = Client::connect(proxy.addr).await;
     assert_eq!(other.run("GET a").await, "$1\r\n1\r\n");
     assert!(
