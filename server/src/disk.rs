@@ -62,11 +62,7 @@ impl Disk {
     pub(crate) fn note_full(&self) -> bool {
         let is_full = self.is_full();
         let mut since = self.full_since();
-        if is_full {
-            drop(since.get_or_insert_with(Instant::now))
-        } else {
-            *since = None
-        }
+        *since = is_full.then(|| since.unwrap_or_else(Instant::now));
         is_full
     }
 
