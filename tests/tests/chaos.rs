@@ -23,18 +23,22 @@ fn histories_under_kills_and_pauses_are_linearizable() {
         .split_at(&["key:3", "key:6"])
         .start()
         .expect("starts");
+    let blows = settings::number("COTERIE_BLOWS", 8);
+    // Enough for all blows: a client at its maximum stops, and the next blow waits for progress.
+    let operations_max = (blows * 100).max(20_000);
     let plan = registers::Registers {
         addrs: cluster.proxies(),
         clients: 8,
         keys: (0..9).map(|n| Bytes::from(format!("key:{n}"))).collect(),
         think: Duration::ZERO,
-        operations_max: 20_000,
+        operations_max,
         seed,
     };
     let load = plan.start().expect("starts");
     let counted: Vec<String> = ["count:1", "key:4:count"].map(str::to_owned).into();
-    let counts = counters::start(&cluster.proxies(), &counted, 3, 20_000, seed).expect("starts");
-    for _ in 0..settings::number("COTERIE_BLOWS", 8) {
+    let counts =
+        counters::start(&cluster.proxies(), &counted, 3, operations_max, seed).expect("starts");
+    for _ in 0..blows {
         load.wait_for(100, WITHIN)
             .expect("progress before the blow");
         let blow = Blow::any(&mut rng);
