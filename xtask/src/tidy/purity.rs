@@ -149,7 +149,7 @@ mod tests {
             path: path.to_owned(),
             text: "use tokio::time;\n".to_owned(),
         };
-        let pure = ["controller/src/planner/a.rs", "meta/src/catalog/mod.rs"];
+        let pure = ["controller/src/planner/a.rs", "meta/src/catalog.rs"];
         let other = [
             "controller/src/planner/tests.rs",
             "controller/src/planner/tests/a.rs",

@@ -1,11 +1,11 @@
 //! `cargo xtask tidy`: checks that rustfmt and clippy lack.
 //!
 //! Words and paths that must not stand in the tree (`words`), a head comment on every Rust file
-//! (`heads`), the imports that the layers allow (`layers`) and pure folders without clock or IO
-//! (`purity`), links of the documents (`links`). Four measures have a ratchet (`ratchet`), a list
-//! of counts that may only fall: long files and functions (`sizes`), words that stand where a noun
-//! should (`nouns`), long comment lines (`columns`), files that use each other in a circle
-//! (`circles`). `file` reads the tree.
+//! (`heads`), the names of module files (`modules`), the imports that the layers allow (`layers`)
+//! and pure folders without clock or IO (`purity`), links of the documents (`links`). Four measures
+//! have a ratchet (`ratchet`), a list of counts that may only fall: long files and functions
+//! (`sizes`), words that stand where a noun should (`nouns`), long comment lines (`columns`), files
+//! that use each other in a circle (`circles`). `file` reads the tree.
 
 mod circles;
 mod columns;
@@ -13,6 +13,7 @@ mod file;
 mod heads;
 mod layers;
 mod links;
+mod modules;
 mod nouns;
 mod purity;
 mod ratchet;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let mut findings = Vec::new();
     findings.extend(words::check(&files));
     findings.extend(heads::check(&files));
+    findings.extend(modules::check(&files));
     findings.extend(layers::check(&files));
     findings.extend(purity::check(&files));
     findings.extend(links::check(&files, &paths::root()));
