@@ -19,7 +19,6 @@ use crate::planner::{Plan, Settings, plan};
 use crate::ports::{Meta, Servers};
 use crate::view::View;
 
-mod fence;
 mod group;
 mod server;
 
@@ -415,7 +414,7 @@ impl Servers for Sim {
         if inner.meta.catalog.nodes[&node_id].addr.is_empty() {
             return Err(format!("node {node_id} has no address"));
         }
-        if let Some(fence) = fence::fence_of(&request) {
+        if let Some(fence) = request.fence() {
             if fence < inner.fence_seen {
                 let seen = inner.fence_seen;
                 return Ok(ServerAnswer::Fenced { seen });

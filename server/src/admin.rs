@@ -33,7 +33,7 @@ pub(crate) async fn handle(node: &Arc<Node>, body: &[u8], responder: Responder) 
 }
 
 async fn answer(node: &Arc<Node>, request: ServerRequest) -> Result<ServerAnswer, ServerAnswer> {
-    if let Some(fence) = fence_of(&request) {
+    if let Some(fence) = request.fence() {
         node.fencing.admit(fence)?;
     }
     let failed = |error: RunError| ServerAnswer::Failed(chain(&error));
@@ -78,34 +78,6 @@ async fn answer(node: &Arc<Node>, request: ServerRequest) -> Result<ServerAnswer
             Ok(ServerAnswer::Digest(replica.shared.digests.get(nonce)))
         }
         other => ranges::answer(node, other).await,
-    }
-}
-
-/// The fencing number of a request; `None` for requests that need no fence.
-fn fence_of(request: &ServerRequest) -> Option<u64> {
-    match request {
-        ServerRequest::CreateReplica { fence, .. }
-        | ServerRequest::InitGroup { fence, .. }
-        | ServerRequest::TransferLeader { fence, .. }
-        | ServerRequest::ChangeReplicas { fence, .. }
-        | ServerRequest::DestroyReplica { fence, .. }
-        | ServerRequest::AddRanges { fence, .. }
-        | ServerRequest::DropRanges { fence, .. } => Some(*fence),
-        ServerRequest::SplitRange { fence, .. }
-        | ServerRequest::MergeRanges { fence, .. }
-        | ServerRequest::BeginImport { fence, .. }
-        | ServerRequest::CancelImport { fence, .. }
-        | ServerRequest::HandOff { fence, .. }
-        | ServerRequest::DropFrozen { fence, .. }
-        | ServerRequest::AddLearner { fence, .. }
-        | ServerRequest::RecoverAlone { fence, .. } => Some(*fence),
-        ServerRequest::TakeDigest { fence, .. } => (*fence > 0).then_some(*fence),
-        ServerRequest::Status
-        | ServerRequest::Witness
-        | ServerRequest::Activate { .. }
-        | ServerRequest::ImportState { .. }
-        | ServerRequest::SplitPoint { .. }
-        | ServerRequest::Digest { .. } => None,
     }
 }
 

@@ -222,6 +222,38 @@ pub enum ServerRequest {
     Witness,
 }
 
+impl ServerRequest {
+    /// The fencing number of a request; `None` for requests that need no fence, and for a digest
+    /// that no controller asked for.
+    #[must_use]
+    pub fn fence(&self) -> Option<u64> {
+        match self {
+            Self::CreateReplica { fence, .. }
+            | Self::InitGroup { fence, .. }
+            | Self::TransferLeader { fence, .. }
+            | Self::ChangeReplicas { fence, .. }
+            | Self::DestroyReplica { fence, .. }
+            | Self::AddRanges { fence, .. }
+            | Self::DropRanges { fence, .. }
+            | Self::SplitRange { fence, .. }
+            | Self::MergeRanges { fence, .. }
+            | Self::BeginImport { fence, .. }
+            | Self::CancelImport { fence, .. }
+            | Self::HandOff { fence, .. }
+            | Self::DropFrozen { fence, .. }
+            | Self::AddLearner { fence, .. }
+            | Self::RecoverAlone { fence, .. } => Some(*fence),
+            Self::TakeDigest { fence, .. } => (*fence > 0).then_some(*fence),
+            Self::Status
+            | Self::Witness
+            | Self::Activate { .. }
+            | Self::ImportState { .. }
+            | Self::SplitPoint { .. }
+            | Self::Digest { .. } => None,
+        }
+    }
+}
+
 /// A server's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServerAnswer {
