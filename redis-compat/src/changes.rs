@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::Record;
+use crate::{ElementPlace, Record};
 
 /// A key in its table.
 pub(crate) type Place = (TableId, Bytes);
 /// The new state of a key: a record, or absent.
 pub(crate) type Change = Option<Record>;
 
-/// The changes of an entry. Apply the clears first, then the records.
+/// The changes of an entry. Apply the clears first, then records and elements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Intervals whose records are gone.
@@ -22,6 +22,8 @@ pub struct Changes {
     pub cleared: u64,
     /// Records to put, or to delete.
     pub records: BTreeMap<Place, Change>,
+    /// Elements of spread collections to put, or to delete.
+    pub elements: BTreeMap<ElementPlace, Option<Bytes>>,
     /// Every key that was removed, also if created again later: feeds `WATCH`
     /// ([`crate::watch_token_holds`]).
     pub removals: Vec<Removal>,

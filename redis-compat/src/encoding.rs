@@ -9,7 +9,7 @@ use crate::number;
 /// The longest string Redis keeps in the same allocation as its header.
 const EMBSTR_MAX: usize = 44;
 
-/// How Redis would keep a value: a string in the first three ways, a hash in the others.
+/// How Redis would keep a value: a string in the first three ways, a collection in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// As a number.
@@ -22,6 +22,14 @@ pub enum Encoding {
     Listpack,
     /// In a table.
     Hashtable,
+    /// A set of integers, sorted.
+    Intset,
+    /// A list of packed nodes.
+    Quicklist,
+    /// In a table and a skip list.
+    Skiplist,
+    /// A tree of packed nodes.
+    Stream,
 }
 
 impl Encoding {
@@ -56,6 +64,10 @@ impl Encoding {
             Self::Raw => "raw",
             Self::Listpack => "listpack",
             Self::Hashtable => "hashtable",
+            Self::Intset => "intset",
+            Self::Quicklist => "quicklist",
+            Self::Skiplist => "skiplist",
+            Self::Stream => "stream",
         }
     }
 }

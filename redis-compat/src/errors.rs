@@ -33,6 +33,8 @@ error_lines! {
     pub STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// The fields and values of a hash would be longer than a value may be.
     pub HASH_TOO_LONG = "ERR hash exceeds maximum allowed size (max-value-bytes)";
+    /// The elements of a collection would be more than a command may copy at once.
+    pub COLLECTION_TOO_LARGE = "ERR the collection is too large to be copied by a single command";
     /// A database number past the last.
     pub DB_OUT_OF_RANGE = "ERR DB index is out of range";
     /// `COMMAND GETKEYS` with words that hide the keys.

@@ -11,7 +11,7 @@ mod payload;
 mod set;
 mod value;
 
-pub(crate) use payload::{put_payload, take_payload};
+pub(crate) use payload::{is_payload, put_payload, take_payload};
 pub(crate) use value::Hash;
 
 use crate::command::Part;

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::{Changes, Fault, Header, Record, View};
+use crate::element::in_family;
+use crate::{Changes, Collection, ElementPlace, Fault, Header, Record, View, Walk};
 
 /// A store in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemView {
     records: BTreeMap<(TableId, Bytes), Bytes>,
+    elements: BTreeMap<ElementPlace, Bytes>,
 }
 
 impl MemView {
@@ -26,6 +28,14 @@ impl MemView {
         for range in &changes.clears {
             self.records
                 .retain(|(table, key), _| !range.contains(*table, key));
+            self.elements
+                .retain(|place, _| !range.contains(place.of.table, &place.of.key));
+        }
+        for (place, value) in &changes.elements {
+            match value {
+                None => drop(self.elements.remove(place)),
+                Some(value) => drop(self.elements.insert(place.clone(), value.clone())),
+            }
         }
         for (key, record) in &changes.records {
             match record {
@@ -37,6 +47,12 @@ impl MemView {
                 }
             }
         }
+    }
+
+    /// How many elements of spread collections are stored, those that no header names included.
+    #[must_use]
+    pub fn elements_len(&self) -> usize {
+        self.elements.len()
     }
 
     /// How many records are stored, expired records included.
@@ -80,5 +96,30 @@ impl View for MemView {
         visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
         self.scan(bounds, &mut |key, record| visit(&key, record.header()))
+    }
+
+    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
+        let place = ElementPlace {
+            of: of.clone(),
+            family,
+            element: Bytes::copy_from_slice(element),
+        };
+        Ok(self.elements.get(&place).cloned())
+    }
+
+    fn scan_elements(
+        &self,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        let mut visit = |(place, value): (&ElementPlace, &Bytes)| visit(&place.element, value);
+        let found = in_family(&self.elements, of, family, walk);
+        match walk {
+            Walk::Up(_) => drop(found.map(&mut visit).find(|goes_on| !goes_on)),
+            Walk::Down(_) => drop(found.rev().map(&mut visit).find(|goes_on| !goes_on)),
+        }
+        Ok(())
     }
 }

@@ -3,11 +3,13 @@
 //! ```text
 //! byte 0      kind in bits 0-3, 0x20 = has an expiry, 0x40 = the expiry is wide;
 //!             of strings: 0x10 = kept as `embstr`, 0x80 = kept as `raw`, neither = as if
-//!             freshly set; of hashes: 0x80 = kept as `hashtable`, else as `listpack`
+//!             freshly set; of others: 0x10 = spread, 0x80 = kept as a large collection
+//!             (`hashtable`, `quicklist`, `skiplist`)
 //! varint      version: the group that changed it last
 //! varint      version: that group's change counter
 //! 6 bytes     expiry in Unix ms, big endian, if 0x20 (8 bytes if 0x40, for years past 10889)
-//! rest        the value: of hashes the packed fields ([`crate::txn::elements`])
+//! rest        the value: of hashes the packed fields ([`crate::txn::elements`]); if it is spread,
+//!             its header ([`crate::txn::spread`])
 //! ```
 //!
 //! The layout is on disk: pinned by the tests below, described in `docs/disk-format.md`. Decoding
@@ -23,7 +25,9 @@ const KEPT_EMBSTR: u8 = 0x10;
 const HAS_EXPIRY: u8 = 0x20;
 const WIDE_EXPIRY: u8 = 0x40;
 const KEPT_RAW: u8 = 0x80;
-const KEPT_HASHTABLE: u8 = 0x80;
+/// A collection kept as a large one.
+const KEPT_LARGE: u8 = 0x80;
+const SPREAD: u8 = 0x10;
 /// The first expiry that needs the wide form.
 const WIDE_FROM: u64 = 1 << 48;
 
@@ -35,6 +39,14 @@ pub enum Kind {
     String = 0,
     /// Fields and their values.
     Hash = 1,
+    /// Values in the order of their places.
+    List = 2,
+    /// Members.
+    Set = 3,
+    /// Members in the order of their scores.
+    SortedSet = 4,
+    /// Entries in the order of their ids.
+    Stream = 5,
 }
 
 impl Kind {
@@ -44,6 +56,10 @@ impl Kind {
         match self {
             Kind::String => "string",
             Kind::Hash => "hash",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::SortedSet => "zset",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -55,6 +71,10 @@ impl TryFrom<u8> for Kind {
         match byte {
             0 => Ok(Kind::String),
             1 => Ok(Kind::Hash),
+            2 => Ok(Kind::List),
+            3 => Ok(Kind::Set),
+            4 => Ok(Kind::SortedSet),
+            5 => Ok(Kind::Stream),
             other => Err(Fault::corrupt(format!("record of unknown kind {other}"))),
         }
     }
@@ -70,9 +90,11 @@ pub struct Record {
     /// From this time on the key is absent to every command.
     pub expires_at: Option<UnixMillis>,
     /// How Redis would keep the value, where that is not as a string that was just set
-    /// ([`Encoding::when_set`]), or as a small hash.
+    /// ([`Encoding::when_set`]), or as a small collection.
     pub kept: Option<Encoding>,
-    /// The value; for a string, its bytes; for a hash, its packed fields.
+    /// The value is the header of a spread collection.
+    pub is_spread: bool,
+    /// The value; for a string, its bytes; for a collection, its packed elements or its header.
     pub value: Bytes,
 }
 
@@ -100,12 +122,15 @@ impl Record {
         };
         out.reserve(self.encoded_len());
         let kept_flag = match self.kept {
-            None | Some(Encoding::Int | Encoding::Listpack) => 0,
             Some(Encoding::Embstr) => KEPT_EMBSTR,
             Some(Encoding::Raw) => KEPT_RAW,
-            Some(Encoding::Hashtable) => KEPT_HASHTABLE,
+            Some(Encoding::Hashtable | Encoding::Quicklist | Encoding::Skiplist) => KEPT_LARGE,
+            // No record notes these.
+            None | Some(Encoding::Int | Encoding::Listpack) => 0,
+            Some(Encoding::Intset | Encoding::Stream) => 0,
         };
-        out.put_u8(self.kind as u8 | kept_flag | expiry_flags);
+        let spread_flag = if self.is_spread { SPREAD } else { 0 };
+        out.put_u8(self.kind as u8 | kept_flag | spread_flag | expiry_flags);
         varint::put(out, self.version.group.0);
         varint::put(out, self.version.change);
         if let Some(at) = self.expires_at {
@@ -136,6 +161,7 @@ impl Record {
             version: header.version,
             expires_at: header.expires_at,
             kept: header.kept,
+            is_spread: header.is_spread,
             value: raw,
         })
     }
@@ -148,6 +174,7 @@ impl Record {
             version: self.version,
             expires_at: self.expires_at,
             kept: self.kept,
+            is_spread: self.is_spread,
         }
     }
 
@@ -156,7 +183,8 @@ impl Record {
     pub fn encoding(&self) -> Encoding {
         self.kept.unwrap_or_else(|| match self.kind {
             Kind::String => Encoding::when_set(&self.value),
-            Kind::Hash => Encoding::Listpack,
+            Kind::Hash | Kind::List | Kind::Set | Kind::SortedSet => Encoding::Listpack,
+            Kind::Stream => Encoding::Stream,
         })
     }
 
@@ -178,6 +206,8 @@ pub struct Header {
     pub expires_at: Option<UnixMillis>,
     /// See [`Record::kept`].
     pub kept: Option<Encoding>,
+    /// See [`Record::is_spread`].
+    pub is_spread: bool,
 }
 
 impl Header {
@@ -201,11 +231,16 @@ fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
     }
     let first = raw.get_u8();
     let kind = Kind::try_from(first & KIND_MASK)?;
-    let kept = match (kind, first & (KEPT_EMBSTR | KEPT_RAW | KEPT_HASHTABLE)) {
+    let is_spread = kind != Kind::String && first & SPREAD != 0;
+    let spread_flag = if is_spread { SPREAD } else { 0 };
+    let kept_flags = first & (KEPT_EMBSTR | KEPT_RAW | KEPT_LARGE) & !spread_flag;
+    let kept = match (kind, kept_flags) {
         (_, 0) => None,
         (Kind::String, KEPT_EMBSTR) => Some(Encoding::Embstr),
         (Kind::String, KEPT_RAW) => Some(Encoding::Raw),
-        (Kind::Hash, KEPT_HASHTABLE) => Some(Encoding::Hashtable),
+        (Kind::Hash | Kind::Set, KEPT_LARGE) => Some(Encoding::Hashtable),
+        (Kind::List, KEPT_LARGE) => Some(Encoding::Quicklist),
+        (Kind::SortedSet, KEPT_LARGE) => Some(Encoding::Skiplist),
         _ => return Err(Fault::corrupt("record is kept in an unknown way")),
     };
     let group = GroupId(varint::take(raw).ok_or_else(cut)?);
@@ -224,6 +259,7 @@ fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
         version: Version { group, change },
         expires_at,
         kept,
+        is_spread,
     })
 }
 
@@ -240,6 +276,7 @@ mod tests {
             },
             expires_at: expires_at.map(UnixMillis),
             kept: None,
+            is_spread: false,
             value: Bytes::from_static(value),
         }
     }
@@ -275,7 +312,17 @@ mod tests {
         assert_eq!(encoded(&hash(None)), b"\x01\x03\xac\x02\x01\x01f\x01v");
         let large = hash(Some(Encoding::Hashtable));
         assert_eq!(encoded(&large), b"\x81\x03\xac\x02\x01\x01f\x01v");
-        assert_eq!(Record::decode(Bytes::from(encoded(&large))).unwrap(), large);
+        let spread = Record {
+            is_spread: true,
+            ..large.clone()
+        };
+        assert_eq!(encoded(&spread), b"\x91\x03\xac\x02\x01\x01f\x01v");
+        for record in [large, spread] {
+            assert_eq!(
+                Record::decode(Bytes::from(encoded(&record))).unwrap(),
+                record
+            );
+        }
     }
 
     #[test]
@@ -330,8 +377,8 @@ mod tests {
             "kept in two ways"
         );
         assert!(
-            Record::decode(Bytes::from_static(b"\x11\x01\x01")).is_err(),
-            "a hash kept as embstr"
+            Record::decode(Bytes::from_static(b"\x85\x01\x01")).is_err(),
+            "a stream kept as a large collection"
         );
         assert!(
             Record::decode(Bytes::from_static(b"\x40\x01\x01")).is_err(),

@@ -13,15 +13,19 @@ mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
-use crate::{CommandError, bitmap, hash, key, range, string, watch};
+use crate::{CommandError, bitmap, hash, key, list, range, set, stream, string, watch, zset};
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
     bitmap::PARTS,
     hash::PARTS,
     key::PARTS,
+    list::PARTS,
     range::PARTS,
+    set::PARTS,
+    stream::PARTS,
     string::PARTS,
+    zset::PARTS,
     &[
         watch::PART,
         cluster::PART,

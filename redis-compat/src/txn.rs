@@ -7,6 +7,7 @@
 //! keys.rs       records by key: get, put, remove, expiry, WATCH
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
+//! spread.rs     the elements of a spread collection: records of their own
 //! ```
 //!
 //! Commands see none of these layers. They see the value of a key by the handle of its type
@@ -24,6 +25,7 @@ mod keys;
 mod savepoint;
 mod scan;
 mod scope;
+pub(crate) mod spread;
 mod state;
 
 use coterie_types::{GroupId, TableId, UnixMillis};

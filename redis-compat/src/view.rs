@@ -1,11 +1,14 @@
-//! The store as a command sees it: records by key, and in key order.
+//! The store as a command sees it: records by key and in key order, and elements of collections.
 //!
 //! The storage crate implements [`View`] over its engine, tests over a map. A view is read-only and
 //! does not change while an entry is applied; the changes of the entry live in [`crate::Txn`].
 
+use std::ops::Bound;
+
+use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::{Fault, Header, Record};
+use crate::{Collection, Fault, Header, Record};
 
 /// Read access to the records of a group's store.
 pub trait View {
@@ -19,4 +22,33 @@ pub trait View {
         bounds: &KeyRange,
         visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault>;
+
+    /// The value of an element.
+    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault>;
+
+    /// Visits elements of a family and their values until `visit` returns false: upwards from
+    /// `from` to the last element, or `back` down from it to the first.
+    fn scan_elements(
+        &self,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault>;
+}
+
+/// The start of a walk over the elements of a family, and its direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk<'a> {
+    /// Upwards from this bound.
+    Up(Bound<&'a [u8]>),
+    /// Downwards from this bound: [`Bound::Excluded`] begins before it.
+    Down(Bound<&'a [u8]>),
+}
+
+impl Walk<'_> {
+    /// Upwards over all elements.
+    pub const ALL: Self = Self::Up(Bound::Unbounded);
+    /// Downwards over all elements.
+    pub const ALL_DOWN: Self = Self::Down(Bound::Unbounded);
 }

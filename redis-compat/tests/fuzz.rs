@@ -23,6 +23,7 @@ fn records() {
             },
             expires_at: expires_at.map(UnixMillis),
             kept,
+            is_spread: false,
             value: Bytes::from_static(b"value"),
         };
         let mut raw = Vec::new();

@@ -54,6 +54,7 @@ proptest! {
             version: Version { group: GroupId(group), change },
             expires_at: expires_at.map(UnixMillis),
             kept: None,
+            is_spread: false,
             value: Bytes::from(value),
         };
         let mut raw = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use coterie_redis_compat::{Changes, Fault, Header, MemView, Record, View};
+use coterie_redis_compat::{Changes, Collection, Fault, Header, MemView, Record, View, Walk};
 use coterie_types::{KeyRange, RangeId, TableId};
 
 use crate::{Effects, Known, Store, StoreChange};
@@ -30,6 +30,20 @@ impl View for MemStore {
         visit: &mut dyn FnMut(&[u8], Header) -> bool,
     ) -> Result<(), Fault> {
         self.view.scan_keys(bounds, visit)
+    }
+
+    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
+        self.view.element(of, family, element)
+    }
+
+    fn scan_elements(
+        &self,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        self.view.scan_elements(of, family, walk, visit)
     }
 }
 

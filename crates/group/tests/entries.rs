@@ -350,6 +350,7 @@ fn records_that_fill_an_entry_are_there_for_the_next() {
         },
         expires_at: None,
         kept: Some(Encoding::Raw),
+        is_spread: false,
         value: Bytes::from(vec![b'v'; 150]),
     };
     let mut raw = Vec::new();

@@ -6,7 +6,7 @@
 //! 00 'known' range(u64 be)                  the `Known` of a range that is being imported
 //! 10 table(u32 be) key(escaped) 00 00       the header of a key; of a string the whole record
 //! 11 table(u32 be) key(escaped) 00 00 incarnation family(u8) element
-//!                                           an element of a collection; none is written yet
+//!                                           an element of a spread collection
 //! 20 time(u64 be) table(u32 be) key         index of expiries: empty value
 //! 30 range(u64 be) table(u32 be) key        a key marked in the import of a range: empty value
 //! ```
@@ -100,6 +100,19 @@ pub fn element_key(
     out.push(family);
     out.extend_from_slice(element);
     out
+}
+
+/// The interval of the store that holds a family of elements. The rest of a store key behind the
+/// start of the interval is the element.
+#[must_use]
+pub fn family_interval(key: (TableId, &[u8]), incarnation: Version, family: u8) -> Interval {
+    let start = element_key(key, incarnation, family, &[]);
+    let mut end = start.clone();
+    // No family has the greatest number.
+    if let Some(last) = end.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    (start, end)
 }
 
 /// The start of the headers, or the elements, of `key` and of greater keys.

@@ -13,6 +13,11 @@ const TYPE_HASH: u8 = 4;
 /// A string that is a listpack of fields and values.
 const TYPE_HASH_LISTPACK: u8 = 16;
 
+/// Whether a value of this RDB type is a hash.
+pub(crate) fn is_payload(of: u8) -> bool {
+    matches!(of, TYPE_HASH | TYPE_HASH_LISTPACK)
+}
+
 /// Appends the type and the value of a hash.
 pub(crate) fn put_payload(out: &mut Vec<u8>, hash: &Hash) -> Result<(), Fault> {
     let pairs = hash.all()?;

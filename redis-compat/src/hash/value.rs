@@ -54,6 +54,15 @@ impl Hash {
         self.is_hashtable
     }
 
+    /// How Redis would keep it.
+    pub(crate) fn encoding(&self) -> Encoding {
+        if self.is_hashtable {
+            Encoding::Hashtable
+        } else {
+            Encoding::Listpack
+        }
+    }
+
     /// Sets a field; returns whether it is new. Redis keeps a hash in a table from its first long
     /// field or value on, and when it has many fields (`t_hash.c`, `hashTypeSet`).
     pub(crate) fn set(&mut self, field: &Bytes, value: &Bytes) -> Result<bool, Fault> {
@@ -93,9 +102,10 @@ impl Txn<'_> {
         let Some(record) = self.record(key)? else {
             return Ok(Hash::default());
         };
-        match record.kind {
-            Kind::Hash => Ok(Hash::of(&record)?),
-            Kind::String => Err(WRONG_TYPE.into()),
+        if record.kind == Kind::Hash {
+            Ok(Hash::of(&record)?)
+        } else {
+            Err(WRONG_TYPE.into())
         }
     }
 

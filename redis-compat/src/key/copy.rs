@@ -51,7 +51,7 @@ fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if txn.exists_in(table, to)? && !options.replace {
         return Ok(Reply::Integer(0));
     }
-    txn.copy_to(table, to.clone(), value)?;
+    txn.copy_to(from, (table, to.clone()), value)?;
     Ok(Reply::Integer(1))
 }
 
@@ -115,7 +115,7 @@ fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if txn.exists_in(table, key)? {
         return Ok(Reply::Integer(0));
     }
-    txn.copy_to(table, key.clone(), value)?;
+    txn.copy_to(key, (table, key.clone()), value)?;
     txn.remove(key.clone())?;
     Ok(Reply::Integer(1))
 }

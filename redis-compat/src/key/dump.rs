@@ -16,8 +16,12 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
 use crate::hash::{self, Hash};
+use crate::list::{self, List};
 use crate::rdb::{self, crc64};
+use crate::set::{self, Set};
+use crate::stream::{self, Stream};
 use crate::string::Unit;
+use crate::zset::{self, SortedSet};
 use crate::{
     Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
 };
@@ -76,6 +80,10 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             rdb::put_string(&mut payload, string.bytes());
         }
         Typed::Hash(hash) => hash::put_payload(&mut payload, &hash)?,
+        Typed::List(list) => list::put_payload(&mut payload, txn, &list)?,
+        Typed::Set(set) => set::put_payload(&mut payload, txn, &set)?,
+        Typed::SortedSet(set) => zset::put_payload(&mut payload, txn, &set)?,
+        Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
     }
     payload.put_u16_le(VERSION_WRITTEN);
     payload.put_u64_le(crc64(&payload));
@@ -141,6 +149,12 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         match restored {
             Restored::String(value) => txn.put_string(key.clone(), value, expires_at)?,
             Restored::Hash(hash) => txn.put_hash(key.clone(), &hash.expiring(expires_at))?,
+            Restored::List(list) => txn.put_list(key.clone(), &list.expiring(expires_at))?,
+            Restored::Set(set) => txn.put_set(key.clone(), &set.expiring(expires_at))?,
+            Restored::SortedSet(set) => txn.put_zset(key.clone(), &set.expiring(expires_at))?,
+            Restored::Stream(stream) => {
+                txn.put_stream(key.clone(), &stream.expiring(expires_at))?
+            }
         }
     }
     Ok(Reply::OK)
@@ -150,6 +164,10 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 enum Restored {
     String(Bytes),
     Hash(Hash),
+    List(List),
+    Set(Set),
+    SortedSet(SortedSet),
+    Stream(Stream),
 }
 
 fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Restored, CommandError> {
@@ -163,7 +181,20 @@ fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Restored, CommandError> {
     let max = txn.value_bytes_max();
     let restored = match body.try_get_u8() {
         Ok(TYPE_STRING) => rdb::take_string(&mut body, max).map(Restored::String),
-        Ok(of) => hash::take_payload(of, &mut body, max).map(Restored::Hash),
+        Ok(of) if hash::is_payload(of) => {
+            hash::take_payload(of, &mut body, max).map(Restored::Hash)
+        }
+        Ok(of) if list::is_payload(of) => {
+            list::take_payload(of, &mut body, max).map(Restored::List)
+        }
+        Ok(of) if set::is_payload(of) => set::take_payload(of, &mut body, max).map(Restored::Set),
+        Ok(of) if zset::is_payload(of) => {
+            zset::take_payload(of, &mut body, max).map(Restored::SortedSet)
+        }
+        Ok(of) if stream::is_payload(of) => {
+            stream::take_payload(of, &mut body, max).map(Restored::Stream)
+        }
+        Ok(_) => None,
         Err(_) => None,
     };
     restored.ok_or(BAD_DATA_FORMAT)

@@ -51,7 +51,10 @@ const OBJECT_ENCODING: Command = command(Topic::Generic, "object|encoding")
 /// `OBJECT ENCODING key`: `int`, `embstr` or `raw`; null if absent. O(1).
 fn object_encoding(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let value = txn.value(args.bytes(2))?;
-    Ok(value.map_or(Reply::Null, |value| Reply::text(value.encoding_name())))
+    Ok(match value {
+        Some(value) => Reply::text(value.encoding_name()?),
+        None => Reply::Null,
+    })
 }
 
 const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")

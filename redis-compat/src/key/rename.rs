@@ -50,7 +50,7 @@ fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, 
     if from == to || (nx && txn.exists(to)?) {
         return Ok(false);
     }
-    txn.copy_to(txn.table(), to.clone(), value)?;
+    txn.copy_to(from, (txn.table(), to.clone()), value)?;
     txn.remove(from.clone())?;
     Ok(true)
 }

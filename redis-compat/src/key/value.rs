@@ -4,8 +4,13 @@ use bytes::Bytes;
 use coterie_types::{TableId, UnixMillis, Version};
 
 use crate::hash::Hash;
+use crate::list::List;
+use crate::set::Set;
+use crate::stream::Stream;
 use crate::string::StringValue;
-use crate::{CommandError, EvalError, Fault, Kind, Record, Txn};
+use crate::txn::spread::SpreadHeader;
+use crate::zset::SortedSet;
+use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn};
 
 /// The value of a key, and its expiry.
 pub(crate) struct Value(Record);
@@ -14,6 +19,24 @@ pub(crate) struct Value(Record);
 pub(crate) enum Typed {
     String(StringValue),
     Hash(Hash),
+    List(List),
+    Set(Set),
+    SortedSet(SortedSet),
+    Stream(Stream),
+}
+
+impl Typed {
+    /// How Redis would keep it.
+    fn encoding(&self) -> Encoding {
+        match self {
+            Self::String(string) => string.encoding(),
+            Self::Hash(hash) => hash.encoding(),
+            Self::List(list) => list.encoding(),
+            Self::Set(set) => set.encoding(),
+            Self::SortedSet(set) => set.encoding(),
+            Self::Stream(stream) => stream.encoding(),
+        }
+    }
 }
 
 impl Value {
@@ -21,15 +44,16 @@ impl Value {
         Ok(match self.0.kind {
             Kind::String => Typed::String(StringValue::of(self.0)),
             Kind::Hash => Typed::Hash(Hash::of(&self.0)?),
+            Kind::List => Typed::List(List::of(&self.0)?),
+            Kind::Set => Typed::Set(Set::of(&self.0)?),
+            Kind::SortedSet => Typed::SortedSet(SortedSet::of(&self.0)?),
+            Kind::Stream => Typed::Stream(Stream::of(&self.0)?),
         })
     }
 
     /// The string, if it is a string.
     pub(crate) fn into_string(self) -> Option<StringValue> {
-        match self.0.kind {
-            Kind::String => Some(StringValue::of(self.0)),
-            Kind::Hash => None,
-        }
+        (self.0.kind == Kind::String).then(|| StringValue::of(self.0))
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -46,8 +70,8 @@ impl Value {
     }
 
     /// The reply of `OBJECT ENCODING`.
-    pub(crate) fn encoding_name(&self) -> &'static str {
-        self.0.encoding().name()
+    pub(crate) fn encoding_name(self) -> Result<&'static str, Fault> {
+        Ok(self.typed()?.encoding().name())
     }
 
     /// Bytes that it takes in the store, without its key.
@@ -78,14 +102,24 @@ impl Txn<'_> {
         Ok(self.record_in(table, key)?.is_some())
     }
 
-    /// Stores a value under another key, with its expiry. Errors: `UNDECLARED_KEY`.
+    /// Stores the value of the key `from` under another key, with its expiry. The elements of a
+    /// spread collection are copied. Errors: `UNDECLARED_KEY`, `COLLECTION_TOO_LARGE`.
     pub(crate) fn copy_to(
         &mut self,
-        table: TableId,
-        key: Bytes,
+        from: &Bytes,
+        (table, key): (TableId, Bytes),
         value: Value,
-    ) -> Result<(), CommandError> {
-        self.put_record(table, key, value.0)
+    ) -> Result<(), EvalError> {
+        let mut record = value.0;
+        if record.is_spread {
+            let mut header = SpreadHeader::decode(&record.value)?;
+            let source = header.of(self.table(), from);
+            let copy = self.begin_collection_in(table, &key);
+            self.copy_elements(&source, &copy)?;
+            header.incarnation = copy.incarnation;
+            record.value = header.encode();
+        }
+        Ok(self.put_record(table, key, record)?)
     }
 
     /// Changes the expiry of a key that holds this value. Errors: `UNDECLARED_KEY`.

@@ -45,9 +45,10 @@ impl Txn<'_> {
         let Some(record) = self.record(key)? else {
             return Ok(None);
         };
-        match record.kind {
-            Kind::String => Ok(Some(StringValue(record))),
-            Kind::Hash => Err(WRONG_TYPE.into()),
+        if record.kind == Kind::String {
+            Ok(Some(StringValue(record)))
+        } else {
+            Err(WRONG_TYPE.into())
         }
     }
 

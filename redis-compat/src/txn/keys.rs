@@ -8,6 +8,7 @@ use bytes::Bytes;
 use coterie_types::{TableId, UnixMillis, Version};
 
 use super::Txn;
+use super::spread::SpreadHeader;
 use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record};
 
 /// The versions that tell whether a key that somebody watches was touched.
@@ -64,7 +65,31 @@ impl Txn<'_> {
             version: self.state.take_version(),
             expires_at,
             kept,
+            is_spread: false,
             value,
+        };
+        self.state.change(self.table, key, Some(record));
+        Ok(())
+    }
+
+    /// Stores the header of a spread collection under a key of the command's table and a new
+    /// version. Errors: `UNDECLARED_KEY`.
+    pub(crate) fn put_header(
+        &mut self,
+        key: Bytes,
+        kind: Kind,
+        header: &SpreadHeader,
+        kept: Option<Encoding>,
+        expires_at: Option<UnixMillis>,
+    ) -> Result<(), CommandError> {
+        self.scope.check(self.table, &key)?;
+        let record = Record {
+            kind,
+            version: self.state.take_version(),
+            expires_at,
+            kept,
+            is_spread: true,
+            value: header.encode(),
         };
         self.state.change(self.table, key, Some(record));
         Ok(())

@@ -10,12 +10,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::Context;
+use bytes::Bytes;
+
 use crate::changes::{Change, Place};
+use crate::{Context, ElementPlace};
 
 /// The state of an entry at some moment.
 pub(super) struct Savepoint {
-    pub(super) before: Before,
+    pub(super) before: Before<Place, Change>,
+    pub(super) elements_before: Before<ElementPlace, Option<Bytes>>,
     pub(super) ctx: Context,
     pub(super) needs_tick: bool,
     pub(super) clears: usize,
@@ -24,17 +27,25 @@ pub(super) struct Savepoint {
     pub(super) changed_bytes: usize,
 }
 
-/// The overlay's entry at each place that was changed since; `None` where it had none.
-#[derive(Default)]
-pub(super) struct Before {
+/// An overlay's entry at each place that was changed since; `None` where it had none.
+pub(super) struct Before<P, C> {
     /// Most commands change a single key, and need no memory here.
-    first: Option<(Place, Option<Change>)>,
-    more: BTreeMap<Place, Option<Change>>,
+    first: Option<(P, Option<C>)>,
+    more: BTreeMap<P, Option<C>>,
 }
 
-impl Before {
+impl<P, C> Default for Before<P, C> {
+    fn default() -> Self {
+        Self {
+            first: None,
+            more: BTreeMap::new(),
+        }
+    }
+}
+
+impl<P: Ord, C> Before<P, C> {
     /// Notes a change: the first change of a place counts.
-    pub(super) fn note(&mut self, place: Place, before: Option<Change>) {
+    pub(super) fn note(&mut self, place: P, before: Option<C>) {
         match &self.first {
             None => self.first = Some((place, before)),
             Some((first, _)) if *first == place => {}
@@ -42,8 +53,18 @@ impl Before {
         }
     }
 
-    pub(super) fn into_all(self) -> impl Iterator<Item = (Place, Option<Change>)> {
+    pub(super) fn into_all(self) -> impl Iterator<Item = (P, Option<C>)> {
         self.first.into_iter().chain(self.more)
+    }
+
+    /// Takes the overlay back to its entries of before.
+    pub(super) fn restore(self, overlay: &mut BTreeMap<P, C>) {
+        for (place, before) in self.into_all() {
+            match before {
+                Some(change) => drop(overlay.insert(place, change)),
+                None => drop(overlay.remove(&place)),
+            }
+        }
     }
 }
 

@@ -11,17 +11,19 @@ use coterie_types::{KeyRange, TableId, UnixMillis, Version};
 use super::savepoint::{Before, Savepoint};
 use crate::changes::{Change, Place};
 use crate::context::Clock;
-use crate::{Changes, Context, Fault, Record, Removal, View};
+use crate::{Changes, Context, ElementPlace, Fault, Record, Removal, View};
 
 pub(super) struct State<'a> {
     pub(super) view: &'a dyn View,
     pub(super) ctx: Context,
     pub(super) needs_tick: bool,
-    /// Bytes of the keys and values in `overlay`.
+    /// Bytes of the keys and values in `overlay` and `elements`.
     pub(super) changed_bytes: usize,
     /// The same of every change that was made, also where a later change took its place.
     pub(super) written_bytes: usize,
     pub(super) overlay: BTreeMap<Place, Change>,
+    /// Changed elements of spread collections (`txn/spread.rs`).
+    pub(super) elements: BTreeMap<ElementPlace, Option<Bytes>>,
     pub(super) clears: Vec<KeyRange>,
     pub(super) cleared: u64,
     pub(super) removals: Vec<Removal>,
@@ -38,6 +40,7 @@ impl<'a> State<'a> {
             changed_bytes: 0,
             written_bytes: 0,
             overlay: BTreeMap::new(),
+            elements: BTreeMap::new(),
             clears: Vec::new(),
             cleared: 0,
             removals: Vec::new(),
@@ -50,6 +53,7 @@ impl<'a> State<'a> {
             clears: self.clears,
             cleared: self.cleared,
             records: self.overlay,
+            elements: self.elements,
             removals: self.removals,
             next_change: self.ctx.next_change,
         }
@@ -138,6 +142,7 @@ impl<'a> State<'a> {
             }
             false
         });
+        self.drop_elements(&range);
         self.clears.push(range);
         self.cleared = self.ctx.next_change;
     }
@@ -146,6 +151,7 @@ impl<'a> State<'a> {
     pub(super) fn set_savepoint(&mut self) {
         self.savepoints.push(Savepoint {
             before: Before::default(),
+            elements_before: Before::default(),
             ctx: self.ctx,
             needs_tick: self.needs_tick,
             clears: self.clears.len(),
@@ -160,12 +166,8 @@ impl<'a> State<'a> {
         let Some(savepoint) = self.savepoints.pop() else {
             return;
         };
-        for (place, before) in savepoint.before.into_all() {
-            match before {
-                Some(change) => drop(self.overlay.insert(place, change)),
-                None => drop(self.overlay.remove(&place)),
-            }
-        }
+        savepoint.before.restore(&mut self.overlay);
+        savepoint.elements_before.restore(&mut self.elements);
         self.ctx = savepoint.ctx;
         self.needs_tick = savepoint.needs_tick;
         self.clears.truncate(savepoint.clears);
@@ -182,6 +184,9 @@ impl<'a> State<'a> {
         if let Some(outer) = self.savepoints.last_mut() {
             for (place, before) in kept.before.into_all() {
                 outer.before.note(place, before);
+            }
+            for (place, before) in kept.elements_before.into_all() {
+                outer.elements_before.note(place, before);
             }
         }
     }

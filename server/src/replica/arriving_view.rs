@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use coterie_group::{Arriving, Known, Ownership, Store};
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
-use coterie_redis_compat::{Fault, Header, Record, View};
+use coterie_redis_compat::{Collection, Fault, Header, Record, View, Walk};
 use coterie_storage::Reader;
 use coterie_types::{KeyRange, RangeId, TableId};
 use tokio::runtime::Handle;
@@ -147,6 +147,20 @@ impl View for ArrivingView<'_> {
             there.visit_before(None, visit)?;
         }
         Ok(())
+    }
+
+    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
+        self.local().element(of, family, element)
+    }
+
+    fn scan_elements(
+        &self,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        self.local().scan_elements(of, family, walk, visit)
     }
 }
 

@@ -414,6 +414,15 @@ fn add(effects: &Effects, batch: &mut Batch) {
             None => batch.delete(stored),
         }
     }
+    for (place, value) in &effects.changes.elements {
+        let of = &place.of;
+        let key = (of.table, &of.key[..]);
+        let stored = layout::element_key(key, of.incarnation, place.family, &place.element);
+        match value {
+            Some(value) => batch.put(stored, value.to_vec()),
+            None => batch.delete(stored),
+        }
+    }
     for expired in &effects.swept {
         batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
     }

@@ -1,8 +1,11 @@
 //! The store as commands see it: records by key, decoded.
 
+use std::ops::Bound;
+
+use bytes::Bytes;
 use coterie_group::{Known, Store};
-use coterie_redis_compat::{Fault, Header, Record, View};
-use coterie_storage::{Reader, layout};
+use coterie_redis_compat::{Collection, Fault, Header, Record, View, Walk};
+use coterie_storage::{Reader, StorageError, layout};
 use coterie_types::{KeyRange, RangeId, TableId};
 
 /// A [`View`] over a store, or over an unchanging view of it.
@@ -50,6 +53,62 @@ impl View for StoreView<'_> {
         scanned.map_err(|error| Fault::new("scan keys", error))?;
         damaged.map_or(Ok(()), Err)
     }
+
+    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
+        let key = layout::element_key((of.table, &of.key), of.incarnation, family, element);
+        let found = self.0.get(&key);
+        found.map_err(|error| Fault::new("read element", error))
+    }
+
+    fn scan_elements(
+        &self,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        let scanned = walk_elements(self.0, of, family, walk, visit);
+        scanned.map_err(|error| Fault::new("scan elements", error))
+    }
+}
+
+fn walk_elements(
+    reader: &dyn Reader,
+    of: &Collection,
+    family: u8,
+    walk: Walk<'_>,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<(), StorageError> {
+    let key =
+        |element: &[u8]| layout::element_key((of.table, &of.key), of.incarnation, family, element);
+    let (start, end) = layout::family_interval((of.table, &of.key), of.incarnation, family);
+    let mut cursor = reader.cursor(&start, &end)?;
+    let is_down = matches!(walk, Walk::Down(_));
+    match walk {
+        Walk::Up(Bound::Unbounded) => cursor.seek(&start)?,
+        Walk::Up(Bound::Included(from)) => cursor.seek(&key(from))?,
+        Walk::Up(Bound::Excluded(from)) => cursor.seek(&after(key(from)))?,
+        Walk::Down(Bound::Unbounded) => cursor.seek_before(&end)?,
+        Walk::Down(Bound::Included(from)) => cursor.seek_before(&after(key(from)))?,
+        Walk::Down(Bound::Excluded(from)) => cursor.seek_before(&key(from))?,
+    }
+    while let Some((stored, value)) = cursor.entry() {
+        if !visit(&stored[start.len()..], value) {
+            break;
+        }
+        if is_down {
+            cursor.prev()?;
+        } else {
+            cursor.next()?;
+        }
+    }
+    Ok(())
+}
+
+/// The least key behind this one.
+fn after(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
 }
 
 impl Store for StoreView<'_> {

@@ -1,0 +1,62 @@
+//! Elements of spread collections: where they are in the store.
+//!
+//! A small collection is packed into the record of its key. A large collection is *spread*: the
+//! record of its key is a header, and each element is a record of its own. The header names the
+//! *incarnation* of its elements, the version at which they began; elements that no header names
+//! are not visible, and a job of each replica reclaims them.
+//!
+//! The elements of a collection form families. Each family has an order of its own, by bytes.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use coterie_types::{TableId, Version};
+
+use crate::Walk;
+
+/// A spread collection: its key, and the incarnation of its elements.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Collection {
+    /// The table of the key.
+    pub table: TableId,
+    /// The key.
+    pub key: Bytes,
+    /// The version at which the elements began.
+    pub incarnation: Version,
+}
+
+/// The place of an element. Places order as the store does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ElementPlace {
+    /// The collection.
+    pub of: Collection,
+    /// The family of the element.
+    pub family: u8,
+    /// Its key in the family.
+    pub element: Bytes,
+}
+
+/// The elements of a family on a walk, in upward order.
+pub(crate) fn in_family<'m, V>(
+    map: &'m BTreeMap<ElementPlace, V>,
+    of: &'m Collection,
+    family: u8,
+    walk: Walk<'_>,
+) -> impl DoubleEndedIterator<Item = (&'m ElementPlace, &'m V)> {
+    let place = |family: u8, element: &[u8]| ElementPlace {
+        of: of.clone(),
+        family,
+        element: Bytes::copy_from_slice(element),
+    };
+    let from = |bound: Bound<&[u8]>| bound.map(|element| place(family, element));
+    let first = Bound::Included(place(family, &[]));
+    // No family has the greatest number.
+    let last = Bound::Excluded(place(family + 1, &[]));
+    let bounds = match walk {
+        Walk::Up(Bound::Unbounded) | Walk::Down(Bound::Unbounded) => (first, last),
+        Walk::Up(bound) => (from(bound), last),
+        Walk::Down(bound) => (first, from(bound)),
+    };
+    map.range(bounds)
+}

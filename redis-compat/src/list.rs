@@ -1,0 +1,11 @@
+//! The list commands.
+
+mod payload;
+mod value;
+
+pub(crate) use payload::{is_payload, put_payload, take_payload};
+pub(crate) use value::List;
+
+use crate::command::Part;
+
+pub(crate) const PARTS: &[Part] = &[];

@@ -1,0 +1,11 @@
+//! The stream commands.
+
+mod payload;
+mod value;
+
+pub(crate) use payload::{is_payload, put_payload, take_payload};
+pub(crate) use value::Stream;
+
+use crate::command::Part;
+
+pub(crate) const PARTS: &[Part] = &[];

