@@ -102,7 +102,7 @@ impl WriteBuffer {
         let Layers { active, views, .. } = &mut *layers;
         let views = views.get_mut();
         for (key, value) in writes {
-            active.put(key, value.map(Bytes::from), views);
+            active.put(&key, value.map(Bytes::from), views);
         }
         self.version.fetch_add(2, Ordering::SeqCst);
     }

@@ -14,8 +14,8 @@ use crate::cursor::rest;
 const FETCHED_FIRST: usize = 16;
 const FETCHED_MAX: usize = 256;
 
-/// Keys in order, with their places in the layer.
-type Keys<'a> = Vec<(&'a Arc<[u8]>, usize)>;
+/// Keys in order.
+type Keys<'a> = Vec<&'a Arc<[u8]>>;
 
 /// A cursor over an interval of a layer as a view sees it. It shows deletions as well as values.
 pub(crate) struct LayerCursor {
@@ -113,13 +113,13 @@ impl LayerCursor {
         }
         let mut from = bound.map(<[u8]>::to_vec);
         while let Some(keys) = self.keys(&index, &from)
-            && let Some((last, _)) = keys.last()
+            && let Some(last) = keys.last()
         {
             from = Bound::Excluded(last.to_vec());
             let fetched = &mut self.fetched;
             with_layer(&mut |layer| {
-                let seen = keys.iter().filter_map(|(key, place)| {
-                    let value = layer.at(*place, self.pin.view)?;
+                let seen = keys.iter().filter_map(|key| {
+                    let value = layer.find_as_of(key, self.pin.view)?;
                     Some((Arc::clone(key), value.clone()))
                 });
                 fetched.extend(seen);
@@ -135,12 +135,11 @@ impl LayerCursor {
     fn keys<'i>(&self, index: &'i Index, bound: &Bound<Vec<u8>>) -> Option<Keys<'i>> {
         let bound = bound.as_ref().map(Vec::as_slice);
         let rest = rest(&self.start, &self.end, bound, self.is_back)?;
-        let places = index.places.range::<[u8], _>(rest);
-        let places = places.map(|(key, place)| (key, *place));
+        let keys = index.keys.range::<[u8], _>(rest);
         Some(if self.is_back {
-            places.rev().take(self.fetch).collect()
+            keys.rev().take(self.fetch).collect()
         } else {
-            places.take(self.fetch).collect()
+            keys.take(self.fetch).collect()
         })
     }
 }

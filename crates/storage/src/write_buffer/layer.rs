@@ -1,13 +1,15 @@
 //! The writes of a layer: the last write of each key, and earlier writes that open views still see.
 //!
-//! Keys keep the place at which they entered the layer. So a reader that orders the layer by key
-//! ([`super::ordered`]) takes the new keys from the end, and writes pay nothing for the order.
+//! The layer also lists its keys in the order in which they came. So a reader that orders the layer
+//! by key ([`super::ordered`]) takes the new keys from the end, and a write to a key that is there
+//! pays nothing for the order. The writes themselves are not in that list: a write would first have
+//! to find its place there, a cache miss more for each.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use indexmap::IndexMap;
 
 /// Bytes of a write besides its key and value: two allocations, its place in the table.
 pub(super) const ENTRY_BYTES: usize = 128;
@@ -44,9 +46,11 @@ impl Views {
 /// See the module's head.
 #[derive(Default)]
 pub(crate) struct Layer {
-    writes: IndexMap<Vec<u8>, Write>,
-    /// Earlier writes, oldest first, by the place of their key.
-    earlier: HashMap<usize, Vec<Earlier>>,
+    writes: HashMap<Arc<[u8]>, Write>,
+    /// The keys, in the order in which they came.
+    keys: Vec<Arc<[u8]>>,
+    /// Earlier writes of a key, oldest first.
+    earlier: HashMap<Arc<[u8]>, Vec<Earlier>>,
     bytes: usize,
     spaces: Spaces,
 }
@@ -95,34 +99,42 @@ impl Layer {
     pub(super) fn successor(&self) -> Self {
         let room = self.writes.len().min(ROOM_MAX);
         Self {
-            writes: IndexMap::with_capacity(room),
+            writes: HashMap::with_capacity(room),
+            keys: Vec::with_capacity(room),
             ..Self::default()
         }
     }
 
-    pub(super) fn put(&mut self, key: Vec<u8>, value: Option<Bytes>, views: &Views) {
-        let key_bytes = key.len() + ENTRY_BYTES;
+    pub(super) fn put(&mut self, key: &[u8], value: Option<Bytes>, views: &Views) {
         self.bytes += length(&value);
-        self.spaces.add(key.first().copied().unwrap_or(0));
         let write = Write {
             value,
             views: views.opened,
             is_read: AtomicBool::new(false),
         };
-        let (place, before) = self.writes.insert_full(key, write);
-        let Some(before) = before else {
-            self.bytes += key_bytes;
+        let Some(last) = self.writes.get_mut(key) else {
+            self.add(key, write);
             return;
         };
+        let before = std::mem::replace(last, write);
         self.bytes -= length(&before.value);
         if views.any(before.views, views.opened) {
-            self.keep(place, before, views);
+            self.keep(key, before, views);
         }
     }
 
+    /// Adds the first write of a key.
+    fn add(&mut self, key: &[u8], write: Write) {
+        self.bytes += key.len() + ENTRY_BYTES;
+        self.spaces.add(key.first().copied().unwrap_or(0));
+        let key = Arc::<[u8]>::from(key);
+        self.keys.push(Arc::clone(&key));
+        self.writes.insert(key, write);
+    }
+
     /// Keeps a write for the views that see it, and drops the key's writes that no view sees now.
-    fn keep(&mut self, place: usize, before: Write, views: &Views) {
-        let earlier = self.earlier.entry(place).or_default();
+    fn keep(&mut self, key: &[u8], before: Write, views: &Views) {
+        let earlier = self.earlier.entry(Arc::from(key)).or_default();
         self.bytes += length(&before.value) + EARLIER_BYTES;
         earlier.push(Earlier {
             value: before.value,
@@ -147,33 +159,22 @@ impl Layer {
 
     /// The write of a key that a view sees.
     pub(super) fn find_as_of(&self, key: &[u8], view: u64) -> Option<&Option<Bytes>> {
-        let (place, _, write) = self.writes.get_full(key)?;
-        self.seen(place, write, view)
-    }
-
-    /// The write at a place that a view sees.
-    pub(super) fn at(&self, place: usize, view: u64) -> Option<&Option<Bytes>> {
-        let (_, write) = self.writes.get_index(place)?;
-        self.seen(place, write, view)
-    }
-
-    fn seen<'a>(&'a self, place: usize, write: &'a Write, view: u64) -> Option<&'a Option<Bytes>> {
+        let write = self.writes.get(key)?;
         if write.views < view {
             return Some(&write.value);
         }
-        let mut earlier = self.earlier.get(&place)?.iter().rev();
+        let mut earlier = self.earlier.get(key)?.iter().rev();
         Some(&earlier.find(|earlier| earlier.views < view)?.value)
     }
 
-    /// The key at a place.
-    pub(super) fn key(&self, place: usize) -> Option<&[u8]> {
-        let (key, _) = self.writes.get_index(place)?;
-        Some(key)
+    /// Its keys from this number on, in the order in which they came.
+    pub(super) fn keys(&self, numbers: std::ops::Range<usize>) -> &[Arc<[u8]>] {
+        self.keys.get(numbers).unwrap_or_default()
     }
 
     /// Its number of keys.
     pub(super) fn len(&self) -> usize {
-        self.writes.len()
+        self.keys.len()
     }
 
     /// Whether it has a key whose first byte is in `first..=last`.
@@ -235,7 +236,7 @@ mod tests {
     fn a_write_is_kept_while_a_view_sees_it() {
         let (mut layer, mut views) = (Layer::default(), Views::default());
         let mut put = |value: &'static str, views: &Views| {
-            layer.put(b"k".to_vec(), Some(Bytes::from(value)), views);
+            layer.put(b"k", Some(Bytes::from(value)), views);
             layer.earlier.values().map(Vec::len).sum::<usize>()
         };
         assert_eq!(put("1", &views), 0);
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(seen(fourth + 1).as_deref(), Some(&b"6"[..]));
         assert_eq!(layer.bytes, ENTRY_BYTES + 2 + 2 * (EARLIER_BYTES + 1));
         let later = Views::default();
-        layer.put(b"new".to_vec(), None, &later);
+        layer.put(b"new", None, &later);
         assert_eq!(layer.find_as_of(b"new", 0), None);
     }
 

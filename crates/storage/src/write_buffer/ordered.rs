@@ -5,7 +5,7 @@
 //! is locked for a few keys at a time. A layer that is not read in order has no index, and pays
 //! nothing for it. A full index takes about half the memory of its layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -24,9 +24,8 @@ pub(super) struct Ordered {
 
 #[derive(Default)]
 pub(super) struct Index {
-    /// Places in the layer.
-    pub(super) places: BTreeMap<Arc<[u8]>, usize>,
-    /// By first byte of the keys: the number of the layer's places that are indexed.
+    pub(super) keys: BTreeSet<Arc<[u8]>>,
+    /// By first byte of the keys: the number of the layer's keys that are indexed.
     pub(super) done: BTreeMap<u8, usize>,
 }
 
@@ -40,24 +39,24 @@ impl Ordered {
 }
 
 impl Index {
-    /// Adds the keys of a space that are at the layer's first `len` places.
+    /// Adds the keys of a space that are among the layer's first `len` keys.
     pub(super) fn catch_up(&mut self, layer: &Look<'_>, space: u8, len: usize) {
         let done = self.done.entry(space).or_insert(0);
         let mut new = Vec::new();
         while *done < len {
             let until = len.min(*done + TAKEN_AT_ONCE);
             layer(&mut |layer| {
-                let keys = (*done..until).filter_map(|place| Some((layer.key(place)?, place)));
-                let keys = keys.filter(|(key, _)| key.first().copied().unwrap_or(0) == space);
-                new.extend(keys.map(|(key, place)| (Arc::<[u8]>::from(key), place)));
+                let keys = layer.keys(*done..until).iter();
+                let keys = keys.filter(|key| key.first().copied().unwrap_or(0) == space);
+                new.extend(keys.cloned());
             });
             *done = until;
         }
         // Many keys are merged, few are inserted.
-        if new.len() > self.places.len() / 8 {
-            self.places.append(&mut new.into_iter().collect());
+        if new.len() > self.keys.len() / 8 {
+            self.keys.append(&mut new.into_iter().collect());
         } else {
-            self.places.extend(new);
+            self.keys.extend(new);
         }
     }
 }
