@@ -13,8 +13,6 @@ use std::ops::Bound;
 use bytes::Bytes;
 use coterie_types::{TableId, Version};
 
-use crate::Walk;
-
 /// A spread collection: its key, and the incarnation of its elements.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Collection {
@@ -35,6 +33,22 @@ pub struct ElementPlace {
     pub family: u8,
     /// Its key in the family.
     pub element: Bytes,
+}
+
+/// The start of a walk over the elements of a family, and its direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk<'a> {
+    /// Upwards from this bound.
+    Up(Bound<&'a [u8]>),
+    /// Downwards from this bound: [`Bound::Excluded`] begins before it.
+    Down(Bound<&'a [u8]>),
+}
+
+impl Walk<'_> {
+    /// Upwards over all elements.
+    pub const ALL: Self = Self::Up(Bound::Unbounded);
+    /// Downwards over all elements.
+    pub const ALL_DOWN: Self = Self::Down(Bound::Unbounded);
 }
 
 /// The elements of a family on a walk, in upward order.

@@ -51,7 +51,7 @@ pub use args::{Args, Keyword, Word, Words};
 pub use changes::{Changes, Removal};
 pub use command::{Command, DATABASES, Function, Nulls, Route, Run, Topic, parse_table};
 pub use context::Context;
-pub use element::{Collection, ElementPlace};
+pub use element::{Collection, ElementPlace, Walk};
 pub use encoding::Encoding;
 pub use error::{CommandError, EvalError};
 pub use execute::execute;
@@ -68,5 +68,5 @@ pub use table::{
     COMMANDS, ROW_COUNT, ROWS, all_error_lines, lookup, lookup_subcommand, row_number,
 };
 pub use txn::Txn;
-pub use view::{View, Walk};
+pub use view::View;
 pub use watch::watch_token_holds;

@@ -3,12 +3,10 @@
 //! The storage crate implements [`View`] over its engine, tests over a map. A view is read-only and
 //! does not change while an entry is applied; the changes of the entry live in [`crate::Txn`].
 
-use std::ops::Bound;
-
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::{Collection, Fault, Header, Record};
+use crate::{Collection, Fault, Header, Record, Walk};
 
 /// Read access to the records of a group's store.
 pub trait View {
@@ -35,20 +33,4 @@ pub trait View {
         walk: Walk<'_>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault>;
-}
-
-/// The start of a walk over the elements of a family, and its direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Walk<'a> {
-    /// Upwards from this bound.
-    Up(Bound<&'a [u8]>),
-    /// Downwards from this bound: [`Bound::Excluded`] begins before it.
-    Down(Bound<&'a [u8]>),
-}
-
-impl Walk<'_> {
-    /// Upwards over all elements.
-    pub const ALL: Self = Self::Up(Bound::Unbounded);
-    /// Downwards over all elements.
-    pub const ALL_DOWN: Self = Self::Down(Bound::Unbounded);
 }
