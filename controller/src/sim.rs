@@ -24,7 +24,7 @@ mod server;
 
 pub(crate) use group::SimGroup;
 
-pub(crate) struct Inner {
+pub(crate) struct SimState {
     pub(crate) meta: MetaState,
     pub(crate) groups: BTreeMap<GroupId, SimGroup>,
     /// Nodes that answer and send heartbeats.
@@ -55,14 +55,14 @@ pub(crate) struct Inner {
 
 /// See the module's head.
 #[derive(Clone)]
-pub(crate) struct Sim(Arc<Mutex<Inner>>);
+pub(crate) struct Sim(Arc<Mutex<SimState>>);
 
 impl Sim {
     /// A born cluster without nodes.
     pub(crate) fn new() -> Self {
         let mut meta = MetaState::default();
         meta.apply(Command::Birth { cluster_id: 7 });
-        Self(Arc::new(Mutex::new(Inner {
+        Self(Arc::new(Mutex::new(SimState {
             meta,
             groups: BTreeMap::new(),
             alive: BTreeSet::new(),
@@ -90,7 +90,7 @@ impl Sim {
         sim
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SimState> {
         self.0.lock().unwrap()
     }
 
@@ -114,7 +114,7 @@ impl Sim {
     /// These nodes are gone, with the leaders of groups that have lost their majority.
     pub(crate) fn lose(&self, nodes: &[NodeId]) {
         let mut inner = self.lock();
-        let Inner { alive, groups, .. } = &mut *inner;
+        let SimState { alive, groups, .. } = &mut *inner;
         alive.retain(|id| !nodes.contains(id));
         for group in groups.values_mut() {
             let left = || group.voters.iter().filter(|id| alive.contains(id));
@@ -281,7 +281,7 @@ impl Sim {
     }
 }
 
-impl Inner {
+impl SimState {
     fn command(&mut self, command: Command) -> Outcome {
         self.meta.apply(command).outcome
     }
@@ -331,7 +331,7 @@ impl Inner {
     }
 }
 
-impl Inner {
+impl SimState {
     /// Each key of an existing table is served by one group, or by none during a hand-off that both
     /// groups know.
     fn check_owners(&self) {

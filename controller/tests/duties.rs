@@ -10,19 +10,19 @@ use coterie_controller::job::{self, SplitRange, Step};
 use coterie_controller::planner::{Action, Plan};
 use coterie_protocol::catalog::{JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::Heartbeat;
-use coterie_protocol::server::{Cut, HotKey};
+use coterie_protocol::server::{HotKey, SplitPoint};
 use coterie_types::{Epoch, GroupId, JobId, RangeId, TableId, UnixMillis};
 use world::World;
-use world::plans::{MIB, cut, moved, quiet, steps};
+use world::plans::{MIB, moved, quiet, splits, steps};
 
 #[test]
 fn a_range_that_is_too_large_is_cut_where_its_bytes_are_halved() {
     let mut world = quiet(3, 3, 3);
     world.stop_balance();
     world.costs.get_mut(&RangeId(2)).unwrap().size = 513 * MIB;
-    assert_eq!(cut(&world.tick()), [(RangeId(2), false)]);
-    assert_eq!(cut(&world.tick()), [], "while it is cut");
-    assert_eq!(cut(&world.pass(20)), []);
+    assert_eq!(splits(&world.tick()), [(RangeId(2), false)]);
+    assert_eq!(splits(&world.tick()), [], "while it is cut");
+    assert_eq!(splits(&world.pass(20)), []);
 }
 
 #[test]
@@ -46,25 +46,25 @@ fn a_middle_that_was_not_found_is_looked_for_again_later_each_time() {
     };
     fail(&mut world, 1);
     let plan = world.pass(599);
-    assert_eq!(cut(&plan), []);
+    assert_eq!(splits(&plan), []);
     let is_told = |refusal: &String| refusal.contains("its middle was not found");
     assert!(plan.refusals.iter().any(is_told), "{:?}", plan.refusals);
     fail(&mut world, 2);
-    assert_eq!(cut(&world.pass(1199)), [], "twice as long");
-    assert_eq!(cut(&world.tick()), [(RangeId(2), false)]);
+    assert_eq!(splits(&world.pass(1199)), [], "twice as long");
+    assert_eq!(splits(&world.tick()), [(RangeId(2), false)]);
 }
 
 #[test]
-fn a_load_must_last_ten_seconds_before_its_range_is_cut() {
+fn a_load_must_last_ten_seconds_before_its_range_is_split() {
     let mut world = quiet(3, 3, 3);
     world.stop_balance();
     world.costs.get_mut(&RangeId(2)).unwrap().ops = 25_000;
-    assert_eq!(cut(&world.pass(10)), []);
+    assert_eq!(splits(&world.pass(10)), []);
     world.costs.get_mut(&RangeId(2)).unwrap().ops = 1_000;
     world.tick();
     world.costs.get_mut(&RangeId(2)).unwrap().ops = 25_000;
-    assert_eq!(cut(&world.pass(10)), [], "it began anew");
-    assert_eq!(cut(&world.tick()), [(RangeId(2), true)]);
+    assert_eq!(splits(&world.pass(10)), [], "it began anew");
+    assert_eq!(splits(&world.tick()), [(RangeId(2), true)]);
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn a_hot_key_is_named_and_its_range_is_not_cut() {
                 key: "counter\n".into(),
                 permille: 720,
             });
-            load.cut = Some(Cut {
+            load.split_point = Some(SplitPoint {
                 at: "00000001x".into(),
                 left_permille: 780,
             });
         }
     }));
     let plan = world.pass(15);
-    assert_eq!(cut(&plan), []);
+    assert_eq!(splits(&plan), []);
     let refusal = &plan.refusals[0];
     assert!(
         refusal.contains("the key \"counter\\n\" alone has 72% of it"),
@@ -95,18 +95,18 @@ fn a_hot_key_is_named_and_its_range_is_not_cut() {
 }
 
 #[test]
-fn no_cut_leaves_more_than_60_percent_on_one_side() {
-    for (left_permille, is_cut) in [(399, false), (400, true), (600, true), (601, false)] {
+fn no_split_leaves_more_than_60_percent_on_one_side() {
+    for (left_permille, is_split) in [(399, false), (400, true), (600, true), (601, false)] {
         let mut world = quiet(3, 3, 3);
         world.stop_balance();
         world.costs.get_mut(&RangeId(2)).unwrap().ops = 25_000;
         world.tweak = Some(Box::new(move |_, said: &mut Heartbeat| {
             let loads = said.replicas.iter_mut().flat_map(|r| &mut r.loads);
-            for cut in loads.filter_map(|load| load.cut.as_mut()) {
-                cut.left_permille = left_permille;
+            for point in loads.filter_map(|load| load.split_point.as_mut()) {
+                point.left_permille = left_permille;
             }
         }));
-        assert_eq!(cut(&world.pass(12)).len(), usize::from(is_cut));
+        assert_eq!(splits(&world.pass(12)).len(), usize::from(is_split));
     }
 }
 
@@ -122,7 +122,7 @@ fn a_range_that_is_still_imported_is_left_alone() {
         of_group.for_each(|status| status.importing = vec![RangeId(2)]);
     }));
     let plan = world.pass(5);
-    assert!(cut(&plan).is_empty() && moved(&plan).is_empty());
+    assert!(splits(&plan).is_empty() && moved(&plan).is_empty());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use coterie_controller::planner::{Action, Memory, Plan};
 use coterie_protocol::catalog::{Effect, JobState};
 use coterie_types::{GroupId, NodeId, RangeId};
 use world::World;
-use world::plans::{MIB, cut, moved, quiet, replaced, set_row};
+use world::plans::{MIB, moved, quiet, replaced, set_row, splits};
 
 /// The seconds for which an action that did not help is remembered.
 const HOUR: u64 = 3600;
@@ -35,11 +35,11 @@ fn effects(world: &World) -> Vec<Effect> {
 }
 
 fn is_for_load(plan: &Plan) -> bool {
-    !cut(plan).is_empty() || !moved(plan).is_empty()
+    !splits(plan).is_empty() || !moved(plan).is_empty()
 }
 
 #[test]
-fn load_on_one_host_is_neither_cut_nor_moved() {
+fn load_on_one_host_is_neither_split_nor_moved() {
     let mut world = hot(&["m", "m", "m"]);
     let plan = world.pass(600);
     assert!(!is_for_load(&plan), "{plan:?}");
@@ -81,7 +81,7 @@ fn bytes_are_evened_out_on_one_host_too_where_that_changes_what_nodes_hold() {
     // Three nodes hold all three groups: no move frees a disk.
     let mut world = heavy(3, &["m"; 3]);
     let plan = world.pass(600);
-    assert!(!is_for_load(&plan), "{:?}", (cut(&plan), moved(&plan)));
+    assert!(!is_for_load(&plan), "{:?}", (splits(&plan), moved(&plan)));
     let mut world = heavy(3, &["a", "b", "c"]);
     assert!(!moved(&world.pass(120)).is_empty());
 }
@@ -131,10 +131,10 @@ fn what_did_not_help_is_not_repeated_for_an_hour() {
     let mut world = hot(&["a", "b", "c"]);
     world.latency_micros = 5_000;
     let first = world.pass(120);
-    assert!(!cut(&first).is_empty() && !moved(&first).is_empty());
+    assert!(!splits(&first).is_empty() && !moved(&first).is_empty());
     assert!(
-        cut(&first).len() == 1,
-        "not cut again before it is judged: {first:?}"
+        splits(&first).len() == 1,
+        "not split again before it is judged: {first:?}"
     );
     let judged = effects(&world);
     assert!(judged.len() >= 2, "{judged:?}");
@@ -155,7 +155,7 @@ fn what_did_not_help_is_not_repeated_for_an_hour() {
     // Another controller knows it too.
     world.memory = Memory::default();
     let plan = world.pass(HOUR - 200);
-    assert!(!is_for_load(&plan), "{:?}", (cut(&plan), moved(&plan)));
+    assert!(!is_for_load(&plan), "{:?}", (splits(&plan), moved(&plan)));
     let told = |refusal: &String| refusal.contains("did not help at");
     assert!(plan.refusals.iter().any(told), "{:?}", plan.refusals);
     assert!(is_for_load(&world.pass(300)), "after an hour");
@@ -178,16 +178,16 @@ fn what_helped_goes_on() {
     let mut world = hot(&["a", "b", "c"]);
     // Each part takes as much load as the whole did, up to the demand.
     world.latency_micros = 5_000;
-    let mut cuts = 0;
+    let mut count = 0;
     for _ in 0..240 {
         let plan = world.tick();
-        cuts += cut(&plan).len();
+        count += splits(&plan).len();
         let parts = world.costs.values().filter(|cost| cost.ops > 1).count() as u64;
         for cost in world.costs.values_mut().filter(|cost| cost.ops > 1) {
             cost.ops = 50_000 * parts.min(3) / parts;
         }
     }
-    assert!(cuts >= 2, "{cuts} cut(s)");
+    assert!(count >= 2, "{count} splits");
     assert!(effects(&world).iter().any(|effect| effect.helped));
 }
 

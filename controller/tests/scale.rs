@@ -177,7 +177,7 @@ fn a_node_that_stays_away_is_replaced_after_the_time_for_that_and_not_before() {
 }
 
 #[test]
-fn a_hot_range_is_cut_and_its_load_is_on_two_nodes_within_30_seconds() {
+fn a_hot_range_is_split_and_its_load_is_on_two_nodes_within_30_seconds() {
     let mut world = World::new(3, 3, 3, 1);
     for range_id in 1..=3 {
         let ops = if range_id == 1 { 30_000 } else { 0 };

@@ -26,7 +26,7 @@ use coterie_types::{GroupId, NodeId};
 use super::Memory;
 use super::draft::Draft;
 use super::effects;
-use super::facts::{FULL, Facts, Group, RANGE_BYTES};
+use super::facts::{FULL, Facts, GroupFacts, RANGE_BYTES};
 use super::groups::to_empty;
 use super::split::{self, is_settled};
 use super::tried::Deed;
@@ -119,7 +119,7 @@ struct Shares<'a> {
     /// Groups that were examined in vain.
     passed: BTreeSet<(usize, bool)>,
     /// Splits of this plan.
-    cuts: usize,
+    splits: usize,
 }
 
 impl<'a> Shares<'a> {
@@ -137,7 +137,7 @@ impl<'a> Shares<'a> {
         // A range that has just moved is in the map before its new leader has reported its cost.
         let has_cost = |place: &usize| facts.ranges[*place].cost.is_some();
         let is_known =
-            |group: &Group<'_>| group.leader.is_some() && group.ranges.iter().all(has_cost);
+            |group: &GroupFacts<'_>| group.leader.is_some() && group.ranges.iter().all(has_cost);
         let known = || facts.groups.iter().zip(&sums).filter(|(g, _)| is_known(g));
         let holders = known().filter(|(group, _)| !emptied.contains(&group.id()));
         let holders = (holders.count() as f64).max(1.0);
@@ -156,7 +156,7 @@ impl<'a> Shares<'a> {
             mean_size: mean_size.max(1.0),
             mean_load,
             passed: BTreeSet::new(),
-            cuts: 0,
+            splits: 0,
         };
         for (group, (size, load)) in facts.groups.iter().zip(sums) {
             let share = shares.share(size, load);
@@ -225,10 +225,10 @@ impl<'a> Shares<'a> {
                 .find(|to| self.is_apart(dimension, from, **to));
             if let Some(to) = apart
                 && dimension == Dimension::Size
-                && self.cuts < self.facts.settings.moves_max
-                && self.cut(draft, from, *to)
+                && self.splits < self.facts.settings.moves_max
+                && self.split(draft, from, *to)
             {
-                self.cuts += 1;
+                self.splits += 1;
                 return true;
             }
             // The group is not examined again in this plan.
@@ -371,7 +371,7 @@ impl<'a> Shares<'a> {
     }
 
     /// Splits the largest range of a group, if it alone keeps the two groups apart.
-    fn cut(&self, draft: &mut Draft<'_>, from: usize, to: usize) -> bool {
+    fn split(&self, draft: &mut Draft<'_>, from: usize, to: usize) -> bool {
         let facts = self.facts;
         let ranges = facts.groups[from].ranges.iter().copied();
         let largest = ranges.max_by_key(|place| facts.ranges[*place].size_bytes());

@@ -39,8 +39,8 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
         ));
         return;
     }
-    let cuts = match cuts(view, settings) {
-        Ok(cuts) => cuts,
+    let split_at = match split_keys(view, settings) {
+        Ok(keys) => keys,
         Err(reason) => {
             plan.refusals
                 .push(format!("bootstrap: {SPLIT_AT}: {reason}"));
@@ -58,7 +58,7 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
         });
     }
     let count = groups.len();
-    for (index, bounds) in cut(TableId(0), &cuts).into_iter().enumerate() {
+    for (index, bounds) in divide(TableId(0), &split_at).into_iter().enumerate() {
         groups[index % count].ranges.push(unnumbered(bounds));
     }
     for table in catalog.tables.keys().filter(|table| table.0 != 0) {
@@ -70,7 +70,7 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
          range(s)",
         settings.bootstrap_nodes,
         settings.replicas,
-        cuts.len() + 1
+        split_at.len() + 1
     )];
     plan.actions.push(Action::MakeGroups {
         kind: KIND,
@@ -80,7 +80,7 @@ pub(super) fn plan(view: &View, settings: &Settings, plan: &mut Plan) {
 }
 
 /// The keys at which table 0 is split from the start.
-pub(super) fn cuts(view: &View, settings: &Settings) -> Result<Vec<Bytes>, String> {
+pub(super) fn split_keys(view: &View, settings: &Settings) -> Result<Vec<Bytes>, String> {
     match view.catalog.settings.get(SPLIT_AT) {
         Some(text) => parse_keys(text.split(',')),
         None => Ok(settings.split_at.clone()),
@@ -98,9 +98,9 @@ pub(super) fn unnumbered(bounds: KeyRange) -> RangeDescriptor {
 }
 
 /// The bounds of a table's ranges that is split at these sorted keys.
-pub(super) fn cut(table: TableId, cuts: &[Bytes]) -> Vec<KeyRange> {
-    let starts = std::iter::once(Bytes::new()).chain(cuts.iter().cloned());
-    let ends = cuts.iter().cloned().map(Some).chain([None]);
+pub(super) fn divide(table: TableId, split_at: &[Bytes]) -> Vec<KeyRange> {
+    let starts = std::iter::once(Bytes::new()).chain(split_at.iter().cloned());
+    let ends = split_at.iter().cloned().map(Some).chain([None]);
     starts
         .zip(ends)
         .map(|(start, end)| KeyRange { table, start, end })

@@ -37,7 +37,7 @@ pub(super) struct Facts<'a> {
     pub(super) view: &'a View,
     pub(super) settings: &'a Settings,
     /// Ordered by id.
-    pub(super) groups: Vec<Group<'a>>,
+    pub(super) groups: Vec<GroupFacts<'a>>,
     /// Ordered by id.
     pub(super) ranges: Vec<Range<'a>>,
     /// All jobs whose steps can be decoded, running and over.
@@ -45,7 +45,7 @@ pub(super) struct Facts<'a> {
     /// The moves of each range within [`DAMPING`], running moves included.
     pub(super) moves: BTreeMap<RangeId, usize>,
     /// The parts of recent splits.
-    pub(super) cut_lately: BTreeSet<RangeId>,
+    pub(super) split_lately: BTreeSet<RangeId>,
     /// The hosts of the nodes.
     pub(super) hosts: Hosts,
     /// Actions for load that still count, by job.
@@ -57,7 +57,7 @@ pub(super) struct Facts<'a> {
 }
 
 /// A group.
-pub(super) struct Group<'a> {
+pub(super) struct GroupFacts<'a> {
     pub(super) row: &'a GroupDescriptor,
     /// The leader's node, and its report.
     pub(super) leader: Option<(NodeId, &'a ReplicaStatus)>,
@@ -76,7 +76,7 @@ pub(super) struct Range<'a> {
     pub(super) load: u64,
 }
 
-impl Group<'_> {
+impl GroupFacts<'_> {
     pub(super) fn id(&self) -> GroupId {
         self.row.group_id
     }
@@ -105,7 +105,7 @@ impl<'a> Facts<'a> {
         let groups = view.catalog.groups.values().map(|row| {
             let leader = view.leader(row.group_id, timeout);
             let leader = leader.and_then(|id| Some((id, view.replica(id, row.group_id)?)));
-            Group {
+            GroupFacts {
                 row,
                 leader,
                 ranges: Vec::new(),
@@ -121,7 +121,7 @@ impl<'a> Facts<'a> {
                 .filter_map(|job| Some((job, Step::of(job).ok()?)))
                 .collect(),
             moves: BTreeMap::new(),
-            cut_lately: BTreeSet::new(),
+            split_lately: BTreeSet::new(),
             hosts: Hosts::of(&view.catalog),
             tried: Vec::new(),
             tried_on: BTreeMap::new(),
@@ -196,7 +196,7 @@ impl<'a> Facts<'a> {
                 }
                 Step::SplitRange(SplitRange {
                     range, right_id, ..
-                }) => self.cut_lately.extend([range.range_id, *right_id]),
+                }) => self.split_lately.extend([range.range_id, *right_id]),
                 _ => {}
             }
         }
@@ -227,10 +227,12 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn group_place(&self, group_id: GroupId) -> Option<usize> {
-        self.groups.binary_search_by_key(&group_id, Group::id).ok()
+        self.groups
+            .binary_search_by_key(&group_id, GroupFacts::id)
+            .ok()
     }
 
-    pub(super) fn group(&self, group_id: GroupId) -> Option<&Group<'a>> {
+    pub(super) fn group(&self, group_id: GroupId) -> Option<&GroupFacts<'a>> {
         Some(&self.groups[self.group_place(group_id)?])
     }
 
@@ -268,7 +270,7 @@ impl<'a> Facts<'a> {
 
     /// Groups with more than their share of the load.
     pub(super) fn loaded_groups(&self) -> Vec<GroupId> {
-        let load = |group: &Group<'_>| -> u64 {
+        let load = |group: &GroupFacts<'_>| -> u64 {
             let loads = group.ranges.iter().map(|place| self.ranges[*place].load);
             loads.sum()
         };
@@ -293,7 +295,9 @@ impl<'a> Facts<'a> {
     }
 
     /// The ranges of each group that its leader reports at a higher epoch than meta's map.
-    pub(super) fn told_ahead(&self) -> impl Iterator<Item = (&Group<'a>, &'a RangeDescriptor)> {
+    pub(super) fn told_ahead(
+        &self,
+    ) -> impl Iterator<Item = (&GroupFacts<'a>, &'a RangeDescriptor)> {
         self.groups.iter().flat_map(move |group| {
             let told = group.leader.map_or(&[][..], |(_, status)| &status.ranges);
             told.iter().enumerate().filter_map(move |(turn, told)| {

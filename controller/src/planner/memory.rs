@@ -12,7 +12,7 @@ use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_types::{Epoch, GroupId, JobId, LogIndex, NodeId, RangeId, UnixMillis};
 
 use super::busy::ranges_of;
-use super::facts::{Facts, Group};
+use super::facts::{Facts, GroupFacts};
 use super::since::Since;
 use super::slow::{self, Slow};
 use crate::job::{AddReplica, ReplacePhase, ReplaceReplica, Step};
@@ -292,7 +292,7 @@ fn refused_by(job: &JobDescriptor, step: &Step) -> Option<(GroupId, NodeId)> {
 /// A member's progress, from its earlier progress and the current view.
 fn follow(
     facts: &Facts<'_>,
-    group: &Group<'_>,
+    group: &GroupFacts<'_>,
     node_id: NodeId,
     before: Option<Follower>,
     now: Duration,

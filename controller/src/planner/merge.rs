@@ -35,7 +35,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     let is_candidate = |range: &Range<'_>| {
         facts.is_cold(range) && range.size_bytes() < size_max && range.group.is_some()
     };
-    let starts = bootstrap::cuts(facts.view, facts.settings).unwrap_or_default();
+    let starts = bootstrap::split_keys(facts.view, facts.settings).unwrap_or_default();
     let starts: BTreeSet<&Bytes> = starts.iter().collect();
     let (mut begun, mut before) = (0, None);
     for range_id in facts.view.catalog.range_starts.values() {
@@ -79,7 +79,7 @@ fn is_quiet(facts: &Facts<'_>, memory: &Memory, draft: &Draft<'_>, range: &Range
     let range_id = range.row.range_id;
     let cold_for = memory.cold_for(range_id);
     cold_for.is_some_and(|lasts| lasts >= facts.settings.merge_after)
-        && !facts.cut_lately.contains(&range_id)
+        && !facts.split_lately.contains(&range_id)
         && is_settled(facts, draft, range)
 }
 

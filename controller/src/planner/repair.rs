@@ -19,7 +19,7 @@ use std::time::Duration;
 use coterie_types::{GroupDescriptor, NodeId, NodeState, Replica};
 
 use super::draft::Draft;
-use super::facts::{Facts, Group};
+use super::facts::{Facts, GroupFacts};
 use super::memory::Memory;
 use super::placement::Placement;
 use super::plan::Action;
@@ -90,7 +90,7 @@ impl fmt::Display for Cause {
 
 pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
     let mut placement = Placement::remembering(facts.view, facts.settings, memory);
-    let mut wanted: Vec<(Cause, &Group<'_>, Replica)> = Vec::new();
+    let mut wanted: Vec<(Cause, &GroupFacts<'_>, Replica)> = Vec::new();
     for group in &facts.groups {
         let of_group = group.row.replicas.iter();
         let worst = of_group
@@ -145,7 +145,12 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
 }
 
 /// The fault of a group's replica on a node. `None` if it is sound.
-fn cause(facts: &Facts<'_>, memory: &Memory, group: &Group<'_>, node_id: NodeId) -> Option<Cause> {
+fn cause(
+    facts: &Facts<'_>,
+    memory: &Memory,
+    group: &GroupFacts<'_>,
+    node_id: NodeId,
+) -> Option<Cause> {
     let (view, settings) = (facts.view, facts.settings);
     if is_lost(facts, node_id) {
         return Some(Cause::Lost);
@@ -186,7 +191,7 @@ fn cause(facts: &Facts<'_>, memory: &Memory, group: &Group<'_>, node_id: NodeId)
     is_over.then(|| Cause::Slow(lasts, why.to_owned()))
 }
 
-fn crowded(placement: &Placement<'_>, group: &Group<'_>) -> Option<(Cause, Replica)> {
+fn crowded(placement: &Placement<'_>, group: &GroupFacts<'_>) -> Option<(Cause, Replica)> {
     let leader = group.leader.map(|(leader, _)| leader);
     let node_id = placement.crowded(group.row, leader)?;
     let mut replicas = group.row.replicas.iter();
@@ -203,7 +208,7 @@ fn is_lost(facts: &Facts<'_>, node_id: NodeId) -> bool {
 }
 
 /// The number of voters that are up, if that is enough for a change of members.
-pub(super) fn check_majority(facts: &Facts<'_>, group: &Group<'_>) -> Result<usize, String> {
+pub(super) fn check_majority(facts: &Facts<'_>, group: &GroupFacts<'_>) -> Result<usize, String> {
     let timeout = facts.settings.liveness_timeout;
     let voters = group.row.voters().count();
     let up = |id: &NodeId| facts.view.is_heard(*id, timeout);

@@ -14,7 +14,7 @@ use coterie_types::{GroupId, NodeId};
 
 use super::Memory;
 use super::draft::Draft;
-use super::facts::{DAMPING, Facts, Group};
+use super::facts::{DAMPING, Facts, GroupFacts};
 use super::groups::USABLE_AFTER;
 use super::placement::Placement;
 use super::repair::{self, check_majority, replace};
@@ -92,7 +92,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
 
 /// The weight of each group's replicas: for itself, and as much again for an even share of bytes.
 fn replica_weights(facts: &Facts<'_>, is_still: bool) -> Vec<u64> {
-    let size = |group: &Group<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
+    let size = |group: &GroupFacts<'_>| group.leader.map_or(0, |(_, said)| said.size_bytes);
     let total: u64 = facts.groups.iter().map(size).sum();
     let count = facts.groups.len() as u64;
     let share = |size: u64| {

@@ -48,7 +48,7 @@ pub(super) fn plan(facts: &Facts<'_>, memory: &Memory, draft: &mut Draft<'_>) {
         if !may || (!is_large && !is_hot) {
             continue;
         }
-        let by_load = is_hot.then(|| cut_by_load(facts, range, cost));
+        let by_load = is_hot.then(|| split_by_load(facts, range, cost));
         match by_load {
             Some(Ok((at, reason))) => {
                 let before = effects::traffic(range);
@@ -94,7 +94,7 @@ pub(super) fn is_settled(facts: &Facts<'_>, draft: &Draft<'_>, range: &Range<'_>
 }
 
 /// The key at which to split a range with too much load and the reason, or the reason not to split.
-fn cut_by_load(
+fn split_by_load(
     facts: &Facts<'_>,
     range: &Range<'_>,
     cost: &RangeLoad,
@@ -106,19 +106,19 @@ fn cut_by_load(
             "{load}; all nodes are on one host, so nothing is gained by spreading it"
         ));
     }
-    if let Some(reason) = effects::why_not(facts, range, Deed::Cut) {
+    if let Some(reason) = effects::why_not(facts, range, Deed::Split) {
         return Err(format!("{load}; {reason}"));
     }
-    if let Some(cut) = &cost.cut
-        && LEFT_PERMILLE.contains(&cut.left_permille)
-        && range.row.bounds.contains(range.row.bounds.table, &cut.at)
-        && cut.at != range.row.bounds.start
+    if let Some(point) = &cost.split_point
+        && LEFT_PERMILLE.contains(&point.left_permille)
+        && range.row.bounds.contains(range.row.bounds.table, &point.at)
+        && point.at != range.row.bounds.start
     {
         let reason = format!(
             "{load}; {}% of it is left of the split key",
-            cut.left_permille / 10
+            point.left_permille / 10
         );
-        return Ok((cut.at.clone(), reason));
+        return Ok((point.at.clone(), reason));
     }
     match &cost.hot_key {
         Some(HotKey { key, permille }) if *permille >= HOT_KEY_PERMILLE => Err(format!(
@@ -126,10 +126,10 @@ fn cut_by_load(
             key[..key.len().min(KEY_SHOWN)].escape_ascii(),
             permille / 10
         )),
-        _ => Err(match &cost.cut {
-            Some(cut) => format!(
+        _ => Err(match &cost.split_point {
+            Some(point) => format!(
                 "{load}; the best known split leaves {}% of it on the left",
-                cut.left_permille / 10
+                point.left_permille / 10
             ),
             None => format!("{load}; no sample shows where to split it"),
         }),

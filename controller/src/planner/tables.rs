@@ -11,7 +11,7 @@ use bytes::Bytes;
 use coterie_protocol::catalog::TableDescriptor;
 use coterie_types::{GroupId, TableId};
 
-use super::bootstrap::cut;
+use super::bootstrap::divide;
 use super::draft::Draft;
 use super::facts::Facts;
 use super::plan::Action;
@@ -58,15 +58,15 @@ pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
         let mut reasons = vec![format!(
             "table {table_id} has no ranges yet; group {group_id} has the fewest, {count}"
         )];
-        let cuts = thinned(&table.split_at);
-        if cuts.len() < table.split_at.len() {
+        let split_at = thinned(&table.split_at);
+        if split_at.len() < table.split_at.len() {
             reasons.push(format!(
                 "{} of its {} boundaries fit into a job",
-                cuts.len(),
+                split_at.len(),
                 table.split_at.len()
             ));
         }
-        let bounds = cut(table_id, &cuts);
+        let bounds = divide(table_id, &split_at);
         *count += bounds.len();
         draft.claim_for_table(*group_id);
         draft.plan.actions.push(Action::AddRanges {
@@ -80,11 +80,11 @@ pub(super) fn plan(facts: &Facts<'_>, draft: &mut Draft<'_>) {
 
 /// As many of the boundaries as fit, evenly chosen.
 fn thinned(split_at: &[Bytes]) -> Vec<Bytes> {
-    let mut cuts = split_at.to_vec();
-    while 2 * cuts.iter().map(Bytes::len).sum::<usize>() > KEY_BYTES_MAX {
-        cuts = cuts.into_iter().skip(1).step_by(2).collect();
+    let mut keys = split_at.to_vec();
+    while 2 * keys.iter().map(Bytes::len).sum::<usize>() > KEY_BYTES_MAX {
+        keys = keys.into_iter().skip(1).step_by(2).collect();
     }
-    cuts
+    keys
 }
 
 /// The ranges of each group that could add more, with those that jobs are adding.

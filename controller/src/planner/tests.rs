@@ -123,7 +123,7 @@ fn groups_are_spread_over_zones_and_every_table_is_tiled() {
 }
 
 #[test]
-fn the_setting_in_meta_says_where_table_0_is_cut() {
+fn the_setting_in_meta_says_where_table_0_is_split() {
     let sim = Sim::with_nodes(&[""]);
     sim.command(Command::PutSetting {
         name: "bootstrap.split-at".into(),
@@ -225,14 +225,14 @@ proptest! {
         zones in proptest::collection::vec("[a-c]?", 1..9),
         groups in 1..9usize,
         replicas in 1..5usize,
-        cuts in proptest::collection::btree_set("[a-z]{1,3}", 0..6),
+        keys in proptest::collection::btree_set("[a-z]{1,3}", 0..6),
         tables in 0..4usize,
         leader in 0..8usize,
     ) {
         let zones: Vec<&str> = zones.iter().map(String::as_str).collect();
         let sim = Sim::with_nodes(&zones);
         let mut wanted = settings(groups, replicas);
-        wanted.split_at = cuts.into_iter().map(Bytes::from).collect();
+        wanted.split_at = keys.into_iter().map(Bytes::from).collect();
         runtime().block_on(async {
             let fence = sim.take_over(1);
             sim.settle(fence, &wanted).await.unwrap();

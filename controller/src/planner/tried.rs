@@ -15,7 +15,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deed {
     /// A range is split.
-    Cut,
+    Split,
     /// A range is moved to another group.
     Move,
 }
@@ -39,7 +39,7 @@ impl Tried {
         let (deed, ranges) = match step {
             Step::SplitRange(SplitRange {
                 range, right_id, ..
-            }) => (Deed::Cut, vec![range.range_id, *right_id]),
+            }) => (Deed::Split, vec![range.range_id, *right_id]),
             Step::MoveRange(MoveRange { range, .. }) => (Deed::Move, vec![range.range_id]),
             _ => return None,
         };
@@ -58,7 +58,7 @@ impl Tried {
     /// Whether this action is a reason against another. A split alone gains nothing, so it is no
     /// reason against moves of its parts.
     pub(super) fn is_against(&self, deed: Deed) -> bool {
-        deed == Deed::Cut || self.deed == Deed::Move
+        deed == Deed::Split || self.deed == Deed::Move
     }
 }
 

@@ -7,10 +7,10 @@ use coterie_types::{
     Epoch, GroupId, KeyRange, LogIndex, NodeId, NodeState, RangeDescriptor, RangeId, Replica, Role,
 };
 
-use super::Inner;
+use super::SimState;
 use super::group::{SimGroup, SimImport, copying, failed};
 
-impl Inner {
+impl SimState {
     pub(super) fn serve(&mut self, node_id: NodeId, request: ServerRequest) -> ServerAnswer {
         match request {
             ServerRequest::CreateReplica { .. } if self.barren.contains(&node_id) => {

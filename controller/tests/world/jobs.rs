@@ -135,7 +135,7 @@ impl World {
                 ..
             }) => {
                 let at = at.unwrap_or_else(|| middle(&range));
-                self.cut(range, at, right_id);
+                self.split(range, at, right_id);
             }
             Step::MergeRanges(MergeRanges { left, right, .. }) => {
                 let cost = self.costs.remove(&right.range_id).unwrap();
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    fn cut(&mut self, range: RangeDescriptor, at: Bytes, right_id: RangeId) {
+    fn split(&mut self, range: RangeDescriptor, at: Bytes, right_id: RangeId) {
         let cost = self.costs[&range.range_id];
         let half = Cost {
             size: cost.size / 2,

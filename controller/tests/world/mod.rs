@@ -20,7 +20,7 @@ use coterie_controller::view::View;
 use coterie_meta_client::Liveness;
 use coterie_protocol::catalog::{Catalog, Change, JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::{Heartbeat, NodeLiveness};
-use coterie_protocol::server::{Cut, RangeLoad, ReplicaStatus};
+use coterie_protocol::server::{RangeLoad, ReplicaStatus, SplitPoint};
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, JobId, KeyRange, LogIndex, NodeDescriptor, NodeId, NodeState,
     RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
@@ -272,7 +272,7 @@ impl World {
             bytes_per_second: ops * 100,
             cpu_micros_per_second: ops * 10,
             latency_micros: self.latency_micros,
-            cut: Some(Cut {
+            split_point: Some(SplitPoint {
                 at: middle(range),
                 left_permille: 500,
             }),

@@ -52,7 +52,7 @@ pub(crate) fn moved(plan: &Plan) -> Vec<(RangeId, GroupId)> {
 }
 
 /// Each range that is split, and whether the key is known.
-pub(crate) fn cut(plan: &Plan) -> Vec<(RangeId, bool)> {
+pub(crate) fn splits(plan: &Plan) -> Vec<(RangeId, bool)> {
     let of = |action: &Action| match action {
         Action::Split { range, at, .. } => Some((range.range_id, at.is_some())),
         _ => None,

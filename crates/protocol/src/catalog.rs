@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_located_and_a_cut_range_moves_its_start() {
+    fn a_key_is_located_and_a_split_range_moves_its_start() {
         let mut catalog = Catalog::default();
         let upserts = vec![range(1, "", Some("m")), range(2, "m", None)];
         catalog.apply(&Change {

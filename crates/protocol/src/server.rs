@@ -447,14 +447,14 @@ pub struct RangeLoad {
     /// was answered.
     pub latency_micros: u64,
     /// The key at which to split it so that the load is halved, if a sample of its keys shows it.
-    pub cut: Option<Cut>,
+    pub split_point: Option<SplitPoint>,
     /// The most used key, if it has at least a tenth of the load.
     pub hot_key: Option<HotKey>,
 }
 
 /// A key at which a range may be split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cut {
+pub struct SplitPoint {
     /// The first key of the right part.
     pub at: Bytes,
     /// Thousandths of the load on the left part.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_group::{Ownership, ResolvedFrame};
-use coterie_protocol::server::{Cut, HotKey, RangeLoad};
+use coterie_protocol::server::{HotKey, RangeLoad, SplitPoint};
 use coterie_types::RangeId;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -170,7 +170,7 @@ impl Loads {
                     u64::try_from(sample.cpu.as_micros()).unwrap_or(u64::MAX),
                 ) + applied as u64,
                 latency_micros: sample.latency_micros(),
-                cut: sample.cut(),
+                split_point: sample.split_point(),
                 hot_key: sample.hot_key(),
             }
         };
@@ -228,14 +228,14 @@ impl Sample {
     }
 
     /// The key that halves the load best; `None` when a single key has all of it.
-    fn cut(&self) -> Option<Cut> {
+    fn split_point(&self) -> Option<SplitPoint> {
         let keys = self.sorted();
         if keys.len() < KEYS_MIN {
             return None;
         }
         let boundaries = (1..keys.len()).filter(|at| keys[at - 1] != keys[*at]);
         let at = boundaries.min_by_key(|at| (2 * at).abs_diff(keys.len()))?;
-        Some(Cut {
+        Some(SplitPoint {
             at: keys[at].clone(),
             left_permille: u16::try_from(at * 1000 / keys.len()).unwrap_or(1000),
         })
@@ -277,26 +277,26 @@ mod tests {
     }
 
     #[test]
-    fn an_even_load_is_cut_in_the_middle() {
+    fn an_even_load_is_split_in_the_middle() {
         let sample = sample((0..10_000).map(|n| n * 7919 % 1000));
-        let cut = sample.cut().unwrap();
-        assert!((400..=600).contains(&cut.left_permille), "{cut:?}");
-        assert!(cut.at > "00350" && cut.at < "00650", "{cut:?}");
+        let point = sample.split_point().unwrap();
+        assert!((400..=600).contains(&point.left_permille), "{point:?}");
+        assert!(point.at > "00350" && point.at < "00650", "{point:?}");
         assert_eq!(sample.hot_key(), None);
     }
 
     #[test]
-    fn a_hot_key_is_named_and_never_cut() {
+    fn a_hot_key_is_named_and_never_split() {
         let sample = sample((0..10_000).map(|n| if n % 10 < 8 { 500 } else { n % 1000 }));
         let hot = sample.hot_key().unwrap();
         assert!(hot.key == "00500" && hot.permille > 700, "{hot:?}");
-        let cut = sample.cut().unwrap();
-        assert!(!(300..=700).contains(&cut.left_permille), "{cut:?}");
-        assert_eq!(super::Sample::default().cut(), None);
+        let point = sample.split_point().unwrap();
+        assert!(!(300..=700).contains(&point.left_permille), "{point:?}");
+        assert_eq!(super::Sample::default().split_point(), None);
     }
 
     #[test]
-    fn one_key_alone_cannot_be_cut() {
-        assert_eq!(sample(std::iter::repeat_n(5, 1000)).cut(), None);
+    fn one_key_alone_cannot_be_split() {
+        assert_eq!(sample(std::iter::repeat_n(5, 1000)).split_point(), None);
     }
 }

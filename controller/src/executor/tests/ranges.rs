@@ -144,7 +144,7 @@ async fn neighbours_in_two_groups_become_one_after_a_move() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_is_dropped_while_its_range_is_cut_leaves_nothing() {
+async fn a_table_that_is_dropped_while_its_range_is_split_leaves_nothing() {
     let name = || "users".to_owned();
     for calls in 0.. {
         let (sim, fence) = settled().await;
