@@ -337,7 +337,7 @@ fn agree(
         }
         (_, ReplyKind::AnyOrder) => sorted(ours) == sorted(theirs),
         (_, ReplyKind::Random) => shape(ours) == shape(theirs),
-        (_, ReplyKind::Scan) => pages_agree(ours, theirs),
+        (_, ReplyKind::Scan) => pages_agree(args, ours, theirs),
         (_, ReplyKind::Payload) => return dumps_agree(ours, theirs, table, real, store),
         // Redis 7.0 has no packed sets, which 7.2 has, and so have we.
         (b"object" | b"OBJECT", ReplyKind::Same) => {
@@ -364,10 +364,11 @@ fn shape(reply: &[u8]) -> Vec<&[u8]> {
 
 /// Whether two pages of elements have the same, if they are the first and the last. Else nobody
 /// knows which belong on them.
-fn pages_agree(ours: &[u8], theirs: &[u8]) -> bool {
+fn pages_agree(args: &[Bytes], ours: &[u8], theirs: &[u8]) -> bool {
     let whole = b"*2\r\n$1\r\n0\r\n";
+    let is_first = args.get(2).is_some_and(|cursor| cursor == "0" || cursor.is_empty());
     match (ours.strip_prefix(whole), theirs.strip_prefix(whole)) {
-        (Some(ours), Some(theirs)) => sorted(ours) == sorted(theirs),
+        (Some(ours), Some(theirs)) if is_first => sorted(ours) == sorted(theirs),
         _ => ours.starts_with(b"*2") && theirs.starts_with(b"*2"),
     }
 }

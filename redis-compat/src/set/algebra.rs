@@ -163,7 +163,7 @@ const SINTERCARD: Command = command(Topic::Set, "sintercard")
     .keys(&[K::RO_ACCESS.at(1).counted()])
     .runs(|txn, args| count(txn, args, Operation::Intersection))
     .check(|args| Counted::parse(args, Operation::Intersection).map(drop))
-    .hints("weight=2 key=set-key numkeys=numkeys limit=limit")
+    .hints("weight=5 key=set-key numkeys=numkeys limit=limit")
     .docs(
         "7.0.0",
         "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of \
