@@ -16,7 +16,7 @@ mod ttl;
 mod words;
 
 pub(crate) use expire::{expire, persist};
-pub(crate) use put::put;
+pub(crate) use put::{Put, put};
 pub(crate) use ttl::ttl;
 pub(crate) use words::{Deadline, Options, PART, fixed_names};
 

@@ -366,7 +366,9 @@ fn shape(reply: &[u8]) -> Vec<&[u8]> {
 /// knows which belong on them.
 fn pages_agree(args: &[Bytes], ours: &[u8], theirs: &[u8]) -> bool {
     let whole = b"*2\r\n$1\r\n0\r\n";
-    let is_first = args.get(2).is_some_and(|cursor| cursor == "0" || cursor.is_empty());
+    let is_first = args
+        .get(2)
+        .is_some_and(|cursor| cursor == "0" || cursor.is_empty());
     match (ours.strip_prefix(whole), theirs.strip_prefix(whole)) {
         (Some(ours), Some(theirs)) if is_first => sorted(ours) == sorted(theirs),
         _ => ours.starts_with(b"*2") && theirs.starts_with(b"*2"),
@@ -444,10 +446,11 @@ fn dumps_agree(
     }
 }
 
-/// A reply without the head of an array or a map, which depends on the version of the protocol.
+/// A reply without the head of an array, a map or a set, which depends on the version of the
+/// protocol.
 fn elements(reply: &[u8]) -> &[u8] {
     match (reply.first(), reply.iter().position(|byte| *byte == b'\n')) {
-        (Some(b'*' | b'%'), Some(end)) => &reply[end + 1..],
+        (Some(b'*' | b'%' | b'~'), Some(end)) => &reply[end + 1..],
         _ => reply,
     }
 }

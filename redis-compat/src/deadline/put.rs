@@ -1,30 +1,39 @@
 //! Putting elements with a deadline.
 
 use bytes::Bytes;
+use coterie_types::UnixMillis;
 
 use super::words::{Deadline, Options};
 use crate::txn::members::Members;
-use crate::{EvalError, Fault, Txn};
+use crate::{EvalError, Txn};
 
-/// Puts the elements of `HSETEX` or `SADDEX`, of `words_each` words each, by `put_one`; returns
-/// whether the condition was met. Elements whose deadline has passed are removed.
-pub(crate) fn put<T>(
+/// A collection whose elements may be put with a deadline.
+pub(crate) trait Put {
+    /// Words of an element.
+    const WORDS: usize;
+
+    fn members(&mut self) -> &mut Members;
+
+    /// Puts an element in place of an old one.
+    fn put(
+        &mut self,
+        txn: &mut Txn<'_>,
+        element: &[Bytes],
+        deadline: Option<UnixMillis>,
+    ) -> Result<(), EvalError>;
+}
+
+/// Puts the elements of `HSETEX` or `SADDEX`; returns whether the condition was met. Elements whose
+/// deadline has passed are removed.
+pub(crate) fn put<T: Put>(
     txn: &mut Txn<'_>,
     options: &Options<'_>,
-    words_each: usize,
     collection: &mut T,
-    members: fn(&mut T) -> &mut Members,
-    put_one: fn(
-        &mut T,
-        &mut Txn<'_>,
-        &[Bytes],
-        Option<coterie_types::UnixMillis>,
-    ) -> Result<(), EvalError>,
 ) -> Result<bool, EvalError> {
-    let elements = || options.elements.chunks_exact(words_each);
+    let elements = || options.elements.chunks_exact(T::WORDS);
     if options.all_exist || options.none_exists {
         for element in elements() {
-            let exists = members(collection).get(txn, &element[0])?.is_some();
+            let exists = collection.members().get(txn, &element[0])?.is_some();
             if exists != options.all_exist {
                 return Ok(false);
             }
@@ -33,22 +42,17 @@ pub(crate) fn put<T>(
     for element in elements() {
         let deadline = match options.deadline {
             Deadline::At(at) if at <= txn.now() => {
-                members(collection).remove(txn, &element[0])?;
+                collection.members().remove(txn, &element[0])?;
                 continue;
             }
             Deadline::At(at) => Some(at),
-            Deadline::Keep => kept(members(collection), txn, &element[0])?,
+            Deadline::Keep => {
+                let old = collection.members().get(txn, &element[0])?;
+                old.and_then(|old| old.deadline)
+            }
             Deadline::Unsaid | Deadline::Drop => None,
         };
-        put_one(collection, txn, element, deadline)?;
+        collection.put(txn, element, deadline)?;
     }
     Ok(true)
-}
-
-fn kept(
-    members: &mut Members,
-    txn: &mut Txn<'_>,
-    name: &[u8],
-) -> Result<Option<coterie_types::UnixMillis>, Fault> {
-    Ok(members.get(txn, name)?.and_then(|cell| cell.deadline))
 }

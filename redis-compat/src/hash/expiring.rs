@@ -1,9 +1,13 @@
 //! Reading and setting fields and their deadlines at once: HGETDEL, HGETEX and HSETEX, of Redis
 //! 8.0.
 
+use bytes::Bytes;
+use coterie_types::UnixMillis;
+
 use super::Hash;
 use crate::command::{Command, Part, Topic, command};
-use crate::deadline::{self, Deadline, Of, Options, fixed_names};
+use crate::deadline::{self, Deadline, Of, Options, Put, fixed_names};
+use crate::txn::members::Members;
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[HGETDEL, HGETEX, HSETEX], &[]);
@@ -120,20 +124,31 @@ const HSETEX: Command = command(Topic::Hash, "hsetex")
 ///
 /// O(log) for each. Errors: those of `deadline/words.rs`, `WRONG_TYPE`.
 fn hsetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let options = Options::of_put(txn, args, Of::Fields, 2)?;
+    let options = Options::of_put::<Hash>(txn, args, Of::Fields)?;
     let key = args.bytes(1);
     let mut hash = txn.hash(key)?;
     hash.expect_fields(options.elements.len() / 2);
-    let is_put = deadline::put(
-        txn,
-        &options,
-        2,
-        &mut hash,
-        |hash: &mut Hash| &mut hash.0,
-        |hash, txn, pair, deadline| hash.set_until(txn, &pair[0], &pair[1], deadline).map(drop),
-    )?;
+    let is_put = deadline::put(txn, &options, &mut hash)?;
     if is_put {
         txn.put_hash(key, &mut hash)?;
     }
     Ok(Reply::Integer(is_put.into()))
+}
+
+impl Put for Hash {
+    const WORDS: usize = 2;
+
+    fn members(&mut self) -> &mut Members {
+        &mut self.0
+    }
+
+    fn put(
+        &mut self,
+        txn: &mut Txn<'_>,
+        pair: &[Bytes],
+        deadline: Option<UnixMillis>,
+    ) -> Result<(), EvalError> {
+        self.set_until(txn, &pair[0], &pair[1], deadline)?;
+        Ok(())
+    }
 }

@@ -229,3 +229,103 @@ fn take_packed(
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemView;
+    use crate::txn::tests::ctx;
+
+    /// The fields, values and deadlines of a payload; `None` if it is none.
+    fn taken(of: u8, body: &[u8]) -> Option<Vec<(Bytes, Bytes, Option<u64>)>> {
+        let view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(1));
+        let mut input = Bytes::copy_from_slice(body);
+        let hash = take_payload(of, &mut input, &mut txn).unwrap()?;
+        let mut fields = Vec::new();
+        let mut visit = |_: &mut Txn<'_>, field: Member| {
+            fields.push((field.name, field.value, field.deadline.map(|at| at.0)));
+            Ok(true)
+        };
+        hash.0.each(&mut txn, &mut visit).unwrap();
+        Some(fields)
+    }
+
+    fn expected(deadlines: [Option<u64>; 2]) -> Option<Vec<(Bytes, Bytes, Option<u64>)>> {
+        let [first, second] = deadlines;
+        Some(vec![
+            ("f".into(), "v".into(), first),
+            ("n".into(), "12".into(), second),
+        ])
+    }
+
+    #[test]
+    fn deadlines_are_read_in_the_forms_of_redis() {
+        let lowest = 5000u64.to_le_bytes();
+        let table = |first: &[u8], second: &[u8]| {
+            [&b"\x02"[..], first, b"\x01f\x01v", second, b"\x01n\xc0\x0c"].concat()
+        };
+        // The lowest, and 64 after it.
+        let relative = [&lowest[..], &table(b"\x01", b"\x40\x41")].concat();
+        assert_eq!(taken(24, &relative), expected([Some(5000), Some(5064)]));
+        let without = [&lowest[..], &table(b"\x00", b"\x01")].concat();
+        assert_eq!(taken(24, &without), expected([None, Some(5000)]));
+        let absolute = table(b"\x40\x41", b"\x00");
+        assert_eq!(taken(22, &absolute), expected([Some(65), None]));
+        let words = ["f", "v", "5000", "n", "12", "0"].map(Bytes::from);
+        let mut packed = Vec::new();
+        rdb::put_string(&mut packed, &listpack::pack(words.iter()).unwrap());
+        assert_eq!(taken(23, &packed), expected([Some(5000), None]));
+        let packed = [&lowest[..], &packed].concat();
+        assert_eq!(taken(25, &packed), expected([Some(5000), None]));
+        for len in 0..relative.len() {
+            assert_eq!(taken(24, &relative[..len]), None, "{len}");
+        }
+        for len in 0..packed.len() {
+            assert_eq!(taken(25, &packed[..len]), None, "{len}");
+        }
+        let late = [&(1u64 << 48).to_le_bytes()[..], &table(b"\x01", b"\x00")].concat();
+        assert_eq!(taken(24, &late), None, "after the last deadline");
+    }
+
+    #[test]
+    fn ziplists_are_read() {
+        let mut body = Vec::new();
+        let elements = b"\x00\x01f\x03\x01v\x03\x01n\x03\xfe\x0c\xff";
+        let mut packed = Vec::new();
+        packed.put_u32_le(10 + elements.len() as u32);
+        packed.put_u32_le(10 + 9);
+        packed.put_u16_le(4);
+        packed.put_slice(elements);
+        rdb::put_string(&mut body, &packed);
+        assert_eq!(taken(13, &body), expected([None, None]));
+    }
+
+    #[test]
+    fn payloads_with_deadlines_survive_the_round_trip() {
+        for long in [false, true] {
+            let view = MemView::new();
+            let mut txn = Txn::new(&view, ctx(1));
+            let mut hash = Hash::default();
+            let value = Bytes::from(vec![b'v'; if long { 100 } else { 1 }]);
+            for number in 0..300u64 {
+                let deadline = (number % 3 > 0).then_some(UnixMillis(1000 + number));
+                let field = Bytes::from(format!("f{number}"));
+                hash.set_until(&mut txn, &field, &value, deadline).unwrap();
+            }
+            let mut payload = Vec::new();
+            put_payload(&mut payload, &mut txn, &hash).unwrap();
+            assert_eq!(payload[0], if long { 24 } else { 25 });
+            assert!(has_deadlines(payload[0]));
+            let fields = taken(payload[0], &payload[1..]).unwrap();
+            assert_eq!(fields.len(), 300);
+            for (field, found, deadline) in fields {
+                let cell = hash.0.get(&mut txn, &field).unwrap().unwrap();
+                assert_eq!(
+                    (found, deadline),
+                    (cell.value, cell.deadline.map(|at| at.0))
+                );
+            }
+        }
+    }
+}

@@ -1,9 +1,13 @@
 //! Deadlines of members: SEXPIRE and its like, and SADDEX, of Redis 8.12.
 
+use bytes::Bytes;
+use coterie_types::UnixMillis;
+
 use super::Set;
 use crate::command::{Command, Part, Topic, command};
-use crate::deadline::{self, Of, Options, expire, persist, ttl};
+use crate::deadline::{self, Of, Options, Put, expire, persist, ttl};
 use crate::string::Unit;
+use crate::txn::members::Members;
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
@@ -117,25 +121,33 @@ const SADDEX: Command = command(Topic::Set, "saddex")
 ///
 /// O(log) for each. Errors: those of `deadline/words.rs`, `WRONG_TYPE`.
 fn saddex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let options = Options::of_put(txn, args, Of::Members, 1)?;
+    let options = Options::of_put::<Set>(txn, args, Of::Members)?;
     let key = args.bytes(1);
     let mut set = txn.set(key)?;
     set.expect(&options.elements[0], options.elements.len());
-    let is_put = deadline::put(
-        txn,
-        &options,
-        1,
-        &mut set,
-        |set: &mut Set| &mut set.0,
-        |set, txn, member, deadline| {
-            if !set.add_until(txn, &member[0], deadline)? {
-                set.0.set_deadline(txn, &member[0], deadline)?;
-            }
-            Ok(())
-        },
-    )?;
+    let is_put = deadline::put(txn, &options, &mut set)?;
     if is_put {
         txn.put_set(key, &mut set)?;
     }
     Ok(Reply::Integer(is_put.into()))
+}
+
+impl Put for Set {
+    const WORDS: usize = 1;
+
+    fn members(&mut self) -> &mut Members {
+        &mut self.0
+    }
+
+    fn put(
+        &mut self,
+        txn: &mut Txn<'_>,
+        member: &[Bytes],
+        deadline: Option<UnixMillis>,
+    ) -> Result<(), EvalError> {
+        if !self.add_until(txn, &member[0], deadline)? {
+            self.0.set_deadline(txn, &member[0], deadline)?;
+        }
+        Ok(())
+    }
 }

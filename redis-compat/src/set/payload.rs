@@ -154,3 +154,80 @@ fn take_intset(input: &mut Bytes) -> Option<Vec<Bytes>> {
     let is_sorted = integers.is_sorted_by(|a, b| a < b);
     is_sorted.then(|| integers.into_iter().map(number::format_int).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemView;
+    use crate::txn::tests::ctx;
+
+    /// The members of a payload and how they are kept; `None` if it is none.
+    fn taken(of: u8, body: &[u8]) -> Option<(Vec<Bytes>, Encoding)> {
+        let view = MemView::new();
+        let mut txn = Txn::new(&view, ctx(1));
+        let mut input = Bytes::copy_from_slice(body);
+        let set = take_payload(of, &mut input, &mut txn).unwrap()?;
+        Some((set.for_reply(&mut txn).unwrap(), set.encoding()))
+    }
+
+    fn intset(body: &[u8]) -> Option<(Vec<Bytes>, Encoding)> {
+        let mut packed = Vec::new();
+        rdb::put_string(&mut packed, body);
+        taken(TYPE_SET_INTSET, &packed)
+    }
+
+    #[test]
+    fn integers_have_the_least_width_that_holds_them_all() {
+        assert_eq!(put_intset(&[-1, 7]), b"\x02\0\0\0\x02\0\0\0\xff\xff\x07\0");
+        assert_eq!(put_intset(&[40_000]), b"\x04\0\0\0\x01\0\0\0\x40\x9c\0\0");
+        assert_eq!(
+            put_intset(&[1 << 40]),
+            b"\x08\0\0\0\x01\0\0\0\0\0\0\0\0\x01\0\0"
+        );
+    }
+
+    #[test]
+    fn sets_of_integers_are_read_and_no_others() {
+        let good = put_intset(&[-5, 3, 70_000]);
+        let members = ["-5", "3", "70000"].map(Bytes::from).to_vec();
+        assert_eq!(intset(&good), Some((members, Encoding::Intset)));
+        for len in 0..good.len() {
+            assert_eq!(intset(&good[..len]), None, "{len}");
+        }
+        assert_eq!(intset(&put_intset(&[3, -5])), None, "not in order");
+        assert_eq!(intset(&put_intset(&[3, 3])), None, "the same twice");
+        assert_eq!(intset(&put_intset(&[])), None, "empty");
+        assert_eq!(intset(b"\x03\0\0\0\x01\0\0\0\0\0\0"), None, "a width of 3");
+        let many: Vec<_> = (0..513).collect();
+        let (members, encoding) = intset(&put_intset(&many)).unwrap();
+        assert_eq!((members.len(), encoding), (513, Encoding::Hashtable));
+    }
+
+    #[test]
+    fn packed_sets_of_redis_7_2_are_read() {
+        let packed = |words: &[Bytes]| {
+            let mut packed = Vec::new();
+            rdb::put_string(&mut packed, &listpack::pack(words.iter()).unwrap());
+            taken(TYPE_SET_LISTPACK, &packed)
+        };
+        let words = ["a", "12", "b"].map(Bytes::from);
+        let listpack = Some((words.to_vec(), Encoding::Listpack));
+        assert_eq!(packed(&words), listpack);
+        assert_eq!(packed(&["a", "a"].map(Bytes::from)), None, "the same twice");
+        assert_eq!(packed(&[]), None, "empty");
+        let many: Vec<_> = (0..129).map(|n| Bytes::from(format!("m{n}"))).collect();
+        let (members, encoding) = packed(&many).unwrap();
+        assert_eq!((members.len(), encoding), (129, Encoding::Hashtable));
+    }
+
+    #[test]
+    fn members_as_strings_are_read() {
+        let body = b"\x03\x01a\xc0\x0c\x00";
+        let members = ["a", "12", ""].map(Bytes::from).to_vec();
+        assert_eq!(taken(TYPE_SET, body), Some((members, Encoding::Listpack)));
+        for len in 0..body.len() {
+            assert_eq!(taken(TYPE_SET, &body[..len]), None, "{len}");
+        }
+        assert_eq!(taken(TYPE_SET, b"\x02\x01a\x01a"), None, "the same twice");
+    }
+}

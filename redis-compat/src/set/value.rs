@@ -64,14 +64,13 @@ impl Set {
         member: &Bytes,
         deadline: Option<UnixMillis>,
     ) -> Result<bool, EvalError> {
-        if self.contains(txn, member)? {
-            return Ok(false);
-        }
         let count = self.0.stored_len();
         let value = Bytes::new();
-        self.0.put(txn, member, &Cell { value, deadline })?;
-        self.convert_for(member, count);
-        Ok(true)
+        let is_new = self.0.put_new(txn, member, &Cell { value, deadline })?;
+        if is_new {
+            self.convert_for(member, count);
+        }
+        Ok(is_new)
     }
 
     /// Redis' conversions when a set of `count` members gets another (`t_set.c`,

@@ -161,20 +161,45 @@ impl Members {
         member: &Bytes,
         new: &Cell,
     ) -> Result<bool, EvalError> {
-        txn.check_len(member.len().max(new.value.len()))?;
         let old = self.stored_cell(txn, member)?;
-        let was_there = old
-            .as_ref()
-            .is_some_and(|old| txn.is_before_deadline(old.deadline));
-        let old_deadline = old.as_ref().and_then(|old| old.deadline);
+        let was_there = is_there(txn, old.as_ref());
+        self.put_over(txn, member, old.as_ref(), new)?;
+        Ok(!was_there)
+    }
+
+    /// Sets a member unless it is there; returns whether it is new. Errors: `STRING_TOO_LONG`.
+    pub(crate) fn put_new(
+        &mut self,
+        txn: &mut Txn<'_>,
+        member: &Bytes,
+        new: &Cell,
+    ) -> Result<bool, EvalError> {
+        let old = self.stored_cell(txn, member)?;
+        let is_new = !is_there(txn, old.as_ref());
+        if is_new {
+            self.put_over(txn, member, old.as_ref(), new)?;
+        }
+        Ok(is_new)
+    }
+
+    /// Sets a member in the place of the cell that is stored.
+    fn put_over(
+        &mut self,
+        txn: &mut Txn<'_>,
+        member: &Bytes,
+        old: Option<&Cell>,
+        new: &Cell,
+    ) -> Result<(), EvalError> {
+        txn.check_len(member.len().max(new.value.len()))?;
+        let old_deadline = old.and_then(|old| old.deadline);
         self.is_lowest_gone |= self.head.change(old_deadline, new.deadline);
         match &mut self.form {
             Form::Packed(elements) => {
                 elements.put(member, &new.encode())?;
             }
-            Form::Spread(spread) => spread.put(txn, member, old.as_ref(), new),
+            Form::Spread(spread) => spread.put(txn, member, old, new),
         }
-        Ok(!was_there)
+        Ok(())
     }
 
     /// Removes a member; returns the cell that it had.
@@ -265,6 +290,10 @@ fn lowest_deadline(record: &Record) -> Option<UnixMillis> {
         false => record.value.clone(),
     };
     Some(Head::take(&mut value).ok()?.deadlines?.lowest)
+}
+
+fn is_there(txn: &mut Txn<'_>, stored: Option<&Cell>) -> bool {
+    stored.is_some_and(|cell| txn.is_before_deadline(cell.deadline))
 }
 
 /// Gives packed members elements of their own.

@@ -95,9 +95,9 @@ impl Members {
         member: &Bytes,
         deadline: Option<UnixMillis>,
     ) -> Result<(), EvalError> {
-        if let Some(cell) = self.get(txn, member)? {
-            let value = cell.value;
-            self.put(txn, member, &Cell { value, deadline })?;
+        if let Some(old) = self.get(txn, member)? {
+            let value = old.value.clone();
+            self.put_over(txn, member, Some(&old), &Cell { value, deadline })?;
         }
         Ok(())
     }
@@ -170,8 +170,14 @@ impl Members {
                 }
             }
             Form::Spread(spread) => {
-                let mut after = Bytes::new();
+                // Removed deadlines lie before the lowest: no walk meets them.
+                let lowest = self
+                    .head
+                    .deadlines
+                    .map_or(0, |deadlines| deadlines.lowest.0);
+                let mut after = Bytes::copy_from_slice(&lowest.to_be_bytes());
                 loop {
+                    // A deadline has a key behind it.
                     let walk = Walk::Up(Bound::Excluded(&after));
                     let page = txn.some_elements(&spread.of, DEADLINES, walk, PAGE)?;
                     let Some((last, _)) = page.last() else {

@@ -229,12 +229,12 @@ fn random_members_are_as_likely_as_one_another() {
     let mut txn = Txn::new(&view, ctx(1));
     let members = load(&mut txn, &b("k"));
     let mut single = BTreeMap::new();
-    for _ in 0..20 * MEMBERS {
+    for _ in 0..10 * MEMBERS {
         let member = members.random(&mut txn).unwrap().unwrap();
         *single.entry(member.name).or_insert(0) += 1;
     }
-    assert!(is_uniform(&single, MEMBERS, 20 * MEMBERS));
-    for count in [10, 100, 1000] {
+    assert!(is_uniform(&single, MEMBERS, 10 * MEMBERS));
+    for count in [10, 1000] {
         let (mut sampled, mut drawn) = (BTreeMap::new(), BTreeMap::new());
         let rounds = 10 * MEMBERS / count;
         for _ in 0..rounds {
