@@ -161,13 +161,6 @@ impl KeySpec {
         self
     }
 
-    /// As many words as the first says, behind it.
-    pub(crate) const fn counted(mut self) -> Self {
-        let (count, first, step) = (0, 1, 1);
-        self.find = FindKeys::KeyNum { count, first, step };
-        self
-    }
-
     pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
         self.notes = Some(notes);
         self
@@ -176,6 +169,13 @@ impl KeySpec {
     /// Words may put these keys into another table.
     pub(crate) const fn in_table(mut self, table: TableOf) -> Self {
         self.table = Some(table);
+        self
+    }
+
+    /// The word where the run begins says how many keys follow it.
+    pub(crate) const fn counted(mut self) -> Self {
+        let (count, first, step) = (0, 1, 1);
+        self.find = FindKeys::KeyNum { count, first, step };
         self
     }
 
@@ -359,13 +359,7 @@ mod tests {
     }
 
     const fn counted(index: usize) -> KeySpec {
-        let mut spec = KeyFlags::RO_ACCESS.at(index);
-        spec.find = FindKeys::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        };
-        spec
+        KeyFlags::RO_ACCESS.at(index).counted()
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `any-order`: the same elements; `random`: as many elements; `scan`: a
-//!                  page of elements; `ours`: figures that only Coterie's documentation explains
+//!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
+//!                  `random`: as many elements; `scan`: a page of elements; `ours`: figures that
+//!                  only Coterie's documentation explains
 //! without=WORD     this keyword is never sent: the Redis compared with does not know it
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
@@ -23,6 +24,8 @@ pub enum ReplyKind {
     Payload,
     /// The same elements in any order.
     AnyOrder,
+    /// The same encoding, or one that the Redis compared with does not have yet.
+    Encoding,
     /// Of the same type, no more.
     Ours,
     /// Random elements: as many.
@@ -65,6 +68,7 @@ impl Hints {
                 ("reply", "time") => hints.reply = ReplyKind::Time,
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
+                ("reply", "encoding") => hints.reply = ReplyKind::Encoding,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 ("reply", "random") => hints.reply = ReplyKind::Random,
                 ("reply", "scan") => hints.reply = ReplyKind::Scan,

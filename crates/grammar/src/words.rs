@@ -48,6 +48,12 @@ const MEMBERS: &[&str] = &[
     "a member of sixty-five bytes, which a listpack does not hold.....",
 ];
 
+/// Keys that hold lists, mostly.
+const LIST_KEYS: &[&[u8]] = &[b"l", b"l:1", b"{tag}l"];
+
+/// Elements of lists: few, so that equal ones meet.
+const LIST_ELEMENTS: &[&str] = &["a", "b", "c", "1", "-70000", ""];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -164,6 +170,10 @@ pub(crate) const POOLS: &[&str] = &[
     "junk",
     "key",
     "limit",
+    "list-count",
+    "list-element",
+    "list-index",
+    "list-key",
     "member",
     "milliseconds",
     "numkeys",
@@ -171,9 +181,12 @@ pub(crate) const POOLS: &[&str] = &[
     "pattern",
     "payload",
     "random-count",
+    "rank",
     "scan-count",
     "seconds",
     "set-key",
+    "trim-start",
+    "trim-stop",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
@@ -208,6 +221,8 @@ impl Grammar {
             "key" => return self.key(),
             "hash-key" => return self.key_of(HASH_KEYS),
             "set-key" => return self.key_of(SET_KEYS),
+            "list-key" => return self.key_of(LIST_KEYS),
+            "list-element" => return self.list_element(),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
@@ -225,6 +240,11 @@ impl Grammar {
             "bit-offset" => self.bit_offset(),
             "bit-type" => self.bit_type(),
             "field-offset" => self.field_offset(),
+            "list-count" => self.list_count(),
+            "list-index" => self.list_index(),
+            "rank" => self.rank(),
+            "trim-start" => self.one_of(&["0", "0", "1", "2", "-40", "-3", "50", "x"]),
+            "trim-stop" => self.one_of(&["-1", "-1", "-2", "-3", "40", "9999", "0", ""]),
             "db" => self.one_of(&["0", "1", "1", "16", "x", "-1", "99999999999"]),
             "pattern" => self.one_of(PATTERNS),
             "seconds" => self.seconds(),
@@ -244,9 +264,10 @@ impl Grammar {
 
     /// A key, now and then of another type than a string.
     fn key(&mut self) -> Bytes {
-        let pool = match self.below(12) {
+        let pool = match self.below(14) {
             0 => HASH_KEYS,
             1 => SET_KEYS,
+            2 => LIST_KEYS,
             _ => KEYS,
         };
         Bytes::from_static(pool[self.below(pool.len())])
@@ -282,6 +303,36 @@ impl Grammar {
             ]),
             1 => self.one_of(&["-300", "300"]),
             _ => (self.below(20) as i64 - 10).to_string(),
+        }
+    }
+
+    fn list_element(&mut self) -> Bytes {
+        match self.below(12) {
+            0 => self.value(),
+            1 => Bytes::from("long ".repeat(self.below(300))),
+            _ => Bytes::from(self.one_of(LIST_ELEMENTS)),
+        }
+    }
+
+    fn list_count(&mut self) -> String {
+        match self.below(10) {
+            0 => self.integer(),
+            _ => self.below(6).to_string(),
+        }
+    }
+
+    fn list_index(&mut self) -> String {
+        match self.below(6) {
+            0 => self.index(),
+            _ => (self.below(14) as i64 - 7).to_string(),
+        }
+    }
+
+    /// Not the least number: Redis takes it for -1 before 7.2, and refuses it since.
+    fn rank(&mut self) -> String {
+        match self.below(10) {
+            0 => self.one_of(&["x", "1.0", "9223372036854775807", "99999999999999999999"]),
+            _ => (self.below(9) as i64 - 4).to_string(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `DUMP` and `RESTORE`: values in the format of Redis' RDB files.
 //!
 //! ```text
-//! 1 byte      type: 0 = string, 4 = hash, 16 = hash in a listpack
-//! n bytes     the value ([`crate::rdb`], `hash/payload.rs`)
+//! 1 byte      type: 0 = string, others in the `payload.rs` of a type
+//! n bytes     the value ([`crate::rdb`], `hash/payload.rs`, `list/payload.rs`)
 //! 2 bytes     RDB version, little endian
 //! 8 bytes     CRC-64 of all before, little endian
 //! ```
@@ -16,7 +16,7 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
 use crate::hash::{self, Hash};
-use crate::list::{self, List};
+use crate::list;
 use crate::rdb::{self, crc64};
 use crate::set::{self, Set};
 use crate::stream::{self, Stream};
@@ -84,7 +84,7 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             rdb::put_string(&mut payload, string.bytes());
         }
         Typed::Hash(hash) => hash::put_payload(&mut payload, txn, &hash)?,
-        Typed::List(list) => list::put_payload(&mut payload, txn, &list)?,
+        Typed::List(_) => list::put_payload(&mut payload, txn, args.bytes(1))?,
         Typed::Set(set) => set::put_payload(&mut payload, txn, &set)?,
         Typed::SortedSet(set) => zset::put_payload(&mut payload, txn, &set)?,
         Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
@@ -157,7 +157,7 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         match restored {
             Restored::String(value) => txn.put_string(key.clone(), value, expires_at)?,
             Restored::Hash(hash) => txn.put_hash(key, &mut hash.expiring(expires_at))?,
-            Restored::List(list) => txn.put_list(key.clone(), &list.expiring(expires_at))?,
+            Restored::List(elements) => txn.restore_list(key, &elements, expires_at)?,
             Restored::Set(set) => txn.put_set(key, &mut set.expiring(expires_at))?,
             Restored::SortedSet(set) => txn.put_zset(key.clone(), &set.expiring(expires_at))?,
             Restored::Stream(stream) => {
@@ -172,7 +172,8 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 enum Restored {
     String(Bytes),
     Hash(Hash),
-    List(List),
+    /// Its elements.
+    List(Vec<Bytes>),
     Set(Set),
     SortedSet(SortedSet),
     Stream(Stream),
