@@ -161,6 +161,13 @@ impl KeySpec {
         self
     }
 
+    /// The word is a count; so many keys follow, each `step` words behind the other.
+    pub(crate) const fn counted(mut self, step: usize) -> Self {
+        let (count, first) = (0, 1);
+        self.find = FindKeys::KeyNum { count, first, step };
+        self
+    }
+
     pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
         self.notes = Some(notes);
         self
@@ -352,13 +359,7 @@ mod tests {
     }
 
     const fn counted(index: usize) -> KeySpec {
-        let mut spec = KeyFlags::RO_ACCESS.at(index);
-        spec.find = FindKeys::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        };
-        spec
+        KeyFlags::RO_ACCESS.at(index).counted(1)
     }
 
     #[test]

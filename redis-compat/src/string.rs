@@ -1,9 +1,12 @@
 //! The string commands, by their effect on a value.
 
+mod condition;
+mod delex;
 mod edit;
 mod expiry;
 mod get;
 mod incr;
+mod incr_ex;
 mod incr_float;
 mod lcs;
 mod many;
@@ -18,9 +21,12 @@ pub(crate) use value::StringValue;
 use crate::command::Part;
 
 pub(crate) const PARTS: &[Part] = &[
+    condition::PART,
+    delex::PART,
     edit::PART,
     get::PART,
     incr::PART,
+    incr_ex::PART,
     incr_float::PART,
     lcs::PART,
     many::PART,

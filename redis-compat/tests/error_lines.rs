@@ -83,6 +83,16 @@ const FIXED: &[(&str, &str)] = &[
         "lcs text text len idx",
         "ERR If you want both the length and indexes, please just use IDX.",
     ),
+    (
+        "pfadd text a",
+        "WRONGTYPE Key is not a valid HyperLogLog string value.",
+    ),
+    ("pfcount broken", "INVALIDOBJ Corrupted HLL object detected"),
+    (
+        "pfdebug encoding none",
+        "ERR The specified key does not exist",
+    ),
+    ("pfdebug decode dense", "ERR HLL encoding is not sparse"),
     ("move text 16", "ERR DB index is out of range"),
     ("select 16", "ERR DB index is out of range"),
     ("select x", "ERR value is not an integer or out of range"),
@@ -208,11 +218,17 @@ const NOT_COMPARED: &[&str] = &[
     "ERR timeout is out of range",
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
     "ERR Bad data format",
+    "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+    "ERR LBOUND can't be greater than UBOUND",
+    "ERR digest must be exactly 16 hexadecimal characters",
+    "ERR invalid numkeys value",
     "ERR max number of clients reached",
+    "ERR wrong number of key-value pairs",
 ];
 
 /// Coterie's own.
 const OURS: &[E] = &[
+    errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::HASH_TOO_LONG,
     errors::NOT_BY_SLOT,
@@ -251,6 +267,10 @@ fn the_words_are_those_of_redis() {
     real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
     real.run(&words("set number 9223372036854775807"));
+    real.run(&words("pfadd dense a"));
+    real.run(&words("pfdebug todense dense"));
+    real.run(&words("pfadd broken a"));
+    real.run(&words("append broken x"));
     let with_words: Vec<(&str, E)> = vec![
         ("set k v ex 0", E::invalid_expire("set")),
         ("get", E::WrongArity("get")),

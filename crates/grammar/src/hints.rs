@@ -5,6 +5,7 @@
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
 //!                  same; `any-order`: the same elements; `ours`: figures that only Coterie's
 //!                  documentation explains
+//! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -34,6 +35,8 @@ pub struct Hints {
     /// How its replies are compared.
     pub reply: ReplyKind,
     pools: Vec<(&'static str, &'static str)>,
+    /// Keywords that the Redis compared with does not know.
+    pub(crate) newer: Vec<&'static str>,
 }
 
 impl Default for Hints {
@@ -42,6 +45,7 @@ impl Default for Hints {
             weight: 1,
             reply: ReplyKind::Same,
             pools: Vec::new(),
+            newer: Vec::new(),
         }
     }
 }
@@ -58,6 +62,7 @@ impl Hints {
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
+                ("newer", keyword) => hints.newer.push(keyword),
                 (argument, pool) => hints.pools.push((argument, pool)),
             }
         }
@@ -87,10 +92,15 @@ mod tests {
             let parts = row.hints.split(' ').filter(|hint| !hint.is_empty());
             let meant = usize::from(hints.weight != 1)
                 + usize::from(hints.reply != ReplyKind::Same)
+                + hints.newer.len()
                 + hints.pools.len();
             assert_eq!(parts.count(), meant, "{}: {}", row.name, row.hints);
+            let shown = format!("{:?}", syntax::parse(row.syntax));
+            for keyword in &hints.newer {
+                let token = format!("token: Some(\"{keyword}\")");
+                assert!(shown.contains(&token), "{}: no {keyword}", row.name);
+            }
             for (argument, pool) in &hints.pools {
-                let shown = format!("{:?}", syntax::parse(row.syntax));
                 let named = format!("name: \"{argument}\"");
                 assert!(shown.contains(&named), "{}: no {argument}", row.name);
                 assert!(POOLS.contains(pool), "{}: no pool {pool}", row.name);

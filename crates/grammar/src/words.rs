@@ -26,6 +26,10 @@ const KEYS: &[&[u8]] = &[
 /// Keys that hold hashes, mostly.
 const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 
+/// Keys that hold HyperLogLogs, and nothing else: what notes a count in them is another command in
+/// each server.
+const HYPERLOGLOG_KEYS: &[&[u8]] = &[b"hll", b"hll:1", b"{tag}hll", b"hll\0"];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -131,11 +135,14 @@ pub(crate) const POOLS: &[&str] = &[
     "bit-offset",
     "bit-type",
     "db",
+    "element",
     "field",
     "field-offset",
     "field-value",
     "float",
     "hash-key",
+    "hyperloglog",
+    "hyperloglog-or-other",
     "index",
     "integer",
     "junk",
@@ -144,6 +151,7 @@ pub(crate) const POOLS: &[&str] = &[
     "offset",
     "pattern",
     "payload",
+    "pfdebug",
     "seconds",
     "ttl",
     "unix-milliseconds",
@@ -179,7 +187,14 @@ impl Grammar {
             "key" => return self.key(8),
             "hash-key" if self.one_in(12) => return self.key(usize::MAX),
             "hash-key" => return self.key(1),
+            "hyperloglog-or-other" if self.one_in(12) => return self.key(8),
+            "hyperloglog" | "hyperloglog-or-other" => {
+                let key: &&[u8] = self.pick(HYPERLOGLOG_KEYS);
+                return Bytes::from_static(key);
+            }
             "payload" => return self.payload(),
+            "pfdebug" => self.one_of(&["ENCODING", "DECODE", "TODENSE", "GETREG", "bogus"]),
+            "element" => self.below(5000).to_string(),
             "integer" => self.integer(),
             "float" => self.float(),
             "index" => self.index(),

@@ -34,6 +34,9 @@ const SHARED_INTEGERS: i64 = 10_000;
 /// The count that Redis reports for a shared object.
 const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 
+/// How many elements of a collection `MEMORY USAGE` looks at unless told.
+const SAMPLES: usize = 5;
+
 const OBJECT: Command = command(Topic::Generic, "object").container().docs(
     "2.2.3",
     "Depends on subcommand",
@@ -169,21 +172,27 @@ const MEMORY_USAGE: Command = command(Topic::Server, "memory|usage")
         "Returns the bytes that a key and its value take.",
     )
     .deviation(
-        "The reply is the stored size of key and record in bytes; SAMPLES is checked and not \
-        used.",
+        "The reply is the size of key and value as stored, before compression. Of a large \
+        collection at most SAMPLES elements of each kind (0: 10,000) are looked at.",
     );
 
-/// `MEMORY USAGE key [SAMPLES count]`: the bytes of the record as stored; null if absent. O(1).
+/// `MEMORY USAGE key [SAMPLES count]`: the bytes of key and value as stored; null if absent. Of a
+/// spread collection some elements are looked at, and the others are taken to be as long.
 ///
-/// Errors: `NOT_AN_INTEGER`, `SYNTAX`.
+/// O(count). Errors: `NOT_AN_INTEGER`, `SYNTAX`.
 fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let mut samples = SAMPLES;
     let mut words = args.options(3);
     while let Some(word) = words.next() {
-        if word.keyword().as_str() != "samples" || words.int()? < 0 {
+        if word.keyword().as_str() != "samples" {
             return Err(SYNTAX.into());
         }
+        samples = usize::try_from(words.int()?).map_err(|_| SYNTAX)?;
     }
     let key = args.bytes(2);
-    let bytes = |value: Value| Reply::Integer((key.len() + value.stored_bytes()) as i64);
-    Ok(txn.value(key)?.map_or(Reply::Null, bytes))
+    let Some(value) = txn.value(key)? else {
+        return Ok(Reply::Null);
+    };
+    let bytes = txn.stored_bytes(key, &value, samples)?;
+    Ok(Reply::Integer(bytes as i64))
 }

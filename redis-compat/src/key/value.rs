@@ -8,9 +8,9 @@ use crate::list::List;
 use crate::set::Set;
 use crate::stream::Stream;
 use crate::string::StringValue;
-use crate::txn::spread::SpreadHeader;
+use crate::txn::spread::{FAMILIES, SpreadHeader};
 use crate::zset::SortedSet;
-use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn};
+use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn, Walk};
 
 /// The value of a key, and its expiry.
 pub(crate) struct Value(Record);
@@ -77,6 +77,53 @@ impl Value {
     /// Bytes that it takes in the store, without its key.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.0.encoded_len()
+    }
+}
+
+/// The bytes of an element's place beside its key: the prefix, the table, the end of the key, the
+/// incarnation and the family.
+const PLACE_BYTES: usize = 24;
+/// The most elements of a family that are looked at.
+const SAMPLES_MAX: usize = 10_000;
+
+impl Txn<'_> {
+    /// Bytes that the value of a key takes in the store, the key included. Of a spread collection
+    /// at most `samples` elements of each family are looked at, 0 meaning all; the others are taken
+    /// to be as long.
+    pub(crate) fn stored_bytes(
+        &self,
+        key: &Bytes,
+        value: &Value,
+        samples: usize,
+    ) -> Result<usize, Fault> {
+        let own = key.len() + value.stored_bytes();
+        if !value.0.is_spread {
+            return Ok(own);
+        }
+        let header = SpreadHeader::decode(&value.0.value)?;
+        let of = header.of(self.table(), key);
+        let most = if samples == 0 {
+            SAMPLES_MAX
+        } else {
+            samples.min(SAMPLES_MAX)
+        };
+        let mut bytes = own;
+        for family in 0..FAMILIES {
+            let (mut seen, mut sum) = (0, 0);
+            self.scan_elements(&of, family, Walk::ALL, &mut |element, value| {
+                seen += 1;
+                sum += PLACE_BYTES + key.len() + element.len() + value.len();
+                seen < most
+            })?;
+            if seen == most {
+                let count = usize::try_from(header.count)
+                    .unwrap_or(usize::MAX)
+                    .max(seen);
+                sum = (sum / seen).saturating_mul(count);
+            }
+            bytes = bytes.saturating_add(sum);
+        }
+        Ok(bytes)
     }
 }
 

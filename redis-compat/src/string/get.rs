@@ -1,8 +1,7 @@
 //! Reading a string, and the reads that also change it.
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::StringValue;
+use super::condition;
 use super::expiry::{self, Expiry, Options};
 use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
@@ -142,10 +141,8 @@ const DIGEST: Command = command(Topic::String, "digest")
 /// Errors: `WRONG_TYPE`.
 fn digest(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let string = txn.string(args.bytes(1))?;
-    let digits = |value: &[u8]| format!("{:016x}", xxh3_64(value)).into();
-    Ok(Reply::bulk_or_null(
-        string.map(|string| digits(string.bytes())),
-    ))
+    let digits = |string: StringValue| condition::digest(string.bytes()).into();
+    Ok(Reply::bulk_or_null(string.map(digits)))
 }
 
 const GETRANGE: Command = command(Topic::String, "getrange")

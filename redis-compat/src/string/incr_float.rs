@@ -10,7 +10,7 @@ pub(super) const PART: Part = Part::new(&[INCRBYFLOAT], LINES);
 
 error_lines! {
     /// `INCRBYFLOAT` would store no number.
-    NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
+    pub(super) NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
 }
 
 const INCRBYFLOAT: Command = command(Topic::String, "incrbyfloat")

@@ -1,0 +1,59 @@
+//! The HyperLogLog commands: estimates of how many different elements were added.
+//!
+//! A HyperLogLog is a string, byte for byte as Redis keeps it, so that `GET`, `SET`, `DUMP` and
+//! `RESTORE` carry it between both:
+//!
+//! ```text
+//! 4 bytes     "HYLL"
+//! 1 byte      form: 0 = dense, 1 = sparse
+//! 3 bytes     not used
+//! 8 bytes     the count that was computed last, little endian; not valid while its highest bit is
+//!             set
+//! rest        16384 registers: 6 bits each ([`dense`]), or runs of equal registers ([`sparse`])
+//! ```
+//!
+//! An element's hash chooses a register, which keeps the longest run of zeros seen in the rest of
+//! the hash. Few registers are set at first: they are kept as runs, up to 3000 bytes.
+//!
+//! Source: Redis `hyperloglog.c`.
+
+mod add;
+mod count;
+mod debug;
+mod dense;
+mod estimate;
+mod hash;
+mod merge;
+mod selftest;
+mod sparse;
+mod value;
+
+pub use selftest::self_test;
+
+use crate::command::Part;
+use crate::errors::error_lines;
+
+pub(crate) const PARTS: &[Part] = &[
+    add::PART,
+    count::PART,
+    debug::PART,
+    merge::PART,
+    selftest::PART,
+    Part::new(&[], LINES),
+];
+
+error_lines! {
+    /// A string that is no HyperLogLog.
+    pub(crate) NOT_A_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    /// A HyperLogLog whose runs do not make up its registers.
+    pub(crate) CORRUPTED = "INVALIDOBJ Corrupted HLL object detected";
+}
+
+/// How many registers there are.
+const REGISTERS: usize = 1 << REGISTER_BITS;
+/// The bits of a hash that choose the register.
+const REGISTER_BITS: u32 = 14;
+/// The other bits of a hash. A register holds this number plus one at most.
+const HASH_BITS: u32 = 64 - REGISTER_BITS;
+/// The bytes before the registers.
+const HEADER: usize = 16;
