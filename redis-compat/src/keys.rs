@@ -161,9 +161,9 @@ impl KeySpec {
         self
     }
 
-    /// The word is a count; so many keys follow, each `step` words behind the other.
-    pub(crate) const fn counted(mut self, step: usize) -> Self {
-        let (count, first) = (0, 1);
+    /// The word where the run begins says how many keys follow it, each with a value behind it.
+    pub(crate) const fn counted_pairs(mut self) -> Self {
+        let (count, first, step) = (0, 1, 2);
         self.find = FindKeys::KeyNum { count, first, step };
         self
     }
@@ -176,6 +176,17 @@ impl KeySpec {
     /// Words may put these keys into another table.
     pub(crate) const fn in_table(mut self, table: TableOf) -> Self {
         self.table = Some(table);
+        self
+    }
+
+    /// The word where the run begins says how many keys follow it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for commands over counted keys")
+    )]
+    pub(crate) const fn counted(mut self) -> Self {
+        let (count, first, step) = (0, 1, 1);
+        self.find = FindKeys::KeyNum { count, first, step };
         self
     }
 
@@ -359,7 +370,7 @@ mod tests {
     }
 
     const fn counted(index: usize) -> KeySpec {
-        KeyFlags::RO_ACCESS.at(index).counted(1)
+        KeyFlags::RO_ACCESS.at(index).counted()
     }
 
     #[test]

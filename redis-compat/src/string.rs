@@ -1,5 +1,6 @@
 //! The string commands, by their effect on a value.
 
+mod change;
 mod condition;
 mod delex;
 mod edit;
@@ -10,13 +11,15 @@ mod incr_ex;
 mod incr_float;
 mod lcs;
 mod many;
+mod pieces;
 mod set;
 mod value;
 
+pub(crate) use change::StringChange;
 pub(crate) use edit::zero_padded;
 pub(crate) use expiry::Unit;
 pub(crate) use get::clamp;
-pub(crate) use value::StringValue;
+pub(crate) use value::{StringValue, UnreadString};
 
 use crate::command::Part;
 

@@ -39,7 +39,7 @@ fn pfadd(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         new.forget_count();
         txn.put_hyperloglog(key, old.as_ref(), new)?;
     } else if let Some(old) = old {
-        txn.mark_raw(key, old)?;
+        txn.mark_raw(key, old.into())?;
     }
     Ok(Reply::Integer(changed.into()))
 }

@@ -60,7 +60,7 @@ fn pfdebug(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if changed {
         txn.put_hyperloglog(key, Some(&old), new)?;
     } else {
-        txn.mark_raw(key, old)?;
+        txn.mark_raw(key, old.into())?;
     }
     Ok(reply)
 }

@@ -70,14 +70,15 @@ const DUMP: Command = command(Topic::Generic, "dump")
 
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
 fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let Some(value) = txn.value(args.bytes(1))? else {
+    let key = args.bytes(1);
+    let Some(value) = txn.value(key)? else {
         return Ok(Reply::Null);
     };
     let mut payload = Vec::with_capacity(value.stored_bytes() + FOOTER_BYTES + 6);
     match value.typed()? {
         Typed::String(string) => {
             payload.put_u8(TYPE_STRING);
-            rdb::put_string(&mut payload, string.bytes());
+            rdb::put_string(&mut payload, string.read_all(txn, key)?.bytes());
         }
         Typed::Hash(hash) => hash::put_payload(&mut payload, &hash)?,
         Typed::List(list) => list::put_payload(&mut payload, txn, &list)?,

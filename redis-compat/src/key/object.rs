@@ -3,7 +3,6 @@
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
 //! notes the encoding that Redis would report ([`crate::Encoding`]). Accesses are not tracked.
 
-use super::Value;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
@@ -76,18 +75,18 @@ const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")
 
 /// `OBJECT REFCOUNT key`: 1, or a large number for small integers; null if absent. O(1).
 fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let value = txn.value(args.bytes(2))?;
-    Ok(value.map_or(Reply::Null, |value| Reply::Integer(refcount(value))))
-}
-
-fn refcount(value: Value) -> i64 {
-    let Some(string) = value.into_string() else {
-        return 1;
+    let key = args.bytes(2);
+    let Some(value) = txn.value(key)? else {
+        return Ok(Reply::Null);
     };
-    match number::parse_int(string.bytes()) {
-        Some(0..SHARED_INTEGERS) if string.encoding() == Encoding::Int => SHARED_REFCOUNT,
+    let string = value.into_string()?;
+    let int = string.filter(|string| string.encoding() == Encoding::Int);
+    let int = int.map(|string| string.read_all(txn, key)).transpose()?;
+    let number = int.and_then(|string| number::parse_int(string.bytes()));
+    Ok(Reply::Integer(match number {
+        Some(0..SHARED_INTEGERS) => SHARED_REFCOUNT,
         _ => 1,
-    }
+    }))
 }
 
 const OBJECT_IDLETIME: Command = command(Topic::Generic, "object|idletime")

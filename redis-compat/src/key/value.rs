@@ -7,7 +7,7 @@ use crate::hash::Hash;
 use crate::list::List;
 use crate::set::Set;
 use crate::stream::Stream;
-use crate::string::StringValue;
+use crate::string::{StringValue, UnreadString};
 use crate::txn::spread::{FAMILIES, SpreadHeader};
 use crate::zset::SortedSet;
 use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn, Walk};
@@ -17,7 +17,7 @@ pub(crate) struct Value(Record);
 
 /// A value by its type. A new type is a compile error wherever types differ.
 pub(crate) enum Typed {
-    String(StringValue),
+    String(UnreadString),
     Hash(Hash),
     List(List),
     Set(Set),
@@ -42,7 +42,7 @@ impl Typed {
 impl Value {
     pub(crate) fn typed(self) -> Result<Typed, Fault> {
         Ok(match self.0.kind {
-            Kind::String => Typed::String(StringValue::of(self.0)),
+            Kind::String => Typed::String(UnreadString::of(self.0)?),
             Kind::Hash => Typed::Hash(Hash::of(&self.0)?),
             Kind::List => Typed::List(List::of(&self.0)?),
             Kind::Set => Typed::Set(Set::of(&self.0)?),
@@ -52,8 +52,9 @@ impl Value {
     }
 
     /// The string, if it is a string.
-    pub(crate) fn into_string(self) -> Option<StringValue> {
-        (self.0.kind == Kind::String).then(|| StringValue::of(self.0))
+    pub(crate) fn into_string(self) -> Result<Option<UnreadString>, Fault> {
+        let is_string = self.0.kind == Kind::String;
+        is_string.then(|| UnreadString::of(self.0)).transpose()
     }
 
     pub(crate) fn kind(&self) -> Kind {

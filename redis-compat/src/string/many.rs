@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use coterie_types::UnixMillis;
 
-use super::StringValue;
 use super::expiry::{self, Expiry, Options};
+use super::{StringValue, UnreadString};
 use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::{
@@ -39,10 +39,11 @@ const MGET: Command = command(Topic::String, "mget")
 fn mget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut values = Vec::with_capacity(args.len() - 1);
     for key in args.rest(1) {
-        let string = txn.value(key)?.and_then(Value::into_string);
-        let value = string.map(StringValue::into_bytes);
-        txn.take_reply_room(value.as_ref().map_or(0, |value| value.len()))?;
-        values.push(Reply::bulk_or_null(value));
+        let value = txn.value(key)?;
+        let string = value.map(Value::into_string).transpose()?.flatten();
+        txn.take_reply_room(string.as_ref().map_or(0, UnreadString::len))?;
+        let read = string.map(|string| string.read_all(txn, key)).transpose()?;
+        values.push(Reply::bulk_or_null(read.map(StringValue::into_bytes)));
     }
     Ok(Reply::Array(values))
 }
@@ -126,7 +127,7 @@ const MSETEX: Command = command(Topic::String, "msetex")
         milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL)]",
     )
     .flags(F::WRITE_ROOM)
-    .keys(&[K::OW_UPDATE.at(1).counted(2)])
+    .keys(&[K::OW_UPDATE.at(1).counted_pairs()])
     .runs(msetex)
     .check(msetex_check)
     .blind_unless(&["nx", "xx", "keepttl"])
