@@ -1,8 +1,8 @@
-//! Parts of a string of 1 MiB: changed and read where it is kept in pieces, and in one record.
+//! Parts of a string of 1 MiB: changed and read where it is kept in pieces, and in a single record.
 //!
 //! `cargo bench -p coterie-redis-compat --bench strings`. A change is executed and applied to a
-//! store in memory. "in one record" is what a change of a part costs without pieces: the string is
-//! read, copied, and stored whole.
+//! store in memory. "in a record" shows the costs without pieces: a change copies the string and
+//! stores it whole.
 
 use std::hint::black_box;
 
@@ -77,14 +77,14 @@ fn parts(c: &mut Criterion) {
             black_box(pieces.line(&format!("setbit k {at} {}", at & 1)))
         });
     });
-    c.bench_function("setbit, in one record", |b| {
+    c.bench_function("setbit, in a record", |b| {
         b.iter(|| {
             let mut copy = value.to_vec();
             copy[next() / 8] ^= 1;
             set(&mut whole, Bytes::from(copy));
         });
     });
-    for (name, store) in [("in pieces", &mut pieces), ("in one record", &mut whole)] {
+    for (name, store) in [("in pieces", &mut pieces), ("in a record", &mut whole)] {
         for (command, line) in [
             ("getbit", "getbit k 4000001"),
             ("getrange of 100", "getrange k 500000 500099"),

@@ -23,6 +23,7 @@ mod debug;
 mod dense;
 mod estimate;
 mod hash;
+mod layout;
 mod merge;
 mod selftest;
 mod sparse;
@@ -31,29 +32,12 @@ mod value;
 pub use selftest::self_test;
 
 use crate::command::Part;
-use crate::errors::error_lines;
 
 pub(crate) const PARTS: &[Part] = &[
     add::PART,
     count::PART,
     debug::PART,
+    layout::PART,
     merge::PART,
     selftest::PART,
-    Part::new(&[], LINES),
 ];
-
-error_lines! {
-    /// A string that is no HyperLogLog.
-    pub(crate) NOT_A_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value.";
-    /// A HyperLogLog whose runs do not make up its registers.
-    pub(crate) CORRUPTED = "INVALIDOBJ Corrupted HLL object detected";
-}
-
-/// How many registers there are.
-const REGISTERS: usize = 1 << REGISTER_BITS;
-/// The bits of a hash that choose the register.
-const REGISTER_BITS: u32 = 14;
-/// The other bits of a hash. A register holds this number plus one at most.
-const HASH_BITS: u32 = 64 - REGISTER_BITS;
-/// The bytes before the registers.
-const HEADER: usize = 16;

@@ -3,8 +3,8 @@
 //! ```text
 //! byte 0      kind in bits 0-3, 0x20 = has an expiry, 0x40 = the expiry is wide;
 //!             of strings: 0x10 = kept as `embstr`, 0x80 = kept as `raw`, neither = as if
-//!             freshly set, both = spread; of others: 0x10 = spread, 0x80 = kept as a large collection
-//!             (`hashtable`, `quicklist`, `skiplist`)
+//!             freshly set, both = spread; of others: 0x10 = spread, 0x80 = kept as a large
+//!             collection (`hashtable`, `quicklist`, `skiplist`)
 //! varint      version: the group that changed it last
 //! varint      version: that group's change counter
 //! 6 bytes     expiry in Unix ms, big endian, if 0x20 (8 bytes if 0x40, for years past 10889)

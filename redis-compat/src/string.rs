@@ -15,8 +15,7 @@ mod pieces;
 mod set;
 mod value;
 
-pub(crate) use change::StringChange;
-pub(crate) use edit::zero_padded;
+pub(crate) use change::{StringChange, zero_padded};
 pub(crate) use expiry::Unit;
 pub(crate) use get::clamp;
 pub(crate) use value::{StringValue, UnreadString};

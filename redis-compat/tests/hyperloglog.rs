@@ -143,7 +143,7 @@ fn bytes_and_replies_are_those_of_redis() {
     assert!(dense > 20, "only {dense} times dense");
 }
 
-/// The estimate, from one element to a million, and both forms.
+/// The estimate, from a single element to half a million, and both forms.
 #[test]
 fn counts_are_those_of_redis() {
     let Some(mut server) = Server::start() else {
@@ -168,8 +168,7 @@ fn counts_are_those_of_redis() {
     assert!(added > 300_000, "{added}");
 }
 
-/// Each side reads what the other dumps, and both dump the same bytes where nothing is compressed
-/// in another way.
+/// Each side reads the payloads of the other.
 #[test]
 fn dumps_are_exchanged() {
     let Some(mut server) = Server::start() else {

@@ -1,4 +1,4 @@
-//! Strings that are kept in pieces: against a real Redis, and what a change writes.
+//! Strings that are kept in pieces: against a real Redis, and the pieces that a change writes.
 //!
 //! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
 
@@ -13,8 +13,8 @@ use coterie_grammar::Rng;
 use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
 use coterie_types::{GroupId, TableId, UnixMillis};
 
-/// Lengths and offsets about which something changes: a piece, the longest string in one record
-/// that was edited, the longest that was set.
+/// Lengths and offsets about which something changes: a piece, the longest string in a single
+/// record that was edited, the longest that was set.
 const EDGES: [usize; 6] = [0, 1 << 12, 1 << 16, (1 << 16) + (1 << 12), 1 << 17, 1 << 20];
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
@@ -26,7 +26,7 @@ fn near(rng: &mut Rng, edges: &[usize]) -> usize {
     }
 }
 
-/// An offset. One past a million only now and then: a reply of the whole string would be as long.
+/// An offset, past a million only now and then: a reply of the whole string would be as long.
 fn offset(rng: &mut Rng) -> usize {
     let edges = if rng.below(200) == 0 {
         &EDGES[..]
@@ -150,18 +150,12 @@ fn parts_of_long_strings_are_those_of_redis() {
             for key in KEYS {
                 let len = both(&mut ours, &mut real, &words(&format!("strlen {key}")), &at);
                 long += usize::from(len.len() > b":65536\r\n".len());
-                // An hour is enough for the test.
                 let kept = words(&format!("object encoding {key}"));
                 both(&mut ours, &mut real, &kept, &at);
             }
             if step % 8 == 0 {
-                let key = *rng.pick(&KEYS);
-                for name in ["get", "digest"] {
-                    let args = words(&format!("{name} {key}"));
-                    if name == "get" {
-                        both(&mut ours, &mut real, &args, &at);
-                    }
-                }
+                let get = words(&format!("get {}", rng.pick(&KEYS)));
+                both(&mut ours, &mut real, &get, &at);
             }
         }
         for key in KEYS {
@@ -181,6 +175,59 @@ fn parts_of_long_strings_are_those_of_redis() {
         }
     }
     assert!(long > 500, "only {long} long strings");
+}
+
+/// The same without a Redis: against plain bytes.
+#[test]
+fn parts_of_long_strings_are_those_of_plain_bytes() {
+    let mut rng = Rng::new(setting("DIFFERENTIAL_SEED").unwrap_or(5));
+    for _ in 0..10 {
+        let mut store = Store::default();
+        let mut model: Vec<u8> = Vec::new();
+        let grow = |model: &mut Vec<u8>, len: usize| model.resize(model.len().max(len), 0);
+        for _ in 0..150 {
+            let at = near(&mut rng, &EDGES[..5]);
+            let part = bytes(&mut rng);
+            match rng.below(6) {
+                0 => {
+                    store.run(0, &with(format!("setrange k {at}"), part.clone()), Resp::V2);
+                    if !part.is_empty() {
+                        grow(&mut model, at + part.len());
+                        model[at..at + part.len()].copy_from_slice(&part);
+                    }
+                }
+                1 => {
+                    store.run(0, &with("append k".to_owned(), part.clone()), Resp::V2);
+                    model.extend_from_slice(&part);
+                }
+                2 | 3 => {
+                    let (bit, on) = (rng.below(8), rng.below(2));
+                    store.run(
+                        0,
+                        &words(&format!("setbit k {} {on}", at * 8 + bit)),
+                        Resp::V2,
+                    );
+                    grow(&mut model, at + 1);
+                    model[at] = model[at] & !(0x80 >> bit) | (on as u8 * 0x80) >> bit;
+                }
+                4 if rng.below(20) == 0 => {
+                    store.run(0, &with("set k".to_owned(), part.clone()), Resp::V2);
+                    model = part.to_vec();
+                }
+                _ => {
+                    let end = at + rng.below(9000);
+                    let reply = store.run(0, &words(&format!("getrange k {at} {end}")), Resp::V2);
+                    let found = &model[at.min(model.len())..model.len().min(end + 1)];
+                    let head = format!("${}\r\n", found.len());
+                    let expected = [head.as_bytes(), found, b"\r\n"];
+                    assert!(reply == expected.concat(), "getrange k {at} {end}");
+                }
+            }
+        }
+        let reply = store.run(0, &words("get k"), Resp::V2);
+        let start = reply.len() - 2 - model.len();
+        assert!(reply[start..reply.len() - 2] == model[..]);
+    }
 }
 
 /// The bytes that an entry with these commands changes.
@@ -236,10 +283,33 @@ fn a_change_writes_the_pieces_that_it_touches() {
     let expiry = run(&["expire k 100"]);
     assert!(expiry < 100, "{expiry}: the header alone");
     assert!(run(&["getex k persist"]) < 100, "the header alone");
+    assert_eq!(run(&["bitcount k 500000 500002", "bitpos k 1 1000 -1"]), 0);
     // Far beyond the end nothing lies between.
     assert!(run(&["setbit far 4000000000 1"]) < 4096 + 200);
     assert!(run(&["setrange far 400000000 x", "bitfield far get u8 0"]) < 4096 + 200);
     assert!(run(&["del k", "del far"]) < 100);
+}
+
+#[test]
+fn the_memory_of_a_long_string_is_about_its_length() {
+    let mut store = Store::default();
+    let mut run = |line: &str| store.run(0, &words(line), Resp::V2);
+    let megabyte = "x".repeat(1 << 20);
+    run(&format!("set k {megabyte}"));
+    run("append k x");
+    for line in [
+        "memory usage k",
+        "memory usage k samples 0",
+        "memory usage k samples 1000",
+    ] {
+        let reply = run(line);
+        let bytes = std::str::from_utf8(&reply[1..]).unwrap().trim();
+        let bytes: usize = bytes.parse().unwrap();
+        assert!(
+            (1 << 20..(1 << 20) + 20_000).contains(&bytes),
+            "{line}: {bytes}"
+        );
+    }
 }
 
 /// Whatever it grows to, a string that is set short is a single record again.

@@ -1,9 +1,9 @@
 //! `CONFIG`: the settings that exist, under Redis' names (Redis `config.c`).
 //!
 //! Those that may change are read and written here; others, which benchmarks and libraries ask for,
-//! say truthfully how Coterie works and cannot be set. Thresholds of encodings are those of Redis, by
-//! which `OBJECT ENCODING` answers; to set them is allowed and changes nothing. `CONFIG SET` changes all it names or
-//! nothing, on this proxy and until it ends: lasting settings are flags.
+//! say truthfully how Coterie works and cannot be set. Thresholds of encodings are Redis' defaults,
+//! by which `OBJECT ENCODING` answers; to set them is allowed and changes nothing. `CONFIG SET`
+//! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};

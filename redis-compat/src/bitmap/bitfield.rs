@@ -84,8 +84,8 @@ const BITFIELD: Command = command(Topic::Bitmap, "bitfield")
 /// integer for each operation, null where FAIL refused it.
 ///
 /// The value grows by zero bytes to hold every field written; the expiry is kept. O(1) for each
-/// operation; a string of at most 64 KiB that is changed is copied. Errors: `SYNTAX`, `BITFIELD_TYPE`,
-/// `BITFIELD_OVERFLOW`, `BIT_OFFSET`, `NOT_AN_INTEGER`, `WRONG_TYPE`.
+/// operation; a string of at most 64 KiB that is changed is copied. Errors: `SYNTAX`,
+/// `BITFIELD_TYPE`, `BITFIELD_OVERFLOW`, `BIT_OFFSET`, `NOT_AN_INTEGER`, `WRONG_TYPE`.
 fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     let key = args.bytes(1);

@@ -71,8 +71,8 @@ const BITOP: Command = command(Topic::Bitmap, "bitop")
 /// result, which replaces the destination; an empty result removes it.
 ///
 /// DIFF is the bits of the first source that are in no other; DIFF1 those of the others that are
-/// not in the first; ANDOR those of the first that are in any other; ONE those that are in exactly
-/// one source. Shorter and absent sources count as filled with zeros.
+/// not in the first; ANDOR those of the first that are in any other; ONE those that are in a
+/// single source. Shorter and absent sources count as filled with zeros.
 ///
 /// O(length) for each source. Errors: `SYNTAX`, `BIT_OP_NOT`, too few sources, `WRONG_TYPE`.
 /// Source: Redis 7.0 `bitops.c`, `bitopCommand`.
@@ -162,7 +162,7 @@ impl Bits {
         }
     }
 
-    /// Those in exactly one source.
+    /// Those in a single source.
     fn in_one(mut self) -> Bytes {
         for (any, several) in self.any.iter_mut().zip(&self.several) {
             *any &= !several;

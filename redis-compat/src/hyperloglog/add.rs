@@ -1,7 +1,6 @@
 //! `PFADD`.
 
 use super::sparse::Way;
-use super::value::HyperLogLog;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
@@ -26,19 +25,16 @@ const PFADD: Command = command(Topic::HyperLogLog, "pfadd")
 /// `NOT_A_HYPERLOGLOG`, `CORRUPTED`.
 fn pfadd(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
-    let (old, mut new) = match txn.hyperloglog_to_change(key)? {
-        Some((old, new)) => (Some(old), new),
-        None => (None, HyperLogLog::empty()),
-    };
-    let mut changed = old.is_none();
+    let mut found = txn.hyperloglog_to_change(key)?;
+    let mut changed = found.old.is_none();
     let mut way = Way::default();
     for element in args.rest(2) {
-        changed |= new.add(element, &mut way)?;
+        changed |= found.new.add(element, &mut way)?;
     }
     if changed {
-        new.forget_count();
-        txn.put_hyperloglog(key, old.as_ref(), new)?;
-    } else if let Some(old) = old {
+        found.new.forget_count();
+        txn.put_hyperloglog(key, found)?;
+    } else if let Some(old) = found.old {
         txn.mark_raw(key, old.into())?;
     }
     Ok(Reply::Integer(changed.into()))

@@ -1,7 +1,7 @@
 //! `PFCOUNT`.
 
-use super::REGISTERS;
 use super::estimate::{self, Histogram};
+use super::layout::REGISTERS;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 

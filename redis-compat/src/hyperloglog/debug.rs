@@ -34,7 +34,11 @@ const PFDEBUG: Command = command(Topic::HyperLogLog, "pfdebug")
 /// `NOT_SPARSE`, `CORRUPTED`, in this order.
 fn pfdebug(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (word, key) = (args.bytes(1), args.bytes(2));
-    let (old, mut new) = txn.hyperloglog_to_change(key)?.ok_or(NO_SUCH_HYPERLOGLOG)?;
+    let mut found = txn.hyperloglog_to_change(key)?;
+    if found.old.is_none() {
+        return Err(NO_SUCH_HYPERLOGLOG.into());
+    }
+    let new = &mut found.new;
     let mut changed = false;
     let reply = match Word(word).keyword().as_str() {
         "getreg" => {
@@ -58,8 +62,8 @@ fn pfdebug(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         }
     };
     if changed {
-        txn.put_hyperloglog(key, Some(&old), new)?;
-    } else {
+        txn.put_hyperloglog(key, found)?;
+    } else if let Some(old) = found.old {
         txn.mark_raw(key, old.into())?;
     }
     Ok(reply)

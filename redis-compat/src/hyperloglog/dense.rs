@@ -1,6 +1,6 @@
 //! Registers of six bits, one behind the other: each begins at the lowest free bit.
 
-use super::REGISTERS;
+use super::layout::REGISTERS;
 
 /// The bits of a register.
 const BITS: usize = 6;

@@ -4,7 +4,7 @@
 //! The floating-point operations are those of Redis in its order, each rounded as IEEE 754 says, so
 //! that every replica and every Redis computes the same count.
 
-use super::{HASH_BITS, REGISTERS};
+use super::layout::{HASH_BITS, REGISTERS};
 
 /// 0.5 / ln 2.
 #[expect(clippy::excessive_precision, reason = "as Redis writes it")]

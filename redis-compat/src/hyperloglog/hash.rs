@@ -1,6 +1,6 @@
 //! From an element to its register.
 
-use super::{HASH_BITS, REGISTER_BITS, REGISTERS};
+use super::layout::{HASH_BITS, REGISTER_BITS, REGISTERS};
 
 const SEED: u64 = 0xadc8_3b19;
 const FACTOR: u64 = 0xc6a4_a793_5bd1_e995;

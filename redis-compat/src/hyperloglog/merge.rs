@@ -1,8 +1,8 @@
 //! `PFMERGE`.
 
-use super::REGISTERS;
+use super::layout::REGISTERS;
 use super::sparse::Way;
-use super::value::{Form, HyperLogLog};
+use super::value::Form;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
@@ -40,20 +40,17 @@ fn pfmerge(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         }
     }
     let key = args.bytes(1);
-    let (old, mut new) = match txn.hyperloglog_to_change(key)? {
-        Some((old, new)) => (Some(old), new),
-        None => (None, HyperLogLog::empty()),
-    };
+    let mut found = txn.hyperloglog_to_change(key)?;
     if is_dense {
-        new.make_dense()?;
+        found.new.make_dense()?;
     }
     let mut way = Way::default();
     for (register, value) in registers.into_iter().enumerate() {
         if value > 0 {
-            new.raise(register, value, &mut way)?;
+            found.new.raise(register, value, &mut way)?;
         }
     }
-    new.forget_count();
-    txn.put_hyperloglog(key, old.as_ref(), new)?;
+    found.new.forget_count();
+    txn.put_hyperloglog(key, found)?;
     Ok(Reply::OK)
 }

@@ -1,8 +1,9 @@
 //! `PFSELFTEST`: both forms against each other, and the error of the estimate.
 
+use super::hash;
+use super::layout::REGISTERS;
 use super::sparse::{self, Way};
 use super::value::{Form, HyperLogLog};
-use super::{REGISTERS, hash};
 use crate::command::{Command, Part, Topic, command};
 use crate::{CommandError, Flags as F};
 

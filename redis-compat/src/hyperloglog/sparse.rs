@@ -9,7 +9,7 @@
 //! Which runs there are depends on the order in which registers were raised: Redis splits a run and
 //! merges only neighbours of the new run. The same is done here, so that the bytes are the same.
 
-use super::{CORRUPTED, HEADER, REGISTERS};
+use super::layout::{CORRUPTED, HEADER, REGISTERS};
 use crate::CommandError;
 
 /// The greatest value of a run.

@@ -5,8 +5,9 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 use super::estimate::{self, Histogram};
+use super::layout::{HEADER, NOT_A_HYPERLOGLOG, REGISTERS};
 use super::sparse::{Raised, Run, Way};
-use super::{HEADER, NOT_A_HYPERLOGLOG, REGISTERS, dense, hash, sparse};
+use super::{dense, hash, sparse};
 use crate::string::StringValue;
 use crate::{CommandError, EvalError, Txn};
 
@@ -185,6 +186,13 @@ impl HyperLogLog<Vec<u8>> {
     }
 }
 
+/// A HyperLogLog that is being changed.
+pub(super) struct Changing {
+    /// The string under the key, if there is any.
+    pub(super) old: Option<StringValue>,
+    pub(super) new: HyperLogLog<Vec<u8>>,
+}
+
 impl Txn<'_> {
     /// The HyperLogLog under a key. Errors: `WRONG_TYPE`, `NOT_A_HYPERLOGLOG`.
     pub(super) fn hyperloglog(
@@ -196,28 +204,25 @@ impl Txn<'_> {
         Ok(found.transpose()?)
     }
 
-    /// The HyperLogLog under a key as a string with its expiry, and a copy to be changed. Errors:
+    /// The HyperLogLog under a key, to be changed; without elements if the key is absent. Errors:
     /// `WRONG_TYPE`, `NOT_A_HYPERLOGLOG`.
-    pub(super) fn hyperloglog_to_change(
-        &mut self,
-        key: &Bytes,
-    ) -> Result<Option<(StringValue, HyperLogLog<Vec<u8>>)>, EvalError> {
-        let Some(string) = self.string(key)? else {
-            return Ok(None);
+    pub(super) fn hyperloglog_to_change(&mut self, key: &Bytes) -> Result<Changing, EvalError> {
+        let old = self.string(key)?;
+        let new = match &old {
+            Some(old) => HyperLogLog::of(old.bytes().clone())?.to_changed(),
+            None => HyperLogLog::empty(),
         };
-        let changed = HyperLogLog::of(string.bytes().clone())?.to_changed();
-        Ok(Some((string, changed)))
+        Ok(Changing { old, new })
     }
 
-    /// Stores a HyperLogLog in the place of a string, whose expiry it keeps.
+    /// Stores a changed HyperLogLog. The expiry is kept.
     pub(super) fn put_hyperloglog(
         &mut self,
         key: &Bytes,
-        old: Option<&StringValue>,
-        new: HyperLogLog<Vec<u8>>,
+        changing: Changing,
     ) -> Result<(), CommandError> {
-        let expires_at = old.and_then(StringValue::expires_at);
-        let bytes = new.into_bytes();
+        let expires_at = changing.old.and_then(|old| old.expires_at());
+        let bytes = changing.new.into_bytes();
         self.check_len(bytes.len())?;
         self.put_raw(key.clone(), bytes, expires_at)
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::UnreadString;
-use super::pieces::{EDITED_MAX, PIECE};
+use super::pieces::{EDITED_MAX, PIECE, chunks};
 use super::value::Form;
 use crate::{EvalError, Fault, Txn};
 
@@ -122,7 +122,7 @@ impl<'k> StringChange<'k> {
                 (txn.begin_pieces(self.key, self.len), Some(bytes))
             }
             Form::Whole(bytes) => {
-                let mut value = super::zero_padded(&bytes, self.len);
+                let mut value = zero_padded(&bytes, self.len);
                 for (number, piece) in self.changed {
                     let start = number * PIECE;
                     value[start..start + piece.bytes.len()].copy_from_slice(&piece.bytes);
@@ -152,15 +152,6 @@ impl<'k> StringChange<'k> {
     }
 }
 
-/// The pieces of a whole string, with their numbers.
-pub(super) fn chunks(value: Bytes) -> impl Iterator<Item = (usize, Bytes)> {
-    let count = value.len().div_ceil(PIECE);
-    (0..count).map(move |number| {
-        let start = number * PIECE;
-        (number, value.slice(start..value.len().min(start + PIECE)))
-    })
-}
-
 /// The pieces that a range touches: the number of each, the part of it, and where in the range this
 /// part begins.
 fn touched(range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>, usize)> {
@@ -170,4 +161,11 @@ fn touched(range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>, us
         let (from, to) = (range.start.max(start), range.end.min(start + PIECE));
         (number, from - start..to - start, from - range.start)
     })
+}
+
+/// A copy of `value`, at least `len` bytes long.
+pub(crate) fn zero_padded(value: &[u8], len: usize) -> BytesMut {
+    let mut copy = BytesMut::zeroed(len.max(value.len()));
+    copy[..value.len()].copy_from_slice(value);
+    copy
 }

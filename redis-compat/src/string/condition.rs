@@ -18,12 +18,12 @@ error_lines! {
 /// The hexadecimal digits of a digest.
 const DIGITS: usize = 16;
 
-/// What must hold of the value of a key.
+/// A condition on the value of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Condition<'a> {
-    /// `NX`: there is none.
+    /// `NX`: there is no value.
     Absent,
-    /// `XX`: there is one.
+    /// `XX`: there is a value.
     Present,
     /// `IFEQ`: it is this.
     Equal(&'a Bytes),

@@ -1,7 +1,5 @@
 //! Changing a part of a string in place.
 
-use bytes::BytesMut;
-
 use super::{StringChange, UnreadString};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::STRING_TOO_LONG;
@@ -74,11 +72,4 @@ fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let len = change.len();
     change.put(txn)?;
     Ok(Reply::Integer(len as i64))
-}
-
-/// A copy of `value`, at least `len` bytes long.
-pub(crate) fn zero_padded(value: &[u8], len: usize) -> BytesMut {
-    let mut copy = BytesMut::zeroed(len.max(value.len()));
-    copy[..value.len()].copy_from_slice(value);
-    copy
 }

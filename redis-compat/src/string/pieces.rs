@@ -5,11 +5,11 @@
 //! family 0    number of the piece (u32, big endian) -> its bytes
 //! ```
 //!
-//! Piece `n` begins at byte `4096 * n`. A piece that is absent, and the end of a piece that is short,
-//! are zeros up to the end of the string. So a change of a part writes the pieces that it touches
-//! and no others, however long the string is.
+//! Piece `n` begins at byte `4096 * n`. A piece that is absent, and the missing end of a short
+//! piece, are zeros up to the end of the string. So a change of a part writes the pieces that it
+//! touches and no others, however long the string is.
 //!
-//! A string that is set whole stays in the record of its key up to [`SET_MAX`]: who sets it again
+//! A string that is set whole stays in the record of its key up to [`SET_MAX`]: setting it again
 //! and again leaves no pieces behind that would have to be reclaimed. A string of which a part is
 //! changed goes into pieces beyond [`EDITED_MAX`]. It is never a single record again until it is
 //! set.
@@ -21,17 +21,18 @@ use std::ops::{Bound, Range};
 use bytes::{Bytes, BytesMut};
 use coterie_types::{UnixMillis, varint};
 
-use super::change::chunks;
 use crate::txn::spread::SpreadHeader;
 use crate::{Collection, CommandError, Fault, Kind, Txn, Walk};
 
 /// The bytes of a piece.
 pub(super) const PIECE: usize = 4 << 10;
-/// The longest string of which a part was changed that is kept in one record.
+/// The longest string of which a part was changed that is kept in a single record.
 pub(super) const EDITED_MAX: usize = 64 << 10;
-/// The longest string that is set whole and kept in one record.
+/// The longest string that is set whole and kept in a single record.
 pub(super) const SET_MAX: usize = 1 << 20;
 
+/// No string is longer: the number of a piece has 32 bits, and memory its bounds.
+const LEN_MAX: usize = 4 << 30;
 const FAMILY: u8 = 0;
 
 /// A string in pieces.
@@ -49,7 +50,8 @@ pub(super) struct Pieces {
 pub(super) fn len_by_header(value: &Bytes) -> Result<usize, Fault> {
     let mut rest = SpreadHeader::decode(value)?.rest;
     let len = varint::take(&mut rest).and_then(|len| usize::try_from(len).ok());
-    len.ok_or_else(|| Fault::corrupt("the header of a long string has no length"))
+    len.filter(|len| *len <= LEN_MAX)
+        .ok_or_else(|| Fault::corrupt("the header of a long string has no length"))
 }
 
 impl Pieces {
@@ -135,7 +137,15 @@ impl Pieces {
     }
 }
 
-/// Strings are at most 512 MiB long.
+/// The pieces of a whole string, with their numbers.
+pub(super) fn chunks(value: Bytes) -> impl Iterator<Item = (usize, Bytes)> {
+    let count = value.len().div_ceil(PIECE);
+    (0..count).map(move |number| {
+        let start = number * PIECE;
+        (number, value.slice(start..value.len().min(start + PIECE)))
+    })
+}
+
 fn element(number: usize) -> [u8; 4] {
     (number as u32).to_be_bytes()
 }
@@ -174,5 +184,8 @@ mod tests {
         assert_eq!((place.family, &place.element[..]), (0, &b"\0\0\x01\0"[..]));
         assert_eq!(piece.as_ref().unwrap(), "x");
         assert_eq!(pieces[0].1.as_ref().unwrap().len(), PIECE);
+        for header in [&b"\x01\x01\x05"[..], b"\x01\x01\x05\xff\xff\xff\xff\x7f"] {
+            assert!(len_by_header(&Bytes::from(header)).is_err(), "{header:?}");
+        }
     }
 }

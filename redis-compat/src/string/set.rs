@@ -33,8 +33,9 @@ const SET: Command = command(Topic::String, "set")
         "Sets a string, on request only under a condition or with an expiry.",
     );
 
-/// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] [EX s | PX
-/// ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old value. An absent key differs from every value.
+/// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] [EX s |
+/// PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old value. An absent key differs from every
+/// value.
 ///
 /// Blind: without a condition, GET and KEEPTTL the old record is not read. O(1).
 /// Errors: `SYNTAX`, `DIGEST_LENGTH`, `NOT_AN_INTEGER`, `InvalidExpire`, `WRONG_TYPE` (GET and

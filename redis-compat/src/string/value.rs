@@ -93,7 +93,10 @@ impl UnreadString {
 
     /// The string, read.
     pub(crate) fn read_all(self, txn: &Txn<'_>, key: &Bytes) -> Result<StringValue, Fault> {
-        let bytes = self.read(txn, key, 0..self.len)?;
+        let bytes = match self.form(txn, key)? {
+            Form::Whole(bytes) => bytes,
+            Form::Pieces(pieces) => pieces.read(txn, 0..self.len)?,
+        };
         Ok(StringValue {
             string: self,
             bytes,
