@@ -31,6 +31,7 @@ mod connection;
 mod coterie;
 mod debug;
 mod handler;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
@@ -78,6 +79,7 @@ const PARTS: &[&[Named]] = &[
     connection::HANDLERS,
     coterie::HANDLERS,
     debug::HANDLERS,
+    hyperloglog::HANDLERS,
     info::HANDLERS,
     introspect::HANDLERS,
     keyspace::HANDLERS,

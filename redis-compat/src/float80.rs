@@ -42,6 +42,45 @@ impl Float80 {
         exponent: 0,
     };
 
+    /// The greatest finite number.
+    pub(crate) const MAX: Self = Self::Finite {
+        negative: false,
+        mantissa: u64::MAX,
+        exponent: EXPONENT_MAX,
+    };
+
+    pub(crate) fn is_finite(self) -> bool {
+        matches!(self, Self::Finite { .. })
+    }
+
+    /// The number with the other sign.
+    pub(crate) fn negated(self) -> Self {
+        match self {
+            Self::Finite {
+                negative,
+                mantissa,
+                exponent,
+            } => Self::Finite {
+                negative: !negative,
+                mantissa,
+                exponent,
+            },
+            Self::Infinite(negative) => Self::Infinite(!negative),
+            Self::NotANumber => self,
+        }
+    }
+
+    /// Whether it is less: the difference of two numbers that differ is never rounded to zero.
+    pub(crate) fn is_below(self, other: Self) -> bool {
+        match self.add(other.negated()) {
+            Self::Finite {
+                negative, mantissa, ..
+            } => negative && mantissa > 0,
+            Self::Infinite(negative) => negative,
+            Self::NotANumber => false,
+        }
+    }
+
     /// The sum, rounded once.
     pub(crate) fn add(self, other: Self) -> Self {
         match (self, other) {
@@ -208,6 +247,28 @@ mod tests {
         ] {
             assert_eq!(add(a, b).as_deref(), Some(sum), "{a} + {b}");
         }
+    }
+
+    #[test]
+    fn numbers_are_ordered() {
+        let all = [
+            "-inf",
+            "-1e4932",
+            "-1",
+            "-3.6e-4951",
+            "0",
+            "1e-4940",
+            "1",
+            "1.0000001",
+            "inf",
+        ];
+        let all = all.map(|text| Float80::parse(text.as_bytes()).unwrap());
+        for (at, a) in all.iter().enumerate() {
+            for (other, b) in all.iter().enumerate() {
+                assert_eq!(a.is_below(*b), at < other, "{a:?} {b:?}");
+            }
+        }
+        assert!(Float80::MAX.is_below(Float80::MAX.add(Float80::MAX)));
     }
 
     #[test]

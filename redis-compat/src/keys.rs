@@ -161,6 +161,13 @@ impl KeySpec {
         self
     }
 
+    /// The word where the run begins says how many keys follow it, each with a value behind it.
+    pub(crate) const fn counted_pairs(mut self) -> Self {
+        let (count, first, step) = (0, 1, 2);
+        self.find = FindKeys::KeyNum { count, first, step };
+        self
+    }
+
     pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
         self.notes = Some(notes);
         self

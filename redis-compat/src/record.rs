@@ -3,8 +3,8 @@
 //! ```text
 //! byte 0      kind in bits 0-3, 0x20 = has an expiry, 0x40 = the expiry is wide;
 //!             of strings: 0x10 = kept as `embstr`, 0x80 = kept as `raw`, neither = as if
-//!             freshly set; of others: 0x10 = spread, 0x80 = kept as a large collection
-//!             (`hashtable`, `quicklist`, `skiplist`)
+//!             freshly set, both = spread; of others: 0x10 = spread, 0x80 = kept as a large
+//!             collection (`hashtable`, `quicklist`, `skiplist`)
 //! varint      version: the group that changed it last
 //! varint      version: that group's change counter
 //! 6 bytes     expiry in Unix ms, big endian, if 0x20 (8 bytes if 0x40, for years past 10889)
@@ -28,6 +28,8 @@ const KEPT_RAW: u8 = 0x80;
 /// A collection kept as a large one.
 const KEPT_LARGE: u8 = 0x80;
 const SPREAD: u8 = 0x10;
+/// A string is kept in one way, unless it is spread.
+const SPREAD_STRING: u8 = KEPT_EMBSTR | KEPT_RAW;
 /// The first expiry that needs the wide form.
 const WIDE_FROM: u64 = 1 << 48;
 
@@ -94,7 +96,8 @@ pub struct Record {
     pub kept: Option<Encoding>,
     /// The value is the header of a spread collection.
     pub is_spread: bool,
-    /// The value; for a string, its bytes; for a collection, its packed elements or its header.
+    /// The value; for a string, its bytes or its header; for a collection, its packed elements or
+    /// its header.
     pub value: Bytes,
 }
 
@@ -129,7 +132,11 @@ impl Record {
             None | Some(Encoding::Int | Encoding::Listpack) => 0,
             Some(Encoding::Intset | Encoding::Stream) => 0,
         };
-        let spread_flag = if self.is_spread { SPREAD } else { 0 };
+        let spread_flag = match (self.is_spread, self.kind) {
+            (false, _) => 0,
+            (true, Kind::String) => SPREAD_STRING,
+            (true, _) => SPREAD,
+        };
         out.put_u8(self.kind as u8 | kept_flag | spread_flag | expiry_flags);
         varint::put(out, self.version.group.0);
         varint::put(out, self.version.change);
@@ -182,6 +189,7 @@ impl Record {
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         self.kept.unwrap_or_else(|| match self.kind {
+            Kind::String if self.is_spread => Encoding::Raw,
             Kind::String => Encoding::when_set(&self.value),
             Kind::Hash | Kind::List | Kind::Set | Kind::SortedSet => Encoding::Listpack,
             Kind::Stream => Encoding::Stream,
@@ -231,8 +239,12 @@ fn decode_header(raw: &mut impl Buf) -> Result<Header, Fault> {
     }
     let first = raw.get_u8();
     let kind = Kind::try_from(first & KIND_MASK)?;
-    let is_spread = kind != Kind::String && first & SPREAD != 0;
-    let spread_flag = if is_spread { SPREAD } else { 0 };
+    let spread_flag = match kind {
+        Kind::String => SPREAD_STRING,
+        _ => SPREAD,
+    };
+    let is_spread = first & spread_flag == spread_flag;
+    let spread_flag = if is_spread { spread_flag } else { 0 };
     let kept_flags = first & (KEPT_EMBSTR | KEPT_RAW | KEPT_LARGE) & !spread_flag;
     let kept = match (kind, kept_flags) {
         (_, 0) => None,
@@ -317,7 +329,12 @@ mod tests {
             ..large.clone()
         };
         assert_eq!(encoded(&spread), b"\x91\x03\xac\x02\x01\x01f\x01v");
-        for record in [large, spread] {
+        let string = Record {
+            is_spread: true,
+            ..record(None, b"\x01\x05\x01\x07")
+        };
+        assert_eq!(encoded(&string), b"\x90\x03\xac\x02\x01\x05\x01\x07");
+        for record in [large, spread, string] {
             assert_eq!(
                 Record::decode(Bytes::from(encoded(&record))).unwrap(),
                 record
@@ -371,10 +388,6 @@ mod tests {
         assert!(
             Record::decode(Bytes::from_static(b"\x0f\x01\x01")).is_err(),
             "unknown kind"
-        );
-        assert!(
-            Record::decode(Bytes::from_static(b"\x90\x01\x01")).is_err(),
-            "kept in two ways"
         );
         assert!(
             Record::decode(Bytes::from_static(b"\x85\x01\x01")).is_err(),

@@ -13,12 +13,15 @@ mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
-use crate::{CommandError, bitmap, hash, key, list, range, set, stream, string, watch, zset};
+use crate::{
+    CommandError, bitmap, hash, hyperloglog, key, list, range, set, stream, string, watch, zset,
+};
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
     bitmap::PARTS,
     hash::PARTS,
+    hyperloglog::PARTS,
     key::PARTS,
     list::PARTS,
     range::PARTS,

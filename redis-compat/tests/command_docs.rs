@@ -22,6 +22,7 @@ const NEWER_THAN_7_0: &[&str] = &[
     "coterie",
     "debug",
     "hscan",
+    "set",
 ];
 
 /// Fields that are not compared.

@@ -80,6 +80,7 @@ fn file() -> String {
         (Topic::Hash, "Hashes"),
         (Topic::Set, "Sets"),
         (Topic::List, "Lists"),
+        (Topic::HyperLogLog, "HyperLogLogs"),
         (Topic::Generic, "Keys of any type"),
         (Topic::Transactions, "Transactions"),
         (Topic::Connection, "Connection"),

@@ -116,6 +116,16 @@ const FIXED: &[(&str, &str)] = &[
         "lmpop 1 list left count 0",
         "ERR count should be greater than 0",
     ),
+    (
+        "pfadd text a",
+        "WRONGTYPE Key is not a valid HyperLogLog string value.",
+    ),
+    ("pfcount broken", "INVALIDOBJ Corrupted HLL object detected"),
+    (
+        "pfdebug encoding none",
+        "ERR The specified key does not exist",
+    ),
+    ("pfdebug decode dense", "ERR HLL encoding is not sparse"),
     ("move text 16", "ERR DB index is out of range"),
     ("select 16", "ERR DB index is out of range"),
     ("select x", "ERR value is not an integer or out of range"),
@@ -241,6 +251,10 @@ const NOT_COMPARED: &[&str] = &[
     "ERR timeout is out of range",
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
     "ERR Bad data format",
+    "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+    "ERR LBOUND can't be greater than UBOUND",
+    "ERR digest must be exactly 16 hexadecimal characters",
+    "ERR invalid numkeys value",
     "ERR max number of clients reached",
     // Deadlines of fields and members, of Redis since 7.4.
     "ERR invalid expire time, must be >= 0",
@@ -265,6 +279,7 @@ const NOT_COMPARED: &[&str] = &[
     "ERR Only one of MXX or MNX arguments can be specified",
     "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
     "ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified",
+    "ERR wrong number of key-value pairs",
 ];
 
 /// Coterie's own.
@@ -307,6 +322,10 @@ fn the_words_are_those_of_redis() {
     real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
     real.run(&words("set number 9223372036854775807"));
+    real.run(&words("pfadd dense a"));
+    real.run(&words("pfdebug todense dense"));
+    real.run(&words("pfadd broken a"));
+    real.run(&words("append broken x"));
     let with_words: Vec<(&str, E)> = vec![
         ("set k v ex 0", E::invalid_expire("set")),
         ("get", E::WrongArity("get")),

@@ -6,7 +6,7 @@
 //!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
 //!                  `random`: as many elements; `scan`: a page of elements; `ours`: figures that
 //!                  only Coterie's documentation explains
-//! without=WORD     this keyword is never sent: the Redis compared with does not know it
+//! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -41,9 +41,9 @@ pub struct Hints {
     pub weight: usize,
     /// How its replies are compared.
     pub reply: ReplyKind,
-    /// A keyword that the Redis compared with does not know.
-    pub(crate) without: Option<&'static str>,
     pools: Vec<(&'static str, &'static str)>,
+    /// Keywords that the Redis compared with does not know.
+    pub(crate) newer: Vec<&'static str>,
 }
 
 impl Default for Hints {
@@ -51,8 +51,8 @@ impl Default for Hints {
         Self {
             weight: 1,
             reply: ReplyKind::Same,
-            without: None,
             pools: Vec::new(),
+            newer: Vec::new(),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Hints {
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 ("reply", "random") => hints.reply = ReplyKind::Random,
                 ("reply", "scan") => hints.reply = ReplyKind::Scan,
-                ("without", keyword) => hints.without = Some(keyword),
+                ("newer", keyword) => hints.newer.push(keyword),
                 (argument, pool) => hints.pools.push((argument, pool)),
             }
         }
@@ -102,11 +102,15 @@ mod tests {
             let parts = row.hints.split(' ').filter(|hint| !hint.is_empty());
             let meant = usize::from(hints.weight != 1)
                 + usize::from(hints.reply != ReplyKind::Same)
-                + usize::from(hints.without.is_some())
+                + hints.newer.len()
                 + hints.pools.len();
             assert_eq!(parts.count(), meant, "{}: {}", row.name, row.hints);
+            let shown = format!("{:?}", syntax::parse(row.syntax));
+            for keyword in &hints.newer {
+                let token = format!("token: Some(\"{keyword}\")");
+                assert!(shown.contains(&token), "{}: no {keyword}", row.name);
+            }
             for (argument, pool) in &hints.pools {
-                let shown = format!("{:?}", syntax::parse(row.syntax));
                 let named = format!("name: \"{argument}\"");
                 assert!(shown.contains(&named), "{}: no {argument}", row.name);
                 assert!(POOLS.contains(pool), "{}: no pool {pool}", row.name);

@@ -54,6 +54,10 @@ const LIST_KEYS: &[&[u8]] = &[b"l", b"l:1", b"{tag}l"];
 /// Elements of lists: few, so that equal ones meet.
 const LIST_ELEMENTS: &[&str] = &["a", "b", "c", "1", "-70000", ""];
 
+/// Keys that hold HyperLogLogs, and nothing else: what notes a count in them is another command in
+/// each server.
+const HYPERLOGLOG_KEYS: &[&[u8]] = &[b"hll", b"hll:1", b"{tag}hll", b"hll\0"];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -160,11 +164,14 @@ pub(crate) const POOLS: &[&str] = &[
     "bit-type",
     "cursor",
     "db",
+    "element",
     "field",
     "field-offset",
     "field-value",
     "float",
     "hash-key",
+    "hyperloglog",
+    "hyperloglog-or-other",
     "index",
     "integer",
     "junk",
@@ -180,6 +187,7 @@ pub(crate) const POOLS: &[&str] = &[
     "offset",
     "pattern",
     "payload",
+    "pfdebug",
     "random-count",
     "rank",
     "scan-count",
@@ -223,7 +231,14 @@ impl Grammar {
             "set-key" => return self.key_of(SET_KEYS),
             "list-key" => return self.key_of(LIST_KEYS),
             "list-element" => return self.list_element(),
+            "hyperloglog-or-other" if self.one_in(12) => return self.key(),
+            "hyperloglog" | "hyperloglog-or-other" => {
+                let key: &&[u8] = self.pick(HYPERLOGLOG_KEYS);
+                return Bytes::from_static(key);
+            }
             "payload" => return self.payload(),
+            "pfdebug" => self.one_of(&["ENCODING", "DECODE", "TODENSE", "GETREG", "bogus"]),
+            "element" => self.below(5000).to_string(),
             "integer" => self.integer(),
             "float" => self.float(),
             "index" => self.index(),

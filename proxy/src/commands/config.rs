@@ -1,8 +1,9 @@
 //! `CONFIG`: the settings that exist, under Redis' names (Redis `config.c`).
 //!
 //! Those that may change are read and written here; others, which benchmarks and libraries ask for,
-//! say truthfully how Coterie works and cannot be set. `CONFIG SET` changes all it names or
-//! nothing, on this proxy and until it ends: lasting settings are flags.
+//! say truthfully how Coterie works and cannot be set. Thresholds of encodings are Redis' defaults,
+//! by which `OBJECT ENCODING` answers; to set them is allowed and changes nothing. `CONFIG SET`
+//! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,8 @@ enum Set {
     /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
     /// change.
     ToTheSame,
+    /// To a number in this range, without effect.
+    Ignored(i64, i64),
     /// Not at all, nor by Redis.
     Never,
 }
@@ -108,6 +111,7 @@ fn set_one(
     let done = match setting.set {
         Set::To(set) => set(&shared.settings, value, change),
         Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
+        Set::Ignored(least, most) => check_number(value, least, most),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
@@ -161,6 +165,29 @@ macro_rules! constant {
             set: Set::ToTheSame,
         }
     };
+}
+
+/// A threshold of Redis' encodings: at least `$least`, at most the greatest number of `$of`.
+macro_rules! threshold {
+    ($name:literal, $value:literal, $least:expr, $of:ident) => {
+        Setting {
+            name: $name,
+            get: |_| Bytes::from_static($value.as_bytes()),
+            set: Set::Ignored($least, $of::MAX as i64),
+        }
+    };
+}
+
+fn check_number(value: &[u8], least: i64, most: i64) -> Result<(), String> {
+    // Those that count bytes may be written with a unit.
+    let number = number::parse_int(value).or_else(|| i64::try_from(memory(value).ok()?).ok());
+    match number {
+        Some(number) if (least..=most).contains(&number) => Ok(()),
+        Some(_) => Err(format!(
+            "argument must be between {least} and {most} inclusive"
+        )),
+        None => Err(NOT_AN_INTEGER.to_owned()),
+    }
 }
 
 /// A number in `$field`, within `$range`, read by `$parse`.
@@ -342,9 +369,17 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         ),
         fixed("cluster-enabled", Set::Never, |_| yes_no(false)),
         fixed("databases", Set::Never, |_| decimal(DATABASES)),
+        threshold!("hash-max-listpack-entries", "512", 0, i64),
+        threshold!("hash-max-listpack-value", "64", 0, i64),
+        threshold!("hash-max-ziplist-entries", "512", 0, i64),
+        threshold!("hash-max-ziplist-value", "64", 0, i64),
+        threshold!("hll-sparse-max-bytes", "3000", 0, i64),
         fixed("io-threads", Set::Never, |shared| {
             decimal(shared.io_threads)
         }),
+        threshold!("list-compress-depth", "0", 0, i32),
+        threshold!("list-max-listpack-size", "-2", i32::MIN as i64, i32),
+        threshold!("list-max-ziplist-size", "-2", i32::MIN as i64, i32),
         number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
@@ -368,6 +403,9 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             set: Set::To(set_password),
         },
         constant!("save", ""),
+        threshold!("set-max-intset-entries", "512", 0, i64),
+        threshold!("set-max-listpack-entries", "128", 0, i64),
+        threshold!("set-max-listpack-value", "64", 0, i64),
         Setting {
             name: "slowlog-log-slower-than",
             get: |shared| {
@@ -386,8 +424,14 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             0..=i64::MAX as u64,
             plain
         ),
+        threshold!("stream-node-max-bytes", "4096", 0, i64),
+        threshold!("stream-node-max-entries", "100", 0, i64),
         number!("tcp-keepalive", tcp_keepalive, 0..=i32::MAX as u64, plain),
         number!("timeout", timeout, 0..=i32::MAX as u64, plain),
+        threshold!("zset-max-listpack-entries", "128", 0, i64),
+        threshold!("zset-max-listpack-value", "64", 0, i64),
+        threshold!("zset-max-ziplist-entries", "128", 0, i64),
+        threshold!("zset-max-ziplist-value", "64", 0, i64),
     ]
 });
 

@@ -6,14 +6,18 @@
 //! `SET u8 0 -1` is far too large, not below zero; and a signed value near the least i64 counts as
 //! too large, too (`bitops.c`, `bitfieldGeneric` and `checkSignedBitfieldOverflow`).
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::offset::{BIT_OFFSET, check_len, check_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::errors::{NOT_AN_INTEGER, SYNTAX};
-use crate::string::{StringValue, zero_padded};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word, number};
+use crate::string::{StringChange, UnreadString};
+use crate::{
+    Args, CommandError, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn, Word, number,
+};
 
 pub(super) const PART: Part = Part::new(&[BITFIELD, BITFIELD_RO], LINES);
 
@@ -79,27 +83,25 @@ const BITFIELD: Command = command(Topic::Bitmap, "bitfield")
 /// `BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET|INCRBY type offset value ...]`: an
 /// integer for each operation, null where FAIL refused it.
 ///
-/// The value grows by zero bytes to hold every field written; the expiry is kept. O(length) if
-/// anything is written, else O(1) for each operation. Errors: `SYNTAX`, `BITFIELD_TYPE`,
-/// `BITFIELD_OVERFLOW`, `BIT_OFFSET`, `NOT_AN_INTEGER`, `WRONG_TYPE`.
+/// The value grows by zero bytes to hold every field written; the expiry is kept. O(1) for each
+/// operation; a string of at most 64 KiB that is changed is copied. Errors: `SYNTAX`,
+/// `BITFIELD_TYPE`, `BITFIELD_OVERFLOW`, `BIT_OFFSET`, `NOT_AN_INTEGER`, `WRONG_TYPE`.
 fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let operations = parse(args)?;
     let key = args.bytes(1);
-    let old = txn.string(key)?;
-    let expires_at = old.as_ref().and_then(StringValue::expires_at);
-    let bytes = old
-        .as_ref()
-        .map_or_else(Bytes::new, |old| old.bytes().clone());
+    let old = txn.unread_string(key)?;
     let Some(len) = operations.iter().filter_map(Operation::bytes_written).max() else {
-        return Ok(read_all(&operations, &bytes));
+        return Ok(read_all(txn, key, &operations, old.as_ref())?);
     };
     check_len(txn, len)?;
-    let mut value = zero_padded(&bytes, len);
-    let (reply, changed) = run_all(&operations, &mut value);
+    let mut change = StringChange::of(txn, key, old)?;
+    let len_before = change.len();
+    change.grow(len);
+    let (reply, changed) = run_all(txn, &operations, &mut change)?;
     // As Redis: the grown value is kept even if every operation was refused.
-    if changed || value.len() != bytes.len() {
-        txn.put_raw(key.clone(), value.freeze(), expires_at)?;
-    } else if let Some(old) = old {
+    if changed || change.len() != len_before {
+        change.put(txn)?;
+    } else if let Some(old) = change.into_old() {
         txn.mark_raw(key, old)?;
     }
     Ok(reply)
@@ -139,25 +141,49 @@ fn bitfield_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     {
         return Err(BITFIELD_READ_ONLY.into());
     }
-    let value = txn.string_bytes(args.bytes(1))?;
-    Ok(read_all(&operations, &value))
+    let key = args.bytes(1);
+    let string = txn.unread_string(key)?;
+    Ok(read_all(txn, key, &operations, string.as_ref())?)
 }
 
-fn read_all(operations: &[Operation], value: &[u8]) -> Reply {
-    Reply::Array(
-        operations
-            .iter()
-            .map(|op| integer(op.field.read(value)))
-            .collect(),
-    )
+fn read_all(
+    txn: &Txn<'_>,
+    key: &Bytes,
+    operations: &[Operation],
+    string: Option<&UnreadString>,
+) -> Result<Reply, Fault> {
+    let mut replies = Vec::with_capacity(operations.len());
+    for operation in operations {
+        let (range, field) = operation.field.placed();
+        let bytes = string.map(|string| string.read(txn, key, range));
+        let bytes = bytes.transpose()?.unwrap_or_default();
+        replies.push(integer(field.read(&bytes)));
+    }
+    Ok(Reply::Array(replies))
 }
 
-fn run_all(operations: &[Operation], value: &mut [u8]) -> (Reply, bool) {
-    let mut changed = false;
-    let replies = operations
-        .iter()
-        .map(|operation| operation.run(value, &mut changed));
-    (Reply::Array(replies.collect()), changed)
+fn run_all(
+    txn: &Txn<'_>,
+    operations: &[Operation],
+    change: &mut StringChange<'_>,
+) -> Result<(Reply, bool), Fault> {
+    let (mut replies, mut changed) = (Vec::with_capacity(operations.len()), false);
+    for operation in operations {
+        let (range, field) = operation.field.placed();
+        let at = range.start;
+        let mut bytes = change.read(txn, range)?;
+        let mut changes = false;
+        let placed = Operation {
+            field,
+            ..*operation
+        };
+        replies.push(placed.run(&mut bytes, &mut changes));
+        if changes {
+            change.write(txn, at, &bytes)?;
+        }
+        changed |= changes;
+    }
+    Ok((Reply::Array(replies), changed))
 }
 
 impl Operation {
@@ -194,6 +220,15 @@ fn integer(value: i128) -> Reply {
 }
 
 impl Field {
+    /// The bytes in which it lies, and the same field seen from the first of them.
+    fn placed(self) -> (Range<usize>, Self) {
+        let end = self.offset + u64::from(self.bits);
+        let first = self.offset >> 3;
+        let range = first as usize..end.div_ceil(8) as usize;
+        let offset = self.offset & 7;
+        (range, Self { offset, ..self })
+    }
+
     fn bounds(self) -> (i128, i128) {
         let bits = self.bits - u32::from(self.signed);
         (if self.signed { -(1 << bits) } else { 0 }, (1 << bits) - 1)

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
-use crate::string::clamp;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
+use crate::string::{UnreadString, clamp};
+use crate::{Args, CommandError, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn, Word};
 
 pub(super) const PART: Part = Part::new(&[BITCOUNT, BITPOS], LINES);
 
@@ -24,17 +24,17 @@ const BITCOUNT: Command = command(Topic::Bitmap, "bitcount")
     .runs(bitcount)
     .docs("2.6.0", "O(N)", "Counts the bits that are set.");
 
-/// `BITCOUNT key [start end [BYTE | BIT]]`: how many bits are set. O(length).
+/// `BITCOUNT key [start end [BYTE | BIT]]`: how many bits are set. O(length of the range).
 ///
 /// Errors: `WRONG_TYPE`, `NOT_AN_INTEGER`, `SYNTAX`; an absent key is 0 whatever the rest says.
 /// Source: Redis `bitops.c`, `bitcountCommand`.
 fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let Some(string) = txn.string(args.bytes(1))? else {
+    let key = args.bytes(1);
+    let Some(string) = txn.unread_string(key)? else {
         return Ok(Reply::Integer(0));
     };
-    let value = string.into_bytes();
     let bits = match args.len() {
-        2 => 0..value.len() as u64 * 8,
+        2 => 0..string.len() as u64 * 8,
         4 | 5 => {
             let (start, end) = (args.int(2)?, args.int(3)?);
             // Before the unit: Redis answers an empty range at once.
@@ -42,11 +42,12 @@ fn bitcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
                 return Ok(Reply::Integer(0));
             }
             let in_bits = unit_is_bits(args, 4)?;
-            bit_range(start, end, in_bits, value.len()).unwrap_or(0..0)
+            bit_range(start, end, in_bits, string.len()).unwrap_or(0..0)
         }
         _ => return Err(SYNTAX.into()),
     };
-    Ok(Reply::Integer(count(&value, bits)))
+    let part = Bits::read(txn, key, &string, bits)?;
+    Ok(Reply::Integer(count(&part.bytes, part.bits)))
 }
 
 const BITPOS: Command = command(Topic::Bitmap, "bitpos")
@@ -68,31 +69,59 @@ fn bitpos(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         1 => true,
         _ => return Err(BIT_ARGUMENT.into()),
     };
-    let Some(string) = txn.string(args.bytes(1))? else {
+    let key = args.bytes(1);
+    let Some(string) = txn.unread_string(key)? else {
         return Ok(Reply::Integer(if set { -1 } else { 0 }));
     };
-    let value = string.into_bytes();
     let end_given = args.len() >= 5;
     let bits = match args.len() {
-        3 => 0..value.len() as u64 * 8,
+        3 => 0..string.len() as u64 * 8,
         4..=6 => {
             let start = args.int(3)?;
             let in_bits = unit_is_bits(args, 5)?;
             let end = if end_given { args.int(4)? } else { -1 };
-            bit_range(start, end, in_bits, value.len()).unwrap_or(0..0)
+            bit_range(start, end, in_bits, string.len()).unwrap_or(0..0)
         }
         _ => return Err(SYNTAX.into()),
     };
     if bits.is_empty() {
         return Ok(Reply::Integer(-1));
     }
-    let found = find(&value, bits.clone(), set).map(|at| at as i64);
+    let part = Bits::read(txn, key, &string, bits.clone())?;
+    let found = find(&part.bytes, part.bits, set);
+    let found = found.map(|at| (part.before + at) as i64);
     let beyond = if set || end_given {
         -1
     } else {
         bits.end as i64
     };
     Ok(Reply::Integer(found.unwrap_or(beyond)))
+}
+
+/// The bytes of a string in which a range of bits lies.
+struct Bits {
+    bytes: Bytes,
+    /// The range, counted from the first of these bytes.
+    bits: Range<u64>,
+    /// The bits before these bytes.
+    before: u64,
+}
+
+impl Bits {
+    fn read(
+        txn: &Txn<'_>,
+        key: &Bytes,
+        string: &UnreadString,
+        bits: Range<u64>,
+    ) -> Result<Self, Fault> {
+        let range = (bits.start / 8) as usize..bits.end.div_ceil(8) as usize;
+        let before = bits.start / 8 * 8;
+        Ok(Self {
+            bytes: string.read(txn, key, range)?,
+            bits: bits.start - before..bits.end - before,
+            before,
+        })
+    }
 }
 
 fn unit_is_bits(args: &Args<'_>, at: usize) -> Result<bool, CommandError> {

@@ -1,11 +1,9 @@
 //! Single bits.
 
-use bytes::Bytes;
-
 use super::offset::{check_len, parse_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
-use crate::string::{StringValue, zero_padded};
+use crate::string::StringChange;
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[GETBIT, SETBIT], LINES);
@@ -26,9 +24,12 @@ const GETBIT: Command = command(Topic::Bitmap, "getbit")
 /// `GETBIT key offset`: the bit, 0 beyond the end. O(1). Errors: `BIT_OFFSET`, `WRONG_TYPE`.
 fn getbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let offset = parse_offset(args.bytes(2))?;
-    let value = txn.string_bytes(args.bytes(1))?;
-    let byte = value.get((offset >> 3) as usize).copied().unwrap_or(0);
-    Ok(Reply::Integer((byte >> (7 - (offset & 7)) & 1).into()))
+    let (key, at) = (args.bytes(1), (offset >> 3) as usize);
+    let string = txn.unread_string(key)?;
+    let byte = string.map(|string| string.read(txn, key, at..at + 1));
+    let byte = byte.transpose()?.and_then(|byte| byte.first().copied());
+    let bit = byte.unwrap_or(0) >> (7 - (offset & 7)) & 1;
+    Ok(Reply::Integer(bit.into()))
 }
 
 const SETBIT: Command = command(Topic::Bitmap, "setbit")
@@ -46,7 +47,7 @@ const SETBIT: Command = command(Topic::Bitmap, "setbit")
 /// `SETBIT key offset bit`: the bit before it. The value grows by zero bytes as needed; the expiry
 /// is kept. A bit that is so already is no change.
 ///
-/// O(length): the value is copied. Errors: `BIT_OFFSET`, `BIT_VALUE`, `WRONG_TYPE`.
+/// O(1); a string of at most 64 KiB is copied. Errors: `BIT_OFFSET`, `BIT_VALUE`, `WRONG_TYPE`.
 /// Source: Redis `bitops.c`, `setbitCommand`.
 fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset) = (args.bytes(1), parse_offset(args.bytes(2))?);
@@ -56,18 +57,16 @@ fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         Ok(bit @ 0..=1) => bit as u8,
         _ => return Err(BIT_VALUE.into()),
     };
-    let old = txn.string(key)?;
-    let expires_at = old.as_ref().and_then(StringValue::expires_at);
-    let bytes = old
-        .as_ref()
-        .map_or_else(Bytes::new, |old| old.bytes().clone());
-    let before = bytes.get(at).map(|byte| byte >> shift & 1);
-    if before != Some(on) {
-        let mut bytes = zero_padded(&bytes, at + 1);
-        bytes[at] = (bytes[at] & !(1 << shift)) | (on << shift);
-        txn.put_raw(key.clone(), bytes.freeze(), expires_at)?;
-    } else if let Some(old) = old {
+    let old = txn.unread_string(key)?;
+    let mut change = StringChange::of(txn, key, old)?;
+    let is_there = at < change.len();
+    let byte = change.read(txn, at..at + 1)?[0];
+    let before = byte >> shift & 1;
+    if !is_there || before != on {
+        change.write(txn, at, &[(byte & !(1 << shift)) | (on << shift)])?;
+        change.put(txn)?;
+    } else if let Some(old) = change.into_old() {
         txn.mark_raw(key, old)?;
     }
-    Ok(Reply::Integer(before.unwrap_or(0).into()))
+    Ok(Reply::Integer(before.into()))
 }

@@ -12,7 +12,7 @@ const HSCAN: Command = command(Topic::Hash, "hscan")
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(hscan)
     .tips(&["nondeterministic_output"])
-    .hints("weight=2 key=hash-key cursor=cursor count=scan-count reply=scan without=NOVALUES")
+    .hints("weight=2 key=hash-key cursor=cursor count=scan-count reply=scan newer=NOVALUES")
     .docs(
         "2.8.0",
         "O(1) for every call. O(N) for a complete iteration, including enough calls for the \

@@ -81,7 +81,7 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     match value.typed(txn.table(), key)? {
         Typed::String(string) => {
             payload.put_u8(TYPE_STRING);
-            rdb::put_string(&mut payload, string.bytes());
+            rdb::put_string(&mut payload, string.read_all(txn, key)?.bytes());
         }
         Typed::Hash(hash) => hash::put_payload(&mut payload, txn, &hash)?,
         Typed::List(_) => list::put_payload(&mut payload, txn, args.bytes(1))?,

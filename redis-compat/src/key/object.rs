@@ -3,7 +3,6 @@
 //! Redis keeps strings in three ways and tells which by `OBJECT ENCODING`. Coterie keeps bytes, and
 //! notes the encoding that Redis would report ([`crate::Encoding`]). Accesses are not tracked.
 
-use super::Value;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
@@ -33,6 +32,9 @@ error_lines! {
 const SHARED_INTEGERS: i64 = 10_000;
 /// The count that Redis reports for a shared object.
 const SHARED_REFCOUNT: i64 = i32::MAX as i64;
+
+/// How many elements of a collection `MEMORY USAGE` looks at unless told.
+const SAMPLES: usize = 5;
 
 const OBJECT: Command = command(Topic::Generic, "object").container().docs(
     "2.2.3",
@@ -75,18 +77,18 @@ const OBJECT_REFCOUNT: Command = command(Topic::Generic, "object|refcount")
 
 /// `OBJECT REFCOUNT key`: 1, or a large number for small integers; null if absent. O(1).
 fn object_refcount(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let value = txn.value(args.bytes(2))?;
-    Ok(value.map_or(Reply::Null, |value| Reply::Integer(refcount(value))))
-}
-
-fn refcount(value: Value) -> i64 {
-    let Some(string) = value.into_string() else {
-        return 1;
+    let key = args.bytes(2);
+    let Some(value) = txn.value(key)? else {
+        return Ok(Reply::Null);
     };
-    match number::parse_int(string.bytes()) {
-        Some(0..SHARED_INTEGERS) if string.encoding() == Encoding::Int => SHARED_REFCOUNT,
+    let string = value.into_string()?;
+    let int = string.filter(|string| string.encoding() == Encoding::Int);
+    let int = int.map(|string| string.read_all(txn, key)).transpose()?;
+    let number = int.and_then(|string| number::parse_int(string.bytes()));
+    Ok(Reply::Integer(match number {
+        Some(0..SHARED_INTEGERS) => SHARED_REFCOUNT,
         _ => 1,
-    }
+    }))
 }
 
 const OBJECT_IDLETIME: Command = command(Topic::Generic, "object|idletime")
@@ -171,21 +173,27 @@ const MEMORY_USAGE: Command = command(Topic::Server, "memory|usage")
         "Returns the bytes that a key and its value take.",
     )
     .deviation(
-        "The reply is the stored size of key and record in bytes; SAMPLES is checked and not \
-        used.",
+        "The reply is the size of key and value as stored, before compression. Of a large \
+        collection at most SAMPLES elements of each kind (0: 10,000) are looked at.",
     );
 
-/// `MEMORY USAGE key [SAMPLES count]`: the bytes of the record as stored; null if absent. O(1).
+/// `MEMORY USAGE key [SAMPLES count]`: the bytes of key and value as stored; null if absent. Of a
+/// spread collection some elements are looked at, and the others are taken to be as long.
 ///
-/// Errors: `NOT_AN_INTEGER`, `SYNTAX`.
+/// O(count). Errors: `NOT_AN_INTEGER`, `SYNTAX`.
 fn memory_usage(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let mut samples = SAMPLES;
     let mut words = args.options(3);
     while let Some(word) = words.next() {
-        if word.keyword().as_str() != "samples" || words.int()? < 0 {
+        if word.keyword().as_str() != "samples" {
             return Err(SYNTAX.into());
         }
+        samples = usize::try_from(words.int()?).map_err(|_| SYNTAX)?;
     }
     let key = args.bytes(2);
-    let bytes = |value: Value| Reply::Integer((key.len() + value.stored_bytes()) as i64);
-    Ok(txn.value(key)?.map_or(Reply::Null, bytes))
+    let Some(value) = txn.value(key)? else {
+        return Ok(Reply::Null);
+    };
+    let bytes = txn.stored_bytes(key, &value, samples)?;
+    Ok(Reply::Integer(bytes as i64))
 }

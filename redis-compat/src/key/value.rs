@@ -6,17 +6,17 @@ use coterie_types::{TableId, UnixMillis, Version};
 use crate::hash::Hash;
 use crate::set::Set;
 use crate::stream::Stream;
-use crate::string::StringValue;
-use crate::txn::spread::SpreadHeader;
+use crate::string::{StringValue, UnreadString};
+use crate::txn::spread::{FAMILIES, SpreadHeader};
 use crate::zset::SortedSet;
-use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn};
+use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn, Walk};
 
 /// The value of a key, and its expiry.
 pub(crate) struct Value(Record);
 
 /// A value by its type. A new type is a compile error wherever types differ.
 pub(crate) enum Typed {
-    String(StringValue),
+    String(UnreadString),
     Hash(Hash),
     /// Its elements are read by its key ([`Txn::list`]).
     List(Encoding),
@@ -43,7 +43,7 @@ impl Value {
     /// The value of this key.
     pub(crate) fn typed(self, table: TableId, key: &Bytes) -> Result<Typed, Fault> {
         Ok(match self.0.kind {
-            Kind::String => Typed::String(StringValue::of(self.0)),
+            Kind::String => Typed::String(UnreadString::of(self.0)?),
             Kind::Hash => Typed::Hash(Hash::of(&self.0, table, key)?),
             Kind::List => Typed::List(self.0.encoding()),
             Kind::Set => Typed::Set(Set::of(&self.0, table, key)?),
@@ -53,8 +53,9 @@ impl Value {
     }
 
     /// The string, if it is a string.
-    pub(crate) fn into_string(self) -> Option<StringValue> {
-        (self.0.kind == Kind::String).then(|| StringValue::of(self.0))
+    pub(crate) fn into_string(self) -> Result<Option<UnreadString>, Fault> {
+        let is_string = self.0.kind == Kind::String;
+        is_string.then(|| UnreadString::of(self.0)).transpose()
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -78,6 +79,53 @@ impl Value {
     /// Bytes that it takes in the store, without its key.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.0.encoded_len()
+    }
+}
+
+/// The bytes of an element's place beside its key: the prefix, the table, the end of the key, the
+/// incarnation and the family.
+const PLACE_BYTES: usize = 24;
+/// The most elements of a family that are looked at.
+const SAMPLES_MAX: usize = 10_000;
+
+impl Txn<'_> {
+    /// Bytes that the value of a key takes in the store, the key included. Of a spread collection
+    /// at most `samples` elements of each family are looked at, 0 meaning all; the others are taken
+    /// to be as long.
+    pub(crate) fn stored_bytes(
+        &self,
+        key: &Bytes,
+        value: &Value,
+        samples: usize,
+    ) -> Result<usize, Fault> {
+        let own = key.len() + value.stored_bytes();
+        if !value.0.is_spread {
+            return Ok(own);
+        }
+        let header = SpreadHeader::decode(&value.0.value)?;
+        let of = header.of(self.table(), key);
+        let most = if samples == 0 {
+            SAMPLES_MAX
+        } else {
+            samples.min(SAMPLES_MAX)
+        };
+        let mut bytes = own;
+        for family in 0..FAMILIES {
+            let (mut seen, mut sum) = (0, 0);
+            self.scan_elements(&of, family, Walk::ALL, &mut |element, value| {
+                seen += 1;
+                sum += PLACE_BYTES + key.len() + element.len() + value.len();
+                seen < most
+            })?;
+            if seen == most {
+                let count = usize::try_from(header.count)
+                    .unwrap_or(usize::MAX)
+                    .max(seen);
+                sum = (sum / seen).saturating_mul(count);
+            }
+            bytes = bytes.saturating_add(sum);
+        }
+        Ok(bytes)
     }
 }
 

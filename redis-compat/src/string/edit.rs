@@ -1,8 +1,6 @@
 //! Changing a part of a string in place.
 
-use bytes::{Bytes, BytesMut};
-
-use super::StringValue;
+use super::{StringChange, UnreadString};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::STRING_TOO_LONG;
 use crate::errors::error_lines;
@@ -25,19 +23,20 @@ const APPEND: Command = command(Topic::String, "append")
 
 /// `APPEND key value`: the length after it. An absent key counts as empty; the expiry is kept.
 ///
-/// O(length): the value is copied. Errors: `WRONG_TYPE`, `STRING_TOO_LONG`.
+/// O(length of the tail); a string of at most 64 KiB is copied. Errors: `WRONG_TYPE`,
+/// `STRING_TOO_LONG`.
 fn append(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, tail) = (args.bytes(1), args.bytes(2));
-    let Some(old) = txn.string(key)? else {
+    let Some(old) = txn.unread_string(key)? else {
         txn.put_string(key.clone(), tail.clone(), None)?;
         return Ok(Reply::Integer(tail.len() as i64));
     };
-    let len = old.bytes().len() + tail.len();
-    txn.check_len(len)?;
-    let mut value = BytesMut::with_capacity(len);
-    value.extend_from_slice(old.bytes());
-    value.extend_from_slice(tail);
-    txn.put_raw(key.clone(), value.freeze(), old.expires_at())?;
+    let end = old.len();
+    txn.check_len(end + tail.len())?;
+    let mut change = StringChange::of(txn, key, Some(old))?;
+    change.write(txn, end, tail)?;
+    let len = change.len();
+    change.put(txn)?;
     Ok(Reply::Integer(len as i64))
 }
 
@@ -55,30 +54,22 @@ const SETRANGE: Command = command(Topic::String, "setrange")
 
 /// `SETRANGE key offset value`: the length after it; a gap is filled with zero bytes.
 ///
-/// An empty value changes nothing. O(length): the value is copied. Errors: `NOT_AN_INTEGER`,
-/// `OFFSET_OUT_OF_RANGE`, `WRONG_TYPE`, `STRING_TOO_LONG`. Source: Redis `t_string.c`,
-/// `setrangeCommand`.
+/// An empty value changes nothing. O(length of the value); a string of at most 64 KiB is copied.
+/// Errors: `NOT_AN_INTEGER`, `OFFSET_OUT_OF_RANGE`, `WRONG_TYPE`, `STRING_TOO_LONG`. Source: Redis
+/// `t_string.c`, `setrangeCommand`.
 fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, offset, part) = (args.bytes(1), args.int(2)?, args.bytes(3));
     let offset = usize::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
-    let old = txn.string(key)?;
-    let expires_at = old.as_ref().and_then(StringValue::expires_at);
-    let old = old.map_or_else(Bytes::new, StringValue::into_bytes);
+    let old = txn.unread_string(key)?;
     if part.is_empty() {
-        return Ok(Reply::Integer(old.len() as i64));
+        let len = old.as_ref().map_or(0, UnreadString::len);
+        return Ok(Reply::Integer(len as i64));
     }
     let end = offset.checked_add(part.len()).ok_or(STRING_TOO_LONG)?;
     txn.check_len(end)?;
-    let mut value = zero_padded(&old, end);
-    value[offset..end].copy_from_slice(part);
-    let len = value.len();
-    txn.put_raw(key.clone(), value.freeze(), expires_at)?;
+    let mut change = StringChange::of(txn, key, old)?;
+    change.write(txn, offset, part)?;
+    let len = change.len();
+    change.put(txn)?;
     Ok(Reply::Integer(len as i64))
-}
-
-/// A copy of `value`, at least `len` bytes long.
-pub(crate) fn zero_padded(value: &[u8], len: usize) -> BytesMut {
-    let mut copy = BytesMut::zeroed(len.max(value.len()));
-    copy[..value.len()].copy_from_slice(value);
-    copy
 }

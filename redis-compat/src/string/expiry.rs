@@ -1,10 +1,11 @@
-//! The expiry options that `SET` and `GETEX` share, and the reading of a lifetime.
+//! The options that `SET`, `MSETEX` and `GETEX` share, and the reading of a lifetime.
 //!
 //! Source: Redis `t_string.c`, `parseExtendedStringArgumentsOrReply` and
 //! `getExpireMillisecondsOrReply`.
 
 use coterie_types::UnixMillis;
 
+use super::condition::Condition;
 use crate::errors::{NOT_AN_INTEGER, SYNTAX};
 use crate::{Args, CommandError, number};
 
@@ -79,8 +80,10 @@ pub(crate) enum Expiry<'a> {
 /// Which command's options are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Options {
-    /// `SET`: also NX, XX, GET and KEEPTTL.
+    /// `SET`: also GET, KEEPTTL and conditions.
     Set,
+    /// `MSETEX`: also NX, XX and KEEPTTL.
+    MSetEx,
     /// `GETEX`: also PERSIST.
     GetEx,
 }
@@ -88,10 +91,8 @@ pub(crate) enum Options {
 /// The options as read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Parsed<'a> {
-    /// Only if the key is absent.
-    pub(crate) nx: bool,
-    /// Only if the key is there.
-    pub(crate) xx: bool,
+    /// Only if this holds.
+    pub(super) condition: Option<Condition<'a>>,
     /// Answer with the old value.
     pub(crate) get: bool,
     /// The change of the expiry.
@@ -106,15 +107,21 @@ pub(crate) fn parse<'a>(
     options: Options,
 ) -> Result<Parsed<'a>, CommandError> {
     let mut parsed = Parsed::default();
-    let set = options == Options::Set;
+    let gets = options == Options::Set;
+    let sets = options != Options::GetEx;
     let mut words = args.options(at);
     while let Some(word) = words.next() {
-        match word.keyword().as_str() {
-            "nx" if set && !parsed.xx => parsed.nx = true,
-            "xx" if set && !parsed.nx => parsed.xx = true,
-            "get" if set => parsed.get = true,
-            "keepttl" if set => parsed.expiry = replace(parsed.expiry, Expiry::Keep)?,
-            "persist" if !set => parsed.expiry = replace(parsed.expiry, Expiry::Drop)?,
+        let keyword = word.keyword();
+        if gets && let Some(condition) = Condition::comparing(keyword.as_str(), &mut words)? {
+            parsed.add(condition)?;
+            continue;
+        }
+        match keyword.as_str() {
+            "nx" if sets => parsed.add(Condition::Absent)?,
+            "xx" if sets => parsed.add(Condition::Present)?,
+            "get" if gets => parsed.get = true,
+            "keepttl" if sets => parsed.expiry = replace(parsed.expiry, Expiry::Keep)?,
+            "persist" if !sets => parsed.expiry = replace(parsed.expiry, Expiry::Drop)?,
             keyword => {
                 let unit = Unit::from_keyword(keyword).ok_or(SYNTAX)?;
                 parsed.expiry = replace(parsed.expiry, Expiry::At(unit, words.value()?))?;
@@ -124,7 +131,18 @@ pub(crate) fn parse<'a>(
     Ok(parsed)
 }
 
-fn replace<'a>(old: Expiry<'a>, new: Expiry<'a>) -> Result<Expiry<'a>, CommandError> {
+impl<'a> Parsed<'a> {
+    /// A condition may be repeated. Errors: `SYNTAX` if there is another.
+    fn add(&mut self, condition: Condition<'a>) -> Result<(), CommandError> {
+        match self.condition.replace(condition) {
+            Some(other) if other != condition => Err(SYNTAX),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The expiry of an option behind others. Errors: `SYNTAX` if they contradict each other.
+pub(super) fn replace<'a>(old: Expiry<'a>, new: Expiry<'a>) -> Result<Expiry<'a>, CommandError> {
     match (old, new) {
         (Expiry::Unsaid, new) => Ok(new),
         (Expiry::At(before, _), Expiry::At(unit, _)) if before == unit => Ok(new),

@@ -1,9 +1,8 @@
 //! Reading a string, and the reads that also change it.
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::StringValue;
+use super::condition;
 use super::expiry::{self, Expiry, Options};
+use super::{StringValue, UnreadString};
 use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
@@ -123,7 +122,8 @@ const STRLEN: Command = command(Topic::String, "strlen")
 
 /// `STRLEN key`: the length in bytes, 0 if absent. O(1). Errors: `WRONG_TYPE`.
 fn strlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let len = txn.string_bytes(args.bytes(1))?.len();
+    let string = txn.unread_string(args.bytes(1))?;
+    let len = string.as_ref().map_or(0, UnreadString::len);
     Ok(Reply::Integer(len as i64))
 }
 
@@ -142,10 +142,8 @@ const DIGEST: Command = command(Topic::String, "digest")
 /// Errors: `WRONG_TYPE`.
 fn digest(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let string = txn.string(args.bytes(1))?;
-    let digits = |value: &[u8]| format!("{:016x}", xxh3_64(value)).into();
-    Ok(Reply::bulk_or_null(
-        string.map(|string| digits(string.bytes())),
-    ))
+    let digits = |string: StringValue| condition::digest(string.bytes()).into();
+    Ok(Reply::bulk_or_null(string.map(digits)))
 }
 
 const GETRANGE: Command = command(Topic::String, "getrange")
@@ -171,16 +169,18 @@ const SUBSTR: Command = command(Topic::String, "substr")
     );
 
 /// `GETRANGE key start end`, `SUBSTR`: the bytes from `start` to `end`, both included; below 0 they
-/// count from the end. Shares memory with the value. O(1).
+/// count from the end. O(length of the range); of a string in one record it shares the memory.
 ///
 /// Errors: `NOT_AN_INTEGER`, `WRONG_TYPE`. Source: Redis `t_string.c`, `getrangeCommand`.
 fn getrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (start, end) = (args.int(2)?, args.int(3)?);
-    let value = txn.string_bytes(args.bytes(1))?;
-    Ok(Reply::Bulk(match clamp(start, end, value.len()) {
-        Some((first, last)) => value.slice(first..=last),
-        None => value.slice(..0),
-    }))
+    let key = args.bytes(1);
+    let string = txn.unread_string(key)?;
+    let part = string.and_then(|string| {
+        let (first, last) = clamp(start, end, string.len())?;
+        Some(string.read(txn, key, first..last + 1))
+    });
+    Ok(Reply::Bulk(part.transpose()?.unwrap_or_default()))
 }
 
 /// The first and the last position of a range given as Redis takes it, or `None` if it is empty.

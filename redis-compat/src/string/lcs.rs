@@ -77,8 +77,8 @@ fn text(txn: &mut Txn<'_>, key: &Bytes) -> Result<Bytes, EvalError> {
     let Some(value) = txn.value(key)? else {
         return Ok(Bytes::new());
     };
-    let string = value.into_string().ok_or(LCS_TYPE)?;
-    Ok(string.into_bytes())
+    let string = value.into_string()?.ok_or(LCS_TYPE)?;
+    Ok(string.read_all(txn, key)?.into_bytes())
 }
 
 /// The options make sense. Redis reads them after the values; across groups nobody has both.

@@ -1,10 +1,24 @@
 //! Many strings in a single command.
 
-use super::StringValue;
-use crate::command::{Command, Nulls, Part, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Route, Txn, Value};
+use bytes::Bytes;
+use coterie_types::UnixMillis;
 
-pub(super) const PART: Part = Part::new(&[MGET, MSET, MSETNX], &[]);
+use super::expiry::{self, Expiry, Options};
+use super::{StringValue, UnreadString};
+use crate::command::{Command, Nulls, Part, Topic, command};
+use crate::errors::error_lines;
+use crate::{
+    Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Route, Txn, Value, number,
+};
+
+pub(super) const PART: Part = Part::new(&[MGET, MSET, MSETEX, MSETNX], LINES);
+
+error_lines! {
+    /// `MSETEX` with a count of keys that makes no sense.
+    INVALID_NUMKEYS = "ERR invalid numkeys value";
+    /// `MSETEX` with fewer words than keys and values.
+    WRONG_NUMBER_OF_PAIRS = "ERR wrong number of key-value pairs";
+}
 
 const MGET: Command = command(Topic::String, "mget")
     .syntax("key ...")
@@ -25,10 +39,11 @@ const MGET: Command = command(Topic::String, "mget")
 fn mget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut values = Vec::with_capacity(args.len() - 1);
     for key in args.rest(1) {
-        let string = txn.value(key)?.and_then(Value::into_string);
-        let value = string.map(StringValue::into_bytes);
-        txn.take_reply_room(value.as_ref().map_or(0, |value| value.len()))?;
-        values.push(Reply::bulk_or_null(value));
+        let value = txn.value(key)?;
+        let string = value.map(Value::into_string).transpose()?.flatten();
+        txn.take_reply_room(string.as_ref().map_or(0, UnreadString::len))?;
+        let read = string.map(|string| string.read_all(txn, key)).transpose()?;
+        values.push(Reply::bulk_or_null(read.map(StringValue::into_bytes)));
     }
     Ok(Reply::Array(values))
 }
@@ -104,4 +119,76 @@ fn put_pairs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<(), CommandError> {
         txn.put_string(pair[0].clone(), pair[1].clone(), None)?;
     }
     Ok(())
+}
+
+const MSETEX: Command = command(Topic::String, "msetex")
+    .syntax(
+        "numkeys data(key value) ... [condition(NX|XX)] [expiration(EX seconds|PX \
+        milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL)]",
+    )
+    .flags(F::WRITE_ROOM)
+    .keys(&[K::OW_UPDATE.at(1).counted_pairs()])
+    .runs(msetex)
+    .check(msetex_check)
+    .blind_unless(&["nx", "xx", "keepttl"])
+    .tips(&[
+        "request_policy:multi_shard",
+        "response_policy:all_succeeded",
+    ])
+    .docs(
+        "8.4.0",
+        "O(N) where N is the number of keys to set",
+        "Sets several strings, on request only under a condition or with an expiry.",
+    )
+    .deviation("All keys must be in the same group; otherwise the reply is CROSSGROUP.");
+
+/// `MSETEX n key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: 1 if
+/// all were set; 0 and none set if any key was there (NX), or any was not (XX).
+///
+/// Blind without NX, XX and KEEPTTL. O(1) each. Errors: `INVALID_NUMKEYS`,
+/// `WRONG_NUMBER_OF_PAIRS`, `SYNTAX`, `NOT_AN_INTEGER`, `InvalidExpire`.
+fn msetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let pairs = counted_pairs(args)?;
+    let options = expiry::parse(args, 2 + pairs.len(), Options::MSetEx)?;
+    let expires_at = match options.expiry {
+        Expiry::At(unit, amount) => Some(unit.time(amount, txn.now(), args.name())?),
+        _ => None,
+    };
+    if let Some(condition) = options.condition {
+        for pair in pairs.chunks_exact(2) {
+            if !condition.holds(txn.exists(&pair[0])?, None) {
+                return Ok(Reply::Integer(0));
+            }
+        }
+    }
+    for pair in pairs.chunks_exact(2) {
+        let (key, value) = (&pair[0], &pair[1]);
+        let kept = match options.expiry {
+            Expiry::Keep => txn.value(key)?.and_then(|value| value.expires_at()),
+            _ => None,
+        };
+        txn.put_string(key.clone(), value.clone(), expires_at.or(kept))?;
+    }
+    Ok(Reply::Integer(1))
+}
+
+/// The count, the pairs and the options make sense, whatever the time is.
+fn msetex_check(args: &Args<'_>) -> Result<(), CommandError> {
+    let pairs = counted_pairs(args)?;
+    let options = expiry::parse(args, 2 + pairs.len(), Options::MSetEx)?;
+    if let Expiry::At(unit, amount) = options.expiry {
+        // A time that the present makes too late is refused when the command runs.
+        unit.time(amount, UnixMillis(0), args.name())?;
+    }
+    Ok(())
+}
+
+/// As many keys and values as the first word says. Errors: `INVALID_NUMKEYS`,
+/// `WRONG_NUMBER_OF_PAIRS`.
+fn counted_pairs<'a>(args: &Args<'a>) -> Result<&'a [Bytes], CommandError> {
+    let count = number::parse_int(args.bytes(1)).and_then(|count| i32::try_from(count).ok());
+    let count = count.filter(|count| *count > 0).ok_or(INVALID_NUMKEYS)?;
+    let words = args.rest(2);
+    let pairs = words.get(..2 * count as usize);
+    pairs.ok_or(WRONG_NUMBER_OF_PAIRS)
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use coterie_types::UnixMillis;
 
+use super::condition::Condition;
 use super::expiry::{self, Expiry, Options, Parsed, Unit};
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
@@ -11,8 +12,9 @@ pub(super) const PART: Part = Part::new(&[SET, SETNX, SETEX, PSETEX], &[]);
 
 const SET: Command = command(Topic::String, "set")
     .syntax(
-        "key value [condition(NX|XX)] [GET] [expiration(EX seconds|PX milliseconds|EXAT \
-        unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL)]",
+        "key value [condition(NX|XX|IFEQ ifeq-value|IFNE ifne-value|IFDEQ \
+        ifdeq-digest:integer|IFDNE ifdne-digest:integer)] [GET] [expiration(EX seconds|PX \
+        milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL)]",
     )
     .flags(F::WRITE_ROOM)
     .keys(&[K::RW_ACCESS_UPDATE
@@ -20,21 +22,24 @@ const SET: Command = command(Topic::String, "set")
         .at(1)
         .notes("RW and ACCESS due to the optional `GET` argument")])
     .runs(set)
-    .blind_unless(&["nx", "xx", "get", "keepttl"])
+    .blind_unless(&[
+        "nx", "xx", "ifeq", "ifne", "ifdeq", "ifdne", "get", "keepttl",
+    ])
     .key_flags_of(key_flags)
-    .hints("weight=17")
+    .hints("weight=17 newer=IFEQ newer=IFNE newer=IFDEQ newer=IFDNE")
     .docs(
         "1.0.0",
         "O(1)",
         "Sets a string, on request only under a condition or with an expiry.",
     );
 
-/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old
+/// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] [EX s |
+/// PX ms | EXAT s | PXAT ms | KEEPTTL]`: OK, or the old value. An absent key differs from every
 /// value.
 ///
-/// Blind: without NX, XX, GET and KEEPTTL the old record is not read. O(1).
-/// Errors: `SYNTAX`, `NOT_AN_INTEGER`, `InvalidExpire`, `WRONG_TYPE` (GET only). Source: Redis
-/// `t_string.c`, `setGenericCommand`.
+/// Blind: without a condition, GET and KEEPTTL the old record is not read. O(1).
+/// Errors: `SYNTAX`, `DIGEST_LENGTH`, `NOT_AN_INTEGER`, `InvalidExpire`, `WRONG_TYPE` (GET and
+/// comparing conditions only). Source: Redis 7.0 `t_string.c`, `setGenericCommand`.
 fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     if args.len() == 3 {
@@ -49,10 +54,12 @@ fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set_generic(txn, key, value, options, expires_at)
 }
 
-/// The key is read with GET alone.
+/// The value is read with GET, and compared by some conditions.
 fn key_flags(args: &[Bytes]) -> K {
     let mut options = args.iter().skip(3);
-    if options.any(|word| word.eq_ignore_ascii_case(b"get")) {
+    let is = |word: &Bytes, option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+    let compares = |word: &Bytes| Condition::COMPARING.iter().any(|option| is(word, option));
+    if options.any(|word| is(word, "get") || compares(word)) {
         K::RW_ACCESS_UPDATE
     } else {
         K::OW_UPDATE
@@ -67,16 +74,19 @@ fn set_generic(
     expires_at: Option<UnixMillis>,
 ) -> Result<Reply, EvalError> {
     let keep = options.expiry == Expiry::Keep;
-    // The expiry, and the bytes if they are the reply.
-    let old = if options.get {
+    let compares = options.condition.is_some_and(Condition::compares);
+    // The expiry, and the bytes if they count.
+    let old = if options.get || compares {
         let string = txn.string(key)?;
         string.map(|string| (string.expires_at(), Some(string.into_bytes())))
-    } else if options.nx || options.xx || keep {
+    } else if options.condition.is_some() || keep {
         txn.value(key)?.map(|value| (value.expires_at(), None))
     } else {
         None
     };
-    let refused = (options.nx && old.is_some()) || (options.xx && old.is_none());
+    let bytes = old.as_ref().and_then(|(_, bytes)| bytes.as_ref());
+    let holds = |condition: Condition<'_>| condition.holds(old.is_some(), bytes);
+    let refused = !options.condition.is_none_or(holds);
     let kept = old.as_ref().and_then(|(at, _)| *at).filter(|_| keep);
     if !refused {
         txn.put_string(key.clone(), value.clone(), expires_at.or(kept))?;
