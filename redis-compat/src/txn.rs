@@ -8,6 +8,7 @@
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
+//! counted.rs    ranks of spread elements, by counts between separators
 //! ```
 //!
 //! Commands see none of these layers. They see the value of a key by the handle of its type
@@ -20,6 +21,8 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version; a command touches the keys that it declares and no others.
 
+#[allow(dead_code, reason = "sorted sets are to rank by it")]
+pub(crate) mod counted;
 pub(crate) mod elements;
 mod keys;
 mod savepoint;
