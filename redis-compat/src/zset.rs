@@ -36,7 +36,6 @@ pub(crate) const PARTS: &[Part] = &[
     remove::PART,
     scan::PART,
     span::PART,
-    value::PART,
 ];
 
 /// How commands that store a result differ from Redis'.

@@ -21,6 +21,12 @@ const NEWER_THAN_7_0: &[&str] = &[
     "command|getkeysandflags",
     "coterie",
     "debug",
+    "zinter",
+    "zinterstore",
+    "zrank",
+    "zrevrank",
+    "zunion",
+    "zunionstore",
 ];
 
 /// Fields that are not compared.

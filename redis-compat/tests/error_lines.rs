@@ -122,6 +122,55 @@ const FIXED: &[(&str, &str)] = &[
         "expire text 1 gt lt",
         "ERR GT and LT options at the same time are not compatible",
     ),
+    (
+        "zadd zset nx xx 1 a",
+        "ERR XX and NX options at the same time are not compatible",
+    ),
+    (
+        "zadd zset gt lt 1 a",
+        "ERR GT, LT, and/or NX options at the same time are not compatible",
+    ),
+    (
+        "zadd zset incr 1 a 2 b",
+        "ERR INCR option supports a single increment-element pair",
+    ),
+    (
+        "zincrby zset -inf infinite",
+        "ERR resulting score is not a number (NaN)",
+    ),
+    ("zcount zset x 1", "ERR min or max is not a float"),
+    (
+        "zlexcount zset x 1",
+        "ERR min or max not valid string range item",
+    ),
+    (
+        "zrange zset 0 1 limit 0 1",
+        "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+    ),
+    (
+        "zrange zset - + bylex withscores",
+        "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+    ),
+    (
+        "zpopmin zset -1",
+        "ERR value is out of range, must be positive",
+    ),
+    ("zmpop 0 zset min", "ERR numkeys should be greater than 0"),
+    (
+        "zmpop 1 zset min count 0",
+        "ERR count should be greater than 0",
+    ),
+    ("zunion 1 zset weights x", "ERR weight value is not a float"),
+    ("zintercard 1 zset limit -1", "ERR LIMIT can't be negative"),
+    (
+        "zrandmember zset -9223372036854775808",
+        "ERR value is out of range, value must between -9223372036854775807 and \
+         9223372036854775807",
+    ),
+    (
+        "zrandmember zset 9223372036854775807 withscores",
+        "ERR value is out of range",
+    ),
     ("command getkeys nothing k", "ERR Invalid command specified"),
     (
         "command getkeys ping x",
@@ -213,6 +262,7 @@ const NOT_COMPARED: &[&str] = &[
 
 /// Coterie's own.
 const OURS: &[E] = &[
+    errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::HASH_TOO_LONG,
     errors::NOT_BY_SLOT,
@@ -221,6 +271,7 @@ const OURS: &[E] = &[
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::TOO_MANY_REMOVED,
     errors::UNDECLARED_KEY,
 ];
 
@@ -251,6 +302,7 @@ fn the_words_are_those_of_redis() {
     real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
     real.run(&words("set number 9223372036854775807"));
+    real.run(&words("zadd zset inf infinite"));
     let with_words: Vec<(&str, E)> = vec![
         ("set k v ex 0", E::invalid_expire("set")),
         ("get", E::WrongArity("get")),
@@ -275,6 +327,7 @@ fn the_words_are_those_of_redis() {
         ("expire text 1 nothing", E::unsupported_option(b"nothing")),
         ("hello 2 nothing", E::hello_option(b"nothing")),
         ("config set nothing 1", E::unknown_config(b"nothing")),
+        ("zunion 0 zset", E::no_input_key("zunion")),
     ];
     let fixed = FIXED
         .iter()

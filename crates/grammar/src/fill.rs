@@ -29,12 +29,28 @@ impl Grammar {
                 rest = &rest[options..];
                 continue;
             }
+            if first.name == "numkeys"
+                && let [keys, after @ ..] = after
+                && !self.one_in(8)
+            {
+                self.fill_counted(keys, hints, words);
+                rest = after;
+                continue;
+            }
             let is_there = !first.optional || self.one_in(2);
             if is_there {
                 self.fill_repeated(first, hints, words);
             }
             rest = after;
         }
+    }
+
+    /// Keys behind their number.
+    fn fill_counted(&mut self, keys: &Argument, hints: &Hints, words: &mut Vec<Bytes>) {
+        let at = words.len();
+        words.push(Bytes::new());
+        self.fill_repeated(keys, hints, words);
+        words[at] = Bytes::from((words.len() - at - 1).to_string());
     }
 
     /// Some of the options, none of them most often.
@@ -52,10 +68,7 @@ impl Grammar {
 
     fn fill_repeated(&mut self, argument: &Argument, hints: &Hints, words: &mut Vec<Bytes>) {
         let token = argument.token.filter(|_| argument.kind != Kind::Token);
-        if argument
-            .token
-            .is_some_and(|token| self.left_out.contains(&token))
-        {
+        if self.leaves_out(argument, hints) {
             return;
         }
         let times = if argument.multiple {
@@ -87,11 +100,22 @@ impl Grammar {
             }
             Kind::OneOf(_) if self.one_in(20) => words.push(self.word("junk")),
             Kind::OneOf(parts) => {
-                let part = self.pick(parts).clone();
+                let parts = parts.iter().filter(|part| !self.leaves_out(part, hints));
+                let parts: Vec<_> = parts.collect();
+                if parts.is_empty() {
+                    return;
+                }
+                let part = (*self.pick(&parts)).clone();
                 self.fill_repeated(&part, hints, words);
             }
             Kind::Block(parts) => self.fill_all(parts, hints, words),
         }
+    }
+
+    /// Whether the keyword of an element is never sent.
+    fn leaves_out(&self, argument: &Argument, hints: &Hints) -> bool {
+        let is_left_out = |token| self.left_out.contains(&token) || hints.newer.contains(&token);
+        argument.token.is_some_and(is_left_out)
     }
 
     fn keyword(&mut self, token: &'static str) -> Bytes {

@@ -26,6 +26,50 @@ const KEYS: &[&[u8]] = &[
 /// Keys that hold hashes, mostly.
 const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 
+/// Keys that hold sorted sets, mostly.
+const ZSET_KEYS: &[&[u8]] = &[b"z", b"z:1", b"z:2", b"{tag}z", b"z\0"];
+
+/// Keys that hold small sorted sets, for the commands about ranges of members: of large sets with
+/// several scores nobody knows which members Redis finds.
+const LEX_KEYS: &[&[u8]] = &[b"lex", b"{tag}lex"];
+
+/// Members of sorted sets. None is so long that a listpack does not hold it.
+const ZSET_MEMBERS: &[&str] = &[
+    "a", "b", "c", "d", "aa", "ab", "b\0", "", "m:1", "7", "-1", "0.5", "\u{ff}z", "[a",
+];
+
+const SCORES: &[&str] = &[
+    "0",
+    "0",
+    "1",
+    "1",
+    "1",
+    "2",
+    "-1",
+    "1.5",
+    "-0",
+    "inf",
+    "-inf",
+    "+1",
+    "nan",
+    "9007199254740993",
+    "1e17",
+    "0.1",
+    "5e-324",
+    "1e309",
+    "123456789012345678",
+];
+
+const SCORE_BOUNDS: &[&str] = &[
+    "-inf", "+inf", "-inf", "+inf", "(1", "(0", "(-1", "(2", "1.5", "(1.5", "(inf", "(-inf", "",
+    "(", " 1", "1\0x", "x", "(x", "nan", "1e999",
+];
+
+const LEX_BOUNDS: &[&str] = &[
+    "-", "-", "+", "+", "[a", "[b", "[c", "[", "(", "(a", "(b", "(c", "[aa", "(m", "[\u{ff}", "x",
+    "", "-a", "+\0a",
+];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -130,7 +174,9 @@ pub(crate) const POOLS: &[&str] = &[
     "bit",
     "bit-offset",
     "bit-type",
+    "cursor",
     "db",
+    "few",
     "field",
     "field-offset",
     "field-value",
@@ -140,15 +186,26 @@ pub(crate) const POOLS: &[&str] = &[
     "integer",
     "junk",
     "key",
+    "lex-bound",
+    "lex-key",
+    "limit",
     "milliseconds",
     "offset",
     "pattern",
     "payload",
+    "range-bound",
+    "rank",
+    "score",
+    "score-bound",
     "seconds",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
     "value",
+    "zset-dst",
+    "zset-key",
+    "zset-member",
+    "zset-or-set",
 ];
 
 /// The pool for an argument without a hint.
@@ -176,9 +233,20 @@ impl Grammar {
     /// A word of a pool; a value if the pool is unknown.
     pub fn word(&mut self, pool: &str) -> Bytes {
         let text = match pool {
+            "key" if self.one_in(10) => return self.zset_key("zset-dst"),
             "key" => return self.key(8),
             "hash-key" if self.one_in(12) => return self.key(usize::MAX),
             "hash-key" => return self.key(1),
+            "zset-key" | "zset-dst" | "zset-or-set" | "lex-key" => return self.zset_key(pool),
+            "zset-member" => self.zset_member(),
+            "score" => self.score(),
+            "score-bound" => self.score_bound(),
+            "lex-bound" => self.one_of(LEX_BOUNDS),
+            "range-bound" => self.range_bound(),
+            "rank" => self.rank(),
+            "few" => self.few(),
+            "limit" => self.one_of(&["0", "1", "2", "5", "-1", "-1", "x", "99"]),
+            "cursor" => self.one_of(&["0", "0", "0", "0", "0\0", "", "x", "-"]),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
@@ -212,6 +280,73 @@ impl Grammar {
         let of_hash = self.one_in(n);
         let pool = if of_hash { HASH_KEYS } else { KEYS };
         Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    fn zset_key(&mut self, pool: &str) -> Bytes {
+        let from = match (pool, self.below(12)) {
+            ("lex-key", 0) => HASH_KEYS,
+            ("lex-key", _) | ("zset-key" | "zset-or-set", 1..4) => LEX_KEYS,
+            (_, 0) => KEYS,
+            _ => ZSET_KEYS,
+        };
+        Bytes::from_static(from[self.below(from.len())])
+    }
+
+    fn zset_member(&mut self) -> String {
+        match self.below(3) {
+            0 => format!("m{}", self.below(40)),
+            _ => self.one_of(ZSET_MEMBERS),
+        }
+    }
+
+    fn score(&mut self) -> String {
+        match self.below(12) {
+            0 => self.float(),
+            1 => format!("{}.{}", self.below(1000), self.below(100_000)),
+            2..6 => (self.below(12) as i64 - 4).to_string(),
+            _ => self.one_of(SCORES),
+        }
+    }
+
+    fn score_bound(&mut self) -> String {
+        match self.below(12) {
+            0 => self.float(),
+            1..6 => (self.below(12) as i64 - 4).to_string(),
+            _ => self.one_of(SCORE_BOUNDS),
+        }
+    }
+
+    /// A bound of ranks, scores or members: an option says which.
+    fn range_bound(&mut self) -> String {
+        match self.below(6) {
+            0 => self.score_bound(),
+            1 | 2 => self.one_of(LEX_BOUNDS),
+            _ => self.rank(),
+        }
+    }
+
+    fn rank(&mut self) -> String {
+        match self.below(10) {
+            0 => self.integer(),
+            1 => self.one_of(&["-1", "0", "-9999", "9999"]),
+            _ => (self.below(16) as i64 - 8).to_string(),
+        }
+    }
+
+    /// How many: never so many that a server is busy with them.
+    fn few(&mut self) -> String {
+        const SPECIAL: &[&str] = &[
+            "x",
+            "",
+            "-9223372036854775808",
+            "9223372036854775807",
+            "1.5",
+        ];
+        match self.below(8) {
+            0 => self.one_of(SPECIAL),
+            1 => self.one_of(&["-200", "300", "0"]),
+            _ => (self.below(12) as i64 - 3).to_string(),
+        }
     }
 
     fn field(&mut self) -> String {
