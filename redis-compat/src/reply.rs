@@ -45,6 +45,8 @@ pub enum Reply {
     Set(Vec<Reply>),
     /// A floating point number.
     Double(f64),
+    /// A floating point number, in this text.
+    DoubleText(Bytes),
     /// Yes or no; 1 or 0 in RESP2.
     Boolean(bool),
     /// An integer of any size, in decimal.
@@ -123,6 +125,8 @@ impl Reply {
             Reply::Pairs(pairs) => put_lists_of_two(pairs, resp, out),
             Reply::Double(value) if v3 => put_line(b',', number::double(*value).as_bytes(), out),
             Reply::Double(value) => put_bulk(number::double(*value).as_bytes(), out),
+            Reply::DoubleText(text) if v3 => put_line(b',', text, out),
+            Reply::DoubleText(text) => put_bulk(text, out),
             Reply::Boolean(value) if v3 => {
                 out.put_slice(if *value { b"#t\r\n" } else { b"#f\r\n" })
             }
@@ -255,6 +259,11 @@ mod tests {
             (Reply::Set(vec![one()]), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
             (Reply::Push(vec![one()]), "*1\r\n:1\r\n", ">1\r\n:1\r\n"),
             (Reply::Double(0.5), "$3\r\n0.5\r\n", ",0.5\r\n"),
+            (
+                Reply::DoubleText(Bytes::from_static(b"0.50")),
+                "$4\r\n0.50\r\n",
+                ",0.50\r\n",
+            ),
             (Reply::Boolean(true), ":1\r\n", "#t\r\n"),
             (
                 Reply::BigNumber(Bytes::from_static(b"12")),

@@ -10,6 +10,7 @@
 //! spread.rs     the elements of a spread collection: records of their own
 //! counted.rs    ranks of spread elements, by counts between separators
 //! place.rs      the order of members by a keyed hash
+//! members.rs    members with values and deadlines, packed or spread: hashes and sets
 //! ```
 //!
 //! Commands see none of these layers. They see the value of a key by the handle of its type
@@ -23,8 +24,9 @@
 //! a key never have the same version; a command touches the keys that it declares and no others.
 
 pub(crate) mod counted;
-pub(crate) mod elements;
+mod elements;
 mod keys;
+pub(crate) mod members;
 pub(crate) mod place;
 mod savepoint;
 mod scan;
@@ -32,7 +34,9 @@ mod scope;
 pub(crate) mod spread;
 mod state;
 
-use coterie_types::{GroupId, TableId, UnixMillis};
+use std::sync::Arc;
+
+use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 
 pub(crate) use scope::Scope;
 
@@ -40,6 +44,9 @@ use state::State;
 
 use crate::errors::STRING_TOO_LONG;
 use crate::{Changes, CommandError, Context, View};
+
+/// No reply has so many elements, whatever its room.
+const ELEMENTS_MAX: usize = 1 << 28;
 
 /// The state that a log entry sees and changes.
 pub struct Txn<'a> {
@@ -117,6 +124,14 @@ impl<'a> Txn<'a> {
     /// it must be the same on every replica. 512 MiB unless set.
     pub fn set_value_bytes_max(&mut self, max: usize) {
         self.value_bytes_max = max;
+    }
+
+    /// Ranges that the group owns, and whose records are all here. A command may read keys of
+    /// these that its row does not declare, because elements of a collection name them (`SORT`
+    /// with `BY` or `GET`). None unless set. They decide replies, so they must be the same on every
+    /// replica.
+    pub fn set_whole_ranges(&mut self, ranges: Arc<[KeyRange]>) {
+        self.scope.set_whole_ranges(ranges);
     }
 
     /// The table the command works on.
@@ -199,6 +214,22 @@ impl<'a> Txn<'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses a reply of so many elements, before any of them is there. Errors: the reply is too
+    /// long.
+    pub(crate) fn check_reply_len(&mut self, elements: u64) -> Result<(), CommandError> {
+        let before = self.reply_bytes;
+        let elements = usize::try_from(elements)
+            .ok()
+            .filter(|elements| *elements < ELEMENTS_MAX);
+        let Some(elements) = elements else {
+            self.reply_bytes = usize::MAX;
+            return Err(CommandError::reply_too_long(self.reply_bytes_max));
+        };
+        self.take_reply_room(16 * elements)?;
+        self.reply_bytes = before;
+        Ok(())
     }
 
     /// Whether the last command was refused for its reply, having done nothing.

@@ -21,6 +21,8 @@ use bytes::Bytes;
 
 pub(crate) use order::Item;
 pub(crate) use payload::{is_payload, put_payload, take_payload};
+pub(crate) use score::{parse_score, parse_weight};
+pub(crate) use span::{Scores, Selection, Span};
 pub(crate) use value::SortedSet;
 
 use crate::command::Part;
@@ -36,7 +38,6 @@ pub(crate) const PARTS: &[Part] = &[
     remove::PART,
     scan::PART,
     span::PART,
-    value::PART,
 ];
 
 /// How commands that store a result differ from Redis'.

@@ -21,6 +21,17 @@ const NEWER_THAN_7_0: &[&str] = &[
     "command|getkeysandflags",
     "coterie",
     "debug",
+    "geohash",
+    "geopos",
+    "geosearch",
+    "geosearchstore",
+    "zinter",
+    "zinterstore",
+    "zrank",
+    "zrevrank",
+    "zunion",
+    "zunionstore",
+    "hscan",
 ];
 
 /// Fields that are not compared.

@@ -75,6 +75,22 @@ const FIXED: &[(&str, &str)] = &[
         "ERR BITFIELD_RO only supports the GET subcommand",
     ),
     ("hincrby hash text 1", "ERR hash value is not an integer"),
+    ("hincrbyfloat hash text 1", "ERR hash value is not a float"),
+    ("hincrbyfloat hash text inf", "ERR value is NaN or Infinity"),
+    (
+        "hrandfield hash -9223372036854775807 withvalues",
+        "ERR value is out of range",
+    ),
+    (
+        "spop none -1",
+        "ERR value is out of range, must be positive",
+    ),
+    ("sintercard 0 none", "ERR numkeys should be greater than 0"),
+    (
+        "sintercard 2 none",
+        "ERR Number of keys can't be greater than number of args",
+    ),
+    ("sintercard 1 none limit -1", "ERR LIMIT can't be negative"),
     (
         "lcs text hash",
         "ERR The specified keys must contain string values",
@@ -122,6 +138,55 @@ const FIXED: &[(&str, &str)] = &[
         "expire text 1 gt lt",
         "ERR GT and LT options at the same time are not compatible",
     ),
+    (
+        "zadd zset nx xx 1 a",
+        "ERR XX and NX options at the same time are not compatible",
+    ),
+    (
+        "zadd zset gt lt 1 a",
+        "ERR GT, LT, and/or NX options at the same time are not compatible",
+    ),
+    (
+        "zadd zset incr 1 a 2 b",
+        "ERR INCR option supports a single increment-element pair",
+    ),
+    (
+        "zincrby zset -inf infinite",
+        "ERR resulting score is not a number (NaN)",
+    ),
+    ("zcount zset x 1", "ERR min or max is not a float"),
+    (
+        "zlexcount zset x 1",
+        "ERR min or max not valid string range item",
+    ),
+    (
+        "zrange zset 0 1 limit 0 1",
+        "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+    ),
+    (
+        "zrange zset - + bylex withscores",
+        "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+    ),
+    (
+        "zpopmin zset -1",
+        "ERR value is out of range, must be positive",
+    ),
+    ("zmpop 0 zset min", "ERR numkeys should be greater than 0"),
+    (
+        "zmpop 1 zset min count 0",
+        "ERR count should be greater than 0",
+    ),
+    ("zunion 1 zset weights x", "ERR weight value is not a float"),
+    ("zintercard 1 zset limit -1", "ERR LIMIT can't be negative"),
+    (
+        "zrandmember zset -9223372036854775808",
+        "ERR value is out of range, value must between -9223372036854775807 and \
+         9223372036854775807",
+    ),
+    (
+        "zrandmember zset 9223372036854775807 withscores",
+        "ERR value is out of range",
+    ),
     ("command getkeys nothing k", "ERR Invalid command specified"),
     (
         "command getkeys ping x",
@@ -134,6 +199,46 @@ const FIXED: &[(&str, &str)] = &[
     (
         "command getkeys zinter 9 a",
         "ERR Invalid arguments specified for command",
+    ),
+    (
+        "georadius none 1 1 1 yd",
+        "ERR unsupported unit provided. please use M, KM, FT, MI",
+    ),
+    ("georadius none 1 1 x m", "ERR need numeric radius"),
+    ("georadius none 1 1 -1 m", "ERR radius cannot be negative"),
+    (
+        "geosearch none fromlonlat 1 1 bybox x 1 m",
+        "ERR need numeric width",
+    ),
+    (
+        "geosearch none fromlonlat 1 1 bybox 1 x m",
+        "ERR need numeric height",
+    ),
+    (
+        "geosearch none fromlonlat 1 1 bybox -1 1 m",
+        "ERR height or width cannot be negative",
+    ),
+    ("georadius none 1 1 1 m count 0", "ERR COUNT must be > 0"),
+    (
+        "georadius none 1 1 1 m any",
+        "ERR the ANY argument requires COUNT argument",
+    ),
+    (
+        "georadius none 1 1 1 m store k withdist",
+        "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD \
+         options",
+    ),
+    (
+        "geosearchstore k none fromlonlat 1 1 byradius 1 m withdist",
+        "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
+    ),
+    (
+        "georadiusbymember places none 1 m",
+        "ERR could not decode requested zset member",
+    ),
+    (
+        "sort list",
+        "ERR One or more scores can't be converted into double",
     ),
     ("hello 9", "NOPROTO unsupported protocol version"),
     (
@@ -209,18 +314,48 @@ const NOT_COMPARED: &[&str] = &[
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
     "ERR Bad data format",
     "ERR max number of clients reached",
+    // Deadlines of fields and members, of Redis since 7.4.
+    "ERR invalid expire time, must be >= 0",
+    "ERR missing expire time",
+    "ERR wrong number of arguments",
+    "ERR Multiple condition flags specified",
+    "ERR missing FIELDS argument",
+    "ERR missing MEMBERS argument",
+    "ERR FIELDS keyword specified multiple times",
+    "ERR MEMBERS keyword specified multiple times",
+    "ERR Mandatory argument FIELDS is missing or not at the right position",
+    "ERR Mandatory argument MEMBERS is missing or not at the right position",
+    "ERR Number of fields must be a positive integer",
+    "ERR Number of members must be a positive integer",
+    "ERR Parameter `numFields` should be greater than 0",
+    "ERR Parameter `numMembers` should be greater than 0",
+    "ERR invalid number of fields",
+    "ERR invalid number of members",
+    "ERR The `numfields` parameter must match the number of arguments",
+    "ERR The `nummembers` parameter must match the number of arguments",
+    "ERR Only one of FXX or FNX arguments can be specified",
+    "ERR Only one of MXX or MNX arguments can be specified",
+    "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+    "ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified",
 ];
 
-/// Coterie's own.
+/// Coterie's own, and Valkey's.
 const OURS: &[E] = &[
+    E::Fixed("ERR invalid number of vertices"),
+    E::Fixed("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"),
+    E::Fixed(
+        "ERR BY and GET patterns of SORT may name only keys of the group that holds the sorted key",
+    ),
+    E::Fixed("ERR the collection is too large to be sorted by a single command"),
+    errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
-    errors::HASH_TOO_LONG,
     errors::NOT_BY_SLOT,
     errors::NOT_OFFERED,
     errors::NO_TRACKING,
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::TOO_MANY_REMOVED,
     errors::UNDECLARED_KEY,
 ];
 
@@ -250,7 +385,9 @@ fn the_words_are_those_of_redis() {
     real.run(&words("rpush list a"));
     real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
+    real.run(&words("geoadd places 1 1 here"));
     real.run(&words("set number 9223372036854775807"));
+    real.run(&words("zadd zset inf infinite"));
     let with_words: Vec<(&str, E)> = vec![
         ("set k v ex 0", E::invalid_expire("set")),
         ("get", E::WrongArity("get")),
@@ -275,6 +412,7 @@ fn the_words_are_those_of_redis() {
         ("expire text 1 nothing", E::unsupported_option(b"nothing")),
         ("hello 2 nothing", E::hello_option(b"nothing")),
         ("config set nothing 1", E::unknown_config(b"nothing")),
+        ("zunion 0 zset", E::no_input_key("zunion")),
     ];
     let fixed = FIXED
         .iter()

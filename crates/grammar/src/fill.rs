@@ -68,10 +68,7 @@ impl Grammar {
 
     fn fill_repeated(&mut self, argument: &Argument, hints: &Hints, words: &mut Vec<Bytes>) {
         let token = argument.token.filter(|_| argument.kind != Kind::Token);
-        if argument
-            .token
-            .is_some_and(|token| self.left_out.contains(&token))
-        {
+        if self.leaves_out(argument, hints) {
             return;
         }
         let times = if argument.multiple {
@@ -103,11 +100,22 @@ impl Grammar {
             }
             Kind::OneOf(_) if self.one_in(20) => words.push(self.word("junk")),
             Kind::OneOf(parts) => {
-                let part = self.pick(parts).clone();
+                let parts = parts.iter().filter(|part| !self.leaves_out(part, hints));
+                let parts: Vec<_> = parts.collect();
+                if parts.is_empty() {
+                    return;
+                }
+                let part = (*self.pick(&parts)).clone();
                 self.fill_repeated(&part, hints, words);
             }
             Kind::Block(parts) => self.fill_all(parts, hints, words),
         }
+    }
+
+    /// Whether the keyword of an element is never sent.
+    fn leaves_out(&self, argument: &Argument, hints: &Hints) -> bool {
+        let is_left_out = |token| self.left_out.contains(&token) || hints.newer.contains(&token);
+        argument.token.is_some_and(is_left_out)
     }
 
     fn keyword(&mut self, token: &'static str) -> Bytes {

@@ -4,7 +4,10 @@
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
 //!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
-//!                  `ours`: figures that only Coterie's documentation explains
+//!                  `random`: as many elements; `scan`: a page of elements; `scores`: doubles may
+//!                  have other digits; `ours`: figures that only Coterie's documentation explains
+//! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
+//! without=WORD     this keyword is never sent: what it does depends on more than the words
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -26,6 +29,12 @@ pub enum ReplyKind {
     Encoding,
     /// Of the same type, no more.
     Ours,
+    /// Random elements: as many.
+    Random,
+    /// A page of elements: the same in any order, if it is the first and the last.
+    Scan,
+    /// With doubles, which Redis 7.0 writes with 17 digits, and 7.2 with as few as it takes.
+    Scores,
 }
 
 /// The hints of a row, read.
@@ -36,6 +45,8 @@ pub struct Hints {
     /// How its replies are compared.
     pub reply: ReplyKind,
     pools: Vec<(&'static str, &'static str)>,
+    /// Keywords that the Redis compared with does not know.
+    pub newer: Vec<&'static str>,
 }
 
 impl Default for Hints {
@@ -44,6 +55,7 @@ impl Default for Hints {
             weight: 1,
             reply: ReplyKind::Same,
             pools: Vec::new(),
+            newer: Vec::new(),
         }
     }
 }
@@ -61,6 +73,10 @@ impl Hints {
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
                 ("reply", "encoding") => hints.reply = ReplyKind::Encoding,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
+                ("reply", "random") => hints.reply = ReplyKind::Random,
+                ("reply", "scan") => hints.reply = ReplyKind::Scan,
+                ("reply", "scores") => hints.reply = ReplyKind::Scores,
+                ("newer" | "without", keyword) => hints.newer.push(keyword),
                 (argument, pool) => hints.pools.push((argument, pool)),
             }
         }
@@ -90,10 +106,15 @@ mod tests {
             let parts = row.hints.split(' ').filter(|hint| !hint.is_empty());
             let meant = usize::from(hints.weight != 1)
                 + usize::from(hints.reply != ReplyKind::Same)
+                + hints.newer.len()
                 + hints.pools.len();
             assert_eq!(parts.count(), meant, "{}: {}", row.name, row.hints);
+            let shown = format!("{:?}", syntax::parse(row.syntax));
+            for keyword in &hints.newer {
+                let token = format!("token: Some(\"{keyword}\")");
+                assert!(shown.contains(&token), "{}: no {keyword}", row.name);
+            }
             for (argument, pool) in &hints.pools {
-                let shown = format!("{:?}", syntax::parse(row.syntax));
                 let named = format!("name: \"{argument}\"");
                 assert!(shown.contains(&named), "{}: no {argument}", row.name);
                 assert!(POOLS.contains(pool), "{}: no pool {pool}", row.name);

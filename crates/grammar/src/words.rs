@@ -31,6 +31,71 @@ const LIST_KEYS: &[&[u8]] = &[b"l", b"l:1", b"{tag}l"];
 
 /// Elements of lists: few, so that equal ones meet.
 const LIST_ELEMENTS: &[&str] = &["a", "b", "c", "1", "-70000", ""];
+/// Keys that hold sorted sets, mostly.
+const ZSET_KEYS: &[&[u8]] = &[b"z", b"z:1", b"z:2", b"{tag}z", b"z\0"];
+
+/// Keys that hold small sorted sets, for the commands about ranges of members: of large sets with
+/// several scores nobody knows which members Redis finds.
+const LEX_KEYS: &[&[u8]] = &[b"lex", b"{tag}lex"];
+
+/// Members of sorted sets. None is so long that a listpack does not hold it.
+const ZSET_MEMBERS: &[&str] = &[
+    "a", "b", "c", "d", "aa", "ab", "b\0", "", "m:1", "7", "-1", "0.5", "\u{ff}z", "[a",
+];
+
+const SCORES: &[&str] = &[
+    "0",
+    "0",
+    "1",
+    "1",
+    "1",
+    "2",
+    "-1",
+    "1.5",
+    "-0",
+    "inf",
+    "-inf",
+    "+1",
+    "nan",
+    "9007199254740993",
+    "1e17",
+    "0.1",
+    "5e-324",
+    "1e309",
+    "123456789012345678",
+];
+
+const SCORE_BOUNDS: &[&str] = &[
+    "-inf", "+inf", "-inf", "+inf", "(1", "(0", "(-1", "(2", "1.5", "(1.5", "(inf", "(-inf", "",
+    "(", " 1", "1\0x", "x", "(x", "nan", "1e999",
+];
+
+const LEX_BOUNDS: &[&str] = &[
+    "-", "-", "+", "+", "[a", "[b", "[c", "[", "(", "(a", "(b", "(c", "[aa", "(m", "[\u{ff}", "x",
+    "", "-a", "+\0a",
+];
+
+/// Keys that hold sets, mostly.
+const SET_KEYS: &[&[u8]] = &[b"s", b"s:1", b"s:2", b"{tag}s", b"s\xff"];
+
+/// Members of sets: integers mostly, so that sets of integers last a while.
+const MEMBERS: &[&str] = &[
+    "0",
+    "7",
+    "-1",
+    "300",
+    "70000",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "9223372036854775808",
+    "01",
+    "-0",
+    "",
+    "a",
+    "member:1",
+    "\0\r\n",
+    "a member of sixty-five bytes, which a listpack does not hold.....",
+];
 
 const FIELDS: &[&str] = &[
     "f",
@@ -136,31 +201,55 @@ pub(crate) const POOLS: &[&str] = &[
     "bit",
     "bit-offset",
     "bit-type",
+    "cursor",
     "db",
+    "few",
     "field",
     "field-offset",
     "field-value",
     "float",
+    "geo-key",
     "hash-key",
     "index",
     "integer",
     "junk",
     "key",
+    "latitude",
+    "length",
+    "lex-bound",
+    "lex-key",
+    "limit",
     "list-count",
     "list-element",
     "list-key",
+    "list-rank",
+    "longitude",
+    "member",
     "milliseconds",
+    "numkeys",
     "offset",
     "pattern",
     "payload",
+    "place",
+    "random-count",
+    "range-bound",
     "rank",
+    "scan-count",
+    "score",
+    "score-bound",
     "seconds",
+    "set-key",
+    "sort-key",
     "trim-start",
     "trim-stop",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
     "value",
+    "zset-dst",
+    "zset-key",
+    "zset-member",
+    "zset-or-set",
 ];
 
 /// The pool for an argument without a hint.
@@ -188,12 +277,29 @@ impl Grammar {
     /// A word of a pool; a value if the pool is unknown.
     pub fn word(&mut self, pool: &str) -> Bytes {
         let text = match pool {
-            "key" if self.one_in(9) => return self.list_key(),
-            "key" => return self.key(8),
-            "list-key" => return self.list_key(),
+            "key" if self.one_in(9) => return self.key_of(LIST_KEYS),
+            "key" if self.one_in(10) => return self.zset_key("zset-dst"),
+            "key" => return self.key(),
+            "list-key" => return self.key_of(LIST_KEYS),
             "list-element" => return self.list_element(),
-            "hash-key" if self.one_in(12) => return self.key(usize::MAX),
-            "hash-key" => return self.key(1),
+            "geo-key" => return self.geo_key(),
+            "latitude" => self.latitude(),
+            "length" => self.length(),
+            "longitude" => self.longitude(),
+            "place" => self.place(),
+            "sort-key" => return self.sort_key(),
+            "hash-key" => return self.key_of(HASH_KEYS),
+            "set-key" => return self.key_of(SET_KEYS),
+            "zset-key" | "zset-dst" | "zset-or-set" | "lex-key" => return self.zset_key(pool),
+            "zset-member" => self.zset_member(),
+            "score" => self.score(),
+            "score-bound" => self.score_bound(),
+            "lex-bound" => self.one_of(LEX_BOUNDS),
+            "range-bound" => self.range_bound(),
+            "rank" => self.rank(),
+            "few" => self.few(),
+            "limit" => self.one_of(&["0", "1", "2", "5", "-1", "-1", "x", "99"]),
+            "cursor" => self.one_of(&["0", "0", "0", "0", "0\0", "", "x", "-"]),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
@@ -201,12 +307,16 @@ impl Grammar {
             "offset" => self.offset(),
             "field" => self.field(),
             "field-value" => return self.field_value(),
+            "member" => self.member(),
+            "numkeys" => self.one_of(&["1", "1", "1", "2", "2", "3", "0", "-1", "x", "99"]),
+            "scan-count" => self.one_of(&["1000", "1000", "1", "3", "0", "-1", "x"]),
+            "random-count" => self.random_count(),
             "bit" => self.one_of(&["0", "1", "0", "1", "2", "x"]),
             "bit-offset" => self.bit_offset(),
             "bit-type" => self.bit_type(),
             "field-offset" => self.field_offset(),
             "list-count" => self.list_count(),
-            "rank" => self.rank(),
+            "list-rank" => self.list_rank(),
             "trim-start" => self.one_of(&["0", "0", "1", "2", "-40", "-3", "50", "x"]),
             "trim-stop" => self.one_of(&["-1", "-1", "-2", "-3", "40", "9999", "0", ""]),
             "db" => self.one_of(&["0", "1", "1", "16", "x", "-1", "99999999999"]),
@@ -222,22 +332,16 @@ impl Grammar {
         Bytes::from(text)
     }
 
-    fn one_of(&mut self, from: &[&str]) -> String {
+    pub(crate) fn one_of(&mut self, from: &[&str]) -> String {
         (*self.pick(from)).to_owned()
     }
 
-    /// A key, once in `n` times of a hash.
-    fn key(&mut self, n: usize) -> Bytes {
-        let of_hash = self.one_in(n);
-        let pool = if of_hash { HASH_KEYS } else { KEYS };
-        Bytes::from_static(pool[self.below(pool.len())])
-    }
-
-    fn list_key(&mut self) -> Bytes {
-        if self.one_in(12) {
-            return self.key(usize::MAX);
+    /// A key of a list, mostly.
+    fn sort_key(&mut self) -> Bytes {
+        match self.below(4) {
+            0 => self.word("geo-key"),
+            _ => self.key_of(LIST_KEYS),
         }
-        Bytes::from_static(LIST_KEYS[self.below(LIST_KEYS.len())])
     }
 
     fn list_element(&mut self) -> Bytes {
@@ -256,10 +360,120 @@ impl Grammar {
     }
 
     /// Not the least number: Redis takes it for -1 before 7.2, and refuses it since.
-    fn rank(&mut self) -> String {
+    fn list_rank(&mut self) -> String {
         match self.below(10) {
             0 => self.one_of(&["x", "1.0", "9223372036854775807", "99999999999999999999"]),
             _ => (self.below(9) as i64 - 4).to_string(),
+        }
+    }
+
+    fn zset_key(&mut self, pool: &str) -> Bytes {
+        let from = match (pool, self.below(12)) {
+            ("lex-key", 0) => HASH_KEYS,
+            ("lex-key", _) | ("zset-key" | "zset-or-set", 1..4) => LEX_KEYS,
+            (_, 0) => KEYS,
+            _ => ZSET_KEYS,
+        };
+        Bytes::from_static(from[self.below(from.len())])
+    }
+
+    fn zset_member(&mut self) -> String {
+        match self.below(3) {
+            0 => format!("m{}", self.below(40)),
+            _ => self.one_of(ZSET_MEMBERS),
+        }
+    }
+
+    fn score(&mut self) -> String {
+        match self.below(12) {
+            0 => self.float(),
+            1 => format!("{}.{}", self.below(1000), self.below(100_000)),
+            2..6 => (self.below(12) as i64 - 4).to_string(),
+            _ => self.one_of(SCORES),
+        }
+    }
+
+    fn score_bound(&mut self) -> String {
+        match self.below(12) {
+            0 => self.float(),
+            1..6 => (self.below(12) as i64 - 4).to_string(),
+            _ => self.one_of(SCORE_BOUNDS),
+        }
+    }
+
+    /// A bound of ranks, scores or members: an option says which.
+    fn range_bound(&mut self) -> String {
+        match self.below(6) {
+            0 => self.score_bound(),
+            1 | 2 => self.one_of(LEX_BOUNDS),
+            _ => self.rank(),
+        }
+    }
+
+    fn rank(&mut self) -> String {
+        match self.below(10) {
+            0 => self.integer(),
+            1 => self.one_of(&["-1", "0", "-9999", "9999"]),
+            _ => (self.below(16) as i64 - 8).to_string(),
+        }
+    }
+
+    /// How many: never so many that a server is busy with them.
+    fn few(&mut self) -> String {
+        const SPECIAL: &[&str] = &[
+            "x",
+            "",
+            "-9223372036854775808",
+            "9223372036854775807",
+            "1.5",
+        ];
+        match self.below(8) {
+            0 => self.one_of(SPECIAL),
+            1 => self.one_of(&["-200", "300", "0"]),
+            _ => (self.below(12) as i64 - 3).to_string(),
+        }
+    }
+
+    /// A key, now and then of another type than a string.
+    fn key(&mut self) -> Bytes {
+        let pool = match self.below(12) {
+            0 => HASH_KEYS,
+            1 => SET_KEYS,
+            _ => KEYS,
+        };
+        Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    /// A key of this pool, and now and then any other.
+    pub(crate) fn key_of(&mut self, pool: &'static [&'static [u8]]) -> Bytes {
+        if self.one_in(12) {
+            return self.key();
+        }
+        Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    /// Words that turn a set of integers into another come seldom.
+    fn member(&mut self) -> String {
+        match self.below(40) {
+            0 => self.one_of(MEMBERS),
+            1 => self.integer(),
+            2..8 => self.one_of(&MEMBERS[..7]),
+            _ => (self.below(40) as i64 - 10).to_string(),
+        }
+    }
+
+    /// How many random elements: never so many that a server is busy with them.
+    fn random_count(&mut self) -> String {
+        match self.below(8) {
+            0 => self.one_of(&[
+                "0",
+                "x",
+                "-9223372036854775808",
+                "9223372036854775807",
+                "1.5",
+            ]),
+            1 => self.one_of(&["-300", "300"]),
+            _ => (self.below(20) as i64 - 10).to_string(),
         }
     }
 

@@ -29,7 +29,7 @@ const ZADD: Command = command(Topic::SortedSet, "zadd")
     .flags(F::WRITE_ROOM.with(F::FAST))
     .keys(&[K::RW_UPDATE.at(1)])
     .runs(zadd)
-    .hints("weight=17 key=zset-key score=score member=member")
+    .hints("weight=17 key=zset-key score=score member=zset-member reply=scores")
     .docs(
         "1.2.0",
         "O(log(N)) for each item added, where N is the number of elements in the sorted set.",
@@ -51,7 +51,7 @@ const ZINCRBY: Command = command(Topic::SortedSet, "zincrby")
     .flags(F::WRITE_ROOM.with(F::FAST))
     .keys(&[K::RW_ACCESS_UPDATE.at(1)])
     .runs(zincrby)
-    .hints("weight=3 key=zset-key increment=score member=member reply=scores")
+    .hints("weight=3 key=zset-key increment=score member=zset-member reply=scores")
     .docs(
         "1.2.0",
         "O(log(N)) where N is the number of elements in the sorted set.",

@@ -67,7 +67,7 @@ const ZUNION: Command = command(Topic::SortedSet, "zunion")
 /// `ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX|COUNT] [WITHSCORES]`:
 /// the members of any of the sets, by the score that is made of theirs.
 ///
-/// O(n + m log m) for m members in the result. Errors: `NOT_AN_INTEGER`, `no_input_key`, `SYNTAX`,
+/// O(n + m log m) for m members in the result. Errors: `NOT_AN_INTEGER`, `CommandError::no_input_key`, `SYNTAX`,
 /// `WRONG_TYPE`, `WEIGHT_NOT_A_FLOAT`, `ReplyTooLong`. Source: Redis `t_zset.c`,
 /// `zunionInterDiffGenericCommand`.
 fn zunion(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -308,16 +308,10 @@ fn check(args: &Args<'_>, at: usize, form: Form) -> Result<(), CommandError> {
 fn keys<'a>(args: &Args<'a>, at: usize) -> Result<(&'a [Bytes], &'a [Bytes]), CommandError> {
     let count = args.int(at)?;
     if count < 1 {
-        return Err(no_input_key(args.name()));
+        return Err(CommandError::no_input_key(args.name()));
     }
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     args.rest(at + 1).split_at_checked(count).ok_or(SYNTAX)
-}
-
-fn no_input_key(command: &str) -> CommandError {
-    CommandError::Other(format!(
-        "ERR at least 1 input key is needed for '{command}' command"
-    ))
 }
 
 impl Options {

@@ -15,7 +15,7 @@ const ZSCORE: Command = command(Topic::SortedSet, "zscore")
     .flags(F::READ_FAST)
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(zscore)
-    .hints("key=zset-key member=member reply=scores")
+    .hints("key=zset-key member=zset-member reply=scores")
     .docs(
         "1.2.0",
         "O(1)",
@@ -37,7 +37,7 @@ const ZMSCORE: Command = command(Topic::SortedSet, "zmscore")
     .flags(F::READ_FAST)
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(zmscore)
-    .hints("key=zset-key member=member reply=scores")
+    .hints("key=zset-key member=zset-member reply=scores")
     .docs(
         "6.2.0",
         "O(N) where N is the number of members being requested.",
@@ -75,7 +75,7 @@ const ZRANK: Command = command(Topic::SortedSet, "zrank")
     .flags(F::READ_FAST)
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(zrank)
-    .hints("key=zset-key member=member newer=WITHSCORE")
+    .hints("key=zset-key member=zset-member newer=WITHSCORE")
     .docs(
         "2.0.0",
         "O(log(N))",
@@ -94,7 +94,7 @@ const ZREVRANK: Command = command(Topic::SortedSet, "zrevrank")
     .flags(F::READ_FAST)
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(zrevrank)
-    .hints("key=zset-key member=member newer=WITHSCORE")
+    .hints("key=zset-key member=zset-member newer=WITHSCORE")
     .docs(
         "2.0.0",
         "O(log(N))",

@@ -14,7 +14,7 @@ const ZREM: Command = command(Topic::SortedSet, "zrem")
     .flags(F::WRITE_FAST)
     .keys(&[K::RW.with(K::DELETE).at(1)])
     .runs(zrem)
-    .hints("weight=2 key=zset-key member=member")
+    .hints("weight=2 key=zset-key member=zset-member")
     .docs(
         "1.2.0",
         "O(M*log(N)) with N being the number of elements in the sorted set and M the number of \

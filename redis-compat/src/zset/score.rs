@@ -32,6 +32,15 @@ pub(super) fn parse_bound(text: &[u8]) -> Option<f64> {
     (number.len == text.len() && !number.value.is_nan()).then_some(number.value)
 }
 
+/// Reads the weight of an element to sort: up to the first NUL, with space before it, nothing being
+/// 0, and a number that a double is near to.
+pub(crate) fn parse_weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let number = strtod(text);
+    let is_fine = number.len == text.len() && !number.is_out_of_range && !number.value.is_nan();
+    is_fine.then_some(number.value)
+}
+
 /// The number at the start of a text, as `strtod` reads it.
 fn strtod(text: &[u8]) -> Number {
     let spaces = text.iter().take_while(|byte| is_space(byte)).count();

@@ -12,17 +12,9 @@ use super::order::Item;
 use super::packed::{self, Packed};
 use super::span::{Selection, Span};
 use super::spread::{Spread, Visit};
-use crate::command::Part;
-use crate::errors::{COLLECTION_TOO_LARGE, WRONG_TYPE, error_lines};
+use crate::errors::{COLLECTION_TOO_LARGE, TOO_MANY_REMOVED, WRONG_TYPE};
 use crate::txn::spread::{COPY_BYTES_MAX, PACKED_BYTES_MAX, SpreadHeader};
 use crate::{Encoding, EvalError, Fault, Kind, Record, Txn};
-
-error_lines! {
-    /// A command would remove more elements than it may change at once.
-    TOO_MANY_REMOVED = "ERR the members are too many to be removed by a single command";
-}
-
-pub(super) const PART: Part = Part::new(&[], LINES);
 
 /// The members up to which Redis keeps a sorted set packed: `zset-max-listpack-entries`.
 const LISTPACK_MEMBERS_MAX: u64 = 128;

@@ -25,7 +25,7 @@ pub(super) fn read(txn: &mut Txn<'_>, keys: &[Bytes]) -> Result<Vec<Source>, Eva
             sources.push(Source::Absent);
             continue;
         };
-        sources.push(match value.typed()? {
+        sources.push(match value.typed(txn.table(), key)? {
             Typed::SortedSet(set) => Source::Sorted(set.under(txn, key)?),
             Typed::Set(set) => Source::Plain(set),
             _ => return Err(WRONG_TYPE.into()),
@@ -39,7 +39,7 @@ impl Source {
         match self {
             Self::Absent => Ok(0),
             Self::Sorted(set) => Ok(set.len()?),
-            Self::Plain(set) => plain_len(txn, set),
+            Self::Plain(set) => Ok(set.len(txn)?),
         }
     }
 
@@ -52,7 +52,7 @@ impl Source {
         match self {
             Self::Absent => Ok(None),
             Self::Sorted(set) => Ok(set.score(txn, member)?),
-            Self::Plain(set) => Ok(plain_has(txn, set, member)?.then_some(1.0)),
+            Self::Plain(set) => Ok(set.contains(txn, member)?.then_some(1.0)),
         }
     }
 
@@ -65,25 +65,9 @@ impl Source {
         match self {
             Self::Absent => Ok(()),
             Self::Sorted(set) => set.walk(txn, &Selection::of(Span::All), visit),
-            Self::Plain(set) => plain_walk(txn, set, &mut |txn, member| {
+            Self::Plain(set) => set.each(txn, &mut |txn, member| {
                 visit(txn, Item { score: 1.0, member })
             }),
         }
     }
-}
-
-fn plain_len(_: &mut Txn<'_>, _: &Set) -> Result<u64, EvalError> {
-    Err(WRONG_TYPE.into())
-}
-
-fn plain_has(_: &mut Txn<'_>, _: &mut Set, _: &Bytes) -> Result<bool, EvalError> {
-    Err(WRONG_TYPE.into())
-}
-
-fn plain_walk(
-    _: &mut Txn<'_>,
-    _: &mut Set,
-    _: &mut dyn FnMut(&mut Txn<'_>, Bytes) -> Result<bool, EvalError>,
-) -> Result<(), EvalError> {
-    Err(WRONG_TYPE.into())
 }
