@@ -13,11 +13,12 @@ mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
-use crate::{CommandError, bitmap, hash, key, list, range, set, stream, string, watch, zset};
+use crate::{CommandError, bitmap, geo, hash, key, list, range, set, stream, string, watch, zset};
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
     bitmap::PARTS,
+    geo::PARTS,
     hash::PARTS,
     key::PARTS,
     list::PARTS,
