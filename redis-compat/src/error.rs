@@ -94,6 +94,14 @@ impl CommandError {
         Self::quoting("Syntax error in HELLO option '", word, "'")
     }
 
+    /// A command that puts sets together, without any; with its name.
+    #[must_use]
+    pub fn no_input_key(command: &str) -> Self {
+        Self::Other(format!(
+            "ERR at least 1 input key is needed for '{command}' command"
+        ))
+    }
+
     /// `CONFIG SET` of a name that is not known.
     #[must_use]
     pub fn unknown_config(name: &[u8]) -> Self {

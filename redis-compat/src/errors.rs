@@ -39,6 +39,8 @@ error_lines! {
     pub NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// The elements of a collection would be more than a command may copy at once.
     pub COLLECTION_TOO_LARGE = "ERR the collection is too large to be copied by a single command";
+    /// A command would remove more elements than it may change at once.
+    pub TOO_MANY_REMOVED = "ERR the members are too many to be removed by a single command";
     /// A database number past the last.
     pub DB_OUT_OF_RANGE = "ERR DB index is out of range";
     /// `COMMAND GETKEYS` with words that hide the keys.

@@ -210,7 +210,11 @@ pub fn docs(row: &Command) -> Reply {
     ];
     if !row.syntax.is_empty() {
         let listed = row.keys.iter().filter(|spec| !spec.unlisted).count();
-        let mut specs = Specs { next: 0, listed };
+        let mut specs = Specs {
+            next: 0,
+            listed,
+            named: row.keys.iter().position(KeySpec::is_named),
+        };
         let arguments = syntax::parse(row.syntax);
         fields.push((bulk("arguments"), specs.arguments(&arguments)));
     }
@@ -225,16 +229,30 @@ pub fn docs(row: &Command) -> Reply {
 }
 
 /// Which key specification describes an argument: they come in the same order, and the last
-/// describes all keys that are left.
+/// describes all keys that are left. Patterns have a specification of their own.
 struct Specs {
     next: usize,
     listed: usize,
+    named: Option<usize>,
 }
 
 impl Specs {
     fn arguments(&mut self, arguments: &[Argument]) -> Reply {
         let replies = arguments.iter().map(|argument| self.argument(argument));
         Reply::Array(replies.collect())
+    }
+
+    fn index_for(&mut self, kind: &Kind) -> Option<usize> {
+        match kind {
+            Kind::Word(Type::Pattern) => self.named,
+            Kind::Word(Type::Key) if self.next < self.listed => {
+                let skipped = usize::from(self.named == Some(self.next));
+                let index = self.next + skipped;
+                self.next = (index + 1).min(self.listed - 1);
+                Some(index)
+            }
+            _ => None,
+        }
     }
 
     /// An argument. Source: Redis `server.c`, `addReplyCommandArgList`.
@@ -247,9 +265,8 @@ impl Specs {
         if !matches!(argument.kind, Kind::OneOf(_) | Kind::Block(_)) {
             fields.push((bulk("display_text"), name()));
         }
-        if argument.kind == Kind::Word(Type::Key) && self.next < self.listed {
-            fields.push((bulk("key_spec_index"), Reply::Integer(self.next as i64)));
-            self.next = (self.next + 1).min(self.listed - 1);
+        if let Some(index) = self.index_for(&argument.kind) {
+            fields.push((bulk("key_spec_index"), Reply::Integer(index as i64)));
         }
         if let Some(token) = argument.token {
             fields.push((bulk("token"), bulk(token)));

@@ -6,6 +6,7 @@ mod dump;
 mod expire;
 mod object;
 mod rename;
+mod sort;
 mod ttl;
 mod value;
 
@@ -20,5 +21,6 @@ pub(crate) const PARTS: &[Part] = &[
     expire::PART,
     object::PART,
     rename::PART,
+    sort::PART,
     ttl::PART,
 ];

@@ -88,6 +88,9 @@ pub enum FindKeys {
 /// The table that a run of keys lies in, if the words name a valid table.
 pub(crate) type TableOf = fn(&[Bytes]) -> Option<TableId>;
 
+/// The place of a key among the words.
+pub(crate) type PlaceOf = fn(&[Bytes]) -> Option<usize>;
+
 /// A run of keys.
 #[derive(Debug, Clone, Copy)]
 pub struct KeySpec {
@@ -104,6 +107,8 @@ pub struct KeySpec {
     pub(crate) unlisted: bool,
     /// Words may name another table for these keys.
     pub(crate) table: Option<TableOf>,
+    /// Finds the key where neither an index nor a keyword does.
+    pub(crate) found_by: Option<PlaceOf>,
 }
 
 impl KeyFlags {
@@ -122,12 +127,16 @@ impl KeyFlags {
     }
 
     /// A single key, behind a keyword.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for SORT STORE and XREAD STREAMS")
-    )]
     pub(crate) const fn behind(self, word: &'static str, start_from: i32) -> KeySpec {
         self.begins(BeginSearch::Keyword { word, start_from })
+    }
+
+    /// Keys that no words tell of.
+    pub(crate) const fn unknown(self) -> KeySpec {
+        KeySpec {
+            find: FindKeys::Unknown,
+            ..self.begins(BeginSearch::Unknown)
+        }
     }
 
     const fn begins(self, begin: BeginSearch) -> KeySpec {
@@ -142,6 +151,7 @@ impl KeyFlags {
             },
             unlisted: false,
             table: None,
+            found_by: None,
         }
     }
 }
@@ -179,6 +189,12 @@ impl KeySpec {
         self
     }
 
+    /// The command's own search finds the key.
+    pub(crate) const fn found_by(mut self, place: PlaceOf) -> Self {
+        self.found_by = Some(place);
+        self
+    }
+
     /// The word where the run begins says how many keys follow it.
     pub(crate) const fn counted(mut self) -> Self {
         let (count, first, step) = (0, 1, 1);
@@ -192,6 +208,11 @@ impl KeySpec {
         self
     }
 
+    /// Whether elements of a collection name its keys.
+    pub(crate) fn is_named(&self) -> bool {
+        self.begin == BeginSearch::Unknown && self.found_by.is_none()
+    }
+
     /// Whether the run is a single word, always the same.
     pub(crate) const fn is_one_word(&self) -> bool {
         matches!(self.begin, BeginSearch::Index(_))
@@ -200,6 +221,10 @@ impl KeySpec {
 
     /// The positions of the run's keys among `args`; none where the words do not reach.
     pub(crate) fn positions(&self, args: &[Bytes]) -> Result<Run, CommandError> {
+        if let Some(at) = self.found_by.and_then(|place| place(args)) {
+            let (end, step) = (at + 1, 1);
+            return Ok(Run { at, end, step });
+        }
         let Some(begin) = self.begin.find(args) else {
             return Ok(Run::EMPTY);
         };

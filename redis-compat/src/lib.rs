@@ -26,6 +26,7 @@ mod execute;
 mod fault;
 mod flags;
 mod float80;
+mod geo;
 pub mod glob;
 mod hash;
 mod hyperloglog;

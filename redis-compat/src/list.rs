@@ -23,6 +23,7 @@ mod trim;
 mod value;
 
 pub(crate) use payload::{is_payload, put_payload, take_payload};
+pub(crate) use place::End;
 
 use crate::command::Part;
 

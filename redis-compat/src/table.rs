@@ -14,12 +14,14 @@ mod transactions;
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
 use crate::{
-    CommandError, bitmap, hash, hyperloglog, key, list, range, set, stream, string, watch, zset,
+    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, set, stream, string, watch,
+    zset,
 };
 
 /// All files with rows, topic by topic.
 pub(crate) const PARTS: &[&[Part]] = &[
     bitmap::PARTS,
+    geo::PARTS,
     hash::PARTS,
     hyperloglog::PARTS,
     key::PARTS,

@@ -8,6 +8,8 @@
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
+//! counted.rs    ranks of spread elements, by counts between separators
+//! place.rs      the order of members by a keyed hash
 //! members.rs    members with values and deadlines, packed or spread: hashes and sets
 //! ```
 //!
@@ -21,16 +23,20 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version; a command touches the keys that it declares and no others.
 
+pub(crate) mod counted;
 mod elements;
 mod keys;
 pub(crate) mod members;
+pub(crate) mod place;
 mod savepoint;
 mod scan;
 mod scope;
 pub(crate) mod spread;
 mod state;
 
-use coterie_types::{GroupId, TableId, UnixMillis};
+use std::sync::Arc;
+
+use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 
 pub(crate) use scope::Scope;
 
@@ -118,6 +124,14 @@ impl<'a> Txn<'a> {
     /// it must be the same on every replica. 512 MiB unless set.
     pub fn set_value_bytes_max(&mut self, max: usize) {
         self.value_bytes_max = max;
+    }
+
+    /// Ranges that the group owns, and whose records are all here. A command may read keys of
+    /// these that its row does not declare, because elements of a collection name them (`SORT`
+    /// with `BY` or `GET`). None unless set. They decide replies, so they must be the same on every
+    /// replica.
+    pub fn set_whole_ranges(&mut self, ranges: Arc<[KeyRange]>) {
+        self.scope.set_whole_ranges(ranges);
     }
 
     /// The table the command works on.

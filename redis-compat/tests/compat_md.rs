@@ -81,6 +81,7 @@ fn file() -> String {
         (Topic::Set, "Sets"),
         (Topic::List, "Lists"),
         (Topic::HyperLogLog, "HyperLogLogs"),
+        (Topic::SortedSet, "Sorted sets"),
         (Topic::Generic, "Keys of any type"),
         (Topic::Transactions, "Transactions"),
         (Topic::Connection, "Connection"),

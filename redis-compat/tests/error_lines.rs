@@ -165,6 +165,55 @@ const FIXED: &[(&str, &str)] = &[
         "expire text 1 gt lt",
         "ERR GT and LT options at the same time are not compatible",
     ),
+    (
+        "zadd zset nx xx 1 a",
+        "ERR XX and NX options at the same time are not compatible",
+    ),
+    (
+        "zadd zset gt lt 1 a",
+        "ERR GT, LT, and/or NX options at the same time are not compatible",
+    ),
+    (
+        "zadd zset incr 1 a 2 b",
+        "ERR INCR option supports a single increment-element pair",
+    ),
+    (
+        "zincrby zset -inf infinite",
+        "ERR resulting score is not a number (NaN)",
+    ),
+    ("zcount zset x 1", "ERR min or max is not a float"),
+    (
+        "zlexcount zset x 1",
+        "ERR min or max not valid string range item",
+    ),
+    (
+        "zrange zset 0 1 limit 0 1",
+        "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+    ),
+    (
+        "zrange zset - + bylex withscores",
+        "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+    ),
+    (
+        "zpopmin zset -1",
+        "ERR value is out of range, must be positive",
+    ),
+    ("zmpop 0 zset min", "ERR numkeys should be greater than 0"),
+    (
+        "zmpop 1 zset min count 0",
+        "ERR count should be greater than 0",
+    ),
+    ("zunion 1 zset weights x", "ERR weight value is not a float"),
+    ("zintercard 1 zset limit -1", "ERR LIMIT can't be negative"),
+    (
+        "zrandmember zset -9223372036854775808",
+        "ERR value is out of range, value must between -9223372036854775807 and \
+         9223372036854775807",
+    ),
+    (
+        "zrandmember zset 9223372036854775807 withscores",
+        "ERR value is out of range",
+    ),
     ("command getkeys nothing k", "ERR Invalid command specified"),
     (
         "command getkeys ping x",
@@ -177,6 +226,46 @@ const FIXED: &[(&str, &str)] = &[
     (
         "command getkeys zinter 9 a",
         "ERR Invalid arguments specified for command",
+    ),
+    (
+        "georadius none 1 1 1 yd",
+        "ERR unsupported unit provided. please use M, KM, FT, MI",
+    ),
+    ("georadius none 1 1 x m", "ERR need numeric radius"),
+    ("georadius none 1 1 -1 m", "ERR radius cannot be negative"),
+    (
+        "geosearch none fromlonlat 1 1 bybox x 1 m",
+        "ERR need numeric width",
+    ),
+    (
+        "geosearch none fromlonlat 1 1 bybox 1 x m",
+        "ERR need numeric height",
+    ),
+    (
+        "geosearch none fromlonlat 1 1 bybox -1 1 m",
+        "ERR height or width cannot be negative",
+    ),
+    ("georadius none 1 1 1 m count 0", "ERR COUNT must be > 0"),
+    (
+        "georadius none 1 1 1 m any",
+        "ERR the ANY argument requires COUNT argument",
+    ),
+    (
+        "georadius none 1 1 1 m store k withdist",
+        "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD \
+         options",
+    ),
+    (
+        "geosearchstore k none fromlonlat 1 1 byradius 1 m withdist",
+        "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
+    ),
+    (
+        "georadiusbymember places none 1 m",
+        "ERR could not decode requested zset member",
+    ),
+    (
+        "sort list",
+        "ERR One or more scores can't be converted into double",
     ),
     ("hello 9", "NOPROTO unsupported protocol version"),
     (
@@ -282,8 +371,14 @@ const NOT_COMPARED: &[&str] = &[
     "ERR wrong number of key-value pairs",
 ];
 
-/// Coterie's own.
+/// Coterie's own, and Valkey's.
 const OURS: &[E] = &[
+    E::Fixed("ERR invalid number of vertices"),
+    E::Fixed("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"),
+    E::Fixed(
+        "ERR BY and GET patterns of SORT may name only keys of the group that holds the sorted key",
+    ),
+    E::Fixed("ERR the collection is too large to be sorted by a single command"),
     errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::NOT_BY_SLOT,
@@ -292,6 +387,7 @@ const OURS: &[E] = &[
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::TOO_MANY_REMOVED,
     errors::UNDECLARED_KEY,
 ];
 
@@ -321,11 +417,13 @@ fn the_words_are_those_of_redis() {
     real.run(&words("rpush list a"));
     real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
+    real.run(&words("geoadd places 1 1 here"));
     real.run(&words("set number 9223372036854775807"));
     real.run(&words("pfadd dense a"));
     real.run(&words("pfdebug todense dense"));
     real.run(&words("pfadd broken a"));
     real.run(&words("append broken x"));
+    real.run(&words("zadd zset inf infinite"));
     let with_words: Vec<(&str, E)> = vec![
         ("set k v ex 0", E::invalid_expire("set")),
         ("get", E::WrongArity("get")),
@@ -350,6 +448,7 @@ fn the_words_are_those_of_redis() {
         ("expire text 1 nothing", E::unsupported_option(b"nothing")),
         ("hello 2 nothing", E::hello_option(b"nothing")),
         ("config set nothing 1", E::unknown_config(b"nothing")),
+        ("zunion 0 zset", E::no_input_key("zunion")),
     ];
     let fixed = FIXED
         .iter()

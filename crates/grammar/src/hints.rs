@@ -4,9 +4,10 @@
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
 //!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
-//!                  `random`: as many elements; `scan`: a page of elements; `ours`: figures that
-//!                  only Coterie's documentation explains
+//!                  `random`: as many elements; `scan`: a page of elements; `scores`: doubles may
+//!                  have other digits; `ours`: figures that only Coterie's documentation explains
 //! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
+//! without=WORD     this keyword is never sent: what it does depends on more than the words
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -32,6 +33,8 @@ pub enum ReplyKind {
     Random,
     /// A page of elements: the same in any order, if it is the first and the last.
     Scan,
+    /// With doubles, which Redis 7.0 writes with 17 digits, and 7.2 with as few as it takes.
+    Scores,
 }
 
 /// The hints of a row, read.
@@ -43,7 +46,7 @@ pub struct Hints {
     pub reply: ReplyKind,
     pools: Vec<(&'static str, &'static str)>,
     /// Keywords that the Redis compared with does not know.
-    pub(crate) newer: Vec<&'static str>,
+    pub newer: Vec<&'static str>,
 }
 
 impl Default for Hints {
@@ -72,7 +75,8 @@ impl Hints {
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 ("reply", "random") => hints.reply = ReplyKind::Random,
                 ("reply", "scan") => hints.reply = ReplyKind::Scan,
-                ("newer", keyword) => hints.newer.push(keyword),
+                ("reply", "scores") => hints.reply = ReplyKind::Scores,
+                ("newer" | "without", keyword) => hints.newer.push(keyword),
                 (argument, pool) => hints.pools.push((argument, pool)),
             }
         }

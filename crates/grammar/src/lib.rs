@@ -13,10 +13,14 @@
 //! on this crate.
 
 mod fill;
+mod geo;
 mod hints;
+mod list;
 mod payloads;
 mod rng;
+mod set;
 mod words;
+mod zset;
 
 use bytes::Bytes;
 use coterie_redis_compat::{Command, ROWS, Run};

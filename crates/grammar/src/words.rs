@@ -8,8 +8,11 @@ use bytes::Bytes;
 use coterie_redis_compat::syntax::Type;
 
 use crate::Grammar;
+use crate::list::LIST_KEYS;
+use crate::set::SET_KEYS;
+use crate::zset::{LEX_BOUNDS, ZSET_KEYS};
 
-const KEYS: &[&[u8]] = &[
+pub(crate) const KEYS: &[&[u8]] = &[
     b"a",
     b"b",
     b"c",
@@ -24,35 +27,7 @@ const KEYS: &[&[u8]] = &[
 ];
 
 /// Keys that hold hashes, mostly.
-const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
-
-/// Keys that hold sets, mostly.
-const SET_KEYS: &[&[u8]] = &[b"s", b"s:1", b"s:2", b"{tag}s", b"s\xff"];
-
-/// Members of sets: integers mostly, so that sets of integers last a while.
-const MEMBERS: &[&str] = &[
-    "0",
-    "7",
-    "-1",
-    "300",
-    "70000",
-    "-9223372036854775808",
-    "9223372036854775807",
-    "9223372036854775808",
-    "01",
-    "-0",
-    "",
-    "a",
-    "member:1",
-    "\0\r\n",
-    "a member of sixty-five bytes, which a listpack does not hold.....",
-];
-
-/// Keys that hold lists, mostly.
-const LIST_KEYS: &[&[u8]] = &[b"l", b"l:1", b"{tag}l"];
-
-/// Elements of lists: few, so that equal ones meet.
-const LIST_ELEMENTS: &[&str] = &["a", "b", "c", "1", "-70000", ""];
+pub(crate) const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 
 /// Keys that hold HyperLogLogs, and nothing else: what notes a count in them is another command in
 /// each server.
@@ -165,10 +140,12 @@ pub(crate) const POOLS: &[&str] = &[
     "cursor",
     "db",
     "element",
+    "few",
     "field",
     "field-offset",
     "field-value",
     "float",
+    "geo-key",
     "hash-key",
     "hyperloglog",
     "hyperloglog-or-other",
@@ -176,11 +153,17 @@ pub(crate) const POOLS: &[&str] = &[
     "integer",
     "junk",
     "key",
+    "latitude",
+    "length",
+    "lex-bound",
+    "lex-key",
     "limit",
     "list-count",
     "list-element",
     "list-index",
     "list-key",
+    "list-rank",
+    "longitude",
     "member",
     "milliseconds",
     "numkeys",
@@ -188,17 +171,26 @@ pub(crate) const POOLS: &[&str] = &[
     "pattern",
     "payload",
     "pfdebug",
+    "place",
     "random-count",
+    "range-bound",
     "rank",
     "scan-count",
+    "score",
+    "score-bound",
     "seconds",
     "set-key",
+    "sort-key",
     "trim-start",
     "trim-stop",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
     "value",
+    "zset-dst",
+    "zset-key",
+    "zset-member",
+    "zset-or-set",
 ];
 
 /// The pool for an argument without a hint.
@@ -231,11 +223,21 @@ impl Grammar {
             "set-key" => return self.key_of(SET_KEYS),
             "list-key" => return self.key_of(LIST_KEYS),
             "list-element" => return self.list_element(),
+            "geo-key" => return self.geo_key(),
+            "latitude" => self.latitude(),
+            "length" => self.length(),
+            "longitude" => self.longitude(),
+            "place" => self.place(),
+            "sort-key" => return self.sort_key(),
+            "zset-key" | "zset-dst" | "zset-or-set" | "lex-key" => return self.zset_key(pool),
+            "zset-member" => self.zset_member(),
+            "score" => self.score(),
+            "score-bound" => self.score_bound(),
+            "lex-bound" => self.one_of(LEX_BOUNDS),
+            "range-bound" => self.range_bound(),
+            "few" => self.few(),
             "hyperloglog-or-other" if self.one_in(12) => return self.key(),
-            "hyperloglog" | "hyperloglog-or-other" => {
-                let key: &&[u8] = self.pick(HYPERLOGLOG_KEYS);
-                return Bytes::from_static(key);
-            }
+            "hyperloglog" | "hyperloglog-or-other" => return self.hyperloglog(),
             "payload" => return self.payload(),
             "pfdebug" => self.one_of(&["ENCODING", "DECODE", "TODENSE", "GETREG", "bogus"]),
             "element" => self.below(5000).to_string(),
@@ -257,6 +259,7 @@ impl Grammar {
             "field-offset" => self.field_offset(),
             "list-count" => self.list_count(),
             "list-index" => self.list_index(),
+            "list-rank" => self.list_rank(),
             "rank" => self.rank(),
             "trim-start" => self.one_of(&["0", "0", "1", "2", "-40", "-3", "50", "x"]),
             "trim-stop" => self.one_of(&["-1", "-1", "-2", "-3", "40", "9999", "0", ""]),
@@ -273,82 +276,41 @@ impl Grammar {
         Bytes::from(text)
     }
 
-    fn one_of(&mut self, from: &[&str]) -> String {
+    pub(crate) fn one_of(&mut self, from: &[&str]) -> String {
         (*self.pick(from)).to_owned()
     }
 
     /// A key, now and then of another type than a string.
-    fn key(&mut self) -> Bytes {
-        let pool = match self.below(14) {
+    pub(crate) fn key(&mut self) -> Bytes {
+        let pool = match self.below(18) {
             0 => HASH_KEYS,
             1 => SET_KEYS,
             2 => LIST_KEYS,
+            3 => ZSET_KEYS,
             _ => KEYS,
         };
         Bytes::from_static(pool[self.below(pool.len())])
     }
 
+    /// A key of a list, mostly.
+    fn sort_key(&mut self) -> Bytes {
+        match self.below(4) {
+            0 => self.word("geo-key"),
+            _ => self.key_of(LIST_KEYS),
+        }
+    }
+
+    fn hyperloglog(&mut self) -> Bytes {
+        let key: &&[u8] = self.pick(HYPERLOGLOG_KEYS);
+        Bytes::from_static(key)
+    }
+
     /// A key of this pool, and now and then any other.
-    fn key_of(&mut self, pool: &'static [&'static [u8]]) -> Bytes {
+    pub(crate) fn key_of(&mut self, pool: &'static [&'static [u8]]) -> Bytes {
         if self.one_in(12) {
             return self.key();
         }
         Bytes::from_static(pool[self.below(pool.len())])
-    }
-
-    /// Words that turn a set of integers into another come seldom.
-    fn member(&mut self) -> String {
-        match self.below(40) {
-            0 => self.one_of(MEMBERS),
-            1 => self.integer(),
-            2..8 => self.one_of(&MEMBERS[..7]),
-            _ => (self.below(40) as i64 - 10).to_string(),
-        }
-    }
-
-    /// How many random elements: never so many that a server is busy with them.
-    fn random_count(&mut self) -> String {
-        match self.below(8) {
-            0 => self.one_of(&[
-                "0",
-                "x",
-                "-9223372036854775808",
-                "9223372036854775807",
-                "1.5",
-            ]),
-            1 => self.one_of(&["-300", "300"]),
-            _ => (self.below(20) as i64 - 10).to_string(),
-        }
-    }
-
-    fn list_element(&mut self) -> Bytes {
-        match self.below(12) {
-            0 => self.value(),
-            1 => Bytes::from("long ".repeat(self.below(300))),
-            _ => Bytes::from(self.one_of(LIST_ELEMENTS)),
-        }
-    }
-
-    fn list_count(&mut self) -> String {
-        match self.below(10) {
-            0 => self.integer(),
-            _ => self.below(6).to_string(),
-        }
-    }
-
-    fn list_index(&mut self) -> String {
-        match self.below(6) {
-            0 => self.index(),
-            _ => (self.below(14) as i64 - 7).to_string(),
-        }
-    }
-
-    /// Not the least number: Redis takes it for -1 before 7.2, and refuses it since.
-    fn rank(&mut self) -> String {
-        match self.below(10) {
-            0 => self.one_of(&["x", "1.0", "9223372036854775807", "99999999999999999999"]),
-            _ => (self.below(9) as i64 - 4).to_string(),
-        }
     }
 
     fn field(&mut self) -> String {
@@ -381,7 +343,7 @@ impl Grammar {
         Bytes::from(damaged)
     }
 
-    fn value(&mut self) -> Bytes {
+    pub(crate) fn value(&mut self) -> Bytes {
         match self.below(8) {
             0 | 1 => Bytes::from(self.integer()),
             2 => Bytes::from(self.float()),
@@ -397,7 +359,7 @@ impl Grammar {
         }
     }
 
-    fn integer(&mut self) -> String {
+    pub(crate) fn integer(&mut self) -> String {
         match self.below(7) {
             0 => (self.below(20) as i64 - 10).to_string(),
             1 => (self.next() as i64).to_string(),
@@ -408,7 +370,7 @@ impl Grammar {
         }
     }
 
-    fn float(&mut self) -> String {
+    pub(crate) fn float(&mut self) -> String {
         match self.below(7) {
             0 => self.integer(),
             1 => format!("{}.{}", self.below(1000), self.below(100_000)),
@@ -425,7 +387,7 @@ impl Grammar {
         }
     }
 
-    fn index(&mut self) -> String {
+    pub(crate) fn index(&mut self) -> String {
         match self.below(8) {
             0 => self.integer(),
             1 => self.one_of(&["-1", "0", "-9999", "9999", "-9223372036854775808"]),

@@ -141,6 +141,11 @@ impl Txn<'_> {
         Ok(self.record(key)?.map(Value))
     }
 
+    /// The value of a key whose name the command learned while it ran. Errors: `UNDECLARED_KEY`.
+    pub(crate) fn named_value(&mut self, key: &Bytes) -> Result<Option<Value>, EvalError> {
+        Ok(self.named_record(key)?.map(Value))
+    }
+
     /// Whether a key is there. Errors: `UNDECLARED_KEY`.
     pub(crate) fn exists(&mut self, key: &Bytes) -> Result<bool, EvalError> {
         Ok(self.record(key)?.is_some())

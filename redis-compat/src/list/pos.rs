@@ -24,7 +24,7 @@ const LPOS: Command = command(Topic::List, "lpos")
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(lpos)
     .hints(
-        "weight=4 key=list-key element=list-element rank=rank num-matches=list-count \
+        "weight=4 key=list-key element=list-element rank=list-rank num-matches=list-count \
         len=list-count",
     )
     .docs(

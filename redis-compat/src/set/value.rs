@@ -138,6 +138,15 @@ impl Set {
         Ok(self.0.remove(txn, member)?.is_some())
     }
 
+    /// Visits the members until `visit` returns false.
+    pub(crate) fn each(
+        &self,
+        txn: &mut Txn<'_>,
+        visit: &mut dyn FnMut(&mut Txn<'_>, Bytes) -> Result<bool, EvalError>,
+    ) -> Result<(), EvalError> {
+        self.0.each(txn, &mut |txn, member| visit(txn, member.name))
+    }
+
     /// All members, those of an `intset` in order. Errors: `ReplyTooLong`.
     pub(crate) fn for_reply(&self, txn: &mut Txn<'_>) -> Result<Vec<Bytes>, EvalError> {
         let mut members = Vec::new();

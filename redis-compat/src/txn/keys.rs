@@ -35,6 +35,12 @@ impl Txn<'_> {
         Ok(self.live(table, key)?)
     }
 
+    /// The record of a key whose name the command learned while it ran. Errors: `UNDECLARED_KEY`.
+    pub(crate) fn named_record(&mut self, key: &Bytes) -> Result<Option<Record>, EvalError> {
+        self.scope.check_named(self.table, key)?;
+        Ok(self.live(self.table, key)?)
+    }
+
     /// Stores a record under a new version. Errors: `UNDECLARED_KEY`.
     pub(crate) fn put_record(
         &mut self,

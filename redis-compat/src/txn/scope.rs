@@ -8,6 +8,8 @@
 //! Commands over all keys (`KEYS`, `SCAN`, `DBSIZE`, `FLUSHDB`, `RANDOMKEY`) declare an interval
 //! ([`Command::over_interval`](crate::Command)), and may touch no single key.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
@@ -26,6 +28,8 @@ pub(crate) struct Scope {
     /// The place in `more` where the next search begins.
     next: usize,
     interval: Option<KeyRange>,
+    /// Ranges whose keys may be read by a command that learns their names while it runs.
+    whole: Arc<[KeyRange]>,
 }
 
 impl Scope {
@@ -78,6 +82,20 @@ impl Scope {
         let found = ahead.or_else(|| before.iter().position(is_key));
         self.next = found.ok_or(UNDECLARED_KEY)?;
         Ok(())
+    }
+
+    /// See [`Txn::set_whole_ranges`](super::Txn::set_whole_ranges).
+    pub(super) fn set_whole_ranges(&mut self, ranges: Arc<[KeyRange]>) {
+        self.whole = ranges;
+    }
+
+    /// The same for a key to read that the command learned while it ran. Errors: `UNDECLARED_KEY`.
+    pub(super) fn check_named(&mut self, table: TableId, key: &[u8]) -> Result<(), CommandError> {
+        let mut whole = self.whole.iter();
+        if whole.any(|range| range.contains(table, key)) {
+            return Ok(());
+        }
+        self.check(table, key)
     }
 
     /// Errors: `UNDECLARED_KEY`, if the interval has keys outside of the scope.

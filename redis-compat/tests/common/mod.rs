@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod compare;
 pub(crate) mod real;
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
-use coterie_types::{GroupId, TableId, UnixMillis};
+use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 
 /// The words of a line, split at spaces.
 pub(crate) fn words(line: &str) -> Vec<Bytes> {
@@ -42,6 +43,8 @@ impl Store {
             next_change: self.next_change,
         };
         let mut txn = Txn::new(&self.view, ctx);
+        let tables = (0..16).map(|table| KeyRange::all(TableId(table)));
+        txn.set_whole_ranges(tables.collect());
         let replies = commands
             .iter()
             .map(|(table, args)| {
