@@ -42,18 +42,20 @@ pub(crate) const PARTS: &[Part] = &[
 const STORE_MAX: &str = "A result of more than some 16 MiB of elements, each counted twice with its \
     key, is refused.";
 
-/// Stores items under a key, whatever it held before; no items remove the key. Replies how many
-/// there are. Errors: `UNDECLARED_KEY`, `COLLECTION_TOO_LARGE`.
-pub(crate) fn store(txn: &mut Txn<'_>, key: &Bytes, items: Vec<Item>) -> Result<Reply, EvalError> {
-    let count = items.len();
-    if count == 0 {
-        if txn.exists(key)? {
-            txn.remove(key.clone())?;
-        }
-        return Ok(Reply::Integer(0));
-    }
-    let set = SortedSet::of_items(items);
+/// Stores a set under a key, whatever it held before; one without members removes the key. Replies
+/// how many there are. `None` is a set that has a member twice. Errors: `UNDECLARED_KEY`,
+/// `COLLECTION_TOO_LARGE`.
+pub(crate) fn store(
+    txn: &mut Txn<'_>,
+    key: &Bytes,
+    set: Option<SortedSet>,
+) -> Result<Reply, EvalError> {
     let set = set.ok_or_else(|| Fault::corrupt("a member is twice in a sorted set"))?;
-    txn.put_zset(key.clone(), set)?;
+    let count = set.len()?;
+    if count > 0 {
+        txn.put_zset(key.clone(), set)?;
+    } else if txn.exists(key)? {
+        txn.remove(key.clone())?;
+    }
     Ok(Reply::Integer(count as i64))
 }

@@ -94,7 +94,11 @@ impl Run {
             0 => String::new(),
             1 => format!(" limit {} {}", self.rng.below(200), self.rng.below(30)),
             2 => format!(" limit {} -1", self.rng.below(self.plan.names)),
-            _ => format!(" limit {} {}", self.rng.below(4) as i64 - 1, self.rng.below(9)),
+            _ => format!(
+                " limit {} {}",
+                self.rng.below(4) as i64 - 1,
+                self.rng.below(9)
+            ),
         }
     }
 
@@ -112,12 +116,18 @@ impl Run {
                     format!(" {score} {member}")
                 });
                 let pairs: String = pairs.collect();
-                let options = self.one_of(&["", "", "", " ch", " nx", " xx ch", " gt ch", " lt ch"]);
+                let options =
+                    self.one_of(&["", "", "", " ch", " nx", " xx ch", " gt ch", " lt ch"]);
                 format!("zadd z{options}{pairs}")
             }
             8 if self.plan.one_score => format!("zadd z incr nx 7 {}", self.member()),
             8 => format!("zincrby z {} {}", self.score(), self.member()),
-            9 => format!("zrem z {} {} {}", self.member(), self.member(), self.member()),
+            9 => format!(
+                "zrem z {} {} {}",
+                self.member(),
+                self.member(),
+                self.member()
+            ),
             10 => format!("zscore z {}", self.member()),
             11 => format!("zmscore z {} {}", self.member(), self.member()),
             12 => format!("zrank z {}", self.member()),
@@ -138,15 +148,29 @@ impl Run {
                 let (a, b) = (self.score_bound(), self.score_bound());
                 format!("zrevrangebyscore z {a} {b}{scores}{dots}")
             }
-            21 => format!("zrangebylex z {} {}{dots}", self.lex_bound(), self.lex_bound()),
-            22 => format!("zrevrangebylex z {} {}{dots}", self.lex_bound(), self.lex_bound()),
+            21 => format!(
+                "zrangebylex z {} {}{dots}",
+                self.lex_bound(),
+                self.lex_bound()
+            ),
+            22 => format!(
+                "zrevrangebylex z {} {}{dots}",
+                self.lex_bound(),
+                self.lex_bound()
+            ),
             23 => {
                 let start = self.rank();
-                format!("zremrangebyrank z {start} {}", start + self.rng.below(6) as i64)
+                format!(
+                    "zremrangebyrank z {start} {}",
+                    start + self.rng.below(6) as i64
+                )
             }
             24 => {
                 let low = self.rng.below(3000) as i64 - 1000;
-                format!("zremrangebyscore z ({low} {}", low + self.rng.below(12) as i64)
+                format!(
+                    "zremrangebyscore z ({low} {}",
+                    low + self.rng.below(12) as i64
+                )
             }
             25 => {
                 let name = self.rng.below(self.plan.names);
@@ -154,7 +178,11 @@ impl Run {
             }
             26 => format!("zpopmin z {}", self.rng.below(4)),
             27 => format!("zpopmax z {}", self.rng.below(4)),
-            28 => format!("zmpop 2 absent z {} count {}", self.one_of(&["min", "max"]), 2),
+            28 => format!(
+                "zmpop 2 absent z {} count {}",
+                self.one_of(&["min", "max"]),
+                2
+            ),
             29 => {
                 let (a, b) = (self.rank(), self.rank());
                 format!("zrangestore y z {a} {b}{}", self.one_of(&["", " rev"]))
@@ -166,7 +194,11 @@ impl Run {
                     _ => self.one_of(&["", " weights 2 0.5", " aggregate max", " aggregate min"]),
                 };
                 let store = self.one_of(&["", "store y"]);
-                let scores = if store.is_empty() { scores } else { String::new() };
+                let scores = if store.is_empty() {
+                    scores
+                } else {
+                    String::new()
+                };
                 format!("z{of}{store} 2 z y{weights}{scores}")
             }
             31 => format!("zintercard 2 z y limit {}", self.rng.below(90)),
@@ -194,7 +226,11 @@ impl Run {
             ours == theirs || same_scores(&ours, &theirs)
         };
         let (ours, theirs) = (ours.escape_ascii(), theirs.escape_ascii());
-        assert!(agrees, "{:?}: {line}\n  ours: {ours}\ntheirs: {theirs}", self.plan);
+        assert!(
+            agrees,
+            "{:?}: {line}\n  ours: {ours}\ntheirs: {theirs}",
+            self.plan
+        );
     }
 
     fn check(&mut self, real: &mut Connection) {
@@ -207,8 +243,16 @@ impl Run {
 }
 
 fn run(plan: Plan, real: &mut Connection) {
-    let resp = if plan.seed.is_multiple_of(2) { Resp::V2 } else { Resp::V3 };
-    real.run(&words(if resp == Resp::V2 { "hello 2" } else { "hello 3" }));
+    let resp = if plan.seed.is_multiple_of(2) {
+        Resp::V2
+    } else {
+        Resp::V3
+    };
+    real.run(&words(if resp == Resp::V2 {
+        "hello 2"
+    } else {
+        "hello 3"
+    }));
     real.run(&words("flushall"));
     let mut run = Run {
         plan,

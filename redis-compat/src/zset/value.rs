@@ -105,6 +105,20 @@ impl SortedSet {
         self.is_skiplist
     }
 
+    /// A new set of items that Redis adds one by one in this order, knowing how many come if
+    /// `is_counted`; `None` if a member is there twice.
+    pub(super) fn of_added_items(mut items: Vec<Item>, is_counted: bool) -> Option<Self> {
+        let is_many = |count: usize| count as u64 > LISTPACK_MEMBERS_MAX;
+        let mut is_skiplist = is_counted && is_many(items.len());
+        for (before, item) in items.iter_mut().enumerate() {
+            is_skiplist |= is_many(before + 1) || item.member.len() > LISTPACK_BYTES_MAX;
+            if !is_skiplist {
+                item.score = packed_score(item.score);
+            }
+        }
+        Self::of_kept_items(items, is_skiplist)
+    }
+
     /// How Redis would keep it.
     pub(crate) fn encoding(&self) -> Encoding {
         if self.is_skiplist {
@@ -306,7 +320,7 @@ impl SortedSet {
     /// How many items a span has.
     pub(crate) fn count(&mut self, txn: &Txn<'_>, span: &Span) -> Result<u64, Fault> {
         match self.loaded()? {
-            Form::Packed(packed) => Ok(span.places(packed.items(), false).len() as u64),
+            Form::Packed(packed) => Ok(span.places(packed.items()).len() as u64),
             Form::Spread(spread) => spread.count(txn, span),
             Form::Raw(_) | Form::Header(_) => Err(nowhere()),
         }
@@ -321,12 +335,11 @@ impl SortedSet {
     ) -> Result<(), EvalError> {
         match self.loaded()? {
             Form::Packed(packed) => {
-                let places = selection.span.places(packed.items(), selection.down);
-                let items = packed.items()[places].iter();
+                let items = packed.items()[selection.places(packed.items())].iter();
                 if selection.down {
-                    visit_some(txn, selection, items.rev(), visit)
+                    visit_all(txn, items.rev(), visit)
                 } else {
-                    visit_some(txn, selection, items, visit)
+                    visit_all(txn, items, visit)
                 }
             }
             Form::Spread(spread) => spread.walk(txn, selection, visit),
@@ -373,15 +386,12 @@ fn packed_score(score: f64) -> f64 {
     score + 0.0
 }
 
-fn visit_some<'i>(
+fn visit_all<'i>(
     txn: &mut Txn<'_>,
-    selection: &Selection,
     items: impl Iterator<Item = &'i Item>,
     visit: &mut Visit<'_>,
 ) -> Result<(), EvalError> {
-    let most = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let (passed, count) = (most(selection.offset), most(selection.count));
-    for item in items.skip(passed).take(count) {
+    for item in items {
         if !visit(txn, item.clone())? {
             break;
         }
