@@ -5,7 +5,6 @@ mod source;
 
 use bytes::Bytes;
 
-use super::SortedSet;
 use super::listing::Listing;
 use super::score::parse_score;
 use crate::command::{Command, Part, Topic, command};
@@ -263,8 +262,7 @@ fn store(txn: &mut Txn<'_>, args: &Args<'_>, operation: Operation) -> Result<Rep
     let options = Options::parse(words, keys.len(), Form::Store(operation))?;
     let mut listing = Listing::of_store();
     run(txn, operation, &options, sources, &mut listing)?;
-    let set = SortedSet::of_items(listing.into_items());
-    super::store(txn, args.bytes(1), set)
+    super::store(txn, args.bytes(1), listing.into_items())
 }
 
 fn run(

@@ -403,7 +403,7 @@ mod tests {
         };
         assert_eq!(places("[b", "[c", false), 0..2);
         assert_eq!(places("[a", "[c", false), 0..2);
-        assert_eq!(places("[a", "[c", true), 3..4);
+        assert_eq!(places("[a", "[c", true), 0..4, "all are behind [a");
         assert_eq!(places("[c", "+", false), 0..0, "the last is before it");
         let members = Members::parse(&b("[b"), &b("[c")).unwrap();
         assert_eq!(members.places(&all, false, 1), 1..2);

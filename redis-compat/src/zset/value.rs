@@ -464,3 +464,85 @@ impl SortedSet {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use coterie_types::{KeyRange, TableId};
+
+    use super::super::tests::{Fixture, in_order, member};
+    use super::*;
+    use crate::txn::tests::{b, ctx};
+    use crate::{Collection, Context, Header, MemView, View, Walk};
+
+    /// A store that refuses walks upwards over the order from before its first key.
+    struct Strict<'v> {
+        view: &'v MemView,
+        first: Bytes,
+    }
+
+    impl View for Strict<'_> {
+        fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
+            self.view.record(table, key)
+        }
+
+        fn scan_keys(
+            &self,
+            bounds: &KeyRange,
+            visit: &mut dyn FnMut(&[u8], Header) -> bool,
+        ) -> Result<(), Fault> {
+            self.view.scan_keys(bounds, visit)
+        }
+
+        fn element(&self, of: &Collection, family: u8, at: &[u8]) -> Result<Option<Bytes>, Fault> {
+            self.view.element(of, family, at)
+        }
+
+        fn scan_elements(
+            &self,
+            of: &Collection,
+            family: u8,
+            walk: Walk<'_>,
+            visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        ) -> Result<(), Fault> {
+            use std::ops::Bound::{Excluded, Included};
+            if let Walk::Up(bound) = walk
+                && family > 0
+            {
+                let is_late = matches!(bound, Included(at) | Excluded(at) if *at >= self.first[..]);
+                assert!(is_late, "a walk over what was removed: {family} {bound:?}");
+            }
+            self.view.scan_elements(of, family, walk, visit)
+        }
+    }
+
+    #[test]
+    fn no_walk_passes_over_what_was_removed_from_the_front() {
+        let mut fixture = Fixture::default();
+        for number in 0..1_000 {
+            fixture.put(&member(number, 16), f64::from(number));
+        }
+        fixture.remove_some(false, 0, 300);
+        let items = in_order(&fixture.model);
+        let strict = Strict {
+            view: &fixture.view,
+            first: items[0].key(),
+        };
+        let context = Context {
+            next_change: fixture.next_change,
+            ..ctx(1)
+        };
+        let mut txn = Txn::new(&strict, context);
+        let mut set = txn.zset(&b("z")).unwrap();
+        for (rank, item) in items.iter().enumerate().take(200) {
+            assert_eq!(
+                set.rank(&txn, &item.member, item.score).unwrap(),
+                rank as u64
+            );
+            assert_eq!(set.select(&txn, rank as u64).unwrap().as_ref(), Some(item));
+        }
+        assert_eq!(set.count(&txn, &Span::All).unwrap(), items.len() as u64);
+        let popped = set.pop(&mut txn, false, 3).unwrap();
+        assert_eq!(popped, items[..3]);
+        txn.put_zset(b("z"), set).unwrap();
+    }
+}
