@@ -5,6 +5,7 @@ mod source;
 
 use bytes::Bytes;
 
+use super::listing::Listing;
 use super::score::parse_score;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
@@ -249,7 +250,7 @@ fn list(txn: &mut Txn<'_>, args: &Args<'_>, operation: Operation) -> Result<Repl
     let (keys, words) = keys(args, 1)?;
     let sources = source::read(txn, keys)?;
     let options = Options::parse(words, keys.len(), Form::List(operation))?;
-    let mut listing = super::listing::Listing::of_reply(options.with_scores);
+    let mut listing = Listing::of_reply(options.with_scores);
     run(txn, operation, &options, sources, &mut listing)?;
     listing.sort();
     Ok(listing.reply())
@@ -259,7 +260,7 @@ fn store(txn: &mut Txn<'_>, args: &Args<'_>, operation: Operation) -> Result<Rep
     let (keys, words) = keys(args, 2)?;
     let sources = source::read(txn, keys)?;
     let options = Options::parse(words, keys.len(), Form::Store(operation))?;
-    let mut listing = super::listing::Listing::of_store();
+    let mut listing = Listing::of_store();
     run(txn, operation, &options, sources, &mut listing)?;
     super::store(txn, args.bytes(1), listing.into_items())
 }
@@ -269,7 +270,7 @@ fn run(
     operation: Operation,
     options: &Options,
     sources: Vec<source::Source>,
-    listing: &mut super::listing::Listing,
+    listing: &mut Listing,
 ) -> Result<(), EvalError> {
     let inputs = options.inputs(sources);
     match operation {

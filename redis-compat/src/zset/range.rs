@@ -1,5 +1,6 @@
 //! The items within a range: of ranks, scores or members; listed, or stored under another key.
 
+use super::SortedSet;
 use super::listing::Listing;
 use super::span::{Members, Scores, Selection, Span};
 use crate::command::{Command, Part, Topic, command};
@@ -171,7 +172,9 @@ fn zrangestore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             Ok(true)
         })?;
     }
-    super::store(txn, args.bytes(1), listing.into_items())
+    let is_counted = matches!(range.bounds, Bounds::Ranks(..));
+    let set = SortedSet::of_added_items(listing.into_items(), is_counted);
+    super::store_set(txn, args.bytes(1), set)
 }
 
 fn zrangestore_check(args: &Args<'_>) -> Result<(), CommandError> {

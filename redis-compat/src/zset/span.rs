@@ -7,6 +7,7 @@
 //! Source: Redis `t_zset.c`, `zslParseRange` and `zslParseLexRange`.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -205,8 +206,9 @@ impl Members {
         }
     }
 
-    /// The places of the interval among items; from its end if `down`.
-    fn places(&self, items: &[Item], down: bool) -> std::ops::Range<usize> {
+    /// The places of the interval among items but for the first `passed`, or the last from its end
+    /// on if `down`. Redis passes over items without looking at them.
+    fn places(&self, items: &[Item], down: bool, passed: usize) -> Range<usize> {
         let is_from = |item: &Item| self.is_from(&item.member);
         let is_to = |item: &Item| self.is_to(&item.member);
         let (Some(first), Some(last)) = (items.first(), items.last()) else {
@@ -216,11 +218,19 @@ impl Members {
             return 0..0;
         }
         if down {
-            let end = items.iter().rposition(is_to).map_or(0, |last| last + 1);
+            let last = items.iter().rposition(is_to).unwrap_or(0);
+            if !is_from(&items[last]) {
+                return 0..0;
+            }
+            let end = (last + 1).saturating_sub(passed);
             let before = items[..end].iter().rposition(|item| !is_from(item));
             before.map_or(0, |before| before + 1)..end
         } else {
-            let start = items.iter().position(is_from).unwrap_or(items.len());
+            let first = items.iter().position(is_from).unwrap_or(0);
+            if !is_to(&items[first]) {
+                return 0..0;
+            }
+            let start = first.saturating_add(passed).min(items.len());
             let behind = items[start..].iter().position(|item| !is_to(item));
             start..behind.map_or(items.len(), |behind| start + behind)
         }
@@ -245,18 +255,35 @@ impl Edge {
 }
 
 impl Span {
-    /// The places of the span among items, which are in order. A selection that goes down looks
-    /// from the end.
-    pub(super) fn places(&self, items: &[Item], down: bool) -> std::ops::Range<usize> {
-        match self {
-            Self::All => 0..items.len(),
-            Self::Scores(scores) if scores.is_empty() => 0..0,
-            Self::Scores(scores) => {
+    /// The places of the span among items, which are in order.
+    pub(super) fn places(&self, items: &[Item]) -> Range<usize> {
+        Selection::of(self.clone()).places(items)
+    }
+}
+
+impl Selection {
+    /// The places of the selection among items, which are in order.
+    pub(super) fn places(&self, items: &[Item]) -> Range<usize> {
+        let most = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let passed = most(self.offset);
+        let cut = |range: Range<usize>| match self.down {
+            true => range.start..range.end.saturating_sub(passed).max(range.start),
+            false => range.start.saturating_add(passed).min(range.end)..range.end,
+        };
+        let found = match &self.span {
+            Span::All => cut(0..items.len()),
+            Span::Scores(scores) if scores.is_empty() => 0..0,
+            Span::Scores(scores) => {
                 let start = items.partition_point(|item| scores.is_before(item.score));
                 let end = items.partition_point(|item| !scores.is_behind(item.score));
-                start..end
+                cut(start..end)
             }
-            Self::Members(members) => members.places(items, down),
+            Span::Members(members) => members.places(items, self.down, passed),
+        };
+        let count = most(self.count).min(found.len());
+        match self.down {
+            true => found.end - count..found.end,
+            false => found.start..found.start + count,
         }
     }
 }
@@ -275,6 +302,31 @@ mod tests {
             member: b(member),
         };
         of.iter().map(item).collect()
+    }
+
+    fn places_of(span: &Span, items: &[Item], down: bool) -> Range<usize> {
+        let all = Selection::of(span.clone());
+        Selection { down, ..all }.places(items)
+    }
+
+    #[test]
+    fn a_selection_passes_over_items_and_ends_early() {
+        let all = items(&[(1.0, "a"), (2.0, "b"), (2.0, "c"), (3.0, "d")]);
+        let places = |down, offset, count| {
+            let scores = Scores::parse(&b("2"), &b("3")).unwrap();
+            let selection = Selection {
+                span: Span::Scores(scores),
+                down,
+                offset,
+                count,
+            };
+            selection.places(&all)
+        };
+        assert_eq!(places(false, 1, 1), 2..3);
+        assert_eq!(places(true, 1, 1), 2..3);
+        assert_eq!(places(true, 0, 2), 2..4);
+        assert!(places(false, 9, 1).is_empty() && places(true, 9, 1).is_empty());
+        assert!(places(false, u64::MAX, u64::MAX).is_empty());
     }
 
     #[test]
@@ -308,8 +360,8 @@ mod tests {
             ("(2", "2", 0..0),
         ] {
             let span = Span::Scores(Scores::parse(&b(min), &b(max)).unwrap());
-            assert_eq!(span.places(&all, false), places, "{min} {max}");
-            assert_eq!(span.places(&all, true), places, "{min} {max}");
+            assert_eq!(places_of(&span, &all, false), places, "{min} {max}");
+            assert_eq!(places_of(&span, &all, true), places, "{min} {max}");
         }
         for bad in ["x", "(x", "((1", "nan", "1 "] {
             assert!(Scores::parse(&b(bad), &b("1")).is_err(), "{bad}");
@@ -334,8 +386,8 @@ mod tests {
             ("-\0x", "+\0x", 0..4),
         ] {
             let span = Span::Members(Members::parse(&b(min), &b(max)).unwrap());
-            assert_eq!(span.places(&all, false), places, "{min} {max}");
-            assert_eq!(span.places(&all, true), places, "{min} {max}");
+            assert_eq!(places_of(&span, &all, false), places, "{min} {max}");
+            assert_eq!(places_of(&span, &all, true), places, "{min} {max}");
         }
         for bad in ["", "a", "-x", "+inf"] {
             assert!(Members::parse(&b(bad), &b("+")).is_err(), "{bad}");
@@ -347,11 +399,19 @@ mod tests {
         let all = items(&[(1.0, "c"), (2.0, "a"), (3.0, "d"), (4.0, "b")]);
         let places = |min, max, down| {
             let members = Members::parse(&b(min), &b(max)).unwrap();
-            Span::Members(members).places(&all, down)
+            places_of(&Span::Members(members), &all, down)
         };
         assert_eq!(places("[b", "[c", false), 0..2);
         assert_eq!(places("[a", "[c", false), 0..2);
-        assert_eq!(places("[a", "[c", true), 3..4);
+        assert_eq!(places("[a", "[c", true), 0..4, "all are behind [a");
         assert_eq!(places("[c", "+", false), 0..0, "the last is before it");
+        let members = Members::parse(&b("[b"), &b("[c")).unwrap();
+        assert_eq!(members.places(&all, false, 1), 1..2);
+        assert_eq!(members.places(&all, false, 2), 2..2);
+        assert_eq!(
+            members.places(&all, false, 3),
+            3..4,
+            "it is passed over unseen"
+        );
     }
 }

@@ -149,6 +149,12 @@ impl Spread {
         self.count
     }
 
+    /// The ends that the header names.
+    #[cfg(test)]
+    pub(super) fn ends(&self) -> (&Bytes, &Bytes) {
+        (&self.first, &self.last)
+    }
+
     pub(super) fn score(&self, txn: &Txn<'_>, member: &[u8]) -> Result<Option<f64>, Fault> {
         let value = txn.element(&self.of, PLACES, &self.place_key(member))?;
         value.map(|value| score_in(&value)).transpose()
@@ -315,8 +321,6 @@ impl Spread {
     fn put_in_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
         let key = item.key();
         txn.put_element(&self.of, ORDER, key.clone(), item.value());
-        self.counted().insert(txn, &key)?;
-        self.count += 1;
         let (low, high) = (cut_down(&key), cut_up(&key));
         if low <= self.first {
             (self.first, self.first_is_gone) = (low, false);
@@ -324,6 +328,8 @@ impl Spread {
         if high >= self.last {
             (self.last, self.last_is_gone) = (high, false);
         }
+        self.counted().insert(txn, &key)?;
+        self.count += 1;
         Ok(())
     }
 
@@ -350,6 +356,7 @@ impl Spread {
             ranks: RANKS,
             seed: u64::from_le_bytes(seed),
             count: self.count,
+            first: &self.first,
         }
     }
 
@@ -470,8 +477,11 @@ impl Spread {
                 Ok(item) => found.push(item),
                 Err(broken) => fault = Some(broken),
             }
-            let goes_on = found.len() < max && bytes < PIECE_BYTES && fault.is_none();
-            if !goes_on {
+            // Behind the end there may be many that were removed.
+            let is_end = matches!(&at.end, Bound::Included(end) if *key == end[..]);
+            let is_full = found.len() >= max || bytes >= PIECE_BYTES;
+            let goes_on = !is_end && !is_full && fault.is_none();
+            if is_full && !is_end {
                 last = Some(Bytes::copy_from_slice(key));
             }
             goes_on

@@ -105,6 +105,20 @@ impl SortedSet {
         self.is_skiplist
     }
 
+    /// A new set of items that Redis adds one by one in this order, knowing how many come if
+    /// `is_counted`; `None` if a member is there twice.
+    pub(super) fn of_added_items(mut items: Vec<Item>, is_counted: bool) -> Option<Self> {
+        let is_many = |count: usize| count as u64 > LISTPACK_MEMBERS_MAX;
+        let mut is_skiplist = is_counted && is_many(items.len());
+        for (before, item) in items.iter_mut().enumerate() {
+            is_skiplist |= is_many(before + 1) || item.member.len() > LISTPACK_BYTES_MAX;
+            if !is_skiplist {
+                item.score = packed_score(item.score);
+            }
+        }
+        Self::of_kept_items(items, is_skiplist)
+    }
+
     /// How Redis would keep it.
     pub(crate) fn encoding(&self) -> Encoding {
         if self.is_skiplist {
@@ -306,7 +320,7 @@ impl SortedSet {
     /// How many items a span has.
     pub(crate) fn count(&mut self, txn: &Txn<'_>, span: &Span) -> Result<u64, Fault> {
         match self.loaded()? {
-            Form::Packed(packed) => Ok(span.places(packed.items(), false).len() as u64),
+            Form::Packed(packed) => Ok(span.places(packed.items()).len() as u64),
             Form::Spread(spread) => spread.count(txn, span),
             Form::Raw(_) | Form::Header(_) => Err(nowhere()),
         }
@@ -321,12 +335,11 @@ impl SortedSet {
     ) -> Result<(), EvalError> {
         match self.loaded()? {
             Form::Packed(packed) => {
-                let places = selection.span.places(packed.items(), selection.down);
-                let items = packed.items()[places].iter();
+                let items = packed.items()[selection.places(packed.items())].iter();
                 if selection.down {
-                    visit_some(txn, selection, items.rev(), visit)
+                    visit_all(txn, items.rev(), visit)
                 } else {
-                    visit_some(txn, selection, items, visit)
+                    visit_all(txn, items, visit)
                 }
             }
             Form::Spread(spread) => spread.walk(txn, selection, visit),
@@ -373,15 +386,12 @@ fn packed_score(score: f64) -> f64 {
     score + 0.0
 }
 
-fn visit_some<'i>(
+fn visit_all<'i>(
     txn: &mut Txn<'_>,
-    selection: &Selection,
     items: impl Iterator<Item = &'i Item>,
     visit: &mut Visit<'_>,
 ) -> Result<(), EvalError> {
-    let most = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let (passed, count) = (most(selection.offset), most(selection.count));
-    for item in items.skip(passed).take(count) {
+    for item in items {
         if !visit(txn, item.clone())? {
             break;
         }
@@ -452,5 +462,87 @@ impl SortedSet {
             room = room.checked_sub(bytes).ok_or(COLLECTION_TOO_LARGE)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coterie_types::{KeyRange, TableId};
+
+    use super::super::tests::{Fixture, in_order, member};
+    use super::*;
+    use crate::txn::tests::{b, ctx};
+    use crate::{Collection, Context, Header, MemView, View, Walk};
+
+    /// A store that refuses walks upwards over the order from before its first key.
+    struct Strict<'v> {
+        view: &'v MemView,
+        first: Bytes,
+    }
+
+    impl View for Strict<'_> {
+        fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
+            self.view.record(table, key)
+        }
+
+        fn scan_keys(
+            &self,
+            bounds: &KeyRange,
+            visit: &mut dyn FnMut(&[u8], Header) -> bool,
+        ) -> Result<(), Fault> {
+            self.view.scan_keys(bounds, visit)
+        }
+
+        fn element(&self, of: &Collection, family: u8, at: &[u8]) -> Result<Option<Bytes>, Fault> {
+            self.view.element(of, family, at)
+        }
+
+        fn scan_elements(
+            &self,
+            of: &Collection,
+            family: u8,
+            walk: Walk<'_>,
+            visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        ) -> Result<(), Fault> {
+            use std::ops::Bound::{Excluded, Included};
+            if let Walk::Up(bound) = walk
+                && family > 0
+            {
+                let is_late = matches!(bound, Included(at) | Excluded(at) if *at >= self.first[..]);
+                assert!(is_late, "a walk over what was removed: {family} {bound:?}");
+            }
+            self.view.scan_elements(of, family, walk, visit)
+        }
+    }
+
+    #[test]
+    fn no_walk_passes_over_what_was_removed_from_the_front() {
+        let mut fixture = Fixture::default();
+        for number in 0..1_000 {
+            fixture.put(&member(number, 16), f64::from(number));
+        }
+        fixture.remove_some(false, 0, 300);
+        let items = in_order(&fixture.model);
+        let strict = Strict {
+            view: &fixture.view,
+            first: items[0].key(),
+        };
+        let context = Context {
+            next_change: fixture.next_change,
+            ..ctx(1)
+        };
+        let mut txn = Txn::new(&strict, context);
+        let mut set = txn.zset(&b("z")).unwrap();
+        for (rank, item) in items.iter().enumerate().take(200) {
+            assert_eq!(
+                set.rank(&txn, &item.member, item.score).unwrap(),
+                rank as u64
+            );
+            assert_eq!(set.select(&txn, rank as u64).unwrap().as_ref(), Some(item));
+        }
+        assert_eq!(set.count(&txn, &Span::All).unwrap(), items.len() as u64);
+        let popped = set.pop(&mut txn, false, 3).unwrap();
+        assert_eq!(popped, items[..3]);
+        txn.put_zset(b("z"), set).unwrap();
     }
 }
