@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::place::End;
-use super::pop::{COUNT_NOT_POSITIVE, at_least, elements};
+use super::pop::{COUNT_NOT_POSITIVE, at_least, elements, pop_some};
+use super::rope::check_room;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
@@ -74,12 +75,13 @@ const LMOVEM: Command = command(Topic::List, "lmovem")
 /// `EXACTLY` so many. `OBO` pushes them in turn in the order of the pops, `BULK` keeps the order
 /// that they have in the source.
 ///
-/// O(1) for each element. Errors: `SYNTAX`, `COUNT_NOT_POSITIVE`, `WRONG_TYPE`, `ReplyTooLong`.
+/// O(1) for each element. Errors: `SYNTAX`, `COUNT_NOT_POSITIVE`, `WRONG_TYPE`, `ReplyTooLong`,
+/// `COLLECTION_TOO_LARGE`.
 fn lmovem(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (ends, several) = parse_several(args)?;
     match move_between(txn, (args.bytes(1), args.bytes(2)), ends, &several)? {
         None => Ok(Reply::NullArray),
-        Some(moved) => elements(txn, moved),
+        Some(moved) => Ok(elements(moved)),
     }
 }
 
@@ -108,7 +110,8 @@ fn move_one(txn: &mut Txn<'_>, args: &Args<'_>, ends: (End, End)) -> Result<Repl
 }
 
 /// Moves elements from a list to another, or within a list; returns them in the order that they
-/// have there. `None` if the source does not have them. Errors: `WRONG_TYPE`, `UNDECLARED_KEY`.
+/// have there. `None` if the source does not have them. Errors: `WRONG_TYPE`, `ReplyTooLong`,
+/// `COLLECTION_TOO_LARGE`, `UNDECLARED_KEY`.
 pub(crate) fn move_between(
     txn: &mut Txn<'_>,
     (source, destination): (&Bytes, &Bytes),
@@ -123,7 +126,8 @@ pub(crate) fn move_between(
         true => None,
         false => Some(txn.list(destination)?),
     };
-    let mut moved = list.pop(txn, from, several.count)?;
+    let before = txn.changed_bytes();
+    let mut moved = pop_some(txn, &mut list, from, several.count)?;
     // Pushes to the end from which the elements came turn their order round.
     if several.in_bulk && from == to {
         moved.reverse();
@@ -133,6 +137,7 @@ pub(crate) fn move_between(
     if let Some(other) = &other {
         txn.put_list(other)?;
     }
+    check_room(txn, before)?;
     if to == End::Left {
         moved.reverse();
     }

@@ -14,8 +14,9 @@
 use bytes::Bytes;
 
 use super::place::End;
+use super::rope::copied_max;
+use super::run::size;
 use crate::rdb::{self, listpack, ziplist};
-use crate::txn::spread::COPY_BYTES_MAX;
 use crate::{EvalError, Txn};
 
 const TYPE_LIST: u8 = 1;
@@ -92,7 +93,8 @@ impl Nodes {
 /// `None` if it is none. It stops short when the elements are more than a command may copy.
 pub(crate) fn take_payload(of: u8, input: &mut Bytes, max: usize) -> Option<Vec<Bytes>> {
     // A node has at most so many bytes more than its elements.
-    let node_max = COPY_BYTES_MAX.saturating_mul(2).saturating_add(max);
+    let bytes_max = copied_max(max);
+    let node_max = bytes_max.saturating_mul(2);
     let nodes = match of {
         TYPE_ZIPLIST => 1,
         TYPE_LIST | TYPE_ZIPLISTS | TYPE_QUICKLIST => rdb::take_len(input)?,
@@ -114,10 +116,10 @@ pub(crate) fn take_payload(of: u8, input: &mut Bytes, max: usize) -> Option<Vec<
             if element.len() > max {
                 return None;
             }
-            bytes += element.len() + 2;
+            bytes += size(&element);
             elements.push(element);
         }
-        if bytes > COPY_BYTES_MAX {
+        if bytes > bytes_max {
             break;
         }
     }

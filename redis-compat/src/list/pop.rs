@@ -3,11 +3,15 @@
 use bytes::Bytes;
 
 use super::place::End;
+use super::value::List;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
 
 pub(super) const PART: Part = Part::new(&[LPOP, RPOP, LMPOP], LINES);
+
+/// Elements that are popped before the room of the reply is looked at.
+const POPPED_AT_ONCE: u64 = 1000;
 
 error_lines! {
     /// `LPOP` or `RPOP` with a count that is no number from 0 on.
@@ -73,11 +77,11 @@ fn pop(txn: &mut Txn<'_>, args: &Args<'_>, end: End) -> Result<Reply, EvalError>
     if list.len() == 0 {
         return Ok(Reply::NullArray);
     }
-    let popped = list.pop(txn, end, count)?;
+    let popped = pop_some(txn, &mut list, end, count)?;
     if count > 0 {
         txn.put_list(&list)?;
     }
-    elements(txn, popped)
+    Ok(elements(popped))
 }
 
 const LMPOP: Command = command(Topic::List, "lmpop")
@@ -104,12 +108,11 @@ fn lmpop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some((key, popped)) = pop_from(txn, keys, end, count)? else {
         return Ok(Reply::NullArray);
     };
-    let elements = elements(txn, popped)?;
-    Ok(Reply::Array(vec![Reply::Bulk(key), elements]))
+    Ok(Reply::Array(vec![Reply::Bulk(key), elements(popped)]))
 }
 
 /// Pops up to `count` elements off the first of `keys` that holds a list; `None` if none does.
-/// Errors: `WRONG_TYPE`, `UNDECLARED_KEY`.
+/// Errors: `WRONG_TYPE`, `ReplyTooLong`, `UNDECLARED_KEY`.
 pub(crate) fn pop_from(
     txn: &mut Txn<'_>,
     keys: &[Bytes],
@@ -119,7 +122,7 @@ pub(crate) fn pop_from(
     for key in keys {
         let mut list = txn.list(key)?;
         if list.len() > 0 {
-            let popped = list.pop(txn, end, count)?;
+            let popped = pop_some(txn, &mut list, end, count)?;
             txn.put_list(&list)?;
             return Ok(Some((key.clone(), popped)));
         }
@@ -150,12 +153,25 @@ pub(super) fn at_least(word: &[u8], min: u64, refusal: CommandError) -> Result<u
     number.filter(|number| *number >= min).ok_or(refusal)
 }
 
-/// An array of elements. Errors: `ReplyTooLong`.
-pub(super) fn elements(txn: &mut Txn<'_>, elements: Vec<Bytes>) -> Result<Reply, EvalError> {
-    for element in &elements {
-        txn.take_reply_room(element.len())?;
+/// Pops up to `count` elements, which the reply will have; no more are held than it has room for.
+/// Errors: `ReplyTooLong`.
+pub(super) fn pop_some(
+    txn: &mut Txn<'_>,
+    list: &mut List,
+    end: End,
+    count: u64,
+) -> Result<Vec<Bytes>, EvalError> {
+    let mut popped = Vec::new();
+    while (popped.len() as u64) < count && list.len() > 0 {
+        let left = count - popped.len() as u64;
+        for element in list.pop(txn, end, left.min(POPPED_AT_ONCE))? {
+            txn.take_reply_room(element.len())?;
+            popped.push(element);
+        }
     }
-    Ok(Reply::Array(
-        elements.into_iter().map(Reply::Bulk).collect(),
-    ))
+    Ok(popped)
+}
+
+pub(super) fn elements(elements: Vec<Bytes>) -> Reply {
+    Reply::Array(elements.into_iter().map(Reply::Bulk).collect())
 }

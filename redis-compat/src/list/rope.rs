@@ -345,10 +345,22 @@ impl Rope {
 /// Refuses a command that has changed more than a log entry should hold, since there were `before`
 /// changed bytes. Errors: `COLLECTION_TOO_LARGE`.
 pub(super) fn check_room(txn: &Txn<'_>, before: usize) -> Result<(), CommandError> {
-    if txn.changed_bytes().saturating_sub(before) > COPY_BYTES_MAX {
+    check_copied(txn, txn.changed_bytes().saturating_sub(before))
+}
+
+/// Refuses to copy so many bytes of elements. A single value is never too long. Errors:
+/// `COLLECTION_TOO_LARGE`.
+pub(super) fn check_copied(txn: &Txn<'_>, bytes: usize) -> Result<(), CommandError> {
+    if bytes > copied_max(txn.value_bytes_max()) {
         return Err(COLLECTION_TOO_LARGE);
     }
     Ok(())
+}
+
+/// The most bytes of elements that a command copies, given the longest value.
+pub(super) fn copied_max(value_bytes_max: usize) -> usize {
+    // The heads of some elements, and the records beside them.
+    COPY_BYTES_MAX.max(value_bytes_max.saturating_add(64 << 10))
 }
 
 fn corrupt() -> Fault {

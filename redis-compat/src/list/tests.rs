@@ -1,15 +1,15 @@
 //! Lists against a plain vector, packed and spread, and the bytes of their records.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use coterie_types::UnixMillis;
 use proptest::prelude::*;
 
 use super::place::End;
 use super::value::LISTPACK_BYTES_MAX;
-use crate::rdb::listpack;
-use crate::txn::spread::PACKED_BYTES_MAX;
+use crate::rdb::{self, listpack};
+use crate::txn::spread::{COPY_BYTES_MAX, PACKED_BYTES_MAX};
 use crate::txn::tests::{T, b, ctx};
-use crate::{Changes, Context, EvalError, MemView, Txn, View};
+use crate::{Changes, Context, EvalError, MemView, Resolved, Resp, Txn, View, execute};
 
 /// A change of a list.
 #[derive(Debug, Clone)]
@@ -333,4 +333,86 @@ fn an_expiry_stays_with_a_list_that_changes() {
     .unwrap();
     txn.put_list(&list).unwrap();
     assert_eq!(txn.record(&key).unwrap().unwrap().expires_at, at);
+}
+
+fn words(line: &str) -> Vec<Bytes> {
+    let words = line.split(' ');
+    words
+        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+        .collect()
+}
+
+fn run(txn: &mut Txn<'_>, args: Vec<Bytes>) -> Bytes {
+    let mut reply = BytesMut::new();
+    execute(txn, &Resolved::new(T, args), Resp::V2, &mut reply).unwrap();
+    reply.freeze()
+}
+
+#[test]
+fn replies_end_where_their_room_does() {
+    let view = MemView::new();
+    let mut txn = Txn::new(&view, ctx(1));
+    run(&mut txn, words("rpush l a b a"));
+    let before = txn.next_change();
+    // 16 bytes beside each element, and 8 for a place.
+    for (line, room) in [
+        ("lrange l 0 -1", 51),
+        ("lpos l a count 0", 48),
+        ("lpop l 2", 34),
+        ("lmpop 1 l left count 2", 34),
+        ("lmovem l other left left count 2 obo", 34),
+        ("dump l", 51),
+    ] {
+        txn.set_reply_room(room - 1);
+        let reply = run(&mut txn, words(line));
+        assert!(reply.starts_with(b"-ERR reply"), "{line}");
+        assert_eq!(txn.next_change(), before, "{line}");
+        txn.set_savepoint();
+        txn.set_reply_room(room);
+        let reply = run(&mut txn, words(line));
+        assert!(!reply.starts_with(b"-"), "{line}: {reply:?}");
+        txn.roll_back();
+    }
+}
+
+#[test]
+fn what_a_command_changes_is_bounded() {
+    let mut view = MemView::new();
+    let mut txn = Txn::new(&view, ctx(1));
+    let half = COPY_BYTES_MAX / 2 + (64 << 10);
+    let long = Bytes::from("x".repeat(1000));
+    let elements = vec![long; half / 1000];
+    for _ in 0..2 {
+        // A push has the room of its request.
+        run(&mut txn, [words("rpush l"), elements.clone()].concat());
+        run(&mut txn, words("rpush l y"));
+    }
+    let changes = txn.finish();
+    view.apply(&changes);
+    let mut txn = Txn::new(&view, ctx(2));
+    txn.set_value_bytes_max(1 << 20);
+    let before = (txn.next_change(), run(&mut txn, words("llen l")));
+    let too_large = "-ERR the collection is too large to be copied by a single command\r\n";
+    let len = 2 * elements.len();
+    let refused = run(
+        &mut txn,
+        words(&format!("lmovem l m left right count {len} obo")),
+    );
+    assert!(refused == too_large, "{} bytes", refused.len());
+    let mut payload = b"\x01".to_vec();
+    rdb::put_len(&mut payload, len);
+    for element in elements.iter().chain(&elements) {
+        // Not compressed.
+        rdb::put_len(&mut payload, element.len());
+        payload.extend_from_slice(element);
+    }
+    payload.extend(10u16.to_le_bytes());
+    payload.extend(rdb::crc64(&payload).to_le_bytes());
+    let restore = [words("restore r 0"), vec![Bytes::from(payload)]].concat();
+    assert_eq!(run(&mut txn, restore), too_large);
+    assert_eq!(run(&mut txn, words("copy l m")), too_large);
+    assert_eq!((txn.next_change(), run(&mut txn, words("llen l"))), before);
+    assert_eq!(run(&mut txn, words("lrem l -1 y")), ":1\r\n");
+    assert_eq!(run(&mut txn, words("ltrim l 5 100")), "+OK\r\n");
+    assert_eq!(run(&mut txn, words("llen l")), ":96\r\n");
 }

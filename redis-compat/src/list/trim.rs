@@ -29,7 +29,8 @@ fn ltrim(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (len, kept) = (list.len(), places_between(start, stop, list.len()));
     if kept != (0..len) {
         list.trim(txn, kept)?;
-        txn.put_list(&list)?;
     }
+    // As in Redis, a watcher is told even if all stays.
+    txn.put_list(&list)?;
     Ok(Reply::OK)
 }

@@ -21,9 +21,9 @@ use bytes::Bytes;
 use coterie_types::{TableId, UnixMillis, varint};
 
 use super::place::End;
-use super::rope::{Rope, check_room};
+use super::rope::{Rope, check_copied, check_room};
 use super::run::{Run, size};
-use crate::errors::{COLLECTION_TOO_LARGE, WRONG_TYPE};
+use crate::errors::WRONG_TYPE;
 use crate::rdb::listpack;
 use crate::txn::spread::{COPY_BYTES_MAX, PACKED_BYTES_MAX, SpreadHeader};
 use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record, Txn};
@@ -411,10 +411,7 @@ impl Txn<'_> {
         elements: &[Bytes],
         expires_at: Option<UnixMillis>,
     ) -> Result<(), EvalError> {
-        let bytes: usize = elements.iter().map(|element| size(element)).sum();
-        if bytes > COPY_BYTES_MAX {
-            return Err(COLLECTION_TOO_LARGE.into());
-        }
+        check_copied(self, elements.iter().map(|element| size(element)).sum())?;
         let mut list = List::empty(key);
         list.push(self, End::Right, elements)?;
         list.is_quicklist = list.listpack_bytes() > LISTPACK_BYTES_MAX;
