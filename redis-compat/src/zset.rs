@@ -26,7 +26,7 @@ pub(crate) use score::{parse_score, parse_weight};
 pub(crate) use span::{Scores, Selection, Span};
 pub(crate) use value::SortedSet;
 
-use order::Item;
+pub(crate) use order::Item;
 
 use crate::command::Part;
 use crate::{EvalError, Fault, Reply, Txn};
