@@ -3,9 +3,10 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `any-order`: the same elements; `ours`: figures that only Coterie's
-//!                  documentation explains
-//! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
+//!                  same; `any-order`: the same elements; `moments`: times within the reply are about
+//!                  the same; `ours`: figures that only Coterie's documentation explains
+//! offset=bit-offset    the argument, or the keyword, called `offset` is filled from this pool of
+//!                  `words.rs`
 //! ```
 
 use coterie_redis_compat::Command;
@@ -22,6 +23,8 @@ pub enum ReplyKind {
     Payload,
     /// The same elements in any order.
     AnyOrder,
+    /// The same but for moments, and for what Redis tells since 7.2 or tells of its memory.
+    Moments,
     /// Of the same type, no more.
     Ours,
 }
@@ -57,6 +60,7 @@ impl Hints {
                 ("reply", "time") => hints.reply = ReplyKind::Time,
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
+                ("reply", "moments") => hints.reply = ReplyKind::Moments,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 (argument, pool) => hints.pools.push((argument, pool)),
             }

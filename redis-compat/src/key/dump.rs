@@ -83,7 +83,9 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         Typed::List(list) => list::put_payload(&mut payload, txn, &list)?,
         Typed::Set(set) => set::put_payload(&mut payload, txn, &set)?,
         Typed::SortedSet(set) => zset::put_payload(&mut payload, txn, &set)?,
-        Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
+        Typed::Stream(stream) => {
+            stream::put_payload(&mut payload, txn, args.bytes(1), stream)?;
+        }
     }
     payload.put_u16_le(VERSION_WRITTEN);
     payload.put_u64_le(crc64(&payload));
