@@ -8,7 +8,7 @@
 //! value.rs    the handle, and its record
 //! entry.rs    adding, reading and deleting entries
 //! trim.rs     removing entries from the front
-//! group.rs    groups and pending entries; consumer.rs
+//! group.rs    groups; consumer.rs: their consumers; pel.rs: their pending entries
 //! refs.rs     what becomes of pending entries when an entry is deleted
 //! payload.rs  DUMP; load.rs: RESTORE
 //! ```
@@ -31,6 +31,7 @@ mod info;
 mod load;
 mod node;
 mod payload;
+mod pel;
 mod pending;
 mod range;
 mod read;

@@ -14,7 +14,8 @@ impl Grammar {
             "stream-new-id" => self.new_id(),
             "stream-top-id" => {
                 self.ids += 3;
-                format!("{}-{}", self.ids, self.below(3))
+                let (ms, seq) = (self.ids, self.below(3));
+                format!("{ms}-{seq}")
             }
             "stream-low-id" if !self.one_in(3) => self.one_of(&["0", "0-0", "1", "0-1"]),
             "stream-start" | "stream-end" => self.bound(pool == "stream-start"),

@@ -1,9 +1,9 @@
 //! Acknowledging pending entries, and giving them back.
 
 use super::del::take_ids;
-use super::group::Pending;
 use super::id::StreamId;
 use super::no_key_or_group;
+use super::pel::Pending;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
@@ -15,11 +15,11 @@ error_lines! {
 }
 
 const XACK: Command = command(Topic::Stream, "xack")
-    .syntax("key group ID ...")
+    .syntax("key group id ...")
     .flags(F::WRITE_FAST)
     .keys(&[K::RW_UPDATE.at(1)])
     .runs(xack)
-    .hints("weight=3 key=stream-key group=stream-group ID=stream-id")
+    .hints("weight=3 key=stream-key group=stream-group id=stream-id")
     .docs(
         "5.0.0",
         "O(1) for each message ID processed.",

@@ -23,7 +23,7 @@ error_lines! {
 const XADD: Command = command(Topic::Stream, "xadd")
     .syntax(
         "key [NOMKSTREAM] [trim(strategy(MAXLEN|MINID) [operator(equal==|approximately=~)] \
-        threshold [LIMIT count])] id_or_auto(auto_id=*|ID) field_value(field value) ...",
+        threshold [LIMIT count])] id_or_auto(auto_id=*|id) field_value(field value) ...",
     )
     .flags(F::WRITE_ROOM.with(F::FAST))
     .keys(&[K::RW_UPDATE
@@ -33,7 +33,7 @@ const XADD: Command = command(Topic::Stream, "xadd")
     .tips(&["nondeterministic_output"])
     .hints(
         "weight=12 key=stream-key threshold=stream-threshold count=stream-limit \
-        auto_id=stream-new-id ID=stream-new-id field=field value=field-value",
+        auto_id=stream-new-id id=stream-new-id field=field value=field-value",
     )
     .docs(
         "5.0.0",

@@ -176,7 +176,11 @@ impl Body {
         place: (u8, &[u8]),
         walk: Walk<'_>,
     ) -> Result<Option<StreamId>, Fault> {
-        let first = self.page(txn, place, walk, 1)?.pop();
+        let first = match self {
+            Self::Packed(_) => self.page(txn, place, walk, 1)?.pop(),
+            Self::Spread(of) => txn.first_element(of, place.0, walk)?,
+        };
+        let first = first.filter(|(key, _)| key.starts_with(place.1));
         first.map(|(key, _)| id_behind(&key, place.1)).transpose()
     }
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::group::{Group, Pending};
+use super::group::Group;
 use super::id::StreamId;
+use super::pel::Pending;
 use super::{Stream, no_key_or_group};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
@@ -20,7 +21,7 @@ error_lines! {
 
 const XCLAIM: Command = command(Topic::Stream, "xclaim")
     .syntax(
-        "key group consumer min-idle-time ID ... [IDLE ms:integer] [TIME unix-time-milliseconds] \
+        "key group consumer min-idle-time id ... [IDLE ms:integer] [TIME unix-time-milliseconds] \
         [RETRYCOUNT count] [force=FORCE] [justid=JUSTID] [LASTID id]",
     )
     .flags(F::WRITE_FAST)
@@ -29,8 +30,8 @@ const XCLAIM: Command = command(Topic::Stream, "xclaim")
     .tips(&["nondeterministic_output"])
     .hints(
         "weight=3 key=stream-key group=stream-group consumer=stream-consumer \
-        min-idle-time=stream-idle ID=stream-id ms=stream-idle \
-        unix-time-milliseconds=stream-time id=stream-id",
+        min-idle-time=stream-idle id=stream-id ms=stream-idle \
+        unix-time-milliseconds=stream-time",
     )
     .docs(
         "5.0.0",

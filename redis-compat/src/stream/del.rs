@@ -20,11 +20,11 @@ const DELETED: i64 = 1;
 const KEPT: i64 = 2;
 
 const XDEL: Command = command(Topic::Stream, "xdel")
-    .syntax("key ID ...")
+    .syntax("key id ...")
     .flags(F::WRITE_FAST)
     .keys(&[K::RW.with(K::DELETE).at(1)])
     .runs(xdel)
-    .hints("weight=2 key=stream-key ID=stream-id")
+    .hints("weight=2 key=stream-key id=stream-id")
     .docs(
         "5.0.0",
         "O(1) for each single item to delete in the stream, regardless of the stream size.",

@@ -240,7 +240,7 @@ mod tests {
         let mut out = Vec::new();
         head.put(&mut out);
         let mut expected = b"\x01\xac\x02\x01\x04\x05\x01\xac\x02\x01\xac\x02\x01\x02\x03".to_vec();
-        expected.extend(b"\x01\x01\x01\x25\xac\x02\x01\xac\x02\x01");
+        expected.extend(b"\x01\x01\x01\x1d\xac\x02\x01\xac\x02\x01");
         let fields = out[expected.len()..expected.len() + 8].to_vec();
         expected.extend(&fields);
         expected.extend(b"\x01\x01\x01\xac\x02\x01\xac\x02\x07");

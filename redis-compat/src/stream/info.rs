@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::entry::Range;
-use super::group::{Group, Pending};
+use super::group::Group;
 use super::id::{NO_SUCH_KEY, StreamId};
+use super::pel::Pending;
 use super::pending::of_consumer;
 use super::{Stream, no_group, wrong_subcommand};
 use crate::command::{Command, Part, Topic, command};

@@ -15,11 +15,12 @@ use super::body::{
 };
 use super::consumer::Consumer;
 use super::entry::Entry;
-use super::group::{self, Pending};
+use super::group;
 use super::head::Head;
 use super::id::StreamId;
 use super::node::Tail;
 use super::payload::{DELETED, SAME_FIELDS, TYPE_STREAM, TYPE_STREAM_3};
+use super::pel::Pending;
 use crate::number;
 use crate::rdb::{self, listpack};
 use crate::txn::spread::COPY_BYTES_MAX;

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use super::Stream;
-use super::group::{Group, Pending};
+use super::group::Group;
 use super::id::StreamId;
 use super::no_key_or_group;
+use super::pel::Pending;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};

@@ -36,11 +36,11 @@ error_lines! {
 }
 
 const XREAD: Command = command(Topic::Stream, "xread")
-    .syntax("[COUNT count] [BLOCK milliseconds] STREAMS streams(key ... ID ...)")
+    .syntax("[COUNT count] [BLOCK milliseconds] STREAMS streams(key ... id ...)")
     .flags(F::READ.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RO_ACCESS.behind("STREAMS", 1).every(1).halved()])
     .runs(xread)
-    .hints("key=stream-key ID=stream-id milliseconds=stream-block")
+    .hints("key=stream-key id=stream-id milliseconds=stream-block")
     .docs(
         "5.0.0",
         "For each stream mentioned: O(N) with N being the number of elements being returned.",

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::entry::Range;
-use super::group::{Group, Pending};
+use super::group::Group;
 use super::id::{StreamId, until_nul};
+use super::pel::Pending;
 use super::read::{LAST_OF_XREADGROUP, Read, TOP_OF_XREADGROUP, of_streams};
 use super::{Stream, no_key_or_group};
 use crate::command::{Command, Part, Topic, command};
@@ -17,13 +18,13 @@ pub(super) const PART: Part = Part::new(&[XREADGROUP], &[]);
 const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
     .syntax(
         "GROUP group_consumer(group consumer) [COUNT count] [BLOCK milliseconds] [NOACK] \
-        STREAMS streams(key ... ID ...)",
+        STREAMS streams(key ... id ...)",
     )
     .flags(F::WRITE.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RO_ACCESS.behind("STREAMS", 4).every(1).halved()])
     .runs(xreadgroup)
     .hints(
-        "weight=6 key=stream-key group=stream-group consumer=stream-consumer ID=stream-read-id \
+        "weight=6 key=stream-key group=stream-group consumer=stream-consumer id=stream-read-id \
         milliseconds=stream-block",
     )
     .docs(

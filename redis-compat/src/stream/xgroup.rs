@@ -39,12 +39,12 @@ const XGROUP: Command = command(Topic::Stream, "xgroup").container().docs(
 );
 
 const CREATE: Command = command(Topic::Stream, "xgroup|create")
-    .syntax("key groupname id(ID|new_id=$) [MKSTREAM] [ENTRIESREAD entries_read:integer]")
+    .syntax("key groupname id(id|new_id=$) [MKSTREAM] [ENTRIESREAD entries_read:integer]")
     .flags(F::WRITE_ROOM)
     .keys(&[K::RW_INSERT.at(2)])
     .runs(create)
     .hints(
-        "weight=4 key=stream-key groupname=stream-group ID=stream-low-id entries_read=stream-reads",
+        "weight=4 key=stream-key groupname=stream-group id=stream-low-id entries_read=stream-reads",
     )
     .docs("5.0.0", "O(1)", "Creates a group of consumers.");
 
@@ -77,11 +77,11 @@ fn create(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 }
 
 const SETID: Command = command(Topic::Stream, "xgroup|setid")
-    .syntax("key groupname id(ID|new_id=$) [ENTRIESREAD entries_read:integer]")
+    .syntax("key groupname id(id|new_id=$) [ENTRIESREAD entries_read:integer]")
     .flags(F::WRITE)
     .keys(&[K::RW_UPDATE.at(2)])
     .runs(setid)
-    .hints("key=stream-key groupname=stream-group ID=stream-id entries_read=stream-reads")
+    .hints("key=stream-key groupname=stream-group id=stream-id entries_read=stream-reads")
     .docs(
         "5.0.0",
         "O(1)",
