@@ -340,6 +340,7 @@ const NOT_COMPARED: &[&str] = &[
     "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
     "ERR The `numids` parameter must match the number of arguments",
     "ERR Number of IDs must be a positive integer",
+    "ERR MAXCOUNT and MAXSIZE must be > 0",
     "ERR RETRYCOUNT must be zero or more",
 ];
 

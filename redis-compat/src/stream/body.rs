@@ -14,7 +14,6 @@
 //! family 5    a consumer: number of the group, of the consumer -> [`super::consumer`]
 //! family 6    a pending entry by time: number of the group, time of delivery (8 bytes big endian),
 //!             id -> nothing
-//! family 7    a message that a producer sent: its producer and its name for it -> its entry
 //! ```
 
 use std::collections::BTreeMap;

@@ -14,7 +14,6 @@
 //! varint      the number of the last node
 //! 2 varints   the first node and its entries; the second is 0 while not known
 //! if not 0    the last id of the first node (2 varints)
-//! 2 varints   seconds and number of the messages that producers sent; 0 = the default
 //! ```
 //!
 //! The first and the last entry are hints for walks, too: a walk that began elsewhere would pass
@@ -40,7 +39,6 @@ pub(super) struct Head {
     pub(super) tail: Option<Tail>,
     pub(super) last_node: u64,
     pub(super) front: Option<Front>,
-    pub(super) messages: Messages,
 }
 
 /// The first node, once it was counted.
@@ -51,13 +49,6 @@ pub(super) struct Front {
     pub(super) live: u64,
     /// The last of them.
     pub(super) last: StreamId,
-}
-
-/// How long, and how many of, the names of messages are remembered; 0 = the default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Messages {
-    pub(super) seconds: u64,
-    pub(super) max: u64,
 }
 
 impl Head {
@@ -90,8 +81,6 @@ impl Head {
             let last = StreamId::take(input)?;
             head.front = Some(Front { number, live, last });
         }
-        head.messages.seconds = varint::take(input)?;
-        head.messages.max = varint::take(input)?;
         Some(head)
     }
 
@@ -124,8 +113,6 @@ impl Head {
             }
             None => out.extend_from_slice(&[0, 0]),
         }
-        varint::put(out, self.messages.seconds);
-        varint::put(out, self.messages.max);
     }
 
     /// Counts an entry that is added, and returns the number of its node.
@@ -188,6 +175,10 @@ impl Head {
     /// The counter of reads of a group that has read up to `id`: how many entries were added up to
     /// there; `None` if that is not known. Source: `streamEstimateDistanceFromFirstEverEntry`.
     pub(super) fn reads_up_to(&self, id: StreamId) -> Option<i64> {
+        self.distance_to(id).filter(|reads| *reads != -1)
+    }
+
+    fn distance_to(&self, id: StreamId) -> Option<i64> {
         let added = self.added as i64;
         if self.added == 0 || (self.length == 0 && id <= self.last) || id == self.last {
             return Some(added);
@@ -224,10 +215,6 @@ mod tests {
             max_deleted: id(4, 5),
             groups: 2,
             last_group: 3,
-            messages: Messages {
-                seconds: 300,
-                max: 7,
-            },
             ..Head::default()
         };
         let words = ["f", "v"].map(Bytes::from);
@@ -243,7 +230,7 @@ mod tests {
         expected.extend(b"\x01\x01\x01\x1d\xac\x02\x01\xac\x02\x01");
         let fields = out[expected.len()..expected.len() + 8].to_vec();
         expected.extend(&fields);
-        expected.extend(b"\x01\x01\x01\xac\x02\x01\xac\x02\x07");
+        expected.extend(b"\x01\x01\x01\xac\x02\x01");
         assert_eq!(out, expected);
         assert_eq!(Head::take(&mut Bytes::from(out.clone())).unwrap(), head);
         for len in 0..out.len() {

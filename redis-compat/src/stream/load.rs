@@ -138,7 +138,7 @@ impl Loader {
         let last = take_id(input)?;
         let reads = match self.of {
             TYPE_STREAM => self.head.reads_up_to(last),
-            _ => Some(take_number(input)? as i64).filter(|reads| *reads >= 0),
+            _ => Some(take_number(input)? as i64).filter(|reads| *reads != -1),
         };
         let mut pending = self.take_pending(input)?;
         let mut consumers: Vec<Consumer> = Vec::new();

@@ -16,6 +16,8 @@ use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn
 pub(super) const PART: Part = Part::new(&[XREAD], LINES);
 
 error_lines! {
+    /// `MAXCOUNT` or `MAXSIZE` of 0 or less.
+    NOT_POSITIVE = "ERR MAXCOUNT and MAXSIZE must be > 0";
     UNBALANCED_XREAD = "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' \
         must be specified.";
     UNBALANCED_XREADGROUP = "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an \
@@ -45,15 +47,16 @@ const XREAD: Command = command(Topic::Stream, "xread")
         "5.0.0",
         "For each stream mentioned: O(N) with N being the number of elements being returned.",
         "Returns the entries of several streams behind given ids.",
-    );
+    )
+    .deviation("It takes the id + of Redis 7.4 and MAXCOUNT and MAXSIZE of 8.10, too.");
 
-/// `XREAD [COUNT n] [BLOCK ms] STREAMS key ... id ...`: for each stream that has entries behind its
+/// `XREAD [COUNT n] [MAXCOUNT n] [MAXSIZE n] [BLOCK ms] STREAMS key ... id ...`: for each stream that has entries behind its
 /// id, its key and these entries; null if there are none. O(entries of the reply).
 ///
 /// Errors: `SYNTAX`, those of the options, `WRONG_TYPE`, `INVALID_ID`, `ReplyTooLong`. Source:
 /// Redis `t_stream.c`, `xreadCommand`.
 fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let read = Read::parse(args, txn.now().0)?;
+    let mut read = Read::parse(args, txn.now().0)?;
     let ids = resolve(txn, &read)?;
     let mut replies = Vec::new();
     for (key, behind) in read.keys.iter().zip(ids) {
@@ -61,10 +64,20 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             continue;
         };
         let start = behind.next().filter(|_| stream.has_behind(behind));
-        if let Some(start) = start {
-            let range = Range::up(start, StreamId::MAX);
-            txn.take_reply_room(key.len())?;
-            let entries = stream.replies(txn, range, read.max)?;
+        let Some(start) = start.filter(|_| !read.budget.is_empty()) else {
+            continue;
+        };
+        txn.take_reply_room(key.len())?;
+        let mut entries = Vec::new();
+        let range = Range::up(start, StreamId::MAX);
+        stream.each_entry(txn, range, read.max, &mut |txn, entry| {
+            if !read.budget.take(entry.bytes()) {
+                return Ok(false);
+            }
+            entries.push(entry.reply(txn)?);
+            Ok(true)
+        })?;
+        if !entries.is_empty() {
             replies.push((Reply::Bulk(key.clone()), Reply::Array(entries)));
         }
     }
@@ -119,11 +132,39 @@ pub fn resolve_read_ids(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Vec<Bytes>
     Ok(words)
 }
 
+/// What the entries of all streams together may come to.
+#[derive(Debug)]
+pub(super) struct Budget {
+    count: usize,
+    bytes: usize,
+    is_whole: bool,
+}
+
+impl Budget {
+    /// Takes an entry of so many bytes; returns whether there is room for it. There always is for
+    /// the first.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        if self.count == 0 || (bytes > self.bytes && !self.is_whole) {
+            self.count = 0;
+            return false;
+        }
+        self.count -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.is_whole = false;
+        true
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
 /// The words of `XREAD` and `XREADGROUP`.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
     /// The most entries of a stream.
     pub(super) max: usize,
+    pub(super) budget: Budget,
     /// Group and consumer.
     pub(super) group: Option<(&'a Bytes, &'a Bytes)>,
     pub(super) noack: bool,
@@ -139,6 +180,11 @@ impl<'a> Read<'a> {
         let is_group = args.name() == "xreadgroup";
         let mut read = Self {
             max: usize::MAX,
+            budget: Budget {
+                count: usize::MAX,
+                bytes: usize::MAX,
+                is_whole: true,
+            },
             group: None,
             noack: false,
             claim: None,
@@ -154,6 +200,8 @@ impl<'a> Read<'a> {
                     let count = usize::try_from(words.int()?).unwrap_or(0);
                     read.max = if count == 0 { usize::MAX } else { count };
                 }
+                "maxcount" if words.left() > 0 => read.budget.count = at_least_one(&mut words)?,
+                "maxsize" if words.left() > 0 => read.budget.bytes = at_least_one(&mut words)?,
                 "streams" if words.left() > 0 => {
                     let words = args.rest(args.len() - words.left());
                     if !words.len().is_multiple_of(2) {
@@ -190,6 +238,12 @@ impl<'a> Read<'a> {
         }
         Ok(read)
     }
+}
+
+/// Errors: `NOT_AN_INTEGER`, `NOT_POSITIVE`.
+fn at_least_one(words: &mut Words<'_>) -> Result<usize, CommandError> {
+    let number = usize::try_from(words.int()?).unwrap_or(0);
+    (number > 0).then_some(number).ok_or(NOT_POSITIVE)
 }
 
 /// Errors: `TIMEOUT_NOT_AN_INTEGER`, `TIMEOUT_NEGATIVE`, `TIMEOUT_OUT_OF_RANGE`.

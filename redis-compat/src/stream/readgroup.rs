@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::entry::Range;
+use super::entry::{Entry, Range};
 use super::group::Group;
 use super::id::{StreamId, until_nul};
 use super::pel::Pending;
@@ -33,7 +33,7 @@ const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
         "Returns new or pending entries of several streams to a consumer of a group.",
     )
     .deviation(
-        "It takes CLAIM of Redis 8.4, too. A client that watches the key notices the read, which \
+        "It takes CLAIM of Redis 8.4 and MAXCOUNT and MAXSIZE of 8.10, too. A client that watches the key notices the read, which \
         changes the group.",
     );
 
@@ -44,7 +44,7 @@ const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
 /// Errors: `SYNTAX`, those of the options, `WRONG_TYPE`, `NOGROUP`, `INVALID_ID`, `ReplyTooLong`.
 /// Source: Redis 7.2 `t_stream.c`, `xreadCommand`.
 fn xreadgroup(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let read = Read::parse(args, txn.now().0)?;
+    let mut read = Read::parse(args, txn.now().0)?;
     let Some((name, consumer)) = read.group else {
         return Err(super::read::GROUP_MISSING.into());
     };
@@ -59,8 +59,8 @@ fn xreadgroup(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         let (stream, group) = stream_and_group(txn, key, name)?;
         let mut reader = Reader::new(txn, stream, group, consumer)?;
         let entries = match behind {
-            Some(behind) => Some(reader.history(txn, behind, read.max)?),
-            None => reader.new_entries(txn, &read)?,
+            Some(behind) => Some(reader.history(txn, behind, &mut read)?),
+            None => reader.new_entries(txn, &mut read)?,
         };
         reader.stream.put_group(txn, &reader.group);
         txn.put_stream(key.clone(), &reader.stream)?;
@@ -127,14 +127,15 @@ impl Reader {
         &mut self,
         txn: &mut Txn<'_>,
         behind: StreamId,
-        max: usize,
+        read: &mut Read<'_>,
     ) -> Result<Vec<Reply>, EvalError> {
         let mut replies = Vec::new();
         let mut from = behind.next();
         while let Some(start) = from
-            && replies.len() < max
+            && replies.len() < read.max
+            && !read.budget.is_empty()
         {
-            let left = (max - replies.len()).min(256);
+            let left = (read.max - replies.len()).min(256);
             let Self {
                 stream,
                 group,
@@ -144,14 +145,23 @@ impl Reader {
             let page = group.some_of_consumer(stream, txn, *consumer, start, left)?;
             from = page.last().and_then(|last| last.next());
             for id in page {
-                replies.push(self.from_history(txn, id)?);
+                let entry = self.stream.entry(txn, id)?;
+                if !read.budget.take(entry.as_ref().map_or(0, Entry::bytes)) {
+                    break;
+                }
+                replies.push(self.from_history(txn, id, entry)?);
             }
         }
         Ok(replies)
     }
 
-    fn from_history(&mut self, txn: &mut Txn<'_>, id: StreamId) -> Result<Reply, EvalError> {
-        let Some(entry) = self.stream.entry(txn, id)? else {
+    fn from_history(
+        &mut self,
+        txn: &mut Txn<'_>,
+        id: StreamId,
+        entry: Option<Entry>,
+    ) -> Result<Reply, EvalError> {
+        let Some(entry) = entry else {
             txn.take_reply_room(40)?;
             return Ok(Reply::Array(vec![id.reply(), Reply::NullArray]));
         };
@@ -172,15 +182,16 @@ impl Reader {
     fn new_entries(
         &mut self,
         txn: &mut Txn<'_>,
-        read: &Read<'_>,
+        read: &mut Read<'_>,
     ) -> Result<Option<Vec<Reply>>, EvalError> {
         let mut replies = match read.claim {
-            Some(idle) => self.claim(txn, idle, read.max)?,
+            Some(idle) => self.claim(txn, idle, read)?,
             None => Vec::new(),
         };
         let mut start = self.group.last.next();
         while let Some(from) = start
             && replies.len() < read.max
+            && !read.budget.is_empty()
             && self.stream.has_behind(self.group.last)
         {
             let mut range = Range::up(from, StreamId::MAX);
@@ -188,6 +199,9 @@ impl Reader {
             let page = self.stream.entries(txn, &mut range, left)?;
             start = page.last().and_then(|last| last.id.next());
             for entry in page {
+                if !read.budget.take(entry.bytes()) {
+                    break;
+                }
                 self.deliver(txn, entry.id, read.noack)?;
                 replies.push(entry.reply(txn)?);
             }
@@ -198,7 +212,10 @@ impl Reader {
     fn deliver(&mut self, txn: &mut Txn<'_>, id: StreamId, noack: bool) -> Result<(), EvalError> {
         let Self { stream, group, .. } = self;
         match group.reads {
-            Some(reads) if !stream.head.has_gaps_from(id) => group.reads = Some(reads + 1),
+            Some(reads) if !stream.head.has_gaps_from(id) => {
+                // -1 is not known, however it came to be.
+                group.reads = Some(reads.wrapping_add(1)).filter(|reads| *reads != -1);
+            }
             _ if stream.head.added > 0 => group.reads = stream.head.reads_up_to(id),
             _ => {}
         }
@@ -220,7 +237,12 @@ impl Reader {
 
     /// Claims pending entries that are idle for so long, the longest first. Each has for how long
     /// it was idle, and how often it was delivered.
-    fn claim(&mut self, txn: &mut Txn<'_>, idle: u64, max: usize) -> Result<Vec<Reply>, EvalError> {
+    fn claim(
+        &mut self,
+        txn: &mut Txn<'_>,
+        idle: u64,
+        read: &mut Read<'_>,
+    ) -> Result<Vec<Reply>, EvalError> {
         let mut replies = Vec::new();
         let Some(until) = self.now.checked_sub(idle) else {
             return Ok(replies);
@@ -228,8 +250,8 @@ impl Reader {
         let mut after = (0, StreamId::MIN);
         // What is claimed has another place, which may be behind.
         let mut claimed = BTreeSet::new();
-        while replies.len() < max {
-            let count = (max - replies.len()).min(256);
+        while replies.len() < read.max && !read.budget.is_empty() {
+            let count = (read.max - replies.len()).min(256);
             let places = (after, until);
             let page = self
                 .group
@@ -239,15 +261,20 @@ impl Reader {
             };
             after = *last;
             for (_, id) in page {
-                if claimed.insert(id) {
-                    replies.extend(self.claim_one(txn, id)?);
+                if !read.budget.is_empty() && claimed.insert(id) {
+                    replies.extend(self.claim_one(txn, id, read)?);
                 }
             }
         }
         Ok(replies)
     }
 
-    fn claim_one(&mut self, txn: &mut Txn<'_>, id: StreamId) -> Result<Option<Reply>, EvalError> {
+    fn claim_one(
+        &mut self,
+        txn: &mut Txn<'_>,
+        id: StreamId,
+        read: &mut Read<'_>,
+    ) -> Result<Option<Reply>, EvalError> {
         let Self { stream, group, .. } = self;
         let Some(before) = group.pending(stream, txn, id)? else {
             return Ok(None);
@@ -256,6 +283,9 @@ impl Reader {
             group.remove_pending(stream, txn, id, before)?;
             return Ok(None);
         };
+        if !read.budget.take(entry.bytes()) {
+            return Ok(None);
+        }
         let pending = Pending {
             consumer: self.consumer,
             delivered_at: self.now,
