@@ -37,6 +37,7 @@ mod range;
 mod read;
 mod readgroup;
 mod refs;
+mod refusal;
 mod setid;
 #[cfg(test)]
 mod tests;
@@ -44,16 +45,12 @@ mod trim;
 mod value;
 mod xgroup;
 
-use bytes::Bytes;
-
 pub(crate) use load::take_payload;
 pub(crate) use payload::{is_payload, put_payload};
 pub use read::resolve_read_ids;
 pub(crate) use value::Stream;
 
-use crate::CommandError;
 use crate::command::Part;
-use id::until_nul;
 
 pub(crate) const PARTS: &[Part] = &[
     ack::PART,
@@ -67,36 +64,8 @@ pub(crate) const PARTS: &[Part] = &[
     range::PART,
     read::PART,
     readgroup::PART,
+    refusal::PART,
     setid::PART,
     trim::PART,
     xgroup::PART,
 ];
-
-/// There is no such key or group; `after` ends the line.
-fn no_key_or_group(key: &[u8], group: &[u8], after: &str) -> CommandError {
-    let (key, group) = (until_nul(key), until_nul(group));
-    let start: &[u8] = b"NOGROUP No such key '";
-    let line = [
-        start,
-        key,
-        b"' or consumer group '",
-        group,
-        b"'",
-        after.as_bytes(),
-    ];
-    CommandError::Quoting(Bytes::from(line.concat()))
-}
-
-/// The key has no such group.
-fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (until_nul(key), until_nul(group));
-    let start: &[u8] = b"NOGROUP No such consumer group '";
-    let line = [start, group, b"' for key name '", key, b"'"];
-    CommandError::Quoting(Bytes::from(line.concat()))
-}
-
-/// The words of a subcommand make no sense.
-fn wrong_subcommand(container: &str, word: &[u8]) -> CommandError {
-    let before = "unknown subcommand or wrong number of arguments for '";
-    CommandError::quoting(before, word, &format!("'. Try {container} HELP."))
-}

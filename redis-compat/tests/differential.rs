@@ -332,7 +332,9 @@ fn agree(
             integers().is_some() || (is_null(ours) && integer(theirs).is_some())
         }
         (_, ReplyKind::Moments) => streams::agree(ours, theirs),
-        (b"xread" | b"XREAD" | b"xreadgroup" | b"XREADGROUP", _) => streams::agree(ours, theirs),
+        (name, ReplyKind::Same) if name.starts_with(b"x") || name.starts_with(b"X") => {
+            streams::agree(ours, theirs)
+        }
         (_, ReplyKind::AnyOrder) => sorted(ours) == sorted(theirs),
         (_, ReplyKind::Payload) => return dumps_agree(ours, theirs, table, real, store),
         (_, ReplyKind::Same) => false,

@@ -2,8 +2,8 @@
 
 use super::del::take_ids;
 use super::id::StreamId;
-use super::no_key_or_group;
 use super::pel::Pending;
+use super::refusal::no_key_or_group;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};

@@ -2,7 +2,7 @@
 
 use super::claim::{Claim, Claimer};
 use super::id::StreamId;
-use super::no_key_or_group;
+use super::refusal::no_key_or_group;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use super::Stream;
 use super::group::Group;
 use super::id::StreamId;
 use super::pel::Pending;
-use super::{Stream, no_key_or_group};
+use super::refusal::no_key_or_group;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};

@@ -244,7 +244,7 @@ impl Group {
 fn check_removable(pending: u64) -> Result<(), EvalError> {
     // Three elements with their keys for each.
     if pending.saturating_mul(128) > COPY_BYTES_MAX as u64 {
-        Err(super::xgroup::TOO_MANY_PENDING.into())
+        Err(super::refusal::TOO_MANY_PENDING.into())
     } else {
         Ok(())
     }

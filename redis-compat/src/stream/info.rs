@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 
+use super::Stream;
 use super::entry::Range;
 use super::group::Group;
 use super::id::{NO_SUCH_KEY, StreamId};
 use super::pel::Pending;
 use super::pending::of_consumer;
-use super::{Stream, no_group, wrong_subcommand};
+use super::refusal::{no_group, wrong_subcommand};
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn};
 

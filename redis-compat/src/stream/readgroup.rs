@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::Stream;
 use super::entry::{Entry, Range};
 use super::group::Group;
 use super::id::{StreamId, until_nul};
 use super::pel::Pending;
 use super::read::{LAST_OF_XREADGROUP, Read, TOP_OF_XREADGROUP, of_streams};
-use super::{Stream, no_key_or_group};
+use super::refusal::no_key_or_group;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
+use super::Stream;
 use super::group::Group;
 use super::id::{StreamId, until_nul};
-use super::{Stream, no_group, wrong_subcommand};
+use super::refusal::{no_group, wrong_subcommand};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
@@ -27,9 +28,6 @@ error_lines! {
     KEY_MISSING = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you \
         may want to use the MKSTREAM option to create an empty stream automatically.";
     GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists";
-    /// A group or a consumer with more pending entries than a log entry can remove.
-    pub(super) TOO_MANY_PENDING = "ERR too many pending entries to be removed by a single command: \
-        acknowledge some first";
 }
 
 const XGROUP: Command = command(Topic::Stream, "xgroup").container().docs(

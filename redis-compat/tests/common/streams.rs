@@ -8,16 +8,31 @@ use super::words;
 /// The command as ours runs it: an id of the moment is the one that the real server gave.
 pub(crate) fn our_form(args: &[Bytes], theirs: &Bytes) -> Vec<Bytes> {
     let mut args = args.to_vec();
-    let is_add = args[0].eq_ignore_ascii_case(b"xadd");
+    let is_add = args[0].eq_ignore_ascii_case(b"xadd") && theirs.starts_with(b"$");
+    let start = theirs.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     if is_add
-        && theirs.starts_with(b"$")
-        && let Some(start) = theirs.iter().position(|byte| *byte == b'\n')
-        && let Some(id) = args[2..].iter_mut().find(|word| *word == "*")
-        && theirs.len() > start + 3
+        && theirs.len() > start + 2
+        && let at = place_of_id(&args)
+        && let Some(id) = args.get_mut(at)
+        && id == "*"
     {
-        *id = theirs.slice(start + 1..theirs.len() - 2);
+        *id = theirs.slice(start..theirs.len() - 2);
     }
     args
+}
+
+/// The word of a valid `XADD` that is the id.
+fn place_of_id(args: &[Bytes]) -> usize {
+    let mut at = 2;
+    while at < args.len() {
+        at += match args[at].to_ascii_lowercase().as_slice() {
+            b"nomkstream" => 1,
+            b"limit" => 2,
+            b"maxlen" | b"minid" => 2 + usize::from(["~", "="].iter().any(|op| args[at + 1] == op)),
+            _ => break,
+        };
+    }
+    at
 }
 
 /// Commands for the real server behind this one. Since Redis 7.2 a consumer is made also when it
@@ -54,12 +69,17 @@ pub(crate) fn followers(args: &[Bytes], theirs: &Bytes) -> Vec<Vec<Bytes>> {
     }
 }
 
-/// Whether both replies are the same but for moments, and for what Redis tells since 7.2 or tells of
-/// its memory.
+/// Whether both replies are the same but for moments, and for what Redis tells since 7.2 or tells
+/// of its memory.
 pub(crate) fn agree(ours: &Bytes, theirs: &Bytes) -> bool {
-    let unbalanced = |reply: &Bytes| reply.starts_with(b"-ERR Unbalanced ");
-    if unbalanced(ours) && unbalanced(theirs) {
-        return true;
+    // Redis 7.2 has other words, and looks at the id of XSETID once more.
+    for line in [
+        &b"-ERR Unbalanced "[..],
+        b"-ERR The ID specified in XSETID is smaller",
+    ] {
+        if ours.starts_with(line) && theirs.starts_with(line) {
+            return true;
+        }
     }
     let (ours, theirs) = (parse(&mut ours.clone()), parse(&mut theirs.clone()));
     is_same(&simplified(ours), &simplified(theirs))
