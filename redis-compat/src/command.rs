@@ -76,6 +76,7 @@ pub enum Topic {
     Server,
     Set,
     SortedSet,
+    Stream,
     String,
     Transactions,
     /// Coterie's own.
@@ -99,6 +100,7 @@ impl Topic {
             Topic::Server => "server",
             Topic::Set => "set",
             Topic::SortedSet => "sorted-set",
+            Topic::Stream => "stream",
             Topic::String => "string",
             Topic::Transactions => "transactions",
             Topic::Coterie => "coterie",
@@ -118,6 +120,7 @@ impl Topic {
             Topic::Scripting => Categories::SCRIPTING,
             Topic::Set => Categories::SET,
             Topic::SortedSet => Categories::SORTEDSET,
+            Topic::Stream => Categories::STREAM,
             Topic::String => Categories::STRING,
             Topic::Transactions => Categories::TRANSACTION,
             Topic::Cluster | Topic::Server | Topic::Coterie => Categories::NONE,

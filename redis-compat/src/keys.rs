@@ -178,6 +178,14 @@ impl KeySpec {
         self
     }
 
+    /// Of a run to the end of the words: only its first half is keys.
+    pub(crate) const fn halved(mut self) -> Self {
+        if let FindKeys::Range { limit, .. } = &mut self.find {
+            *limit = 2;
+        }
+        self
+    }
+
     pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
         self.notes = Some(notes);
         self
@@ -396,18 +404,12 @@ mod tests {
 
     #[test]
     fn a_keyword_begins_a_run() {
-        const STREAMS: &[KeySpec] = &[halved(KeyFlags::RO_ACCESS.behind("STREAMS", 1))];
+        const STREAMS: &[KeySpec] = &[KeyFlags::RO_ACCESS.behind("STREAMS", 1).every(1).halved()];
         let line = "xread count 2 streams a b 0 0";
         assert_eq!(positions(STREAMS, line), Some(vec![4, 5]));
         assert_eq!(positions(STREAMS, "xread count 2"), Some(vec![]));
         const KEYS: &[KeySpec] = &[KeyFlags::RW.behind("KEYS", -2).every(1)];
         let line = "migrate host port keys 0 10 keys a b";
         assert_eq!(positions(KEYS, line), Some(vec![7, 8]));
-    }
-
-    const fn halved(mut spec: KeySpec) -> KeySpec {
-        let (last, step, limit) = (-1, 1, 2);
-        spec.find = FindKeys::Range { last, step, limit };
-        spec
     }
 }

@@ -82,6 +82,7 @@ fn file() -> String {
         (Topic::List, "Lists"),
         (Topic::HyperLogLog, "HyperLogLogs"),
         (Topic::SortedSet, "Sorted sets"),
+        (Topic::Stream, "Streams"),
         (Topic::Generic, "Keys of any type"),
         (Topic::Transactions, "Transactions"),
         (Topic::Connection, "Connection"),

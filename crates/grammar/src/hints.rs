@@ -5,10 +5,12 @@
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
 //!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
 //!                  `random`: as many elements; `scan`: a page of elements; `scores`: doubles may
-//!                  have other digits; `ours`: figures that only Coterie's documentation explains
+//!                  have other digits; `moments`: times within the reply are about the same; `ours`:
+//!                  figures that only Coterie's documentation explains
 //! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
 //! without=WORD     this keyword is never sent: what it does depends on more than the words
-//! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
+//! offset=bit-offset    the argument, or the keyword, called `offset` is filled from this pool of
+//!                  `words.rs`
 //! ```
 
 use coterie_redis_compat::Command;
@@ -27,6 +29,8 @@ pub enum ReplyKind {
     AnyOrder,
     /// The same encoding, or one that the Redis compared with does not have yet.
     Encoding,
+    /// The same but for moments, and for what Redis tells since 7.2 or tells of its memory.
+    Moments,
     /// Of the same type, no more.
     Ours,
     /// Random elements: as many.
@@ -72,6 +76,7 @@ impl Hints {
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
                 ("reply", "encoding") => hints.reply = ReplyKind::Encoding,
+                ("reply", "moments") => hints.reply = ReplyKind::Moments,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 ("reply", "random") => hints.reply = ReplyKind::Random,
                 ("reply", "scan") => hints.reply = ReplyKind::Scan,

@@ -19,6 +19,7 @@ mod list;
 mod payloads;
 mod rng;
 mod set;
+mod stream;
 mod words;
 mod zset;
 
@@ -39,6 +40,8 @@ pub struct Grammar {
     payloads: Vec<Bytes>,
     /// How many relative times were made.
     times: u64,
+    /// The milliseconds of the greatest id of a stream.
+    ids: u64,
     /// Keywords that are never sent.
     left_out: Vec<&'static str>,
 }
@@ -51,6 +54,7 @@ impl Grammar {
             rng: Rng::new(seed),
             payloads: payloads::payloads(),
             times: 0,
+            ids: 0,
             left_out: Vec::new(),
         }
     }
@@ -85,6 +89,11 @@ impl Grammar {
     /// Keeps a reply to `DUMP`, for `RESTORE`.
     pub fn remember_payload(&mut self, payload: Bytes) {
         self.payloads.push(payload);
+    }
+
+    /// From here on ids of streams are behind this millisecond.
+    pub fn begin_ids(&mut self, ms: u64) {
+        self.ids = self.ids.max(ms);
     }
 
     /// A call of the command; every twelfth has a mistake in it.

@@ -33,6 +33,9 @@ pub(crate) const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 /// each server.
 const HYPERLOGLOG_KEYS: &[&[u8]] = &[b"hll", b"hll:1", b"{tag}hll", b"hll\0"];
 
+/// Keys that hold streams, mostly.
+const STREAM_KEYS: &[&[u8]] = &[b"x", b"x:1", b"{tag}x\0"];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -181,6 +184,23 @@ pub(crate) const POOLS: &[&str] = &[
     "seconds",
     "set-key",
     "sort-key",
+    "stream-block",
+    "stream-consumer",
+    "stream-count",
+    "stream-end",
+    "stream-group",
+    "stream-id",
+    "stream-idle",
+    "stream-key",
+    "stream-limit",
+    "stream-low-id",
+    "stream-new-id",
+    "stream-read-id",
+    "stream-reads",
+    "stream-start",
+    "stream-threshold",
+    "stream-time",
+    "stream-top-id",
     "trim-start",
     "trim-stop",
     "ttl",
@@ -238,6 +258,7 @@ impl Grammar {
             "few" => self.few(),
             "hyperloglog-or-other" if self.one_in(12) => return self.key(),
             "hyperloglog" | "hyperloglog-or-other" => return self.hyperloglog(),
+            "stream-key" => return self.key_of(STREAM_KEYS),
             "payload" => return self.payload(),
             "pfdebug" => self.one_of(&["ENCODING", "DECODE", "TODENSE", "GETREG", "bogus"]),
             "element" => self.below(5000).to_string(),
@@ -271,6 +292,7 @@ impl Grammar {
             "unix-milliseconds" => self.unix_milliseconds(),
             "ttl" => self.ttl(),
             "junk" => self.one_of(JUNK),
+            pool if pool.starts_with("stream-") => self.of_stream(pool),
             _ => return self.value(),
         };
         Bytes::from(text)
@@ -282,11 +304,12 @@ impl Grammar {
 
     /// A key, now and then of another type than a string.
     pub(crate) fn key(&mut self) -> Bytes {
-        let pool = match self.below(18) {
+        let pool = match self.below(20) {
             0 => HASH_KEYS,
             1 => SET_KEYS,
             2 => LIST_KEYS,
             3 => ZSET_KEYS,
+            4 => STREAM_KEYS,
             _ => KEYS,
         };
         Bytes::from_static(pool[self.below(pool.len())])

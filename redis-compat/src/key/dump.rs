@@ -90,7 +90,9 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             let mut set = set.under(txn, args.bytes(1))?;
             zset::put_payload(&mut payload, txn, &mut set)?;
         }
-        Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
+        Typed::Stream(stream) => {
+            stream::put_payload(&mut payload, txn, args.bytes(1), stream)?;
+        }
     }
     let version = match payload.first() {
         Some(of) if hash::has_deadlines(*of) => VERSION_WITH_DEADLINES,

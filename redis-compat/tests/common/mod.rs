@@ -5,6 +5,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod real;
+pub(crate) mod streams;
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
