@@ -3,8 +3,9 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `any-order`: the same elements; `moments`: times within the reply are about
-//!                  the same; `ours`: figures that only Coterie's documentation explains
+//!                  same; `any-order`: the same elements; `moments`: times within the reply
+//!                  are about the same; `ours`: figures that only Coterie's documentation
+//!                  explains
 //! offset=bit-offset    the argument, or the keyword, called `offset` is filled from this pool of
 //!                  `words.rs`
 //! ```
@@ -23,7 +24,7 @@ pub enum ReplyKind {
     Payload,
     /// The same elements in any order.
     AnyOrder,
-    /// The same but for moments, and for what Redis tells since 7.2 or tells of its memory.
+    /// The same but for moments, for fields since Redis 7.2, and for fields about Redis' memory.
     Moments,
     /// Of the same type, no more.
     Ours,
