@@ -1,4 +1,5 @@
-//! Streams and their groups against a real Redis: small streams, and streams whose elements are records.
+//! Streams and their groups against a real Redis: small streams, and streams whose elements are
+//! records.
 //!
 //! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
 

@@ -52,7 +52,8 @@ const XREAD: Command = command(Topic::Stream, "xread")
     .deviation("It takes the id + of Redis 7.4 and MAXCOUNT and MAXSIZE of 8.10, too.");
 
 /// `XREAD [COUNT n] [MAXCOUNT n] [MAXSIZE n] [BLOCK ms] STREAMS key ... id ...`: for each stream
-/// that has entries behind its id, its key and these entries; null if there are none. O(entries of the reply).
+/// that has entries behind its id, its key and these entries; null if there are none. O(entries of
+/// the reply).
 ///
 /// Errors: `SYNTAX`, those of the options, `WRONG_TYPE`, `INVALID_ID`, `ReplyTooLong`. Source:
 /// Redis `t_stream.c`, `xreadCommand`.

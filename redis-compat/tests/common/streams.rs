@@ -1,5 +1,5 @@
-//! Streams in differential tests: the Redis compared with is older than the Redis that ours follows,
-//! and has another clock.
+//! Streams in differential tests: the Redis compared with is older than the Redis that ours
+//! follows, and has another clock.
 
 use bytes::Bytes;
 
@@ -35,8 +35,8 @@ fn place_of_id(args: &[Bytes]) -> usize {
     at
 }
 
-/// Commands for the real server behind this command. Since Redis 7.2 a consumer is made also when it
-/// gets nothing.
+/// Commands for the real server behind this command. Since Redis 7.2 a consumer is made also when
+/// it gets nothing.
 pub(crate) fn followers(args: &[Bytes], theirs: &Bytes) -> Vec<Vec<Bytes>> {
     if theirs.starts_with(b"-") {
         return Vec::new();
