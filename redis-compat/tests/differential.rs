@@ -178,7 +178,8 @@ fn what_is_wrong_with_the_words_is_what_running_says() {
         }
         // Nothing is there whose type or value could be wrong.
         let reply = Store::default().run(0, &args, Resp::V2);
-        let wrong = reply.starts_with(b"-") && !of_keys.contains(&reply);
+        let of_key = of_keys.contains(&reply) || reply.starts_with(b"-NOGROUP ");
+        let wrong = reply.starts_with(b"-") && !of_key;
         let validated = row.validate(&args).err().map(line);
         assert_eq!(validated, wrong.then_some(reply), "{}", shown(&args));
         refused.extend(validated.map(|_| row.name));
@@ -201,7 +202,7 @@ fn what_is_wrong_with_the_words_is_what_running_says() {
 fn every_command_does_something() {
     let rows = Choice::new(compared_rows());
     let mut calls: BTreeMap<&str, (usize, BTreeSet<Bytes>)> = BTreeMap::new();
-    for seed in 0..150 {
+    for seed in 0..300 {
         let mut grammar = Grammar::new(seed);
         let mut store = Store::default();
         store.now = 1_700_000_000_000;

@@ -1,4 +1,5 @@
-//! Streams and their groups against a real Redis: small ones, and ones whose elements are records.
+//! Streams and their groups against a real Redis: small streams, and streams whose elements are
+//! records.
 //!
 //! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
 
@@ -112,7 +113,7 @@ impl<'a> Pair<'a> {
         theirs
     }
 
-    /// Whether each side reads what the other dumps.
+    /// Whether each side reads the other's payloads.
     fn exchange(&mut self, ours: &Bytes, theirs: &Bytes) -> bool {
         let payload = |reply: &Bytes| {
             let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;

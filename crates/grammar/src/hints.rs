@@ -29,7 +29,7 @@ pub enum ReplyKind {
     AnyOrder,
     /// The same encoding, or one that the Redis compared with does not have yet.
     Encoding,
-    /// The same but for moments, and for what Redis tells since 7.2 or tells of its memory.
+    /// The same but for moments, for fields since Redis 7.2, and for fields about Redis' memory.
     Moments,
     /// Of the same type, no more.
     Ours,

@@ -1,4 +1,4 @@
-//! What there is to know of a stream, its groups and consumers.
+//! Descriptions of a stream, its groups and consumers.
 
 use bytes::Bytes;
 
@@ -44,7 +44,7 @@ const STREAM: Command = command(Topic::Stream, "xinfo|stream")
     );
 
 /// `XINFO STREAM key [FULL [COUNT n]]`: its counters and its first and last entry; with `FULL` also
-/// entries, groups, consumers and what is pending, at most `n` of each (10; 0 = all).
+/// entries, groups, consumers and pending entries, at most `n` of each (10; 0 = all).
 ///
 /// O(1), or O(length of the reply). Errors: `NO_SUCH_KEY`, `WRONG_TYPE`, wrong subcommand,
 /// `NOT_AN_INTEGER`, `ReplyTooLong`. Source: Redis 7.2 `t_stream.c`, `xinfoReplyWithStreamInfo`.

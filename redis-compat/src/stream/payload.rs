@@ -1,4 +1,4 @@
-//! Streams as RDB files hold them: nodes of entries, then groups with what is pending.
+//! Streams as RDB files hold them: nodes of entries, then groups with their pending entries.
 //!
 //! ```text
 //! length      how many nodes; each: the id it begins with (string of 16 bytes), its listpack
@@ -11,7 +11,7 @@
 //!     length  how many pending entries; each: id (16 bytes)
 //! ```
 //!
-//! Type 19 is that of Redis 7.0. Type 15 lacks what was added in 7.0 (first id, greatest deleted
+//! Type 19 is that of Redis 7.0. Type 15 lacks the additions of 7.0 (first id, greatest deleted
 //! id, entries added, entries read). Type 21 has another time behind that when a consumer was seen.
 //!
 //! A listpack: how many entries, how many deleted, how many fields, the fields of the first entry,
@@ -150,8 +150,8 @@ fn put_group(
         }
     }
     let consumers = group.all_consumers(stream, txn)?;
-    // Each pending entry must have a consumer. What was given back is said to be of one without a
-    // name.
+    // Each pending entry must have a consumer. Entries that were given back get a
+    // consumer without a name.
     let nameless = group.find_consumer(stream, txn, b"")?;
     let is_added = !unowned.is_empty() && nameless.is_none();
     rdb::put_len(out, consumers.len() + usize::from(is_added));

@@ -1,4 +1,4 @@
-//! Reading what is new in several streams: `XREAD`, and the words that `XREADGROUP` shares with it.
+//! Reading new entries of several streams: `XREAD`, and the words that `XREADGROUP` shares with it.
 //!
 //! Nothing here waits. A command that is to wait keeps the ids that its words meant when it came:
 //! [`resolve_read_ids`].
@@ -42,6 +42,7 @@ const XREAD: Command = command(Topic::Stream, "xread")
     .flags(F::READ.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RO_ACCESS.behind("STREAMS", 1).every(1).halved()])
     .runs(xread)
+    .check(check)
     .hints("key=stream-key id=stream-id milliseconds=stream-block")
     .docs(
         "5.0.0",
@@ -50,8 +51,9 @@ const XREAD: Command = command(Topic::Stream, "xread")
     )
     .deviation("It takes the id + of Redis 7.4 and MAXCOUNT and MAXSIZE of 8.10, too.");
 
-/// `XREAD [COUNT n] [MAXCOUNT n] [MAXSIZE n] [BLOCK ms] STREAMS key ... id ...`: for each stream that has entries behind its
-/// id, its key and these entries; null if there are none. O(entries of the reply).
+/// `XREAD [COUNT n] [MAXCOUNT n] [MAXSIZE n] [BLOCK ms] STREAMS key ... id ...`: for each stream
+/// that has entries behind its id, its key and these entries; null if there are none. O(entries of
+/// the reply).
 ///
 /// Errors: `SYNTAX`, those of the options, `WRONG_TYPE`, `INVALID_ID`, `ReplyTooLong`. Source:
 /// Redis `t_stream.c`, `xreadCommand`.
@@ -82,6 +84,18 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         }
     }
     Ok(of_streams(replies))
+}
+
+/// The words of `XREAD` make sense.
+fn check(args: &Args<'_>) -> Result<(), CommandError> {
+    for word in Read::parse(args, 0)?.ids {
+        match until_nul(word) {
+            b"$" | b"+" => {}
+            b">" => return Err(NEW_OF_XREAD),
+            _ => drop(StreamId::parse(word)?),
+        }
+    }
+    Ok(())
 }
 
 /// The reply of streams and their entries.
@@ -116,7 +130,7 @@ fn resolve(txn: &mut Txn<'_>, read: &Read<'_>) -> Result<Vec<StreamId>, EvalErro
 }
 
 /// The words of an `XREAD` that begins to wait: `$` and `+` are the ids that they mean now. Those
-/// of an `XREADGROUP` stay: `>` is what its group has not delivered yet, whenever that is.
+/// of an `XREADGROUP` stay: `>` is the entries that its group has not delivered by then.
 ///
 /// Errors: as those of the command.
 pub fn resolve_read_ids(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Vec<Bytes>, EvalError> {
@@ -132,7 +146,7 @@ pub fn resolve_read_ids(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Vec<Bytes>
     Ok(words)
 }
 
-/// What the entries of all streams together may come to.
+/// The bounds for the entries of all streams together.
 #[derive(Debug)]
 pub(super) struct Budget {
     count: usize,

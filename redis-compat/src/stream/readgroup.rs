@@ -24,6 +24,7 @@ const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
     .flags(F::WRITE.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RO_ACCESS.behind("STREAMS", 4).every(1).halved()])
     .runs(xreadgroup)
+    .check(check)
     .hints(
         "weight=6 key=stream-key group=stream-group consumer=stream-consumer id=stream-read-id \
         milliseconds=stream-block",
@@ -71,6 +72,11 @@ fn xreadgroup(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         }
     }
     Ok(of_streams(replies))
+}
+
+/// The words of `XREADGROUP` make sense.
+fn check(args: &Args<'_>) -> Result<(), CommandError> {
+    Read::parse(args, 0).map(drop)
 }
 
 fn stream_and_group(
@@ -178,8 +184,8 @@ impl Reader {
         entry.reply(txn)
     }
 
-    /// What the group has not delivered yet, behind what the consumer claims; `None` if there is
-    /// nothing.
+    /// The entries that the group has not delivered yet, behind those that the consumer claims;
+    /// `None` if there are none.
     fn new_entries(
         &mut self,
         txn: &mut Txn<'_>,
@@ -249,7 +255,7 @@ impl Reader {
             return Ok(replies);
         };
         let mut after = (0, StreamId::MIN);
-        // What is claimed has another place, which may be behind.
+        // A claimed entry has another place, which may be behind.
         let mut claimed = BTreeSet::new();
         while replies.len() < read.max && !read.budget.is_empty() {
             let count = (read.max - replies.len()).min(256);

@@ -15,7 +15,7 @@ error_lines! {
         acknowledge some first";
 }
 
-/// There is no such key or group; `after` ends the line.
+/// Key or group is absent; `after` ends the line.
 pub(super) fn no_key_or_group(key: &[u8], group: &[u8], after: &str) -> CommandError {
     let (key, group) = (until_nul(key), until_nul(group));
     let start: &[u8] = b"NOGROUP No such key '";
@@ -30,7 +30,7 @@ pub(super) fn no_key_or_group(key: &[u8], group: &[u8], after: &str) -> CommandE
     CommandError::Quoting(Bytes::from(line.concat()))
 }
 
-/// The key has no such group.
+/// The key has no group of this name.
 pub(super) fn no_group(key: &[u8], group: &[u8]) -> CommandError {
     let (key, group) = (until_nul(key), until_nul(group));
     let start: &[u8] = b"NOGROUP No such consumer group '";

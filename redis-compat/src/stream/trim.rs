@@ -31,7 +31,7 @@ error_lines! {
 /// The entries that `~` removes at most, unless there is a `LIMIT`.
 const LIMIT: u64 = 100 * NODE_ENTRIES_MAX;
 
-/// About what an entry that is removed takes in a log entry.
+/// About the bytes that the removal of an entry takes in a log entry.
 const REMOVED_BYTES: usize = 64;
 
 /// How a stream is to be trimmed.
@@ -43,7 +43,7 @@ pub(super) struct Trim {
     refs: Refs,
 }
 
-/// What is left of the stream.
+/// The entries that stay.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
     /// The last so many.

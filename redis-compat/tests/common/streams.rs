@@ -1,11 +1,11 @@
-//! What a differential test has to know of streams: the Redis compared with is older than the one
-//! whose words ours are, and its clock is another.
+//! Streams in differential tests: the Redis compared with is older than the Redis that ours
+//! follows, and has another clock.
 
 use bytes::Bytes;
 
 use super::words;
 
-/// The command as ours runs it: an id of the moment is the one that the real server gave.
+/// The command as ours runs it: an id of the moment is that of the real server.
 pub(crate) fn our_form(args: &[Bytes], theirs: &Bytes) -> Vec<Bytes> {
     let mut args = args.to_vec();
     let is_add = args[0].eq_ignore_ascii_case(b"xadd") && theirs.starts_with(b"$");
@@ -35,8 +35,8 @@ fn place_of_id(args: &[Bytes]) -> usize {
     at
 }
 
-/// Commands for the real server behind this one. Since Redis 7.2 a consumer is made also when it
-/// gets nothing.
+/// Commands for the real server behind this command. Since Redis 7.2 a consumer is made also when
+/// it gets nothing.
 pub(crate) fn followers(args: &[Bytes], theirs: &Bytes) -> Vec<Vec<Bytes>> {
     if theirs.starts_with(b"-") {
         return Vec::new();
@@ -69,8 +69,8 @@ pub(crate) fn followers(args: &[Bytes], theirs: &Bytes) -> Vec<Vec<Bytes>> {
     }
 }
 
-/// Whether both replies are the same but for moments, and for what Redis tells since 7.2 or tells
-/// of its memory.
+/// Whether both replies are the same but for moments, for fields since Redis 7.2, and for fields
+/// about Redis' memory.
 pub(crate) fn agree(ours: &Bytes, theirs: &Bytes) -> bool {
     // Redis 7.2 has other words, and looks at the id of XSETID once more.
     for line in [
