@@ -260,6 +260,17 @@ impl Replica {
         split_point::find(published.engine.as_ref(), &range.bounds).map_err(|e| e.to_string())
     }
 
+    /// Approximate bytes of a range on disk; 0 if it is not owned here.
+    pub(crate) fn range_bytes(&self, range_id: RangeId) -> u64 {
+        let published = self.shared.published();
+        let owned = published.read.ownership().owned().iter();
+        let bounds = owned.filter(|range| range.range_id == range_id);
+        let bounds = bounds.map(|range| &range.bounds);
+        sizes::of_ranges(published.engine.as_ref(), bounds)
+            .iter()
+            .sum()
+    }
+
     /// The load of each range that this replica serves as leader.
     fn loads(&self) -> Vec<RangeLoad> {
         let published = self.shared.published();

@@ -153,12 +153,12 @@ impl Machine {
     fn note_lost_headers(&self, effects: &Effects) {
         let garbage = &self.shared.garbage;
         garbage.note(effects, &self.engine);
-        if !effects.store.is_empty() {
+        if garbage.is_arriving() || !effects.store.is_empty() {
             garbage.set_arriving(self.state.ownership());
-            let is_over = |change: &StoreChange| matches!(change, StoreChange::Forget(_));
-            if effects.store.iter().any(is_over) {
-                garbage.want_all();
-            }
+        }
+        let is_over = |change: &StoreChange| matches!(change, StoreChange::Forget(_));
+        if effects.store.iter().any(is_over) {
+            garbage.want_all();
         }
     }
 
@@ -417,6 +417,10 @@ fn add(effects: &Effects, batch: &mut Batch) {
     for range in &effects.changes.clears {
         clear(range, batch);
     }
+    // Before the records: a sweep may leave something of a record for later, at the same time.
+    for expired in &effects.swept {
+        batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
+    }
     for ((table, key), record) in &effects.changes.records {
         let stored = layout::header_key(*table, key);
         match record {
@@ -439,9 +443,6 @@ fn add(effects: &Effects, batch: &mut Batch) {
             Some(value) => batch.put(stored, value.to_vec()),
             None => batch.delete(stored),
         }
-    }
-    for expired in &effects.swept {
-        batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
     }
 }
 

@@ -29,12 +29,16 @@ pub(crate) struct Garbage {
     wanted: Mutex<Wanted>,
     changed: Notify,
     arriving: Mutex<Arriving>,
+    /// `arriving` has any range.
+    is_arriving: AtomicBool,
     /// Elements removed one by one.
     pub(crate) elements_total: AtomicU64,
     /// Collections removed as a whole.
     pub(crate) collections_total: AtomicU64,
     /// Approximate bytes removed.
     pub(crate) bytes_total: AtomicU64,
+    /// Milliseconds that looking and removing took.
+    pub(crate) millis_total: AtomicU64,
 }
 
 #[derive(Default)]
@@ -75,9 +79,11 @@ impl Garbage {
             wanted: Mutex::default(),
             changed: Notify::new(),
             arriving: Mutex::default(),
+            is_arriving: AtomicBool::new(false),
             elements_total: AtomicU64::new(0),
             collections_total: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
+            millis_total: AtomicU64::new(0),
         }
     }
 
@@ -196,6 +202,12 @@ impl Garbage {
         }
     }
 
+    /// Whether there is something to do now.
+    #[cfg(test)]
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self.due(Instant::now()), Due::Keys | Due::All)
+    }
+
     /// Takes the keys that lost a header.
     pub(super) fn take_keys(&self) -> BTreeSet<(TableId, Bytes)> {
         std::mem::take(&mut self.wanted.lock().keys)
@@ -217,9 +229,16 @@ impl Garbage {
         let bounds: Vec<KeyRange> = incoming.map(|a| a.range.bounds.clone()).collect();
         let mut arriving = self.arriving.lock();
         if arriving.bounds != bounds {
+            self.is_arriving
+                .store(!bounds.is_empty(), Ordering::Relaxed);
             arriving.bounds = bounds;
             arriving.generation += 1;
         }
+    }
+
+    /// Whether ranges are arriving, or about to. Only applying changes that.
+    pub(in crate::replica) fn is_arriving(&self) -> bool {
+        self.is_arriving.load(Ordering::Relaxed)
     }
 
     /// The ranges that are arriving.
