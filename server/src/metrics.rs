@@ -59,7 +59,7 @@ const GAUGES: [Family; 8] = [
 type Counted = (&'static str, &'static str, fn(&Shared) -> &AtomicU64);
 
 /// Counters of each replica since its process started.
-const COUNTERS: [Counted; 7] = [
+const COUNTERS: [Counted; 6] = [
     ("reads", "Read commands served.", |s| &s.reads_total),
     ("writes", "Frames applied for proxies.", |s| &s.writes_total),
     (
@@ -69,17 +69,12 @@ const COUNTERS: [Counted; 7] = [
     ),
     (
         "reclaimed_elements",
-        "Elements without a header that were removed one by one.",
+        "Elements without a header that were removed.",
         |s| &s.garbage.elements_total,
     ),
     (
-        "reclaimed_collections",
-        "Large collections without a header that were cleared.",
-        |s| &s.garbage.collections_total,
-    ),
-    (
         "reclaimed_bytes",
-        "Bytes of elements without a header that were removed, about.",
+        "Bytes of elements without a header that were removed.",
         |s| &s.garbage.bytes_total,
     ),
     (

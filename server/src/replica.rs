@@ -139,6 +139,7 @@ impl Replica {
         let reclaiming = tokio::spawn(reclaim::run(
             group.clone(),
             Arc::clone(&shared),
+            settings.rocks.write_buffer_bytes(),
             stop.clone(),
         ));
         let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));

@@ -269,7 +269,7 @@ async fn a_collection_is_read_at_its_source_and_written_when_it_is_here() {
     // The strings can be written, the collections cannot.
     assert_eq!(run(&world, "persist z").await, ":0 ");
     assert_eq!(run(&world, "set more over").await, "+OK ");
-    let mut written = std::pin::pin!(run(&world, "expire big 1000"));
+    let mut written = Box::pin(run(&world, "expire big 1000"));
     let waited = tokio::time::timeout(Duration::from_secs(1), &mut written).await;
     assert!(waited.is_err(), "it is not here yet");
     source.is_shut.store(false, Ordering::Relaxed);

@@ -12,6 +12,9 @@
 //! been here before. Nothing is removed there, and the removals of a look are dropped when a range
 //! began to arrive since.
 //!
+//! Elements are deleted one by one. RocksDB compacts files that are full of deletions soon, which
+//! gives their space back.
+//!
 //! The removals change no state, so each durable state is still the state after some entry,
 //! whether it has them or not.
 
@@ -35,83 +38,116 @@ mod look;
 const DELAY: Duration = Duration::from_millis(500);
 /// Pause between two looks, which bounds the rate: some fifty thousand elements a second.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Longest wait for intervals to be cleared.
-const CLEARED_WITHIN: Duration = Duration::from_secs(30);
-/// How often to check whether intervals are cleared.
-const CLEARED_POLL: Duration = Duration::from_millis(50);
+/// How often to check whether a flush has begun that is due.
+const FLUSH_POLL: Duration = Duration::from_millis(50);
+/// Longest wait for an entry.
+const TICK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the store could not be read or written.
 const FAULT_PAUSE: Duration = Duration::from_secs(30);
-/// Unflushed bytes above which nothing is removed: removals take memory until they are flushed.
-const UNFLUSHED_MAX: usize = 16 << 20;
-
 /// Runs until `stop`.
-pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn run(
+    group: Group,
+    shared: Arc<Shared>,
+    unflushed_max: usize,
+    stop: CancellationToken,
+) {
+    let garbage = &shared.garbage;
+    let reclaimer = Reclaimer {
+        group,
+        shared: Arc::clone(&shared),
+        unflushed_max,
+    };
     let reclaiming = async {
         loop {
-            let whole = shared.garbage.wanted().await;
+            let whole = garbage.wanted().await;
             tokio::time::sleep(DELAY).await;
             let began = Instant::now();
-            let reclaimed = reclaim(&group, &shared, whole).await;
+            let reclaimed = reclaimer.reclaim(whole).await;
             let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let total = &shared.garbage.millis_total;
-            total.fetch_add(millis, Ordering::Relaxed);
+            garbage.millis_total.fetch_add(millis, Ordering::Relaxed);
             if let Err(fault) = reclaimed {
-                tracing::error!(group_id = %group.id(), error = %fault, "elements not reclaimed");
+                let group_id = reclaimer.group.id();
+                tracing::error!(%group_id, error = %fault, "elements not reclaimed");
                 tokio::time::sleep(FAULT_PAUSE).await;
-                shared.garbage.want_all();
+                garbage.want_all();
             }
         }
     };
     stop.run_until_cancelled(reclaiming).await;
 }
 
-/// Looks through the keys that lost a header, or through all elements.
-async fn reclaim(group: &Group, shared: &Arc<Shared>, whole: bool) -> Result<(), Fault> {
-    if whole {
-        shared.garbage.begin_pass();
-        let [_, all] = layout::all_intervals();
-        return reclaim_in(group, shared, all).await;
-    }
-    for (table, key) in shared.garbage.take_keys() {
-        reclaim_in(group, shared, layout::elements_interval(table, &key)).await?;
-    }
-    Ok(())
+/// Reclaims on one replica.
+struct Reclaimer {
+    group: Group,
+    shared: Arc<Shared>,
+    /// Unflushed bytes from which on a flush is due.
+    unflushed_max: usize,
 }
 
-/// Reclaims the elements of an interval that no header names.
-async fn reclaim_in(
-    group: &Group,
-    shared: &Arc<Shared>,
-    (mut from, end): Interval,
-) -> Result<(), Fault> {
-    loop {
-        make_room(group, shared).await;
-        let (looking, interval) = (Arc::clone(shared), (from.clone(), end.clone()));
-        let step = tokio::task::spawn_blocking(move || step(&looking, &interval));
-        match step.await?? {
-            Step::On { next, has_cleared } => {
-                if has_cleared {
-                    wait_until_cleared(group, shared).await;
-                }
-                match next {
-                    Some(next) => from = next,
-                    None => return Ok(()),
-                }
+impl Reclaimer {
+    /// Looks through the keys that lost a header, or through all elements.
+    async fn reclaim(&self, whole: bool) -> Result<(), Fault> {
+        let garbage = &self.shared.garbage;
+        let before = garbage.elements_total.load(Ordering::Relaxed);
+        if whole {
+            garbage.begin_pass();
+            let [_, all] = layout::all_intervals();
+            self.reclaim_in(all).await?;
+        } else {
+            for (table, key) in garbage.take_keys() {
+                self.reclaim_in(layout::elements_interval(table, &key))
+                    .await?;
             }
-            Step::Again => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        if garbage.elements_total.load(Ordering::Relaxed) > before {
+            // Space comes back with the next flush and the compaction after it.
+            self.tick().await;
+        }
+        Ok(())
+    }
+
+    /// Reclaims the elements of an interval that no header names.
+    async fn reclaim_in(&self, (mut from, end): Interval) -> Result<(), Fault> {
+        loop {
+            self.make_room().await;
+            let (looking, interval) = (Arc::clone(&self.shared), (from.clone(), end.clone()));
+            let step = tokio::task::spawn_blocking(move || step(&looking, &interval));
+            match step.await?? {
+                Step::On(next) => from = next,
+                Step::End => return Ok(()),
+                Step::Again => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits while a flush is due: removals take memory until they are flushed.
+    async fn make_room(&self) {
+        let unflushed = || self.shared.published().engine.unflushed_bytes();
+        while unflushed() >= self.unflushed_max {
+            self.tick().await;
+            tokio::time::sleep(FLUSH_POLL).await;
+        }
+    }
+
+    /// Proposes an entry, so that the state machine of each replica looks whether a flush is due,
+    /// also when nobody writes. The followers have the same to do at the same time.
+    async fn tick(&self) {
+        if self.group.is_leader() {
+            // An error is ignored: if leadership is lost, another node's ticks come.
+            let ticking = self.group.propose(self.shared.entry(Body::Tick));
+            let _ = tokio::time::timeout(TICK_TIMEOUT, ticking).await;
+        }
     }
 }
 
 /// What a step leaves to do.
+#[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// To go on at `next`, if it is not the end.
-    On {
-        next: Option<Vec<u8>>,
-        /// Intervals are to be cleared with the next flush.
-        has_cleared: bool,
-    },
+    /// To go on from here.
+    On(Vec<u8>),
+    /// Nothing.
+    End,
     /// To look again at the same place: a range began to arrive.
     Again,
 }
@@ -129,64 +165,19 @@ fn step(shared: &Shared, interval: &Interval) -> Result<Step, Fault> {
     let Found {
         removed,
         bytes,
-        intervals,
         next,
     } = looked.ok_or("the store gave no view")??;
-    // Whoever announces a range waits until nothing is being cleared.
-    let may_clear = arriving.bounds.is_empty() && !engine.is_clearing();
-    let next = match intervals.first() {
-        Some((start, _)) if !may_clear => Some(start.clone()),
-        _ => next,
-    };
-    let has_cleared = may_clear && !intervals.is_empty();
-    let sizes = if has_cleared {
-        engine.approximate_sizes(&intervals)
-    } else {
-        Vec::new()
-    };
-    let count = removed.len() as u64;
-    let mut batch = Batch::default();
-    removed.into_iter().for_each(|key| batch.delete(key));
-    let done = garbage.unless_arriving(arriving.generation, || {
-        if has_cleared {
-            engine.clear_with_flush(intervals);
+    if !removed.is_empty() {
+        let count = removed.len() as u64;
+        let mut batch = Batch::default();
+        removed.into_iter().for_each(|key| batch.delete(key));
+        match garbage.unless_arriving(arriving.generation, || engine.write(batch)) {
+            Some(written) => written?,
+            None => return Ok(Step::Again),
         }
-        engine.write(batch)
-    });
-    match done {
-        Some(written) => written?,
-        None => return Ok(Step::Again),
+        garbage.count(count, bytes);
     }
-    garbage.count(count, sizes.len() as u64, bytes + sizes.iter().sum::<u64>());
-    Ok(Step::On { next, has_cleared })
-}
-
-/// Waits while many bytes are not flushed.
-async fn make_room(group: &Group, shared: &Shared) {
-    let is_full = || shared.published().engine.unflushed_bytes() > UNFLUSHED_MAX;
-    while is_full() {
-        tick(group, shared).await;
-        tokio::time::sleep(CLEARED_POLL.saturating_mul(20)).await;
-    }
-}
-
-/// Waits until the announced intervals are cleared: the flush for that begins with an entry.
-async fn wait_until_cleared(group: &Group, shared: &Shared) {
-    let until = Instant::now() + CLEARED_WITHIN;
-    while shared.published().engine.is_clearing() && Instant::now() < until {
-        tick(group, shared).await;
-        tokio::time::sleep(CLEARED_POLL).await;
-    }
-}
-
-/// Has the state machine look whether a flush is due, also when nobody writes. The followers have
-/// the same to do at the same time.
-async fn tick(group: &Group, shared: &Shared) {
-    if group.is_leader() {
-        // An error is ignored: if leadership is lost, another node's ticks come.
-        let ticking = group.propose(shared.entry(Body::Tick));
-        let _ = tokio::time::timeout(CLEARED_WITHIN, ticking).await;
-    }
+    Ok(next.map_or(Step::End, Step::On))
 }
 
 #[cfg(test)]
@@ -257,33 +248,22 @@ mod tests {
         count
     }
 
-    /// Reclaims as the job does, with an entry where intervals are to be cleared.
-    fn reclaim(machine: &mut Machine, shared: &Shared, index: &mut u64) {
+    /// Reclaims as the job does.
+    fn reclaim(shared: &Shared) {
         let [_, (mut from, end)] = layout::all_intervals();
         loop {
-            let step = step(shared, &(from.clone(), end.clone())).unwrap();
-            let Step::On { next, has_cleared } = step else {
-                panic!("nothing begins to arrive");
-            };
-            if has_cleared {
-                *index += 1;
-                apply(machine, *index, Body::Tick);
-                let [_, all] = layout::all_intervals();
-                shared.published().engine.wait_until_cleared(&all);
-            }
-            match next {
-                Some(next) => from = next,
-                None => return,
+            match step(shared, &(from, end.clone())).unwrap() {
+                Step::On(next) => from = next,
+                Step::End => return,
+                Step::Again => panic!("nothing begins to arrive"),
             }
         }
     }
 
     #[test]
-    fn small_collections_go_by_element_and_large_ones_with_a_flush() {
+    fn lost_elements_go_and_a_collection_rebuilt_under_the_same_name_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (mut machine, shared) = open(dir.path());
-        let mut index = 1;
-        apply(&mut machine, index, Body::Tick);
         head(&shared, "live", 2);
         fill(&shared, "live", 2, 3_000);
         for key in ["a", "b"] {
@@ -291,19 +271,16 @@ mod tests {
             fill(&shared, key, 3, 10);
         }
         fill(&shared, "live", 1, 10);
-        reclaim(&mut machine, &shared, &mut index);
+        reclaim(&shared);
         assert_eq!(count(&shared), 3_000);
         let garbage = &shared.garbage;
-        let number =
-            |of: &std::sync::atomic::AtomicU64| of.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(number(&garbage.elements_total), 30);
-        assert_eq!(number(&garbage.collections_total), 2);
+        assert_eq!(garbage.elements_total.load(Ordering::Relaxed), 6_030);
         // Rebuilt under the same name, and deleted again.
         fill(&shared, "a", 9, 2_000);
         head(&shared, "a", 9);
-        reclaim(&mut machine, &shared, &mut index);
+        reclaim(&shared);
         assert_eq!(count(&shared), 5_000);
-        apply(&mut machine, index + 1, Body::Tick);
+        apply(&mut machine, 1, Body::Tick);
         drop(machine);
         drop(shared);
         let (_machine, shared) = open(dir.path());
@@ -333,12 +310,12 @@ mod tests {
         assert_eq!(removed, None);
         fill(&shared, "k", 1, 2_000);
         fill(&shared, "k", 2, 2);
-        reclaim(&mut machine, &shared, &mut 1);
+        reclaim(&shared);
         assert_eq!(count(&shared), 2_002);
         let (range_id, epoch) = (RangeId(1), Epoch(2));
         let cancel = RangeChange::CancelImport { range_id, epoch };
         apply(&mut machine, 2, Body::Change(cancel));
-        reclaim(&mut machine, &shared, &mut 2);
+        reclaim(&shared);
         assert_eq!(count(&shared), 0);
     }
 

@@ -31,11 +31,9 @@ pub(crate) struct Garbage {
     arriving: Mutex<Arriving>,
     /// `arriving` has any range.
     is_arriving: AtomicBool,
-    /// Elements removed one by one.
+    /// Elements removed.
     pub(crate) elements_total: AtomicU64,
-    /// Collections removed as a whole.
-    pub(crate) collections_total: AtomicU64,
-    /// Approximate bytes removed.
+    /// Their bytes.
     pub(crate) bytes_total: AtomicU64,
     /// Milliseconds that looking and removing took.
     pub(crate) millis_total: AtomicU64,
@@ -81,7 +79,6 @@ impl Garbage {
             arriving: Mutex::default(),
             is_arriving: AtomicBool::new(false),
             elements_total: AtomicU64::new(0),
-            collections_total: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
             millis_total: AtomicU64::new(0),
         }
@@ -258,10 +255,8 @@ impl Garbage {
     }
 
     /// Counts removals.
-    pub(super) fn count(&self, elements: u64, collections: u64, bytes: u64) {
+    pub(super) fn count(&self, elements: u64, bytes: u64) {
         self.elements_total.fetch_add(elements, Ordering::Relaxed);
-        self.collections_total
-            .fetch_add(collections, Ordering::Relaxed);
         self.bytes_total.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -7,12 +7,8 @@ use coterie_types::KeyRange;
 
 /// Collections looked at, at most.
 const COLLECTIONS_MAX: usize = 512;
-/// Elements to remove one by one, at most.
+/// Elements found, at most.
 const REMOVED_MAX: usize = 1024;
-/// A collection with more elements is cleared as an interval.
-const FEW: usize = 1024;
-/// Intervals to clear at a time: each costs later reads of its place until it is compacted.
-const INTERVALS_MAX: usize = 16;
 
 /// What a look found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,8 +17,6 @@ pub(super) struct Found {
     pub(super) removed: Vec<Vec<u8>>,
     /// Their bytes.
     pub(super) bytes: u64,
-    /// Intervals of elements to clear.
-    pub(super) intervals: Vec<Interval>,
     /// Where the next look begins; `None` at the end.
     pub(super) next: Option<Vec<u8>>,
 }
@@ -49,7 +43,7 @@ pub(super) fn look(
             let reason = "a store key that is no element's";
             return Err(StorageError::corrupt("look for lost elements", reason));
         };
-        let (first, last) = layout::collection_interval((table, &key), incarnation);
+        let (_, last) = layout::collection_interval((table, &key), incarnation);
         let is_arriving = arriving.iter().any(|bounds| bounds.contains(table, &key));
         // A damaged record may be a header.
         let is_named = match reader.get(&layout::header_key(table, &key))? {
@@ -61,7 +55,7 @@ pub(super) fn look(
             cursor.seek(&next)?;
             continue;
         }
-        if !is_named && !found.take(&mut *cursor, (first, last.clone()))? {
+        if !is_named && !found.take(&mut *cursor, &last)? {
             break;
         }
         cursor.seek(&last)?;
@@ -71,23 +65,19 @@ pub(super) fn look(
 }
 
 impl Found {
-    /// Takes the elements of a collection; false when there is no room for more.
-    fn take(&mut self, cursor: &mut dyn Cursor, of: Interval) -> Result<bool, StorageError> {
-        let (before, bytes) = (self.removed.len(), self.bytes);
+    /// Takes the elements before `end`; false when there is no room for more.
+    fn take(&mut self, cursor: &mut dyn Cursor, end: &[u8]) -> Result<bool, StorageError> {
         while let Some((stored, value)) = cursor.entry()
-            && *stored < *of.1
+            && stored < end
         {
-            if self.removed.len() - before == FEW {
-                self.removed.truncate(before);
-                self.bytes = bytes;
-                self.intervals.push(of);
-                return Ok(self.intervals.len() < INTERVALS_MAX);
+            if self.removed.len() == REMOVED_MAX {
+                return Ok(false);
             }
             self.bytes += (stored.len() + value.len()) as u64;
             self.removed.push(stored.to_vec());
             cursor.next()?;
         }
-        Ok(self.removed.len() < REMOVED_MAX)
+        Ok(true)
     }
 }
 
@@ -100,6 +90,7 @@ mod tests {
     use super::*;
 
     const T: TableId = TableId(0);
+    const MANY: usize = REMOVED_MAX;
 
     fn version(change: u64) -> Version {
         let group = GroupId(1);
@@ -136,9 +127,6 @@ mod tests {
         for looks in 1.. {
             let found = look(engine, &(start, end.clone()), arriving).unwrap();
             let mut batch = Batch::default();
-            for (start, end) in found.intervals {
-                batch.clear(start, end);
-            }
             found.removed.into_iter().for_each(|key| batch.delete(key));
             engine.write(batch).unwrap();
             match found.next {
@@ -186,14 +174,14 @@ mod tests {
             fill(&engine, "a", change, 3);
         }
         put(&engine, layout::header_key(T, b"b"), b"\x00\x01\x01string");
-        fill(&engine, "b", 2, FEW + 1);
-        fill(&engine, "c", 2, FEW);
+        fill(&engine, "b", 2, MANY + 1);
+        fill(&engine, "c", 2, MANY);
         head(&engine, "d", 2);
-        fill(&engine, "d", 2, 3 * FEW);
+        fill(&engine, "d", 2, 3 * MANY);
         put(&engine, layout::header_key(T, b"e"), b"\x1f damaged");
         fill(&engine, "e", 2, 2);
         reclaim(&engine, &[]);
-        let expected = [of("a", 5, 3), of("d", 2, 3 * FEW), of("e", 2, 2)];
+        let expected = [of("a", 5, 3), of("d", 2, 3 * MANY), of("e", 2, 2)];
         assert_eq!(left(&engine), expected);
     }
 
@@ -205,9 +193,9 @@ mod tests {
             head(&engine, &key, 2);
             fill(&engine, &key, 2, 1);
         }
-        fill(&engine, "large", 1, 3 * FEW);
+        fill(&engine, "large", 1, 3 * MANY);
         for n in 0..3 {
-            fill(&engine, &format!("medium{n}"), 1, FEW - 1);
+            fill(&engine, &format!("medium{n}"), 1, MANY - 1);
         }
         assert!(reclaim(&engine, &[]) > 2);
         assert_eq!(left(&engine).len(), COLLECTIONS_MAX + 10);
@@ -220,7 +208,7 @@ mod tests {
     fn arriving_ranges_are_left_alone() {
         let engine = MemEngine::default();
         for key in ["a", "b", "b1", "c"] {
-            fill(&engine, key, 1, 2 * FEW);
+            fill(&engine, key, 1, 2 * MANY);
             fill(&engine, key, 2, 2);
         }
         let arriving = KeyRange {
@@ -229,7 +217,7 @@ mod tests {
             end: Some(Bytes::from_static(b"c")),
         };
         reclaim(&engine, &[arriving]);
-        let expected = ["b", "b1"].map(|key| [of(key, 1, 2 * FEW), of(key, 2, 2)]);
+        let expected = ["b", "b1"].map(|key| [of(key, 1, 2 * MANY), of(key, 2, 2)]);
         assert_eq!(left(&engine), expected.concat());
     }
 }
