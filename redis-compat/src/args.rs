@@ -113,6 +113,13 @@ impl<'a> Words<'a> {
         Ok(taken)
     }
 
+    /// So many words, if there are.
+    pub fn many(&mut self, count: usize) -> Option<&'a [Bytes]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
     /// The integer behind an option. Errors: `SYNTAX`, `NOT_AN_INTEGER`.
     pub fn int(&mut self) -> Result<i64, CommandError> {
         number::parse_int(self.value()?).ok_or(NOT_AN_INTEGER)

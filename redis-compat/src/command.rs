@@ -71,6 +71,7 @@ pub enum Topic {
     Hash,
     Scripting,
     Server,
+    Set,
     String,
     Transactions,
     /// Coterie's own.
@@ -89,6 +90,7 @@ impl Topic {
             Topic::Hash => "hash",
             Topic::Scripting => "scripting",
             Topic::Server => "server",
+            Topic::Set => "set",
             Topic::String => "string",
             Topic::Transactions => "transactions",
             Topic::Coterie => "coterie",
@@ -103,6 +105,7 @@ impl Topic {
             Topic::Generic => Categories::KEYSPACE,
             Topic::Hash => Categories::HASH,
             Topic::Scripting => Categories::SCRIPTING,
+            Topic::Set => Categories::SET,
             Topic::String => Categories::STRING,
             Topic::Transactions => Categories::TRANSACTION,
             Topic::Cluster | Topic::Server | Topic::Coterie => Categories::NONE,

@@ -6,6 +6,8 @@
 //! a test can compare each with a line recorded from a real Redis (`tests/error_lines.rs`). Each
 //! line begins with a code that a client can match.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 
 use crate::Fault;
@@ -68,7 +70,7 @@ impl CommandError {
 
     /// An argument is a number outside of these bounds.
     #[must_use]
-    pub fn int_out_of_range(min: i32, max: i32) -> Self {
+    pub fn int_out_of_range(min: impl Display, max: impl Display) -> Self {
         Self::Other(format!(
             "ERR value is out of range, value must between {min} and {max}"
         ))

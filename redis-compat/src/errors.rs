@@ -25,14 +25,16 @@ error_lines! {
     pub NOT_AN_INTEGER = "ERR value is not an integer or out of range";
     /// An argument or a stored value is no number.
     pub NOT_A_FLOAT = "ERR value is not a valid float";
+    /// The sum would be no number that can be stored.
+    pub NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
     /// Options that do not fit together, or are not known.
     pub SYNTAX = "ERR syntax error";
     /// The sum is no i64.
     pub OVERFLOW = "ERR increment or decrement would overflow";
     /// The value would be longer than a string may be.
     pub STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
-    /// The fields and values of a hash would be longer than a value may be.
-    pub HASH_TOO_LONG = "ERR hash exceeds maximum allowed size (max-value-bytes)";
+    /// A count below zero, or no number.
+    pub NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// The elements of a collection would be more than a command may copy at once.
     pub COLLECTION_TOO_LARGE = "ERR the collection is too large to be copied by a single command";
     /// A database number past the last.

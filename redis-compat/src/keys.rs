@@ -161,6 +161,13 @@ impl KeySpec {
         self
     }
 
+    /// As many words as the first says, behind it.
+    pub(crate) const fn counted(mut self) -> Self {
+        let (count, first, step) = (0, 1, 1);
+        self.find = FindKeys::KeyNum { count, first, step };
+        self
+    }
+
     pub(crate) const fn notes(mut self, notes: &'static str) -> Self {
         self.notes = Some(notes);
         self

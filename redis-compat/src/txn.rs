@@ -8,6 +8,7 @@
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
+//! members.rs    members with values and deadlines, packed or spread: hashes and sets
 //! ```
 //!
 //! Commands see none of these layers. They see the value of a key by the handle of its type
@@ -20,8 +21,9 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version; a command touches the keys that it declares and no others.
 
-pub(crate) mod elements;
+mod elements;
 mod keys;
+pub(crate) mod members;
 mod savepoint;
 mod scan;
 mod scope;
@@ -36,6 +38,9 @@ use state::State;
 
 use crate::errors::STRING_TOO_LONG;
 use crate::{Changes, CommandError, Context, View};
+
+/// No reply has so many elements, whatever its room.
+const ELEMENTS_MAX: usize = 1 << 28;
 
 /// The state that a log entry sees and changes.
 pub struct Txn<'a> {
@@ -195,6 +200,22 @@ impl<'a> Txn<'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses a reply of so many elements, before any of them is there. Errors: the reply is too
+    /// long.
+    pub(crate) fn check_reply_len(&mut self, elements: u64) -> Result<(), CommandError> {
+        let before = self.reply_bytes;
+        let elements = usize::try_from(elements)
+            .ok()
+            .filter(|elements| *elements < ELEMENTS_MAX);
+        let Some(elements) = elements else {
+            self.reply_bytes = usize::MAX;
+            return Err(CommandError::reply_too_long(self.reply_bytes_max));
+        };
+        self.take_reply_room(16 * elements)?;
+        self.reply_bytes = before;
+        Ok(())
     }
 
     /// Whether the last command was refused for its reply, having done nothing.

@@ -21,6 +21,7 @@ const NEWER_THAN_7_0: &[&str] = &[
     "command|getkeysandflags",
     "coterie",
     "debug",
+    "hscan",
 ];
 
 /// Fields that are not compared.

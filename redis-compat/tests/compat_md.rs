@@ -17,7 +17,7 @@ const HEAD: &str = "\
 Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
 with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line that is
 compared has changed between the two, Coterie has the line of 7.0.15. Anything that is not listed
-here does not exist yet: lists, sets, sorted sets, streams, scripts, publish/subscribe,
+here does not exist yet: lists, sorted sets, streams, scripts, publish/subscribe,
 `SORT`, `SWAPDB`, `MIGRATE`, `SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
 [For applications](applications.md) explains the replies that Redis does not have, and the limits.
 
@@ -33,10 +33,13 @@ here does not exist yet: lists, sets, sorted sets, streams, scripts, publish/sub
 - A key is at most 1 MiB and a value at most `--max-value-bytes` (1 MiB unless set), where Redis has
   512 MiB for both. A command that would build a longer value is refused with Redis' words for its
   own limit: `SETBIT` and `BITFIELD` with those about the offset.
-- A hash is at most as long as a value: its fields and values, with two bytes or more for each pair,
-  come to at most `--max-value-bytes`. A command that would make it longer is refused
-  (`ERR hash exceeds maximum allowed size (max-value-bytes)`). Fields are searched one after another
-  in hashes of any size, and are listed in the order in which they were first set.
+- Fields and values of hashes and members of sets are at most as long as a value; hashes and sets
+  have no limit. Those of at most 8 KiB list their fields in the order in which they were first set,
+  and HSCAN and SSCAN return them whole. Larger ones list them in the order of a hash. Commands that
+  copy elements copy at most 16 MiB
+  (`ERR the collection is too large to be copied by a single command`).
+- Deadlines of fields (Redis 7.4) and members (8.12) hold by the group clock: from then on a field
+  is absent to every command, and a key whose fields are all past their deadlines is absent, too.
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
 - The group clock never goes back and may stand still: after a leader whose clock was ahead, `TTL`
@@ -72,6 +75,7 @@ fn file() -> String {
         (Topic::String, "Strings"),
         (Topic::Bitmap, "Bitmaps"),
         (Topic::Hash, "Hashes"),
+        (Topic::Set, "Sets"),
         (Topic::Generic, "Keys of any type"),
         (Topic::Transactions, "Transactions"),
         (Topic::Connection, "Connection"),

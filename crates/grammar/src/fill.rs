@@ -52,10 +52,8 @@ impl Grammar {
 
     fn fill_repeated(&mut self, argument: &Argument, hints: &Hints, words: &mut Vec<Bytes>) {
         let token = argument.token.filter(|_| argument.kind != Kind::Token);
-        if argument
-            .token
-            .is_some_and(|token| self.left_out.contains(&token))
-        {
+        let is_left_out = |token| self.left_out.contains(&token) || hints.without == Some(token);
+        if argument.token.is_some_and(is_left_out) {
             return;
         }
         let times = if argument.multiple {

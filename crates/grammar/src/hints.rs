@@ -3,8 +3,9 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `any-order`: the same elements; `ours`: figures that only Coterie's
-//!                  documentation explains
+//!                  same; `any-order`: the same elements; `random`: as many elements; `scan`: a
+//!                  page of elements; `ours`: figures that only Coterie's documentation explains
+//! without=WORD     this keyword is never sent: the Redis compared with does not know it
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -24,6 +25,10 @@ pub enum ReplyKind {
     AnyOrder,
     /// Of the same type, no more.
     Ours,
+    /// Random elements: as many.
+    Random,
+    /// A page of elements: the same in any order, if it is the first and the last.
+    Scan,
 }
 
 /// The hints of a row, read.
@@ -33,6 +38,8 @@ pub struct Hints {
     pub weight: usize,
     /// How its replies are compared.
     pub reply: ReplyKind,
+    /// A keyword that the Redis compared with does not know.
+    pub(crate) without: Option<&'static str>,
     pools: Vec<(&'static str, &'static str)>,
 }
 
@@ -41,6 +48,7 @@ impl Default for Hints {
         Self {
             weight: 1,
             reply: ReplyKind::Same,
+            without: None,
             pools: Vec::new(),
         }
     }
@@ -58,6 +66,9 @@ impl Hints {
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
+                ("reply", "random") => hints.reply = ReplyKind::Random,
+                ("reply", "scan") => hints.reply = ReplyKind::Scan,
+                ("without", keyword) => hints.without = Some(keyword),
                 (argument, pool) => hints.pools.push((argument, pool)),
             }
         }
@@ -87,6 +98,7 @@ mod tests {
             let parts = row.hints.split(' ').filter(|hint| !hint.is_empty());
             let meant = usize::from(hints.weight != 1)
                 + usize::from(hints.reply != ReplyKind::Same)
+                + usize::from(hints.without.is_some())
                 + hints.pools.len();
             assert_eq!(parts.count(), meant, "{}: {}", row.name, row.hints);
             for (argument, pool) in &hints.pools {

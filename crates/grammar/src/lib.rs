@@ -191,6 +191,7 @@ mod tests {
         for row in compared_rows() {
             let mut wanted = BTreeSet::new();
             tokens(&parse(row.syntax), &mut wanted);
+            wanted.retain(|token| Hints::of(row).without != Some(*token));
             for _ in 0..3000 {
                 for word in grammar.command(row) {
                     wanted.retain(|token| !word.eq_ignore_ascii_case(token.as_bytes()));

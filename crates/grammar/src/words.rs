@@ -26,6 +26,28 @@ const KEYS: &[&[u8]] = &[
 /// Keys that hold hashes, mostly.
 const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 
+/// Keys that hold sets, mostly.
+const SET_KEYS: &[&[u8]] = &[b"s", b"s:1", b"s:2", b"{tag}s", b"s\xff"];
+
+/// Members of sets: integers mostly, so that sets of integers last a while.
+const MEMBERS: &[&str] = &[
+    "0",
+    "7",
+    "-1",
+    "300",
+    "70000",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "9223372036854775808",
+    "01",
+    "-0",
+    "",
+    "a",
+    "member:1",
+    "\0\r\n",
+    "a member of sixty-five bytes, which a listpack does not hold.....",
+];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -130,6 +152,7 @@ pub(crate) const POOLS: &[&str] = &[
     "bit",
     "bit-offset",
     "bit-type",
+    "cursor",
     "db",
     "field",
     "field-offset",
@@ -140,11 +163,17 @@ pub(crate) const POOLS: &[&str] = &[
     "integer",
     "junk",
     "key",
+    "limit",
+    "member",
     "milliseconds",
+    "numkeys",
     "offset",
     "pattern",
     "payload",
+    "random-count",
+    "scan-count",
     "seconds",
+    "set-key",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
@@ -176,9 +205,9 @@ impl Grammar {
     /// A word of a pool; a value if the pool is unknown.
     pub fn word(&mut self, pool: &str) -> Bytes {
         let text = match pool {
-            "key" => return self.key(8),
-            "hash-key" if self.one_in(12) => return self.key(usize::MAX),
-            "hash-key" => return self.key(1),
+            "key" => return self.key(),
+            "hash-key" => return self.key_of(HASH_KEYS),
+            "set-key" => return self.key_of(SET_KEYS),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
@@ -186,6 +215,12 @@ impl Grammar {
             "offset" => self.offset(),
             "field" => self.field(),
             "field-value" => return self.field_value(),
+            "member" => self.member(),
+            "numkeys" => self.one_of(&["1", "1", "1", "2", "2", "3", "0", "-1", "x", "99"]),
+            "limit" => self.one_of(&["0", "1", "2", "5", "-1", "x"]),
+            "cursor" => self.one_of(&["0", "0", "0", "0", "5", "-1", "x", ""]),
+            "scan-count" => self.one_of(&["1000", "1000", "1", "3", "0", "-1", "x"]),
+            "random-count" => self.random_count(),
             "bit" => self.one_of(&["0", "1", "0", "1", "2", "x"]),
             "bit-offset" => self.bit_offset(),
             "bit-type" => self.bit_type(),
@@ -207,11 +242,47 @@ impl Grammar {
         (*self.pick(from)).to_owned()
     }
 
-    /// A key, once in `n` times of a hash.
-    fn key(&mut self, n: usize) -> Bytes {
-        let of_hash = self.one_in(n);
-        let pool = if of_hash { HASH_KEYS } else { KEYS };
+    /// A key, now and then of another type than a string.
+    fn key(&mut self) -> Bytes {
+        let pool = match self.below(12) {
+            0 => HASH_KEYS,
+            1 => SET_KEYS,
+            _ => KEYS,
+        };
         Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    /// A key of this pool, and now and then any other.
+    fn key_of(&mut self, pool: &'static [&'static [u8]]) -> Bytes {
+        if self.one_in(12) {
+            return self.key();
+        }
+        Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    /// Words that turn a set of integers into another come seldom.
+    fn member(&mut self) -> String {
+        match self.below(40) {
+            0 => self.one_of(MEMBERS),
+            1 => self.integer(),
+            2..8 => self.one_of(&MEMBERS[..7]),
+            _ => (self.below(40) as i64 - 10).to_string(),
+        }
+    }
+
+    /// How many random elements: never so many that a server is busy with them.
+    fn random_count(&mut self) -> String {
+        match self.below(8) {
+            0 => self.one_of(&[
+                "0",
+                "x",
+                "-9223372036854775808",
+                "9223372036854775807",
+                "1.5",
+            ]),
+            1 => self.one_of(&["-300", "300"]),
+            _ => (self.below(20) as i64 - 10).to_string(),
+        }
     }
 
     fn field(&mut self) -> String {

@@ -1,9 +1,10 @@
-//! Reading whole hashes. Fields come in the order in which they were first set; in Redis they do as
-//! long as the hash is small.
+//! Reading whole hashes. While a hash is small its fields come in the order in which they were
+//! first set, as in Redis.
 
 use bytes::Bytes;
 
 use crate::command::{Command, Part, Topic, command};
+use crate::txn::members::Member;
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[HGETALL, HKEYS, HVALS], &[]);
@@ -21,16 +22,16 @@ const HGETALL: Command = command(Topic::Hash, "hgetall")
         "Returns the fields and values of a hash.",
     );
 
-/// `HGETALL key`: each field and its value; an array in RESP2, a map in RESP3. O(length of the
-/// hash). Errors: `WRONG_TYPE`, `ReplyTooLong`.
+/// `HGETALL key`: each field and its value; an array in RESP2, a map in RESP3. O(n). Errors:
+/// `WRONG_TYPE`, `ReplyTooLong`.
 fn hgetall(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let pairs = txn.hash(args.bytes(1))?.all()?;
-    let mut reply = Vec::with_capacity(pairs.len());
-    for (field, value) in pairs {
-        txn.take_reply_room(field.len())?;
-        txn.take_reply_room(value.len())?;
-        reply.push((Reply::Bulk(field), Reply::Bulk(value)));
-    }
+    let mut reply = Vec::new();
+    txn.hash(args.bytes(1))?.0.each(txn, &mut |txn, field| {
+        txn.take_reply_room(field.name.len())?;
+        txn.take_reply_room(field.value.len())?;
+        reply.push((Reply::Bulk(field.name), Reply::Bulk(field.value)));
+        Ok(true)
+    })?;
     Ok(Reply::Map(reply))
 }
 
@@ -47,10 +48,9 @@ const HKEYS: Command = command(Topic::Hash, "hkeys")
         "Returns the fields of a hash.",
     );
 
-/// `HKEYS key`: each field. O(length of the hash). Errors: `WRONG_TYPE`, `ReplyTooLong`.
+/// `HKEYS key`: each field. O(n). Errors: `WRONG_TYPE`, `ReplyTooLong`.
 fn hkeys(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let pairs = txn.hash(args.bytes(1))?.all()?;
-    list(txn, pairs.into_iter().map(|(field, _)| field))
+    list(txn, args, |field| field.name)
 }
 
 const HVALS: Command = command(Topic::Hash, "hvals")
@@ -66,17 +66,18 @@ const HVALS: Command = command(Topic::Hash, "hvals")
         "Returns the values of a hash.",
     );
 
-/// `HVALS key`: each value. O(length of the hash). Errors: `WRONG_TYPE`, `ReplyTooLong`.
+/// `HVALS key`: each value. O(n). Errors: `WRONG_TYPE`, `ReplyTooLong`.
 fn hvals(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let pairs = txn.hash(args.bytes(1))?.all()?;
-    list(txn, pairs.into_iter().map(|(_, value)| value))
+    list(txn, args, |field| field.value)
 }
 
-fn list(txn: &mut Txn<'_>, items: impl Iterator<Item = Bytes>) -> Result<Reply, EvalError> {
-    let mut reply = Vec::with_capacity(items.size_hint().0);
-    for item in items {
+fn list(txn: &mut Txn<'_>, args: &Args<'_>, item: fn(Member) -> Bytes) -> Result<Reply, EvalError> {
+    let mut reply = Vec::new();
+    txn.hash(args.bytes(1))?.0.each(txn, &mut |txn, field| {
+        let item = item(field);
         txn.take_reply_room(item.len())?;
         reply.push(Reply::Bulk(item));
-    }
+        Ok(true)
+    })?;
     Ok(Reply::Array(reply))
 }

@@ -13,22 +13,22 @@ const HDEL: Command = command(Topic::Hash, "hdel")
     .hints("key=hash-key field=field")
     .docs(
         "2.0.0",
-        "O(N) where N is the number of fields of the hash",
+        "O(N) where N is the number of fields removed",
         "Removes fields of a hash.",
     );
 
 /// `HDEL key field [field ...]`: how many were there. A hash without fields is removed.
 ///
-/// O(length of the hash), and O(log) for each field. Errors: `WRONG_TYPE`.
+/// O(log) for each field. Errors: `WRONG_TYPE`.
 fn hdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let key = args.bytes(1);
     let mut hash = txn.hash(key)?;
     let mut removed = 0;
     for field in args.rest(2) {
-        removed += i64::from(hash.remove(field)?);
+        removed += i64::from(hash.remove(txn, field)?.is_some());
     }
     if removed > 0 {
-        txn.put_hash(key.clone(), &hash)?;
+        txn.put_hash(key, &mut hash)?;
     }
     Ok(Reply::Integer(removed))
 }

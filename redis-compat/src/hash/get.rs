@@ -11,15 +11,11 @@ const HGET: Command = command(Topic::Hash, "hget")
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(hget)
     .hints("key=hash-key field=field")
-    .docs(
-        "2.0.0",
-        "O(N) where N is the number of fields of the hash",
-        "Returns the value of a field of a hash.",
-    );
+    .docs("2.0.0", "O(1)", "Returns the value of a field of a hash.");
 
-/// `HGET key field`: the value, or null. O(length of the hash). Errors: `WRONG_TYPE`.
+/// `HGET key field`: the value, or null. O(log). Errors: `WRONG_TYPE`.
 fn hget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let value = txn.hash(args.bytes(1))?.get(args.bytes(2))?;
+    let value = txn.hash(args.bytes(1))?.get(txn, args.bytes(2))?;
     Ok(Reply::bulk_or_null(value))
 }
 
@@ -31,20 +27,20 @@ const HMGET: Command = command(Topic::Hash, "hmget")
     .hints("key=hash-key field=field")
     .docs(
         "2.0.0",
-        "O(N) where N is the number of fields of the hash",
+        "O(N) where N is the number of fields asked for",
         "Returns the values of several fields of a hash.",
     );
 
 /// `HMGET key field [field ...]`: the values in the order of the words, null for a field that is
 /// absent.
 ///
-/// O(length of the hash), and O(log) for each field. Errors: `WRONG_TYPE`, `ReplyTooLong`.
+/// O(log) for each field. Errors: `WRONG_TYPE`, `ReplyTooLong`.
 fn hmget(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let fields = args.rest(2);
     let mut hash = txn.hash(args.bytes(1))?;
     let mut values = Vec::with_capacity(fields.len());
     for field in fields {
-        let value = hash.get(field)?;
+        let value = hash.get(txn, field)?;
         txn.take_reply_room(value.as_ref().map_or(0, |value| value.len()))?;
         values.push(Reply::bulk_or_null(value));
     }
@@ -57,15 +53,11 @@ const HEXISTS: Command = command(Topic::Hash, "hexists")
     .keys(&[K::RO.at(1)])
     .runs(hexists)
     .hints("key=hash-key field=field")
-    .docs(
-        "2.0.0",
-        "O(N) where N is the number of fields of the hash",
-        "Tells whether a hash has a field.",
-    );
+    .docs("2.0.0", "O(1)", "Tells whether a hash has a field.");
 
-/// `HEXISTS key field`: 1 if the field is there. O(length of the hash). Errors: `WRONG_TYPE`.
+/// `HEXISTS key field`: 1 if the field is there. O(log). Errors: `WRONG_TYPE`.
 fn hexists(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let value = txn.hash(args.bytes(1))?.get(args.bytes(2))?;
+    let value = txn.hash(args.bytes(1))?.get(txn, args.bytes(2))?;
     Ok(Reply::Integer(value.is_some().into()))
 }
 
@@ -77,14 +69,14 @@ const HSTRLEN: Command = command(Topic::Hash, "hstrlen")
     .hints("key=hash-key field=field")
     .docs(
         "3.2.0",
-        "O(N) where N is the number of fields of the hash",
+        "O(1)",
         "Returns the length of the value of a field of a hash.",
     );
 
-/// `HSTRLEN key field`: the length of the value, 0 if absent. O(length of the hash). Errors:
+/// `HSTRLEN key field`: the length of the value, 0 if absent. O(log). Errors:
 /// `WRONG_TYPE`.
 fn hstrlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let value = txn.hash(args.bytes(1))?.get(args.bytes(2))?;
+    let value = txn.hash(args.bytes(1))?.get(txn, args.bytes(2))?;
     Ok(Reply::Integer(value.map_or(0, |value| value.len() as i64)))
 }
 
@@ -98,6 +90,6 @@ const HLEN: Command = command(Topic::Hash, "hlen")
 
 /// `HLEN key`: how many fields there are, 0 if absent. O(1). Errors: `WRONG_TYPE`.
 fn hlen(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let hash = txn.hash(args.bytes(1))?;
-    Ok(Reply::Integer(hash.len() as i64))
+    let len = txn.hash(args.bytes(1))?.len(txn)?;
+    Ok(Reply::Integer(len as i64))
 }

@@ -17,26 +17,26 @@ const HINCRBY: Command = command(Topic::Hash, "hincrby")
     .keys(&[K::RW_ACCESS_UPDATE.at(1)])
     .runs(hincrby)
     .hints("weight=3 key=hash-key field=field")
-    .docs(
-        "2.0.0",
-        "O(N) where N is the number of fields of the hash",
-        "Adds a number to a field of a hash.",
-    );
+    .docs("2.0.0", "O(1)", "Adds a number to a field of a hash.");
 
-/// `HINCRBY key field increment`: the sum, once stored. An absent field counts as 0; the expiry is
-/// kept.
+/// `HINCRBY key field increment`: the sum, once stored. An absent field counts as 0; the expiry
+/// and the field's deadline are kept.
 ///
-/// O(length of the hash). Errors: `NOT_AN_INTEGER`, `WRONG_TYPE`, `HASH_VALUE_NOT_AN_INTEGER`,
-/// `OVERFLOW`, `HASH_TOO_LONG`. Source: Redis `t_hash.c`, `hincrbyCommand`.
+/// O(log). Errors: `NOT_AN_INTEGER`, `WRONG_TYPE`, `HASH_VALUE_NOT_AN_INTEGER`,
+/// `OVERFLOW`. Source: Redis `t_hash.c`, `hincrbyCommand`.
 fn hincrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, field, increment) = (args.bytes(1), args.bytes(2), args.int(3)?);
     let mut hash = txn.hash(key)?;
-    let before = match hash.get(field)? {
-        Some(value) => number::parse_int(&value).ok_or(HASH_VALUE_NOT_AN_INTEGER)?,
+    let mut deadline = None;
+    let before = match hash.0.get(txn, field)? {
+        Some(cell) => {
+            deadline = cell.deadline;
+            number::parse_int(&cell.value).ok_or(HASH_VALUE_NOT_AN_INTEGER)?
+        }
         None => 0,
     };
     let after = before.checked_add(increment).ok_or(OVERFLOW)?;
-    hash.set(field, &number::format_int(after))?;
-    txn.put_hash(key.clone(), &hash)?;
+    hash.set_until(txn, field, &number::format_int(after), deadline)?;
+    txn.put_hash(key, &mut hash)?;
     Ok(Reply::Integer(after))
 }

@@ -45,8 +45,10 @@ error_lines! {
 
 /// The RDB version written: Redis 7.0's, so that every Redis since takes the payload.
 const VERSION_WRITTEN: u16 = 10;
-/// The newest RDB version read: Redis 7.2's. Strings have not changed since version 1.
-const VERSION_READ_MAX: u16 = 11;
+/// The RDB version of a value that Redis 7.0 does not know: a hash whose fields have deadlines.
+const VERSION_WITH_DEADLINES: u16 = 12;
+/// The newest RDB version read: Redis 8.4's. Strings have not changed since version 1.
+const VERSION_READ_MAX: u16 = 13;
 const FOOTER_BYTES: usize = 10;
 const TYPE_STRING: u8 = 0;
 
@@ -64,28 +66,34 @@ const DUMP: Command = command(Topic::Generic, "dump")
         "Returns a serialized form of a value.",
     )
     .deviation(
-        "The payload has RDB version 10, which every Redis since 7.0 restores, and long values \
-        may be compressed to other bytes.",
+        "The payload has RDB version 10, which every Redis since 7.0 restores, and 12 if fields of \
+        a hash have deadlines. Long values may be compressed to other bytes. Deadlines of members \
+        of sets are left out.",
     );
 
 /// `DUMP key`: the value as a payload for `RESTORE`, or null. O(length).
 fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let Some(value) = txn.value(args.bytes(1))? else {
+    let key = args.bytes(1);
+    let Some(value) = txn.value(key)? else {
         return Ok(Reply::Null);
     };
     let mut payload = Vec::with_capacity(value.stored_bytes() + FOOTER_BYTES + 6);
-    match value.typed()? {
+    match value.typed(txn.table(), key)? {
         Typed::String(string) => {
             payload.put_u8(TYPE_STRING);
             rdb::put_string(&mut payload, string.bytes());
         }
-        Typed::Hash(hash) => hash::put_payload(&mut payload, &hash)?,
+        Typed::Hash(hash) => hash::put_payload(&mut payload, txn, &hash)?,
         Typed::List(list) => list::put_payload(&mut payload, txn, &list)?,
         Typed::Set(set) => set::put_payload(&mut payload, txn, &set)?,
         Typed::SortedSet(set) => zset::put_payload(&mut payload, txn, &set)?,
         Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
     }
-    payload.put_u16_le(VERSION_WRITTEN);
+    let version = match payload.first() {
+        Some(of) if hash::has_deadlines(*of) => VERSION_WITH_DEADLINES,
+        _ => VERSION_WRITTEN,
+    };
+    payload.put_u16_le(version);
     payload.put_u64_le(crc64(&payload));
     Ok(Reply::Bulk(Bytes::from(payload)))
 }
@@ -105,9 +113,9 @@ const RESTORE: Command = command(Topic::Generic, "restore")
         "Creates a key from its serialized form.",
     )
     .deviation(
-        "It restores strings and hashes of RDB versions up to 11, but no hash that a Redis before \
-        7.0 wrote packed. It ignores valid IDLETIME and FREQ, and refuses a relative TTL that \
-        overflows, where Redis replies OK and loses the key.",
+        "It restores values of RDB versions up to 13, but no value of a module. It ignores valid \
+        IDLETIME and FREQ, and refuses a relative TTL that overflows, where Redis replies OK and \
+        loses the key.",
     );
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]`: OK. A TTL of 0 is none; a
@@ -148,9 +156,9 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     } else {
         match restored {
             Restored::String(value) => txn.put_string(key.clone(), value, expires_at)?,
-            Restored::Hash(hash) => txn.put_hash(key.clone(), &hash.expiring(expires_at))?,
+            Restored::Hash(hash) => txn.put_hash(key, &mut hash.expiring(expires_at))?,
             Restored::List(list) => txn.put_list(key.clone(), &list.expiring(expires_at))?,
-            Restored::Set(set) => txn.put_set(key.clone(), &set.expiring(expires_at))?,
+            Restored::Set(set) => txn.put_set(key, &mut set.expiring(expires_at))?,
             Restored::SortedSet(set) => txn.put_zset(key.clone(), &set.expiring(expires_at))?,
             Restored::Stream(stream) => {
                 txn.put_stream(key.clone(), &stream.expiring(expires_at))?
@@ -170,24 +178,24 @@ enum Restored {
     Stream(Stream),
 }
 
-fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Restored, CommandError> {
+fn decode(payload: &Bytes, txn: &mut Txn<'_>) -> Result<Restored, EvalError> {
     let body_len = payload.len().checked_sub(FOOTER_BYTES).ok_or(BAD_DUMP)?;
     let (summed, sum) = payload.split_at(payload.len() - 8);
     let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
     if version > VERSION_READ_MAX || crc64(summed).to_le_bytes() != sum {
-        return Err(BAD_DUMP);
+        return Err(BAD_DUMP.into());
     }
     let mut body = payload.slice(..body_len);
     let max = txn.value_bytes_max();
     let restored = match body.try_get_u8() {
         Ok(TYPE_STRING) => rdb::take_string(&mut body, max).map(Restored::String),
         Ok(of) if hash::is_payload(of) => {
-            hash::take_payload(of, &mut body, max).map(Restored::Hash)
+            hash::take_payload(of, &mut body, txn)?.map(Restored::Hash)
         }
         Ok(of) if list::is_payload(of) => {
             list::take_payload(of, &mut body, max).map(Restored::List)
         }
-        Ok(of) if set::is_payload(of) => set::take_payload(of, &mut body, max).map(Restored::Set),
+        Ok(of) if set::is_payload(of) => set::take_payload(of, &mut body, txn)?.map(Restored::Set),
         Ok(of) if zset::is_payload(of) => {
             zset::take_payload(of, &mut body, max).map(Restored::SortedSet)
         }
@@ -197,7 +205,7 @@ fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Restored, CommandError> {
         Ok(_) => None,
         Err(_) => None,
     };
-    restored.ok_or(BAD_DATA_FORMAT)
+    Ok(restored.ok_or(BAD_DATA_FORMAT)?)
 }
 
 #[derive(Default)]

@@ -50,9 +50,10 @@ const OBJECT_ENCODING: Command = command(Topic::Generic, "object|encoding")
 
 /// `OBJECT ENCODING key`: `int`, `embstr` or `raw`; null if absent. O(1).
 fn object_encoding(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let value = txn.value(args.bytes(2))?;
+    let key = args.bytes(2);
+    let value = txn.value(key)?;
     Ok(match value {
-        Some(value) => Reply::text(value.encoding_name()?),
+        Some(value) => Reply::text(value.encoding_name(txn.table(), key)?),
         None => Reply::Null,
     })
 }

@@ -40,12 +40,13 @@ impl Typed {
 }
 
 impl Value {
-    pub(crate) fn typed(self) -> Result<Typed, Fault> {
+    /// The value of this key.
+    pub(crate) fn typed(self, table: TableId, key: &Bytes) -> Result<Typed, Fault> {
         Ok(match self.0.kind {
             Kind::String => Typed::String(StringValue::of(self.0)),
-            Kind::Hash => Typed::Hash(Hash::of(&self.0)?),
+            Kind::Hash => Typed::Hash(Hash::of(&self.0, table, key)?),
             Kind::List => Typed::List(List::of(&self.0)?),
-            Kind::Set => Typed::Set(Set::of(&self.0)?),
+            Kind::Set => Typed::Set(Set::of(&self.0, table, key)?),
             Kind::SortedSet => Typed::SortedSet(SortedSet::of(&self.0)?),
             Kind::Stream => Typed::Stream(Stream::of(&self.0)?),
         })
@@ -70,8 +71,8 @@ impl Value {
     }
 
     /// The reply of `OBJECT ENCODING`.
-    pub(crate) fn encoding_name(self) -> Result<&'static str, Fault> {
-        Ok(self.typed()?.encoding().name())
+    pub(crate) fn encoding_name(self, table: TableId, key: &Bytes) -> Result<&'static str, Fault> {
+        Ok(self.typed(table, key)?.encoding().name())
     }
 
     /// Bytes that it takes in the store, without its key.

@@ -27,18 +27,24 @@ const EXPIRED: Command = command(Topic::Coterie, "_expired")
     .runs(expired)
     .docs(
         "0.1.0",
-        "O(1) for each key",
-        "Deletes the expired keys among the given keys.",
+        "O(1) for each key, field and member deleted",
+        "Deletes the expired keys among the given keys, and expired fields and members.",
     );
 
-/// `_EXPIRED key [key ...]`: how many were expired, and are deleted now. O(1) for each key.
+/// `_EXPIRED key [key ...]`: how many were expired, and are deleted now; fields of hashes and
+/// members of sets count, too. O(1) for each; a bounded number of fields or members of a key.
 ///
-/// The background sweep names keys it found expired by its own clock; the entry's clock decides. No
-/// command could see them, so this is no change.
+/// The background sweep names keys it found expired by its own clock, or with a field or member
+/// past its deadline ([`crate::Record::wake_at`]); the entry's clock decides. No command could see
+/// what is deleted.
 fn expired(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut dropped = 0;
     for key in args.rest(1) {
-        dropped += i64::from(txn.remove_if_expired(key)?);
+        if txn.remove_if_expired(key)? {
+            dropped += 1;
+        } else {
+            dropped += txn.purge_members(key)? as i64;
+        }
     }
     Ok(Reply::Integer(dropped))
 }

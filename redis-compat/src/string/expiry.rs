@@ -22,7 +22,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    fn from_keyword(word: &str) -> Option<Self> {
+    pub(crate) fn from_keyword(word: &str) -> Option<Self> {
         match word {
             "ex" => Some(Self::Seconds),
             "px" => Some(Self::Millis),

@@ -1,17 +1,11 @@
 //! `INCRBYFLOAT`: a sum in 80-bit floating point, kept as decimal text.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::errors::NOT_A_FLOAT;
-use crate::errors::error_lines;
+use crate::errors::{NAN_OR_INFINITY, NOT_A_FLOAT};
 use crate::float80::Float80;
 use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const PART: Part = Part::new(&[INCRBYFLOAT], LINES);
-
-error_lines! {
-    /// `INCRBYFLOAT` would store no number.
-    NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
-}
+pub(super) const PART: Part = Part::new(&[INCRBYFLOAT], &[]);
 
 const INCRBYFLOAT: Command = command(Topic::String, "incrbyfloat")
     .syntax("key increment:double")

@@ -113,17 +113,19 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Deletes the record of a key if it is expired by the applied clock; returns whether it was.
-    /// Errors: `UNDECLARED_KEY`.
+    /// Deletes the record of a key if it is expired by the applied clock, or all of its members are
+    /// past their deadlines; returns whether it was. Errors: `UNDECLARED_KEY`.
     pub(crate) fn remove_if_expired(&mut self, key: &Bytes) -> Result<bool, EvalError> {
         self.scope.check(self.table, key)?;
         let (table, now) = (self.table, self.now());
-        let stored = self.state.stored(table, key)?;
-        let expired = stored.filter(|record| record.is_expired(now));
-        if let Some(record) = &expired {
+        let Some(record) = self.state.stored(table, key)? else {
+            return Ok(false);
+        };
+        let is_over = record.is_expired(now) || self.has_ended(table, key, &record)?;
+        if is_over {
             self.drop_expired(table, key.clone(), record.version);
         }
-        Ok(expired.is_some())
+        Ok(is_over)
     }
 
     /// Takes a record in as it is, version and all: no change, it was there before. For the group:
@@ -143,10 +145,14 @@ impl Txn<'_> {
     /// The versions of a key that a transaction watches. For the group: no scope.
     pub(crate) fn watched(&mut self, table: TableId, key: &Bytes) -> Result<Watched, Fault> {
         let stored = self.state.stored(table, key)?;
-        let live = stored.as_ref().filter(|record| self.state.is_live(record));
+        let live = match &stored {
+            Some(record) if !self.state.is_live(record) => None,
+            Some(record) if self.has_ended(table, key, record)? => None,
+            other => other.as_ref().map(|record| record.version),
+        };
         Ok(Watched {
             stored: stored.as_ref().map(|record| record.version),
-            live: live.map(|record| record.version),
+            live,
         })
     }
 
@@ -165,7 +171,7 @@ impl Txn<'_> {
         let Some(record) = self.state.stored(table, key)? else {
             return Ok(None);
         };
-        if self.state.is_live(&record) {
+        if self.state.is_live(&record) && !self.has_ended(table, key, &record)? {
             return Ok(Some(record));
         }
         if self.writing {

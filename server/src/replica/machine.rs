@@ -425,7 +425,7 @@ fn add(effects: &Effects, batch: &mut Batch) {
         let stored = layout::header_key(*table, key);
         match record {
             Some(record) => {
-                if let Some(at) = record.expires_at {
+                if let Some(at) = record.wake_at() {
                     batch.put(layout::expiry_key(at, *table, key), Vec::new());
                 }
                 let mut value = Vec::with_capacity(record.encoded_len());
