@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{AFTER, DESTINATION, FENCE, LONG, World, put};
+use common::{AFTER, DESTINATION, FENCE, LONG, SOURCE, World, put};
 use coterie_group::{Tally, add_element};
 use coterie_meta_client::MetaClient;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
@@ -243,7 +243,10 @@ async fn wait_finished(world: &World) {
 
 /// The number of records in the state of the destination.
 async fn count(world: &World, nonce: u64) -> u64 {
-    let group_id = DESTINATION;
+    count_of(world, DESTINATION, nonce).await
+}
+
+async fn count_of(world: &World, group_id: GroupId, nonce: u64) -> u64 {
     let take = ServerRequest::TakeDigest {
         group_id,
         nonce,
@@ -330,6 +333,120 @@ async fn the_space_of_a_deleted_collection_comes_back() {
     assert_eq!(count(&world, 2).await, 1);
     world.stop().await;
     server.shutdown().await;
+}
+
+/// Sends a command to table 0 of a group; reads go outside the log.
+async fn on(world: &World, group: GroupId, line: &str) -> String {
+    let read = ["hget ", "hlen ", "hmget ", "hgetall ", "hrandfield "];
+    let is_read = read.iter().any(|name| line.starts_with(name));
+    match world.send(group, &[line], is_read).await {
+        FrameReply::Done(replies) => String::from_utf8_lossy(&replies[0]).replace("\r\n", " "),
+        FrameReply::Refused(refusal) => panic!("{line}: {refusal:?}"),
+    }
+}
+
+/// Gives a hash of the source so many fields with this value.
+async fn fill(world: &World, key: &str, fields: usize, value: &str) {
+    for first in (0..fields).step_by(500) {
+        let pairs = (first..fields.min(first + 500)).map(|n| format!(" f{n:05} {value}"));
+        let line = format!("hset {key}{}", pairs.collect::<String>());
+        on(world, SOURCE, &line).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_hash_is_read_and_written_throughout_its_move() {
+    let world = World::start(&["--move-rate", "64KiB"]).await;
+    fill(&world, "h", 5_000, &"x".repeat(30)).await;
+    fill(&world, "i", 1_000, "i").await;
+    world.begin().await;
+    world.hand_off().await;
+    // Both are still at the source.
+    assert_eq!(on(&world, DESTINATION, "hlen h").await, ":5000 ");
+    assert_eq!(on(&world, DESTINATION, "hget i f00999").await, "$1 i ");
+    assert_eq!(on(&world, DESTINATION, "hget i none").await, "$-1 ");
+    let all = on(&world, DESTINATION, "hgetall i").await;
+    assert_eq!(all.matches(" i ").count(), 1_000);
+    assert_eq!(
+        on(&world, DESTINATION, "hset i new 1 f00000 2").await,
+        ":1 "
+    );
+    assert_eq!(on(&world, DESTINATION, "hdel i f00001 none").await, ":1 ");
+    assert_eq!(
+        on(&world, DESTINATION, "hmget i new f00000 f00001").await,
+        "*3 $1 1 $1 2 $-1 "
+    );
+    assert!(matches!(
+        world.import_state().await,
+        ImportState::Copying { .. }
+    ));
+    for n in 0..20 {
+        let line = format!("hset h f{n:05} 1 g{n} 1");
+        assert_eq!(on(&world, DESTINATION, &line).await, ":1 ");
+        let line = format!("hget h f{n:05}");
+        assert_eq!(on(&world, DESTINATION, &line).await, "$1 1 ");
+    }
+    world.wait_finished().await;
+    world.drop_frozen().await;
+    assert_eq!(on(&world, DESTINATION, "hlen h").await, ":5020 ");
+    assert_eq!(on(&world, DESTINATION, "hlen i").await, ":1000 ");
+    assert_eq!(count(&world, 1).await, 6_022);
+    let all = on(&world, DESTINATION, "hgetall h").await;
+    assert_eq!(all.matches(&"x".repeat(30)).count(), 4_980);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hash_that_is_rebuilt_shows_nothing_of_its_past() {
+    let mut world = World::start(&[]).await;
+    for round in 0..4 {
+        fill(&world, "h", 2_000, &format!("round{round}")).await;
+        let all = on(&world, SOURCE, "hgetall h").await;
+        assert_eq!(all.matches(&format!("round{round}")).count(), 2_000);
+        assert_eq!(all.matches("round").count(), 2_000, "round {round}");
+        if round == 2 {
+            world.stop_node().await;
+            world.start_node(&[]).await;
+            world.wait_leaders().await;
+        }
+        let gone = if round % 2 == 0 {
+            "del h"
+        } else {
+            "set h over"
+        };
+        on(&world, SOURCE, gone).await;
+        on(&world, SOURCE, "del h").await;
+    }
+    // Emptied with its interval, and made again.
+    fill(&world, "h", 2_000, "old").await;
+    on(&world, SOURCE, "_flush a z").await;
+    fill(&world, "h", 1_000, "new").await;
+    let all = on(&world, SOURCE, "hgetall h").await;
+    assert_eq!(
+        (all.matches("old").count(), all.matches("new").count()),
+        (0, 1_000)
+    );
+    assert_eq!(count_of(&world, SOURCE, 1).await, 1_001);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_fields_are_swept() {
+    let world = World::start(&[]).await;
+    fill(&world, "h", 2_000, "value").await;
+    assert_eq!(count_of(&world, SOURCE, 1).await, 2_001);
+    let fields: String = (0..1_500).map(|n| format!(" f{n:05}")).collect();
+    let line = format!("hpexpire h 1 fields 1500{fields}");
+    on(&world, SOURCE, &line).await;
+    for nonce in 2..600 {
+        let left = count_of(&world, SOURCE, nonce).await;
+        if left < 1_000 {
+            assert_eq!(on(&world, SOURCE, "hlen h").await, ":500 ");
+            return world.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not swept");
 }
 
 /// Waits until the destination has so much on disk.
