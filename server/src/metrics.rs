@@ -59,13 +59,28 @@ const GAUGES: [Family; 8] = [
 type Counted = (&'static str, &'static str, fn(&Shared) -> &AtomicU64);
 
 /// Counters of each replica since its process started.
-const COUNTERS: [Counted; 3] = [
+const COUNTERS: [Counted; 6] = [
     ("reads", "Read commands served.", |s| &s.reads_total),
     ("writes", "Frames applied for proxies.", |s| &s.writes_total),
     (
         "frames_put_off",
         "Frames that waited for a further log entry, as theirs had changed enough.",
         |s| &s.put_off_total,
+    ),
+    (
+        "reclaimed_elements",
+        "Elements without a header that were removed.",
+        |s| &s.garbage.elements_total,
+    ),
+    (
+        "reclaimed_bytes",
+        "Bytes of elements without a header that were removed.",
+        |s| &s.garbage.bytes_total,
+    ),
+    (
+        "reclaim_milliseconds",
+        "Milliseconds spent looking for elements without a header, pauses included.",
+        |s| &s.garbage.millis_total,
     ),
 ];
 

@@ -17,7 +17,7 @@ use crate::addresses::Addresses;
 
 /// How long a node may take for a few keys or a chunk, before the next node is asked.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
-/// The same for walking a whole range.
+/// The same for walking a whole range, or a collection.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
 const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -29,7 +29,7 @@ pub(crate) struct Peers {
 }
 
 /// A range that another group has frozen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FrozenRange {
     pub(crate) source: GroupId,
     pub(crate) range_id: RangeId,
@@ -60,7 +60,7 @@ impl Peers {
         read: FrozenRead,
     ) -> Result<FrozenAnswer, String> {
         let timeout = match &read {
-            FrozenRead::Digest => DIGEST_TIMEOUT,
+            FrozenRead::Digest | FrozenRead::ElementsDigest(_) => DIGEST_TIMEOUT,
             _ => READ_TIMEOUT,
         };
         let request = encode(&FrozenRequest {

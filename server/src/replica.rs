@@ -2,7 +2,8 @@
 //!
 //! `write` is the door for frames that go through the log, `read` the door for reads outside it.
 //! `propose` gathers frames into entries, `machine` applies committed entries and `view` shows the
-//! store to them; `sweep` removes expired records; `watch` stops a store whose flush has failed.
+//! store to them; `sweep` removes expired records; `reclaim` removes elements that no header names;
+//! `watch` stops a store whose flush has failed.
 //! These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
 //!
 //! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
@@ -22,6 +23,7 @@ mod per_range;
 mod place;
 mod propose;
 mod read;
+mod reclaim;
 mod refusal;
 mod room;
 mod shared;
@@ -134,6 +136,12 @@ impl Replica {
         let (proposer, proposing) =
             Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
         let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
+        let reclaiming = tokio::spawn(reclaim::run(
+            group.clone(),
+            Arc::clone(&shared),
+            settings.rocks.write_buffer_bytes(),
+            stop.clone(),
+        ));
         let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
         let peers = settings.peers.clone();
         let telling = tokio::spawn(handover::run(
@@ -148,6 +156,7 @@ impl Replica {
             peers: peers.clone(),
             rate: Arc::clone(&settings.move_rate),
             disk: Arc::clone(disk),
+            counts: importer::pieces::Counts::default(),
         };
         let importing = tokio::spawn(importer.run(stop.clone()));
         let writes = Writes::new(
@@ -164,8 +173,9 @@ impl Replica {
             settings.read_mode,
             settings.replies.clone(),
         );
-        let running =
-            tokio::sync::Mutex::new(vec![proposing, sweeping, watching, telling, importing]);
+        let running = tokio::sync::Mutex::new(vec![
+            proposing, sweeping, reclaiming, watching, telling, importing,
+        ]);
         let tasks = Arc::new(Tasks { stop, running });
         let sizes = Arc::new(Mutex::new(Sizes {
             at: Instant::now(),
@@ -249,6 +259,17 @@ impl Replica {
         let range = owned.find(|range| range.range_id == range_id);
         let range = range.ok_or_else(|| format!("range {range_id} is not owned here"))?;
         split_point::find(published.engine.as_ref(), &range.bounds).map_err(|e| e.to_string())
+    }
+
+    /// Approximate bytes of a range on disk; 0 if it is not owned here.
+    pub(crate) fn range_bytes(&self, range_id: RangeId) -> u64 {
+        let published = self.shared.published();
+        let owned = published.read.ownership().owned().iter();
+        let bounds = owned.filter(|range| range.range_id == range_id);
+        let bounds = bounds.map(|range| &range.bounds);
+        sizes::of_ranges(published.engine.as_ref(), bounds)
+            .iter()
+            .sum()
     }
 
     /// The load of each range that this replica serves as leader.

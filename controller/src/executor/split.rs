@@ -89,9 +89,17 @@ impl Splitting {
                 self.step_at(SplitPhase::Split, &at),
                 format!("{left_bytes} bytes on the left, {right_bytes} on the right"),
             ),
-            Consulted::Answered(_, ServerAnswer::SplitPoint { at: None, .. }) => {
-                Taken::GiveUp(format!("range {range_id} has fewer than two keys"))
-            }
+            Consulted::Answered(
+                _,
+                ServerAnswer::SplitPoint {
+                    at: None,
+                    left_bytes,
+                    ..
+                },
+            ) => Taken::GiveUp(format!(
+                "range {range_id} has fewer than two keys, and a key is never split: {left_bytes} \
+                 bytes on disk stay in one range"
+            )),
             Consulted::Refused(reason) | Consulted::Unheard(reason) if elapsed >= COSTLY => {
                 // The planner tries again later, with growing pauses. Other jobs may use the group
                 // meanwhile.

@@ -23,6 +23,7 @@ use crate::store::{Store, StoreChange};
 use arrivals::Absent;
 
 mod arrivals;
+mod elements;
 mod ranges;
 
 impl GroupState {
@@ -60,6 +61,7 @@ impl GroupState {
                 effects.changes.clears = self.ownership.remove(&ranges);
                 effects.changes.cleared = self.next_change;
                 for range_id in ranges {
+                    self.pieces.remove(&range_id);
                     if self.imports.remove(&range_id).is_some() {
                         effects.store.push(StoreChange::Forget(range_id));
                     }

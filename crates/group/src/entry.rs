@@ -19,11 +19,13 @@
 //! applied, by every replica alike.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use coterie_types::{Epoch, GroupId, RangeDescriptor, RangeId, TableId, UnixMillis, varint};
+use coterie_types::{
+    Epoch, GroupId, RangeDescriptor, RangeId, TableId, UnixMillis, Version, varint,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Tally;
-use crate::import::Arrival;
+use crate::import::{Arrival, Place};
 
 const VERSION: u8 = 1;
 const FRAMES: u8 = 0;
@@ -171,6 +173,41 @@ pub enum RangeChange {
         range_id: RangeId,
         /// The epoch at which it was handed off.
         epoch: Epoch,
+    },
+    /// The next elements of a spread collection of an imported range, or its header.
+    Elements(Elements),
+}
+
+/// A piece of a spread collection that arrives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elements {
+    /// The range.
+    pub range_id: RangeId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The key of the collection.
+    pub key: Bytes,
+    /// The incarnation of its elements.
+    pub incarnation: Version,
+    /// Where the piece begins, which is where the previous piece ended; `None` in the first.
+    pub from: Option<Place>,
+    /// Places and values of elements, in their order.
+    pub elements: Vec<(Place, Bytes)>,
+    /// What comes after this piece.
+    pub then: Then,
+}
+
+/// What comes after a piece of a spread collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// A piece that begins here.
+    Next(Place),
+    /// Nothing: the collection is whole, if its elements match the source's tally.
+    Header {
+        /// The header's record, as the source stores it.
+        record: Bytes,
+        /// The source's tally of the elements.
+        all: Tally,
     },
 }
 

@@ -6,10 +6,16 @@
 //! contains it was emptied. A known key stays known, and a record that arrives for it later is
 //! ignored. [`Known`] covers the cases that neither a record nor a mark can express. It is stored
 //! with the records, so readers see both at the same state.
+//!
+//! A spread collection arrives in pieces: its elements in their order, then its header. Elements
+//! without a header are not visible, so the key is known as soon as all of it is here, and not
+//! before. [`Pieces`] has the progress of the keys whose elements are arriving.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use coterie_protocol::{DecodeError, decode, encode};
-use coterie_types::{Epoch, KeyRange, RangeId, TableId};
+use coterie_types::{Epoch, KeyRange, RangeId, TableId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Tally;
@@ -60,6 +66,34 @@ pub struct Import {
     pub(crate) known: Known,
     /// The tally of all copied chunks, including records of keys that were known here already.
     pub(crate) copied: Tally,
+}
+
+/// The keys of an import whose elements are arriving, and how far each has come.
+pub type Pieces = BTreeMap<Bytes, Piece>;
+
+/// Keys of an import whose elements may arrive in turn, at most.
+pub(crate) const PIECES_MAX: usize = 64;
+
+/// The progress of a spread collection that is arriving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The incarnation of its elements: that of the header at the source.
+    pub incarnation: Version,
+    /// The place of the next element.
+    pub next: Place,
+    /// The tally of the elements that have arrived.
+    pub arrived: Tally,
+}
+
+/// The place of an element within its collection: family and element.
+pub type Place = (u8, Bytes);
+
+/// Adds an element to the tally of its collection.
+pub fn add_element(tally: &mut Tally, family: u8, element: &[u8], value: &[u8]) {
+    let mut place = Vec::with_capacity(element.len() + 1);
+    place.push(family);
+    place.extend_from_slice(element);
+    tally.add(&place, value);
 }
 
 /// A record of the source, proposed together with the frames that need it.

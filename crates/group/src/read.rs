@@ -9,7 +9,7 @@ use coterie_redis_compat::{Context, Fault, Txn, View};
 use coterie_types::{GroupId, RangeId, UnixMillis};
 
 use crate::frame::ResolvedFrame;
-use crate::import::Import;
+use crate::import::{Import, Pieces};
 use crate::ownership::Ownership;
 use crate::run::run_reads;
 use crate::state::GroupState;
@@ -22,6 +22,7 @@ pub struct ReadState {
     next_change: u64,
     ownership: Arc<Ownership>,
     imports: Arc<BTreeMap<RangeId, Import>>,
+    pieces: Arc<BTreeMap<RangeId, Pieces>>,
 }
 
 /// The outcome of a read.
@@ -47,6 +48,10 @@ impl GroupState {
             Some(before) if *before.imports == self.imports => Arc::clone(&before.imports),
             _ => Arc::new(self.imports.clone()),
         };
+        let pieces = match before {
+            Some(before) if *before.pieces == self.pieces => Arc::clone(&before.pieces),
+            _ => Arc::new(self.pieces.clone()),
+        };
         let (group_id, clock, next_change) = (self.group_id, self.clock, self.next_change);
         ReadState {
             group_id,
@@ -54,6 +59,7 @@ impl GroupState {
             next_change,
             ownership,
             imports,
+            pieces,
         }
     }
 }
@@ -69,6 +75,12 @@ impl ReadState {
     #[must_use]
     pub fn import(&self, range_id: RangeId) -> Option<&Import> {
         self.imports.get(&range_id)
+    }
+
+    /// The spread collections of a range that are arriving.
+    #[must_use]
+    pub fn pieces(&self, range_id: RangeId) -> Option<&Pieces> {
+        self.pieces.get(&range_id)
     }
 
     /// The clock of the last entry applied.

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use coterie_types::{GroupId, RangeId, TableId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-use crate::import::Import;
+use crate::import::{Import, Pieces};
 use crate::ownership::Ownership;
 use crate::sessions::Sessions;
 
 /// Format of the persisted state.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The format before it: without `pieces`.
+const VERSION_WITHOUT_PIECES: u8 = 2;
 /// Slots of the table of removals: a removed key counts as removed for all keys of its slot.
 pub(crate) const REMOVAL_SLOTS: usize = 4096;
 
@@ -32,6 +34,8 @@ pub struct GroupState {
     pub(crate) removals: Vec<u64>,
     /// Change counter after the last clear of an interval: counts for every slot.
     pub(crate) cleared: u64,
+    /// The spread collections that are arriving, of each import that has any.
+    pub(crate) pieces: BTreeMap<RangeId, Pieces>,
 }
 
 /// A persisted state that cannot be read.
@@ -52,6 +56,7 @@ impl GroupState {
             sessions: Sessions::default(),
             removals: vec![0; REMOVAL_SLOTS],
             cleared: 0,
+            pieces: BTreeMap::new(),
         }
     }
 
@@ -66,19 +71,22 @@ impl GroupState {
     /// Decodes a persisted state.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => {
-                let state: Self =
-                    coterie_protocol::decode(rest).map_err(|e| StateError(e.to_string()))?;
-                if state.removals.len() == REMOVAL_SLOTS {
-                    Ok(state)
-                } else {
-                    Err(StateError("table of removals has another size".to_owned()))
-                }
-            }
+            Some((&VERSION, rest)) => Self::decode_fields(rest),
+            // No pieces: postcard of an empty map.
+            Some((&VERSION_WITHOUT_PIECES, rest)) => Self::decode_fields(&[rest, &[0]].concat()),
             Some((version, _)) => Err(StateError(format!(
                 "version {version}, this program knows {VERSION}"
             ))),
             None => Err(StateError("empty".to_owned())),
+        }
+    }
+
+    fn decode_fields(bytes: &[u8]) -> Result<Self, StateError> {
+        let state: Self = coterie_protocol::decode(bytes).map_err(|e| StateError(e.to_string()))?;
+        if state.removals.len() == REMOVAL_SLOTS {
+            Ok(state)
+        } else {
+            Err(StateError("table of removals has another size".to_owned()))
         }
     }
 
@@ -106,6 +114,12 @@ impl GroupState {
         self.imports.get(&range_id)
     }
 
+    /// The spread collections of a range that are arriving.
+    #[must_use]
+    pub fn pieces(&self, range_id: RangeId) -> Option<&Pieces> {
+        self.pieces.get(&range_id)
+    }
+
     /// Panics if an invariant is broken; costs nothing in a release build.
     pub(crate) fn debug_check(&self) {
         let importing = self.ownership.importing();
@@ -114,6 +128,12 @@ impl GroupState {
             importing.len() == self.imports.len() && ids.all(|id| self.imports.contains_key(&id)),
             "imports and their progress differ: {importing:?}, {:?}",
             self.imports
+        );
+        let mut with_pieces = self.pieces.keys();
+        debug_assert!(
+            with_pieces.all(|id| self.imports.contains_key(id)),
+            "pieces of no import: {:?}",
+            self.pieces
         );
     }
 
@@ -145,8 +165,12 @@ mod tests {
         state.removals[7] = 9;
         let bytes = state.encode();
         assert_eq!(GroupState::decode(&bytes).unwrap(), state);
+        let mut older = bytes.clone();
+        older[0] = 2;
+        assert_eq!(older.pop(), Some(0), "no pieces");
+        assert_eq!(GroupState::decode(&older).unwrap(), state);
         let mut newer = bytes;
-        newer[0] = 3;
+        newer[0] = 4;
         assert!(GroupState::decode(&newer).is_err());
         assert!(GroupState::decode(&[]).is_err());
     }

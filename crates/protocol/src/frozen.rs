@@ -2,10 +2,11 @@
 //!
 //! From the hand-off on nothing changes the copy, so all replicas of the source that have applied
 //! the hand-off give the same answers, now and later. Records are bytes as they are on disk
-//! (`redis-compat`, `record`), with version and expiry.
+//! (`redis-compat`, `record`), with version and expiry. The elements of a spread collection are
+//! asked for by its key and the incarnation in its header; other elements are never sent.
 
 use bytes::Bytes;
-use coterie_types::{Epoch, GroupId, RangeId};
+use coterie_types::{Epoch, GroupId, RangeId, Version};
 use serde::{Deserialize, Serialize};
 
 /// A request about a frozen range.
@@ -26,7 +27,8 @@ pub struct FrozenRequest {
 pub enum FrozenRead {
     /// The records of these keys; answered by `Keys`.
     Keys(Vec<Bytes>),
-    /// The next records in key order; answered by `Records`.
+    /// The next records in key order; answered by `Records`. The header of a spread collection is a
+    /// chunk of its own.
     Chunk {
         /// The first key to read.
         from: Bytes,
@@ -42,10 +44,62 @@ pub enum FrozenRead {
         /// Most records to return.
         count_max: u64,
     },
-    /// The digest of the copy; answered by `Digest`.
+    /// The digest of the records of the copy; answered by `Digest`.
     Digest,
     /// The approximate size of the copy; answered by `Size`.
     Size,
+    /// The next elements of a spread collection, of all families in their order; answered by
+    /// `Elements`.
+    Elements {
+        /// The collection.
+        of: Spread,
+        /// The family and the first element to read; `None` for the first of all.
+        from: Option<(u8, Bytes)>,
+        /// Bytes of elements and values after which the answer ends; it has at least one element.
+        bytes_max: u64,
+    },
+    /// The digest of the elements of a spread collection; answered by `Digest`.
+    ElementsDigest(Spread),
+    /// The value of an element; answered by `Element`.
+    Element {
+        /// The collection.
+        of: Spread,
+        /// The family.
+        family: u8,
+        /// The element.
+        element: Bytes,
+    },
+    /// The next elements of a family on a walk; answered by `Walked`.
+    Walk {
+        /// The collection.
+        of: Spread,
+        /// The family.
+        family: u8,
+        /// Where the walk begins; `None` for the end of the family.
+        from: Option<WalkFrom>,
+        /// Whether the walk goes down.
+        is_down: bool,
+        /// Most elements to return.
+        count_max: u64,
+    },
+}
+
+/// A spread collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Its key.
+    pub key: Bytes,
+    /// The incarnation of its elements.
+    pub incarnation: Version,
+}
+
+/// The start of a walk over elements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalkFrom {
+    /// The element.
+    pub element: Bytes,
+    /// Whether the walk visits the element itself.
+    pub is_included: bool,
 }
 
 /// The answer of the source.
@@ -76,4 +130,20 @@ pub enum FrozenAnswer {
     NotHere,
     /// The store could not be read.
     Failed(String),
+    /// Places (family, element) and values, in their order.
+    Elements {
+        /// Place and value.
+        elements: Vec<((u8, Bytes), Bytes)>,
+        /// The place at which to continue; `None` at the end.
+        next: Option<(u8, Bytes)>,
+    },
+    /// The value of the element, if there is one.
+    Element(Option<Bytes>),
+    /// The elements of a walk.
+    Walked {
+        /// Element and value.
+        elements: Vec<(Bytes, Bytes)>,
+        /// Whether these are the last.
+        is_end: bool,
+    },
 }

@@ -291,7 +291,7 @@ pub enum ServerAnswer {
     SplitPoint {
         /// The first key of the right half; `None` when the range has fewer than two keys.
         at: Option<Bytes>,
-        /// Approximate bytes of the left half.
+        /// Approximate bytes of the left half; without a split key, of the whole range.
         left_bytes: u64,
         /// Approximate bytes of the right half.
         right_bytes: u64,

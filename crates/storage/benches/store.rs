@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use coterie_storage::{Batch, Engine, Reader, RecordCache, RocksEngine, RocksShared, layout};
-use coterie_types::TableId;
+use coterie_types::{GroupId, TableId, Version};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const RECORDS: u64 = 100_000;
@@ -168,5 +168,38 @@ fn beside(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, alone, in_turn, first, beside);
+/// An entry may change many elements. Readers and the next entry wait for its batch.
+fn many(criterion: &mut Criterion) {
+    let store = Store::filled();
+    let mut group = criterion.benchmark_group("many");
+    group.sample_size(10);
+    let (group_id, mut change) = (GroupId(1), 0);
+    group.bench_function("write of 100,000 elements", |bencher| {
+        bencher.iter_custom(|times| {
+            let mut took = Duration::ZERO;
+            for _ in 0..times {
+                change += 1;
+                let incarnation = Version {
+                    group: group_id,
+                    change,
+                };
+                let mut batch = Batch::default();
+                for n in 0..RECORDS {
+                    let (of, element) = ((TableId(0), &b"collection"[..]), scattered(n));
+                    let element = format!("{element:016}");
+                    let key = layout::element_key(of, incarnation, 0, element.as_bytes());
+                    batch.put(key, vec![b'v'; 16]);
+                }
+                let began = Instant::now();
+                store.engine.write(batch).unwrap();
+                took += began.elapsed();
+                store.engine.flush().unwrap();
+            }
+            took
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, alone, in_turn, first, beside, many);
 criterion_main!(benches);

@@ -102,6 +102,25 @@ pub fn element_key(
     out
 }
 
+/// The interval of the store that holds the elements of a key, of all incarnations.
+#[must_use]
+pub fn elements_interval(table: TableId, key: &[u8]) -> Interval {
+    let with_end = |end: [u8; 2]| {
+        let mut out = prefix(ELEMENT, table, key);
+        out.extend_from_slice(&end);
+        out
+    };
+    (with_end([0, 0]), with_end([0, 1]))
+}
+
+/// The interval of the store that holds all elements of a collection.
+#[must_use]
+pub fn collection_interval(key: (TableId, &[u8]), incarnation: Version) -> Interval {
+    // No family has the greatest number.
+    let end = element_key(key, incarnation, u8::MAX, &[]);
+    (element_key(key, incarnation, 0, &[]), end)
+}
+
 /// The interval of the store that holds a family of elements. The rest of a store key behind the
 /// start of the interval is the element.
 #[must_use]
@@ -323,6 +342,13 @@ mod tests {
                 element,
             };
             let stored = stored(&a);
+            let within = |(start, end): Interval| start <= stored && stored < end;
+            let of = |incarnation| collection_interval((TableId(1), key), incarnation);
+            prop_assert!(within(of(version(*group, *change))));
+            prop_assert!(!within(of(version(*group, *change + 1))));
+            prop_assert!(within(elements_interval(TableId(1), key)));
+            let other = elements_interval(TableId(1), &b.0);
+            prop_assert_eq!(within(other), *key == b.0);
             prop_assert_eq!(parse(&stored), Some(expected));
             prop_assert_eq!(parse_header(&stored), None);
         }

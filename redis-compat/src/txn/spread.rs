@@ -26,7 +26,7 @@ use super::Txn;
 use super::state::State;
 use crate::element::in_family;
 use crate::errors::COLLECTION_TOO_LARGE;
-use crate::{Collection, ElementPlace, EvalError, Fault, Walk};
+use crate::{Collection, ElementPlace, EvalError, Fault, Header, Record, Walk};
 
 /// The families that collections have: 0 to this number, excluded.
 pub(crate) const FAMILIES: u8 = 8;
@@ -81,6 +81,26 @@ impl SpreadHeader {
             key: key.clone(),
             incarnation: self.incarnation,
         }
+    }
+}
+
+impl Record {
+    /// The incarnation of the elements of a spread collection; `None` for other records.
+    pub fn incarnation(&self) -> Result<Option<Version>, Fault> {
+        if !self.is_spread {
+            return Ok(None);
+        }
+        SpreadHeader::decode(&self.value).map(|header| Some(header.incarnation))
+    }
+
+    /// The same of a record as it is stored.
+    pub fn incarnation_of(raw: &[u8]) -> Result<Option<Version>, Fault> {
+        let (header, value) = Header::decode(raw)?;
+        if !header.is_spread {
+            return Ok(None);
+        }
+        let header = SpreadHeader::decode(&Bytes::copy_from_slice(value))?;
+        Ok(Some(header.incarnation))
     }
 }
 
@@ -151,6 +171,12 @@ impl Txn<'_> {
     ) {
         let place = place(of, family, element.into());
         self.state.change_element(place, Some(value.into()));
+    }
+
+    /// Takes an element in as it is: it was there before, in another group. For the group: no
+    /// scope.
+    pub fn import_element(&mut self, place: ElementPlace, value: Bytes) {
+        self.state.change_element(place, Some(value));
     }
 
     /// Removes an element.

@@ -49,7 +49,8 @@ pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
         }
         ServerRequest::SplitPoint { group_id, range_id } => {
             let replica = node.replica(group_id).ok_or(ServerAnswer::NoSuchGroup)?;
-            let looking = tokio::task::spawn_blocking(move || replica.split_point(range_id));
+            let asked = replica.clone();
+            let looking = tokio::task::spawn_blocking(move || asked.split_point(range_id));
             let found = looking
                 .await
                 .map_err(|e| ServerAnswer::Failed(e.to_string()))?;
@@ -62,7 +63,7 @@ pub(super) async fn answer(node: &Node, request: ServerRequest) -> Answer {
                 },
                 None => ServerAnswer::SplitPoint {
                     at: None,
-                    left_bytes: 0,
+                    left_bytes: replica.range_bytes(range_id),
                     right_bytes: 0,
                 },
             })

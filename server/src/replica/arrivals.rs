@@ -5,6 +5,9 @@
 //! whose records cannot be fetched is refused as `Moving`, and the proxy sends it again. While the
 //! disk has no room nothing is fetched: a frame that lacks records is refused like a frame that
 //! makes the data grow, even if it only deletes.
+//!
+//! A spread collection does not fit into an entry. Its frame waits here while the importer copies
+//! that collection next (`Shared::want`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +109,7 @@ impl Arrivals {
     async fn fetch(&self, frame: Bytes, decoded: ResolvedFrame, due: Due, responder: Responder) {
         let mut until = due.deadline.min(Instant::now() + PATIENCE);
         let mut changed = self.shared.ownership_changed();
+        let mut arrived = self.shared.wanted_arrived();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -125,6 +129,10 @@ impl Arrivals {
                 Ok(Missing::Keys(ranges)) => match self.records(ranges).await {
                     Ok(Fetched::All(arrivals)) => {
                         return self.proposer.submit(frame, arrivals, due, responder);
+                    }
+                    Ok(Fetched::Spread) => {
+                        // The top of the loop notices the timeout.
+                        let _ = tokio::time::timeout(left, arrived.changed()).await;
                     }
                     Ok(Fetched::Some(arrivals)) => {
                         let frames = Vec::new();
@@ -198,7 +206,7 @@ impl Arrivals {
         &self,
         ranges: BTreeMap<RangeId, (Arriving, Vec<Bytes>)>,
     ) -> Result<Fetched, String> {
-        let mut arrivals = Vec::new();
+        let (mut arrivals, mut is_spread) = (Vec::new(), false);
         let wanted: usize = ranges.values().map(|(_, keys)| keys.len()).sum();
         for (range_id, (arriving, mut keys)) in ranges {
             keys.truncate(KEYS_MAX.saturating_sub(arrivals.len()));
@@ -216,8 +224,12 @@ impl Arrivals {
             }
             for (key, record) in keys.into_iter().zip(records) {
                 // A record that cannot be decoded must not get into the log.
-                if let Some(Err(fault)) = record.clone().map(Record::decode) {
-                    return Err(fault.to_string());
+                let decoded = record.clone().map(Record::decode).transpose();
+                let decoded = decoded.map_err(|fault| fault.to_string())?;
+                if decoded.is_some_and(|record| record.is_spread) {
+                    self.shared.want(range_id, key);
+                    is_spread = true;
+                    continue;
                 }
                 arrivals.push(Arrival {
                     range_id,
@@ -228,7 +240,9 @@ impl Arrivals {
                 });
             }
         }
-        Ok(if arrivals.len() == wanted {
+        Ok(if is_spread {
+            Fetched::Spread
+        } else if arrivals.len() == wanted {
             Fetched::All(arrivals)
         } else {
             Fetched::Some(arrivals)
@@ -242,6 +256,8 @@ enum Fetched {
     All(Vec<Arrival>),
     /// The first of them, since there are many.
     Some(Vec<Arrival>),
+    /// None: a key is a spread collection, whose elements arrive next.
+    Spread,
 }
 
 /// The refusal for a frame when the entry with its records could not be proposed.

@@ -8,10 +8,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use bytes::Bytes;
 use coterie_group::{Arriving, Known, Ownership, Store};
-use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, Spread, WalkFrom};
 use coterie_redis_compat::{Collection, Fault, Header, Record, View, Walk};
 use coterie_storage::Reader;
 use coterie_types::{KeyRange, RangeId, TableId};
@@ -20,8 +21,10 @@ use tokio::runtime::Handle;
 use super::view::StoreView;
 use crate::peers::{FrozenRange, Peers};
 
-/// Headers fetched at once for reads of intervals.
+/// Headers fetched at once for reads of intervals, and elements at most.
 const PAGE_RECORDS: u64 = 4096;
+/// Elements fetched first: many walks stop after a few.
+const PAGE_ELEMENTS_FIRST: u64 = 16;
 
 /// The means to ask the source.
 pub(super) struct Source<'a> {
@@ -150,7 +153,18 @@ impl View for ArrivingView<'_> {
     }
 
     fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
-        self.local().element(of, family, element)
+        let Some(arriving) = self.source_of(of)? else {
+            return self.local().element(of, family, element);
+        };
+        let read = FrozenRead::Element {
+            of: spread(of),
+            family,
+            element: Bytes::copy_from_slice(element),
+        };
+        match self.ask(arriving, read) {
+            Some(FrozenAnswer::Element(value)) => Ok(value),
+            _ => Ok(None),
+        }
     }
 
     fn scan_elements(
@@ -160,7 +174,79 @@ impl View for ArrivingView<'_> {
         walk: Walk<'_>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault> {
-        self.local().scan_elements(of, family, walk, visit)
+        match self.source_of(of)? {
+            Some(arriving) => {
+                self.walk_there(arriving, of, family, walk, visit);
+                Ok(())
+            }
+            None => self.local().scan_elements(of, family, walk, visit),
+        }
+    }
+}
+
+impl ArrivingView<'_> {
+    /// The import whose source has the elements of a collection; `None` if they are here. A key is
+    /// known when all of it is here: some elements of a key that is not known may be here already.
+    fn source_of(&self, of: &Collection) -> Result<Option<&Arriving>, Fault> {
+        let Some(arriving) = self.ownership.import_of(of.table, &of.key) else {
+            return Ok(None);
+        };
+        let is_here = self.local().record(of.table, &of.key)?.is_some()
+            || self.is_known(arriving.range.range_id, of.table, &of.key)?;
+        Ok((!is_here).then_some(arriving))
+    }
+
+    /// Walks over elements at the source, in pages that grow.
+    fn walk_there(
+        &self,
+        arriving: &Arriving,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) {
+        let (bound, is_down) = match walk {
+            Walk::Up(bound) => (bound, false),
+            Walk::Down(bound) => (bound, true),
+        };
+        let mut from = match bound {
+            Bound::Unbounded => None,
+            Bound::Included(element) => Some((Bytes::copy_from_slice(element), true)),
+            Bound::Excluded(element) => Some((Bytes::copy_from_slice(element), false)),
+        };
+        let mut count_max = PAGE_ELEMENTS_FIRST;
+        loop {
+            let read = FrozenRead::Walk {
+                of: spread(of),
+                family,
+                from: from.take().map(|(element, is_included)| WalkFrom {
+                    element,
+                    is_included,
+                }),
+                is_down,
+                count_max,
+            };
+            let Some(FrozenAnswer::Walked { elements, is_end }) = self.ask(arriving, read) else {
+                return;
+            };
+            for (element, value) in &elements {
+                if !visit(element, value) {
+                    return;
+                }
+            }
+            match elements.into_iter().next_back() {
+                Some((last, _)) if !is_end => from = Some((last, false)),
+                _ => return,
+            }
+            count_max = (count_max * 4).min(PAGE_RECORDS);
+        }
+    }
+}
+
+fn spread(of: &Collection) -> Spread {
+    Spread {
+        key: of.key.clone(),
+        incarnation: of.incarnation,
     }
 }
 

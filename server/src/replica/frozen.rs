@@ -1,7 +1,9 @@
 //! Answers questions about a frozen copy, asked by the destination of a move.
 //!
 //! Any replica that has applied the hand-off may answer, without lease or read index. From then on
-//! nothing changes the copy until it is dropped, and by then no replica asks any more.
+//! nothing changes the copy until it is dropped, and by then no replica asks any more. Elements that
+//! no header names may be reclaimed meanwhile; they are not part of the copy, and nobody asks for
+//! them.
 
 use bytes::Bytes;
 use coterie_group::Tally;
@@ -13,6 +15,8 @@ use coterie_types::{KeyRange, RangeDescriptor};
 use super::shared::{Published, Shared};
 use super::sizes;
 
+mod elements;
+
 /// Bytes of an answer, at most; the last record may exceed it.
 const CHUNK_BYTES_MAX: u64 = 16 << 20;
 /// Records of an answer, at most.
@@ -20,7 +24,11 @@ const RECORDS_MAX: usize = 64 * 1024;
 
 /// Whether the question names few keys, so that it is answered where it arrives.
 pub(crate) fn is_short(read: &FrozenRead) -> bool {
-    matches!(read, FrozenRead::Keys(keys) if keys.len() <= 64)
+    match read {
+        FrozenRead::Keys(keys) => keys.len() <= 64,
+        FrozenRead::Element { .. } => true,
+        _ => false,
+    }
 }
 
 /// Answers a question.
@@ -85,27 +93,65 @@ fn read(
         }
         FrozenRead::Digest => {
             let mut tally = Tally::default();
-            for (start, end) in layout::intervals(bounds) {
-                engine.scan(&start, &end, &mut |stored, raw| {
-                    match layout::parse_header(stored) {
-                        // Counted as the destination counts arriving records.
-                        Some((_, key)) => tally.add(&key, raw),
-                        // The digests differ if the destination lacks an entry of another kind.
-                        None => tally.add(stored, raw),
-                    }
-                    true
-                })?;
-            }
-            Ok(FrozenAnswer::Digest {
-                records: tally.records,
-                bytes: tally.bytes,
-                checksum: tally.checksum,
-            })
+            let (start, end) = layout::header_interval(bounds);
+            engine.scan(&start, &end, &mut |stored, raw| {
+                match layout::parse_header(stored) {
+                    // Counted as the destination counts arriving records.
+                    Some((_, key)) => tally.add(&key, raw),
+                    // The digests differ, as the destination has no such entry.
+                    None => tally.add(stored, raw),
+                }
+                true
+            })?;
+            Ok(digest(&tally))
         }
         FrozenRead::Size => {
             let sizes = sizes::of_ranges(engine, std::iter::once(bounds));
             Ok(FrozenAnswer::Size(sizes.first().copied().unwrap_or(0)))
         }
+        FrozenRead::Elements {
+            of,
+            from,
+            bytes_max,
+        } => {
+            let from = from
+                .as_ref()
+                .map(|(family, element)| (*family, &element[..]));
+            let bytes_max = (*bytes_max).min(CHUNK_BYTES_MAX);
+            elements::page(engine, bounds, of, from, bytes_max)
+        }
+        FrozenRead::ElementsDigest(of) => elements::digest(engine, bounds, of),
+        FrozenRead::Element {
+            of,
+            family,
+            element,
+        } => elements::one(engine, bounds, of, *family, element),
+        FrozenRead::Walk {
+            of,
+            family,
+            from,
+            is_down,
+            count_max,
+        } => {
+            let walk = elements::WalkOf {
+                of,
+                family: *family,
+                from: from.as_ref(),
+                is_down: *is_down,
+                count_max: usize::try_from(*count_max)
+                    .map_or(RECORDS_MAX, |n| n.clamp(1, RECORDS_MAX)),
+                bytes_max: CHUNK_BYTES_MAX,
+            };
+            walk.read(engine, bounds)
+        }
+    }
+}
+
+fn digest(tally: &Tally) -> FrozenAnswer {
+    FrozenAnswer::Digest {
+        records: tally.records,
+        bytes: tally.bytes,
+        checksum: tally.checksum,
     }
 }
 
@@ -133,18 +179,21 @@ impl Page {
     fn read(&self, reader: &dyn Reader, bounds: &KeyRange) -> Result<FrozenAnswer, StorageError> {
         let (start, end) = layout::header_interval(bounds);
         let (mut records, mut bytes, mut next) = (Vec::new(), 0u64, None);
-        let mut is_damaged = false;
+        let (mut is_damaged, mut is_over) = (false, false);
         reader.scan(&start, &end, &mut |stored, raw| {
             let Some((_, key)) = layout::parse_header(stored) else {
                 is_damaged = true;
                 return false;
             };
             let key = Bytes::from(key.into_owned());
-            if records.len() >= self.records_max || (bytes >= self.bytes_max && !records.is_empty())
-            {
+            let is_full = records.len() >= self.records_max || bytes >= self.bytes_max;
+            // The header of a spread collection stands alone: its elements come before it.
+            let is_alone = self.values && Header::decode(raw).is_ok_and(|(h, _)| h.is_spread);
+            if !records.is_empty() && (is_full || is_alone || is_over) {
                 next = Some(key);
                 return false;
             }
+            is_over = is_alone;
             let raw = if self.values {
                 Bytes::copy_from_slice(raw)
             } else {
@@ -218,29 +267,29 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_would_not_travel_shows_in_the_digest() {
-        let engine = engine(&["b", "c"]);
-        let digest = || read(&engine, &bounds(), &FrozenRead::Digest).unwrap();
-        let before = digest();
-        let element = |key: &[u8]| {
-            let (group, change) = (coterie_types::GroupId(1), 1);
-            let incarnation = coterie_types::Version { group, change };
-            let mut batch = Batch::default();
-            let key = layout::element_key((TableId(0), key), incarnation, 0, b"element");
-            batch.put(key, b"value".to_vec());
-            engine.write(batch).unwrap();
-        };
-        element(b"x");
-        assert_eq!(digest(), before);
-        element(b"c");
-        assert_ne!(digest(), before);
-        let chunk = FrozenRead::Chunk {
-            from: Bytes::new(),
-            bytes_max: 100,
-        };
-        // Readers of keys do not take it for damage.
-        let chunk = read(&engine, &bounds(), &chunk).unwrap();
-        assert!(matches!(chunk, FrozenAnswer::Records { records, .. } if records.len() == 2));
+    fn the_header_of_a_spread_collection_is_a_chunk_of_its_own() {
+        let engine = engine(&["b", "d"]);
+        let mut batch = Batch::default();
+        // A spread hash of two elements, of incarnation 1, 1.
+        batch.put(
+            layout::header_key(TableId(0), b"c"),
+            b"\x11\x01\x01\x01\x01\x02".to_vec(),
+        );
+        engine.write(batch).unwrap();
+        let (mut from, mut chunks) = (Bytes::new(), Vec::new());
+        loop {
+            let bytes_max = 1000;
+            let chunk = read(&engine, &bounds(), &FrozenRead::Chunk { from, bytes_max });
+            let FrozenAnswer::Records { records, next } = chunk.unwrap() else {
+                panic!("no records");
+            };
+            chunks.push(records.into_iter().map(|(key, _)| key).collect::<Vec<_>>());
+            match next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        assert_eq!(chunks, [["b"], ["c"], ["d"]]);
     }
 
     #[test]

@@ -3,25 +3,32 @@
 //!
 //! The log holds the progress of the copy, so a new leader resumes where the last stopped. At the
 //! end the source reports the digest of its records, and the import is over if it equals the digest
-//! of the arrived records. Nothing is copied while there is no room: clients' writes are refused
+//! of the arrived records. The elements of a spread collection are copied in pieces before its
+//! header (`pieces`), first of all those that writes wait for. Nothing is copied while there is no room: clients' writes are refused
 //! then, and a copy must not fill the space that they must leave free.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use coterie_group::{Arriving, Body, RangeChange, Tally};
-use coterie_protocol::frozen::{FrozenAnswer, FrozenRead};
+use bytes::Bytes;
+use coterie_group::{Arriving, Body, RangeChange, Store, Tally};
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, Spread};
 use coterie_raft::Group;
-use coterie_types::RangeId;
+use coterie_redis_compat::{Fault, Record, View};
+use coterie_types::{RangeId, Version};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::change::change;
 use super::per_range::PerRange;
 use super::shared::Shared;
+use super::view::StoreView;
 use crate::disk::Disk;
 use crate::peers::{FrozenRange, Peers};
 use crate::rate::Rate;
+use pieces::{Counts, Pace};
+
+pub(super) mod pieces;
 
 /// Bytes of a chunk, except that a record always fits. Small, since chunks share the log with the
 /// clients' frames.
@@ -42,6 +49,7 @@ pub(super) struct Importer {
     pub(super) peers: Peers,
     pub(super) rate: Arc<Rate>,
     pub(super) disk: Arc<Disk>,
+    pub(super) counts: Counts,
 }
 
 /// Why an import is stuck.
@@ -108,6 +116,7 @@ impl Importer {
             };
             tokio::time::sleep(pause).await;
         }
+        self.counts.forget(FrozenRange::of(&arriving));
     }
 
     /// Reports why an import is stuck; writes it to the process log if it is news.
@@ -135,20 +144,22 @@ impl Importer {
         let Some(import) = import else {
             return Ok(());
         };
-        match import.known().cursor() {
-            Some(from) => self.copy(range, from.clone()).await?,
-            None => self.finish(range, import.copied()).await?,
+        if let Some(key) = self.shared.next_wanted(range.range_id) {
+            self.copy_wanted(arriving, key).await?;
+        } else {
+            match import.known().cursor() {
+                Some(from) => self.copy(arriving, from.clone()).await?,
+                None => self.finish(range, import.copied()).await?,
+            }
         }
         self.shared.set_import_problem(range.range_id, None);
         Ok(())
     }
 
-    async fn copy(&self, range: FrozenRange, from: bytes::Bytes) -> Result<(), Trouble> {
-        if !self.disk.has_room_for(&self.group) {
-            let reason =
-                "no room: this node's disk, or those of a majority of the group, are nearly full";
-            return Err(Trouble::Passing(reason.to_owned()));
-        }
+    /// Copies the records at the cursor, or the next elements of the collection there.
+    async fn copy(&self, arriving: &Arriving, from: Bytes) -> Result<(), Trouble> {
+        self.check_room()?;
+        let range = FrozenRange::of(arriving);
         let read = FrozenRead::Chunk {
             from: from.clone(),
             bytes_max: CHUNK_BYTES,
@@ -157,8 +168,18 @@ impl Importer {
         let FrozenAnswer::Records { records, next } = answer else {
             return Err(something_else());
         };
+        if let [(key, raw)] = &records[..]
+            && let Some(incarnation) = incarnation(raw)?
+            && !self.is_known(arriving, key)?
+        {
+            let (key, incarnation) = (key.clone(), incarnation);
+            let spread = Spread { key, incarnation };
+            return self.copy_piece(range, spread, Pace::Limited).await;
+        }
         let bytes = records.iter().map(|(key, raw)| key.len() + raw.len()).sum();
-        self.rate.take(bytes).await;
+        if !self.take_rate(range, bytes).await {
+            return Ok(());
+        }
         let chunk = RangeChange::Chunk {
             range_id: range.range_id,
             epoch: range.epoch,
@@ -167,6 +188,42 @@ impl Importer {
             next,
         };
         self.propose(chunk).await
+    }
+
+    /// Waits until the rate allows these bytes; false if a key is wanted first.
+    async fn take_rate(&self, range: FrozenRange, bytes: usize) -> bool {
+        let mut wanted = self.shared.wanted_changed();
+        if self.shared.next_wanted(range.range_id).is_some() {
+            return false;
+        }
+        tokio::select! {
+            () = self.rate.take(bytes) => true,
+            // The sender lives as long as this.
+            _ = wanted.changed() => false,
+        }
+    }
+
+    fn check_room(&self) -> Result<(), Trouble> {
+        if self.disk.has_room_for(&self.group) {
+            return Ok(());
+        }
+        let reason =
+            "no room: this node's disk, or those of a majority of the group, are nearly full";
+        Err(Trouble::Passing(reason.to_owned()))
+    }
+
+    /// Whether the group can tell the key's state without the source.
+    fn is_known(&self, arriving: &Arriving, key: &Bytes) -> Result<bool, Trouble> {
+        let (range_id, table) = (arriving.range.range_id, arriving.range.bounds.table);
+        let published = self.shared.published();
+        let store = StoreView(published.engine.as_ref());
+        let is_known = || {
+            let known = store.known(range_id)?;
+            Ok(known.is_none_or(|known| known.holds(table, key))
+                || store.record(table, key)?.is_some()
+                || store.is_marked(range_id, table, key)?)
+        };
+        is_known().map_err(|fault: Fault| Trouble::Passing(fault.to_string()))
     }
 
     async fn finish(&self, range: FrozenRange, copied: Tally) -> Result<(), Trouble> {
@@ -207,6 +264,12 @@ impl Importer {
         proposed.map_err(|error| error.to_string())??;
         Ok(())
     }
+}
+
+/// The incarnation in a record of the source, if it is the header of a spread collection.
+fn incarnation(raw: &[u8]) -> Result<Option<Version>, Trouble> {
+    let incarnation = Record::incarnation_of(raw);
+    incarnation.map_err(|fault| Trouble::Passing(fault.to_string()))
 }
 
 fn something_else() -> Trouble {

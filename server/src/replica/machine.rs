@@ -78,6 +78,7 @@ impl Machine {
             },
             value_bytes_max,
         ));
+        shared.garbage.look_at(&engine, state.ownership())?;
         let machine = Self {
             group_id,
             place,
@@ -122,6 +123,7 @@ impl Machine {
             // If the store becomes durable before the next mark, `load` notices by this blob.
             batch.put(layout::APPLIED.to_vec(), entry.applied.to_vec());
         }
+        self.note_lost_headers(&effects);
         let clears = cleared(&effects);
         if effects.store.iter().any(is_discard) {
             // First: a reader of a frozen copy checks afterwards whether the copy still exists.
@@ -145,6 +147,19 @@ impl Machine {
             block_in_place(|| self.take_digest(nonce, entry.index))?;
         }
         Ok(encode_answer(&effects.replies))
+    }
+
+    /// Tells the job that reclaims elements what this entry leaves to it.
+    fn note_lost_headers(&self, effects: &Effects) {
+        let garbage = &self.shared.garbage;
+        garbage.note(effects, &self.engine);
+        if garbage.is_arriving() || !effects.store.is_empty() {
+            garbage.set_arriving(self.state.ownership());
+        }
+        let is_over = |change: &StoreChange| matches!(change, StoreChange::Forget(_));
+        if effects.store.iter().any(is_over) {
+            garbage.want_all();
+        }
     }
 
     /// Whether much was written, or an interval is to be cleared, and a flush would not have to
@@ -236,6 +251,8 @@ impl Machine {
         self.index = None;
         self.dirty = false;
         self.shared.observe(self.state.clock());
+        let ownership = self.state.ownership();
+        self.shared.garbage.look_at(&self.engine, ownership)?;
         self.publish(false);
         // Reads in progress may fail, which does no harm: a replica that installs a snapshot does
         // not lead.
@@ -400,11 +417,15 @@ fn add(effects: &Effects, batch: &mut Batch) {
     for range in &effects.changes.clears {
         clear(range, batch);
     }
+    // Before the records: a sweep may leave something of a record for later, at the same time.
+    for expired in &effects.swept {
+        batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
+    }
     for ((table, key), record) in &effects.changes.records {
         let stored = layout::header_key(*table, key);
         match record {
             Some(record) => {
-                if let Some(at) = record.expires_at {
+                if let Some(at) = record.wake_at() {
                     batch.put(layout::expiry_key(at, *table, key), Vec::new());
                 }
                 let mut value = Vec::with_capacity(record.encoded_len());
@@ -422,9 +443,6 @@ fn add(effects: &Effects, batch: &mut Batch) {
             Some(value) => batch.put(stored, value.to_vec()),
             None => batch.delete(stored),
         }
-    }
-    for expired in &effects.swept {
-        batch.delete(layout::expiry_key(expired.at, expired.table, &expired.key));
     }
 }
 

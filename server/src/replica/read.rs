@@ -26,7 +26,7 @@ use super::load::Kind;
 use super::refusal::{refusal_of, refuse};
 use super::room::{Room, while_working};
 use super::shared::{Published, Shared, seed};
-use super::view::StoreView;
+use super::view::{NotingView, StoreView};
 use crate::cpu_time::cpu_time;
 use crate::peers::Peers;
 
@@ -241,9 +241,18 @@ impl Reads {
         let (engine, read) = (published.engine.as_ref(), &published.read);
         let needs_source = read.needs_source(frame);
         if !needs_source && needs_no_snapshot(frame) {
-            return read
-                .read(frame, &StoreView(engine), now, seed())
-                .map(Looked::Done);
+            let look = |reader: &dyn Reader| {
+                let view = NotingView::new(reader);
+                let outcome = read.read(frame, &view, now, seed());
+                (outcome, view.has_read_elements())
+            };
+            let mut looked = None;
+            let is_unchanged = engine.read_unchanged(&mut |reader| looked = Some(look(reader)));
+            let (outcome, has_elements) = looked.unwrap_or_else(|| look(engine));
+            // A header and its elements must be of one state.
+            if is_unchanged || !has_elements {
+                return outcome.map(Looked::Done);
+            }
         }
         let (mut outcome, mut missed) = (None, false);
         let mut look = |reader: &dyn Reader| {
@@ -332,8 +341,8 @@ impl From<ProposeError> for Refused {
     }
 }
 
-/// Whether every command reads a single record. Commands of a pipeline are ordered but need not see
-/// one state, so no snapshot is needed. A transaction needs one.
+/// Whether every command reads a single key. Commands of a pipeline are ordered but need not see one
+/// state, so no snapshot is needed, unless a key is a spread collection. A transaction needs one.
 fn needs_no_snapshot(frame: &ResolvedFrame) -> bool {
     !frame.flags.has(FrameFlags::TRANSACTION) && frame.commands.iter().all(Resolved::has_one_key)
 }

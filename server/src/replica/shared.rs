@@ -1,7 +1,7 @@
 //! State shared by the tasks of one replica: the published read state, the group clock, progress of
 //! moves, counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::digests::Digests;
 use super::load::Loads;
+use super::reclaim::Garbage;
 use crate::mean::Mean;
 
 /// The store and the state after one applied entry. Published once the entry is in the store and
@@ -38,8 +39,14 @@ pub(crate) struct Shared {
     /// hand-off.
     ownership_changed: watch::Sender<u64>,
     moves: Mutex<Moves>,
+    /// Rises when a key is wanted (`Shared::want`).
+    wanted_changed: watch::Sender<u64>,
+    /// Rises when a wanted key has arrived.
+    wanted_arrived: watch::Sender<u64>,
     /// The load of each range.
     pub(crate) loads: Loads,
+    /// What is left to the job that reclaims elements.
+    pub(crate) garbage: Garbage,
     /// Digests of the records.
     pub(crate) digests: Arc<Digests>,
     /// Mean time to apply an entry, lately.
@@ -71,6 +78,8 @@ struct Moves {
     /// Bytes of imports that ended a moment ago, and when they ended: the bytes are not on disk
     /// yet.
     imported: BTreeMap<RangeId, (u64, Instant)>,
+    /// Keys whose elements are to arrive next, since writes wait for them. Each is copied in turn.
+    wanted: BTreeMap<RangeId, VecDeque<Bytes>>,
 }
 
 /// The group clock, and the wall clocks that steer it.
@@ -83,6 +92,9 @@ struct Clock {
     /// This node's own wall clock is far from theirs.
     is_off: bool,
 }
+
+/// Keys of a range that are wanted at a time, at most. Writes to other keys are tried again later.
+const WANTED_MAX: usize = 32;
 
 /// How often a majority's wall clocks are read, while they are known.
 const AGREED_FOR: Duration = Duration::from_millis(100);
@@ -104,7 +116,10 @@ impl Shared {
             value_bytes_max,
             ownership_changed: watch::Sender::new(0),
             moves: Mutex::default(),
+            wanted_changed: watch::Sender::new(0),
+            wanted_arrived: watch::Sender::new(0),
             loads: Loads::new(),
+            garbage: Garbage::new(),
             digests: Arc::default(),
             apply_time: Mean::default(),
             apply_cpu_nanos: AtomicU64::new(0),
@@ -216,6 +231,45 @@ impl Shared {
         true
     }
 
+    /// Asks the importer of a range to copy the elements of this key next.
+    pub(crate) fn want(&self, range_id: RangeId, key: Bytes) {
+        {
+            let mut moves = self.moves();
+            let wanted = moves.wanted.entry(range_id).or_default();
+            if wanted.len() >= WANTED_MAX || wanted.contains(&key) {
+                return;
+            }
+            wanted.push_back(key);
+        }
+        self.wanted_changed.send_modify(|count| *count += 1);
+    }
+
+    /// A wanted key of a range; each in turn.
+    pub(crate) fn next_wanted(&self, range_id: RangeId) -> Option<Bytes> {
+        let mut moves = self.moves();
+        let wanted = moves.wanted.get_mut(&range_id)?;
+        wanted.rotate_left(usize::from(!wanted.is_empty()));
+        wanted.back().cloned()
+    }
+
+    /// Notes that a wanted key has arrived, or needs not arrive.
+    pub(crate) fn set_arrived(&self, range_id: RangeId, key: &Bytes) {
+        if let Some(wanted) = self.moves().wanted.get_mut(&range_id) {
+            wanted.retain(|other| other != key);
+        }
+        self.wanted_arrived.send_modify(|count| *count += 1);
+    }
+
+    /// Notifies when a key is wanted.
+    pub(crate) fn wanted_changed(&self) -> watch::Receiver<u64> {
+        self.wanted_changed.subscribe()
+    }
+
+    /// Notifies when a wanted key has arrived.
+    pub(crate) fn wanted_arrived(&self) -> watch::Receiver<u64> {
+        self.wanted_arrived.subscribe()
+    }
+
     /// Notes the time of new hand-offs.
     fn note_given_up(&self, before: &Published) {
         let published = self.published();
@@ -246,6 +300,7 @@ impl Shared {
         };
         moves.sizes.retain(|range_id, _| importing(range_id));
         moves.problems.retain(|range_id, _| importing(range_id));
+        moves.wanted.retain(|range_id, _| importing(range_id));
     }
 
     fn moves(&self) -> MutexGuard<'_, Moves> {

@@ -1,5 +1,6 @@
 //! The store as commands see it: records by key, decoded.
 
+use std::cell::Cell;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -72,7 +73,57 @@ impl View for StoreView<'_> {
     }
 }
 
-fn walk_elements(
+/// A [`StoreView`] that notes whether elements were read.
+pub(super) struct NotingView<'a> {
+    view: StoreView<'a>,
+    has_read_elements: Cell<bool>,
+}
+
+impl<'a> NotingView<'a> {
+    pub(super) fn new(reader: &'a dyn Reader) -> Self {
+        Self {
+            view: StoreView(reader),
+            has_read_elements: Cell::new(false),
+        }
+    }
+
+    pub(super) fn has_read_elements(&self) -> bool {
+        self.has_read_elements.get()
+    }
+}
+
+impl View for NotingView<'_> {
+    fn record(&self, table: TableId, key: &[u8]) -> Result<Option<Record>, Fault> {
+        self.view.record(table, key)
+    }
+
+    fn scan_keys(
+        &self,
+        bounds: &KeyRange,
+        visit: &mut dyn FnMut(&[u8], Header) -> bool,
+    ) -> Result<(), Fault> {
+        self.view.scan_keys(bounds, visit)
+    }
+
+    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
+        self.has_read_elements.set(true);
+        self.view.element(of, family, element)
+    }
+
+    fn scan_elements(
+        &self,
+        of: &Collection,
+        family: u8,
+        walk: Walk<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        self.has_read_elements.set(true);
+        self.view.scan_elements(of, family, walk, visit)
+    }
+}
+
+/// Visits elements of a family in the order of the walk, until `visit` returns false.
+pub(super) fn walk_elements(
     reader: &dyn Reader,
     of: &Collection,
     family: u8,

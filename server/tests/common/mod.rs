@@ -171,6 +171,17 @@ impl World {
     /// Sends a frame of commands to a group, and retries while the group answers that keys are
     /// moving.
     pub async fn send(&self, group: GroupId, lines: &[&str], is_read: bool) -> FrameReply {
+        self.send_in(TableId(0), group, lines, is_read).await
+    }
+
+    /// The same, with keys of a table.
+    pub async fn send_in(
+        &self,
+        table: TableId,
+        group: GroupId,
+        lines: &[&str],
+        is_read: bool,
+    ) -> FrameReply {
         let seq = if is_read {
             0
         } else {
@@ -190,7 +201,7 @@ impl World {
             commands: lines
                 .iter()
                 .map(|line| FrameCommand {
-                    table: TableId(0),
+                    table,
                     args: line
                         .split(' ')
                         .map(|word| Bytes::copy_from_slice(word.as_bytes()))

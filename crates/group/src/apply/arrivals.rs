@@ -48,6 +48,8 @@ impl GroupState {
             match record.map(Record::decode) {
                 // The frames that need this record are refused for the moment.
                 Some(Err(_)) => {}
+                // Its elements arrive before it (`elements.rs`).
+                Some(Ok(record)) if record.is_spread => {}
                 Some(Ok(record)) => txn.import(table, key, record),
                 None => {
                     effects.store.push(StoreChange::Mark {
@@ -118,6 +120,7 @@ impl GroupState {
         for clear in &changes.clears {
             self.note_cleared(clear, store);
         }
+        self.drop_pieces(changes);
         let removed = changes
             .records
             .iter()
@@ -136,6 +139,28 @@ impl GroupState {
                 });
             }
         }
+    }
+
+    /// Forgets the progress of spread collections whose keys the entry made known: their remaining
+    /// elements are not needed.
+    fn drop_pieces(&mut self, changes: &Changes) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        let known = |table: TableId, key: &Bytes| {
+            changes.records.contains_key(&(table, key.clone()))
+                || changes
+                    .clears
+                    .iter()
+                    .any(|clear| clear.contains(table, key))
+        };
+        for arriving in self.ownership.importing() {
+            let range = &arriving.range;
+            if let Some(pieces) = self.pieces.get_mut(&range.range_id) {
+                pieces.retain(|key, _| !known(range.bounds.table, key));
+            }
+        }
+        self.pieces.retain(|_, pieces| !pieces.is_empty());
     }
 
     fn note_cleared(&mut self, clear: &KeyRange, store: &mut Vec<StoreChange>) {

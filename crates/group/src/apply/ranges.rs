@@ -75,6 +75,7 @@ impl GroupState {
                 epoch,
                 all,
             } => self.finish_import(range_id, epoch, all, effects),
+            RangeChange::Elements(piece) => self.take_elements(piece, txn, store)?,
             RangeChange::DropFrozen { range_id, epoch } => {
                 let dropped = ownership.drop_frozen(range_id, epoch);
                 effects.store.extend(dropped.map(StoreChange::Discard));
@@ -107,7 +108,11 @@ impl GroupState {
     }
 
     /// The import of this range at this epoch, or the reason why there is none.
-    fn check_import(&self, range_id: RangeId, epoch: Epoch) -> Result<&Arriving, String> {
+    pub(super) fn check_import(
+        &self,
+        range_id: RangeId,
+        epoch: Epoch,
+    ) -> Result<&Arriving, String> {
         let mut importing = self.ownership.importing().iter();
         importing
             .find(|a| a.range.range_id == range_id && a.range.epoch == epoch)
@@ -147,15 +152,24 @@ impl GroupState {
             // The source sent the bad record; this node's own store is not to blame.
             return Ok(Err(format!("a record of range {range_id} cannot be read")));
         };
-        let mut copied = import.copied;
+        let (mut copied, mut taken) = (import.copied, Vec::new());
         for ((key, raw), record) in records.into_iter().zip(decoded) {
             copied.add(&key, &raw);
             let arrived = import.known.holds(table, &key)
                 || txn.knows(table, &key)?
                 || store.is_marked(range_id, table, &key)?;
-            if !arrived {
-                txn.import(table, key, record);
+            if arrived {
+                continue;
             }
+            if record.is_spread {
+                return Ok(Err(format!(
+                    "the elements of a key of range {range_id} are not here yet"
+                )));
+            }
+            taken.push((key, record));
+        }
+        for (key, record) in taken {
+            txn.import(table, key, record);
         }
         if let Some(import) = self.imports.get_mut(&range_id) {
             import.copied = copied;
@@ -187,6 +201,7 @@ impl GroupState {
             ));
         }
         self.imports.remove(&range_id);
+        self.pieces.remove(&range_id);
         self.ownership.finish_import(range_id);
         effects.store.push(StoreChange::Forget(range_id));
         Ok(())

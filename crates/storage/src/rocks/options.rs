@@ -4,7 +4,7 @@
 //! so that a flush is a single state; the memtable is so large that RocksDB never switches it by
 //! itself, as the replica must choose every durable state; bloom filters of 10 bits, index and
 //! filters partitioned and in the block cache, so that memory per terabyte is bounded; LZ4 in the
-//! upper levels, Zstandard in the bottom level. Caches, background threads and the limit on
+//! upper levels, Zstandard in the bottom level; files full of deletions are compacted early. Caches, background threads and the limit on
 //! compaction writes are shared by all stores of a node.
 
 use std::sync::Arc;
@@ -21,6 +21,12 @@ use crate::{RecordCache, StorageError};
 const WRITE_BUFFER_BYTES: usize = 64 << 30;
 const TARGET_FILE_BYTES: u64 = 32 << 20;
 const BACKGROUND_JOBS: i32 = 4;
+
+/// A file is compacted soon if among this many entries in a row `DELETIONS` are deletions, or this
+/// share of all its entries: a queue or a trimmed set must not walk over them for long.
+const DELETIONS_WINDOW: usize = 8192;
+const DELETIONS: usize = 6144;
+const DELETED: f64 = 0.5;
 
 /// Period in which the limiter grants a piece of its rate. After a hundred periods it adjusts the
 /// rate.
@@ -137,6 +143,7 @@ impl RocksShared {
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS, DELETED);
         options.set_max_background_jobs(BACKGROUND_JOBS);
         options.set_bytes_per_sync(1 << 20);
         options.set_max_open_files(4096);
