@@ -69,7 +69,7 @@ fn load(range: u64, reads: u64, writes: u64, hot: Option<(&'static str, u16)>) -
         bytes_per_second: 5000,
         cpu_micros_per_second: 600,
         latency_micros: 900,
-        cut: None,
+        split_point: None,
         hot_key: hot.map(|(key, permille)| HotKey {
             key: Bytes::from_static(key.as_bytes()),
             permille,

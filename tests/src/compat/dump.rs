@@ -36,6 +36,18 @@ pub(super) fn content(payload: &[u8]) -> Option<Content> {
     rest.is_empty().then_some(Content(of, strings))
 }
 
+/// The type of a collection whose payload is not decoded here: `redis-compat/tests/differential.rs`
+/// has Redis and Coterie restore each other's.
+pub(super) fn collection(payload: &[u8]) -> Option<&'static str> {
+    match payload.first()? {
+        1 | 10 | 14 | 18 => Some("list"),
+        2 | 11 | 20 => Some("set"),
+        3 | 5 | 12 | 17 => Some("sorted set"),
+        15 | 19 | 21 => Some("stream"),
+        _ => None,
+    }
+}
+
 fn string(rest: &mut &[u8]) -> Option<Vec<u8>> {
     match rest.first()? {
         first @ 0xc0..=0xc2 => {
