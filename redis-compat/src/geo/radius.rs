@@ -1,5 +1,7 @@
 //! `GEORADIUS`, `GEORADIUSBYMEMBER` and their forms that only read: the older searches.
 
+use bytes::Bytes;
+
 use super::found::answer;
 use super::places::place_of;
 use super::query::{Form, NO_PLACE, of_radius};
@@ -34,7 +36,7 @@ const GEORADIUS: Command = command(Topic::Geo, "georadius")
     .flags(F::WRITE_ROOM)
     .keys(&[
         K::RO_ACCESS.at(1),
-        K::OW_UPDATE.behind("STORE", 6),
+        K::OW_UPDATE.behind("STORE", 6).found_by(place_of_store),
         K::OW_UPDATE.behind("STOREDIST", 6),
     ])
     .runs(georadius)
@@ -87,7 +89,7 @@ const GEORADIUSBYMEMBER: Command = command(Topic::Geo, "georadiusbymember")
     .flags(F::WRITE_ROOM)
     .keys(&[
         K::RO_ACCESS.at(1),
-        K::OW_UPDATE.behind("STORE", 5),
+        K::OW_UPDATE.behind("STORE", 5).found_by(place_of_store),
         K::OW_UPDATE.behind("STOREDIST", 5),
     ])
     .runs(georadiusbymember)
@@ -124,6 +126,20 @@ const GEORADIUSBYMEMBER_RO: Command = command(Topic::Geo, "georadiusbymember_ro"
 /// `GEORADIUSBYMEMBER_RO key member radius unit ...`: as `GEORADIUSBYMEMBER`, and stores nothing.
 fn georadiusbymember_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     around_member(txn, args, Form::RadiusReadOnly)
+}
+
+/// The place of the key to store under: behind the last `STORE` or `STOREDIST`.
+fn place_of_store(words: &[Bytes]) -> Option<usize> {
+    let (mut at, mut found) = (5, None);
+    while at + 1 < words.len() {
+        let is = |keyword: &str| words[at].eq_ignore_ascii_case(keyword.as_bytes());
+        if is("store") || is("storedist") {
+            at += 1;
+            found = Some(at);
+        }
+        at += 1;
+    }
+    found
 }
 
 fn around_place(txn: &mut Txn<'_>, args: &Args<'_>, form: Form) -> Result<Reply, EvalError> {

@@ -83,8 +83,7 @@ impl Shape {
         }
     }
 
-    /// The cells that cover the area, in Redis' order: at most nine, and a neighbour may be there
-    /// twice in a row, where the world is small.
+    /// The cells that cover the area, each once, in Redis' order: at most nine.
     pub(super) fn cells(&self) -> Vec<Cell> {
         let bounds = self.bounds();
         let mut steps = steps_for(self.reach(bounds), self.center.latitude);
@@ -111,10 +110,13 @@ impl Shape {
             (1, -1),
             (-1, -1),
         ];
-        let needed = around
-            .into_iter()
-            .filter(|(east, north)| is_needed(*east, *north));
-        cells.extend(needed.map(|(east, north)| middle.moved(east, north)));
+        for (east, north) in around {
+            let cell = middle.moved(east, north);
+            // Where the world has few cells, a neighbour to the east is also one to the west.
+            if is_needed(east, north) && !cells.contains(&cell) {
+                cells.push(cell);
+            }
+        }
         cells
     }
 
@@ -319,6 +321,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_cell_is_there_twice() {
+        for radius in [1e3, 1e6, 4e6, 6e6, 2e7, 1e9] {
+            for center in [place(14.9, 52.5), place(-179.9, -80.0), place(0.0, 0.0)] {
+                let cells = circle(center, radius).cells();
+                for (at, cell) in cells.iter().enumerate() {
+                    assert!(!cells[..at].contains(cell), "{center:?} {radius}");
+                }
+            }
+        }
+        assert_eq!(
+            circle(place(14.9, 52.5), 1e9).cells().len(),
+            4,
+            "the whole world"
+        );
     }
 
     #[test]
