@@ -71,7 +71,9 @@ impl Hints {
         let mut hints = Self::default();
         for (name, value) in row.hints.split(' ').filter_map(|hint| hint.split_once('=')) {
             match (name, value) {
-                ("weight", value) => hints.weight = value.parse().unwrap_or(1),
+                ("weight", value) if value.parse::<usize>().is_ok() => {
+                    hints.weight = value.parse().unwrap_or(1);
+                }
                 ("reply", "time") => hints.reply = ReplyKind::Time,
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,

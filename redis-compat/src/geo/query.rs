@@ -108,6 +108,14 @@ pub(super) fn of_radius(
     })
 }
 
+/// The error of words that are wrong whatever the keys hold.
+pub(super) fn wrong_words<T>(read: Result<T, EvalError>) -> Result<(), CommandError> {
+    match read {
+        Err(EvalError::Rejected(error)) => Err(error),
+        Ok(_) | Err(EvalError::Fault(_)) => Ok(()),
+    }
+}
+
 /// The options of `GEOSEARCH`, or of `GEOSEARCHSTORE`, which stores under a key.
 pub(super) fn of_search(
     args: &Args<'_>,

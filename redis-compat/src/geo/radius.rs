@@ -4,11 +4,11 @@ use bytes::Bytes;
 
 use super::found::answer;
 use super::places::place_of;
-use super::query::{Form, NO_PLACE, of_radius};
+use super::query::{Form, NO_PLACE, of_radius, wrong_words};
 use super::shape::{Outline, Shape};
 use super::words::{place, radius};
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
     &[
@@ -40,6 +40,7 @@ const GEORADIUS: Command = command(Topic::Geo, "georadius")
         K::OW_UPDATE.behind("STOREDIST", 6),
     ])
     .runs(georadius)
+    .check(georadius_check)
     .hints(
         "weight=2 key=geo-key longitude=longitude latitude=latitude radius=length \
         without=STOREDIST",
@@ -93,6 +94,7 @@ const GEORADIUSBYMEMBER: Command = command(Topic::Geo, "georadiusbymember")
         K::OW_UPDATE.behind("STOREDIST", 5),
     ])
     .runs(georadiusbymember)
+    .check(by_member_check)
     .hints("weight=2 key=geo-key member=place radius=length without=STOREDIST")
     .docs(
         "3.2.0",
@@ -126,6 +128,17 @@ const GEORADIUSBYMEMBER_RO: Command = command(Topic::Geo, "georadiusbymember_ro"
 /// `GEORADIUSBYMEMBER_RO key member radius unit ...`: as `GEORADIUSBYMEMBER`, and stores nothing.
 fn georadiusbymember_ro(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     around_member(txn, args, Form::RadiusReadOnly)
+}
+
+fn georadius_check(args: &Args<'_>) -> Result<(), CommandError> {
+    place(args.bytes(2), args.bytes(3))?;
+    radius(args.bytes(4), args.bytes(5))?;
+    wrong_words(of_radius(Form::Radius, args.options(6), None))
+}
+
+/// Redis looks at the radius only if the key is there.
+fn by_member_check(args: &Args<'_>) -> Result<(), CommandError> {
+    wrong_words(of_radius(Form::Radius, args.options(5), None))
 }
 
 /// The place of the key to store under: behind the last `STORE` or `STOREDIST`.

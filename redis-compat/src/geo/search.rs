@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::found::answer;
 use super::places::place_of;
-use super::query::{NO_PLACE, of_search};
+use super::query::{NO_PLACE, of_search, wrong_words};
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[GEOSEARCH, GEOSEARCHSTORE], &[]);
 
@@ -71,6 +71,7 @@ const GEOSEARCHSTORE: Command = command(Topic::Geo, "geosearchstore")
     .flags(F::WRITE_ROOM)
     .keys(&[K::OW_UPDATE.at(1), K::RO_ACCESS.at(2)])
     .runs(geosearchstore)
+    .check(store_check)
     .hints(
         "weight=4 source=geo-key longitude=longitude latitude=latitude member=place \
         radius=length width=length height=length newer=BYPOLYGON without=STOREDIST",
@@ -88,4 +89,9 @@ const GEOSEARCHSTORE: Command = command(Topic::Geo, "geosearchstore")
 /// O(members of up to nine cells around the area). Errors: as `GEOSEARCH`, `COLLECTION_TOO_LARGE`.
 fn geosearchstore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     search(txn, args, args.bytes(2), Some(args.bytes(1).clone()))
+}
+
+fn store_check(args: &Args<'_>) -> Result<(), CommandError> {
+    let absent = &mut |_: &[u8]| Ok(None);
+    wrong_words(of_search(args, Some(args.bytes(1).clone()), absent))
 }

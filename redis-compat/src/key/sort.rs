@@ -69,6 +69,7 @@ const SORT: Command = command(Topic::Generic, "sort")
         ),
     ])
     .runs(sort)
+    .check(|args| parse(args, true).map(drop))
     .hints("weight=4 key=sort-key offset=index without=BY without=ALPHA without=GET")
     .docs(
         "1.0.0",
@@ -98,6 +99,7 @@ const SORT_RO: Command = command(Topic::Generic, "sort_ro")
     .categories(CATEGORIES)
     .keys(&[K::RO_ACCESS.at(1), NAMED])
     .runs(sort_ro)
+    .check(|args| parse(args, false).map(drop))
     .hints("weight=2 key=sort-key offset=index without=BY without=ALPHA without=GET")
     .docs(
         "7.0.0",

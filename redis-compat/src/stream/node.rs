@@ -41,7 +41,7 @@ impl Tail {
     /// A node of this number that begins with this entry.
     pub(super) fn begin(number: u64, id: StreamId, words: &[Bytes]) -> Self {
         let fields = words.iter().step_by(2);
-        let names: usize = fields.map(|field| listpack::len_of(field)).sum();
+        let names: usize = fields.map(|field| listpack::entry_bytes(field)).sum();
         // How many entries, how many deleted, how many fields, the fields, and a zero.
         let head =
             3 * listpack::len_of_integer(0) + listpack::len_of_integer(words.len() as i64 / 2);
@@ -70,7 +70,7 @@ impl Tail {
         let count = words.len() as u64 / 2;
         let ids = int(id.ms.wrapping_sub(self.first.ms)) + int(id.seq.wrapping_sub(self.first.seq));
         let len_of = |words: &mut dyn Iterator<Item = &Bytes>| -> usize {
-            words.map(|word| listpack::len_of(word)).sum()
+            words.map(|word| listpack::entry_bytes(word)).sum()
         };
         // Flags, the id, the values, and how many elements the entry has.
         let own = if hash_of_fields(words) == self.fields {
