@@ -47,7 +47,7 @@ mod tests {
         reply.lines().last().unwrap_or_default().to_owned()
     }
 
-    /// `sadd` of so many members, of which the first is `first`.
+    /// `sadd` of these members.
     fn sadd(txn: &mut Txn<'_>, key: &str, names: impl Iterator<Item = String>) {
         let names: Vec<_> = names.collect();
         run(txn, &format!("sadd {key} {}", names.join(" ")));
@@ -72,7 +72,7 @@ mod tests {
             assert_eq!(encoding(txn, "words"), of_words);
             run(txn, "del ints words");
         }
-        // One by one, and never back.
+        // Each alone, and never back.
         sadd(txn, "ints", ints(512));
         sadd(txn, "ints", std::iter::once("600".to_owned()));
         assert_eq!(encoding(txn, "ints"), "hashtable");

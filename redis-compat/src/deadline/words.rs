@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coterie_types::UnixMillis;
 
-use super::{Of, Put};
+use super::Of;
 use crate::command::Part;
 use crate::errors::{NOT_AN_INTEGER, error_lines};
 use crate::string::Unit;
@@ -196,13 +196,14 @@ pub(crate) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// The options of a command that puts elements.
-    pub(crate) fn of_put<T: Put>(
+    /// The options of a command that puts elements, of so many words each.
+    pub(crate) fn of_put(
         txn: &Txn<'_>,
         args: &Args<'a>,
         of: Of,
+        words_each: usize,
     ) -> Result<Self, CommandError> {
-        Self::parse(txn, args, of, Some(T::WORDS))
+        Self::parse(txn, args, of, Some(words_each))
     }
 
     /// The options of `HGETEX`.

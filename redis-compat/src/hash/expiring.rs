@@ -124,7 +124,7 @@ const HSETEX: Command = command(Topic::Hash, "hsetex")
 ///
 /// O(log) for each. Errors: those of `deadline/words.rs`, `WRONG_TYPE`.
 fn hsetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let options = Options::of_put::<Hash>(txn, args, Of::Fields)?;
+    let options = Options::of_put(txn, args, Of::Fields, Hash::WORDS)?;
     let key = args.bytes(1);
     let mut hash = txn.hash(key)?;
     hash.expect_fields(options.elements.len() / 2);

@@ -121,7 +121,7 @@ const SADDEX: Command = command(Topic::Set, "saddex")
 ///
 /// O(log) for each. Errors: those of `deadline/words.rs`, `WRONG_TYPE`.
 fn saddex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let options = Options::of_put::<Set>(txn, args, Of::Members)?;
+    let options = Options::of_put(txn, args, Of::Members, Set::WORDS)?;
     let key = args.bytes(1);
     let mut set = txn.set(key)?;
     set.expect(&options.elements[0], options.elements.len());
