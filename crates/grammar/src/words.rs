@@ -200,7 +200,9 @@ impl Grammar {
             "hash-key" if self.one_in(12) => return self.key(usize::MAX),
             "hash-key" => return self.key(1),
             "stream-key" if self.one_in(16) => return self.key(usize::MAX),
-            "stream-key" => return Bytes::from_static(self.pick(STREAM_KEYS)),
+            "stream-key" => {
+                return Bytes::from_static(STREAM_KEYS[self.below(STREAM_KEYS.len())]);
+            }
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
