@@ -6,8 +6,8 @@
 //!                  same; `any-order`: the same elements; `moments`: times within the reply
 //!                  are about the same; `ours`: figures that only Coterie's documentation
 //!                  explains
-//! offset=bit-offset    the argument, or the keyword, called `offset` is filled from this pool of
-//!                  `words.rs`
+//! offset=bit-offset    the argument called `offset`, or the keyword `*` of this name, is filled
+//!                  from this pool of `words.rs`
 //! ```
 
 use coterie_redis_compat::Command;
