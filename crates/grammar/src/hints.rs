@@ -9,8 +9,8 @@
 //!                  figures that only Coterie's documentation explains
 //! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
 //! without=WORD     this keyword is never sent: what it does depends on more than the words
-//! offset=bit-offset    the argument, or the keyword, called `offset` is filled from this pool of
-//!                  `words.rs`
+//! offset=bit-offset    the argument called `offset`, or the keyword `*` of this name, is filled
+//!                  from this pool of `words.rs`
 //! ```
 
 use coterie_redis_compat::Command;

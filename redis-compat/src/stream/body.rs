@@ -50,7 +50,7 @@ pub(super) enum Body {
 
 /// The elements by their family.
 #[derive(Default)]
-pub(super) struct Packed([BTreeMap<Bytes, Bytes>; FAMILIES]);
+pub(super) struct Packed(Box<[BTreeMap<Bytes, Bytes>; FAMILIES]>);
 
 impl Packed {
     /// The elements in the bytes behind the head.
@@ -75,7 +75,7 @@ impl Packed {
 
     /// All elements, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = (u8, &Bytes, &Bytes)> {
-        let families = (0u8..).zip(&self.0);
+        let families = (0u8..).zip(self.0.iter());
         families.flat_map(|(family, elements)| elements.iter().map(move |(k, v)| (family, k, v)))
     }
 

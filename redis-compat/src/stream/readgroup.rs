@@ -156,13 +156,13 @@ impl Reader {
                 if !read.budget.take(entry.as_ref().map_or(0, Entry::bytes)) {
                     break;
                 }
-                replies.push(self.from_history(txn, id, entry)?);
+                replies.push(self.deliver_again(txn, id, entry)?);
             }
         }
         Ok(replies)
     }
 
-    fn from_history(
+    fn deliver_again(
         &mut self,
         txn: &mut Txn<'_>,
         id: StreamId,

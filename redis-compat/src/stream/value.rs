@@ -19,7 +19,7 @@ pub(super) const PACKED_BYTES_MAX: usize = crate::txn::spread::PACKED_BYTES_MAX 
 
 /// A stream, and the expiry of its key.
 pub(crate) struct Stream {
-    pub(super) head: Head,
+    pub(super) head: Box<Head>,
     pub(super) body: Body,
     expires_at: Option<UnixMillis>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Stream {
 impl Default for Stream {
     fn default() -> Self {
         Self {
-            head: Head::default(),
+            head: Box::default(),
             body: Body::Packed(Packed::default()),
             expires_at: None,
         }
@@ -50,7 +50,7 @@ impl Stream {
             (head, Body::Packed(packed))
         };
         Ok(Self {
-            head,
+            head: Box::new(head),
             body,
             expires_at: record.expires_at,
         })
@@ -59,7 +59,7 @@ impl Stream {
     /// A stream that a payload brings.
     pub(super) fn restored(head: Head, body: Body) -> Self {
         Self {
-            head,
+            head: Box::new(head),
             body,
             expires_at: None,
         }
