@@ -167,16 +167,21 @@ macro_rules! constant {
     };
 }
 
-/// A threshold of Redis' encodings: at least `$least`, at most the greatest number of `$of`.
+/// A threshold of Redis' encodings, within `$range`.
 macro_rules! threshold {
-    ($name:literal, $value:literal, $least:expr, $of:ident) => {
+    ($name:literal, $value:literal, $range:expr) => {
         Setting {
             name: $name,
             get: |_| Bytes::from_static($value.as_bytes()),
-            set: Set::Ignored($least, $of::MAX as i64),
+            set: Set::Ignored($range.0, $range.1),
         }
     };
 }
+
+/// A count or a size.
+const COUNT: (i64, i64) = (0, i64::MAX);
+/// A size of nodes: below zero it is a class of sizes.
+const INT: (i64, i64) = (i32::MIN as i64, i32::MAX as i64);
 
 fn check_number(value: &[u8], least: i64, most: i64) -> Result<(), String> {
     // Those that count bytes may be written with a unit.
@@ -369,17 +374,17 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         ),
         fixed("cluster-enabled", Set::Never, |_| yes_no(false)),
         fixed("databases", Set::Never, |_| decimal(DATABASES)),
-        threshold!("hash-max-listpack-entries", "512", 0, i64),
-        threshold!("hash-max-listpack-value", "64", 0, i64),
-        threshold!("hash-max-ziplist-entries", "512", 0, i64),
-        threshold!("hash-max-ziplist-value", "64", 0, i64),
-        threshold!("hll-sparse-max-bytes", "3000", 0, i64),
+        threshold!("hash-max-listpack-entries", "512", COUNT),
+        threshold!("hash-max-listpack-value", "64", COUNT),
+        threshold!("hash-max-ziplist-entries", "512", COUNT),
+        threshold!("hash-max-ziplist-value", "64", COUNT),
+        threshold!("hll-sparse-max-bytes", "3000", COUNT),
         fixed("io-threads", Set::Never, |shared| {
             decimal(shared.io_threads)
         }),
-        threshold!("list-compress-depth", "0", 0, i32),
-        threshold!("list-max-listpack-size", "-2", i32::MIN as i64, i32),
-        threshold!("list-max-ziplist-size", "-2", i32::MIN as i64, i32),
+        threshold!("list-compress-depth", "0", (0, i32::MAX as i64)),
+        threshold!("list-max-listpack-size", "-2", INT),
+        threshold!("list-max-ziplist-size", "-2", INT),
         number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
@@ -403,9 +408,9 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             set: Set::To(set_password),
         },
         constant!("save", ""),
-        threshold!("set-max-intset-entries", "512", 0, i64),
-        threshold!("set-max-listpack-entries", "128", 0, i64),
-        threshold!("set-max-listpack-value", "64", 0, i64),
+        threshold!("set-max-intset-entries", "512", COUNT),
+        threshold!("set-max-listpack-entries", "128", COUNT),
+        threshold!("set-max-listpack-value", "64", COUNT),
         Setting {
             name: "slowlog-log-slower-than",
             get: |shared| {
@@ -424,14 +429,14 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             0..=i64::MAX as u64,
             plain
         ),
-        threshold!("stream-node-max-bytes", "4096", 0, i64),
-        threshold!("stream-node-max-entries", "100", 0, i64),
+        threshold!("stream-node-max-bytes", "4096", COUNT),
+        threshold!("stream-node-max-entries", "100", COUNT),
         number!("tcp-keepalive", tcp_keepalive, 0..=i32::MAX as u64, plain),
         number!("timeout", timeout, 0..=i32::MAX as u64, plain),
-        threshold!("zset-max-listpack-entries", "128", 0, i64),
-        threshold!("zset-max-listpack-value", "64", 0, i64),
-        threshold!("zset-max-ziplist-entries", "128", 0, i64),
-        threshold!("zset-max-ziplist-value", "64", 0, i64),
+        threshold!("zset-max-listpack-entries", "128", COUNT),
+        threshold!("zset-max-listpack-value", "64", COUNT),
+        threshold!("zset-max-ziplist-entries", "128", COUNT),
+        threshold!("zset-max-ziplist-value", "64", COUNT),
     ]
 });
 
