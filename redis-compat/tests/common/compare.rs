@@ -31,6 +31,13 @@ pub(crate) fn same_shape(ours: &[u8], theirs: &[u8]) -> bool {
     types(ours).is_some() && types(ours) == types(theirs)
 }
 
+/// A small list or set is a listpack since Redis 7.2.
+pub(crate) fn encodings_agree(ours: &[u8], theirs: &[u8]) -> bool {
+    let is_packed = ours.ends_with(b"listpack\r\n");
+    let is_large = theirs.ends_with(b"quicklist\r\n") || theirs.ends_with(b"hashtable\r\n");
+    ours == theirs || (is_packed && is_large)
+}
+
 /// Whether two pages of pairs have the same, in any order, if they are the first and the last. Else
 /// nobody knows which belong on them.
 pub(crate) fn same_page(ours: &[u8], theirs: &[u8]) -> bool {
