@@ -4,7 +4,8 @@
 //! options.rs    the words
 //! elements.rs   the elements of a key, whatever its type
 //! pattern.rs    values under keys that a pattern and an element name
-//! order.rs      what the elements are ordered by
+//! order.rs      the order of the elements
+//! lines.rs      error lines
 //! ```
 //!
 //! The keys that patterns name are not known before the elements are. A command may read those that
@@ -13,6 +14,7 @@
 //! Source: Redis `sort.c`.
 
 mod elements;
+mod lines;
 mod options;
 mod order;
 mod pattern;
@@ -23,20 +25,9 @@ use self::elements::{Source, elements_of};
 use self::options::{Options, parse, place_of_store};
 use self::pattern::Pattern;
 use crate::command::{Command, Part, Topic, command};
-use crate::errors::error_lines;
 use crate::{Args, Categories, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
 
-pub(super) const PART: Part = Part::new(&[SORT, SORT_RO], LINES);
-
-error_lines! {
-    /// An element, or the value that a pattern names, is no number.
-    NO_NUMBER = "ERR One or more scores can't be converted into double";
-    /// A pattern names a key that may be in another group.
-    FOREIGN_KEY = "ERR BY and GET patterns of SORT may name only keys of the group that holds the \
-        sorted key";
-    /// The elements to sort are more than a command may hold.
-    TOO_MANY_ELEMENTS = "ERR the collection is too large to be sorted by a single command";
-}
+pub(super) const PART: Part = Part::new(&[SORT, SORT_RO], lines::SORT_LINES);
 
 const SORT_COST: &str = "O(N+M*log(M)) where N is the number of elements in the list or set to \
     sort, and M the number of returned elements. When the elements are not sorted, complexity is \
@@ -84,8 +75,8 @@ const SORT: Command = command(Topic::Generic, "sort")
 /// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE key]`:
 /// the elements in order, or the values that `GET` names; or how many were stored.
 ///
-/// O(n log n). Errors: `NOT_AN_INTEGER`, `SYNTAX`, `WRONG_TYPE`, `TOO_MANY_ELEMENTS`, `FOREIGN_KEY`,
-/// `NO_NUMBER`, `ReplyTooLong`, `COLLECTION_TOO_LARGE`.
+/// O(n log n). Errors: `NOT_AN_INTEGER`, `SYNTAX`, `WRONG_TYPE`, `TOO_MANY_ELEMENTS`,
+/// `FOREIGN_KEY`, `NO_NUMBER`, `ReplyTooLong`, `COLLECTION_TOO_LARGE`.
 fn sort(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     run(txn, args.bytes(1), parse(args, true)?)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::TOO_MANY_ELEMENTS;
+use super::lines::TOO_MANY_ELEMENTS;
 use super::options::Options;
 use crate::errors::WRONG_TYPE;
 use crate::list::End;

@@ -6,7 +6,7 @@ use super::pattern::Pattern;
 use crate::errors::SYNTAX;
 use crate::{Args, CommandError};
 
-/// How to sort, and what to do with the elements then.
+/// How to sort, and the use of the elements then.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     /// Elements are ordered by the values that this names, if there is a pattern.
@@ -20,7 +20,7 @@ pub(super) struct Options {
     pub(super) offset: usize,
     /// The most elements, if there is a limit.
     pub(super) count: Option<usize>,
-    /// What is returned in place of each element.
+    /// The values that are returned in place of each element.
     pub(super) get: Vec<Pattern>,
     pub(super) store: Option<Bytes>,
 }

@@ -1,15 +1,15 @@
-//! What elements are ordered by: numbers or bytes, their own or those under keys that they name.
+//! The order of the elements: by numbers or bytes, their own or those under keys that they name.
 
 use std::cmp::Ordering;
 
 use bytes::Bytes;
 
-use super::NO_NUMBER;
+use super::lines::NO_NUMBER;
 use super::options::Options;
 use crate::zset::parse_weight;
 use crate::{EvalError, Txn};
 
-/// An element, and what it is ordered by.
+/// An element, and the value that orders it.
 struct Entry<W> {
     element: Bytes,
     weight: W,

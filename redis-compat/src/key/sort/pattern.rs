@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::FOREIGN_KEY;
+use super::lines::FOREIGN_KEY;
 use crate::errors::UNDECLARED_KEY;
 use crate::key::Typed;
 use crate::{EvalError, Txn};
