@@ -202,7 +202,7 @@ fn what_is_wrong_with_the_words_is_what_running_says() {
 fn every_command_does_something() {
     let rows = Choice::new(compared_rows());
     let mut calls: BTreeMap<&str, (usize, BTreeSet<Bytes>)> = BTreeMap::new();
-    for seed in 0..450 {
+    for seed in 0..600 {
         let mut grammar = Grammar::new(seed);
         let mut store = Store::default();
         store.now = 1_700_000_000_000;

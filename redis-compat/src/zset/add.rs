@@ -140,13 +140,13 @@ fn parse(args: &Args<'_>) -> (Options, usize) {
 
 impl Options {
     fn check(&self, pairs: &[Bytes]) -> Result<(), CommandError> {
-        if pairs.is_empty() || pairs.len() % 2 != 0 {
+        if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
             return Err(SYNTAX);
         }
         if self.nx && self.xx {
             return Err(NX_AND_XX);
         }
-        if (self.gt && self.nx) || (self.lt && self.nx) || (self.gt && self.lt) {
+        if (self.nx && (self.gt || self.lt)) || (self.gt && self.lt) {
             return Err(GT_LT_AND_NX);
         }
         if self.increments && pairs.len() > 2 {
