@@ -26,7 +26,7 @@ const XAUTOCLAIM: Command = command(Topic::Stream, "xautoclaim")
     .runs(xautoclaim)
     .tips(&["nondeterministic_output"])
     .hints(
-        "weight=2 key=stream-key group=stream-group consumer=stream-consumer \
+        "weight=8 key=stream-key group=stream-group consumer=stream-consumer \
         min-idle-time=stream-idle start=stream-start count=stream-count",
     )
     .docs(

@@ -30,7 +30,7 @@ const XCLAIM: Command = command(Topic::Stream, "xclaim")
     .runs(xclaim)
     .tips(&["nondeterministic_output"])
     .hints(
-        "weight=3 key=stream-key group=stream-group consumer=stream-consumer \
+        "weight=7 key=stream-key group=stream-group consumer=stream-consumer \
         min-idle-time=stream-idle id=stream-id ms=stream-idle \
         unix-time-milliseconds=stream-time",
     )

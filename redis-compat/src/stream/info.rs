@@ -255,7 +255,7 @@ const CONSUMERS: Command = command(Topic::Stream, "xinfo|consumers")
     .keys(&[K::RO_ACCESS.at(2)])
     .runs(consumers)
     .tips(&["nondeterministic_output"])
-    .hints("weight=2 key=stream-key groupname=stream-group reply=moments")
+    .hints("weight=5 key=stream-key groupname=stream-group reply=moments")
     .docs("5.0.0", "O(1)", "Describes the consumers of a group.");
 
 /// `XINFO CONSUMERS key group`: of each consumer how many entries are pending, and how long ago it

@@ -23,7 +23,7 @@ const XPENDING: Command = command(Topic::Stream, "xpending")
     .runs(xpending)
     .tips(&["nondeterministic_output"])
     .hints(
-        "weight=4 key=stream-key group=stream-group min-idle-time=stream-idle start=stream-start \
+        "weight=6 key=stream-key group=stream-group min-idle-time=stream-idle start=stream-start \
         end=stream-end consumer=stream-consumer reply=moments",
     )
     .docs(

@@ -23,7 +23,7 @@ const XSETID: Command = command(Topic::Stream, "xsetid")
     .keys(&[K::RW_UPDATE.at(1)])
     .runs(xsetid)
     .hints(
-        "key=stream-key last-id=stream-top-id entries_added=stream-count \
+        "weight=4 key=stream-key last-id=stream-top-id entries_added=stream-count \
         max_deleted_entry_id=stream-id",
     )
     .docs("5.0.0", "O(1)", "Sets the last id of a stream.");

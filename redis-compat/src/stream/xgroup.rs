@@ -42,7 +42,7 @@ const CREATE: Command = command(Topic::Stream, "xgroup|create")
     .keys(&[K::RW_INSERT.at(2)])
     .runs(create)
     .hints(
-        "weight=4 key=stream-key groupname=stream-group id=stream-low-id entries_read=stream-reads",
+        "weight=6 key=stream-key groupname=stream-group id=stream-low-id entries_read=stream-reads",
     )
     .docs("5.0.0", "O(1)", "Creates a group of consumers.");
 
@@ -79,7 +79,7 @@ const SETID: Command = command(Topic::Stream, "xgroup|setid")
     .flags(F::WRITE)
     .keys(&[K::RW_UPDATE.at(2)])
     .runs(setid)
-    .hints("key=stream-key groupname=stream-group id=stream-id entries_read=stream-reads")
+    .hints("weight=4 key=stream-key groupname=stream-group id=stream-id entries_read=stream-reads")
     .docs(
         "5.0.0",
         "O(1)",
@@ -148,7 +148,7 @@ const DESTROY: Command = command(Topic::Stream, "xgroup|destroy")
     .flags(F::WRITE)
     .keys(&[K::RW.with(K::DELETE).at(2)])
     .runs(destroy)
-    .hints("key=stream-key groupname=stream-group")
+    .hints("weight=2 key=stream-key groupname=stream-group")
     .docs(
         "5.0.0",
         "O(N) where N is the number of entries in the group's pending entries list (PEL).",
@@ -174,7 +174,7 @@ const CREATECONSUMER: Command = command(Topic::Stream, "xgroup|createconsumer")
     .flags(F::WRITE_ROOM)
     .keys(&[K::RW_INSERT.at(2)])
     .runs(createconsumer)
-    .hints("key=stream-key groupname=stream-group consumername=stream-consumer")
+    .hints("weight=4 key=stream-key groupname=stream-group consumername=stream-consumer")
     .docs("6.2.0", "O(1)", "Creates a consumer in a group.");
 
 /// `XGROUP CREATECONSUMER key group consumer`: 1 if it is new. O(1). Errors: `WRONG_TYPE`,
@@ -194,7 +194,7 @@ const DELCONSUMER: Command = command(Topic::Stream, "xgroup|delconsumer")
     .flags(F::WRITE)
     .keys(&[K::RW.with(K::DELETE).at(2)])
     .runs(delconsumer)
-    .hints("key=stream-key groupname=stream-group consumername=stream-consumer")
+    .hints("weight=4 key=stream-key groupname=stream-group consumername=stream-consumer")
     .docs("5.0.0", "O(1)", "Removes a consumer from a group.")
     .deviation("A consumer with more than about 130,000 pending entries is not removed.");
 
