@@ -107,7 +107,7 @@ fn lists(c: &mut Criterion) {
 fn queue(c: &mut Criterion) {
     let mut store = Store::with_list(1_000);
     let (push, pop) = (command("lpush l element:new"), command("rpop l"));
-    let mut pass = |store: &mut Store| {
+    let pass = |store: &mut Store| {
         black_box(store.run(&push));
         black_box(store.run(&pop));
     };
