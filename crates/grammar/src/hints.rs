@@ -3,8 +3,8 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `any-order`: the same elements; `random`: as many elements; `scan`: a page
-//!                  of elements; `scores`: doubles may have other digits; `ours`: figures that only
+//!                  same; `any-order`: the same elements; `random`: as many elements; `scan`: a
+//!                  page of elements; `scores`: doubles may have other digits; `ours`: figures that only
 //!                  Coterie's documentation explains
 //! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
