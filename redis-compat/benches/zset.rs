@@ -1,6 +1,7 @@
 //! The cost of commands on a sorted set of 1,000 and of 1,000,000 members, over a store in memory.
 //!
-//! `cargo bench -p coterie-redis-compat --bench zset`. Each call is an entry of its own; the changes
+//! `cargo bench -p coterie-redis-compat --bench zset`. Each call is an entry of its own; the
+//! changes
 //! of writes are not applied, so that the set stays as it is.
 
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]

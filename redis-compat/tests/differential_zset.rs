@@ -18,7 +18,7 @@ use coterie_redis_compat::Resp;
 /// The keys of a run: the set that commands are about, and another.
 const KEYS: [&str; 2] = ["z", "y"];
 
-/// What a run is made of.
+/// The measures of a run.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     seed: u64,
@@ -106,7 +106,6 @@ impl Run {
         of[self.rng.below(of.len())].to_owned()
     }
 
-    /// Scores are put in with `\n` between the words, as members have spaces and NULs.
     fn command(&mut self) -> String {
         let (scores, dots) = (self.one_of(&["", " withscores"]), self.limit());
         match self.rng.below(34) {
@@ -279,7 +278,7 @@ fn run(plan: Plan, real: &mut Connection) {
     dumps_are_exchanged(&mut run, real);
 }
 
-/// Each side reads what the other dumps.
+/// Each side reads the dumps of the other.
 fn dumps_are_exchanged(run: &mut Run, real: &mut Connection) {
     let dump = words("dump z");
     let payloads = [run.ours.run(0, &dump, Resp::V2), real.run(&dump)];

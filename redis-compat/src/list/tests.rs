@@ -80,8 +80,10 @@ impl Both {
     }
 
     fn step(&mut self, step: Step) {
-        let grown = self.grown(&step);
-        self.is_quicklist |= listpack_bytes(&self.model) + grown > LISTPACK_BYTES_MAX;
+        // A list that is not written to is not looked at, even if it is a little too long.
+        if let Some(grown) = self.grown(&step) {
+            self.is_quicklist |= listpack_bytes(&self.model) + grown > LISTPACK_BYTES_MAX;
+        }
         let may_shrink = !matches!(step, Step::Push(..) | Step::Insert(..));
         let len = self.model.len();
         self.enter(|txn, model| {
@@ -133,15 +135,17 @@ impl Both {
         }
     }
 
-    /// Bytes that Redis expects to be added.
-    fn grown(&self, step: &Step) -> u64 {
+    /// Bytes that Redis expects to be added; `None` if no element is to come.
+    fn grown(&self, step: &Step) -> Option<u64> {
         match step {
-            Step::Push(_, elements) => elements.iter().map(|element| element.len() as u64).sum(),
-            Step::Insert(_, element) => element.len() as u64,
-            Step::Set(at, element) if at % (self.model.len() + 2) < self.model.len() => {
-                element.len() as u64
+            Step::Push(_, elements) => {
+                Some(elements.iter().map(|element| element.len() as u64).sum())
             }
-            _ => 0,
+            Step::Insert(_, element) => Some(element.len() as u64),
+            Step::Set(at, element) if at % (self.model.len() + 2) < self.model.len() => {
+                Some(element.len() as u64)
+            }
+            _ => None,
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::listing::Listing;
 use super::score::parse_score;
+use super::store::{STORE_MAX, store as store_items};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
@@ -68,7 +69,8 @@ const ZUNION: Command = command(Topic::SortedSet, "zunion")
 /// `ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX|COUNT] [WITHSCORES]`:
 /// the members of any of the sets, by the score that is made of theirs.
 ///
-/// O(n + m log m) for m members in the result. Errors: `NOT_AN_INTEGER`, `CommandError::no_input_key`, `SYNTAX`,
+/// O(n + m log m) for m members in the result. Errors: `NOT_AN_INTEGER`,
+/// `CommandError::no_input_key`, `SYNTAX`,
 /// `WRONG_TYPE`, `WEIGHT_NOT_A_FLOAT`, `ReplyTooLong`. Source: Redis `t_zset.c`,
 /// `zunionInterDiffGenericCommand`.
 fn zunion(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -177,7 +179,7 @@ const ZDIFFSTORE: Command = command(Topic::SortedSet, "zdiffstore")
         DIFF_COST,
         "Stores the difference between sorted sets.",
     )
-    .deviation(super::STORE_MAX);
+    .deviation(STORE_MAX);
 
 /// `ZDIFFSTORE destination numkeys key [key ...]`: as `ZUNIONSTORE`, of the members of `ZDIFF`.
 fn zdiffstore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -262,7 +264,7 @@ fn store(txn: &mut Txn<'_>, args: &Args<'_>, operation: Operation) -> Result<Rep
     let options = Options::parse(words, keys.len(), Form::Store(operation))?;
     let mut listing = Listing::of_store();
     run(txn, operation, &options, sources, &mut listing)?;
-    super::store(txn, args.bytes(1), listing.into_items())
+    store_items(txn, args.bytes(1), listing.into_items())
 }
 
 fn run(

@@ -1,8 +1,9 @@
 //! The items within a range: of ranks, scores or members; listed, or stored under another key.
 
-use super::SortedSet;
 use super::listing::Listing;
 use super::span::{Members, Scores, Selection, Span};
+use super::store::{STORE_MAX, store_set};
+use super::value::SortedSet;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NOT_AN_INTEGER, SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
@@ -156,7 +157,7 @@ const ZRANGESTORE: Command = command(Topic::SortedSet, "zrangestore")
         elements stored into the destination key.",
         "Stores the members of a sorted set within a range under another key.",
     )
-    .deviation(super::STORE_MAX);
+    .deviation(STORE_MAX);
 
 /// `ZRANGESTORE dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]`: how many members were
 /// stored; none removes the destination.
@@ -174,7 +175,7 @@ fn zrangestore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     let is_counted = matches!(range.bounds, Bounds::Ranks(..));
     let set = SortedSet::of_added_items(listing.into_items(), is_counted);
-    super::store_set(txn, args.bytes(1), set)
+    store_set(txn, args.bytes(1), set)
 }
 
 fn zrangestore_check(args: &Args<'_>) -> Result<(), CommandError> {
@@ -194,7 +195,7 @@ fn list(txn: &mut Txn<'_>, args: &Args<'_>, form: Form) -> Result<Reply, EvalErr
     Ok(listing.reply())
 }
 
-/// What the bounds are.
+/// The kind of the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Rank,
@@ -202,7 +203,7 @@ enum By {
     Lex,
 }
 
-/// What the name of a command says about its range.
+/// The part of a range that the name of a command says.
 #[derive(Debug, Clone, Copy, Default)]
 struct Form {
     /// `None` if options say it.

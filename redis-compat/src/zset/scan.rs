@@ -27,7 +27,8 @@ const ZSCAN: Command = command(Topic::SortedSet, "zscan")
         the server; each member that stays is returned once.",
     );
 
-/// `ZSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, 0 at the end; and members with
+/// `ZSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, 0 at the end; and members
+/// with
 /// their scores, both as strings.
 ///
 /// O(count). Errors: `INVALID_CURSOR`, `WRONG_TYPE`, `NOT_AN_INTEGER`, `SYNTAX`, the last two only

@@ -7,7 +7,8 @@ use crate::key::Typed;
 use crate::set::Set;
 use crate::zset::order::Item;
 use crate::zset::span::{Selection, Span};
-use crate::zset::{SortedSet, spread};
+use crate::zset::spread;
+use crate::zset::value::SortedSet;
 use crate::{EvalError, Txn};
 
 /// The value of a key.
