@@ -115,7 +115,7 @@ impl Grammar {
             }
             // As many of each: the keys and ids of XREAD.
             Kind::Block(parts) if parts.len() > 1 && parts.iter().all(|part| part.multiple) => {
-                let times = 1 + self.below(3);
+                let times = *self.pick(&[1, 1, 1, 1, 2, 3]);
                 for part in parts {
                     for _ in 0..times {
                         self.fill_one(part, hints, words);

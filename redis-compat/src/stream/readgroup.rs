@@ -26,7 +26,7 @@ const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
     .runs(xreadgroup)
     .check(check)
     .hints(
-        "weight=6 key=stream-key group=stream-group consumer=stream-consumer id=stream-read-id \
+        "weight=14 key=stream-key group=stream-group consumer=stream-consumer id=stream-read-id \
         milliseconds=stream-block",
     )
     .docs(
