@@ -9,6 +9,7 @@ mod row;
 use bytes::Bytes;
 use coterie_types::TableId;
 
+use crate::waits::Waits;
 use crate::{
     Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Positions, Reply, Txn,
     number,
@@ -171,6 +172,8 @@ pub struct Command {
     key_flags: Option<fn(&[Bytes]) -> KeyFlags>,
     /// Words 1 and 2 are an interval of keys.
     is_interval: bool,
+    /// It may wait for data.
+    pub(crate) waits: Option<Waits>,
     /// Its place in [`crate::ROWS`], and the places of its subcommands.
     pub(crate) number: u16,
     pub(crate) subcommands: (u16, u16),

@@ -26,6 +26,20 @@ pub fn execute(
     Ok(())
 }
 
+/// Runs `look` within the keys that the command declares.
+pub(crate) fn within<T>(
+    txn: &mut Txn<'_>,
+    command: &Resolved,
+    look: fn(&mut Txn<'_>, &Args<'_>) -> Result<T, EvalError>,
+) -> Result<T, EvalError> {
+    let row = command.row().map_err(CommandError::clone)?;
+    let scope = txn.begin(command.table(), false);
+    declare(scope, row, command.table(), command.args());
+    let seen = look(txn, &Args::new(command.args(), row.name));
+    txn.end(seen.is_ok());
+    seen
+}
+
 fn run(txn: &mut Txn<'_>, command: &Resolved) -> Result<Reply, EvalError> {
     let row = command.row().map_err(CommandError::clone)?;
     call(txn, row, command.table(), command.args())

@@ -44,6 +44,7 @@ pub mod syntax;
 mod table;
 mod txn;
 mod view;
+mod waits;
 mod watch;
 mod zset;
 
@@ -69,4 +70,5 @@ pub use table::{
 };
 pub use txn::Txn;
 pub use view::{View, Walk};
+pub use waits::{Touch, WaitQueue};
 pub use watch::watch_token_holds;

@@ -3,7 +3,7 @@
 //! `write` is the door for frames that go through the log, `read` the door for reads outside it.
 //! `propose` gathers frames into entries, `machine` applies committed entries and `view` shows the
 //! store to them; `sweep` removes expired records; `watch` stops a store whose flush has failed.
-//! These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
+//! `waiting` keeps the frames that wait for data. These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
 //!
 //! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
@@ -30,6 +30,7 @@ mod split_point;
 mod sweep;
 mod unhurried;
 mod view;
+mod waiting;
 mod watch;
 mod write;
 
@@ -55,6 +56,7 @@ pub(crate) use shared::Shared;
 
 use crate::disk::Disk;
 use crate::error::RunError;
+use crate::links::Links;
 use crate::peers::Peers;
 use crate::rate::Rate;
 use change::change;
@@ -62,6 +64,7 @@ use importer::Importer;
 use machine::Machine;
 use propose::Proposer;
 use read::Reads;
+use waiting::Waiting;
 use write::Writes;
 
 /// Settings and resources that all replicas of a node share.
@@ -79,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) move_rate: Arc<Rate>,
     /// Memory for long replies.
     pub(crate) replies: Budget,
+    /// Where answers of frames that waited go.
+    pub(crate) links: Arc<Links>,
 }
 
 /// A running replica. Cheap to clone.
@@ -88,6 +93,7 @@ pub(crate) struct Replica {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reads: Reads,
     pub(crate) writes: Writes,
+    waiting: Arc<Waiting>,
     sizes: Arc<Mutex<Sizes>>,
     tasks: Arc<Tasks>,
 }
@@ -131,9 +137,25 @@ impl Replica {
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
         let stop = CancellationToken::new();
-        let (proposer, proposing) =
-            Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
-        let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
+        let waiting = Arc::new(Waiting::new(Arc::clone(&settings.links)));
+        let (proposer, proposing) = Proposer::start(
+            group.clone(),
+            Arc::clone(&shared),
+            Arc::clone(&waiting),
+            stop.clone(),
+        );
+        let minding = tokio::spawn(waiting::run(
+            group.clone(),
+            Arc::clone(&shared),
+            Arc::clone(&waiting),
+            stop.clone(),
+        ));
+        let sweeping = tokio::spawn(sweep::run(
+            group.clone(),
+            Arc::clone(&shared),
+            Arc::clone(&waiting),
+            stop.clone(),
+        ));
         let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
         let peers = settings.peers.clone();
         let telling = tokio::spawn(handover::run(
@@ -164,8 +186,9 @@ impl Replica {
             settings.read_mode,
             settings.replies.clone(),
         );
-        let running =
-            tokio::sync::Mutex::new(vec![proposing, sweeping, watching, telling, importing]);
+        let running = tokio::sync::Mutex::new(vec![
+            proposing, minding, sweeping, watching, telling, importing,
+        ]);
         let tasks = Arc::new(Tasks { stop, running });
         let sizes = Arc::new(Mutex::new(Sizes {
             at: Instant::now(),
@@ -178,6 +201,7 @@ impl Replica {
             shared,
             reads,
             writes,
+            waiting,
             sizes,
             tasks,
         })
@@ -287,6 +311,12 @@ impl Replica {
     /// room.
     pub(crate) fn lacks_room(&self) -> bool {
         self.shared.lacked_room.load(Ordering::Acquire) && self.group.fault().is_some()
+    }
+
+    /// How many frames wait for data here, and how many that waited were served.
+    pub(crate) fn waits(&self) -> (usize, u64) {
+        let served = self.waiting.served_total.load(Ordering::Relaxed);
+        (self.waiting.count(), served)
     }
 
     /// Weak reference to its store, to see when the last user has gone.

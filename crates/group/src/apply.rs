@@ -6,7 +6,7 @@
 //! as well, which keeps them in order and bounds an entry's work.
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{FrameFlags, FrameReply, Refusal};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal, Stage};
 use coterie_redis_compat::{
     Changes, Context, Fault, Resolved, Resp, Txn, execute, watch_token_holds,
 };
@@ -16,7 +16,7 @@ use crate::effects::{Effects, PUT_OFF};
 use crate::entry::{Body, Entry, Expired};
 use crate::frame::{ResolvedFrame, resolve_frame};
 use crate::limits::Limits;
-use crate::run::{Ran, is_full, resp, run_commands, run_reads};
+use crate::run::{Ran, is_full, resp, run_commands, run_reads, run_waiting};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
@@ -118,7 +118,7 @@ impl GroupState {
                 self.apply_frame(&mut txn, store, absent, frame, limits)?
             };
             let answer = match ran {
-                Ran::Answered(answer) => answer,
+                Ran::Answered(answer) | Ran::Unremembered(answer) => answer,
                 Ran::PutOff => {
                     is_over = true;
                     PUT_OFF
@@ -171,6 +171,18 @@ impl GroupState {
                 Admission::Refused(refusal) => return refused(refusal),
             }
         }
+        let stage = frame.wait.map(|wait| wait.stage);
+        if stage.is_some() && !numbered {
+            let reason = "a frame that waits has a number".to_owned();
+            return refused(Refusal::Malformed { reason });
+        }
+        if stage == Some(Stage::Withdrawn) {
+            // From here on the number is answered: no copy of the frame is applied any more.
+            let answer = FrameReply::Done(Vec::new()).encode();
+            self.sessions
+                .answered(frame.session, frame.seq, answer.clone());
+            return Ok(Ran::Answered(answer));
+        }
         let checked = match self.check(&frame) {
             Ok(()) => self.check_arrived(&frame, txn, store, absent)?,
             Err(refusal) => Err(refusal),
@@ -178,7 +190,7 @@ impl GroupState {
         let answer = match checked {
             Ok(()) => match self.run(txn, &frame, limits)? {
                 Ran::Answered(answer) => answer,
-                Ran::PutOff => return Ok(Ran::PutOff),
+                ran @ (Ran::PutOff | Ran::Unremembered(_)) => return Ok(ran),
             },
             // The frame is sent again under the same number, and must be applied then.
             Err(Refusal::Moving) => return refused(Refusal::Moving),
@@ -213,6 +225,9 @@ impl GroupState {
                 let answer = FrameReply::encode_done(&[null.len()], null);
                 return Ok(Ran::Answered(answer));
             }
+        }
+        if let Some(wait) = frame.wait {
+            return run_waiting(txn, frame, wait.stage);
         }
         if !frame.flags.has(FrameFlags::READ_ONLY) {
             return run_commands(txn, frame, limits);

@@ -82,6 +82,7 @@ impl World {
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            wait: None,
             watches: Vec::new(),
             commands: vec![FrameCommand {
                 table: T,
@@ -327,7 +328,7 @@ proptest! {
 fn refusal(effects: &Effects) -> Refusal {
     match FrameReply::decode(effects.replies[0].clone()).unwrap() {
         FrameReply::Refused(refusal) => refusal,
-        FrameReply::Done(replies) => panic!("{replies:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -186,6 +186,7 @@ impl World {
             seq: FrameSeq(seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            wait: None,
             watches: vec![],
             commands: lines
                 .iter()
@@ -226,7 +227,7 @@ impl World {
         let is_read = ["get", "mget", "_count", "_keys", "_scan", "exists"].contains(&name);
         match self.send(group, &[line], is_read).await {
             FrameReply::Done(replies) => String::from_utf8_lossy(&replies[0]).replace("\r\n", " "),
-            FrameReply::Refused(refusal) => panic!("{line}: {refusal:?}"),
+            other => panic!("{line}: {other:?}"),
         }
     }
 
