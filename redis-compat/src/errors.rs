@@ -21,6 +21,8 @@ pub(crate) use error_lines;
 error_lines! {
     /// The key holds another type.
     pub WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// The key must exist.
+    pub NO_SUCH_KEY = "ERR no such key";
     /// An argument or a stored value is no i64 in Redis' strict decimal form.
     pub NOT_AN_INTEGER = "ERR value is not an integer or out of range";
     /// An argument or a stored value is no number.

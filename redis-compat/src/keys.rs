@@ -172,6 +172,13 @@ impl KeySpec {
         self
     }
 
+    /// The word where the run begins says how many keys follow it.
+    pub(crate) const fn counted(mut self) -> Self {
+        let (count, first, step) = (0, 1, 1);
+        self.find = FindKeys::KeyNum { count, first, step };
+        self
+    }
+
     /// See [`KeySpec::unlisted`].
     pub(crate) const fn unlisted(mut self) -> Self {
         self.unlisted = true;
@@ -352,13 +359,7 @@ mod tests {
     }
 
     const fn counted(index: usize) -> KeySpec {
-        let mut spec = KeyFlags::RO_ACCESS.at(index);
-        spec.find = FindKeys::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        };
-        spec
+        KeyFlags::RO_ACCESS.at(index).counted()
     }
 
     #[test]

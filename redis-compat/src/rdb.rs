@@ -15,6 +15,7 @@
 mod crc64;
 pub(crate) mod listpack;
 mod lzf;
+pub(crate) mod ziplist;
 
 use bytes::{Buf, BufMut, Bytes};
 

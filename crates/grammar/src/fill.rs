@@ -29,12 +29,28 @@ impl Grammar {
                 rest = &rest[options..];
                 continue;
             }
+            if first.name == "numkeys"
+                && let [keys, after @ ..] = after
+                && !self.one_in(8)
+            {
+                self.fill_counted(keys, hints, words);
+                rest = after;
+                continue;
+            }
             let is_there = !first.optional || self.one_in(2);
             if is_there {
                 self.fill_repeated(first, hints, words);
             }
             rest = after;
         }
+    }
+
+    /// Keys behind their number.
+    fn fill_counted(&mut self, keys: &Argument, hints: &Hints, words: &mut Vec<Bytes>) {
+        let at = words.len();
+        words.push(Bytes::new());
+        self.fill_repeated(keys, hints, words);
+        words[at] = Bytes::from((words.len() - at - 1).to_string());
     }
 
     /// Some of the options, none of them most often.

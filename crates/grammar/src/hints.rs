@@ -3,8 +3,8 @@
 //! ```text
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
-//!                  same; `any-order`: the same elements; `ours`: figures that only Coterie's
-//!                  documentation explains
+//!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
+//!                  `ours`: figures that only Coterie's documentation explains
 //! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
 //! ```
 
@@ -22,6 +22,8 @@ pub enum ReplyKind {
     Payload,
     /// The same elements in any order.
     AnyOrder,
+    /// The same encoding, or one that the Redis compared with does not have yet.
+    Encoding,
     /// Of the same type, no more.
     Ours,
 }
@@ -57,6 +59,7 @@ impl Hints {
                 ("reply", "time") => hints.reply = ReplyKind::Time,
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
+                ("reply", "encoding") => hints.reply = ReplyKind::Encoding,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 (argument, pool) => hints.pools.push((argument, pool)),
             }

@@ -26,6 +26,12 @@ const KEYS: &[&[u8]] = &[
 /// Keys that hold hashes, mostly.
 const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 
+/// Keys that hold lists, mostly.
+const LIST_KEYS: &[&[u8]] = &[b"l", b"l:1", b"{tag}l"];
+
+/// Elements of lists: few, so that equal ones meet.
+const LIST_ELEMENTS: &[&str] = &["a", "b", "c", "1", "-70000", ""];
+
 const FIELDS: &[&str] = &[
     "f",
     "g",
@@ -140,11 +146,17 @@ pub(crate) const POOLS: &[&str] = &[
     "integer",
     "junk",
     "key",
+    "list-count",
+    "list-element",
+    "list-key",
     "milliseconds",
     "offset",
     "pattern",
     "payload",
+    "rank",
     "seconds",
+    "trim-start",
+    "trim-stop",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
@@ -176,7 +188,10 @@ impl Grammar {
     /// A word of a pool; a value if the pool is unknown.
     pub fn word(&mut self, pool: &str) -> Bytes {
         let text = match pool {
+            "key" if self.one_in(9) => return self.list_key(),
             "key" => return self.key(8),
+            "list-key" => return self.list_key(),
+            "list-element" => return self.list_element(),
             "hash-key" if self.one_in(12) => return self.key(usize::MAX),
             "hash-key" => return self.key(1),
             "payload" => return self.payload(),
@@ -190,6 +205,10 @@ impl Grammar {
             "bit-offset" => self.bit_offset(),
             "bit-type" => self.bit_type(),
             "field-offset" => self.field_offset(),
+            "list-count" => self.list_count(),
+            "rank" => self.rank(),
+            "trim-start" => self.one_of(&["0", "0", "1", "2", "-40", "-3", "50", "x"]),
+            "trim-stop" => self.one_of(&["-1", "-1", "-2", "-3", "40", "9999", "0", ""]),
             "db" => self.one_of(&["0", "1", "1", "16", "x", "-1", "99999999999"]),
             "pattern" => self.one_of(PATTERNS),
             "seconds" => self.seconds(),
@@ -212,6 +231,36 @@ impl Grammar {
         let of_hash = self.one_in(n);
         let pool = if of_hash { HASH_KEYS } else { KEYS };
         Bytes::from_static(pool[self.below(pool.len())])
+    }
+
+    fn list_key(&mut self) -> Bytes {
+        if self.one_in(12) {
+            return self.key(usize::MAX);
+        }
+        Bytes::from_static(LIST_KEYS[self.below(LIST_KEYS.len())])
+    }
+
+    fn list_element(&mut self) -> Bytes {
+        match self.below(12) {
+            0 => self.value(),
+            1 => Bytes::from("long ".repeat(self.below(300))),
+            _ => Bytes::from(self.one_of(LIST_ELEMENTS)),
+        }
+    }
+
+    fn list_count(&mut self) -> String {
+        match self.below(10) {
+            0 => self.integer(),
+            _ => self.below(6).to_string(),
+        }
+    }
+
+    /// Not the least number: Redis takes it for -1 before 7.2, and refuses it since.
+    fn rank(&mut self) -> String {
+        match self.below(10) {
+            0 => self.one_of(&["x", "1.0", "9223372036854775807", "99999999999999999999"]),
+            _ => (self.below(9) as i64 - 4).to_string(),
+        }
     }
 
     fn field(&mut self) -> String {

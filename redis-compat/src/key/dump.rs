@@ -16,7 +16,7 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
 use crate::hash::{self, Hash};
-use crate::list::{self, List};
+use crate::list;
 use crate::rdb::{self, crc64};
 use crate::set::{self, Set};
 use crate::stream::{self, Stream};
@@ -80,7 +80,7 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             rdb::put_string(&mut payload, string.bytes());
         }
         Typed::Hash(hash) => hash::put_payload(&mut payload, &hash)?,
-        Typed::List(list) => list::put_payload(&mut payload, txn, &list)?,
+        Typed::List(_) => list::put_payload(&mut payload, txn, args.bytes(1))?,
         Typed::Set(set) => set::put_payload(&mut payload, txn, &set)?,
         Typed::SortedSet(set) => zset::put_payload(&mut payload, txn, &set)?,
         Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
@@ -149,7 +149,7 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         match restored {
             Restored::String(value) => txn.put_string(key.clone(), value, expires_at)?,
             Restored::Hash(hash) => txn.put_hash(key.clone(), &hash.expiring(expires_at))?,
-            Restored::List(list) => txn.put_list(key.clone(), &list.expiring(expires_at))?,
+            Restored::List(elements) => txn.restore_list(key, &elements, expires_at)?,
             Restored::Set(set) => txn.put_set(key.clone(), &set.expiring(expires_at))?,
             Restored::SortedSet(set) => txn.put_zset(key.clone(), &set.expiring(expires_at))?,
             Restored::Stream(stream) => {
@@ -164,7 +164,8 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 enum Restored {
     String(Bytes),
     Hash(Hash),
-    List(List),
+    /// Its elements.
+    List(Vec<Bytes>),
     Set(Set),
     SortedSet(SortedSet),
     Stream(Stream),

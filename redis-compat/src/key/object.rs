@@ -46,6 +46,7 @@ const OBJECT_ENCODING: Command = command(Topic::Generic, "object|encoding")
     .keys(&[K::RO.at(2)])
     .runs(object_encoding)
     .tips(&["nondeterministic_output"])
+    .hints("reply=encoding")
     .docs("2.2.3", "O(1)", "Returns the internal encoding of a value.");
 
 /// `OBJECT ENCODING key`: `int`, `embstr` or `raw`; null if absent. O(1).

@@ -1,15 +1,10 @@
 //! Another name for a value.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::errors::error_lines;
+use crate::errors::NO_SUCH_KEY;
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
-pub(super) const PART: Part = Part::new(&[RENAME, RENAMENX], LINES);
-
-error_lines! {
-    /// The key must exist.
-    NO_SUCH_KEY = "ERR no such key";
-}
+pub(super) const PART: Part = Part::new(&[RENAME, RENAMENX], &[]);
 
 const RENAME: Command = command(Topic::Generic, "rename")
     .syntax("key newkey")

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use coterie_types::{TableId, UnixMillis, Version};
 
 use crate::hash::Hash;
-use crate::list::List;
 use crate::set::Set;
 use crate::stream::Stream;
 use crate::string::StringValue;
@@ -19,7 +18,8 @@ pub(crate) struct Value(Record);
 pub(crate) enum Typed {
     String(StringValue),
     Hash(Hash),
-    List(List),
+    /// Its elements are read by its key ([`Txn::list`]).
+    List(Encoding),
     Set(Set),
     SortedSet(SortedSet),
     Stream(Stream),
@@ -31,7 +31,7 @@ impl Typed {
         match self {
             Self::String(string) => string.encoding(),
             Self::Hash(hash) => hash.encoding(),
-            Self::List(list) => list.encoding(),
+            Self::List(encoding) => *encoding,
             Self::Set(set) => set.encoding(),
             Self::SortedSet(set) => set.encoding(),
             Self::Stream(stream) => stream.encoding(),
@@ -44,7 +44,7 @@ impl Value {
         Ok(match self.0.kind {
             Kind::String => Typed::String(StringValue::of(self.0)),
             Kind::Hash => Typed::Hash(Hash::of(&self.0)?),
-            Kind::List => Typed::List(List::of(&self.0)?),
+            Kind::List => Typed::List(self.0.encoding()),
             Kind::Set => Typed::Set(Set::of(&self.0)?),
             Kind::SortedSet => Typed::SortedSet(SortedSet::of(&self.0)?),
             Kind::Stream => Typed::Stream(Stream::of(&self.0)?),

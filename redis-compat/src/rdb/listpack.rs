@@ -48,6 +48,30 @@ pub(crate) fn pack<'a>(strings: impl Iterator<Item = &'a Bytes>) -> Option<Vec<u
     Some(out)
 }
 
+/// Bytes of a listpack without elements.
+pub(crate) const EMPTY_BYTES: usize = HEAD_BYTES + 1;
+
+/// Bytes that a string takes in a listpack.
+pub(crate) fn entry_bytes(string: &[u8]) -> usize {
+    let bytes = match number::parse_int(string) {
+        Some(0..128) => 1,
+        Some(-4096..4096) => 2,
+        Some(-0x8000..0x8000) => 3,
+        Some(-0x80_0000..0x80_0000) => 4,
+        Some(-0x8000_0000..0x8000_0000) => 5,
+        Some(_) => 9,
+        None => {
+            let head = match string.len() {
+                0..64 => 1,
+                64..4096 => 2,
+                _ => 5,
+            };
+            head + string.len()
+        }
+    };
+    bytes + backwards_len(bytes)
+}
+
 fn put(out: &mut Vec<u8>, string: &[u8]) {
     let start = out.len();
     match number::parse_int(string) {
@@ -234,6 +258,8 @@ mod tests {
             let words = words.into_iter().map(|word| Bytes::from(word.repeat(times)));
             let strings: Vec<_> = words.chain(numbers).collect();
             let packed = pack(strings.iter()).unwrap();
+            let bytes = strings.iter().map(|string| entry_bytes(string)).sum::<usize>();
+            prop_assert_eq!(packed.len(), EMPTY_BYTES + bytes);
             prop_assert_eq!(unpack(Bytes::from(packed)), Some(strings));
         }
 

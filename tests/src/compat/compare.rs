@@ -33,7 +33,7 @@ pub fn same(command: &[Vec<u8>], left: &[u8], right: &[u8]) -> bool {
             let (left, right) = (sorted(&left), sorted(&right));
             return left.is_some() && left == right;
         }
-        ReplyKind::Same | ReplyKind::Ours => {}
+        ReplyKind::Same | ReplyKind::Encoding | ReplyKind::Ours => {}
     }
     match name.as_slice() {
         b"KEYS" => sorted(&left) == sorted(&right),
