@@ -73,6 +73,7 @@ pub enum Topic {
     List,
     Scripting,
     Server,
+    SortedSet,
     String,
     Transactions,
     /// Coterie's own.
@@ -92,6 +93,7 @@ impl Topic {
             Topic::List => "list",
             Topic::Scripting => "scripting",
             Topic::Server => "server",
+            Topic::SortedSet => "sorted-set",
             Topic::String => "string",
             Topic::Transactions => "transactions",
             Topic::Coterie => "coterie",
@@ -107,6 +109,7 @@ impl Topic {
             Topic::Hash => Categories::HASH,
             Topic::List => Categories::LIST,
             Topic::Scripting => Categories::SCRIPTING,
+            Topic::SortedSet => Categories::SORTEDSET,
             Topic::String => Categories::STRING,
             Topic::Transactions => Categories::TRANSACTION,
             Topic::Cluster | Topic::Server | Topic::Coterie => Categories::NONE,

@@ -39,6 +39,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Pairs.
     Map(Vec<(Reply, Reply)>),
+    /// Pairs in their order: a flat list in RESP2, a list of lists of two in RESP3.
+    Pairs(Vec<(Reply, Reply)>),
     /// A list without order.
     Set(Vec<Reply>),
     /// A floating point number.
@@ -118,6 +120,7 @@ impl Reply {
             Reply::Set(items) => put_items(if v3 { b'~' } else { b'*' }, items, resp, out),
             Reply::Push(items) => put_items(if v3 { b'>' } else { b'*' }, items, resp, out),
             Reply::Map(pairs) => put_pairs(pairs, resp, out),
+            Reply::Pairs(pairs) => put_lists_of_two(pairs, resp, out),
             Reply::Double(value) if v3 => put_line(b',', number::double(*value).as_bytes(), out),
             Reply::Double(value) => put_bulk(number::double(*value).as_bytes(), out),
             Reply::Boolean(value) if v3 => {
@@ -201,6 +204,20 @@ fn put_pairs(pairs: &[(Reply, Reply)], resp: Resp, out: &mut BytesMut) {
     }
 }
 
+fn put_lists_of_two(pairs: &[(Reply, Reply)], resp: Resp, out: &mut BytesMut) {
+    match resp {
+        Resp::V2 => put_number(b'*', pairs.len() as i64 * 2, out),
+        Resp::V3 => put_number(b'*', pairs.len() as i64, out),
+    }
+    for (first, second) in pairs {
+        if resp == Resp::V3 {
+            put_number(b'*', 2, out);
+        }
+        first.encode(resp, out);
+        second.encode(resp, out);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +246,11 @@ mod tests {
                 Reply::Map(vec![(one(), Reply::OK)]),
                 "*2\r\n:1\r\n+OK\r\n",
                 "%1\r\n:1\r\n+OK\r\n",
+            ),
+            (
+                Reply::Pairs(vec![(one(), Reply::OK)]),
+                "*2\r\n:1\r\n+OK\r\n",
+                "*1\r\n*2\r\n:1\r\n+OK\r\n",
             ),
             (Reply::Set(vec![one()]), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
             (Reply::Push(vec![one()]), "*1\r\n:1\r\n", ">1\r\n:1\r\n"),

@@ -8,6 +8,8 @@
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
+//! counted.rs    ranks of spread elements, by counts between separators
+//! place.rs      the order of members by a keyed hash
 //! ```
 //!
 //! Commands see none of these layers. They see the value of a key by the handle of its type
@@ -20,8 +22,10 @@
 //! change of a key gets a change number of its own, and so does each removal, so that two states of
 //! a key never have the same version; a command touches the keys that it declares and no others.
 
+pub(crate) mod counted;
 pub(crate) mod elements;
 mod keys;
+pub(crate) mod place;
 mod savepoint;
 mod scan;
 mod scope;

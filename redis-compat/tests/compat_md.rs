@@ -72,6 +72,7 @@ fn file() -> String {
         (Topic::String, "Strings"),
         (Topic::Bitmap, "Bitmaps"),
         (Topic::Hash, "Hashes"),
+        (Topic::SortedSet, "Sorted sets"),
         (Topic::Generic, "Keys of any type"),
         (Topic::Transactions, "Transactions"),
         (Topic::Connection, "Connection"),

@@ -82,7 +82,10 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         Typed::Hash(hash) => hash::put_payload(&mut payload, &hash)?,
         Typed::List(_) => list::put_payload(&mut payload, txn, args.bytes(1))?,
         Typed::Set(set) => set::put_payload(&mut payload, txn, &set)?,
-        Typed::SortedSet(set) => zset::put_payload(&mut payload, txn, &set)?,
+        Typed::SortedSet(set) => {
+            let mut set = set.under(txn, args.bytes(1))?;
+            zset::put_payload(&mut payload, txn, &mut set)?;
+        }
         Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
     }
     payload.put_u16_le(VERSION_WRITTEN);
@@ -151,7 +154,7 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             Restored::Hash(hash) => txn.put_hash(key.clone(), &hash.expiring(expires_at))?,
             Restored::List(elements) => txn.restore_list(key, &elements, expires_at)?,
             Restored::Set(set) => txn.put_set(key.clone(), &set.expiring(expires_at))?,
-            Restored::SortedSet(set) => txn.put_zset(key.clone(), &set.expiring(expires_at))?,
+            Restored::SortedSet(set) => txn.put_zset(key.clone(), set.expiring(expires_at))?,
             Restored::Stream(stream) => {
                 txn.put_stream(key.clone(), &stream.expiring(expires_at))?
             }
@@ -190,7 +193,7 @@ fn decode(payload: &Bytes, txn: &Txn<'_>) -> Result<Restored, CommandError> {
         }
         Ok(of) if set::is_payload(of) => set::take_payload(of, &mut body, max).map(Restored::Set),
         Ok(of) if zset::is_payload(of) => {
-            zset::take_payload(of, &mut body, max).map(Restored::SortedSet)
+            zset::take_payload(of, &mut body, max)?.map(Restored::SortedSet)
         }
         Ok(of) if stream::is_payload(of) => {
             stream::take_payload(of, &mut body, max).map(Restored::Stream)

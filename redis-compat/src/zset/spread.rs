@@ -1,0 +1,531 @@
+//! A large sorted set: each member an element of its own.
+//!
+//! ```text
+//! family 0      a place (`txn/place.rs`) and the member -> 8 bytes: the score, big endian
+//! family 1      the score and the member (`order.rs`)
+//! families 2-5  counts (`txn/counted.rs`), for ranks in O(log n)
+//!
+//! rest of the header:
+//! 16 bytes      the key of places; its first 8 bytes, little endian, choose what is counted
+//! varint and bytes    the first key of family 1, cut to its first 64 bytes
+//! varint and bytes    the last, cut likewise and then raised above all keys that begin so
+//! ```
+//!
+//! Walks begin at the first or last key that the header names: else those over a set that loses its
+//! first members all the time would pass over all that it lost.
+//!
+//! The layout is on disk: pinned by the tests below, described in `docs/disk-format.md`.
+
+use std::ops::Bound;
+
+use bytes::{Buf, Bytes};
+use coterie_types::varint;
+
+use super::order::{Item, first_key, just_above, key, key_behind};
+use super::span::{Edge, Selection, Span};
+use crate::txn::counted::Counted;
+use crate::txn::place::{self, PlaceKey};
+use crate::txn::spread::SpreadHeader;
+use crate::{Collection, EvalError, Fault, Txn, Walk};
+
+const PLACES: u8 = 0;
+const ORDER: u8 = 1;
+const RANKS: u8 = 2;
+
+/// Bytes of a key that the header keeps.
+const END_BYTES: usize = 64;
+/// The most items that a walk reads before it shows them.
+const PIECE_ITEMS: u64 = 256;
+/// Bytes of items after which it shows them.
+const PIECE_BYTES: usize = 64 << 10;
+/// Items that a walk passes over before it looks for the place by rank.
+const PASSED_MAX: u64 = 64;
+
+/// The elements of a large sorted set.
+#[derive(Debug)]
+pub(super) struct Spread {
+    of: Collection,
+    count: u64,
+    places: PlaceKey,
+    /// At or before the first key in order.
+    first: Bytes,
+    /// At or behind the last key in order.
+    last: Bytes,
+    /// The item that an end was named for is gone, and no other was looked for.
+    first_is_gone: bool,
+    last_is_gone: bool,
+}
+
+/// An interval of keys in order: `from` included, `to` excluded.
+#[derive(Debug)]
+struct Keys {
+    from: Bytes,
+    /// `None`: up to the last.
+    to: Option<Bytes>,
+}
+
+/// Where a walk is.
+struct At {
+    bound: Bound<Bytes>,
+    down: bool,
+    /// The end in its direction.
+    end: Bound<Bytes>,
+    /// Nothing is left.
+    is_done: bool,
+}
+
+/// How a command visits items; it returns false to end the walk.
+pub(crate) type Visit<'v> = dyn FnMut(&mut Txn<'_>, Item) -> Result<bool, EvalError> + 'v;
+
+impl Spread {
+    /// A set of items in order; there is at least one.
+    pub(super) fn new(txn: &mut Txn<'_>, key: &Bytes, items: &[Item]) -> Result<Self, Fault> {
+        let halves = [txn.random(), txn.random()];
+        let mut places = PlaceKey::default();
+        places[..8].copy_from_slice(&halves[0].to_le_bytes());
+        places[8..].copy_from_slice(&halves[1].to_le_bytes());
+        let mut spread = Self {
+            of: txn.begin_collection(key),
+            count: items.len() as u64,
+            places,
+            first: Bytes::new(),
+            last: Bytes::new(),
+            first_is_gone: false,
+            last_is_gone: false,
+        };
+        for item in items {
+            spread.put_score(txn, item);
+            txn.put_element(&spread.of, ORDER, item.key(), item.value());
+        }
+        if let (Some(first), Some(last)) = (items.first(), items.last()) {
+            (spread.first, spread.last) = (cut_down(&first.key()), cut_up(&last.key()));
+        }
+        spread.counted().build(txn)?;
+        Ok(spread)
+    }
+
+    pub(super) fn of(header: &SpreadHeader, of: Collection) -> Result<Self, Fault> {
+        let corrupt = || Fault::corrupt("the header of a sorted set is cut short");
+        let mut rest = header.rest.clone();
+        let mut places = PlaceKey::default();
+        rest.try_copy_to_slice(&mut places).map_err(|_| corrupt())?;
+        let first = varint::take_bytes(&mut rest).ok_or_else(corrupt)?;
+        let last = varint::take_bytes(&mut rest).ok_or_else(corrupt)?;
+        Ok(Self {
+            of,
+            count: header.count,
+            places,
+            first,
+            last,
+            first_is_gone: false,
+            last_is_gone: false,
+        })
+    }
+
+    /// The header to store. Looks for the ends if they are gone.
+    pub(super) fn header(mut self, txn: &Txn<'_>) -> Result<SpreadHeader, Fault> {
+        if self.first_is_gone {
+            let walk = Walk::Up(Bound::Included(&self.first));
+            let (first, _) = txn.first_element(&self.of, ORDER, walk)?.ok_or_else(lost)?;
+            self.first = cut_down(&first);
+        }
+        if self.last_is_gone {
+            let walk = Walk::Down(Bound::Included(&self.last));
+            let (last, _) = txn.first_element(&self.of, ORDER, walk)?.ok_or_else(lost)?;
+            self.last = cut_up(&last);
+        }
+        let mut rest = Vec::with_capacity(self.places.len() + 2 * END_BYTES + 2);
+        rest.extend_from_slice(&self.places);
+        varint::put_bytes(&mut rest, &self.first);
+        varint::put_bytes(&mut rest, &self.last);
+        Ok(SpreadHeader {
+            incarnation: self.of.incarnation,
+            count: self.count,
+            rest: Bytes::from(rest),
+        })
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn score(&self, txn: &Txn<'_>, member: &[u8]) -> Result<Option<f64>, Fault> {
+        let value = txn.element(&self.of, PLACES, &self.place_key(member))?;
+        value.map(|value| score_in(&value)).transpose()
+    }
+
+    /// Adds an item whose member is not there.
+    pub(super) fn insert(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
+        self.put_score(txn, item);
+        self.put_in_order(txn, item)
+    }
+
+    /// Gives a member that is there another score.
+    pub(super) fn change(
+        &mut self,
+        txn: &mut Txn<'_>,
+        before: &Item,
+        score: f64,
+    ) -> Result<(), Fault> {
+        let item = Item {
+            score,
+            member: before.member.clone(),
+        };
+        self.put_score(txn, &item);
+        self.remove_from_order(txn, before)?;
+        self.put_in_order(txn, &item)
+    }
+
+    /// Removes an item that is there.
+    pub(super) fn remove(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
+        let place = self.place_key(&item.member);
+        txn.remove_element(&self.of, PLACES, place);
+        self.remove_from_order(txn, item)
+    }
+
+    /// Removes items that stand side by side, in order or backwards.
+    pub(super) fn remove_run(&mut self, txn: &mut Txn<'_>, run: &[Item]) -> Result<(), Fault> {
+        let (Some(one), Some(other)) = (run.first(), run.last()) else {
+            return Ok(());
+        };
+        for item in run {
+            let place = self.place_key(&item.member);
+            txn.remove_element(&self.of, PLACES, place);
+            txn.remove_element(&self.of, ORDER, item.key());
+        }
+        let (one, other) = (one.key(), other.key());
+        let (first, last) = if one <= other {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        self.counted()
+            .remove_run(txn, &first, &last, run.len() as u64)?;
+        self.count -= run.len() as u64;
+        self.first_is_gone |= cut_down(&first) == self.first;
+        self.last_is_gone |= cut_up(&last) == self.last;
+        Ok(())
+    }
+
+    /// How many items there are before this one.
+    pub(super) fn rank(&self, txn: &Txn<'_>, item: &Item) -> Result<u64, Fault> {
+        self.rank_of(txn, &item.key())
+    }
+
+    /// The item with so many before it.
+    pub(super) fn select(&self, txn: &Txn<'_>, nth: u64) -> Result<Option<Item>, Fault> {
+        let Some(key) = self.counted().select(txn, nth)? else {
+            return Ok(None);
+        };
+        let value = txn.element(&self.of, ORDER, &key)?.ok_or_else(lost)?;
+        Item::of(&key, &value).map(Some)
+    }
+
+    /// How many items a span has.
+    pub(super) fn count(&self, txn: &Txn<'_>, span: &Span) -> Result<u64, Fault> {
+        let Some(keys) = self.keys(txn, span)? else {
+            return Ok(0);
+        };
+        let (from, to) = self.ranks(txn, &keys)?;
+        Ok(to.saturating_sub(from))
+    }
+
+    /// Visits the items of a selection. Reads them piece by piece.
+    pub(super) fn walk(
+        &self,
+        txn: &mut Txn<'_>,
+        selection: &Selection,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EvalError> {
+        let (mut passed, mut left) = (selection.offset, selection.count);
+        let Some(keys) = self.keys(txn, &selection.span)? else {
+            return Ok(());
+        };
+        let mut at = self.begin(keys, selection.down);
+        if passed > PASSED_MAX {
+            let Some(start) = self.pass_over(txn, &at, passed)? else {
+                return Ok(());
+            };
+            (at.bound, passed) = (Bound::Included(start), 0);
+        }
+        while left > 0 && !at.is_done {
+            for item in self.piece(txn, &mut at, passed.saturating_add(left))? {
+                if passed > 0 {
+                    passed -= 1;
+                    continue;
+                }
+                left -= 1;
+                if !visit(txn, item)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Members from a cursor on, about `max`; and the cursor of the rest, 0 if there is none. Those
+    /// that share a place come together.
+    pub(super) fn scan(
+        &self,
+        txn: &Txn<'_>,
+        cursor: u64,
+        max: usize,
+    ) -> Result<(u64, Vec<Item>), Fault> {
+        let (mut found, mut next, mut bytes) = (Vec::new(), 0, 0);
+        let Some(from) = place::at(cursor) else {
+            return Ok((0, found));
+        };
+        let (mut before, mut fault) = (None, None);
+        let walk = Walk::Up(Bound::Included(&from[..]));
+        txn.scan_elements(&self.of, PLACES, walk, &mut |key, value| {
+            let Some((place, member)) = key.split_first_chunk() else {
+                fault = Some(lost());
+                return false;
+            };
+            let is_full = found.len() >= max || bytes >= PIECE_BYTES;
+            if is_full && before.is_some_and(|before| before != *place) {
+                next = place::number(*place);
+                return false;
+            }
+            before = Some(*place);
+            bytes += key.len();
+            match score_in(value) {
+                Ok(score) => found.push(Item {
+                    score,
+                    member: Bytes::copy_from_slice(member),
+                }),
+                Err(broken) => fault = Some(broken),
+            }
+            fault.is_none()
+        })?;
+        fault.map_or(Ok((next, found)), Err)
+    }
+
+    /// Bytes that the elements of an item take in an entry.
+    pub(super) fn entry_bytes(key: &[u8], item: &Item) -> usize {
+        let element = key.len() + item.member.len() + place::PLACE_BYTES + size_of::<f64>();
+        2 * element
+    }
+
+    fn put_score(&self, txn: &mut Txn<'_>, item: &Item) {
+        let value = Bytes::copy_from_slice(&item.score.to_be_bytes());
+        txn.put_element(&self.of, PLACES, self.place_key(&item.member), value);
+    }
+
+    fn put_in_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
+        let key = item.key();
+        txn.put_element(&self.of, ORDER, key.clone(), item.value());
+        self.counted().insert(txn, &key)?;
+        self.count += 1;
+        let (low, high) = (cut_down(&key), cut_up(&key));
+        if low <= self.first {
+            (self.first, self.first_is_gone) = (low, false);
+        }
+        if high >= self.last {
+            (self.last, self.last_is_gone) = (high, false);
+        }
+        Ok(())
+    }
+
+    fn remove_from_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
+        let key = item.key();
+        txn.remove_element(&self.of, ORDER, key.clone());
+        self.counted().remove(txn, &key)?;
+        self.count -= 1;
+        self.first_is_gone |= cut_down(&key) == self.first;
+        self.last_is_gone |= cut_up(&key) == self.last;
+        Ok(())
+    }
+
+    fn place_key(&self, member: &[u8]) -> Bytes {
+        let place = place::place(&self.places, member);
+        Bytes::from([&place[..], member].concat())
+    }
+
+    fn counted(&self) -> Counted<'_> {
+        let [seed @ .., _, _, _, _, _, _, _, _] = self.places;
+        Counted {
+            of: &self.of,
+            order: ORDER,
+            ranks: RANKS,
+            seed: u64::from_le_bytes(seed),
+            count: self.count,
+        }
+    }
+
+    /// How many items there are before a key.
+    fn rank_of(&self, txn: &Txn<'_>, key: &[u8]) -> Result<u64, Fault> {
+        if *key <= self.first[..] {
+            Ok(0)
+        } else if *key > self.last[..] {
+            Ok(self.count)
+        } else {
+            self.counted().rank(txn, key)
+        }
+    }
+
+    /// How many items there are before the start and before the end of an interval.
+    fn ranks(&self, txn: &Txn<'_>, keys: &Keys) -> Result<(u64, u64), Fault> {
+        let from = self.rank_of(txn, &keys.from)?;
+        let to = match &keys.to {
+            Some(to) => self.rank_of(txn, to)?,
+            None => self.count,
+        };
+        Ok((from, to))
+    }
+
+    /// The interval of a span; `None` if nothing can be in it.
+    fn keys(&self, txn: &Txn<'_>, span: &Span) -> Result<Option<Keys>, Fault> {
+        let all = || Keys {
+            from: Bytes::new(),
+            to: None,
+        };
+        Ok(match span {
+            Span::All => Some(all()),
+            Span::Scores(scores) if scores.is_empty() => None,
+            Span::Scores(scores) => Some(Keys {
+                from: match scores.min_excluded {
+                    true => key_behind(scores.min),
+                    false => first_key(scores.min),
+                },
+                to: Some(match scores.max_excluded {
+                    true => first_key(scores.max),
+                    false => key_behind(scores.max),
+                }),
+            }),
+            Span::Members(members) if members.is_empty() => None,
+            Span::Members(members) => {
+                let walk = Walk::Up(Bound::Included(&self.first));
+                let first = txn.first_element(&self.of, ORDER, walk)?;
+                let first = first
+                    .map(|(key, value)| Item::of(&key, &value))
+                    .transpose()?;
+                let score = first.ok_or_else(lost)?.score;
+                let mut keys = all();
+                if let Edge::At { member, excluded } = &members.min {
+                    let min = key(score, member);
+                    keys.from = if *excluded { just_above(&min) } else { min };
+                }
+                if let Edge::At { member, excluded } = &members.max {
+                    let max = key(score, member);
+                    keys.to = Some(if *excluded { max } else { just_above(&max) });
+                }
+                Some(keys)
+            }
+        })
+    }
+
+    /// The start of a walk over an interval, no further out than the ends of the set.
+    fn begin(&self, keys: Keys, down: bool) -> At {
+        let from = Bound::Included(keys.from.max(self.first.clone()));
+        let to = match keys.to {
+            Some(to) if to <= self.last => Bound::Excluded(to),
+            _ => Bound::Included(self.last.clone()),
+        };
+        let (bound, end) = if down { (to, from) } else { (from, to) };
+        At {
+            bound,
+            down,
+            end,
+            is_done: false,
+        }
+    }
+
+    /// The key so many items behind the start of a walk; `None` if it is behind the end.
+    fn pass_over(&self, txn: &Txn<'_>, at: &At, passed: u64) -> Result<Option<Bytes>, Fault> {
+        let start = match &at.bound {
+            Bound::Included(key) if at.down => self.rank_of(txn, &just_above(key))?,
+            Bound::Included(key) | Bound::Excluded(key) => self.rank_of(txn, key)?,
+            Bound::Unbounded => 0,
+        };
+        let nth = match at.down {
+            false => start.checked_add(passed),
+            true => start
+                .checked_sub(1)
+                .and_then(|last| last.checked_sub(passed)),
+        };
+        let Some(nth) = nth else {
+            return Ok(None);
+        };
+        let key = self.counted().select(txn, nth)?;
+        Ok(key.filter(|key| at.has(key)))
+    }
+
+    /// The next items of a walk, at most `max`, in their order.
+    fn piece(&self, txn: &Txn<'_>, at: &mut At, max: u64) -> Result<Vec<Item>, Fault> {
+        let max = max.min(PIECE_ITEMS) as usize;
+        let (mut found, mut bytes, mut last, mut fault) = (Vec::new(), 0, None, None);
+        let bound = at.bound.as_ref().map(|key| &key[..]);
+        let walk = if at.down {
+            Walk::Down(bound)
+        } else {
+            Walk::Up(bound)
+        };
+        txn.scan_elements(&self.of, ORDER, walk, &mut |key, value| {
+            if !at.has(key) {
+                return false;
+            }
+            bytes += key.len();
+            match Item::of(key, value) {
+                Ok(item) => found.push(item),
+                Err(broken) => fault = Some(broken),
+            }
+            let goes_on = found.len() < max && bytes < PIECE_BYTES && fault.is_none();
+            if !goes_on {
+                last = Some(Bytes::copy_from_slice(key));
+            }
+            goes_on
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        match last {
+            Some(last) => at.bound = Bound::Excluded(last),
+            None => at.is_done = true,
+        }
+        Ok(found)
+    }
+}
+
+impl At {
+    /// Whether a key on the way is not behind the end.
+    fn has(&self, key: &[u8]) -> bool {
+        match (&self.end, self.down) {
+            (Bound::Included(end), false) => key <= &end[..],
+            (Bound::Excluded(end), false) => key < &end[..],
+            (Bound::Included(end), true) => key >= &end[..],
+            (Bound::Excluded(end), true) => key > &end[..],
+            (Bound::Unbounded, _) => true,
+        }
+    }
+}
+
+/// The start of a key, no longer than a header keeps it: at or before the key.
+fn cut_down(key: &Bytes) -> Bytes {
+    key.slice(..key.len().min(END_BYTES))
+}
+
+/// The same, at or behind the key.
+fn cut_up(key: &Bytes) -> Bytes {
+    if key.len() <= END_BYTES {
+        return key.clone();
+    }
+    let mut raised = key[..END_BYTES].to_vec();
+    // Some byte of the score is less than the greatest.
+    while raised.pop_if(|last| *last == u8::MAX).is_some() {}
+    if let Some(last) = raised.last_mut() {
+        *last += 1;
+    }
+    Bytes::from(raised)
+}
+
+fn score_in(value: &[u8]) -> Result<f64, Fault> {
+    let bytes = <[u8; 8]>::try_from(value);
+    let score = bytes.map(f64::from_be_bytes).ok();
+    let score = score.filter(|score| !score.is_nan());
+    score.ok_or_else(|| Fault::corrupt("the score of a member does not fit"))
+}
+
+fn lost() -> Fault {
+    Fault::corrupt("the elements of a sorted set do not fit its header")
+}
