@@ -5,6 +5,7 @@
 //! So an element in the middle is found, set, inserted and removed at a cost that grows with the
 //! depth of the tree, and a push or a pop writes the leaf at its end and the header, at any length.
 
+mod blocking;
 mod edit;
 mod get;
 mod moves;
@@ -30,6 +31,7 @@ use crate::errors::SYNTAX;
 use crate::{CommandError, Word};
 
 pub(crate) const PARTS: &[Part] = &[
+    blocking::PART,
     edit::PART,
     get::PART,
     moves::PART,

@@ -227,10 +227,6 @@ impl<'a> Txn<'a> {
     }
 
     /// The command finds nothing, and waits if it can. Its reply is for those who cannot.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the commands of lists and streams come next")
-    )]
     pub(crate) fn wait(&mut self) {
         self.waits = true;
     }

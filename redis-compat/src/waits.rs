@@ -37,10 +37,6 @@ pub(crate) type ResolveWords = fn(&mut Txn<'_>, &Args<'_>) -> Result<Option<Vec<
 
 /// Where the timeout of a command stands.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the commands of lists and streams come next")
-)]
 pub(crate) enum Timeout {
     /// Seconds, the first word behind the name.
     First,

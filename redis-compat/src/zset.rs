@@ -1,6 +1,7 @@
 //! The sorted set commands: members in the order of their scores.
 
 mod add;
+mod blocking;
 mod combine;
 mod get;
 mod listing;
@@ -28,6 +29,7 @@ use crate::{EvalError, Fault, Reply, Txn};
 
 pub(crate) const PARTS: &[Part] = &[
     add::PART,
+    blocking::PART,
     combine::PART,
     get::PART,
     pop::PART,

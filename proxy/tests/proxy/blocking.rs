@@ -336,7 +336,7 @@ async fn waits_go_on_when_a_server_has_forgotten_them() {
     let (cluster, proxy, mut other) = started().await;
     let mut client = waiting(&cluster, &proxy, "BLPOP k 0").await;
     wait_until(|| cluster.questions(1) > 0).await;
-    cluster.restart(1, 1);
+    cluster.forget_waits(1, 1);
     wait_until(|| cluster.waiting(1) == 1).await;
     assert_eq!(other.run("LPUSH k x").await, ":1\r\n");
     assert_eq!(client.reply().await, popped("k", "x"));

@@ -189,7 +189,7 @@ impl Cluster {
 
     /// A node's process is replaced by another: it knows no link and no frame that waits, and its
     /// questions are never answered.
-    pub(crate) fn restart(&self, node: u64, group: u64) {
+    pub(crate) fn forget_waits(&self, node: u64, group: u64) {
         let epoch = {
             let mut all = self.links.lock().unwrap();
             let links = all.entry(NodeId(node)).or_default();

@@ -160,10 +160,6 @@ impl Command {
     }
 
     /// It may wait for data: with its timeout there, and in the queue that its words choose.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the commands of lists and streams come next")
-    )]
     pub(crate) const fn waits(
         mut self,
         timeout: Timeout,
@@ -179,10 +175,6 @@ impl Command {
     }
 
     /// Words of it that depend on the moment are replaced before it waits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the commands of streams come next")
-    )]
     pub(crate) const fn resolves(mut self, resolve: ResolveWords) -> Self {
         if let Some(waits) = &mut self.waits {
             waits.resolve = Some(resolve);

@@ -222,9 +222,15 @@ impl World {
         FrameReply::decode(call.await.unwrap()).unwrap()
     }
 
+    /// Calls a method of the node.
+    pub async fn call(&self, method: u16, body: Bytes) -> Bytes {
+        let call = self.rpc.call(&self.addr, method, body, LONG);
+        call.await.unwrap()
+    }
+
     pub async fn run(&self, group: GroupId, line: &str) -> String {
         let name = line.split(' ').next().unwrap();
-        let is_read = ["get", "mget", "_count", "_keys", "_scan", "exists"].contains(&name);
+        let is_read = ["get", "mget", "_count", "_keys", "_scan", "exists", "llen"].contains(&name);
         match self.send(group, &[line], is_read).await {
             FrameReply::Done(replies) => String::from_utf8_lossy(&replies[0]).replace("\r\n", " "),
             other => panic!("{line}: {other:?}"),
