@@ -1,20 +1,22 @@
 //! The frames that wait for data at the leader of a group, first come, first served.
 //!
 //! A frame that waits is executed when it comes, as the write that it is. From that moment it is
-//! here, before anyone knows whether it found anything: a frame that comes later, and may bring
-//! data, takes it along ([`Waiters::behind`]). The copy stands right behind that frame in the same
-//! entry, so no other command comes between them. The copy has the number of the frame, so the
-//! frame is applied once, however many copies there are. A copy that finds nothing leaves no trace.
+//! here, before anyone knows whether it found anything. When a later entry has a frame that may
+//! bring data for it, the entry begins with a copy of it that *listens*
+//! ([`Waiters::take_listening`]): applying the entry serves the copies right behind the frame that
+//! brought data, before any other command, in their order (`apply/listening.rs`). A copy has the
+//! number of its frame, so the frame is applied once, however many copies there are. A copy that
+//! finds nothing leaves no trace.
 //!
-//! Commands that take data compete in a queue per key ([`WaitQueue`]); a frame takes along as many
-//! of a queue as it may bring data for. When only the data can tell, it takes the first few, and as
-//! long as they are served, the next are *due*: they go first into the next entry. So is a frame
-//! whose copy found nothing while a later frame counted on it.
+//! Commands that take data compete in a queue per key ([`WaitQueue`]). As many of a queue listen as
+//! the frames of the entry may bring data for, and all before them whose copies are still on their
+//! way. When only the data can tell how many there are, the first few listen; as long as they are
+//! served, the next are *due*: they are executed first in the next entry.
 //!
 //! Pure: the caller says when a wait began, and keeps with each frame what it needs to answer it.
 //! Nothing here is replicated. When the leader changes, proxies send their frames again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use coterie_protocol::{FrameReply, Stage, WaitHead};
@@ -31,8 +33,8 @@ const BYTES_MAX: usize = 512 << 20;
 const OVERHEAD: usize = 512;
 /// Frames of a queue that are tried at a time when only the data can tell how many it suffices for.
 const TRIED: usize = 16;
-/// Frames of a queue that a single frame takes along, at most. The others are due.
-const BEHIND_MAX: usize = 1024;
+/// Frames of a queue that listen in an entry, at most. The others are due.
+const LISTENING_MAX: usize = 1024;
 
 /// Names a frame: its session and its number.
 pub type WaitId = (SessionId, FrameSeq);
@@ -40,7 +42,7 @@ pub type WaitId = (SessionId, FrameSeq);
 /// When a wait began, and how many began before: the order within a queue.
 type Turn = (u64, u64);
 
-type Place = (TableId, Bytes);
+pub(crate) type Place = (TableId, Bytes);
 
 /// The frames that wait; see the module's head. `O` answers a frame.
 #[derive(Debug)]
@@ -49,6 +51,10 @@ pub struct Waiters<O> {
     keys: BTreeMap<Place, BTreeMap<WaitQueue, BTreeMap<Turn, WaitId>>>,
     /// They go first into the next entry.
     due: BTreeSet<(Turn, WaitId)>,
+    /// The keys that the entry in the making touches.
+    touched: Vec<(Place, Touch)>,
+    /// The frames that the entry in the making executes.
+    entered: BTreeSet<WaitId>,
     arrivals: u64,
     bytes: usize,
     /// Nobody would take the answer for this owner.
@@ -70,8 +76,6 @@ struct Waiter<O> {
     is_tried: bool,
     /// Copies on their way through the log, and the frame itself as it came.
     copies: usize,
-    /// A frame counted on a copy that was on its way already.
-    is_missed: bool,
     /// If it is served, the next of its queue is tried.
     is_chained: bool,
 }
@@ -93,6 +97,8 @@ impl<O> Waiters<O> {
             frames: BTreeMap::new(),
             keys: BTreeMap::new(),
             due: BTreeSet::new(),
+            touched: Vec::new(),
+            entered: BTreeSet::new(),
             arrivals: 0,
             bytes: 0,
             is_gone,
@@ -130,6 +136,7 @@ impl<O> Waiters<O> {
         if let Some(waiter) = self.frames.get_mut(&id) {
             waiter.owner = owner;
             waiter.copies += 1;
+            self.entered.insert(id);
             return Ok(id);
         }
         // A copy, so that a few bytes do not keep the buffer they were read into.
@@ -160,27 +167,52 @@ impl<O> Waiters<O> {
             is_new: head.wait.stage == Stage::First,
             is_tried: false,
             copies: 1,
-            is_missed: false,
             is_chained: false,
         };
         self.frames.insert(id, waiter);
+        self.entered.insert(id);
         Ok(id)
     }
 
-    /// The copies that must stand right behind this frame, in their order. A copy may feed another
-    /// key that is waited for (BLMOVE): then those who wait for that key stand behind all of these.
-    pub fn behind(&mut self, frame: &ResolvedFrame) -> Vec<Copy> {
-        let mut taken = Taken::default();
+    /// Notes a frame of the entry in the making, which may wait itself.
+    pub fn note(&mut self, frame: &ResolvedFrame) {
         for command in &frame.commands {
-            self.take(touched(command), &mut taken);
+            self.touched.extend(touched(command));
             if let Some(interval) = command.interval().filter(|_| command.is_write()) {
-                let of_table = |place: &&Place| interval.contains(place.0, &place.1);
-                let places: Vec<Place> = self.keys.keys().filter(of_table).cloned().collect();
-                let removed = places.into_iter().map(|place| (place, Touch::Removes));
-                self.take(removed.collect(), &mut taken);
+                let of_interval = |place: &&Place| interval.contains(place.0, &place.1);
+                let places = self.keys.keys().filter(of_interval).cloned();
+                let removed = places.map(|place| (place, Touch::Removes));
+                self.touched.extend(removed);
             }
         }
-        self.copies_of(&taken.ids)
+    }
+
+    /// Ends the entry in the making: the copies that listen, which must stand before all other
+    /// frames, in their order. A copy may feed another key that is waited for (BLMOVE): then those
+    /// who wait for that key listen, too.
+    pub fn take_listening(&mut self) -> Vec<Copy> {
+        let mut listening = BTreeSet::new();
+        let mut touched_keys = std::mem::take(&mut self.touched);
+        while !touched_keys.is_empty() {
+            let mut wanted: BTreeMap<Place, Vec<Touch>> = BTreeMap::new();
+            for (place, touch) in touched_keys.drain(..) {
+                wanted.entry(place).or_default().push(touch);
+            }
+            for (place, touches) in wanted {
+                for id in self.listen(&place, &touches, &mut listening) {
+                    let waiter = self.frames.get(&id);
+                    touched_keys.extend(waiter.into_iter().flat_map(|w| touched(&w.command)));
+                }
+            }
+        }
+        self.entered.clear();
+        let ids: Vec<WaitId> = listening.into_iter().map(|(_, id)| id).collect();
+        for id in &ids {
+            if let Some(waiter) = self.frames.get_mut(id) {
+                waiter.copies += 1;
+            }
+        }
+        self.copies_of(&ids, Some(Stage::Listening))
     }
 
     /// How many commands of a frame may be executed before copies must follow; `None` for all of
@@ -201,11 +233,10 @@ impl<O> Waiters<O> {
         Some(at + 1)
     }
 
-    /// The frames that go first into an entry, at most about this many, with the copies behind
-    /// them.
+    /// The frames that are executed first in an entry, at most this many.
     pub fn take_due(&mut self, most: usize) -> Vec<Copy> {
-        let mut taken = Taken::default();
-        while taken.ids.len() < most
+        let mut taken = Vec::new();
+        while taken.len() < most
             && let Some((_, id)) = self.due.pop_first()
         {
             let Some(waiter) = self.frames.get_mut(&id) else {
@@ -213,13 +244,14 @@ impl<O> Waiters<O> {
             };
             if (self.is_gone)(&waiter.owner) {
                 drop(self.forget(id));
-            } else if taken.add(id) {
-                waiter.copies += 1;
-                let touched = touched(&waiter.command);
-                self.take(touched, &mut taken);
+                continue;
             }
+            waiter.copies += 1;
+            self.touched.extend(touched(&waiter.command));
+            self.entered.insert(id);
+            taken.push(id);
         }
-        self.copies_of(&taken.ids)
+        self.copies_of(&taken, None)
     }
 
     /// A key may have changed by something that is no frame: the first of each queue are due.
@@ -256,9 +288,6 @@ impl<O> Waiters<O> {
         }
         waiter.is_tried = true;
         waiter.is_chained = false;
-        if waiter.copies == 0 && std::mem::take(&mut waiter.is_missed) {
-            self.due.insert((waiter.turn, id));
-        }
         match self.frames.get_mut(&id) {
             Some(waiter) => Answered::Waits(&mut waiter.owner),
             None => Answered::Known,
@@ -296,8 +325,7 @@ impl<O> Waiters<O> {
         let is_served = answer.first() == Some(&0);
         // Data that a frame brought for it is still there.
         let is_left = !is_served && waiter.queue.takes;
-        let is_error = waiter.queue.ends_with_key && is_error(answer);
-        if waiter.is_chained || is_left || is_error {
+        if waiter.is_chained || is_left || is_error(answer) {
             for place in &waiter.keys {
                 self.wake(place, &waiter.queue);
             }
@@ -312,90 +340,68 @@ impl<O> Waiters<O> {
         for (turn, id) in waiting.into_iter().flatten().take(most) {
             if let Some(waiter) = self.frames.get_mut(id) {
                 waiter.is_chained = true;
-                // A frame whose copy is on its way looks again afterwards.
-                if waiter.copies > 0 {
-                    waiter.is_missed = true;
-                } else {
-                    self.due.insert((*turn, *id));
-                }
+                self.due.insert((*turn, *id));
             }
         }
     }
 
-    /// Takes all along who wait for these keys, then all who wait for the keys that those touch.
-    fn take(&mut self, touched_keys: Vec<(Place, Touch)>, taken: &mut Taken) {
-        let mut round = VecDeque::from(touched_keys);
-        while let Some((place, touch)) = round.pop_front() {
-            let before = taken.ids.len();
-            self.take_from(&place, touch, taken);
-            for id in &taken.ids[before..] {
-                if let Some(waiter) = self.frames.get(id) {
-                    round.extend(touched(&waiter.command));
-                }
-            }
-        }
-    }
-
-    fn take_from(&mut self, place: &Place, touch: Touch, taken: &mut Taken) {
+    /// Adds those to `listening` who wait for a key that is touched so; returns them.
+    fn listen(
+        &mut self,
+        place: &Place,
+        touches: &[Touch],
+        listening: &mut BTreeSet<(Turn, WaitId)>,
+    ) -> Vec<WaitId> {
         let Some(queues) = self.keys.get(place) else {
-            return;
+            return Vec::new();
         };
-        let mut gone = Vec::new();
-        for (queue, waiting) in queues.iter().filter(|(queue, _)| is_woken(queue, touch)) {
-            let (most, is_chained) = match touch {
-                _ if !queue.takes => (BEHIND_MAX, false),
-                Touch::Fills(Some(most)) => (most.min(BEHIND_MAX), most > BEHIND_MAX),
-                Touch::Fills(None) => (TRIED, true),
-                Touch::Removes => (1, true),
-            };
-            let (mut fresh, mut is_first) = (0, true);
+        let (mut added, mut gone) = (Vec::new(), Vec::new());
+        for (queue, waiting) in queues {
+            let (wanted, is_chained) = wanted(queue, touches);
+            if wanted == 0 {
+                continue;
+            }
+            let (mut sure, mut count) = (0, 0);
             for (turn, id) in waiting {
                 let Some(waiter) = self.frames.get_mut(id) else {
                     continue;
                 };
-                if taken.seen.contains(id) {
-                    continue;
+                if sure == wanted {
+                    break;
                 }
                 if (self.is_gone)(&waiter.owner) {
                     gone.push(*id);
                     continue;
                 }
-                if fresh == most {
-                    if queue.takes {
-                        break;
-                    }
+                if count == LISTENING_MAX {
                     self.due.insert((*turn, *id));
                     continue;
                 }
-                // The frame itself, as it came, was brought nothing.
-                let is_on_its_way = waiter.copies > usize::from(!waiter.is_tried);
-                if is_on_its_way && !std::mem::take(&mut is_first) {
-                    waiter.is_missed = true;
-                    continue;
-                }
-                is_first = false;
-                fresh += usize::from(!is_on_its_way);
-                waiter.copies += 1;
+                count += 1;
                 waiter.is_chained |= is_chained;
-                taken.add(*id);
+                // One whose copy is on its way may be served by then.
+                sure += usize::from(waiter.is_tried && waiter.copies == 0);
+                if !self.entered.contains(id) && listening.insert((*turn, *id)) {
+                    added.push(*id);
+                }
             }
         }
         for id in gone {
             drop(self.forget(id));
         }
+        added
     }
 
-    fn copies_of(&mut self, ids: &[WaitId]) -> Vec<Copy> {
+    fn copies_of(&mut self, ids: &[WaitId], stage: Option<Stage>) -> Vec<Copy> {
         let copy = |id: &WaitId| {
             let waiter = self.frames.get(id)?;
-            self.due.remove(&(waiter.turn, *id));
             let head = WaitHead::of(&waiter.bytes)?;
-            // The entry had no room for the frame as it came.
+            // Without a stage it is executed: for the first time, if an entry had no room for it.
             let is_first = waiter.is_new && !waiter.is_tried && waiter.copies == 1;
-            let frame = if is_first {
-                head.staged(&waiter.bytes, Stage::First)
-            } else {
-                waiter.bytes.clone()
+            let frame = match stage {
+                Some(stage) => head.staged(&waiter.bytes, stage),
+                None if is_first => head.staged(&waiter.bytes, Stage::First),
+                None => waiter.bytes.clone(),
             };
             Some(Copy { id: *id, frame })
         };
@@ -424,23 +430,6 @@ impl<O> Waiters<O> {
     }
 }
 
-/// Frames that are taken along, in order.
-#[derive(Default)]
-struct Taken {
-    ids: Vec<WaitId>,
-    seen: BTreeSet<WaitId>,
-}
-
-impl Taken {
-    fn add(&mut self, id: WaitId) -> bool {
-        let is_new = self.seen.insert(id);
-        if is_new {
-            self.ids.push(id);
-        }
-        is_new
-    }
-}
-
 /// The outcome of a copy.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answered<'a, O> {
@@ -465,14 +454,32 @@ fn command_of(bytes: Bytes) -> Option<(Resolved, WaitQueue)> {
     Some((command, queue))
 }
 
-fn touched(command: &Resolved) -> Vec<(Place, Touch)> {
+/// The keys that a command may change, and how.
+pub(crate) fn touched(command: &Resolved) -> Vec<(Place, Touch)> {
     let mut touched = Vec::new();
     command.visit_touched(&mut |table, key, touch| touched.push(((table, key.clone()), touch)));
     touched
 }
 
-fn is_woken(queue: &WaitQueue, touch: Touch) -> bool {
+/// Whether a touch may matter to those of a queue.
+pub(crate) fn is_woken(queue: &WaitQueue, touch: Touch) -> bool {
     queue.ends_with_key || touch != Touch::Removes
+}
+
+/// How many of a queue are to listen, and whether the next are due when these are served.
+fn wanted(queue: &WaitQueue, touches: &[Touch]) -> (usize, bool) {
+    let (mut wanted, mut is_chained) = (0_usize, false);
+    for touch in touches.iter().filter(|touch| is_woken(queue, **touch)) {
+        let (more, chained) = match touch {
+            _ if !queue.takes => (usize::MAX, false),
+            Touch::Fills(Some(more)) => (*more, false),
+            Touch::Fills(None) => (TRIED, true),
+            Touch::Removes => (1, true),
+        };
+        wanted = wanted.saturating_add(more);
+        is_chained |= chained;
+    }
+    (wanted, is_chained)
 }
 
 /// Whether an answer is an error of Redis' kind.

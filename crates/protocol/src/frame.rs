@@ -75,6 +75,9 @@ pub enum Stage {
     /// The client waits no more. The frame's number is answered, by the first answer if there is
     /// one, else by no reply at all; nothing is executed.
     Withdrawn,
+    /// Only in the log: a copy that the leader put before the frames of an entry. It is executed
+    /// when one of them has touched a key of it.
+    Listening,
 }
 
 impl Stage {
@@ -83,6 +86,7 @@ impl Stage {
             Stage::First => 0,
             Stage::Waited => 1,
             Stage::Withdrawn => 2,
+            Stage::Listening => 3,
         }
     }
 
@@ -91,6 +95,7 @@ impl Stage {
             0 => Some(Stage::First),
             1 => Some(Stage::Waited),
             2 => Some(Stage::Withdrawn),
+            3 => Some(Stage::Listening),
             _ => None,
         }
     }
@@ -392,7 +397,12 @@ mod tests {
         let mut out = BytesMut::new();
         frame().encode(&mut out);
         assert_eq!(WaitHead::of(&out.freeze()), None);
-        for stage in [Stage::First, Stage::Waited, Stage::Withdrawn] {
+        for stage in [
+            Stage::First,
+            Stage::Waited,
+            Stage::Withdrawn,
+            Stage::Listening,
+        ] {
             for reply_room in [None, Some(70_000)] {
                 let wait = Wait {
                     stage,

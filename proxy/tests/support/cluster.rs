@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use super::meta::Meta;
 use super::places::NodePlaces;
-use super::waits::{self, NodeLinks, Owner};
+use super::waits::{self, News, NodeLinks, Owner};
 
 pub(crate) const NODES: u64 = 3;
 
@@ -101,6 +101,8 @@ pub(crate) struct Group {
     pub(super) came: Vec<(Stage, u64)>,
     /// The epoch of the links of its leader.
     pub(super) epoch: u64,
+    /// Answers that go over links.
+    news: News,
 }
 
 impl Group {
@@ -119,6 +121,7 @@ impl Group {
             waiters: waits::none(),
             came: Vec::new(),
             epoch: 1,
+            news: News::new(),
         };
         group.apply(Body::Init(ranges));
         group
@@ -162,7 +165,8 @@ impl Group {
             Some(Fault::SessionExpired) => return refuse(Refusal::SessionExpired),
             _ => {}
         }
-        let reply = self.apply(Body::Frames(vec![bytes])).remove(0);
+        let (reply, news) = self.execute_among(bytes);
+        self.news.extend(news);
         let reply = match FrameReply::decode(reply.clone()).expect("replies decode") {
             FrameReply::Refused(Refusal::Moved { ranges }) if ranges.is_empty() => {
                 let ranges = self.knows.clone();
@@ -430,12 +434,11 @@ impl Handler for Node {
                 let news = match head {
                     Some(head) => group.wait(body, &head, responder),
                     None => {
-                        let behind = group.behind(&body);
                         match group.execute(body) {
                             Some(reply) => responder.send(reply),
                             None => responder.fail("the answer is lost"),
                         }
-                        group.run(behind, Vec::new())
+                        std::mem::take(&mut group.news)
                     }
                 };
                 drop(groups);

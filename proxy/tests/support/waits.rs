@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use coterie_group::{Answered, Body, Copy, WaitId, Waiters, resolve_frame};
 use coterie_protocol::waits::{WaitAnswer, WaitNews, WaitPoll};
-use coterie_protocol::{FrameReply, Refusal, Stage, WaitHead, decode, encode};
+use coterie_protocol::{Frame, FrameFlags, FrameReply, Refusal, Stage, WaitHead, decode, encode};
 use coterie_rpc::Responder;
 use coterie_types::{GroupId, NodeId, Term};
 
@@ -69,19 +69,15 @@ impl Group {
         if self.waiters.begin(&bytes, began, owner).is_err() {
             panic!("a frame that cannot wait")
         }
-        let behind = self.behind(&bytes);
-        self.run(vec![Copy { id, frame: bytes }], behind)
-    }
-
-    /// The copies that stand behind a frame.
-    pub(super) fn behind(&mut self, frame: &Bytes) -> Vec<Copy> {
-        let frame = resolve_frame(frame.clone()).expect("the proxy's frames decode");
-        self.waiters.behind(&frame)
+        self.waiters
+            .note(&resolve_frame(bytes.clone()).expect("it decodes"));
+        let mut copies = self.waiters.take_listening();
+        copies.push(Copy { id, frame: bytes });
+        self.run(copies)
     }
 
     /// Executes copies as an entry, and those that are due after it.
-    pub(super) fn run(&mut self, mut copies: Vec<Copy>, behind: Vec<Copy>) -> News {
-        copies.extend(behind);
+    pub(super) fn run(&mut self, mut copies: Vec<Copy>) -> News {
         let mut news = News::new();
         while !copies.is_empty() {
             let frames = copies.iter().map(|copy| copy.frame.clone()).collect();
@@ -89,9 +85,45 @@ impl Group {
             for (copy, answer) in copies.iter().zip(answers) {
                 news.extend(self.answered(copy.id, answer));
             }
-            copies = self.waiters.take_due(100);
+            copies = self.due();
         }
         news
+    }
+
+    /// The next entry of frames that are due.
+    fn due(&mut self) -> Vec<Copy> {
+        let due = self.waiters.take_due(100);
+        let mut copies = self.waiters.take_listening();
+        copies.extend(due);
+        copies
+    }
+
+    /// Executes a frame of commands, and those that wait for what it brings. Returns its reply, and
+    /// the answers of the others.
+    pub(super) fn execute_among(&mut self, bytes: Bytes) -> (Bytes, News) {
+        let mut frame = resolve_frame(bytes.clone()).expect("the proxy's frames decode");
+        let mut bytes = bytes;
+        if let Some(count) = self.waiters.cut(&frame).filter(|_| !is_transaction(&bytes)) {
+            frame.commands.truncate(count);
+            let mut cut = Frame::decode(bytes).expect("it decodes");
+            cut.commands.truncate(count);
+            let mut out = BytesMut::new();
+            cut.encode(&mut out);
+            bytes = out.freeze();
+        }
+        self.waiters.note(&frame);
+        let copies = self.waiters.take_listening();
+        let mut frames: Vec<Bytes> = copies.iter().map(|copy| copy.frame.clone()).collect();
+        frames.push(bytes);
+        let mut answers = self.apply(Body::Frames(frames));
+        let reply = answers.pop().expect("an answer for each frame");
+        let mut news = News::new();
+        for (copy, answer) in copies.iter().zip(answers) {
+            news.extend(self.answered(copy.id, answer));
+        }
+        let due = self.due();
+        news.extend(self.run(due));
+        (reply, news)
     }
 
     fn answered(&mut self, id: WaitId, answer: Bytes) -> News {
@@ -116,6 +148,11 @@ impl Group {
             .flat_map(|(id, owner)| give(id, owner, &refused))
             .collect()
     }
+}
+
+fn is_transaction(frame: &Bytes) -> bool {
+    let flags = FrameFlags(frame.first().copied().unwrap_or_default());
+    flags.has(FrameFlags::TRANSACTION)
 }
 
 fn give(id: WaitId, owner: Owner, answer: &Bytes) -> News {
@@ -222,8 +259,8 @@ impl Cluster {
     pub(crate) fn retry(&self, id: u64) {
         let (leader, news) = self.group(id, |group| {
             group.waiters.make_due(|_| true);
-            let due = group.waiters.take_due(100);
-            (group.leader, group.run(due, Vec::new()))
+            let due = group.due();
+            (group.leader, group.run(due))
         });
         self.tell(leader, news);
     }

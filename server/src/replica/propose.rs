@@ -11,8 +11,8 @@
 //! frames wait until these have been proposed, so the frames put off are at most those of two
 //! entries.
 //!
-//! Frames that wait for data (`waiting`) are told of on their way into an entry, and their copies
-//! stand behind the frames that may bring data.
+//! Frames that wait for data (`waiting`) are told of on their way into an entry. An entry with frames
+//! that may bring data begins with their copies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -156,23 +156,27 @@ impl Gathered {
                 Err(responder) => return refuse(responder, Refusal::Overloaded),
             },
         };
-        let copies = if kept.waiters.is_empty() {
-            Vec::new()
-        } else {
-            behind(&mut frame, kept)
-        };
+        if !kept.waiters.is_empty() {
+            note(&mut frame, kept);
+        }
         self.frames.push(frame);
         self.arrivals.extend(arrivals);
         self.sent.push(Sent { timed, to });
-        self.add_copies(copies);
     }
 
+    /// Puts copies before all frames.
     fn add_copies(&mut self, copies: Vec<Copy>) {
-        for Copy { id, frame } in copies {
-            self.frames.push(frame);
-            let (timed, to) = (None, To::Waiter(id));
-            self.sent.push(Sent { timed, to });
+        if copies.is_empty() {
+            return;
         }
+        let sent = |copy: &Copy| Sent {
+            timed: None,
+            to: To::Waiter(copy.id),
+        };
+        let sent: Vec<Sent> = copies.iter().map(sent).collect();
+        self.sent.splice(0..0, sent);
+        let frames = copies.into_iter().map(|copy| copy.frame);
+        self.frames.splice(0..0, frames);
     }
 
     fn into_body(self) -> (Body, Vec<Sent>) {
@@ -186,12 +190,12 @@ impl Gathered {
     }
 }
 
-/// The copies that must stand behind a frame. A pipeline is cut behind the first command that
-/// others wait for; its proxy sends the rest again.
-fn behind(frame: &mut Bytes, kept: &mut Kept) -> Vec<Copy> {
+/// Notes a frame for those who wait for its keys. A pipeline is cut behind the first command that
+/// others wait for, as they come before the next; its proxy sends the rest again.
+fn note(frame: &mut Bytes, kept: &mut Kept) {
     // A frame that cannot be decoded is refused when its entry is applied.
     let Ok(mut decoded) = resolve_frame(frame.clone()) else {
-        return Vec::new();
+        return;
     };
     if !decoded.flags.has(FrameFlags::TRANSACTION)
         && let Some(count) = kept.waiters.cut(&decoded)
@@ -199,7 +203,7 @@ fn behind(frame: &mut Bytes, kept: &mut Kept) -> Vec<Copy> {
         decoded.commands.truncate(count);
         *frame = encoded(&decoded);
     }
-    kept.waiters.behind(&decoded)
+    kept.waiters.note(&decoded);
 }
 
 fn encoded(frame: &ResolvedFrame) -> Bytes {
@@ -331,6 +335,7 @@ impl Batcher {
             next = if full { None } else { self.try_next() };
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        gathered.add_copies(kept.waiters.take_listening());
         gathered
     }
 }
