@@ -17,7 +17,7 @@ const HEAD: &str = "\
 Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
 with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line that is
 compared has changed between the two, Coterie has the line of 7.0.15. Anything that is not listed
-here does not exist yet: lists, sets, sorted sets, streams, scripts, publish/subscribe,
+here does not exist yet: sets, sorted sets, streams, scripts, publish/subscribe,
 `SORT`, `SWAPDB`, `MIGRATE`, `SAVE` and `BGSAVE`. A difference that is not listed here is a bug.
 [For applications](applications.md) explains the replies that Redis does not have, and the limits.
 
@@ -37,6 +37,9 @@ here does not exist yet: lists, sets, sorted sets, streams, scripts, publish/sub
   come to at most `--max-value-bytes`. A command that would make it longer is refused
   (`ERR hash exceeds maximum allowed size (max-value-bytes)`). Fields are searched one after another
   in hashes of any size, and are listed in the order in which they were first set.
+- A list has no limit but for that of each element. `OBJECT ENCODING` answers as Redis 7.2 does with
+  its own `list-max-listpack-size` of -2, but for a list that has shrunk: it is a `listpack` again
+  from 4 KiB on, where Redis may wait until the rest lies in a single node.
 - A write that timed out answers `UNKNOWN` if it may have happened, `TRYAGAIN` if it has not.
 - Expired keys are absent at once, by the group clock, and are removed in the background.
 - The group clock never goes back and may stand still: after a leader whose clock was ahead, `TTL`
@@ -72,6 +75,7 @@ fn file() -> String {
         (Topic::String, "Strings"),
         (Topic::Bitmap, "Bitmaps"),
         (Topic::Hash, "Hashes"),
+        (Topic::List, "Lists"),
         (Topic::SortedSet, "Sorted sets"),
         (Topic::Generic, "Keys of any type"),
         (Topic::Transactions, "Transactions"),

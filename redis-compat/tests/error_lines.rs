@@ -83,6 +83,23 @@ const FIXED: &[(&str, &str)] = &[
         "lcs text text len idx",
         "ERR If you want both the length and indexes, please just use IDX.",
     ),
+    ("lset list 1 x", "ERR index out of range"),
+    (
+        "lpop list -1",
+        "ERR value is out of range, must be positive",
+    ),
+    (
+        "lpos list a rank 0",
+        "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use \
+         negative to start from the end of the list",
+    ),
+    ("lpos list a count -1", "ERR COUNT can't be negative"),
+    ("lpos list a maxlen -1", "ERR MAXLEN can't be negative"),
+    ("lmpop 0 list left", "ERR numkeys should be greater than 0"),
+    (
+        "lmpop 1 list left count 0",
+        "ERR count should be greater than 0",
+    ),
     ("move text 16", "ERR DB index is out of range"),
     ("select 16", "ERR DB index is out of range"),
     ("select x", "ERR value is not an integer or out of range"),
@@ -213,6 +230,7 @@ const NOT_COMPARED: &[&str] = &[
 
 /// Coterie's own.
 const OURS: &[E] = &[
+    errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::HASH_TOO_LONG,
     errors::NOT_BY_SLOT,

@@ -149,6 +149,7 @@ pub(crate) const POOLS: &[&str] = &[
     "key",
     "list-count",
     "list-element",
+    "list-index",
     "list-key",
     "milliseconds",
     "offset",
@@ -208,6 +209,7 @@ impl Grammar {
             "bit-type" => self.bit_type(),
             "field-offset" => self.field_offset(),
             "list-count" => self.list_count(),
+            "list-index" => self.list_index(),
             "rank" => self.rank(),
             "trim-start" => self.one_of(&["0", "0", "1", "2", "-40", "-3", "50", "x"]),
             "trim-stop" => self.one_of(&["-1", "-1", "-2", "-3", "40", "9999", "0", ""]),
@@ -254,6 +256,13 @@ impl Grammar {
         match self.below(10) {
             0 => self.integer(),
             _ => self.below(6).to_string(),
+        }
+    }
+
+    fn list_index(&mut self) -> String {
+        match self.below(6) {
+            0 => self.index(),
+            _ => (self.below(14) as i64 - 7).to_string(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `DUMP` and `RESTORE`: values in the format of Redis' RDB files.
 //!
 //! ```text
-//! 1 byte      type: 0 = string, 4 = hash, 16 = hash in a listpack
-//! n bytes     the value ([`crate::rdb`], `hash/payload.rs`)
+//! 1 byte      type: 0 = string, others in the `payload.rs` of a type
+//! n bytes     the value ([`crate::rdb`], `hash/payload.rs`, `list/payload.rs`)
 //! 2 bytes     RDB version, little endian
 //! 8 bytes     CRC-64 of all before, little endian
 //! ```
@@ -108,8 +108,8 @@ const RESTORE: Command = command(Topic::Generic, "restore")
         "Creates a key from its serialized form.",
     )
     .deviation(
-        "It restores strings and hashes of RDB versions up to 11, but no hash that a Redis before \
-        7.0 wrote packed. It ignores valid IDLETIME and FREQ, and refuses a relative TTL that \
+        "It restores strings, lists and hashes of RDB versions up to 11, but no hash that a Redis \
+        before 7.0 wrote packed. It ignores valid IDLETIME and FREQ, and refuses a relative TTL that \
         overflows, where Redis replies OK and loses the key.",
     );
 

@@ -1,6 +1,6 @@
 //! Setting, inserting and removing elements anywhere.
 
-use super::{End, place_of};
+use super::place::{End, place_of};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NO_SUCH_KEY, SYNTAX, error_lines};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
@@ -17,7 +17,7 @@ const LSET: Command = command(Topic::List, "lset")
     .flags(F::WRITE_ROOM)
     .keys(&[K::RW_UPDATE.at(1)])
     .runs(lset)
-    .hints("weight=3 key=list-key element=list-element")
+    .hints("weight=3 key=list-key index=list-index element=list-element")
     .docs(
         "1.0.0",
         "O(log(N)) where N is the length of the list",
@@ -89,7 +89,7 @@ const LREM: Command = command(Topic::List, "lrem")
     .flags(F::WRITE)
     .keys(&[K::RW.with(K::DELETE).at(1)])
     .runs(lrem)
-    .hints("weight=2 key=list-key element=list-element")
+    .hints("weight=2 key=list-key count=list-index element=list-element")
     .docs(
         "1.0.0",
         "O(N+M) where N is the length of the list and M is the number of elements removed.",

@@ -1,6 +1,6 @@
 //! Reading elements by their places.
 
-use super::{End, place_of, places_between};
+use super::place::{End, place_of, places_between};
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
@@ -25,15 +25,15 @@ const LINDEX: Command = command(Topic::List, "lindex")
     .flags(F::READ)
     .keys(&[K::RO_ACCESS.at(1)])
     .runs(lindex)
-    .hints("key=list-key")
+    .hints("weight=2 key=list-key index=list-index")
     .docs(
         "1.0.0",
         "O(log(N)) where N is the length of the list",
         "Returns an element of a list by its index.",
     );
 
-/// `LINDEX key index`: the element, or null; an index below 0 counts from the end. O(log n). Errors:
-/// `WRONG_TYPE`, `NOT_AN_INTEGER`.
+/// `LINDEX key index`: the element, or null; an index below 0 counts from the end. O(log n).
+/// Errors: `WRONG_TYPE`, `NOT_AN_INTEGER`.
 fn lindex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let list = txn.list(args.bytes(1))?;
     if list.len() == 0 {

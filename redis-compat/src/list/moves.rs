@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::End;
+use super::place::End;
 use super::pop::{COUNT_NOT_POSITIVE, at_least, elements};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
@@ -71,8 +71,8 @@ const LMOVEM: Command = command(Topic::List, "lmovem")
 
 /// `LMOVEM source destination LEFT|RIGHT LEFT|RIGHT [COUNT n|EXACTLY n OBO|BULK]`: the elements in
 /// the order that they have in the destination; null without a source, or if it has fewer than
-/// `EXACTLY` so many. `OBO` pushes them one by one in the order of the pops, `BULK` keeps their order
-/// in the source.
+/// `EXACTLY` so many. `OBO` pushes them in turn in the order of the pops, `BULK` keeps the order
+/// that they have in the source.
 ///
 /// O(1) for each element. Errors: `SYNTAX`, `COUNT_NOT_POSITIVE`, `WRONG_TYPE`, `ReplyTooLong`.
 fn lmovem(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
@@ -89,7 +89,7 @@ pub(crate) struct Several {
     pub(crate) count: u64,
     /// Nothing is moved unless there are so many.
     pub(crate) is_exact: bool,
-    /// They keep their order, instead of being pushed one by one.
+    /// They keep their order, instead of being pushed in turn.
     pub(crate) in_bulk: bool,
 }
 

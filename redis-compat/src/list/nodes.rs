@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! family 0    leaves: number (8 bytes, big endian) -> elements ([`Run`])
-//! family 1    pages: number (8 bytes, big endian) -> varint number and varint elements of each node
+//! family 1    pages: number (8 bytes, big endian) -> of each node its number and how many elements
+//!             it has (varints)
 //! ```
 //!
 //! Numbers say nothing of the order: the pages do, and the header. A number is given once.
@@ -111,7 +112,7 @@ pub(super) fn corrupt() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::super::End;
+    use super::super::place::End;
     use super::*;
     use crate::MemView;
     use crate::txn::tests::{b, ctx};

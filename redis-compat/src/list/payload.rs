@@ -13,7 +13,7 @@
 
 use bytes::Bytes;
 
-use super::End;
+use super::place::End;
 use crate::rdb::{self, listpack, ziplist};
 use crate::txn::spread::COPY_BYTES_MAX;
 use crate::{EvalError, Txn};
@@ -55,7 +55,7 @@ pub(crate) fn put_payload(
     Ok(())
 }
 
-/// The nodes of a list, as they are written one by one.
+/// The nodes of a list, as they are written in turn.
 #[derive(Default)]
 struct Nodes {
     count: usize,

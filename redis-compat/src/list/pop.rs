@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::End;
+use super::place::End;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};

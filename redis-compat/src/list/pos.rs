@@ -1,6 +1,6 @@
 //! `LPOS`: the places of equal elements.
 
-use super::End;
+use super::place::End;
 use super::pop::at_least;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NOT_AN_INTEGER, SYNTAX, error_lines};
@@ -42,8 +42,8 @@ struct Options {
     maxlen: u64,
 }
 
-/// `LPOS key element [RANK r] [COUNT n] [MAXLEN l]`: the place of an equal element, or the places of
-/// several; null, or an empty array, if there is none. A rank below 0 searches from the end.
+/// `LPOS key element [RANK r] [COUNT n] [MAXLEN l]`: the place of an equal element, or the places
+/// of several; null, or an empty array, if there is none. A rank below 0 searches from the end.
 ///
 /// O(elements looked at). Errors: `SYNTAX`, `NOT_AN_INTEGER`, `RANK_IS_ZERO`, `COUNT_IS_NEGATIVE`,
 /// `MAXLEN_IS_NEGATIVE`, `WRONG_TYPE`, `ReplyTooLong`. Source: Redis `t_list.c`, `lposCommand`.

@@ -1,6 +1,6 @@
 //! Pushing elements to the ends.
 
-use super::End;
+use super::place::End;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
@@ -57,8 +57,8 @@ const LPUSHX: Command = command(Topic::List, "lpushx")
         "Puts elements before the first of a list that exists.",
     );
 
-/// `LPUSHX key element [element ...]`: the length; 0 if the list is absent, which stays so. O(1) for
-/// each. Errors: `WRONG_TYPE`, `STRING_TOO_LONG`.
+/// `LPUSHX key element [element ...]`: the length; 0 if the list is absent, which stays so. O(1)
+/// for each. Errors: `WRONG_TYPE`, `STRING_TOO_LONG`.
 fn lpushx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     push(txn, args, End::Left, false)
 }
@@ -76,8 +76,8 @@ const RPUSHX: Command = command(Topic::List, "rpushx")
         "Puts elements behind the last of a list that exists.",
     );
 
-/// `RPUSHX key element [element ...]`: the length; 0 if the list is absent, which stays so. O(1) for
-/// each. Errors: `WRONG_TYPE`, `STRING_TOO_LONG`.
+/// `RPUSHX key element [element ...]`: the length; 0 if the list is absent, which stays so. O(1)
+/// for each. Errors: `WRONG_TYPE`, `STRING_TOO_LONG`.
 fn rpushx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     push(txn, args, End::Right, false)
 }

@@ -1,8 +1,8 @@
 //! A spread list: a leaf at each end, and between them a tree of leaves (`tree.rs`).
 //!
 //! The leaves at the ends stand in the header and not in the tree. So a push or a pop changes its
-//! leaf and the header alone; the tree learns of a leaf when it is full, and gives one away when the
-//! leaf at the end is used up. Nothing is searched for: a queue never meets what it removed.
+//! leaf and the header alone; the tree learns of a leaf when it is full, and gives one away when
+//! the leaf at the end is used up. Nothing is searched for: a queue never meets what it removed.
 //!
 //! The type's part of the header:
 //!
@@ -20,8 +20,8 @@
 use bytes::Bytes;
 use coterie_types::varint;
 
-use super::End;
 use super::nodes::{Node, Nodes};
+use super::place::End;
 use super::run::Run;
 use super::tree::{Change, Tree, Visit, walk_below};
 use crate::errors::COLLECTION_TOO_LARGE;
@@ -97,7 +97,7 @@ impl Rope {
         self.left.count + self.tree.len() + self.right.count
     }
 
-    /// Pushes elements to an end, one by one.
+    /// Pushes elements to an end, in turn.
     pub(super) fn push(
         &mut self,
         txn: &mut Txn<'_>,
@@ -219,8 +219,8 @@ impl Rope {
         }
     }
 
-    /// Removes up to `max` elements that are equal to `element`, searched from an end, leaf by leaf;
-    /// returns how many there were. Errors: `COLLECTION_TOO_LARGE`.
+    /// Removes up to `max` elements that are equal to `element`, searched from an end, leaf by
+    /// leaf; returns how many there were. Errors: `COLLECTION_TOO_LARGE`.
     pub(super) fn remove_equal(
         &mut self,
         txn: &mut Txn<'_>,

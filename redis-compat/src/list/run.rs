@@ -1,4 +1,4 @@
-//! Elements one after another, in bytes: the body of a packed list, and each leaf of a spread list.
+//! Elements in a row, in bytes: the body of a packed list, and each leaf of a spread list.
 //!
 //! ```text
 //! each        varint and bytes of the element
@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use coterie_types::varint;
 
-use super::End;
+use super::place::End;
 use crate::Fault;
 
 /// The most elements of a leaf.
@@ -93,7 +93,7 @@ impl Run {
         Ok(())
     }
 
-    /// Pushes elements to an end, one by one.
+    /// Pushes elements to an end, in turn.
     pub(super) fn push(&mut self, end: End, elements: &[Bytes]) -> Result<(), Fault> {
         match end {
             End::Left => self.splice(0..0, elements.iter().rev()),
@@ -149,7 +149,7 @@ impl Run {
         self.splice(0..self.count, kept.iter())
     }
 
-    /// How many of `elements` may be pushed, one by one, before a leaf is full.
+    /// How many of `elements` may be pushed, in turn, before a leaf is full.
     pub(super) fn fitting(&self, elements: &[Bytes]) -> usize {
         let (mut count, mut bytes) = (self.count, self.body.len());
         let fits = |element: &&Bytes| {
@@ -170,7 +170,7 @@ impl Run {
         self.count < LEAF_ELEMENTS_MAX / 4 && self.body.len() < LEAF_BYTES_MAX / 4
     }
 
-    /// Both, one behind the other.
+    /// Both, this before the other.
     pub(super) fn joined(&self, other: &Self) -> Self {
         Self {
             count: self.count + other.count,
@@ -178,7 +178,7 @@ impl Run {
         }
     }
 
-    /// The run in parts that each fit into a leaf, about as long as one another.
+    /// The run in parts that each fit into a leaf, of about the same length.
     pub(super) fn parts(self) -> Result<Vec<Self>, Fault> {
         if self.is_empty() || fits_leaf(self.count, self.body.len()) {
             return Ok(vec![self]);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use coterie_types::UnixMillis;
 use proptest::prelude::*;
 
-use super::End;
+use super::place::End;
 use super::value::LISTPACK_BYTES_MAX;
 use crate::rdb::listpack;
 use crate::txn::spread::PACKED_BYTES_MAX;
@@ -145,7 +145,7 @@ impl Both {
         }
     }
 
-    /// Compares all that can be read, by walks and one by one.
+    /// Compares all that can be read, by walks and in turn.
     fn check(&mut self) {
         let is_quicklist = self.is_quicklist;
         let stored = self.view.record(T, b"l").unwrap();
@@ -252,8 +252,8 @@ fn records_on_disk_are_pinned() {
     both.step(Step::Push(End::Right, vec![long, b("z")]));
     let record = both.view.record(T, b"l").unwrap().unwrap();
     assert!(record.is_spread);
-    // Incarnation 1.2, 5 elements; weight 8209, next node 5; no leaf at the left end; leaf 4 with
-    // one element at the right end; one page, number 2, above the leaves between.
+    // Incarnation 1.2, 5 elements; weight 8209, next node 5; no leaf at the left end; leaf 4 at the
+    // right end, of a single element; a page, number 2, above the leaves between.
     assert_eq!(
         record.value.escape_ascii().to_string(),
         "\\x01\\x02\\x05\\x91@\\x05\\x00\\x00\\x04\\x01\\x01\\x02"

@@ -4,8 +4,8 @@
 //! the same depth. An element is found by adding counts up, page by page. A page that is full is
 //! halved, a page or leaf that has become small is joined with a neighbour of its page if both fit.
 
-use super::End;
 use super::nodes::{Node, Nodes, PAGE_NODES_MAX, corrupt};
+use super::place::End;
 use super::run::Run;
 use crate::{EvalError, Fault, Txn};
 

@@ -1,6 +1,6 @@
 //! `LTRIM`: keeping a part.
 
-use super::places_between;
+use super::place::places_between;
 use crate::command::{Command, Part, Topic, command};
 use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 

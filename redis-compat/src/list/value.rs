@@ -8,19 +8,19 @@
 //! rest        the elements (`run.rs`)
 //! ```
 //!
-//! A spread list is a header, and records of leaves and pages (`rope.rs`). A list is spread when its
-//! packed value would be longer than `PACKED_BYTES_MAX`.
+//! A spread list is a header, and records of leaves and pages (`rope.rs`). A list is spread when
+//! its packed value would be longer than `PACKED_BYTES_MAX`.
 //!
 //! The *weight* of an element is the bytes that it takes in a listpack of Redis. It decides which
 //! encoding Redis would report: a list is a listpack of at most 8 KiB until it outgrows that, and
 //! again when no more than half of that is left (`t_list.c`, `listTypeTryConversionRaw`).
 //!
-//! The layout is on disk: pinned by the tests of `tests.rs`, described in `docs/disk-format.md`.
+//! The layout is on disk: pinned by the tests in `tests.rs`, described in `docs/disk-format.md`.
 
 use bytes::Bytes;
 use coterie_types::{TableId, UnixMillis, varint};
 
-use super::End;
+use super::place::End;
 use super::rope::{Rope, check_room};
 use super::run::{Run, size};
 use crate::errors::{COLLECTION_TOO_LARGE, WRONG_TYPE};
@@ -137,7 +137,7 @@ impl List {
         }
     }
 
-    /// Pushes elements to an end, one by one. Errors: `STRING_TOO_LONG`.
+    /// Pushes elements to an end, in turn. Errors: `STRING_TOO_LONG`.
     pub(crate) fn push(
         &mut self,
         txn: &mut Txn<'_>,
@@ -200,8 +200,8 @@ impl List {
         Ok(true)
     }
 
-    /// Inserts an element before that at a place; at the place behind the last, it becomes the last.
-    /// O(log n). Errors: `STRING_TOO_LONG`.
+    /// Inserts an element before that at a place; at the place behind the last, it becomes the
+    /// last. O(log n). Errors: `STRING_TOO_LONG`.
     pub(crate) fn insert(
         &mut self,
         txn: &mut Txn<'_>,

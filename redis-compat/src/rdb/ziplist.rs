@@ -16,8 +16,8 @@
 //!              endian
 //! ```
 //!
-//! Source: Redis `ziplist.c`. Reading takes bytes from strangers: it never panics, and makes no more
-//! strings than there are bytes.
+//! Source: Redis `ziplist.c`. Reading takes bytes from strangers: it never panics, and makes no
+//! more strings than there are bytes.
 
 use bytes::{Buf, Bytes};
 
