@@ -74,6 +74,7 @@ pub enum Topic {
     Scripting,
     Server,
     SortedSet,
+    Stream,
     String,
     Transactions,
     /// Coterie's own.
@@ -94,6 +95,7 @@ impl Topic {
             Topic::Scripting => "scripting",
             Topic::Server => "server",
             Topic::SortedSet => "sorted-set",
+            Topic::Stream => "stream",
             Topic::String => "string",
             Topic::Transactions => "transactions",
             Topic::Coterie => "coterie",
@@ -110,6 +112,7 @@ impl Topic {
             Topic::List => Categories::LIST,
             Topic::Scripting => Categories::SCRIPTING,
             Topic::SortedSet => Categories::SORTEDSET,
+            Topic::Stream => Categories::STREAM,
             Topic::String => Categories::STRING,
             Topic::Transactions => Categories::TRANSACTION,
             Topic::Cluster | Topic::Server | Topic::Coterie => Categories::NONE,

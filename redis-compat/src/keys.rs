@@ -122,10 +122,6 @@ impl KeyFlags {
     }
 
     /// A single key, behind a keyword.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for SORT STORE and XREAD STREAMS")
-    )]
     pub(crate) const fn behind(self, word: &'static str, start_from: i32) -> KeySpec {
         self.begins(BeginSearch::Keyword { word, start_from })
     }
@@ -158,6 +154,14 @@ impl KeySpec {
     pub(crate) const fn to(mut self, last: i32) -> Self {
         let (step, limit) = (1, 0);
         self.find = FindKeys::Range { last, step, limit };
+        self
+    }
+
+    /// Of a run to the end of the words: only its first half is keys.
+    pub(crate) const fn halved(mut self) -> Self {
+        if let FindKeys::Range { limit, .. } = &mut self.find {
+            *limit = 2;
+        }
         self
     }
 
@@ -364,18 +368,12 @@ mod tests {
 
     #[test]
     fn a_keyword_begins_a_run() {
-        const STREAMS: &[KeySpec] = &[halved(KeyFlags::RO_ACCESS.behind("STREAMS", 1))];
+        const STREAMS: &[KeySpec] = &[KeyFlags::RO_ACCESS.behind("STREAMS", 1).every(1).halved()];
         let line = "xread count 2 streams a b 0 0";
         assert_eq!(positions(STREAMS, line), Some(vec![4, 5]));
         assert_eq!(positions(STREAMS, "xread count 2"), Some(vec![]));
         const KEYS: &[KeySpec] = &[KeyFlags::RW.behind("KEYS", -2).every(1)];
         let line = "migrate host port keys 0 10 keys a b";
         assert_eq!(positions(KEYS, line), Some(vec![7, 8]));
-    }
-
-    const fn halved(mut spec: KeySpec) -> KeySpec {
-        let (last, step, limit) = (-1, 1, 2);
-        spec.find = FindKeys::Range { last, step, limit };
-        spec
     }
 }

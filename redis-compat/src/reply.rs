@@ -41,6 +41,8 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// Pairs in their order: a flat list in RESP2, a list of lists of two in RESP3.
     Pairs(Vec<(Reply, Reply)>),
+    /// Pairs: in RESP2 a list of lists of two.
+    PairMap(Vec<(Reply, Reply)>),
     /// A list without order.
     Set(Vec<Reply>),
     /// A floating point number.
@@ -121,6 +123,15 @@ impl Reply {
             Reply::Push(items) => put_items(if v3 { b'>' } else { b'*' }, items, resp, out),
             Reply::Map(pairs) => put_pairs(pairs, resp, out),
             Reply::Pairs(pairs) => put_lists_of_two(pairs, resp, out),
+            Reply::PairMap(pairs) if v3 => put_pairs(pairs, resp, out),
+            Reply::PairMap(pairs) => {
+                put_number(b'*', pairs.len() as i64, out);
+                for (key, value) in pairs {
+                    put_number(b'*', 2, out);
+                    key.encode(resp, out);
+                    value.encode(resp, out);
+                }
+            }
             Reply::Double(value) if v3 => put_line(b',', number::double(*value).as_bytes(), out),
             Reply::Double(value) => put_bulk(number::double(*value).as_bytes(), out),
             Reply::Boolean(value) if v3 => {
@@ -251,6 +262,11 @@ mod tests {
                 Reply::Pairs(vec![(one(), Reply::OK)]),
                 "*2\r\n:1\r\n+OK\r\n",
                 "*1\r\n*2\r\n:1\r\n+OK\r\n",
+            ),
+            (
+                Reply::PairMap(vec![(one(), Reply::OK)]),
+                "*1\r\n*2\r\n:1\r\n+OK\r\n",
+                "%1\r\n:1\r\n+OK\r\n",
             ),
             (Reply::Set(vec![one()]), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
             (Reply::Push(vec![one()]), "*1\r\n:1\r\n", ">1\r\n:1\r\n"),

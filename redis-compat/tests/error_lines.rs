@@ -201,6 +201,127 @@ const FIXED: &[(&str, &str)] = &[
         "slowlog get -2",
         "ERR count should be greater than or equal to -1",
     ),
+    (
+        "xadd stream x f v",
+        "ERR Invalid stream ID specified as stream command argument",
+    ),
+    (
+        "xrange stream (18446744073709551615-18446744073709551615 +",
+        "ERR invalid start ID for the interval",
+    ),
+    (
+        "xrange stream - (0-0",
+        "ERR invalid end ID for the interval",
+    ),
+    (
+        "xadd stream 0-0 f v",
+        "ERR The ID specified in XADD must be greater than 0-0",
+    ),
+    (
+        "xadd stream 5-0 f v",
+        "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+    ),
+    (
+        "xadd full * f v",
+        "ERR The stream has exhausted the last possible ID, unable to add more items",
+    ),
+    (
+        "xadd stream maxlen 1 minid 1 * f v",
+        "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+    ),
+    (
+        "xadd stream maxlen -1 * f v",
+        "ERR The MAXLEN argument must be >= 0.",
+    ),
+    (
+        "xadd stream limit -1 * f v",
+        "ERR The LIMIT argument must be >= 0.",
+    ),
+    (
+        "xadd stream limit 1 * f v",
+        "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+    ),
+    (
+        "xadd stream maxlen 1 limit 1 * f v",
+        "ERR syntax error, LIMIT cannot be used without the special ~ option",
+    ),
+    (
+        "xtrim stream limit 0",
+        "ERR syntax error, XTRIM must be called with a trimming strategy",
+    ),
+    (
+        "xsetid stream 5-0 entriesadded -1",
+        "ERR entries_added must be positive",
+    ),
+    (
+        "xsetid stream 5-0 maxdeletedid 6",
+        "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+    ),
+    (
+        "xsetid stream 4-0",
+        "ERR The ID specified in XSETID is smaller than the target stream top item",
+    ),
+    (
+        "xsetid stream 5-0 entriesadded 0",
+        "ERR The entries_added specified in XSETID is smaller than the target stream length",
+    ),
+    (
+        "xread group g c streams stream 0",
+        "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
+    ),
+    (
+        "xread noack streams stream 0",
+        "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
+    ),
+    (
+        "xread streams stream >",
+        "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
+         <consumer> option.",
+    ),
+    (
+        "xreadgroup count 1 count 1 streams stream >",
+        "ERR Missing GROUP option for XREADGROUP",
+    ),
+    (
+        "xreadgroup group g c streams stream $",
+        "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of \
+         this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID \
+         would just return an empty result set.",
+    ),
+    (
+        "xgroup create stream h 0 entriesread -2",
+        "ERR value for ENTRIESREAD must be positive or -1",
+    ),
+    (
+        "xgroup create none g 0",
+        "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to \
+         use the MKSTREAM option to create an empty stream automatically.",
+    ),
+    (
+        "xgroup create stream g 0",
+        "BUSYGROUP Consumer Group name already exists",
+    ),
+    (
+        "xclaim stream g c x 0",
+        "ERR Invalid min-idle-time argument for XCLAIM",
+    ),
+    (
+        "xclaim stream g c 0 0 idle x",
+        "ERR Invalid IDLE option argument for XCLAIM",
+    ),
+    (
+        "xclaim stream g c 0 0 time x",
+        "ERR Invalid TIME option argument for XCLAIM",
+    ),
+    (
+        "xclaim stream g c 0 0 retrycount x",
+        "ERR Invalid RETRYCOUNT option argument for XCLAIM",
+    ),
+    (
+        "xautoclaim stream g c x 0",
+        "ERR Invalid min-idle-time argument for XAUTOCLAIM",
+    ),
+    ("xautoclaim stream g c 0 0 count 0", "ERR COUNT must be > 0"),
     ("wait x 0", "ERR value is not an integer or out of range"),
     ("wait 0 x", "ERR timeout is not an integer or out of range"),
     ("wait 0 -1", "ERR timeout is negative"),
@@ -226,6 +347,17 @@ const NOT_COMPARED: &[&str] = &[
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
     "ERR Bad data format",
     "ERR max number of clients reached",
+    "ERR Elements are too large to be stored",
+    "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.",
+    "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be \
+     specified.",
+    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of \
+     this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would \
+     just return an empty result set.",
+    "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+    "ERR The `numids` parameter must match the number of arguments",
+    "ERR Number of IDs must be a positive integer",
+    "ERR RETRYCOUNT must be zero or more",
 ];
 
 /// Coterie's own.
@@ -240,6 +372,10 @@ const OURS: &[E] = &[
     errors::PROTECTED_MODE,
     errors::STARTING,
     errors::UNDECLARED_KEY,
+    E::Fixed("ERR too many entries to be trimmed by a single command: trim with ~ several times"),
+    E::Fixed(
+        "ERR too many pending entries to be removed by a single command: acknowledge some first",
+    ),
 ];
 
 #[test]
@@ -268,6 +404,10 @@ fn the_words_are_those_of_redis() {
     real.run(&words("rpush list a"));
     real.run(&words("hset hash text abc"));
     real.run(&words("set text abc"));
+    real.run(&words("xadd stream 5-0 f v"));
+    real.run(&words("xgroup create stream g 0"));
+    let last = "18446744073709551615-18446744073709551615";
+    real.run(&words(&format!("xadd full {last} f v")));
     real.run(&words("set number 9223372036854775807"));
     let with_words: Vec<(&str, E)> = vec![
         ("set k v ex 0", E::invalid_expire("set")),

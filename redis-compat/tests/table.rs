@@ -150,7 +150,9 @@ fn the_flags_of_keys_go_with_those_of_the_command() {
                 row.name
             );
         }
-        assert_eq!(row.keys.iter().any(changes), row.is_write(), "{}", row.name);
+        // Redis says that it reads the stream: what it changes is the group.
+        let is_write = row.is_write() && row.name != "xreadgroup";
+        assert_eq!(row.keys.iter().any(changes), is_write, "{}", row.name);
     }
 }
 

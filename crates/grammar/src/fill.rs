@@ -92,6 +92,10 @@ impl Grammar {
 
     fn fill_one(&mut self, argument: &Argument, hints: &Hints, words: &mut Vec<Bytes>) {
         match &argument.kind {
+            Kind::Token if hints.pool(&argument.name).is_some() => {
+                let pool = hints.pool(&argument.name).unwrap_or_default();
+                words.push(self.word(pool));
+            }
             Kind::Token => {
                 let token = argument.token.unwrap_or_default();
                 words.push(self.keyword(token));
@@ -105,6 +109,15 @@ impl Grammar {
             Kind::OneOf(parts) => {
                 let part = self.pick(parts).clone();
                 self.fill_repeated(&part, hints, words);
+            }
+            // As many of each: the keys and ids of XREAD.
+            Kind::Block(parts) if parts.len() > 1 && parts.iter().all(|part| part.multiple) => {
+                let times = 1 + self.below(3);
+                for part in parts {
+                    for _ in 0..times {
+                        self.fill_one(part, hints, words);
+                    }
+                }
             }
             Kind::Block(parts) => self.fill_all(parts, hints, words),
         }

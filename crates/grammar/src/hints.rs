@@ -4,8 +4,10 @@
 //! weight=17        chosen 17 times as often as a command without a weight
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
 //!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
-//!                  `ours`: figures that only Coterie's documentation explains
-//! offset=bit-offset    the argument called `offset` is filled from this pool of `words.rs`
+//!                  `moments`: times within the reply are about the same; `ours`: figures that only
+//!                  Coterie's documentation explains
+//! offset=bit-offset    the argument, or the keyword, called `offset` is filled from this pool of
+//!                  `words.rs`
 //! ```
 
 use coterie_redis_compat::Command;
@@ -24,6 +26,8 @@ pub enum ReplyKind {
     AnyOrder,
     /// The same encoding, or one that the Redis compared with does not have yet.
     Encoding,
+    /// The same but for moments, and for what Redis tells since 7.2 or tells of its memory.
+    Moments,
     /// Of the same type, no more.
     Ours,
 }
@@ -60,6 +64,7 @@ impl Hints {
                 ("reply", "payload") => hints.reply = ReplyKind::Payload,
                 ("reply", "any-order") => hints.reply = ReplyKind::AnyOrder,
                 ("reply", "encoding") => hints.reply = ReplyKind::Encoding,
+                ("reply", "moments") => hints.reply = ReplyKind::Moments,
                 ("reply", "ours") => hints.reply = ReplyKind::Ours,
                 (argument, pool) => hints.pools.push((argument, pool)),
             }

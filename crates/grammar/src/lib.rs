@@ -16,6 +16,7 @@ mod fill;
 mod hints;
 mod payloads;
 mod rng;
+mod stream;
 mod words;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub struct Grammar {
     payloads: Vec<Bytes>,
     /// How many relative times were made.
     times: u64,
+    /// The milliseconds of the greatest id of a stream.
+    ids: u64,
     /// Keywords that are never sent.
     left_out: Vec<&'static str>,
 }
@@ -47,6 +50,7 @@ impl Grammar {
             rng: Rng::new(seed),
             payloads: payloads::payloads(),
             times: 0,
+            ids: 0,
             left_out: Vec::new(),
         }
     }
@@ -81,6 +85,11 @@ impl Grammar {
     /// Keeps a reply to `DUMP`, for `RESTORE`.
     pub fn remember_payload(&mut self, payload: Bytes) {
         self.payloads.push(payload);
+    }
+
+    /// From here on ids of streams are behind this millisecond.
+    pub fn begin_ids(&mut self, ms: u64) {
+        self.ids = self.ids.max(ms);
     }
 
     /// A call of the command; every twelfth has a mistake in it.

@@ -31,6 +31,8 @@ const LIST_KEYS: &[&[u8]] = &[b"l", b"l:1", b"{tag}l"];
 
 /// Elements of lists: few, so that equal ones meet.
 const LIST_ELEMENTS: &[&str] = &["a", "b", "c", "1", "-70000", ""];
+/// Keys that hold streams, mostly.
+const STREAM_KEYS: &[&[u8]] = &[b"s", b"s:1", b"{tag}s"];
 
 const FIELDS: &[&str] = &[
     "f",
@@ -159,6 +161,23 @@ pub(crate) const POOLS: &[&str] = &[
     "seconds",
     "trim-start",
     "trim-stop",
+    "stream-block",
+    "stream-consumer",
+    "stream-count",
+    "stream-end",
+    "stream-group",
+    "stream-id",
+    "stream-idle",
+    "stream-key",
+    "stream-limit",
+    "stream-low-id",
+    "stream-new-id",
+    "stream-read-id",
+    "stream-reads",
+    "stream-start",
+    "stream-threshold",
+    "stream-time",
+    "stream-top-id",
     "ttl",
     "unix-milliseconds",
     "unix-seconds",
@@ -196,6 +215,8 @@ impl Grammar {
             "list-element" => return self.list_element(),
             "hash-key" if self.one_in(12) => return self.key(usize::MAX),
             "hash-key" => return self.key(1),
+            "stream-key" if self.one_in(16) => return self.key(usize::MAX),
+            "stream-key" => return Bytes::from_static(*self.pick(STREAM_KEYS)),
             "payload" => return self.payload(),
             "integer" => self.integer(),
             "float" => self.float(),
@@ -221,19 +242,24 @@ impl Grammar {
             "unix-milliseconds" => self.unix_milliseconds(),
             "ttl" => self.ttl(),
             "junk" => self.one_of(JUNK),
+            pool if pool.starts_with("stream-") => self.of_stream(pool),
             _ => return self.value(),
         };
         Bytes::from(text)
     }
 
-    fn one_of(&mut self, from: &[&str]) -> String {
+    pub(crate) fn one_of(&mut self, from: &[&str]) -> String {
         (*self.pick(from)).to_owned()
     }
 
-    /// A key, once in `n` times of a hash.
+    /// A key, once in `n` times of a hash or a stream.
     fn key(&mut self, n: usize) -> Bytes {
-        let of_hash = self.one_in(n);
-        let pool = if of_hash { HASH_KEYS } else { KEYS };
+        let of_collection = self.one_in(n);
+        let pool = match (of_collection, self.one_in(2)) {
+            (false, _) => KEYS,
+            (true, false) => HASH_KEYS,
+            (true, true) => STREAM_KEYS,
+        };
         Bytes::from_static(pool[self.below(pool.len())])
     }
 

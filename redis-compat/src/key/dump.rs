@@ -86,7 +86,9 @@ fn dump(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             let mut set = set.under(txn, args.bytes(1))?;
             zset::put_payload(&mut payload, txn, &mut set)?;
         }
-        Typed::Stream(stream) => stream::put_payload(&mut payload, txn, &stream)?,
+        Typed::Stream(stream) => {
+            stream::put_payload(&mut payload, txn, args.bytes(1), stream)?;
+        }
     }
     payload.put_u16_le(VERSION_WRITTEN);
     payload.put_u64_le(crc64(&payload));

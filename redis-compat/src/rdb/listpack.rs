@@ -182,6 +182,35 @@ fn take_integer(input: &mut Bytes, bytes: usize) -> Option<Bytes> {
     Some(number::format_int(input.try_get_int_le(bytes).ok()?))
 }
 
+/// Bytes of a listpack without elements.
+pub(crate) const EMPTY_BYTES: usize = HEAD_BYTES + 1;
+
+/// Bytes that a string takes.
+pub(crate) fn len_of(string: &[u8]) -> usize {
+    let own = match number::parse_int(string) {
+        Some(integer) => return len_of_integer(integer),
+        None => match string.len() {
+            len @ 0..64 => 1 + len,
+            len @ 64..4096 => 2 + len,
+            len => 5 + len,
+        },
+    };
+    own + backwards_len(own)
+}
+
+/// Bytes that an integer takes.
+pub(crate) fn len_of_integer(integer: i64) -> usize {
+    let own = match integer {
+        0..128 => 1,
+        -4096..4096 => 2,
+        -0x8000..0x8000 => 3,
+        -0x80_0000..0x80_0000 => 4,
+        -0x8000_0000..0x8000_0000 => 5,
+        _ => 9,
+    };
+    own + 1
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod real;
+pub(crate) mod streams;
 
 use bytes::{Bytes, BytesMut};
 use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};

@@ -1,0 +1,203 @@
+//! Reading what is new in several streams: `XREAD`, and the words that `XREADGROUP` shares with it.
+//!
+//! Nothing here waits. A command that is to wait keeps the ids that its words meant when it came:
+//! [`resolve_read_ids`].
+
+use bytes::Bytes;
+
+use super::entry::Range;
+use super::id::{StreamId, until_nul};
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::{
+    SYNTAX, TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE, error_lines,
+};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
+
+pub(super) const PART: Part = Part::new(&[XREAD], LINES);
+
+error_lines! {
+    UNBALANCED_XREAD = "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' \
+        must be specified.";
+    UNBALANCED_XREADGROUP = "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an \
+        ID or '>' must be specified.";
+    GROUP_OF_XREAD = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD \
+        instead.";
+    NOACK_OF_XREAD = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD \
+        instead.";
+    NEW_OF_XREAD = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
+        <group> <consumer> option.";
+    pub(super) GROUP_MISSING = "ERR Missing GROUP option for XREADGROUP";
+    pub(super) LAST_OF_XREADGROUP = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to \
+        read the history of this consumer by specifying a proper ID, or use the > ID to get new \
+        messages. The $ ID would just return an empty result set.";
+    pub(super) TOP_OF_XREADGROUP = "ERR The + ID is meaningless in the context of XREADGROUP: you want to \
+        read the history of this consumer by specifying a proper ID, or use the > ID to get new \
+        messages. The + ID would just return an empty result set.";
+}
+
+const XREAD: Command = command(Topic::Stream, "xread")
+    .syntax("[COUNT count] [BLOCK milliseconds] STREAMS streams(key ... id ...)")
+    .flags(F::READ.with(F::BLOCKING).with(F::MOVABLE_KEYS))
+    .keys(&[K::RO_ACCESS.behind("STREAMS", 1).every(1).halved()])
+    .runs(xread)
+    .hints("key=stream-key id=stream-id milliseconds=stream-block")
+    .docs(
+        "5.0.0",
+        "For each stream mentioned: O(N) with N being the number of elements being returned.",
+        "Returns the entries of several streams behind given ids.",
+    );
+
+/// `XREAD [COUNT n] [BLOCK ms] STREAMS key ... id ...`: for each stream that has entries behind its
+/// id, its key and these entries; null if there are none. O(entries of the reply).
+///
+/// Errors: `SYNTAX`, those of the options, `WRONG_TYPE`, `INVALID_ID`, `ReplyTooLong`. Source:
+/// Redis `t_stream.c`, `xreadCommand`.
+fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
+    let read = Read::parse(args, txn.now().0)?;
+    let ids = resolve(txn, &read)?;
+    let mut replies = Vec::new();
+    for (key, behind) in read.keys.iter().zip(ids) {
+        let Some(stream) = txn.stream(key)? else {
+            continue;
+        };
+        let start = behind.next().filter(|_| stream.has_behind(behind));
+        if let Some(start) = start {
+            let range = Range::up(start, StreamId::MAX);
+            txn.take_reply_room(key.len())?;
+            let entries = stream.replies(txn, range, read.max)?;
+            replies.push((Reply::Bulk(key.clone()), Reply::Array(entries)));
+        }
+    }
+    Ok(of_streams(replies))
+}
+
+/// The reply of streams and their entries.
+pub(super) fn of_streams(replies: Vec<(Reply, Reply)>) -> Reply {
+    if replies.is_empty() {
+        Reply::NullArray
+    } else {
+        Reply::PairMap(replies)
+    }
+}
+
+/// The ids behind which `XREAD` reads.
+fn resolve(txn: &mut Txn<'_>, read: &Read<'_>) -> Result<Vec<StreamId>, EvalError> {
+    let mut ids = Vec::with_capacity(read.ids.len());
+    for (key, word) in read.keys.iter().zip(read.ids) {
+        let stream = txn.stream(key)?;
+        ids.push(match (until_nul(word), stream) {
+            (b"$" | b"+", None) => StreamId::MIN,
+            (b"$", Some(stream)) => stream.head.last,
+            (b"+", Some(stream)) => {
+                let last = match stream.head.length {
+                    0 => None,
+                    _ => stream.head.last_entry.previous(),
+                };
+                last.unwrap_or(stream.head.last)
+            }
+            (b">", _) => return Err(NEW_OF_XREAD.into()),
+            _ => StreamId::parse(word)?,
+        });
+    }
+    Ok(ids)
+}
+
+/// The words of an `XREAD` that begins to wait: `$` and `+` are the ids that they mean now. Those
+/// of an `XREADGROUP` stay: `>` is what its group has not delivered yet, whenever that is.
+///
+/// Errors: as those of the command.
+pub fn resolve_read_ids(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Vec<Bytes>, EvalError> {
+    let mut words: Vec<Bytes> = (0..args.len()).map(|at| args.bytes(at).clone()).collect();
+    let read = Read::parse(args, txn.now().0)?;
+    if read.group.is_none() {
+        let ids = resolve(txn, &read)?;
+        let first = words.len() - ids.len();
+        for (word, id) in words[first..].iter_mut().zip(ids) {
+            *word = Bytes::from(id.to_string());
+        }
+    }
+    Ok(words)
+}
+
+/// The words of `XREAD` and `XREADGROUP`.
+#[derive(Debug)]
+pub(super) struct Read<'a> {
+    /// The most entries of a stream.
+    pub(super) max: usize,
+    /// Group and consumer.
+    pub(super) group: Option<(&'a Bytes, &'a Bytes)>,
+    pub(super) noack: bool,
+    /// Pending entries that are idle for so long are claimed.
+    pub(super) claim: Option<u64>,
+    pub(super) keys: &'a [Bytes],
+    /// A word for each key.
+    pub(super) ids: &'a [Bytes],
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn parse(args: &Args<'a>, now: u64) -> Result<Self, CommandError> {
+        let is_group = args.name() == "xreadgroup";
+        let mut read = Self {
+            max: usize::MAX,
+            group: None,
+            noack: false,
+            claim: None,
+            keys: &[],
+            ids: &[],
+        };
+        let mut words = args.options(1);
+        while let Some(word) = words.next() {
+            match word.keyword().as_str() {
+                "block" if words.left() > 0 => check_timeout(&mut words, now)?,
+                "count" if words.left() > 0 => {
+                    // 0 and less is no limit.
+                    let count = usize::try_from(words.int()?).unwrap_or(0);
+                    read.max = if count == 0 { usize::MAX } else { count };
+                }
+                "streams" if words.left() > 0 => {
+                    let words = args.rest(args.len() - words.left());
+                    if !words.len().is_multiple_of(2) {
+                        return Err(if is_group {
+                            UNBALANCED_XREADGROUP
+                        } else {
+                            UNBALANCED_XREAD
+                        });
+                    }
+                    (read.keys, read.ids) = words.split_at(words.len() / 2);
+                    break;
+                }
+                "group" if words.left() >= 2 => {
+                    if !is_group {
+                        return Err(GROUP_OF_XREAD);
+                    }
+                    let [group, consumer] = words.values()?;
+                    read.group = Some((group, consumer));
+                }
+                "noack" if is_group => read.noack = true,
+                "noack" => return Err(NOACK_OF_XREAD),
+                "claim" if is_group && words.left() > 0 => {
+                    let idle = u64::try_from(words.int()?).unwrap_or(0);
+                    read.claim = Some(idle);
+                }
+                _ => return Err(SYNTAX),
+            }
+        }
+        if read.keys.is_empty() {
+            return Err(SYNTAX);
+        }
+        if is_group && read.group.is_none() {
+            return Err(GROUP_MISSING);
+        }
+        Ok(read)
+    }
+}
+
+/// Errors: `TIMEOUT_NOT_AN_INTEGER`, `TIMEOUT_NEGATIVE`, `TIMEOUT_OUT_OF_RANGE`.
+fn check_timeout(words: &mut Words<'_>, now: u64) -> Result<(), CommandError> {
+    let timeout = number::parse_int(words.value()?).ok_or(TIMEOUT_NOT_AN_INTEGER)?;
+    let timeout = u64::try_from(timeout).map_err(|_| TIMEOUT_NEGATIVE)?;
+    if timeout > (i64::MAX as u64).saturating_sub(now) {
+        return Err(TIMEOUT_OUT_OF_RANGE);
+    }
+    Ok(())
+}
