@@ -325,6 +325,7 @@ const FIXED: &[(&str, &str)] = &[
     ("wait x 0", "ERR value is not an integer or out of range"),
     ("wait 0 x", "ERR timeout is not an integer or out of range"),
     ("wait 0 -1", "ERR timeout is negative"),
+    ("blpop none x", "ERR timeout is not a float or out of range"),
 ];
 
 /// Lines that other tests of this file compare.
@@ -362,6 +363,7 @@ const NOT_COMPARED: &[&str] = &[
 
 /// Coterie's own.
 const OURS: &[E] = &[
+    errors::TOO_MANY_WAIT,
     errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::HASH_TOO_LONG,

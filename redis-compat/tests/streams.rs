@@ -137,7 +137,11 @@ impl<'a> Pair<'a> {
             let (a, b) = (self.ours.run(0, &args, self.resp), self.real.run(&args));
             let agrees = streams::agree(&a, &b);
             if !agrees {
-                eprintln!("{line}\n  ours: {}\ntheirs: {}", a.escape_ascii(), b.escape_ascii());
+                eprintln!(
+                    "{line}\n  ours: {}\ntheirs: {}",
+                    a.escape_ascii(),
+                    b.escape_ascii()
+                );
             }
             same &= agrees;
         }

@@ -80,7 +80,9 @@ fn phase(
     let (addr, pushed) = (cluster.proxy(), name.to_owned());
     let pushing = spawn(move || push(&mut connect(&addr), &pushed, ELEMENTS));
     disturb(cluster)?;
-    let pushing = pushing.join().map_err(|_| anyhow::anyhow!("a push panicked"))?;
+    let pushing = pushing
+        .join()
+        .map_err(|_| anyhow::anyhow!("a push panicked"))?;
     pushing.with_context(|| format!("push in {name}"))?;
     wait::until("all elements are popped", WITHIN, || {
         let count = popped.elements.lock().expect("no panic").len();
@@ -89,12 +91,21 @@ fn phase(
     })?;
     popped.over.store(true, Ordering::Relaxed);
     for consumer in consumers {
-        consumer.join().map_err(|_| anyhow::anyhow!("a consumer panicked"))?;
+        consumer
+            .join()
+            .map_err(|_| anyhow::anyhow!("a consumer panicked"))?;
     }
     let elements = popped.elements.lock().expect("no panic").clone();
     let unique: BTreeSet<&String> = elements.iter().collect();
-    ensure!(unique.len() == elements.len(), "{name}: an element was given twice");
-    ensure!(elements.len() == ELEMENTS, "{name}: {} elements", elements.len());
+    ensure!(
+        unique.len() == elements.len(),
+        "{name}: an element was given twice"
+    );
+    ensure!(
+        elements.len() == ELEMENTS,
+        "{name}: {} elements",
+        elements.len()
+    );
     Ok(())
 }
 
@@ -202,7 +213,10 @@ fn many_clients_wait_and_others_do_not_notice() -> anyhow::Result<()> {
     for number in 0..200 {
         other.call(&["SET", &format!("other:{number}"), "x"])?;
     }
-    println!("200 writes beside {count} clients that wait: {:?}", began.elapsed());
+    println!(
+        "200 writes beside {count} clients that wait: {:?}",
+        began.elapsed()
+    );
     let served = AtomicUsize::new(0);
     for key in 0..100 {
         let mut words = vec!["RPUSH".to_owned(), format!("key:{key}")];

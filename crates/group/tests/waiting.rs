@@ -459,7 +459,11 @@ fn no_element_is_lost_or_given_twice_and_nobody_waits_beside_data() {
         assert_eq!(seen, unique, "given twice, seed {seed}");
         let all = (1..=history.pushed).map(|number| format!("e{number}"));
         let lost: Vec<String> = all.filter(|element| !unique.contains(element)).collect();
-        assert!(lost.is_empty(), "seed {seed}: lost {lost:?}, {:?}", history.leader.replies);
+        assert!(
+            lost.is_empty(),
+            "seed {seed}: lost {lost:?}, {:?}",
+            history.leader.replies
+        );
         for (number, line) in &history.waits {
             if leader.reply(*number).is_some() {
                 continue;

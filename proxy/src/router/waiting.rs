@@ -107,7 +107,7 @@ impl Router {
         frame.encode(&mut body);
         let flags = match stage {
             // It does not wait: there is nothing to expect.
-            Stage::Withdrawn => flags,
+            Stage::Withdrawn | Stage::Listening => flags,
             Stage::First | Stage::Waited => flags.with(FrameFlags::WAITS),
         };
         let group = Arc::clone(&sent.group);

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::End;
 use super::moves::{Several, move_between, parse_ends};
+use super::place::End;
 use super::pop::{elements, parse as parse_pops, pop_from};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::WRONG_TYPE;

@@ -182,9 +182,6 @@ fn take_integer(input: &mut Bytes, bytes: usize) -> Option<Bytes> {
     Some(number::format_int(input.try_get_int_le(bytes).ok()?))
 }
 
-/// Bytes of a listpack without elements.
-pub(crate) const EMPTY_BYTES: usize = HEAD_BYTES + 1;
-
 /// Bytes that a string takes.
 pub(crate) fn len_of(string: &[u8]) -> usize {
     let own = match number::parse_int(string) {

@@ -11,6 +11,7 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::{
     SYNTAX, TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE, error_lines,
 };
+use crate::waits::{Timeout, WaitQueue};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
 
 pub(super) const PART: Part = Part::new(&[XREAD], LINES);
@@ -40,6 +41,8 @@ const XREAD: Command = command(Topic::Stream, "xread")
     .flags(F::READ.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RO_ACCESS.behind("STREAMS", 1).every(1).halved()])
     .runs(xread)
+    .waits(Timeout::Block, readers)
+    .resolves(resolve_words)
     .hints("key=stream-key id=stream-id milliseconds=stream-block")
     .docs(
         "5.0.0",
@@ -68,7 +71,27 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             replies.push((Reply::Bulk(key.clone()), Reply::Array(entries)));
         }
     }
+    if replies.is_empty() {
+        txn.wait();
+    }
     Ok(of_streams(replies))
+}
+
+/// All who wait for entries of a stream get them.
+fn readers(_: &[Bytes]) -> WaitQueue {
+    WaitQueue {
+        topic: Topic::Stream,
+        name: Bytes::new(),
+        takes: false,
+        ends_with_key: false,
+    }
+}
+
+/// The command with ids in place of `$` and `+`; `None` if it has none of these.
+fn resolve_words(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Option<Vec<Bytes>>, EvalError> {
+    let words = resolve_read_ids(txn, args)?;
+    let same = words.iter().eq(args.rest(0));
+    Ok((!same).then_some(words))
 }
 
 /// The reply of streams and their entries.

@@ -11,6 +11,7 @@ use super::pel::Pending;
 use super::read::{LAST_OF_XREADGROUP, Read, TOP_OF_XREADGROUP, of_streams};
 use super::{Stream, no_key_or_group};
 use crate::command::{Command, Part, Topic, command};
+use crate::waits::{Timeout, WaitQueue};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XREADGROUP], &[]);
@@ -23,6 +24,7 @@ const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
     .flags(F::WRITE.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RO_ACCESS.behind("STREAMS", 4).every(1).halved()])
     .runs(xreadgroup)
+    .waits(Timeout::Block, consumers)
     .hints(
         "weight=6 key=stream-key group=stream-group consumer=stream-consumer id=stream-read-id \
         milliseconds=stream-block",
@@ -69,7 +71,23 @@ fn xreadgroup(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             replies.push((Reply::Bulk(key.clone()), Reply::Array(entries)));
         }
     }
+    if replies.is_empty() {
+        txn.wait();
+    }
     Ok(of_streams(replies))
+}
+
+/// The consumers of a group get different entries. Those who wait are told when the stream or the
+/// group is gone.
+fn consumers(args: &[Bytes]) -> WaitQueue {
+    let mut words = args.iter();
+    words.find(|word| word.eq_ignore_ascii_case(b"group"));
+    WaitQueue {
+        topic: Topic::Stream,
+        name: words.next().cloned().unwrap_or_default(),
+        takes: true,
+        ends_with_key: true,
+    }
 }
 
 fn stream_and_group(
