@@ -11,15 +11,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coterie_types::TableId;
 
 use crate::errors::{
     TIMEOUT_NEGATIVE, TIMEOUT_NOT_A_FLOAT, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE,
 };
 use crate::float80::Float80;
-use crate::{
-    Args, Command, CommandError, EvalError, KeyFlags, KeySpec, Resolved, Topic, Txn, Word, number,
-};
+use crate::{Args, CommandError, EvalError, Kind, Txn, Word, number};
 
 /// How a row says that its command may wait.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +47,7 @@ pub(crate) enum Timeout {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitQueue {
     /// The type of the key.
-    pub topic: Topic,
+    pub kind: Kind,
     /// The consumer group; empty for none.
     pub name: Bytes,
     /// Data goes to the first that waits, and is gone for the others. Otherwise all get it.
@@ -71,9 +68,9 @@ pub enum Touch {
 impl WaitQueue {
     /// The queue of commands that take elements of a key of this type.
     #[must_use]
-    pub fn taking(topic: Topic) -> Self {
+    pub fn taking(kind: Kind) -> Self {
         Self {
-            topic,
+            kind,
             name: Bytes::new(),
             takes: true,
             ends_with_key: false,
@@ -81,96 +78,8 @@ impl WaitQueue {
     }
 }
 
-impl Command {
-    /// How long a call may wait: `None` if it does not wait, `Some(None)` for as long as it takes.
-    /// `now_ms` is the time since 1970: the wait must end within the numbers.
-    ///
-    /// Errors: a timeout that makes no sense. The command reports it itself, in its own order.
-    pub fn wait_limit(
-        &self,
-        args: &[Bytes],
-        now_ms: u64,
-    ) -> Result<Option<Option<Duration>>, CommandError> {
-        let Some(waits) = self.waits else {
-            return Ok(None);
-        };
-        let millis = match waits.timeout {
-            Timeout::First => seconds(args.get(1), now_ms)?,
-            Timeout::Last => seconds(args.last(), now_ms)?,
-            Timeout::Block => match block_word(args) {
-                Some(word) => block_millis(word, now_ms)?,
-                None => return Ok(None),
-            },
-        };
-        Ok(Some((millis > 0).then(|| Duration::from_millis(millis))))
-    }
-
-    /// Whether calls may wait.
-    #[must_use]
-    pub fn may_wait(&self) -> bool {
-        self.waits.is_some()
-    }
-}
-
-impl Resolved {
-    /// The queue that the command waits in, if it may wait.
-    #[must_use]
-    pub fn wait_queue(&self) -> Option<WaitQueue> {
-        let waits = self.row().ok()?.waits?;
-        Some((waits.queue)(self.args()))
-    }
-
-    /// The command with words that mean the same at every moment; `None` if it has these already.
-    pub fn resolve_words(&self, txn: &mut Txn<'_>) -> Result<Option<Vec<Bytes>>, EvalError> {
-        let Ok(row) = self.row() else {
-            return Ok(None);
-        };
-        match row.waits.and_then(|waits| waits.resolve) {
-            Some(resolve) => crate::execute::within(txn, self, resolve),
-            None => Ok(None),
-        }
-    }
-
-    /// Names every key that the command may change, and how.
-    pub fn visit_touched(&self, visit: &mut dyn FnMut(TableId, &Bytes, Touch)) {
-        let Ok(row) = self.row() else {
-            return;
-        };
-        let (table, args) = (self.table(), self.args());
-        for spec in row.keys {
-            let named = spec.table.and_then(|of| of(args)).unwrap_or(table);
-            let (Some(touch), Ok(positions)) = (touch(row, spec, args), spec.positions(args))
-            else {
-                continue;
-            };
-            if spec.unlisted && named == table {
-                continue;
-            }
-            for at in positions {
-                visit(named, &args[at], touch);
-            }
-        }
-    }
-}
-
-fn touch(row: &Command, spec: &KeySpec, args: &[Bytes]) -> Option<Touch> {
-    let flags = row.key_flags(spec, args);
-    let has = |flag| flags.contains(flag);
-    if has(KeyFlags::RO) || !row.is_write() {
-        return None;
-    }
-    if has(KeyFlags::RM) || (has(KeyFlags::DELETE) && !spec.unlisted) {
-        return Some(Touch::Removes);
-    }
-    // A command that overwrites a key may bring a collection of any size; others add what stands
-    // behind the key.
-    let is_whole = has(KeyFlags::OW) || spec.unlisted;
-    let added = args.len().saturating_sub(2).max(1);
-    Some(Touch::Fills((!is_whole).then_some(added)))
-}
-
 /// The word behind BLOCK.
-fn block_word(args: &[Bytes]) -> Option<&Bytes> {
+pub(crate) fn block_word(args: &[Bytes]) -> Option<&Bytes> {
     let mut at = 1;
     while let Some(word) = args.get(at) {
         at += match Word(word).keyword().as_str() {
@@ -277,37 +186,5 @@ mod tests {
             Some(b"9".to_vec())
         );
         assert_eq!(of("xread block"), None);
-    }
-
-    fn touched(line: &str) -> Vec<(String, Touch)> {
-        let mut touched = Vec::new();
-        let command = Resolved::new(TableId(0), words(line));
-        command.visit_touched(&mut |_, key, touch| {
-            touched.push((String::from_utf8_lossy(key).into_owned(), touch));
-        });
-        touched
-    }
-
-    #[test]
-    fn keys_are_touched_as_their_flags_say() {
-        let of = |key: &str, touch| (key.to_owned(), touch);
-        let (fills, removes) = (Touch::Fills, Touch::Removes);
-        assert_eq!(touched("get k"), []);
-        assert_eq!(touched("del a b"), [of("a", removes), of("b", removes)]);
-        assert_eq!(touched("set k v"), [of("k", fills(None))]);
-        assert_eq!(touched("hset k f v"), [of("k", fills(Some(2)))]);
-        let renamed = [of("a", removes), of("b", fills(None))];
-        assert_eq!(touched("rename a b"), renamed);
-        assert_eq!(touched("copy a b"), [of("b", fills(None))]);
-        let moved = [of("k", fills(Some(1))), of("k", fills(None))];
-        assert_eq!(touched("move k 3"), moved);
-        assert_eq!(touched("nonsense k"), []);
-    }
-
-    #[test]
-    fn a_command_without_a_timeout_does_not_wait() {
-        let get = crate::lookup(b"get").unwrap();
-        assert_eq!(get.wait_limit(&words("get k"), NOW), Ok(None));
-        assert!(!get.may_wait());
     }
 }

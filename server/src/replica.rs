@@ -3,7 +3,8 @@
 //! `write` is the door for frames that go through the log, `read` the door for reads outside it.
 //! `propose` gathers frames into entries, `machine` applies committed entries and `view` shows the
 //! store to them; `sweep` removes expired records; `watch` stops a store whose flush has failed.
-//! `waiting` keeps the frames that wait for data. These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
+//! `waiting` keeps the frames that wait for data. These tasks share `shared`. A replica's directory
+//! is `replicas/<group id>/` (`place`).
 //!
 //! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
@@ -117,6 +118,34 @@ struct Tasks {
     running: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// Starts the tasks of a replica beside the proposer.
+fn start_tasks(
+    group: &Group,
+    shared: &Arc<Shared>,
+    waiting: &Arc<Waiting>,
+    (settings, disk): (&Settings, &Arc<Disk>),
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let group_id = group.id();
+    let (group, stop) = (|| group.clone(), || stop.clone());
+    let (shared, waiting) = (|| Arc::clone(shared), || Arc::clone(waiting));
+    let peers = || settings.peers.clone();
+    let importer = Importer {
+        group: group(),
+        shared: shared(),
+        peers: peers(),
+        rate: Arc::clone(&settings.move_rate),
+        disk: Arc::clone(disk),
+    };
+    vec![
+        tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),
+        tokio::spawn(sweep::run(group(), shared(), waiting(), stop())),
+        tokio::spawn(watch::run(group_id, shared(), stop())),
+        tokio::spawn(handover::run(group(), shared(), peers(), stop())),
+        tokio::spawn(importer.run(stop())),
+    ]
+}
+
 impl Replica {
     /// Opens the replica in `dir` (created if absent) and starts its group.
     pub(crate) async fn start(
@@ -144,51 +173,23 @@ impl Replica {
             Arc::clone(&waiting),
             stop.clone(),
         );
-        let minding = tokio::spawn(waiting::run(
-            group.clone(),
-            Arc::clone(&shared),
-            Arc::clone(&waiting),
-            stop.clone(),
-        ));
-        let sweeping = tokio::spawn(sweep::run(
-            group.clone(),
-            Arc::clone(&shared),
-            Arc::clone(&waiting),
-            stop.clone(),
-        ));
-        let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
-        let peers = settings.peers.clone();
-        let telling = tokio::spawn(handover::run(
-            group.clone(),
-            Arc::clone(&shared),
-            peers.clone(),
-            stop.clone(),
-        ));
-        let importer = Importer {
-            group: group.clone(),
-            shared: Arc::clone(&shared),
-            peers: peers.clone(),
-            rate: Arc::clone(&settings.move_rate),
-            disk: Arc::clone(disk),
-        };
-        let importing = tokio::spawn(importer.run(stop.clone()));
+        let mut running = start_tasks(&group, &shared, &waiting, (settings, disk), &stop);
+        running.push(proposing);
         let writes = Writes::new(
             group.clone(),
             Arc::clone(&shared),
             proposer,
-            peers.clone(),
+            settings.peers.clone(),
             Arc::clone(disk),
         );
         let reads = Reads::new(
             group.clone(),
             Arc::clone(&shared),
-            peers,
+            settings.peers.clone(),
             settings.read_mode,
             settings.replies.clone(),
         );
-        let running = tokio::sync::Mutex::new(vec![
-            proposing, minding, sweeping, watching, telling, importing,
-        ]);
+        let running = tokio::sync::Mutex::new(running);
         let tasks = Arc::new(Tasks { stop, running });
         let sizes = Arc::new(Mutex::new(Sizes {
             at: Instant::now(),

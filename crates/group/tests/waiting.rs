@@ -2,203 +2,13 @@
 //! applied in order, and their answers are handed out in any order.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, VecDeque};
-
-use bytes::{Bytes, BytesMut};
-use coterie_group::{Answered, Body, Copy, Limits, WaitId, Waiters, resolve_frame};
-use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Stage, Wait};
-use coterie_types::{
-    Epoch, FrameSeq, GroupId, KeyRange, RangeDescriptor, RangeId, SessionId, TableId,
-};
+use bytes::Bytes;
+use coterie_group::{Body, Limits};
+use coterie_protocol::{FrameReply, Refusal, Stage};
 
 mod common;
 
-use common::Replica;
-
-const T: TableId = TableId(0);
-const WAITS: SessionId = SessionId(7);
-const OTHERS: SessionId = SessionId(8);
-
-/// A frame of an entry: the wait that its answer is for, or the client.
-enum To {
-    Waiter(WaitId),
-    Client(u64),
-}
-
-/// A leader with its state machine.
-struct Leader {
-    replica: Replica,
-    waiters: Waiters<u64>,
-    in_flight: VecDeque<Vec<(To, Bytes)>>,
-    /// Applied, and not handed out yet.
-    answers: Vec<(To, Bytes)>,
-    /// The last replies, by the number of the frame.
-    replies: BTreeMap<u64, String>,
-    seq: u64,
-    clock: u64,
-}
-
-fn words(line: &str) -> Vec<Bytes> {
-    let words = line.split(' ');
-    words
-        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
-        .collect()
-}
-
-fn frame(session: SessionId, seq: u64, lines: &[&str], wait: Option<Wait>) -> Bytes {
-    let command = |line: &&str| FrameCommand {
-        table: T,
-        args: words(line),
-    };
-    let frame = Frame {
-        flags: FrameFlags::default(),
-        session,
-        seq: FrameSeq(seq),
-        acknowledged_below: FrameSeq(1),
-        reply_room: None,
-        wait,
-        watches: Vec::new(),
-        commands: lines.iter().map(command).collect(),
-    };
-    let mut out = BytesMut::new();
-    frame.encode(&mut out);
-    out.freeze()
-}
-
-fn wait(stage: Stage) -> Option<Wait> {
-    Some(Wait {
-        stage,
-        link: 1,
-        waited_ms: 0,
-    })
-}
-
-impl Leader {
-    fn new() -> Self {
-        let mut replica = Replica::new(GroupId(1));
-        let range = RangeDescriptor {
-            range_id: RangeId(1),
-            epoch: Epoch(1),
-            bounds: KeyRange::all(T),
-            group_id: GroupId(1),
-        };
-        replica.apply(Body::Init(vec![range]));
-        Self {
-            replica,
-            waiters: Waiters::new(|_| false),
-            in_flight: VecDeque::new(),
-            answers: Vec::new(),
-            replies: BTreeMap::new(),
-            seq: 0,
-            clock: 0,
-        }
-    }
-
-    /// Puts a command that waits into an entry; returns its number.
-    fn wait(&mut self, line: &str) -> u64 {
-        self.seq += 1;
-        self.clock += 1;
-        let bytes = frame(WAITS, self.seq, &[line], wait(Stage::First));
-        let id = self.waiters.begin(&bytes, self.clock, self.seq).unwrap();
-        self.propose(To::Waiter(id), bytes);
-        self.seq
-    }
-
-    /// Puts a frame of commands into an entry, cut where others wait; returns its number.
-    fn put(&mut self, lines: &[&str]) -> u64 {
-        self.seq += 1;
-        let bytes = frame(OTHERS, self.seq, lines, None);
-        let cut = self.waiters.cut(&resolve_frame(bytes).unwrap());
-        let lines = &lines[..cut.unwrap_or(lines.len())];
-        let bytes = frame(OTHERS, self.seq, lines, None);
-        self.propose(To::Client(self.seq), bytes);
-        self.seq
-    }
-
-    fn withdraw(&mut self, number: u64, line: &str) {
-        self.waiters.remove((WAITS, FrameSeq(number)));
-        let bytes = frame(WAITS, number, &[line], wait(Stage::Withdrawn));
-        self.propose(To::Client(number), bytes);
-    }
-
-    fn propose(&mut self, to: To, bytes: Bytes) {
-        self.waiters.note(&resolve_frame(bytes.clone()).unwrap());
-        let mut entry: Vec<_> = copies(self.waiters.take_listening()).collect();
-        entry.push((to, bytes));
-        self.in_flight.push_back(entry);
-    }
-
-    /// Proposes what is due.
-    fn propose_due(&mut self) {
-        let due = self.waiters.take_due(10);
-        if !due.is_empty() {
-            let listening = self.waiters.take_listening();
-            let entry = copies(listening).chain(copies(due));
-            self.in_flight.push_back(entry.collect());
-        }
-    }
-
-    /// Applies the next entry.
-    fn apply(&mut self) {
-        let Some(entry) = self.in_flight.pop_front() else {
-            return;
-        };
-        let frames = entry.iter().map(|(_, frame)| frame.clone()).collect();
-        let answers = self.replica.apply(Body::Frames(frames)).replies;
-        let targets = entry.into_iter().map(|(to, _)| to);
-        self.answers.extend(targets.zip(answers));
-    }
-
-    /// Hands out an answer.
-    fn hand_out(&mut self, at: usize) {
-        let (to, answer) = self.answers.remove(at);
-        let (number, answer) = match to {
-            To::Client(number) => (number, answer),
-            To::Waiter(id) if coterie_group::is_put_off(&answer) => {
-                return self.waiters.put_off(id);
-            }
-            To::Waiter(id) => match self.waiters.answered(id, &answer) {
-                Answered::Over(number) => (number, answer),
-                Answered::Waits(_) | Answered::Known => return,
-            },
-        };
-        let text = match FrameReply::decode(answer).unwrap() {
-            FrameReply::Done(replies) => replies.concat(),
-            other => panic!("{other:?}"),
-        };
-        let text = String::from_utf8_lossy(&text).replace("\r\n", " ");
-        self.replies.insert(number, text);
-    }
-
-    /// Until nothing is in flight or due.
-    fn settle(&mut self) {
-        loop {
-            self.propose_due();
-            if self.in_flight.is_empty() && self.answers.is_empty() {
-                return;
-            }
-            self.apply();
-            while !self.answers.is_empty() {
-                self.hand_out(0);
-            }
-        }
-    }
-
-    fn reply(&self, number: u64) -> Option<&str> {
-        self.replies.get(&number).map(String::as_str)
-    }
-
-    fn run(&mut self, line: &str) -> String {
-        let number = self.put(&[line]);
-        self.settle();
-        self.replies[&number].clone()
-    }
-}
-
-fn copies(copies: Vec<Copy>) -> impl Iterator<Item = (To, Bytes)> {
-    let copies = copies.into_iter();
-    copies.map(|Copy { id, frame }| (To::Waiter(id), frame))
-}
+use common::leader::{Leader, To, WAITS, frame, wait};
 
 #[test]
 fn a_push_that_comes_before_the_first_try_is_applied_serves_it_all_the_same() {
@@ -236,7 +46,7 @@ fn a_push_that_fails_does_not_lose_the_wake_up_of_the_next() {
     let first = leader.wait("blpop k 0");
     let second = leader.wait("blpop k 0");
     leader.settle();
-    // It counts on both, and brings nothing. The next push counts on them, too.
+    // Both listen, and it brings nothing. They listen to the next push, too.
     leader.put(&["lpushx k x y"]);
     leader.put(&["rpush k a b"]);
     leader.settle();
@@ -406,7 +216,7 @@ impl History {
                 self.leader.withdraw(number, &line);
             }
             9 => {
-                // It counts on those who wait, and brings nothing.
+                // Frames listen to it, and it brings nothing.
                 let line = format!("linsert {} before none x", self.key());
                 self.leader.put(&[&line]);
             }

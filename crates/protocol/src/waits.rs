@@ -1,7 +1,7 @@
 //! Frames that wait for data (BLPOP and its kind), between a proxy and a server.
 //!
-//! A frame that waits holds no call: its call is answered at once with [`crate::FrameReply::Waits`],
-//! and the leader keeps the frame. The proxy asks each server where frames of it wait, again and
+//! A frame that waits holds no call: its call is answered at once with
+//! [`crate::FrameReply::Waits`], and the leader keeps the frame. The proxy asks each server where frames of it wait, again and
 //! again over its *link*, for their answers. A link is a random number that the proxy chooses.
 //!
 //! Nothing here needs to arrive. A proxy that misses an answer, or sees another epoch of its link,

@@ -9,8 +9,8 @@
 //! expired session, and refuses it. Earlier frames of the session may have been lost on the way. So
 //! a session acknowledges nothing until the group's log has answered a frame of it.
 //!
-//! Frames that wait for data have a window of their own, as they may wait for hours. A number that is
-//! not answered holds up the acknowledgement of all later numbers, and the group keeps their
+//! Frames that wait for data have a window of their own, as they may wait for hours. A number that
+//! is not answered holds up the acknowledgement of all later numbers, and the group keeps their
 //! answers. When these become many, the window asks for the earlier frames to be withdrawn, and
 //! sent again under new numbers ([`Ticket::stale`]). So does the lowest number after some time, as
 //! the group drops a session that is silent.

@@ -1,5 +1,5 @@
-//! Commands that wait for data: who is served, and how a wait ends. The groups are in memory; the
-//! code that decides who is served first is the servers'.
+//! Commands that wait for data: their order, and how a wait ends. The groups are in memory; the code
+//! that chooses the order is the servers'.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn popped(key: &str, value: &str) -> String {
 async fn the_first_that_waits_is_served_first() {
     let (cluster, proxy, mut other) = started().await;
     let mut first = waiting(&cluster, &proxy, "BLPOP k 0").await;
-    let mut second = waiting(&cluster, &proxy, "BRPOP none k 0").await;
+    let mut second = waiting(&cluster, &proxy, "BRPOP absent k 0").await;
     let mut third = waiting(&cluster, &proxy, "BLMPOP 0 1 k RIGHT COUNT 5").await;
     assert_eq!(other.run("RPUSH k a b").await, ":2\r\n");
     assert_eq!(first.reply().await, popped("k", "a"));
@@ -98,11 +98,11 @@ async fn a_move_feeds_who_waits_for_its_destination() {
 #[tokio::test]
 async fn keys_appear_in_many_ways() {
     let (cluster, proxy, mut other) = started().await;
-    assert_eq!(other.run("RPUSH made x y").await, ":2\r\n");
+    assert_eq!(other.run("RPUSH from x y").await, ":2\r\n");
     let ways = [
-        "RENAME made k",
-        "COPY made k",
-        "LMOVE made k LEFT LEFT",
+        "RENAME from k",
+        "COPY from k",
+        "LMOVE from k LEFT LEFT",
         "RPUSH k x",
     ];
     for way in ways {
@@ -116,8 +116,8 @@ async fn keys_appear_in_many_ways() {
         other.run("RPUSH k z").await;
         assert!(next.reply().await.starts_with("*2\r\n$1\r\nk\r\n"), "{way}");
         wait_until(|| cluster.waiting(1) == 0).await;
-        other.run("DEL made k").await;
-        other.run("RPUSH made x y").await;
+        other.run("DEL from k").await;
+        other.run("RPUSH from x y").await;
     }
 }
 
@@ -130,9 +130,9 @@ async fn a_renamed_list_serves_as_many_as_it_has_elements_for() {
     }
     let numbers: Vec<String> = (0..40).map(|number| number.to_string()).collect();
     other
-        .run(&format!("RPUSH made {}", numbers.join(" ")))
+        .run(&format!("RPUSH from {}", numbers.join(" ")))
         .await;
-    assert_eq!(other.run("RENAME made k").await, "+OK\r\n");
+    assert_eq!(other.run("RENAME from k").await, "+OK\r\n");
     for (client, number) in clients.iter_mut().zip(&numbers) {
         assert_eq!(client.reply().await, popped("k", number));
     }

@@ -127,6 +127,13 @@ impl Group {
     }
 
     fn answered(&mut self, id: WaitId, answer: Bytes) -> News {
+        let answer = match FrameReply::decode(answer.clone()) {
+            Ok(FrameReply::Refused(Refusal::Moved { ranges })) if ranges.is_empty() => {
+                let ranges = self.knows.clone();
+                FrameReply::Refused(Refusal::Moved { ranges }).encode()
+            }
+            _ => answer,
+        };
         match self.waiters.answered(id, &answer) {
             Answered::Known => News::new(),
             Answered::Waits(owner) => {

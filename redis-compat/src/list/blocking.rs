@@ -8,7 +8,7 @@ use super::pop::{elements, parse as parse_pops, pop_from};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::WRONG_TYPE;
 use crate::waits::{Timeout, WaitQueue, seconds};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, KeySpec, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH], &[]);
 
@@ -19,7 +19,7 @@ const MOVE_KEYS: &[KeySpec] = &[K::RW_ACCESS_DELETE.at(1), K::RW_INSERT.at(2)];
 const ONE_GROUP: &str = "All keys must be in the same group; otherwise the reply is CROSSGROUP.";
 
 fn queue(_: &[Bytes]) -> WaitQueue {
-    WaitQueue::taking(Topic::List)
+    WaitQueue::taking(Kind::List)
 }
 
 const BLPOP: Command = command(Topic::List, "blpop")

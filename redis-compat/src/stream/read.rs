@@ -12,7 +12,9 @@ use crate::errors::{
     SYNTAX, TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE, error_lines,
 };
 use crate::waits::{Timeout, WaitQueue};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
+use crate::{
+    Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn, Words, number,
+};
 
 pub(super) const PART: Part = Part::new(&[XREAD], LINES);
 
@@ -80,7 +82,7 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 /// All who wait for entries of a stream get them.
 fn readers(_: &[Bytes]) -> WaitQueue {
     WaitQueue {
-        topic: Topic::Stream,
+        kind: Kind::Stream,
         name: Bytes::new(),
         takes: false,
         ends_with_key: false,

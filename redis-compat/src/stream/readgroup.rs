@@ -12,7 +12,7 @@ use super::read::{LAST_OF_XREADGROUP, Read, TOP_OF_XREADGROUP, of_streams};
 use super::{Stream, no_key_or_group};
 use crate::command::{Command, Part, Topic, command};
 use crate::waits::{Timeout, WaitQueue};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XREADGROUP], &[]);
 
@@ -83,7 +83,7 @@ fn consumers(args: &[Bytes]) -> WaitQueue {
     let mut words = args.iter();
     words.find(|word| word.eq_ignore_ascii_case(b"group"));
     WaitQueue {
-        topic: Topic::Stream,
+        kind: Kind::Stream,
         name: words.next().cloned().unwrap_or_default(),
         takes: true,
         ends_with_key: true,

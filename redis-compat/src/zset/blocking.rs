@@ -7,7 +7,7 @@ use super::pop::{Pops, pop_from, reply_of};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::WRONG_TYPE;
 use crate::waits::{Timeout, WaitQueue, seconds};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[BZPOPMIN, BZPOPMAX, BZMPOP], &[]);
 
@@ -16,7 +16,7 @@ const POPS: F = F::WRITE_FAST.with(F::NOSCRIPT).with(F::BLOCKING);
 const ONE_GROUP: &str = "All keys must be in the same group; otherwise the reply is CROSSGROUP.";
 
 fn queue(_: &[Bytes]) -> WaitQueue {
-    WaitQueue::taking(Topic::SortedSet)
+    WaitQueue::taking(Kind::SortedSet)
 }
 
 const BZPOPMIN: Command = command(Topic::SortedSet, "bzpopmin")
@@ -95,8 +95,8 @@ const BZMPOP: Command = command(Topic::SortedSet, "bzmpop")
     )
     .deviation(ONE_GROUP);
 
-/// `BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT n]`: as `ZMPOP`; waits for a sorted set, and
-/// then the reply is null.
+/// `BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT n]`: as `ZMPOP`; waits for a sorted set,
+/// and then the reply is null.
 ///
 /// O(keys + m) for m members, and O(log n) each. Errors: as `ZMPOP`, then those of a timeout.
 /// Source: Redis `t_zset.c`, `zmpopGenericCommand`.

@@ -11,8 +11,8 @@
 //! frames wait until these have been proposed, so the frames put off are at most those of two
 //! entries.
 //!
-//! Frames that wait for data (`waiting`) are told of on their way into an entry. An entry with frames
-//! that may bring data begins with their copies.
+//! Frames that wait for data (`waiting`) are told of on their way into an entry. An entry with
+//! frames that may bring data begins with their copies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

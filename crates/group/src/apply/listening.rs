@@ -1,10 +1,10 @@
 //! Frames that wait for data while an entry is applied.
 //!
-//! They are the copies at the beginning of the entry, and the frames of the entry that found nothing.
-//! When a frame has touched a key, those who wait for the key are executed, the first first, before
-//! the next frame of the entry. Those who compete for the same data are executed up to the first
-//! that finds nothing. A frame that is served may touch another key (BLMOVE): those who wait for
-//! that key follow.
+//! They are the copies at the beginning of the entry, and its own frames that found nothing. When a
+//! frame has touched a key, the frames that wait for the key are executed in their order, before the
+//! next frame of the entry. Of the frames that compete for the same data none is executed behind the
+//! first that finds nothing. A frame that is served may touch another key (BLMOVE): the frames that
+//! wait for that key follow.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -61,7 +61,7 @@ impl Listening {
 }
 
 impl GroupState {
-    /// Executes those who wait for keys that a frame has touched.
+    /// Executes the frames that wait for keys that a frame has touched.
     pub(super) fn serve(
         &mut self,
         touched_keys: Vec<(Place, Touch)>,
