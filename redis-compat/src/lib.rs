@@ -55,7 +55,7 @@ pub use context::Context;
 pub use element::{Collection, ElementPlace};
 pub use encoding::Encoding;
 pub use error::{CommandError, EvalError};
-pub use execute::execute;
+pub use execute::{execute, resolve_words};
 pub use fault::Fault;
 pub use flags::{Categories, Flags};
 pub(crate) use key::Value;

@@ -12,7 +12,7 @@ use coterie_types::{KeyRange, TableId};
 use crate::errors::SYNTAX;
 use crate::table::{lookup, lookup_subcommand};
 use crate::waits::{Touch, WaitQueue};
-use crate::{Command, CommandError, EvalError, Flags, KeyFlags, KeySpec, Txn};
+use crate::{Command, CommandError, Flags, KeyFlags, KeySpec};
 
 /// The row for `args`, a subcommand's where the command is a container.
 pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
@@ -124,17 +124,6 @@ impl Resolved {
     pub fn wait_queue(&self) -> Option<WaitQueue> {
         let waits = self.row().ok()?.waits?;
         Some((waits.queue)(self.args()))
-    }
-
-    /// The command with words that mean the same at every moment; `None` if it has these already.
-    pub fn resolve_words(&self, txn: &mut Txn<'_>) -> Result<Option<Vec<Bytes>>, EvalError> {
-        let Ok(row) = self.row() else {
-            return Ok(None);
-        };
-        match row.waits.and_then(|waits| waits.resolve) {
-            Some(resolve) => crate::execute::within(txn, self, resolve),
-            None => Ok(None),
-        }
     }
 
     /// Names every key that the command may change, and how.

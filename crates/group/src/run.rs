@@ -13,7 +13,9 @@
 
 use bytes::{BufMut, Bytes};
 use coterie_protocol::{DoneReplies, FrameFlags, FrameReply, Refusal, Stage};
-use coterie_redis_compat::{CommandError, EvalError, Fault, Reply, Resolved, Resp, Txn, execute};
+use coterie_redis_compat::{
+    CommandError, EvalError, Fault, Reply, Resolved, Resp, Txn, execute, resolve_words,
+};
 
 use crate::frame::ResolvedFrame;
 use crate::limits::Limits;
@@ -47,7 +49,7 @@ pub(crate) fn run_waiting(
         let refusal = FrameReply::Refused(Refusal::Malformed { reason });
         return Ok(Ran::Answered(refusal.encode()));
     };
-    match command.resolve_words(txn) {
+    match resolve_words(txn, command) {
         Ok(Some(words)) => {
             return Ok(Ran::Unremembered(FrameReply::Resolved(words).encode()));
         }

@@ -1,10 +1,11 @@
 //! Frames that wait for data (BLPOP and its kind), between a proxy and a server.
 //!
 //! A frame that waits holds no call: its call is answered at once with
-//! [`crate::FrameReply::Waits`], and the leader keeps the frame. The proxy asks each server where frames of it wait, again and
-//! again over its *link*, for their answers. A link is a random number that the proxy chooses.
+//! [`crate::FrameReply::Waits`], and the leader keeps the frame. The proxy asks each server where
+//! frames of it wait, again and again over its *link*, for their answers. A link is a random number
+//! that the proxy chooses.
 //!
-//! Nothing here needs to arrive. A proxy that misses an answer, or sees another epoch of its link,
+//! No answer needs to arrive. A proxy that misses an answer, or sees another epoch of its link,
 //! sends its frames again under their numbers: a frame that was served is answered by the group's
 //! memory, every other waits anew.
 

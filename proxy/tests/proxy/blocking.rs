@@ -1,5 +1,5 @@
-//! Commands that wait for data: their order, and how a wait ends. The groups are in memory; the code
-//! that chooses the order is the servers'.
+//! Commands that wait for data: their order, and how a wait ends. The groups are in memory; the
+//! code that chooses the order is the servers'.
 
 use std::time::Duration;
 

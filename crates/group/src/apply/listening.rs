@@ -1,10 +1,10 @@
 //! Frames that wait for data while an entry is applied.
 //!
 //! They are the copies at the beginning of the entry, and its own frames that found nothing. When a
-//! frame has touched a key, the frames that wait for the key are executed in their order, before the
-//! next frame of the entry. Of the frames that compete for the same data none is executed behind the
-//! first that finds nothing. A frame that is served may touch another key (BLMOVE): the frames that
-//! wait for that key follow.
+//! frame has touched a key, the frames that wait for the key are executed in their order, before
+//! the next frame of the entry. Of the frames that compete for the same data none is executed
+//! behind the first that finds nothing. A frame that is served may touch another key (BLMOVE): the
+//! frames that wait for that key follow.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
