@@ -8,8 +8,6 @@
 //! The row says where the timeout stands, and which commands compete for the same data
 //! ([`WaitQueue`]). The flags of the keys say which commands may bring data ([`Touch`]).
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::errors::{
