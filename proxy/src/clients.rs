@@ -13,6 +13,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
 
 use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
@@ -38,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) request_bytes_sent: AtomicU64,
     beyond: Mutex<Option<Beyond>>,
     killed: AtomicBool,
+    /// Ends the wait of its command.
+    unblock: Mutex<Option<oneshot::Sender<Unblock>>>,
     details: Mutex<Details>,
 }
 
@@ -127,6 +130,15 @@ pub(crate) enum Blocked {
     Timed,
 }
 
+/// How CLIENT UNBLOCK ends the wait of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unblock {
+    /// As if its time were over.
+    TimedOut,
+    /// By an error.
+    Error,
+}
+
 impl Details {
     /// `RESET`.
     pub(crate) fn reset(&mut self) {
@@ -154,6 +166,18 @@ impl Client {
     pub(crate) fn keep_beyond(&self, beyond: Option<Beyond>) {
         // Nothing panics while holding it.
         *self.beyond.lock() = beyond;
+    }
+
+    /// Its command waits from now on, until it drops the receiver of this.
+    pub(crate) fn may_be_unblocked(&self, sender: oneshot::Sender<Unblock>) {
+        // Nothing panics while holding it.
+        *self.unblock.lock() = Some(sender);
+    }
+
+    /// Ends the wait of its command; returns whether a command waited.
+    pub(crate) fn unblock(&self, how: Unblock) -> bool {
+        let sender = self.unblock.lock().take();
+        sender.is_some_and(|sender| sender.send(how).is_ok())
     }
 
     /// Whether the connection is to be closed.
@@ -186,6 +210,7 @@ impl Clients {
             request_bytes_sent: AtomicU64::new(0),
             beyond: Mutex::default(),
             killed: AtomicBool::new(false),
+            unblock: Mutex::default(),
             details: Mutex::new(Details {
                 name: Bytes::new(),
                 lib_name: Bytes::new(),

@@ -47,7 +47,7 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
-pub(crate) use handler::{Alone, Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use handler::{Answer, Handler, Local, Named, Now, Remote, SessionCommand};
 pub(crate) use words::table_named;
 
 const SESSION: &[Named] = &[

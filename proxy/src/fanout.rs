@@ -18,7 +18,7 @@ mod places;
 mod ranges;
 mod scan;
 
-pub(crate) use calls::Calls;
+pub(crate) use calls::{Calls, only_reply, unreadable};
 pub(crate) use count::count;
 pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;

@@ -14,6 +14,7 @@
 //! order; a client gets `TRYAGAIN` only for a command that was surely not applied, and `UNKNOWN`
 //! for a command that may have been.
 
+mod blocking;
 mod client_line;
 mod client_memory;
 mod client_peaks;

@@ -8,13 +8,17 @@
 
 mod backoff;
 mod group;
+mod links;
 mod prepared;
 mod range_cache;
 mod retry;
+mod waiting;
 mod window;
 
 pub(crate) use group::GroupRoute;
+pub(crate) use links::Links;
 pub(crate) use prepared::{Prepared, encoded_len, frame_of, new_commands, put_command};
 pub(crate) use range_cache::{RangeCache, RangeMap};
 pub(crate) use retry::{Failure, Outcome, Router};
+pub(crate) use waiting::{Sent, Words};
 pub(crate) use window::random;

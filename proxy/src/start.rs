@@ -21,7 +21,7 @@ use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
-use crate::router::{RangeCache, Router, random};
+use crate::router::{Links, RangeCache, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
@@ -114,6 +114,7 @@ pub async fn start_with(
     let (replies, requests) = client_memory(&config);
     let router = Arc::new(Router {
         cache: Arc::new(RangeCache::new()),
+        links: Links::new(rpc.clone()),
         rpc,
         metrics: Arc::clone(&metrics),
         replies: replies.clone(),

@@ -5,6 +5,7 @@
 mod support;
 
 mod proxy {
+    mod blocking;
     mod client_list;
     mod commands;
     mod coterie;

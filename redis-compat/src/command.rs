@@ -6,9 +6,12 @@
 
 mod row;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use coterie_types::TableId;
 
+use crate::waits::{Timeout, Waits, block_millis, block_word, seconds};
 use crate::{
     Args, Categories, CommandError, EvalError, Flags, KeyFlags, KeySpec, Positions, Reply, Txn,
     number,
@@ -189,6 +192,8 @@ pub struct Command {
     key_flags: Option<fn(&[Bytes]) -> KeyFlags>,
     /// Words 1 and 2 are an interval of keys.
     is_interval: bool,
+    /// It may wait for data.
+    pub(crate) waits: Option<Waits>,
     /// Its place in [`crate::ROWS`], and the places of its subcommands.
     pub(crate) number: u16,
     pub(crate) subcommands: (u16, u16),
@@ -226,6 +231,35 @@ impl Command {
             Some(check) => check(&Args::new(args, self.name)),
             None => Ok(()),
         }
+    }
+
+    /// How long a call may wait: `None` if it does not wait, `Some(None)` for as long as it takes.
+    /// `now_ms` is the time since 1970: the wait must end within the numbers.
+    ///
+    /// Errors: a timeout that makes no sense. The command reports it itself, in its own order.
+    pub fn wait_limit(
+        &self,
+        args: &[Bytes],
+        now_ms: u64,
+    ) -> Result<Option<Option<Duration>>, CommandError> {
+        let Some(waits) = self.waits else {
+            return Ok(None);
+        };
+        let millis = match waits.timeout {
+            Timeout::First => seconds(args.get(1), now_ms)?,
+            Timeout::Last => seconds(args.last(), now_ms)?,
+            Timeout::Block => match block_word(args) {
+                Some(word) => block_millis(word, now_ms)?,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some((millis > 0).then(|| Duration::from_millis(millis))))
+    }
+
+    /// Whether calls may wait.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        self.waits.is_some()
     }
 
     /// Whether it may change a key, and so goes through the log.

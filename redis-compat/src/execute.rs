@@ -26,6 +26,23 @@ pub fn execute(
     Ok(())
 }
 
+/// The command's words in a form that means the same at every moment (`$` of XREAD); `None` if they
+/// do already.
+pub fn resolve_words(
+    txn: &mut Txn<'_>,
+    command: &Resolved,
+) -> Result<Option<Vec<Bytes>>, EvalError> {
+    let row = command.row().map_err(CommandError::clone)?;
+    let Some(resolve) = row.waits.and_then(|waits| waits.resolve) else {
+        return Ok(None);
+    };
+    let scope = txn.begin(command.table(), false);
+    declare(scope, row, command.table(), command.args());
+    let words = resolve(txn, &Args::new(command.args(), row.name));
+    txn.end(words.is_ok());
+    words
+}
+
 fn run(txn: &mut Txn<'_>, command: &Resolved) -> Result<Reply, EvalError> {
     let row = command.row().map_err(CommandError::clone)?;
     call(txn, row, command.table(), command.args())

@@ -48,6 +48,7 @@ pub mod syntax;
 mod table;
 mod txn;
 mod view;
+mod waits;
 mod watch;
 mod zset;
 
@@ -58,7 +59,7 @@ pub use context::Context;
 pub use element::{Collection, ElementPlace, Walk};
 pub use encoding::Encoding;
 pub use error::{CommandError, EvalError};
-pub use execute::execute;
+pub use execute::{execute, resolve_words};
 pub use fault::Fault;
 pub use flags::{Categories, Flags};
 pub use hyperloglog::self_test as hyperloglog_self_test;
@@ -75,4 +76,5 @@ pub use table::{
 };
 pub use txn::Txn;
 pub use view::View;
+pub use waits::{Touch, WaitQueue};
 pub use watch::watch_token_holds;

@@ -5,6 +5,7 @@
 //! So an element in the middle is found, set, inserted and removed at a cost that grows with the
 //! depth of the tree, and a push or a pop writes the leaf at its end and the header, at any length.
 
+mod blocking;
 mod edit;
 mod get;
 mod moves;
@@ -28,6 +29,7 @@ pub(crate) use place::End;
 use crate::command::Part;
 
 pub(crate) const PARTS: &[Part] = &[
+    blocking::PART,
     edit::PART,
     get::PART,
     moves::PART,

@@ -11,7 +11,8 @@ use coterie_types::{KeyRange, TableId};
 
 use crate::errors::SYNTAX;
 use crate::table::{lookup, lookup_subcommand};
-use crate::{Command, CommandError, Flags};
+use crate::waits::{Touch, WaitQueue};
+use crate::{Command, CommandError, Flags, KeyFlags, KeySpec};
 
 /// The row for `args`, a subcommand's where the command is a container.
 pub fn resolve(args: &[Bytes]) -> Result<&'static Command, CommandError> {
@@ -117,6 +118,52 @@ impl Resolved {
     }
 }
 
+impl Resolved {
+    /// The queue that the command waits in, if it may wait.
+    #[must_use]
+    pub fn wait_queue(&self) -> Option<WaitQueue> {
+        let waits = self.row().ok()?.waits?;
+        Some((waits.queue)(self.args()))
+    }
+
+    /// Names every key that the command may change, and how.
+    pub fn visit_touched(&self, visit: &mut dyn FnMut(TableId, &Bytes, Touch)) {
+        let Ok(row) = self.row() else {
+            return;
+        };
+        let (table, args) = (self.table(), self.args());
+        for spec in row.keys {
+            let named = spec.table.and_then(|of| of(args)).unwrap_or(table);
+            let (Some(touch), Ok(positions)) = (touch(row, spec, args), spec.positions(args))
+            else {
+                continue;
+            };
+            if spec.unlisted && named == table {
+                continue;
+            }
+            for at in positions {
+                visit(named, &args[at], touch);
+            }
+        }
+    }
+}
+
+fn touch(row: &Command, spec: &KeySpec, args: &[Bytes]) -> Option<Touch> {
+    let flags = row.key_flags(spec, args);
+    let has = |flag| flags.contains(flag);
+    if has(KeyFlags::RO) || !row.is_write() {
+        return None;
+    }
+    if has(KeyFlags::RM) || (has(KeyFlags::DELETE) && !spec.unlisted) {
+        return Some(Touch::Removes);
+    }
+    // A command that overwrites a key may bring a collection of any size; others add what stands
+    // behind the key.
+    let is_whole = has(KeyFlags::OW) || spec.unlisted;
+    let added = args.len().saturating_sub(2).max(1);
+    Some(Touch::Fills((!is_whole).then_some(added)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +215,37 @@ mod tests {
             assert!(command.row().is_err() && keys(line).is_empty(), "{line}");
             assert!(!command.is_write() && !command.is_interval(), "{line}");
         }
+    }
+
+    fn touched(line: &str) -> Vec<(String, Touch)> {
+        let mut touched = Vec::new();
+        resolved(line).visit_touched(&mut |_, key, touch| {
+            touched.push((String::from_utf8_lossy(key).into_owned(), touch));
+        });
+        touched
+    }
+
+    #[test]
+    fn keys_are_touched_as_their_flags_say() {
+        let of = |key: &str, touch| (key.to_owned(), touch);
+        let (fills, removes) = (Touch::Fills, Touch::Removes);
+        assert_eq!(touched("get k"), []);
+        assert_eq!(touched("del a b"), [of("a", removes), of("b", removes)]);
+        assert_eq!(touched("set k v"), [of("k", fills(None))]);
+        assert_eq!(touched("hset k f v"), [of("k", fills(Some(2)))]);
+        let renamed = [of("a", removes), of("b", fills(None))];
+        assert_eq!(touched("rename a b"), renamed);
+        assert_eq!(touched("copy a b"), [of("b", fills(None))]);
+        let moved = [of("k", fills(Some(1))), of("k", fills(None))];
+        assert_eq!(touched("move k 3"), moved);
+        assert_eq!(touched("nonsense k"), []);
+    }
+
+    #[test]
+    fn a_command_without_a_timeout_does_not_wait() {
+        let get = resolved("get k");
+        let row = get.row().unwrap();
+        assert_eq!(row.wait_limit(get.args(), 1), Ok(None));
+        assert!(!row.may_wait() && get.wait_queue().is_none());
     }
 }

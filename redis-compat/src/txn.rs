@@ -58,6 +58,10 @@ pub struct Txn<'a> {
     value_bytes_max: usize,
     reply_bytes_max: usize,
     reply_bytes: usize,
+    /// The last command found nothing, and would wait.
+    waits: bool,
+    /// The commands have waited before.
+    has_waited: bool,
 }
 
 impl<'a> Txn<'a> {
@@ -72,6 +76,8 @@ impl<'a> Txn<'a> {
             value_bytes_max: 512 << 20,
             reply_bytes_max: usize::MAX,
             reply_bytes: 0,
+            waits: false,
+            has_waited: false,
         }
     }
 
@@ -86,6 +92,7 @@ impl<'a> Txn<'a> {
     pub(crate) fn begin(&mut self, table: TableId, writing: bool) -> &mut Scope {
         self.table = table;
         self.writing = writing;
+        self.waits = false;
         if writing {
             self.set_savepoint();
         }
@@ -236,6 +243,29 @@ impl<'a> Txn<'a> {
     #[must_use]
     pub fn reply_was_too_long(&self) -> bool {
         self.reply_bytes > self.reply_bytes_max
+    }
+
+    /// From here on commands have waited, or have not: one that has passes over keys of another
+    /// type.
+    pub fn set_has_waited(&mut self, has_waited: bool) {
+        self.has_waited = has_waited;
+    }
+
+    /// Whether the command has waited before.
+    #[must_use]
+    pub fn has_waited(&self) -> bool {
+        self.has_waited
+    }
+
+    /// The command finds nothing, and waits if it can. Its reply is for those who cannot.
+    pub(crate) fn wait(&mut self) {
+        self.waits = true;
+    }
+
+    /// Whether the last command found nothing, and would wait.
+    #[must_use]
+    pub fn would_wait(&self) -> bool {
+        self.waits
     }
 
     /// The longest value that may be stored.

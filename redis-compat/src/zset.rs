@@ -1,6 +1,7 @@
 //! The sorted set commands: members in the order of their scores.
 
 mod add;
+mod blocking;
 mod combine;
 mod get;
 mod listing;
@@ -32,6 +33,7 @@ use crate::command::Part;
 
 pub(crate) const PARTS: &[Part] = &[
     add::PART,
+    blocking::PART,
     combine::PART,
     get::PART,
     pop::PART,

@@ -440,6 +440,7 @@ const FIXED: &[(&str, &str)] = &[
     ("wait x 0", "ERR value is not an integer or out of range"),
     ("wait 0 x", "ERR timeout is not an integer or out of range"),
     ("wait 0 -1", "ERR timeout is negative"),
+    ("blpop none x", "ERR timeout is not a float or out of range"),
 ];
 
 /// Lines that other tests of this file compare.
@@ -512,6 +513,7 @@ const OURS: &[E] = &[
         "ERR BY and GET patterns of SORT may name only keys of the group that holds the sorted key",
     ),
     E::Fixed("ERR the collection is too large to be sorted by a single command"),
+    errors::TOO_MANY_WAIT,
     errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::NOT_BY_SLOT,

@@ -17,6 +17,7 @@ mod handler;
 mod heartbeat;
 mod host;
 mod leave;
+mod links;
 mod mean;
 mod metrics;
 mod node;

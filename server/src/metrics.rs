@@ -143,6 +143,14 @@ fn encode_counters(
             records.map_or(0, RecordCache::hits),
         ),
         (
+            "waits_served",
+            "Frames that waited for data and were served.",
+            node.replicas()
+                .iter()
+                .map(|replica| replica.waits().1)
+                .sum(),
+        ),
+        (
             "record_cache_misses",
             "Reads of one record that searched the store.",
             records.map_or(0, RecordCache::misses),
@@ -186,6 +194,14 @@ fn encode_gauges(node: &Node, encoder: &mut DescriptorEncoder<'_>) -> Result<(),
             "replies_waiting",
             "Reads that wait until there is room for their replies.",
             node.settings.replies.waiting() as u64,
+        ),
+        (
+            "waiting_frames",
+            "Frames that wait for data.",
+            node.replicas()
+                .iter()
+                .map(|replica| replica.waits().0 as u64)
+                .sum(),
         ),
         (
             "disk_free_bytes",

@@ -510,6 +510,7 @@ pub(crate) mod tests {
                 peers: Peers::new(rpc, addresses),
                 move_rate: Arc::new(Rate::new(0)),
                 replies: coterie_budget::Budget::new(1 << 20),
+                links: Arc::default(),
             };
             let identity = Identity {
                 node_id: HERE,

@@ -3,7 +3,7 @@
 //! `write` is the door for frames that go through the log, `read` the door for reads outside it.
 //! `propose` gathers frames into entries, `machine` applies committed entries and `view` shows the
 //! store to them; `sweep` removes expired records; `reclaim` removes elements that no header names;
-//! `watch` stops a store whose flush has failed.
+//! `watch` stops a store whose flush has failed. `waiting` keeps the frames that wait for data.
 //! These tasks share `shared`. A replica's directory is `replicas/<group id>/` (`place`).
 //!
 //! In a move, the source runs `handover` (tells the new owner) and `frozen` (answers its
@@ -32,6 +32,7 @@ mod split_point;
 mod sweep;
 mod unhurried;
 mod view;
+mod waiting;
 mod watch;
 mod write;
 
@@ -57,6 +58,7 @@ pub(crate) use shared::Shared;
 
 use crate::disk::Disk;
 use crate::error::RunError;
+use crate::links::Links;
 use crate::peers::Peers;
 use crate::rate::Rate;
 use change::change;
@@ -64,6 +66,7 @@ use importer::Importer;
 use machine::Machine;
 use propose::Proposer;
 use read::Reads;
+use waiting::Waiting;
 use write::Writes;
 
 /// Settings and resources that all replicas of a node share.
@@ -81,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) move_rate: Arc<Rate>,
     /// Memory for long replies.
     pub(crate) replies: Budget,
+    /// Where answers of frames that waited go.
+    pub(crate) links: Arc<Links>,
 }
 
 /// A running replica. Cheap to clone.
@@ -90,6 +95,7 @@ pub(crate) struct Replica {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reads: Reads,
     pub(crate) writes: Writes,
+    waiting: Arc<Waiting>,
     sizes: Arc<Mutex<Sizes>>,
     tasks: Arc<Tasks>,
 }
@@ -113,6 +119,37 @@ struct Tasks {
     running: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// Starts the tasks of a replica beside the proposer.
+fn start_tasks(
+    group: &Group,
+    shared: &Arc<Shared>,
+    waiting: &Arc<Waiting>,
+    (settings, disk): (&Settings, &Arc<Disk>),
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let group_id = group.id();
+    let (group, stop) = (|| group.clone(), || stop.clone());
+    let (shared, waiting) = (|| Arc::clone(shared), || Arc::clone(waiting));
+    let peers = || settings.peers.clone();
+    let importer = Importer {
+        group: group(),
+        shared: shared(),
+        peers: peers(),
+        rate: Arc::clone(&settings.move_rate),
+        disk: Arc::clone(disk),
+        counts: importer::pieces::Counts::default(),
+    };
+    let write_buffer_bytes = settings.rocks.write_buffer_bytes();
+    vec![
+        tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),
+        tokio::spawn(sweep::run(group(), shared(), waiting(), stop())),
+        tokio::spawn(reclaim::run(group(), shared(), write_buffer_bytes, stop())),
+        tokio::spawn(watch::run(group_id, shared(), stop())),
+        tokio::spawn(handover::run(group(), shared(), peers(), stop())),
+        tokio::spawn(importer.run(stop())),
+    ]
+}
+
 impl Replica {
     /// Opens the replica in `dir` (created if absent) and starts its group.
     pub(crate) async fn start(
@@ -133,49 +170,30 @@ impl Replica {
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
         let stop = CancellationToken::new();
-        let (proposer, proposing) =
-            Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
-        let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
-        let reclaiming = tokio::spawn(reclaim::run(
+        let waiting = Arc::new(Waiting::new(Arc::clone(&settings.links)));
+        let (proposer, proposing) = Proposer::start(
             group.clone(),
             Arc::clone(&shared),
-            settings.rocks.write_buffer_bytes(),
+            Arc::clone(&waiting),
             stop.clone(),
-        ));
-        let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
-        let peers = settings.peers.clone();
-        let telling = tokio::spawn(handover::run(
-            group.clone(),
-            Arc::clone(&shared),
-            peers.clone(),
-            stop.clone(),
-        ));
-        let importer = Importer {
-            group: group.clone(),
-            shared: Arc::clone(&shared),
-            peers: peers.clone(),
-            rate: Arc::clone(&settings.move_rate),
-            disk: Arc::clone(disk),
-            counts: importer::pieces::Counts::default(),
-        };
-        let importing = tokio::spawn(importer.run(stop.clone()));
+        );
+        let mut running = start_tasks(&group, &shared, &waiting, (settings, disk), &stop);
+        running.push(proposing);
         let writes = Writes::new(
             group.clone(),
             Arc::clone(&shared),
             proposer,
-            peers.clone(),
+            settings.peers.clone(),
             Arc::clone(disk),
         );
         let reads = Reads::new(
             group.clone(),
             Arc::clone(&shared),
-            peers,
+            settings.peers.clone(),
             settings.read_mode,
             settings.replies.clone(),
         );
-        let running = tokio::sync::Mutex::new(vec![
-            proposing, sweeping, reclaiming, watching, telling, importing,
-        ]);
+        let running = tokio::sync::Mutex::new(running);
         let tasks = Arc::new(Tasks { stop, running });
         let sizes = Arc::new(Mutex::new(Sizes {
             at: Instant::now(),
@@ -188,6 +206,7 @@ impl Replica {
             shared,
             reads,
             writes,
+            waiting,
             sizes,
             tasks,
         })
@@ -308,6 +327,12 @@ impl Replica {
     /// room.
     pub(crate) fn lacks_room(&self) -> bool {
         self.shared.lacked_room.load(Ordering::Acquire) && self.group.fault().is_some()
+    }
+
+    /// How many frames wait for data here, and how many that waited were served.
+    pub(crate) fn waits(&self) -> (usize, u64) {
+        let served = self.waiting.served_total.load(Ordering::Relaxed);
+        (self.waiting.count(), served)
     }
 
     /// Weak reference to its store, to see when the last user has gone.

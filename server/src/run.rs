@@ -229,6 +229,7 @@ async fn open(
         peers: Peers::new(rpc.clone(), book.clone()),
         move_rate: Arc::new(Rate::new(config.move_rate)),
         replies: Budget::new(bytes(config.reply_memory)),
+        links: Arc::default(),
     };
     let fencing = Fencing::open(directory.fence());
     let identity = Identity {

@@ -227,7 +227,7 @@ async fn run(world: &World, line: &str) -> String {
     let reply = world.send_in(TABLE, DESTINATION, &[line], is_read).await;
     match reply {
         FrameReply::Done(replies) => String::from_utf8_lossy(&replies[0]).replace("\r\n", " "),
-        FrameReply::Refused(refusal) => panic!("{line}: {refusal:?}"),
+        other => panic!("{line}: {other:?}"),
     }
 }
 
@@ -341,7 +341,7 @@ async fn on(world: &World, group: GroupId, line: &str) -> String {
     let is_read = read.iter().any(|name| line.starts_with(name));
     match world.send(group, &[line], is_read).await {
         FrameReply::Done(replies) => String::from_utf8_lossy(&replies[0]).replace("\r\n", " "),
-        FrameReply::Refused(refusal) => panic!("{line}: {refusal:?}"),
+        other => panic!("{line}: {other:?}"),
     }
 }
 

@@ -100,7 +100,8 @@ impl Grammar {
     pub fn command(&mut self, row: &Command) -> Vec<Bytes> {
         let mut words = self.name(row.name);
         self.fill_syntax(row.syntax, &Hints::of(row), &mut words);
-        if self.one_in(12) {
+        // Without a word, another would be the timeout of a command that waits.
+        if self.one_in(12) && !row.may_wait() {
             self.spoil(&mut words);
         }
         words

@@ -2,7 +2,7 @@
 //! implementations differ.
 //!
 //! Offsets never make a server fill half a gigabyte; a number that stands in a wrong place is never
-//! a time that passes during a test.
+//! a time that passes during a test. Timeouts pass, but briefly.
 
 use bytes::Bytes;
 use coterie_redis_compat::syntax::Type;
@@ -140,6 +140,7 @@ pub(crate) const POOLS: &[&str] = &[
     "bit",
     "bit-offset",
     "bit-type",
+    "brief",
     "cursor",
     "db",
     "element",
@@ -268,6 +269,7 @@ impl Grammar {
             "offset" => self.offset(),
             "field" => self.field(),
             "field-value" => return self.field_value(),
+            "brief" => self.one_of(&["0.001", "0.01", "0.002", "x", "-1", "-0.001", ""]),
             "member" => self.member(),
             "numkeys" => self.one_of(&["1", "1", "1", "2", "2", "3", "0", "-1", "x", "99"]),
             "limit" => self.one_of(&["0", "1", "2", "5", "-1", "x"]),

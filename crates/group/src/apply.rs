@@ -6,7 +6,7 @@
 //! as well, which keeps them in order and bounds an entry's work.
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{FrameFlags, FrameReply, Refusal};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal, Stage};
 use coterie_redis_compat::{
     Changes, Context, Fault, Resolved, Resp, Txn, execute, watch_token_holds,
 };
@@ -16,14 +16,17 @@ use crate::effects::{Effects, PUT_OFF};
 use crate::entry::{Body, Entry, Expired};
 use crate::frame::{ResolvedFrame, resolve_frame};
 use crate::limits::Limits;
-use crate::run::{Ran, is_full, resp, run_commands, run_reads};
+use crate::run::{Ran, is_full, resp, run_commands, run_reads, run_waiting};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
+use crate::waiters::touched;
 use arrivals::Absent;
+use listening::Listening;
 
 mod arrivals;
 mod elements;
+mod listening;
 mod ranges;
 
 impl GroupState {
@@ -112,22 +115,44 @@ impl GroupState {
     ) -> Result<(), Fault> {
         let (mut bytes, mut is_over) = (0, false);
         let count = frames.len();
-        for frame in frames {
+        let mut listening = Listening::default();
+        for (slot, frame) in frames.into_iter().enumerate() {
             is_over |= bytes > limits.answer_bytes || is_full(&txn, limits);
+            let frame = match resolve_frame(frame) {
+                Ok(frame) => frame,
+                Err(error) => {
+                    let reason = error.to_string();
+                    let refusal = Refusal::Malformed { reason };
+                    effects.replies.push(FrameReply::Refused(refusal).encode());
+                    continue;
+                }
+            };
             let ran = if is_over {
                 Ran::PutOff
             } else {
-                self.apply_frame(&mut txn, store, absent, frame, limits)?
+                self.apply_frame(&mut txn, store, absent, &frame, limits)?
             };
-            let answer = match ran {
-                Ran::Answered(answer) => answer,
+            match ran {
+                Ran::Answered(answer) => {
+                    bytes += answer.len();
+                    effects.replies.push(answer);
+                    if !listening.is_empty() {
+                        let touched = frame.commands.iter().flat_map(touched).collect();
+                        let (state, fixed) = ((&mut txn, store), (absent, limits));
+                        self.serve(touched, &mut listening, state, fixed, &mut effects.replies)?;
+                    }
+                }
+                Ran::Unremembered(answer) => {
+                    if FrameReply::is_waits(&answer) {
+                        listening.add(frame, slot);
+                    }
+                    effects.replies.push(answer);
+                }
                 Ran::PutOff => {
                     is_over = true;
-                    PUT_OFF
+                    effects.replies.push(PUT_OFF);
                 }
-            };
-            bytes += answer.len();
-            effects.replies.push(answer);
+            }
         }
         debug_assert_eq!(effects.replies.len(), count, "an answer for each frame");
         effects.changes = txn.finish();
@@ -152,17 +177,10 @@ impl GroupState {
         txn: &mut Txn<'_>,
         store: &dyn Store,
         absent: &Absent,
-        bytes: Bytes,
+        frame: &ResolvedFrame,
         limits: &Limits,
     ) -> Result<Ran, Fault> {
         let refused = |refusal| Ok(Ran::Answered(FrameReply::Refused(refusal).encode()));
-        let frame = match resolve_frame(bytes) {
-            Ok(frame) => frame,
-            Err(error) => {
-                let reason = error.to_string();
-                return refused(Refusal::Malformed { reason });
-            }
-        };
         // A frame of reads that came through the log (its leader had no lease) has no number.
         let numbered = frame.seq > FrameSeq(0);
         if numbered {
@@ -173,14 +191,29 @@ impl GroupState {
                 Admission::Refused(refusal) => return refused(refusal),
             }
         }
-        let checked = match self.check(&frame) {
-            Ok(()) => self.check_arrived(&frame, txn, store, absent)?,
+        let stage = frame.wait.map(|wait| wait.stage);
+        if stage.is_some() && !numbered {
+            let reason = "a frame that waits has a number".to_owned();
+            return refused(Refusal::Malformed { reason });
+        }
+        if stage == Some(Stage::Listening) {
+            return Ok(Ran::Unremembered(FrameReply::Waits { epoch: 0 }.encode()));
+        }
+        if stage == Some(Stage::Withdrawn) {
+            // From here on the number is answered: no copy of the frame is applied any more.
+            let answer = FrameReply::Done(Vec::new()).encode();
+            self.sessions
+                .answered(frame.session, frame.seq, answer.clone());
+            return Ok(Ran::Answered(answer));
+        }
+        let checked = match self.check(frame) {
+            Ok(()) => self.check_arrived(frame, txn, store, absent)?,
             Err(refusal) => Err(refusal),
         };
         let answer = match checked {
-            Ok(()) => match self.run(txn, &frame, limits)? {
+            Ok(()) => match self.run(txn, frame, limits)? {
                 Ran::Answered(answer) => answer,
-                Ran::PutOff => return Ok(Ran::PutOff),
+                ran @ (Ran::PutOff | Ran::Unremembered(_)) => return Ok(ran),
             },
             // The frame is sent again under the same number, and must be applied then.
             Err(Refusal::Moving) => return refused(Refusal::Moving),
@@ -215,6 +248,9 @@ impl GroupState {
                 let answer = FrameReply::encode_done(&[null.len()], null);
                 return Ok(Ran::Answered(answer));
             }
+        }
+        if let Some(wait) = frame.wait {
+            return run_waiting(txn, frame, wait.stage);
         }
         if !frame.flags.has(FrameFlags::READ_ONLY) {
             return run_commands(txn, frame, limits);

@@ -23,6 +23,7 @@ mod run;
 mod sessions;
 mod state;
 mod store;
+mod waiters;
 
 pub use clock::{Agreed, GroupClock};
 pub use digest::Tally;
@@ -38,3 +39,4 @@ pub use read::{ReadOutcome, ReadState};
 pub use sessions::SESSION_BYTES_MAX;
 pub use state::{GroupState, StateError};
 pub use store::{Store, StoreChange};
+pub use waiters::{Answered, Copy, WaitId, Waiters};

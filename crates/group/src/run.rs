@@ -12,8 +12,10 @@
 //! than it has room for: it asks for more room instead.
 
 use bytes::{BufMut, Bytes};
-use coterie_protocol::{DoneReplies, FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{CommandError, Fault, Reply, Resolved, Resp, Txn, execute};
+use coterie_protocol::{DoneReplies, FrameFlags, FrameReply, Refusal, Stage};
+use coterie_redis_compat::{
+    CommandError, EvalError, Fault, Reply, Resolved, Resp, Txn, execute, resolve_words,
+};
 
 use crate::frame::ResolvedFrame;
 use crate::limits::Limits;
@@ -31,6 +33,49 @@ pub(crate) enum Ran {
     Answered(Bytes),
     /// It was not executed, because the entry has too little room left for it.
     PutOff,
+    /// It was not executed, and nothing is remembered of it: it waits, or needs other words.
+    Unremembered(Bytes),
+}
+
+/// Executes the only command of a frame that may wait. If it finds nothing, nothing is remembered,
+/// and it is executed again.
+pub(crate) fn run_waiting(
+    txn: &mut Txn<'_>,
+    frame: &ResolvedFrame,
+    stage: Stage,
+) -> Result<Ran, Fault> {
+    let [command] = frame.commands.as_slice() else {
+        let reason = "a frame that waits has one command".to_owned();
+        let refusal = FrameReply::Refused(Refusal::Malformed { reason });
+        return Ok(Ran::Answered(refusal.encode()));
+    };
+    match resolve_words(txn, command) {
+        Ok(Some(words)) => {
+            return Ok(Ran::Unremembered(FrameReply::Resolved(words).encode()));
+        }
+        // An error of Redis' kind: the command will report it.
+        Ok(None) | Err(EvalError::Rejected(_)) => {}
+        Err(EvalError::Fault(fault)) => return Err(fault),
+    }
+    let mut replies = DoneReplies::new(1);
+    txn.set_savepoint();
+    txn.set_reply_room(FRAME_BYTES_MAX);
+    txn.set_has_waited(stage == Stage::Waited);
+    let ran = execute(txn, command, resp(frame), replies.out());
+    txn.set_has_waited(false);
+    ran?;
+    if txn.would_wait() {
+        // A new consumer of a stream is there from the moment that it reads.
+        if stage == Stage::First {
+            txn.keep_changes();
+        } else {
+            txn.roll_back();
+        }
+        return Ok(Ran::Unremembered(FrameReply::Waits { epoch: 0 }.encode()));
+    }
+    txn.keep_changes();
+    replies.end_reply();
+    Ok(Ran::Answered(replies.finish()))
 }
 
 /// Executes the commands of a frame that goes through the log. The answer has fewer replies than
@@ -256,6 +301,7 @@ mod tests {
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(1),
             reply_room: room,
+            wait: None,
             watches: vec![],
             commands: lines.iter().map(command).collect(),
         }
@@ -264,7 +310,7 @@ mod tests {
     fn decoded(reply: Bytes) -> Vec<Bytes> {
         match FrameReply::decode(reply).unwrap() {
             FrameReply::Done(replies) => replies,
-            FrameReply::Refused(refusal) => panic!("{refusal:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -292,7 +338,7 @@ mod tests {
         match FrameReply::decode(answer).unwrap() {
             FrameReply::Done(replies) => Ok(replies),
             FrameReply::Refused(Refusal::NeedsRoom { bytes }) => Err(bytes as usize),
-            FrameReply::Refused(refusal) => panic!("{refusal:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -70,6 +70,7 @@ impl Group {
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(self.seq),
             reply_room: None,
+            wait: None,
             watches: Vec::new(),
             commands: lines.iter().map(|line| command(line)).collect(),
         }
@@ -87,7 +88,7 @@ impl Group {
                 .iter()
                 .map(|reply| String::from_utf8_lossy(reply).into_owned())
                 .collect(),
-            FrameReply::Refused(refusal) => panic!("refused: {refusal:?}"),
+            other => panic!("refused: {other:?}"),
         }
     }
 
@@ -98,6 +99,7 @@ impl Group {
             seq: FrameSeq(0),
             acknowledged_below: FrameSeq(0),
             reply_room: None,
+            wait: None,
             watches: Vec::new(),
             commands: vec![command(line)],
         };

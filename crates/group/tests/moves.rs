@@ -83,6 +83,7 @@ impl World {
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            wait: None,
             watches: Vec::new(),
             commands: vec![FrameCommand {
                 table: T,
@@ -405,7 +406,7 @@ proptest! {
 fn refusal(effects: &Effects) -> Refusal {
     match FrameReply::decode(effects.replies[0].clone()).unwrap() {
         FrameReply::Refused(refusal) => refusal,
-        FrameReply::Done(replies) => panic!("{replies:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

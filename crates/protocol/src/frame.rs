@@ -7,6 +7,7 @@
 //! flags: u8
 //! session: u64 little endian    sequence    acknowledged_below
 //! if ROOM: bytes of replies that the client has room for
+//! if WAITS: stage: u8    link: u64 little endian    milliseconds waited so far
 //! if TRANSACTION: watch count, then per watch: table, key length, key, token length, token
 //! command count, then per command: table, argument count, then per argument: length, bytes
 //! ```
@@ -35,6 +36,9 @@ impl FrameFlags {
     /// The frame carries the room for replies. Only in a frame's bytes; in memory
     /// [`Frame::reply_room`] holds it.
     pub const ROOM: Self = Self(16);
+    /// The frame's only command may wait for data. Only in a frame's bytes; in memory
+    /// [`Frame::wait`] holds the rest.
+    pub const WAITS: Self = Self(32);
 
     /// Whether every flag of `other` is set.
     #[must_use]
@@ -46,6 +50,103 @@ impl FrameFlags {
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// How a frame waits for data (`waits`): its only command is a blocking command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// How far the wait has come.
+    pub stage: Stage,
+    /// The proxy's link, over which it asks for the answers of frames that wait.
+    pub link: u64,
+    /// How long the client has waited: a leader orders the frames that wait for a key by the time
+    /// at which their waits began.
+    pub waited_ms: u64,
+}
+
+/// How far a wait has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The command is new: a key of another type is an error.
+    First,
+    /// The command has waited: it passes over keys of another type, as a client that is blocked.
+    Waited,
+    /// The client waits no more. The frame's number is answered, by the first answer if there is
+    /// one, else by no reply at all; nothing is executed.
+    Withdrawn,
+    /// Only in the log: a copy that the leader put before the frames of an entry. It is executed
+    /// when one of them has touched a key of it.
+    Listening,
+}
+
+impl Stage {
+    fn byte(self) -> u8 {
+        match self {
+            Stage::First => 0,
+            Stage::Waited => 1,
+            Stage::Withdrawn => 2,
+            Stage::Listening => 3,
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Stage::First),
+            1 => Some(Stage::Waited),
+            2 => Some(Stage::Withdrawn),
+            3 => Some(Stage::Listening),
+            _ => None,
+        }
+    }
+}
+
+/// The head of a frame that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitHead {
+    /// The frame's session.
+    pub session: SessionId,
+    /// The frame's number.
+    pub seq: FrameSeq,
+    /// How it waits.
+    pub wait: Wait,
+    /// Where the byte of the stage stands.
+    stage_at: usize,
+}
+
+impl WaitHead {
+    /// Reads the head of a frame; `None` for every frame that does not wait.
+    #[must_use]
+    pub fn of(frame: &Bytes) -> Option<Self> {
+        let flags = FrameFlags(*frame.first()?);
+        if !flags.has(FrameFlags::WAITS) || frame.len() < 9 {
+            return None;
+        }
+        let mut rest = frame.slice(1..);
+        let session = SessionId(rest.get_u64_le());
+        let seq = FrameSeq(varint::take(&mut rest)?);
+        varint::take(&mut rest)?;
+        if flags.has(FrameFlags::ROOM) {
+            varint::take(&mut rest)?;
+        }
+        let stage_at = frame.len() - rest.len();
+        let wait = take_wait(&mut rest)?;
+        Some(Self {
+            session,
+            seq,
+            wait,
+            stage_at,
+        })
+    }
+
+    /// A copy of the frame with this head, at another stage.
+    #[must_use]
+    pub fn staged(&self, frame: &Bytes, stage: Stage) -> Bytes {
+        let mut copy = BytesMut::from(&frame[..]);
+        if let Some(byte) = copy.get_mut(self.stage_at) {
+            *byte = stage.byte();
+        }
+        copy.freeze()
     }
 }
 
@@ -88,6 +189,8 @@ pub struct Frame<C = FrameCommand> {
     /// have reached this size; a frame of reads is refused as [`crate::Refusal::NeedsRoom`] if its
     /// first reply is larger. `None`: the group's own maximum.
     pub reply_room: Option<usize>,
+    /// Set if the frame's only command may wait for data.
+    pub wait: Option<Wait>,
     /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
     pub watches: Vec<Watch>,
     /// At least one command.
@@ -98,15 +201,24 @@ impl Frame {
     /// Appends the frame's bytes.
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.encoded_len_hint());
-        match self.reply_room {
-            Some(_) => out.put_u8(self.flags.with(FrameFlags::ROOM).0),
-            None => out.put_u8(self.flags.0),
+        let mut flags = self.flags;
+        if self.reply_room.is_some() {
+            flags = flags.with(FrameFlags::ROOM);
         }
+        if self.wait.is_some() {
+            flags = flags.with(FrameFlags::WAITS);
+        }
+        out.put_u8(flags.0);
         out.put_u64_le(self.session.0);
         varint::put(out, self.seq.0);
         varint::put(out, self.acknowledged_below.0);
         if let Some(room) = self.reply_room {
             varint::put(out, room as u64);
+        }
+        if let Some(wait) = &self.wait {
+            out.put_u8(wait.stage.byte());
+            out.put_u64_le(wait.link);
+            varint::put(out, wait.waited_ms);
         }
         if self.flags.has(FrameFlags::TRANSACTION) {
             varint::put(out, self.watches.len() as u64);
@@ -131,7 +243,7 @@ impl Frame {
     pub fn encoded_len_hint(&self) -> usize {
         let args = |c: &FrameCommand| c.args.iter().map(|arg| arg.len() + 3).sum::<usize>() + 4;
         let watches = |w: &Watch| w.key.len() + w.token.len() + 8;
-        32 + self.commands.iter().map(args).sum::<usize>()
+        48 + self.commands.iter().map(args).sum::<usize>()
             + self.watches.iter().map(watches).sum::<usize>()
     }
 
@@ -166,6 +278,11 @@ impl<C> Frame<C> {
             flags = FrameFlags(flags.0 & !FrameFlags::ROOM.0);
             reply_room = Some(usize::try_from(varint::take(input)?).ok()?);
         }
+        let mut wait = None;
+        if flags.has(FrameFlags::WAITS) {
+            flags = FrameFlags(flags.0 & !FrameFlags::WAITS.0);
+            wait = Some(take_wait(input)?);
+        }
         let mut watches = Vec::new();
         if flags.has(FrameFlags::TRANSACTION) {
             let count = take_count(input, 3)?;
@@ -190,10 +307,22 @@ impl<C> Frame<C> {
             seq,
             acknowledged_below,
             reply_room,
+            wait,
             watches,
             commands,
         })
     }
+}
+
+fn take_wait(input: &mut Bytes) -> Option<Wait> {
+    let stage = Stage::of(input.try_get_u8().ok()?)?;
+    let link = input.try_get_u64_le().ok()?;
+    let waited_ms = varint::take(input)?;
+    Some(Wait {
+        stage,
+        link,
+        waited_ms,
+    })
 }
 
 fn take_command(input: &mut Bytes) -> Option<(TableId, Vec<Bytes>)> {
@@ -226,6 +355,7 @@ mod tests {
             seq: FrameSeq(300),
             acknowledged_below: FrameSeq(299),
             reply_room: Some(70_000),
+            wait: None,
             watches: vec![Watch {
                 table: TableId(0),
                 key: Bytes::from_static(b"w"),
@@ -263,9 +393,61 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_refused() {
+    fn the_head_of_a_frame_that_waits_is_read_alone() {
         let mut out = BytesMut::new();
         frame().encode(&mut out);
+        assert_eq!(WaitHead::of(&out.freeze()), None);
+        for stage in [
+            Stage::First,
+            Stage::Waited,
+            Stage::Withdrawn,
+            Stage::Listening,
+        ] {
+            for reply_room in [None, Some(70_000)] {
+                let wait = Wait {
+                    stage,
+                    link: u64::MAX - 1,
+                    waited_ms: 300,
+                };
+                let waits = Frame {
+                    flags: FrameFlags::RESP3,
+                    reply_room,
+                    wait: Some(wait),
+                    watches: vec![],
+                    ..frame()
+                };
+                let mut out = BytesMut::new();
+                waits.encode(&mut out);
+                let bytes = out.freeze();
+                let head = WaitHead::of(&bytes).unwrap();
+                assert_eq!((head.session, head.seq), (SessionId(7), FrameSeq(300)));
+                assert_eq!(head.wait, wait);
+                let staged = head.staged(&bytes, Stage::Withdrawn);
+                let stage = Stage::Withdrawn;
+                let wait = Some(Wait { stage, ..wait });
+                let expected = Frame {
+                    wait,
+                    ..waits.clone()
+                };
+                assert_eq!(Frame::decode(staged).unwrap(), expected);
+                for cut in 0..15 {
+                    assert_eq!(WaitHead::of(&bytes.slice(..cut)), None, "cut at {cut}");
+                }
+                assert_eq!(Frame::decode(bytes).unwrap(), waits);
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_is_refused() {
+        let mut out = BytesMut::new();
+        let wait = Wait {
+            stage: Stage::Waited,
+            link: 9,
+            waited_ms: 1,
+        };
+        let wait = Some(wait);
+        Frame { wait, ..frame() }.encode(&mut out);
         let whole = out.freeze();
         for cut in 0..whole.len() {
             assert!(Frame::decode(whole.slice(..cut)).is_err(), "cut at {cut}");

@@ -18,8 +18,9 @@ mod refusal;
 mod reply;
 pub mod server;
 pub mod settings;
+pub mod waits;
 
 pub use codec::{DecodeError, decode, encode};
-pub use frame::{Frame, FrameCommand, FrameFlags, Watch};
+pub use frame::{Frame, FrameCommand, FrameFlags, Stage, Wait, WaitHead, Watch};
 pub use refusal::Refusal;
 pub use reply::{DoneReplies, FrameReply};

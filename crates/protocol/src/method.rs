@@ -12,6 +12,10 @@ pub const FROZEN: u16 = 2;
 /// [`crate::places::PlaceAnswer`].
 pub const SCAN_PLACE: u16 = 3;
 
+/// Proxy to server: ask for the answers of frames that waited; a [`crate::waits::WaitPoll`],
+/// answered by a [`crate::waits::WaitNews`].
+pub const WAIT_NEWS: u16 = 4;
+
 /// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
 pub const RAFT_APPEND: u16 = 16;
 /// A vote request.

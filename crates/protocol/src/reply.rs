@@ -1,16 +1,19 @@
 //! A server's answer to a frame: the RESP replies of its commands, or a refusal.
 //!
 //! Layout: a tag byte; 0: reply count, each reply's length (LEB128), then the replies' bytes in
-//! order, as they go to the client; 1: a [`Refusal`] in postcard. The lengths let the proxy split
-//! replies without parsing them.
+//! order, as they go to the client; 1: a [`Refusal`] in postcard; 2: the frame waits, with the
+//! epoch of the proxy's link (u64 little endian); 3: the command's words, postcard. The lengths let
+//! the proxy split replies without parsing them.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_types::varint;
 
 use crate::{DecodeError, Refusal, decode, encode};
 
 /// Most bytes of an encoded reply length: replies of a frame have less than 2^35 bytes.
 const REPLY_LEN_BYTES_MAX: usize = 5;
+/// The tag of [`FrameReply::Waits`].
+const WAITS: u8 = 2;
 
 /// The answer to a frame; see the module's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,15 @@ pub enum FrameReply {
     Done(Vec<Bytes>),
     /// Nothing was executed, or the fate is unknown.
     Refused(Refusal),
+    /// The command found nothing, and nothing was executed. The frame waits at this leader, and its
+    /// answer is asked for with [`crate::waits::WaitPoll`].
+    Waits {
+        /// As in [`crate::waits::WaitNews`]; 0 in the answer of a log entry.
+        epoch: u64,
+    },
+    /// Nothing was executed: the command is to be sent with these words, which do not depend on the
+    /// moment (`$` of XREAD).
+    Resolved(Vec<Bytes>),
 }
 
 impl FrameReply {
@@ -43,7 +55,26 @@ impl FrameReply {
                 out.put_slice(&body);
                 out.freeze()
             }
+            Self::Waits { epoch } => {
+                let mut out = BytesMut::with_capacity(9);
+                out.put_u8(WAITS);
+                out.put_u64_le(*epoch);
+                out.freeze()
+            }
+            Self::Resolved(words) => {
+                let body = encode(words);
+                let mut out = BytesMut::with_capacity(1 + body.len());
+                out.put_u8(3);
+                out.put_slice(&body);
+                out.freeze()
+            }
         }
+    }
+
+    /// Whether an encoded answer says that the frame waits.
+    #[must_use]
+    pub fn is_waits(answer: &[u8]) -> bool {
+        answer.first() == Some(&WAITS)
     }
 
     /// Encodes `Done` from replies written in order into `bytes`, the n-th ending at `ends[n]`.
@@ -89,6 +120,11 @@ impl FrameReply {
                 }
             }
             Some(1) => Ok(Self::Refused(decode(&input.split_off(1))?)),
+            Some(&WAITS) if input.len() == 9 => {
+                let epoch = input.split_off(1).get_u64_le();
+                Ok(Self::Waits { epoch })
+            }
+            Some(3) => Ok(Self::Resolved(decode(&input.split_off(1))?)),
             _ => Err(malformed()),
         }
     }
@@ -183,6 +219,14 @@ mod tests {
         assert_eq!(FrameReply::decode(done.encode()).unwrap(), done);
         let refused = FrameReply::Refused(Refusal::Overloaded);
         assert_eq!(FrameReply::decode(refused.encode()).unwrap(), refused);
+        let words = vec![Bytes::from_static(b"xread"), Bytes::new()];
+        for answer in [FrameReply::Waits { epoch: 7 }, FrameReply::Resolved(words)] {
+            assert_eq!(FrameReply::decode(answer.encode()).unwrap(), answer);
+        }
+        assert!(FrameReply::is_waits(
+            &FrameReply::Waits { epoch: 0 }.encode()
+        ));
+        assert!(FrameReply::decode(Bytes::from_static(b"\x02\x02")).is_err());
         assert!(FrameReply::decode(done.encode().slice(..8)).is_err());
         for replies in [vec![], vec![Bytes::from_static(b"+OK\r\n")]] {
             let done = FrameReply::Done(replies);

@@ -11,7 +11,8 @@ use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
 use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest};
 use coterie_protocol::server::{ServerAnswer, ServerRequest, Witness};
 use coterie_protocol::{
-    Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch, decode, encode,
+    Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Stage, Wait, WaitHead, Watch, decode,
+    encode,
 };
 use coterie_types::{
     Epoch, FrameSeq, GroupId, KeyRange, NodeId, RangeDescriptor, RangeId, Replica, Revision, Role,
@@ -54,12 +55,14 @@ fn frames() {
         seq: FrameSeq(300),
         acknowledged_below: FrameSeq(299),
         reply_room: None,
+        wait: None,
         watches: Vec::new(),
         commands: vec![command(&["SET", "k", "value"]), command(&["GET", "k"])],
     };
     let transaction = Frame {
         flags: FrameFlags::TRANSACTION,
         reply_room: Some(70_000),
+        wait: None,
         watches: vec![Watch {
             table: TableId(0),
             key: Bytes::from_static(b"w"),
@@ -67,9 +70,20 @@ fn frames() {
         }],
         ..write.clone()
     };
-    let seeds = [write, transaction].map(|frame| bytes_of(&frame).to_vec());
+    let waiting = Frame {
+        wait: Some(Wait {
+            stage: Stage::Waited,
+            link: 77,
+            waited_ms: 300,
+        }),
+        ..write.clone()
+    };
+    let seeds = [write, transaction, waiting].map(|frame| bytes_of(&frame).to_vec());
     fuzz(&seeds, |input| {
-        if let Ok(frame) = Frame::decode(Bytes::copy_from_slice(input)) {
+        let bytes = Bytes::copy_from_slice(input);
+        let head = WaitHead::of(&bytes).map(|head| head.wait);
+        if let Ok(frame) = Frame::decode(bytes) {
+            assert_eq!(frame.wait, head);
             assert_eq!(Frame::decode(bytes_of(&frame)).unwrap(), frame);
         }
     });

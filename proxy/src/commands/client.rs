@@ -12,7 +12,7 @@ use coterie_redis_compat::errors::{
 use coterie_redis_compat::{CommandError, Reply, Word, Words, number};
 
 use super::{Answer, Handler, Local, Named, is};
-use crate::clients::Client;
+use crate::clients::{Client, Unblock};
 use crate::conn::ReplyMode;
 
 pub(super) const HANDLERS: &[Named] = &[
@@ -191,18 +191,22 @@ fn unpause(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     Ok(Reply::OK.into())
 }
 
-/// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`: no command waits for data here, so nobody is woken.
-fn unblock(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    match args.len() {
-        3 => {}
-        4 if is(args, 3, "timeout") || is(args, 3, "error") => {}
+/// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`: 1 if the client's command waited for data.
+fn unblock(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let how = match args.len() {
+        3 => Unblock::TimedOut,
+        4 if is(args, 3, "timeout") => Unblock::TimedOut,
+        4 if is(args, 3, "error") => Unblock::Error,
         4 => {
             return Err(UNBLOCK_REASON);
         }
         _ => return Err(super::subcommand_syntax(&args[1], "CLIENT")),
-    }
-    number::parse_int(&args[2]).ok_or(NOT_AN_INTEGER)?;
-    Ok(Reply::Integer(0).into())
+    };
+    let id = number::parse_int(&args[2]).ok_or(NOT_AN_INTEGER)?;
+    let client = u64::try_from(id).ok();
+    let client = client.and_then(|id| local.shared.clients.get(id));
+    let unblocked = client.is_some_and(|client| client.unblock(how));
+    Ok(Reply::Integer(unblocked.into()).into())
 }
 
 /// `CLIENT REPLY ON|OFF|SKIP`.

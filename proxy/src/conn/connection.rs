@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
@@ -157,11 +157,11 @@ impl<S: Socket> Connection<S> {
     /// Whether nothing is left to do for this client.
     fn is_over(&mut self) -> bool {
         if self.is_stopping() {
-            let is_paused = self.mode.is_paused();
-            // These commands would not begin for minutes, or not before the client takes its
+            let is_held = self.mode.is_paused() || self.mode.is_blocked();
+            // These commands would not begin or end for minutes, or not before the client takes its
             // replies.
-            if is_paused || (self.input.unparsed && self.is_full()) {
-                if is_paused {
+            if is_held || (self.input.unparsed && self.is_full()) {
+                if is_held {
                     self.mode = Mode::Normal;
                 }
                 self.end_input();
@@ -203,7 +203,7 @@ impl<S: Socket> Connection<S> {
             unanswered: (replies.len(), replies.bytes()),
             reads: self.reads(),
             is_unread: replies.out.len() > 0,
-            is_held_back: self.mode.is_paused() && self.is_settled(),
+            is_held_back: (self.mode.is_paused() || self.mode.is_blocked()) && self.is_settled(),
             input_ended: self.input.ended,
         };
         self.departure.poll(cx, &self.io, &idle)
@@ -362,12 +362,18 @@ impl<S: Socket> Connection<S> {
     }
 
     fn finish_alone(&mut self, call: &Call, result: Result<Reply, CommandError>) {
-        let elapsed = call.began.elapsed();
+        // A client that waits for data costs nobody time.
+        let waited = call.row.may_wait();
+        let elapsed = if waited {
+            Duration::ZERO
+        } else {
+            call.began.elapsed()
+        };
         if self
             .shared
             .settings
             .slower_than()
-            .is_some_and(|bound| elapsed >= bound)
+            .is_some_and(|bound| elapsed >= bound && !waited)
         {
             let len_max = self.shared.settings.slowlog_max_len.load(Ordering::Relaxed);
             let addr = self.client.addr.to_string();

@@ -59,6 +59,12 @@ impl Pipeline {
                 let cause = Cause::Moved(finished.group);
                 mending.add(&finished.body, (returns, cause), finished.deadline);
             }
+            Outcome::Waits(_) | Outcome::Resolved(_) => {
+                let reason = "the group waits with what should not wait".to_owned();
+                for back in returns {
+                    self.fail(back, Failure::TryAgain(reason.clone()));
+                }
+            }
             Outcome::Failed(failure) => {
                 for back in returns {
                     self.fail(back, failure.clone());

@@ -9,7 +9,8 @@
 //! The latter still reads, so commands that came before the end are answered:
 //!
 //! - after a reset everything is dropped at once;
-//! - a command that CLIENT PAUSE holds back is dropped at once, as in Redis;
+//! - a command that CLIENT PAUSE holds back, or that waits for data, is dropped at once, as in
+//!   Redis;
 //! - everything else is dropped when nothing has happened for [`GRACE`]: no command began, no group
 //!   answered, nothing was written. Unsent frames are then never sent; a write that was sent may be
 //!   applied.
@@ -76,7 +77,8 @@ pub(super) struct Idle {
     pub(super) reads: bool,
     /// The client does not take its replies.
     pub(super) is_unread: bool,
-    /// CLIENT PAUSE holds back the next command, and all earlier commands are answered.
+    /// CLIENT PAUSE holds back the next command, or it waits for data, and all earlier commands are
+    /// answered.
     pub(super) is_held_back: bool,
     /// The connection reads no more.
     pub(super) input_ended: bool,

@@ -129,6 +129,16 @@ impl Pipeline {
         &self.map
     }
 
+    /// Notes the group that a command writes to, which is sent beside the lanes.
+    pub(crate) fn will_write(&mut self, call: &Call) {
+        let destination = destination(&self.map, call.row, call.table, &call.args);
+        if let Ok(Destination::One(group)) = destination
+            && !self.wrote.contains(&group.id)
+        {
+            self.wrote.push(group.id);
+        }
+    }
+
     /// Puts a command into the lanes of its groups; [`Pipeline::dispatch`] sends it.
     pub(crate) fn submit(&mut self, call: &Call) -> Result<(), Unroutable> {
         let slot = self.replies.open(call.silent);

@@ -10,6 +10,7 @@ use coterie_redis_compat::errors::{
     DISCARD_WITHOUT_MULTI, NESTED_MULTI, NOT_OFFERED, WATCH_INSIDE_MULTI,
 };
 use coterie_redis_compat::{CommandError, Reply, Run};
+use futures_util::future::BoxFuture;
 
 use super::call::Call;
 use super::connection::Connection;
@@ -17,6 +18,7 @@ use super::departure::Socket;
 use super::route::Unroutable;
 use super::session::{Multi, ReplyMode, Session};
 use super::state::{Mode, Until};
+use crate::blocking;
 use crate::commands::{self, Answer, Handler, Local, Remote, SessionCommand};
 use crate::router::Failure;
 
@@ -24,7 +26,11 @@ impl<S: Socket> Connection<S> {
     /// Runs a command. `handler` carries it out if no group does.
     pub(super) fn run_call(&mut self, call: Call, handler: Option<Handler>) {
         match handler {
-            None if matches!(call.row.run, Run::Group(_)) => self.submit(call),
+            None if matches!(call.row.run, Run::Group(_)) => match blocking::limit(&call) {
+                Some(_) if !self.is_settled() => self.park(call, Until::Settled),
+                Some(limit) => self.run_waiting(call, limit),
+                None => self.submit(call),
+            },
             None => self.reject(call, NOT_OFFERED),
             Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
                 let began = Instant::now();
@@ -110,7 +116,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    fn run_alone(&mut self, mut call: Call, run: commands::Alone) {
+    fn run_alone(
+        &mut self,
+        mut call: Call,
+        run: impl FnOnce(Remote) -> BoxFuture<'static, Result<Reply, CommandError>>,
+    ) {
         self.pipeline.refresh_map();
         self.publish(true);
         call.began = Instant::now();
@@ -122,6 +132,17 @@ impl<S: Socket> Connection<S> {
             wrote: self.pipeline.wrote.clone(),
         });
         self.mode = Mode::Alone { call, work };
+    }
+
+    /// Runs a command that may wait for data.
+    fn run_waiting(&mut self, call: Call, limit: Option<Duration>) {
+        if let Err(error) = self.check_sizes(&call) {
+            return self.reject(call, error);
+        }
+        self.run_alone(call, |remote| blocking::run(remote, limit));
+        if let Mode::Alone { call, .. } = &self.mode {
+            self.pipeline.will_write(call);
+        }
     }
 
     fn run_session(&mut self, call: Call, word: SessionCommand) {

@@ -56,6 +56,11 @@ impl Mode {
         )
     }
 
+    /// Whether a command waits for data.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self, Mode::Alone { call, .. } if call.row.may_wait())
+    }
+
     /// Whether a command waits to begin, or runs alone.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self, Mode::Parked { .. } | Mode::Alone { .. })

@@ -183,7 +183,7 @@ impl Calls {
             Outcome::Moved => Err(Failure::moved_too_late(group.id).error()),
             Outcome::Failed(failure) => Err(failure.error()),
             // Only reads ask for room.
-            Outcome::NeedsRoom(_) => Err(unreadable()),
+            Outcome::NeedsRoom(_) | Outcome::Waits(_) | Outcome::Resolved(_) => Err(unreadable()),
         }
     }
 
@@ -214,7 +214,7 @@ impl Calls {
 }
 
 /// The reply to a frame with a single command.
-fn only_reply(replies: Bytes) -> Result<Bytes, CommandError> {
+pub(crate) fn only_reply(replies: Bytes) -> Result<Bytes, CommandError> {
     let mut rest = replies;
     let count = coterie_types::varint::take(&mut rest);
     let reply = coterie_types::varint::take_bytes(&mut rest).filter(|_| count == Some(1));

@@ -25,6 +25,9 @@ const SUSPECT_FOR: Duration = Duration::from_millis(250);
 pub(crate) struct GroupRoute {
     pub(crate) id: GroupId,
     pub(crate) window: Arc<Window>,
+    /// The numbers of frames that may wait for data. They have a session of their own, as they may
+    /// take long.
+    pub(crate) waits: Arc<Window>,
     /// When it last answered reads, and when writes.
     progress: [Arc<Progress>; 2],
     /// The next candidate to ask while no leader is known.
@@ -48,6 +51,7 @@ impl GroupRoute {
         Self {
             id,
             window: Arc::new(Window::new()),
+            waits: Arc::new(Window::of_waits()),
             progress: Default::default(),
             next_probe: AtomicUsize::new(0),
             leader: Mutex::default(),

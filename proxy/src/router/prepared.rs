@@ -115,6 +115,11 @@ pub(crate) fn renumbered(body: Bytes, numbers: Numbers) -> Bytes {
     out.freeze()
 }
 
+/// The numbers in the head of a body.
+pub(crate) fn numbers_of(body: &Bytes) -> Option<Numbers> {
+    take_numbers(&mut body.clone()).map(|(_, _, numbers)| numbers)
+}
+
 /// The frame in a body made by [`Prepared::into_body`].
 pub(crate) fn frame_of(body: &Bytes) -> Option<Frame> {
     let mut rest = body.clone();
@@ -203,6 +208,7 @@ mod tests {
             seq: numbers.seq,
             acknowledged_below: numbers.acknowledged_below,
             reply_room: Some(usize::MAX),
+            wait: None,
             watches,
             commands: [3, 0]
                 .map(|table| FrameCommand {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use coterie_protocol::{FrameFlags, Refusal, decode, method};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
 use coterie_redis_compat::errors::{DISK_FULL, STARTING};
 use coterie_rpc::{CallError, Patience};
@@ -26,7 +26,8 @@ use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
 use super::backoff::Backoff;
-use super::prepared::{Numbers, renumbered};
+use super::links::{Expecting, Links};
+use super::prepared::{Numbers, numbers_of, renumbered};
 use super::window::Ticket;
 use super::{GroupRoute, Prepared, RangeCache, RangeMap};
 use crate::client_memory::ClientMemory;
@@ -39,7 +40,7 @@ use crate::metrics::Metrics;
 const ATTEMPT: Duration = Duration::from_millis(800);
 /// After this time no frame is sent again, because the group may have forgotten that it applied the
 /// frame. By the wall clock, which goes on while a machine sleeps.
-const AWAKE_MAX: Duration = Duration::from_secs(8 * 60);
+pub(super) const AWAKE_MAX: Duration = Duration::from_secs(8 * 60);
 /// Assumed transfer rate: the transfer time of a body is added to an attempt.
 const BYTES_PER_SECOND: u64 = 16 << 20;
 
@@ -52,6 +53,10 @@ pub(crate) enum Outcome {
     Moved,
     /// Nothing was executed: the first reply needs room for this many bytes.
     NeedsRoom(usize),
+    /// Nothing was executed: the frame waits for data, and its answer is expected.
+    Waits(Expecting),
+    /// Nothing was executed: the command is to be sent with these words.
+    Resolved(Vec<Bytes>),
     /// The router gave up.
     Failed(Failure),
 }
@@ -120,14 +125,18 @@ pub(crate) struct Router {
     pub(crate) replies: ClientMemory,
     /// How long a command may take in all.
     pub(crate) request_timeout: Duration,
+    /// The answers of frames that wait.
+    pub(crate) links: Links,
 }
 
 impl Router {
     /// A router with the same state, which calls over its own connections on `runtime`.
     pub(crate) fn on(&self, runtime: &Handle) -> Self {
+        let rpc = self.rpc.on(runtime);
         Self {
             cache: Arc::clone(&self.cache),
-            rpc: self.rpc.on(runtime),
+            links: Links::new(rpc.clone()),
+            rpc,
             metrics: Arc::clone(&self.metrics),
             replies: self.replies.clone(),
             request_timeout: self.request_timeout,
@@ -147,29 +156,17 @@ impl Router {
         } else {
             Some(group.window.ticket().await)
         };
-        let attempts = Attempts {
-            router: self,
-            group,
-            routed_by,
-            flags: frame.flags,
-            deadline: frame.deadline,
-            began: SystemTime::now(),
-            backoff: Backoff::new(),
-            silences: 0,
-            maybe_applied: false,
-            voters: Vec::new(),
-            reason: String::new(),
-        };
+        let attempts = Attempts::new(self, group, routed_by, frame.flags, frame.deadline);
         let numbers = ticket
             .as_mut()
             .map_or_else(Numbers::default, Ticket::numbers);
         let body = frame.into_body(group.id, numbers);
-        attempts.run(ticket, body).await
+        attempts.run(&mut ticket, body).await
     }
 }
 
 /// The attempts to send a frame.
-struct Attempts<'a> {
+pub(super) struct Attempts<'a> {
     router: &'a Router,
     group: &'a GroupRoute,
     /// The generation of the map that chose the group.
@@ -181,7 +178,7 @@ struct Attempts<'a> {
     /// How many attempts timed out.
     silences: u32,
     /// Some attempt may have been applied.
-    maybe_applied: bool,
+    pub(super) maybe_applied: bool,
     /// The group's voters when an attempt failed. They are asked even after the catalog has dropped
     /// the group, as they may know the fate of the frame.
     voters: Vec<NodeId>,
@@ -203,8 +200,34 @@ enum Next {
     Renew,
 }
 
-impl Attempts<'_> {
-    async fn run(mut self, mut ticket: Option<Ticket>, mut body: Bytes) -> (Outcome, Bytes) {
+impl<'a> Attempts<'a> {
+    pub(super) fn new(
+        router: &'a Router,
+        group: &'a GroupRoute,
+        routed_by: u64,
+        flags: FrameFlags,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            router,
+            group,
+            routed_by,
+            flags,
+            deadline,
+            began: SystemTime::now(),
+            backoff: Backoff::new(),
+            silences: 0,
+            maybe_applied: false,
+            voters: Vec::new(),
+            reason: String::new(),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        ticket: &mut Option<Ticket>,
+        mut body: Bytes,
+    ) -> (Outcome, Bytes) {
         // Redirects in a row: the frame must not bounce between two replicas that name each other.
         let mut redirects = 0;
         loop {
@@ -223,7 +246,9 @@ impl Attempts<'_> {
             };
             match next {
                 Next::Finish(outcome) => {
-                    if let (Outcome::Done(_), Some(ticket)) = (&outcome, &ticket) {
+                    if let (Outcome::Done(_) | Outcome::Waits(_), Some(ticket)) =
+                        (&outcome, &*ticket)
+                    {
                         ticket.session_is_known();
                     }
                     return (outcome, body);
@@ -245,9 +270,9 @@ impl Attempts<'_> {
                         return (Outcome::Moved, body);
                     }
                 }
-                Next::Renew => ticket = ticket.map(Ticket::renew),
+                Next::Renew => *ticket = ticket.take().map(Ticket::renew),
             }
-            if let Some(ticket) = &mut ticket {
+            if let Some(ticket) = ticket {
                 body = renumbered(body, ticket.numbers());
             }
         }
@@ -269,6 +294,14 @@ impl Attempts<'_> {
             progress: Some(Arc::clone(self.group.progress(is_read))),
         };
         let rpc = &self.router.rpc;
+        // Before the call: the answer may come before the word that the frame waits.
+        let expecting = match numbers_of(body) {
+            Some(numbers) if self.flags.has(FrameFlags::WAITS) => {
+                let id = (numbers.session, numbers.seq);
+                Some(self.router.links.expect(addr, id))
+            }
+            _ => None,
+        };
         let calling = rpc.call_patiently(addr, method::EXECUTE, body.clone(), patience);
         match calling.await {
             Ok(reply) => match reply.first() {
@@ -283,9 +316,30 @@ impl Attempts<'_> {
                     Ok(refusal) => self.refused(map, node, refusal).await,
                     Err(error) => self.garbled(node, &error.to_string()),
                 },
+                Some(2 | 3) => self.waits(node, reply, expecting),
                 _ => self.garbled(node, "an answer without a tag"),
             },
             Err(error) => self.silent(node, &error),
+        }
+    }
+
+    /// Handles the word that the frame waits, or needs other words.
+    fn waits(&mut self, node: NodeId, reply: Bytes, expecting: Option<Expecting>) -> Next {
+        self.group.progressed(false);
+        self.group.confirm(node);
+        match (FrameReply::decode(reply), expecting) {
+            (Ok(FrameReply::Waits { epoch }), Some(expecting)) => {
+                self.maybe_applied = true;
+                if expecting.waits(epoch) {
+                    return Next::Finish(Outcome::Waits(expecting));
+                }
+                // The link began anew: what the server said before does not hold.
+                self.reason = format!("node {node} has lost the link");
+                Next::BriefPause
+            }
+            (Ok(FrameReply::Resolved(words)), _) => Next::Finish(Outcome::Resolved(words)),
+            (Err(error), _) => self.garbled(node, &error.to_string()),
+            (Ok(_), _) => self.garbled(node, "a frame waits that may not"),
         }
     }
 

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use clap::Parser;
-use coterie_group::{Body, Entry, GroupState, MemStore};
+use coterie_group::{Body, Entry, GroupState, MemStore, Waiters};
 use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor, Wish};
 use coterie_protocol::meta::NodeLiveness;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
-use coterie_protocol::{Frame, FrameReply, Refusal, decode, encode, method};
+use coterie_protocol::{Frame, FrameReply, Refusal, Stage, WaitHead, decode, encode, method};
 use coterie_proxy::{Config, Handle};
 use coterie_rpc::{Handler, Request, Responder, Token};
 use coterie_types::{
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use super::meta::Meta;
 use super::places::NodePlaces;
+use super::waits::{self, News, NodeLinks, Owner};
 
 pub(crate) const NODES: u64 = 3;
 
@@ -95,6 +96,13 @@ pub(crate) struct Group {
     pub(crate) executed: Vec<Vec<String>>,
     /// The descriptors that it reports for keys that it does not own.
     pub(crate) knows: Vec<RangeDescriptor>,
+    pub(super) waiters: Waiters<Owner>,
+    /// Every frame that came and may wait.
+    pub(super) came: Vec<(Stage, u64)>,
+    /// The epoch of the links of its leader.
+    pub(super) epoch: u64,
+    /// Answers that go over links.
+    news: News,
 }
 
 impl Group {
@@ -110,6 +118,10 @@ impl Group {
             seen: Vec::new(),
             executed: Vec::new(),
             knows: Vec::new(),
+            waiters: waits::none(),
+            came: Vec::new(),
+            epoch: 1,
+            news: News::new(),
         };
         group.apply(Body::Init(ranges));
         group
@@ -153,13 +165,14 @@ impl Group {
             Some(Fault::SessionExpired) => return refuse(Refusal::SessionExpired),
             _ => {}
         }
-        let reply = self.apply(Body::Frames(vec![bytes])).remove(0);
+        let (reply, news) = self.execute_among(bytes);
+        self.news.extend(news);
         let reply = match FrameReply::decode(reply.clone()).expect("replies decode") {
             FrameReply::Refused(Refusal::Moved { ranges }) if ranges.is_empty() => {
                 let ranges = self.knows.clone();
                 return refuse(Refusal::Moved { ranges });
             }
-            FrameReply::Refused(_) => reply,
+            FrameReply::Refused(_) | FrameReply::Waits { .. } | FrameReply::Resolved(_) => reply,
             FrameReply::Done(_) => {
                 let name = |words: &Vec<Bytes>| {
                     let words = words
@@ -197,6 +210,8 @@ pub(crate) struct Cluster {
     pub(crate) wishes: Mutex<Vec<Wish>>,
     /// The nodes' reports of themselves.
     pub(crate) heard: Mutex<Vec<NodeLiveness>>,
+    /// The links of proxies, by node.
+    pub(super) links: Mutex<BTreeMap<NodeId, NodeLinks>>,
     /// The places of scans that nodes keep.
     pub(super) places: Mutex<BTreeMap<u64, NodePlaces>>,
 }
@@ -264,6 +279,7 @@ impl Cluster {
             admin: Mutex::default(),
             wishes: Mutex::default(),
             heard: Mutex::default(),
+            links: Mutex::default(),
             places: Mutex::new(NodePlaces::of_all()),
         });
         for node in 1..=NODES {
@@ -376,6 +392,9 @@ impl Handler for Node {
         if request.method == method::SCAN_PLACE {
             return cluster.places(node.0, |places| places.answer(&request.body, responder));
         }
+        if request.method == method::WAIT_NEWS {
+            return cluster.asks(*node, &request.body, responder);
+        }
         assert_eq!(request.method, method::EXECUTE);
         let mut body = request.body;
         let group_id = GroupId(varint::take(&mut body).expect("a group id"));
@@ -410,10 +429,21 @@ impl Handler for Node {
                 group.held_answers.push(seq);
                 group.held.push((body, responder));
             }
-            _ => match group.execute(body) {
-                Some(reply) => responder.send(reply),
-                None => responder.fail("the answer is lost"),
-            },
+            fault => {
+                let head = WaitHead::of(&body).filter(|_| fault.is_none());
+                let news = match head {
+                    Some(head) => group.wait(body, &head, responder),
+                    None => {
+                        match group.execute(body) {
+                            Some(reply) => responder.send(reply),
+                            None => responder.fail("the answer is lost"),
+                        }
+                        std::mem::take(&mut group.news)
+                    }
+                };
+                drop(groups);
+                cluster.tell(*node, news);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod meta;
 mod moving;
 mod places;
 mod wait;
+mod waits;
 
 pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Fault, group_row, range};

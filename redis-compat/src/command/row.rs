@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Check, Command, Function, Nulls, Route, Run, Topic};
+use crate::waits::{ResolveWords, Timeout, WaitQueue, Waits};
 use crate::{Categories, Flags, KeyFlags, KeySpec, syntax};
 
 /// A row that the proxy answers, until it is told otherwise by [`Command::runs`]. The name of a
@@ -30,6 +31,7 @@ pub(crate) const fn command(topic: Topic, name: &'static str) -> Command {
         blind_unless: None,
         key_flags: None,
         is_interval: false,
+        waits: None,
         number: 0,
         subcommands: (0, 0),
     }
@@ -154,6 +156,29 @@ impl Command {
     /// It overwrites its keys without reading them, unless any of these words follows the value.
     pub(crate) const fn blind_unless(mut self, words: &'static [&'static str]) -> Self {
         self.blind_unless = Some(words);
+        self
+    }
+
+    /// It may wait for data: with its timeout there, and in the queue that its words choose.
+    pub(crate) const fn waits(
+        mut self,
+        timeout: Timeout,
+        queue: fn(&[Bytes]) -> WaitQueue,
+    ) -> Self {
+        let resolve = None;
+        self.waits = Some(Waits {
+            timeout,
+            queue,
+            resolve,
+        });
+        self
+    }
+
+    /// Words of it that depend on the moment are replaced before it waits.
+    pub(crate) const fn resolves(mut self, resolve: ResolveWords) -> Self {
+        if let Some(waits) = &mut self.waits {
+            waits.resolve = Some(resolve);
+        }
         self
     }
 

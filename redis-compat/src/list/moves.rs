@@ -144,7 +144,7 @@ pub(crate) fn move_between(
     Ok(Some(moved))
 }
 
-fn parse_ends(args: &Args<'_>) -> Result<(End, End), CommandError> {
+pub(super) fn parse_ends(args: &Args<'_>) -> Result<(End, End), CommandError> {
     Ok((End::parse(args.bytes(3))?, End::parse(args.bytes(4))?))
 }
 

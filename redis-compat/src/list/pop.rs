@@ -89,7 +89,7 @@ const LMPOP: Command = command(Topic::List, "lmpop")
     .flags(F::WRITE.with(F::MOVABLE_KEYS))
     .keys(&[K::RW_ACCESS_DELETE.at(1).counted()])
     .runs(lmpop)
-    .check(|args| parse(args).map(drop))
+    .check(|args| parse(args, 1).map(drop))
     .hints("weight=2 key=list-key count=list-count")
     .docs(
         "7.0.0",
@@ -104,7 +104,7 @@ const LMPOP: Command = command(Topic::List, "lmpop")
 /// O(keys), and O(1) for each element. Errors: `NO_KEYS`, `SYNTAX`, `COUNT_NOT_POSITIVE`,
 /// `WRONG_TYPE`, `ReplyTooLong`. Source: Redis `t_list.c`, `lmpopGenericCommand`.
 fn lmpop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
-    let (keys, end, count) = parse(args)?;
+    let (keys, end, count) = parse(args, 1)?;
     let Some((key, popped)) = pop_from(txn, keys, end, count)? else {
         return Ok(Reply::NullArray);
     };
@@ -130,11 +130,15 @@ pub(crate) fn pop_from(
     Ok(None)
 }
 
-fn parse<'a>(args: &Args<'a>) -> Result<(&'a [Bytes], End, u64), CommandError> {
-    let keys = at_least(args.bytes(1), 1, NO_KEYS)?;
+/// Reads the words from the count of keys on, which is word `at`.
+pub(super) fn parse<'a>(
+    args: &Args<'a>,
+    at: usize,
+) -> Result<(&'a [Bytes], End, u64), CommandError> {
+    let keys = at_least(args.bytes(at), 1, NO_KEYS)?;
     let keys = usize::try_from(keys).ok();
     let (keys, rest) = keys
-        .and_then(|keys| args.rest(2).split_at_checked(keys))
+        .and_then(|keys| args.rest(at + 1).split_at_checked(keys))
         .ok_or(SYNTAX)?;
     let mut words = Words::new(rest);
     let (end, mut count) = (End::parse(words.value()?)?, None);

@@ -11,7 +11,10 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::{
     SYNTAX, TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE, error_lines,
 };
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
+use crate::waits::{Timeout, WaitQueue};
+use crate::{
+    Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn, Words, number,
+};
 
 pub(super) const PART: Part = Part::new(&[XREAD], LINES);
 
@@ -43,6 +46,8 @@ const XREAD: Command = command(Topic::Stream, "xread")
     .keys(&[K::RO_ACCESS.behind("STREAMS", 1).every(1).halved()])
     .runs(xread)
     .check(check)
+    .waits(Timeout::Block, readers)
+    .resolves(resolve_words)
     .hints("key=stream-key id=stream-id milliseconds=stream-block")
     .docs(
         "5.0.0",
@@ -83,6 +88,9 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             replies.push((Reply::Bulk(key.clone()), Reply::Array(entries)));
         }
     }
+    if replies.is_empty() {
+        txn.wait();
+    }
     Ok(of_streams(replies))
 }
 
@@ -96,6 +104,23 @@ fn check(args: &Args<'_>) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// All who wait for entries of a stream get them.
+fn readers(_: &[Bytes]) -> WaitQueue {
+    WaitQueue {
+        kind: Kind::Stream,
+        name: Bytes::new(),
+        takes: false,
+        ends_with_key: false,
+    }
+}
+
+/// The command with ids in place of `$` and `+`; `None` if it has none of these.
+fn resolve_words(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Option<Vec<Bytes>>, EvalError> {
+    let words = resolve_read_ids(txn, args)?;
+    let same = words.iter().eq(args.rest(0));
+    Ok((!same).then_some(words))
 }
 
 /// The reply of streams and their entries.

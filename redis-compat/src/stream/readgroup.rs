@@ -12,7 +12,8 @@ use super::pel::Pending;
 use super::read::{LAST_OF_XREADGROUP, Read, TOP_OF_XREADGROUP, of_streams};
 use super::refusal::no_key_or_group;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::waits::{Timeout, WaitQueue};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XREADGROUP], &[]);
 
@@ -25,6 +26,7 @@ const XREADGROUP: Command = command(Topic::Stream, "xreadgroup")
     .keys(&[K::RO_ACCESS.behind("STREAMS", 4).every(1).halved()])
     .runs(xreadgroup)
     .check(check)
+    .waits(Timeout::Block, consumers)
     .hints(
         "weight=14 key=stream-key group=stream-group consumer=stream-consumer id=stream-read-id \
         milliseconds=stream-block",
@@ -71,12 +73,28 @@ fn xreadgroup(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             replies.push((Reply::Bulk(key.clone()), Reply::Array(entries)));
         }
     }
+    if replies.is_empty() {
+        txn.wait();
+    }
     Ok(of_streams(replies))
 }
 
 /// The words of `XREADGROUP` make sense.
 fn check(args: &Args<'_>) -> Result<(), CommandError> {
     Read::parse(args, 0).map(drop)
+}
+
+/// The consumers of a group get different entries. Those who wait are told when the stream or the
+/// group is gone.
+fn consumers(args: &[Bytes]) -> WaitQueue {
+    let mut words = args.iter();
+    words.find(|word| word.eq_ignore_ascii_case(b"group"));
+    WaitQueue {
+        kind: Kind::Stream,
+        name: words.next().cloned().unwrap_or_default(),
+        takes: true,
+        ends_with_key: true,
+    }
 }
 
 fn stream_and_group(

@@ -30,6 +30,10 @@ error_lines! {
     pub CLIENT_ID_TOO_SMALL = "ERR client-id should be greater than 0";
     /// `CLIENT PAUSE` with another mode.
     pub PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+    /// The command of a client that `CLIENT UNBLOCK` ended with ERROR.
+    pub UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    /// Coterie's own: so many clients of a proxy wait for keys of a group.
+    pub TOO_MANY_WAIT = "ERR max number of clients that wait for keys of a group reached";
     /// `CLIENT UNBLOCK` with another reason.
     pub UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
     /// `CLIENT TRACKING` that redirects twice.

@@ -11,6 +11,8 @@ error_lines! {
     pub INVALID_CURSOR = "ERR invalid cursor";
     /// `WAIT` or `CLIENT PAUSE` with a timeout that is no number.
     pub TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range";
+    /// A timeout in seconds that is no number.
+    pub TIMEOUT_NOT_A_FLOAT = "ERR timeout is not a float or out of range";
     /// `WAIT` or `CLIENT PAUSE` with a timeout below zero.
     pub TIMEOUT_NEGATIVE = "ERR timeout is negative";
     /// `WAIT` or `CLIENT PAUSE` with a timeout that ends after the last millisecond there is.

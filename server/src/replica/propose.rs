@@ -10,14 +10,17 @@
 //! comes back here and goes first into the next entry; its client notices only the delay. New
 //! frames wait until these have been proposed, so the frames put off are at most those of two
 //! entries.
+//!
+//! Frames that wait for data (`waiting`) are told of on their way into an entry. An entry with
+//! frames that may bring data begins with their copies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use bytes::Bytes;
-use coterie_group::{Arrival, Body, Entry, is_put_off};
-use coterie_protocol::Refusal;
+use bytes::{Bytes, BytesMut};
+use coterie_group::{Arrival, Body, Copy, Entry, ResolvedFrame, WaitId, is_put_off, resolve_frame};
+use coterie_protocol::{Frame, FrameCommand, FrameFlags, Refusal, Stage, WaitHead};
 use coterie_raft::{Group, PendingAnswer, ProposeError};
 use coterie_rpc::Responder;
 use coterie_types::varint;
@@ -28,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::load::Timed;
 use super::refusal::{refusal_of, refuse};
 use super::shared::Shared;
+use super::waiting::{Kept, Waiting, term_of};
 
 /// Frames in the queue, at most.
 const QUEUE_FRAMES_MAX: usize = 16 * 1024;
@@ -71,6 +75,7 @@ impl Proposer {
     pub(super) fn start(
         group: Group,
         shared: Arc<Shared>,
+        waiting_frames: Arc<Waiting>,
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_FRAMES_MAX);
@@ -79,6 +84,7 @@ impl Proposer {
         let batcher = Batcher {
             group,
             shared,
+            waiting_frames,
             waiting,
             put_off,
             returning,
@@ -129,6 +135,50 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// Adds a frame, and the copies of frames that wait for what it may bring.
+    fn add(&mut self, pending: Pending, waiting: &Waiting, kept: &mut Kept) {
+        let Pending {
+            mut frame,
+            arrivals,
+            due,
+            responder,
+        } = pending;
+        let head = WaitHead::of(&frame);
+        if let Some(head) = head.filter(|head| head.wait.stage == Stage::Withdrawn) {
+            // Its owner has left. Copies on their way are answered to nobody.
+            drop(kept.waiters.remove((head.session, head.seq)));
+        }
+        let timed = due.timed;
+        let to = match head.filter(|head| head.wait.stage != Stage::Withdrawn) {
+            None => To::Caller { responder, due },
+            Some(head) => match waiting.begin(kept, &frame, &head, responder) {
+                Ok(id) => To::Waiter(id),
+                Err(responder) => return refuse(responder, Refusal::Overloaded),
+            },
+        };
+        if !kept.waiters.is_empty() {
+            note(&mut frame, kept);
+        }
+        self.frames.push(frame);
+        self.arrivals.extend(arrivals);
+        self.sent.push(Sent { timed, to });
+    }
+
+    /// Puts copies before all frames.
+    fn add_copies(&mut self, copies: Vec<Copy>) {
+        if copies.is_empty() {
+            return;
+        }
+        let sent = |copy: &Copy| Sent {
+            timed: None,
+            to: To::Waiter(copy.id),
+        };
+        let sent: Vec<Sent> = copies.iter().map(sent).collect();
+        self.sent.splice(0..0, sent);
+        let frames = copies.into_iter().map(|copy| copy.frame);
+        self.frames.splice(0..0, frames);
+    }
+
     fn into_body(self) -> (Body, Vec<Sent>) {
         let (frames, arrivals) = (self.frames, self.arrivals);
         let body = if arrivals.is_empty() {
@@ -140,10 +190,56 @@ impl Gathered {
     }
 }
 
+/// Notes a frame for those who wait for its keys. A pipeline is cut behind the first command that
+/// others wait for, as they come before the next; its proxy sends the rest again.
+fn note(frame: &mut Bytes, kept: &mut Kept) {
+    // A frame that cannot be decoded is refused when its entry is applied.
+    let Ok(mut decoded) = resolve_frame(frame.clone()) else {
+        return;
+    };
+    if !decoded.flags.has(FrameFlags::TRANSACTION)
+        && let Some(count) = kept.waiters.cut(&decoded)
+    {
+        decoded.commands.truncate(count);
+        *frame = encoded(&decoded);
+    }
+    kept.waiters.note(&decoded);
+}
+
+fn encoded(frame: &ResolvedFrame) -> Bytes {
+    let commands = frame.commands.iter().map(|command| FrameCommand {
+        table: command.table(),
+        args: command.args().to_vec(),
+    });
+    let frame = Frame {
+        flags: frame.flags,
+        session: frame.session,
+        seq: frame.seq,
+        acknowledged_below: frame.acknowledged_below,
+        reply_room: frame.reply_room,
+        wait: frame.wait,
+        watches: frame.watches.clone(),
+        commands: commands.collect(),
+    };
+    let mut out = BytesMut::new();
+    frame.encode(&mut out);
+    out.freeze()
+}
+
 /// The rest of a proposed frame: its bytes are in the entry.
 struct Sent {
-    due: Due,
-    responder: Responder,
+    timed: Option<Timed>,
+    to: To,
+}
+
+/// Who awaits a frame's answer.
+enum To {
+    Caller {
+        responder: Responder,
+        due: Due,
+    },
+    /// The frame may wait: `waiting` knows.
+    Waiter(WaitId),
 }
 
 fn arrival_bytes(arrivals: &[Arrival]) -> usize {
@@ -155,6 +251,7 @@ fn arrival_bytes(arrivals: &[Arrival]) -> usize {
 struct Batcher {
     group: Group,
     shared: Arc<Shared>,
+    waiting_frames: Arc<Waiting>,
     waiting: mpsc::Receiver<Pending>,
     put_off: mpsc::Sender<Pending>,
     /// The receiving end of `put_off`.
@@ -173,8 +270,12 @@ impl Batcher {
             let Some(Ok(permit)) = permit.await else {
                 return;
             };
-            let Some(Some(first)) = stop.run_until_cancelled(self.next()).await else {
+            let Some(Some(next)) = stop.run_until_cancelled(self.next()).await else {
                 return;
+            };
+            let first = match next {
+                Next::Frame(pending) => Some(pending),
+                Next::Due => None,
             };
             let (body, sent) = self.gather(first).into_body();
             if sent.is_empty() {
@@ -188,6 +289,7 @@ impl Batcher {
             let proposed = Proposed {
                 group: self.group.clone(),
                 shared: Arc::clone(&self.shared),
+                waiting_frames: Arc::clone(&self.waiting_frames),
                 put_off: self.put_off.clone(),
                 queued_bytes: Arc::clone(&self.queued_bytes),
                 entry,
@@ -201,12 +303,13 @@ impl Batcher {
     }
 
     /// The next frame for an entry: frames that were put off come first.
-    async fn next(&mut self) -> Option<Pending> {
+    async fn next(&mut self) -> Option<Next> {
         tokio::select! {
             biased;
             // Never `None`: its sender is in `self`.
-            Some(pending) = self.returning.recv() => Some(pending),
-            pending = self.waiting.recv() => pending,
+            Some(pending) = self.returning.recv() => Some(Next::Frame(pending)),
+            () = self.waiting_frames.wait_due() => Some(Next::Due),
+            pending = self.waiting.recv() => pending.map(Next::Frame),
         }
     }
 
@@ -215,36 +318,40 @@ impl Batcher {
         returning.or_else(|_| self.waiting.try_recv()).ok()
     }
 
-    fn gather(&mut self, first: Pending) -> Gathered {
+    fn gather(&mut self, first: Option<Pending>) -> Gathered {
         let (mut gathered, mut bytes) = (Gathered::default(), 0);
         let now = Instant::now();
-        let mut next = Some(first);
+        let waiting_frames = Arc::clone(&self.waiting_frames);
+        let mut kept = waiting_frames.enter(term_of(&self.group));
+        gathered.add_copies(kept.waiters.take_due(ENTRY_FRAMES_MAX));
+        let mut next = first.or_else(|| self.try_next());
         while let Some(pending) = next {
             bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
             // Its proxy gave it up: the proxy sends the frame again, or has told its client.
             if pending.due.deadline > now && !pending.responder.is_abandoned() {
-                let Pending {
-                    frame,
-                    arrivals,
-                    due,
-                    responder,
-                } = pending;
-                gathered.frames.push(frame);
-                gathered.arrivals.extend(arrivals);
-                gathered.sent.push(Sent { due, responder });
+                gathered.add(pending, &waiting_frames, &mut kept);
             }
             let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
             next = if full { None } else { self.try_next() };
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        gathered.add_copies(kept.waiters.take_listening());
         gathered
     }
+}
+
+/// What the next entry begins with.
+enum Next {
+    Frame(Pending),
+    /// A frame that waits for data.
+    Due,
 }
 
 /// A proposed entry, and the frames that wait for its answers.
 struct Proposed {
     group: Group,
     shared: Arc<Shared>,
+    waiting_frames: Arc<Waiting>,
     put_off: mpsc::Sender<Pending>,
     queued_bytes: Arc<AtomicUsize>,
     entry: Bytes,
@@ -263,8 +370,12 @@ impl Proposed {
             Err(error) => {
                 let refusal = refusal_of(error);
                 for sent in self.sent {
-                    refuse(sent.responder, refusal.clone());
+                    match sent.to {
+                        To::Caller { responder, .. } => refuse(responder, refusal.clone()),
+                        To::Waiter(id) => self.waiting_frames.refused(id, &refusal),
+                    }
                 }
+                self.waiting_frames.flush();
             }
         }
     }
@@ -273,24 +384,36 @@ impl Proposed {
         let mut frames = None;
         let mut put_off = 0;
         let count = self.sent.len() as u64;
+        let mut has_waiters = false;
         for (place, sent) in self.sent.into_iter().enumerate() {
-            let Some(answer) = varint::take_bytes(&mut answers) else {
-                sent.responder
-                    .fail("the entry had fewer answers than frames");
+            let answer = varint::take_bytes(&mut answers);
+            let is_put_off = answer.as_ref().is_some_and(|answer| is_put_off(answer));
+            if let Some(timed) = sent.timed.filter(|_| !is_put_off) {
+                self.shared.loads.answered(timed);
+            }
+            put_off += u64::from(is_put_off);
+            let (responder, due) = match sent.to {
+                To::Caller { responder, due } => (responder, due),
+                To::Waiter(id) => {
+                    has_waiters = true;
+                    match answer.filter(|_| !is_put_off) {
+                        Some(answer) => self.waiting_frames.answered(id, &answer),
+                        None => self.waiting_frames.put_off(id),
+                    }
+                    continue;
+                }
+            };
+            let Some(answer) = answer else {
+                responder.fail("the entry had fewer answers than frames");
                 continue;
             };
-            if !is_put_off(&answer) {
-                sent.responder.send(answer);
-                if let Some(timed) = sent.due.timed {
-                    self.shared.loads.answered(timed);
-                }
+            if !is_put_off {
+                responder.send(answer);
                 continue;
             }
-            put_off += 1;
             let frames = frames.get_or_insert_with(|| frames_of(&self.entry));
             let Some(frame) = frames.get(place).cloned() else {
-                sent.responder
-                    .fail("the entry had fewer frames than answers");
+                responder.fail("the entry had fewer frames than answers");
                 continue;
             };
             let bytes = frame.len();
@@ -299,8 +422,8 @@ impl Proposed {
                 frame,
                 // The entry has already written these to the store.
                 arrivals: Vec::new(),
-                due: sent.due,
-                responder: sent.responder,
+                due,
+                responder,
             };
             // There is room, see `RETURNING_MAX`. If there is none, or the replica was stopped, the
             // proxy sends the frame again.
@@ -308,6 +431,9 @@ impl Proposed {
                 self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 refuse(refused.into_inner().responder, Refusal::Overloaded);
             }
+        }
+        if has_waiters {
+            self.waiting_frames.flush();
         }
         let totals = [
             (&self.shared.writes_total, count - put_off),

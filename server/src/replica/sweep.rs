@@ -14,6 +14,7 @@ use coterie_storage::{Reader, layout};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
+use super::waiting::Waiting;
 
 /// How often the index is checked while there is little or nothing to do.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -25,7 +26,12 @@ const FAULT_PAUSE: Duration = Duration::from_secs(30);
 const KEYS_MAX: usize = 512;
 
 /// Runs until `stop`.
-pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn run(
+    group: Group,
+    shared: Arc<Shared>,
+    waiting: Arc<Waiting>,
+    stop: CancellationToken,
+) {
     let mut pause = PERIOD;
     while stop
         .run_until_cancelled(tokio::time::sleep(pause))
@@ -33,7 +39,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationTok
         .is_some()
     {
         // A proposal without a majority waits forever; a stop must not wait with it.
-        let swept = stop.run_until_cancelled(sweep(&group, &shared));
+        let swept = stop.run_until_cancelled(sweep(&group, &shared, &waiting));
         let Some(swept) = swept.await else { return };
         pause = match swept {
             Ok(removed) if removed == KEYS_MAX => PAUSE,
@@ -47,7 +53,7 @@ pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationTok
 }
 
 /// Proposes the removal of expired keys; returns how many they are.
-async fn sweep(group: &Group, shared: &Arc<Shared>) -> Result<usize, Fault> {
+async fn sweep(group: &Group, shared: &Arc<Shared>, waiting: &Waiting) -> Result<usize, Fault> {
     if !group.lease_read_ready() {
         return Ok(0);
     }
@@ -55,9 +61,12 @@ async fn sweep(group: &Group, shared: &Arc<Shared>) -> Result<usize, Fault> {
     let found = tokio::task::spawn_blocking(move || expired(&looking)).await??;
     let count = found.len();
     if count > 0 {
-        let entry = shared.entry(Body::Sweep(found));
+        let entry = shared.entry(Body::Sweep(found.clone()));
         // An error is ignored: if leadership is lost, the next leader sweeps.
-        let _ = group.propose(entry).await;
+        if group.propose(entry).await.is_ok() {
+            // A command that waits for a key that expired may have to be told so.
+            waiting.touch(found.iter().map(|expired| (expired.table, &expired.key)));
+        }
     }
     Ok(count)
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_group::{ResolvedFrame, resolve_frame};
-use coterie_protocol::Refusal;
+use coterie_protocol::{Refusal, Stage, WaitHead};
 use coterie_raft::Group;
 use coterie_redis_compat::Resolved;
 use coterie_rpc::Responder;
@@ -66,6 +66,20 @@ impl Writes {
     /// Takes a frame, which its proxy awaits until `deadline`. The answer goes to `responder`.
     pub(crate) fn submit(&self, frame: Bytes, deadline: Instant, responder: Responder) {
         let mut frame = Received::new(frame);
+        if frame.is_withdrawal() {
+            // It executes nothing, wherever its keys are and however full the disk is.
+            return match self.check_leads() {
+                Ok(()) => {
+                    let due = Due {
+                        deadline,
+                        timed: None,
+                    };
+                    let arrivals = Vec::new();
+                    self.proposer.submit(frame.bytes, arrivals, due, responder)
+                }
+                Err(refusal) => refuse(responder, refusal),
+            };
+        }
         if let Err(refusal) = self.check_leads().and_then(|()| self.check_room(&frame)) {
             return refuse(responder, refusal);
         }
@@ -125,6 +139,12 @@ impl Received {
         }
     }
 
+    /// Whether it only ends the wait of an earlier frame.
+    fn is_withdrawal(&self) -> bool {
+        let head = WaitHead::of(&self.bytes);
+        head.is_some_and(|head| head.wait.stage == Stage::Withdrawn)
+    }
+
     fn decoded(&self) -> Option<&ResolvedFrame> {
         let decode = || resolve_frame(self.bytes.clone()).ok();
         self.decoded.get_or_init(decode).as_ref()
@@ -167,6 +187,7 @@ mod tests {
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            wait: None,
             watches: Vec::new(),
             commands: commands.collect(),
         };

@@ -197,6 +197,7 @@ impl World {
             seq: FrameSeq(seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            wait: None,
             watches: vec![],
             commands: lines
                 .iter()
@@ -232,12 +233,18 @@ impl World {
         FrameReply::decode(call.await.unwrap()).unwrap()
     }
 
+    /// Calls a method of the node.
+    pub async fn call(&self, method: u16, body: Bytes) -> Bytes {
+        let call = self.rpc.call(&self.addr, method, body, LONG);
+        call.await.unwrap()
+    }
+
     pub async fn run(&self, group: GroupId, line: &str) -> String {
         let name = line.split(' ').next().unwrap();
-        let is_read = ["get", "mget", "_count", "_keys", "_scan", "exists"].contains(&name);
+        let is_read = ["get", "mget", "_count", "_keys", "_scan", "exists", "llen"].contains(&name);
         match self.send(group, &[line], is_read).await {
             FrameReply::Done(replies) => String::from_utf8_lossy(&replies[0]).replace("\r\n", " "),
-            FrameReply::Refused(refusal) => panic!("{line}: {refusal:?}"),
+            other => panic!("{line}: {other:?}"),
         }
     }
 
