@@ -136,12 +136,14 @@ impl Replica {
         let (proposer, proposing) =
             Proposer::start(group.clone(), Arc::clone(&shared), stop.clone());
         let sweeping = tokio::spawn(sweep::run(group.clone(), Arc::clone(&shared), stop.clone()));
-        let reclaiming = tokio::spawn(reclaim::run(
+        let unflushed_max = settings.rocks.write_buffer_bytes();
+        let reclaiming = reclaim::run(
             group.clone(),
             Arc::clone(&shared),
-            settings.rocks.write_buffer_bytes(),
+            unflushed_max,
             stop.clone(),
-        ));
+        );
+        let reclaiming = tokio::spawn(reclaiming);
         let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
         let peers = settings.peers.clone();
         let telling = tokio::spawn(handover::run(
@@ -150,14 +152,7 @@ impl Replica {
             peers.clone(),
             stop.clone(),
         ));
-        let importer = Importer {
-            group: group.clone(),
-            shared: Arc::clone(&shared),
-            peers: peers.clone(),
-            rate: Arc::clone(&settings.move_rate),
-            disk: Arc::clone(disk),
-            counts: importer::pieces::Counts::default(),
-        };
+        let importer = Importer::new(group.clone(), Arc::clone(&shared), settings, disk);
         let importing = tokio::spawn(importer.run(stop.clone()));
         let writes = Writes::new(
             group.clone(),

@@ -4,8 +4,9 @@
 //! The log holds the progress of the copy, so a new leader resumes where the last stopped. At the
 //! end the source reports the digest of its records, and the import is over if it equals the digest
 //! of the arrived records. The elements of a spread collection are copied in pieces before its
-//! header (`pieces`), first of all those that writes wait for. Nothing is copied while there is no room: clients' writes are refused
-//! then, and a copy must not fill the space that they must leave free.
+//! header (`pieces`), first of all those that writes wait for. Nothing is copied while there is no
+//! room: clients' writes are refused then, and a copy must not fill the space that they must leave
+//! free.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use coterie_types::{RangeId, Version};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::Settings;
 use super::change::change;
 use super::per_range::PerRange;
 use super::shared::Shared;
@@ -26,9 +28,10 @@ use super::view::StoreView;
 use crate::disk::Disk;
 use crate::peers::{FrozenRange, Peers};
 use crate::rate::Rate;
-use pieces::{Counts, Pace};
+use counts::{Counts, Pace};
 
-pub(super) mod pieces;
+mod counts;
+mod pieces;
 
 /// Bytes of a chunk, except that a record always fits. Small, since chunks share the log with the
 /// clients' frames.
@@ -44,12 +47,12 @@ const DIFFERS_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Copies the ranges that come to a group.
 pub(super) struct Importer {
-    pub(super) group: Group,
-    pub(super) shared: Arc<Shared>,
-    pub(super) peers: Peers,
-    pub(super) rate: Arc<Rate>,
-    pub(super) disk: Arc<Disk>,
-    pub(super) counts: Counts,
+    group: Group,
+    shared: Arc<Shared>,
+    peers: Peers,
+    rate: Arc<Rate>,
+    disk: Arc<Disk>,
+    counts: Counts,
 }
 
 /// Why an import is stuck.
@@ -67,6 +70,22 @@ impl From<String> for Trouble {
 }
 
 impl Importer {
+    pub(super) fn new(
+        group: Group,
+        shared: Arc<Shared>,
+        settings: &Settings,
+        disk: &Arc<Disk>,
+    ) -> Self {
+        Self {
+            group,
+            shared,
+            peers: settings.peers.clone(),
+            rate: Arc::clone(&settings.move_rate),
+            disk: Arc::clone(disk),
+            counts: Counts::default(),
+        }
+    }
+
     /// Runs until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(Arc::new(self).run_for_ever())

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod pieces;
+
 use coterie_group::{Body, Effects, Entry, GroupState, Limits, MemStore};
 use coterie_types::{GroupId, UnixMillis};
 
