@@ -108,6 +108,22 @@ const SPACE_POLL: Duration = Duration::from_millis(5);
 /// How long measured sizes of ranges stay valid.
 const SIZES_FOR: Duration = Duration::from_secs(3);
 
+fn importer_of(
+    group: &Group,
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    disk: &Arc<Disk>,
+) -> Importer {
+    Importer {
+        group: group.clone(),
+        shared: Arc::clone(shared),
+        peers: settings.peers.clone(),
+        rate: Arc::clone(&settings.move_rate),
+        disk: Arc::clone(disk),
+        counts: importer::counts::Counts::default(),
+    }
+}
+
 struct Tasks {
     stop: CancellationToken,
     running: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -146,13 +162,14 @@ impl Replica {
         let reclaiming = tokio::spawn(reclaiming);
         let watching = tokio::spawn(watch::run(group_id, Arc::clone(&shared), stop.clone()));
         let peers = settings.peers.clone();
-        let telling = tokio::spawn(handover::run(
+        let telling = handover::run(
             group.clone(),
             Arc::clone(&shared),
             peers.clone(),
             stop.clone(),
-        ));
-        let importer = Importer::new(group.clone(), Arc::clone(&shared), settings, disk);
+        );
+        let telling = tokio::spawn(telling);
+        let importer = importer_of(&group, &shared, settings, disk);
         let importing = tokio::spawn(importer.run(stop.clone()));
         let writes = Writes::new(
             group.clone(),

@@ -20,7 +20,6 @@ use coterie_types::{RangeId, Version};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Settings;
 use super::change::change;
 use super::per_range::PerRange;
 use super::shared::Shared;
@@ -30,7 +29,7 @@ use crate::peers::{FrozenRange, Peers};
 use crate::rate::Rate;
 use counts::{Counts, Pace};
 
-mod counts;
+pub(super) mod counts;
 mod pieces;
 
 /// Bytes of a chunk, except that a record always fits. Small, since chunks share the log with the
@@ -47,12 +46,12 @@ const DIFFERS_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Copies the ranges that come to a group.
 pub(super) struct Importer {
-    group: Group,
-    shared: Arc<Shared>,
-    peers: Peers,
-    rate: Arc<Rate>,
-    disk: Arc<Disk>,
-    counts: Counts,
+    pub(super) group: Group,
+    pub(super) shared: Arc<Shared>,
+    pub(super) peers: Peers,
+    pub(super) rate: Arc<Rate>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) counts: Counts,
 }
 
 /// Why an import is stuck.
@@ -70,22 +69,6 @@ impl From<String> for Trouble {
 }
 
 impl Importer {
-    pub(super) fn new(
-        group: Group,
-        shared: Arc<Shared>,
-        settings: &Settings,
-        disk: &Arc<Disk>,
-    ) -> Self {
-        Self {
-            group,
-            shared,
-            peers: settings.peers.clone(),
-            rate: Arc::clone(&settings.move_rate),
-            disk: Arc::clone(disk),
-            counts: Counts::default(),
-        }
-    }
-
     /// Runs until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(Arc::new(self).run_for_ever())

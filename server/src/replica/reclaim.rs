@@ -281,6 +281,10 @@ mod tests {
         reclaim(&shared);
         assert_eq!(count(&shared), 5_000);
         apply(&mut machine, 1, Body::Tick);
+        machine.flush().unwrap();
+        while machine.durable().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         drop(machine);
         drop(shared);
         let (_machine, shared) = open(dir.path());

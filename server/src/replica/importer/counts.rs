@@ -24,7 +24,7 @@ type Key = (FrozenRange, Bytes);
 
 /// The counts of elements that sources make. There are at most as many as keys arrive in pieces.
 #[derive(Default)]
-pub(super) struct Counts(Mutex<BTreeMap<Key, JoinHandle<Result<Tally, String>>>>);
+pub(in crate::replica) struct Counts(Mutex<BTreeMap<Key, JoinHandle<Result<Tally, String>>>>);
 
 impl Counts {
     /// Has the source count the elements of a collection, unless it does.
