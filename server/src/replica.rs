@@ -114,6 +114,22 @@ const SPACE_POLL: Duration = Duration::from_millis(5);
 /// How long measured sizes of ranges stay valid.
 const SIZES_FOR: Duration = Duration::from_secs(3);
 
+fn importer_of(
+    group: &Group,
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    disk: &Arc<Disk>,
+) -> Importer {
+    Importer {
+        group: group.clone(),
+        shared: Arc::clone(shared),
+        peers: settings.peers.clone(),
+        rate: Arc::clone(&settings.move_rate),
+        disk: Arc::clone(disk),
+        counts: importer::counts::Counts::default(),
+    }
+}
+
 struct Tasks {
     stop: CancellationToken,
     running: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -131,14 +147,7 @@ fn start_tasks(
     let (group, stop) = (|| group.clone(), || stop.clone());
     let (shared, waiting) = (|| Arc::clone(shared), || Arc::clone(waiting));
     let peers = || settings.peers.clone();
-    let importer = Importer {
-        group: group(),
-        shared: shared(),
-        peers: peers(),
-        rate: Arc::clone(&settings.move_rate),
-        disk: Arc::clone(disk),
-        counts: importer::pieces::Counts::default(),
-    };
+    let importer = importer_of(&group(), &shared(), settings, disk);
     let write_buffer_bytes = settings.rocks.write_buffer_bytes();
     vec![
         tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),

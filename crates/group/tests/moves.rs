@@ -4,11 +4,10 @@
 
 use bytes::{Bytes, BytesMut};
 use coterie_group::{
-    Arrival, Body, ChangeAnswer, Effects, Elements, Expired, RangeChange, Store, Tally, Then,
-    add_element, named_keys, resolve_frame,
+    Arrival, Body, ChangeAnswer, Effects, Expired, RangeChange, Tally, named_keys, resolve_frame,
 };
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch, decode};
-use coterie_redis_compat::{Collection, Record, View, Walk};
+use coterie_redis_compat::{Record, View};
 use coterie_types::{
     Epoch, FrameSeq, GroupId, KeyRange, RangeDescriptor, RangeId, SessionId, TableId, UnixMillis,
 };
@@ -17,6 +16,7 @@ use proptest::prelude::*;
 mod common;
 
 use common::Replica;
+use common::pieces::next_piece;
 
 const T: TableId = TableId(0);
 const SOURCE: GroupId = GroupId(1);
@@ -165,61 +165,13 @@ impl World {
         self.is_handed_off = true;
     }
 
-    /// Copies the next `count` elements of a spread collection that has not arrived; returns whether
-    /// it is such a collection.
+    /// Copies the next elements of a spread collection that has not arrived; returns whether there
+    /// were any.
     fn copy_piece(&mut self, key: &Bytes, count: usize) -> bool {
-        let Some(record) = raw(&self.source, key) else {
+        let (source, destination) = (&self.source, &self.destination);
+        let of_import = (RANGE, AFTER, T);
+        let Some(piece) = next_piece(source, destination, of_import, key, count) else {
             return false;
-        };
-        let Some(incarnation) = Record::incarnation_of(&record).unwrap() else {
-            return false;
-        };
-        let (state, store) = (&self.destination.state, &self.destination.store);
-        let Some(import) = state.import(RANGE) else {
-            return false;
-        };
-        if import.known().holds(T, key)
-            || store.record(T, key).unwrap().is_some()
-            || store.is_marked(RANGE, T, key).unwrap()
-        {
-            return false;
-        }
-        let pieces = state.pieces(RANGE).and_then(|pieces| pieces.get(key));
-        let from = pieces.map(|piece| piece.next.clone());
-        let of = Collection {
-            table: T,
-            key: key.clone(),
-            incarnation,
-        };
-        let (mut all, mut elements) = (Tally::default(), Vec::new());
-        for family in 0..8 {
-            let mut visit = |element: &[u8], value: &[u8]| {
-                add_element(&mut all, family, element, value);
-                let place = (family, Bytes::copy_from_slice(element));
-                elements.push((place, Bytes::copy_from_slice(value)));
-                true
-            };
-            let source = &self.source.store;
-            source
-                .scan_elements(&of, family, Walk::ALL, &mut visit)
-                .unwrap();
-        }
-        let mut rest = elements.split_off(from.as_ref().map_or(0, |from| {
-            elements.partition_point(|(place, _)| place < from)
-        }));
-        let later = rest.split_off(count.min(rest.len()));
-        let then = match later.first() {
-            Some((next, _)) => Then::Next(next.clone()),
-            None => Then::Header { record, all },
-        };
-        let piece = Elements {
-            range_id: RANGE,
-            epoch: AFTER,
-            key: key.clone(),
-            incarnation,
-            from,
-            elements: rest,
-            then,
         };
         change(&mut self.destination, RangeChange::Elements(piece)).unwrap();
         true

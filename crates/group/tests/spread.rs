@@ -146,6 +146,7 @@ impl World {
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            wait: None,
             watches: Vec::new(),
             commands: vec![FrameCommand {
                 table: T,

@@ -1,9 +1,9 @@
 //! Answers questions about a frozen copy, asked by the destination of a move.
 //!
 //! Any replica that has applied the hand-off may answer, without lease or read index. From then on
-//! nothing changes the copy until it is dropped, and by then no replica asks any more. Elements that
-//! no header names may be reclaimed meanwhile; they are not part of the copy, and nobody asks for
-//! them.
+//! nothing changes the copy until it is dropped, and by then no replica asks any more. Elements
+//! that no header names may be reclaimed meanwhile; they are not part of the copy, and nobody asks
+//! for them.
 
 use bytes::Bytes;
 use coterie_group::Tally;
@@ -103,55 +103,16 @@ fn read(
                 }
                 true
             })?;
-            Ok(digest(&tally))
+            Ok(elements::answer_of(&tally))
         }
         FrozenRead::Size => {
             let sizes = sizes::of_ranges(engine, std::iter::once(bounds));
             Ok(FrozenAnswer::Size(sizes.first().copied().unwrap_or(0)))
         }
-        FrozenRead::Elements {
-            of,
-            from,
-            bytes_max,
-        } => {
-            let from = from
-                .as_ref()
-                .map(|(family, element)| (*family, &element[..]));
-            let bytes_max = (*bytes_max).min(CHUNK_BYTES_MAX);
-            elements::page(engine, bounds, of, from, bytes_max)
-        }
-        FrozenRead::ElementsDigest(of) => elements::digest(engine, bounds, of),
-        FrozenRead::Element {
-            of,
-            family,
-            element,
-        } => elements::one(engine, bounds, of, *family, element),
-        FrozenRead::Walk {
-            of,
-            family,
-            from,
-            is_down,
-            count_max,
-        } => {
-            let walk = elements::WalkOf {
-                of,
-                family: *family,
-                from: from.as_ref(),
-                is_down: *is_down,
-                count_max: usize::try_from(*count_max)
-                    .map_or(RECORDS_MAX, |n| n.clamp(1, RECORDS_MAX)),
-                bytes_max: CHUNK_BYTES_MAX,
-            };
-            walk.read(engine, bounds)
-        }
-    }
-}
-
-fn digest(tally: &Tally) -> FrozenAnswer {
-    FrozenAnswer::Digest {
-        records: tally.records,
-        bytes: tally.bytes,
-        checksum: tally.checksum,
+        FrozenRead::Elements { .. }
+        | FrozenRead::ElementsDigest(_)
+        | FrozenRead::Element { .. }
+        | FrozenRead::Walk { .. } => elements::read(engine, bounds, read, CHUNK_BYTES_MAX),
     }
 }
 

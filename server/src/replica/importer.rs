@@ -4,8 +4,9 @@
 //! The log holds the progress of the copy, so a new leader resumes where the last stopped. At the
 //! end the source reports the digest of its records, and the import is over if it equals the digest
 //! of the arrived records. The elements of a spread collection are copied in pieces before its
-//! header (`pieces`), first of all those that writes wait for. Nothing is copied while there is no room: clients' writes are refused
-//! then, and a copy must not fill the space that they must leave free.
+//! header (`pieces`), first of all those that writes wait for. Nothing is copied while there is no
+//! room: clients' writes are refused then, and a copy must not fill the space that they must leave
+//! free.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +27,10 @@ use super::view::StoreView;
 use crate::disk::Disk;
 use crate::peers::{FrozenRange, Peers};
 use crate::rate::Rate;
-use pieces::{Counts, Pace};
+use counts::{Counts, Pace};
 
-pub(super) mod pieces;
+pub(super) mod counts;
+mod pieces;
 
 /// Bytes of a chunk, except that a record always fits. Small, since chunks share the log with the
 /// clients' frames.

@@ -341,8 +341,9 @@ impl From<ProposeError> for Refused {
     }
 }
 
-/// Whether every command reads a single key. Commands of a pipeline are ordered but need not see one
-/// state, so no snapshot is needed, unless a key is a spread collection. A transaction needs one.
+/// Whether every command reads a single key. Commands of a pipeline are ordered but need not see
+/// one state, so no snapshot is needed, unless a key is a spread collection. A transaction needs
+/// one.
 fn needs_no_snapshot(frame: &ResolvedFrame) -> bool {
     !frame.flags.has(FrameFlags::TRANSACTION) && frame.commands.iter().all(Resolved::has_one_key)
 }

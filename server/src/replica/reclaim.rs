@@ -6,13 +6,13 @@
 //! later. Where that could not be told, all elements are looked through, every few minutes, by two
 //! seeks for each collection. An idle replica does nothing.
 //!
-//! A look decides over one view of the store ([`look`]). What it decides stays right: a version is
-//! never an incarnation twice, so no later entry names the incarnation again. The one exception is
-//! an arriving range, whose elements arrive before their headers, and whose collections may have
+//! A look decides over a view of the store ([`look`]). The decision stays right: a version is never
+//! an incarnation twice, so no later entry names the incarnation again. The exception is an
+//! arriving range, whose elements arrive before their headers, and whose collections may have
 //! been here before. Nothing is removed there, and the removals of a look are dropped when a range
 //! began to arrive since.
 //!
-//! Elements are deleted one by one. RocksDB compacts files that are full of deletions soon, which
+//! Elements are deleted singly. RocksDB compacts files that are full of deletions soon, which
 //! gives their space back.
 //!
 //! The removals change no state, so each durable state is still the state after some entry,
@@ -76,7 +76,7 @@ pub(super) async fn run(
     stop.run_until_cancelled(reclaiming).await;
 }
 
-/// Reclaims on one replica.
+/// The job of a replica.
 struct Reclaimer {
     group: Group,
     shared: Arc<Shared>,
@@ -141,7 +141,7 @@ impl Reclaimer {
     }
 }
 
-/// What a step leaves to do.
+/// The work that a step leaves.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// To go on from here.
@@ -152,7 +152,7 @@ enum Step {
     Again,
 }
 
-/// Looks, and removes what was found.
+/// Looks, and removes the elements found.
 fn step(shared: &Shared, interval: &Interval) -> Result<Step, Fault> {
     let garbage = &shared.garbage;
     let arriving = garbage.arriving();
@@ -281,6 +281,10 @@ mod tests {
         reclaim(&shared);
         assert_eq!(count(&shared), 5_000);
         apply(&mut machine, 1, Body::Tick);
+        machine.flush().unwrap();
+        while machine.durable().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         drop(machine);
         drop(shared);
         let (_machine, shared) = open(dir.path());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod leader;
+pub(crate) mod pieces;
 
 use coterie_group::{Body, Effects, Entry, GroupState, Limits, MemStore};
 use coterie_types::{GroupId, UnixMillis};

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use coterie_group::{Tally, add_element};
-use coterie_protocol::frozen::{FrozenAnswer, Spread, WalkFrom};
+use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, Spread, WalkFrom};
 use coterie_redis_compat::{Collection, Walk};
 use coterie_storage::layout::Stored;
 use coterie_storage::{Engine, Reader, StorageError, layout};
@@ -12,8 +12,66 @@ use coterie_types::KeyRange;
 
 use super::super::view::walk_elements;
 
+/// Elements of a walk, at most.
+const WALKED_MAX: usize = 64 * 1024;
+
+/// Answers a question about elements, with about `bytes_max` bytes at most.
+pub(super) fn read(
+    engine: &dyn Engine,
+    bounds: &KeyRange,
+    read: &FrozenRead,
+    bytes_max: u64,
+) -> Result<FrozenAnswer, StorageError> {
+    match read {
+        FrozenRead::Elements {
+            of,
+            from,
+            bytes_max: wanted,
+        } => {
+            let from = from
+                .as_ref()
+                .map(|(family, element)| (*family, &element[..]));
+            page(engine, bounds, of, from, (*wanted).min(bytes_max))
+        }
+        FrozenRead::ElementsDigest(of) => digest(engine, bounds, of),
+        FrozenRead::Element {
+            of,
+            family,
+            element,
+        } => single(engine, bounds, of, *family, element),
+        FrozenRead::Walk {
+            of,
+            family,
+            from,
+            is_down,
+            count_max,
+        } => {
+            let walk = WalkOf {
+                of,
+                family: *family,
+                from: from.as_ref(),
+                is_down: *is_down,
+                count_max: usize::try_from(*count_max)
+                    .map_or(WALKED_MAX, |count| count.clamp(1, WALKED_MAX)),
+                bytes_max,
+            };
+            walk.read(engine, bounds)
+        }
+        _ => Ok(FrozenAnswer::Failed("nothing about elements".to_owned())),
+    }
+}
+
+/// The answer with a tally.
+pub(super) fn answer_of(tally: &Tally) -> FrozenAnswer {
+    FrozenAnswer::Digest {
+        records: tally.records,
+        bytes: tally.bytes,
+        checksum: tally.checksum,
+    }
+}
+
 /// The elements from a place on, in order.
-pub(super) fn page(
+fn page(
     engine: &dyn Engine,
     bounds: &KeyRange,
     of: &Spread,
@@ -35,7 +93,7 @@ pub(super) fn page(
 }
 
 /// The digest of all elements.
-pub(super) fn digest(
+fn digest(
     engine: &dyn Engine,
     bounds: &KeyRange,
     of: &Spread,
@@ -45,11 +103,11 @@ pub(super) fn digest(
         add_element(&mut tally, family, element, value);
         true
     })?;
-    Ok(super::digest(&tally))
+    Ok(answer_of(&tally))
 }
 
 /// The value of an element.
-pub(super) fn one(
+fn single(
     engine: &dyn Engine,
     bounds: &KeyRange,
     of: &Spread,
@@ -61,13 +119,16 @@ pub(super) fn one(
     Ok(FrozenAnswer::Element(engine.get(&stored)?))
 }
 
+/// Takes family, element and value; returns whether to go on.
+type Visit<'a> = dyn FnMut(u8, &[u8], &[u8]) -> bool + 'a;
+
 /// Visits the elements of all families from a place on.
 fn each(
     reader: &dyn Reader,
     bounds: &KeyRange,
     of: &Spread,
     from: Option<(u8, &[u8])>,
-    visit: &mut dyn FnMut(u8, &[u8], &[u8]) -> bool,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StorageError> {
     let key = (bounds.table, &of.key[..]);
     let (mut start, end) = layout::collection_interval(key, of.incarnation);
@@ -96,22 +157,18 @@ fn each(
 }
 
 /// A walk over a family.
-pub(super) struct WalkOf<'a> {
-    pub(super) of: &'a Spread,
-    pub(super) family: u8,
-    pub(super) from: Option<&'a WalkFrom>,
-    pub(super) is_down: bool,
-    pub(super) count_max: usize,
-    pub(super) bytes_max: u64,
+struct WalkOf<'a> {
+    of: &'a Spread,
+    family: u8,
+    from: Option<&'a WalkFrom>,
+    is_down: bool,
+    count_max: usize,
+    bytes_max: u64,
 }
 
 impl WalkOf<'_> {
     /// The first elements of the walk.
-    pub(super) fn read(
-        &self,
-        reader: &dyn Reader,
-        bounds: &KeyRange,
-    ) -> Result<FrozenAnswer, StorageError> {
+    fn read(&self, reader: &dyn Reader, bounds: &KeyRange) -> Result<FrozenAnswer, StorageError> {
         let of = Collection {
             table: bounds.table,
             key: self.of.key.clone(),
@@ -207,7 +264,7 @@ mod tests {
         let expected = [(0, "a"), (0, "b"), (3, "a")].map(|(f, e)| (f, Bytes::from(e)));
         assert_eq!(seen, expected);
         let all = digest(&engine, &bounds, &of).unwrap();
-        assert_eq!(all, super::super::digest(&tally));
+        assert_eq!(all, answer_of(&tally));
     }
 
     #[test]
@@ -238,9 +295,9 @@ mod tests {
         assert_eq!(walk(None, true, 1), (vec![b.clone()], false));
         assert_eq!(walk(Some(("a", false)), false, 9), (vec![b], true));
         assert_eq!(walk(Some(("b", false)), true, 9), (vec![a], true));
-        let found = one(&engine, &bounds, &of, 3, b"a").unwrap();
+        let found = single(&engine, &bounds, &of, 3, b"a").unwrap();
         assert_eq!(found, FrozenAnswer::Element(Some(Bytes::from("value"))));
-        let none = one(&engine, &bounds, &of, 3, b"b").unwrap();
+        let none = single(&engine, &bounds, &of, 3, b"b").unwrap();
         assert_eq!(none, FrozenAnswer::Element(None));
     }
 }

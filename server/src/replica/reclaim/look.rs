@@ -10,7 +10,7 @@ const COLLECTIONS_MAX: usize = 512;
 /// Elements found, at most.
 const REMOVED_MAX: usize = 1024;
 
-/// What a look found.
+/// The elements that a look found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// Store keys of elements to remove.
@@ -121,7 +121,7 @@ mod tests {
         put(engine, layout::header_key(T, key.as_bytes()), &header);
     }
 
-    /// Looks to the end; removes what is found as the job does. Returns the number of looks.
+    /// Looks to the end; removes the elements found, as the job does. Returns the number of looks.
     fn reclaim(engine: &MemEngine, arriving: &[KeyRange]) -> usize {
         let [_, (mut start, end)] = layout::all_intervals();
         for looks in 1.. {
