@@ -412,3 +412,48 @@ async fn nobody_asks_when_nobody_waits() {
     assert_eq!(client.run("RPUSH k x").await, ":1\r\n");
     assert_eq!(waits.reply().await, popped("k", "x"));
 }
+
+#[tokio::test]
+async fn readers_of_a_stream_all_get_an_entry_and_consumers_compete() {
+    let (cluster, proxy, mut other) = started().await;
+    other.run("XADD c 1-1 f v").await;
+    let mut readers = [
+        waiting(&cluster, &proxy, "XREAD COUNT 1 BLOCK 0 STREAMS c $").await,
+        waiting(&cluster, &proxy, "XREAD BLOCK 0 STREAMS c d 1-1 $").await,
+    ];
+    // Emptied again before anybody is served.
+    other
+        .send("MULTI\r\nXADD c 2-1 f v\r\nXDEL c 2-1\r\nEXEC\r\n")
+        .await;
+    for _ in 0..4 {
+        other.reply().await;
+    }
+    assert_eq!(cluster.waiting(1), 2);
+    other
+        .send("MULTI\r\nXADD c 3-1 f v\r\nXADD c 3-2 f v\r\nEXEC\r\n")
+        .await;
+    for _ in 0..4 {
+        other.reply().await;
+    }
+    let [one, all] = &mut readers;
+    let one = one.reply().await;
+    assert!(
+        one.contains("3-1") && !one.contains("3-2"),
+        "COUNT is kept: {one}"
+    );
+    let all = all.reply().await;
+    assert!(all.contains("3-1") && all.contains("3-2"), "{all}");
+    assert_eq!(other.run("XGROUP CREATE c g $").await, "+OK\r\n");
+    let consumer = |name: &str| format!("XREADGROUP GROUP g {name} BLOCK 0 STREAMS c >");
+    let mut first = waiting(&cluster, &proxy, &consumer("one")).await;
+    let mut second = waiting(&cluster, &proxy, &consumer("two")).await;
+    let mut third = waiting(&cluster, &proxy, &consumer("three")).await;
+    other.run("XADD c 4-1 f v").await;
+    assert!(first.reply().await.contains("4-1"));
+    assert_eq!(cluster.waiting(1), 2);
+    assert_eq!(other.run("DEL c").await, ":1\r\n");
+    for client in [&mut second, &mut third] {
+        let reply = client.reply().await;
+        assert!(reply.starts_with("-NOGROUP "), "{reply}");
+    }
+}
