@@ -109,6 +109,17 @@ struct Sizes {
     apply_cpu: Duration,
 }
 
+impl Sizes {
+    fn none() -> Self {
+        Self {
+            at: Instant::now(),
+            ranges: Vec::new(),
+            apply_cpu_nanos: 0,
+            apply_cpu: Duration::ZERO,
+        }
+    }
+}
+
 /// Time between two looks whether an interval is still being cleared.
 const SPACE_POLL: Duration = Duration::from_millis(5);
 /// How long measured sizes of ranges stay valid.
@@ -204,12 +215,7 @@ impl Replica {
         );
         let running = tokio::sync::Mutex::new(running);
         let tasks = Arc::new(Tasks { stop, running });
-        let sizes = Arc::new(Mutex::new(Sizes {
-            at: Instant::now(),
-            ranges: Vec::new(),
-            apply_cpu_nanos: 0,
-            apply_cpu: Duration::ZERO,
-        }));
+        let sizes = Arc::new(Mutex::new(Sizes::none()));
         Ok(Self {
             group,
             shared,

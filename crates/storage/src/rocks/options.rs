@@ -4,8 +4,9 @@
 //! so that a flush is a single state; the memtable is so large that RocksDB never switches it by
 //! itself, as the replica must choose every durable state; bloom filters of 10 bits, index and
 //! filters partitioned and in the block cache, so that memory per terabyte is bounded; LZ4 in the
-//! upper levels, Zstandard in the bottom level; files full of deletions are compacted early. Caches,
-//! background threads and the limit on compaction writes are shared by all stores of a node.
+//! upper levels, Zstandard in the bottom level; files full of deletions are compacted early.
+//! Caches, background threads and the limit on compaction writes are shared by all stores of a
+//! node.
 
 use std::sync::Arc;
 
