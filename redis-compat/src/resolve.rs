@@ -237,7 +237,8 @@ mod tests {
         assert_eq!(touched("rename a b"), renamed);
         assert_eq!(touched("copy a b"), [of("b", fills(None))]);
         let moved = [of("k", fills(Some(1))), of("k", fills(None))];
-        assert_eq!(touched("move k 3"), moved);
+        assert_eq!(touched("move k 4"), moved);
+        assert_eq!(touched("move k 3"), moved[..1], "it is refused");
         assert_eq!(touched("nonsense k"), []);
     }
 

@@ -110,6 +110,11 @@ pub(crate) fn seconds(word: Option<&Bytes>, now_ms: u64) -> Result<u64, CommandE
     within(millis as i64, now_ms)
 }
 
+/// The last word is a timeout in seconds.
+pub(crate) fn last_is_timeout(args: &Args<'_>) -> Result<(), CommandError> {
+    seconds(args.get(args.len() - 1), 0).map(drop)
+}
+
 /// A timeout in milliseconds.
 pub(crate) fn block_millis(word: &Bytes, now_ms: u64) -> Result<u64, CommandError> {
     let millis = number::parse_int(word).ok_or(TIMEOUT_NOT_AN_INTEGER)?;

@@ -503,6 +503,7 @@ const NOT_COMPARED: &[&str] = &[
     "ERR Number of IDs must be a positive integer",
     "ERR MAXCOUNT and MAXSIZE must be > 0",
     "ERR RETRYCOUNT must be zero or more",
+    "UNBLOCKED client unblocked via CLIENT UNBLOCK",
 ];
 
 /// Coterie's own, and Valkey's.

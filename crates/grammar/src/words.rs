@@ -269,7 +269,7 @@ impl Grammar {
             "offset" => self.offset(),
             "field" => self.field(),
             "field-value" => return self.field_value(),
-            "brief" => self.one_of(&["0.001", "0.01", "0.002", "x", "-1", "-0.001", ""]),
+            "brief" => self.one_of(&["0.001", "0.01", "0.002", "x", "-1", "-2.5", ""]),
             "member" => self.member(),
             "numkeys" => self.one_of(&["1", "1", "1", "2", "2", "3", "0", "-1", "x", "99"]),
             "limit" => self.one_of(&["0", "1", "2", "5", "-1", "x"]),

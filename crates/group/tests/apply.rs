@@ -325,11 +325,15 @@ fn small_requests_make_no_value_over_the_limit_and_no_entry_without_bound() {
     let mut group = Group::new(vec![range("", None)]);
     let refused = group.run(&["setbit k 4294967295 1"]).remove(0);
     assert!(refused.starts_with("-ERR bit offset is not"), "{refused}");
+    assert_eq!(group.run(&["setbit big 8388000 1"]), [":0\r\n"]);
     // Each creates a value of nearly 1 MiB; together they would be 300 MiB.
-    let lines: Vec<String> = (0..300).map(|n| format!("setbit k{n} 8388000 1")).collect();
+    let lines: Vec<String> = (0..300).map(|n| format!("bitop or k{n} big")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let replies = group.run(&lines);
-    assert_eq!(replies, [":0\r\n"; 33], "the rest comes with another frame");
+    assert_eq!(
+        replies, [":1048501\r\n"; 33],
+        "the rest comes with another frame"
+    );
     assert_eq!(group.run(&["exists k32 k33"]), [":1\r\n"]);
 }
 

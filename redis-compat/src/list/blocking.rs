@@ -7,8 +7,8 @@ use super::place::End;
 use super::pop::{elements, parse as parse_pops, pop_from};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::WRONG_TYPE;
-use crate::waits::{Timeout, WaitQueue, seconds};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, KeySpec, Kind, Reply, Txn};
+use crate::waits::{Timeout, WaitQueue, last_is_timeout, seconds};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, KeySpec, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH], &[]);
 
@@ -27,6 +27,7 @@ const BLPOP: Command = command(Topic::List, "blpop")
     .flags(POPS)
     .keys(&[K::RW_ACCESS_DELETE.at(1).to(-2)])
     .runs(blpop)
+    .check(last_is_timeout)
     .waits(Timeout::Last, queue)
     .hints("weight=2 key=list-key timeout=brief")
     .docs(
@@ -50,6 +51,7 @@ const BRPOP: Command = command(Topic::List, "brpop")
     .flags(POPS)
     .keys(&[K::RW_ACCESS_DELETE.at(1).to(-2)])
     .runs(brpop)
+    .check(last_is_timeout)
     .waits(Timeout::Last, queue)
     .hints("weight=2 key=list-key timeout=brief")
     .docs(
@@ -80,8 +82,9 @@ const BLMPOP: Command = command(Topic::List, "blmpop")
     .flags(F::WRITE.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RW_ACCESS_DELETE.at(2).counted()])
     .runs(blmpop)
+    .check(blmpop_check)
     .waits(Timeout::First, queue)
-    .hints("key=list-key count=list-count timeout=brief")
+    .hints("weight=2 key=list-key count=list-count timeout=brief")
     .docs(
         "7.0.0",
         "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
@@ -101,6 +104,11 @@ fn blmpop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         return Ok(Reply::NullArray);
     };
     Ok(Reply::Array(vec![Reply::Bulk(key), elements(popped)]))
+}
+
+fn blmpop_check(args: &Args<'_>) -> Result<(), CommandError> {
+    parse_pops(args, 2)?;
+    seconds(args.get(1), 0).map(drop)
 }
 
 /// Pops off the first of `keys` that holds a list; `None` if the command is to wait.
@@ -127,6 +135,7 @@ const BLMOVE: Command = command(Topic::List, "blmove")
     .flags(MOVES)
     .keys(MOVE_KEYS)
     .runs(blmove)
+    .check(blmove_check)
     .waits(Timeout::Last, queue)
     .hints("source=list-key destination=list-key timeout=brief")
     .docs(
@@ -135,6 +144,11 @@ const BLMOVE: Command = command(Topic::List, "blmove")
         "Pops an element off a list and pushes it to another, or waits until there is one.",
     )
     .deviation(ONE_GROUP);
+
+fn blmove_check(args: &Args<'_>) -> Result<(), CommandError> {
+    parse_ends(args)?;
+    last_is_timeout(args)
+}
 
 /// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`: as `LMOVE`; waits for an element, and
 /// then the reply is null. O(1).
@@ -152,6 +166,7 @@ const BRPOPLPUSH: Command = command(Topic::List, "brpoplpush")
     .flags(MOVES)
     .keys(MOVE_KEYS)
     .runs(brpoplpush)
+    .check(last_is_timeout)
     .waits(Timeout::Last, queue)
     .hints("source=list-key destination=list-key timeout=brief")
     .docs(

@@ -6,8 +6,8 @@ use super::order::Item;
 use super::pop::{Pops, pop_from, reply_of};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::WRONG_TYPE;
-use crate::waits::{Timeout, WaitQueue, seconds};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
+use crate::waits::{Timeout, WaitQueue, last_is_timeout, seconds};
+use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[BZPOPMIN, BZPOPMAX, BZMPOP], &[]);
 
@@ -24,6 +24,7 @@ const BZPOPMIN: Command = command(Topic::SortedSet, "bzpopmin")
     .flags(POPS)
     .keys(&[K::RW_ACCESS_DELETE.at(1).to(-2)])
     .runs(bzpopmin)
+    .check(last_is_timeout)
     .waits(Timeout::Last, queue)
     .hints("key=zset-key timeout=brief reply=scores")
     .docs(
@@ -48,6 +49,7 @@ const BZPOPMAX: Command = command(Topic::SortedSet, "bzpopmax")
     .flags(POPS)
     .keys(&[K::RW_ACCESS_DELETE.at(1).to(-2)])
     .runs(bzpopmax)
+    .check(last_is_timeout)
     .waits(Timeout::Last, queue)
     .hints("key=zset-key timeout=brief reply=scores")
     .docs(
@@ -85,6 +87,7 @@ const BZMPOP: Command = command(Topic::SortedSet, "bzmpop")
     .flags(F::WRITE.with(F::BLOCKING).with(F::MOVABLE_KEYS))
     .keys(&[K::RW_ACCESS_DELETE.at(2).counted()])
     .runs(bzmpop)
+    .check(bzmpop_check)
     .waits(Timeout::First, queue)
     .hints("key=zset-key count=few timeout=brief reply=scores")
     .docs(
@@ -109,6 +112,11 @@ fn bzmpop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             None => Reply::NullArray,
         },
     )
+}
+
+fn bzmpop_check(args: &Args<'_>) -> Result<(), CommandError> {
+    Pops::parse(args, 2)?;
+    seconds(args.get(1), 0).map(drop)
 }
 
 /// Pops from the first of `keys` that holds a sorted set; `None` if the command is to wait.
