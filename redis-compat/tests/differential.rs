@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use common::compare::{encodings_agree, same_page, same_scores};
+use common::compare::{both_waited, encodings_agree, same_page, same_scores};
 use common::real::{Connection, Server};
 use common::{Store, streams, words};
 use coterie_grammar::{Choice, Grammar, Hints, ReplyKind, compared_rows};
@@ -222,7 +222,7 @@ fn every_command_does_something() {
     }
     for row in compared_rows() {
         let (fine, replies) = &calls[row.name];
-        assert!(*fine > 100, "{}: only {fine} calls do something", row.name);
+        assert!(*fine > 50, "{}: only {fine} calls do something", row.name);
         assert!(replies.len() > 1, "{}: only {replies:?}", row.name);
     }
 }
@@ -339,6 +339,9 @@ fn agree(
     store: &mut Store,
 ) -> Result<(), &'static str> {
     if ours == theirs {
+        return Ok(());
+    }
+    if both_waited(args, ours, theirs) {
         return Ok(());
     }
     let integers = || Some((integer(ours)?, integer(theirs)?));

@@ -1,5 +1,8 @@
 //! Replies compared by what they say, where two servers may write it differently.
 
+use bytes::Bytes;
+use coterie_redis_compat::{Flags, resolve};
+
 /// Whether two replies have the same parts, doubles by their value: Redis 7.0 writes them with 17
 /// digits, 7.2 with as few as it takes.
 pub(crate) fn same_scores(ours: &[u8], theirs: &[u8]) -> bool {
@@ -29,6 +32,14 @@ pub(crate) fn same_shape(ours: &[u8], theirs: &[u8]) -> bool {
         Some(parts.iter().map(of).collect::<Vec<_>>())
     };
     types(ours).is_some() && types(ours) == types(theirs)
+}
+
+/// Whether the command waits and found nothing on either side. At its timeout the proxy answers as
+/// Redis does; here the reply is that of a transaction, where BLMOVE has another null.
+pub(crate) fn both_waited(args: &[Bytes], ours: &[u8], theirs: &[u8]) -> bool {
+    let is_null = |reply: &[u8]| [&b"$-1\r\n"[..], b"*-1\r\n", b"_\r\n"].contains(&reply);
+    let may_wait = resolve(args).is_ok_and(|row| row.flags.contains(Flags::BLOCKING));
+    may_wait && is_null(ours) && is_null(theirs)
 }
 
 /// A small list or set is a listpack since Redis 7.2.
