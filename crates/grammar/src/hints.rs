@@ -5,8 +5,8 @@
 //! reply=time       the reply tells of the moment; `payload`: bytes that may differ and mean the
 //!                  same; `any-order`: the same elements; `encoding`: the name of an encoding;
 //!                  `random`: as many elements; `scan`: a page of elements; `scores`: doubles may
-//!                  have other digits; `moments`: times within the reply are about the same; `ours`:
-//!                  figures that only Coterie's documentation explains
+//!                  have other digits; `moments`: times within the reply are about the same;
+//!                  `ours`: figures that only Coterie's documentation explains
 //! newer=IFEQ       the Redis compared with does not know this keyword: it is never sent
 //! without=WORD     this keyword is never sent: what it does depends on more than the words
 //! offset=bit-offset    the argument called `offset`, or the keyword `*` of this name, is filled

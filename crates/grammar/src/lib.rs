@@ -15,6 +15,7 @@
 mod fill;
 mod geo;
 mod hints;
+mod keys;
 mod list;
 mod payloads;
 mod rng;

@@ -8,26 +8,10 @@ use bytes::Bytes;
 use coterie_redis_compat::syntax::Type;
 
 use crate::Grammar;
+use crate::keys::{HASH_KEYS, KEYS};
 use crate::list::LIST_KEYS;
 use crate::set::SET_KEYS;
 use crate::zset::{LEX_BOUNDS, ZSET_KEYS};
-
-pub(crate) const KEYS: &[&[u8]] = &[
-    b"a",
-    b"b",
-    b"c",
-    b"d",
-    b"e",
-    b"f",
-    b"key:1",
-    b"{tag}x",
-    b"k k",
-    b"",
-    b"\0\xff\r\n\x80",
-];
-
-/// Keys that hold hashes, mostly.
-pub(crate) const HASH_KEYS: &[&[u8]] = &[b"h", b"h:1", b"{tag}h", b"h\0"];
 
 /// Keys that hold HyperLogLogs, and nothing else: what notes a count in them is another command in
 /// each server.

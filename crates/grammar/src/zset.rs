@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Grammar;
-use crate::words::{HASH_KEYS, KEYS};
+use crate::keys::{HASH_KEYS, KEYS};
 
 /// Keys that hold sorted sets, mostly.
 pub(crate) const ZSET_KEYS: &[&[u8]] = &[b"z", b"z:1", b"z:2", b"{tag}z", b"z\0"];

@@ -1,5 +1,6 @@
 //! Unions, intersections and differences of sorted sets and sets.
 
+mod aggregate;
 mod run;
 mod source;
 
@@ -12,6 +13,7 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
 use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
 
+use aggregate::Aggregate;
 use run::{card, difference, intersection, union};
 
 pub(super) const PART: Part = Part::new(
@@ -230,16 +232,6 @@ enum Form {
     Card,
 }
 
-/// How the scores of a member are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aggregate {
-    Sum,
-    Min,
-    Max,
-    /// The sum of the weights.
-    Count,
-}
-
 #[derive(Debug)]
 struct Options {
     weights: Vec<f64>,
@@ -361,17 +353,5 @@ impl Options {
             weight: *weight,
         };
         weighted.map(input).collect()
-    }
-}
-
-impl Aggregate {
-    fn of(word: &str) -> Result<Self, CommandError> {
-        match word {
-            "sum" => Ok(Self::Sum),
-            "min" => Ok(Self::Min),
-            "max" => Ok(Self::Max),
-            "count" => Ok(Self::Count),
-            _ => Err(SYNTAX),
-        }
     }
 }

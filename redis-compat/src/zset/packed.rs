@@ -40,7 +40,7 @@ impl Packed {
         Ok(Self { items, bytes })
     }
 
-    /// Members that came in any order; `None` if one is there twice.
+    /// Members that came in any order; `None` if a member is there twice.
     pub(super) fn of_items(mut items: Vec<Item>) -> Option<Self> {
         items.sort_unstable_by(|a, b| a.member.cmp(&b.member));
         if items

@@ -89,7 +89,7 @@ pub(crate) fn take_payload(
     })
 }
 
-/// Members one by one; `None` if there are none.
+/// Members in turn; `None` if there are none.
 fn take_members(
     input: &mut Bytes,
     max: usize,

@@ -108,7 +108,7 @@ fn zmpop_check(args: &Args<'_>) -> Result<(), CommandError> {
     Pops::parse(args, 1).map(drop)
 }
 
-/// What `ZMPOP` and `BZMPOP` are asked for.
+/// The words of `ZMPOP` and `BZMPOP`.
 pub(crate) struct Pops<'a> {
     pub(crate) keys: &'a [Bytes],
     pub(crate) highest: bool,

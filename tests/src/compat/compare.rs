@@ -73,8 +73,8 @@ fn same_time(left: &Reply, right: &Reply) -> bool {
     }
 }
 
-/// Whether two replies are equal but for the digits of doubles: Redis 7.0 writes 17 of them, 7.2 and
-/// Coterie as few as it takes.
+/// Whether two replies are equal but for the digits of doubles: Redis 7.0 writes 17 of them, Redis
+/// 7.2 and Coterie as few as it takes.
 fn same_scores(left: &Reply, right: &Reply) -> bool {
     let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<f64>().ok();
     match (left, right) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::Aggregate;
+use super::aggregate::Aggregate;
 use super::source::Source;
 use crate::zset::listing::Listing;
 use crate::zset::order::Item;
