@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(palermo.score(), 3_479_099_956_230_698.0);
         assert_eq!(place(15.087269, 37.502669).score(), 3_479_447_370_796_909.0);
         let found = Place::of_score(palermo.score());
-        assert_eq!(found, place(13.36138933897018433, 38.11555639549629859));
+        assert_eq!(found, place(13.361389338970184, 38.1155563954963));
     }
 
     #[test]

@@ -57,8 +57,9 @@ impl Shape {
                     return None;
                 }
                 let distance = distance(center, place);
-                // Not `<=`: like Redis, take what is no number in.
-                (!(distance > radius)).then_some(distance)
+                // Like Redis: a distance that is no number is inside.
+                let is_outside = distance > radius;
+                (!is_outside).then_some(distance)
             }
             Outline::Box { width, height } => {
                 let (width, height) = (width * self.unit, height * self.unit);
