@@ -6,8 +6,9 @@ use std::sync::Barrier;
 /// Size and alignment of an arena's reservations: `HEAP_MAX_SIZE` in glibc's `arena.c`.
 const HEAP_BYTES: u64 = 64 << 20;
 
-/// Counts the heaps of arenas, without the main arena. A heap is a writable mapping at a multiple
-/// of `HEAP_BYTES`. Behind it is its unused rest, which nobody may access.
+/// Counts the heaps of arenas, without the main arena. A heap begins at a multiple of `HEAP_BYTES`.
+/// Its used part is writable, and nobody may access the rest. The kernel may show the used part and
+/// other memory that ends where the heap begins as a single mapping.
 fn heaps() -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let ranges = maps.lines().filter_map(|line| {
@@ -21,11 +22,12 @@ fn heaps() -> usize {
         let [(start, end, access), (next, next_end, rest)] = pair else {
             return false;
         };
-        start % HEAP_BYTES == 0
+        let heap = (end - 1) / HEAP_BYTES * HEAP_BYTES;
+        heap >= *start
             && access == "rw-p"
             && next == end
             && rest == "---p"
-            && next_end - start >= HEAP_BYTES
+            && *next_end >= heap + HEAP_BYTES
     };
     ranges.windows(2).filter(is_heap).count()
 }
