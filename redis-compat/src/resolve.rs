@@ -88,6 +88,14 @@ impl Resolved {
         self.row().is_ok_and(Command::has_one_key)
     }
 
+    /// Whether it may read keys that its words do not name, because elements of a collection name
+    /// them.
+    #[must_use]
+    pub fn reads_named_keys(&self) -> bool {
+        let mut specs = self.row().map_or(&[][..], |row| row.keys).iter();
+        specs.any(KeySpec::is_named)
+    }
+
     /// Whether it overwrites its keys without reading them.
     #[must_use]
     pub fn is_blind(&self) -> bool {

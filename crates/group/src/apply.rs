@@ -249,6 +249,7 @@ impl GroupState {
                 return Ok(Ran::Answered(answer));
             }
         }
+        self.ownership.open_to(&frame.commands, txn);
         if let Some(wait) = frame.wait {
             return run_waiting(txn, frame, wait.stage);
         }

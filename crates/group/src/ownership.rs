@@ -2,7 +2,7 @@
 //! the same state as the command sees.
 
 use coterie_protocol::Refusal;
-use coterie_redis_compat::Resolved;
+use coterie_redis_compat::{Resolved, Txn};
 use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,21 @@ impl Ownership {
     #[must_use]
     pub fn importing(&self) -> &[Arriving] {
         &self.importing
+    }
+
+    /// Lets the commands of a frame read keys that they do not name in their words: in owned ranges
+    /// that have all of their records.
+    pub(crate) fn open_to(&self, commands: &[Resolved], txn: &mut Txn<'_>) {
+        if commands.iter().any(Resolved::reads_named_keys) {
+            let arriving = || {
+                self.importing
+                    .iter()
+                    .map(|arriving| arriving.range.range_id)
+            };
+            let is_whole = |range: &&RangeDescriptor| arriving().all(|id| id != range.range_id);
+            let whole = self.owned.iter().filter(is_whole);
+            txn.set_whole_ranges(whole.map(|range| range.bounds.clone()).collect());
+        }
     }
 
     /// Ranges that were handed off and whose records are still here, with their descriptors at the

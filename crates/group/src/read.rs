@@ -131,6 +131,7 @@ impl ReadState {
             next_change: self.next_change,
         };
         let mut txn = Txn::new(view, context);
+        self.ownership.open_to(&frame.commands, &mut txn);
         let answer = run_reads(&mut txn, frame)?;
         Ok(if txn.needs_tick() {
             ReadOutcome::NeedsTick

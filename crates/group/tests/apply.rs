@@ -380,3 +380,29 @@ fn what_was_fetched_for_an_earlier_import_is_not_taken_by_a_later_one() {
     let found = fetched(epoch);
     assert_eq!(found, FrameReply::Done(vec![Bytes::from_static(b":0\r\n")]));
 }
+
+#[test]
+fn sort_reads_the_keys_that_its_elements_name_where_the_group_has_them() {
+    let mut group = Group::new(vec![range("", Some("n"))]);
+    group.run(&["rpush list 1 2 3", "mset a_1 30 a_2 20 a_3 10"]);
+    let sorted = "*3\r\n$1\r\n3\r\n$1\r\n2\r\n$1\r\n1\r\n";
+    assert_eq!(group.run(&["sort list by a_*"]), [sorted]);
+    assert_eq!(group.run(&["sort list by a_* store kept"]), [":3\r\n"]);
+    let refused = group.run(&["sort list by z_*"]).remove(0);
+    assert!(refused.starts_with("-ERR BY and GET patterns"), "{refused}");
+    // A range that lacks some of its records is not read.
+    let arriving = RangeDescriptor {
+        range_id: RangeId(8),
+        ..range("n", None)
+    };
+    let (source, range_id, epoch) = (GroupId(9), arriving.range_id, arriving.epoch);
+    let announced = RangeChange::BeginImport {
+        range: arriving,
+        source,
+    };
+    for step in [announced, RangeChange::Activate { range_id, epoch }] {
+        assert!(changed(&group.apply(Body::Change(step))).is_ok());
+    }
+    assert_eq!(group.run(&["sort list by z_*"]), [refused]);
+    assert_eq!(group.run(&["sort list by a_*"]), [sorted]);
+}
