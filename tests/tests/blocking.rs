@@ -39,7 +39,7 @@ fn consumer(addr: String, popped: Arc<Popped>) -> JoinHandle<()> {
     spawn(move || {
         let mut client = connect(&addr);
         while !popped.over.load(Ordering::Relaxed) {
-            let reply = match client.call(&["BLPOP", "empty:queue", QUEUE, "1"]) {
+            let reply = match client.call(&["BLPOP", "queue:empty", QUEUE, "1"]) {
                 Ok(reply) => reply,
                 // Its proxy or leader was killed; an element of unknown fate is counted below.
                 Err(_) => {
