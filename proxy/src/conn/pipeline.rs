@@ -224,7 +224,20 @@ impl Pipeline {
         let mut anyone = None;
         for (command, table, args) in commands {
             if has_no_keys(command, args) {
-                anyone = Some((command, table, args));
+                anyone = Some(table);
+                continue;
+            }
+            if command.positions(args).is_err() {
+                // Its words hide keys: the group that owns the other keys reports the error.
+                anyone = Some(table);
+                let mut checked = Ok(());
+                let mut check = |table, key: &Bytes| {
+                    let entry = self.map.locate(table, key).ok_or(Unroutable::NoRange);
+                    let same = entry.and_then(|entry| is_same(&entry.group));
+                    checked = std::mem::replace(&mut checked, Ok(())).and(same);
+                };
+                let _ = command.visit_keys(table, args, &mut check);
+                checked?;
                 continue;
             }
             match destination(&self.map, command, table, args) {
@@ -248,10 +261,10 @@ impl Pipeline {
         // Commands without keys go to the group of the others, or to any group if there are no
         // others.
         if found.is_none()
-            && let Some((command, table, args)) = anyone
-            && let Destination::One(group) = destination(&self.map, command, table, args)?
+            && let Some(table) = anyone
         {
-            found = Some(Arc::clone(group));
+            let first = self.map.entries(table).first();
+            found = Some(Arc::clone(&first.ok_or(Unroutable::NoRange)?.group));
         }
         Ok(found.map(RoutedGroup))
     }

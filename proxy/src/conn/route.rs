@@ -43,11 +43,11 @@ pub(crate) fn destination<'m>(
         (Some(entry), Some(group)) => several |= group.id != entry.group.id,
     };
     let visited = command.visit_keys(table, args, &mut visit);
-    visited.map_err(Unroutable::Refused)?;
-    if unknown || several {
+    if unknown || several || visited.is_err() {
         // No group gets the whole command, so no group would report its errors.
         command.validate(args).map_err(Unroutable::Refused)?;
     }
+    visited.map_err(Unroutable::Refused)?;
     if unknown {
         return Err(Unroutable::NoRange);
     }

@@ -104,7 +104,9 @@ impl Lists {
         Self {
             on_keys: Choice::new(plain().filter(|row| !is_scattered(row) && together(row))),
             scattered: Choice::new(plain().filter(|row| is_scattered(row))),
-            loose: Choice::new(commands().filter(|row| is_loose(row))),
+            loose: Choice::new(
+                commands().filter(|row| is_loose(row) && (is_scattered(row) || together(row))),
+            ),
             loose_forms,
         }
     }
