@@ -1,6 +1,6 @@
 //! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more. The
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n new ones. The
 //! commands come from the syntax of the command table (`coterie-grammar`). How two replies are
 //! compared stands in the hints of the row.
 
@@ -51,10 +51,13 @@ fn replies_are_those_of_redis() {
     let mut real = server.connect();
     let seeds = match setting("DIFFERENTIAL_SEED") {
         Some(seed) => seed..seed + 1,
-        None => {
-            let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-            first..first + setting("DIFFERENTIAL_RUNS").unwrap_or(40)
-        }
+        None => match setting("DIFFERENTIAL_RUNS") {
+            Some(runs) => {
+                let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+                first..first + runs
+            }
+            None => 0..40,
+        },
     };
     for seed in seeds {
         run(seed, &mut real);

@@ -1,7 +1,7 @@
 //! Lists against a real Redis: the same random commands to both, on short lists and on lists that
 //! are spread over many records; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n new ones.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
@@ -28,10 +28,13 @@ fn seeds(runs: u64) -> std::ops::Range<u64> {
     let setting = |name: &str| std::env::var(name).ok().map(|value| value.parse().unwrap());
     match setting("DIFFERENTIAL_SEED") {
         Some(seed) => seed..seed + 1,
-        None => {
-            let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-            first..first + setting("DIFFERENTIAL_RUNS").unwrap_or(runs)
-        }
+        None => match setting("DIFFERENTIAL_RUNS") {
+            Some(runs) => {
+                let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+                first..first + runs
+            }
+            None => 0..runs,
+        },
     }
 }
 

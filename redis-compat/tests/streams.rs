@@ -1,7 +1,7 @@
 //! Streams and their groups against a real Redis: small streams, and streams whose elements are
 //! records.
 //!
-//! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
+//! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n new ones.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
@@ -30,10 +30,13 @@ fn setting(name: &str) -> Option<u64> {
 fn seeds(runs: u64) -> std::ops::Range<u64> {
     match setting("DIFFERENTIAL_SEED") {
         Some(seed) => seed..seed + 1,
-        None => {
-            let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-            first..first + setting("DIFFERENTIAL_RUNS").unwrap_or(runs)
-        }
+        None => match setting("DIFFERENTIAL_RUNS") {
+            Some(runs) => {
+                let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+                first..first + runs
+            }
+            None => 0..runs,
+        },
     }
 }
 

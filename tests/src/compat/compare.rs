@@ -5,7 +5,7 @@ use bytes::Bytes;
 use coterie_grammar::{Hints, ReplyKind};
 use coterie_redis_compat::resolve;
 
-use super::dump;
+use super::{dump, grammar};
 use crate::resp::Reply;
 
 /// The largest difference between two replies with the same time, in the unit of the reply: the two
@@ -26,6 +26,11 @@ pub fn same(command: &[Vec<u8>], left: &[u8], right: &[u8]) -> bool {
         .first()
         .map(|name| name.to_ascii_uppercase())
         .unwrap_or_default();
+    if let (Reply::Error(left), Reply::Error(_)) = (&left, &right)
+        && grammar::LONGER.contains(&String::from_utf8_lossy(&name).to_lowercase().as_str())
+    {
+        return left.starts_with("ERR wrong number of arguments");
+    }
     match kind(command) {
         ReplyKind::Time => return same_time(&left, &right),
         ReplyKind::Payload => return same_dump(&left, &right),

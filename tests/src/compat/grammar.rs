@@ -16,6 +16,10 @@ pub type Command = Vec<Vec<u8>>;
 /// whose ranges may be anywhere.
 const LEFT_OUT: &[&str] = &["move"];
 
+/// Commands that take more words since Redis 7.2: an older Redis refuses the number of words, and
+/// aborts a transaction for it.
+pub(super) const LONGER: &[&str] = &["zrank", "zrevrank"];
+
 /// Forms of the proxy's commands whose reply depends on an order in memory.
 const LOOSE: &[&str] = &["KEYS pattern"];
 
@@ -71,10 +75,11 @@ pub fn commands() -> impl Iterator<Item = &'static Row> {
 /// Whether the reply depends on the moment or on an order in memory, or is written differently by
 /// the versions of Redis.
 fn is_loose(row: &Row) -> bool {
-    matches!(
+    let is_written_differently = matches!(
         Hints::of(row).reply,
         ReplyKind::Time | ReplyKind::AnyOrder | ReplyKind::Scores | ReplyKind::Encoding
-    )
+    );
+    is_written_differently || LONGER.contains(&row.name)
 }
 
 /// Whether the command is scattered over groups.
