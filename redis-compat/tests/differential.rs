@@ -1,8 +1,8 @@
 //! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n new ones. The
-//! commands come from the syntax of the command table (`coterie-grammar`). How two replies are
-//! compared stands in the hints of the row.
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n other
+//! runs. The commands come from the syntax of the command table (`coterie-grammar`). How two
+//! replies are compared stands in the hints of the row.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(

@@ -1,7 +1,7 @@
 //! Lists against a real Redis: the same random commands to both, on short lists and on lists that
 //! are spread over many records; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n new ones.
+//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n other runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(

@@ -1,7 +1,7 @@
 //! Streams and their groups against a real Redis: small streams, and streams whose elements are
 //! records.
 //!
-//! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n new ones.
+//! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n other runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
