@@ -1,4 +1,4 @@
-//! The words of `HSCAN` and `SSCAN`.
+//! The words of `HSCAN`, `SSCAN` and `ZSCAN`.
 //!
 //! Source: Redis `db.c`, `parseScanCursorOrReply` and `scanGenericCommand`.
 
@@ -99,10 +99,13 @@ mod tests {
             ("-1", u64::MAX),
             ("18446744073709551615", u64::MAX),
             ("3\0x", 3),
+            ("\0", 0),
+            ("0\x001", 0),
+            ("-18446744073709551615", 1),
         ] {
             assert_eq!(cursor(word.as_bytes()), Ok(value), "{word:?}");
         }
-        for word in ["x", " 1", "1.5", "18446744073709551616", "-", "1 "] {
+        for word in ["x", " 1", "1.5", "18446744073709551616", "-", "-+1", "1 "] {
             assert_eq!(cursor(word.as_bytes()), Err(INVALID_CURSOR), "{word:?}");
         }
     }
