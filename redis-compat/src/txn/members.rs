@@ -31,10 +31,11 @@ pub(crate) use cell::Cell;
 pub(crate) use head::Head;
 pub(crate) use walk::Member;
 
-use spread::{HashKey, Spread};
+use spread::Spread;
 
 use super::Txn;
 use super::elements::Elements;
+use super::place::PlaceKey;
 use super::spread::{PACKED_BYTES_MAX, SpreadHeader};
 use crate::{Encoding, EvalError, Fault, Kind, Record};
 
@@ -315,16 +316,16 @@ fn spread_out(txn: &mut Txn<'_>, key: &Bytes, packed: &Elements) -> Result<Sprea
 }
 
 /// The rest of the header of a spread collection.
-fn encode_rest(head: &Head, hash_key: &HashKey) -> Bytes {
+fn encode_rest(head: &Head, hash_key: &PlaceKey) -> Bytes {
     let mut rest = Vec::with_capacity(32);
     head.encode(&mut rest);
     rest.extend_from_slice(hash_key);
     Bytes::from(rest)
 }
 
-fn split_rest(mut rest: Bytes) -> Result<(Head, HashKey), Fault> {
+fn split_rest(mut rest: Bytes) -> Result<(Head, PlaceKey), Fault> {
     let head = Head::take(&mut rest)?;
-    let hash_key = HashKey::try_from(&rest[..])
+    let hash_key = PlaceKey::try_from(&rest[..])
         .map_err(|_| Fault::corrupt("the hash key of a collection does not fit"))?;
     Ok((head, hash_key))
 }

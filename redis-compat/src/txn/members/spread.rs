@@ -5,17 +5,16 @@
 //! family 1    the deadline in Unix ms, 8 bytes, big endian, and the key in family 0 -> nothing
 //! ```
 //!
-//! The hash is SipHash-1-3 under a key that the entry drew which spread the collection: nobody can
-//! choose members that meet in the same hash. The cursors of `HSCAN` and `SSCAN` are these hashes,
-//! and random members come from a random place in their order.
+//! The hash is the member's place (`place.rs`). The cursors of `HSCAN` and `SSCAN` are these
+//! hashes, and random members come from a random place in their order.
 //!
 //! The layout is on disk: pinned by the tests of `members.rs`, described in `docs/disk-format.md`.
 
 use bytes::Bytes;
 use coterie_types::UnixMillis;
-use siphasher::sip::SipHasher13;
 
 use super::cell::Cell;
+use crate::txn::place::{self, PlaceKey};
 use crate::{Collection, Fault, Txn};
 
 /// The family of the members, in the order of their hashes.
@@ -24,29 +23,24 @@ pub(super) const MEMBERS: u8 = 0;
 pub(super) const DEADLINES: u8 = 1;
 
 /// Bytes of a hash.
-pub(super) const HASH_BYTES: usize = 6;
+pub(super) const HASH_BYTES: usize = place::PLACE_BYTES;
 /// How many hashes there are.
 pub(super) const HASHES: u64 = 1 << (8 * HASH_BYTES);
 
 /// Bytes of a deadline in family 1.
 const DEADLINE_BYTES: usize = 8;
 
-/// The key of the hash.
-pub(super) type HashKey = [u8; 16];
-
 /// The elements, and how many members there are.
 pub(super) struct Spread {
     pub(super) of: Collection,
     pub(super) count: u64,
-    pub(super) hash_key: HashKey,
+    pub(super) hash_key: PlaceKey,
 }
 
 impl Spread {
     /// The key of a member in family 0.
     pub(super) fn key_of(&self, member: &[u8]) -> Bytes {
-        let hash = SipHasher13::new_with_key(&self.hash_key).hash(member);
-        let hash = hash.to_be_bytes();
-        Bytes::from([&hash[..HASH_BYTES], member].concat())
+        Bytes::from([&place::place(&self.hash_key, member)[..], member].concat())
     }
 
     pub(super) fn cell(&self, txn: &Txn<'_>, member: &[u8]) -> Result<Option<Cell>, Fault> {
@@ -95,10 +89,7 @@ pub(super) fn split_key(key: &[u8]) -> Result<(u64, &[u8]), Fault> {
     let (hash, member) = key
         .split_first_chunk::<HASH_BYTES>()
         .ok_or_else(|| Fault::corrupt("the key of a member is cut short"))?;
-    let hash = hash
-        .iter()
-        .fold(0, |hash, byte| hash << 8 | u64::from(*byte));
-    Ok((hash, member))
+    Ok((place::number(*hash), member))
 }
 
 /// The first key of family 0 with this hash, or a higher hash.
