@@ -124,16 +124,11 @@ impl Reply {
             Reply::Set(items) => put_items(if v3 { b'~' } else { b'*' }, items, resp, out),
             Reply::Push(items) => put_items(if v3 { b'>' } else { b'*' }, items, resp, out),
             Reply::Map(pairs) => put_pairs(pairs, resp, out),
-            Reply::Pairs(pairs) => put_lists_of_two(pairs, resp, out),
+            Reply::Pairs(pairs) if v3 => put_lists_of_two(pairs, resp, out),
+            // Flat, as a map is.
+            Reply::Pairs(pairs) => put_pairs(pairs, resp, out),
             Reply::PairMap(pairs) if v3 => put_pairs(pairs, resp, out),
-            Reply::PairMap(pairs) => {
-                put_number(b'*', pairs.len() as i64, out);
-                for (key, value) in pairs {
-                    put_number(b'*', 2, out);
-                    key.encode(resp, out);
-                    value.encode(resp, out);
-                }
-            }
+            Reply::PairMap(pairs) => put_lists_of_two(pairs, resp, out),
             Reply::Double(value) if v3 => put_line(b',', number::double(*value).as_bytes(), out),
             Reply::Double(value) => put_bulk(number::double(*value).as_bytes(), out),
             Reply::Decimal(text) if v3 => put_line(b',', text, out),
@@ -220,14 +215,9 @@ fn put_pairs(pairs: &[(Reply, Reply)], resp: Resp, out: &mut BytesMut) {
 }
 
 fn put_lists_of_two(pairs: &[(Reply, Reply)], resp: Resp, out: &mut BytesMut) {
-    match resp {
-        Resp::V2 => put_number(b'*', pairs.len() as i64 * 2, out),
-        Resp::V3 => put_number(b'*', pairs.len() as i64, out),
-    }
+    put_number(b'*', pairs.len() as i64, out);
     for (first, second) in pairs {
-        if resp == Resp::V3 {
-            put_number(b'*', 2, out);
-        }
+        put_number(b'*', 2, out);
         first.encode(resp, out);
         second.encode(resp, out);
     }
