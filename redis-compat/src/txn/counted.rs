@@ -10,20 +10,21 @@
 //! value     the entries of the node (`run.rs`)
 //! ```
 //!
-//! A keyed hash says which items begin a node: an item begins a leaf if the hash ends in 5 zero
-//! bits, and a node of level `l` if it ends in 5 + 6 l zero bits. So a leaf has about 32 items, and
+//! A keyed hash says which items begin a node: an item begins a leaf if the hash ends in 4 zero
+//! bits, and a node of level `l` if it ends in 4 + 6 l zero bits. So a leaf has about 16 items, and
 //! a node 64 nodes. The key is the collection's own chance: nobody can choose items that make large
 //! nodes. The highest level has a single node, of up to about 256 entries.
 //!
 //! So the records are a function of the items and of the key, whatever the history: replicas agree,
 //! and a fresh build equals what is stored. A skip list drawn as a tree, as in the ranked set of
 //! the FoundationDB Record Layer and in prolly trees. Nothing walks over the store: a queue never
-//! meets what it removed. The layout is on disk: pinned by the tests, described in
+//! meets its removals. The layout is on disk: pinned by the tests, described in
 //! `docs/disk-format.md`.
 //!
 //! Costs at a million items: a rank or an insertion reads four nodes, an insertion writes them.
 
 mod change;
+mod later;
 mod path;
 mod run;
 #[cfg(test)]
@@ -39,13 +40,13 @@ use super::Txn;
 use crate::{Collection, Fault};
 
 /// The first level with nodes of nodes begins at so many bits.
-const LEAF_BITS: u32 = 5;
-/// A node has one of 2 to this many nodes of the level below.
+const LEAF_BITS: u32 = 4;
+/// A node has about 2 to this power nodes of the level below.
 const FAN_BITS: u32 = 6;
 /// About how many entries the highest node has at most.
 const TOP_MAX: u64 = 256;
-/// The highest level, and one less than the families that the order needs. With four, the highest
-/// node outgrows [`TOP_MAX`] behind two billion items.
+/// The highest level. With four, the highest
+/// node outgrows [`TOP_MAX`] behind a billion items.
 const LEVELS_MAX: u8 = 4;
 /// The name of the first node of each level. No item is empty.
 const START: &[u8] = &[];

@@ -1,5 +1,5 @@
-//! A large sorted set: its members in order, in the nodes of a tree, and the score of each member as
-//! an element of its own.
+//! A large sorted set: its members in order, in the nodes of a tree, and the score of each member
+//! as an element of its own.
 //!
 //! ```text
 //! family 0      a place (`txn/place.rs`) and the member -> 8 bytes: the score, big endian
@@ -51,7 +51,7 @@ pub(crate) type Visit<'v> = dyn FnMut(&mut Txn<'_>, Item) -> Result<bool, EvalEr
 
 impl Spread {
     /// A set of items in order; there is at least one.
-    pub(super) fn new(txn: &mut Txn<'_>, key: &Bytes, items: &[Item]) -> Self {
+    pub(super) fn new(txn: &mut Txn<'_>, key: &Bytes, items: &[Item]) -> Result<Self, Fault> {
         let halves = [txn.random(), txn.random()];
         let mut places = PlaceKey::default();
         places[..8].copy_from_slice(&halves[0].to_le_bytes());
@@ -64,13 +64,9 @@ impl Spread {
         for item in items {
             spread.put_score(txn, item);
         }
-        let pairs: Vec<_> = items
-            .iter()
-            .map(|item| (item.key(), item.value()))
-            .collect();
-        let pairs = pairs.iter().map(|(key, value)| (&key[..], &value[..]));
-        spread.counted().build(txn, pairs);
-        spread
+        let pairs = items.iter().map(|item| (item.key(), item.value()));
+        spread.counted().build(txn, pairs)?;
+        Ok(spread)
     }
 
     pub(super) fn of(header: &SpreadHeader, of: Collection) -> Result<Self, Fault> {
@@ -92,6 +88,11 @@ impl Spread {
             count: self.count,
             rest: Bytes::copy_from_slice(&self.places),
         }
+    }
+
+    /// The set is removed with its key.
+    pub(super) fn forget(&self, txn: &mut Txn<'_>) -> Result<(), Fault> {
+        txn.forget_order(&self.counted())
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -146,7 +147,7 @@ impl Spread {
             let place = self.place_key(&item.member);
             txn.remove_element(&self.of, PLACES, place);
         }
-        self.counted().remove_run(txn, &keys)?;
+        self.counted().remove_run(txn, keys)?;
         self.count -= run.len() as u64;
         Ok(())
     }
@@ -228,13 +229,13 @@ impl Spread {
     }
 
     fn put_in_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
-        self.counted().insert(txn, &item.key(), &item.value())?;
+        txn.put_in_order(&self.counted(), item.key(), item.value())?;
         self.count += 1;
         Ok(())
     }
 
     fn remove_from_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
-        self.counted().remove_run(txn, &[item.key()])?;
+        txn.remove_from_order(&self.counted(), item.key())?;
         self.count -= 1;
         Ok(())
     }

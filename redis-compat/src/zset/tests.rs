@@ -36,7 +36,7 @@ impl Fixture {
         };
         let mut txn = Txn::new(&self.view, context);
         let result = run(&mut txn, &mut self.model);
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
         result

@@ -193,7 +193,7 @@ impl SortedSet {
                     packed.remove(&before);
                 }
                 packed.insert(item);
-                self.spread_if_long(txn);
+                self.spread_if_long(txn)?;
             }
             (Form::Raw(_) | Form::Header(_), _) => return Err(nowhere().into()),
         }
@@ -371,12 +371,13 @@ impl SortedSet {
     }
 
     /// Gives the members elements of their own if they have outgrown a record.
-    fn spread_if_long(&mut self, txn: &mut Txn<'_>) {
+    fn spread_if_long(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
         if let Form::Packed(packed) = &self.form
             && packed.packed_len() > PACKED_BYTES_MAX
         {
-            self.form = Form::Spread(Spread::new(txn, &self.key, packed.items()));
+            self.form = Form::Spread(Spread::new(txn, &self.key, packed.items())?);
         }
+        Ok(())
     }
 }
 
@@ -420,6 +421,9 @@ impl Txn<'_> {
     pub(crate) fn put_zset(&mut self, key: Bytes, set: SortedSet) -> Result<(), EvalError> {
         let mut set = set;
         if set.len()? == 0 {
+            if let Form::Spread(spread) = &set.form {
+                spread.forget(self)?;
+            }
             if set.exists {
                 self.remove(key)?;
             }
@@ -429,7 +433,7 @@ impl Txn<'_> {
             set.check_copy(&key)?;
             set.key = key.clone();
         }
-        set.spread_if_long(self);
+        set.spread_if_long(self)?;
         let kept = set.is_skiplist.then_some(Encoding::Skiplist);
         match set.form {
             Form::Raw(value) => {

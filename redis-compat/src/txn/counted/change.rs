@@ -1,190 +1,304 @@
 //! Changes of the order: items come and go, and nodes are divided and joined as the hash says.
+//!
+//! A set of changes goes through the levels from the leaves up. On each level it is a list of keys
+//! with their new entries, or none; the nodes that these touch are written anew, and the nodes'
+//! own new entries are the list for the level above.
+
+use std::collections::{BTreeMap, btree_map};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::path::Path;
-use super::run::{NewRun, Run};
+use super::super::state::State;
+use super::run::{Entry, NewRun, Run};
 use super::{Counted, START, corrupt, top};
 use crate::{Fault, Txn};
 
+/// The entries of keys of a level after a change; `None` for keys that go.
+type Changed = BTreeMap<Bytes, Option<Entry>>;
+
+/// A node that a change touches.
+struct Touched {
+    name: Bytes,
+    /// The first key behind it; `None` for the last node of the level.
+    end: Option<Bytes>,
+    changes: Vec<(Bytes, Option<Entry>)>,
+}
+
+/// Nodes that were read: those above the level that is changed are looked at often.
+#[derive(Default)]
+struct Above(BTreeMap<(u8, Bytes), Rc<Run>>);
+
+impl Above {
+    fn node(
+        &mut self,
+        order: &Counted<'_>,
+        state: &State<'_>,
+        level: u8,
+        name: Bytes,
+    ) -> Result<Rc<Run>, Fault> {
+        match self.0.entry((level, name)) {
+            btree_map::Entry::Occupied(known) => Ok(Rc::clone(known.get())),
+            btree_map::Entry::Vacant(place) => {
+                let run = Rc::new(order.node(state, level, &place.key().1)?);
+                Ok(Rc::clone(place.insert(run)))
+            }
+        }
+    }
+}
+
 impl Counted<'_> {
     /// Builds the order of items that has none yet; `count` is the number of the items. O(n).
-    pub(crate) fn build<'i>(
+    pub(crate) fn build(
         &self,
         txn: &mut Txn<'_>,
-        items: impl Iterator<Item = (&'i [u8], &'i [u8])>,
-    ) {
-        let (mut nodes, mut name, mut leaf) = (Vec::new(), START, NewRun::default());
-        for (item, value) in items {
-            if self.height(item) > 0 {
-                let full = std::mem::take(&mut leaf);
-                nodes.push((Bytes::copy_from_slice(name), full.items()));
-                self.put(txn, 0, name, full);
-                name = item;
+        items: impl Iterator<Item = (Bytes, Bytes)>,
+    ) -> Result<(), Fault> {
+        let empty = Self { count: 0, ..*self };
+        let state = &mut txn.state;
+        for level in 0..=empty.top() {
+            let mut run = NewRun::default();
+            if level > 0 {
+                run.push(START, &Entry::Node(0));
             }
-            leaf.push_item(item, value);
+            empty.put(state, level, START, run);
         }
-        nodes.push((Bytes::copy_from_slice(name), leaf.items()));
-        self.put(txn, 0, name, leaf);
-        let top = self.top();
-        for level in 1..=top {
-            nodes = self.build_level(txn, level, nodes, level == top);
-        }
+        let changes = items.map(|(item, value)| (item, Some(value))).collect();
+        empty.change(state, changes, self.count)
     }
 
-    /// Builds a level over the nodes below, with their numbers of items.
-    fn build_level(
+    /// Removes items that are there and stand side by side in order.
+    pub(crate) fn remove_run(&self, txn: &mut Txn<'_>, run: Vec<Bytes>) -> Result<(), Fault> {
+        let left = self.count.checked_sub(run.len() as u64);
+        let changes = run.into_iter().map(|item| (item, None)).collect();
+        self.change(&mut txn.state, changes, left.ok_or_else(corrupt)?)
+    }
+
+    /// Puts and removes items; there are `count` of them then.
+    pub(in super::super) fn change(
         &self,
-        txn: &mut Txn<'_>,
-        level: u8,
-        below: Vec<(Bytes, u64)>,
-        is_top: bool,
-    ) -> Vec<(Bytes, u64)> {
-        let (mut nodes, mut name, mut run) =
-            (Vec::new(), Bytes::from_static(START), NewRun::default());
-        for (first, count) in below {
-            if !is_top && self.begins(level, &first) {
-                let full = std::mem::take(&mut run);
-                let full_name = std::mem::replace(&mut name, first.clone());
-                nodes.push((full_name.clone(), full.items()));
-                self.put(txn, level, &full_name, full);
-            }
-            run.push_node(&first, count);
-        }
-        nodes.push((name.clone(), run.items()));
-        self.put(txn, level, &name, run);
-        nodes
-    }
-
-    /// Adds an item that is not there.
-    pub(crate) fn insert(&self, txn: &mut Txn<'_>, item: &[u8], value: &[u8]) -> Result<(), Fault> {
-        let (path, height, top) = (self.seek(txn, item)?, self.height(item), self.top());
-        let leaf = path.leaf()?;
-        let (mut left, mut right) = (NewRun::like(&leaf.run), NewRun::default());
-        left.extend(&leaf.run, 0..path.at);
-        let behind = if height > 0 { &mut right } else { &mut left };
-        behind.push_item(item, value);
-        behind.extend(&leaf.run, path.at..leaf.run.len());
-        let mut below = self.put_both(txn, 0, (&leaf.name, left), (item, right));
-        for level in 1..=top {
-            let step = path.step(level)?;
-            let (run, at) = (&step.run, step.at);
-            let (mut left, mut right) = (NewRun::like(run), NewRun::default());
-            left.extend(run, 0..at);
-            left.push_node(run.key(at), below.0);
-            let is_divided = level < top && height > level;
-            let behind = if is_divided { &mut right } else { &mut left };
-            if below.1 > 0 {
-                behind.push_node(item, below.1);
-            }
-            behind.extend(run, at + 1..run.len());
-            below = self.put_both(txn, level, (&step.name, left), (item, right));
-        }
-        let count = self.count.checked_add(1).ok_or_else(corrupt)?;
-        (top..self::top(count)).try_for_each(|level| self.raise(txn, level))
-    }
-
-    /// Stores a node, and the one divided from it if that has items; returns their numbers of
-    /// items.
-    fn put_both(
-        &self,
-        txn: &mut Txn<'_>,
-        level: u8,
-        (left_name, left): (&[u8], NewRun),
-        (right_name, right): (&[u8], NewRun),
-    ) -> (u64, u64) {
-        let items = (left.items(), right.items());
-        self.put(txn, level, left_name, left);
-        if items.1 > 0 {
-            self.put(txn, level, right_name, right);
-        }
-        items
-    }
-
-    /// Removes items that are there and stand side by side in order. One item or more remain.
-    pub(crate) fn remove_run(&self, txn: &mut Txn<'_>, run: &[Bytes]) -> Result<(), Fault> {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+        state: &mut State<'_>,
+        changes: BTreeMap<Bytes, Option<Bytes>>,
+        count: u64,
+    ) -> Result<(), Fault> {
+        if changes.is_empty() {
             return Ok(());
-        };
-        let (left, right) = (
-            self.seek_behind_previous(txn, first)?,
-            self.seek(txn, last)?,
-        );
-        self.check_run(&left, &right, last, run.len())?;
-        let top = self.top();
-        for item in run {
-            for level in 0..self.height(item).min(top) {
-                txn.remove_element(self.of, self.family + level, item.clone());
-            }
         }
-        let mut below = 0;
-        for level in 0..=top {
-            let (from, to) = (left.step(level)?, right.step(level)?);
-            let mut joined = NewRun::like(&from.run);
-            if level == 0 {
-                joined.extend(&from.run, 0..left.at);
-                joined.extend(&to.run, right.at + 1..to.run.len());
-            } else {
-                joined.extend(&from.run, 0..from.at);
-                joined.push_node(from.run.key(from.at), below);
-                joined.extend(&to.run, to.at + 1..to.run.len());
-            }
-            below = joined.items();
-            self.put(txn, level, &from.name, joined);
+        let items = changes.into_iter();
+        let mut changed: Changed = items
+            .map(|(item, value)| (item, value.map(Entry::Item)))
+            .collect();
+        let (mut above, before) = (Above::default(), self.top());
+        for level in 0..=before {
+            changed = self.change_level(state, &mut above, level, changed)?;
         }
-        let count = self.count.checked_sub(run.len() as u64);
-        let count = count.filter(|count| *count == below).ok_or_else(corrupt)?;
-        (self::top(count)..top)
-            .rev()
-            .try_for_each(|level| self.lower(txn, level))
+        if !matches!(changed.get(START), Some(Some(Entry::Node(items))) if *items == count) {
+            return Err(corrupt());
+        }
+        let after = top(count);
+        (before..after).try_for_each(|level| self.raise(state, level))?;
+        let mut lower = (after..before).rev();
+        lower.try_for_each(|level| self.lower(state, level))
     }
 
-    /// Whether the places enclose the items.
-    fn check_run(&self, left: &Path, right: &Path, last: &[u8], items: usize) -> Result<(), Fault> {
-        let leaf = &right.leaf()?.run;
-        let is_there = right.at < leaf.len() && leaf.key(right.at) == last;
-        let enclosed = (right.rank() + 1).checked_sub(left.rank());
-        if is_there && enclosed == Some(items as u64) {
-            Ok(())
-        } else {
-            Err(corrupt())
+    /// Changes the nodes of a level; returns the changes for the level above.
+    fn change_level(
+        &self,
+        state: &mut State<'_>,
+        above: &mut Above,
+        level: u8,
+        changes: Changed,
+    ) -> Result<Changed, Fault> {
+        let mut out = Output {
+            counted: self,
+            level,
+            is_top: level == self.top(),
+            open: None,
+            changed: Changed::new(),
+        };
+        for touched in self.touched(state, above, level, changes)? {
+            let run = match level {
+                // No leaf is looked at twice.
+                0 => Rc::new(self.node(state, level, &touched.name)?),
+                _ => above.node(self, state, level, touched.name.clone())?,
+            };
+            let first = touched.changes.first();
+            let is_gone = first.is_some_and(|(key, entry)| {
+                *key == touched.name && entry.is_none() && touched.name != START
+            });
+            if is_gone {
+                // The rest of its entries belong to the node before, which is open.
+                state.remove_element(self, level, touched.name.clone());
+                out.changed.insert(touched.name.clone(), None);
+                if out.open.is_none() {
+                    return Err(corrupt());
+                }
+            } else {
+                out.begin(state, touched.name.clone(), NewRun::like(&run));
+            }
+            let mut at = 0;
+            for (key, entry) in &touched.changes {
+                let before = run.before(key);
+                out.extend(&run, at..before)?;
+                at = before + usize::from(before < run.len() && run.key(before) == *key);
+                if let Some(entry) = entry {
+                    out.push(state, key, entry)?;
+                }
+            }
+            out.extend(&run, at..run.len())?;
         }
+        out.close(state);
+        Ok(out.changed)
+    }
+
+    /// The nodes of a level that changes touch, in order. A node that goes has the node before it
+    /// with it.
+    fn touched(
+        &self,
+        state: &State<'_>,
+        above: &mut Above,
+        level: u8,
+        changes: Changed,
+    ) -> Result<Vec<Touched>, Fault> {
+        let mut all: Vec<Touched> = Vec::new();
+        for (key, entry) in changes {
+            let is_here = |node: &Touched| node.end.as_ref().is_none_or(|end| key < *end);
+            if !all.last().is_some_and(is_here) {
+                let node = self.node_of(state, above, level, |run| run.up_to(&key))?;
+                if entry.is_none() && node.name == key && key != START {
+                    let before = self.node_of(state, above, level, |run| run.before(&key))?;
+                    if all.last().is_none_or(|last| last.name != before.name) {
+                        all.push(before);
+                    }
+                }
+                all.push(node);
+            }
+            if let Some(node) = all.last_mut() {
+                node.changes.push((key, entry));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The node of a level that is found by going through the last of so many entries of each node
+    /// above.
+    fn node_of(
+        &self,
+        state: &State<'_>,
+        above: &mut Above,
+        level: u8,
+        entries: impl Fn(&Run) -> usize,
+    ) -> Result<Touched, Fault> {
+        let (mut name, mut end) = (Bytes::from_static(START), None);
+        for over in (level + 1..=self.top()).rev() {
+            let run = above.node(self, state, over, name)?;
+            let at = entries(&run).checked_sub(1).ok_or_else(corrupt)?;
+            name = run.key_bytes(at);
+            if at + 1 < run.len() {
+                end = Some(run.key_bytes(at + 1));
+            }
+        }
+        Ok(Touched {
+            name,
+            end,
+            changes: Vec::new(),
+        })
     }
 
     /// Divides the highest node, of this level, as the hash says, and puts a node over the parts.
-    fn raise(&self, txn: &mut Txn<'_>, level: u8) -> Result<(), Fault> {
-        let run = self.node(txn, level, START)?;
-        let entries = (0..run.len()).map(|at| (run.key_bytes(at), run.count(at)));
-        let nodes = self.build_level(txn, level, entries.collect(), false);
-        self.build_level(txn, level + 1, nodes, true);
+    fn raise(&self, state: &mut State<'_>, level: u8) -> Result<(), Fault> {
+        let run = self.node(state, level, START)?;
+        let mut out = Output {
+            counted: self,
+            level,
+            is_top: false,
+            open: Some((Bytes::from_static(START), NewRun::like(&run))),
+            changed: Changed::new(),
+        };
+        for at in 0..run.len() {
+            out.push(state, &run.key_bytes(at), &Entry::Node(run.count(at)))?;
+        }
+        out.close(state);
+        let mut over = NewRun::default();
+        for (name, entry) in &out.changed {
+            over.push(name, entry.as_ref().ok_or_else(corrupt)?);
+        }
+        self.put(state, level + 1, START, over);
         Ok(())
     }
 
     /// Joins all nodes of a level, and removes the node over them.
-    fn lower(&self, txn: &mut Txn<'_>, level: u8) -> Result<(), Fault> {
-        let over = self.node(txn, level + 1, START)?;
+    fn lower(&self, state: &mut State<'_>, level: u8) -> Result<(), Fault> {
+        let over = self.node(state, level + 1, START)?;
         let mut joined = NewRun::default();
         for at in 0..over.len() {
             let name = over.key_bytes(at);
-            let run: Run = self.node(txn, level, &name)?;
+            let run = self.node(state, level, &name)?;
             joined.extend(&run, 0..run.len());
             if name != START {
-                txn.remove_element(self.of, self.family + level, name);
+                state.remove_element(self, level, name);
             }
         }
-        self.put(txn, level, START, joined);
-        let start = Bytes::from_static(START);
-        txn.remove_element(self.of, self.family + level + 1, start);
+        self.put(state, level, START, joined);
+        state.remove_element(self, level + 1, Bytes::from_static(START));
         Ok(())
     }
 
-    /// Whether a node of this level begins with the node of this name.
-    fn begins(&self, level: u8, name: &[u8]) -> bool {
-        name != START && self.height(name) > level
+    fn put(&self, state: &mut State<'_>, level: u8, name: &[u8], run: NewRun) {
+        let name = Bytes::copy_from_slice(name);
+        state.put_node(self, level, name, run.into_bytes());
+    }
+}
+
+/// The nodes of a level as they are written; the last is open.
+struct Output<'c> {
+    counted: &'c Counted<'c>,
+    level: u8,
+    is_top: bool,
+    open: Option<(Bytes, NewRun)>,
+    changed: Changed,
+}
+
+impl Output<'_> {
+    fn begin(&mut self, state: &mut State<'_>, name: Bytes, run: NewRun) {
+        self.close(state);
+        self.open = Some((name, run));
     }
 
-    fn put(&self, txn: &mut Txn<'_>, level: u8, name: &[u8], run: NewRun) {
-        let name = Bytes::copy_from_slice(name);
-        txn.put_element(self.of, self.family + level, name, run.into_bytes());
+    /// Appends an entry; begins another node if the entry's key does.
+    fn push(&mut self, state: &mut State<'_>, key: &Bytes, entry: &Entry) -> Result<(), Fault> {
+        let (name, _) = self.open.as_ref().ok_or_else(corrupt)?;
+        let is_name = *key != START && !self.is_top && self.counted.height(key) > self.level;
+        if is_name && key != name {
+            self.begin(state, key.clone(), NewRun::default());
+        }
+        let (_, run) = self.open.as_mut().ok_or_else(corrupt)?;
+        run.push(key, entry);
+        Ok(())
+    }
+
+    /// Appends entries that were in a node already.
+    fn extend(&mut self, run: &Run, range: std::ops::Range<usize>) -> Result<(), Fault> {
+        let (_, open) = self.open.as_mut().ok_or_else(corrupt)?;
+        open.extend(run, range);
+        Ok(())
+    }
+
+    fn close(&mut self, state: &mut State<'_>) {
+        if let Some((name, run)) = self.open.take() {
+            let items = Entry::Node(run.items());
+            self.counted.put(state, self.level, &name, run);
+            self.changed.insert(name, Some(items));
+        }
+    }
+}
+
+impl State<'_> {
+    fn put_node(&mut self, order: &Counted<'_>, level: u8, name: Bytes, node: Bytes) {
+        self.set_element(order.of, order.family + level, name, Some(node));
+    }
+
+    fn remove_element(&mut self, order: &Counted<'_>, level: u8, name: Bytes) {
+        self.set_element(order.of, order.family + level, name, None);
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::super::state::State;
 use super::run::Run;
 use super::{Counted, START, corrupt};
 use crate::{Fault, Txn};
@@ -18,7 +19,6 @@ pub(crate) struct Path {
 /// A node on the way, and the entry that the way goes on through.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    pub(super) name: Bytes,
     pub(super) run: Run,
     pub(super) at: usize,
 }
@@ -39,27 +39,12 @@ impl Path {
     pub(super) fn leaf(&self) -> Result<&Step, Fault> {
         self.steps.last().ok_or_else(corrupt)
     }
-
-    /// The node of a level that the way goes through.
-    pub(super) fn step(&self, level: u8) -> Result<&Step, Fault> {
-        let from_top = self.steps.len().checked_sub(1 + usize::from(level));
-        let step = from_top.and_then(|from_top| self.steps.get(from_top));
-        step.ok_or_else(corrupt)
-    }
 }
 
 impl Counted<'_> {
-    /// The place before all items that are not before this one.
+    /// The place before all items that are not before `item`.
     pub(crate) fn seek(&self, txn: &Txn<'_>, item: &[u8]) -> Result<Path, Fault> {
         let mut path = self.descend(txn, |run| Ok(run.up_to(item).saturating_sub(1)))?;
-        path.at = path.leaf()?.run.before(item);
-        Ok(path)
-    }
-
-    /// The place behind all items that are before this one: in an earlier leaf than the item's if
-    /// that begins with it.
-    pub(super) fn seek_behind_previous(&self, txn: &Txn<'_>, item: &[u8]) -> Result<Path, Fault> {
-        let mut path = self.descend(txn, |run| Ok(run.before(item).saturating_sub(1)))?;
         path.at = path.leaf()?.run.before(item);
         Ok(path)
     }
@@ -109,7 +94,7 @@ impl Counted<'_> {
                     return Ok(());
                 }
             } else {
-                self.to_next_leaf(txn, path, down)?;
+                self.pass_to_next_leaf(txn, path, down)?;
             }
         }
         Ok(())
@@ -127,8 +112,8 @@ impl Counted<'_> {
     }
 
     /// A node of a level.
-    pub(super) fn node(&self, txn: &Txn<'_>, level: u8, name: &[u8]) -> Result<Run, Fault> {
-        let bytes = txn.element(self.of, self.family + level, name)?;
+    pub(super) fn node(&self, state: &State<'_>, level: u8, name: &[u8]) -> Result<Run, Fault> {
+        let bytes = state.element(self.of, self.family + level, name)?;
         Run::decode(bytes.ok_or_else(corrupt)?, level == 0)
     }
 
@@ -141,23 +126,23 @@ impl Counted<'_> {
         let mut steps = Vec::with_capacity(usize::from(self.top()) + 1);
         let mut name = Bytes::from_static(START);
         for level in (1..=self.top()).rev() {
-            let run = self.node(txn, level, &name)?;
+            let run = self.node(&txn.state, level, &name)?;
             let at = choose(&run)?;
             if at >= run.len() {
                 return Err(corrupt());
             }
             let below = run.key_bytes(at);
-            steps.push(Step { name, run, at });
+            steps.push(Step { run, at });
             name = below;
         }
-        let run = self.node(txn, 0, &name)?;
-        steps.push(Step { name, run, at: 0 });
+        let run = self.node(&txn.state, 0, &name)?;
+        steps.push(Step { run, at: 0 });
         Ok(Path { steps, at: 0 })
     }
 
-    /// Moves to the beginning of the next leaf, or to the end of the one before. Without one,
+    /// Moves to the beginning of the next leaf, or to the end of the leaf before. If there is none,
     /// nothing is left of the path.
-    fn to_next_leaf(&self, txn: &Txn<'_>, path: &mut Path, down: bool) -> Result<(), Fault> {
+    fn pass_to_next_leaf(&self, txn: &Txn<'_>, path: &mut Path, down: bool) -> Result<(), Fault> {
         path.steps.pop();
         let top = usize::from(self.top());
         loop {
@@ -182,9 +167,9 @@ impl Counted<'_> {
                 return Err(corrupt());
             };
             let name = step.run.key_bytes(step.at);
-            let run = self.node(txn, (top - path.steps.len()) as u8, &name)?;
+            let run = self.node(&txn.state, (top - path.steps.len()) as u8, &name)?;
             let at = if down { run.len().saturating_sub(1) } else { 0 };
-            path.steps.push(Step { name, run, at });
+            path.steps.push(Step { run, at });
         }
         let leaf = path.steps.last_mut().ok_or_else(corrupt)?;
         path.at = if down { leaf.run.len() } else { 0 };

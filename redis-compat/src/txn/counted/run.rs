@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use coterie_types::varint;
 
 use super::corrupt;
@@ -21,12 +21,19 @@ use crate::Fault;
 pub(super) struct Run {
     bytes: Bytes,
     is_leaf: bool,
-    entries: Vec<Entry>,
+    entries: Vec<Place>,
+}
+
+/// The entry of a key: the value of an item, or how many items a node has.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    Item(Bytes),
+    Node(u64),
 }
 
 /// Where an entry is.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct Place {
     start: u32,
     key: u32,
     key_end: u32,
@@ -91,7 +98,7 @@ impl Run {
         }
     }
 
-    /// How many entries have a key before this one.
+    /// How many entries have a key before this.
     pub(super) fn before(&self, key: &[u8]) -> usize {
         let all = 0..self.len();
         let (mut low, mut high) = (all.start, all.end);
@@ -106,7 +113,7 @@ impl Run {
         low
     }
 
-    /// How many entries have a key before this one, or this.
+    /// How many entries have a key up to this, included.
     pub(super) fn up_to(&self, key: &[u8]) -> usize {
         let before = self.before(key);
         before + usize::from(before < self.len() && self.key(before) == key)
@@ -123,28 +130,37 @@ impl Run {
     }
 }
 
-fn entry(bytes: &Bytes, start: usize, is_leaf: bool) -> Option<Entry> {
-    let mut rest = &bytes[start..];
-    let place = |rest: &[u8]| bytes.len() - rest.len();
-    let key_len = usize::try_from(varint::take(&mut rest)?).ok()?;
-    let key = place(rest);
-    rest = rest.get(key_len..)?;
-    let key_end = place(rest);
-    let number = varint::take(&mut rest)?;
-    let value = place(rest);
-    if is_leaf {
-        rest = rest.get(usize::try_from(number).ok()?..)?;
-    }
+fn entry(bytes: &[u8], start: usize, is_leaf: bool) -> Option<Place> {
+    let (key_len, key) = number(bytes, start)?;
+    let key_end = key.checked_add(usize::try_from(key_len).ok()?)?;
+    let (number, value) = number(bytes, key_end)?;
+    let end = if is_leaf {
+        value.checked_add(usize::try_from(number).ok()?)?
+    } else {
+        value
+    };
     let small = |place: usize| u32::try_from(place).ok();
-    Some(Entry {
+    // No order has more items than this, so sums do not overflow.
+    let fits = end <= bytes.len() && (is_leaf || number < 1 << 40);
+    fits.then_some(Place {
         start: small(start)?,
         key: small(key)?,
         key_end: small(key_end)?,
         value: small(value)?,
-        end: small(place(rest))?,
-        // No order has more items than this, so sums do not overflow.
-        count: (is_leaf || number < 1 << 40).then_some(number)?,
+        end: small(end)?,
+        count: number,
     })
+}
+
+/// A varint at a place, and the place behind it. Nearly all are a byte.
+fn number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let first = *bytes.get(at)?;
+    if first < 0x80 {
+        return Some((first.into(), at + 1));
+    }
+    let mut rest = &bytes[at..];
+    let number = varint::take(&mut rest)?;
+    Some((number, bytes.len() - rest.len()))
 }
 
 /// A node under construction.
@@ -169,19 +185,19 @@ impl NewRun {
         self.bytes.extend_from_slice(run.bytes_of(range));
     }
 
-    /// Appends an item.
-    pub(super) fn push_item(&mut self, item: &[u8], value: &[u8]) {
-        self.items += 1;
-        varint::put_bytes(&mut self.bytes, item);
-        varint::put_bytes(&mut self.bytes, value);
-    }
-
-    /// Appends a node of so many items.
-    pub(super) fn push_node(&mut self, first: &[u8], count: u64) {
-        self.items += count;
-        varint::put(&mut self.bytes, first.len() as u64);
-        self.bytes.put_slice(first);
-        varint::put(&mut self.bytes, count);
+    /// Appends an entry.
+    pub(super) fn push(&mut self, key: &[u8], entry: &Entry) {
+        varint::put_bytes(&mut self.bytes, key);
+        match entry {
+            Entry::Item(value) => {
+                self.items += 1;
+                varint::put_bytes(&mut self.bytes, value);
+            }
+            Entry::Node(count) => {
+                self.items += count;
+                varint::put(&mut self.bytes, *count);
+            }
+        }
     }
 
     /// How many items it has.
