@@ -4,6 +4,7 @@
 //! stand in `table/`, a file per topic. They are joined, sorted and hashed when the crate is
 //! compiled; a look-up takes no allocation and a few comparisons.
 
+mod acl;
 mod cluster;
 mod connection;
 mod coterie;
@@ -33,6 +34,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
     zset::PARTS,
     &[
         watch::PART,
+        acl::PART,
         cluster::PART,
         connection::PART,
         coterie::PART,
