@@ -101,7 +101,7 @@ impl Selector {
             Keys::All => vec![b"~*".to_vec()],
             Keys::These(patterns) => patterns
                 .iter()
-                .map(|one| [one.access.sign(), &one.pattern].concat())
+                .map(|one| [one.sign(), &one.pattern].concat())
                 .collect(),
         }
     }

@@ -35,15 +35,6 @@ impl Access {
         }
         needed
     }
-
-    /// The sign in front of a pattern.
-    pub(super) const fn sign(self) -> &'static [u8] {
-        match self {
-            Self::READ => b"%R~",
-            Self::WRITE => b"%W~",
-            _ => b"~",
-        }
-    }
 }
 
 /// A pattern of keys, with the access to them.
@@ -51,6 +42,18 @@ impl Access {
 pub(super) struct KeyPattern {
     pub(super) access: Access,
     pub(super) pattern: Bytes,
+}
+
+impl KeyPattern {
+    /// The sign in front of the pattern. Redis writes `~*` for `%RW~*`, and reads it as another rule.
+    pub(super) fn sign(&self) -> &'static [u8] {
+        match self.access {
+            Access::READ => b"%R~",
+            Access::WRITE => b"%W~",
+            _ if self.pattern == "*" => b"%RW~",
+            _ => b"~",
+        }
+    }
 }
 
 /// The keys that a selector allows.

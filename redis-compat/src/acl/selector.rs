@@ -120,6 +120,10 @@ impl Selector {
             self.set(row, true);
             return Ok(());
         }
+        if self.commands.has(row) {
+            // Every first word is allowed.
+            return Ok(());
+        }
         let words = self.first_words.entry(row.number()).or_default();
         if !words.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             words.push(Bytes::copy_from_slice(word));
