@@ -23,6 +23,7 @@ macro_rules! waits {
     };
 }
 
+mod acl;
 mod client;
 mod client_kill;
 mod cluster;
@@ -47,6 +48,7 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
+pub(crate) use acl::set_requirepass;
 pub(crate) use handler::{Answer, Handler, Local, Named, Now, Remote, SessionCommand};
 pub(crate) use words::table_named;
 
@@ -69,9 +71,15 @@ pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
 }
 
+/// Whether this changes users, so that the connection's own may go.
+pub(crate) fn is_acl(row: &Command) -> bool {
+    matches!(row.name, "acl|deluser" | "acl|load")
+}
+
 /// Handlers of all commands.
 const PARTS: &[&[Named]] = &[
     SESSION,
+    acl::HANDLERS,
     client::HANDLERS,
     client_kill::HANDLERS,
     cluster::HANDLERS,
