@@ -37,6 +37,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod memory;
+mod persistence;
 mod role;
 mod slot;
 mod slowlog;
@@ -85,6 +86,7 @@ const PARTS: &[&[Named]] = &[
     keyspace::HANDLERS,
     latency::HANDLERS,
     memory::HANDLERS,
+    persistence::HANDLERS,
     role::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,

@@ -8,6 +8,7 @@ mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod persistence;
 mod server;
 mod transactions;
 
@@ -37,6 +38,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         connection::PART,
         coterie::PART,
         generic::PART,
+        persistence::PART,
         server::PART,
         transactions::PART,
     ],
@@ -47,6 +49,7 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
+    pub use super::persistence::*;
     pub use super::server::*;
     pub use super::transactions::*;
 }
