@@ -282,6 +282,10 @@ fn is_pop(args: &[Bytes]) -> bool {
 }
 
 fn run_real(real: &mut Connection, args: &[Bytes]) -> Bytes {
+    if args[0].to_ascii_lowercase().starts_with(b"sort") {
+        // SORT takes an `errno` that an earlier command left for its own, and SCAN clears it.
+        real.run(&words("scan cursor"));
+    }
     let reply = real.run(&real_form(args));
     for args in streams::followers(args, &reply) {
         real.run(&args);
