@@ -50,7 +50,7 @@ impl Client {
         let last = format!(
             "cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
             details.command,
-            "default",
+            text(&details.user),
             details.resp,
             text(&details.lib_name),
             text(&details.lib_ver),

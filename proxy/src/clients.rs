@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::Denial;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -54,6 +55,8 @@ pub(crate) struct Details {
     pub(crate) command: &'static str,
     pub(crate) active_at: Instant,
     pub(crate) authenticated: bool,
+    /// The name of its user.
+    pub(crate) user: Bytes,
     pub(crate) table: u32,
     pub(crate) resp: u8,
     /// Commands queued by MULTI.
@@ -137,6 +140,8 @@ pub(crate) enum Unblock {
     TimedOut,
     /// By an error.
     Error,
+    /// By an error: its user may not run it any more.
+    Denied(Denial),
 }
 
 impl Details {
@@ -218,6 +223,7 @@ impl Clients {
                 command: "NULL",
                 active_at: Instant::now(),
                 authenticated: true,
+                user: Bytes::new(),
                 table: 0,
                 resp: 2,
                 queued: None,

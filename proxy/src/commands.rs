@@ -23,6 +23,7 @@ macro_rules! waits {
     };
 }
 
+mod acl;
 mod client;
 mod client_kill;
 mod cluster;
@@ -37,6 +38,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod memory;
+mod persistence;
 mod role;
 mod slot;
 mod slowlog;
@@ -47,6 +49,7 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
+pub(crate) use acl::set_requirepass;
 pub(crate) use handler::{Answer, Handler, Local, Named, Now, Remote, SessionCommand};
 pub(crate) use words::table_named;
 
@@ -69,9 +72,15 @@ pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
 }
 
+/// Whether this changes users, so that the connection's own may go.
+pub(crate) fn is_acl(row: &Command) -> bool {
+    matches!(row.name, "acl|deluser" | "acl|load")
+}
+
 /// Handlers of all commands.
 const PARTS: &[&[Named]] = &[
     SESSION,
+    acl::HANDLERS,
     client::HANDLERS,
     client_kill::HANDLERS,
     cluster::HANDLERS,
@@ -85,6 +94,7 @@ const PARTS: &[&[Named]] = &[
     keyspace::HANDLERS,
     latency::HANDLERS,
     memory::HANDLERS,
+    persistence::HANDLERS,
     role::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,

@@ -3,11 +3,14 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::ArgAction;
 use coterie_config::{ClusterToken, Secret, duration, size};
+
+use crate::rights::PubsubDefault;
 
 /// See the module's head.
 #[derive(Debug, Clone, clap::Args)]
@@ -78,7 +81,8 @@ pub struct Config {
     )]
     pub max_value_bytes: u64,
 
-    /// The password of the default user; empty for none.
+    /// The password of the default user, until ACL SETUSER or CONFIG SET changes that user; empty for
+    /// none.
     #[arg(
         long,
         env = "COTERIE_REQUIREPASS",
@@ -86,6 +90,29 @@ pub struct Config {
         hide_env_values = true
     )]
     pub requirepass: Option<Secret>,
+
+    /// A file of users, a line `user NAME RULE ...` each. They become the users of a cluster that has
+    /// none; ACL LOAD and ACL SAVE read and write it.
+    #[arg(long, env = "COTERIE_ACLFILE", value_name = "PATH")]
+    pub aclfile: Option<PathBuf>,
+
+    /// The channels that a new user may use.
+    #[arg(
+        long,
+        env = "COTERIE_ACL_PUBSUB_DEFAULT",
+        value_enum,
+        default_value = "resetchannels"
+    )]
+    pub acl_pubsub_default: PubsubDefault,
+
+    /// Maximum number of denials that ACL LOG keeps.
+    #[arg(
+        long,
+        env = "COTERIE_ACLLOG_MAX_LEN",
+        value_name = "N",
+        default_value_t = 128
+    )]
+    pub acllog_max_len: u64,
 
     /// Without a password, accept clients from loopback only.
     #[arg(

@@ -25,6 +25,7 @@ mod lane;
 mod listener;
 mod mending;
 mod output;
+mod permit;
 mod pipeline;
 mod publish;
 mod reading;

@@ -23,5 +23,5 @@ pub(crate) use count::count;
 pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;
 pub(crate) use places::ScanPlaces;
-pub(crate) use ranges::{keys, random_key};
+pub(crate) use ranges::{keys, random_key, random_seen_key};
 pub(crate) use scan::{Scan, scan};

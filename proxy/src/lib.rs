@@ -26,6 +26,7 @@ mod fanout;
 mod io_threads;
 pub mod metrics;
 mod pause;
+mod rights;
 mod router;
 mod settings;
 mod shared;
@@ -35,6 +36,7 @@ mod start;
 mod stats;
 
 pub use config::Config;
+pub use rights::{AclFileError, PubsubDefault};
 pub use start::{Handle, RunError, run, start, start_with};
 
 /// The version of Redis whose behaviour is tracked.

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::rights::What;
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Metrics {
@@ -36,6 +38,12 @@ pub struct Metrics {
     pub frame_seconds: Histogram,
     /// Wrong passwords.
     pub auth_failures: Counter,
+    /// Commands that their users may not run.
+    pub denied_commands: Counter,
+    /// Commands with keys that their users may not use so.
+    pub denied_keys: Counter,
+    /// Commands with channels that their users may not use.
+    pub denied_channels: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
     /// Clients closed because they neither read nor sent while others waited for the memory they
@@ -71,6 +79,9 @@ impl Metrics {
             frame_commands: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
             frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
             auth_failures: Counter::default(),
+            denied_commands: Counter::default(),
+            denied_keys: Counter::default(),
+            denied_channels: Counter::default(),
             output_limit_disconnections: Counter::default(),
             stalled_disconnections: Counter::default(),
             reply_bytes: Gauge::default(),
@@ -81,6 +92,16 @@ impl Metrics {
         });
         metrics.register(telemetry);
         metrics
+    }
+
+    /// The counter of these denials.
+    pub(crate) fn denials(&self, what: What) -> &Counter {
+        match what {
+            What::Auth => &self.auth_failures,
+            What::Command => &self.denied_commands,
+            What::Key => &self.denied_keys,
+            What::Channel => &self.denied_channels,
+        }
     }
 
     fn register(&self, telemetry: &coterie_telemetry::Metrics) {
@@ -124,6 +145,21 @@ impl Metrics {
             &self.moving,
         );
         counter("auth_failures", "Wrong passwords", &self.auth_failures);
+        counter(
+            "denied_commands",
+            "Commands that their users may not run",
+            &self.denied_commands,
+        );
+        counter(
+            "denied_keys",
+            "Commands with keys that their users may not use so",
+            &self.denied_keys,
+        );
+        counter(
+            "denied_channels",
+            "Commands with channels that their users may not use",
+            &self.denied_channels,
+        );
         counter(
             "output_limit_disconnections",
             "Clients closed because they did not read their replies",

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use coterie_meta_client::MetaClient;
@@ -15,6 +15,7 @@ use crate::clients::Clients;
 use crate::fanout::{KeyCounts, ScanPlaces};
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::rights::{Rights, What};
 use crate::router::Router;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
@@ -24,6 +25,7 @@ use crate::stats::Stats;
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
+    pub(crate) rights: Arc<Rights>,
     pub(crate) router: Arc<Router>,
     /// Memory for the requests of all clients.
     pub(crate) requests: ClientMemory,
@@ -55,6 +57,12 @@ impl Shared {
     /// Bytes of the largest value a client may write.
     pub(crate) fn value_bytes_max(&self) -> usize {
         usize::try_from(self.max_value_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Counts a denial, for INFO and for the metrics.
+    pub(crate) fn count_denial(&self, what: What) {
+        self.metrics.denials(what).inc();
+        self.stats.denials(what).fetch_add(1, Ordering::Relaxed);
     }
 
     /// The newest catalog: its settings and jobs may be newer than those of the range map.

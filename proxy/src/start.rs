@@ -21,6 +21,7 @@ use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::rights::{AclFile, AclFileError, Rights, follow as follow_users};
 use crate::router::{Links, RangeCache, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -36,6 +37,9 @@ pub enum RunError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The users of the ACL file cannot be read.
+    #[error("read the ACL file")]
+    Acl(#[from] AclFileError),
     /// The threads that serve clients could not be started.
     #[error("start threads")]
     Threads(#[source] io::Error),
@@ -49,6 +53,7 @@ pub struct Handle {
     stop: CancellationToken,
     listener: JoinHandle<()>,
     follower: JoinHandle<()>,
+    users: JoinHandle<()>,
     places: JoinHandle<()>,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
@@ -61,6 +66,7 @@ impl Handle {
         // A task that panicked needs no waiting.
         let _ = self.listener.await;
         self.follower.abort();
+        self.users.abort();
         self.places.abort();
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
@@ -105,6 +111,10 @@ pub async fn start_with(
     telemetry: &coterie_telemetry::Metrics,
     health: &Health,
 ) -> Result<Handle, RunError> {
+    let file = config.aclfile.clone().map(AclFile::new);
+    let rights = Arc::new(Rights::new(&config, file.clone()));
+    let of_file = file.map(|file| file.read(rights.reading()));
+    let of_file = of_file.transpose()?.unwrap_or_default();
     let listen = config.listen.to_string();
     let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
     let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
@@ -130,6 +140,7 @@ pub async fn start_with(
     let io_threads = config.io_threads();
     let shared = Shared {
         settings: Arc::new(Settings::new(&config)),
+        rights,
         router,
         requests: requests.clone(),
         meta,
@@ -150,6 +161,13 @@ pub async fn start_with(
         io_threads: io_threads.get(),
         stopping: Arc::default(),
     };
+    let users = tokio::spawn(follow_users(
+        Arc::clone(&shared.rights),
+        shared.catalog.clone(),
+        Arc::clone(&shared.clients),
+        shared.meta.clone(),
+        of_file,
+    ));
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
@@ -159,6 +177,7 @@ pub async fn start_with(
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
         follower,
+        users,
         places: tokio::spawn(looked_after),
         endpoint: None,
     })

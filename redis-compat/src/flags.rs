@@ -158,10 +158,15 @@ impl Flags {
 }
 
 impl Categories {
+    /// Every category, in Redis' order.
+    pub fn each() -> impl Iterator<Item = Categories> {
+        (0..=20).map(|at| Categories(1 << at))
+    }
+
     /// The category of a word, which has no `@`, in any case.
     #[must_use]
     pub fn from_word(word: &[u8]) -> Option<Categories> {
-        (0..=20).map(|at| Categories(1 << at)).find(|set| {
+        Self::each().find(|set| {
             set.words()
                 .next()
                 .is_some_and(|w| w.as_bytes()[1..].eq_ignore_ascii_case(word))

@@ -10,6 +10,7 @@
 //! Callers: `group` (executes at apply and for reads), `proxy` (routes by the rows, runs the
 //! commands that are [`Run::Proxy`], words its own refusals by [`CommandError`]).
 
+pub mod acl;
 mod args;
 mod big;
 mod bitmap;

@@ -16,6 +16,7 @@ mod crc64;
 pub(crate) mod listpack;
 mod lzf;
 pub(crate) mod ziplist;
+pub(crate) mod zipmap;
 
 use bytes::{Buf, BufMut, Bytes};
 

@@ -4,10 +4,12 @@
 //! stand in `table/`, a file per topic. They are joined, sorted and hashed when the crate is
 //! compiled; a look-up takes no allocation and a few comparisons.
 
+mod acl;
 mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod persistence;
 mod server;
 mod transactions;
 
@@ -33,10 +35,12 @@ pub(crate) const PARTS: &[&[Part]] = &[
     zset::PARTS,
     &[
         watch::PART,
+        acl::PART,
         cluster::PART,
         connection::PART,
         coterie::PART,
         generic::PART,
+        persistence::PART,
         server::PART,
         transactions::PART,
     ],
@@ -47,6 +51,7 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
+    pub use super::persistence::*;
     pub use super::server::*;
     pub use super::transactions::*;
 }

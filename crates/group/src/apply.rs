@@ -20,7 +20,6 @@ use crate::run::{Ran, is_full, resp, run_commands, run_reads, run_waiting};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
-use crate::waiters::touched;
 use arrivals::Absent;
 use listening::Listening;
 
@@ -137,7 +136,7 @@ impl GroupState {
                     bytes += answer.len();
                     effects.replies.push(answer);
                     if !listening.is_empty() {
-                        let touched = frame.commands.iter().flat_map(touched).collect();
+                        let touched = listening.touched_by(&frame);
                         let (state, fixed) = ((&mut txn, store), (absent, limits));
                         self.serve(touched, &mut listening, state, fixed, &mut effects.replies)?;
                     }

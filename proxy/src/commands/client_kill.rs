@@ -33,7 +33,7 @@ fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
             ..Filter::default()
         }
     } else {
-        Filter::parse(&args[2..])?
+        Filter::parse(local, &args[2..])?
     };
     let (mut killed, mut killed_me) = (0, false);
     for client in local.shared.clients.all() {
@@ -65,7 +65,13 @@ fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
 }
 
 impl Filter {
-    fn parse(words: &[Bytes]) -> Result<Self, CommandError> {
+    fn parse(local: &Local<'_>, words: &[Bytes]) -> Result<Self, CommandError> {
+        let users = local.shared.rights.users();
+        let is_user = |name: &Bytes| {
+            users
+                .as_ref()
+                .is_some_and(|users| users.get(name).is_some())
+        };
         let mut filter = Self {
             skip_me: true,
             ..Self::default()
@@ -78,7 +84,7 @@ impl Filter {
                 "addr" => filter.addr = Some(value.clone()),
                 "laddr" => filter.local_addr = Some(value.clone()),
                 "type" => filter.is_normal = Some(is_normal_type(value)?),
-                "user" if value == "default" => filter.user = Some(value.clone()),
+                "user" if is_user(value) => filter.user = Some(value.clone()),
                 "user" => return Err(CommandError::quoting("No such user '", value, "'")),
                 "skipme" => filter.skip_me = yes_or_no(value)?,
                 _ => return Err(SYNTAX),
@@ -99,7 +105,7 @@ impl Filter {
             && self
                 .user
                 .as_ref()
-                .is_none_or(|_| client.details().authenticated)
+                .is_none_or(|user| client.details().user == user)
             && self.is_normal.unwrap_or(true)
     }
 }

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
-use super::{Answer, Handler, Local, Named};
+use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
+use crate::rights::Rights;
 use crate::settings::Settings;
 use crate::shared::Shared;
 
@@ -27,15 +28,21 @@ pub(super) const HANDLERS: &[Named] = &[
 /// Checks a value, and sets it if told so.
 type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
 
+/// Likewise, for a setting about users.
+type SetRight = fn(&Rights, &[u8], bool) -> Result<(), String>;
+
 /// How a setting is set.
 #[derive(Clone, Copy)]
 enum Set {
     To(SetValue),
+    OfRights(SetRight),
     /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
     /// change.
     ToTheSame,
     /// To a number in this range, without effect.
     Ignored(i64, i64),
+    /// The password of the default user, which all proxies share.
+    Requirepass,
     /// Not at all, nor by Redis.
     Never,
 }
@@ -71,12 +78,39 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 /// `config.c`, `configSetCommand`).
 fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let settings = named_settings(&args[2..])?;
-    for change in [false, true] {
-        for (setting, value) in &settings {
-            set_one(local.shared, setting, value, change)?;
-        }
+    check_all(local.shared, &settings)?;
+    if password_of(&settings).is_some() {
+        return Ok(Answer::RunsAlone(|call| Box::pin(set_with_password(call))));
     }
+    set_all(local.shared, &settings)?;
     Ok(Reply::OK.into())
+}
+
+/// As [`set`], with the default user's password among the settings.
+async fn set_with_password(call: Remote) -> Result<Reply, CommandError> {
+    let settings = named_settings(&call.args[2..])?;
+    check_all(&call.shared, &settings)?;
+    if let Some(password) = password_of(&settings) {
+        set_requirepass(&call, password).await?;
+    }
+    set_all(&call.shared, &settings)?;
+    Ok(Reply::OK)
+}
+
+fn check_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
+    let mut settings = settings.iter();
+    settings.try_for_each(|(setting, value)| set_one(shared, setting, value, false))
+}
+
+fn set_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
+    let mut settings = settings.iter();
+    settings.try_for_each(|(setting, value)| set_one(shared, setting, value, true))
+}
+
+fn password_of<'a>(settings: &[(&Setting, &'a Bytes)]) -> Option<&'a Bytes> {
+    let mut settings = settings.iter();
+    let found = settings.find(|(setting, _)| matches!(setting.set, Set::Requirepass));
+    found.map(|(_, password)| *password)
 }
 
 /// Pairs of name and value: the settings, with their new values.
@@ -110,6 +144,8 @@ fn set_one(
 ) -> Result<(), CommandError> {
     let done = match setting.set {
         Set::To(set) => set(&shared.settings, value, change),
+        Set::OfRights(set) => set(&shared.rights, value, change),
+        Set::Requirepass => Ok(()),
         Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
         Set::Ignored(least, most) => check_number(value, least, most),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
@@ -269,11 +305,33 @@ fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
 }
 
-fn set_password(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
+fn set_pubsub_default(rights: &Rights, value: &[u8], change: bool) -> Result<(), String> {
+    let all = match value.to_ascii_lowercase().as_slice() {
+        b"allchannels" => true,
+        b"resetchannels" => false,
+        _ => {
+            let words = "argument(s) must be one of the following: allchannels, resetchannels";
+            return Err(words.to_owned());
+        }
+    };
     if change {
-        settings.set_password(value);
+        rights.all_channels.store(all, Ordering::Relaxed);
     }
     Ok(())
+}
+
+fn pubsub_default(shared: &Shared) -> Bytes {
+    let all = shared.rights.all_channels.load(Ordering::Relaxed);
+    Bytes::from_static(if all {
+        b"allchannels"
+    } else {
+        b"resetchannels"
+    })
+}
+
+fn aclfile(shared: &Shared) -> Bytes {
+    let file = shared.rights.file.as_ref();
+    decimal(file.map_or_else(String::new, |file| file.path().display().to_string()))
 }
 
 fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
@@ -357,6 +415,24 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
 /// Sorted by name.
 static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
     vec![
+        Setting {
+            name: "acl-pubsub-default",
+            get: pubsub_default,
+            set: Set::OfRights(set_pubsub_default),
+        },
+        fixed("aclfile", Set::Never, aclfile),
+        Setting {
+            name: "acllog-max-len",
+            get: |shared| decimal(shared.rights.denials.len_max.load(Ordering::Relaxed)),
+            set: Set::OfRights(|rights, value, change| {
+                set_number(
+                    &rights.denials.len_max,
+                    plain(value),
+                    0..=i64::MAX as u64,
+                    change,
+                )
+            }),
+        },
         // Acknowledged writes are in the logs of a majority, on disk: more than any of these says.
         constant!("appendfsync", "always"),
         constant!("appendonly", "yes"),
@@ -404,8 +480,8 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         ),
         Setting {
             name: "requirepass",
-            get: |shared| shared.settings.password().into(),
-            set: Set::To(set_password),
+            get: |shared| shared.rights.requirepass(),
+            set: Set::Requirepass,
         },
         constant!("save", ""),
         threshold!("set-max-intset-entries", "512", COUNT),

@@ -15,6 +15,7 @@ mod words;
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::{Named, Remote};
+pub(super) use change::put_objects;
 use words::{Pair, error, name_at, number, pair, quoted, table, word};
 
 pub(super) const HANDLERS: &[Named] = &[("coterie", alone!(coterie))];

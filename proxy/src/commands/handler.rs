@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::GroupId;
 use futures_util::future::BoxFuture;
@@ -32,6 +33,8 @@ pub(crate) enum Answer {
     Nothing,
     /// By this, and then the connection is closed.
     Close(Reply),
+    /// Not yet: it needs others, and runs alone.
+    RunsAlone(Alone),
 }
 
 impl From<Reply> for Answer {
@@ -45,6 +48,8 @@ pub(crate) struct Remote {
     pub(crate) call: Arc<Call>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) client: Arc<Client>,
+    /// The connection's user.
+    pub(crate) user: Option<Arc<User>>,
     /// The groups this connection has written to.
     pub(crate) wrote: Vec<GroupId>,
 }

@@ -172,6 +172,9 @@ fn stats(shared: &Shared) -> String {
             ("keyspace_misses", found.misses.to_string()),
             ("total_error_replies", stats.errors.total().to_string()),
             ("acl_access_denied_auth", load(&stats.auth_failures)),
+            ("acl_access_denied_cmd", load(&stats.denied_commands)),
+            ("acl_access_denied_key", load(&stats.denied_keys)),
+            ("acl_access_denied_channel", load(&stats.denied_channels)),
         ],
     )
 }

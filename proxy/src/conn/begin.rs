@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::USERS_UNKNOWN;
 use coterie_redis_compat::errors::{NO_AUTH, NOT_IN_MULTI};
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, lookup, resolve};
 
@@ -58,11 +59,11 @@ impl<S: Socket> Connection<S> {
     fn begin_call(&mut self, call: Call) {
         let row = call.row;
         self.last_command = row.name;
-        if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
+        if let Err(error) = self.check_user(&call) {
             return if commands::is_exec(row) {
-                self.refuse_exec(&NO_AUTH, call.silent);
+                self.refuse_exec(&error, call.silent);
             } else {
-                self.reject(call, NO_AUTH);
+                self.reject(call, error);
             };
         }
         if self.shared.pause.holds(self.may_write(row)) {
@@ -85,10 +86,23 @@ impl<S: Socket> Connection<S> {
         self.begin_call(call);
     }
 
+    /// Whether the client has authenticated, if it must, and its user may run the command.
+    fn check_user(&mut self, call: &Call) -> Result<(), CommandError> {
+        let needs_user = !call.row.flags.contains(Flags::NO_AUTH);
+        if needs_user && self.session.user.is_none() {
+            Err(USERS_UNKNOWN)
+        } else if needs_user && self.must_authenticate() {
+            Err(NO_AUTH)
+        } else {
+            self.check_rights(call)
+        }
+    }
+
     /// A client that connected while there was a password need not authenticate once there is none.
     fn must_authenticate(&mut self) -> bool {
         if !self.session.authenticated {
-            self.session.authenticated = !self.shared.settings.has_password();
+            let rights = &self.shared.rights;
+            self.session.authenticated = !rights.need_password();
         }
         !self.session.authenticated
     }

@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) began: Instant,
     /// When it times out.
     pub(crate) deadline: Instant,
+    /// Of a queued command that EXEC denies: its reply, an error line.
+    pub(crate) denied: Option<&'static str>,
 }
 
 impl Call {
@@ -55,6 +57,7 @@ impl Call {
             silent: false,
             began: Instant::now(),
             deadline,
+            denied: None,
         }
     }
 
@@ -103,6 +106,7 @@ mod tests {
                     silent: true,
                     began: now,
                     deadline: now,
+                    denied: None,
                 };
                 let command = FrameCommand {
                     table: call.table,

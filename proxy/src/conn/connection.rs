@@ -63,15 +63,15 @@ pub(crate) struct Connection<S> {
     pub(super) last_command: &'static str,
     /// While the proxy stops: times a client that does not take its replies.
     stall: Stall,
+    /// Its user is gone: it is closed behind the reply to the running command.
+    pub(super) ends_behind_reply: bool,
 }
 
 impl<S: Socket> Connection<S> {
     pub(crate) fn new(io: S, shared: Arc<Shared>, client: Arc<Client>) -> Self {
-        let authenticated = !shared.settings.has_password();
-        client.details().authenticated = authenticated;
-        Self {
+        let mut connection = Self {
             io,
-            session: Session::new(authenticated),
+            session: Session::new(false),
             pipeline: Pipeline::new(Arc::clone(&shared.router)),
             requests: RequestCredit::new(shared.requests.clone()),
             shared,
@@ -84,7 +84,11 @@ impl<S: Socket> Connection<S> {
             peak: Peak::default(),
             last_command: "NULL",
             stall: Stall::default(),
-        }
+            ends_behind_reply: false,
+        };
+        connection.become_default();
+        connection.client.details().authenticated = connection.session.authenticated;
+        connection
     }
 
     /// Serves the client until it leaves, is closed, or the proxy stops.
@@ -104,7 +108,7 @@ impl<S: Socket> Connection<S> {
         self.client.waker.register(cx.waker());
         let mut was_active = false;
         loop {
-            if self.client.is_killed() {
+            if self.client.is_killed() || !self.follow_rights() {
                 return Poll::Ready(Ok(()));
             }
             let mut progress = self.pipeline.poll(cx);
@@ -386,6 +390,10 @@ impl<S: Socket> Connection<S> {
         match result {
             Ok(reply) => self.push(&reply, call.silent),
             Err(error) => self.push_error(error, call.silent),
+        }
+        // The users may have changed with the reply.
+        if !self.follow_rights() || self.ends_behind_reply {
+            self.end_input();
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
-use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI};
+use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_IN_MULTI};
 use coterie_redis_compat::{CommandError, Reply, Run, lookup};
 
 use super::call::Call;
@@ -39,6 +39,7 @@ impl<S: Socket> Connection<S> {
         if self.session.watching && !self.is_settled() {
             return self.park(call, Until::Settled);
         }
+        self.check_queue();
         let Some(multi) = self.session.multi.take() else {
             return;
         };
@@ -179,10 +180,11 @@ impl<S: Socket> Connection<S> {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
         for queued in &mut multi.queue {
-            if matches!(
+            let chooses = matches!(
                 commands::handler(queued.row),
                 Some(Handler::ChoosesTable(_))
-            ) {
+            );
+            if chooses && queued.denied.is_none() {
                 table = commands::table_named(&catalog, &queued.args[1]).unwrap_or(table);
             }
             queued.table = table;
@@ -191,6 +193,9 @@ impl<S: Socket> Connection<S> {
 
     /// Runs a queued command that the proxy answers.
     fn answer_queued(&mut self, queued: &Call, closes: &mut bool) -> Reply {
+        if let Some(line) = queued.denied {
+            return CommandError::Fixed(line).into();
+        }
         let answer = match commands::handler(queued.row).and_then(Handler::now) {
             Some(run) => self.run_now(queued, run),
             // UNWATCH: nothing to do, as EXEC drops the watches anyway.
@@ -203,11 +208,12 @@ impl<S: Socket> Connection<S> {
                 reply
             }
             Ok(Answer::Nothing) => Reply::OK,
+            Ok(Answer::RunsAlone(_)) => NOT_IN_MULTI.into(),
             Err(error) => error.into(),
         }
     }
 }
 
 fn is_grouped(queued: &Call) -> bool {
-    matches!(queued.row.run, Run::Group(_))
+    matches!(queued.row.run, Run::Group(_)) && queued.denied.is_none()
 }

@@ -75,6 +75,13 @@ impl Listener {
         let mut connections = JoinSet::new();
         let mut refusals = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
+        // Clients wait in the socket's queue until the users are known; not for long, as they want to
+        // be told why.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.shared.rights.known() => {}
+            () = tokio::time::sleep(self.shared.router.request_timeout) => {}
+        }
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -157,7 +164,7 @@ impl Listener {
     fn refusal(&self, addr: SocketAddr) -> Option<CommandError> {
         let settings = &self.shared.settings;
         let is_protected =
-            settings.protected_mode.load(Ordering::Relaxed) && !settings.has_password();
+            settings.protected_mode.load(Ordering::Relaxed) && self.shared.rights.is_open();
         if is_protected && !addr.ip().to_canonical().is_loopback() {
             return Some(PROTECTED_MODE);
         }

@@ -28,6 +28,11 @@ impl<S: Socket> Connection<S> {
             details.active_at = Instant::now();
         }
         details.authenticated = self.session.authenticated;
+        if let Some(user) = &self.session.user
+            && details.user != user.name()
+        {
+            details.user = user.name().clone();
+        }
         details.table = self.session.table.0;
         details.resp = match self.session.resp {
             Resp::V2 => 2,

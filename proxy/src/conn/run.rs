@@ -35,6 +35,12 @@ impl<S: Socket> Connection<S> {
             Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
                 let began = Instant::now();
                 let answer = self.run_now(&call, run);
+                if let Ok(Answer::RunsAlone(run)) = answer {
+                    return match self.is_settled() {
+                        true => self.run_alone(call, run),
+                        false => self.park(call, Until::Settled),
+                    };
+                }
                 self.count_call(call.row, began.elapsed(), answer.is_err());
                 self.take_answer(call, answer);
             }
@@ -49,6 +55,11 @@ impl<S: Socket> Connection<S> {
     fn submit(&mut self, call: Call) {
         if let Err(error) = self.check_sizes(&call) {
             return self.reject(call, error);
+        }
+        if let Some(user) = &self.session.user
+            && let Err(error) = user.check_options(call.row, &call.args)
+        {
+            return self.fail_at_once(call, error);
         }
         let result = self.pipeline.submit(&call);
         self.routed(call, result);
@@ -104,7 +115,7 @@ impl<S: Socket> Connection<S> {
                 call.silent = false;
                 self.reply(call, &reply);
             }
-            Ok(Answer::Nothing) => self.reuse(call.args),
+            Ok(Answer::Nothing | Answer::RunsAlone(_)) => self.reuse(call.args),
             Ok(Answer::Close(reply)) => {
                 self.reply(call, &reply);
                 self.end_input();
@@ -129,6 +140,7 @@ impl<S: Socket> Connection<S> {
             call: Arc::clone(&call),
             client: Arc::clone(&self.client),
             shared: Arc::clone(&self.shared),
+            user: self.session.user.clone(),
             wrote: self.pipeline.wrote.clone(),
         });
         self.mode = Mode::Alone { call, work };
@@ -193,12 +205,12 @@ impl<S: Socket> Connection<S> {
     }
 
     fn reset(&mut self, mut call: Call) {
-        let authenticated = !self.shared.settings.has_password();
         // REPLY OFF does not suppress this reply.
         call.silent &= self.session.reply_mode != ReplyMode::Off;
         let generation = self.session.watch_generation + 1;
-        self.session = Session::new(authenticated);
+        self.session = Session::new(false);
         self.session.watch_generation = generation;
+        self.become_default();
         self.client.details().reset();
         self.succeed_at_once(call, &Reply::simple("RESET"));
     }

@@ -1,10 +1,12 @@
 //! The state that a connection keeps between commands.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_protocol::Watch;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
 
@@ -52,6 +54,10 @@ pub(crate) struct Session {
     pub(crate) table: TableId,
     pub(crate) resp: Resp,
     pub(crate) authenticated: bool,
+    /// Its user; none while no user is known.
+    pub(crate) user: Option<Arc<User>>,
+    /// The generation of the users when it was looked up.
+    pub(crate) rights_seen: u64,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) multi: Option<Multi>,
     pub(crate) watches: Vec<Watch>,
@@ -73,6 +79,8 @@ impl Session {
             table: TableId(0),
             resp: Resp::V2,
             authenticated,
+            user: None,
+            rights_seen: 0,
             reply_mode: ReplyMode::On,
             multi: None,
             watches: Vec::new(),
@@ -136,6 +144,7 @@ impl Session {
             silent,
             began,
             deadline,
+            denied: None,
         }
     }
 

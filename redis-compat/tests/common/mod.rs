@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod both;
 pub(crate) mod compare;
 pub(crate) mod real;
 pub(crate) mod streams;
