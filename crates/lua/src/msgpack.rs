@@ -171,7 +171,7 @@ fn unpack(lua: &Lua, args: &MultiValue, limit: i64, offset: i64) -> mlua::Result
         let text = format!("Start offset {offset} greater than input length {length}.");
         return Err(raise::error(lua, text));
     };
-    let mut reader = Reader { lua, rest };
+    let mut reader = Reader { lua, rest, open: Vec::new() };
     let limit = if all { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     let mut values = Vec::new();
     if !all {
@@ -182,7 +182,7 @@ fn unpack(lua: &Lua, args: &MultiValue, limit: i64, offset: i64) -> mlua::Result
         if values.len() > MOST_VALUES {
             return Err(too_many(lua));
         }
-        values.push(reader.value(0)?);
+        values.push(reader.whole()?);
         count += 1;
     }
     if !all {
@@ -202,13 +202,58 @@ fn too_many(lua: &Lua) -> mlua::Error {
 struct Reader<'a> {
     lua: &'a Lua,
     rest: &'a [u8],
+    /// The arrays and maps that are being read, the innermost last: not the stack of the thread,
+    /// which may be too small for a thousand levels.
+    open: Vec<Open>,
+}
+
+/// An array or a map of which some elements are read.
+enum Open {
+    Array { table: Table, read: usize, length: usize },
+    Map { table: Table, left: u32, key: Option<Value> },
 }
 
 impl<'a> Reader<'a> {
-    fn value(&mut self, depth: usize) -> mlua::Result<Value> {
-        if depth > UNPACK_DEPTH {
+    /// Reads a value with all that is in it.
+    fn whole(&mut self) -> mlua::Result<Value> {
+        loop {
+            let Some(mut value) = self.value()? else {
+                continue;
+            };
+            // Puts the value into its table, and a table that ends into its own.
+            loop {
+                match self.open.pop() {
+                    None => return Ok(value),
+                    Some(open) => match open.put(value)? {
+                        Ok(table) => value = Value::Table(table),
+                        Err(open) => {
+                            self.open.push(open);
+                            break;
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    /// Opens an array or a map; an empty one is a value.
+    fn begin(&mut self, open: Open) -> mlua::Result<Option<Value>> {
+        if self.open.len() >= UNPACK_DEPTH {
             return Err(too_many(self.lua));
         }
+        match open {
+            Open::Array { table, length: 0, .. } | Open::Map { table, left: 0, .. } => {
+                Ok(Some(Value::Table(table)))
+            }
+            open => {
+                self.open.push(open);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads a value, or the head of an array or map, which it opens.
+    fn value(&mut self) -> mlua::Result<Option<Value>> {
         let code = self.bytes(1)?[0];
         let number = match code {
             0x00..=0x7f => f64::from(code),
@@ -224,17 +269,17 @@ impl<'a> Reader<'a> {
             0xd3 => i64::from_be_bytes(self.take()?) as f64,
             0xca => f64::from(f32::from_be_bytes(self.take()?)),
             0xcb => f64::from_be_bytes(self.take()?),
-            _ => return self.other(code, depth),
+            _ => return self.other(code),
         };
-        Ok(Value::Number(number))
+        Ok(Some(Value::Number(number)))
     }
 
     /// A value that is no number.
-    fn other(&mut self, code: u8, depth: usize) -> mlua::Result<Value> {
+    fn other(&mut self, code: u8) -> mlua::Result<Option<Value>> {
         match code {
-            0xc0 => Ok(Value::Nil),
-            0xc2 => Ok(Value::Boolean(false)),
-            0xc3 => Ok(Value::Boolean(true)),
+            0xc0 => Ok(Some(Value::Nil)),
+            0xc2 => Ok(Some(Value::Boolean(false))),
+            0xc3 => Ok(Some(Value::Boolean(true))),
             0xa0..=0xbf => self.string(usize::from(code & 0x1f)),
             0xd9 => {
                 let length = self.take::<1>()?[0];
@@ -248,23 +293,23 @@ impl<'a> Reader<'a> {
                 let length = u32::from_be_bytes(self.take()?);
                 self.string(length as usize)
             }
-            0x90..=0x9f => self.array(u32::from(code & 0xf), depth),
+            0x90..=0x9f => self.array(u32::from(code & 0xf)),
             0xdc => {
                 let length = u16::from_be_bytes(self.take()?);
-                self.array(length.into(), depth)
+                self.array(length.into())
             }
             0xdd => {
                 let length = u32::from_be_bytes(self.take()?);
-                self.array(length, depth)
+                self.array(length)
             }
-            0x80..=0x8f => self.map(u32::from(code & 0xf), depth),
+            0x80..=0x8f => self.map(u32::from(code & 0xf)),
             0xde => {
                 let length = u16::from_be_bytes(self.take()?);
-                self.map(length.into(), depth)
+                self.map(length.into())
             }
             0xdf => {
                 let length = u32::from_be_bytes(self.take()?);
-                self.map(length, depth)
+                self.map(length)
             }
             _ => Err(raise::error(self.lua, "Bad data format in input.")),
         }
@@ -284,27 +329,44 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn string(&mut self, length: usize) -> mlua::Result<Value> {
+    fn string(&mut self, length: usize) -> mlua::Result<Option<Value>> {
         let bytes = self.bytes(length)?;
-        Ok(Value::String(self.lua.create_string(bytes)?))
+        Ok(Some(Value::String(self.lua.create_string(bytes)?)))
     }
 
-    fn array(&mut self, length: u32, depth: usize) -> mlua::Result<Value> {
-        let table = self.lua.create_table()?;
-        for index in 1..=length as usize {
-            let value = self.value(depth + 1)?;
-            table.raw_seti(index, value)?;
-        }
-        Ok(Value::Table(table))
+    fn array(&mut self, length: u32) -> mlua::Result<Option<Value>> {
+        let (table, length) = (self.lua.create_table()?, length as usize);
+        self.begin(Open::Array { table, read: 0, length })
     }
 
-    fn map(&mut self, length: u32, depth: usize) -> mlua::Result<Value> {
+    fn map(&mut self, left: u32) -> mlua::Result<Option<Value>> {
         let table = self.lua.create_table()?;
-        for _ in 0..length {
-            let key = self.value(depth + 1)?;
-            let value = self.value(depth + 1)?;
-            table.raw_set(key, value)?;
-        }
-        Ok(Value::Table(table))
+        self.begin(Open::Map { table, left, key: None })
+    }
+}
+
+impl Open {
+    /// Takes a value; returns the table when it was the last one.
+    fn put(self, value: Value) -> mlua::Result<Result<Table, Self>> {
+        Ok(match self {
+            Self::Array { table, read, length } => {
+                let read = read + 1;
+                table.raw_seti(read, value)?;
+                match read == length {
+                    true => Ok(table),
+                    false => Err(Self::Array { table, read, length }),
+                }
+            }
+            Self::Map { table, left, key: None } => {
+                Err(Self::Map { table, left, key: Some(value) })
+            }
+            Self::Map { table, left, key: Some(key) } => {
+                table.raw_set(key, value)?;
+                match left {
+                    1 => Ok(table),
+                    left => Err(Self::Map { table, left: left - 1, key: None }),
+                }
+            }
+        })
     }
 }

@@ -19,6 +19,9 @@ use crate::{
 /// The most values that a Rust function returns at once: Lua's stack has room for 8,000.
 pub(crate) const MOST_VALUES: usize = 7_000;
 
+/// The name by which Rust functions find Lua's own `next`.
+pub(crate) const NEXT: &str = "coterie.next";
+
 /// An interpreter for scripts, or for the functions of libraries.
 pub(crate) struct Vm {
     pub(crate) lua: Lua,
@@ -43,6 +46,7 @@ impl Vm {
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let bridge = Bridge::new(random, limits.memory);
         let failure = Failure::default();
+        lua.set_named_registry_value(NEXT, lua.globals().raw_get::<Function>("next")?)?;
         let native = natives(&lua, &bridge, &failure)?;
         if let Some(load_api) = load_api {
             native.raw_set("load_only", load_api(&lua, &bridge)?)?;

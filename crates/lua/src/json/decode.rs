@@ -1,6 +1,6 @@
 //! `cjson.decode`.
 
-use mlua::{Lua, Value};
+use mlua::{Lua, LuaString, Table, Value};
 
 use super::{HARD_DEPTH, Options};
 use crate::raise;
@@ -11,9 +11,8 @@ pub(super) fn decode(lua: &Lua, options: &Options, text: &[u8]) -> mlua::Result<
         let text = "JSON parser does not support UTF-16 or UTF-32";
         return Err(raise::error(lua, text));
     }
-    let mut decoder = Decoder { lua, options, text, at: 0, depth: 0 };
-    let token = decoder.token();
-    let value = decoder.value(token)?;
+    let mut decoder = Decoder { lua, options, text, at: 0, open: Vec::new() };
+    let value = decoder.whole()?;
     match decoder.token() {
         Token { kind: Kind::End, .. } => Ok(value),
         other => Err(decoder.refuse("the end", &other)),
@@ -61,12 +60,37 @@ impl Kind {
     }
 }
 
+/// The beginning of an array or an object.
+enum Begun {
+    Empty(Table),
+    /// The first token of its first value.
+    First(Token),
+}
+
+/// The state after a value.
+enum Put {
+    /// The text is read.
+    Whole(Value),
+    /// The table around the value has ended, too.
+    Ended(Table),
+    /// The first token of the next value.
+    Next(Token),
+}
+
 struct Decoder<'a> {
     lua: &'a Lua,
     options: &'a Options,
     text: &'a [u8],
     at: usize,
-    depth: i32,
+    /// The arrays and objects that are being read, the innermost last: not the stack of the thread,
+    /// which may be too small for a thousand levels.
+    open: Vec<Open>,
+}
+
+/// An array or an object of which some elements are read.
+enum Open {
+    Array { table: Table, length: usize },
+    Object { table: Table, key: LuaString },
 }
 
 impl Decoder<'_> {
@@ -76,81 +100,111 @@ impl Decoder<'_> {
         raise::error(self.lua, text)
     }
 
-    fn value(&mut self, token: Token) -> mlua::Result<Value> {
-        match token.kind {
-            Kind::String(text) => Ok(Value::String(self.lua.create_string(text)?)),
-            Kind::Number(number) => Ok(Value::Number(number)),
-            Kind::Boolean(value) => Ok(Value::Boolean(value)),
-            Kind::ObjectBegin => self.object(),
-            Kind::ArrayBegin => self.array(),
-            // A nil would remove the key.
-            Kind::Null => Ok(Value::NULL),
-            _ => Err(self.refuse("value", &token)),
+    /// Reads a value with all that is in it.
+    fn whole(&mut self) -> mlua::Result<Value> {
+        let mut token = self.token();
+        loop {
+            let mut value = match token.kind {
+                Kind::String(text) => Value::String(self.lua.create_string(text)?),
+                Kind::Number(number) => Value::Number(number),
+                Kind::Boolean(value) => Value::Boolean(value),
+                // A nil would remove the key.
+                Kind::Null => Value::NULL,
+                Kind::ObjectBegin | Kind::ArrayBegin => match self.begin(&token.kind)? {
+                    Begun::Empty(table) => Value::Table(table),
+                    Begun::First(first) => {
+                        token = first;
+                        continue;
+                    }
+                },
+                _ => return Err(self.refuse("value", &token)),
+            };
+            // Puts the value into its table, and a table that ends into its own.
+            loop {
+                match self.put(value)? {
+                    Put::Whole(whole) => return Ok(whole),
+                    Put::Ended(table) => value = Value::Table(table),
+                    Put::Next(next) => {
+                        token = next;
+                        break;
+                    }
+                }
+            }
         }
     }
 
-    fn descend(&mut self) -> mlua::Result<()> {
-        self.depth += 1;
-        if self.depth > self.options.decode_depth.min(HARD_DEPTH) {
-            let (depth, at) = (self.depth, self.at);
+    /// Begins an array or an object, up to its first value.
+    fn begin(&mut self, kind: &Kind) -> mlua::Result<Begun> {
+        let depth = self.open.len() + 1;
+        let most = self.options.decode_depth.min(HARD_DEPTH);
+        if depth > usize::try_from(most).unwrap_or(0) {
+            let at = self.at;
             let text =
                 format!("Found too many nested data structures ({depth}) at character {at}");
             return Err(raise::error(self.lua, text));
         }
-        Ok(())
+        let table = self.lua.create_table()?;
+        let first = self.token();
+        match (kind, &first.kind) {
+            (Kind::ArrayBegin, Kind::ArrayEnd) | (Kind::ObjectBegin, Kind::ObjectEnd) => {
+                Ok(Begun::Empty(table))
+            }
+            (Kind::ArrayBegin, _) => {
+                self.open.push(Open::Array { table, length: 0 });
+                Ok(Begun::First(first))
+            }
+            _ => {
+                let (key, first) = self.key(first)?;
+                self.open.push(Open::Object { table, key });
+                Ok(Begun::First(first))
+            }
+        }
     }
 
-    fn object(&mut self) -> mlua::Result<Value> {
-        self.descend()?;
-        let table = self.lua.create_table()?;
-        let mut token = self.token();
-        if matches!(token.kind, Kind::ObjectEnd) {
-            self.depth -= 1;
-            return Ok(Value::Table(table));
+    /// Reads a key and its colon; returns the token after them.
+    fn key(&mut self, token: Token) -> mlua::Result<(LuaString, Token)> {
+        let Kind::String(key) = token.kind else {
+            return Err(self.refuse("object key string", &token));
+        };
+        let key = self.lua.create_string(key)?;
+        let colon = self.token();
+        if !matches!(colon.kind, Kind::Colon) {
+            return Err(self.refuse("colon", &colon));
         }
-        loop {
-            let Kind::String(key) = token.kind else {
-                return Err(self.refuse("object key string", &token));
-            };
-            let key = self.lua.create_string(key)?;
-            let colon = self.token();
-            if !matches!(colon.kind, Kind::Colon) {
-                return Err(self.refuse("colon", &colon));
-            }
-            let first = self.token();
-            let value = self.value(first)?;
-            table.raw_set(key, value)?;
-            token = self.token();
-            match token.kind {
-                Kind::ObjectEnd => break,
-                Kind::Comma => token = self.token(),
-                _ => return Err(self.refuse("comma or object end", &token)),
-            }
-        }
-        self.depth -= 1;
-        Ok(Value::Table(table))
+        Ok((key, self.token()))
     }
 
-    fn array(&mut self) -> mlua::Result<Value> {
-        self.descend()?;
-        let table = self.lua.create_table()?;
-        let mut token = self.token();
-        if matches!(token.kind, Kind::ArrayEnd) {
-            self.depth -= 1;
-            return Ok(Value::Table(table));
-        }
-        for index in 1.. {
-            let value = self.value(token)?;
-            table.raw_seti(index, value)?;
-            token = self.token();
-            match token.kind {
-                Kind::ArrayEnd => break,
-                Kind::Comma => token = self.token(),
-                _ => return Err(self.refuse("comma or array end", &token)),
+    /// Puts a value into the innermost open table and reads on.
+    fn put(&mut self, value: Value) -> mlua::Result<Put> {
+        match self.open.pop() {
+            None => Ok(Put::Whole(value)),
+            Some(Open::Array { table, length }) => {
+                table.raw_seti(length + 1, value)?;
+                let token = self.token();
+                match token.kind {
+                    Kind::ArrayEnd => Ok(Put::Ended(table)),
+                    Kind::Comma => {
+                        self.open.push(Open::Array { table, length: length + 1 });
+                        Ok(Put::Next(self.token()))
+                    }
+                    _ => Err(self.refuse("comma or array end", &token)),
+                }
+            }
+            Some(Open::Object { table, key }) => {
+                table.raw_set(key, value)?;
+                let token = self.token();
+                match token.kind {
+                    Kind::ObjectEnd => Ok(Put::Ended(table)),
+                    Kind::Comma => {
+                        let token = self.token();
+                        let (key, first) = self.key(token)?;
+                        self.open.push(Open::Object { table, key });
+                        Ok(Put::Next(first))
+                    }
+                    _ => Err(self.refuse("comma or object end", &token)),
+                }
             }
         }
-        self.depth -= 1;
-        Ok(Value::Table(table))
     }
 
     /// The byte at a place; 0 beyond the end, which is where a text ends in C, too.

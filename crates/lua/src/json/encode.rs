@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, LuaString, Table, Value};
 
 use super::{HARD_DEPTH, Options};
 use crate::bridge::Bridge;
@@ -16,28 +16,43 @@ pub(super) fn encode(
     options: &Options,
     value: &Value,
 ) -> mlua::Result<LuaString> {
+    let next = lua.named_registry_value(crate::vm::NEXT)?;
     let (patience, out) = (Patience::new(lua, bridge), Vec::new());
-    let mut encoder = Encoder { lua, options, patience, out };
-    encoder.value(value, 0)?;
+    let mut encoder = Encoder { lua, options, next, patience, out, open: Vec::new() };
+    encoder.value(value)?;
+    while let Some(open) = encoder.open.pop() {
+        encoder.element(open)?;
+    }
     lua.create_string(encoder.out)
 }
 
 struct Encoder<'a> {
     lua: &'a Lua,
     options: &'a Options,
+    next: Function,
     patience: Patience<'a>,
     out: Vec<u8>,
+    /// The tables that are being written, the innermost last: not the stack of the thread, which
+    /// may be too small for a thousand levels.
+    open: Vec<Open>,
+}
+
+/// A table of which some elements are written.
+enum Open {
+    Array { table: Table, written: i64, length: i64 },
+    Object { table: Table, last: Value },
 }
 
 impl Encoder<'_> {
-    fn value(&mut self, value: &Value, depth: i32) -> mlua::Result<()> {
+    /// Writes a value, or the head of a table and leaves it open.
+    fn value(&mut self, value: &Value) -> mlua::Result<()> {
         self.patience.step(self.out.len())?;
         match value {
             Value::String(text) => self.string(&text.as_bytes()),
             Value::Integer(_) | Value::Number(_) => self.number(value)?,
             Value::Boolean(true) => self.out.extend_from_slice(b"true"),
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
-            Value::Table(table) => self.table(table, depth + 1)?,
+            Value::Table(table) => self.table(table)?,
             Value::Nil => self.out.extend_from_slice(b"null"),
             other if *other == Value::NULL => self.out.extend_from_slice(b"null"),
             other => return Err(self.refuse(other, "type not supported")),
@@ -50,15 +65,33 @@ impl Encoder<'_> {
         raise::error(self.lua, format_args!("Cannot serialise {name}: {reason}"))
     }
 
-    fn table(&mut self, table: &Table, depth: i32) -> mlua::Result<()> {
-        if depth > self.options.encode_depth.min(HARD_DEPTH) {
+    fn table(&mut self, table: &Table) -> mlua::Result<()> {
+        let depth = self.open.len() + 1;
+        let most = self.options.encode_depth.min(HARD_DEPTH);
+        if depth > usize::try_from(most).unwrap_or(0) {
             let text = format!("Cannot serialise, excessive nesting ({depth})");
             return Err(raise::error(self.lua, text));
         }
-        match self.array_length(table)? {
-            // An empty table is an object.
-            None | Some(0) => self.object(table, depth),
-            Some(length) => self.array(table, length, depth),
+        let table = table.clone();
+        // An empty table is an object.
+        match self.array_length(&table)?.filter(|length| *length > 0) {
+            Some(length) => {
+                self.out.push(b'[');
+                self.open.push(Open::Array { table, written: 0, length });
+            }
+            None => {
+                self.out.push(b'{');
+                self.open.push(Open::Object { table, last: Value::Nil });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes elements of a table up to one that is a table itself, or its end.
+    fn element(&mut self, open: Open) -> mlua::Result<()> {
+        match open {
+            Open::Array { table, written, length } => self.array(table, written, length),
+            Open::Object { table, last } => self.object(table, last),
         }
     }
 
@@ -91,23 +124,32 @@ impl Encoder<'_> {
         Ok(Some(most))
     }
 
-    fn array(&mut self, table: &Table, length: i64, depth: i32) -> mlua::Result<()> {
-        self.out.push(b'[');
-        for index in 1..=length {
-            if index > 1 {
+    fn array(&mut self, table: Table, mut written: i64, length: i64) -> mlua::Result<()> {
+        while written < length {
+            if written > 0 {
                 self.out.push(b',');
             }
-            self.value(&table.raw_get(index)?, depth)?;
+            written += 1;
+            let value: Value = table.raw_get(written)?;
+            if value.is_table() {
+                self.open.push(Open::Array { table, written, length });
+                return self.value(&value);
+            }
+            self.value(&value)?;
         }
         self.out.push(b']');
         Ok(())
     }
 
-    fn object(&mut self, table: &Table, depth: i32) -> mlua::Result<()> {
-        self.out.push(b'{');
-        for (index, pair) in table.pairs::<Value, Value>().enumerate() {
-            let (key, value) = pair?;
-            if index > 0 {
+    fn object(&mut self, table: Table, mut last: Value) -> mlua::Result<()> {
+        loop {
+            let first = last.is_nil();
+            let (key, value): (Value, Value) = self.next.call((&table, last))?;
+            if key.is_nil() {
+                self.out.push(b'}');
+                return Ok(());
+            }
+            if !first {
                 self.out.push(b',');
             }
             match &key {
@@ -120,10 +162,13 @@ impl Encoder<'_> {
                 key => return Err(self.refuse(key, "table key must be a number or string")),
             }
             self.out.push(b':');
-            self.value(&value, depth)?;
+            if value.is_table() {
+                self.open.push(Open::Object { table, last: key });
+                return self.value(&value);
+            }
+            self.value(&value)?;
+            last = key;
         }
-        self.out.push(b'}');
-        Ok(())
     }
 
     fn number(&mut self, value: &Value) -> mlua::Result<()> {
