@@ -24,6 +24,13 @@ macro_rules! waits {
 }
 
 mod acl;
+/// The handler of an async function that runs alone, and that MULTI queues.
+macro_rules! also_queued {
+    ($function:path) => {
+        $crate::commands::Handler::AlsoQueued(|call| Box::pin($function(call)))
+    };
+}
+
 mod client;
 mod client_kill;
 mod cluster;
@@ -39,6 +46,7 @@ mod keyspace;
 mod latency;
 mod memory;
 mod persistence;
+mod pubsub;
 mod role;
 mod slot;
 mod slowlog;
@@ -50,7 +58,8 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
 pub(crate) use acl::set_requirepass;
-pub(crate) use handler::{Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use handler::{Alone, Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use pubsub::{may_be_called_by_subscribers, not_by_subscribers, subscribes};
 pub(crate) use words::table_named;
 
 const SESSION: &[Named] = &[
@@ -95,6 +104,7 @@ const PARTS: &[&[Named]] = &[
     latency::HANDLERS,
     memory::HANDLERS,
     persistence::HANDLERS,
+    pubsub::HANDLERS,
     role::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,

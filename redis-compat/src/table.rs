@@ -10,6 +10,7 @@ mod connection;
 mod coterie;
 mod generic;
 mod persistence;
+mod pubsub;
 mod server;
 mod transactions;
 
@@ -41,6 +42,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         coterie::PART,
         generic::PART,
         persistence::PART,
+        pubsub::PART,
         server::PART,
         transactions::PART,
     ],
