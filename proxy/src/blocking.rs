@@ -86,6 +86,7 @@ impl Waiting {
                 table: call.table,
                 args: call.args.clone(),
                 resp: call.resp,
+                tracker: call.tracker,
             },
             sent: None,
             began: Instant::now(),

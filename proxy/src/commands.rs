@@ -32,6 +32,7 @@ macro_rules! also_queued {
 
 mod client;
 mod client_kill;
+mod client_tracking;
 mod cluster;
 mod config;
 mod connection;
@@ -83,6 +84,7 @@ const PARTS: &[&[Named]] = &[
     SESSION,
     client::HANDLERS,
     client_kill::HANDLERS,
+    client_tracking::HANDLERS,
     cluster::HANDLERS,
     config::HANDLERS,
     connection::HANDLERS,

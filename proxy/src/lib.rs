@@ -35,6 +35,7 @@ mod slowlog;
 mod stalled_clients;
 mod start;
 mod stats;
+mod tracking;
 
 pub use config::Config;
 pub use start::{Handle, RunError, run, start, start_with};

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     /// Microseconds; below 0 is never.
     pub(crate) slowlog_log_slower_than: AtomicI64,
     pub(crate) slowlog_max_len: AtomicU64,
+    /// Keys that clients keep, of all clients; 0 for no bound.
+    pub(crate) tracking_table_max_keys: AtomicU64,
 }
 
 /// How much may wait for a client, by its class.
@@ -94,6 +96,7 @@ impl Settings {
             },
             slowlog_log_slower_than: i64::try_from(micros).unwrap_or(i64::MAX).into(),
             slowlog_max_len: config.slowlog_max_len.into(),
+            tracking_table_max_keys: 1_000_000.into(),
         };
         let password = config.requirepass.as_ref();
         settings.set_password(password.map_or(b"", |secret| secret.expose().as_bytes()));

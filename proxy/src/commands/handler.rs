@@ -22,7 +22,6 @@ pub(crate) struct Local<'a> {
 }
 
 /// How a command is answered.
-#[derive(Debug)]
 pub(crate) enum Answer {
     /// By this, unless the client asked not to be answered.
     Reply(Reply),
@@ -32,6 +31,8 @@ pub(crate) enum Answer {
     Nothing,
     /// By this, and then the connection is closed.
     Close(Reply),
+    /// By this, when the other is over. In a transaction nobody waits for it.
+    After(Reply, BoxFuture<'static, ()>),
 }
 
 impl From<Reply> for Answer {

@@ -38,6 +38,7 @@ async fn randomkey(call: Remote) -> Result<Reply, CommandError> {
 async fn flushdb(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     fanout::flush(&call.calls(), &[call.table]).await?;
+    call.shared.tracking.flushed();
     Ok(Reply::OK)
 }
 
@@ -46,6 +47,7 @@ async fn flushall(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
     fanout::flush(&call.calls(), &tables).await?;
+    call.shared.tracking.flushed();
     Ok(Reply::OK)
 }
 
