@@ -89,6 +89,7 @@ impl Waiting {
                 table: call.table,
                 args: call.args.clone(),
                 resp: call.resp,
+                tracker: call.tracker,
             },
             sent: None,
             began: Instant::now(),

@@ -20,6 +20,7 @@ use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
 use crate::pubsub::Subscriptions;
 use crate::pushes::{Added, Forms, Push, PushRules, Pushes, Turn};
+use crate::tracking::Tracked;
 
 /// A connection, as others see it.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ pub(crate) struct Client {
     pub(crate) request_bytes_sent: AtomicU64,
     /// Messages that it did not ask for.
     pub(crate) pushes: Pushes,
+    /// All replies before this one are on their way to the client.
+    answered_below: AtomicU64,
+    /// Client-side caching, while it is on.
+    tracked: Mutex<Option<Arc<Tracked>>>,
     pub(crate) subscriptions: Mutex<Subscriptions>,
     /// How many names it subscribes to.
     subscribed: AtomicUsize,
@@ -198,6 +203,35 @@ impl Client {
         self.kill();
     }
 
+    /// The number of the first reply that is not on its way to the client, as its connection has
+    /// published it.
+    pub(crate) fn answered_below(&self) -> u64 {
+        self.answered_below.load(Ordering::Acquire)
+    }
+
+    /// Publishes that all replies before this one are on their way.
+    pub(crate) fn set_answered_below(&self, reply: u64) {
+        self.answered_below.store(reply, Ordering::Release);
+    }
+
+    /// What it tracks, while it does.
+    pub(crate) fn tracked(&self) -> Option<Arc<Tracked>> {
+        // Nothing panics while holding it.
+        self.tracked.lock().clone()
+    }
+
+    /// Notes what it tracks.
+    pub(crate) fn set_tracked(&self, tracked: Option<Arc<Tracked>>) {
+        // Nothing panics while holding it.
+        *self.tracked.lock() = tracked;
+    }
+
+    /// Whether the client that was to be told in its place is gone.
+    pub(crate) fn is_redirect_broken(&self) -> bool {
+        let tracked = self.tracked();
+        tracked.is_some_and(|tracked| tracked.is_broken.load(Ordering::Relaxed))
+    }
+
     /// Whether it subscribes to anything.
     pub(crate) fn is_subscriber(&self) -> bool {
         self.subscribed.load(Ordering::Acquire) > 0
@@ -305,6 +339,8 @@ impl Clients {
             request_bytes_held: AtomicUsize::new(0),
             request_bytes_sent: AtomicU64::new(0),
             pushes: Pushes::new(Arc::clone(&self.pushes)),
+            answered_below: AtomicU64::new(0),
+            tracked: Mutex::default(),
             subscriptions: Mutex::default(),
             subscribed: AtomicUsize::new(0),
             published: AtomicU64::new(0),

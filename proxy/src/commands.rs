@@ -33,6 +33,7 @@ macro_rules! also_queued {
 
 mod client;
 mod client_kill;
+mod client_tracking;
 mod cluster;
 mod config;
 mod connection;
@@ -92,6 +93,7 @@ const PARTS: &[&[Named]] = &[
     acl::HANDLERS,
     client::HANDLERS,
     client_kill::HANDLERS,
+    client_tracking::HANDLERS,
     cluster::HANDLERS,
     config::HANDLERS,
     connection::HANDLERS,

@@ -36,6 +36,7 @@ mod slowlog;
 mod stalled_clients;
 mod start;
 mod stats;
+mod tracking;
 
 pub use config::Config;
 pub use rights::{AclFileError, PubsubDefault};

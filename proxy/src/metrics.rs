@@ -71,6 +71,13 @@ pub struct Metrics {
     pub requests_waiting: Gauge,
     /// SCAN cursors whose place was lost everywhere, so that keys came again.
     pub scan_places_lost: Counter,
+    /// Messages to clients about keys that they keep.
+    pub invalidations: Counter,
+    /// Clients that were told to forget all keys, as a change may have been missed or everything
+    /// was removed.
+    pub tracking_forgotten: Counter,
+    /// Keys that clients were told to forget as there were too many.
+    pub tracking_evicted: Counter,
 }
 
 impl Metrics {
@@ -107,6 +114,9 @@ impl Metrics {
             messages_received: Counter::default(),
             messages_doubled: Counter::default(),
             messages_pushed: Counter::default(),
+            invalidations: Counter::default(),
+            tracking_forgotten: Counter::default(),
+            tracking_evicted: Counter::default(),
         });
         metrics.register(telemetry);
         metrics
@@ -229,6 +239,21 @@ impl Metrics {
             "scan_places_lost",
             "Cursors of SCAN whose place was lost, so that keys came again",
             &self.scan_places_lost,
+        );
+        counter(
+            "invalidations",
+            "Messages to clients about keys that they keep (CLIENT TRACKING)",
+            &self.invalidations,
+        );
+        counter(
+            "tracking_forgotten",
+            "Clients told to forget all keys: a change may have been missed, or all keys are gone",
+            &self.tracking_forgotten,
+        );
+        counter(
+            "tracking_evicted",
+            "Keys that clients were told to forget, as there were too many",
+            &self.tracking_evicted,
         );
     }
 

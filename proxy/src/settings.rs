@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     /// Microseconds; below 0 is never.
     pub(crate) slowlog_log_slower_than: AtomicI64,
     pub(crate) slowlog_max_len: AtomicU64,
+    /// Keys that clients keep, of all clients; 0 for no bound.
+    pub(crate) tracking_table_max_keys: AtomicU64,
 }
 
 /// How much may wait for a client, by its class.
@@ -60,13 +62,6 @@ const REPLICA_BYTES: (u64, u64) = (256 << 20, 64 << 20);
 const PUBSUB_SOFT_BYTES: u64 = 8 << 20;
 const SOFT_SECONDS: u64 = 60;
 
-/// A password and its digest. Comparing digests takes the same time for any input.
-#[derive(Debug)]
-struct Password {
-    text: Vec<u8>,
-    digest: [u8; 32],
-}
-
 impl Settings {
     pub(crate) fn new(config: &Config) -> Self {
         let micros = config.slowlog_log_slower_than.as_micros();
@@ -88,6 +83,7 @@ impl Settings {
             },
             slowlog_log_slower_than: i64::try_from(micros).unwrap_or(i64::MAX).into(),
             slowlog_max_len: config.slowlog_max_len.into(),
+            tracking_table_max_keys: 1_000_000.into(),
         }
     }
 

@@ -17,10 +17,11 @@ use crate::metrics::Metrics;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::rights::{Rights, What};
-use crate::router::{NewsReader, Router};
+use crate::router::Router;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
+use crate::tracking::Tracking;
 
 /// See the module's head.
 #[derive(Debug, Clone)]
@@ -39,10 +40,9 @@ pub(crate) struct Shared {
     pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
     pub(crate) scan_places: Arc<ScanPlaces>,
-    /// What servers tell without being asked.
-    #[allow(dead_code, reason = "client-side caching follows servers by it")]
-    pub(crate) news: Arc<NewsReader>,
     pub(crate) pubsub: Arc<PubSub>,
+    /// Client-side caching.
+    pub(crate) tracking: Arc<Tracking>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.

@@ -204,6 +204,7 @@ mod tests {
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(0),
             reply_room: None,
+            tracker: None,
             wait: None,
             watches: watched.iter().map(watch).collect(),
             commands: commands.iter().map(command).collect(),

@@ -30,6 +30,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
 use crate::stats::Stats;
+use crate::tracking::Tracking;
 
 /// Why a proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,7 @@ pub struct Handle {
     users: JoinHandle<()>,
     places: JoinHandle<()>,
     subscriptions: JoinHandle<()>,
+    prefixes: JoinHandle<()>,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
 }
@@ -73,6 +75,7 @@ impl Handle {
         self.users.abort();
         self.places.abort();
         self.subscriptions.abort();
+        self.prefixes.abort();
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
         }
@@ -127,9 +130,26 @@ pub async fn start_with(
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
     let (replies, requests) = client_memory(&config);
+    let news = NewsReader::new(rpc.clone(), Arc::clone(&metrics));
+    let settings = Arc::new(Settings::new(&config));
+    let pushes = Arc::new(PushRules {
+        settings: Arc::clone(&settings),
+        budget: replies.budget.clone(),
+        metrics: Arc::clone(&metrics),
+    });
+    let clients = Arc::new(Clients::new(pushes));
+    let tracking = Tracking::new(
+        Arc::clone(&clients),
+        Arc::clone(&settings),
+        Arc::clone(&metrics),
+        rpc.clone(),
+        Arc::clone(&news),
+        catalog.clone(),
+    );
     let router = Arc::new(Router {
         cache: Arc::new(RangeCache::new()),
         links: Links::new(rpc.clone()),
+        tracking: Arc::clone(&tracking),
         rpc,
         metrics: Arc::clone(&metrics),
         replies: replies.clone(),
@@ -143,21 +163,17 @@ pub async fn start_with(
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
-    let news = NewsReader::new(router.rpc.clone(), Arc::clone(&metrics));
-    let settings = Arc::new(Settings::new(&config));
-    let pushes = Arc::new(PushRules {
-        settings: Arc::clone(&settings),
-        budget: replies.budget.clone(),
-        metrics: Arc::clone(&metrics),
-    });
-    let clients = Arc::new(Clients::new(pushes));
     let pubsub = PubSub::new(
         Arc::clone(&clients),
         Arc::clone(&metrics),
         Arc::clone(&news),
         router.rpc.clone(),
     );
-    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+    news.begin(vec![
+        Arc::clone(&pubsub) as Arc<dyn Reader>,
+        Arc::clone(&tracking) as Arc<dyn Reader>,
+    ]);
+    let prefixes = tokio::spawn(Arc::clone(&tracking).look_after());
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
     let shared = Shared {
         rights,
@@ -173,8 +189,8 @@ pub async fn start_with(
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         scan_places,
-        news,
         pubsub,
+        tracking,
         addr,
         run_id: run_id(),
         started: Instant::now(),
@@ -203,6 +219,7 @@ pub async fn start_with(
         users,
         places: tokio::spawn(looked_after),
         subscriptions,
+        prefixes,
         endpoint: None,
     })
 }

@@ -286,6 +286,12 @@ impl Command {
         reading.is_empty() || !options.iter().any(reads)
     }
 
+    /// Whether a client may keep what it reads, and so is to be told when its keys change.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.flags.contains(Flags::READ) && !self.is_internal()
+    }
+
     /// Whether only the proxy itself may send it.
     #[must_use]
     pub fn is_internal(&self) -> bool {

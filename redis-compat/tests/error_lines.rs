@@ -309,6 +309,18 @@ const FIXED: &[(&str, &str)] = &[
          OPTOUT mode enabled",
     ),
     (
+        "client tracking on prefix a",
+        "ERR PREFIX option requires BCAST mode to be enabled",
+    ),
+    (
+        "client tracking on bcast optin",
+        "ERR OPTIN and OPTOUT are not compatible with BCAST",
+    ),
+    (
+        "client tracking on optin optout",
+        "ERR You can't specify both OPTIN mode and OPTOUT mode",
+    ),
+    (
         "config rewrite",
         "ERR The server is running without a config file",
     ),
@@ -445,6 +457,9 @@ const FIXED: &[(&str, &str)] = &[
 
 /// Lines that other tests of this file compare.
 const COMPARED_BELOW: &[E] = &[
+    errors::BCAST_SWITCHED,
+    errors::CACHING_NO_WITHOUT_OPTOUT,
+    errors::CACHING_YES_WITHOUT_OPTIN,
     errors::EXEC_ABORT,
     errors::NESTED_MULTI,
     errors::NOT_IN_MULTI,
@@ -452,6 +467,7 @@ const COMPARED_BELOW: &[E] = &[
     errors::NO_AUTH_HELLO,
     errors::NO_PERM_CHANNEL,
     errors::NO_PERM_KEY,
+    errors::OPT_SWITCHED,
     errors::REDIRECTED_TWICE,
     errors::WATCH_INSIDE_MULTI,
 ];
@@ -519,10 +535,10 @@ const OURS: &[E] = &[
     errors::DISK_FULL,
     errors::NOT_BY_SLOT,
     errors::NOT_OFFERED,
-    errors::NO_TRACKING,
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::TOO_MANY_PREFIXES,
     errors::TOO_MANY_REMOVED,
     errors::UNDECLARED_KEY,
     E::Fixed("ERR too many entries to be trimmed by a single command: trim with ~ several times"),
@@ -604,6 +620,48 @@ fn the_words_are_those_of_redis() {
     let id = std::str::from_utf8(&id[1..]).unwrap().trim();
     let twice = format!("client tracking on redirect {id} redirect {id}");
     assert_eq!(real.run(&words(&twice)), line(errors::REDIRECTED_TWICE));
+}
+
+#[test]
+fn tracking_is_refused_in_the_words_of_redis() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut real = server.connect();
+    let overlaps = |prefix: &str, other: &str, is_had| {
+        E::prefix_overlaps(prefix.as_bytes(), other.as_bytes(), is_had)
+    };
+    let ok = || Bytes::from_static(b"+OK\r\n");
+    for (command, reply) in [
+        ("client tracking on bcast prefix foo prefix bar", ok()),
+        (
+            "client tracking on bcast prefix fo",
+            line(overlaps("fo", "foo", true)),
+        ),
+        (
+            "client tracking on bcast prefix barb",
+            line(overlaps("barb", "bar", true)),
+        ),
+        (
+            "client tracking on bcast prefix x prefix xy",
+            line(overlaps("x", "xy", false)),
+        ),
+        ("client tracking on", line(errors::BCAST_SWITCHED)),
+        ("client tracking off", ok()),
+        ("client tracking on optin", ok()),
+        ("client tracking on bcast", line(errors::BCAST_SWITCHED)),
+        ("client tracking on optout", line(errors::OPT_SWITCHED)),
+        ("client caching no", line(errors::CACHING_NO_WITHOUT_OPTOUT)),
+        ("client caching yes", ok()),
+        ("client tracking off", ok()),
+        ("client tracking on optout", ok()),
+        (
+            "client caching yes",
+            line(errors::CACHING_YES_WITHOUT_OPTIN),
+        ),
+    ] {
+        assert_eq!(real.run(&words(command)), reply, "{command}");
+    }
 }
 
 #[test]

@@ -485,6 +485,7 @@ pub(crate) mod tests {
     use crate::pubsub::PubSub;
     use crate::rate::Rate;
     use crate::replica::ReadMode;
+    use crate::trackers::Trackers;
 
     pub(crate) const GROUP: GroupId = GroupId(1);
     const HERE: NodeId = NodeId(1);
@@ -515,6 +516,7 @@ pub(crate) mod tests {
                 replies: coterie_budget::Budget::new(1 << 20),
                 links: Arc::default(),
                 pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+                trackers: Arc::new(Trackers::new(Arc::clone(&news))),
                 news,
             };
             let identity = Identity {

@@ -30,6 +30,7 @@ mod shared;
 mod sizes;
 mod split_point;
 mod sweep;
+mod tracked;
 mod unhurried;
 mod view;
 mod waiting;
@@ -63,6 +64,7 @@ use crate::news::NewsLinks;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
+use crate::trackers::Trackers;
 use change::change;
 use importer::Importer;
 use machine::Machine;
@@ -92,6 +94,8 @@ pub(crate) struct Settings {
     pub(crate) news: Arc<NewsLinks>,
     /// Channels whose home is this node.
     pub(crate) pubsub: Arc<PubSub>,
+    /// The proxies whose clients keep what they read.
+    pub(crate) trackers: Arc<Trackers>,
 }
 
 /// A running replica. Cheap to clone.
@@ -170,6 +174,7 @@ fn start_tasks(
         tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),
         tokio::spawn(sweep::run(group(), shared(), waiting(), stop())),
         tokio::spawn(reclaim::run(group(), shared(), write_buffer_bytes, stop())),
+        tokio::spawn(tracked::run(group(), shared(), stop())),
         tokio::spawn(watch::run(group_id, shared(), stop())),
         tokio::spawn(handover::run(group(), shared(), peers(), stop())),
         tokio::spawn(importer.run(stop())),
@@ -193,6 +198,7 @@ impl Replica {
         let (machine, shared) = opened
             .await
             .map_err(|e| RunError::Config(format!("open replica {group_id}: {e}")))??;
+        shared.track(Arc::clone(&settings.trackers));
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
         let stop = CancellationToken::new();

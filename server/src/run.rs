@@ -36,6 +36,7 @@ use crate::rate::Rate;
 use crate::register::{self, Card, Registered};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
+use crate::trackers::Trackers;
 
 /// How long a stop waits for its leaders to move, at most. Beyond that, an election is faster.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -234,6 +235,7 @@ async fn open(
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
         pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+        trackers: Arc::new(Trackers::new(Arc::clone(&news))),
         news,
     };
     let fencing = Fencing::open(directory.fence());

@@ -301,6 +301,7 @@ mod tests {
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(1),
             reply_room: room,
+            tracker: None,
             wait: None,
             watches: vec![],
             commands: lines.iter().map(command).collect(),

@@ -118,6 +118,7 @@ impl Group {
             seq: FrameSeq(*seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            tracker: None,
             wait: None,
             watches: Vec::new(),
             commands,

@@ -18,13 +18,17 @@ pub mod news;
 pub mod objects;
 pub mod places;
 pub mod pubsub;
+pub mod readers;
 mod refusal;
 mod reply;
 pub mod server;
 pub mod settings;
+pub mod tracking;
 pub mod waits;
 
 pub use codec::{DecodeError, decode, encode};
-pub use frame::{Frame, FrameCommand, FrameFlags, Stage, Wait, WaitHead, Watch};
+pub use frame::{
+    Frame, FrameCommand, FrameFlags, Stage, Tracker, Wait, WaitHead, Watch, put_tracker,
+};
 pub use refusal::Refusal;
 pub use reply::{DoneReplies, FrameReply};

@@ -83,6 +83,7 @@ fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
         return Ok(Answer::RunsAlone(|call| Box::pin(set_with_password(call))));
     }
     set_all(local.shared, &settings)?;
+    local.shared.tracking.trim();
     Ok(Reply::OK.into())
 }
 
@@ -513,6 +514,12 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         threshold!("stream-node-max-entries", "100", COUNT),
         number!("tcp-keepalive", tcp_keepalive, 0..=i32::MAX as u64, plain),
         number!("timeout", timeout, 0..=i32::MAX as u64, plain),
+        number!(
+            "tracking-table-max-keys",
+            tracking_table_max_keys,
+            0..=i64::MAX as u64,
+            plain
+        ),
         threshold!("zset-max-listpack-entries", "128", COUNT),
         threshold!("zset-max-listpack-value", "64", COUNT),
         threshold!("zset-max-ziplist-entries", "128", COUNT),

@@ -23,7 +23,6 @@ pub(crate) struct Local<'a> {
 }
 
 /// How a command is answered.
-#[derive(Debug)]
 pub(crate) enum Answer {
     /// By this, unless the client asked not to be answered.
     Reply(Reply),
@@ -35,6 +34,8 @@ pub(crate) enum Answer {
     Close(Reply),
     /// Not yet: it needs others, and runs alone.
     RunsAlone(Alone),
+    /// By this, when the other is over. In a transaction nobody waits for it.
+    After(Reply, BoxFuture<'static, ()>),
 }
 
 impl From<Reply> for Answer {

@@ -131,6 +131,7 @@ fn clients(shared: &Shared) -> String {
         .collect();
     let timed = blocked.iter().filter(|blocked| **blocked == Blocked::Timed);
     let peak = shared.clients.recent_peak();
+    let tracking = shared.tracking.totals();
     let maxclients = shared.settings.maxclients.load(Ordering::Relaxed);
     let pairs = [
         ("connected_clients", all.len() as u64),
@@ -139,7 +140,7 @@ fn clients(shared: &Shared) -> String {
         ("client_recent_max_input_buffer", peak.input_bytes as u64),
         ("client_recent_max_output_buffer", peak.output_bytes as u64),
         ("blocked_clients", blocked.len() as u64),
-        ("tracking_clients", 0),
+        ("tracking_clients", tracking.clients as u64),
         ("clients_in_timeout_table", timed.count() as u64),
         ("total_blocking_keys", 0),
         ("total_blocking_keys_on_nokey", 0),
@@ -156,6 +157,7 @@ fn stats(shared: &Shared) -> String {
     let rates = stats.rates();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let found = stats.calls.lookups();
+    let tracking = shared.tracking.totals();
     lines(
         "Stats",
         &[
@@ -183,6 +185,9 @@ fn stats(shared: &Shared) -> String {
                 "pubsubshard_channels",
                 shared.pubsub.names(Kind::Shard).to_string(),
             ),
+            ("tracking_total_keys", tracking.keys.to_string()),
+            ("tracking_total_items", tracking.items.to_string()),
+            ("tracking_total_prefixes", tracking.prefixes.to_string()),
             ("total_error_replies", stats.errors.total().to_string()),
             ("acl_access_denied_auth", load(&stats.auth_failures)),
             ("acl_access_denied_cmd", load(&stats.denied_commands)),

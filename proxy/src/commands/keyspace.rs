@@ -49,6 +49,7 @@ fn seen_by(call: &Remote) -> Option<&User> {
 async fn flushdb(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     fanout::flush(&call.calls(), &[call.table]).await?;
+    call.shared.tracking.flushed();
     Ok(Reply::OK)
 }
 
@@ -57,6 +58,7 @@ async fn flushall(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
     fanout::flush(&call.calls(), &tables).await?;
+    call.shared.tracking.flushed();
     Ok(Reply::OK)
 }
 

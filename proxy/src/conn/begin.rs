@@ -58,6 +58,15 @@ impl<S: Socket> Connection<S> {
 
     fn begin_call(&mut self, call: Call) {
         let row = call.row;
+        self.try_begin(call);
+        // CLIENT CACHING holds for a command, or for a transaction.
+        if self.session.multi.is_none() && !row.name.starts_with("client|") {
+            self.session.wishes.end_caching();
+        }
+    }
+
+    fn try_begin(&mut self, call: Call) {
+        let row = call.row;
         self.last_command = row.name;
         if let Err(error) = self.check_user(&call) {
             return if commands::is_exec(row) {

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_protocol::{FrameCommand, FrameFlags};
+use coterie_protocol::{FrameCommand, FrameFlags, Tracker};
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
 
@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) resp: Resp,
     /// READONLY: followers may serve the command if it only reads.
     pub(crate) follower_reads: bool,
+    /// Client-side caching: the client is to be told of what the command reads.
+    pub(crate) tracker: Option<Tracker>,
     /// The client asked for no reply.
     pub(crate) silent: bool,
     /// From here on its time counts. Time that it was parked for a newer map counts; time that it
@@ -41,7 +43,7 @@ impl Call {
     pub(super) fn of_frame(
         row: &'static Command,
         command: FrameCommand,
-        flags: FrameFlags,
+        (flags, tracker): (FrameFlags, Option<Tracker>),
         deadline: Instant,
     ) -> Self {
         Self {
@@ -54,6 +56,10 @@ impl Call {
                 Resp::V2
             },
             follower_reads: flags.has(FrameFlags::FOLLOWER_READ),
+            tracker: tracker.filter(|tracker| {
+                let writes = tracker.writes && row.is_write();
+                writes || (tracker.reads && row.is_tracked())
+            }),
             silent: false,
             began: Instant::now(),
             deadline,
@@ -73,10 +79,16 @@ impl Call {
         if self.resp == Resp::V3 {
             flags = flags.with(FrameFlags::RESP3);
         }
-        if self.follower_reads {
+        // Only the leader tells of changes.
+        if self.follower_reads && !self.reads_tracked() {
             flags = flags.with(FrameFlags::FOLLOWER_READ);
         }
         flags
+    }
+
+    /// Whether the client is to be told of what it reads.
+    pub(super) fn reads_tracked(&self) -> bool {
+        self.tracker.is_some_and(|tracker| tracker.reads)
     }
 
     /// Whether it only reads.
@@ -103,6 +115,7 @@ mod tests {
                     table: TableId(3),
                     resp,
                     follower_reads,
+                    tracker: None,
                     silent: true,
                     began: now,
                     deadline: now,
@@ -112,7 +125,7 @@ mod tests {
                     table: call.table,
                     args: call.args.clone(),
                 };
-                let again = Call::of_frame(get, command, call.frame_flags(), now);
+                let again = Call::of_frame(get, command, (call.frame_flags(), None), now);
                 let wishes = |call: &Call| (call.resp, call.follower_reads, call.table);
                 assert_eq!(wishes(&again), wishes(&call));
                 assert_eq!((again.args, again.deadline), (call.args, now));

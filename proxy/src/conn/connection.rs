@@ -149,6 +149,8 @@ impl<S: Socket> Connection<S> {
     /// Gives back memory of replies and requests that are gone, and reports how much is held.
     fn settle(&mut self) {
         self.pipeline.settle();
+        let answered_below = self.pipeline.replies.oldest();
+        self.client.set_answered_below(answered_below);
         if self.requests.is_used() {
             let coming = self.input.wanted();
             if coming == 0 {

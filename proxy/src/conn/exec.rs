@@ -93,8 +93,14 @@ impl<S: Socket> Connection<S> {
         let flags = FrameFlags(flags.0 & !FrameFlags::FOLLOWER_READ.0);
         let mut batch = Batch::new(flags, call.deadline);
         batch.watches.clone_from(watches);
-        for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
-            batch.put(queued.table, &queued.args, false);
+        let mut caching = false;
+        for queued in &mut multi.queue {
+            caching |= queued.row.name == "client|caching";
+            if is_grouped(queued) {
+                queued.tracker = self.session.wishes.tracker(queued.row, caching);
+                batch.put(queued.table, &queued.args, false);
+                batch.track(queued.tracker);
+            }
         }
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
@@ -110,6 +116,9 @@ impl<S: Socket> Connection<S> {
                 let slot = self
                     .pipeline
                     .submit_transaction(call, batch, &group, is_part);
+                for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
+                    self.note_reads(queued, slot);
+                }
                 self.count_when_answered(call, &multi.queue);
                 if is_part {
                     let queue = multi.queue;
@@ -223,6 +232,10 @@ impl<S: Socket> Connection<S> {
             }
             Ok(Answer::Nothing) => Reply::OK,
             Ok(Answer::RunsAlone(_)) => NOT_IN_MULTI.into(),
+            Ok(Answer::After(reply, over)) => {
+                tokio::spawn(over);
+                reply
+            }
             Err(error) => error.into(),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{FrameFlags, Watch};
+use coterie_protocol::{FrameFlags, Tracker, Watch};
 use coterie_redis_compat::Command;
 use coterie_types::TableId;
 
@@ -38,6 +38,7 @@ pub(crate) struct Return {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) flags: FrameFlags,
+    pub(crate) tracker: Option<Tracker>,
     pub(crate) watches: Vec<Watch>,
     pub(crate) commands: BytesMut,
     pub(crate) count: usize,
@@ -52,6 +53,7 @@ impl Batch {
     pub(crate) fn new(flags: FrameFlags, deadline: Instant) -> Self {
         Self {
             flags,
+            tracker: None,
             watches: Vec::new(),
             commands: new_commands(),
             count: 0,
@@ -67,6 +69,18 @@ impl Batch {
         }
         put_command(&mut self.commands, table, args);
         self.count += 1;
+    }
+
+    /// Notes for whom a command reads; all commands are of the same client.
+    pub(crate) fn track(&mut self, tracker: Option<Tracker>) {
+        self.tracker = match (self.tracker, tracker) {
+            (Some(known), Some(new)) => Some(Tracker {
+                reads: known.reads || new.reads,
+                writes: known.writes || new.writes,
+                ..new
+            }),
+            (known, new) => known.or(new),
+        };
     }
 
     fn takes(&self, base: FrameFlags, args: &[Bytes], commands_max: usize) -> bool {
@@ -92,6 +106,7 @@ impl Batch {
         let prepared = Prepared {
             flags,
             reply_room,
+            tracker: self.tracker,
             watches: self.watches,
             count: self.count,
             commands: self.commands,
@@ -150,6 +165,7 @@ impl Lane {
         };
         let before = batch.commands.len();
         batch.put(call.table, &call.args, call.is_read());
+        batch.track(call.tracker);
         batch.returns.push(back);
         batch.commands.len() - before
     }

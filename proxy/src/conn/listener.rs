@@ -178,6 +178,7 @@ impl Listener {
         let (shared, settings) = (&self.shared, &self.shared.settings);
         shared.stats.sample();
         shared.clients.tick();
+        shared.tracking.trim();
         let seconds = |field: &std::sync::atomic::AtomicU64| {
             Duration::from_secs(field.load(Ordering::Relaxed))
         };
@@ -216,6 +217,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         self.shared.clients.remove(self.client.id);
         self.shared.pubsub.forget(&self.client);
+        self.shared.tracking.turn_off(&self.client);
         self.shared.metrics.clients.dec();
     }
 }

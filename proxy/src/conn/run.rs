@@ -34,13 +34,16 @@ impl<S: Socket> Connection<S> {
             None => self.reject(call, NOT_OFFERED),
             Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
                 let began = Instant::now();
-                let answer = self.run_now(&call, run);
-                if let Ok(Answer::RunsAlone(run)) = answer {
-                    return match self.is_settled() {
-                        true => self.run_alone(call, run),
-                        false => self.park(call, Until::Settled),
-                    };
-                }
+                let answer = match self.run_now(&call, run) {
+                    Ok(Answer::After(reply, over)) => return self.reply_after(call, reply, over),
+                    Ok(Answer::RunsAlone(run)) => {
+                        return match self.is_settled() {
+                            true => self.run_alone(call, run),
+                            false => self.park(call, Until::Settled),
+                        };
+                    }
+                    answer => answer,
+                };
                 self.count_call(call.row, began.elapsed(), answer.is_err());
                 self.take_answer(call, answer);
             }
@@ -65,8 +68,24 @@ impl<S: Socket> Connection<S> {
         {
             return self.fail_at_once(call, error);
         }
-        let result = self.pipeline.submit(&call);
+        let result = self
+            .pipeline
+            .submit(&call)
+            .map(|slot| self.note_reads(&call, slot));
         self.routed(call, result);
+    }
+
+    /// Before a command is sent: notes the keys that it reads for the reply with this number, if
+    /// the client keeps them.
+    pub(super) fn note_reads(&self, call: &Call, slot: u64) {
+        if call.reads_tracked() {
+            let mut keys = Vec::new();
+            let mut visit = |table, key: &Bytes| keys.push((table, key.clone()));
+            // A command whose keys cannot be found reads none.
+            let _ = call.row.visit_keys(call.table, &call.args, &mut visit);
+            let keys = keys.iter().map(|(table, key)| (*table, key));
+            self.shared.tracking.note(self.client.id, slot, keys);
+        }
     }
 
     /// Handles the result of routing a command.
@@ -120,6 +139,7 @@ impl<S: Socket> Connection<S> {
                 self.reply(call, &reply);
             }
             Ok(Answer::Nothing | Answer::RunsAlone(_)) => self.reuse(call.args),
+            Ok(Answer::After(reply, over)) => self.reply_after(call, reply, over),
             Ok(Answer::Close(reply)) => {
                 self.reply(call, &reply);
                 self.end_input();
@@ -129,6 +149,17 @@ impl<S: Socket> Connection<S> {
                 self.reuse(call.args);
             }
         }
+    }
+
+    /// Replies when `over` is over.
+    fn reply_after(&mut self, mut call: Call, reply: Reply, over: BoxFuture<'static, ()>) {
+        call.began = Instant::now();
+        let call = Arc::new(call);
+        let work = Box::pin(async move {
+            over.await;
+            Ok(reply)
+        });
+        self.mode = Mode::Alone { call, work };
     }
 
     fn run_alone(
@@ -155,6 +186,8 @@ impl<S: Socket> Connection<S> {
         if let Err(error) = self.check_sizes(&call) {
             return self.reject(call, error);
         }
+        // It has no place among the replies: its read counts as under way from here on.
+        self.note_reads(&call, u64::MAX);
         self.run_alone(call, |remote| blocking::run(remote, limit));
         if let Mode::Alone { call, .. } = &self.mode {
             self.pipeline.will_write(call);
@@ -215,6 +248,7 @@ impl<S: Socket> Connection<S> {
         self.session = Session::new(false);
         self.session.watch_generation = generation;
         self.become_default();
+        self.shared.tracking.turn_off(&self.client);
         self.client.details().reset();
         self.shared.pubsub.forget(&self.client);
         self.flush_pushes();

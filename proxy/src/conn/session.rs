@@ -11,6 +11,7 @@ use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
 
 use super::call::Call;
+use crate::tracking::Wishes;
 
 /// Bytes that a watch takes besides its key.
 const WATCH_BYTES: usize = 128;
@@ -71,6 +72,8 @@ pub(crate) struct Session {
     pub(crate) watching: bool,
     /// READONLY: followers may serve the reads.
     pub(crate) follower_reads: bool,
+    /// Client-side caching.
+    pub(crate) wishes: Wishes,
 }
 
 impl Session {
@@ -89,6 +92,7 @@ impl Session {
             watch_generation: 0,
             watching: false,
             follower_reads: false,
+            wishes: Wishes::default(),
         }
     }
 
@@ -141,6 +145,7 @@ impl Session {
             table: self.table,
             resp: self.resp,
             follower_reads: self.follower_reads,
+            tracker: self.wishes.tracker(row, false),
             silent,
             began,
             deadline,

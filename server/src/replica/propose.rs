@@ -217,6 +217,7 @@ fn encoded(frame: &ResolvedFrame) -> Bytes {
         seq: frame.seq,
         acknowledged_below: frame.acknowledged_below,
         reply_room: frame.reply_room,
+        tracker: frame.tracker,
         wait: frame.wait,
         watches: frame.watches.clone(),
         commands: commands.collect(),

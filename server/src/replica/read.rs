@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coterie_budget::Budget;
 use coterie_group::{Body, ReadOutcome, ResolvedFrame, resolve_frame};
-use coterie_protocol::{FrameFlags, Refusal};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError};
 use coterie_redis_compat::{Fault, Resolved};
 use coterie_rpc::Responder;
@@ -27,6 +27,7 @@ use super::refusal::{refusal_of, refuse};
 use super::room::{Room, while_working};
 use super::shared::{Published, Shared, seed};
 use super::view::{NotingView, StoreView};
+use super::waiting::term_of;
 use crate::cpu_time::cpu_time;
 use crate::peers::Peers;
 
@@ -202,6 +203,11 @@ impl Reads {
     }
 
     fn read(&self, frame: &ResolvedFrame, when: When, ask: Ask) -> Result<Looked, Fault> {
+        // Before anything is looked at: a change from here on is told.
+        if !self.is_noted(frame) {
+            let refusal = FrameReply::Refused(Refusal::Overloaded).encode();
+            return Ok(Looked::Done(ReadOutcome::Reply(refusal)));
+        }
         let is_turn = self.shared.loads.is_turn();
         let began = is_turn.then(|| (cpu_time(), Instant::now()));
         loop {
@@ -225,6 +231,15 @@ impl Reads {
             }
             return Ok(looked);
         }
+    }
+
+    /// Notes the keys of a client that keeps what it reads; returns whether it may read.
+    fn is_noted(&self, frame: &ResolvedFrame) -> bool {
+        if frame.tracker.is_none() {
+            return true;
+        }
+        let tracked = self.shared.tracked();
+        tracked.is_some_and(|tracked| tracked.note(frame, term_of(&self.group)))
     }
 
     fn read_as_of(

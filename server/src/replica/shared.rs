@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use super::digests::Digests;
 use super::load::Loads;
 use super::reclaim::Garbage;
+use super::tracked::Tracked;
 use crate::mean::Mean;
+use crate::trackers::Trackers;
 
 /// The store and the state after one applied entry. Published once the entry is in the store and
 /// before its replies leave, so that a client reads its own acknowledged writes.
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     clock: Mutex<Clock>,
     /// The wall clocks of the group's voters, once the group has started.
     walls: OnceLock<VoterWalls>,
+    /// The keys that clients keep, once the group has started.
+    tracked: OnceLock<Tracked>,
     started: Instant,
     /// Bytes of the longest value that commands may make while this node leads.
     value_bytes_max: u64,
@@ -112,6 +116,7 @@ impl Shared {
             published: ArcSwap::from_pointee(published),
             clock: Mutex::new(clock),
             walls: OnceLock::new(),
+            tracked: OnceLock::new(),
             started: Instant::now(),
             value_bytes_max,
             ownership_changed: watch::Sender::new(0),
@@ -139,6 +144,9 @@ impl Shared {
         if !before.read.same_ownership(&self.published().read) {
             self.forget_moves();
             self.note_given_up(&before);
+            if let Some(tracked) = self.tracked_in_use() {
+                tracked.disown(self.published().read.ownership());
+            }
             self.ownership_changed.send_modify(|count| *count += 1);
         }
     }
@@ -328,6 +336,22 @@ impl Shared {
     pub(crate) fn set_walls(&self, walls: VoterWalls) {
         // Set once, when the group has started.
         let _ = self.walls.set(walls);
+    }
+
+    /// From now on clients may keep what they read here.
+    pub(crate) fn track(&self, trackers: Arc<Trackers>) {
+        // Set once, before the group starts.
+        let _ = self.tracked.set(Tracked::new(trackers));
+    }
+
+    /// The keys that clients keep.
+    pub(crate) fn tracked(&self) -> Option<&Tracked> {
+        self.tracked.get()
+    }
+
+    /// The same; `None` while nobody has tracked anything for a while.
+    pub(crate) fn tracked_in_use(&self) -> Option<&Tracked> {
+        self.tracked.get().filter(|tracked| tracked.is_used())
     }
 
     /// Encodes an entry with the current group clock and a new seed.

@@ -83,6 +83,9 @@ impl Writes {
         if let Err(refusal) = self.check_leads().and_then(|()| self.check_room(&frame)) {
             return refuse(responder, refusal);
         }
+        if let Some(tracked) = self.shared.tracked() {
+            tracked.comes(&frame.bytes, &self.group);
+        }
         let timed = self.sample(&frame);
         let due = Due { deadline, timed };
         let is_arriving = self.shared.published().read.ownership().has_arrivals();
@@ -187,6 +190,7 @@ mod tests {
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            tracker: None,
             wait: None,
             watches: Vec::new(),
             commands: commands.collect(),
