@@ -27,6 +27,7 @@ mod client;
 mod client_kill;
 mod cluster;
 mod config;
+mod config_tls;
 mod connection;
 mod coterie;
 mod debug;

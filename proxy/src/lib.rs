@@ -33,9 +33,11 @@ mod slowlog;
 mod stalled_clients;
 mod start;
 mod stats;
+mod tls;
 
 pub use config::Config;
 pub use start::{Handle, RunError, run, start, start_with};
+pub use tls::TlsConfig;
 
 /// The version of Redis whose behaviour is tracked.
 pub const VERSION: &str = "7.2.0";

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub frame_seconds: Histogram,
     /// Wrong passwords.
     pub auth_failures: Counter,
+    /// TLS handshakes of clients that failed.
+    pub tls_handshake_failures: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
     /// Clients closed because they neither read nor sent while others waited for the memory they
@@ -71,6 +73,7 @@ impl Metrics {
             frame_commands: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
             frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
             auth_failures: Counter::default(),
+            tls_handshake_failures: Counter::default(),
             output_limit_disconnections: Counter::default(),
             stalled_disconnections: Counter::default(),
             reply_bytes: Gauge::default(),
@@ -124,6 +127,11 @@ impl Metrics {
             &self.moving,
         );
         counter("auth_failures", "Wrong passwords", &self.auth_failures);
+        counter(
+            "tls_handshake_failures",
+            "TLS handshakes of clients that failed",
+            &self.tls_handshake_failures,
+        );
         counter(
             "output_limit_disconnections",
             "Clients closed because they did not read their replies",

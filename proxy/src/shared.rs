@@ -19,6 +19,7 @@ use crate::router::Router;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
+use crate::tls::Tls;
 
 /// See the module's head.
 #[derive(Debug, Clone)]
@@ -36,8 +37,12 @@ pub(crate) struct Shared {
     pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
     pub(crate) scan_places: Arc<ScanPlaces>,
-    /// Where clients connect.
+    /// Where clients connect: without TLS, unless the proxy takes TLS only.
     pub(crate) addr: SocketAddr,
+    /// TLS for clients, if it is on.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Clients connect by TLS only.
+    pub(crate) is_tls_only: bool,
     /// 40 hexadecimal digits, new with each start.
     pub(crate) run_id: String,
     pub(crate) started: Instant,

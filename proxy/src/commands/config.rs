@@ -12,6 +12,7 @@ use bytes::Bytes;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
+use super::config_tls::{self, Field};
 use super::{Answer, Handler, Local, Named};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -36,6 +37,8 @@ enum Set {
     ToTheSame,
     /// To a number in this range, without effect.
     Ignored(i64, i64),
+    /// Together with the other settings of TLS.
+    Tls(Field),
     /// Not at all, nor by Redis.
     Never,
 }
@@ -71,11 +74,25 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 /// `config.c`, `configSetCommand`).
 fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let settings = named_settings(&args[2..])?;
+    let of_tls = settings
+        .iter()
+        .filter_map(|(setting, value)| match setting.set {
+            Set::Tls(field) => Some((setting.name, (field, *value))),
+            _ => None,
+        });
+    let (names, of_tls): (Vec<_>, Vec<_>) = of_tls.unzip();
+    let mut made = None;
     for change in [false, true] {
         for (setting, value) in &settings {
             set_one(local.shared, setting, value, change)?;
         }
+        if !change {
+            let tried = config_tls::try_out(local.shared, &of_tls);
+            let first = names.first().map_or("", |name| *name);
+            made = tried.map_err(|reason| failed(first.as_bytes(), &reason))?;
+        }
     }
+    config_tls::put(local.shared, made);
     Ok(Reply::OK.into())
 }
 
@@ -112,6 +129,8 @@ fn set_one(
         Set::To(set) => set(&shared.settings, value, change),
         Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
         Set::Ignored(least, most) => check_number(value, least, most),
+        // Tried and put in force by `set`.
+        Set::Tls(_) => Ok(()),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
@@ -163,6 +182,17 @@ macro_rules! constant {
             name: $name,
             get: |_| Bytes::from_static($value.as_bytes()),
             set: Set::ToTheSame,
+        }
+    };
+}
+
+/// A setting of TLS for clients.
+macro_rules! tls {
+    ($name:literal, $field:expr) => {
+        Setting {
+            name: $name,
+            get: |shared| $field.get(shared),
+            set: Set::Tls($field),
         }
     };
 }
@@ -390,7 +420,13 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
         constant!("notify-keyspace-events", ""),
-        fixed("port", Set::ToTheSame, |shared| decimal(shared.addr.port())),
+        fixed("port", Set::ToTheSame, |shared| {
+            decimal(if shared.is_tls_only {
+                0
+            } else {
+                shared.addr.port()
+            })
+        }),
         Setting {
             name: "protected-mode",
             get: |shared| yes_no(shared.settings.protected_mode.load(Ordering::Relaxed)),
@@ -433,6 +469,14 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         threshold!("stream-node-max-entries", "100", COUNT),
         number!("tcp-keepalive", tcp_keepalive, 0..=i32::MAX as u64, plain),
         number!("timeout", timeout, 0..=i32::MAX as u64, plain),
+        tls!("tls-auth-clients", Field::AuthClients),
+        tls!("tls-ca-cert-file", Field::Ca),
+        tls!("tls-cert-file", Field::Cert),
+        tls!("tls-key-file", Field::Key),
+        fixed("tls-port", Set::ToTheSame, |shared| {
+            decimal(config_tls::port(shared))
+        }),
+        tls!("tls-protocols", Field::Protocols),
         threshold!("zset-max-listpack-entries", "128", COUNT),
         threshold!("zset-max-listpack-value", "64", COUNT),
         threshold!("zset-max-ziplist-entries", "128", COUNT),
