@@ -8,7 +8,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::ArgAction;
-use coterie_config::{ClusterToken, Secret, duration, size};
+use coterie_config::{ClusterTlsFiles, ClusterToken, Secret, duration, size};
+
+use crate::tls::TlsConfig;
 
 use crate::rights::PubsubDefault;
 
@@ -48,6 +50,14 @@ pub struct Config {
     /// The secret of the cluster.
     #[command(flatten)]
     pub cluster_token: ClusterToken,
+
+    /// TLS between processes.
+    #[command(flatten)]
+    pub cluster_tls: ClusterTlsFiles,
+
+    /// TLS for clients.
+    #[command(flatten)]
+    pub tls: TlsConfig,
 
     /// How long a command may take before its client gets `TRYAGAIN` or `UNKNOWN`.
     // Long enough for a leader to die and for several elections.

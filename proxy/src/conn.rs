@@ -44,7 +44,7 @@ mod state;
 mod tally;
 
 pub(crate) use call::Call;
-pub(crate) use listener::{Listener, bind};
+pub(crate) use listener::{Listener, Sockets, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use route::{Destination, Unroutable, destination};
 pub(crate) use session::{ReplyMode, Session};

@@ -36,11 +36,13 @@ mod slowlog;
 mod stalled_clients;
 mod start;
 mod stats;
+mod tls;
 mod tracking;
 
 pub use config::Config;
 pub use rights::{AclFileError, PubsubDefault};
 pub use start::{Handle, RunError, run, start, start_with};
+pub use tls::TlsConfig;
 
 /// The version of Redis whose behaviour is tracked.
 pub const VERSION: &str = "7.2.0";

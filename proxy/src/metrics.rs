@@ -44,6 +44,8 @@ pub struct Metrics {
     pub denied_keys: Counter,
     /// Commands with channels that their users may not use.
     pub denied_channels: Counter,
+    /// TLS handshakes of clients that failed.
+    pub tls_handshake_failures: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
     /// Clients closed because they neither read nor sent while others waited for the memory they
@@ -101,6 +103,7 @@ impl Metrics {
             denied_commands: Counter::default(),
             denied_keys: Counter::default(),
             denied_channels: Counter::default(),
+            tls_handshake_failures: Counter::default(),
             output_limit_disconnections: Counter::default(),
             stalled_disconnections: Counter::default(),
             push_limit_disconnections: Counter::default(),
@@ -187,6 +190,11 @@ impl Metrics {
             "denied_channels",
             "Commands with channels that their users may not use",
             &self.denied_channels,
+        );
+        counter(
+            "tls_handshake_failures",
+            "TLS handshakes of clients that failed",
+            &self.tls_handshake_failures,
         );
         counter(
             "output_limit_disconnections",

@@ -21,6 +21,7 @@ use crate::router::Router;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
+use crate::tls::Tls;
 use crate::tracking::Tracking;
 
 /// See the module's head.
@@ -43,8 +44,12 @@ pub(crate) struct Shared {
     pub(crate) pubsub: Arc<PubSub>,
     /// Client-side caching.
     pub(crate) tracking: Arc<Tracking>,
-    /// Where clients connect.
+    /// Where clients connect: without TLS, unless the proxy takes TLS only.
     pub(crate) addr: SocketAddr,
+    /// TLS for clients, if it is on.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Clients connect by TLS only.
+    pub(crate) is_tls_only: bool,
     /// 40 hexadecimal digits, new with each start.
     pub(crate) run_id: String,
     pub(crate) started: Instant,

@@ -3,13 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use coterie_config::TokenError;
+use bytes::Bytes;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
-use coterie_rpc::{Client, Token};
+use coterie_redis_compat::Resp;
+use coterie_rpc::{Client, Credentials, CredentialsError};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
+use coterie_tls::{TlsError, Watched};
+use coterie_types::TableId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::client_memory::ClientMemory;
 use crate::clients::Clients;
-use crate::conn::{Listener, bind};
-use crate::fanout::ScanPlaces;
+use crate::conn::{Listener, Sockets, bind};
+use crate::fanout::{Calls, ScanPlaces};
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
@@ -30,14 +33,18 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
 use crate::stats::Stats;
+use crate::tls::Tls;
 use crate::tracking::Tracking;
 
 /// Why a proxy could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The cluster's secret is missing or given twice.
-    #[error("read the cluster token")]
-    Token(#[from] TokenError),
+    /// No cluster token, or no certificate for the cluster that can be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS for clients is asked for, and cannot be.
+    #[error("TLS for clients")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -52,8 +59,11 @@ pub enum RunError {
 /// A running proxy.
 #[derive(Debug)]
 pub struct Handle {
-    /// Where clients connect.
+    /// Where clients connect: without TLS, unless the proxy takes TLS only.
     pub addr: SocketAddr,
+    /// Where clients connect by TLS, if it is on.
+    pub tls_addr: Option<SocketAddr>,
+    router: Arc<Router>,
     stop: CancellationToken,
     listener: JoinHandle<()>,
     follower: JoinHandle<()>,
@@ -66,6 +76,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Resolves when the cluster answers a read; never if it never does.
+    pub fn served(&self) -> impl Future<Output = ()> + Send + use<> {
+        served(Arc::clone(&self.router))
+    }
+
     /// Stops accepting clients, answers the commands that were read, and closes.
     pub async fn shutdown(self) {
         self.stop.cancel();
@@ -100,8 +115,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// # Errors
 /// When its settings do not allow it to start.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
-    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let credentials = Credentials::open(&config.cluster_token, &config.cluster_tls)?;
     let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    if let Some(certificate) = credentials.collector() {
+        endpoint.metrics.register_collector(certificate);
+    }
+    let rpc = Client::new(credentials);
     let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health).await;
     let (mut handle, endpoint) = endpoint.of(started).await?;
     handle.endpoint = Some(endpoint);
@@ -123,9 +142,8 @@ pub async fn start_with(
     let rights = Arc::new(Rights::new(&config, file.clone()));
     let of_file = file.map(|file| file.read(rights.reading()));
     let of_file = of_file.transpose()?.unwrap_or_default();
-    let listen = config.listen.to_string();
-    let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
-    let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
+    let (sockets, addr, tls) = listen(&config, telemetry)?;
+    let tls_addr = tls.as_ref().map(|tls| tls.addr);
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
@@ -178,7 +196,7 @@ pub async fn start_with(
     let shared = Shared {
         rights,
         settings,
-        router,
+        router: Arc::clone(&router),
         requests: requests.clone(),
         meta,
         catalog,
@@ -192,6 +210,8 @@ pub async fn start_with(
         pubsub,
         tracking,
         addr,
+        tls,
+        is_tls_only: sockets.plain.is_none(),
         run_id: run_id(),
         started: Instant::now(),
         started_at: SystemTime::now(),
@@ -210,9 +230,11 @@ pub async fn start_with(
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
-    let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
+    let listener = Listener::new(sockets, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {
         addr,
+        tls_addr,
+        router,
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
         follower,
@@ -222,6 +244,53 @@ pub async fn start_with(
         prefixes,
         endpoint: None,
     })
+}
+
+/// Listens for clients. Returns the address without TLS, or with it if there is no other.
+fn listen(
+    config: &Config,
+    telemetry: &coterie_telemetry::Metrics,
+) -> Result<(Sockets, SocketAddr, Option<Arc<Tls>>), RunError> {
+    let listen = |addr: SocketAddr| {
+        let name = addr.to_string();
+        let socket = bind(addr).map_err(ListenError::at(&name))?;
+        let addr = socket.local_addr().map_err(ListenError::at(&name))?;
+        Ok::<_, ListenError>((socket, addr))
+    };
+    let plain = (!config.tls.tls_only).then(|| listen(config.listen));
+    let plain = plain.transpose()?;
+    let mut addr = plain.as_ref().map(|(_, addr)| *addr);
+    let (mut of_tls, mut tls) = (None, None);
+    if let Some((at, settings)) = config.tls.resolve()? {
+        let watched = Watched::open(settings)?;
+        let (socket, at) = listen(at)?;
+        watched.watch();
+        telemetry.register_collector(watched.collector());
+        (of_tls, tls) = (Some(socket), Some(Arc::new(Tls::new(at, watched))));
+        addr.get_or_insert(at);
+    }
+    let sockets = Sockets {
+        plain: plain.map(|(socket, _)| socket),
+        tls: of_tls,
+    };
+    // `resolve` refuses TLS alone without an address for it.
+    Ok((sockets, addr.unwrap_or(config.listen), tls))
+}
+
+/// Reads a part of table 0 until a group answers.
+async fn served(router: Arc<Router>) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let words = |start, end| vec![Bytes::from_static(b"_count"), start, end, "1".into()];
+    loop {
+        let deadline = Instant::now() + router.request_timeout;
+        let calls = Calls::new(Arc::clone(&router), Resp::V2, deadline);
+        let interval = (Bytes::from_static(b"0"), Some(Bytes::from_static(b"1")));
+        match calls.first(TableId(0), interval, true, &words).await {
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "not served yet"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Closes clients that hold memory for which others wait, until `stop`.

@@ -23,5 +23,6 @@ mod proxy {
     mod stats;
     mod stops;
     mod threads;
+    mod tls;
     mod transactions;
 }

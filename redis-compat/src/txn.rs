@@ -52,7 +52,7 @@ const ELEMENTS_MAX: usize = 1 << 28;
 
 /// The state that a log entry sees and changes.
 pub struct Txn<'a> {
-    state: State<'a>,
+    pub(crate) state: State<'a>,
     scope: Scope,
     table: TableId,
     /// The running command may write, so it deletes the expired records it meets.

@@ -9,7 +9,7 @@ use coterie_budget::Budget;
 use coterie_files::FileError;
 use coterie_meta_client::MetaClient;
 use coterie_raft::{AddressBook, RaftNode};
-use coterie_rpc::{Client, Door, Handler, Limits, Server, Token};
+use coterie_rpc::{Client, Credentials, Door, Handler, Limits, Server};
 use coterie_storage::{RecordCache, RocksShared};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError, Metrics};
 use coterie_types::NodeId;
@@ -82,8 +82,12 @@ pub(crate) async fn start_until(
     config: Config,
     shutdown: &CancellationToken,
 ) -> Result<Handle, RunError> {
-    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let credentials = Credentials::open(&config.cluster_token, &config.cluster_tls)?;
     let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    if let Some(certificate) = credentials.collector() {
+        endpoint.metrics.register_collector(certificate);
+    }
+    let rpc = Client::new(credentials);
     let (metrics, health) = (&endpoint.metrics, &endpoint.health);
     let started = start_node(config, rpc, metrics, health, shutdown).await;
     let (mut handle, endpoint) = endpoint.of(started).await?;
@@ -104,7 +108,7 @@ async fn start_node(
 
     let door = Door::new(|_, responder| responder.fail("the server is starting"));
     let handler: Arc<dyn Handler> = Arc::clone(&door) as Arc<dyn Handler>;
-    let server = bind(&config, Arc::clone(&handler)).await?;
+    let server = bind(&config, rpc.credentials(), Arc::clone(&handler)).await?;
     let addr = server.local_addr();
     let advertised = config.advertise.clone().unwrap_or_else(|| addr.to_string());
 
@@ -182,13 +186,16 @@ async fn or_close(
     }
 }
 
-async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
-    let token = Token::new(config.cluster_token.secret()?);
+async fn bind(
+    config: &Config,
+    credentials: Credentials,
+    handler: Arc<dyn Handler>,
+) -> Result<Server, RunError> {
     let limits = Limits {
         long_answer_bytes_max: bytes(config.link_reply_memory),
         ..Limits::default()
     };
-    let bound = Server::bind_with_limits(&config.listen, token, handler, limits).await;
+    let bound = Server::bind_with_limits(&config.listen, credentials, handler, limits).await;
     Ok(bound.map_err(ListenError::at(&config.listen))?)
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
+use super::config_tls::{self, Field};
 use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
 use crate::rights::Rights;
 use crate::settings::{OutputLimit, Settings};
@@ -43,6 +44,8 @@ enum Set {
     Ignored(i64, i64),
     /// The password of the default user, which all proxies share.
     Requirepass,
+    /// Together with the other settings of TLS.
+    Tls(Field),
     /// Not at all, nor by Redis.
     Never,
 }
@@ -83,7 +86,6 @@ fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
         return Ok(Answer::RunsAlone(|call| Box::pin(set_with_password(call))));
     }
     set_all(local.shared, &settings)?;
-    local.shared.tracking.trim();
     Ok(Reply::OK.into())
 }
 
@@ -99,13 +101,35 @@ async fn set_with_password(call: Remote) -> Result<Reply, CommandError> {
 }
 
 fn check_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
-    let mut settings = settings.iter();
-    settings.try_for_each(|(setting, value)| set_one(shared, setting, value, false))
+    let mut all = settings.iter();
+    all.try_for_each(|(setting, value)| set_one(shared, setting, value, false))?;
+    try_tls(shared, settings).map(drop)
+}
+
+/// The settings of TLS among these, put together; `None` if there are none.
+fn try_tls(
+    shared: &Shared,
+    settings: &[(&Setting, &Bytes)],
+) -> Result<Option<coterie_tls::Made<coterie_tls::ClientTls>>, CommandError> {
+    let of_tls = settings
+        .iter()
+        .filter_map(|(setting, value)| match setting.set {
+            Set::Tls(field) => Some((setting.name, (field, *value))),
+            _ => None,
+        });
+    let (names, of_tls): (Vec<_>, Vec<_>) = of_tls.unzip();
+    let tried = config_tls::try_out(shared, &of_tls);
+    let first = names.first().map_or("", |name| *name);
+    tried.map_err(|reason| failed(first.as_bytes(), &reason))
 }
 
 fn set_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
-    let mut settings = settings.iter();
-    settings.try_for_each(|(setting, value)| set_one(shared, setting, value, true))
+    let made = try_tls(shared, settings)?;
+    let mut all = settings.iter();
+    all.try_for_each(|(setting, value)| set_one(shared, setting, value, true))?;
+    config_tls::put(shared, made);
+    shared.tracking.trim();
+    Ok(())
 }
 
 fn password_of<'a>(settings: &[(&Setting, &'a Bytes)]) -> Option<&'a Bytes> {
@@ -149,6 +173,8 @@ fn set_one(
         Set::Requirepass => Ok(()),
         Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
         Set::Ignored(least, most) => check_number(value, least, most),
+        // Tried and put in force by `set`.
+        Set::Tls(_) => Ok(()),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
@@ -200,6 +226,17 @@ macro_rules! constant {
             name: $name,
             get: |_| Bytes::from_static($value.as_bytes()),
             set: Set::ToTheSame,
+        }
+    };
+}
+
+/// A setting of TLS for clients.
+macro_rules! tls {
+    ($name:literal, $field:expr) => {
+        Setting {
+            name: $name,
+            get: |shared| $field.get(shared),
+            set: Set::Tls($field),
         }
     };
 }
@@ -471,7 +508,13 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
         constant!("notify-keyspace-events", ""),
-        fixed("port", Set::ToTheSame, |shared| decimal(shared.addr.port())),
+        fixed("port", Set::ToTheSame, |shared| {
+            decimal(if shared.is_tls_only {
+                0
+            } else {
+                shared.addr.port()
+            })
+        }),
         Setting {
             name: "protected-mode",
             get: |shared| yes_no(shared.settings.protected_mode.load(Ordering::Relaxed)),
@@ -520,6 +563,14 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             0..=i64::MAX as u64,
             plain
         ),
+        tls!("tls-auth-clients", Field::AuthClients),
+        tls!("tls-ca-cert-file", Field::Ca),
+        tls!("tls-cert-file", Field::Cert),
+        tls!("tls-key-file", Field::Key),
+        fixed("tls-port", Set::ToTheSame, |shared| {
+            decimal(config_tls::port(shared))
+        }),
+        tls!("tls-protocols", Field::Protocols),
         threshold!("zset-max-listpack-entries", "128", COUNT),
         threshold!("zset-max-listpack-value", "64", COUNT),
         threshold!("zset-max-ziplist-entries", "128", COUNT),

@@ -101,7 +101,14 @@ fn server(shared: &Shared) -> String {
         .started_at
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    lines(
+    let plain = (!shared.is_tls_only).then_some(("tcp", shared.addr));
+    let tls = shared.tls.as_ref().map(|tls| ("tls", tls.addr));
+    let listeners = plain.into_iter().chain(tls).enumerate();
+    let listeners = listeners.map(|(number, (name, addr))| {
+        let (ip, port) = (addr.ip(), addr.port());
+        format!("listener{number}:name={name},bind={ip},port={port}\r\n")
+    });
+    let text = lines(
         "Server",
         &[
             ("redis_version", VERSION.to_owned()),
@@ -119,7 +126,8 @@ fn server(shared: &Shared) -> String {
             ("uptime_in_seconds", uptime.to_string()),
             ("uptime_in_days", (uptime / 86_400).to_string()),
         ],
-    )
+    );
+    text + &listeners.collect::<String>()
 }
 
 /// The clients of this proxy. No client waits for a key, and none is of a cluster's bus.

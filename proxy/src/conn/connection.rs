@@ -9,6 +9,7 @@
 //! are answered, and later commands wait for them.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -69,6 +70,8 @@ pub(crate) struct Connection<S> {
     stall: Stall,
     /// Its user is gone: it is closed behind the reply to the running command.
     pub(super) ends_behind_reply: bool,
+    /// Written bytes may wait below: TLS keeps those that the socket does not take.
+    unflushed: bool,
 }
 
 impl<S: Socket> Connection<S> {
@@ -90,6 +93,7 @@ impl<S: Socket> Connection<S> {
             behind: None,
             stall: Stall::default(),
             ends_behind_reply: false,
+            unflushed: false,
         };
         connection.become_default();
         connection.client.details().authenticated = connection.session.authenticated;
@@ -102,7 +106,7 @@ impl<S: Socket> Connection<S> {
             Ok(()) if self.is_stopping() && !self.client.is_killed() && !self.aborted => {
                 say_goodbye(&mut self.io).await;
             }
-            Ok(()) => {}
+            Ok(()) => self.io.say_end(),
             Err(error) => {
                 tracing::debug!(client = self.client.id, %error, "connection broke");
             }
@@ -183,7 +187,12 @@ impl<S: Socket> Connection<S> {
             && self.is_settled()
             && !self.input.unparsed
             && self.mode.is_normal()
-            && self.pipeline.replies.out.len() == 0
+            && !self.is_unread()
+    }
+
+    /// Whether the client has not taken all of its replies.
+    fn is_unread(&self) -> bool {
+        self.unflushed || self.pipeline.replies.out.len() > 0
     }
 
     /// Whether the proxy stops, so that no client's commands are read any more.
@@ -214,7 +223,7 @@ impl<S: Socket> Connection<S> {
         let idle = Idle {
             unanswered: (replies.len(), replies.bytes()),
             reads: self.reads(),
-            is_unread: replies.out.len() > 0,
+            is_unread: self.is_unread(),
             is_held_back: (self.mode.is_paused() || self.mode.is_blocked()) && self.is_settled(),
             input_ended: self.input.ended,
         };
@@ -289,8 +298,9 @@ impl<S: Socket> Connection<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let out = &mut self.pipeline.replies.out;
         if out.len() == 0 {
-            return Ok(false);
+            return self.poll_flush(cx);
         }
+        self.unflushed = true;
         self.peak = self.peak.or(out.peak());
         match out.poll_write(cx, &mut self.io) {
             Poll::Ready(written) => {
@@ -307,6 +317,26 @@ impl<S: Socket> Connection<S> {
             }
             Poll::Pending => {
                 self.check_output_limit()?;
+                if self.is_stopping() && self.stall.poll_over(cx).is_ready() {
+                    return Err(io::Error::other("takes no replies, and the proxy stops"));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Lets the socket take the bytes that TLS has kept; returns whether it has taken the last.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.unflushed {
+            return Ok(false);
+        }
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                flushed?;
+                self.unflushed = false;
+                Ok(true)
+            }
+            Poll::Pending => {
                 if self.is_stopping() && self.stall.poll_over(cx).is_ready() {
                     return Err(io::Error::other("takes no replies, and the proxy stops"));
                 }

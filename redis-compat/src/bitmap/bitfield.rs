@@ -16,8 +16,8 @@ use crate::errors::error_lines;
 use crate::errors::{NOT_AN_INTEGER, SYNTAX};
 use crate::string::{StringChange, UnreadString};
 use crate::{
-    Args, CommandError, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn, Word, Words,
-    number,
+    Args, Classes, CommandError, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn, Word,
+    Words, number,
 };
 
 pub(super) const PART: Part = Part::new(&[BITFIELD, BITFIELD_RO], LINES);
@@ -102,6 +102,7 @@ fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     // As Redis: the grown value is kept even if every operation was refused.
     if changed || change.len() != len_before {
         change.put(txn)?;
+        txn.notify(Classes::STRING, "setbit", key);
     } else if let Some(old) = change.into_old() {
         txn.mark_raw(key, old)?;
     }

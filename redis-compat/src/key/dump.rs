@@ -23,7 +23,7 @@ use crate::stream::{self, Stream};
 use crate::string::Unit;
 use crate::zset::{self, SortedSet};
 use crate::{
-    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
+    Args, Categories as C, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
 };
 
 pub(super) const PART: Part = Part::new(&[DUMP, RESTORE], LINES);
@@ -169,6 +169,7 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
                 txn.put_stream(key.clone(), &stream.expiring(expires_at))?
             }
         }
+        txn.notify(Classes::GENERIC, "restore", key);
     }
     Ok(Reply::OK)
 }

@@ -26,6 +26,7 @@ pub(super) struct Savepoint {
     pub(super) clears: usize,
     pub(super) cleared: u64,
     pub(super) removals: usize,
+    pub(super) events: usize,
     pub(super) changed_bytes: usize,
 }
 

@@ -12,9 +12,11 @@ use super::orders::Orders;
 use super::savepoint::{Before, Savepoint};
 use crate::changes::{Change, Place};
 use crate::context::Clock;
-use crate::{Changes, Collection, Context, ElementPlace, Fault, Record, Removal, View};
+use crate::{
+    Changes, Classes, Collection, Context, ElementPlace, Fault, KeyEvent, Record, Removal, View,
+};
 
-pub(super) struct State<'a> {
+pub(crate) struct State<'a> {
     pub(super) view: &'a dyn View,
     pub(super) ctx: Context,
     pub(super) needs_tick: bool,
@@ -32,6 +34,9 @@ pub(super) struct State<'a> {
     pub(super) clears: Vec<KeyRange>,
     pub(super) cleared: u64,
     pub(super) removals: Vec<Removal>,
+    /// Classes of events that are collected.
+    pub(crate) classes: Classes,
+    pub(crate) events: Vec<KeyEvent>,
     /// The innermost at the end.
     pub(super) savepoints: Vec<Savepoint>,
 }
@@ -51,6 +56,8 @@ impl<'a> State<'a> {
             clears: Vec::new(),
             cleared: 0,
             removals: Vec::new(),
+            classes: Classes::NONE,
+            events: Vec::new(),
             savepoints: Vec::new(),
         }
     }
@@ -63,6 +70,7 @@ impl<'a> State<'a> {
             elements: self.elements,
             removals: self.removals,
             next_change: self.ctx.next_change,
+            events: self.events,
         }
     }
 
@@ -165,6 +173,7 @@ impl<'a> State<'a> {
             clears: self.clears.len(),
             cleared: self.cleared,
             removals: self.removals.len(),
+            events: self.events.len(),
             changed_bytes: self.changed_bytes,
         });
     }
@@ -182,6 +191,7 @@ impl<'a> State<'a> {
         self.clears.truncate(savepoint.clears);
         self.cleared = savepoint.cleared;
         self.removals.truncate(savepoint.removals);
+        self.events.truncate(savepoint.events);
         self.changed_bytes = savepoint.changed_bytes;
     }
 

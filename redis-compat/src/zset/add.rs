@@ -6,7 +6,7 @@ use super::SortedSet;
 use super::score::parse_score;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NOT_A_FLOAT, SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[ZADD, ZINCRBY], LINES);
 
@@ -112,6 +112,8 @@ fn add(txn: &mut Txn<'_>, args: &Args<'_>, increments: bool) -> Result<Reply, Ev
     }
     if added + changed > 0 {
         txn.put_zset(key.clone(), set)?;
+        let name = if options.increments { "zincr" } else { "zadd" };
+        txn.notify(Classes::SORTED_SET, name, key);
     }
     Ok(match (options.increments, last) {
         (true, Some(score)) => Reply::Double(score),
