@@ -15,7 +15,8 @@ use crate::clients::Clients;
 use crate::fanout::{KeyCounts, ScanPlaces};
 use crate::metrics::Metrics;
 use crate::pause::Pause;
-use crate::router::Router;
+use crate::pubsub::PubSub;
+use crate::router::{NewsReader, Router};
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
@@ -36,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
     pub(crate) scan_places: Arc<ScanPlaces>,
+    /// What servers tell without being asked.
+    #[allow(dead_code, reason = "client-side caching follows servers by it")]
+    pub(crate) news: Arc<NewsReader>,
+    pub(crate) pubsub: Arc<PubSub>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.

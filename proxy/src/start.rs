@@ -16,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::client_memory::ClientMemory;
+use crate::clients::Clients;
 use crate::conn::{Listener, bind};
 use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
-use crate::router::{Links, RangeCache, Router, random};
+use crate::pubsub::PubSub;
+use crate::pushes::PushRules;
+use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
@@ -50,6 +53,7 @@ pub struct Handle {
     listener: JoinHandle<()>,
     follower: JoinHandle<()>,
     places: JoinHandle<()>,
+    subscriptions: JoinHandle<()>,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
 }
@@ -62,6 +66,7 @@ impl Handle {
         let _ = self.listener.await;
         self.follower.abort();
         self.places.abort();
+        self.subscriptions.abort();
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
         }
@@ -128,19 +133,37 @@ pub async fn start_with(
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
+    let news = NewsReader::new(router.rpc.clone(), Arc::clone(&metrics));
+    let settings = Arc::new(Settings::new(&config));
+    let pushes = Arc::new(PushRules {
+        settings: Arc::clone(&settings),
+        budget: replies.budget.clone(),
+        metrics: Arc::clone(&metrics),
+    });
+    let clients = Arc::new(Clients::new(pushes));
+    let pubsub = PubSub::new(
+        Arc::clone(&clients),
+        Arc::clone(&metrics),
+        Arc::clone(&news),
+        router.rpc.clone(),
+    );
+    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+    let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
     let shared = Shared {
-        settings: Arc::new(Settings::new(&config)),
+        settings,
         router,
         requests: requests.clone(),
         meta,
         catalog,
-        clients: Arc::default(),
+        clients,
         metrics,
         stats: Arc::new(Stats::new()),
         slowlog: Arc::default(),
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         scan_places,
+        news,
+        pubsub,
         addr,
         run_id: run_id(),
         started: Instant::now(),
@@ -160,6 +183,7 @@ pub async fn start_with(
         stop,
         follower,
         places: tokio::spawn(looked_after),
+        subscriptions,
         endpoint: None,
     })
 }

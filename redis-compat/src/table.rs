@@ -8,6 +8,7 @@ mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod pubsub;
 mod server;
 mod transactions;
 
@@ -37,6 +38,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         connection::PART,
         coterie::PART,
         generic::PART,
+        pubsub::PART,
         server::PART,
         transactions::PART,
     ],
