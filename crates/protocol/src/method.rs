@@ -24,6 +24,10 @@ pub const NEWS: u16 = 5;
 /// by a [`crate::pubsub::PubSubAnswer`].
 pub const PUBSUB: u16 = 6;
 
+/// Proxy to proxy: a [`crate::proxies::PeerRequest`], answered by a
+/// [`crate::proxies::PeerAnswer`].
+pub const PEER: u16 = 8;
+
 /// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
 pub const RAFT_APPEND: u16 = 16;
 /// A vote request.
