@@ -44,6 +44,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod memory;
+mod operations;
 mod pubsub;
 mod role;
 mod slot;
@@ -56,12 +57,14 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
 pub(crate) use handler::{Alone, Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use info::note_memory_at_start;
 pub(crate) use pubsub::{may_be_called_by_subscribers, not_by_subscribers, subscribes};
 pub(crate) use words::table_named;
 
 const SESSION: &[Named] = &[
     ("discard", Handler::Session(SessionCommand::Discard)),
     ("exec", Handler::Session(SessionCommand::Exec)),
+    ("monitor", Handler::Session(SessionCommand::Monitor)),
     ("multi", Handler::Session(SessionCommand::Multi)),
     ("quit", Handler::Session(SessionCommand::Quit)),
     ("reset", Handler::Session(SessionCommand::Reset)),
@@ -76,6 +79,11 @@ pub(crate) fn handler(row: &Command) -> Option<Handler> {
 /// Whether this is `EXEC`, which ends a transaction even if it is refused.
 pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
+}
+
+/// Whether these are the words of `COTERIE ALL MONITOR`, which the connection carries out.
+pub(crate) fn is_monitor_all(args: &[bytes::Bytes]) -> bool {
+    args.len() == 3 && is(args, 0, "coterie") && is(args, 1, "all") && is(args, 2, "monitor")
 }
 
 /// Handlers of all commands.
@@ -94,6 +102,7 @@ const PARTS: &[&[Named]] = &[
     keyspace::HANDLERS,
     latency::HANDLERS,
     memory::HANDLERS,
+    operations::HANDLERS,
     pubsub::HANDLERS,
     role::HANDLERS,
     slowlog::HANDLERS,

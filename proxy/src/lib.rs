@@ -24,10 +24,14 @@ mod config;
 pub mod conn;
 mod fanout;
 mod io_threads;
+mod latency_events;
 pub mod metrics;
+mod monitors;
 mod pause;
+mod peers;
 mod pubsub;
 mod pushes;
+mod roster;
 mod router;
 mod settings;
 mod shared;
@@ -36,7 +40,7 @@ mod stalled_clients;
 mod start;
 mod stats;
 
-pub use config::Config;
+pub use config::{Allowed, Config};
 pub use start::{Handle, RunError, run, start, start_with};
 
 /// The version of Redis whose behaviour is tracked.

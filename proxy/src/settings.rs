@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::Config;
+use crate::{Allowed, Config};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub(crate) struct Settings {
     /// Microseconds; below 0 is never.
     pub(crate) slowlog_log_slower_than: AtomicI64,
     pub(crate) slowlog_max_len: AtomicU64,
+    /// Milliseconds from which on LATENCY keeps events; 0 is never.
+    pub(crate) latency_monitor_threshold: AtomicU64,
+    pub(crate) debug_command: Allowed,
 }
 
 /// How much may wait for a client, by its class.
@@ -94,6 +97,8 @@ impl Settings {
             },
             slowlog_log_slower_than: i64::try_from(micros).unwrap_or(i64::MAX).into(),
             slowlog_max_len: config.slowlog_max_len.into(),
+            latency_monitor_threshold: 0.into(),
+            debug_command: config.enable_debug_command,
         };
         let password = config.requirepass.as_ref();
         settings.set_password(password.map_or(b"", |secret| secret.expose().as_bytes()));

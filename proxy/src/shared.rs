@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
@@ -13,9 +13,12 @@ use tokio::sync::watch;
 use crate::client_memory::ClientMemory;
 use crate::clients::Clients;
 use crate::fanout::{KeyCounts, ScanPlaces};
+use crate::latency_events::LatencyEvents;
 use crate::metrics::Metrics;
+use crate::monitors::Monitors;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
+use crate::roster::Roster;
 use crate::router::{NewsReader, Router};
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
@@ -41,12 +44,14 @@ pub(crate) struct Shared {
     #[allow(dead_code, reason = "client-side caching follows servers by it")]
     pub(crate) news: Arc<NewsReader>,
     pub(crate) pubsub: Arc<PubSub>,
+    pub(crate) latency: Arc<LatencyEvents>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) monitors: Arc<Monitors>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.
     pub(crate) run_id: String,
     pub(crate) started: Instant,
-    pub(crate) started_at: SystemTime,
     /// The largest value a client may write.
     pub(crate) max_value_bytes: u64,
     pub(crate) auth_timeout: Duration,
@@ -60,6 +65,20 @@ impl Shared {
     /// Bytes of the largest value a client may write.
     pub(crate) fn value_bytes_max(&self) -> usize {
         usize::try_from(self.max_value_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it answers as a node of a Redis Cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.roster.own().announces.is_some()
+    }
+
+    /// `cluster` or `standalone`, as clients ask.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.is_cluster() {
+            "cluster"
+        } else {
+            "standalone"
+        }
     }
 
     /// The newest catalog: its settings and jobs may be newer than those of the range map.

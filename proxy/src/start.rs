@@ -3,12 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use coterie_config::TokenError;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
-use coterie_rpc::{Client, Token};
+use coterie_protocol::proxies::ProxyReport;
+use coterie_rpc::{Client, Door, Responder, Token};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,8 +23,10 @@ use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::pushes::PushRules;
+use crate::roster::{Roster, random_number};
 use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -54,6 +57,12 @@ pub struct Handle {
     follower: JoinHandle<()>,
     places: JoinHandle<()>,
     subscriptions: JoinHandle<()>,
+    /// Reports this proxy to meta.
+    reports: JoinHandle<()>,
+    roster: Arc<Roster>,
+    meta: MetaClient,
+    /// Takes the questions of other proxies.
+    peers: coterie_rpc::Server,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
 }
@@ -61,12 +70,15 @@ pub struct Handle {
 impl Handle {
     /// Stops accepting clients, answers the commands that were read, and closes.
     pub async fn shutdown(self) {
+        self.reports.abort();
+        self.roster.leave(&self.meta).await;
         self.stop.cancel();
         // A task that panicked needs no waiting.
         let _ = self.listener.await;
         self.follower.abort();
         self.places.abort();
         self.subscriptions.abort();
+        self.peers.shutdown().await;
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
         }
@@ -110,9 +122,12 @@ pub async fn start_with(
     telemetry: &coterie_telemetry::Metrics,
     health: &Health,
 ) -> Result<Handle, RunError> {
+    crate::commands::note_memory_at_start();
     let listen = config.listen.to_string();
     let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
     let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
+    let door = Door::new(|_, responder: Responder| responder.fail("the proxy is starting"));
+    let peers = bind_peers(&config, door.clone()).await?;
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
@@ -149,11 +164,20 @@ pub async fn start_with(
     );
     news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
-    let shared = Shared {
+    let run_id = run_id();
+    let roster = Arc::new(Roster::new(report(
+        &config,
+        &run_id,
+        addr,
+        peers.local_addr(),
+    )));
+    clients.number_from(roster.own().number);
+    let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
+    let shared = Arc::new(Shared {
         settings,
         router,
         requests: requests.clone(),
-        meta,
+        meta: meta.clone(),
         catalog,
         clients,
         metrics,
@@ -164,19 +188,22 @@ pub async fn start_with(
         scan_places,
         news,
         pubsub,
+        latency: Arc::default(),
+        roster: Arc::clone(&roster),
+        monitors: Arc::default(),
         addr,
-        run_id: run_id(),
+        run_id,
         started: Instant::now(),
-        started_at: SystemTime::now(),
         max_value_bytes: config.max_value_bytes,
         auth_timeout: config.auth_timeout,
         io_threads: io_threads.get(),
         stopping: Arc::default(),
-    };
+    });
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
-    let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
+    door.open(Arc::new(Peers(Arc::clone(&shared))));
+    let listener = Listener::new(socket, shared, threads, config.drain_timeout);
     Ok(Handle {
         addr,
         listener: tokio::spawn(listener.run(stop.clone())),
@@ -184,8 +211,46 @@ pub async fn start_with(
         follower,
         places: tokio::spawn(looked_after),
         subscriptions,
+        reports: tokio::spawn(keeping),
+        roster,
+        meta,
+        peers,
         endpoint: None,
     })
+}
+
+/// Listens for other proxies.
+async fn bind_peers(
+    config: &Config,
+    handler: Arc<dyn coterie_rpc::Handler>,
+) -> Result<coterie_rpc::Server, RunError> {
+    let listen = config.peer_listen;
+    let listen = listen.unwrap_or_else(|| SocketAddr::new(config.listen.ip(), 0));
+    let listen = listen.to_string();
+    let token = Token::new(config.cluster_token.secret()?);
+    let bound = coterie_rpc::Server::bind(&listen, token, handler).await;
+    Ok(bound.map_err(ListenError::at(&listen))?)
+}
+
+/// The proxy as it reports itself to others.
+fn report(config: &Config, id: &str, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
+    let announced = config.cluster_announce.as_ref();
+    // An address that means all of this host's means nothing to another host.
+    let reached = (!peer.ip().is_unspecified()).then(|| peer.to_string());
+    let reached = reached.or_else(|| Some(format!("{}:{}", announced?.0, peer.port())));
+    ProxyReport {
+        id: id.to_owned(),
+        number: random_number(),
+        listens: addr.to_string(),
+        peer: config
+            .peer_advertise
+            .clone()
+            .or(reached)
+            .unwrap_or_default(),
+        announces: announced.cloned(),
+        announces_tls: config.cluster_announce_tls_port,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 /// Closes clients that hold memory for which others wait, until `stop`.

@@ -18,10 +18,12 @@ mod proxy {
     mod memory;
     mod moves;
     mod pipelines;
+    mod proxies;
     mod scan_events;
     mod scans;
     mod stats;
     mod stops;
     mod threads;
+    mod tools;
     mod transactions;
 }

@@ -8,6 +8,8 @@ mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod monitor;
+mod operations;
 mod pubsub;
 mod server;
 mod transactions;
@@ -39,6 +41,8 @@ pub(crate) const PARTS: &[&[Part]] = &[
         coterie::PART,
         generic::PART,
         pubsub::PART,
+        monitor::PART,
+        operations::PART,
         server::PART,
         transactions::PART,
     ],
@@ -49,6 +53,7 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
+    pub use super::operations::*;
     pub use super::server::*;
     pub use super::transactions::*;
 }

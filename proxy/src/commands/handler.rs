@@ -118,4 +118,5 @@ pub(crate) enum SessionCommand {
     Watch,
     Reset,
     Quit,
+    Monitor,
 }

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) follower_reads: bool,
     /// The client asked for no reply.
     pub(crate) silent: bool,
+    /// MONITOR has shown it.
+    pub(crate) shown: bool,
     /// From here on its time counts. Time that it was parked for a newer map counts; time that it
     /// was parked for a pause or for earlier commands does not.
     pub(crate) began: Instant,
@@ -53,6 +55,7 @@ impl Call {
             },
             follower_reads: flags.has(FrameFlags::FOLLOWER_READ),
             silent: false,
+            shown: true,
             began: Instant::now(),
             deadline,
         }
@@ -101,6 +104,7 @@ mod tests {
                     resp,
                     follower_reads,
                     silent: true,
+                    shown: false,
                     began: now,
                     deadline: now,
                 };

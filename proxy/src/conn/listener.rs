@@ -209,6 +209,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         self.shared.clients.remove(self.client.id);
         self.shared.pubsub.forget(&self.client);
+        self.shared.monitors.remove(self.client.id);
         self.shared.metrics.clients.dec();
     }
 }

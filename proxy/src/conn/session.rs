@@ -134,6 +134,7 @@ impl Session {
             resp: self.resp,
             follower_reads: self.follower_reads,
             silent,
+            shown: false,
             began,
             deadline,
         }
