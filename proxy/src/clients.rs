@@ -285,6 +285,15 @@ impl Client {
 /// A message queue shorter than this is not closed for want of memory.
 const LONG_QUEUE_BYTES: usize = 64 << 10;
 
+/// How many bits of a client's id count the clients of a proxy; the bits above are the proxy's
+/// number, so that ids are unique over all proxies.
+const COUNT_BITS: u32 = 33;
+
+/// The first id of the clients of the proxy with this number.
+pub(crate) fn first_id(number: u32) -> u64 {
+    (u64::from(number) << COUNT_BITS) + 1
+}
+
 /// All clients of the process.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -373,6 +382,19 @@ impl Clients {
         });
         self.by_id.insert(client.id, Arc::clone(&client));
         client
+    }
+
+    /// The client in whose name another proxy asks: it is not listed.
+    pub(crate) fn unlisted(&self) -> Arc<Client> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let client = self.add(nowhere, nowhere, -1);
+        self.by_id.remove(&client.id);
+        client
+    }
+
+    /// The ids of further clients are those of the proxy with this number.
+    pub(crate) fn number_from(&self, number: u32) {
+        self.last_id.store(first_id(number) - 1, Ordering::Relaxed);
     }
 
     /// Removes a client that is gone.

@@ -47,7 +47,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod memory;
-mod persistence;
+mod operations;
 mod pubsub;
 mod role;
 mod slot;
@@ -61,12 +61,14 @@ use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
 pub(crate) use acl::set_requirepass;
 pub(crate) use handler::{Alone, Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use info::note_memory_at_start;
 pub(crate) use pubsub::{may_be_called_by_subscribers, not_by_subscribers, subscribes};
 pub(crate) use words::table_named;
 
 const SESSION: &[Named] = &[
     ("discard", Handler::Session(SessionCommand::Discard)),
     ("exec", Handler::Session(SessionCommand::Exec)),
+    ("monitor", Handler::Session(SessionCommand::Monitor)),
     ("multi", Handler::Session(SessionCommand::Multi)),
     ("quit", Handler::Session(SessionCommand::Quit)),
     ("reset", Handler::Session(SessionCommand::Reset)),
@@ -88,6 +90,11 @@ pub(crate) fn is_acl(row: &Command) -> bool {
     matches!(row.name, "acl|deluser" | "acl|load")
 }
 
+/// Whether these are the words of `COTERIE ALL MONITOR`, which the connection carries out.
+pub(crate) fn is_monitor_all(args: &[bytes::Bytes]) -> bool {
+    args.len() == 3 && is(args, 0, "coterie") && is(args, 1, "all") && is(args, 2, "monitor")
+}
+
 /// Handlers of all commands.
 const PARTS: &[&[Named]] = &[
     SESSION,
@@ -106,7 +113,7 @@ const PARTS: &[&[Named]] = &[
     keyspace::HANDLERS,
     latency::HANDLERS,
     memory::HANDLERS,
-    persistence::HANDLERS,
+    operations::HANDLERS,
     pubsub::HANDLERS,
     role::HANDLERS,
     slowlog::HANDLERS,

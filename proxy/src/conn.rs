@@ -26,6 +26,7 @@ mod input;
 mod lane;
 mod listener;
 mod mending;
+mod monitor;
 mod output;
 mod permit;
 mod pipeline;

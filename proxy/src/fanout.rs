@@ -10,6 +10,7 @@ mod calls;
 mod copies;
 mod count;
 mod cursor;
+mod each_key;
 mod flush;
 mod frames;
 mod key_counts;
@@ -20,6 +21,7 @@ mod scan;
 
 pub(crate) use calls::{Calls, only_reply, unreadable};
 pub(crate) use count::count;
+pub(crate) use each_key::each_key;
 pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;
 pub(crate) use places::ScanPlaces;

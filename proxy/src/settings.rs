@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::Config;
+use crate::{Allowed, Config};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub(crate) struct Settings {
     pub(crate) slowlog_max_len: AtomicU64,
     /// Keys that clients keep, of all clients; 0 for no bound.
     pub(crate) tracking_table_max_keys: AtomicU64,
+    /// Milliseconds from which on LATENCY keeps events; 0 is never.
+    pub(crate) latency_monitor_threshold: AtomicU64,
+    pub(crate) debug_command: Allowed,
 }
 
 /// How much may wait for a client, by its class.
@@ -84,6 +87,8 @@ impl Settings {
             slowlog_log_slower_than: i64::try_from(micros).unwrap_or(i64::MAX).into(),
             slowlog_max_len: config.slowlog_max_len.into(),
             tracking_table_max_keys: 1_000_000.into(),
+            latency_monitor_threshold: 0.into(),
+            debug_command: config.enable_debug_command,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
@@ -13,10 +13,13 @@ use tokio::sync::watch;
 use crate::client_memory::ClientMemory;
 use crate::clients::Clients;
 use crate::fanout::{KeyCounts, ScanPlaces};
+use crate::latency_events::LatencyEvents;
 use crate::metrics::Metrics;
+use crate::monitors::Monitors;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::rights::{Rights, What};
+use crate::roster::Roster;
 use crate::router::Router;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
@@ -44,6 +47,9 @@ pub(crate) struct Shared {
     pub(crate) pubsub: Arc<PubSub>,
     /// Client-side caching.
     pub(crate) tracking: Arc<Tracking>,
+    pub(crate) latency: Arc<LatencyEvents>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) monitors: Arc<Monitors>,
     /// Where clients connect: without TLS, unless the proxy takes TLS only.
     pub(crate) addr: SocketAddr,
     /// TLS for clients, if it is on.
@@ -53,7 +59,6 @@ pub(crate) struct Shared {
     /// 40 hexadecimal digits, new with each start.
     pub(crate) run_id: String,
     pub(crate) started: Instant,
-    pub(crate) started_at: SystemTime,
     /// The largest value a client may write.
     pub(crate) max_value_bytes: u64,
     pub(crate) auth_timeout: Duration,
@@ -73,6 +78,20 @@ impl Shared {
     pub(crate) fn count_denial(&self, what: What) {
         self.metrics.denials(what).inc();
         self.stats.denials(what).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it answers as a node of a Redis Cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.roster.own().announces.is_some()
+    }
+
+    /// `cluster` or `standalone`, as clients ask.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.is_cluster() {
+            "cluster"
+        } else {
+            "standalone"
+        }
     }
 
     /// The newest catalog: its settings and jobs may be newer than those of the range map.

@@ -3,13 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
+use coterie_protocol::proxies::ProxyReport;
 use coterie_redis_compat::Resp;
-use coterie_rpc::{Client, Credentials, CredentialsError};
+use coterie_rpc::{Client, Credentials, CredentialsError, Door, Responder};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
 use coterie_tls::{TlsError, Watched};
 use coterie_types::TableId;
@@ -25,9 +26,11 @@ use crate::fanout::{Calls, ScanPlaces};
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::pushes::PushRules;
 use crate::rights::{AclFile, AclFileError, Rights, follow as follow_users};
+use crate::roster::{Roster, random_number};
 use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -71,6 +74,12 @@ pub struct Handle {
     places: JoinHandle<()>,
     subscriptions: JoinHandle<()>,
     prefixes: JoinHandle<()>,
+    /// Reports this proxy to meta.
+    reports: JoinHandle<()>,
+    roster: Arc<Roster>,
+    meta: MetaClient,
+    /// Takes the questions of other proxies.
+    peers: coterie_rpc::Server,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
 }
@@ -83,6 +92,8 @@ impl Handle {
 
     /// Stops accepting clients, answers the commands that were read, and closes.
     pub async fn shutdown(self) {
+        self.reports.abort();
+        self.roster.leave(&self.meta).await;
         self.stop.cancel();
         // A task that panicked needs no waiting.
         let _ = self.listener.await;
@@ -91,6 +102,7 @@ impl Handle {
         self.places.abort();
         self.subscriptions.abort();
         self.prefixes.abort();
+        self.peers.shutdown().await;
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
         }
@@ -138,12 +150,15 @@ pub async fn start_with(
     telemetry: &coterie_telemetry::Metrics,
     health: &Health,
 ) -> Result<Handle, RunError> {
+    crate::commands::note_memory_at_start();
     let file = config.aclfile.clone().map(AclFile::new);
     let rights = Arc::new(Rights::new(&config, file.clone()));
     let of_file = file.map(|file| file.read(rights.reading()));
     let of_file = of_file.transpose()?.unwrap_or_default();
     let (sockets, addr, tls) = listen(&config, telemetry)?;
     let tls_addr = tls.as_ref().map(|tls| tls.addr);
+    let door = Door::new(|_, responder: Responder| responder.fail("the proxy is starting"));
+    let peers = bind_peers(&config, rpc.credentials(), door.clone()).await?;
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
@@ -193,12 +208,21 @@ pub async fn start_with(
     ]);
     let prefixes = tokio::spawn(Arc::clone(&tracking).look_after());
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
-    let shared = Shared {
+    let run_id = run_id();
+    let roster = Arc::new(Roster::new(report(
+        &config,
+        &run_id,
+        addr,
+        peers.local_addr(),
+    )));
+    clients.number_from(roster.own().number);
+    let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
+    let shared = Arc::new(Shared {
         rights,
         settings,
         router: Arc::clone(&router),
         requests: requests.clone(),
-        meta,
+        meta: meta.clone(),
         catalog,
         clients,
         metrics,
@@ -209,17 +233,19 @@ pub async fn start_with(
         scan_places,
         pubsub,
         tracking,
+        latency: Arc::default(),
+        roster: Arc::clone(&roster),
+        monitors: Arc::default(),
         addr,
         tls,
         is_tls_only: sockets.plain.is_none(),
-        run_id: run_id(),
+        run_id,
         started: Instant::now(),
-        started_at: SystemTime::now(),
         max_value_bytes: config.max_value_bytes,
         auth_timeout: config.auth_timeout,
         io_threads: io_threads.get(),
         stopping: Arc::default(),
-    };
+    });
     let users = tokio::spawn(follow_users(
         Arc::clone(&shared.rights),
         shared.catalog.clone(),
@@ -230,7 +256,8 @@ pub async fn start_with(
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
-    let listener = Listener::new(sockets, Arc::new(shared), threads, config.drain_timeout);
+    door.open(Arc::new(Peers(Arc::clone(&shared))));
+    let listener = Listener::new(sockets, shared, threads, config.drain_timeout);
     Ok(Handle {
         addr,
         tls_addr,
@@ -242,6 +269,10 @@ pub async fn start_with(
         places: tokio::spawn(looked_after),
         subscriptions,
         prefixes,
+        reports: tokio::spawn(keeping),
+        roster,
+        meta,
+        peers,
         endpoint: None,
     })
 }
@@ -290,6 +321,40 @@ async fn served(router: Arc<Router>) {
             Err(error) => tracing::debug!(%error, "not served yet"),
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Listens for other proxies.
+async fn bind_peers(
+    config: &Config,
+    credentials: Credentials,
+    handler: Arc<dyn coterie_rpc::Handler>,
+) -> Result<coterie_rpc::Server, RunError> {
+    let listen = config.peer_listen;
+    let listen = listen.unwrap_or_else(|| SocketAddr::new(config.listen.ip(), 0));
+    let listen = listen.to_string();
+    let bound = coterie_rpc::Server::bind(&listen, credentials, handler).await;
+    Ok(bound.map_err(ListenError::at(&listen))?)
+}
+
+/// The proxy as it reports itself to others.
+fn report(config: &Config, id: &str, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
+    let announced = config.cluster_announce.as_ref();
+    // An address that means all of this host's means nothing to another host.
+    let reached = (!peer.ip().is_unspecified()).then(|| peer.to_string());
+    let reached = reached.or_else(|| Some(format!("{}:{}", announced?.0, peer.port())));
+    ProxyReport {
+        id: id.to_owned(),
+        number: random_number(),
+        listens: addr.to_string(),
+        peer: config
+            .peer_advertise
+            .clone()
+            .or(reached)
+            .unwrap_or_default(),
+        announces: announced.cloned(),
+        announces_tls: config.cluster_announce_tls_port,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

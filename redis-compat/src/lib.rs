@@ -30,6 +30,7 @@ mod float80;
 mod geo;
 pub mod glob;
 mod hash;
+mod history;
 mod hyperloglog;
 pub mod introspect;
 mod key;

@@ -9,7 +9,8 @@ mod cluster;
 mod connection;
 mod coterie;
 mod generic;
-mod persistence;
+mod monitor;
+mod operations;
 mod pubsub;
 mod server;
 mod transactions;
@@ -41,8 +42,9 @@ pub(crate) const PARTS: &[&[Part]] = &[
         connection::PART,
         coterie::PART,
         generic::PART,
-        persistence::PART,
         pubsub::PART,
+        monitor::PART,
+        operations::PART,
         server::PART,
         transactions::PART,
     ],
@@ -53,7 +55,7 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
-    pub use super::persistence::*;
+    pub use super::operations::*;
     pub use super::server::*;
     pub use super::transactions::*;
 }

@@ -68,7 +68,7 @@ theirs=$(free_port)
 redis-server --port "$theirs" --save '' --dir "$out" >"$out/redis.log" 2>&1 &
 pids+=($!)
 ours=$(free_port)
-"$binary" dev --dir "$out/cluster" --listen "127.0.0.1:$ours" --http "127.0.0.1:$(free_port)" \
+"$binary" dev --enable-debug-command yes --dir "$out/cluster" --listen "127.0.0.1:$ours" --http "127.0.0.1:$(free_port)" \
     >"$out/coterie.log" 2>&1 &
 pids+=($!)
 for port in "$theirs" "$ours"; do

@@ -449,6 +449,14 @@ const FIXED: &[(&str, &str)] = &[
         "ERR Invalid min-idle-time argument for XAUTOCLAIM",
     ),
     ("xautoclaim stream g c 0 0 count 0", "ERR COUNT must be > 0"),
+    (
+        "module load /nothing",
+        "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", \
+         you can run it from a local connection, otherwise you need to set this option in the \
+         configuration file, and then restart the server.",
+    ),
+    ("failover abort", "ERR No failover in progress."),
+    ("shutdown abort", "ERR No shutdown in progress."),
     ("wait x 0", "ERR value is not an integer or out of range"),
     ("wait 0 x", "ERR timeout is not an integer or out of range"),
     ("wait 0 -1", "ERR timeout is negative"),
@@ -520,6 +528,16 @@ const NOT_COMPARED: &[&str] = &[
     "ERR MAXCOUNT and MAXSIZE must be > 0",
     "ERR RETRYCOUNT must be zero or more",
     "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+    // The server of the tests has DEBUG.
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
+     run it from a local connection, otherwise you need to set this option in the configuration \
+     file, and then restart the server.",
+    // Only a Redis Cluster says so.
+    "ERR Invalid slot",
+    "ERR Invalid slot or number of keys",
+    // Redis 7.4.
+    "ERR maxage is not an integer or out of range",
+    "ERR maxage should be greater than 0",
 ];
 
 /// Coterie's own, and Valkey's.
@@ -531,9 +549,14 @@ const OURS: &[E] = &[
     ),
     E::Fixed("ERR the collection is too large to be sorted by a single command"),
     errors::TOO_MANY_WAIT,
+    errors::DEBUG_REFUSED,
+    errors::FAILOVER_REFUSED,
+    errors::REPLICAOF_REFUSED,
+    errors::REPLICATION_REFUSED,
+    errors::SHUTDOWN_REFUSED,
+    errors::SLOTS_ARE_FIXED,
     errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
-    errors::NOT_BY_SLOT,
     errors::NOT_OFFERED,
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,

@@ -98,7 +98,9 @@ fn the_arity_is_that_of_the_syntax() {
         "command|getkeys",
         "command|getkeysandflags",
         "pfmerge",
+        "psync",
         "quit",
+        "replconf",
     ];
     for row in rows().filter(|row| !row.is_container()) {
         let arguments = syntax::parse(row.syntax);

@@ -17,6 +17,7 @@ pub mod method;
 pub mod news;
 pub mod objects;
 pub mod places;
+pub mod proxies;
 pub mod pubsub;
 pub mod readers;
 mod refusal;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Change, JobDescriptor, TableDescriptor, Wish};
 use crate::objects::{Expected, ObjectChange};
+use crate::proxies::ProxyReport;
 use crate::server::ReplicaStatus;
 
 /// A request to meta.
@@ -39,6 +40,13 @@ pub enum MetaRequest {
     Standing {
         /// The asking member.
         member: u64,
+    },
+    /// A proxy reports itself, and asks for the others. Kept in the leader's memory only.
+    Proxy {
+        /// The proxy.
+        report: ProxyReport,
+        /// It stops: it is to be forgotten at once.
+        leaves: bool,
     },
 }
 
@@ -79,6 +87,13 @@ pub enum MetaAnswer {
     Unknown,
     /// The standing of the member.
     Standing(Standing),
+    /// The proxies.
+    Proxies {
+        /// All live proxies that the leader has heard from, sorted by their ids.
+        reports: Vec<ProxyReport>,
+        /// It has led long enough to have heard from every live proxy.
+        is_complete: bool,
+    },
 }
 
 /// The report of a meta member to a member that may have lost its disk.

@@ -24,6 +24,9 @@ pub const NEWS: u16 = 5;
 /// by a [`crate::pubsub::PubSubAnswer`].
 pub const PUBSUB: u16 = 6;
 
+/// Proxy to proxy: a [`crate::proxies::PeerRequest`], answered by a
+/// [`crate::proxies::PeerAnswer`].
+pub const PEER: u16 = 8;
 /// Proxy to server: the prefixes of keys that its clients keep; a
 /// [`crate::tracking::TrackPrefixes`], answered by a [`crate::tracking::TrackAnswer`].
 pub const TRACK_PREFIXES: u16 = 9;

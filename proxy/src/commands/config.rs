@@ -5,7 +5,10 @@
 //! by which `OBJECT ENCODING` answers; to set them is allowed and changes nothing. `CONFIG SET`
 //! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
+mod constants;
+
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -17,6 +20,7 @@ use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
 use crate::rights::Rights;
 use crate::settings::{OutputLimit, Settings};
 use crate::shared::Shared;
+use constants::constants;
 
 pub(super) const HANDLERS: &[Named] = &[
     ("config|get", Handler::Now(get)),
@@ -46,6 +50,8 @@ enum Set {
     Requirepass,
     /// Together with the other settings of TLS.
     Tls(Field),
+    /// To `yes` or `no`, without effect.
+    IgnoredSwitch,
     /// Not at all, nor by Redis.
     Never,
 }
@@ -175,6 +181,7 @@ fn set_one(
         Set::Ignored(least, most) => check_number(value, least, most),
         // Tried and put in force by `set`.
         Set::Tls(_) => Ok(()),
+        Set::IgnoredSwitch => switch(value).map(drop),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
@@ -372,12 +379,16 @@ fn aclfile(shared: &Shared) -> Bytes {
     decimal(file.map_or_else(String::new, |file| file.path().display().to_string()))
 }
 
+fn switch(value: &[u8]) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"yes" => Ok(true),
+        b"no" => Ok(false),
+        _ => Err("argument must be 'yes' or 'no'".to_owned()),
+    }
+}
+
 fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
-    let value = match value.to_ascii_lowercase().as_slice() {
-        b"yes" => true,
-        b"no" => false,
-        _ => return Err("argument must be 'yes' or 'no'".to_owned()),
-    };
+    let value = switch(value)?;
     if change {
         settings.protected_mode.store(value, Ordering::Relaxed);
     }
@@ -455,7 +466,17 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
 }
 
 /// Sorted by name.
-static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
+static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let mut settings = own_settings();
+    let mut constants = constants();
+    constants.retain(|constant| settings.iter().all(|own| own.name != constant.name));
+    settings.append(&mut constants);
+    settings.sort_by_key(|setting| setting.name);
+    settings
+});
+
+/// The settings that say something about Coterie.
+fn own_settings() -> Vec<Setting> {
     vec![
         Setting {
             name: "acl-pubsub-default",
@@ -490,8 +511,33 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             1_048_576..=i64::MAX as u64,
             memory
         ),
-        fixed("cluster-enabled", Set::Never, |_| yes_no(false)),
+        fixed("cluster-announce-ip", Set::ToTheSame, |shared| {
+            let own = shared.roster.own();
+            decimal(own.announces.as_ref().map_or("", |(host, _)| host))
+        }),
+        fixed("cluster-announce-port", Set::ToTheSame, |shared| {
+            decimal(
+                shared
+                    .roster
+                    .own()
+                    .announces
+                    .as_ref()
+                    .map_or(0, |(_, port)| *port),
+            )
+        }),
+        fixed("cluster-announce-tls-port", Set::ToTheSame, |shared| {
+            decimal(shared.roster.own().announces_tls.unwrap_or(0))
+        }),
+        fixed("cluster-enabled", Set::Never, |shared| {
+            yes_no(shared.is_cluster())
+        }),
         fixed("databases", Set::Never, |_| decimal(DATABASES)),
+        fixed("dir", Set::ToTheSame, |_| {
+            decimal(std::env::current_dir().unwrap_or_default().display())
+        }),
+        fixed("enable-debug-command", Set::Never, |shared| {
+            decimal(shared.settings.debug_command)
+        }),
         threshold!("hash-max-listpack-entries", "512", COUNT),
         threshold!("hash-max-listpack-value", "64", COUNT),
         threshold!("hash-max-ziplist-entries", "512", COUNT),
@@ -500,6 +546,12 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         fixed("io-threads", Set::Never, |shared| {
             decimal(shared.io_threads)
         }),
+        number!(
+            "latency-monitor-threshold",
+            latency_monitor_threshold,
+            0..=i64::MAX as u64,
+            plain
+        ),
         threshold!("list-compress-depth", "0", (0, i32::MAX as i64)),
         threshold!("list-max-listpack-size", "-2", INT),
         threshold!("list-max-ziplist-size", "-2", INT),
@@ -576,7 +628,7 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         threshold!("zset-max-ziplist-entries", "128", COUNT),
         threshold!("zset-max-ziplist-value", "64", COUNT),
     ]
-});
+}
 
 #[cfg(test)]
 mod tests {

@@ -171,7 +171,7 @@ fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> 
             Reply::Integer(if resp == Resp::V3 { 3 } else { 2 }),
         ),
         pair("id", super::int(local.client.id)),
-        pair("mode", Reply::text("standalone")),
+        pair("mode", Reply::text(local.shared.mode())),
         pair("role", Reply::text("master")),
         pair("modules", Reply::Array(Vec::new())),
     ])

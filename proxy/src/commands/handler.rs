@@ -124,4 +124,5 @@ pub(crate) enum SessionCommand {
     Watch,
     Reset,
     Quit,
+    Monitor,
 }

@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) tracker: Option<Tracker>,
     /// The client asked for no reply.
     pub(crate) silent: bool,
+    /// MONITOR has shown it.
+    pub(crate) shown: bool,
     /// From here on its time counts. Time that it was parked for a newer map counts; time that it
     /// was parked for a pause or for earlier commands does not.
     pub(crate) began: Instant,
@@ -61,6 +63,7 @@ impl Call {
                 writes || (tracker.reads && row.is_tracked())
             }),
             silent: false,
+            shown: true,
             began: Instant::now(),
             deadline,
             denied: None,
@@ -117,6 +120,7 @@ mod tests {
                     follower_reads,
                     tracker: None,
                     silent: true,
+                    shown: false,
                     began: now,
                     deadline: now,
                     denied: None,

@@ -274,6 +274,7 @@ impl Drop for Listed {
         self.shared.clients.remove(self.client.id);
         self.shared.pubsub.forget(&self.client);
         self.shared.tracking.turn_off(&self.client);
+        self.shared.monitors.remove(self.client.id);
         self.shared.metrics.clients.dec();
     }
 }

@@ -24,7 +24,13 @@ use crate::router::Failure;
 
 impl<S: Socket> Connection<S> {
     /// Runs a command. `handler` carries it out if no group does.
-    pub(super) fn run_call(&mut self, call: Call, handler: Option<Handler>) {
+    pub(super) fn run_call(&mut self, mut call: Call, handler: Option<Handler>) {
+        if self.shared.monitors.any() {
+            self.show(&mut call);
+        }
+        if commands::is_monitor_all(&call.args) {
+            return self.monitor(call, true);
+        }
         match handler {
             None if matches!(call.row.run, Run::Group(_)) => match blocking::limit(&call) {
                 Some(_) if !self.is_settled() => self.park(call, Until::Settled),
@@ -216,6 +222,7 @@ impl<S: Socket> Connection<S> {
             }
             SessionCommand::Watch => self.watch(call),
             SessionCommand::Reset => self.reset(call),
+            SessionCommand::Monitor => self.monitor(call, false),
             SessionCommand::Quit => {
                 self.succeed_at_once(call, &Reply::OK);
                 self.end_input();
@@ -252,6 +259,7 @@ impl<S: Socket> Connection<S> {
         self.client.details().reset();
         self.shared.pubsub.forget(&self.client);
         self.flush_pushes();
+        self.shared.monitors.remove(self.client.id);
         self.succeed_at_once(call, &Reply::simple("RESET"));
     }
 }

@@ -147,6 +147,7 @@ impl Session {
             follower_reads: self.follower_reads,
             tracker: self.wishes.tracker(row, false),
             silent,
+            shown: false,
             began,
             deadline,
             denied: None,

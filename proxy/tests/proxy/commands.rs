@@ -95,7 +95,11 @@ async fn clients_are_killed_by_filter() {
             ("CLIENT KILL TYPE foo", "-ERR Unknown client type 'foo'\r\n"),
             ("CLIENT KILL TYPE pubsub", ":0\r\n"),
             // Redis has MAXAGE since 7.4.
-            ("CLIENT KILL MAXAGE 1000", "-ERR syntax error\r\n"),
+            ("CLIENT KILL MAXAGE 1000", ":0\r\n"),
+            (
+                "CLIENT KILL MAXAGE 0",
+                "-ERR maxage should be greater than 0\r\n",
+            ),
         ],
     )
     .await;

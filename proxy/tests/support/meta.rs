@@ -7,6 +7,7 @@ use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState, Row, RowKey, TableDescriptor};
 use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome, Rejection};
 use coterie_protocol::objects::{Expected, ObjectChange};
+use coterie_protocol::proxies::ProxyReport;
 use coterie_protocol::{decode, encode};
 use coterie_rpc::{Handler, Request, Responder};
 use coterie_types::{JobId, TableId, UnixMillis};
@@ -52,6 +53,9 @@ impl Handler for Meta {
                 let outcome = cluster.change(command);
                 responder.send(encode(&MetaAnswer::Applied(outcome)));
             }
+            MetaRequest::Proxy { report, leaves } => {
+                responder.send(encode(&cluster.hear(report, leaves)));
+            }
             other => responder.fail(&format!("not in this test: {other:?}")),
         }
     }
@@ -63,6 +67,20 @@ impl Cluster {
         let refuses = away.0.is_some_and(|until| Instant::now() < until);
         away.1 += usize::from(refuses);
         refuses
+    }
+
+    /// As meta's leader does (`meta/src/service/proxies.rs`), with proxies that never expire.
+    fn hear(&self, report: ProxyReport, leaves: bool) -> MetaAnswer {
+        let mut proxies = self.proxies.lock().unwrap();
+        if leaves {
+            proxies.remove(&report.id);
+        } else {
+            proxies.insert(report.id.clone(), report);
+        }
+        MetaAnswer::Proxies {
+            reports: proxies.values().cloned().collect(),
+            is_complete: true,
+        }
     }
 
     fn change_objects(&self, expected: &[Expected], changes: Vec<ObjectChange>) -> Outcome {

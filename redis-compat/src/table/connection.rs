@@ -28,6 +28,10 @@ error_lines! {
     pub INVALID_CLIENT_ID = "ERR Invalid client ID";
     /// `CLIENT KILL ID` with an id that no client can have.
     pub CLIENT_ID_TOO_SMALL = "ERR client-id should be greater than 0";
+    /// `CLIENT KILL MAXAGE` with an age that is no number, in the words of Redis 7.4.
+    pub AGE_NOT_AN_INTEGER = "ERR maxage is not an integer or out of range";
+    /// `CLIENT KILL MAXAGE` with an age that every client has, in the words of Redis 7.4.
+    pub AGE_TOO_SMALL = "ERR maxage should be greater than 0";
     /// `CLIENT PAUSE` with another mode.
     pub PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
     /// The command of a client that `CLIENT UNBLOCK` ended with ERROR.
@@ -81,7 +85,10 @@ const ROWS: &[Command] = &[
             "Depends on subcommand",
             "A container for commands about connections.",
         )
-        .deviation("It shows and changes only the clients of this proxy."),
+        .deviation(
+            "It shows and changes the clients of this proxy; `COTERIE ALL CLIENT ...` those of \
+            all proxies. Ids are unique over all proxies.",
+        ),
     command(Topic::Connection, "client|caching")
         .syntax("mode(YES|NO)")
         .flags(F::SESSION)
