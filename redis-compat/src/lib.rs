@@ -41,6 +41,7 @@ mod rdb;
 mod record;
 mod reply;
 mod resolve;
+mod script;
 mod set;
 mod stream;
 mod string;
@@ -70,6 +71,7 @@ pub use range::{PAGE_BYTES, PAGE_RECORDS};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use resolve::{Resolved, resolve};
+pub use script::{ScriptCall, ScriptSource};
 pub use stream::resolve_read_ids;
 pub use table::{
     COMMANDS, ROW_COUNT, ROWS, all_error_lines, lookup, lookup_subcommand, row_number,

@@ -8,13 +8,14 @@ mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod scripting;
 mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
 use crate::{
-    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, set, stream, string, watch,
+    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, script, set, stream, string, watch,
     zset,
 };
 
@@ -27,6 +28,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
     key::PARTS,
     list::PARTS,
     range::PARTS,
+    &[script::PART],
     set::PARTS,
     stream::PARTS,
     string::PARTS,
@@ -37,6 +39,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         connection::PART,
         coterie::PART,
         generic::PART,
+        scripting::PART,
         server::PART,
         transactions::PART,
     ],
@@ -47,6 +50,8 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
+    pub use super::scripting::*;
+    pub use crate::script::*;
     pub use super::server::*;
     pub use super::transactions::*;
 }

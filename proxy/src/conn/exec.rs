@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI};
-use coterie_redis_compat::{CommandError, Reply, Run, lookup};
+use coterie_redis_compat::{CommandError, Reply, lookup};
 
 use super::call::Call;
 use super::connection::Connection;
@@ -209,5 +209,5 @@ impl<S: Socket> Connection<S> {
 }
 
 fn is_grouped(queued: &Call) -> bool {
-    matches!(queued.row.run, Run::Group(_))
+    queued.row.is_of_group()
 }

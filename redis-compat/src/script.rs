@@ -1,0 +1,259 @@
+//! Commands that run scripts: `EVAL`, `FCALL` and their kin.
+//!
+//! Lua does not come out the same on every replica, so no replica runs it at apply: the leader of
+//! the group runs a script once, and its effects go through the log (`coterie_group`). This crate
+//! knows the rows and the words, and no Lua.
+//!
+//! A leader needs no memory of scripts: a proxy sends a script with its body. `EVALSHA` becomes
+//! `EVAL`, and `FCALL` becomes `_FCALL`, with the code of the library as its last word. The keys
+//! stay where they are, so that the rows of the client's commands route these words, too.
+
+use bytes::Bytes;
+
+use crate::command::{Command, Part, Topic, command};
+use crate::errors::{NOT_AN_INTEGER, error_lines};
+use crate::{Args, CommandError, Flags as F, KeyFlags as K, KeySpec, Resolved, number};
+
+pub(crate) const PART: Part = Part::new(ROWS, LINES);
+
+error_lines! {
+    /// No proxy and no leader knows the script.
+    pub NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
+    /// More keys than words.
+    pub TOO_MANY_KEYS = "ERR Number of keys can't be greater than number of args";
+    /// Fewer keys than none.
+    pub NEGATIVE_KEYS = "ERR Number of keys can't be negative";
+    /// `FCALL` with a count of keys that is no number.
+    pub BAD_KEYS = "ERR Bad number of keys provided";
+    /// `FCALL` of a function that no library has.
+    pub NO_FUNCTION = "ERR Function not found";
+    /// A script calls a command that does not exist.
+    pub SCRIPT_UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
+    /// A script calls a command with too few or too many words.
+    pub SCRIPT_WRONG_ARITY = "ERR Wrong number of args calling Redis command from script";
+    /// A script calls a command that no script may call.
+    pub NOT_FROM_SCRIPT = "ERR This Redis command is not allowed from script";
+    /// A script that may not write calls a command that writes.
+    pub SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
+    /// A script touches a key that its group does not own.
+    pub SCRIPT_NON_LOCAL =
+        "ERR Script attempted to access a non local key in a cluster node";
+}
+
+const ANY: F = F::NOSCRIPT
+    .with(F::SKIP_MONITOR)
+    .with(F::NO_MANDATORY_KEYS)
+    .with(F::STALE)
+    .with(F::MOVABLE_KEYS);
+const WRITES: F = ANY.with(F::MAY_REPLICATE);
+const READS: F = ANY.with(F::READ);
+
+const RW_KEYS: &[KeySpec] = &[K::RW_ACCESS_UPDATE
+    .at(2)
+    .counted()
+    .notes("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")];
+const RO_KEYS: &[KeySpec] = &[K::RO_ACCESS
+    .at(2)
+    .counted()
+    .notes("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")];
+
+const OF_SCRIPT: &str = "Depends on the script that is executed.";
+const OF_FUNCTION: &str = "Depends on the function that is executed.";
+
+const LOCAL_KEYS: &str = "A script may touch the keys that its group owns: all that it names must \
+    be in one group, and another key that lies elsewhere is an error. Its writes take effect \
+    together, at its end. A script that is ended from outside has changed nothing.";
+
+const ROWS: &[Command] = &[
+    command(Topic::Scripting, "eval")
+        .syntax("script numkeys [key ...] [arg ...]")
+        .flags(WRITES)
+        .keys(RW_KEYS)
+        .check(check_script)
+        .runs_script()
+        .docs("2.6.0", OF_SCRIPT, "Runs a Lua script.")
+        .deviation(LOCAL_KEYS),
+    command(Topic::Scripting, "eval_ro")
+        .syntax("script numkeys [key ...] [arg ...]")
+        .flags(READS)
+        .keys(RO_KEYS)
+        .check(check_script)
+        .runs_script()
+        .docs("7.0.0", OF_SCRIPT, "Runs a Lua script that only reads."),
+    command(Topic::Scripting, "evalsha")
+        .syntax("sha1 numkeys [key ...] [arg ...]")
+        .flags(WRITES)
+        .keys(RW_KEYS)
+        .check(check_script)
+        .runs_script()
+        .docs("2.6.0", OF_SCRIPT, "Runs a Lua script, named by its digest.")
+        .deviation(
+            "Every proxy knows the scripts of SCRIPT LOAD, and the last scripts of EVAL of all \
+            proxies as far as they have room; those of many short-lived scripts may be forgotten.",
+        ),
+    command(Topic::Scripting, "evalsha_ro")
+        .syntax("sha1 numkeys [key ...] [arg ...]")
+        .flags(READS)
+        .keys(RO_KEYS)
+        .check(check_script)
+        .runs_script()
+        .docs(
+            "7.0.0",
+            OF_SCRIPT,
+            "Runs a Lua script that only reads, named by its digest.",
+        ),
+    command(Topic::Scripting, "fcall")
+        .syntax("function numkeys [key ...] [arg ...]")
+        .flags(WRITES)
+        .keys(RW_KEYS)
+        .check(check_function)
+        .runs_script()
+        .docs("7.0.0", OF_FUNCTION, "Calls a function."),
+    command(Topic::Scripting, "fcall_ro")
+        .syntax("function numkeys [key ...] [arg ...]")
+        .flags(READS)
+        .keys(RO_KEYS)
+        .check(check_function)
+        .runs_script()
+        .docs("7.0.0", OF_FUNCTION, "Calls a function that only reads."),
+    command(Topic::Scripting, "_fcall")
+        .syntax("function numkeys [key ...] [arg ...] code")
+        .flags(WRITES.with(F::INTERNAL))
+        .keys(RW_KEYS)
+        .check(check_function)
+        .runs_script()
+        .shown_as("FCALL")
+        .docs("0.1.0", OF_FUNCTION, "Calls a function of a library."),
+    command(Topic::Scripting, "_fcall_ro")
+        .syntax("function numkeys [key ...] [arg ...] code")
+        .flags(READS.with(F::INTERNAL))
+        .keys(RO_KEYS)
+        .check(check_function)
+        .runs_script()
+        .shown_as("FCALL_RO")
+        .docs(
+            "0.1.0",
+            OF_FUNCTION,
+            "Calls a function of a library that only reads.",
+        ),
+];
+
+/// The code of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptSource<'a> {
+    /// `EVAL`: the script.
+    Script(&'a Bytes),
+    /// `FCALL`: the code of a library, and the name of the function.
+    Function {
+        /// The library.
+        code: &'a Bytes,
+        /// The function.
+        name: &'a Bytes,
+    },
+}
+
+/// The words of a command that runs a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScriptCall<'a> {
+    /// Its code.
+    pub source: ScriptSource<'a>,
+    /// `KEYS`.
+    pub keys: &'a [Bytes],
+    /// `ARGV`.
+    pub args: &'a [Bytes],
+    /// The command allows no writes.
+    pub is_read_only: bool,
+}
+
+impl<'a> ScriptCall<'a> {
+    /// Reads the words. Errors: those of the command, and `NO_SCRIPT` or `NO_FUNCTION` where no
+    /// code is sent along.
+    pub fn of(command: &'a Resolved) -> Result<Self, CommandError> {
+        let row = command.row().map_err(CommandError::clone)?;
+        let words = command.args();
+        row.validate(words)?;
+        let keys = number::parse_int(&words[2]).and_then(|keys| usize::try_from(keys).ok());
+        let keys = keys.ok_or(NOT_AN_INTEGER)?;
+        let (source, rest) = match row.name {
+            "eval" | "eval_ro" => (ScriptSource::Script(&words[1]), &words[3..]),
+            "_fcall" | "_fcall_ro" => {
+                let (code, rest) = words[3..].split_last().ok_or(NO_FUNCTION)?;
+                let name = &words[1];
+                (ScriptSource::Function { code, name }, rest)
+            }
+            "fcall" | "fcall_ro" => return Err(NO_FUNCTION),
+            _ => return Err(NO_SCRIPT),
+        };
+        let (keys, args) = rest.split_at_checked(keys).ok_or(TOO_MANY_KEYS)?;
+        Ok(Self {
+            source,
+            keys,
+            args,
+            is_read_only: !row.is_write(),
+        })
+    }
+}
+
+/// Redis' order of errors: `eval.c`, `evalGenericCommand`.
+fn check_script(args: &Args<'_>) -> Result<(), CommandError> {
+    check_count(args.int(2)?, args.len())
+}
+
+/// Redis' order of errors: `functions.c`, `fcallCommandGeneric`.
+fn check_function(args: &Args<'_>) -> Result<(), CommandError> {
+    check_count(args.int(2).map_err(|_| BAD_KEYS)?, args.len())
+}
+
+fn check_count(keys: i64, words: usize) -> Result<(), CommandError> {
+    match usize::try_from(keys) {
+        Err(_) => Err(NEGATIVE_KEYS),
+        Ok(keys) if keys > words - 3 => Err(TOO_MANY_KEYS),
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coterie_types::TableId;
+
+    use super::*;
+
+    fn resolved(line: &str) -> Resolved {
+        let words = line.split(' ');
+        let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes()));
+        Resolved::new(TableId(0), words.collect())
+    }
+
+    #[test]
+    fn the_words_of_a_call_are_code_keys_and_arguments() {
+        let command = resolved("eval return 2 a b c");
+        let call = ScriptCall::of(&command).unwrap();
+        assert_eq!(call.source, ScriptSource::Script(&Bytes::from("return")));
+        assert_eq!((call.keys.len(), call.args), (2, &[Bytes::from("c")][..]));
+        let mut keys = Vec::new();
+        command.visit_keys(&mut |_, key| keys.push(key.clone()));
+        assert_eq!(keys, ["a", "b"]);
+        assert!(command.is_write() && command.is_script() && !call.is_read_only);
+        let command = resolved("_fcall_ro f 1 a b code");
+        let call = ScriptCall::of(&command).unwrap();
+        let (code, name) = (&Bytes::from("code"), &Bytes::from("f"));
+        assert_eq!(call.source, ScriptSource::Function { code, name });
+        assert_eq!((call.keys, call.args), (&[Bytes::from("a")][..], &[Bytes::from("b")][..]));
+        assert!(!command.is_write() && call.is_read_only);
+    }
+
+    #[test]
+    fn counts_of_keys_are_refused_in_redis_words() {
+        for (line, error) in [
+            ("eval x y", NOT_AN_INTEGER),
+            ("eval x -1", NEGATIVE_KEYS),
+            ("eval x 2 a", TOO_MANY_KEYS),
+            ("evalsha x 0", NO_SCRIPT),
+            ("fcall x y", BAD_KEYS),
+            ("fcall x 0", NO_FUNCTION),
+            ("_fcall f 1 code", TOO_MANY_KEYS),
+        ] {
+            assert_eq!(ScriptCall::of(&resolved(line)), Err(error), "{line}");
+        }
+    }
+}
