@@ -86,7 +86,11 @@ const ROWS: &[Command] = &[
         .keys(RW_KEYS)
         .check(check_script)
         .runs_script()
-        .docs("2.6.0", OF_SCRIPT, "Runs a Lua script, named by its digest.")
+        .docs(
+            "2.6.0",
+            OF_SCRIPT,
+            "Runs a Lua script, named by its digest.",
+        )
         .deviation(
             "Every proxy knows the scripts of SCRIPT LOAD, and the last scripts of EVAL of all \
             proxies as far as they have room; those of many short-lived scripts may be forgotten.",
@@ -238,7 +242,10 @@ mod tests {
         let call = ScriptCall::of(&command).unwrap();
         let (code, name) = (&Bytes::from("code"), &Bytes::from("f"));
         assert_eq!(call.source, ScriptSource::Function { code, name });
-        assert_eq!((call.keys, call.args), (&[Bytes::from("a")][..], &[Bytes::from("b")][..]));
+        assert_eq!(
+            (call.keys, call.args),
+            (&[Bytes::from("a")][..], &[Bytes::from("b")][..])
+        );
         assert!(!command.is_write() && call.is_read_only);
     }
 

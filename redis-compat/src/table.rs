@@ -15,8 +15,8 @@ mod transactions;
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
 use crate::{
-    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, script, set, stream, string, watch,
-    zset,
+    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, script, set, stream, string,
+    watch, zset,
 };
 
 /// All files with rows, topic by topic.
@@ -51,9 +51,9 @@ pub(crate) mod errors {
     pub use super::connection::*;
     pub use super::generic::*;
     pub use super::scripting::*;
-    pub use crate::script::*;
     pub use super::server::*;
     pub use super::transactions::*;
+    pub use crate::script::*;
 }
 
 /// How many rows there are, subcommands included.

@@ -14,12 +14,15 @@ mod effects;
 mod entry;
 mod frame;
 mod import;
+mod land;
 mod limits;
 mod mem_store;
 mod named_keys;
 mod ownership;
 mod read;
 mod run;
+mod script_effects;
+mod scripts;
 mod sessions;
 mod state;
 mod store;
@@ -36,6 +39,10 @@ pub use mem_store::MemStore;
 pub use named_keys::{NamedKey, named_keys};
 pub use ownership::{Arriving, Ownership};
 pub use read::{ReadOutcome, ReadState};
+pub use script_effects::{RunFrame, ScriptEffects, Standing};
+pub use scripts::{
+    Ended, Rights, ScriptEngine, ScriptRun, ScriptSeat, ScriptState, Slot, has_scripts,
+};
 pub use sessions::SESSION_BYTES_MAX;
 pub use state::{GroupState, StateError};
 pub use store::{Store, StoreChange};
