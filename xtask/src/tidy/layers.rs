@@ -31,7 +31,7 @@ const PACKAGES: &str = "coterie-";
 /// A folder of the workspace, and the packages of the workspace (without [`PACKAGES`]) that it may
 /// import; bottom up, as ARCHITECTURE.md draws them.
 #[rustfmt::skip]
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     // Pure.
     ("crates/types",       &[]),
     ("crates/protocol",    &["types"]),
@@ -41,6 +41,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("crates/budget",      &[]),
     ("crates/config",      &[]),
     ("crates/files",       &[]),
+    ("crates/lua",         &[]),
     ("crates/telemetry",   &[]),
     // Adapters.
     ("crates/rpc",         &["budget"]),
