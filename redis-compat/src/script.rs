@@ -35,6 +35,11 @@ error_lines! {
     pub NOT_FROM_SCRIPT = "ERR This Redis command is not allowed from script";
     /// A script that may not write calls a command that writes.
     pub SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
+    /// A script that may write, called by a command that allows no writes.
+    pub SCRIPT_WRITES = "ERR Can not execute a script with write flag using *_ro command.";
+    /// A script that does not say that it may run without room, when there is none.
+    pub SCRIPT_NEEDS_ROOM = "OOM allow-oom flag is not set on the script, can not run it when used \
+        memory > 'maxmemory'";
     /// A script touches a key that its group does not own.
     pub SCRIPT_NON_LOCAL =
         "ERR Script attempted to access a non local key in a cluster node";

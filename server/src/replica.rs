@@ -26,6 +26,7 @@ mod read;
 mod reclaim;
 mod refusal;
 mod room;
+mod scripting;
 mod shared;
 mod sizes;
 mod split_point;
@@ -61,6 +62,7 @@ use crate::error::RunError;
 use crate::links::Links;
 use crate::peers::Peers;
 use crate::rate::Rate;
+use crate::scripts::Scripts;
 use change::change;
 use importer::Importer;
 use machine::Machine;
@@ -86,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) replies: Budget,
     /// Where answers of frames that waited go.
     pub(crate) links: Arc<Links>,
+    /// Runs scripts.
+    pub(crate) scripts: Arc<Scripts>,
 }
 
 /// A running replica. Cheap to clone.
@@ -195,6 +199,7 @@ impl Replica {
             group.clone(),
             Arc::clone(&shared),
             Arc::clone(&waiting),
+            (Arc::clone(&settings.scripts), Arc::clone(disk)),
             stop.clone(),
         );
         let mut running = start_tasks(&group, &shared, &waiting, (settings, disk), &stop);
@@ -205,6 +210,7 @@ impl Replica {
             proposer,
             settings.peers.clone(),
             Arc::clone(disk),
+            Arc::clone(&settings.scripts),
         );
         let reads = Reads::new(
             group.clone(),
@@ -212,6 +218,7 @@ impl Replica {
             settings.peers.clone(),
             settings.read_mode,
             settings.replies.clone(),
+            Arc::clone(&settings.scripts),
         );
         let running = tokio::sync::Mutex::new(running);
         let tasks = Arc::new(Tasks { stop, running });

@@ -34,6 +34,7 @@ use crate::rate::Rate;
 use crate::register::{self, Card, Registered};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
+use crate::scripts::Scripts;
 
 /// How long a stop waits for its leaders to move, at most. Beyond that, an election is faster.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -230,6 +231,7 @@ async fn open(
         move_rate: Arc::new(Rate::new(config.move_rate)),
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
+        scripts: Arc::new(Scripts::new(book.clone())),
     };
     let fencing = Fencing::open(directory.fence());
     let identity = Identity {

@@ -43,6 +43,9 @@ pub enum Ended {
 
 /// Runs a script.
 pub trait ScriptEngine {
+    /// The scripts that follow are of this frame of the run.
+    fn begin_frame(&mut self, _frame: usize) {}
+
     /// Runs a script and appends its reply. If `state` is stopped, the reply does not count.
     fn run(
         &mut self,
@@ -99,6 +102,12 @@ impl ScriptState<'_, '_> {
     #[must_use]
     pub fn may_write(&self) -> bool {
         self.rights.may_write
+    }
+
+    /// Whether there is room on disk.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.ground.has_room
     }
 
     /// Whether the script has written.
@@ -371,7 +380,8 @@ impl ReadState {
             stop: None,
         };
         let mut batch = Batch::default();
-        for frame in frames {
+        for (place, frame) in frames.into_iter().enumerate() {
+            runner.engine.begin_frame(place);
             let slot = match resolve_frame(frame) {
                 Ok(frame) => batch.run(&frame, &mut txn, (store, land), &mut runner, &limits)?,
                 Err(error) => Slot::Answered(malformed(&error.to_string())),

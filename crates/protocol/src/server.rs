@@ -220,6 +220,13 @@ pub enum ServerRequest {
     /// The node's identity, and its knowledge of the cluster: for a meta that has lost everything.
     /// Answered by `Witness`.
     Witness,
+    /// End the scripts, or the functions, that run for long. Answered by `KilledScripts`.
+    KillScripts {
+        /// Functions, and not scripts.
+        functions: bool,
+    },
+    /// The scripts and functions that run for long. Answered by `BusyScripts`.
+    BusyScripts,
 }
 
 impl ServerRequest {
@@ -245,6 +252,8 @@ impl ServerRequest {
             | Self::RecoverAlone { fence, .. } => Some(*fence),
             Self::TakeDigest { fence, .. } => (*fence > 0).then_some(*fence),
             Self::Status
+            | Self::KillScripts { .. }
+            | Self::BusyScripts
             | Self::Witness
             | Self::Activate { .. }
             | Self::ImportState { .. }
@@ -285,7 +294,29 @@ pub enum ServerAnswer {
         /// serves; `None` before that word, and of a leader that did not see both.
         pause_micros: Option<u64>,
     },
-    /// The progress of an import.
+    /// Scripts that were told to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KilledScripts {
+    /// How many.
+    pub killed: u64,
+    /// How many run for long and are of the other kind: functions, or scripts.
+    pub others: u64,
+}
+
+/// A script or a function that runs for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningScript {
+    /// It is a function.
+    pub is_function: bool,
+    /// The function's name.
+    pub name: Bytes,
+    /// Words of its command, shortened; the command's name is left out.
+    pub words: Vec<Bytes>,
+    /// How long it has run, in milliseconds.
+    pub millis: u64,
+}
+
+/// The progress of an import.
     Import(ImportState),
     /// The key that halves a range.
     SplitPoint {
@@ -301,6 +332,10 @@ pub enum ServerAnswer {
     Digest(Option<Digest>),
     /// The node's identity, and its knowledge of the cluster.
     Witness(Box<Witness>),
+    /// The scripts that were told to end.
+    KilledScripts(KilledScripts),
+    /// The scripts and functions that run for long.
+    BusyScripts(Vec<RunningScript>),
 }
 
 /// A node's knowledge of itself and its cluster.
