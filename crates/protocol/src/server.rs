@@ -294,29 +294,7 @@ pub enum ServerAnswer {
         /// serves; `None` before that word, and of a leader that did not see both.
         pause_micros: Option<u64>,
     },
-    /// Scripts that were told to end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KilledScripts {
-    /// How many.
-    pub killed: u64,
-    /// How many run for long and are of the other kind: functions, or scripts.
-    pub others: u64,
-}
-
-/// A script or a function that runs for long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunningScript {
-    /// It is a function.
-    pub is_function: bool,
-    /// The function's name.
-    pub name: Bytes,
-    /// Words of its command, shortened; the command's name is left out.
-    pub words: Vec<Bytes>,
-    /// How long it has run, in milliseconds.
-    pub millis: u64,
-}
-
-/// The progress of an import.
+    /// The progress of an import.
     Import(ImportState),
     /// The key that halves a range.
     SplitPoint {
@@ -362,6 +340,28 @@ pub struct Digest {
     pub bytes: u64,
     /// The sum of the XXH3 hashes of all records, modulo 2^64: the order does not matter.
     pub checksum: u64,
+}
+
+/// Scripts that were told to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KilledScripts {
+    /// How many.
+    pub killed: u64,
+    /// How many run for long and are of the other kind: functions, or scripts.
+    pub others: u64,
+}
+
+/// A script or a function that runs for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningScript {
+    /// It is a function.
+    pub is_function: bool,
+    /// The function's name.
+    pub name: Bytes,
+    /// Words of its command, shortened; the command's name is left out.
+    pub words: Vec<Bytes>,
+    /// How long it has run, in milliseconds.
+    pub millis: u64,
 }
 
 /// The progress of an import.
