@@ -30,6 +30,7 @@ mod config;
 mod connection;
 mod coterie;
 mod debug;
+mod function;
 mod handler;
 mod hyperloglog;
 mod info;
@@ -38,6 +39,8 @@ mod keyspace;
 mod latency;
 mod memory;
 mod role;
+mod running;
+mod script;
 mod slot;
 mod slowlog;
 mod wait;
@@ -79,6 +82,7 @@ const PARTS: &[&[Named]] = &[
     connection::HANDLERS,
     coterie::HANDLERS,
     debug::HANDLERS,
+    function::HANDLERS,
     hyperloglog::HANDLERS,
     info::HANDLERS,
     introspect::HANDLERS,
@@ -86,6 +90,7 @@ const PARTS: &[&[Named]] = &[
     latency::HANDLERS,
     memory::HANDLERS,
     role::HANDLERS,
+    script::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,
 ];

@@ -27,6 +27,7 @@ mod io_threads;
 pub mod metrics;
 mod pause;
 mod router;
+mod scripts;
 mod settings;
 mod shared;
 mod slowlog;

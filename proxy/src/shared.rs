@@ -16,6 +16,7 @@ use crate::fanout::{KeyCounts, ScanPlaces};
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 use crate::router::Router;
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
     pub(crate) scan_places: Arc<ScanPlaces>,
+    /// The scripts and functions that are known.
+    pub(crate) scripts: Arc<Scripts>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.

@@ -22,6 +22,7 @@ use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 use crate::router::{Links, RangeCache, Router, random};
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
@@ -128,6 +129,8 @@ pub async fn start_with(
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
+    let stop = CancellationToken::new();
+    let scripts = Scripts::start(meta.clone(), catalog.clone(), stop.clone());
     let shared = Shared {
         settings: Arc::new(Settings::new(&config)),
         router,
@@ -141,6 +144,7 @@ pub async fn start_with(
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         scan_places,
+        scripts,
         addr,
         run_id: run_id(),
         started: Instant::now(),
@@ -151,7 +155,6 @@ pub async fn start_with(
         stopping: Arc::default(),
     };
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
-    let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
     let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {

@@ -68,6 +68,7 @@ pub(crate) use key::Value;
 pub use keys::{BeginSearch, FindKeys, KeyFlags, KeySpec, Positions};
 pub use mem_view::MemView;
 pub use range::{PAGE_BYTES, PAGE_RECORDS};
+pub use rdb::functions::{functions_of_payload, functions_payload};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use resolve::{Resolved, resolve};

@@ -53,6 +53,7 @@ pub(crate) mod errors {
     pub use super::scripting::*;
     pub use super::server::*;
     pub use super::transactions::*;
+    pub use crate::key::BAD_DUMP;
     pub use crate::script::*;
 }
 

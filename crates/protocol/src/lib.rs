@@ -17,6 +17,7 @@ pub mod objects;
 pub mod places;
 mod refusal;
 mod reply;
+pub mod scripts;
 pub mod server;
 pub mod settings;
 pub mod waits;

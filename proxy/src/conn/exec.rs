@@ -93,6 +93,7 @@ impl<S: Socket> Connection<S> {
         batch.watches.clone_from(watches);
         for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
             batch.put(queued.table, &queued.args, false);
+            batch.note_script(queued.row);
         }
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0

@@ -26,10 +26,10 @@ error_lines! {
     pub NO_LIBRARY = "ERR Library not found";
     /// `FUNCTION LIST LIBRARYNAME` without a name.
     pub NO_LIBRARY_NAME = "ERR library name argument was not given";
-    /// `FUNCTION RESTORE` of bytes that are no payload.
-    pub BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong";
     /// `FUNCTION RESTORE` of a payload with something that is no function.
     pub NO_FUNCTION_IN_PAYLOAD = "ERR given type is not a function";
+    /// `FUNCTION RESTORE` of functions of a release candidate of Redis 7.0.
+    pub OLD_FUNCTION_IN_PAYLOAD = "ERR Pre-GA function format not supported";
     /// `FUNCTION RESTORE` with an unknown policy.
     pub RESTORE_POLICY = "ERR Wrong restore policy given, value should be either FLUSH, APPEND or \
         REPLACE.";

@@ -115,6 +115,7 @@ impl Proposer {
             scripts,
             disk,
             script_frames: VecDeque::new(),
+            held: VecDeque::new(),
         };
         let task = tokio::spawn(batcher.run(stop));
         (
@@ -289,6 +290,8 @@ pub(super) struct Batcher {
     pub(super) disk: Arc<Disk>,
     /// Frames with scripts, which run when all that was proposed is applied (`scripting`).
     pub(super) script_frames: VecDeque<Pending>,
+    /// Frames that have left the queue while scripts ran for long.
+    held: VecDeque<Pending>,
 }
 
 impl Batcher {
@@ -371,30 +374,39 @@ impl Batcher {
         self.script_frames = frames;
     }
 
+    /// Takes the frames of the queue out of it, as far as there is room, and tells the proxies of
+    /// all frames that wait that they are not forgotten.
+    pub(super) fn reassure_waiting(&mut self) {
+        while self.held.len() < QUEUE_FRAMES_MAX
+            && let Ok(pending) = self.waiting.try_recv()
+        {
+            self.held.push_back(pending);
+        }
+        for pending in self.held.iter().chain(&self.script_frames) {
+            pending.responder.working();
+        }
+    }
+
     /// Refuses all frames that wait for an entry, but for those that wait for data or end that.
     pub(super) fn refuse_waiting(&mut self, refusal: &Refusal) {
-        let mut kept = Vec::new();
+        let mut kept = VecDeque::new();
         while let Some(pending) = self.script_frames.pop_front().or_else(|| self.try_next()) {
             if WaitHead::of(&pending.frame).is_some() {
-                kept.push(pending);
+                kept.push_back(pending);
                 continue;
             }
             self.queued_bytes
                 .fetch_sub(pending.bytes(), Ordering::Relaxed);
             refuse(pending.responder, refusal.clone());
         }
-        for pending in kept {
-            if let Err(refused) = self.put_off.try_send(pending) {
-                let pending = refused.into_inner();
-                self.queued_bytes
-                    .fetch_sub(pending.bytes(), Ordering::Relaxed);
-                refuse(pending.responder, Refusal::Overloaded);
-            }
-        }
+        self.held = kept;
     }
 
     /// The next frame for an entry: frames that were put off come first.
     async fn next(&mut self) -> Option<Next> {
+        if !self.held.is_empty() {
+            return self.try_next().map(Next::Frame);
+        }
         tokio::select! {
             biased;
             // Never `None`: its sender is in `self`.
@@ -405,8 +417,9 @@ impl Batcher {
     }
 
     fn try_next(&mut self) -> Option<Pending> {
-        let returning = self.returning.try_recv();
-        returning.or_else(|_| self.waiting.try_recv()).ok()
+        let returning = self.returning.try_recv().ok();
+        let held = returning.or_else(|| self.held.pop_front());
+        held.or_else(|| self.waiting.try_recv().ok())
     }
 
     fn gather(&mut self, first: Option<Pending>) -> Gathered {

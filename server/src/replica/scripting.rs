@@ -26,7 +26,7 @@ use tracing::error;
 
 use super::propose::{Batcher, Pending};
 use super::refusal::{refusal_of, refuse};
-use super::shared::{Shared, seed};
+use super::shared::{Published, Shared, seed};
 use super::view::StoreView;
 use super::waiting::{Waiting, term_of};
 use crate::scripts::{Scripts, Watch};
@@ -106,9 +106,14 @@ impl Batcher {
             },
         };
         let mut job = tokio::task::spawn_blocking(move || run.run(frames));
+        let mut reassured_at = Instant::now();
         loop {
             if let Ok(ran) = tokio::time::timeout(BUSY_PERIOD, &mut job).await {
                 return ran;
+            }
+            if reassured_at.elapsed() >= WORKING_PERIOD {
+                reassured_at = Instant::now();
+                self.reassure_waiting();
             }
             let busy = self.shared.busy.is_over(|| self.scripts.busy_threshold());
             if let Some(function) = busy {
@@ -253,9 +258,11 @@ struct Run {
 impl Run {
     fn run(self, frames: Vec<Pending>) -> Ran {
         let seed = self.seat.seed;
+        // Before any view of the store: a view must not be older than the state.
+        let published = Arc::clone(&self.shared.published());
         // The clock of the entry: never before that of the state.
-        let clock = self.seat.clock.max(self.shared.published().read.clock());
-        let run = self.run_frames(&frames);
+        let clock = self.seat.clock.max(published.read.clock());
+        let run = self.run_frames(&published, &frames);
         Ran {
             frames,
             run,
@@ -264,7 +271,7 @@ impl Run {
         }
     }
 
-    fn run_frames(&self, frames: &[Pending]) -> Result<ScriptRun, Fault> {
+    fn run_frames(&self, published: &Published, frames: &[Pending]) -> Result<ScriptRun, Fault> {
         let mut watch = Callers {
             frames,
             at: 0,
@@ -274,11 +281,10 @@ impl Run {
         };
         let busy = Some(&self.shared.busy);
         self.scripts.with_engine(busy, &mut watch, |engine| {
-            let published = self.shared.published();
             let mut run = None;
-            let is_unchanged = published
-                .engine
-                .read_unchanged(&mut |reader| run = Some(self.run_over(reader, frames, engine)));
+            let is_unchanged = published.engine.read_unchanged(&mut |reader| {
+                run = Some(self.run_over(published, reader, frames, engine))
+            });
             match run {
                 // Otherwise a script may have met half of a change.
                 Some(Ok(run)) if is_unchanged => Ok(run),
@@ -286,7 +292,7 @@ impl Run {
                 _ => {
                     let mut run = None;
                     let mut read = |reader: &dyn Reader| {
-                        run = Some(self.run_over(reader, frames, engine));
+                        run = Some(self.run_over(published, reader, frames, engine));
                     };
                     published.engine.read_consistently(&mut read);
                     run.unwrap_or_else(|| Err(Fault::corrupt("the store gave no view")))
@@ -297,11 +303,11 @@ impl Run {
 
     fn run_over(
         &self,
+        published: &Published,
         reader: &dyn Reader,
         frames: &[Pending],
         engine: &mut dyn ScriptEngine,
     ) -> Result<ScriptRun, Fault> {
-        let published = self.shared.published();
         let began = Instant::now();
         let frames = frames.iter().map(|pending| pending.frame.clone());
         let mut is_last =
