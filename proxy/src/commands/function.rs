@@ -11,9 +11,7 @@ use coterie_protocol::scripts::{StoredFunction, StoredLibrary};
 use coterie_redis_compat::errors::{
     FUNCTION_FLUSH_MODE, NO_LIBRARY, NO_LIBRARY_NAME, RESTORE_POLICY,
 };
-use coterie_redis_compat::{
-    CommandError, Reply, Word, functions_of_payload, functions_payload, glob,
-};
+use coterie_redis_compat::{CommandError, Reply, functions_of_payload, functions_payload, glob};
 
 use super::running::{Kind, kill, longest};
 use super::{Answer, Handler, Local, Named, Remote, int, text};
@@ -51,7 +49,7 @@ async fn load(call: Remote) -> Result<Reply, CommandError> {
     let (code, options) = words.split_last().ok_or(NO_LIBRARY)?;
     let mut policy = Policy::Append;
     for option in options {
-        if !Word(option).keyword().eq_ignore_ascii_case("replace") {
+        if !option.eq_ignore_ascii_case(b"replace") {
             return Err(CommandError::quoting("Unknown option given: ", option, ""));
         }
         policy = Policy::Replace;

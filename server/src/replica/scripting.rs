@@ -64,7 +64,7 @@ impl Batcher {
             return refuse_all(frames, &refusal_of(error));
         }
         let held = HeldClock::of(&self.shared);
-        match self.run(frames, term, held.clock).await {
+        match self.run_apart(frames, term, held.clock).await {
             Ok(ran) => self.finish(ran).await,
             // Its frames are gone, and their proxies were told so.
             Err(error) => error!(group_id = %self.group.id(), %error, "a run of scripts was lost"),
@@ -86,7 +86,7 @@ impl Batcher {
 
     /// Runs frames on a thread where they may block, and meanwhile refuses others if that takes
     /// long.
-    async fn run(
+    async fn run_apart(
         &mut self,
         frames: Vec<Pending>,
         term: Term,
