@@ -1,9 +1,15 @@
 //! The engine: an interpreter for scripts and another for function libraries.
 
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
+use crate::functions::Functions;
+use crate::random::Random;
+use crate::scripts::Scripts;
 use crate::{Flags, Host, Resp, ScriptError, ScriptHead};
 
 /// The bounds of an [`Engine`].
@@ -91,19 +97,30 @@ pub struct Function {
 /// After an error, a stop or a lack of memory the engine is as usable as before.
 pub struct Engine {
     limits: Limits,
+    /// Scripts and functions draw from one generator of random numbers, as in Redis.
+    random: Arc<Mutex<Random>>,
+    scripts: Option<Scripts>,
+    functions: Option<Functions>,
 }
 
 impl Engine {
     /// An engine without scripts or libraries. An interpreter is made when it is first needed.
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        let random = Arc::new(Mutex::new(Random::new()));
+        Self { limits, random, scripts: None, functions: None }
     }
 
     /// Compiles a script without running it, and keeps it: `SCRIPT LOAD`.
     ///
-    /// Errors: those of [`crate::script_head`], and `ERR Error compiling script (new function): ...`.
+    /// Errors: those of [`crate::script_head`], and
+    /// `ERR Error compiling script (new function): ...`.
     pub fn check(&mut self, script: &Script) -> Result<ScriptHead, ScriptError> {
-        crate::script_head(&script.body)
+        let head = crate::script_head(&script.body)?;
+        whole(&mut self.scripts, |scripts| {
+            let scripts = Scripts::get(scripts, &self.limits, &self.random)?;
+            scripts.compiled(script, &head).map(drop)
+        })?;
+        Ok(head)
     }
 
     /// Runs a script and returns its reply, as RESP for the client.
@@ -116,37 +133,50 @@ impl Engine {
         call: Call<'_>,
         host: &mut dyn Host,
     ) -> Result<Bytes, ScriptError> {
-        Err(ScriptError::NoFunction)
+        whole(&mut self.scripts, |scripts| {
+            let scripts = Scripts::get(scripts, &self.limits, &self.random)?;
+            scripts.run(script, call, host)
+        })
     }
 
     /// Forgets all scripts and makes the interpreter of scripts anew: `SCRIPT FLUSH`.
-    pub fn flush_scripts(&mut self) {}
+    pub fn flush_scripts(&mut self) {
+        self.scripts = None;
+    }
 
     /// Loads a library, in place of any library of the same name; a library that cannot be loaded
-    /// leaves the engine as it was. The caller refuses a name that is taken (`FUNCTION LOAD` without
-    /// `REPLACE`: `ERR Library 'x' already exists`).
+    /// leaves the engine as it was. The caller refuses a name that is taken (`FUNCTION LOAD`
+    /// without `REPLACE`: `ERR Library 'x' already exists`).
     ///
     /// Errors: those of [`crate::library_head`] and of `redis.register_function`, and
     /// `ERR Function x already exists` when another library has it.
     pub fn load_library(&mut self, code: &[u8]) -> Result<Library, ScriptError> {
-        Err(ScriptError::NoFunction)
+        let head = crate::library_head(code)?;
+        whole(&mut self.functions, |functions| {
+            let functions = Functions::get(functions, &self.limits, &self.random)?;
+            functions.load(code, &head, self.limits.load_time)
+        })
     }
 
     /// Whether a library of that name is loaded.
     pub fn has_library(&self, name: &str) -> bool {
-        false
+        self.functions.as_ref().is_some_and(|functions| functions.has(name))
     }
 
     /// Forgets a library: `FUNCTION DELETE`. Returns whether there was one.
     pub fn unload_library(&mut self, name: &str) -> bool {
-        false
+        self.functions.as_mut().is_some_and(|functions| functions.unload(name))
     }
 
     /// Forgets all libraries and makes the interpreter of functions anew: `FUNCTION FLUSH`.
-    pub fn flush_libraries(&mut self) {}
+    pub fn flush_libraries(&mut self) {
+        self.functions = None;
+    }
 
     /// Runs a function of a loaded library and returns its reply, as RESP for the client; errors as
     /// for [`Engine::run`], with the function's name for the SHA1.
+    ///
+    /// A panic in the interpreter loses it with all its libraries ([`Engine::has_library`]).
     pub fn call(
         &mut self,
         library: &str,
@@ -154,11 +184,28 @@ impl Engine {
         call: Call<'_>,
         host: &mut dyn Host,
     ) -> Result<Bytes, ScriptError> {
-        Err(ScriptError::NoFunction)
+        whole(&mut self.functions, |functions| match functions {
+            Some(functions) => functions.call(library, function, call, host),
+            None => Err(ScriptError::NoFunction),
+        })
     }
 
     /// The bytes that both interpreters use now.
     pub fn memory(&self) -> usize {
-        0
+        let scripts = self.scripts.as_ref().map_or(0, Scripts::memory);
+        scripts + self.functions.as_ref().map_or(0, Functions::memory)
     }
+}
+
+/// Runs `body`; when it panics, the interpreter is dropped: its state is unknown.
+fn whole<T, R>(
+    interpreter: &mut Option<T>,
+    body: impl FnOnce(&mut Option<T>) -> Result<R, ScriptError>,
+) -> Result<R, ScriptError> {
+    // Whatever a panic leaves behind in the interpreter is not used again.
+    let result = panic::catch_unwind(AssertUnwindSafe(|| body(interpreter)));
+    result.unwrap_or_else(|_| {
+        *interpreter = None;
+        Err(ScriptError::Run("ERR the interpreter failed and was started anew".to_owned()))
+    })
 }

@@ -15,11 +15,30 @@
 //!        <- RESP        <- Lua value
 //! ```
 
+mod api;
+mod arguments;
+mod bits;
+mod bridge;
 mod engine;
 mod error;
 mod flags;
+mod from_resp;
+mod functions;
 mod head;
 mod host;
+mod json;
+mod library;
+mod msgpack;
+mod number;
+mod packed;
+mod patience;
+mod raise;
+mod random;
+mod scripts;
+mod strings;
+mod to_resp;
+mod trace;
+mod vm;
 
 pub use engine::{Call, Engine, Function, Library, Limits, Script};
 pub use error::ScriptError;
