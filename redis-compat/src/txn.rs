@@ -8,7 +8,7 @@
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
-//! counted.rs    ranks of spread elements, by counts between separators
+//! counted.rs    an ordered collection of items, counted: ranks, and items by rank
 //! place.rs      the order of members by a keyed hash
 //! members.rs    members with values and deadlines, packed or spread: hashes and sets
 //! ```
