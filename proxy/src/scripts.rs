@@ -42,6 +42,11 @@ const NEWS_TIMEOUT: Duration = Duration::from_secs(2);
 const NEWS_PAUSE: Duration = Duration::from_millis(50);
 /// How long the copy of the catalog may take to become that new.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long meta may take to set a parameter.
+const SET_TIMEOUT: Duration = Duration::from_secs(10);
+/// The parameter of CONFIG, which servers read, and its value while it is not set.
+const BUSY_PARAMETER: &[u8] = b"busy-reply-threshold";
+const BUSY_DEFAULT: Bytes = Bytes::from_static(b"5000");
 /// The digits of a SHA1.
 pub(crate) const SHA1_LEN: usize = 40;
 
@@ -243,6 +248,27 @@ impl Scripts {
             ObjectChange::Put(name, Bytes::from(mark)),
         ];
         self.change(Vec::new(), changes, deadline).await.map(drop)
+    }
+
+    /// How long a script may run until others are told that it is busy, in milliseconds.
+    pub(crate) fn busy_threshold(&self) -> Bytes {
+        let catalog = Arc::clone(&self.catalog.borrow());
+        let set = catalog.object(ObjectKind::Config, BUSY_PARAMETER);
+        set.cloned().unwrap_or(BUSY_DEFAULT)
+    }
+
+    /// Sets that time for the whole cluster; it takes effect within moments.
+    pub(crate) fn set_busy_threshold(self: &Arc<Self>, millis: &Bytes) {
+        let name = ObjectName::new(ObjectKind::Config, BUSY_PARAMETER);
+        let put = ObjectChange::Put(name, Bytes::copy_from_slice(millis));
+        let scripts = Arc::clone(self);
+        tokio::spawn(async move {
+            let deadline = Instant::now() + SET_TIMEOUT;
+            let set = scripts.change(Vec::new(), vec![put], deadline).await;
+            if let Err(error) = set {
+                tracing::warn!(%error, "busy-reply-threshold was not set");
+            }
+        });
     }
 
     /// The newest catalog here.

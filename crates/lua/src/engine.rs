@@ -107,7 +107,12 @@ impl Engine {
     /// An engine without scripts or libraries. An interpreter is made when it is first needed.
     pub fn new(limits: Limits) -> Self {
         let random = Arc::new(Mutex::new(Random::new()));
-        Self { limits, random, scripts: None, functions: None }
+        Self {
+            limits,
+            random,
+            scripts: None,
+            functions: None,
+        }
     }
 
     /// Compiles a script without running it, and keeps it: `SCRIPT LOAD`.
@@ -160,12 +165,16 @@ impl Engine {
 
     /// Whether a library of that name is loaded.
     pub fn has_library(&self, name: &str) -> bool {
-        self.functions.as_ref().is_some_and(|functions| functions.has(name))
+        self.functions
+            .as_ref()
+            .is_some_and(|functions| functions.has(name))
     }
 
     /// Forgets a library: `FUNCTION DELETE`. Returns whether there was one.
     pub fn unload_library(&mut self, name: &str) -> bool {
-        self.functions.as_mut().is_some_and(|functions| functions.unload(name))
+        self.functions
+            .as_mut()
+            .is_some_and(|functions| functions.unload(name))
     }
 
     /// Forgets all libraries and makes the interpreter of functions anew: `FUNCTION FLUSH`.
@@ -206,6 +215,8 @@ fn whole<T, R>(
     let result = panic::catch_unwind(AssertUnwindSafe(|| body(interpreter)));
     result.unwrap_or_else(|_| {
         *interpreter = None;
-        Err(ScriptError::Run("ERR the interpreter failed and was started anew".to_owned()))
+        Err(ScriptError::Run(
+            "ERR the interpreter failed and was started anew".to_owned(),
+        ))
     })
 }

@@ -65,8 +65,7 @@ pub(crate) fn library(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
     table.raw_set("decode", lua.create_function(decode)?)?;
     let add = |name: &str, change: Change| {
         let own = options.clone();
-        let function =
-            move |lua: &Lua, args: MultiValue| change(lua, &args, &mut own.lock());
+        let function = move |lua: &Lua, args: MultiValue| change(lua, &args, &mut own.lock());
         table.raw_set(name, lua.create_function(function)?)
     };
     add("encode_sparse_array", sparse_array)?;
@@ -108,7 +107,11 @@ fn only<'a>(lua: &Lua, args: &'a MultiValue) -> mlua::Result<&'a Value> {
 
 fn at_most(lua: &Lua, args: &MultiValue, most: usize) -> mlua::Result<()> {
     if args.len() > most {
-        return Err(raise::bad_argument(lua, most + 1, "found too many arguments"));
+        return Err(raise::bad_argument(
+            lua,
+            most + 1,
+            "found too many arguments",
+        ));
     }
     Ok(())
 }

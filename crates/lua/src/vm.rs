@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mlua::{
-    Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState,
-};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use parking_lot::Mutex;
 
 use crate::bridge::Bridge;
@@ -51,11 +49,16 @@ impl Vm {
         if let Some(load_api) = load_api {
             native.raw_set("load_only", load_api(&lua, &bridge)?)?;
         }
-        let prelude = lua.load(include_str!("prelude.lua")).set_name(trace::PRELUDE);
+        let prelude = lua
+            .load(include_str!("prelude.lua"))
+            .set_name(trace::PRELUDE);
         let made: Table = prelude.call((native, visible(&lua, &bridge)?))?;
         lua.set_globals(made.raw_get("globals")?)?;
-        let (loading, run, call) =
-            (made.raw_get("loading")?, made.raw_get("run")?, made.raw_get("call")?);
+        let (loading, run, call) = (
+            made.raw_get("loading")?,
+            made.raw_get("run")?,
+            made.raw_get("call")?,
+        );
         let globals = made.raw_get("contents")?;
         let here = bridge.clone();
         let triggers = HookTriggers::new().every_nth_instruction(limits.instructions.max(1));
@@ -64,7 +67,16 @@ impl Vm {
         })?;
         lua.set_memory_limit(limits.memory.max(lua.used_memory() + (64 << 10)))?;
         let reply = limits.reply;
-        Ok(Self { lua, bridge, failure, reply, globals, loading, run, call })
+        Ok(Self {
+            lua,
+            bridge,
+            failure,
+            reply,
+            globals,
+            loading,
+            run,
+            call,
+        })
     }
 
     /// Compiles a text without its shebang line of `skip` bytes.
@@ -73,7 +85,11 @@ impl Vm {
         // Bytecode can break the interpreter. With a blank before it, it is a syntax error.
         let blanked = text.starts_with(b"\x1b").then(|| [b" ", text].concat());
         let text = blanked.as_deref().unwrap_or(text);
-        let chunk = self.lua.load(text).set_name(name).set_mode(mlua::chunk::ChunkMode::Text);
+        let chunk = self
+            .lua
+            .load(text)
+            .set_name(name)
+            .set_mode(mlua::chunk::ChunkMode::Text);
         chunk.into_function()
     }
 
@@ -88,7 +104,9 @@ impl Vm {
         let result = self.bridge.with_host(&self.lua, host, || {
             self.globals.raw_set("KEYS", self.strings(call.keys)?)?;
             self.globals.raw_set("ARGV", self.strings(call.args)?)?;
-            self.run.call::<(bool, Value)>(script).and_then(|end| self.reply(end, call))
+            self.run
+                .call::<(bool, Value)>(script)
+                .and_then(|end| self.reply(end, call))
         });
         self.end(result, name)
     }
@@ -103,7 +121,9 @@ impl Vm {
     ) -> Result<Bytes, ScriptError> {
         let result = self.bridge.with_host(&self.lua, host, || {
             let args = (function, self.strings(call.keys)?, self.strings(call.args)?);
-            self.call.call::<(bool, Value)>(args).and_then(|end| self.reply(end, call))
+            self.call
+                .call::<(bool, Value)>(args)
+                .and_then(|end| self.reply(end, call))
         });
         self.end(result, name)
     }
@@ -133,7 +153,11 @@ impl Vm {
     }
 
     /// The reply of a script that has ended; `Err` with its error value.
-    fn reply(&self, (ok, value): (bool, Value), call: Call<'_>) -> mlua::Result<Result<Vec<u8>, Value>> {
+    fn reply(
+        &self,
+        (ok, value): (bool, Value),
+        call: Call<'_>,
+    ) -> mlua::Result<Result<Vec<u8>, Value>> {
         if !ok {
             return Ok(Err(value));
         }
@@ -155,7 +179,10 @@ impl Vm {
             },
             Err(error) => match error.downcast_ref::<raise::Raise>() {
                 Some(raised @ raise::Raise::Reply(_)) => raised.to_string(),
-                _ => format!("ERR Error running script {name}, {}", raise::foreign(&error)),
+                _ => format!(
+                    "ERR Error running script {name}, {}",
+                    raise::foreign(&error)
+                ),
             },
         };
         let line = crate::error::one_line(&line);
@@ -203,7 +230,12 @@ fn visible(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
         libraries.raw_set(name, lua.globals().raw_get::<Table>(name)?)?;
     }
     let os = lua.create_table()?;
-    os.raw_set("clock", lua.globals().raw_get::<Table>("os")?.raw_get::<Function>("clock")?)?;
+    os.raw_set(
+        "clock",
+        lua.globals()
+            .raw_get::<Table>("os")?
+            .raw_get::<Function>("clock")?,
+    )?;
     libraries.raw_set("os", os)?;
     libraries.raw_set("redis", api::running(lua, bridge)?)?;
     libraries.raw_set("cjson", json::library(lua, bridge)?)?;

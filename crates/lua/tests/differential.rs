@@ -21,10 +21,18 @@ impl Pair {
     fn start() -> Option<Self> {
         let mut server = Server::start()?;
         let mut connect = |resp| server.connect(resp);
-        let host = Forward { two: connect(Resp::V2), three: connect(Resp::V3) };
+        let host = Forward {
+            two: connect(Resp::V2),
+            three: connect(Resp::V3),
+        };
         let clients = [connect(Resp::V2), connect(Resp::V3)];
         let engine = Engine::new(Limits::default());
-        Some(Self { _server: server, engine, host, clients })
+        Some(Self {
+            _server: server,
+            engine,
+            host,
+            clients,
+        })
     }
 
     /// Redis' reply and ours.
@@ -36,7 +44,11 @@ impl Pair {
         command.extend_from_slice(args);
         let theirs = client.run(&command);
         client.run(&["FLUSHALL".into()]);
-        let call = Call { keys: &[], args, resp };
+        let call = Call {
+            keys: &[],
+            args,
+            resp,
+        };
         let ours = match self.engine.run(&Script::new(body), call, &mut self.host) {
             Ok(reply) => reply,
             Err(error) => Bytes::from(format!("-{}\r\n", error.line())),
@@ -66,7 +78,10 @@ fn scripts_of_a_file_are_answered_as_by_redis() {
         return;
     };
     let mut differences = String::new();
-    for line in include_str!("scripts.txt").lines().filter(|line| !line.starts_with("--")) {
+    for line in include_str!("scripts.txt")
+        .lines()
+        .filter(|line| !line.starts_with("--"))
+    {
         differences += &pair.compare(line.as_bytes(), &["one".into(), "2".into()]);
     }
     assert!(differences.is_empty(), "{differences}");
