@@ -11,18 +11,19 @@ mod code;
 mod functions;
 mod keeper;
 mod seen;
+mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_meta_client::{MetaClient, MetaError};
 use coterie_protocol::catalog::Catalog;
+use coterie_protocol::encode;
 use coterie_protocol::meta::{Command, Outcome, Rejection};
 use coterie_protocol::objects::{Expected, ObjectChange, ObjectKind, ObjectName};
 use coterie_protocol::scripts::{FLUSHED, StoredScript};
-use coterie_protocol::{decode, encode};
 use coterie_redis_compat::CommandError;
 use coterie_types::Revision;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
@@ -34,6 +35,7 @@ pub(crate) use functions::{Functions, Library};
 
 use keeper::Keeper;
 use seen::Seen;
+use stored::{SHA1_LEN, now_millis, stored};
 
 /// How long meta may take to say how new its catalog is.
 const NEWS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,8 +49,6 @@ const SET_TIMEOUT: Duration = Duration::from_secs(10);
 /// The parameter of CONFIG, which servers read, and its value while it is not set.
 const BUSY_PARAMETER: &[u8] = b"busy-reply-threshold";
 const BUSY_DEFAULT: Bytes = Bytes::from_static(b"5000");
-/// The digits of a SHA1.
-pub(crate) const SHA1_LEN: usize = 40;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -275,15 +275,4 @@ impl Scripts {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
     }
-}
-
-/// A script of the catalog. Values that no version has written are none.
-fn stored(catalog: &Catalog, sha1: &[u8]) -> Option<StoredScript> {
-    let value = catalog.object(ObjectKind::Script, sha1)?;
-    decode(value).ok()
-}
-
-fn now_millis() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

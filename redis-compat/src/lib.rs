@@ -42,6 +42,7 @@ mod record;
 mod reply;
 mod resolve;
 mod script;
+mod script_call;
 mod set;
 mod stream;
 mod string;
@@ -72,7 +73,7 @@ pub use rdb::functions::{functions_of_payload, functions_payload};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use resolve::{Resolved, resolve};
-pub use script::{ScriptCall, ScriptSource};
+pub use script_call::{ScriptCall, ScriptSource};
 pub use stream::resolve_read_ids;
 pub use table::{
     COMMANDS, ROW_COUNT, ROWS, all_error_lines, lookup, lookup_subcommand, row_number,

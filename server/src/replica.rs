@@ -10,6 +10,7 @@
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
 //! arrived yet) and `arriving_view` (reads of them).
 
+mod answers;
 mod arrivals;
 mod arriving_view;
 mod change;
@@ -19,6 +20,7 @@ mod handover;
 mod importer;
 pub(crate) mod load;
 mod machine;
+mod pending;
 mod per_range;
 mod place;
 mod propose;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use coterie_group::{Ended, ScriptEngine, ScriptState};
 use coterie_protocol::objects::ObjectKind;
-use coterie_protocol::server::{KilledScripts, RunningScript};
+use coterie_protocol::scripts::{KilledScripts, RunningScript};
 use coterie_redis_compat::{Resp, ScriptCall};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;

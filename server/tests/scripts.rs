@@ -16,7 +16,8 @@ use common::{SOURCE, World};
 use coterie_meta_client::MetaClient;
 use coterie_protocol::meta::Command;
 use coterie_protocol::objects::{ObjectChange, ObjectKind, ObjectName};
-use coterie_protocol::server::{KilledScripts, ServerAnswer, ServerRequest};
+use coterie_protocol::scripts::KilledScripts;
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{
     Frame, FrameCommand, FrameFlags, FrameReply, Refusal, decode, encode, method,
 };

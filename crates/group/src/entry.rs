@@ -283,7 +283,10 @@ impl Entry {
                 let frames = take_frames(input)?;
                 Body::Fetched { arrivals, frames }
             }
-            EFFECTS => Body::Effects(Box::new(ScriptEffects::decode(input)?)),
+            EFFECTS => {
+                let effects = ScriptEffects::decode(input).map_err(EntryError)?;
+                Body::Effects(Box::new(effects))
+            }
             CHANGE => Body::Change(decode(&input)?),
             DIGEST => Body::Digest {
                 nonce: input.try_get_u64_le().map_err(|_| error("cut short"))?,

@@ -22,6 +22,7 @@ mod ownership;
 mod read;
 mod run;
 mod script_effects;
+mod script_state;
 mod scripts;
 mod sessions;
 mod state;
@@ -40,9 +41,8 @@ pub use named_keys::{NamedKey, named_keys};
 pub use ownership::{Arriving, Ownership};
 pub use read::{ReadOutcome, ReadState};
 pub use script_effects::{RunFrame, ScriptEffects, Standing};
-pub use scripts::{
-    Ended, Rights, ScriptEngine, ScriptRun, ScriptSeat, ScriptState, Slot, has_scripts,
-};
+pub use script_state::{Ended, Rights, ScriptEngine, ScriptState};
+pub use scripts::{ScriptRun, ScriptSeat, Slot, has_scripts};
 pub use sessions::SESSION_BYTES_MAX;
 pub use state::{GroupState, StateError};
 pub use store::{Store, StoreChange};

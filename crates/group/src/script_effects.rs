@@ -4,19 +4,17 @@
 //! change counter: u64 le    digest of the ownership: u64 le    frames and changes, postcard
 //! ```
 //!
-//! The leader has computed them over a state with this counter and this ownership. Whoever applies
-//! them over another state refuses them, and the leader runs the frames again. A change of a record
-//! that a command could see raises the counter; what else may come between (a tick, the removal of
-//! expired records, records that arrive for keys that are not known yet) is seen by the clock of
-//! the entry, or by no script.
+//! The leader has computed them over a state with this counter and this ownership. A replica whose
+//! state is another refuses them, and the leader runs the frames again. A change of a record that a
+//! command could see raises the counter. Other changes in between are a tick, which the clock of
+//! the entry shows, and the removal of expired records and the arrival of records whose keys are
+//! not known yet, which no script could see.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_protocol::{FrameFlags, Watch};
 use coterie_redis_compat::{Changes, Collection, ElementPlace, Record, Removal};
 use coterie_types::{FrameSeq, KeyRange, SessionId, TableId, Version};
 use serde::{Deserialize, Serialize};
-
-use crate::entry::EntryError;
 
 /// The state that effects were computed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,16 +89,16 @@ impl ScriptEffects {
         out.put_slice(&coterie_protocol::encode(&wire));
     }
 
-    pub(crate) fn decode(mut input: Bytes) -> Result<Self, EntryError> {
+    /// The error names the defect of the bytes.
+    pub(crate) fn decode(mut input: Bytes) -> Result<Self, String> {
         if input.remaining() < 16 {
-            return Err(EntryError("effects cut short".to_owned()));
+            return Err("effects cut short".to_owned());
         }
         let standing = Standing {
             next_change: input.get_u64_le(),
             owned: input.get_u64_le(),
         };
-        let wire: Wire =
-            coterie_protocol::decode(&input).map_err(|error| EntryError(error.to_string()))?;
+        let wire: Wire = coterie_protocol::decode(&input).map_err(|error| error.to_string())?;
         let records = wire.records.into_iter().map(record_in);
         let changes = Changes {
             clears: wire.clears,
@@ -158,9 +156,9 @@ fn record_out(
 #[expect(clippy::type_complexity, reason = "an element of a map")]
 fn record_in(
     (table, key, record): (TableId, Bytes, Option<Bytes>),
-) -> Result<((TableId, Bytes), Option<Record>), EntryError> {
+) -> Result<((TableId, Bytes), Option<Record>), String> {
     let record = record.map(Record::decode).transpose();
-    let record = record.map_err(|fault| EntryError(fault.to_string()))?;
+    let record = record.map_err(|fault| fault.to_string())?;
     Ok(((table, key), record))
 }
 

@@ -1,5 +1,5 @@
-//! Scripts and libraries of functions as objects of the catalog ([`crate::objects`]): written and
-//! read by proxies, postcard.
+//! Scripts and libraries of functions as objects of the catalog ([`crate::objects`]), which proxies
+//! write and read, postcard; and the scripts that run on a node.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -37,3 +37,25 @@ pub struct StoredFunction {
 
 /// The name of the object of kind `Script` whose value changes with each SCRIPT FLUSH.
 pub const FLUSHED: &[u8] = b"flushed";
+
+/// Scripts that were told to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KilledScripts {
+    /// How many.
+    pub killed: u64,
+    /// How many run for long and are of the other kind: functions, or scripts.
+    pub others: u64,
+}
+
+/// A script or a function that runs for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningScript {
+    /// It is a function.
+    pub is_function: bool,
+    /// The function's name.
+    pub name: Bytes,
+    /// Words of its command, shortened; the command's name is left out.
+    pub words: Vec<Bytes>,
+    /// How long it has run, in milliseconds.
+    pub millis: u64,
+}

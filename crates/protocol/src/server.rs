@@ -8,6 +8,7 @@ use coterie_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::scripts::{KilledScripts, RunningScript};
 
 /// A control request to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -340,28 +341,6 @@ pub struct Digest {
     pub bytes: u64,
     /// The sum of the XXH3 hashes of all records, modulo 2^64: the order does not matter.
     pub checksum: u64,
-}
-
-/// Scripts that were told to end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KilledScripts {
-    /// How many.
-    pub killed: u64,
-    /// How many run for long and are of the other kind: functions, or scripts.
-    pub others: u64,
-}
-
-/// A script or a function that runs for long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunningScript {
-    /// It is a function.
-    pub is_function: bool,
-    /// The function's name.
-    pub name: Bytes,
-    /// Words of its command, shortened; the command's name is left out.
-    pub words: Vec<Bytes>,
-    /// How long it has run, in milliseconds.
-    pub millis: u64,
 }
 
 /// The progress of an import.

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_protocol::server::{KilledScripts, RunningScript, ServerAnswer, ServerRequest};
+use coterie_protocol::scripts::{KilledScripts, RunningScript};
+use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_redis_compat::errors::{BUSY_FUNCTION, BUSY_SCRIPT, NOT_BUSY};
 use coterie_redis_compat::{CommandError, Reply};
@@ -14,14 +15,14 @@ use super::Remote;
 /// How long a node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What runs.
+/// A script or a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Script,
     Function,
 }
 
-/// Ends what runs for long, on every node.
+/// Ends those of a kind that run for long, on every node.
 pub(super) async fn kill(call: &Remote, kind: Kind) -> Result<Reply, CommandError> {
     let functions = kind == Kind::Function;
     let answers = ask_all(call, &ServerRequest::KillScripts { functions }).await;

@@ -1,8 +1,8 @@
 //! Writes scripts that came by EVAL to meta, beside the clients' work, so that other proxies know
-//! them. Few at a time, and no long ones: a stream of scripts that are all different must not be a
-//! load on meta. Those that do not get their turn are known at their own proxy alone.
+//! them. Few at a time, and only if they are short: a stream of scripts that are all different must
+//! not be a load on meta. A script that does not get its turn is known at its own proxy alone.
 //!
-//! Scripts of EVAL make room for newer ones; those of SCRIPT LOAD stay.
+//! Scripts of EVAL make room for newer scripts; those of SCRIPT LOAD stay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use coterie_protocol::{decode, encode};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{SHA1_LEN, now_millis};
+use super::stored::{SHA1_LEN, now_millis};
 
 /// Scripts that wait for their turn, at most.
 const QUEUE_MAX: usize = 64;

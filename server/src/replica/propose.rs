@@ -19,22 +19,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use coterie_group::{
-    Arrival, Body, Copy, Entry, ResolvedFrame, WaitId, has_scripts, is_put_off, resolve_frame,
-};
+use coterie_group::{Arrival, Body, Copy, ResolvedFrame, has_scripts, resolve_frame};
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, Refusal, Stage, WaitHead};
-use coterie_raft::{Group, PendingAnswer, ProposeError};
+use coterie_raft::Group;
 use coterie_rpc::Responder;
-use coterie_types::varint;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::load::Timed;
-use super::refusal::{refusal_of, refuse};
+use super::answers::Proposed;
+use super::pending::{Due, Pending, Sent, To, arrival_bytes};
+use super::refusal::refuse;
 use super::shared::Shared;
 use super::waiting::{Kept, Waiting, term_of};
 use crate::disk::Disk;
@@ -54,36 +51,6 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 const SCRIPT_FRAMES_MAX: usize = 2 * ENTRY_FRAMES_MAX;
 /// Frames put off at a time, at most: new frames are gathered only when none of these waits.
 const RETURNING_MAX: usize = ENTRIES_IN_FLIGHT * ENTRY_FRAMES_MAX;
-
-/// The time of a frame.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Due {
-    /// When the proxy stops waiting.
-    pub(crate) deadline: Instant,
-    /// Set for a sampled frame: its time is counted.
-    pub(crate) timed: Option<Timed>,
-}
-
-pub(super) struct Pending {
-    pub(super) frame: Bytes,
-    /// Records of keys that the frame names, fetched from another group.
-    pub(super) arrivals: Vec<Arrival>,
-    pub(super) due: Due,
-    pub(super) responder: Responder,
-    /// How often its scripts have run for nothing.
-    pub(super) reruns: u8,
-}
-
-impl Pending {
-    fn bytes(&self) -> usize {
-        self.frame.len() + arrival_bytes(&self.arrivals)
-    }
-
-    /// Whether its proxy gave it up: the proxy sends the frame again, or has told its client.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.due.deadline <= Instant::now() || self.responder.is_abandoned()
-    }
-}
 
 /// Accepts frames that go through the log. Cheap to clone.
 #[derive(Clone)]
@@ -253,28 +220,6 @@ fn encoded(frame: &ResolvedFrame) -> Bytes {
     let mut out = BytesMut::new();
     frame.encode(&mut out);
     out.freeze()
-}
-
-/// The rest of a proposed frame: its bytes are in the entry.
-struct Sent {
-    timed: Option<Timed>,
-    to: To,
-}
-
-/// Who awaits a frame's answer.
-enum To {
-    Caller {
-        responder: Responder,
-        due: Due,
-    },
-    /// The frame may wait: `waiting` knows.
-    Waiter(WaitId),
-}
-
-fn arrival_bytes(arrivals: &[Arrival]) -> usize {
-    let bytes =
-        |arrival: &Arrival| arrival.key.len() + arrival.record.as_ref().map_or(0, Bytes::len);
-    arrivals.iter().map(bytes).sum()
 }
 
 pub(super) struct Batcher {
@@ -458,111 +403,4 @@ enum Next {
     Frame(Pending),
     /// A frame that waits for data.
     Due,
-}
-
-/// A proposed entry, and the frames that wait for its answers.
-struct Proposed {
-    group: Group,
-    shared: Arc<Shared>,
-    waiting_frames: Arc<Waiting>,
-    put_off: mpsc::Sender<Pending>,
-    queued_bytes: Arc<AtomicUsize>,
-    entry: Bytes,
-    sent: Vec<Sent>,
-}
-
-impl Proposed {
-    /// Waits for the entry's answer and hands each frame its part.
-    async fn answer(self, proposal: Result<PendingAnswer, ProposeError>) {
-        let answered = match proposal {
-            Ok(pending) => pending.await.map_err(|error| self.group.with_term(error)),
-            Err(error) => Err(error),
-        };
-        match answered {
-            Ok(answers) => self.hand_out(answers),
-            Err(error) => {
-                let refusal = refusal_of(error);
-                for sent in self.sent {
-                    match sent.to {
-                        To::Caller { responder, .. } => refuse(responder, refusal.clone()),
-                        To::Waiter(id) => self.waiting_frames.refused(id, &refusal),
-                    }
-                }
-                self.waiting_frames.flush();
-            }
-        }
-    }
-
-    fn hand_out(self, mut answers: Bytes) {
-        let mut frames = None;
-        let mut put_off = 0;
-        let count = self.sent.len() as u64;
-        let mut has_waiters = false;
-        for (place, sent) in self.sent.into_iter().enumerate() {
-            let answer = varint::take_bytes(&mut answers);
-            let is_put_off = answer.as_ref().is_some_and(|answer| is_put_off(answer));
-            if let Some(timed) = sent.timed.filter(|_| !is_put_off) {
-                self.shared.loads.answered(timed);
-            }
-            put_off += u64::from(is_put_off);
-            let (responder, due) = match sent.to {
-                To::Caller { responder, due } => (responder, due),
-                To::Waiter(id) => {
-                    has_waiters = true;
-                    match answer.filter(|_| !is_put_off) {
-                        Some(answer) => self.waiting_frames.answered(id, &answer),
-                        None => self.waiting_frames.put_off(id),
-                    }
-                    continue;
-                }
-            };
-            let Some(answer) = answer else {
-                responder.fail("the entry had fewer answers than frames");
-                continue;
-            };
-            if !is_put_off {
-                responder.send(answer);
-                continue;
-            }
-            let frames = frames.get_or_insert_with(|| frames_of(&self.entry));
-            let Some(frame) = frames.get(place).cloned() else {
-                responder.fail("the entry had fewer frames than answers");
-                continue;
-            };
-            let bytes = frame.len();
-            self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-            let again = Pending {
-                frame,
-                // The entry has already written these to the store.
-                arrivals: Vec::new(),
-                due,
-                responder,
-                reruns: 0,
-            };
-            // There is room, see `RETURNING_MAX`. If there is none, or the replica was stopped, the
-            // proxy sends the frame again.
-            if let Err(refused) = self.put_off.try_send(again) {
-                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                refuse(refused.into_inner().responder, Refusal::Overloaded);
-            }
-        }
-        if has_waiters {
-            self.waiting_frames.flush();
-        }
-        let totals = [
-            (&self.shared.writes_total, count - put_off),
-            (&self.shared.put_off_total, put_off),
-        ];
-        for (total, count) in totals {
-            total.fetch_add(count, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The frames of an entry that was made here.
-fn frames_of(entry: &Bytes) -> Vec<Bytes> {
-    match Entry::decode(entry.clone()).map(|entry| entry.body) {
-        Ok(Body::Frames(frames) | Body::Fetched { frames, .. }) => frames,
-        _ => Vec::new(),
-    }
 }

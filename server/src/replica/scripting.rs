@@ -24,7 +24,8 @@ use coterie_types::{Term, UnixMillis, varint};
 use tokio::task::JoinError;
 use tracing::error;
 
-use super::propose::{Batcher, Pending};
+use super::pending::Pending;
+use super::propose::Batcher;
 use super::refusal::{refusal_of, refuse};
 use super::shared::{Published, Shared, seed};
 use super::view::StoreView;

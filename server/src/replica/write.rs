@@ -24,7 +24,8 @@ use coterie_rpc::Responder;
 
 use super::arrivals::Arrivals;
 use super::load::{Kind, Timed};
-use super::propose::{Due, Proposer};
+use super::pending::Due;
+use super::propose::Proposer;
 use super::refusal::refuse;
 use super::shared::Shared;
 use crate::disk::Disk;

@@ -1,4 +1,4 @@
-//! The scripts that run, for those who want to end one or to know of it.
+//! The scripts that run: listed, so that they can be ended and shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_protocol::server::{KilledScripts, RunningScript};
+use coterie_protocol::scripts::{KilledScripts, RunningScript};
 use coterie_redis_compat::{ScriptCall, ScriptSource};
 use parking_lot::Mutex;
 
