@@ -40,6 +40,7 @@ mod config_tls;
 mod connection;
 mod coterie;
 mod debug;
+mod function;
 mod handler;
 mod hyperloglog;
 mod info;
@@ -50,6 +51,8 @@ mod memory;
 mod operations;
 mod pubsub;
 mod role;
+mod running;
+mod script;
 mod slot;
 mod slowlog;
 mod wait;
@@ -107,6 +110,7 @@ const PARTS: &[&[Named]] = &[
     connection::HANDLERS,
     coterie::HANDLERS,
     debug::HANDLERS,
+    function::HANDLERS,
     hyperloglog::HANDLERS,
     info::HANDLERS,
     introspect::HANDLERS,
@@ -116,6 +120,7 @@ const PARTS: &[&[Named]] = &[
     operations::HANDLERS,
     pubsub::HANDLERS,
     role::HANDLERS,
+    script::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,
 ];

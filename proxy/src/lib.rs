@@ -34,6 +34,7 @@ mod pushes;
 mod rights;
 mod roster;
 mod router;
+mod scripts;
 mod settings;
 mod shared;
 mod slowlog;

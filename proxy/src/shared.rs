@@ -21,6 +21,7 @@ use crate::pubsub::PubSub;
 use crate::rights::{Rights, What};
 use crate::roster::Roster;
 use crate::router::Router;
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) latency: Arc<LatencyEvents>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) monitors: Arc<Monitors>,
+    /// The scripts and functions that are known.
+    pub(crate) scripts: Arc<Scripts>,
     /// Where clients connect: without TLS, unless the proxy takes TLS only.
     pub(crate) addr: SocketAddr,
     /// TLS for clients, if it is on.

@@ -32,6 +32,7 @@ use crate::pushes::PushRules;
 use crate::rights::{AclFile, AclFileError, Rights, follow as follow_users};
 use crate::roster::{Roster, random_number};
 use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
@@ -217,6 +218,8 @@ pub async fn start_with(
     )));
     clients.number_from(roster.own().number);
     let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
+    let stop = CancellationToken::new();
+    let scripts = Scripts::start(meta.clone(), catalog.clone(), stop.clone());
     let shared = Arc::new(Shared {
         rights,
         settings,
@@ -236,6 +239,7 @@ pub async fn start_with(
         latency: Arc::default(),
         roster: Arc::clone(&roster),
         monitors: Arc::default(),
+        scripts,
         addr,
         tls,
         is_tls_only: sockets.plain.is_none(),
@@ -254,7 +258,6 @@ pub async fn start_with(
         of_file,
     ));
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
-    let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
     door.open(Arc::new(Peers(Arc::clone(&shared))));
     let listener = Listener::new(sockets, shared, threads, config.drain_timeout);

@@ -12,14 +12,15 @@ mod generic;
 mod monitor;
 mod operations;
 mod pubsub;
+mod scripting;
 mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
 use crate::{
-    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, set, stream, string, watch,
-    zset,
+    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, script, set, stream, string,
+    watch, zset,
 };
 
 /// All files with rows, topic by topic.
@@ -31,6 +32,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
     key::PARTS,
     list::PARTS,
     range::PARTS,
+    &[script::PART],
     set::PARTS,
     stream::PARTS,
     string::PARTS,
@@ -45,6 +47,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         pubsub::PART,
         monitor::PART,
         operations::PART,
+        scripting::PART,
         server::PART,
         transactions::PART,
     ],
@@ -56,8 +59,11 @@ pub(crate) mod errors {
     pub use super::connection::*;
     pub use super::generic::*;
     pub use super::operations::*;
+    pub use super::scripting::*;
     pub use super::server::*;
     pub use super::transactions::*;
+    pub use crate::key::BAD_DUMP;
+    pub use crate::script::*;
 }
 
 /// How many rows there are, subcommands included.

@@ -163,6 +163,7 @@ fn place(row: &Command) -> &'static str {
         (_, Route::SumOverKeys | Route::ArrayOverKeys | Route::PairsOverKeys) => "scattered",
         (_, Route::EachRange) => "range by range",
         (Run::Group(_), _) => "in a group",
+        (Run::Script, _) => "in a group, by its leader",
         (Run::Proxy, _) => "in the proxy",
     }
 }

@@ -31,6 +31,7 @@ mod reopen;
 mod replica;
 mod run;
 mod scan_places;
+mod scripts;
 mod trackers;
 
 pub use config::Config;

@@ -36,6 +36,7 @@ use crate::rate::Rate;
 use crate::register::{self, Card, Registered};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
+use crate::scripts::Scripts;
 use crate::trackers::Trackers;
 
 /// How long a stop waits for its leaders to move, at most. Beyond that, an election is faster.
@@ -241,6 +242,7 @@ async fn open(
         move_rate: Arc::new(Rate::new(config.move_rate)),
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
+        scripts: Arc::new(Scripts::new(book.clone())),
         pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
         trackers: Arc::new(Trackers::new(Arc::clone(&news))),
         news,

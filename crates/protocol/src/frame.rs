@@ -43,6 +43,9 @@ impl FrameFlags {
     /// The frame carries the client that keeps what it reads. Only in a frame's bytes; in memory
     /// [`Frame::tracker`] holds it.
     pub const TRACKED: Self = Self(64);
+    /// A command runs a script: the leader runs the whole frame once, and its effects go through
+    /// the log.
+    pub const SCRIPTS: Self = Self(128);
 
     /// Whether every flag of `other` is set.
     #[must_use]

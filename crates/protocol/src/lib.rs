@@ -22,6 +22,7 @@ pub mod pubsub;
 pub mod readers;
 mod refusal;
 mod reply;
+pub mod scripts;
 pub mod server;
 pub mod settings;
 pub mod tracking;

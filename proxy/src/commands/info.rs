@@ -9,6 +9,7 @@ mod calls;
 mod constants;
 mod lines;
 mod process;
+mod scripts;
 
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -75,7 +76,7 @@ fn write(shared: &Shared, section: &str) -> String {
         "memory" => {
             let clients = shared.clients.all();
             let bytes = clients.iter().map(|client| client.memory().total());
-            process::memory(bytes.sum::<usize>() as u64)
+            process::memory(bytes.sum::<usize>() as u64) + &scripts::lines(shared)
         }
         "persistence" => persistence(shared),
         "stats" => stats(shared),

@@ -57,15 +57,20 @@ impl<S: Socket> Connection<S> {
     }
 
     fn begin_call(&mut self, call: Call) {
+        self.begin_known(call, false);
+    }
+
+    /// Begins a call. `has_asked`: meta was asked for its script, if that is not known here.
+    fn begin_known(&mut self, call: Call, has_asked: bool) {
         let row = call.row;
-        self.try_begin(call);
+        self.try_begin(call, has_asked);
         // CLIENT CACHING holds for a command, or for a transaction.
         if self.session.multi.is_none() && !row.name.starts_with("client|") {
             self.session.wishes.end_caching();
         }
     }
 
-    fn try_begin(&mut self, call: Call) {
+    fn try_begin(&mut self, mut call: Call, has_asked: bool) {
         let row = call.row;
         self.last_command = row.name;
         if let Err(error) = self.check_user(&call) {
@@ -84,6 +89,18 @@ impl<S: Socket> Connection<S> {
             let over = Box::pin(async move { shared.pause.over().await });
             return self.park(call, Until::Unpaused(over));
         }
+        if row.is_script()
+            && let Err(missing) = self.shared.scripts.add_code(&mut call)
+        {
+            if !has_asked {
+                let news = self.shared.scripts.news();
+                return self.park(call, Until::News(news));
+            }
+            // Within MULTI the group reports it, at EXEC.
+            if self.session.multi.is_none() {
+                return self.fail_at_once(call, missing);
+            }
+        }
         let handler = commands::handler(row);
         if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {
             return self.queue(call, handler);
@@ -93,10 +110,10 @@ impl<S: Socket> Connection<S> {
 
     /// Begins a command that had to wait.
     pub(super) fn resume(&mut self, mut call: Call, until: &Until) {
-        if !matches!(until, Until::Map { .. }) {
+        if !matches!(until, Until::Map { .. } | Until::News(_)) {
             call.restart(Instant::now(), self.shared.router.request_timeout);
         }
-        self.begin_call(call);
+        self.begin_known(call, matches!(until, Until::News(_)));
     }
 
     /// Whether the client has authenticated, if it must, and its user may run the command.

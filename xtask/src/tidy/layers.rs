@@ -51,11 +51,12 @@ const LAYERS: [(&str, &[&str]); 25] = [
     ("crates/raft",        &["types", "protocol", "rpc", "budget", "config", "files"]),
     // Edge.
     ("proxy",              &["types", "protocol", "budget", "config", "files", "telemetry", "tls",
-                             "rpc", "meta-client", "redis-compat"]),
+                             "lua", "rpc", "meta-client", "redis-compat"]),
     ("controller",         &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "meta-client"]),
     ("server",             &["types", "protocol", "budget", "config", "files", "telemetry",
-                             "rpc", "meta-client", "redis-compat", "group", "raft", "storage"]),
+                             "lua", "rpc", "meta-client", "redis-compat", "group", "raft",
+                             "storage"]),
     ("meta",               &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "raft"]),
     // The binary, and the tools beside it: tests and benches see the product as processes. Tests
