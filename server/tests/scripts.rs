@@ -40,6 +40,7 @@ fn frame(seq: u64, commands: &[&[&str]], flags: FrameFlags) -> Bytes {
         acknowledged_below: FrameSeq(1),
         reply_room: None,
         wait: None,
+        tracker: None,
         watches: vec![],
         commands: commands.iter().map(command).collect(),
     };
@@ -61,7 +62,7 @@ impl World {
         panic!("a frame is not answered");
     }
 
-    async fn run(&self, seq: u64, commands: &[&[&str]]) -> String {
+    async fn script(&self, seq: u64, commands: &[&[&str]]) -> String {
         text(
             &self
                 .sends(&frame(seq, commands, FrameFlags::default()))
@@ -124,7 +125,7 @@ async fn scripts_run_once_at_the_leader_and_many_at_a_time() {
                     let seq = 1 + client * 10 + at;
                     let element = seq.to_string();
                     let line: &[&str] = &["eval", script, "2", "n", "l", &element];
-                    let reply = world.run(seq, &[line]).await;
+                    let reply = world.script(seq, &[line]).await;
                     assert!(reply.starts_with(':'), "{reply}");
                 }
             })
@@ -133,17 +134,17 @@ async fn scripts_run_once_at_the_leader_and_many_at_a_time() {
     for client in clients {
         client.await.unwrap();
     }
-    let reply = world.run(
+    let reply = world.script(
         500,
         &[&["get", "n"], &["llen", "l"], &["eval", "return 1", "0"]],
     );
     assert_eq!(reply.await, "$3 200 :200 :1 ");
     // A copy of an early frame gets its answer, and runs nothing.
     let line: &[&str] = &["eval", script, "2", "n", "l", "1"];
-    assert!(world.run(1, &[line]).await.starts_with(':'));
+    assert!(world.script(1, &[line]).await.starts_with(':'));
     assert_eq!(
         world
-            .run(501, &[&["eval", "return redis.call('get', 'n')", "0"]])
+            .script(501, &[&["eval", "return redis.call('get', 'n')", "0"]])
             .await,
         "$3 200 "
     );
@@ -152,12 +153,12 @@ async fn scripts_run_once_at_the_leader_and_many_at_a_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_busy_script_is_told_to_others_and_is_ended_without_a_trace() {
     let world = Arc::new(World::start(&[]).await);
-    assert_eq!(world.run(1, &[&["eval", "return 1", "0"]]).await, ":1 ");
+    assert_eq!(world.script(1, &[&["eval", "return 1", "0"]]).await, ":1 ");
     world.set_threshold(50).await;
     let script = format!("redis.call('set', 'k', 'x') {FOREVER}");
     let busy = tokio::spawn({
         let world = Arc::clone(&world);
-        async move { world.run(2, &[&["eval", &script, "0"]]).await }
+        async move { world.script(2, &[&["eval", &script, "0"]]).await }
     });
     // Others are refused, once it is busy.
     let mut seq = 10;
@@ -190,7 +191,7 @@ async fn a_busy_script_is_told_to_others_and_is_ended_without_a_trace() {
     assert!(reply.contains("killed by user with SCRIPT KILL"), "{reply}");
     assert_eq!(
         world
-            .run(3, &[&["eval", "return redis.call('exists', 'k')", "0"]])
+            .script(3, &[&["eval", "return redis.call('exists', 'k')", "0"]])
             .await,
         ":0 "
     );
@@ -207,7 +208,7 @@ async fn a_busy_script_is_told_to_others_and_is_ended_without_a_trace() {
 async fn reads_run_scripts_that_only_read_and_they_can_be_ended() {
     let world = Arc::new(World::start(&[]).await);
     world
-        .run(1, &[&["set", "k", "v"], &["eval", "return 1", "0"]])
+        .script(1, &[&["set", "k", "v"], &["eval", "return 1", "0"]])
         .await;
     let read = |line: &[&str]| frame(0, &[line], FrameFlags::READ_ONLY);
     let get = read(&["eval_ro", "return redis.call('get', KEYS[1])", "1", "k"]);
@@ -226,7 +227,7 @@ async fn reads_run_scripts_that_only_read_and_they_can_be_ended() {
     world.kill(false).await;
     let reply = busy.await.unwrap();
     assert!(reply.contains("killed by user with SCRIPT KILL"), "{reply}");
-    assert_eq!(world.run(2, &[&["eval", "return 2", "0"]]).await, ":2 ");
+    assert_eq!(world.script(2, &[&["eval", "return 2", "0"]]).await, ":2 ");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -259,14 +260,14 @@ async fn functions_come_with_their_libraries_and_newer_code_replaces_older() {
         ),
     ]) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert_eq!(world.run(seq, &[&words]).await, reply, "{words:?}");
+        assert_eq!(world.script(seq, &[&words]).await, reply, "{words:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_script_whose_caller_has_left_is_ended() {
     let world = Arc::new(World::start(&[]).await);
-    assert_eq!(world.run(1, &[&["eval", "return 1", "0"]]).await, ":1 ");
+    assert_eq!(world.script(1, &[&["eval", "return 1", "0"]]).await, ":1 ");
     let forever = frame(2, &[&["eval", FOREVER, "0"]], FrameFlags::default());
     let caller = tokio::spawn({
         let world = Arc::clone(&world);
@@ -286,7 +287,11 @@ async fn a_script_whose_caller_has_left_is_ended() {
     let mut seq = 10;
     loop {
         seq += 1;
-        match world.run(seq, &[&["eval", "return 3", "0"]]).await.as_str() {
+        match world
+            .script(seq, &[&["eval", "return 3", "0"]])
+            .await
+            .as_str()
+        {
             ":3 " => break,
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
