@@ -4,6 +4,7 @@ use clap::Parser;
 use coterie_protocol::objects::ObjectName;
 
 use super::*;
+use crate::pushes::PushRules;
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -31,7 +32,7 @@ fn catalog(revision: u64, users: &[(&'static str, &'static str)]) -> Catalog {
 
 #[test]
 fn users_are_those_of_the_newest_catalog() {
-    let (rights, clients) = (rights(""), Clients::default());
+    let (rights, clients) = (rights(""), Clients::new(PushRules::for_tests(1 << 20)));
     assert!(rights.users().is_none() && rights.generation() == 0);
     rights.take(&catalog(1, &[("alice", "on +get ~*")]), &clients);
     let users = rights.users().unwrap();
@@ -53,7 +54,10 @@ fn users_are_those_of_the_newest_catalog() {
 
 #[test]
 fn a_password_holds_until_meta_keeps_the_default_user() {
-    let (rights, clients) = (rights("--requirepass pw"), Clients::default());
+    let (rights, clients) = (
+        rights("--requirepass pw"),
+        Clients::new(PushRules::for_tests(1 << 20)),
+    );
     rights.take(&catalog(1, &[]), &clients);
     assert!(rights.need_password() && rights.requirepass() == "pw");
     assert!(rights.users().unwrap().default_user().lets_in(b"pw"));
@@ -66,7 +70,7 @@ fn a_password_holds_until_meta_keeps_the_default_user() {
 
 #[test]
 fn a_user_whose_rules_cannot_be_read_may_do_nothing() {
-    let (rights, clients) = (rights(""), Clients::default());
+    let (rights, clients) = (rights(""), Clients::new(PushRules::for_tests(1 << 20)));
     rights.take(&catalog(1, &[("default", "on nopass nonsense")]), &clients);
     let users = rights.users().unwrap();
     assert!(!users.default_user().is_on() && rights.need_password());
