@@ -87,6 +87,7 @@ pub(crate) fn frame_with(
         seq: FrameSeq(seq),
         acknowledged_below: FrameSeq(1),
         reply_room: None,
+        tracker: None,
         wait: None,
         watches,
         commands: lines.iter().map(command).collect(),
@@ -192,6 +193,7 @@ pub(crate) fn plain(seq: u64, line: &str) -> Bytes {
         seq: FrameSeq(seq),
         acknowledged_below: FrameSeq(1),
         reply_room: None,
+        tracker: None,
         wait: None,
         watches: vec![],
         commands: vec![FrameCommand {
