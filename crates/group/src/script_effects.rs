@@ -249,6 +249,7 @@ mod tests {
                     key: Bytes::from_static(b"b"),
                     touched: 9,
                 }],
+                events: Vec::new(),
                 next_change: 10,
             },
         }
