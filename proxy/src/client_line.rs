@@ -3,10 +3,11 @@
 //!
 //! Memory fields: `qbuf` counts the bytes read of commands that have not begun, `argv-mem` the
 //! words of the command that waits or runs, `obl` and `rbs` the used and allocated bytes of the
-//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies. `tot-mem`
+//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies and messages. `tot-mem`
 //! is the sum of these, MULTI, watches, commands on their way to groups, and the connection itself.
 
 use bytes::Bytes;
+use coterie_protocol::pubsub::Kind;
 
 use crate::clients::{Client, Details};
 
@@ -14,10 +15,12 @@ impl Client {
     /// See the module's head.
     pub(crate) fn line(&self) -> Vec<u8> {
         let details = self.details().clone();
-        let memory = details.memory;
+        let memory = self.memory();
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let subscriptions = self.subscriptions.lock();
+        let count = |kind| subscriptions.of(kind).len();
         let who = format!(
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0",
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={}",
             self.id,
             self.addr,
             self.local_addr,
@@ -25,8 +28,11 @@ impl Client {
             text(&details.name),
             self.connected_at.elapsed().as_secs(),
             details.active_at.elapsed().as_secs(),
-            flags(&details),
+            self.flags(&details),
             details.table,
+            count(Kind::Channel),
+            count(Kind::Pattern),
+            count(Kind::Shard),
         );
         let input = format!(
             "multi={} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={}",
@@ -57,18 +63,19 @@ impl Client {
         );
         [who, input, output, last].join(" ").into_bytes()
     }
-}
 
-fn flags(details: &Details) -> String {
-    let letters = [
-        (details.queued.is_some(), 'x'),
-        (details.blocked.is_some(), 'b'),
-        (details.closes, 'c'),
-        (details.read_only, 'r'),
-        (details.no_evict, 'e'),
-        (details.no_touch, 'T'),
-    ];
-    let set = letters.iter().filter(|(set, _)| *set);
-    let set: String = set.map(|(_, letter)| *letter).collect();
-    if set.is_empty() { "N".to_owned() } else { set }
+    fn flags(&self, details: &Details) -> String {
+        let letters = [
+            (self.is_subscriber(), 'P'),
+            (details.queued.is_some(), 'x'),
+            (details.blocked.is_some(), 'b'),
+            (details.closes, 'c'),
+            (details.read_only, 'r'),
+            (details.no_evict, 'e'),
+            (details.no_touch, 'T'),
+        ];
+        let set = letters.iter().filter(|(set, _)| *set);
+        let set: String = set.map(|(_, letter)| *letter).collect();
+        if set.is_empty() { "N".to_owned() } else { set }
+    }
 }

@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 
 use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
+use crate::pubsub::Subscriptions;
+use crate::pushes::{Added, Forms, Push, PushRules, Pushes, Turn};
 
 /// A connection, as others see it.
 #[derive(Debug)]
@@ -38,6 +40,13 @@ pub(crate) struct Client {
     pub(crate) request_bytes_held: AtomicUsize,
     /// Bytes that it has sent so far.
     pub(crate) request_bytes_sent: AtomicU64,
+    /// Messages that it did not ask for.
+    pub(crate) pushes: Pushes,
+    pub(crate) subscriptions: Mutex<Subscriptions>,
+    /// How many names it subscribes to.
+    subscribed: AtomicUsize,
+    /// The number of the last message that it published.
+    published: AtomicU64,
     beyond: Mutex<Option<Beyond>>,
     killed: AtomicBool,
     /// Ends the wait of its command.
@@ -163,7 +172,55 @@ impl Client {
     /// Closes the connection, whatever it is doing.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        self.pushes.close();
         self.waker.wake();
+    }
+
+    /// Sends the client a message that it did not ask for. A client that takes its messages too
+    /// slowly is closed.
+    pub(crate) fn push(&self, push: &Arc<Push>) {
+        match self.pushes.add(push) {
+            Added::First => self.waker.wake(),
+            Added::More => {}
+            Added::Overflow => self.close_for_pushes(),
+        }
+    }
+
+    /// Closes the connection, as it takes its messages too slowly.
+    pub(crate) fn close_for_pushes(&self) {
+        tracing::warn!(
+            client = self.id,
+            addr = %self.addr,
+            bytes = self.pushes.bytes(),
+            "closed: it does not take its messages"
+        );
+        self.pushes.count_closed();
+        self.kill();
+    }
+
+    /// Whether it subscribes to anything.
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.subscribed.load(Ordering::Acquire) > 0
+    }
+
+    /// Notes how many names it subscribes to.
+    pub(crate) fn note_subscriptions(&self, subscriptions: &Subscriptions) {
+        let total = subscriptions.total();
+        self.subscribed.store(total, Ordering::Release);
+    }
+
+    /// The number of the message that it publishes now.
+    pub(crate) fn next_message(&self) -> u64 {
+        self.published.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Bytes that it holds: what its connection published, and the messages that wait now.
+    pub(crate) fn memory(&self) -> Memory {
+        let mut memory = self.details().memory;
+        memory.own_bytes += self.subscriptions.lock().bytes();
+        memory.listed += self.pushes.len();
+        memory.listed_bytes += self.pushes.bytes();
+        memory
     }
 
     /// Keeps the right to go beyond the memory bound until the client has taken its replies; `None`
@@ -191,15 +248,49 @@ impl Client {
     }
 }
 
+/// A message queue shorter than this is not closed for want of memory.
+const LONG_QUEUE_BYTES: usize = 64 << 10;
+
 /// All clients of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clients {
     by_id: DashMap<u64, Arc<Client>>,
     last_id: AtomicU64,
     peaks: Peaks,
+    pushes: Arc<PushRules>,
 }
 
 impl Clients {
+    /// No clients yet; messages to them keep to these rules.
+    pub(crate) fn new(pushes: Arc<PushRules>) -> Self {
+        Self {
+            by_id: DashMap::new(),
+            last_id: AtomicU64::new(0),
+            peaks: Peaks::default(),
+            pushes,
+        }
+    }
+
+    /// A message for any number of clients. If there is no memory for it, the client with the
+    /// longest queue is closed.
+    pub(crate) fn push_of(&self, forms: Forms, turn: Turn) -> Arc<Push> {
+        let (budget, bytes) = (&self.pushes.budget, forms.bytes());
+        loop {
+            if let Some(held) = budget.try_take(bytes) {
+                return Push::new(forms, turn, held);
+            }
+            let clients = self.by_id.iter().filter(|client| !client.is_killed());
+            let slowest = clients.max_by_key(|client| client.pushes.bytes());
+            match slowest {
+                Some(client) if client.pushes.bytes() >= LONG_QUEUE_BYTES => {
+                    client.close_for_pushes();
+                }
+                // Others hold the memory: clients that keep up must not lose messages for them.
+                _ => return Push::new(forms, turn, budget.force(bytes)),
+            }
+        }
+    }
+
     /// Adds a client; it is listed until [`Clients::remove`].
     pub(crate) fn add(&self, addr: SocketAddr, local_addr: SocketAddr, fd: i32) -> Arc<Client> {
         let client = Arc::new(Client {
@@ -213,6 +304,10 @@ impl Clients {
             reply_bytes_taken: AtomicU64::new(0),
             request_bytes_held: AtomicUsize::new(0),
             request_bytes_sent: AtomicU64::new(0),
+            pushes: Pushes::new(Arc::clone(&self.pushes)),
+            subscriptions: Mutex::default(),
+            subscribed: AtomicUsize::new(0),
+            published: AtomicU64::new(0),
             beyond: Mutex::default(),
             killed: AtomicBool::new(false),
             unblock: Mutex::default(),
@@ -269,6 +364,13 @@ impl Clients {
                 output_bytes: details.memory.output(),
                 buffer_bytes: details.memory.buffer.0,
             };
+        }
+    }
+
+    /// Wakes every connection: they have something to look at.
+    pub(crate) fn wake_all(&self) {
+        for client in &self.by_id {
+            client.waker.wake();
         }
     }
 

@@ -23,6 +23,13 @@ macro_rules! waits {
     };
 }
 
+/// The handler of an async function that runs alone, and that MULTI queues.
+macro_rules! also_queued {
+    ($function:path) => {
+        $crate::commands::Handler::AlsoQueued(|call| Box::pin($function(call)))
+    };
+}
+
 mod acl;
 mod client;
 mod client_kill;
@@ -38,6 +45,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod memory;
+mod pubsub;
 mod role;
 mod slot;
 mod slowlog;
@@ -49,7 +57,8 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
 pub(crate) use acl::set_requirepass;
-pub(crate) use handler::{Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use handler::{Alone, Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use pubsub::{may_be_called_by_subscribers, not_by_subscribers, subscribes};
 pub(crate) use words::table_named;
 
 const SESSION: &[Named] = &[
@@ -93,6 +102,7 @@ const PARTS: &[&[Named]] = &[
     keyspace::HANDLERS,
     latency::HANDLERS,
     memory::HANDLERS,
+    pubsub::HANDLERS,
     role::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,

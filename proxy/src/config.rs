@@ -197,6 +197,17 @@ pub struct Config {
     )]
     pub client_output_buffer_limit: u64,
 
+    /// Maximum bytes of messages that wait for a client that did not ask for them: of channels that
+    /// it subscribed to, and invalidations. Beyond it the client is closed. 0 for no limit.
+    #[arg(
+        long,
+        env = "COTERIE_PUBSUB_OUTPUT_BUFFER_LIMIT",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "32MiB"
+    )]
+    pub pubsub_output_buffer_limit: u64,
+
     /// Memory for long replies (over 64KiB) that clients have not taken yet, for all clients
     /// together. The proxy requests such a reply from a group only when there is room for it.
     #[arg(

@@ -2,7 +2,8 @@
 //!
 //! [`codec`] parses requests; `begin` makes a `call` of each and checks it, `run` and `exec` run
 //! it; `pipeline` sends commands to groups and `delivery` puts their replies back in order, or
-//! `reroute` routes them again; `departure` notices that the client has left.
+//! `reroute` routes them again; `pushing` puts messages between them; `departure` notices that the
+//! client has left.
 //!
 //! `session` is the client's state between commands, `state` the command that holds up all others;
 //! `connection` is the task that owns all of these and the socket; `listener` accepts clients.
@@ -19,6 +20,7 @@ mod delivery;
 mod departure;
 mod exec;
 mod farewell;
+mod finishing;
 mod inline;
 mod input;
 mod lane;
@@ -28,6 +30,7 @@ mod output;
 mod permit;
 mod pipeline;
 mod publish;
+mod pushing;
 mod reading;
 mod replies;
 mod request_credit;

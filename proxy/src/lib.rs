@@ -26,6 +26,8 @@ mod fanout;
 mod io_threads;
 pub mod metrics;
 mod pause;
+mod pubsub;
+mod pushes;
 mod rights;
 mod router;
 mod settings;

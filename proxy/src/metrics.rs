@@ -49,6 +49,18 @@ pub struct Metrics {
     /// Clients closed because they neither read nor sent while others waited for the memory they
     /// held.
     pub stalled_disconnections: Counter,
+    /// Clients closed because they did not take their messages.
+    pub push_limit_disconnections: Counter,
+    /// Times that news of a server may have been missed.
+    pub news_missed: Counter,
+    /// Messages that clients published.
+    pub messages_published: Counter,
+    /// Messages that came from servers.
+    pub messages_received: Counter,
+    /// Messages that came twice, and were dropped.
+    pub messages_doubled: Counter,
+    /// Messages given to clients, each client counted.
+    pub messages_pushed: Counter,
     /// Bytes of memory held for long replies, sampled twice a second.
     pub reply_bytes: Gauge,
     /// Commands that wait for reply memory, sampled twice a second.
@@ -84,11 +96,17 @@ impl Metrics {
             denied_channels: Counter::default(),
             output_limit_disconnections: Counter::default(),
             stalled_disconnections: Counter::default(),
+            push_limit_disconnections: Counter::default(),
             reply_bytes: Gauge::default(),
             replies_waiting: Gauge::default(),
             request_bytes: Gauge::default(),
             requests_waiting: Gauge::default(),
             scan_places_lost: Counter::default(),
+            news_missed: Counter::default(),
+            messages_published: Counter::default(),
+            messages_received: Counter::default(),
+            messages_doubled: Counter::default(),
+            messages_pushed: Counter::default(),
         });
         metrics.register(telemetry);
         metrics
@@ -169,6 +187,43 @@ impl Metrics {
             "stalled_disconnections",
             "Clients closed because they neither read nor sent, and others waited for memory",
             &self.stalled_disconnections,
+        );
+        counter(
+            "push_limit_disconnections",
+            "Clients closed because they did not take their messages",
+            &self.push_limit_disconnections,
+        );
+        counter(
+            "news_missed",
+            "Times that news of a server may have been missed",
+            &self.news_missed,
+        );
+        self.register_messages(registry);
+    }
+
+    fn register_messages(&self, registry: &mut Registry) {
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter(
+            "messages_published",
+            "Messages that clients published",
+            &self.messages_published,
+        );
+        counter(
+            "messages_received",
+            "Messages that came from servers",
+            &self.messages_received,
+        );
+        counter(
+            "messages_doubled",
+            "Messages that came twice, and were dropped",
+            &self.messages_doubled,
+        );
+        counter(
+            "messages_pushed",
+            "Messages given to clients, each client counted",
+            &self.messages_pushed,
         );
         counter(
             "scan_places_lost",

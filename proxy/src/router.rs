@@ -9,6 +9,7 @@
 mod backoff;
 mod group;
 mod links;
+mod news;
 mod prepared;
 mod range_cache;
 mod retry;
@@ -17,6 +18,7 @@ mod window;
 
 pub(crate) use group::GroupRoute;
 pub(crate) use links::Links;
+pub(crate) use news::{Following, NewsReader, Reader};
 pub(crate) use prepared::{Prepared, encoded_len, frame_of, new_commands, put_command};
 pub(crate) use range_cache::{RangeCache, RangeMap};
 pub(crate) use retry::{Failure, Outcome, Router};

@@ -17,14 +17,48 @@ pub(crate) struct Settings {
     pub(crate) tcp_keepalive: AtomicU64,
     pub(crate) proto_max_bulk_len: AtomicU64,
     pub(crate) client_query_buffer_limit: AtomicU64,
-    pub(crate) output_limit: AtomicU64,
-    /// Soft limit: bytes, and for how many seconds.
-    pub(crate) output_limit_soft: AtomicU64,
-    pub(crate) output_limit_soft_seconds: AtomicU64,
+    pub(crate) output_limits: OutputLimits,
     /// Microseconds; below 0 is never.
     pub(crate) slowlog_log_slower_than: AtomicI64,
     pub(crate) slowlog_max_len: AtomicU64,
 }
+
+/// How much may wait for a client, by its class.
+#[derive(Debug)]
+pub(crate) struct OutputLimits {
+    /// Replies.
+    pub(crate) normal: OutputLimit,
+    /// Without effect: a proxy has no replicas.
+    pub(crate) replica: OutputLimit,
+    /// Messages that the client did not ask for.
+    pub(crate) pubsub: OutputLimit,
+}
+
+/// The bytes beyond which a client is closed; 0 for no limit.
+#[derive(Debug)]
+pub(crate) struct OutputLimit {
+    /// At once.
+    pub(crate) hard: AtomicU64,
+    /// After `soft_seconds`.
+    pub(crate) soft: AtomicU64,
+    pub(crate) soft_seconds: AtomicU64,
+}
+
+impl OutputLimit {
+    fn new(hard: u64, soft: u64, soft_seconds: u64) -> Self {
+        Self {
+            hard: hard.into(),
+            soft: soft.into(),
+            soft_seconds: soft_seconds.into(),
+        }
+    }
+}
+
+/// Redis' limits of replicas and of subscribers (`config.c`, `clientBufferLimitsDefaults`); the
+/// hard limit of subscribers is a flag.
+const REPLICA_BYTES: (u64, u64) = (256 << 20, 64 << 20);
+const PUBSUB_SOFT_BYTES: u64 = 8 << 20;
+const SOFT_SECONDS: u64 = 60;
 
 impl Settings {
     pub(crate) fn new(config: &Config) -> Self {
@@ -36,9 +70,15 @@ impl Settings {
             tcp_keepalive: config.tcp_keepalive.as_secs().into(),
             proto_max_bulk_len: config.proto_max_bulk_len.into(),
             client_query_buffer_limit: config.client_query_buffer_limit.into(),
-            output_limit: config.client_output_buffer_limit.into(),
-            output_limit_soft: 0.into(),
-            output_limit_soft_seconds: 0.into(),
+            output_limits: OutputLimits {
+                normal: OutputLimit::new(config.client_output_buffer_limit, 0, 0),
+                replica: OutputLimit::new(REPLICA_BYTES.0, REPLICA_BYTES.1, SOFT_SECONDS),
+                pubsub: OutputLimit::new(
+                    config.pubsub_output_buffer_limit,
+                    PUBSUB_SOFT_BYTES,
+                    SOFT_SECONDS,
+                ),
+            },
             slowlog_log_slower_than: i64::try_from(micros).unwrap_or(i64::MAX).into(),
             slowlog_max_len: config.slowlog_max_len.into(),
         }

@@ -15,8 +15,9 @@ use crate::clients::Clients;
 use crate::fanout::{KeyCounts, ScanPlaces};
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
 use crate::rights::{Rights, What};
-use crate::router::Router;
+use crate::router::{NewsReader, Router};
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) pause: Arc<Pause>,
     pub(crate) key_counts: Arc<KeyCounts>,
     pub(crate) scan_places: Arc<ScanPlaces>,
+    /// What servers tell without being asked.
+    #[allow(dead_code, reason = "client-side caching follows servers by it")]
+    pub(crate) news: Arc<NewsReader>,
+    pub(crate) pubsub: Arc<PubSub>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.
@@ -57,6 +62,13 @@ impl Shared {
     /// Bytes of the largest value a client may write.
     pub(crate) fn value_bytes_max(&self) -> usize {
         usize::try_from(self.max_value_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Follows the users of the newest catalog at once.
+    pub(crate) fn follow_users(&self) {
+        if self.rights.take(&self.catalog()) {
+            self.clients.wake_all();
+        }
     }
 
     /// Counts a denial, for INFO and for the metrics.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::client_memory::ClientMemory;
+use crate::client_memory::{ClientMemory, SHORT_BYTES};
 use crate::clients::{Client, Clients};
 use crate::metrics::Metrics;
 
@@ -30,11 +30,18 @@ impl Use {
     /// Bytes that a client holds and would give back by making progress, and the bytes that it has
     /// moved so far.
     fn of(self, client: &Client) -> (usize, u64) {
-        let (held, moved) = match self {
-            Use::Replies => (&client.reply_bytes_held, &client.reply_bytes_taken),
-            Use::Requests => (&client.request_bytes_held, &client.request_bytes_sent),
+        let (held, moved, pushed) = match self {
+            Use::Replies => (
+                &client.reply_bytes_held,
+                &client.reply_bytes_taken,
+                client.pushes.bytes(),
+            ),
+            Use::Requests => (&client.request_bytes_held, &client.request_bytes_sent, 0),
         };
-        (held.load(Ordering::Relaxed), moved.load(Ordering::Relaxed))
+        // A short queue is no reason to close a client.
+        let pushed = if pushed > SHORT_BYTES { pushed } else { 0 };
+        let held = held.load(Ordering::Relaxed) + pushed;
+        (held, moved.load(Ordering::Relaxed))
     }
 
     fn show(self, metrics: &Metrics, used: usize, waiting: usize) {

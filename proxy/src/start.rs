@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use coterie_config::TokenError;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
+use coterie_redis_compat::acl::User;
 use coterie_rpc::{Client, Token};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
 use tokio::sync::watch;
@@ -16,13 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::client_memory::ClientMemory;
+use crate::clients::Clients;
 use crate::conn::{Listener, bind};
 use crate::fanout::ScanPlaces;
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
+use crate::pushes::PushRules;
 use crate::rights::{AclFile, AclFileError, Rights, follow as follow_users};
-use crate::router::{Links, RangeCache, Router, random};
+use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
@@ -55,6 +59,7 @@ pub struct Handle {
     follower: JoinHandle<()>,
     users: JoinHandle<()>,
     places: JoinHandle<()>,
+    subscriptions: JoinHandle<()>,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
 }
@@ -68,6 +73,7 @@ impl Handle {
         self.follower.abort();
         self.users.abort();
         self.places.abort();
+        self.subscriptions.abort();
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
         }
@@ -111,10 +117,7 @@ pub async fn start_with(
     telemetry: &coterie_telemetry::Metrics,
     health: &Health,
 ) -> Result<Handle, RunError> {
-    let file = config.aclfile.clone().map(AclFile::new);
-    let rights = Arc::new(Rights::new(&config, file.clone()));
-    let of_file = file.map(|file| file.read(rights.reading()));
-    let of_file = of_file.transpose()?.unwrap_or_default();
+    let (rights, of_file) = rights(&config)?;
     let listen = config.listen.to_string();
     let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
     let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
@@ -138,20 +141,38 @@ pub async fn start_with(
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
+    let news = NewsReader::new(router.rpc.clone(), Arc::clone(&metrics));
+    let settings = Arc::new(Settings::new(&config));
+    let pushes = Arc::new(PushRules {
+        settings: Arc::clone(&settings),
+        budget: replies.budget.clone(),
+        metrics: Arc::clone(&metrics),
+    });
+    let clients = Arc::new(Clients::new(pushes));
+    let pubsub = PubSub::new(
+        Arc::clone(&clients),
+        Arc::clone(&metrics),
+        Arc::clone(&news),
+        router.rpc.clone(),
+    );
+    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+    let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
     let shared = Shared {
-        settings: Arc::new(Settings::new(&config)),
+        settings,
         rights,
         router,
         requests: requests.clone(),
         meta,
         catalog,
-        clients: Arc::default(),
+        clients,
         metrics,
         stats: Arc::new(Stats::new()),
         slowlog: Arc::default(),
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         scan_places,
+        news,
+        pubsub,
         addr,
         run_id: run_id(),
         started: Instant::now(),
@@ -179,6 +200,7 @@ pub async fn start_with(
         follower,
         users,
         places: tokio::spawn(looked_after),
+        subscriptions,
         endpoint: None,
     })
 }
@@ -195,6 +217,14 @@ fn look_after_memory(
         let metrics = Arc::clone(&shared.metrics);
         tokio::spawn(close_stalled(memory, kind, clients, metrics, stop.clone()));
     }
+}
+
+/// The users, and those of the ACL file, which must be readable.
+fn rights(config: &Config) -> Result<(Arc<Rights>, Vec<User>), AclFileError> {
+    let file = config.aclfile.clone().map(AclFile::new);
+    let rights = Arc::new(Rights::new(config, file.clone()));
+    let of_file = file.map(|file| file.read(rights.reading()));
+    Ok((rights, of_file.transpose()?.unwrap_or_default()))
 }
 
 /// Memory for replies and for requests.

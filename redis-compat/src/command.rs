@@ -75,6 +75,7 @@ pub enum Topic {
     Hash,
     HyperLogLog,
     List,
+    PubSub,
     Scripting,
     Server,
     Set,
@@ -99,6 +100,7 @@ impl Topic {
             Topic::Hash => "hash",
             Topic::HyperLogLog => "hyperloglog",
             Topic::List => "list",
+            Topic::PubSub => "pubsub",
             Topic::Scripting => "scripting",
             Topic::Server => "server",
             Topic::Set => "set",
@@ -126,7 +128,7 @@ impl Topic {
             Topic::Stream => Categories::STREAM,
             Topic::String => Categories::STRING,
             Topic::Transactions => Categories::TRANSACTION,
-            Topic::Cluster | Topic::Server | Topic::Coterie => Categories::NONE,
+            Topic::Cluster | Topic::PubSub | Topic::Server | Topic::Coterie => Categories::NONE,
         }
     }
 }

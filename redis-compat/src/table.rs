@@ -9,6 +9,7 @@ mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod pubsub;
 mod server;
 mod transactions;
 
@@ -39,6 +40,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         connection::PART,
         coterie::PART,
         generic::PART,
+        pubsub::PART,
         server::PART,
         transactions::PART,
     ],

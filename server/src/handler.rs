@@ -26,6 +26,8 @@ impl Handler for Calls {
             method::FROZEN => read_frozen(&self.0, &request.body, responder),
             method::SCAN_PLACE => self.0.scan_places.handle(&request.body, responder),
             method::WAIT_NEWS => self.0.settings.links.handle(&request.body, responder),
+            method::NEWS => self.0.settings.news.handle(&request.body, responder),
+            method::PUBSUB => self.0.settings.pubsub.handle(&request.body, responder),
             asked if method::RAFT.contains(&asked) => self.0.raft.handle(request, responder),
             method::SERVER_ADMIN => {
                 let node = Arc::clone(&self.0);

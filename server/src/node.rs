@@ -480,7 +480,9 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::addresses::Addresses;
+    use crate::news::NewsLinks;
     use crate::peers::Peers;
+    use crate::pubsub::PubSub;
     use crate::rate::Rate;
     use crate::replica::ReadMode;
 
@@ -503,6 +505,7 @@ pub(crate) mod tests {
             let rpc = Client::new(Token::new("t"));
             let config = RaftConfig::default();
             let raft = RaftNode::open(dir.path(), HERE, config, rpc.clone(), book, vec![]);
+            let news: Arc<NewsLinks> = Arc::default();
             let settings = Settings {
                 rocks: RocksShared::new(1 << 20, 0).unwrap(),
                 read_mode: ReadMode::Lease,
@@ -511,6 +514,8 @@ pub(crate) mod tests {
                 move_rate: Arc::new(Rate::new(0)),
                 replies: coterie_budget::Budget::new(1 << 20),
                 links: Arc::default(),
+                pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+                news,
             };
             let identity = Identity {
                 node_id: HERE,

@@ -59,7 +59,9 @@ pub(crate) use shared::Shared;
 use crate::disk::Disk;
 use crate::error::RunError;
 use crate::links::Links;
+use crate::news::NewsLinks;
 use crate::peers::Peers;
+use crate::pubsub::PubSub;
 use crate::rate::Rate;
 use change::change;
 use importer::Importer;
@@ -86,6 +88,10 @@ pub(crate) struct Settings {
     pub(crate) replies: Budget,
     /// Where answers of frames that waited go.
     pub(crate) links: Arc<Links>,
+    /// Where news for proxies go.
+    pub(crate) news: Arc<NewsLinks>,
+    /// Channels whose home is this node.
+    pub(crate) pubsub: Arc<PubSub>,
 }
 
 /// A running replica. Cheap to clone.

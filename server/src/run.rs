@@ -28,8 +28,10 @@ use crate::heartbeat;
 use crate::host;
 use crate::leave;
 use crate::metrics::NodeCollector;
+use crate::news::NewsLinks;
 use crate::node::{Identity, Node};
 use crate::peers::Peers;
+use crate::pubsub::PubSub;
 use crate::rate::Rate;
 use crate::register::{self, Card, Registered};
 use crate::reopen;
@@ -222,6 +224,7 @@ async fn open(
     if config.record_cache > 0 {
         rocks = rocks.with_records(RecordCache::new(config.record_cache));
     }
+    let news: Arc<NewsLinks> = Arc::default();
     let settings = Settings {
         rocks,
         read_mode: config.read_mode,
@@ -230,6 +233,8 @@ async fn open(
         move_rate: Arc::new(Rate::new(config.move_rate)),
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
+        pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+        news,
     };
     let fencing = Fencing::open(directory.fence());
     let identity = Identity {

@@ -16,6 +16,14 @@ pub const SCAN_PLACE: u16 = 3;
 /// answered by a [`crate::waits::WaitNews`].
 pub const WAIT_NEWS: u16 = 4;
 
+/// Proxy to server: ask for news; a [`crate::news::NewsPoll`], answered by a
+/// [`crate::news::NewsAnswer`].
+pub const NEWS: u16 = 5;
+
+/// Proxy or server to server: publish and subscribe; a [`crate::pubsub::PubSubRequest`], answered
+/// by a [`crate::pubsub::PubSubAnswer`].
+pub const PUBSUB: u16 = 6;
+
 /// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
 pub const RAFT_APPEND: u16 = 16;
 /// A vote request.

@@ -106,11 +106,10 @@ fn list(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let listed = if args.len() == 2 {
         clients.all()
     } else if args.len() == 4 && is(args, 2, "type") {
-        if is_normal_type(&args[3])? {
-            clients.all()
-        } else {
-            Vec::new()
-        }
+        let kind = ClientType::parse(&args[3])?;
+        let mut listed = clients.all();
+        listed.retain(|client| kind.fits(client));
+        listed
     } else if args.len() > 3 && is(args, 2, "id") {
         let ids = args[3..].iter().map(|word| number::parse_int(word));
         let ids = ids.collect::<Option<Vec<_>>>();
@@ -131,17 +130,34 @@ fn lines(clients: &[Arc<Client>]) -> Reply {
     super::verbatim(lines)
 }
 
-/// Whether a client type is `normal`, which all clients here have.
-pub(super) fn is_normal_type(word: &[u8]) -> Result<bool, CommandError> {
-    if word.eq_ignore_ascii_case(b"normal") {
-        return Ok(true);
+/// A type of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientType {
+    Normal,
+    /// It subscribes to something.
+    PubSub,
+    /// No client of a proxy is one.
+    Replication,
+}
+
+impl ClientType {
+    pub(super) fn parse(word: &[u8]) -> Result<Self, CommandError> {
+        match word.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(ClientType::Normal),
+            b"pubsub" => Ok(ClientType::PubSub),
+            b"master" | b"slave" | b"replica" => Ok(ClientType::Replication),
+            _ => Err(CommandError::quoting("Unknown client type '", word, "'")),
+        }
     }
-    let others = ["master", "slave", "replica", "pubsub"];
-    let is_word = |other: &&str| word.eq_ignore_ascii_case(other.as_bytes());
-    if others.iter().any(is_word) {
-        return Ok(false);
+
+    /// Whether a client is of this type.
+    pub(super) fn fits(self, client: &Client) -> bool {
+        match self {
+            ClientType::Normal => !client.is_subscriber(),
+            ClientType::PubSub => client.is_subscriber(),
+            ClientType::Replication => false,
+        }
     }
-    Err(CommandError::quoting("Unknown client type '", word, "'"))
 }
 
 /// `CLIENT NO-EVICT ON|OFF`: remembered and shown; clients are not evicted for memory.

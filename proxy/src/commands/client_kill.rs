@@ -6,7 +6,7 @@ use bytes::Bytes;
 use coterie_redis_compat::errors::{CLIENT_ID_TOO_SMALL, NO_SUCH_CLIENT, SYNTAX};
 use coterie_redis_compat::{CommandError, Reply, Word, Words, number};
 
-use super::client::is_normal_type;
+use super::client::ClientType;
 use super::{Answer, Handler, Local, Named};
 use crate::clients::Client;
 
@@ -19,7 +19,7 @@ struct Filter {
     addr: Option<Bytes>,
     local_addr: Option<Bytes>,
     user: Option<Bytes>,
-    is_normal: Option<bool>,
+    kind: Option<ClientType>,
     /// Whether the client that asks is spared.
     skip_me: bool,
 }
@@ -83,7 +83,7 @@ impl Filter {
                 "id" => filter.id = Some(client_id(value)?),
                 "addr" => filter.addr = Some(value.clone()),
                 "laddr" => filter.local_addr = Some(value.clone()),
-                "type" => filter.is_normal = Some(is_normal_type(value)?),
+                "type" => filter.kind = Some(ClientType::parse(value)?),
                 "user" if is_user(value) => filter.user = Some(value.clone()),
                 "user" => return Err(CommandError::quoting("No such user '", value, "'")),
                 "skipme" => filter.skip_me = yes_or_no(value)?,
@@ -106,7 +106,7 @@ impl Filter {
                 .user
                 .as_ref()
                 .is_none_or(|user| client.details().user == user)
-            && self.is_normal.unwrap_or(true)
+            && self.kind.is_none_or(|kind| kind.fits(client))
     }
 }
 

@@ -14,7 +14,7 @@ use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
 use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
 use crate::rights::Rights;
-use crate::settings::Settings;
+use crate::settings::{OutputLimit, Settings};
 use crate::shared::Shared;
 
 pub(super) const HANDLERS: &[Named] = &[
@@ -362,20 +362,31 @@ fn set_slower_than(settings: &Settings, value: &[u8], change: bool) -> Result<()
     Ok(())
 }
 
-fn output_limits(shared: &Shared) -> Bytes {
-    let settings = &shared.settings;
-    let load = |field: &AtomicU64| field.load(Ordering::Relaxed);
-    let (hard, soft) = (
-        load(&settings.output_limit),
-        load(&settings.output_limit_soft),
-    );
-    let seconds = load(&settings.output_limit_soft_seconds);
-    decimal(format!(
-        "normal {hard} {soft} {seconds} slave 0 0 0 pubsub 0 0 0"
-    ))
+/// The classes of clients that have output limits, as Redis names them.
+const OUTPUT_CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
+
+fn output_limit<'a>(settings: &'a Settings, class: &[u8]) -> Option<&'a OutputLimit> {
+    let limits = &settings.output_limits;
+    match class.to_ascii_lowercase().as_slice() {
+        b"normal" => Some(&limits.normal),
+        b"slave" | b"replica" => Some(&limits.replica),
+        b"pubsub" => Some(&limits.pubsub),
+        _ => None,
+    }
 }
 
-/// `class hard soft seconds`, several times. Only the class of normal clients has a meaning here.
+fn output_limits(shared: &Shared) -> Bytes {
+    let load = |field: &AtomicU64| field.load(Ordering::Relaxed);
+    let limits = OUTPUT_CLASSES.iter().filter_map(|class| {
+        let limit = output_limit(&shared.settings, class.as_bytes())?;
+        let (hard, soft) = (load(&limit.hard), load(&limit.soft));
+        let seconds = load(&limit.soft_seconds);
+        Some(format!("{class} {hard} {soft} {seconds}"))
+    });
+    decimal(limits.collect::<Vec<_>>().join(" "))
+}
+
+/// `class hard soft seconds`, several times. That of replicas has no effect.
 fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
     const WRONG: &str = "Wrong number of arguments in buffer limit configuration.";
     let words: Vec<_> = value
@@ -385,28 +396,21 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
     if !words.len().is_multiple_of(4) {
         return Err(WRONG.to_owned());
     }
-    for limit in words.chunks_exact(4) {
-        let known = ["normal", "slave", "replica", "pubsub"];
-        if !known
-            .iter()
-            .any(|class| limit[0].eq_ignore_ascii_case(class.as_bytes()))
-        {
-            return Err("Invalid client class specified in buffer limit configuration.".to_owned());
-        }
+    for words in words.chunks_exact(4) {
+        let limit = output_limit(settings, words[0])
+            .ok_or("Invalid client class specified in buffer limit configuration.")?;
         let size = |word| memory(word).ok();
-        let seconds = std::str::from_utf8(limit[3])
+        let seconds = std::str::from_utf8(words[3])
             .ok()
             .and_then(|s| s.parse().ok());
         let seconds = seconds.and_then(|seconds: i64| u64::try_from(seconds).ok());
-        let numbers = size(limit[1]).zip(size(limit[2])).zip(seconds);
+        let numbers = size(words[1]).zip(size(words[2])).zip(seconds);
         let ((hard, soft), seconds) = numbers
             .ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
-        if change && limit[0].eq_ignore_ascii_case(b"normal") {
-            settings.output_limit.store(hard, Ordering::Relaxed);
-            settings.output_limit_soft.store(soft, Ordering::Relaxed);
-            settings
-                .output_limit_soft_seconds
-                .store(seconds, Ordering::Relaxed);
+        if change {
+            limit.hard.store(hard, Ordering::Relaxed);
+            limit.soft.store(soft, Ordering::Relaxed);
+            limit.soft_seconds.store(seconds, Ordering::Relaxed);
         }
     }
     Ok(())

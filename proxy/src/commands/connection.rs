@@ -28,7 +28,13 @@ pub(super) const HANDLERS: &[Named] = &[
 ];
 
 /// `PING [message]`.
-fn ping(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+fn ping(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    if local.session.resp == Resp::V2 && local.client.is_subscriber() && args.len() <= 2 {
+        // The form of a message, which is all that such a client expects.
+        let message = args.get(1).cloned().unwrap_or_default();
+        let words = vec![Reply::text("pong"), Reply::Bulk(message)];
+        return Ok(Reply::Array(words).into());
+    }
     match args {
         [_] => Ok(Reply::simple("PONG").into()),
         [_, message] => Ok(Reply::Bulk(message.clone()).into()),

@@ -90,6 +90,8 @@ pub(crate) enum Handler {
     ChoosesTable(Now),
     /// It runs alone.
     Alone(Alone),
+    /// It runs alone, also among the proxy's commands of a transaction.
+    AlsoQueued(Alone),
     /// It runs alone and waits for others: the client counts as blocked.
     Waits(Alone),
     /// The connection carries it out.
@@ -104,7 +106,10 @@ impl Handler {
     pub(crate) fn now(self) -> Option<Now> {
         match self {
             Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run) => Some(run),
-            Handler::Alone(_) | Handler::Waits(_) | Handler::Session(_) => None,
+            Handler::Alone(_)
+            | Handler::AlsoQueued(_)
+            | Handler::Waits(_)
+            | Handler::Session(_) => None,
         }
     }
 }

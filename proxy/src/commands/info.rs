@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::pubsub::Kind;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{NodeDescriptor, NodeState};
 
@@ -170,6 +171,18 @@ fn stats(shared: &Shared) -> String {
             ("evicted_keys", "0".to_owned()),
             ("keyspace_hits", found.hits.to_string()),
             ("keyspace_misses", found.misses.to_string()),
+            (
+                "pubsub_channels",
+                shared.pubsub.names(Kind::Channel).to_string(),
+            ),
+            (
+                "pubsub_patterns",
+                shared.pubsub.names(Kind::Pattern).to_string(),
+            ),
+            (
+                "pubsubshard_channels",
+                shared.pubsub.names(Kind::Shard).to_string(),
+            ),
             ("total_error_replies", stats.errors.total().to_string()),
             ("acl_access_denied_auth", load(&stats.auth_failures)),
             ("acl_access_denied_cmd", load(&stats.denied_commands)),

@@ -17,7 +17,7 @@ pub(super) const HANDLERS: &[Named] = &[
 /// `MEMORY STATS`: figures of the process; the allocator's own figures are unknown.
 fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = local.shared.clients.all();
-    let buffers = clients.iter().map(|client| client.details().memory.total());
+    let buffers = clients.iter().map(|client| client.memory().total());
     let buffers: usize = buffers.sum();
     let pair = |name, value| (Reply::text(name), value);
     Ok(Reply::Map(vec![

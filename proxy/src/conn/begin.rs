@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coterie_redis_compat::acl::USERS_UNKNOWN;
 use coterie_redis_compat::errors::{NO_AUTH, NOT_IN_MULTI};
-use coterie_redis_compat::{Command, CommandError, Flags, Reply, lookup, resolve};
+use coterie_redis_compat::{Command, CommandError, Flags, Reply, Resp, lookup, resolve};
 
 use super::call::Call;
 use super::codec::Cut;
@@ -65,6 +65,10 @@ impl<S: Socket> Connection<S> {
             } else {
                 self.reject(call, error);
             };
+        }
+        let is_limited = self.session.resp == Resp::V2 && self.client.is_subscriber();
+        if is_limited && !commands::may_be_called_by_subscribers(row) {
+            return self.reject(call, commands::not_by_subscribers(row));
         }
         if self.shared.pause.holds(self.may_write(row)) {
             let shared = Arc::clone(&self.shared);

@@ -25,12 +25,14 @@ use super::departure::{Departure, Idle, Socket};
 use super::farewell::{Stall, say_goodbye};
 use super::input::Input;
 use super::pipeline::Pipeline;
+use super::pushing::Behind;
 use super::replies::Event;
 use super::request_credit::RequestCredit;
 use super::session::Session;
 use super::state::{Mode, Until};
 use crate::client_peaks::Peak;
 use crate::clients::Client;
+use crate::commands;
 use crate::shared::Shared;
 
 /// Most unanswered commands of a client; at this number its connection stops reading.
@@ -61,6 +63,8 @@ pub(crate) struct Connection<S> {
     pub(super) peak: Peak,
     /// The last command that began.
     pub(super) last_command: &'static str,
+    /// The replies that the next message has to follow.
+    pub(super) behind: Option<Behind>,
     /// While the proxy stops: times a client that does not take its replies.
     stall: Stall,
     /// Its user is gone: it is closed behind the reply to the running command.
@@ -83,6 +87,7 @@ impl<S: Socket> Connection<S> {
             aborted: false,
             peak: Peak::default(),
             last_command: "NULL",
+            behind: None,
             stall: Stall::default(),
             ends_behind_reply: false,
         };
@@ -113,6 +118,7 @@ impl<S: Socket> Connection<S> {
             }
             let mut progress = self.pipeline.poll(cx);
             progress |= self.poll_waiting(cx);
+            progress |= self.poll_pushes();
             progress |= self.begin_commands();
             if self.aborted {
                 return Poll::Ready(Ok(()));
@@ -308,7 +314,8 @@ impl<S: Socket> Connection<S> {
     }
 
     fn check_output_limit(&self) -> io::Result<()> {
-        let limit = self.shared.settings.output_limit.load(Ordering::Relaxed);
+        let limit = &self.shared.settings.output_limits.normal.hard;
+        let limit = limit.load(Ordering::Relaxed);
         if limit > 0 && self.pipeline.replies.bytes() as u64 > limit {
             self.shared.metrics.output_limit_disconnections.inc();
             tracing::warn!(client = self.client.id, addr = %self.client.addr, "output buffer limit reached");
@@ -338,6 +345,12 @@ impl<S: Socket> Connection<S> {
                 self.finish_alone(&call, result);
                 true
             }
+            Mode::Finishing {
+                slot,
+                queue,
+                theirs,
+                work,
+            } => self.poll_finishing((slot, queue, theirs), work, cx),
             mode @ (Mode::Normal | Mode::Transacting { .. }) => {
                 self.mode = mode;
                 false
@@ -387,8 +400,15 @@ impl<S: Socket> Connection<S> {
                 .add(&call.args, elapsed, &addr, &name, len_max as usize);
         }
         self.count_call(call.row, elapsed, result.is_err());
+        if commands::subscribes(call.row) {
+            // No message of a subscription that has ended may follow.
+            self.flush_pushes();
+        }
         match result {
-            Ok(reply) => self.push(&reply, call.silent),
+            Ok(reply) => {
+                let silent = call.silent && !commands::subscribes(call.row);
+                self.push(&reply, silent);
+            }
             Err(error) => self.push_error(error, call.silent),
         }
         // The users may have changed with the reply.

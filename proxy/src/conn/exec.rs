@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
-use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_IN_MULTI};
+use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_IN_MULTI, NOT_OFFERED};
 use coterie_redis_compat::{CommandError, Reply, Run, lookup};
 
 use super::call::Call;
 use super::connection::Connection;
 use super::departure::Socket;
+use super::finishing::Asked;
 use super::lane::Batch;
 use super::resp::array_items;
 use super::route::Unroutable;
@@ -115,8 +116,13 @@ impl<S: Socket> Connection<S> {
                     self.mode = Mode::Transacting { slot, queue };
                 }
             }
+            _ if Self::asks_servers(&multi.queue) => {
+                let slot = self.pipeline.replies.open(call.silent);
+                self.count_when_answered(call, &multi.queue);
+                self.finish(slot, multi.queue, Vec::new());
+            }
             _ => {
-                let reply = self.put_together(&multi.queue, Vec::new());
+                let reply = self.put_together(&multi.queue, Vec::new(), Vec::new());
                 self.count_transaction(call, &multi.queue, &reply);
                 self.push(&Reply::Raw(reply), call.silent);
             }
@@ -145,22 +151,32 @@ impl<S: Socket> Connection<S> {
                 .replies
                 .fail(slot, CommandError::Unknown(reason));
         }
-        let reply = self.put_together(&queue, theirs);
-        self.pipeline.replies.fill(slot, reply);
+        self.finish(slot, queue, theirs);
     }
 
-    /// Runs the commands that the proxy answers, and inserts their replies between the group's.
-    fn put_together(&mut self, queue: &[Call], theirs: Vec<Bytes>) -> Bytes {
+    /// Runs the commands that the proxy answers at once, and inserts their replies, and those of
+    /// commands that asked servers, between the group's.
+    pub(super) fn put_together(
+        &mut self,
+        queue: &[Call],
+        theirs: Vec<Bytes>,
+        asked: Asked,
+    ) -> Bytes {
         let mut out = BytesMut::new();
         out.put_slice(format!("*{}\r\n", queue.len()).as_bytes());
-        let mut theirs = theirs.into_iter();
+        let (mut theirs, mut asked) = (theirs.into_iter(), asked.into_iter());
         let (mut ours, mut closes) = (0, false);
         for queued in queue {
             if is_grouped(queued) {
                 out.put_slice(&theirs.next().unwrap_or_default());
                 continue;
             }
-            let reply = if ours < REPLY_BYTES_MAX {
+            let reply = if let Some(line) = queued.denied {
+                CommandError::Fixed(line).into()
+            } else if matches!(commands::handler(queued.row), Some(Handler::AlsoQueued(_))) {
+                let asked = asked.next().unwrap_or(Err(NOT_OFFERED));
+                asked.unwrap_or_else(Reply::from)
+            } else if ours < REPLY_BYTES_MAX {
                 self.answer_queued(queued, &mut closes)
             } else {
                 CommandError::reply_too_long(REPLY_BYTES_MAX).into()
@@ -193,9 +209,6 @@ impl<S: Socket> Connection<S> {
 
     /// Runs a queued command that the proxy answers.
     fn answer_queued(&mut self, queued: &Call, closes: &mut bool) -> Reply {
-        if let Some(line) = queued.denied {
-            return CommandError::Fixed(line).into();
-        }
         let answer = match commands::handler(queued.row).and_then(Handler::now) {
             Some(run) => self.run_now(queued, run),
             // UNWATCH: nothing to do, as EXEC drops the watches anyway.

@@ -182,20 +182,25 @@ impl Listener {
             Duration::from_secs(field.load(Ordering::Relaxed))
         };
         let timeout = seconds(&settings.timeout);
-        let soft = seconds(&settings.output_limit_soft_seconds);
+        let soft = seconds(&settings.output_limits.normal.soft_seconds);
         let is_over = |since: Option<Instant>, bound: Duration| {
             since.is_some_and(|since| since.elapsed() >= bound)
         };
         for client in shared.clients.all() {
             let details = client.details().clone();
+            // A subscriber has nothing to say.
+            let may_time_out = !details.waits && !client.is_subscriber();
             let is_idle =
-                !timeout.is_zero() && !details.waits && details.active_at.elapsed() > timeout;
+                !timeout.is_zero() && may_time_out && details.active_at.elapsed() > timeout;
             let is_stranger = !shared.auth_timeout.is_zero()
                 && !details.authenticated
                 && client.connected_at.elapsed() > shared.auth_timeout;
             if is_idle || is_stranger || is_over(details.over_soft_since, soft) {
                 tracing::debug!(client = client.id, addr = %client.addr, "client closed");
                 client.kill();
+            }
+            if client.pushes.exceeds() {
+                client.close_for_pushes();
             }
         }
     }
@@ -210,6 +215,7 @@ struct Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.shared.clients.remove(self.client.id);
+        self.shared.pubsub.forget(&self.client);
         self.shared.metrics.clients.dec();
     }
 }

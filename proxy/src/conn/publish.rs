@@ -20,7 +20,7 @@ impl<S: Socket> Connection<S> {
     pub(super) fn publish(&mut self, is_active: bool) {
         let memory = self.memory();
         let replies = &self.pipeline.replies;
-        let soft = &self.shared.settings.output_limit_soft;
+        let soft = &self.shared.settings.output_limits.normal.soft;
         let soft = soft.load(Ordering::Relaxed);
         let mut details = self.client.details();
         details.command = self.last_command;

@@ -44,10 +44,14 @@ impl<S: Socket> Connection<S> {
                 self.count_call(call.row, began.elapsed(), answer.is_err());
                 self.take_answer(call, answer);
             }
-            Some(Handler::Alone(_) | Handler::Waits(_)) if !self.is_settled() => {
+            Some(Handler::Alone(_) | Handler::AlsoQueued(_) | Handler::Waits(_))
+                if !self.is_settled() =>
+            {
                 self.park(call, Until::Settled);
             }
-            Some(Handler::Alone(run) | Handler::Waits(run)) => self.run_alone(call, run),
+            Some(Handler::Alone(run) | Handler::AlsoQueued(run) | Handler::Waits(run)) => {
+                self.run_alone(call, run);
+            }
             Some(Handler::Session(word)) => self.run_session(call, word),
         }
     }
@@ -212,6 +216,8 @@ impl<S: Socket> Connection<S> {
         self.session.watch_generation = generation;
         self.become_default();
         self.client.details().reset();
+        self.shared.pubsub.forget(&self.client);
+        self.flush_pushes();
         self.succeed_at_once(call, &Reply::simple("RESET"));
     }
 }

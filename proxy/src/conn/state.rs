@@ -9,6 +9,7 @@ use coterie_redis_compat::{CommandError, Reply};
 use futures_util::future::BoxFuture;
 
 use super::call::Call;
+use super::finishing::Asked;
 
 /// Whether commands begin as they come. In every mode but [`Mode::Normal`] none does.
 #[derive(Default)]
@@ -25,6 +26,13 @@ pub(super) enum Mode {
     /// A transaction waits for the group's part; the proxy will run the rest of the queue, and fill
     /// the slot.
     Transacting { slot: u64, queue: Vec<Call> },
+    /// A transaction has the group's replies, and asks servers for the rest of the queue.
+    Finishing {
+        slot: u64,
+        queue: Vec<Call>,
+        theirs: Vec<Bytes>,
+        work: BoxFuture<'static, Asked>,
+    },
 }
 
 /// The condition that a parked command waits for.
@@ -71,7 +79,7 @@ impl Mode {
         match self {
             Mode::Parked { call, .. } => &call.args,
             Mode::Alone { call, .. } => &call.args,
-            Mode::Normal | Mode::Transacting { .. } => &[],
+            Mode::Normal | Mode::Transacting { .. } | Mode::Finishing { .. } => &[],
         }
     }
 }

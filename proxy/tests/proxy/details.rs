@@ -217,7 +217,8 @@ async fn output_limits_are_read_as_redis_reads_them() {
     }
     assert_eq!(
         client.run("CONFIG GET client-output-buffer-limit").await,
-        "*2\r\n$26\r\nclient-output-buffer-limit\r\n$44\r\nnormal 2097152 0 60 slave 0 0 0 pubsub 0 0 0\r\n"
+        "*2\r\n$26\r\nclient-output-buffer-limit\r\n$77\r\n\
+         normal 2097152 0 60 slave 268435456 67108864 60 pubsub 33554432 8388608 60\r\n"
     );
     proxy.shutdown().await;
 }

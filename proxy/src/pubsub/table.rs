@@ -1,0 +1,124 @@
+//! The subscriptions of this proxy's clients: who gets a message.
+//!
+//! A name's subscribers have a lock of their own, so a message to many clients holds up only those
+//! who join or leave the same name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coterie_protocol::pubsub::Kind;
+use coterie_redis_compat::glob;
+use parking_lot::{Mutex, RwLock};
+
+use crate::clients::Client;
+
+/// The subscribers of a name, by their ids.
+type Subscribers = Arc<Mutex<BTreeMap<u64, Arc<Client>>>>;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// By [`Kind`].
+    names: [RwLock<BTreeMap<Bytes, Subscribers>>; 3],
+}
+
+/// What a client subscribes to.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    /// By [`Kind`].
+    names: [BTreeSet<Bytes>; 3],
+    bytes: usize,
+}
+
+impl Subscriptions {
+    /// The names of a kind.
+    pub(crate) fn of(&self, kind: Kind) -> &BTreeSet<Bytes> {
+        &self.names[kind as usize]
+    }
+
+    /// How many names there are, as replies tell them: channels and patterns together.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Shard => self.of(Kind::Shard).len(),
+            Kind::Channel | Kind::Pattern => {
+                self.of(Kind::Channel).len() + self.of(Kind::Pattern).len()
+            }
+        }
+    }
+
+    /// Bytes of all names.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many names there are of all kinds.
+    pub(crate) fn total(&self) -> usize {
+        self.names.iter().map(BTreeSet::len).sum()
+    }
+
+    /// Adds a name; returns whether it is new.
+    pub(super) fn insert(&mut self, kind: Kind, name: Bytes) -> bool {
+        let bytes = name.len();
+        let is_new = self.names[kind as usize].insert(name);
+        if is_new {
+            self.bytes += bytes;
+        }
+        is_new
+    }
+
+    /// Removes a name; returns whether it was there.
+    pub(super) fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
+        let was_there = self.names[kind as usize].remove(name);
+        if was_there {
+            self.bytes -= name.len();
+        }
+        was_there
+    }
+}
+
+impl Table {
+    /// The client gets the messages of a name from now on.
+    pub(super) fn insert(&self, kind: Kind, name: &Bytes, client: &Arc<Client>) {
+        let mut names = self.names[kind as usize].write();
+        let subscribers = names.entry(name.clone()).or_default();
+        subscribers.lock().insert(client.id, Arc::clone(client));
+    }
+
+    /// The client gets no more messages of a name.
+    pub(super) fn remove(&self, kind: Kind, name: &[u8], client: u64) {
+        let mut names = self.names[kind as usize].write();
+        let Some(subscribers) = names.get(name) else {
+            return;
+        };
+        let is_empty = {
+            let mut subscribers = subscribers.lock();
+            subscribers.remove(&client);
+            subscribers.is_empty()
+        };
+        if is_empty {
+            names.remove(name);
+        }
+    }
+
+    /// The subscribers of a name.
+    pub(super) fn of(&self, kind: Kind, name: &[u8]) -> Option<Subscribers> {
+        self.names[kind as usize].read().get(name).map(Arc::clone)
+    }
+
+    /// The patterns that a channel fits, and their subscribers.
+    pub(super) fn fitting(&self, channel: &[u8]) -> Vec<(Bytes, Subscribers)> {
+        let patterns = self.names[Kind::Pattern as usize].read();
+        let fitting = patterns
+            .iter()
+            .filter(|(pattern, _)| glob::matches(pattern, channel));
+        fitting
+            .map(|(pattern, subscribers)| (pattern.clone(), Arc::clone(subscribers)))
+            .collect()
+    }
+
+    /// How many names of a kind have subscribers.
+    pub(super) fn len(&self, kind: Kind) -> usize {
+        self.names[kind as usize].read().len()
+    }
+}
