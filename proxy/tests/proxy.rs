@@ -24,4 +24,5 @@ mod proxy {
     mod stops;
     mod threads;
     mod transactions;
+    mod users;
 }

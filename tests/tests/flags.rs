@@ -209,6 +209,8 @@ fn other(name: &str, default: Option<&str>) -> anyhow::Result<String> {
         "capacity" => "123GiB",
         "backup-dir" => "/nowhere/backups",
         "requirepass" => "of the test",
+        "aclfile" => "/nowhere/users.acl",
+        "acl-pubsub-default" => "allchannels",
         "io-threads" => "3",
         "bootstrap-nodes" => "9",
         "split-at" => "g,m",
