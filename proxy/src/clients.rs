@@ -425,6 +425,13 @@ impl Clients {
         }
     }
 
+    /// Wakes every connection: they have something to look at.
+    pub(crate) fn wake_all(&self) {
+        for client in &self.by_id {
+            client.waker.wake();
+        }
+    }
+
     /// The number of clients.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()

@@ -23,7 +23,6 @@ macro_rules! waits {
     };
 }
 
-mod acl;
 /// The handler of an async function that runs alone, and that MULTI queues.
 macro_rules! also_queued {
     ($function:path) => {
@@ -31,6 +30,7 @@ macro_rules! also_queued {
     };
 }
 
+mod acl;
 mod client;
 mod client_kill;
 mod client_tracking;

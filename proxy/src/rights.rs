@@ -27,7 +27,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::Config;
-use crate::clients::Clients;
 
 pub(crate) use denials::{Context, Denials, Denied, Entry, What};
 pub(crate) use follow::follow;
@@ -128,13 +127,14 @@ impl Rights {
         self.taken.lock().requirepass = Bytes::copy_from_slice(text);
     }
 
-    /// Takes the users of a catalog, unless a newer one was taken. Connections follow at once: those
-    /// whose user is gone are closed.
-    pub(crate) fn take(&self, catalog: &Catalog, clients: &Clients) {
+    /// Takes the users of a catalog, unless a newer one was taken. Returns whether they changed: then
+    /// all connections must be woken, so that they follow at once.
+    #[must_use]
+    pub(crate) fn take(&self, catalog: &Catalog) -> bool {
         let mut taken = self.taken.lock();
         let is_first = self.generation() == 0;
         if !is_first && catalog.revision <= taken.revision {
-            return;
+            return false;
         }
         taken.revision = catalog.revision;
         let rules: BTreeMap<Bytes, Bytes> = catalog
@@ -142,7 +142,7 @@ impl Rights {
             .map(|(name, rules)| (name.clone(), rules.clone()))
             .collect();
         if !is_first && rules == taken.rules {
-            return;
+            return false;
         }
         let before = self.users.load();
         let users = rules.iter().map(|(name, text)| {
@@ -160,9 +160,7 @@ impl Rights {
         self.generation.fetch_add(1, Ordering::Release);
         drop(taken);
         self.known.send_replace(true);
-        for client in clients.all() {
-            client.waker.wake();
-        }
+        true
     }
 }
 

@@ -77,6 +77,13 @@ impl Shared {
         usize::try_from(self.max_value_bytes).unwrap_or(usize::MAX)
     }
 
+    /// Follows the users of the newest catalog at once.
+    pub(crate) fn follow_users(&self) {
+        if self.rights.take(&self.catalog()) {
+            self.clients.wake_all();
+        }
+    }
+
     /// Counts a denial, for INFO and for the metrics.
     pub(crate) fn count_denial(&self, what: What) {
         self.metrics.denials(what).inc();

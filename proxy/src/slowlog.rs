@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use coterie_protocol::Frame;
+use coterie_redis_compat::acl::redacted;
 use coterie_redis_compat::{Flags, resolve};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -93,7 +94,7 @@ impl SlowLog {
             id,
             at: SystemTime::now(),
             elapsed,
-            words: shortened(args),
+            words: shortened(&redacted(args)),
             client_addr: addr.to_owned(),
             client_name: name.clone(),
         });

@@ -10,6 +10,7 @@ use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::proxies::ProxyReport;
 use coterie_redis_compat::Resp;
+use coterie_redis_compat::acl::User;
 use coterie_rpc::{Client, Credentials, CredentialsError, Door, Responder};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
 use coterie_tls::{TlsError, Watched};
@@ -152,10 +153,7 @@ pub async fn start_with(
     health: &Health,
 ) -> Result<Handle, RunError> {
     crate::commands::note_memory_at_start();
-    let file = config.aclfile.clone().map(AclFile::new);
-    let rights = Arc::new(Rights::new(&config, file.clone()));
-    let of_file = file.map(|file| file.read(rights.reading()));
-    let of_file = of_file.transpose()?.unwrap_or_default();
+    let (rights, of_file) = rights(&config)?;
     let (sockets, addr, tls) = listen(&config, telemetry)?;
     let tls_addr = tls.as_ref().map(|tls| tls.addr);
     let door = Door::new(|_, responder: Responder| responder.fail("the proxy is starting"));
@@ -373,6 +371,14 @@ fn look_after_memory(
         let metrics = Arc::clone(&shared.metrics);
         tokio::spawn(close_stalled(memory, kind, clients, metrics, stop.clone()));
     }
+}
+
+/// The users, and those of the ACL file, which must be readable.
+fn rights(config: &Config) -> Result<(Arc<Rights>, Vec<User>), AclFileError> {
+    let file = config.aclfile.clone().map(AclFile::new);
+    let rights = Arc::new(Rights::new(config, file.clone()));
+    let of_file = file.map(|file| file.read(rights.reading()));
+    Ok((rights, of_file.transpose()?.unwrap_or_default()))
 }
 
 /// Memory for replies and for requests.

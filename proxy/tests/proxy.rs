@@ -27,4 +27,5 @@ mod proxy {
     mod tls;
     mod tools;
     mod transactions;
+    mod users;
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use bytes::{Bytes, BytesMut};
 use common::real::Server;
 use common::words;
-use coterie_redis_compat::{CommandError as E, Reply, Resp, all_error_lines, errors};
+use coterie_redis_compat::{CommandError as E, Reply, Resp, acl, all_error_lines, errors};
 
 fn line(error: E) -> Bytes {
     let mut out = BytesMut::new();
@@ -461,6 +461,19 @@ const FIXED: &[(&str, &str)] = &[
     ("wait 0 x", "ERR timeout is not an integer or out of range"),
     ("wait 0 -1", "ERR timeout is negative"),
     ("blpop none x", "ERR timeout is not a float or out of range"),
+    (
+        "acl deluser default",
+        "ERR The 'default' user cannot be removed",
+    ),
+    (
+        "acl setuser a\tb",
+        "ERR Usernames can't contain spaces or null characters",
+    ),
+    (
+        "acl genpass 4097",
+        "ERR ACL GENPASS argument must be the number of bits for the output password, a positive \
+         number up to 4096",
+    ),
 ];
 
 /// Lines that other tests of this file compare.
@@ -468,6 +481,11 @@ const COMPARED_BELOW: &[E] = &[
     errors::BCAST_SWITCHED,
     errors::CACHING_NO_WITHOUT_OPTOUT,
     errors::CACHING_YES_WITHOUT_OPTIN,
+    acl::EXEC_DENIED_CHANNEL,
+    acl::EXEC_DENIED_COMMAND,
+    acl::EXEC_DENIED_KEY,
+    acl::SORT_BY_DENIED,
+    acl::SORT_GET_DENIED,
     errors::EXEC_ABORT,
     errors::NESTED_MULTI,
     errors::NOT_IN_MULTI,
@@ -538,6 +556,8 @@ const NOT_COMPARED: &[&str] = &[
     // Redis 7.4.
     "ERR maxage is not an integer or out of range",
     "ERR maxage should be greater than 0",
+    "ERR There was an error trying to save the ACLs. Please check the server logs for more \
+     information",
 ];
 
 /// Coterie's own, and Valkey's.
@@ -548,6 +568,8 @@ const OURS: &[E] = &[
         "ERR BY and GET patterns of SORT may name only keys of the group that holds the sorted key",
     ),
     E::Fixed("ERR the collection is too large to be sorted by a single command"),
+    acl::NO_ACL_FILE,
+    acl::USERS_UNKNOWN,
     errors::TOO_MANY_WAIT,
     errors::DEBUG_REFUSED,
     errors::FAILOVER_REFUSED,
@@ -723,6 +745,31 @@ fn strangers_are_refused_in_the_words_of_redis() {
         line(errors::NO_PERM_CHANNEL)
     );
     let mut admin = server.connect();
+    for (rules, queued, error) in [
+        ("-get", "get mine", acl::EXEC_DENIED_COMMAND),
+        ("+get resetkeys", "get mine", acl::EXEC_DENIED_KEY),
+        ("resetchannels", "subscribe mine", acl::EXEC_DENIED_CHANNEL),
+    ] {
+        admin.run(&words(
+            "acl setuser limited ~mine &mine +get +multi +exec +subscribe",
+        ));
+        real.run(&words("multi"));
+        real.run(&words(queued));
+        admin.run(&words(&format!("acl setuser limited {rules}")));
+        let reply = real.run(&words("exec"));
+        assert_eq!(reply.slice("*1\r\n".len()..), line(error), "{rules}");
+        admin.run(&words("acl setuser limited ~mine"));
+    }
+    admin.run(&words("rpush mine 1"));
+    admin.run(&words("acl setuser limited +sort"));
+    assert_eq!(
+        real.run(&words("sort mine by w*")),
+        line(acl::SORT_BY_DENIED)
+    );
+    assert_eq!(
+        real.run(&words("sort mine get w*")),
+        line(acl::SORT_GET_DENIED)
+    );
     admin.run(&words("config set requirepass secret"));
     let mut stranger = server.connect();
     assert_eq!(stranger.run(&words("get k")), line(errors::NO_AUTH));

@@ -217,6 +217,8 @@ fn other(name: &str, default: Option<&str>) -> anyhow::Result<String> {
         "tls-auth-clients" => "optional",
         "tls-protocols" => "TLSv1.3",
         "requirepass" => "of the test",
+        "aclfile" => "/nowhere/users.acl",
+        "acl-pubsub-default" => "allchannels",
         "io-threads" => "3",
         "bootstrap-nodes" => "9",
         "split-at" => "g,m",

@@ -181,7 +181,9 @@ impl<S: Socket> Connection<S> {
                 out.put_slice(&theirs.next().unwrap_or_default());
                 continue;
             }
-            let reply = if matches!(commands::handler(queued.row), Some(Handler::AlsoQueued(_))) {
+            let reply = if let Some(line) = queued.denied {
+                CommandError::Fixed(line).into()
+            } else if matches!(commands::handler(queued.row), Some(Handler::AlsoQueued(_))) {
                 let asked = asked.next().unwrap_or(Err(NOT_OFFERED));
                 asked.unwrap_or_else(Reply::from)
             } else if ours < REPLY_BYTES_MAX {
@@ -217,9 +219,6 @@ impl<S: Socket> Connection<S> {
 
     /// Runs a queued command that the proxy answers.
     fn answer_queued(&mut self, queued: &Call, closes: &mut bool) -> Reply {
-        if let Some(line) = queued.denied {
-            return CommandError::Fixed(line).into();
-        }
         let answer = match commands::handler(queued.row).and_then(Handler::now) {
             Some(run) => self.run_now(queued, run),
             // UNWATCH: nothing to do, as EXEC drops the watches anyway.

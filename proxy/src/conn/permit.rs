@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use coterie_protocol::pubsub::Kind;
 use coterie_redis_compat::CommandError;
 use coterie_redis_compat::acl::{Denial, User};
 
@@ -47,7 +48,7 @@ impl<S: Socket> Connection<S> {
             Some(user) => {
                 self.session.user = Some(Arc::clone(user));
                 self.end_forbidden_wait();
-                true
+                !self.has_forbidden_subscription()
             }
             // The client that removed its own user gets its reply first.
             None if matches!(&self.mode, Mode::Alone { call, .. } if commands::is_acl(call.row)) => {
@@ -66,6 +67,33 @@ impl<S: Socket> Connection<S> {
         {
             self.client.unblock(Unblock::Denied(denial));
         }
+    }
+
+    /// Whether the client subscribes to a channel, or is about to, that its user may not use any more.
+    fn has_forbidden_subscription(&self) -> bool {
+        let Some(user) = &self.session.user else {
+            return false;
+        };
+        if user.may_use_all_channels() {
+            return false;
+        }
+        let is_forbidden = |call: &Call| {
+            commands::subscribes(call.row) && user.check(call.row, &call.args).is_err()
+        };
+        let is_coming = match &self.mode {
+            Mode::Alone { call, .. } => is_forbidden(call),
+            Mode::Finishing { queue, .. } | Mode::Transacting { queue, .. } => {
+                queue.iter().any(is_forbidden)
+            }
+            _ => false,
+        };
+        let subscriptions = self.client.subscriptions.lock();
+        let mut kinds = [Kind::Channel, Kind::Shard, Kind::Pattern].into_iter();
+        is_coming
+            || kinds.any(|kind| {
+                let mut names = subscriptions.of(kind).iter();
+                names.any(|name| !user.may_use_channel(name, kind == Kind::Pattern))
+            })
     }
 
     /// Whether the user may run the command. Errors: the reply; the denial is logged.

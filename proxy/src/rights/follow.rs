@@ -41,7 +41,9 @@ pub(crate) async fn follow(
                 // The catalog that has them is still to come.
             } else {
                 of_file.clear();
-                rights.take(&newest, &clients);
+                if rights.take(&newest) {
+                    clients.wake_all();
+                }
             }
         }
         if catalog.changed().await.is_err() {

@@ -51,8 +51,8 @@ async fn change_user(
     let object = ObjectName::new(ObjectKind::User, Bytes::copy_from_slice(name));
     loop {
         let (stored, user) = {
+            call.shared.follow_users();
             let catalog = call.shared.catalog();
-            call.shared.rights.take(&catalog, &call.shared.clients);
             let stored = catalog.objects.get(&object).cloned();
             (stored, known(&call.shared)?.get(name).cloned())
         };
@@ -165,9 +165,7 @@ async fn changed(
         }
         Err(reason) => return Err(CommandError::Other(format!("ERR {reason}"))),
     };
-    call.shared
-        .rights
-        .take(&call.shared.catalog(), &call.shared.clients);
+    call.shared.follow_users();
     if !made && Instant::now() >= call.deadline {
         let reason = "other clients change the user all the time";
         return Err(CommandError::TryAgain(reason.to_owned()));
