@@ -170,6 +170,8 @@ fn stats(shared: &Shared) -> String {
             ("evicted_keys", "0".to_owned()),
             ("keyspace_hits", found.hits.to_string()),
             ("keyspace_misses", found.misses.to_string()),
+            // There is no MIGRATE.
+            ("migrate_cached_sockets", "0".to_owned()),
             ("total_error_replies", stats.errors.total().to_string()),
             ("acl_access_denied_auth", load(&stats.auth_failures)),
         ],

@@ -1,5 +1,5 @@
-//! `SAVE`, `BGSAVE`, `BGREWRITEAOF` and `SHUTDOWN`. There is nothing to save, as acknowledged writes
-//! are on disk, and clients stop no cluster.
+//! `SAVE`, `BGSAVE`, `BGREWRITEAOF` and `SHUTDOWN`. There is nothing to save, as acknowledged
+//! writes are on disk, and clients stop no cluster.
 
 use bytes::Bytes;
 use coterie_redis_compat::errors::{NO_SHUTDOWN, NOTHING_TO_ABORT, SYNTAX};
