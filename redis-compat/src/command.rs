@@ -194,6 +194,8 @@ pub struct Command {
     is_interval: bool,
     /// It may wait for data.
     pub(crate) waits: Option<Waits>,
+    /// It reads no order of members, so changes of orders need not be made before it.
+    pub(crate) leaves_orders: bool,
     /// Its place in [`crate::ROWS`], and the places of its subcommands.
     pub(crate) number: u16,
     pub(crate) subcommands: (u16, u16),

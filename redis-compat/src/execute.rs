@@ -61,6 +61,9 @@ fn call(
     };
     let scope = txn.begin(table, command.is_write());
     declare(scope, command, table, args);
+    if !command.leaves_orders && txn.has_declared_order() {
+        txn.settle_orders()?;
+    }
     let reply = function(txn, &Args::new(args, command.name));
     txn.end(reply.is_ok());
     reply
@@ -129,7 +132,11 @@ mod tests {
                 other => panic!("{other:?}"),
             }
             let untouched = Txn::new(&view, ctx(1));
-            assert_eq!(txn.finish(), untouched.finish(), "a trace is left");
+            assert_eq!(
+                txn.finish().unwrap(),
+                untouched.finish().unwrap(),
+                "a trace is left"
+            );
         }
         let args = [b("faulty"), b("declared"), b("declared")];
         for row in &CALLS[..3] {
@@ -155,8 +162,9 @@ mod tests {
         call(&mut txn_given_up, &CALLS[1], T, &fine).unwrap();
         call(&mut txn_given_up, &CALLS[2], T, &failing).unwrap_err();
         txn_given_up.roll_back();
-        assert_eq!(txn_given_up.finish(), Txn::new(&view, ctx(1)).finish());
-        assert_eq!(txn.finish(), expected.finish());
+        let untouched = Txn::new(&view, ctx(1)).finish().unwrap();
+        assert_eq!(txn_given_up.finish().unwrap(), untouched);
+        assert_eq!(txn.finish().unwrap(), expected.finish().unwrap());
     }
 
     #[test]

@@ -237,7 +237,7 @@ fn changed(view: &mut MemView, next_change: &mut u64, commands: &[Vec<Bytes>]) -
         assert!(!out.starts_with(b"-"), "{out:?}");
     }
     let bytes = txn.changed_bytes();
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     *next_change = changes.next_change;
     view.apply(&changes);
     bytes

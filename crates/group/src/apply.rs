@@ -74,7 +74,7 @@ impl GroupState {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
                 let answer = self.change_range(change, &mut txn, store, &mut effects)?;
                 effects.answer(answer);
-                effects.changes = txn.finish();
+                effects.changes = txn.finish()?;
             }
             Body::Frames(frames) => {
                 let txn = self.txn(store, entry.seed, entry.value_bytes_max);
@@ -88,7 +88,7 @@ impl GroupState {
             Body::Sweep(expired) => {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
                 self.sweep(&mut txn, &expired)?;
-                effects.changes = txn.finish();
+                effects.changes = txn.finish()?;
                 effects.swept = expired;
             }
             Body::Digest { nonce } => {
@@ -154,7 +154,7 @@ impl GroupState {
             }
         }
         debug_assert_eq!(effects.replies.len(), count, "an answer for each frame");
-        effects.changes = txn.finish();
+        effects.changes = txn.finish()?;
         Ok(())
     }
 

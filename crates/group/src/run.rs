@@ -284,7 +284,7 @@ mod tests {
         let value = Bytes::from(vec![b'x'; VALUE_BYTES]);
         let put = txn.put_string(Bytes::from_static(b"big"), value, None);
         put.unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         view
     }
@@ -322,7 +322,7 @@ mod tests {
         else {
             panic!("put off")
         };
-        (decoded(reply), !txn.finish().records.is_empty())
+        (decoded(reply), !txn.finish().unwrap().records.is_empty())
     }
 
     fn run(lines: &[&str], flags: FrameFlags) -> (Vec<Bytes>, bool) {

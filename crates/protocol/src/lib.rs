@@ -13,6 +13,7 @@ mod frame;
 pub mod frozen;
 pub mod meta;
 pub mod method;
+pub mod objects;
 pub mod places;
 mod refusal;
 mod reply;

@@ -11,6 +11,7 @@ use coterie_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Change, JobDescriptor, TableDescriptor, Wish};
+use crate::objects::{Expected, ObjectChange};
 use crate::server::ReplicaStatus;
 
 /// A request to meta.
@@ -231,6 +232,13 @@ pub enum Command {
         /// Meta's whole state, in meta's own encoding.
         state: bytes::Bytes,
     },
+    /// Change objects: all or none, and none unless every condition holds.
+    PutObjects {
+        /// The conditions.
+        expected: Vec<Expected>,
+        /// The changes, in order.
+        changes: Vec<ObjectChange>,
+    },
 }
 
 /// A change by the controller.
@@ -326,4 +334,7 @@ pub enum Rejection {
     /// The node was removed; its id is not used again.
     #[error("node {0} was removed; its id is not used again")]
     Removed(NodeId),
+    /// An object has another value than the command expected.
+    #[error("another client has changed it meanwhile")]
+    Changed,
 }

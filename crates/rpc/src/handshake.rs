@@ -21,7 +21,7 @@ use crate::Token;
 use crate::token::{PROOF_BYTES, Side};
 
 /// The version of the wire protocol this build speaks.
-pub(crate) const VERSION: u16 = 7;
+pub(crate) const VERSION: u16 = 8;
 
 const MAGIC: &[u8; 8] = b"COTERIE\n";
 const HELLO_BYTES: usize = MAGIC.len() + 2 + PROOF_BYTES;

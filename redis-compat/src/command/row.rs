@@ -32,6 +32,7 @@ pub(crate) const fn command(topic: Topic, name: &'static str) -> Command {
         key_flags: None,
         is_interval: false,
         waits: None,
+        leaves_orders: false,
         number: 0,
         subcommands: (0, 0),
     }
@@ -171,6 +172,12 @@ impl Command {
             queue,
             resolve,
         });
+        self
+    }
+
+    /// It reads scores of a sorted set by member, and no order.
+    pub(crate) const fn leaves_orders(mut self) -> Self {
+        self.leaves_orders = true;
         self
     }
 

@@ -213,11 +213,11 @@ mod tests {
         assert!(txn.record(&b("k")).unwrap().is_some());
         let mut txn = Txn::new(&view, ctx(10));
         assert!(txn.record(&b("k")).unwrap().is_none());
-        assert!(txn.finish().records.is_empty());
+        assert!(txn.finish().unwrap().records.is_empty());
         let mut txn = Txn::new(&view, ctx(10));
         txn.writing = true;
         assert!(txn.record(&b("k")).unwrap().is_none());
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         assert_eq!(changes.records.get(&(T, b("k"))), Some(&None));
         assert_eq!(changes.next_change, 1);
     }
@@ -243,7 +243,7 @@ mod tests {
         txn.put_string(b("a"), b("1"), None).unwrap();
         txn.put_string(b("b"), b("1"), None).unwrap();
         txn.remove(b("a")).unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         assert_eq!(changes.next_change, 4);
         let version = changes.records[&(T, b("b"))].as_ref().unwrap().version;
         assert_eq!(

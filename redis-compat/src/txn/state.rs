@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId, UnixMillis, Version};
 
+use super::orders::Orders;
 use super::savepoint::{Before, Savepoint};
 use crate::changes::{Change, Place};
 use crate::context::Clock;
-use crate::{Changes, Context, ElementPlace, Fault, Record, Removal, View};
+use crate::{Changes, Collection, Context, ElementPlace, Fault, Record, Removal, View};
 
 pub(super) struct State<'a> {
     pub(super) view: &'a dyn View,
@@ -24,6 +25,10 @@ pub(super) struct State<'a> {
     pub(super) overlay: BTreeMap<Place, Change>,
     /// Changed elements of spread collections (`txn/spread.rs`).
     pub(super) elements: BTreeMap<ElementPlace, Option<Bytes>>,
+    /// The collection of the last of them.
+    pub(super) last_changed: Option<Collection>,
+    /// Changes of counted orders that wait (`txn/orders.rs`).
+    pub(super) orders: Orders,
     pub(super) clears: Vec<KeyRange>,
     pub(super) cleared: u64,
     pub(super) removals: Vec<Removal>,
@@ -41,6 +46,8 @@ impl<'a> State<'a> {
             written_bytes: 0,
             overlay: BTreeMap::new(),
             elements: BTreeMap::new(),
+            last_changed: None,
+            orders: Orders::default(),
             clears: Vec::new(),
             cleared: 0,
             removals: Vec::new(),
@@ -152,6 +159,7 @@ impl<'a> State<'a> {
         self.savepoints.push(Savepoint {
             before: Before::default(),
             elements_before: Before::default(),
+            orders: self.orders.mark(),
             ctx: self.ctx,
             needs_tick: self.needs_tick,
             clears: self.clears.len(),
@@ -168,6 +176,7 @@ impl<'a> State<'a> {
         };
         savepoint.before.restore(&mut self.overlay);
         savepoint.elements_before.restore(&mut self.elements);
+        self.orders.roll_back(savepoint.orders);
         self.ctx = savepoint.ctx;
         self.needs_tick = savepoint.needs_tick;
         self.clears.truncate(savepoint.clears);

@@ -13,6 +13,7 @@ const ZREM: Command = command(Topic::SortedSet, "zrem")
     .syntax("key member ...")
     .flags(F::WRITE_FAST)
     .keys(&[K::RW.with(K::DELETE).at(1)])
+    .leaves_orders()
     .runs(zrem)
     .hints("weight=2 key=zset-key member=zset-member")
     .docs(

@@ -56,7 +56,7 @@ impl Store {
                 out.freeze()
             })
             .collect();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
         replies

@@ -20,7 +20,10 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Proposes a change of the catalog.
-pub(super) async fn propose(call: &Remote, command: Command) -> Result<Outcome, CommandError> {
+pub(in crate::commands) async fn propose(
+    call: &Remote,
+    command: Command,
+) -> Result<Outcome, CommandError> {
     let timeout = call.deadline.saturating_duration_since(Instant::now());
     match call.shared.meta.propose(command, timeout).await {
         Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
