@@ -26,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
+    /// The number of the thread that serves it.
+    pub(crate) thread: usize,
     /// The file descriptor of its socket in this process.
     pub(crate) fd: i32,
     pub(crate) connected_at: Instant,
@@ -287,11 +289,18 @@ impl Clients {
     }
 
     /// Adds a client; it is listed until [`Clients::remove`].
-    pub(crate) fn add(&self, addr: SocketAddr, local_addr: SocketAddr, fd: i32) -> Arc<Client> {
+    pub(crate) fn add(
+        &self,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        fd: i32,
+        thread: usize,
+    ) -> Arc<Client> {
         let client = Arc::new(Client {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             addr,
             local_addr,
+            thread,
             fd,
             connected_at: Instant::now(),
             waker: AtomicWaker::new(),

@@ -146,6 +146,7 @@ pub async fn start_with(
         Arc::clone(&metrics),
         Arc::clone(&news),
         router.rpc.clone(),
+        io_threads.get(),
     );
     news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));

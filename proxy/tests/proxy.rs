@@ -18,6 +18,7 @@ mod proxy {
     mod memory;
     mod moves;
     mod pipelines;
+    mod pubsub;
     mod scan_events;
     mod scans;
     mod stats;
