@@ -2,7 +2,8 @@
 //!
 //! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
 //! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios;
-//! `coterie-bench replies` measures large replies, `coterie-bench move` a range that is split and
+//! `coterie-bench replies` measures large replies, `coterie-bench pubsub` messages to many
+//! subscribers, `coterie-bench move` a range that is split and
 //! moved under full load. `--json` writes the results to a file. The report says whether the
 //! project's bars are met, but a missed bar is no failure: figures depend on the machine.
 
@@ -13,6 +14,7 @@ mod moves;
 mod origin;
 mod peers;
 mod plan;
+mod pubsub;
 mod raw;
 mod replies;
 mod report;
@@ -33,6 +35,8 @@ enum Command {
     Cluster(plan::Settings),
     /// Clients that read much at once: the memory it takes, and the latency of other clients.
     Replies(replies::Settings),
+    /// Subscribers over two proxies that all get every message.
+    Pubsub(pubsub::Settings),
     /// A range that is split and moved three times under full load.
     Move(moves::Settings),
 }
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Cluster(settings) => run::cluster(&settings),
         Command::Replies(settings) => replies::run(&settings),
+        Command::Pubsub(settings) => pubsub::run(&settings),
         Command::Move(settings) => moves::run(&settings),
     }
 }

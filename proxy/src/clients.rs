@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
+    /// The number of the thread that serves it.
+    pub(crate) thread: usize,
     /// The file descriptor of its socket in this process.
     pub(crate) fd: i32,
     pub(crate) connected_at: Instant,
@@ -335,11 +337,18 @@ impl Clients {
     }
 
     /// Adds a client; it is listed until [`Clients::remove`].
-    pub(crate) fn add(&self, addr: SocketAddr, local_addr: SocketAddr, fd: i32) -> Arc<Client> {
+    pub(crate) fn add(
+        &self,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        fd: i32,
+        thread: usize,
+    ) -> Arc<Client> {
         let client = Arc::new(Client {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             addr,
             local_addr,
+            thread,
             fd,
             connected_at: Instant::now(),
             waker: AtomicWaker::new(),
@@ -387,7 +396,7 @@ impl Clients {
     /// The client in whose name another proxy asks: it is not listed.
     pub(crate) fn unlisted(&self) -> Arc<Client> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let client = self.add(nowhere, nowhere, -1);
+        let client = self.add(nowhere, nowhere, -1, 0);
         self.by_id.remove(&client.id);
         client
     }

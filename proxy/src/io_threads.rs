@@ -25,6 +25,7 @@ pub(crate) struct IoThreads {
 
 /// A thread that serves clients.
 pub(crate) struct IoThread {
+    pub(crate) number: usize,
     /// The state that its connections share, with a router that calls from this thread.
     pub(crate) shared: Arc<Shared>,
     pub(crate) runtime: Handle,
@@ -65,7 +66,9 @@ impl IoThread {
             // Nobody waits for work that a command still has elsewhere.
             runtime.shutdown_background();
         })?;
+        handle.spawn(Arc::clone(&shared.pubsub).serve(number));
         Ok(Self {
+            number,
             shared,
             runtime: handle,
             stop,

@@ -288,7 +288,7 @@ mod tests {
 
     fn shown(words: &[&'static [u8]]) -> String {
         let addr = "127.0.0.1:60866".parse().unwrap();
-        let client = Clients::new(PushRules::for_tests(1 << 20)).add(addr, addr, 0);
+        let client = Clients::new(PushRules::for_tests(1 << 20)).add(addr, addr, 0, 0);
         let args: Vec<_> = words.iter().map(|word| Bytes::from_static(word)).collect();
         let row = lookup(&args[0]).expect("a command");
         let now = UNIX_EPOCH + Duration::from_micros(1_339_518_083_107_412);

@@ -8,6 +8,7 @@
 
 mod homes;
 mod interest;
+mod lanes;
 mod publishing;
 mod questions;
 mod seen;
@@ -32,8 +33,9 @@ use crate::metrics::Metrics;
 use crate::pushes::{Forms, Turn};
 use crate::router::{NewsReader, Reader};
 use interest::{Full, Interest, NAMES_MAX, Told};
+use lanes::Lanes;
 use seen::Seen;
-use table::Table;
+use table::{Subscribers, Table};
 
 pub(crate) use table::Subscriptions;
 
@@ -46,6 +48,7 @@ pub(crate) struct PubSub {
     clients: Arc<Clients>,
     metrics: Arc<Metrics>,
     table: Table,
+    lanes: Lanes,
     interest: Arc<Interest>,
     seen: Mutex<Seen>,
     /// Servers that did not answer, and when.
@@ -55,23 +58,31 @@ pub(crate) struct PubSub {
 }
 
 impl PubSub {
-    /// Reads news, and calls servers with `rpc`, on the caller's runtime.
+    /// Reads news, and calls servers with `rpc`, on the caller's runtime. So many threads serve
+    /// clients.
     pub(crate) fn new(
         clients: Arc<Clients>,
         metrics: Arc<Metrics>,
         news: Arc<NewsReader>,
         rpc: coterie_rpc::Client,
+        threads: usize,
     ) -> Arc<Self> {
         let number = news.link;
         Arc::new(Self {
             clients,
+            table: Table::new(threads),
+            lanes: Lanes::new(threads.max(1), Arc::clone(&metrics)),
             metrics,
-            table: Table::default(),
             interest: Arc::new(Interest::new(news, rpc)),
             seen: Mutex::default(),
             suspects: Mutex::default(),
             number,
         })
+    }
+
+    /// Hands messages to the clients of a thread, on that thread.
+    pub(crate) async fn serve(self: Arc<Self>, thread: usize) {
+        self.lanes.serve(thread).await;
     }
 
     /// Follows the catalog until its source is gone.
@@ -169,7 +180,7 @@ impl PubSub {
         let (mut replies, mut left) = (Vec::new(), Vec::new());
         for name in names {
             if subscriptions.remove(kind, name) {
-                self.table.remove(kind, name, client.id);
+                self.table.remove(kind, name, client);
                 left.push(name.clone());
             }
             let count = subscriptions.count(kind);
@@ -228,18 +239,10 @@ impl PubSub {
         }
     }
 
-    fn push(
-        &self,
-        subscribers: &Mutex<std::collections::BTreeMap<u64, Arc<Client>>>,
-        items: Vec<Reply>,
-    ) {
+    fn push(&self, subscribers: &Arc<Subscribers>, items: Vec<Reply>) {
         let forms = Forms::of(&Reply::Push(items));
         let push = self.clients.push_of(forms, Turn::Next);
-        let subscribers = subscribers.lock();
-        subscribers.values().for_each(|client| client.push(&push));
-        self.metrics
-            .messages_pushed
-            .inc_by(subscribers.len() as u64);
+        self.lanes.put(&push, subscribers);
     }
 }
 
@@ -250,6 +253,7 @@ impl Reader for PubSub {
                 self.deliver(message);
             }
         }
+        self.lanes.wake();
     }
 
     fn missed(&self, _: &str) {

@@ -160,7 +160,7 @@ mod tests {
         let clients = Clients::new(PushRules::for_tests(1 << 20));
         clients.number_from((1 << NUMBER_BITS) - 1);
         let addr = "127.0.0.1:1".parse().unwrap();
-        let id = clients.add(addr, addr, 0).id;
+        let id = clients.add(addr, addr, 0, 0).id;
         assert!(id < 1 << 53, "{id}");
     }
 }

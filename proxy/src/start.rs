@@ -200,6 +200,7 @@ pub async fn start_with(
         Arc::clone(&metrics),
         Arc::clone(&news),
         router.rpc.clone(),
+        io_threads.get(),
     );
     news.begin(vec![
         Arc::clone(&pubsub) as Arc<dyn Reader>,

@@ -19,6 +19,7 @@ mod proxy {
     mod moves;
     mod pipelines;
     mod proxies;
+    mod pubsub;
     mod scan_events;
     mod scans;
     mod stats;

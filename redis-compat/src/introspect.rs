@@ -77,6 +77,9 @@ pub fn info_alone(row: &Command) -> Reply {
     Reply::Array(elements)
 }
 
+/// Redis has this flag, and shows it to nobody.
+const HIDDEN: &str = "may_replicate";
+
 fn elements(row: &Command) -> Vec<Reply> {
     let listed = || row.keys.iter().filter(|spec| !spec.unlisted);
     let specs: Vec<_> = listed().copied().collect();
@@ -89,7 +92,7 @@ fn elements(row: &Command) -> Vec<Reply> {
     vec![
         bulk(row.name),
         Reply::Integer(row.arity.into()),
-        simple_set(flags.words()),
+        simple_set(flags.words().filter(|word| *word != HIDDEN)),
         Reply::Integer(range.first),
         Reply::Integer(range.last),
         Reply::Integer(range.step),
@@ -408,7 +411,8 @@ fn row_with_keys(args: &[Bytes]) -> Result<&'static Command, CommandError> {
     {
         row = lookup_subcommand(row, word).ok_or(INVALID_COMMAND_SPECIFIED)?;
     }
-    if row.keys.is_empty() {
+    let is_key = |spec: &KeySpec| !spec.flags.contains(KeyFlags::NOT_KEY);
+    if !row.keys.iter().any(is_key) {
         Err(NO_KEY_ARGUMENTS)
     } else if row.takes(args.len()) {
         Ok(row)

@@ -109,9 +109,7 @@ impl NewsLinks {
         if let Some(link) = links.remove(&number) {
             link.end();
         }
-        if links.len() >= LINKS_MAX {
-            links.retain(|_, link| !link.is_over());
-        }
+        links.retain(|_, link| !link.is_over());
         if links.len() >= LINKS_MAX {
             return responder.fail("too many links of proxies");
         }
@@ -160,10 +158,10 @@ impl NewsLink {
     /// Tells its proxy this, behind everything that was told before. Returns whether the link still
     /// holds; if not, all that was registered for it is to be forgotten.
     pub(crate) fn tell(&self, item: &Item) -> bool {
-        let mut mail = self.mail();
-        if self.is_over_with(&mail) {
+        if self.is_over() {
             return false;
         }
+        let mut mail = self.mail();
         mail.bytes += item.0.len();
         mail.news.push_back(item.0.clone());
         if let Some(question) = mail.question.take() {
@@ -185,19 +183,18 @@ impl NewsLink {
 
     /// Whether the link has ended. It stays so.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire) || self.is_over_with(&self.mail())
-    }
-
-    fn is_over_with(&self, mail: &Mail) -> bool {
         if self.is_over.load(Ordering::Acquire) {
             return true;
         }
-        let is_gone = match &mail.question {
-            Some(question) => question.is_abandoned(),
-            None => mail.asked_at.elapsed() > SILENCE_MAX,
+        let is_gone = {
+            let mail = self.mail();
+            match &mail.question {
+                Some(question) => question.is_abandoned(),
+                None => mail.asked_at.elapsed() > SILENCE_MAX,
+            }
         };
         if is_gone {
-            self.is_over.store(true, Ordering::Release);
+            self.end();
         }
         is_gone
     }

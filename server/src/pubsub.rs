@@ -128,6 +128,7 @@ impl PubSub {
                 receivers += interested.receivers;
             } else {
                 interests.remove(interested.link);
+                self.any.store(!interests.is_empty(), Ordering::Release);
             }
         }
         receivers

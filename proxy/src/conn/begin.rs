@@ -82,7 +82,12 @@ impl<S: Socket> Connection<S> {
         }
         let is_limited = self.session.resp == Resp::V2 && self.client.is_subscriber();
         if is_limited && !commands::may_be_called_by_subscribers(row) {
-            return self.reject(call, commands::not_by_subscribers(row));
+            let error = commands::not_by_subscribers(row);
+            return if commands::is_exec(row) {
+                self.refuse_exec(&error, call.silent);
+            } else {
+                self.reject(call, error);
+            };
         }
         if self.shared.pause.holds(self.may_write(row)) {
             let shared = Arc::clone(&self.shared);

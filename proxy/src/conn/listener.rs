@@ -169,12 +169,12 @@ impl Listener {
         shared.stats.connections.fetch_add(1, Ordering::Relaxed);
         let fd = stream.as_raw_fd();
         let stream = stream.into_std();
-        let client = shared.clients.add(addr, local_addr, fd);
+        let thread = self.threads.next();
+        let client = shared.clients.add(addr, local_addr, fd, thread.number);
         let listed = Listed {
             shared: Arc::clone(shared),
             client: Arc::clone(&client),
         };
-        let thread = self.threads.next();
         let shared = Arc::clone(&thread.shared);
         let Some(tls) = tls else {
             let serving = async move {

@@ -135,7 +135,7 @@ impl World {
             },
         ];
         let callers = options.map(|options| {
-            let client = clients.add(here, here, 0);
+            let client = clients.add(here, here, 0, 0);
             let named = tracking.turn_on(&client, &options);
             assert!(named.is_ok());
             let tracked = tracking.table.lock().get(client.id).unwrap();

@@ -25,6 +25,7 @@ use coterie_types::{
 };
 use tokio::sync::watch;
 
+use super::homes::NodeHome;
 use super::meta::Meta;
 use super::places::NodePlaces;
 use super::waits::{self, News, NodeLinks, Owner};
@@ -217,12 +218,25 @@ pub(crate) struct Cluster {
     pub(super) proxies: Mutex<BTreeMap<String, ProxyReport>>,
     /// The places of scans that nodes keep.
     pub(super) places: Mutex<BTreeMap<u64, NodePlaces>>,
+    /// The nodes as homes of channels.
+    pub(super) homes: Mutex<BTreeMap<u64, NodeHome>>,
 }
 
 struct Node(NodeId, Arc<Cluster>);
 
 fn addr(node: u64) -> String {
     format!("10.0.0.{node}:7000")
+}
+
+fn node_row(node: u64, state: NodeState) -> Row {
+    Row::Node(NodeDescriptor {
+        node_id: NodeId(node),
+        addr: addr(node),
+        zone: String::new(),
+        host: String::new(),
+        capacity_bytes: 0,
+        state,
+    })
 }
 
 const META: &str = "10.0.0.100:7000";
@@ -238,16 +252,7 @@ impl Cluster {
     pub(crate) fn new(ranges: Vec<RangeDescriptor>) -> Arc<Cluster> {
         let mut catalog = Catalog::default();
         let mut upserts: Vec<Row> = (1..=NODES)
-            .map(|node| {
-                Row::Node(NodeDescriptor {
-                    node_id: NodeId(node),
-                    addr: addr(node),
-                    zone: String::new(),
-                    host: String::new(),
-                    capacity_bytes: 0,
-                    state: NodeState::Up,
-                })
-            })
+            .map(|node| node_row(node, NodeState::Up))
             .collect();
         upserts.extend((0..16).map(|number| {
             Row::Table(TableDescriptor {
@@ -285,6 +290,7 @@ impl Cluster {
             links: Mutex::default(),
             proxies: Mutex::default(),
             places: Mutex::new(NodePlaces::of_all()),
+            homes: Mutex::new(NodeHome::of_all()),
         });
         for node in 1..=NODES {
             let handler = Node(NodeId(node), Arc::clone(&cluster));
@@ -348,6 +354,11 @@ impl Cluster {
         }
     }
 
+    /// Changes the state of a node.
+    pub(crate) fn set_state(&self, node: u64, state: NodeState) {
+        self.publish(vec![node_row(node, state)]);
+    }
+
     /// Changes the catalog.
     pub(crate) fn publish(&self, rows: Vec<Row>) {
         self.change_rows(rows, Vec::new());
@@ -404,6 +415,12 @@ impl Handler for Node {
         }
         if request.method == method::WAIT_NEWS {
             return cluster.asks(*node, &request.body, responder);
+        }
+        if request.method == method::NEWS {
+            return cluster.asks_news(*node, &request.body, responder);
+        }
+        if request.method == method::PUBSUB {
+            return cluster.asks_home(*node, &request.body, responder);
         }
         assert_eq!(request.method, method::EXECUTE);
         let mut body = request.body;

@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+mod homes;
 mod listed;
 mod meta;
 mod moving;

@@ -20,7 +20,6 @@ const SHARD: &str = "Shard channels have homes as other channels have, whatever 
 const ROWS: &[Command] = &[
     command(Topic::PubSub, "psubscribe")
         .syntax("pattern(pattern) ...")
-        .arity(-2)
         .flags(SUBSCRIBES)
         .docs(
             "2.0.0",
@@ -85,8 +84,7 @@ const ROWS: &[Command] = &[
             "Counts the subscribers of shard channels.",
         ),
     command(Topic::PubSub, "punsubscribe")
-        .syntax("[pattern(pattern) ...]")
-        .arity(-1)
+        .syntax("[pattern ...]")
         .flags(SUBSCRIBES)
         .docs(
             "2.0.0",
