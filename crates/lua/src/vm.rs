@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mlua::{
-    Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState,
+    Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState,
 };
 use parking_lot::Mutex;
 
@@ -21,6 +21,8 @@ pub(crate) const MOST_VALUES: usize = 7_000;
 
 /// The name by which Rust functions find Lua's own `next`.
 pub(crate) const NEXT: &str = "coterie.next";
+/// The name by which Rust functions find Lua's own `pcall`.
+pub(crate) const PCALL: &str = "coterie.pcall";
 
 /// An interpreter for scripts, or for the functions of libraries.
 pub(crate) struct Vm {
@@ -46,7 +48,10 @@ impl Vm {
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let bridge = Bridge::new(random, limits.memory);
         let failure = Failure::default();
-        lua.set_named_registry_value(NEXT, lua.globals().raw_get::<Function>("next")?)?;
+        for (name, function) in [(NEXT, "next"), (PCALL, "pcall")] {
+            let function: Function = lua.globals().raw_get(function)?;
+            lua.set_named_registry_value(name, function)?;
+        }
         let native = natives(&lua, &bridge, &failure)?;
         if let Some(load_api) = load_api {
             native.raw_set("load_only", load_api(&lua, &bridge)?)?;
@@ -185,6 +190,11 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     native.raw_set("trace", lua.create_function(trace)?)?;
     let number = |_: &Lua, value: Value| Ok(arguments::to_number(&value));
     native.raw_set("number", lua.create_function(number)?)?;
+    let frozen = lua.create_table()?;
+    native.raw_set("frozen", &frozen)?;
+    // In Rust, as an error of it has to show its caller's line.
+    let rawset = move |lua: &Lua, args: MultiValue| raw_set(lua, &frozen, &args);
+    native.raw_set("rawset", lua.create_function(rawset)?)?;
     let metatable = |_: &Lua, table: Table| Ok(table.metatable());
     native.raw_set("metatable", lua.create_function(metatable)?)?;
     native.raw_set("string", strings::functions(lua, bridge)?)?;
@@ -194,6 +204,24 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     math.raw_set("randomseed", seed)?;
     native.raw_set("math", math)?;
     Ok(native)
+}
+
+/// `rawset`, which refuses frozen tables.
+fn raw_set(lua: &Lua, frozen: &Table, args: &MultiValue) -> mlua::Result<Value> {
+    let Some(Value::Table(table)) = args.front() else {
+        return Err(raise::wrong_type(lua, 1, "table", args.front()));
+    };
+    let [key, value] = [1, 2].map(|index| args.get(index));
+    let (Some(key), Some(value)) = (key, value) else {
+        let number = if key.is_none() { 2 } else { 3 };
+        return Err(raise::bad_argument(lua, number, "value expected"));
+    };
+    if !frozen.raw_get::<Value>(table)?.is_nil() {
+        let text = "Attempt to modify a readonly table".to_owned();
+        return Err(raise::Raise::Text(text).into());
+    }
+    table.raw_set(key, value)?;
+    Ok(Value::Table(table.clone()))
 }
 
 /// The libraries that scripts see, not yet frozen.
