@@ -1,5 +1,6 @@
 //! An interpreter: Lua with Redis' globals.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(crate) struct Vm {
     pub(crate) bridge: Bridge,
     failure: Failure,
     reply: usize,
+    /// The memory in use at which garbage is collected after a run.
+    collect_at: Cell<usize>,
     /// The contents of the global table, where `KEYS` and `ARGV` are set.
     globals: Table,
     loading: Function,
@@ -68,8 +71,8 @@ impl Vm {
             here.may_go_on().map(|()| VmState::Continue)
         })?;
         lua.set_memory_limit(limits.memory.max(lua.used_memory() + (64 << 10)))?;
-        let reply = limits.reply;
-        Ok(Self { lua, bridge, failure, reply, globals, loading, run, call })
+        let (reply, collect_at) = (limits.reply, Cell::new(limits.memory / 2));
+        Ok(Self { lua, bridge, failure, reply, collect_at, globals, loading, run, call })
     }
 
     /// Compiles a text without its shebang line of `skip` bytes.
@@ -119,13 +122,26 @@ impl Vm {
         let result = switched.and_then(|()| self.run.call::<(bool, Value)>(library));
         let back = self.loading.call::<()>(false);
         let result = result.and_then(|end| back.map(|()| end));
+        self.tidy(matches!(result, Ok((true, _))));
         match result {
             Ok((true, _)) => Ok(()),
-            Ok((false, value)) => Err(match self.failure.take() {
+            Ok((false, value)) => Err(match self.failure.take().filter(|_| !value.is_string()) {
                 Some(failed) => failed.message,
                 None => format!("ERR {}", text_of(&value)),
             }),
             Err(error) => Err(format!("ERR {}", raise::foreign(&error))),
+        }
+    }
+
+    /// Collects garbage when there may be much. Lua collects it at twice the memory that was live
+    /// before, and not when memory is short: a script would fail for the garbage of others.
+    fn tidy(&self, ended_well: bool) {
+        let limit = self.bridge.memory;
+        let at = if ended_well { self.collect_at.get() } else { limit / 4 };
+        if self.lua.used_memory() > at {
+            let _ = self.lua.gc_collect();
+            let live = self.lua.used_memory();
+            self.collect_at.set((live + live / 4).max(limit / 2));
         }
     }
 
@@ -152,9 +168,11 @@ impl Vm {
         name: &str,
     ) -> Result<Bytes, ScriptError> {
         let failed = self.failure.take();
+        self.tidy(matches!(result, Ok(Ok(_))));
         let line = match result {
             Ok(Ok(reply)) => return Ok(Bytes::from(reply)),
-            Ok(Err(value)) => match failed {
+            // Without memory no handler is called: the value is Lua's text.
+            Ok(Err(value)) => match failed.filter(|_| !value.is_string()) {
                 Some(failed) => failed.line(name),
                 None => format!("ERR Error running script {name}, {}", text_of(&value)),
             },
