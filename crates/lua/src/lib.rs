@@ -32,6 +32,7 @@ mod msgpack;
 mod number;
 mod packed;
 mod patience;
+mod pattern;
 mod raise;
 mod random;
 mod scripts;

@@ -213,17 +213,16 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
     let text = arguments::bytes(lua, args, 1)?;
     let data = arguments::bytes(lua, args, 2)?;
     let position = arguments::optional(lua, args, 3)?.unwrap_or(1);
-    // C compares an unsigned number: only 0 is refused, and what is negative lies beyond the data.
-    let mut position = match usize::try_from(position) {
-        Ok(0) => return Err(raise::bad_argument(lua, 3, "offset must be 1 or greater")),
-        Ok(position) => position - 1,
-        Err(_) => return Err(raise::bad_argument(lua, 2, "data string too short")),
-    };
+    if position == 0 {
+        return Err(raise::bad_argument(lua, 3, "offset must be 1 or greater"));
+    }
+    // As in C, a negative position lies far beyond the data.
+    let mut position = (position as usize).wrapping_sub(1);
     let short = |lua| raise::bad_argument(lua, 2, "data string too short");
     let mut format = Format::new(lua, &text);
     let mut values = Vec::new();
     while let Some((option, mut size)) = format.next()? {
-        position += format.padding(position, option, size);
+        position = position.wrapping_add(format.padding(position, option, size));
         let field = position
             .checked_add(size)
             .and_then(|end| data.get(position..end));
@@ -263,7 +262,7 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
             return Err(raise::error(lua, "stack overflow (too many results)"));
         }
     }
-    values.push(Value::Number((position + 1) as f64));
+    values.push(Value::Number(position.wrapping_add(1) as i64 as f64));
     Ok(MultiValue::from_vec(values))
 }
 

@@ -22,6 +22,14 @@ impl<'a> Patience<'a> {
         Self { lua, bridge, left }
     }
 
+    /// Counts many steps.
+    #[inline]
+    pub(crate) fn steps(&mut self, count: usize) -> mlua::Result<()> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_sub(count).max(1);
+        self.step(0)
+    }
+
     /// Counts a step of a function that has built `bytes` so far; raises an error when they are too
     /// many, or when the script has to end.
     #[inline]

@@ -13,16 +13,16 @@
 
 local native, libraries = ...
 
-local error, getmetatable, ipairs, load, loadstring, next, pcall, rawget, rawset, select,
+local error, getmetatable, ipairs, load, loadstring, next, pcall, rawget, select,
   setmetatable, tostring, type, xpcall =
-  error, getmetatable, ipairs, load, loadstring, next, pcall, rawget, rawset, select,
+  error, getmetatable, ipairs, load, loadstring, next, pcall, rawget, select,
   setmetatable, tostring, type, xpcall
 local byte, format = string.byte, string.format
 local insert, create, resume = table.insert, coroutine.create, coroutine.resume
 local collectgarbage, reveal = collectgarbage, native.reveal
 
 -- A frozen table -> its contents.
-local frozen = {}
+local frozen = native.frozen
 
 local READONLY = "Attempt to modify a readonly table"
 
@@ -82,14 +82,15 @@ function base.rawget(t, key)
   return rawget(frozen[t] or t, key)
 end
 
-function base.rawset(t, key, value)
-  if type(t) ~= "table" then
-    bad_argument(1, "rawset", "table", t)
+base.rawset = native.rawset
+
+-- The metatable of a library is nobody's business.
+function base.getmetatable(value, ...)
+  local metatable = getmetatable(value, ...)
+  if metatable == false and frozen[value] then
+    return nil
   end
-  if frozen[t] then
-    error(READONLY, 0)
-  end
-  return rawset(t, key, value)
+  return metatable
 end
 
 function base.setmetatable(t, ...)
@@ -246,7 +247,7 @@ end
 for name, f in next, native.math do
   libraries.math[name] = f
 end
-for _, name in ipairs({ "_VERSION", "assert", "error", "gcinfo", "getmetatable", "ipairs",
+for _, name in ipairs({ "_VERSION", "assert", "error", "gcinfo", "ipairs",
   "rawequal", "select", "tonumber", "tostring", "type", "unpack" }) do
   base[name] = _G[name]
 end

@@ -17,6 +17,8 @@ pub(crate) enum Raise {
     Text(String),
     /// A table `{err = text}`, as `redis.call` raises.
     Reply(Vec<u8>),
+    /// Any value, as `error` raises it.
+    Value(Value),
     /// The host ends the script. Cannot be caught.
     Stop(Stop),
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Raise {
         match self {
             Self::Text(text) => f.write_str(text),
             Self::Reply(text) => f.write_str(&String::from_utf8_lossy(text)),
+            Self::Value(value) => f.write_str(type_name(value)),
             Self::Stop(stop) => f.write_str(&stop_line(stop)),
         }
     }
@@ -120,6 +123,7 @@ pub(crate) fn reveal(lua: &Lua, value: Value) -> mlua::Result<Value> {
     match error.downcast_ref::<Raise>() {
         Some(Raise::Text(text)) => text.as_str().into_lua(lua),
         Some(Raise::Reply(line)) => error_table(lua, line),
+        Some(Raise::Value(value)) => Ok(value.clone()),
         Some(stop @ Raise::Stop(_)) => Err(stop.clone().into()),
         None => foreign(&error).into_lua(lua),
     }

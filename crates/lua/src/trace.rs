@@ -45,31 +45,46 @@ impl Failure {
 }
 
 /// Notes an uncaught error with its place. Lua calls it where the error was raised.
-pub(crate) fn trace(lua: &Lua, failure: &Failure, error: Value) -> mlua::Result<()> {
+///
+/// Returns the error as Redis' handler does, a table: Lua's `load` calls the handler, too, when the
+/// function that it reads from fails, and goes on. A stop remains a stop.
+pub(crate) fn trace(lua: &Lua, failure: &Failure, error: Value) -> mlua::Result<Value> {
+    let place = place(lua, |source, line| format!("{source}:{line}"));
     let stop = match &error {
-        Value::Error(error) => match error.downcast_ref::<Raise>() {
-            Some(Raise::Stop(stop)) => Some(raise::stop_line(stop)),
-            _ => None,
-        },
+        Value::Error(error) => error.downcast_ref::<Raise>(),
         _ => None,
     };
-    let message = match stop {
-        Some(line) => line,
-        None => message(lua, raise::reveal(lua, error)?)?,
+    if let Some(Raise::Stop(stop)) = stop {
+        let message = raise::stop_line(stop);
+        *failure.0.lock() = Some(Failed { message, place });
+        return Ok(error);
+    }
+    let error = raise::reveal(lua, error)?;
+    let message = message(lua, &error)?;
+    let table = match error {
+        Value::Table(table) => table,
+        _ => {
+            let table = lua.create_table_with_capacity(0, 3)?;
+            table.raw_set("err", message.as_str())?;
+            table
+        }
     };
-    let place = place(lua, |source, line| format!("{source}:{line}"));
+    if let Some((source, line)) = place.as_deref().and_then(|place| place.rsplit_once(':')) {
+        table.raw_set("source", source)?;
+        table.raw_set("line", line)?;
+    }
     *failure.0.lock() = Some(Failed { message, place });
-    Ok(())
+    Ok(Value::Table(table))
 }
 
 /// The error line of an error value.
-fn message(lua: &Lua, error: Value) -> mlua::Result<String> {
-    if let Value::Table(table) = &error {
+fn message(lua: &Lua, error: &Value) -> mlua::Result<String> {
+    if let Value::Table(table) = error {
         let text = arguments::to_bytes(&table.get::<Value>("err")?);
         let text = text.unwrap_or_else(|| b"ERR unknown error".to_vec());
         return Ok(String::from_utf8_lossy(&text).into_owned());
     }
-    let text = match &error {
+    let text = match error {
         Value::Nil => "nil".to_owned(),
         Value::Boolean(value) => value.to_string(),
         other => match arguments::to_bytes(other) {

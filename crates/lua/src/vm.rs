@@ -1,9 +1,10 @@
 //! An interpreter: Lua with Redis' globals.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 use parking_lot::Mutex;
 
 use crate::bridge::Bridge;
@@ -19,6 +20,8 @@ pub(crate) const MOST_VALUES: usize = 7_000;
 
 /// The name by which Rust functions find Lua's own `next`.
 pub(crate) const NEXT: &str = "coterie.next";
+/// The name by which Rust functions find Lua's own `pcall`.
+pub(crate) const PCALL: &str = "coterie.pcall";
 
 /// An interpreter for scripts, or for the functions of libraries.
 pub(crate) struct Vm {
@@ -26,6 +29,8 @@ pub(crate) struct Vm {
     pub(crate) bridge: Bridge,
     failure: Failure,
     reply: usize,
+    /// The memory in use at which garbage is collected after a run.
+    collect_at: Cell<usize>,
     /// The contents of the global table, where `KEYS` and `ARGV` are set.
     globals: Table,
     loading: Function,
@@ -44,7 +49,10 @@ impl Vm {
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let bridge = Bridge::new(random, limits.memory);
         let failure = Failure::default();
-        lua.set_named_registry_value(NEXT, lua.globals().raw_get::<Function>("next")?)?;
+        for (name, function) in [(NEXT, "next"), (PCALL, "pcall")] {
+            let function: Function = lua.globals().raw_get(function)?;
+            lua.set_named_registry_value(name, function)?;
+        }
         let native = natives(&lua, &bridge, &failure)?;
         if let Some(load_api) = load_api {
             native.raw_set("load_only", load_api(&lua, &bridge)?)?;
@@ -66,12 +74,13 @@ impl Vm {
             here.may_go_on().map(|()| VmState::Continue)
         })?;
         lua.set_memory_limit(limits.memory.max(lua.used_memory() + (64 << 10)))?;
-        let reply = limits.reply;
+        let (reply, collect_at) = (limits.reply, Cell::new(limits.memory / 2));
         Ok(Self {
             lua,
             bridge,
             failure,
             reply,
+            collect_at,
             globals,
             loading,
             run,
@@ -134,13 +143,30 @@ impl Vm {
         let result = switched.and_then(|()| self.run.call::<(bool, Value)>(library));
         let back = self.loading.call::<()>(false);
         let result = result.and_then(|end| back.map(|()| end));
+        self.tidy(matches!(result, Ok((true, _))));
         match result {
             Ok((true, _)) => Ok(()),
-            Ok((false, value)) => Err(match self.failure.take() {
+            Ok((false, value)) => Err(match self.failure.take().filter(|_| !value.is_string()) {
                 Some(failed) => failed.message,
                 None => format!("ERR {}", text_of(&value)),
             }),
             Err(error) => Err(format!("ERR {}", raise::foreign(&error))),
+        }
+    }
+
+    /// Collects garbage when there may be much. Lua collects it at twice the memory that was live
+    /// before, and not when memory is short: a script would fail for the garbage of others.
+    fn tidy(&self, ended_well: bool) {
+        let limit = self.bridge.memory;
+        let at = if ended_well {
+            self.collect_at.get()
+        } else {
+            limit / 4
+        };
+        if self.lua.used_memory() > at {
+            let _ = self.lua.gc_collect();
+            let live = self.lua.used_memory();
+            self.collect_at.set((live + live / 4).max(limit / 2));
         }
     }
 
@@ -171,9 +197,11 @@ impl Vm {
         name: &str,
     ) -> Result<Bytes, ScriptError> {
         let failed = self.failure.take();
+        self.tidy(matches!(result, Ok(Ok(_))));
         let line = match result {
             Ok(Ok(reply)) => return Ok(Bytes::from(reply)),
-            Ok(Err(value)) => match failed {
+            // Without memory no handler is called: the value is Lua's text.
+            Ok(Err(value)) => match failed.filter(|_| !value.is_string()) {
                 Some(failed) => failed.line(name),
                 None => format!("ERR Error running script {name}, {}", text_of(&value)),
             },
@@ -212,6 +240,11 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     native.raw_set("trace", lua.create_function(trace)?)?;
     let number = |_: &Lua, value: Value| Ok(arguments::to_number(&value));
     native.raw_set("number", lua.create_function(number)?)?;
+    let frozen = lua.create_table()?;
+    native.raw_set("frozen", &frozen)?;
+    // In Rust, as an error of it has to show its caller's line.
+    let rawset = move |lua: &Lua, args: MultiValue| raw_set(lua, &frozen, &args);
+    native.raw_set("rawset", lua.create_function(rawset)?)?;
     let metatable = |_: &Lua, table: Table| Ok(table.metatable());
     native.raw_set("metatable", lua.create_function(metatable)?)?;
     native.raw_set("string", strings::functions(lua, bridge)?)?;
@@ -221,6 +254,24 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     math.raw_set("randomseed", seed)?;
     native.raw_set("math", math)?;
     Ok(native)
+}
+
+/// `rawset`, which refuses frozen tables.
+fn raw_set(lua: &Lua, frozen: &Table, args: &MultiValue) -> mlua::Result<Value> {
+    let Some(Value::Table(table)) = args.front() else {
+        return Err(raise::wrong_type(lua, 1, "table", args.front()));
+    };
+    let [key, value] = [1, 2].map(|index| args.get(index));
+    let (Some(key), Some(value)) = (key, value) else {
+        let number = if key.is_none() { 2 } else { 3 };
+        return Err(raise::bad_argument(lua, number, "value expected"));
+    };
+    if !frozen.raw_get::<Value>(table)?.is_nil() {
+        let text = "Attempt to modify a readonly table".to_owned();
+        return Err(raise::Raise::Text(text).into());
+    }
+    table.raw_set(key, value)?;
+    Ok(Value::Table(table.clone()))
 }
 
 /// The libraries that scripts see, not yet frozen.
