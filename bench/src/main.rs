@@ -2,7 +2,7 @@
 //!
 //! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
 //! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios;
-//! `coterie-bench replies` measures large replies, `coterie-bench pubsub` messages to many
+//! `coterie-bench types` measures commands of every type, `coterie-bench replies` large replies, `coterie-bench pubsub` messages to many
 //! subscribers, `coterie-bench move` a range that is split and
 //! moved under full load. `--json` writes the results to a file. The report says whether the
 //! project's bars are met, but a missed bar is no failure: figures depend on the machine.
@@ -19,6 +19,7 @@ mod raw;
 mod replies;
 mod report;
 mod run;
+mod types;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// SET and GET against Coterie, redis-server in three settings, and etcd.
     Cluster(plan::Settings),
+    /// Commands of every type, beside SET and GET, and beside Redis; and a queue.
+    Types(types::Settings),
     /// Clients that read much at once: the memory it takes, and the latency of other clients.
     Replies(replies::Settings),
     /// Subscribers over two proxies that all get every message.
@@ -44,6 +47,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Cluster(settings) => run::cluster(&settings),
+        Command::Types(settings) => types::run(&settings),
         Command::Replies(settings) => replies::run(&settings),
         Command::Pubsub(settings) => pubsub::run(&settings),
         Command::Move(settings) => moves::run(&settings),

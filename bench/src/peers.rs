@@ -96,6 +96,15 @@ impl Peer {
         })
     }
 
+    /// Where it is reached by RESP, and whether writes wait for a replica.
+    pub(crate) fn resp(&self) -> Option<(String, bool)> {
+        match self {
+            Self::Coterie(cluster) => Some((cluster.proxy(), false)),
+            Self::Redis { servers, wait } => Some((servers[0].addr(), *wait)),
+            Self::Etcd { .. } => None,
+        }
+    }
+
     /// The processes of the server side.
     fn processes(&mut self) -> Vec<cpu::Process> {
         let process = |role: &str, pid| cpu::Process {

@@ -11,7 +11,7 @@ use super::{Data, Recorder, Target, Task};
 use crate::plan::Operation;
 
 /// Milliseconds that a WAIT may take before it counts as an error.
-const WAIT_MS: &str = "10000";
+pub(crate) const WAIT_MS: &str = "10000";
 
 /// A peer that speaks RESP.
 #[derive(Debug, Clone)]
@@ -88,14 +88,16 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-struct Connection {
+/// A connection that skips over replies.
+pub(crate) struct Connection {
     stream: TcpStream,
-    out: Vec<u8>,
+    /// The commands to send next.
+    pub(crate) out: Vec<u8>,
     unread: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(addr: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(addr: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await;
         let stream = stream.with_context(|| format!("connect to {addr}"))?;
         stream.set_nodelay(true)?;
@@ -109,6 +111,38 @@ impl Connection {
     /// Sends the bytes in `out` and skips over `replies`; returns the number of errors, nils, and
     /// WAITs that no replica acknowledged.
     async fn exchange(&mut self, replies: usize) -> anyhow::Result<u64> {
+        self.exchange_by(replies, skip).await
+    }
+
+    /// The same for replies of any type: only error lines count as errors.
+    pub(crate) async fn exchange_any(&mut self, replies: usize) -> anyhow::Result<u64> {
+        self.exchange_by(replies, skip_any).await
+    }
+
+    /// Sends the commands in `out`; returns the last bulk string of the only reply.
+    pub(crate) async fn last_bulk(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.stream.write_all(&self.out).await?;
+        self.out.clear();
+        loop {
+            if let Some((len, good)) = skip_any(&self.unread)? {
+                ensure!(good && len == self.unread.len(), "a single good reply");
+                let line = self.unread[..len - 2]
+                    .iter()
+                    .rposition(|&byte| byte == b'\n');
+                let bulk = self.unread[line.map_or(0, |end| end + 1)..len - 2].to_vec();
+                self.unread.clear();
+                return Ok(bulk);
+            }
+            let n = self.stream.read_buf(&mut self.unread).await?;
+            ensure!(n > 0, "the server closed the connection");
+        }
+    }
+
+    async fn exchange_by(
+        &mut self,
+        replies: usize,
+        skip: fn(&[u8]) -> anyhow::Result<Option<(usize, bool)>>,
+    ) -> anyhow::Result<u64> {
         self.stream.write_all(&self.out).await?;
         self.out.clear();
         let (mut left, mut at, mut errors) = (replies, 0, 0);
@@ -155,6 +189,31 @@ fn skip(input: &[u8]) -> anyhow::Result<Option<(usize, bool)>> {
     }
 }
 
+/// The length of the first reply, of any type, and whether it is no error; `None` if it is not
+/// complete.
+fn skip_any(input: &[u8]) -> anyhow::Result<Option<(usize, bool)>> {
+    let (mut at, mut replies) = (0, 1);
+    while replies > 0 {
+        let rest = &input[at..];
+        let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
+            return Ok(None);
+        };
+        replies -= 1;
+        if rest[0] == b'*' {
+            let digits = std::str::from_utf8(&rest[1..end - 1])?;
+            replies += digits.parse::<i64>()?.max(0);
+            at += end + 1;
+        } else {
+            let is_bulk = rest[0] == b'$' && rest[1] != b'-';
+            match skip(rest)? {
+                None => return Ok(None),
+                Some((len, _)) => at += if is_bulk { len } else { end + 1 },
+            }
+        }
+    }
+    Ok(Some((at, !input.starts_with(b"-"))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +227,10 @@ mod tests {
         assert_eq!(skip(b"-ERR\r\n").expect("valid"), Some((6, false)));
         assert_eq!(skip(b":0\r\n").expect("valid"), Some((4, false)));
         assert!(skip(b"*1\r\n").is_err());
+        let array = b"*2\r\n$1\r\na\r\n*1\r\n:0\r\n+";
+        assert_eq!(skip_any(array).expect("valid"), Some((19, true)));
+        assert_eq!(skip_any(&array[..18]).expect("valid"), None);
+        assert_eq!(skip_any(b"*-1\r\n").expect("valid"), Some((5, true)));
+        assert_eq!(skip_any(b"-ERR\r\n").expect("valid"), Some((6, false)));
     }
 }
