@@ -51,7 +51,11 @@ fn run(criterion: &mut Criterion, name: &str, text: &'static str) {
     let args = ["1700000000123", "60000", "100", "1700000000123-17"].map(Bytes::from);
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
-            let call = Call { keys: &keys, args: &args, resp: Resp::V2 };
+            let call = Call {
+                keys: &keys,
+                args: &args,
+                resp: Resp::V2,
+            };
             black_box(engine.run(&script, call, &mut Dummy))
         });
     });

@@ -36,7 +36,13 @@ pub(crate) fn running(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
     let here = bridge.clone();
     let set_repl = move |_: &Lua, args: MultiValue| set_repl(&here, &args);
     table.raw_set("set_repl", lua.create_function(set_repl)?)?;
-    for (name, flags) in [("NONE", 0), ("AOF", 1), ("SLAVE", 2), ("REPLICA", 2), ("ALL", 3)] {
+    for (name, flags) in [
+        ("NONE", 0),
+        ("AOF", 1),
+        ("SLAVE", 2),
+        ("REPLICA", 2),
+        ("ALL", 3),
+    ] {
         table.raw_set(format!("REPL_{name}"), flags)?;
     }
     let here = bridge.clone();
@@ -84,7 +90,8 @@ fn call(lua: &Lua, bridge: &Bridge, args: &MultiValue, raises: bool) -> mlua::Re
     }
 }
 
-/// The arguments of a command: strings, and numbers with all their digits. They share an allocation.
+/// The arguments of a command: strings, and numbers with all their digits. They share an
+/// allocation.
 fn command(args: &MultiValue) -> Result<Vec<Bytes>, &'static str> {
     if args.is_empty() {
         return Err("Please specify at least one argument for this redis lib call");
@@ -144,8 +151,14 @@ fn error_reply(lua: &Lua, args: MultiValue) -> mlua::Result<Value> {
         None => (b"ERR".as_slice(), text),
     };
     let line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let first = text.iter().position(|byte| !line_end(byte)).unwrap_or(text.len());
-    let last = text.iter().rposition(|byte| !line_end(byte)).map_or(first, |last| last + 1);
+    let first = text
+        .iter()
+        .position(|byte| !line_end(byte))
+        .unwrap_or(text.len());
+    let last = text
+        .iter()
+        .rposition(|byte| !line_end(byte))
+        .map_or(first, |last| last + 1);
     let line = [code, b" ", &text[first..last]].concat();
     let table = lua.create_table_with_capacity(0, 1)?;
     table.raw_set("err", lua.create_string(line)?)?;
@@ -207,7 +220,9 @@ fn acl_check(bridge: &Bridge, args: &MultiValue) -> mlua::Result<bool> {
     let command = command(args).map_err(raise::reply)?;
     match bridge.ask(Ask::AclCheck(command))? {
         Some(Answer::Acl(Ok(allowed))) => Ok(allowed),
-        _ => Err(raise::reply("Invalid command passed to redis.acl_check_cmd()")),
+        _ => Err(raise::reply(
+            "Invalid command passed to redis.acl_check_cmd()",
+        )),
     }
 }
 
@@ -216,9 +231,8 @@ fn log(bridge: &Bridge, args: &MultiValue) -> mlua::Result<()> {
         return Err(raise::reply("redis.log() requires two arguments or more."));
     }
     let level = args.front().and_then(arguments::to_number);
-    let level = level.ok_or_else(|| {
-        raise::reply("First argument must be a number (log level).")
-    })?;
+    let level =
+        level.ok_or_else(|| raise::reply("First argument must be a number (log level)."))?;
     let level = usize::try_from(number::to_int(level)).ok();
     let level = level.and_then(|level| LEVELS.get(level));
     let (_, level) = level.ok_or_else(|| raise::reply("Invalid debug level."))?;

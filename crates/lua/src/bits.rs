@@ -16,16 +16,29 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
     };
     add("tobit", |lua, args| bits(lua, args, 1))?;
     add("bnot", |lua, args| bits(lua, args, 1).map(|bits| !bits))?;
-    add("band", |lua, args| fold(lua, args, |one, other| one & other))?;
+    add("band", |lua, args| {
+        fold(lua, args, |one, other| one & other)
+    })?;
     add("bor", |lua, args| fold(lua, args, |one, other| one | other))?;
-    add("bxor", |lua, args| fold(lua, args, |one, other| one ^ other))?;
-    add("lshift", |lua, args| shift(lua, args, |bits, by| bits << by))?;
-    add("rshift", |lua, args| shift(lua, args, |bits, by| bits >> by))?;
-    add("arshift", |lua, args| shift(lua, args, |bits, by| ((bits as i32) >> by) as u32))?;
+    add("bxor", |lua, args| {
+        fold(lua, args, |one, other| one ^ other)
+    })?;
+    add("lshift", |lua, args| {
+        shift(lua, args, |bits, by| bits << by)
+    })?;
+    add("rshift", |lua, args| {
+        shift(lua, args, |bits, by| bits >> by)
+    })?;
+    add("arshift", |lua, args| {
+        shift(lua, args, |bits, by| ((bits as i32) >> by) as u32)
+    })?;
     add("rol", |lua, args| shift(lua, args, u32::rotate_left))?;
     add("ror", |lua, args| shift(lua, args, u32::rotate_right))?;
     add("bswap", |lua, args| bits(lua, args, 1).map(u32::swap_bytes))?;
-    table.raw_set("tohex", lua.create_function(|lua, args| to_hex(lua, &args))?)?;
+    table.raw_set(
+        "tohex",
+        lua.create_function(|lua, args| to_hex(lua, &args))?,
+    )?;
     Ok(table)
 }
 
@@ -60,6 +73,10 @@ fn to_hex(lua: &Lua, args: &MultiValue) -> mlua::Result<String> {
     };
     let upper = digits < 0;
     let digits = digits.unsigned_abs().min(8) as usize;
-    let text = if upper { format!("{value:08X}") } else { format!("{value:08x}") };
+    let text = if upper {
+        format!("{value:08X}")
+    } else {
+        format!("{value:08x}")
+    };
     Ok(text[8 - digits..].to_owned())
 }

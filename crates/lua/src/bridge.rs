@@ -67,7 +67,11 @@ impl Bridge {
     /// A bridge without a running script.
     pub(crate) fn new(random: Arc<Mutex<Random>>, memory: usize) -> Self {
         let state = Arc::default();
-        Self { state, random, memory }
+        Self {
+            state,
+            random,
+            memory,
+        }
     }
 
     /// Runs `body` while scripts reach `host`.
@@ -104,7 +108,13 @@ impl Bridge {
         let deadline = Some(deadline);
         let functions = Vec::new();
         let mut state = self.state.lock();
-        (state.loading, state.stop) = (Some(Loading { functions, deadline }), None);
+        (state.loading, state.stop) = (
+            Some(Loading {
+                functions,
+                deadline,
+            }),
+            None,
+        );
         drop(state);
         let result = body();
         let loading = self.state.lock().loading.take().unwrap_or_default();

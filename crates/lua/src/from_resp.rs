@@ -26,7 +26,9 @@ pub(crate) fn value(lua: &Lua, reply: &[u8]) -> mlua::Result<Value> {
 /// The error line of a reply that is an error, as `redis.call` raises it: `CODE text`.
 pub(crate) fn error_line(reply: &[u8]) -> Option<Vec<u8>> {
     let line = reply.strip_prefix(b"-")?;
-    let end = line.iter().position(|byte| *byte == b'\r' || *byte == b'\n');
+    let end = line
+        .iter()
+        .position(|byte| *byte == b'\r' || *byte == b'\n');
     let line = &line[..end.unwrap_or(line.len())];
     if line.contains(&b' ') {
         return Some(line.to_vec());
@@ -76,7 +78,11 @@ impl<'a> Reader<'a> {
 
     /// The type and the text of the next line.
     fn line(&mut self) -> mlua::Result<(u8, &'a [u8])> {
-        let end = self.rest.iter().position(|byte| *byte == b'\r').ok_or_else(damaged)?;
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| *byte == b'\r')
+            .ok_or_else(damaged)?;
         let (line, rest) = self.rest.split_at(end);
         self.rest = rest.strip_prefix(b"\r\n").ok_or_else(damaged)?;
         let (kind, line) = line.split_first().ok_or_else(damaged)?;
@@ -150,7 +156,8 @@ impl<'a> Reader<'a> {
     /// A table with room for the announced elements, but for no more than the reply can hold.
     fn table(&self, array: usize, fields: usize) -> mlua::Result<Table> {
         let most = self.rest.len() / 3 + 1;
-        self.lua.create_table_with_capacity(array.min(most), fields.min(most))
+        self.lua
+            .create_table_with_capacity(array.min(most), fields.min(most))
     }
 }
 

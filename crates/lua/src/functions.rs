@@ -35,14 +35,18 @@ impl Functions {
             let made = Vm::new(limits, random.clone(), Some(library::load_api));
             let made = made.and_then(|vm| {
                 let (callbacks, libraries) = (vm.lua.create_table()?, BTreeMap::new());
-                Ok(Self { vm, callbacks, libraries })
+                Ok(Self {
+                    vm,
+                    callbacks,
+                    libraries,
+                })
             });
             *slot = Some(made.map_err(|error| scripts::no_interpreter(&error))?);
         }
         slot.as_mut().ok_or(ScriptError::NoFunction)
     }
 
-    /// Loads a library in place of the one of its name.
+    /// Loads a library in place of the library of its name.
     pub(crate) fn load(
         &mut self,
         code: &[u8],
@@ -55,8 +59,10 @@ impl Functions {
             ScriptError::compile(format_args!("Error compiling function: {text}"))
         })?;
         let deadline = Instant::now() + time;
-        let (loaded, loading) =
-            self.vm.bridge.while_loading(deadline, || self.vm.load(&compiled));
+        let (loaded, loading) = self
+            .vm
+            .bridge
+            .while_loading(deadline, || self.vm.load(&compiled));
         loaded.map_err(|text| {
             ScriptError::compile(format_args!("Error registering functions: {text}"))
         })?;
@@ -66,8 +72,14 @@ impl Functions {
         }
         registered.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
         for (function, _) in &registered {
-            let others = self.libraries.iter().filter(|(library, _)| **library != head.name);
-            if others.flat_map(|(_, names)| names).any(|name| *name == function.name) {
+            let others = self
+                .libraries
+                .iter()
+                .filter(|(library, _)| **library != head.name);
+            if others
+                .flat_map(|(_, names)| names)
+                .any(|name| *name == function.name)
+            {
                 let text = format!("Function {} already exists", function.name);
                 return Err(ScriptError::compile(text));
             }
@@ -76,10 +88,20 @@ impl Functions {
             let text = raise::foreign(&error);
             ScriptError::compile(format_args!("Error registering functions: {text}"))
         })?;
-        let functions: Vec<_> = registered.into_iter().map(|(function, _)| function).collect();
-        let names = functions.iter().map(|function| function.name.clone()).collect();
+        let functions: Vec<_> = registered
+            .into_iter()
+            .map(|(function, _)| function)
+            .collect();
+        let names = functions
+            .iter()
+            .map(|function| function.name.clone())
+            .collect();
         self.libraries.insert(head.name.clone(), names);
-        Ok(Library { name: head.name.clone(), engine: head.engine, functions })
+        Ok(Library {
+            name: head.name.clone(),
+            engine: head.engine,
+            functions,
+        })
     }
 
     fn keep(
@@ -87,7 +109,10 @@ impl Functions {
         head: &LibraryHead,
         registered: &[(crate::Function, Function)],
     ) -> mlua::Result<()> {
-        let table = self.vm.lua.create_table_with_capacity(0, registered.len())?;
+        let table = self
+            .vm
+            .lua
+            .create_table_with_capacity(0, registered.len())?;
         for (function, callback) in registered {
             table.raw_set(function.name.as_str(), callback)?;
         }
@@ -99,7 +124,7 @@ impl Functions {
         self.libraries.contains_key(name)
     }
 
-    /// Forgets a library. Returns whether there was one.
+    /// Forgets a library. Returns whether it was loaded.
     pub(crate) fn unload(&mut self, name: &str) -> bool {
         let _ = self.callbacks.raw_set(name, mlua::Nil);
         self.libraries.remove(name).is_some()
@@ -113,7 +138,11 @@ impl Functions {
         call: Call<'_>,
         host: &mut dyn Host,
     ) -> Result<Bytes, ScriptError> {
-        let library = self.callbacks.raw_get::<Option<Table>>(library).ok().flatten();
+        let library = self
+            .callbacks
+            .raw_get::<Option<Table>>(library)
+            .ok()
+            .flatten();
         let callback = library
             .and_then(|library| library.raw_get::<Option<Function>>(function).ok().flatten());
         let callback = callback.ok_or(ScriptError::NoFunction)?;

@@ -31,7 +31,10 @@ fn register(bridge: &Bridge, args: &MultiValue) -> mlua::Result<()> {
         return Err(raise::reply(BAD_NAME));
     }
     let added = bridge.loading(|loading| {
-        let taken = loading.functions.iter().any(|(known, _)| known.name == function.name);
+        let taken = loading
+            .functions
+            .iter()
+            .any(|(known, _)| known.name == function.name);
         if !taken {
             loading.functions.push((function, callback));
         }
@@ -53,14 +56,23 @@ fn positional(args: &MultiValue) -> Registered {
         return Err("second argument to redis.register_function must be a function");
     };
     let (description, flags) = (None, Flags::NONE);
-    Ok((crate::Function { name, description, flags }, callback.clone()))
+    Ok((
+        crate::Function {
+            name,
+            description,
+            flags,
+        },
+        callback.clone(),
+    ))
 }
 
 /// `redis.register_function{function_name = ..., callback = ..., flags = ..., description = ...}`.
 fn named(args: Option<&Value>) -> Registered {
     let Some(Value::Table(args)) = args else {
-        return Err("calling redis.register_function with a single argument is only applicable to \
-                    Lua table (representing named arguments).");
+        return Err(
+            "calling redis.register_function with a single argument is only applicable to \
+                    Lua table (representing named arguments).",
+        );
     };
     let (mut name, mut callback) = (None, None);
     let (mut description, mut flags) = (None, Flags::NONE);
@@ -99,7 +111,14 @@ fn named(args: Option<&Value>) -> Registered {
     }
     let name = name.ok_or("redis.register_function must get a function name argument")?;
     let callback = callback.ok_or("redis.register_function must get a callback argument")?;
-    Ok((crate::Function { name, description, flags }, callback))
+    Ok((
+        crate::Function {
+            name,
+            description,
+            flags,
+        },
+        callback,
+    ))
 }
 
 fn text(value: &Value) -> Option<String> {

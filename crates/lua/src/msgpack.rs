@@ -3,8 +3,8 @@
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
 use crate::bridge::Bridge;
+use crate::native::MOST_VALUES;
 use crate::patience::Patience;
-use crate::vm::MOST_VALUES;
 use crate::{arguments, number, raise};
 
 /// Tables nested deeper are packed as nil (`LUACMSGPACK_MAX_NESTING`).
@@ -154,8 +154,8 @@ fn array_length(table: &Table) -> mlua::Result<Option<usize>> {
     Ok((most == count).then_some(count as usize))
 }
 
-/// Unpacks up to `limit` values from `offset` on, and then returns the next offset first; all values
-/// when both are 0.
+/// Unpacks up to `limit` values from `offset` on, and then returns the next offset first; all
+/// values when both are 0.
 fn unpack(lua: &Lua, args: &MultiValue, limit: i64, offset: i64) -> mlua::Result<MultiValue> {
     let data = arguments::bytes(lua, args, 1)?;
     let all = limit == 0 && offset == 0;
@@ -171,8 +171,16 @@ fn unpack(lua: &Lua, args: &MultiValue, limit: i64, offset: i64) -> mlua::Result
         let text = format!("Start offset {offset} greater than input length {length}.");
         return Err(raise::error(lua, text));
     };
-    let mut reader = Reader { lua, rest, open: Vec::new() };
-    let limit = if all { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    let mut reader = Reader {
+        lua,
+        rest,
+        open: Vec::new(),
+    };
+    let limit = if all {
+        usize::MAX
+    } else {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    };
     let mut values = Vec::new();
     if !all {
         values.push(Value::Nil);
@@ -187,7 +195,11 @@ fn unpack(lua: &Lua, args: &MultiValue, limit: i64, offset: i64) -> mlua::Result
     }
     if !all {
         let left = reader.rest.len();
-        let next = if left == 0 { -1.0 } else { (length - left) as f64 };
+        let next = if left == 0 {
+            -1.0
+        } else {
+            (length - left) as f64
+        };
         values[0] = Value::Number(next);
     }
     Ok(MultiValue::from_vec(values))
@@ -209,8 +221,16 @@ struct Reader<'a> {
 
 /// An array or a map of which some elements are read.
 enum Open {
-    Array { table: Table, read: usize, length: usize },
-    Map { table: Table, left: u32, key: Option<Value> },
+    Array {
+        table: Table,
+        read: usize,
+        length: usize,
+    },
+    Map {
+        table: Table,
+        left: u32,
+        key: Option<Value>,
+    },
 }
 
 impl<'a> Reader<'a> {
@@ -242,9 +262,10 @@ impl<'a> Reader<'a> {
             return Err(too_many(self.lua));
         }
         match open {
-            Open::Array { table, length: 0, .. } | Open::Map { table, left: 0, .. } => {
-                Ok(Some(Value::Table(table)))
+            Open::Array {
+                table, length: 0, ..
             }
+            | Open::Map { table, left: 0, .. } => Ok(Some(Value::Table(table))),
             open => {
                 self.open.push(open);
                 Ok(None)
@@ -336,12 +357,20 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, length: u32) -> mlua::Result<Option<Value>> {
         let (table, length) = (self.lua.create_table()?, length as usize);
-        self.begin(Open::Array { table, read: 0, length })
+        self.begin(Open::Array {
+            table,
+            read: 0,
+            length,
+        })
     }
 
     fn map(&mut self, left: u32) -> mlua::Result<Option<Value>> {
         let table = self.lua.create_table()?;
-        self.begin(Open::Map { table, left, key: None })
+        self.begin(Open::Map {
+            table,
+            left,
+            key: None,
+        })
     }
 }
 
@@ -349,22 +378,44 @@ impl Open {
     /// Takes a value; returns the table when it was the last one.
     fn put(self, value: Value) -> mlua::Result<Result<Table, Self>> {
         Ok(match self {
-            Self::Array { table, read, length } => {
+            Self::Array {
+                table,
+                read,
+                length,
+            } => {
                 let read = read + 1;
                 table.raw_seti(read, value)?;
                 match read == length {
                     true => Ok(table),
-                    false => Err(Self::Array { table, read, length }),
+                    false => Err(Self::Array {
+                        table,
+                        read,
+                        length,
+                    }),
                 }
             }
-            Self::Map { table, left, key: None } => {
-                Err(Self::Map { table, left, key: Some(value) })
-            }
-            Self::Map { table, left, key: Some(key) } => {
+            Self::Map {
+                table,
+                left,
+                key: None,
+            } => Err(Self::Map {
+                table,
+                left,
+                key: Some(value),
+            }),
+            Self::Map {
+                table,
+                left,
+                key: Some(key),
+            } => {
                 table.raw_set(key, value)?;
                 match left {
                     1 => Ok(table),
-                    left => Err(Self::Map { table, left: left - 1, key: None }),
+                    left => Err(Self::Map {
+                        table,
+                        left: left - 1,
+                        key: None,
+                    }),
                 }
             }
         })

@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 pub(crate) fn write_general(value: f64, precision: usize, out: &mut String) {
     if value.is_nan() {
         // The C library prints the sign of NaN, and 0/0 has it on x86.
-        out.push_str(if value.is_sign_negative() { "-nan" } else { "nan" });
+        out.push_str(if value.is_sign_negative() {
+            "-nan"
+        } else {
+            "nan"
+        });
         return;
     }
     if value.is_infinite() {
@@ -127,12 +131,14 @@ pub(crate) fn parse(text: &[u8]) -> Option<f64> {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) && !hex.is_empty() => {
-            hex.chars().filter_map(|c| c.to_digit(16)).fold(0.0, |sum, digit| {
-                sum * 16.0 + f64::from(digit)
-            })
-        }
+    let value = match digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
+        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) && !hex.is_empty() => hex
+            .chars()
+            .filter_map(|c| c.to_digit(16))
+            .fold(0.0, |sum, digit| sum * 16.0 + f64::from(digit)),
         Some(_) => return None,
         // Rust's parser takes the same decimal forms, signs (cut off above), `inf` and `nan`.
         None if digits.starts_with(['-', '+']) => return None,
@@ -180,7 +186,12 @@ mod tests {
 
     #[test]
     fn text_is_read_as_lua_reads_it() {
-        for (text, value) in [("10", 10.0), (" 0x1F ", 31.0), ("-1e2", -100.0), ("+5", 5.0)] {
+        for (text, value) in [
+            ("10", 10.0),
+            (" 0x1F ", 31.0),
+            ("-1e2", -100.0),
+            ("+5", 5.0),
+        ] {
             assert_eq!(parse(text.as_bytes()), Some(value), "{text}");
         }
         for text in ["", "x", "1x", "0x", "--1", "1 2"] {

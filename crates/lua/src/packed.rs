@@ -14,7 +14,10 @@ pub(crate) fn library(lua: &Lua, memory: usize) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     let function = move |lua: &Lua, args: MultiValue| pack(lua, &args, memory);
     table.raw_set("pack", lua.create_function(function)?)?;
-    table.raw_set("unpack", lua.create_function(|lua, args| unpack(lua, &args))?)?;
+    table.raw_set(
+        "unpack",
+        lua.create_function(|lua, args| unpack(lua, &args))?,
+    )?;
     table.raw_set("size", lua.create_function(|lua, args| size(lua, &args))?)?;
     Ok(table)
 }
@@ -30,9 +33,17 @@ struct Format<'a> {
 impl<'a> Format<'a> {
     fn new(lua: &'a Lua, text: &'a [u8]) -> Self {
         // C reads a format up to its first zero.
-        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+        let end = text
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(text.len());
         let (rest, big, align) = (&text[..end], cfg!(target_endian = "big"), 1);
-        Self { lua, rest, big, align }
+        Self {
+            lua,
+            rest,
+            big,
+            align,
+        }
     }
 
     /// The next option with its size: 0 for options that need no alignment.
@@ -50,9 +61,8 @@ impl<'a> Format<'a> {
             b'i' | b'I' => {
                 let size = self.number(4)?;
                 if size > MAX_INTEGER {
-                    let text = format!(
-                        "integral size {size} is larger than limit of {MAX_INTEGER}"
-                    );
+                    let text =
+                        format!("integral size {size} is larger than limit of {MAX_INTEGER}");
                     return Err(raise::error(self.lua, text));
                 }
                 size
@@ -64,7 +74,11 @@ impl<'a> Format<'a> {
 
     /// The number at the start of the rest, or `otherwise`.
     fn number(&mut self, otherwise: usize) -> mlua::Result<usize> {
-        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = self
+            .rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits == 0 {
             return Ok(otherwise);
         }
@@ -130,7 +144,10 @@ impl<'a> Format<'a> {
 }
 
 fn is_integer(option: u8) -> bool {
-    matches!(option, b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I')
+    matches!(
+        option,
+        b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I'
+    )
 }
 
 fn pack(lua: &Lua, args: &MultiValue, memory: usize) -> mlua::Result<mlua::LuaString> {
@@ -206,7 +223,9 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
     let mut values = Vec::new();
     while let Some((option, mut size)) = format.next()? {
         position = position.wrapping_add(format.padding(position, option, size));
-        let field = position.checked_add(size).and_then(|end| data.get(position..end));
+        let field = position
+            .checked_add(size)
+            .and_then(|end| data.get(position..end));
         let field = field.ok_or_else(|| short(lua))?;
         match option {
             option if is_integer(option) => {
@@ -220,9 +239,8 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
                 let mut field = field;
                 if size == 0 {
                     let length = values.pop().as_ref().and_then(arguments::to_number);
-                    let length = length.ok_or_else(|| {
-                        raise::error(lua, "format 'c0' needs a previous size")
-                    })?;
+                    let length = length
+                        .ok_or_else(|| raise::error(lua, "format 'c0' needs a previous size"))?;
                     size = usize::try_from(number::to_long(length)).map_err(|_| short(lua))?;
                     let end = position.checked_add(size);
                     let found = end.and_then(|end| data.get(position..end));
@@ -240,7 +258,7 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
             other => format.control(other)?,
         }
         position += size;
-        if values.len() > crate::vm::MOST_VALUES {
+        if values.len() > crate::native::MOST_VALUES {
             return Err(raise::error(lua, "stack overflow (too many results)"));
         }
     }
@@ -262,7 +280,11 @@ fn integer(field: &[u8], big: bool, signed: bool) -> f64 {
     // C shifts by the size modulo 64 bits.
     let bits = (field.len() as u32 * 8).wrapping_sub(1) & 63;
     let mask = u64::MAX << bits;
-    let value = if value & mask != 0 { value | mask } else { value };
+    let value = if value & mask != 0 {
+        value | mask
+    } else {
+        value
+    };
     value as i64 as f64
 }
 

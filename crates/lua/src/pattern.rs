@@ -1,9 +1,9 @@
 //! Lua's patterns.
 //!
-//! Lua's own matcher (`lstrlib.c`) calls itself once for each repetition and capture of the pattern,
+//! Lua's own matcher (`lstrlib.c`) calls itself for each repetition and capture of the pattern,
 //! without a bound: a long pattern breaks the stack. And a pattern of many repetitions can take
-//! longer than the universe. This one has a bound on its depth, and asks now and then whether it may
-//! go on.
+//! longer than the universe. Our matcher has a bound on its depth, and asks now and then whether it
+//! may go on.
 
 use crate::patience::Patience;
 
@@ -62,10 +62,23 @@ type Found = Result<Option<usize>, Failure>;
 
 impl<'a> Matcher<'a> {
     pub(crate) fn new(subject: &'a [u8], pattern: &'a [u8], patience: Patience<'a>) -> Self {
-        let end = pattern.iter().position(|byte| *byte == 0).unwrap_or(pattern.len());
+        let end = pattern
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(pattern.len());
         let pattern = &pattern[..end];
-        let captures = [Open { start: 0, length: Length::Unfinished }; CAPTURES];
-        Self { subject, pattern, patience, captures, level: 0, depth: 0 }
+        let captures = [Open {
+            start: 0,
+            length: Length::Unfinished,
+        }; CAPTURES];
+        Self {
+            subject,
+            pattern,
+            patience,
+            captures,
+            level: 0,
+            depth: 0,
+        }
     }
 
     /// The end of a match that begins exactly at `start`.
@@ -80,7 +93,12 @@ impl<'a> Matcher<'a> {
     }
 
     /// A capture of the last match, from `start` to `end`; without captures the whole match.
-    pub(crate) fn capture(&self, index: usize, start: usize, end: usize) -> Result<Capture, Failure> {
+    pub(crate) fn capture(
+        &self,
+        index: usize,
+        start: usize,
+        end: usize,
+    ) -> Result<Capture, Failure> {
         if index >= self.level {
             if index > 0 {
                 return Err("invalid capture index".into());
@@ -241,7 +259,9 @@ impl<'a> Matcher<'a> {
         if self.subject.get(s) != Some(&open) {
             return Ok(None);
         }
-        self.patience.steps(self.subject.len() - s).map_err(Failure::Raised)?;
+        self.patience
+            .steps(self.subject.len() - s)
+            .map_err(Failure::Raised)?;
         let mut depth = 1;
         for (index, byte) in self.subject.iter().enumerate().skip(s + 1) {
             if *byte == close {
@@ -256,8 +276,8 @@ impl<'a> Matcher<'a> {
         Ok(None)
     }
 
-    /// `%f[set]`: between a character outside the set and one inside. Returns the pattern's place
-    /// after it.
+    /// `%f[set]`: between a character outside and a character inside the set. Returns the pattern's
+    /// place after it.
     fn frontier(&mut self, s: usize, p: usize) -> Found {
         if self.byte(p) != b'[' {
             return Err("missing '[' after '%f' in pattern".into());
@@ -272,9 +292,7 @@ impl<'a> Matcher<'a> {
     /// The end of the class that begins at `p`.
     fn class_end(&self, p: usize) -> Result<usize, Failure> {
         match self.byte(p) {
-            b'%' if p + 1 >= self.pattern.len() => {
-                Err("malformed pattern (ends with '%')".into())
-            }
+            b'%' if p + 1 >= self.pattern.len() => Err("malformed pattern (ends with '%')".into()),
             b'%' => Ok(p + 2),
             b'[' => {
                 let mut at = p + 1;
@@ -346,7 +364,7 @@ enum Item {
     Done(Option<usize>),
 }
 
-/// Whether a byte belongs to a class such as `%a`; an upper-case class is the rest.
+/// Whether a byte belongs to a class like `%a`; an upper-case class is the rest.
 fn in_class(byte: u8, class: u8) -> bool {
     let belongs = match class.to_ascii_lowercase() {
         b'a' => byte.is_ascii_alphabetic(),

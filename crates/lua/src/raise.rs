@@ -70,13 +70,20 @@ pub(crate) fn bad_argument(lua: &Lua, number: usize, detail: impl fmt::Display) 
             return error(lua, format_args!("calling '{name}' on bad self ({detail})"));
         }
     }
-    error(lua, format_args!("bad argument #{number} to '{name}' ({detail})"))
+    error(
+        lua,
+        format_args!("bad argument #{number} to '{name}' ({detail})"),
+    )
 }
 
 /// Raises that an argument has another type than the expected one, as `luaL_typerror` does.
 pub(crate) fn wrong_type(lua: &Lua, number: usize, expected: &str, found: Option<&Value>) -> Error {
     let found = found.map_or("no value", type_name);
-    bad_argument(lua, number, format_args!("{expected} expected, got {found}"))
+    bad_argument(
+        lua,
+        number,
+        format_args!("{expected} expected, got {found}"),
+    )
 }
 
 /// Raises a table `{err = "ERR text"}`, as Redis' functions do (`luaPushError`).

@@ -36,7 +36,13 @@ impl Scripts {
             let made = Vm::new(limits, random.clone(), None).and_then(|vm| {
                 let functions = vm.lua.create_table()?;
                 let (used, runs, most) = (HashMap::new(), 0, limits.scripts.max(1));
-                Ok(Self { vm, functions, used, runs, most })
+                Ok(Self {
+                    vm,
+                    functions,
+                    used,
+                    runs,
+                    most,
+                })
             });
             *slot = Some(made.map_err(|error| no_interpreter(&error))?);
         }
@@ -50,7 +56,9 @@ impl Scripts {
         call: Call<'_>,
         host: &mut dyn Host,
     ) -> Result<Bytes, ScriptError> {
-        let kept = self.functions.raw_get::<Option<Function>>(script.sha1.as_str());
+        let kept = self
+            .functions
+            .raw_get::<Option<Function>>(script.sha1.as_str());
         let function = match kept {
             Ok(Some(function)) => {
                 self.runs += 1;
@@ -73,7 +81,7 @@ impl Scripts {
         let compile = |vm: &Vm| vm.compile(&script.body, head.length, CHUNK);
         let function = match compile(&self.vm) {
             Err(mlua::Error::MemoryError(_)) => {
-                // Compiled scripts use the memory of running ones.
+                // Compiled scripts use the memory that running scripts need.
                 self.forget_all();
                 compile(&self.vm)
             }
@@ -81,13 +89,15 @@ impl Scripts {
         };
         let function = function.map_err(|error| {
             let text = raise::foreign(&error);
-            ScriptError::compile(format_args!("Error compiling script (new function): {text}"))
+            ScriptError::compile(format_args!(
+                "Error compiling script (new function): {text}"
+            ))
         })?;
         self.keep(script, &function);
         Ok(function)
     }
 
-    /// Keeps a compiled script, in place of the one that was used longest ago when they are too
+    /// Keeps a compiled script, in place of the script that was used longest ago when they are too
     /// many. Without memory to keep it, it is compiled again next time.
     fn keep(&mut self, script: &Script, function: &Function) {
         if !self.used.contains_key(&script.sha1) && self.used.len() >= self.most {
@@ -97,7 +107,11 @@ impl Scripts {
                 let _ = self.functions.raw_set(oldest, mlua::Nil);
             }
         }
-        if self.functions.raw_set(script.sha1.as_str(), function).is_ok() {
+        if self
+            .functions
+            .raw_set(script.sha1.as_str(), function)
+            .is_ok()
+        {
             self.runs += 1;
             self.used.insert(script.sha1.clone(), self.runs);
         }
@@ -118,5 +132,7 @@ impl Scripts {
 /// The error for a client when no interpreter can be made.
 pub(crate) fn no_interpreter(error: &mlua::Error) -> ScriptError {
     let text = raise::foreign(error);
-    ScriptError::Run(crate::error::one_line(&format!("ERR no interpreter for scripts: {text}")))
+    ScriptError::Run(crate::error::one_line(&format!(
+        "ERR no interpreter for scripts: {text}"
+    )))
 }

@@ -9,7 +9,7 @@ use crate::bridge::Bridge;
 use crate::patience::Patience;
 use crate::pattern::{Capture, Failure, Matcher};
 use crate::raise::Raise;
-use crate::{arguments, raise, vm};
+use crate::{arguments, native, raise};
 
 /// The characters that make a text a pattern.
 const SPECIALS: &[u8] = b"^$*+?.([%-";
@@ -60,17 +60,14 @@ fn find_match(lua: &Lua, bridge: &Bridge, args: &MultiValue) -> mlua::Result<Mul
 }
 
 /// `string.find`, which returns the place before the captures, and `string.match`.
-fn find(
-    lua: &Lua,
-    bridge: &Bridge,
-    args: &MultiValue,
-    place: bool,
-) -> mlua::Result<MultiValue> {
+fn find(lua: &Lua, bridge: &Bridge, args: &MultiValue, place: bool) -> mlua::Result<MultiValue> {
     let subject = arguments::bytes(lua, args, 1)?;
     let pattern = arguments::bytes(lua, args, 2)?;
     let start = arguments::optional(lua, args, 3)?.unwrap_or(1);
     let start = start_index(start, subject.len());
-    let plain = args.get(3).is_some_and(|value| !matches!(value, Value::Nil | Value::Boolean(false)));
+    let plain = args
+        .get(3)
+        .is_some_and(|value| !matches!(value, Value::Nil | Value::Boolean(false)));
     let special = |byte: &u8| SPECIALS.contains(byte);
     if place && (plain || !pattern.iter().take_while(|byte| **byte != 0).any(special)) {
         return Ok(match memchr::memmem::find(&subject[start..], &pattern) {
@@ -108,7 +105,11 @@ fn find(
 /// The index where a search starts, from 0: negative numbers count from the end.
 fn start_index(start: i64, length: usize) -> usize {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
-    let start = if start < 0 { start.saturating_add(length + 1) } else { start };
+    let start = if start < 0 {
+        start.saturating_add(length + 1)
+    } else {
+        start
+    };
     (start - 1).clamp(0, length) as usize
 }
 
@@ -208,7 +209,10 @@ fn substitute(lua: &Lua, bridge: &Bridge, args: &MultiValue) -> mlua::Result<Mul
     out.extend_from_slice(&subject[at..]);
     patience.step(out.len())?;
     let text = Value::String(lua.create_string(out)?);
-    Ok(MultiValue::from_vec(vec![text, Value::Number(count as f64)]))
+    Ok(MultiValue::from_vec(vec![
+        text,
+        Value::Number(count as f64),
+    ]))
 }
 
 /// The third argument of `gsub`.
@@ -224,12 +228,16 @@ impl Replacement {
         match value {
             Some(Value::Table(table)) => Ok(Self::Table(table.clone())),
             Some(Value::Function(function)) => {
-                let pcall = lua.named_registry_value(vm::PCALL)?;
+                let pcall = lua.named_registry_value(native::PCALL)?;
                 Ok(Self::Function(function.clone(), pcall))
             }
             other => match other.and_then(arguments::to_bytes) {
                 Some(text) => Ok(Self::Text(text)),
-                None => Err(raise::bad_argument(lua, 3, "string/function/table expected")),
+                None => Err(raise::bad_argument(
+                    lua,
+                    3,
+                    "string/function/table expected",
+                )),
             },
         }
     }

@@ -26,7 +26,12 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(client: Resp, script: Resp, limit: usize) -> Self {
         let out = Vec::with_capacity(64);
-        Self { client, script, limit, out }
+        Self {
+            client,
+            script,
+            limit,
+            out,
+        }
     }
 
     /// The reply of a value.
@@ -190,7 +195,11 @@ impl Writer {
     }
 
     fn null(&mut self) {
-        let null: &[u8] = if self.client == Resp::V2 { b"$-1\r\n" } else { b"_\r\n" };
+        let null: &[u8] = if self.client == Resp::V2 {
+            b"$-1\r\n"
+        } else {
+            b"_\r\n"
+        };
         self.out.extend_from_slice(null);
     }
 
@@ -213,6 +222,12 @@ impl Writer {
 }
 
 fn blanked(text: &[u8]) -> Vec<u8> {
-    let blank = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    let blank = |byte: &u8| {
+        if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            *byte
+        }
+    };
     text.iter().map(blank).collect()
 }

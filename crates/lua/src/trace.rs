@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mlua::{Lua, Value};
 use parking_lot::Mutex;
 
-use crate::raise::{self, Raise};
 use crate::arguments;
+use crate::raise::{self, Raise};
 
 /// The name of the prelude's chunk.
 pub(crate) const PRELUDE: &str = "=prelude";
@@ -114,7 +114,9 @@ fn place(lua: &Lua, show: impl Fn(&str, i64) -> String) -> Option<String> {
             if source.what == "C" || source.what == "tail" || name == PRELUDE {
                 return None;
             }
-            let line = frame.current_line().and_then(|line| i64::try_from(line).ok());
+            let line = frame
+                .current_line()
+                .and_then(|line| i64::try_from(line).ok());
             Some(show(&name, line.unwrap_or(-1)))
         })?;
         if found.is_some() {
@@ -126,7 +128,9 @@ fn place(lua: &Lua, show: impl Fn(&str, i64) -> String) -> Option<String> {
 
 fn without_prefix(text: &str) -> Option<&str> {
     let (line, rest) = text.strip_prefix(PREFIX)?.split_once(": ")?;
-    line.bytes().all(|byte| byte.is_ascii_digit()).then_some(rest)
+    line.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then_some(rest)
 }
 
 /// A caught error as the script sees it.

@@ -4,26 +4,18 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mlua::{
-    Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState,
-};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 use parking_lot::Mutex;
 
 use crate::bridge::Bridge;
-use crate::random::{self, Random};
+use crate::native::{NEXT, PCALL};
+use crate::random::Random;
 use crate::to_resp::Writer;
 use crate::trace::{self, Failure};
 use crate::{
-    Call, Host, Limits, ScriptError, api, arguments, bits, json, msgpack, packed, raise, strings,
+    Call, Host, Limits, ScriptError, api, arguments, bits, json, math, msgpack, packed, raise,
+    strings,
 };
-
-/// The most values that a Rust function returns at once: Lua's stack has room for 8,000.
-pub(crate) const MOST_VALUES: usize = 7_000;
-
-/// The name by which Rust functions find Lua's own `next`.
-pub(crate) const NEXT: &str = "coterie.next";
-/// The name by which Rust functions find Lua's own `pcall`.
-pub(crate) const PCALL: &str = "coterie.pcall";
 
 /// An interpreter for scripts, or for the functions of libraries.
 pub(crate) struct Vm {
@@ -59,11 +51,16 @@ impl Vm {
         if let Some(load_api) = load_api {
             native.raw_set("load_only", load_api(&lua, &bridge)?)?;
         }
-        let prelude = lua.load(include_str!("prelude.lua")).set_name(trace::PRELUDE);
+        let prelude = lua
+            .load(include_str!("prelude.lua"))
+            .set_name(trace::PRELUDE);
         let made: Table = prelude.call((native, visible(&lua, &bridge)?))?;
         lua.set_globals(made.raw_get("globals")?)?;
-        let (loading, run, call) =
-            (made.raw_get("loading")?, made.raw_get("run")?, made.raw_get("call")?);
+        let (loading, run, call) = (
+            made.raw_get("loading")?,
+            made.raw_get("run")?,
+            made.raw_get("call")?,
+        );
         let globals = made.raw_get("contents")?;
         let here = bridge.clone();
         let triggers = HookTriggers::new().every_nth_instruction(limits.instructions.max(1));
@@ -72,7 +69,17 @@ impl Vm {
         })?;
         lua.set_memory_limit(limits.memory.max(lua.used_memory() + (64 << 10)))?;
         let (reply, collect_at) = (limits.reply, Cell::new(limits.memory / 2));
-        Ok(Self { lua, bridge, failure, reply, collect_at, globals, loading, run, call })
+        Ok(Self {
+            lua,
+            bridge,
+            failure,
+            reply,
+            collect_at,
+            globals,
+            loading,
+            run,
+            call,
+        })
     }
 
     /// Compiles a text without its shebang line of `skip` bytes.
@@ -81,7 +88,11 @@ impl Vm {
         // Bytecode can break the interpreter. With a blank before it, it is a syntax error.
         let blanked = text.starts_with(b"\x1b").then(|| [b" ", text].concat());
         let text = blanked.as_deref().unwrap_or(text);
-        let chunk = self.lua.load(text).set_name(name).set_mode(mlua::chunk::ChunkMode::Text);
+        let chunk = self
+            .lua
+            .load(text)
+            .set_name(name)
+            .set_mode(mlua::chunk::ChunkMode::Text);
         chunk.into_function()
     }
 
@@ -96,7 +107,9 @@ impl Vm {
         let result = self.bridge.with_host(&self.lua, host, || {
             self.globals.raw_set("KEYS", self.strings(call.keys)?)?;
             self.globals.raw_set("ARGV", self.strings(call.args)?)?;
-            self.run.call::<(bool, Value)>(script).and_then(|end| self.reply(end, call))
+            self.run
+                .call::<(bool, Value)>(script)
+                .and_then(|end| self.reply(end, call))
         });
         self.end(result, name)
     }
@@ -111,7 +124,9 @@ impl Vm {
     ) -> Result<Bytes, ScriptError> {
         let result = self.bridge.with_host(&self.lua, host, || {
             let args = (function, self.strings(call.keys)?, self.strings(call.args)?);
-            self.call.call::<(bool, Value)>(args).and_then(|end| self.reply(end, call))
+            self.call
+                .call::<(bool, Value)>(args)
+                .and_then(|end| self.reply(end, call))
         });
         self.end(result, name)
     }
@@ -137,7 +152,11 @@ impl Vm {
     /// before, and not when memory is short: a script would fail for the garbage of others.
     fn tidy(&self, ended_well: bool) {
         let limit = self.bridge.memory;
-        let at = if ended_well { self.collect_at.get() } else { limit / 4 };
+        let at = if ended_well {
+            self.collect_at.get()
+        } else {
+            limit / 4
+        };
         if self.lua.used_memory() > at {
             let _ = self.lua.gc_collect();
             let live = self.lua.used_memory();
@@ -154,7 +173,11 @@ impl Vm {
     }
 
     /// The reply of a script that has ended; `Err` with its error value.
-    fn reply(&self, (ok, value): (bool, Value), call: Call<'_>) -> mlua::Result<Result<Vec<u8>, Value>> {
+    fn reply(
+        &self,
+        (ok, value): (bool, Value),
+        call: Call<'_>,
+    ) -> mlua::Result<Result<Vec<u8>, Value>> {
         if !ok {
             return Ok(Err(value));
         }
@@ -178,7 +201,10 @@ impl Vm {
             },
             Err(error) => match error.downcast_ref::<raise::Raise>() {
                 Some(raised @ raise::Raise::Reply(_)) => raised.to_string(),
-                _ => format!("ERR Error running script {name}, {}", raise::foreign(&error)),
+                _ => format!(
+                    "ERR Error running script {name}, {}",
+                    raise::foreign(&error)
+                ),
             },
         };
         let line = crate::error::one_line(&line);
@@ -216,7 +242,7 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     let metatable = |_: &Lua, table: Table| Ok(table.metatable());
     native.raw_set("metatable", lua.create_function(metatable)?)?;
     native.raw_set("string", strings::functions(lua, bridge)?)?;
-    let (random, seed) = random::functions(lua, bridge)?;
+    let (random, seed) = math::functions(lua, bridge)?;
     let math = lua.create_table()?;
     math.raw_set("random", random)?;
     math.raw_set("randomseed", seed)?;
@@ -249,7 +275,12 @@ fn visible(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
         libraries.raw_set(name, lua.globals().raw_get::<Table>(name)?)?;
     }
     let os = lua.create_table()?;
-    os.raw_set("clock", lua.globals().raw_get::<Table>("os")?.raw_get::<Function>("clock")?)?;
+    os.raw_set(
+        "clock",
+        lua.globals()
+            .raw_get::<Table>("os")?
+            .raw_get::<Function>("clock")?,
+    )?;
     libraries.raw_set("os", os)?;
     libraries.raw_set("redis", api::running(lua, bridge)?)?;
     libraries.raw_set("cjson", json::library(lua, bridge)?)?;

@@ -35,11 +35,18 @@ fn memory_is_bounded_and_given_back() {
         println!("{text}");
         let line = fails(&mut engine, text);
         assert!(line.contains("not enough memory"), "{text}: {line}");
-        assert_eq!(shows(&mut engine, "return {1, 'fine'}"), "*2|:1|$4|fine", "{text}");
+        assert_eq!(
+            shows(&mut engine, "return {1, 'fine'}"),
+            "*2|:1|$4|fine",
+            "{text}"
+        );
         assert!(engine.memory() <= 17 << 20, "{text}: {}", engine.memory());
     }
     // All of it can be used again.
-    assert_eq!(shows(&mut engine, "return #string.rep('x', 8 * 1024 * 1024)"), ":8388608");
+    assert_eq!(
+        shows(&mut engine, "return #string.rep('x', 8 * 1024 * 1024)"),
+        ":8388608"
+    );
 }
 
 #[test]
@@ -47,20 +54,32 @@ fn a_lack_of_memory_can_be_caught() {
     let mut engine = engine();
     let text = "local ok, e = pcall(function() local s = 'x' while true do s = s .. s end end) \
                 return {tostring(ok), e}";
-    assert_eq!(shows(&mut engine, text), "*2|$5|false|$17|not enough memory");
+    assert_eq!(
+        shows(&mut engine, text),
+        "*2|$5|false|$17|not enough memory"
+    );
 }
 
 #[test]
 fn a_reply_is_bounded() {
-    let mut engine = Engine::new(Limits { reply: 1_000, ..Limits::default() });
-    let line = fails(&mut engine, "local t = {1} for i = 1, 60 do t = {t, t} end return t");
+    let mut engine = Engine::new(Limits {
+        reply: 1_000,
+        ..Limits::default()
+    });
+    let line = fails(
+        &mut engine,
+        "local t = {1} for i = 1, 60 do t = {t, t} end return t",
+    );
     assert_eq!(line, "ERR the reply of the script is too long");
     assert_eq!(shows(&mut engine, "return 1"), ":1");
 }
 
 /// A host that stops the script at the third question.
 fn stopping(stop: Stop) -> Scripted {
-    Scripted { stop: Some((2, stop)), ..Scripted::default() }
+    Scripted {
+        stop: Some((2, stop)),
+        ..Scripted::default()
+    }
 }
 
 #[test]
@@ -96,7 +115,11 @@ fn a_stop_ends_every_loop() {
     ] {
         println!("{text}");
         let error = run_with(&mut engine, text, &mut stopping(Stop::Killed)).unwrap_err();
-        let ScriptError::Stopped { stop: Stop::Killed, line } = error else {
+        let ScriptError::Stopped {
+            stop: Stop::Killed,
+            line,
+        } = error
+        else {
             panic!("{text}: {error:?}");
         };
         let start = "ERR Script killed by user with SCRIPT KILL... script: ";
@@ -111,7 +134,12 @@ fn a_stop_has_the_words_of_the_host() {
     let mut engine = engine();
     let stop = Stop::Error("TIMEOUT the script took too long".to_owned());
     let error = run_with(&mut engine, "while true do end", &mut stopping(stop)).unwrap_err();
-    assert!(error.line().starts_with("TIMEOUT the script took too long script: "), "{error}");
+    assert!(
+        error
+            .line()
+            .starts_with("TIMEOUT the script took too long script: "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -127,7 +155,10 @@ fn the_host_is_asked_at_the_rate_it_chose() {
 
 #[test]
 fn compiled_scripts_are_bounded_in_number() {
-    let mut engine = Engine::new(Limits { scripts: 10, ..Limits::default() });
+    let mut engine = Engine::new(Limits {
+        scripts: 10,
+        ..Limits::default()
+    });
     for round in 0..2 {
         for number in 0..100 {
             let text = format!("return {number}");
@@ -136,14 +167,24 @@ fn compiled_scripts_are_bounded_in_number() {
     }
     let few = engine.memory();
     for number in 0..2_000 {
-        shows(&mut engine, &format!("local t = {{}} t.field = 'x' return {number}"));
+        shows(
+            &mut engine,
+            &format!("local t = {{}} t.field = 'x' return {number}"),
+        );
     }
-    assert!(engine.memory() < few + (1 << 20), "{few} -> {}", engine.memory());
+    assert!(
+        engine.memory() < few + (1 << 20),
+        "{few} -> {}",
+        engine.memory()
+    );
 }
 
 #[test]
 fn compiled_scripts_make_room_for_running_ones() {
-    let mut engine = Engine::new(Limits { memory: 4 << 20, ..Limits::default() });
+    let mut engine = Engine::new(Limits {
+        memory: 4 << 20,
+        ..Limits::default()
+    });
     for number in 0..200 {
         let body = format!("local x = '{}' return {number}", "y".repeat(100_000));
         assert_eq!(shows(&mut engine, &body), format!(":{number}"));
@@ -153,16 +194,25 @@ fn compiled_scripts_make_room_for_running_ones() {
 #[test]
 fn a_library_that_loads_for_ever_is_stopped() {
     let load_time = Duration::from_millis(20);
-    let mut engine = Engine::new(Limits { load_time, instructions: 1_000, ..Limits::default() });
+    let mut engine = Engine::new(Limits {
+        load_time,
+        instructions: 1_000,
+        ..Limits::default()
+    });
     for body in ["while true do end", "local function f() return f() end f()"] {
         let code = format!("#!lua name=slow\n{body}");
         let line = engine.load_library(code.as_bytes()).unwrap_err().line();
-        assert_eq!(line, "ERR Error registering functions: ERR FUNCTION LOAD timeout");
+        assert_eq!(
+            line,
+            "ERR Error registering functions: ERR FUNCTION LOAD timeout"
+        );
     }
     let code = b"#!lua name=fine\nredis.register_function('f', function() return 1 end)";
     engine.load_library(code).unwrap();
     let mut host = Scripted::default();
-    let reply = engine.call("fine", "f", call(&[], Resp::V2), &mut host).unwrap();
+    let reply = engine
+        .call("fine", "f", call(&[], Resp::V2), &mut host)
+        .unwrap();
     assert_eq!(reply, Bytes::from_static(b":1\r\n"));
 }
 
@@ -171,11 +221,18 @@ fn a_script_may_be_large_and_its_arguments_many() {
     let mut engine = engine();
     let body = format!("return #'{}'", "x".repeat(1_000_000));
     assert_eq!(run(&mut engine, &body).unwrap(), ":1000000\r\n");
-    let args: Vec<Bytes> = (0..50_000).map(|number| Bytes::from(format!("{number}"))).collect();
+    let args: Vec<Bytes> = (0..50_000)
+        .map(|number| Bytes::from(format!("{number}")))
+        .collect();
     let script = Script::new("return {#ARGV, ARGV[50000]}".into());
     let mut host = Scripted::default();
-    let reply = engine.run(&script, call(&args, Resp::V2), &mut host).unwrap();
-    assert_eq!(reply, Bytes::from_static(b"*2\r\n:50000\r\n$5\r\n49999\r\n"));
+    let reply = engine
+        .run(&script, call(&args, Resp::V2), &mut host)
+        .unwrap();
+    assert_eq!(
+        reply,
+        Bytes::from_static(b"*2\r\n:50000\r\n$5\r\n49999\r\n")
+    );
     let text = "local t = {} for i = 1, 7000 do t[i] = 'value' .. i end \
                 return redis.call('rpush', 'k', unpack(t))";
     let mut host = Scripted::default();

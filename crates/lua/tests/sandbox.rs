@@ -21,16 +21,34 @@ fn scripts_see_these_globals_and_no_others() {
     let shown = shows(&mut engine, text);
     let shown = shown.split('|').nth(1).unwrap();
     assert_eq!(shown, format!("ARGV KEYS {GLOBALS}"));
-    assert_eq!(shows(&mut engine, "local n = {} for k in pairs(os) do n[#n+1] = k end return n"),
-        "*1|$5|clock");
+    assert_eq!(
+        shows(
+            &mut engine,
+            "local n = {} for k in pairs(os) do n[#n+1] = k end return n"
+        ),
+        "*1|$5|clock"
+    );
 }
 
 #[test]
 fn forbidden_globals_do_not_exist() {
     let mut engine = engine();
     for name in [
-        "dofile", "loadfile", "print", "require", "module", "package", "io", "debug", "newproxy",
-        "setfenv", "getfenv", "file", "jit", "ffi", "__redis__err__handler",
+        "dofile",
+        "loadfile",
+        "print",
+        "require",
+        "module",
+        "package",
+        "io",
+        "debug",
+        "newproxy",
+        "setfenv",
+        "getfenv",
+        "file",
+        "jit",
+        "ffi",
+        "__redis__err__handler",
     ] {
         let line = fails(&mut engine, &format!("return {name}"));
         let text = format!(
@@ -38,8 +56,20 @@ fn forbidden_globals_do_not_exist() {
         );
         assert_eq!(line, text);
     }
-    for name in ["execute", "exit", "getenv", "remove", "rename", "tmpname", "setlocale", "date"] {
-        assert_eq!(shows(&mut engine, &format!("return tostring(os.{name})")), "$3|nil");
+    for name in [
+        "execute",
+        "exit",
+        "getenv",
+        "remove",
+        "rename",
+        "tmpname",
+        "setlocale",
+        "date",
+    ] {
+        assert_eq!(
+            shows(&mut engine, &format!("return tostring(os.{name})")),
+            "$3|nil"
+        );
     }
 }
 
@@ -60,7 +90,10 @@ fn bytecode_is_not_loaded() {
         assert!(shown == "*0" || shown == "*1|$-1", "{text}: {shown}");
     }
     let line = fails(&mut engine, "\x1bLua");
-    assert!(line.starts_with("ERR Error compiling script (new function): "), "{line}");
+    assert!(
+        line.starts_with("ERR Error compiling script (new function): "),
+        "{line}"
+    );
     assert!(line.contains("unexpected symbol"), "{line}");
 }
 
@@ -69,8 +102,21 @@ fn shared_tables_cannot_be_changed() {
     let mut engine = engine();
     let readonly = "Attempt to modify a readonly table";
     for name in [
-        "_G", "string", "table", "math", "coroutine", "os", "redis", "server", "cjson", "cmsgpack",
-        "struct", "bit", "getmetatable(_G)", "getmetatable('')", "getmetatable('').__index",
+        "_G",
+        "string",
+        "table",
+        "math",
+        "coroutine",
+        "os",
+        "redis",
+        "server",
+        "cjson",
+        "cmsgpack",
+        "struct",
+        "bit",
+        "getmetatable(_G)",
+        "getmetatable('')",
+        "getmetatable('').__index",
     ] {
         for change in [
             format!("local t = {name} t.x = 1"),
@@ -124,7 +170,11 @@ fn other_ways_to_change_shared_tables_fail() {
         fails(&mut engine, text);
         let probe = "return {string.len('abc'), ('abc'):sub(2, 2), type(redis.call), \
                      tostring(rawget(_G, 'leak')), tostring(string.x)}";
-        assert_eq!(shows(&mut engine, probe), "*5|:3|$1|b|$8|function|$3|nil|$3|nil", "{text}");
+        assert_eq!(
+            shows(&mut engine, probe),
+            "*5|:3|$1|b|$8|function|$3|nil|$3|nil",
+            "{text}"
+        );
     }
 }
 
@@ -143,18 +193,35 @@ fn sorting_and_other_raw_writes_do_not_reach_shared_tables() {
     ] {
         assert_eq!(shows(&mut engine, text), ":1", "{text}");
     }
-    assert_eq!(shows(&mut engine, "return {#redis, type(cjson.encode)}"), "*2|:0|$8|function");
+    assert_eq!(
+        shows(&mut engine, "return {#redis, type(cjson.encode)}"),
+        "*2|:0|$8|function"
+    );
 }
 
 #[test]
 fn variables_do_not_leak_from_script_to_script() {
     let mut engine = engine();
-    for text in ["leak = 1", "_G.leak = 1", "_G['leak'] = 1", "function leak() end"] {
+    for text in [
+        "leak = 1",
+        "_G.leak = 1",
+        "_G['leak'] = 1",
+        "function leak() end",
+    ] {
         fails(&mut engine, text);
     }
-    assert_eq!(shows(&mut engine, "return tostring(rawget(_G, 'leak'))"), "$3|nil");
-    assert_eq!(shows(&mut engine, "KEYS[1] = 'x' ARGV.y = 1 return #KEYS"), ":1");
-    assert_eq!(shows(&mut engine, "return {#KEYS, tostring(ARGV.y)}"), "*2|:0|$3|nil");
+    assert_eq!(
+        shows(&mut engine, "return tostring(rawget(_G, 'leak'))"),
+        "$3|nil"
+    );
+    assert_eq!(
+        shows(&mut engine, "KEYS[1] = 'x' ARGV.y = 1 return #KEYS"),
+        ":1"
+    );
+    assert_eq!(
+        shows(&mut engine, "return {#KEYS, tostring(ARGV.y)}"),
+        "*2|:0|$3|nil"
+    );
 }
 
 #[test]
@@ -166,16 +233,37 @@ fn errors_of_rust_functions_never_show_as_userdata() {
         ("pcall(string.rep)", "string"),
         ("pcall(pcall, redis.call)", "boolean"),
         ("coroutine.resume(coroutine.create(redis.call))", "table"),
-        ("coroutine.resume(coroutine.create(cjson.decode), '{')", "string"),
+        (
+            "coroutine.resume(coroutine.create(cjson.decode), '{')",
+            "string",
+        ),
         ("load(function() redis.call() end)", "table"),
         ("load(function() cjson.decode('{') end)", "string"),
         ("xpcall(redis.call, function(e) return e end)", "table"),
-        ("xpcall(function() cjson.decode('{') end, function(e) return e end)", "string"),
-        ("pcall(string.gsub, 'a', 'a', function() cjson.decode('{') end)", "string"),
-        ("pcall(string.gsub, 'a', 'a', function() redis.call() end)", "string"),
-        ("pcall(table.sort, {2, 1}, function() redis.call() end)", "string"),
-        ("pcall(coroutine.wrap(function() redis.call() end))", "string"),
-        ("pcall(coroutine.wrap(function() cjson.decode('{') end))", "string"),
+        (
+            "xpcall(function() cjson.decode('{') end, function(e) return e end)",
+            "string",
+        ),
+        (
+            "pcall(string.gsub, 'a', 'a', function() cjson.decode('{') end)",
+            "string",
+        ),
+        (
+            "pcall(string.gsub, 'a', 'a', function() redis.call() end)",
+            "string",
+        ),
+        (
+            "pcall(table.sort, {2, 1}, function() redis.call() end)",
+            "string",
+        ),
+        (
+            "pcall(coroutine.wrap(function() redis.call() end))",
+            "string",
+        ),
+        (
+            "pcall(coroutine.wrap(function() cjson.decode('{') end))",
+            "string",
+        ),
     ] {
         let shown = shows(&mut engine, &format!("return type(select(2, {text}))"));
         assert_eq!(shown, format!("${}|{kind}", kind.len()), "{text}");
@@ -242,7 +330,10 @@ fn overflows_of_libraries_end_in_errors() {
         let line = fails(&mut engine, text);
         assert!(line.starts_with("ERR "), "{text}: {line}");
         assert_eq!(shows(&mut engine, "return 1"), ":1", "{text}");
-        shows(&mut engine, "cjson.encode_max_depth(1000) cjson.decode_max_depth(1000) return 1");
+        shows(
+            &mut engine,
+            "cjson.encode_max_depth(1000) cjson.decode_max_depth(1000) return 1",
+        );
     }
 }
 
@@ -265,7 +356,8 @@ fn patterns_that_break_the_stack_end_in_errors() {
         assert!(line.starts_with("ERR user_script:1: "), "{text}: {line}");
     }
     // A long plain text is no deep pattern.
-    let text = "return {string.find(string.rep('a', 100000) .. 'b', string.rep('a', 90000) .. '.*b')}";
+    let text =
+        "return {string.find(string.rep('a', 100000) .. 'b', string.rep('a', 90000) .. '.*b')}";
     assert_eq!(shows(&mut engine, text), "*2|:1|:100001");
 }
 
@@ -274,11 +366,24 @@ fn a_reply_that_refers_to_itself_ends() {
     let mut engine = engine();
     let reply = run(&mut engine, "local a = {} local b = {a} a[1] = b return a").unwrap();
     assert!(reply.starts_with("*1\r\n*1\r\n"), "{reply}");
-    assert!(reply.ends_with("-ERR reached lua stack limit\r\n"), "{reply}");
+    assert!(
+        reply.ends_with("-ERR reached lua stack limit\r\n"),
+        "{reply}"
+    );
     for kind in ["map", "set"] {
         let text = format!("local a = {{}} a.{kind} = {{[1] = a}} return a");
-        let text = text.replace("{[1] = a}", if kind == "map" { "{[1] = a}" } else { "{[a] = 1}" });
+        let text = text.replace(
+            "{[1] = a}",
+            if kind == "map" {
+                "{[1] = a}"
+            } else {
+                "{[a] = 1}"
+            },
+        );
         let reply = run(&mut engine, &text).unwrap();
-        assert!(reply.contains("-ERR reached lua stack limit\r\n"), "{reply}");
+        assert!(
+            reply.contains("-ERR reached lua stack limit\r\n"),
+            "{reply}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
-use super::{HARD_DEPTH, Options};
+use super::options::{HARD_DEPTH, Options};
 use crate::raise;
 
 /// The value of a JSON text.
@@ -11,10 +11,18 @@ pub(super) fn decode(lua: &Lua, options: &Options, text: &[u8]) -> mlua::Result<
         let text = "JSON parser does not support UTF-16 or UTF-32";
         return Err(raise::error(lua, text));
     }
-    let mut decoder = Decoder { lua, options, text, at: 0, open: Vec::new() };
+    let mut decoder = Decoder {
+        lua,
+        options,
+        text,
+        at: 0,
+        open: Vec::new(),
+    };
     let value = decoder.whole()?;
     match decoder.token() {
-        Token { kind: Kind::End, .. } => Ok(value),
+        Token {
+            kind: Kind::End, ..
+        } => Ok(value),
         other => Err(decoder.refuse("the end", &other)),
     }
 }
@@ -139,8 +147,7 @@ impl Decoder<'_> {
         let most = self.options.decode_depth.min(HARD_DEPTH);
         if depth > usize::try_from(most).unwrap_or(0) {
             let at = self.at;
-            let text =
-                format!("Found too many nested data structures ({depth}) at character {at}");
+            let text = format!("Found too many nested data structures ({depth}) at character {at}");
             return Err(raise::error(self.lua, text));
         }
         let table = self.lua.create_table()?;
@@ -184,7 +191,10 @@ impl Decoder<'_> {
                 match token.kind {
                     Kind::ArrayEnd => Ok(Put::Ended(table)),
                     Kind::Comma => {
-                        self.open.push(Open::Array { table, length: length + 1 });
+                        self.open.push(Open::Array {
+                            table,
+                            length: length + 1,
+                        });
                         Ok(Put::Next(self.token()))
                     }
                     _ => Err(self.refuse("comma or array end", &token)),
@@ -224,11 +234,20 @@ impl Decoder<'_> {
             b']' => Kind::ArrayEnd,
             b',' => Kind::Comma,
             b':' => Kind::Colon,
-            0 => return Token { at, kind: Kind::End },
+            0 => {
+                return Token {
+                    at,
+                    kind: Kind::End,
+                };
+            }
             b'"' => {
                 let kind = self.string();
                 // An error is reported at its own place.
-                let at = if matches!(kind, Kind::Error(_)) { self.at } else { at };
+                let at = if matches!(kind, Kind::Error(_)) {
+                    self.at
+                } else {
+                    at
+                };
                 return Token { at, kind };
             }
             _ => {
@@ -355,7 +374,8 @@ fn is_invalid_number(text: &[u8]) -> bool {
 }
 
 fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
-    text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
 /// The number at the start of a text and its length, as `strtod` reads it.
@@ -428,7 +448,8 @@ fn read_hexadecimal(text: &[u8]) -> (f64, usize) {
         if count > 0 {
             let start = at + 1 + sign;
             let exponent = text[start..start + count].iter().fold(0_i32, |sum, digit| {
-                sum.saturating_mul(10).saturating_add(i32::from(digit - b'0'))
+                sum.saturating_mul(10)
+                    .saturating_add(i32::from(digit - b'0'))
             });
             let exponent = if negative { -exponent } else { exponent };
             scale = exponent.saturating_add(scale);

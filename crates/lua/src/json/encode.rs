@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use mlua::{Function, Lua, LuaString, Table, Value};
 
-use super::{HARD_DEPTH, Options};
+use super::options::{HARD_DEPTH, Options};
 use crate::bridge::Bridge;
 use crate::patience::Patience;
 use crate::{number, raise};
@@ -16,9 +16,16 @@ pub(super) fn encode(
     options: &Options,
     value: &Value,
 ) -> mlua::Result<LuaString> {
-    let next = lua.named_registry_value(crate::vm::NEXT)?;
+    let next = lua.named_registry_value(crate::native::NEXT)?;
     let (patience, out) = (Patience::new(lua, bridge), Vec::new());
-    let mut encoder = Encoder { lua, options, next, patience, out, open: Vec::new() };
+    let mut encoder = Encoder {
+        lua,
+        options,
+        next,
+        patience,
+        out,
+        open: Vec::new(),
+    };
     encoder.value(value)?;
     while let Some(open) = encoder.open.pop() {
         encoder.element(open)?;
@@ -39,8 +46,15 @@ struct Encoder<'a> {
 
 /// A table of which some elements are written.
 enum Open {
-    Array { table: Table, written: i64, length: i64 },
-    Object { table: Table, last: Value },
+    Array {
+        table: Table,
+        written: i64,
+        length: i64,
+    },
+    Object {
+        table: Table,
+        last: Value,
+    },
 }
 
 impl Encoder<'_> {
@@ -77,11 +91,18 @@ impl Encoder<'_> {
         match self.array_length(&table)?.filter(|length| *length > 0) {
             Some(length) => {
                 self.out.push(b'[');
-                self.open.push(Open::Array { table, written: 0, length });
+                self.open.push(Open::Array {
+                    table,
+                    written: 0,
+                    length,
+                });
             }
             None => {
                 self.out.push(b'{');
-                self.open.push(Open::Object { table, last: Value::Nil });
+                self.open.push(Open::Object {
+                    table,
+                    last: Value::Nil,
+                });
             }
         }
         Ok(())
@@ -90,7 +111,11 @@ impl Encoder<'_> {
     /// Writes elements of a table up to one that is a table itself, or its end.
     fn element(&mut self, open: Open) -> mlua::Result<()> {
         match open {
-            Open::Array { table, written, length } => self.array(table, written, length),
+            Open::Array {
+                table,
+                written,
+                length,
+            } => self.array(table, written, length),
             Open::Object { table, last } => self.object(table, last),
         }
     }
@@ -132,7 +157,11 @@ impl Encoder<'_> {
             written += 1;
             let value: Value = table.raw_get(written)?;
             if value.is_table() {
-                self.open.push(Open::Array { table, written, length });
+                self.open.push(Open::Array {
+                    table,
+                    written,
+                    length,
+                });
                 return self.value(&value);
             }
             self.value(&value)?;
@@ -189,12 +218,15 @@ impl Encoder<'_> {
             match self.options.encode_invalid {
                 0 => return Err(self.refuse(value, "must not be NaN or Inf")),
                 1 if double.is_nan() => self.out.extend_from_slice(b"nan"),
-                1 => self.out.extend_from_slice(number::general(double, 14).as_bytes()),
+                1 => self
+                    .out
+                    .extend_from_slice(number::general(double, 14).as_bytes()),
                 _ => self.out.extend_from_slice(b"null"),
             }
             return Ok(());
         }
-        self.out.extend_from_slice(number::general(double, precision).as_bytes());
+        self.out
+            .extend_from_slice(number::general(double, precision).as_bytes());
         Ok(())
     }
 

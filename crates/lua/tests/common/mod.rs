@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod pair;
 pub(crate) mod real;
 
 use std::collections::VecDeque;
@@ -12,7 +13,7 @@ use coterie_lua::{
     Call, Engine, Host, Level, Limits, Resp, Script, ScriptError, Stop, UnknownCommand,
 };
 
-/// A host that answers each command with the next of some replies, and remembers what it was asked.
+/// A host that answers each command with the next of some replies, and remembers the questions.
 #[derive(Default)]
 pub(crate) struct Scripted {
     /// The replies still to give; without any, `+OK`.
@@ -29,20 +30,31 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     pub(crate) fn with(replies: &[&str]) -> Self {
-        let replies = replies.iter().map(|reply| Bytes::copy_from_slice(reply.as_bytes()));
-        Self { replies: replies.collect(), ..Self::default() }
+        let replies = replies
+            .iter()
+            .map(|reply| Bytes::copy_from_slice(reply.as_bytes()));
+        Self {
+            replies: replies.collect(),
+            ..Self::default()
+        }
     }
 }
 
 impl Host for Scripted {
     fn call(&mut self, args: Vec<Bytes>, _resp: Resp) -> Bytes {
-        let words: Vec<_> = args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
+        let words: Vec<_> = args
+            .iter()
+            .map(|arg| String::from_utf8_lossy(arg))
+            .collect();
         self.commands.push(words.join(" "));
-        self.replies.pop_front().unwrap_or_else(|| Bytes::from_static(b"+OK\r\n"))
+        self.replies
+            .pop_front()
+            .unwrap_or_else(|| Bytes::from_static(b"+OK\r\n"))
     }
 
     fn log(&mut self, level: Level, text: &[u8]) {
-        self.lines.push((level, String::from_utf8_lossy(text).into_owned()));
+        self.lines
+            .push((level, String::from_utf8_lossy(text).into_owned()));
     }
 
     fn acl_check(&mut self, args: &[Bytes]) -> Result<bool, UnknownCommand> {
@@ -64,7 +76,11 @@ impl Host for Scripted {
 
 /// An engine with small limits.
 pub(crate) fn engine() -> Engine {
-    Engine::new(Limits { memory: 16 << 20, instructions: 1_000, ..Limits::default() })
+    Engine::new(Limits {
+        memory: 16 << 20,
+        instructions: 1_000,
+        ..Limits::default()
+    })
 }
 
 /// Runs a text without keys and arguments.
@@ -94,10 +110,14 @@ pub(crate) fn fails(engine: &mut Engine, text: &str) -> String {
 
 /// A call with arguments only.
 pub(crate) fn call(args: &[Bytes], resp: Resp) -> Call<'_> {
-    Call { keys: &[], args, resp }
+    Call {
+        keys: &[],
+        args,
+        resp,
+    }
 }
 
-/// The reply of a text that succeeds in RESP2, as one line: line ends are shown as `|`.
+/// The reply of a text that succeeds in RESP2, as a line: line ends are shown as `|`.
 pub(crate) fn shows(engine: &mut Engine, text: &str) -> String {
     let reply = run(engine, text).unwrap_or_else(|error| panic!("{text}: {error}"));
     reply.trim_end().replace("\r\n", "|")

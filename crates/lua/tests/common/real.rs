@@ -25,7 +25,16 @@ impl Server {
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--loglevel", "warning"])
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--loglevel",
+                "warning",
+            ])
             .arg("--unixsocket")
             .arg(dir.join("socket"))
             .arg("--dir")
@@ -55,7 +64,10 @@ impl Server {
                 }
                 return connection;
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "redis-server ended at once");
+            assert!(
+                self.child.try_wait().unwrap().is_none(),
+                "redis-server ended at once"
+            );
             std::thread::yield_now();
         }
     }
@@ -143,7 +155,9 @@ impl Host for Forward {
     fn log(&mut self, _level: Level, _text: &[u8]) {}
 
     fn acl_check(&mut self, args: &[Bytes]) -> Result<bool, UnknownCommand> {
-        let known = ["get", "set"].iter().any(|known| args[0].as_ref() == known.as_bytes());
+        let known = ["get", "set"]
+            .iter()
+            .any(|known| args[0].as_ref() == known.as_bytes());
         if known { Ok(true) } else { Err(UnknownCommand) }
     }
 
