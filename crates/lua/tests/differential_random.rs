@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::pair::Pair;
 
 /// The random scripts of each kind.
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 1_000;
 
 /// Random choices from a seed.
 struct Chance(u64);
