@@ -10,14 +10,16 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use coterie_config::{ClusterToken, TokenError, is_given};
+use coterie_config::{ClusterTlsFiles, ClusterToken, TokenError, is_given};
+use coterie_rpc::{Credentials, Token};
 use coterie_telemetry::LogConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
+use crate::ready::Clients;
 use crate::roles::{self, Maker, Roles};
+use crate::signals;
 use crate::threads::Threads;
-use crate::{ready, signals};
 
 /// Flags of `coterie dev` itself; those of the roles are passed through.
 #[derive(Debug, Args)]
@@ -46,6 +48,8 @@ struct Dev {
     #[command(flatten)]
     token: ClusterToken,
     #[command(flatten)]
+    tls: ClusterTlsFiles,
+    #[command(flatten)]
     _threads: Threads,
     #[command(flatten)]
     log: LogConfig,
@@ -66,7 +70,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let secret = own_secret(&dev.token)?;
     let metas = free_addresses(dev.metas).context("find free ports")?;
     let roles = roles(matches, &dev, &secret, &metas)?;
-    let mut host = Host::new(&secret, Some(dev.http), &shutdown).await?;
+    roles.tell();
+    let credentials = Credentials::with_tls(Token::new(&secret), &dev.tls)?;
+    let mut host = Host::new(credentials, Some(dev.http), &shutdown).await?;
     eprintln!(
         "coterie: starting {} servers in {}",
         dev.servers,
@@ -75,11 +81,16 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let started = shutdown
         .run_until_cancelled(Box::pin(host.start(roles)))
         .await;
-    if let Some(Ok(clients)) = &started {
-        serve(&dev, &host, *clients, &shutdown).await;
-    }
+    let started = match started {
+        Some(Ok(clients)) => {
+            serve(&dev, &host, clients, &shutdown).await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
     let stopped = host.stop().await;
-    started.map_or(Ok(()), |started| started.map(drop))?;
+    started?;
     stopped
 }
 
@@ -113,18 +124,22 @@ fn roles(matches: &ArgMatches, dev: &Dev, secret: &str, metas: &[String]) -> any
 }
 
 /// Prints how to connect once clients are served, then waits for a signal.
-async fn serve(dev: &Dev, host: &Host, clients: SocketAddr, shutdown: &CancellationToken) {
+async fn serve(dev: &Dev, host: &Host, mut clients: Clients, shutdown: &CancellationToken) {
     let cluster = host.health().component("cluster");
     cluster.waiting("groups are made and elect their leaders");
-    let served = shutdown.run_until_cancelled(ready::served(clients)).await;
+    let served = shutdown.run_until_cancelled(clients.served()).await;
     if served.is_some() {
         cluster.ready();
         println!("Coterie serves. In another terminal:\n");
-        if clients.ip().is_loopback() && clients.is_ipv4() {
-            println!("  redis-cli -p {}\n", clients.port());
-        } else {
-            println!("  redis-cli -h {} -p {}\n", clients.ip(), clients.port());
+        let tls = clients.tls.map(|addr| (addr, " --tls --cacert FILE"));
+        for (addr, flags) in clients.plain.map(|addr| (addr, "")).into_iter().chain(tls) {
+            if addr.ip().is_loopback() && addr.is_ipv4() {
+                println!("  redis-cli -p {}{flags}", addr.port());
+            } else {
+                println!("  redis-cli -h {} -p {}{flags}", addr.ip(), addr.port());
+            }
         }
+        println!();
         println!(
             "Metrics http://{}/metrics, data in {}.",
             dev.http,
@@ -215,7 +230,7 @@ mod tests {
         let roles = roles(&matches, &dev, "secret", &metas).unwrap();
         let any_port = "127.0.0.1:0".parse().unwrap();
         let shutdown = CancellationToken::new();
-        let mut host = Host::new("secret", Some(any_port), &shutdown)
+        let mut host = Host::new(Token::new("secret"), Some(any_port), &shutdown)
             .await
             .unwrap();
         host.start(roles).await.unwrap();

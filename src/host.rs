@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use anyhow::{Context as _, bail};
-use coterie_rpc::{Client, Token};
+use coterie_rpc::{Client, Credentials};
 use coterie_telemetry::{Endpoint, Health};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::ready::Clients;
 use crate::roles::Roles;
 
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -44,19 +45,23 @@ impl Running {
 }
 
 impl Host {
-    /// A host without roles, with metrics and health at `http`. The roles share the cluster token
-    /// `secret`. A role that cannot go on cancels `shutdown`.
+    /// A host without roles, with metrics and health at `http`. The roles share the credentials. A
+    /// role that cannot go on cancels `shutdown`.
     ///
     /// # Errors
     /// When `http` cannot be bound.
     pub(crate) async fn new(
-        secret: &str,
+        credentials: impl Into<Credentials>,
         http: Option<SocketAddr>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Host> {
-        let rpc = Client::new(Token::new(secret));
+        let credentials = credentials.into();
         let http = http.map(|listen| listen.to_string());
         let endpoint = Endpoint::start(http.as_deref()).await.context("--http")?;
+        if let Some(certificate) = credentials.collector() {
+            endpoint.metrics.register_collector(certificate);
+        }
+        let rpc = Client::new(credentials);
         Ok(Host {
             rpc,
             endpoint,
@@ -77,12 +82,11 @@ impl Host {
         self.endpoint.http_addr()
     }
 
-    /// Starts every role; returns the address for clients.
+    /// Starts every role; returns where clients connect.
     ///
     /// # Errors
     /// When a role does not start.
-    pub(crate) async fn start(&mut self, roles: Roles) -> anyhow::Result<SocketAddr> {
-        roles.tell();
+    pub(crate) async fn start(&mut self, roles: Roles) -> anyhow::Result<Clients> {
         for config in roles.metas {
             self.meta(config).await?;
         }
@@ -126,13 +130,18 @@ impl Host {
         Ok(())
     }
 
-    async fn proxy(&mut self, config: coterie_proxy::Config) -> anyhow::Result<SocketAddr> {
+    async fn proxy(&mut self, config: coterie_proxy::Config) -> anyhow::Result<Clients> {
+        let is_tls_only = config.tls.tls_only;
         let (metrics, health) = (&self.endpoint.metrics, &self.endpoint.health);
         let started = coterie_proxy::start_with(config, self.rpc.clone(), metrics, health).await;
         let handle = started.context("start the proxy")?;
-        let addr = handle.addr;
+        let clients = Clients {
+            plain: (!is_tls_only).then_some(handle.addr),
+            tls: handle.tls_addr,
+            served: Box::pin(handle.served()),
+        };
         self.runs("proxy", handle.shutdown());
-        Ok(addr)
+        Ok(clients)
     }
 
     /// Stops all roles, the last started first. Roles of the same kind stop together, since members
@@ -180,12 +189,15 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use coterie_rpc::Token;
     use tokio::sync::Barrier;
 
     use super::*;
 
     async fn host(shutdown: &CancellationToken) -> Host {
-        Host::new("secret", None, shutdown).await.unwrap()
+        Host::new(Token::new("secret"), None, shutdown)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

@@ -13,14 +13,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use coterie_config::ClusterToken;
+use coterie_config::{ClusterTlsFiles, ClusterToken};
+use coterie_rpc::{Credentials, Token};
 use coterie_telemetry::LogConfig;
 use tracing::info;
 
 use crate::host::Host;
 use crate::roles::{self, Maker, Roles};
+use crate::signals;
 use crate::threads::Threads;
-use crate::{ready, signals};
 
 /// Flags of `coterie node` itself; those of the roles are passed through.
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ struct Node {
     #[command(flatten)]
     token: ClusterToken,
     #[command(flatten)]
+    tls: ClusterTlsFiles,
+    #[command(flatten)]
     _threads: Threads,
     #[command(flatten)]
     log: LogConfig,
@@ -74,26 +77,33 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let shutdown = signals::shutdown().context("take signals")?;
     let secret = String::from_utf8(node.token.secret()?).context("the token is no text")?;
     let roles = roles(matches, &node, &place, &secret)?;
-    let mut host = Host::new(&secret, node.http, &shutdown).await?;
+    roles.tell();
+    let credentials = Credentials::with_tls(Token::new(&secret), &node.tls)?;
+    let mut host = Host::new(credentials, node.http, &shutdown).await?;
     info!(member = place.member, meta = %place.meta, "host starts");
     let started = shutdown
         .run_until_cancelled(Box::pin(host.start(roles)))
         .await;
-    if let Some(Ok(clients)) = started {
+    let (mut clients, started) = match started {
+        Some(Ok(clients)) => (Some(clients), Ok(())),
+        Some(Err(error)) => (None, Err(error)),
+        None => (None, Ok(())),
+    };
+    if let Some(clients) = &mut clients {
         let cluster = host.health().component("cluster");
         cluster.waiting("too few hosts are up, or groups elect their leaders");
         if shutdown
-            .run_until_cancelled(ready::served(clients))
+            .run_until_cancelled(clients.served())
             .await
             .is_some()
         {
             cluster.ready();
-            println!("Coterie serves at {clients}.");
+            println!("Coterie serves at {}.", clients.addresses());
         }
         shutdown.cancelled().await;
     }
     let stopped = host.stop().await;
-    started.map_or(Ok(()), |started| started.map(drop))?;
+    started?;
     stopped
 }
 

@@ -4,10 +4,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use coterie_config::ClusterToken;
-use coterie_rpc::{Client, Token};
+use coterie_config::{ClusterTlsFiles, ClusterToken};
+use coterie_rpc::{Client, Credentials};
 
 use crate::check::cluster::Cluster;
 
@@ -28,6 +27,8 @@ pub(crate) struct Target {
     meta: Vec<String>,
     #[command(flatten)]
     token: ClusterToken,
+    #[command(flatten)]
+    tls: ClusterTlsFiles,
 }
 
 impl Target {
@@ -36,17 +37,16 @@ impl Target {
     /// # Errors
     /// As [`client`].
     pub(crate) fn cluster(self) -> anyhow::Result<Cluster> {
-        Ok(Cluster::new(client(&self.token)?, self.meta))
+        Ok(Cluster::new(client(&self.token, &self.tls)?, self.meta))
     }
 }
 
-/// A client with the cluster's token.
+/// A client with the cluster's token, and with a certificate if the cluster uses TLS.
 ///
 /// # Errors
-/// When there is no token, or it is no text.
-pub(crate) fn client(token: &ClusterToken) -> anyhow::Result<Client> {
-    let secret = String::from_utf8(token.secret()?).context("the token is no text")?;
-    Ok(Client::new(Token::new(&secret)))
+/// When there is no token, or the certificate cannot be used.
+pub(crate) fn client(token: &ClusterToken, tls: &ClusterTlsFiles) -> anyhow::Result<Client> {
+    Ok(Client::new(Credentials::open(token, tls)?))
 }
 
 /// The exit code of a command. Prints its error.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use coterie_config::ClusterToken;
+use coterie_config::{ClusterTlsFiles, ClusterToken};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_rpc::Client;
@@ -47,6 +47,8 @@ struct Rebuild {
     without: Vec<u64>,
     #[command(flatten)]
     token: ClusterToken,
+    #[command(flatten)]
+    tls: ClusterTlsFiles,
 }
 
 /// The subcommand and its flags.
@@ -63,8 +65,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         backup_dir,
         without,
         token,
+        tls,
     } = Rebuild::from_arg_matches(matches)?;
-    let rpc = client(&token)?;
+    let rpc = client(&token, &tls)?;
     let without: BTreeSet<NodeId> = without.into_iter().map(NodeId).collect();
     let heard = ask_all(&rpc, servers, &without).await?;
     let assembled = assemble(&heard)?;

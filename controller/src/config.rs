@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coterie_config::ClusterToken;
+use coterie_config::{ClusterTlsFiles, ClusterToken};
 
 use crate::keys::parse_keys;
 use crate::planner::Settings;
@@ -96,6 +96,9 @@ pub struct Config {
     /// The secret shared by the cluster.
     #[command(flatten)]
     pub cluster_token: ClusterToken,
+    /// TLS between processes.
+    #[command(flatten)]
+    pub cluster_tls: ClusterTlsFiles,
 }
 
 impl Config {
@@ -121,6 +124,7 @@ impl Config {
             moves_max: settings.moves_max,
             lease: Duration::from_secs(6),
             cluster_token,
+            cluster_tls: ClusterTlsFiles::default(),
         }
     }
 

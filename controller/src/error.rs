@@ -2,7 +2,7 @@
 
 use std::io;
 
-use coterie_config::TokenError;
+use coterie_rpc::CredentialsError;
 use coterie_telemetry::ListenError;
 
 /// Why a controller does not start.
@@ -11,9 +11,9 @@ pub enum RunError {
     /// A flag is wrong.
     #[error("{0}")]
     Config(String),
-    /// The cluster token is missing.
+    /// No cluster token, or no certificate that can be used.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Credentials(#[from] CredentialsError),
     /// The HTTP address cannot be used.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::{Catalog, JobState};
-use coterie_rpc::{Client, Token};
+use coterie_rpc::{Client, Credentials};
 use coterie_telemetry::{Component, Endpoint, Health, Metrics};
 use coterie_types::{JobId, Revision};
 use tokio::sync::watch;
@@ -55,8 +55,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 
 /// Starts a controller.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
-    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let credentials = Credentials::open(&config.cluster_token, &config.cluster_tls)?;
     let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    if let Some(certificate) = credentials.collector() {
+        endpoint.metrics.register_collector(certificate);
+    }
+    let rpc = Client::new(credentials);
     let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health);
     let (mut handle, endpoint) = endpoint.of(started).await?;
     handle.endpoint = Some(endpoint);

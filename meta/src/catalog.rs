@@ -19,6 +19,7 @@ mod controller;
 mod edit;
 mod lease;
 mod nodes;
+mod objects;
 mod settings;
 mod state;
 mod tables;
@@ -128,6 +129,9 @@ impl Edit<'_> {
             Command::CreateTable { name, split_at } => self.create_table(name, split_at).map(Some),
             Command::DropTable { name } => self.drop_table(&name).map(|()| None),
             Command::PutSetting { name, value } => self.put_setting(name, value).map(|()| None),
+            Command::PutObjects { expected, changes } => {
+                self.put_objects(&expected, changes).map(|()| None)
+            }
             Command::Controller { fence, ops } => self.controller(fence, ops),
             Command::Ask { wish, now } => self.ask(wish, now).map(Some),
         }

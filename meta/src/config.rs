@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use coterie_config::ClusterToken;
+use coterie_config::{ClusterTlsFiles, ClusterToken};
 use coterie_raft::RaftConfig;
 
 /// Flags of `coterie meta`.
@@ -36,6 +36,9 @@ pub struct Config {
     /// The secret shared by the cluster.
     #[command(flatten)]
     pub cluster_token: ClusterToken,
+    /// TLS between processes.
+    #[command(flatten)]
+    pub cluster_tls: ClusterTlsFiles,
     /// Settings of its Raft group.
     #[command(flatten)]
     pub raft: RaftConfig,
@@ -93,6 +96,7 @@ impl Config {
             backup_dir: None,
             http: None,
             cluster_token,
+            cluster_tls: ClusterTlsFiles::default(),
             raft: RaftConfig::default(),
         }
     }

@@ -1,8 +1,8 @@
 //! Errors of a member that starts or runs.
 
-use coterie_config::TokenError;
 use coterie_files::FileError;
 use coterie_raft::RaftError;
+use coterie_rpc::CredentialsError;
 use coterie_telemetry::ListenError;
 
 /// Why a member does not run.
@@ -11,9 +11,9 @@ pub enum RunError {
     /// A setting that cannot work.
     #[error("{0}")]
     Config(String),
-    /// No cluster token.
+    /// No cluster token, or no certificate that can be used.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Credentials(#[from] CredentialsError),
     /// Its files cannot be used.
     #[error(transparent)]
     Files(#[from] FileError),

@@ -1,4 +1,5 @@
-//! The metadata service: nodes, groups, tables, ranges, jobs and settings, in a Raft group.
+//! The metadata service: nodes, groups, tables, ranges, jobs, settings and objects, in a Raft
+//! group.
 //!
 //! It has three or five members, each with the whole catalog in memory; the log and a snapshot are
 //! on disk. A command is committed, applied by the pure `catalog`, and answered; watchers of the

@@ -9,7 +9,7 @@ use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::{Command, MetaAnswer};
 use coterie_protocol::{encode, method};
 use coterie_raft::{AddressBook, Group, Part, RaftError, RaftNode};
-use coterie_rpc::{Client, Door, Handler, Request, Responder, Server, Token};
+use coterie_rpc::{Client, Credentials, Door, Handler, Request, Responder, Server};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError, Metrics};
 use coterie_types::GroupId;
 use tokio::task::JoinHandle;
@@ -100,8 +100,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 
 /// Starts a member.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
-    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let credentials = Credentials::open(&config.cluster_token, &config.cluster_tls)?;
     let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    if let Some(certificate) = credentials.collector() {
+        endpoint.metrics.register_collector(certificate);
+    }
+    let rpc = Client::new(credentials);
     let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health).await;
     let (mut handle, endpoint) = endpoint.of(started).await?;
     handle.endpoint = Some(endpoint);
@@ -123,7 +127,8 @@ pub async fn start_with(
     let own_birth = directory.birth();
     let (machine, held) = MetaMachine::open(directory.state())?;
     let door = Door::new(refuse);
-    let server = listen(&config, Arc::clone(&door) as Arc<dyn Handler>).await?;
+    let handler = Arc::clone(&door) as Arc<dyn Handler>;
+    let server = listen(&config, rpc.credentials(), handler).await?;
     let addr = server.local_addr();
     let members = Arc::new(Members::of(&config, &addr.to_string()));
 
@@ -200,9 +205,12 @@ fn look_after(
         .collect()
 }
 
-async fn listen(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
-    let token = Token::new(config.cluster_token.secret()?);
-    let bound = Server::bind(&config.listen, token, handler).await;
+async fn listen(
+    config: &Config,
+    credentials: Credentials,
+    handler: Arc<dyn Handler>,
+) -> Result<Server, RunError> {
+    let bound = Server::bind(&config.listen, credentials, handler).await;
     Ok(bound.map_err(ListenError::at(&config.listen))?)
 }
 

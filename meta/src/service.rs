@@ -20,10 +20,12 @@ use crate::members::Members;
 
 mod clock;
 mod liveness;
+mod proxies;
 mod watch;
 
 use clock::LeaseClock;
 use liveness::Liveness;
+use proxies::Proxies;
 
 /// A command is a few rows; a larger command is a mistake.
 const COMMAND_BYTES_MAX: usize = 8 << 20;
@@ -37,6 +39,7 @@ pub(crate) struct Service {
     /// The stage of birth in the member's directory when it was opened.
     own: Birth,
     liveness: Mutex<Liveness>,
+    proxies: Mutex<Proxies>,
     clock: Mutex<LeaseClock>,
     /// Ends watches early when the member stops, so that it does not wait for them.
     stopping: CancellationToken,
@@ -58,6 +61,7 @@ impl Service {
             members,
             own,
             liveness: Mutex::default(),
+            proxies: Mutex::default(),
             clock: Mutex::default(),
             stopping,
         })
@@ -92,6 +96,15 @@ impl Service {
             },
             MetaRequest::Liveness => match self.barrier(deadline).await {
                 Ok(()) => self.liveness().answer(Instant::now()),
+                Err(not_leader) => not_leader,
+            },
+            MetaRequest::Proxy { report, leaves } => match self.barrier(deadline).await {
+                Ok(()) => {
+                    let (_, term) = self.group.leader();
+                    self.proxies
+                        .lock()
+                        .heard(term, report, leaves, Instant::now())
+                }
                 Err(not_leader) => not_leader,
             },
             MetaRequest::Standing { member } => MetaAnswer::Standing(self.standing(member).await),

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use coterie_meta::catalog::MetaState;
 use coterie_protocol::catalog::{Catalog, JobDescriptor, JobState, Wish};
 use coterie_protocol::meta::{Command, ControllerOp, Outcome};
+use coterie_protocol::objects::{Expected, ObjectChange, ObjectKind, ObjectName};
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, JobId, KeyRange, NodeId, NodeState, RangeDescriptor, RangeId,
     Replica, Role, TableId, UnixMillis,
@@ -106,6 +107,15 @@ fn command() -> impl Strategy<Value = Command> {
         1 => names().prop_map(|name| Command::DropTable { name: name.into() }),
         1 => (names(), proptest::option::of("[a-z]{0,3}")).prop_map(|(name, value)| {
             Command::PutSetting { name: name.into(), value }
+        }),
+        1 => (names(), proptest::option::of("[a-z]{0,3}")).prop_map(|(name, value)| {
+            let name = ObjectName::new(ObjectKind::Config, name);
+            let expected = vec![Expected { object: name.clone(), value: None }];
+            let change = match value {
+                Some(value) => ObjectChange::Put(name, value.into()),
+                None => ObjectChange::Clear(ObjectKind::Config),
+            };
+            Command::PutObjects { expected, changes: vec![change] }
         }),
         12 => (0..4u64, ops).prop_map(|(fence, ops)| Command::Controller { fence, ops }),
         1 => names().prop_map(|key| Command::Ask {

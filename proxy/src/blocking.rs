@@ -62,8 +62,11 @@ pub(crate) fn run(
         };
         match waiting.withdraw().await? {
             Some(reply) => Ok(Reply::Raw(reply)),
-            None if ended == Unblock::TimedOut => Ok(Reply::NullArray),
-            None => Err(UNBLOCKED),
+            None => match ended {
+                Unblock::TimedOut => Ok(Reply::NullArray),
+                Unblock::Error => Err(UNBLOCKED),
+                Unblock::Denied(denial) => Err(denial.error(call.row)),
+            },
         }
     })
 }
@@ -86,6 +89,7 @@ impl Waiting {
                 table: call.table,
                 args: call.args.clone(),
                 resp: call.resp,
+                tracker: call.tracker,
             },
             sent: None,
             began: Instant::now(),

@@ -53,10 +53,12 @@ impl Client {
             memory.total(),
             if details.writes { "rw" } else { "r" },
         );
+        let tracked = self.tracked();
         let last = format!(
-            "cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+            "cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
             details.command,
-            "default",
+            text(&details.user),
+            tracked.map_or(-1, |tracked| tracked.redirect.unwrap_or(0) as i64),
             details.resp,
             text(&details.lib_name),
             text(&details.lib_ver),
@@ -65,10 +67,15 @@ impl Client {
     }
 
     fn flags(&self, details: &Details) -> String {
+        let tracked = self.tracked();
+        let tracked = tracked.as_ref();
         let letters = [
             (self.is_subscriber(), 'P'),
             (details.queued.is_some(), 'x'),
             (details.blocked.is_some(), 'b'),
+            (tracked.is_some(), 't'),
+            (self.is_redirect_broken(), 'R'),
+            (tracked.is_some_and(|tracked| tracked.bcast), 'B'),
             (details.closes, 'c'),
             (details.read_only, 'r'),
             (details.no_evict, 'e'),

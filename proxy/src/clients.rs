@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::Denial;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -19,6 +20,7 @@ use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
 use crate::pubsub::Subscriptions;
 use crate::pushes::{Added, Forms, Push, PushRules, Pushes, Turn};
+use crate::tracking::Tracked;
 
 /// A connection, as others see it.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ pub(crate) struct Client {
     pub(crate) request_bytes_sent: AtomicU64,
     /// Messages that it did not ask for.
     pub(crate) pushes: Pushes,
+    /// All replies before this one are on their way to the client.
+    answered_below: AtomicU64,
+    /// Client-side caching, while it is on.
+    tracked: Mutex<Option<Arc<Tracked>>>,
     pub(crate) subscriptions: Mutex<Subscriptions>,
     /// How many names it subscribes to.
     subscribed: AtomicUsize,
@@ -65,6 +71,8 @@ pub(crate) struct Details {
     pub(crate) command: &'static str,
     pub(crate) active_at: Instant,
     pub(crate) authenticated: bool,
+    /// The name of its user.
+    pub(crate) user: Bytes,
     pub(crate) table: u32,
     pub(crate) resp: u8,
     /// Commands queued by MULTI.
@@ -148,6 +156,8 @@ pub(crate) enum Unblock {
     TimedOut,
     /// By an error.
     Error,
+    /// By an error: its user may not run it any more.
+    Denied(Denial),
 }
 
 impl Details {
@@ -193,6 +203,35 @@ impl Client {
         );
         self.pushes.count_closed();
         self.kill();
+    }
+
+    /// The number of the first reply that is not on its way to the client, as its connection has
+    /// published it.
+    pub(crate) fn answered_below(&self) -> u64 {
+        self.answered_below.load(Ordering::Acquire)
+    }
+
+    /// Publishes that all replies before this one are on their way.
+    pub(crate) fn set_answered_below(&self, reply: u64) {
+        self.answered_below.store(reply, Ordering::Release);
+    }
+
+    /// What it tracks, while it does.
+    pub(crate) fn tracked(&self) -> Option<Arc<Tracked>> {
+        // Nothing panics while holding it.
+        self.tracked.lock().clone()
+    }
+
+    /// Notes what it tracks.
+    pub(crate) fn set_tracked(&self, tracked: Option<Arc<Tracked>>) {
+        // Nothing panics while holding it.
+        *self.tracked.lock() = tracked;
+    }
+
+    /// Whether the client that was to be told in its place is gone.
+    pub(crate) fn is_redirect_broken(&self) -> bool {
+        let tracked = self.tracked();
+        tracked.is_some_and(|tracked| tracked.is_broken.load(Ordering::Relaxed))
     }
 
     /// Whether it subscribes to anything.
@@ -247,6 +286,15 @@ impl Client {
 
 /// A message queue shorter than this is not closed for want of memory.
 const LONG_QUEUE_BYTES: usize = 64 << 10;
+
+/// How many bits of a client's id count the clients of a proxy; the bits above are the proxy's
+/// number, so that ids are unique over all proxies.
+const COUNT_BITS: u32 = 33;
+
+/// The first id of the clients of the proxy with this number.
+pub(crate) fn first_id(number: u32) -> u64 {
+    (u64::from(number) << COUNT_BITS) + 1
+}
 
 /// All clients of the process.
 #[derive(Debug)]
@@ -309,6 +357,8 @@ impl Clients {
             request_bytes_held: AtomicUsize::new(0),
             request_bytes_sent: AtomicU64::new(0),
             pushes: Pushes::new(Arc::clone(&self.pushes)),
+            answered_below: AtomicU64::new(0),
+            tracked: Mutex::default(),
             subscriptions: Mutex::default(),
             subscribed: AtomicUsize::new(0),
             published: AtomicU64::new(0),
@@ -322,6 +372,7 @@ impl Clients {
                 command: "NULL",
                 active_at: Instant::now(),
                 authenticated: true,
+                user: Bytes::new(),
                 table: 0,
                 resp: 2,
                 queued: None,
@@ -340,6 +391,19 @@ impl Clients {
         });
         self.by_id.insert(client.id, Arc::clone(&client));
         client
+    }
+
+    /// The client in whose name another proxy asks: it is not listed.
+    pub(crate) fn unlisted(&self) -> Arc<Client> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let client = self.add(nowhere, nowhere, -1, 0);
+        self.by_id.remove(&client.id);
+        client
+    }
+
+    /// The ids of further clients are those of the proxy with this number.
+    pub(crate) fn number_from(&self, number: u32) {
+        self.last_id.store(first_id(number) - 1, Ordering::Relaxed);
     }
 
     /// Removes a client that is gone.
@@ -367,6 +431,13 @@ impl Clients {
                 output_bytes: details.memory.output(),
                 buffer_bytes: details.memory.buffer.0,
             };
+        }
+    }
+
+    /// Wakes every connection: they have something to look at.
+    pub(crate) fn wake_all(&self) {
+        for client in &self.by_id {
+            client.waker.wake();
         }
     }
 

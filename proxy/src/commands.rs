@@ -30,13 +30,17 @@ macro_rules! also_queued {
     };
 }
 
+mod acl;
 mod client;
 mod client_kill;
+mod client_tracking;
 mod cluster;
 mod config;
+mod config_tls;
 mod connection;
 mod coterie;
 mod debug;
+mod function;
 mod handler;
 mod hyperloglog;
 mod info;
@@ -44,8 +48,11 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod memory;
+mod operations;
 mod pubsub;
 mod role;
+mod running;
+mod script;
 mod slot;
 mod slowlog;
 mod wait;
@@ -55,13 +62,16 @@ use coterie_redis_compat::{Command, ROW_COUNT, ROWS, Run, row_number};
 
 use words::{int, is, subcommand_syntax, text, timeout_millis, verbatim};
 
+pub(crate) use acl::set_requirepass;
 pub(crate) use handler::{Alone, Answer, Handler, Local, Named, Now, Remote, SessionCommand};
+pub(crate) use info::note_memory_at_start;
 pub(crate) use pubsub::{may_be_called_by_subscribers, not_by_subscribers, subscribes};
 pub(crate) use words::table_named;
 
 const SESSION: &[Named] = &[
     ("discard", Handler::Session(SessionCommand::Discard)),
     ("exec", Handler::Session(SessionCommand::Exec)),
+    ("monitor", Handler::Session(SessionCommand::Monitor)),
     ("multi", Handler::Session(SessionCommand::Multi)),
     ("quit", Handler::Session(SessionCommand::Quit)),
     ("reset", Handler::Session(SessionCommand::Reset)),
@@ -78,24 +88,39 @@ pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
 }
 
+/// Whether this changes users, so that the connection's own may go.
+pub(crate) fn is_acl(row: &Command) -> bool {
+    matches!(row.name, "acl|deluser" | "acl|load")
+}
+
+/// Whether these are the words of `COTERIE ALL MONITOR`, which the connection carries out.
+pub(crate) fn is_monitor_all(args: &[bytes::Bytes]) -> bool {
+    args.len() == 3 && is(args, 0, "coterie") && is(args, 1, "all") && is(args, 2, "monitor")
+}
+
 /// Handlers of all commands.
 const PARTS: &[&[Named]] = &[
     SESSION,
+    acl::HANDLERS,
     client::HANDLERS,
     client_kill::HANDLERS,
+    client_tracking::HANDLERS,
     cluster::HANDLERS,
     config::HANDLERS,
     connection::HANDLERS,
     coterie::HANDLERS,
     debug::HANDLERS,
+    function::HANDLERS,
     hyperloglog::HANDLERS,
     info::HANDLERS,
     introspect::HANDLERS,
     keyspace::HANDLERS,
     latency::HANDLERS,
     memory::HANDLERS,
+    operations::HANDLERS,
     pubsub::HANDLERS,
     role::HANDLERS,
+    script::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,
 ];

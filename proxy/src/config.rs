@@ -3,11 +3,16 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::ArgAction;
-use coterie_config::{ClusterToken, Secret, duration, size};
+use coterie_config::{ClusterTlsFiles, ClusterToken, Secret, duration, size};
+
+use crate::tls::TlsConfig;
+
+use crate::rights::PubsubDefault;
 
 /// See the module's head.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +51,45 @@ pub struct Config {
     #[command(flatten)]
     pub cluster_token: ClusterToken,
 
+    /// TLS between processes.
+    #[command(flatten)]
+    pub cluster_tls: ClusterTlsFiles,
+
+    /// TLS for clients.
+    #[command(flatten)]
+    pub tls: TlsConfig,
+    /// Host and port under which clients of cluster mode reach this proxy. With it, `CLUSTER SLOTS`
+    /// and its kin divide the slots over all proxies that announce themselves.
+    #[arg(
+        long,
+        env = "COTERIE_CLUSTER_ANNOUNCE",
+        value_name = "HOST:PORT",
+        value_parser = host_and_port
+    )]
+    pub cluster_announce: Option<(String, u16)>,
+
+    /// Port for TLS under which clients of cluster mode reach this proxy.
+    #[arg(long, env = "COTERIE_CLUSTER_ANNOUNCE_TLS_PORT", value_name = "PORT")]
+    pub cluster_announce_tls_port: Option<u16>,
+
+    /// The address where other proxies ask this proxy, for `COTERIE ALL`; by default a free port of
+    /// the host of `--listen`.
+    #[arg(long, env = "COTERIE_PEER_LISTEN", value_name = "IP:PORT")]
+    pub peer_listen: Option<SocketAddr>,
+
+    /// Where other proxies reach this proxy, if that differs from where it listens for them.
+    #[arg(long, env = "COTERIE_PEER_ADVERTISE", value_name = "HOST:PORT")]
+    pub peer_advertise: Option<String>,
+
+    /// Who may run DEBUG: nobody, clients of this host, or all.
+    #[arg(
+        long,
+        env = "COTERIE_ENABLE_DEBUG_COMMAND",
+        value_name = "no|local|yes",
+        default_value = "no"
+    )]
+    pub enable_debug_command: Allowed,
+
     /// How long a command may take before its client gets `TRYAGAIN` or `UNKNOWN`.
     // Long enough for a leader to die and for several elections.
     #[arg(
@@ -78,7 +122,8 @@ pub struct Config {
     )]
     pub max_value_bytes: u64,
 
-    /// The password of the default user; empty for none.
+    /// The password of the default user, until ACL SETUSER or CONFIG SET changes that user; empty for
+    /// none.
     #[arg(
         long,
         env = "COTERIE_REQUIREPASS",
@@ -86,6 +131,29 @@ pub struct Config {
         hide_env_values = true
     )]
     pub requirepass: Option<Secret>,
+
+    /// A file of users, a line `user NAME RULE ...` each. They become the users of a cluster that has
+    /// none; ACL LOAD and ACL SAVE read and write it.
+    #[arg(long, env = "COTERIE_ACLFILE", value_name = "PATH")]
+    pub aclfile: Option<PathBuf>,
+
+    /// The channels that a new user may use.
+    #[arg(
+        long,
+        env = "COTERIE_ACL_PUBSUB_DEFAULT",
+        value_enum,
+        default_value = "resetchannels"
+    )]
+    pub acl_pubsub_default: PubsubDefault,
+
+    /// Maximum number of denials that ACL LOG keeps.
+    #[arg(
+        long,
+        env = "COTERIE_ACLLOG_MAX_LEN",
+        value_name = "N",
+        default_value_t = 128
+    )]
+    pub acllog_max_len: u64,
 
     /// Without a password, accept clients from loopback only.
     #[arg(
@@ -235,6 +303,40 @@ pub struct Config {
     pub slowlog_max_len: u64,
 }
 
+/// Clients that may run a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Allowed {
+    /// None.
+    No,
+    /// Those of this host.
+    Local,
+    /// All.
+    Yes,
+}
+
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Allowed::No => "no",
+            Allowed::Local => "local",
+            Allowed::Yes => "yes",
+        })
+    }
+}
+
+fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("must be HOST:PORT")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port: u16 = port
+        .parse()
+        .map_err(|_| "the port must be a number up to 65535")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    if host.is_empty() || host.len() > 255 || port == 0 || !host.chars().all(fits) {
+        return Err("must be a host name or an address, and a port".to_owned());
+    }
+    Ok((host.to_owned(), port))
+}
+
 /// A group drops its replies to a proxy that was silent for ten minutes of the group's clock, so a
 /// write must not be sent again for nearly as long.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
@@ -280,6 +382,16 @@ mod tests {
             let argv = ["x", "--meta", "127.0.0.1:1", "--request-timeout", refused];
             assert!(Cli::try_parse_from(argv).is_err(), "{refused}");
         }
+        for (given, host) in [("h.example:7000", "h.example"), ("[::1]:7000", "::1")] {
+            let argv = ["x", "--meta", "127.0.0.1:1", "--cluster-announce", given];
+            let config = Cli::try_parse_from(argv).unwrap().config;
+            assert_eq!(config.cluster_announce, Some((host.to_owned(), 7000)));
+        }
+        for refused in ["h", "h:0", ":7000", "h h:1", "h:70000", "h,x:1"] {
+            let argv = ["x", "--meta", "127.0.0.1:1", "--cluster-announce", refused];
+            assert!(Cli::try_parse_from(argv).is_err(), "{refused}");
+        }
+        assert_eq!(config.enable_debug_command, Allowed::No);
         assert!(!config.protected_mode);
         assert_eq!(config.proto_max_bulk_len, 1 << 20);
         assert!(!format!("{config:?}").contains("s3cret"));

@@ -26,7 +26,9 @@ mod input;
 mod lane;
 mod listener;
 mod mending;
+mod monitor;
 mod output;
+mod permit;
 mod pipeline;
 mod publish;
 mod pushing;
@@ -43,7 +45,7 @@ mod state;
 mod tally;
 
 pub(crate) use call::Call;
-pub(crate) use listener::{Listener, bind};
+pub(crate) use listener::{Listener, Sockets, bind};
 pub(crate) use resp::{array_body, array_items, bulk, integer};
 pub(crate) use route::{Destination, Unroutable, destination};
 pub(crate) use session::{ReplyMode, Session};

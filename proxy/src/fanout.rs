@@ -10,6 +10,7 @@ mod calls;
 mod copies;
 mod count;
 mod cursor;
+mod each_key;
 mod flush;
 mod frames;
 mod key_counts;
@@ -20,8 +21,9 @@ mod scan;
 
 pub(crate) use calls::{Calls, only_reply, unreadable};
 pub(crate) use count::count;
+pub(crate) use each_key::each_key;
 pub(crate) use flush::flush;
 pub(crate) use key_counts::KeyCounts;
 pub(crate) use places::ScanPlaces;
-pub(crate) use ranges::{keys, random_key};
+pub(crate) use ranges::{keys, random_key, random_seen_key};
 pub(crate) use scan::{Scan, scan};

@@ -24,20 +24,30 @@ mod config;
 pub mod conn;
 mod fanout;
 mod io_threads;
+mod latency_events;
 pub mod metrics;
+mod monitors;
 mod pause;
+mod peers;
 mod pubsub;
 mod pushes;
+mod rights;
+mod roster;
 mod router;
+mod scripts;
 mod settings;
 mod shared;
 mod slowlog;
 mod stalled_clients;
 mod start;
 mod stats;
+mod tls;
+mod tracking;
 
-pub use config::Config;
+pub use config::{Allowed, Config};
+pub use rights::{AclFileError, PubsubDefault};
 pub use start::{Handle, RunError, run, start, start_with};
+pub use tls::TlsConfig;
 
 /// The version of Redis whose behaviour is tracked.
 pub const VERSION: &str = "7.2.0";

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::rights::What;
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Metrics {
@@ -36,6 +38,14 @@ pub struct Metrics {
     pub frame_seconds: Histogram,
     /// Wrong passwords.
     pub auth_failures: Counter,
+    /// Commands that their users may not run.
+    pub denied_commands: Counter,
+    /// Commands with keys that their users may not use so.
+    pub denied_keys: Counter,
+    /// Commands with channels that their users may not use.
+    pub denied_channels: Counter,
+    /// TLS handshakes of clients that failed.
+    pub tls_handshake_failures: Counter,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: Counter,
     /// Clients closed because they neither read nor sent while others waited for the memory they
@@ -63,6 +73,13 @@ pub struct Metrics {
     pub requests_waiting: Gauge,
     /// SCAN cursors whose place was lost everywhere, so that keys came again.
     pub scan_places_lost: Counter,
+    /// Messages to clients about keys that they keep.
+    pub invalidations: Counter,
+    /// Clients that were told to forget all keys, as a change may have been missed or everything
+    /// was removed.
+    pub tracking_forgotten: Counter,
+    /// Keys that clients were told to forget as there were too many.
+    pub tracking_evicted: Counter,
 }
 
 impl Metrics {
@@ -83,6 +100,10 @@ impl Metrics {
             frame_commands: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
             frame_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
             auth_failures: Counter::default(),
+            denied_commands: Counter::default(),
+            denied_keys: Counter::default(),
+            denied_channels: Counter::default(),
+            tls_handshake_failures: Counter::default(),
             output_limit_disconnections: Counter::default(),
             stalled_disconnections: Counter::default(),
             push_limit_disconnections: Counter::default(),
@@ -96,9 +117,22 @@ impl Metrics {
             messages_received: Counter::default(),
             messages_doubled: Counter::default(),
             messages_pushed: Counter::default(),
+            invalidations: Counter::default(),
+            tracking_forgotten: Counter::default(),
+            tracking_evicted: Counter::default(),
         });
         metrics.register(telemetry);
         metrics
+    }
+
+    /// The counter of these denials.
+    pub(crate) fn denials(&self, what: What) -> &Counter {
+        match what {
+            What::Auth => &self.auth_failures,
+            What::Command => &self.denied_commands,
+            What::Key => &self.denied_keys,
+            What::Channel => &self.denied_channels,
+        }
     }
 
     fn register(&self, telemetry: &coterie_telemetry::Metrics) {
@@ -142,6 +176,26 @@ impl Metrics {
             &self.moving,
         );
         counter("auth_failures", "Wrong passwords", &self.auth_failures);
+        counter(
+            "denied_commands",
+            "Commands that their users may not run",
+            &self.denied_commands,
+        );
+        counter(
+            "denied_keys",
+            "Commands with keys that their users may not use so",
+            &self.denied_keys,
+        );
+        counter(
+            "denied_channels",
+            "Commands with channels that their users may not use",
+            &self.denied_channels,
+        );
+        counter(
+            "tls_handshake_failures",
+            "TLS handshakes of clients that failed",
+            &self.tls_handshake_failures,
+        );
         counter(
             "output_limit_disconnections",
             "Clients closed because they did not read their replies",
@@ -193,6 +247,21 @@ impl Metrics {
             "scan_places_lost",
             "Cursors of SCAN whose place was lost, so that keys came again",
             &self.scan_places_lost,
+        );
+        counter(
+            "invalidations",
+            "Messages to clients about keys that they keep (CLIENT TRACKING)",
+            &self.invalidations,
+        );
+        counter(
+            "tracking_forgotten",
+            "Clients told to forget all keys: a change may have been missed, or all keys are gone",
+            &self.tracking_forgotten,
+        );
+        counter(
+            "tracking_evicted",
+            "Keys that clients were told to forget, as there were too many",
+            &self.tracking_evicted,
         );
     }
 

@@ -249,8 +249,9 @@ impl PubSub {
 impl Reader for PubSub {
     fn take(&self, _: &str, news: &[News]) {
         for item in news {
-            let News::Published(message) = item;
-            self.deliver(message);
+            if let News::Published(message) = item {
+                self.deliver(message);
+            }
         }
         self.lanes.wake();
     }

@@ -113,6 +113,14 @@ impl Forms {
         }
     }
 
+    /// Lines that are the same in both protocols.
+    pub(crate) fn of_lines(lines: Bytes) -> Self {
+        Self {
+            resp2: lines.clone(),
+            resp3: lines,
+        }
+    }
+
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.resp2.len() + self.resp3.len() + size_of::<Push>()

@@ -4,16 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-
-use crate::Config;
+use crate::{Allowed, Config};
 
 /// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    password: ArcSwapOption<Password>,
     pub(crate) protected_mode: AtomicBool,
     pub(crate) maxclients: AtomicU64,
     /// Seconds; 0 is never.
@@ -26,6 +21,11 @@ pub(crate) struct Settings {
     /// Microseconds; below 0 is never.
     pub(crate) slowlog_log_slower_than: AtomicI64,
     pub(crate) slowlog_max_len: AtomicU64,
+    /// Keys that clients keep, of all clients; 0 for no bound.
+    pub(crate) tracking_table_max_keys: AtomicU64,
+    /// Milliseconds from which on LATENCY keeps events; 0 is never.
+    pub(crate) latency_monitor_threshold: AtomicU64,
+    pub(crate) debug_command: Allowed,
 }
 
 /// How much may wait for a client, by its class.
@@ -65,18 +65,10 @@ const REPLICA_BYTES: (u64, u64) = (256 << 20, 64 << 20);
 const PUBSUB_SOFT_BYTES: u64 = 8 << 20;
 const SOFT_SECONDS: u64 = 60;
 
-/// A password and its digest. Comparing digests takes the same time for any input.
-#[derive(Debug)]
-struct Password {
-    text: Vec<u8>,
-    digest: [u8; 32],
-}
-
 impl Settings {
     pub(crate) fn new(config: &Config) -> Self {
         let micros = config.slowlog_log_slower_than.as_micros();
-        let settings = Self {
-            password: ArcSwapOption::empty(),
+        Self {
             protected_mode: config.protected_mode.into(),
             maxclients: config.maxclients.into(),
             timeout: config.timeout.as_secs().into(),
@@ -94,41 +86,10 @@ impl Settings {
             },
             slowlog_log_slower_than: i64::try_from(micros).unwrap_or(i64::MAX).into(),
             slowlog_max_len: config.slowlog_max_len.into(),
-        };
-        let password = config.requirepass.as_ref();
-        settings.set_password(password.map_or(b"", |secret| secret.expose().as_bytes()));
-        settings
-    }
-
-    /// Whether clients must authenticate.
-    pub(crate) fn has_password(&self) -> bool {
-        self.password.load().is_some()
-    }
-
-    /// Whether `given` is the password.
-    pub(crate) fn is_password(&self, given: &[u8]) -> bool {
-        let password = self.password.load();
-        let digest: [u8; 32] = Sha256::digest(given).into();
-        password
-            .as_ref()
-            .is_some_and(|password| password.digest.ct_eq(&digest).into())
-    }
-
-    /// The password, for `CONFIG GET`; empty for none.
-    pub(crate) fn password(&self) -> Vec<u8> {
-        let password = self.password.load();
-        password
-            .as_ref()
-            .map_or_else(Vec::new, |password| password.text.clone())
-    }
-
-    /// Sets the password; empty for none.
-    pub(crate) fn set_password(&self, text: &[u8]) {
-        let password = (!text.is_empty()).then(|| Password {
-            text: text.to_vec(),
-            digest: Sha256::digest(text).into(),
-        });
-        self.password.store(password.map(Into::into));
+            tracking_table_max_keys: 1_000_000.into(),
+            latency_monitor_threshold: 0.into(),
+            debug_command: config.enable_debug_command,
+        }
     }
 
     /// The duration from which on a command is slow; `None` for never.

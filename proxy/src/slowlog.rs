@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use coterie_protocol::Frame;
+use coterie_redis_compat::acl::redacted;
 use coterie_redis_compat::{Flags, resolve};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -60,7 +61,12 @@ impl SlowLog {
         for mut command in frame.commands {
             // By the name that the client knows: WATCH sends a `_watch` for each key to the key's
             // group.
-            let shown_as = resolve(&command.args).ok().and_then(|row| row.shown_as);
+            let row = resolve(&command.args).ok();
+            if row.is_some_and(|row| row.is_script() && row.is_internal()) {
+                // The code of the library, which the proxy has added.
+                command.args.pop();
+            }
+            let shown_as = row.and_then(|row| row.shown_as);
             if let (Some(name), Some(shown_as)) = (command.args.first_mut(), shown_as) {
                 *name = Bytes::from_static(shown_as.as_bytes());
             }
@@ -88,7 +94,7 @@ impl SlowLog {
             id,
             at: SystemTime::now(),
             elapsed,
-            words: shortened(args),
+            words: shortened(&redacted(args)),
             client_addr: addr.to_owned(),
             client_name: name.clone(),
         });
@@ -204,6 +210,7 @@ mod tests {
             seq: FrameSeq(1),
             acknowledged_below: FrameSeq(0),
             reply_room: None,
+            tracker: None,
             wait: None,
             watches: watched.iter().map(watch).collect(),
             commands: commands.iter().map(command).collect(),

@@ -3,13 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use coterie_config::TokenError;
+use bytes::Bytes;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
-use coterie_rpc::{Client, Token};
+use coterie_protocol::proxies::ProxyReport;
+use coterie_redis_compat::Resp;
+use coterie_redis_compat::acl::User;
+use coterie_rpc::{Client, Credentials, CredentialsError, Door, Responder};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
+use coterie_tls::{TlsError, Watched};
+use coterie_types::TableId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,28 +22,40 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::client_memory::ClientMemory;
 use crate::clients::Clients;
-use crate::conn::{Listener, bind};
-use crate::fanout::ScanPlaces;
+use crate::conn::{Listener, Sockets, bind};
+use crate::fanout::{Calls, ScanPlaces};
 use crate::io_threads::IoThreads;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
+use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::pushes::PushRules;
+use crate::rights::{AclFile, AclFileError, Rights, follow as follow_users};
+use crate::roster::{Roster, random_number};
 use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
 use crate::stats::Stats;
+use crate::tls::Tls;
+use crate::tracking::Tracking;
 
 /// Why a proxy could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The cluster's secret is missing or given twice.
-    #[error("read the cluster token")]
-    Token(#[from] TokenError),
+    /// No cluster token, or no certificate for the cluster that can be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS for clients is asked for, and cannot be.
+    #[error("TLS for clients")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The users of the ACL file cannot be read.
+    #[error("read the ACL file")]
+    Acl(#[from] AclFileError),
     /// The threads that serve clients could not be started.
     #[error("start threads")]
     Threads(#[source] io::Error),
@@ -47,26 +64,47 @@ pub enum RunError {
 /// A running proxy.
 #[derive(Debug)]
 pub struct Handle {
-    /// Where clients connect.
+    /// Where clients connect: without TLS, unless the proxy takes TLS only.
     pub addr: SocketAddr,
+    /// Where clients connect by TLS, if it is on.
+    pub tls_addr: Option<SocketAddr>,
+    router: Arc<Router>,
     stop: CancellationToken,
     listener: JoinHandle<()>,
     follower: JoinHandle<()>,
+    users: JoinHandle<()>,
     places: JoinHandle<()>,
     subscriptions: JoinHandle<()>,
+    prefixes: JoinHandle<()>,
+    /// Reports this proxy to meta.
+    reports: JoinHandle<()>,
+    roster: Arc<Roster>,
+    meta: MetaClient,
+    /// Takes the questions of other proxies.
+    peers: coterie_rpc::Server,
     /// Of a proxy that does not share it with other roles.
     endpoint: Option<Endpoint>,
 }
 
 impl Handle {
+    /// Resolves when the cluster answers a read; never if it never does.
+    pub fn served(&self) -> impl Future<Output = ()> + Send + use<> {
+        served(Arc::clone(&self.router))
+    }
+
     /// Stops accepting clients, answers the commands that were read, and closes.
     pub async fn shutdown(self) {
+        self.reports.abort();
+        self.roster.leave(&self.meta).await;
         self.stop.cancel();
         // A task that panicked needs no waiting.
         let _ = self.listener.await;
         self.follower.abort();
+        self.users.abort();
         self.places.abort();
         self.subscriptions.abort();
+        self.prefixes.abort();
+        self.peers.shutdown().await;
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
         }
@@ -91,8 +129,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// # Errors
 /// When its settings do not allow it to start.
 pub async fn start(config: Config) -> Result<Handle, RunError> {
-    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let credentials = Credentials::open(&config.cluster_token, &config.cluster_tls)?;
     let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    if let Some(certificate) = credentials.collector() {
+        endpoint.metrics.register_collector(certificate);
+    }
+    let rpc = Client::new(credentials);
     let started = start_with(config, rpc, &endpoint.metrics, &endpoint.health).await;
     let (mut handle, endpoint) = endpoint.of(started).await?;
     handle.endpoint = Some(endpoint);
@@ -110,16 +152,36 @@ pub async fn start_with(
     telemetry: &coterie_telemetry::Metrics,
     health: &Health,
 ) -> Result<Handle, RunError> {
-    let listen = config.listen.to_string();
-    let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
-    let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
+    crate::commands::note_memory_at_start();
+    let (rights, of_file) = rights(&config)?;
+    let (sockets, addr, tls) = listen(&config, telemetry)?;
+    let tls_addr = tls.as_ref().map(|tls| tls.addr);
+    let door = Door::new(|_, responder: Responder| responder.fail("the proxy is starting"));
+    let peers = bind_peers(&config, rpc.credentials(), door.clone()).await?;
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
     let (replies, requests) = client_memory(&config);
+    let news = NewsReader::new(rpc.clone(), Arc::clone(&metrics));
+    let settings = Arc::new(Settings::new(&config));
+    let pushes = Arc::new(PushRules {
+        settings: Arc::clone(&settings),
+        budget: replies.budget.clone(),
+        metrics: Arc::clone(&metrics),
+    });
+    let clients = Arc::new(Clients::new(pushes));
+    let tracking = Tracking::new(
+        Arc::clone(&clients),
+        Arc::clone(&settings),
+        Arc::clone(&metrics),
+        rpc.clone(),
+        Arc::clone(&news),
+        catalog.clone(),
+    );
     let router = Arc::new(Router {
         cache: Arc::new(RangeCache::new()),
         links: Links::new(rpc.clone()),
+        tracking: Arc::clone(&tracking),
         rpc,
         metrics: Arc::clone(&metrics),
         replies: replies.clone(),
@@ -133,14 +195,6 @@ pub async fn start_with(
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
-    let news = NewsReader::new(router.rpc.clone(), Arc::clone(&metrics));
-    let settings = Arc::new(Settings::new(&config));
-    let pushes = Arc::new(PushRules {
-        settings: Arc::clone(&settings),
-        budget: replies.budget.clone(),
-        metrics: Arc::clone(&metrics),
-    });
-    let clients = Arc::new(Clients::new(pushes));
     let pubsub = PubSub::new(
         Arc::clone(&clients),
         Arc::clone(&metrics),
@@ -148,13 +202,29 @@ pub async fn start_with(
         router.rpc.clone(),
         io_threads.get(),
     );
-    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+    news.begin(vec![
+        Arc::clone(&pubsub) as Arc<dyn Reader>,
+        Arc::clone(&tracking) as Arc<dyn Reader>,
+    ]);
+    let prefixes = tokio::spawn(Arc::clone(&tracking).look_after());
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
-    let shared = Shared {
+    let run_id = run_id();
+    let roster = Arc::new(Roster::new(report(
+        &config,
+        &run_id,
+        addr,
+        peers.local_addr(),
+    )));
+    clients.number_from(roster.own().number);
+    let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
+    let stop = CancellationToken::new();
+    let scripts = Scripts::start(meta.clone(), catalog.clone(), stop.clone());
+    let shared = Arc::new(Shared {
+        rights,
         settings,
-        router,
+        router: Arc::clone(&router),
         requests: requests.clone(),
-        meta,
+        meta: meta.clone(),
         catalog,
         clients,
         metrics,
@@ -163,30 +233,131 @@ pub async fn start_with(
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         scan_places,
-        news,
         pubsub,
+        tracking,
+        latency: Arc::default(),
+        roster: Arc::clone(&roster),
+        monitors: Arc::default(),
+        scripts,
         addr,
-        run_id: run_id(),
+        tls,
+        is_tls_only: sockets.plain.is_none(),
+        run_id,
         started: Instant::now(),
-        started_at: SystemTime::now(),
         max_value_bytes: config.max_value_bytes,
         auth_timeout: config.auth_timeout,
         io_threads: io_threads.get(),
         stopping: Arc::default(),
-    };
+    });
+    let users = tokio::spawn(follow_users(
+        Arc::clone(&shared.rights),
+        shared.catalog.clone(),
+        Arc::clone(&shared.clients),
+        shared.meta.clone(),
+        of_file,
+    ));
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
-    let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
-    let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
+    door.open(Arc::new(Peers(Arc::clone(&shared))));
+    let listener = Listener::new(sockets, shared, threads, config.drain_timeout);
     Ok(Handle {
         addr,
+        tls_addr,
+        router,
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
         follower,
+        users,
         places: tokio::spawn(looked_after),
         subscriptions,
+        prefixes,
+        reports: tokio::spawn(keeping),
+        roster,
+        meta,
+        peers,
         endpoint: None,
     })
+}
+
+/// Listens for clients. Returns the address without TLS, or with it if there is no other.
+fn listen(
+    config: &Config,
+    telemetry: &coterie_telemetry::Metrics,
+) -> Result<(Sockets, SocketAddr, Option<Arc<Tls>>), RunError> {
+    let listen = |addr: SocketAddr| {
+        let name = addr.to_string();
+        let socket = bind(addr).map_err(ListenError::at(&name))?;
+        let addr = socket.local_addr().map_err(ListenError::at(&name))?;
+        Ok::<_, ListenError>((socket, addr))
+    };
+    let plain = (!config.tls.tls_only).then(|| listen(config.listen));
+    let plain = plain.transpose()?;
+    let mut addr = plain.as_ref().map(|(_, addr)| *addr);
+    let (mut of_tls, mut tls) = (None, None);
+    if let Some((at, settings)) = config.tls.resolve()? {
+        let watched = Watched::open(settings)?;
+        let (socket, at) = listen(at)?;
+        watched.watch();
+        telemetry.register_collector(watched.collector());
+        (of_tls, tls) = (Some(socket), Some(Arc::new(Tls::new(at, watched))));
+        addr.get_or_insert(at);
+    }
+    let sockets = Sockets {
+        plain: plain.map(|(socket, _)| socket),
+        tls: of_tls,
+    };
+    // `resolve` refuses TLS alone without an address for it.
+    Ok((sockets, addr.unwrap_or(config.listen), tls))
+}
+
+/// Reads a part of table 0 until a group answers.
+async fn served(router: Arc<Router>) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let words = |start, end| vec![Bytes::from_static(b"_count"), start, end, "1".into()];
+    loop {
+        let deadline = Instant::now() + router.request_timeout;
+        let calls = Calls::new(Arc::clone(&router), Resp::V2, deadline);
+        let interval = (Bytes::from_static(b"0"), Some(Bytes::from_static(b"1")));
+        match calls.first(TableId(0), interval, true, &words).await {
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "not served yet"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Listens for other proxies.
+async fn bind_peers(
+    config: &Config,
+    credentials: Credentials,
+    handler: Arc<dyn coterie_rpc::Handler>,
+) -> Result<coterie_rpc::Server, RunError> {
+    let listen = config.peer_listen;
+    let listen = listen.unwrap_or_else(|| SocketAddr::new(config.listen.ip(), 0));
+    let listen = listen.to_string();
+    let bound = coterie_rpc::Server::bind(&listen, credentials, handler).await;
+    Ok(bound.map_err(ListenError::at(&listen))?)
+}
+
+/// The proxy as it reports itself to others.
+fn report(config: &Config, id: &str, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
+    let announced = config.cluster_announce.as_ref();
+    // An address that means all of this host's means nothing to another host.
+    let reached = (!peer.ip().is_unspecified()).then(|| peer.to_string());
+    let reached = reached.or_else(|| Some(format!("{}:{}", announced?.0, peer.port())));
+    ProxyReport {
+        id: id.to_owned(),
+        number: random_number(),
+        listens: addr.to_string(),
+        peer: config
+            .peer_advertise
+            .clone()
+            .or(reached)
+            .unwrap_or_default(),
+        announces: announced.cloned(),
+        announces_tls: config.cluster_announce_tls_port,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 /// Closes clients that hold memory for which others wait, until `stop`.
@@ -201,6 +372,14 @@ fn look_after_memory(
         let metrics = Arc::clone(&shared.metrics);
         tokio::spawn(close_stalled(memory, kind, clients, metrics, stop.clone()));
     }
+}
+
+/// The users, and those of the ACL file, which must be readable.
+fn rights(config: &Config) -> Result<(Arc<Rights>, Vec<User>), AclFileError> {
+    let file = config.aclfile.clone().map(AclFile::new);
+    let rights = Arc::new(Rights::new(config, file.clone()));
+    let of_file = file.map(|file| file.read(rights.reading()));
+    Ok((rights, of_file.transpose()?.unwrap_or_default()))
 }
 
 /// Memory for replies and for requests.

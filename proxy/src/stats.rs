@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::rights::What;
+
 pub(crate) use calls::{Calls, Lookups, RowNumber};
 pub(crate) use errors::Errors;
 
@@ -21,6 +23,9 @@ pub(crate) struct Stats {
     pub(crate) input_bytes: AtomicU64,
     pub(crate) output_bytes: AtomicU64,
     pub(crate) auth_failures: AtomicU64,
+    pub(crate) denied_commands: AtomicU64,
+    pub(crate) denied_keys: AtomicU64,
+    pub(crate) denied_channels: AtomicU64,
     pub(crate) errors: Errors,
     pub(crate) calls: Calls,
     rates: Mutex<Sampled>,
@@ -51,6 +56,9 @@ impl Stats {
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             auth_failures: AtomicU64::new(0),
+            denied_commands: AtomicU64::new(0),
+            denied_keys: AtomicU64::new(0),
+            denied_channels: AtomicU64::new(0),
             errors: Errors::default(),
             calls: Calls::new(),
             rates: Mutex::new(Sampled {
@@ -84,6 +92,16 @@ impl Stats {
         self.rates.lock()
     }
 
+    /// How often this was denied.
+    pub(crate) fn denials(&self, what: What) -> &AtomicU64 {
+        match what {
+            What::Auth => &self.auth_failures,
+            What::Command => &self.denied_commands,
+            What::Key => &self.denied_keys,
+            What::Channel => &self.denied_channels,
+        }
+    }
+
     /// `CONFIG RESETSTAT`.
     pub(crate) fn reset(&self) {
         let counters = [
@@ -93,6 +111,9 @@ impl Stats {
             &self.input_bytes,
             &self.output_bytes,
             &self.auth_failures,
+            &self.denied_commands,
+            &self.denied_keys,
+            &self.denied_channels,
         ];
         for counter in counters {
             counter.store(0, Ordering::Relaxed);

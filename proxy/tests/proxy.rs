@@ -18,11 +18,15 @@ mod proxy {
     mod memory;
     mod moves;
     mod pipelines;
+    mod proxies;
     mod pubsub;
     mod scan_events;
     mod scans;
     mod stats;
     mod stops;
     mod threads;
+    mod tls;
+    mod tools;
     mod transactions;
+    mod users;
 }

@@ -49,7 +49,7 @@ impl Store {
         let mut txn = Txn::new(&self.view, ctx);
         let mut reply = BytesMut::new();
         execute(&mut txn, command, Resp::V2, &mut reply).unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().expect("no fault");
         self.next_change = changes.next_change;
         self.view.apply(&changes);
         reply

@@ -48,7 +48,7 @@ fn filled(count: usize) -> MemView {
         );
         let pairs = members.flat_map(|member| [member, Bytes::from_static(b"value")]);
         run(&mut txn, [words("hset h"), pairs.collect()].concat());
-        let changes = txn.finish();
+        let changes = txn.finish().expect("no fault");
         next_change = changes.next_change;
         view.apply(&changes);
     }
@@ -79,7 +79,7 @@ fn elements(c: &mut Criterion) {
                     seed += 1;
                     let mut txn = Txn::new(&view, context(10_000_000 + seed));
                     run(&mut txn, words.clone());
-                    black_box(txn.finish());
+                    black_box(txn.finish().expect("no fault"));
                 });
             });
         }

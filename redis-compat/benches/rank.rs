@@ -76,7 +76,7 @@ fn run(view: &dyn View, next_change: u64, lines: &[String]) -> Changes {
         assert!(!out.starts_with(b"-"), "{line}: {out:?}");
         out.clear();
     }
-    txn.finish()
+    txn.finish().unwrap()
 }
 
 /// A sorted set of so many members, whose scores are in no order.

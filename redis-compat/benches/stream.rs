@@ -57,7 +57,7 @@ impl World {
         let done = execute(&mut txn, &command, Resp::V2, &mut reply);
         assert!(done.is_ok() && !reply.starts_with(b"-"), "{line}");
         black_box(&reply);
-        let changes = txn.finish();
+        let changes = txn.finish().expect("no fault");
         self.next_change = changes.next_change;
         self.view.apply(&changes);
     }

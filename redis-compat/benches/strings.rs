@@ -39,7 +39,7 @@ impl Store {
         let mut out = BytesMut::new();
         let command = Resolved::new(TableId(0), words.to_vec());
         let _ = execute(&mut txn, &command, Resp::V2, &mut out);
-        let changes = txn.finish();
+        let changes = txn.finish().expect("no fault");
         self.next_change = changes.next_change;
         self.view.apply(&changes);
         out.freeze()

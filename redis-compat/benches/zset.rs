@@ -48,7 +48,7 @@ fn filled(members: u64) -> (MemView, u64) {
             args.push(Bytes::from(format!("member:{}", number.reverse_bits())));
         }
         run(&mut txn, args);
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         next_change = changes.next_change;
     }
@@ -78,7 +78,7 @@ fn commands(c: &mut Criterion) {
                     let mut txn = Txn::new(&view, context(next_change));
                     let reply = run(&mut txn, black_box(args.clone()));
                     assert_ne!(reply[0], b'-');
-                    black_box(txn.finish());
+                    black_box(txn.finish().unwrap());
                 });
             });
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId};
 
-use crate::{ElementPlace, Record};
+use crate::{ElementPlace, KeyEvent, Record};
 
 /// A key in its table.
 pub(crate) type Place = (TableId, Bytes);
@@ -29,6 +29,8 @@ pub struct Changes {
     pub removals: Vec<Removal>,
     /// The change counter after the entry.
     pub next_change: u64,
+    /// Events of keys, in order, as far as they were to be collected: no part of the state.
+    pub events: Vec<KeyEvent>,
 }
 
 /// A removed key: connections that watch it while it is absent have to know.

@@ -30,6 +30,9 @@ pub type Function = fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>;
 pub enum Run {
     /// The group that owns the keys, at apply or at read.
     Group(Function),
+    /// The leader of the group that owns the keys, once: a script. Its effects go through the log.
+    /// Proxies send a script with its body ([`crate::ScriptCall`]).
+    Script,
     /// The proxy: it answers alone, or asks groups by commands of its own. Its handler stands in
     /// `proxy/src/commands/`, under the same name.
     Proxy,
@@ -196,6 +199,8 @@ pub struct Command {
     is_interval: bool,
     /// It may wait for data.
     pub(crate) waits: Option<Waits>,
+    /// It reads no order of members, so changes of orders need not be made before it.
+    pub(crate) leaves_orders: bool,
     /// Its place in [`crate::ROWS`], and the places of its subcommands.
     pub(crate) number: u16,
     pub(crate) subcommands: (u16, u16),
@@ -267,7 +272,19 @@ impl Command {
     /// Whether it may change a key, and so goes through the log.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        self.flags.contains(Flags::WRITE)
+        self.flags.contains(Flags::WRITE) || (self.is_script() && !self.flags.contains(Flags::READ))
+    }
+
+    /// Whether it runs a script.
+    #[must_use]
+    pub const fn is_script(&self) -> bool {
+        matches!(self.run, Run::Script)
+    }
+
+    /// Whether a group runs it.
+    #[must_use]
+    pub const fn is_of_group(&self) -> bool {
+        matches!(self.run, Run::Group(_) | Run::Script)
     }
 
     /// Whether the call overwrites its keys without reading them.
@@ -282,6 +299,12 @@ impl Command {
             reading.any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
         };
         reading.is_empty() || !options.iter().any(reads)
+    }
+
+    /// Whether a client may keep what it reads, and so is to be told when its keys change.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.flags.contains(Flags::READ) && !self.is_internal()
     }
 
     /// Whether only the proxy itself may send it.

@@ -23,7 +23,7 @@ pub(crate) use words::{Deadline, Options, PART, fixed_names};
 use bytes::Bytes;
 
 use crate::txn::members::Members;
-use crate::{EvalError, Txn};
+use crate::{Classes, EvalError, Txn};
 
 /// Whose deadlines they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,32 @@ impl Of {
             Self::Fields => txn.hash(key)?.0,
             Self::Members => txn.set(key)?.0,
         })
+    }
+}
+
+impl Of {
+    /// The class of its events.
+    fn class(self) -> Classes {
+        match self {
+            Self::Fields => Classes::HASH,
+            Self::Members => Classes::SET,
+        }
+    }
+
+    /// The events of deadlines that were set, and of elements that went by a deadline in the past.
+    fn events(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Fields => ("hexpire", "hdel"),
+            Self::Members => ("sexpire", "srem"),
+        }
+    }
+
+    /// The event of deadlines that were taken away.
+    fn persisted(self) -> &'static str {
+        match self {
+            Self::Fields => "hpersist",
+            Self::Members => "spersist",
+        }
     }
 }
 

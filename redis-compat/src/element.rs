@@ -7,6 +7,8 @@
 //!
 //! The elements of a collection form families. Each family has an order of its own, by bytes.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -14,7 +16,7 @@ use bytes::Bytes;
 use coterie_types::{TableId, Version};
 
 /// A spread collection: its key, and the incarnation of its elements.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
     /// The table of the key.
     pub table: TableId,
@@ -22,6 +24,34 @@ pub struct Collection {
     pub key: Bytes,
     /// The version at which the elements began.
     pub incarnation: Version,
+}
+
+impl Collection {
+    /// Whether both are the same value in memory. Most places of an entry are of one collection,
+    /// and share its key.
+    fn is_shared(&self, other: &Self) -> bool {
+        let of = |key: &Bytes| (key.as_ptr(), key.len());
+        of(&self.key) == of(&other.key) && self.incarnation == other.incarnation
+    }
+}
+
+impl Ord for Collection {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_table = self.table.cmp(&other.table);
+        by_table.then_with(|| {
+            if self.is_shared(other) {
+                return Ordering::Equal;
+            }
+            let by_key = self.key.cmp(&other.key);
+            by_key.then_with(|| self.incarnation.cmp(&other.incarnation))
+        })
+    }
+}
+
+impl PartialOrd for Collection {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// The place of an element. Places order as the store does.
@@ -34,6 +64,49 @@ pub struct ElementPlace {
     /// Its key in the family.
     pub element: Bytes,
 }
+
+/// A place that is looked for, without memory of its own.
+pub(crate) trait AsPlace {
+    fn place(&self) -> (&Collection, u8, &[u8]);
+}
+
+impl AsPlace for ElementPlace {
+    fn place(&self) -> (&Collection, u8, &[u8]) {
+        (&self.of, self.family, &self.element)
+    }
+}
+
+impl AsPlace for (&Collection, u8, &[u8]) {
+    fn place(&self) -> (&Collection, u8, &[u8]) {
+        *self
+    }
+}
+
+impl<'p> Borrow<dyn AsPlace + 'p> for ElementPlace {
+    fn borrow(&self) -> &(dyn AsPlace + 'p) {
+        self
+    }
+}
+
+impl Ord for dyn AsPlace + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for dyn AsPlace + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn AsPlace + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for dyn AsPlace + '_ {}
 
 /// The start of a walk over the elements of a family, and its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -88,6 +88,25 @@ impl CommandError {
         Self::quoting("Unsupported option ", word, "")
     }
 
+    /// `CLIENT TRACKING` with a prefix that tells of keys that another tells of: one that the
+    /// client has, or one of the same command.
+    #[must_use]
+    pub fn prefix_overlaps(prefix: &[u8], other: &[u8], is_had: bool) -> Self {
+        let which = if is_had {
+            "' overlaps with an existing prefix '"
+        } else {
+            "' overlaps with another provided prefix '"
+        };
+        let line = [
+            b"ERR Prefix '",
+            c_str(prefix, usize::MAX),
+            which.as_bytes(),
+            c_str(other, usize::MAX),
+            b"'. Prefixes for a single client must not overlap.",
+        ];
+        Self::Quoting(line.concat().into())
+    }
+
     /// `HELLO` with an option that is not known.
     #[must_use]
     pub fn hello_option(word: &[u8]) -> Self {
@@ -130,6 +149,14 @@ impl CommandError {
         Self::Other(format!(
             "EXECABORT Transaction discarded because of: \
              OOM a transaction may change {max} bytes of keys and values"
+        ))
+    }
+
+    /// A script would change more bytes than an entry of its effects may have.
+    #[must_use]
+    pub fn script_too_large(max: usize) -> Self {
+        Self::Other(format!(
+            "OOM a script may change {max} bytes of keys and values, and nothing was changed"
         ))
     }
 

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use coterie_types::{KeyRange, TableId};
 
-use crate::errors::OF_THE_PROXY;
+use crate::errors::{OF_THE_LEADER, OF_THE_PROXY};
 use crate::txn::Scope;
 use crate::{Args, Command, CommandError, EvalError, Fault, Reply, Resolved, Resp, Run, Txn};
 
@@ -56,11 +56,16 @@ fn call(
     table: TableId,
     args: &[Bytes],
 ) -> Result<Reply, EvalError> {
-    let Run::Group(function) = command.run else {
-        return Err(OF_THE_PROXY.into());
+    let function = match command.run {
+        Run::Group(function) => function,
+        Run::Script => return Err(OF_THE_LEADER.into()),
+        Run::Proxy => return Err(OF_THE_PROXY.into()),
     };
     let scope = txn.begin(table, command.is_write());
     declare(scope, command, table, args);
+    if !command.leaves_orders && txn.has_declared_order() {
+        txn.settle_orders()?;
+    }
     let reply = function(txn, &Args::new(args, command.name));
     txn.end(reply.is_ok());
     reply
@@ -129,7 +134,11 @@ mod tests {
                 other => panic!("{other:?}"),
             }
             let untouched = Txn::new(&view, ctx(1));
-            assert_eq!(txn.finish(), untouched.finish(), "a trace is left");
+            assert_eq!(
+                txn.finish().unwrap(),
+                untouched.finish().unwrap(),
+                "a trace is left"
+            );
         }
         let args = [b("faulty"), b("declared"), b("declared")];
         for row in &CALLS[..3] {
@@ -155,8 +164,9 @@ mod tests {
         call(&mut txn_given_up, &CALLS[1], T, &fine).unwrap();
         call(&mut txn_given_up, &CALLS[2], T, &failing).unwrap_err();
         txn_given_up.roll_back();
-        assert_eq!(txn_given_up.finish(), Txn::new(&view, ctx(1)).finish());
-        assert_eq!(txn.finish(), expected.finish());
+        let untouched = Txn::new(&view, ctx(1)).finish().unwrap();
+        assert_eq!(txn_given_up.finish().unwrap(), untouched);
+        assert_eq!(txn.finish().unwrap(), expected.finish().unwrap());
     }
 
     #[test]

@@ -74,6 +74,8 @@ bit_set! {
         NO_AUTH = 14, "no_auth";
         /// May change something replicas see.
         MAY_REPLICATE = 15, "may_replicate";
+        /// May name no key, although it takes some.
+        NO_MANDATORY_KEYS = 18, "no_mandatory_keys";
         /// Only with a running dataset load's end.
         NO_ASYNC_LOADING = 19, "no_async_loading";
         /// Not within MULTI.
@@ -158,10 +160,15 @@ impl Flags {
 }
 
 impl Categories {
+    /// Every category, in Redis' order.
+    pub fn each() -> impl Iterator<Item = Categories> {
+        (0..=20).map(|at| Categories(1 << at))
+    }
+
     /// The category of a word, which has no `@`, in any case.
     #[must_use]
     pub fn from_word(word: &[u8]) -> Option<Categories> {
-        (0..=20).map(|at| Categories(1 << at)).find(|set| {
+        Self::each().find(|set| {
             set.words()
                 .next()
                 .is_some_and(|w| w.as_bytes()[1..].eq_ignore_ascii_case(word))

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::command::{Command, Topic};
 use crate::errors::{INVALID_ARGUMENT_COUNT, INVALID_COMMAND_SPECIFIED, NO_KEY_ARGUMENTS, SYNTAX};
+use crate::history::{Past, past_of};
 use crate::syntax::{self, Argument, Kind, Type};
 use crate::table::{COMMANDS, lookup, lookup_subcommand};
 use crate::{
@@ -211,15 +212,18 @@ pub fn docs(row: &Command) -> Reply {
         (bulk("group"), bulk(row.topic.word())),
         (bulk("complexity"), bulk(row.complexity)),
     ];
+    let past = past_of(row.name);
+    fields.extend(past_fields(past));
     if !row.syntax.is_empty() {
         let listed = row.keys.iter().filter(|spec| !spec.unlisted).count();
         let mut specs = Specs {
             next: 0,
             listed,
             named: row.keys.iter().position(KeySpec::is_named),
+            past,
         };
         let arguments = syntax::parse(row.syntax);
-        fields.push((bulk("arguments"), specs.arguments(&arguments)));
+        fields.push((bulk("arguments"), specs.arguments(&arguments, "")));
     }
     if row.is_container() {
         let subcommands = row
@@ -231,17 +235,44 @@ pub fn docs(row: &Command) -> Reply {
     Reply::Map(fields)
 }
 
+/// The fields about a command's past. Source: Redis `server.c`, `addReplyCommandDocs`.
+fn past_fields(past: &Past) -> Vec<(Reply, Reply)> {
+    let mut fields = Vec::new();
+    let flags = [
+        (past.replaced.is_some(), "deprecated"),
+        (past.is_system, "syscmd"),
+    ];
+    let mut flags = flags.iter().filter(|(is_set, _)| *is_set).peekable();
+    if flags.peek().is_some() {
+        fields.push((bulk("doc_flags"), simple_set(flags.map(|(_, word)| *word))));
+    }
+    if let Some((since, by)) = past.replaced {
+        fields.push((bulk("deprecated_since"), bulk(since)));
+        fields.push((bulk("replaced_by"), bulk(by)));
+    }
+    if !past.history.is_empty() {
+        let changes = past.history.iter();
+        let changes = changes.map(|(since, text)| Reply::Array(vec![bulk(since), bulk(text)]));
+        fields.push((bulk("history"), Reply::Set(changes.collect())));
+    }
+    fields
+}
+
 /// Which key specification describes an argument: they come in the same order, and the last
 /// describes all keys that are left. Patterns have a specification of their own.
 struct Specs {
     next: usize,
     listed: usize,
     named: Option<usize>,
+    past: &'static Past,
 }
 
 impl Specs {
-    fn arguments(&mut self, arguments: &[Argument]) -> Reply {
-        let replies = arguments.iter().map(|argument| self.argument(argument));
+    /// The arguments below `path`, which is empty or ends with `/`.
+    fn arguments(&mut self, arguments: &[Argument], path: &str) -> Reply {
+        let replies = arguments
+            .iter()
+            .map(|argument| self.argument(argument, path));
         Reply::Array(replies.collect())
     }
 
@@ -259,7 +290,8 @@ impl Specs {
     }
 
     /// An argument. Source: Redis `server.c`, `addReplyCommandArgList`.
-    fn argument(&mut self, argument: &Argument) -> Reply {
+    fn argument(&mut self, argument: &Argument, path: &str) -> Reply {
+        let path = format!("{path}{}", argument.token.unwrap_or(&argument.name));
         let name = || Reply::Bulk(Bytes::from(argument.name.clone()));
         let mut fields = vec![
             (bulk("name"), name()),
@@ -274,6 +306,13 @@ impl Specs {
         if let Some(token) = argument.token {
             fields.push((bulk("token"), bulk(token)));
         }
+        let versions = [
+            ("since", self.past.argument_since(&path)),
+            ("deprecated_since", self.past.argument_deprecated(&path)),
+        ];
+        for (field, version) in versions {
+            fields.extend(version.map(|version| (bulk(field), bulk(version))));
+        }
         let flags = [
             (argument.optional, "optional"),
             (argument.multiple, "multiple"),
@@ -284,7 +323,8 @@ impl Specs {
             fields.push((bulk("flags"), simple_set(flags.map(|(_, word)| *word))));
         }
         if let Kind::OneOf(parts) | Kind::Block(parts) = &argument.kind {
-            fields.push((bulk("arguments"), self.arguments(parts)));
+            let parts = self.arguments(parts, &format!("{path}/"));
+            fields.push((bulk("arguments"), parts));
         }
         Reply::Map(fields)
     }

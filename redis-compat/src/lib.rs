@@ -10,6 +10,7 @@
 //! Callers: `group` (executes at apply and for reads), `proxy` (routes by the rows, runs the
 //! commands that are [`Run::Proxy`], words its own refusals by [`CommandError`]).
 
+pub mod acl;
 mod args;
 mod big;
 mod bitmap;
@@ -29,18 +30,22 @@ mod float80;
 mod geo;
 pub mod glob;
 mod hash;
+mod history;
 mod hyperloglog;
 pub mod introspect;
 mod key;
 mod keys;
 mod list;
 mod mem_view;
+mod notify;
 pub mod number;
 mod range;
 mod rdb;
 mod record;
 mod reply;
 mod resolve;
+mod script;
+mod script_call;
 mod set;
 mod stream;
 mod string;
@@ -66,10 +71,13 @@ pub use hyperloglog::self_test as hyperloglog_self_test;
 pub(crate) use key::Value;
 pub use keys::{BeginSearch, FindKeys, KeyFlags, KeySpec, Positions};
 pub use mem_view::MemView;
+pub use notify::{Classes, KeyEvent};
 pub use range::{PAGE_BYTES, PAGE_RECORDS};
+pub use rdb::functions::{functions_of_payload, functions_payload};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use resolve::{Resolved, resolve};
+pub use script_call::{ScriptCall, ScriptSource};
 pub use stream::resolve_read_ids;
 pub use table::{
     COMMANDS, ROW_COUNT, ROWS, all_error_lines, lookup, lookup_subcommand, row_number,

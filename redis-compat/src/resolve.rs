@@ -69,7 +69,13 @@ impl Resolved {
     /// Whether it may change a key, and so goes through the log.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        self.has(Flags::WRITE)
+        self.row().is_ok_and(Command::is_write)
+    }
+
+    /// Whether it runs a script.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        self.row().is_ok_and(Command::is_script)
     }
 
     /// Whether it may make the data grow.
@@ -127,6 +133,13 @@ impl Resolved {
 }
 
 impl Resolved {
+    /// Names every key of which a client may keep what the command reads.
+    pub fn visit_tracked(&self, visit: &mut dyn FnMut(TableId, &Bytes)) {
+        if self.row().is_ok_and(Command::is_tracked) {
+            self.visit_keys(visit);
+        }
+    }
+
     /// The queue that the command waits in, if it may wait.
     #[must_use]
     pub fn wait_queue(&self) -> Option<WaitQueue> {
@@ -186,6 +199,27 @@ mod tests {
         let mut keys = Vec::new();
         resolved(line).visit_keys(&mut |table, key| keys.push((table, key.clone())));
         keys
+    }
+
+    #[test]
+    fn only_what_a_client_reads_is_tracked() {
+        let tracked = |line: &str| {
+            let mut keys = Vec::new();
+            resolved(line).visit_tracked(&mut |_, key| keys.push(key.clone()));
+            keys
+        };
+        assert_eq!(tracked("mget a b"), ["a", "b"]);
+        assert_eq!(tracked("object encoding k"), ["k"]);
+        for line in [
+            "set k v",
+            "getdel k",
+            "_watch k",
+            "ping",
+            "get",
+            "nothing k",
+        ] {
+            assert!(tracked(line).is_empty(), "{line}");
+        }
     }
 
     #[test]

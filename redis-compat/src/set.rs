@@ -107,7 +107,7 @@ mod tests {
         let mut view = MemView::new();
         let mut txn = Txn::new(&view, ctx(1));
         sadd(&mut txn, "s", (0..3000).map(|n| format!("m{n}")));
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         let mut txn = Txn::new(&view, ctx(1));
         let before = txn.next_change();

@@ -4,19 +4,23 @@
 //! stand in `table/`, a file per topic. They are joined, sorted and hashed when the crate is
 //! compiled; a look-up takes no allocation and a few comparisons.
 
+mod acl;
 mod cluster;
 mod connection;
 mod coterie;
 mod generic;
+mod monitor;
+mod operations;
 mod pubsub;
+mod scripting;
 mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
 use crate::{
-    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, set, stream, string, watch,
-    zset,
+    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, script, set, stream, string,
+    watch, zset,
 };
 
 /// All files with rows, topic by topic.
@@ -28,17 +32,22 @@ pub(crate) const PARTS: &[&[Part]] = &[
     key::PARTS,
     list::PARTS,
     range::PARTS,
+    &[script::PART],
     set::PARTS,
     stream::PARTS,
     string::PARTS,
     zset::PARTS,
     &[
         watch::PART,
+        acl::PART,
         cluster::PART,
         connection::PART,
         coterie::PART,
         generic::PART,
         pubsub::PART,
+        monitor::PART,
+        operations::PART,
+        scripting::PART,
         server::PART,
         transactions::PART,
     ],
@@ -49,8 +58,12 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
+    pub use super::operations::*;
+    pub use super::scripting::*;
     pub use super::server::*;
     pub use super::transactions::*;
+    pub use crate::key::BAD_DUMP;
+    pub use crate::script::*;
 }
 
 /// How many rows there are, subcommands included.

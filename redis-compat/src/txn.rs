@@ -8,7 +8,8 @@
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
-//! counted.rs    ranks of spread elements, by counts between separators
+//! counted.rs    an ordered collection of items, counted: ranks, and items by rank
+//! orders.rs     changes of such collections that wait for the end of the entry
 //! place.rs      the order of members by a keyed hash
 //! members.rs    members with values and deadlines, packed or spread: hashes and sets
 //! ```
@@ -27,6 +28,7 @@ pub(crate) mod counted;
 mod elements;
 mod keys;
 pub(crate) mod members;
+mod orders;
 pub(crate) mod place;
 mod savepoint;
 mod scan;
@@ -36,6 +38,7 @@ mod state;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 
 pub(crate) use scope::Scope;
@@ -43,14 +46,14 @@ pub(crate) use scope::Scope;
 use state::State;
 
 use crate::errors::STRING_TOO_LONG;
-use crate::{Changes, CommandError, Context, View};
+use crate::{Changes, CommandError, Context, Fault, View};
 
 /// No reply has so many elements, whatever its room.
 const ELEMENTS_MAX: usize = 1 << 28;
 
 /// The state that a log entry sees and changes.
 pub struct Txn<'a> {
-    state: State<'a>,
+    pub(crate) state: State<'a>,
     scope: Scope,
     table: TableId,
     /// The running command may write, so it deletes the expired records it meets.
@@ -81,10 +84,10 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// Ends the entry.
-    #[must_use]
-    pub fn finish(self) -> Changes {
-        self.state.finish()
+    /// Ends the entry. Errors: this node alone failed, and nothing of the entry may be applied.
+    pub fn finish(mut self) -> Result<Changes, Fault> {
+        self.settle_orders()?;
+        Ok(self.state.finish())
     }
 
     /// Begins a command: until [`Txn::end`] only those keys may be touched that the caller adds to
@@ -192,12 +195,17 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The keys that the entry has changed so far.
+    pub fn changed_keys(&self) -> impl Iterator<Item = (TableId, &Bytes)> {
+        self.state.overlay.keys().map(|(table, key)| (*table, key))
+    }
+
     /// Bytes of the keys and values that the entry changes, each key once: they are held in memory
     /// and written as one batch. Small requests can make large values (`SETBIT`), so the caller
     /// bounds these bytes, and not those that are sent.
     #[must_use]
     pub fn changed_bytes(&self) -> usize {
-        self.state.changed_bytes
+        self.state.changed_bytes + self.state.orders.bytes()
     }
 
     /// Bytes of all changes, each time a key is changed: a measure of the time that they take.
@@ -305,7 +313,7 @@ pub(crate) mod tests {
             txn.put_string(b(key), b("old"), expires_at.map(UnixMillis))
                 .unwrap();
         }
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         view
     }

@@ -104,7 +104,7 @@ mod tests {
             };
             let mut txn = Txn::new(&self.view, ctx);
             let result = with(&mut txn);
-            let changes: Changes = txn.finish();
+            let changes: Changes = txn.finish().unwrap();
             self.view.apply(&changes);
             // All keys share a hash slot.
             let removals = changes.removals.iter().map(|removal| removal.touched);

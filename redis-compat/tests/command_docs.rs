@@ -1,7 +1,6 @@
-//! `COMMAND DOCS` against a real Redis: the arguments of every command it knows.
+//! `COMMAND DOCS` against a real Redis: the arguments and the past of every command that it knows.
 //!
-//! Summaries are our own. Versions of arguments and `display_text` (new in Redis 7.2) are left out
-//! of the comparison.
+//! Summaries and costs are our own. `display_text` (new in Redis 7.2) is left out of the comparison.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -36,7 +35,7 @@ const NEWER_THAN_7_0: &[&str] = &[
 ];
 
 /// Fields that are not compared.
-const LEFT_OUT: &[&str] = &["since", "deprecated_since", "display_text"];
+const LEFT_OUT: &[&str] = &["display_text"];
 
 /// A reply without the types that do not matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,26 +72,64 @@ fn parse(raw: &mut Bytes) -> Value {
     }
 }
 
-/// The arguments in a reply to `COMMAND DOCS` of a command.
-fn arguments(mut reply: Bytes) -> Option<Value> {
+/// The fields in a reply to `COMMAND DOCS` of a command.
+fn fields(mut reply: Bytes) -> Vec<(String, Value)> {
     let Value::Map(commands) = parse(&mut reply) else {
         panic!("no map of commands");
     };
-    let (_, Value::Map(docs)) = commands.into_iter().next()? else {
-        panic!("no map of documentation");
-    };
-    let mut fields = docs.into_iter();
-    fields
-        .find(|(key, _)| key == "arguments")
-        .map(|(_, value)| value)
+    match commands.into_iter().next() {
+        None => Vec::new(),
+        Some((_, Value::Map(fields))) => fields,
+        Some(other) => panic!("no map of documentation: {other:?}"),
+    }
 }
 
-fn ours(name: &str) -> Option<Value> {
+fn arguments(reply: Bytes) -> Option<Value> {
+    let mut fields = fields(reply).into_iter();
+    let found = fields.find(|(key, _)| key == "arguments");
+    found.map(|(_, value)| value)
+}
+
+/// All fields but those that are compared elsewhere, and our own words.
+fn about(reply: Bytes) -> Vec<(String, Value)> {
+    let elsewhere = ["summary", "complexity", "arguments", "subcommands"];
+    let mut fields = fields(reply);
+    fields.retain(|(key, _)| !elsewhere.contains(&key.as_str()));
+    fields
+}
+
+fn our_reply(name: &str) -> Bytes {
     let mut out = BytesMut::new();
     let args = words(&format!("command docs {name}"));
     let reply = introspect::command(&args).unwrap();
     reply.encode(Resp::V3, &mut out);
-    arguments(out.freeze())
+    out.freeze()
+}
+
+fn ours(name: &str) -> Option<Value> {
+    arguments(our_reply(name))
+}
+
+#[test]
+fn versions_are_told_as_redis_tells_them() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut real = server.connect();
+    real.run(&words("hello 3"));
+    let mut with_history = 0;
+    for row in ROWS.iter().filter(|row| !row.is_internal()) {
+        let theirs = about(real.run(&words(&format!("command docs {}", row.name))));
+        if theirs.is_empty() {
+            continue;
+        }
+        assert_eq!(about(our_reply(row.name)), theirs, "{}", row.name);
+        with_history += usize::from(theirs.iter().any(|(key, _)| key == "history"));
+    }
+    assert!(
+        with_history > 50,
+        "only {with_history} commands have a history"
+    );
 }
 
 #[test]

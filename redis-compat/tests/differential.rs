@@ -1,21 +1,16 @@
 //! The same random commands to `execute` and to a real Redis; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n other
-//! runs. The commands come from the syntax of the command table (`coterie-grammar`). How two
-//! replies are compared stands in the hints of the row.
+//! How seeds are chosen: `common/both.rs`. The commands come from the syntax of the command table
+//! (`coterie-grammar`). How two replies are compared stands in the hints of the row.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the real server reads the real clock"
-)]
 
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use common::both::{bulk, each_seed, now, setting, shown};
 use common::compare::{both_waited, encodings_agree, same_page, same_scores};
 use common::real::{Connection, Server};
 use common::{Store, streams, words};
@@ -39,29 +34,9 @@ fn command(grammar: &mut Grammar, rows: &Choice) -> Vec<Bytes> {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
 #[test]
 fn replies_are_those_of_redis() {
-    let Some(mut server) = Server::start() else {
-        return;
-    };
-    let mut real = server.connect();
-    let seeds = match setting("DIFFERENTIAL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => match setting("DIFFERENTIAL_RUNS") {
-            Some(runs) => {
-                let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-                first..first + runs
-            }
-            None => 0..40,
-        },
-    };
-    for seed in seeds {
-        run(seed, &mut real);
-    }
+    each_seed(40, run);
 }
 
 /// Redis keeps the order of small hashes, and so do we; of large ones it keeps none.
@@ -272,10 +247,7 @@ fn run(seed: u64, real: &mut Connection) {
             .zip(&theirs)
             .map(|((table, args), reply)| (*table, streams::our_form(args, reply)))
             .collect();
-        ours.now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_millis() as u64;
+        ours.now = now();
         let replies = ours.run_all(&entry, resp);
         log.extend(
             entry
@@ -310,6 +282,10 @@ fn is_pop(args: &[Bytes]) -> bool {
 }
 
 fn run_real(real: &mut Connection, args: &[Bytes]) -> Bytes {
+    if args[0].to_ascii_lowercase().starts_with(b"sort") {
+        // SORT takes an `errno` that an earlier command left for its own, and SCAN clears it.
+        real.run(&words("scan cursor"));
+    }
     let reply = real.run(&real_form(args));
     for args in streams::followers(args, &reply) {
         real.run(&args);
@@ -325,11 +301,6 @@ fn real_form(args: &[Bytes]) -> Vec<Bytes> {
         b"_random" => words("randomkey"),
         _ => args.to_vec(),
     }
-}
-
-fn shown(args: &[Bytes]) -> String {
-    let words = args.iter().map(|arg| format!("\"{}\"", arg.escape_ascii()));
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Whether both replies say the same, by the measure that fits the command.
@@ -497,11 +468,4 @@ fn elements(reply: &[u8]) -> &[u8] {
 fn payload(args: &[Bytes], reply: &Bytes) -> Option<Bytes> {
     let row = resolve(args).ok()?;
     (Hints::of(row).reply == ReplyKind::Payload).then(|| bulk(reply))?
-}
-
-/// The bytes of a bulk reply.
-fn bulk(reply: &Bytes) -> Option<Bytes> {
-    let start = reply.iter().position(|byte| *byte == b'\n')? + 1;
-    (reply.starts_with(b"$") && reply.len() > start + 2)
-        .then(|| reply.slice(start..reply.len() - 2))
 }

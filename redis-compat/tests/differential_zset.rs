@@ -1,17 +1,17 @@
 //! Sorted sets against a real Redis: thousands of random commands on a key that grows from packed
 //! to spread, and on a key that is large from the start.
 //!
-//! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes so many runs of each test.
-//! Scores are compared by their value: Redis 7.0 writes them with 17 digits.
+//! Scores are compared by their value: Redis 7.0 writes them with 17 digits. How seeds are chosen:
+//! `common/both.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
-use bytes::Bytes;
+use common::both::{Both, each_seed};
 use common::compare::{same_page, same_scores, same_shape};
-use common::real::{Connection, Server};
-use common::{Store, words};
+use common::real::Connection;
+use common::words;
 use coterie_grammar::Rng;
 use coterie_redis_compat::Resp;
 
@@ -33,14 +33,13 @@ struct Plan {
     one_score: bool,
 }
 
-struct Run {
+struct Run<'a> {
     plan: Plan,
     rng: Rng,
-    resp: Resp,
-    ours: Store,
+    both: Both<'a>,
 }
 
-impl Run {
+impl Run<'_> {
     fn member(&mut self) -> String {
         let name = self.rng.below(self.plan.names);
         match self.rng.below(40) {
@@ -209,136 +208,85 @@ impl Run {
     /// Whether nobody knows which members Redis finds: of a skip list with several scores.
     fn is_unknown(&mut self, line: &str) -> bool {
         line.contains("lex") && !self.plan.one_score && {
-            let encoding = self.ours.run(0, &words("object encoding z"), Resp::V2);
+            let encoding = self.both.ours.run(0, &words("object encoding z"), Resp::V2);
             encoding.ends_with(b"skiplist\r\n")
         }
     }
 
-    fn both(&mut self, real: &mut Connection, line: &str) {
-        let args = words(line);
-        let (ours, theirs) = (self.ours.run(0, &args, self.resp), real.run(&args));
-        let agrees = if line.starts_with("zrandmember") {
-            same_shape(&ours, &theirs)
-        } else if line.starts_with("zscan") {
-            same_page(&ours, &theirs)
-        } else {
-            ours == theirs || same_scores(&ours, &theirs)
-        };
-        let (ours, theirs) = (ours.escape_ascii(), theirs.escape_ascii());
-        assert!(
-            agrees,
-            "{:?}: {line}\n  ours: {ours}\ntheirs: {theirs}",
-            self.plan
-        );
+    fn compare(&mut self, line: &str) {
+        self.both.agree(line, |ours, theirs| {
+            if line.starts_with("zrandmember") {
+                same_shape(ours, theirs)
+            } else if line.starts_with("zscan") {
+                same_page(ours, theirs)
+            } else {
+                ours == theirs || same_scores(ours, theirs)
+            }
+        });
     }
 
-    fn check(&mut self, real: &mut Connection) {
-        for key in KEYS {
-            self.both(real, &format!("object encoding {key}"));
-            self.both(real, &format!("zrange {key} 0 -1 withscores"));
-            self.both(real, &format!("zrevrange {key} 0 -1"));
+    fn check(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.compare(&format!("object encoding {key}"));
+            self.compare(&format!("zrange {key} 0 -1 withscores"));
+            self.compare(&format!("zrevrange {key} 0 -1"));
         }
     }
 }
 
 fn run(plan: Plan, real: &mut Connection) {
-    let resp = if plan.seed.is_multiple_of(2) {
-        Resp::V2
-    } else {
-        Resp::V3
-    };
-    real.run(&words(if resp == Resp::V2 {
-        "hello 2"
-    } else {
-        "hello 3"
-    }));
-    real.run(&words("flushall"));
     let mut run = Run {
         plan,
         rng: Rng::new(plan.seed),
-        resp,
-        ours: Store::default(),
+        both: Both::new(real, plan.seed),
     };
     for _ in 0..plan.fill {
         let line = format!("zadd z {} {}", run.score(), run.member());
-        run.both(real, &line);
+        run.compare(&line);
     }
-    run.check(real);
+    run.check(&KEYS);
     for step in 0..plan.steps {
         let line = run.command();
         if run.is_unknown(&line) {
             continue;
         }
-        run.both(real, &line);
+        run.compare(&line);
         if step % (50 + plan.fill / 2) == 0 {
-            run.check(real);
+            run.check(&KEYS);
         }
     }
-    run.check(real);
-    dumps_are_exchanged(&mut run, real);
-}
-
-/// Each side reads the dumps of the other.
-fn dumps_are_exchanged(run: &mut Run, real: &mut Connection) {
-    let dump = words("dump z");
-    let payloads = [run.ours.run(0, &dump, Resp::V2), real.run(&dump)];
-    let payload = |reply: &Bytes| {
-        let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-        reply.slice(start..reply.len() - 2)
-    };
-    let [our_payload, their_payload] = payloads.each_ref().map(payload);
-    if payloads[0].starts_with(b"$-1") || payloads[0].starts_with(b"_") {
-        return;
-    }
-    let restore = |payload: Bytes| {
-        let mut line = words("restore z 0 x replace");
-        line[3] = payload;
-        line
-    };
-    assert_eq!(real.run(&restore(our_payload)), "+OK\r\n", "{:?}", run.plan);
-    let reply = run.ours.run(0, &restore(their_payload), Resp::V2);
-    assert_eq!(reply, "+OK\r\n", "{:?}", run.plan);
-    run.check(real);
-}
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
-fn runs(of: u64, plan: impl Fn(u64) -> Plan) {
-    let Some(mut server) = Server::start() else {
-        return;
-    };
-    let mut real = server.connect();
-    let seeds = match setting("DIFFERENTIAL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("DIFFERENTIAL_RUNS").unwrap_or(of),
-    };
-    for seed in seeds {
-        run(plan(seed), &mut real);
+    run.check(&KEYS);
+    if run.both.exchange("z") {
+        run.check(&["restored"]);
     }
 }
 
 #[test]
 fn small_sorted_sets_are_those_of_redis() {
-    runs(12, |seed| Plan {
-        seed,
-        steps: 500,
-        fill: 0,
-        names: [30, 160, 300][seed as usize % 3],
-        long: [0, 70, 700][seed as usize / 2 % 3],
-        one_score: seed % 4 == 3,
+    each_seed(12, |seed, real| {
+        let plan = Plan {
+            seed,
+            steps: 500,
+            fill: 0,
+            names: [30, 160, 300][(seed % 3) as usize],
+            long: [0, 70, 700][(seed / 2 % 3) as usize],
+            one_score: seed % 4 == 3,
+        };
+        run(plan, real);
     });
 }
 
 #[test]
 fn large_sorted_sets_are_those_of_redis() {
-    runs(2, |seed| Plan {
-        seed,
-        steps: 1_500,
-        fill: 3_000,
-        names: 4_000,
-        long: [0, 100][seed as usize / 2 % 2],
-        one_score: seed % 3 == 1,
+    each_seed(2, |seed, real| {
+        let plan = Plan {
+            seed,
+            steps: 1_500,
+            fill: 3_000,
+            names: 4_000,
+            long: [0, 100][(seed / 2 % 2) as usize],
+            one_score: seed % 3 == 1,
+        };
+        run(plan, real);
     });
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use bytes::{Bytes, BytesMut};
 use common::real::Server;
 use common::words;
-use coterie_redis_compat::{CommandError as E, Reply, Resp, all_error_lines, errors};
+use coterie_redis_compat::{CommandError as E, Reply, Resp, acl, all_error_lines, errors};
 
 fn line(error: E) -> Bytes {
     let mut out = BytesMut::new();
@@ -309,6 +309,18 @@ const FIXED: &[(&str, &str)] = &[
          OPTOUT mode enabled",
     ),
     (
+        "client tracking on prefix a",
+        "ERR PREFIX option requires BCAST mode to be enabled",
+    ),
+    (
+        "client tracking on bcast optin",
+        "ERR OPTIN and OPTOUT are not compatible with BCAST",
+    ),
+    (
+        "client tracking on optin optout",
+        "ERR You can't specify both OPTIN mode and OPTOUT mode",
+    ),
+    (
         "config rewrite",
         "ERR The server is running without a config file",
     ),
@@ -437,14 +449,43 @@ const FIXED: &[(&str, &str)] = &[
         "ERR Invalid min-idle-time argument for XAUTOCLAIM",
     ),
     ("xautoclaim stream g c 0 0 count 0", "ERR COUNT must be > 0"),
+    (
+        "module load /nothing",
+        "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", \
+         you can run it from a local connection, otherwise you need to set this option in the \
+         configuration file, and then restart the server.",
+    ),
+    ("failover abort", "ERR No failover in progress."),
+    ("shutdown abort", "ERR No shutdown in progress."),
     ("wait x 0", "ERR value is not an integer or out of range"),
     ("wait 0 x", "ERR timeout is not an integer or out of range"),
     ("wait 0 -1", "ERR timeout is negative"),
     ("blpop none x", "ERR timeout is not a float or out of range"),
+    (
+        "acl deluser default",
+        "ERR The 'default' user cannot be removed",
+    ),
+    (
+        "acl setuser a\tb",
+        "ERR Usernames can't contain spaces or null characters",
+    ),
+    (
+        "acl genpass 4097",
+        "ERR ACL GENPASS argument must be the number of bits for the output password, a positive \
+         number up to 4096",
+    ),
 ];
 
 /// Lines that other tests of this file compare.
 const COMPARED_BELOW: &[E] = &[
+    errors::BCAST_SWITCHED,
+    errors::CACHING_NO_WITHOUT_OPTOUT,
+    errors::CACHING_YES_WITHOUT_OPTIN,
+    acl::EXEC_DENIED_CHANNEL,
+    acl::EXEC_DENIED_COMMAND,
+    acl::EXEC_DENIED_KEY,
+    acl::SORT_BY_DENIED,
+    acl::SORT_GET_DENIED,
     errors::EXEC_ABORT,
     errors::NESTED_MULTI,
     errors::NOT_IN_MULTI,
@@ -452,6 +493,7 @@ const COMPARED_BELOW: &[E] = &[
     errors::NO_AUTH_HELLO,
     errors::NO_PERM_CHANNEL,
     errors::NO_PERM_KEY,
+    errors::OPT_SWITCHED,
     errors::REDIRECTED_TWICE,
     errors::WATCH_INSIDE_MULTI,
 ];
@@ -504,6 +546,18 @@ const NOT_COMPARED: &[&str] = &[
     "ERR MAXCOUNT and MAXSIZE must be > 0",
     "ERR RETRYCOUNT must be zero or more",
     "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+    // The server of the tests has DEBUG.
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
+     run it from a local connection, otherwise you need to set this option in the configuration \
+     file, and then restart the server.",
+    // Only a Redis Cluster says so.
+    "ERR Invalid slot",
+    "ERR Invalid slot or number of keys",
+    // Redis 7.4.
+    "ERR maxage is not an integer or out of range",
+    "ERR maxage should be greater than 0",
+    "ERR There was an error trying to save the ACLs. Please check the server logs for more \
+     information",
 ];
 
 /// Coterie's own, and Valkey's.
@@ -514,15 +568,22 @@ const OURS: &[E] = &[
         "ERR BY and GET patterns of SORT may name only keys of the group that holds the sorted key",
     ),
     E::Fixed("ERR the collection is too large to be sorted by a single command"),
+    acl::NO_ACL_FILE,
+    acl::USERS_UNKNOWN,
     errors::TOO_MANY_WAIT,
+    errors::DEBUG_REFUSED,
+    errors::FAILOVER_REFUSED,
+    errors::REPLICAOF_REFUSED,
+    errors::REPLICATION_REFUSED,
+    errors::SHUTDOWN_REFUSED,
+    errors::SLOTS_ARE_FIXED,
     errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
-    errors::NOT_BY_SLOT,
     errors::NOT_OFFERED,
-    errors::NO_TRACKING,
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,
+    errors::TOO_MANY_PREFIXES,
     errors::TOO_MANY_REMOVED,
     errors::UNDECLARED_KEY,
     E::Fixed("ERR too many entries to be trimmed by a single command: trim with ~ several times"),
@@ -607,6 +668,48 @@ fn the_words_are_those_of_redis() {
 }
 
 #[test]
+fn tracking_is_refused_in_the_words_of_redis() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let mut real = server.connect();
+    let overlaps = |prefix: &str, other: &str, is_had| {
+        E::prefix_overlaps(prefix.as_bytes(), other.as_bytes(), is_had)
+    };
+    let ok = || Bytes::from_static(b"+OK\r\n");
+    for (command, reply) in [
+        ("client tracking on bcast prefix foo prefix bar", ok()),
+        (
+            "client tracking on bcast prefix fo",
+            line(overlaps("fo", "foo", true)),
+        ),
+        (
+            "client tracking on bcast prefix barb",
+            line(overlaps("barb", "bar", true)),
+        ),
+        (
+            "client tracking on bcast prefix x prefix xy",
+            line(overlaps("x", "xy", false)),
+        ),
+        ("client tracking on", line(errors::BCAST_SWITCHED)),
+        ("client tracking off", ok()),
+        ("client tracking on optin", ok()),
+        ("client tracking on bcast", line(errors::BCAST_SWITCHED)),
+        ("client tracking on optout", line(errors::OPT_SWITCHED)),
+        ("client caching no", line(errors::CACHING_NO_WITHOUT_OPTOUT)),
+        ("client caching yes", ok()),
+        ("client tracking off", ok()),
+        ("client tracking on optout", ok()),
+        (
+            "client caching yes",
+            line(errors::CACHING_YES_WITHOUT_OPTIN),
+        ),
+    ] {
+        assert_eq!(real.run(&words(command)), reply, "{command}");
+    }
+}
+
+#[test]
 fn transactions_are_refused_in_the_words_of_redis() {
     let Some(mut server) = Server::start() else {
         return;
@@ -642,6 +745,31 @@ fn strangers_are_refused_in_the_words_of_redis() {
         line(errors::NO_PERM_CHANNEL)
     );
     let mut admin = server.connect();
+    for (rules, queued, error) in [
+        ("-get", "get mine", acl::EXEC_DENIED_COMMAND),
+        ("+get resetkeys", "get mine", acl::EXEC_DENIED_KEY),
+        ("resetchannels", "subscribe mine", acl::EXEC_DENIED_CHANNEL),
+    ] {
+        admin.run(&words(
+            "acl setuser limited ~mine &mine +get +multi +exec +subscribe",
+        ));
+        real.run(&words("multi"));
+        real.run(&words(queued));
+        admin.run(&words(&format!("acl setuser limited {rules}")));
+        let reply = real.run(&words("exec"));
+        assert_eq!(reply.slice("*1\r\n".len()..), line(error), "{rules}");
+        admin.run(&words("acl setuser limited ~mine"));
+    }
+    admin.run(&words("rpush mine 1"));
+    admin.run(&words("acl setuser limited +sort"));
+    assert_eq!(
+        real.run(&words("sort mine by w*")),
+        line(acl::SORT_BY_DENIED)
+    );
+    assert_eq!(
+        real.run(&words("sort mine get w*")),
+        line(acl::SORT_GET_DENIED)
+    );
     admin.run(&words("config set requirepass secret"));
     let mut stranger = server.connect();
     assert_eq!(stranger.run(&words("get k")), line(errors::NO_AUTH));

@@ -1,65 +1,21 @@
 //! HyperLogLogs against a real Redis, byte for byte.
 //!
 //! `PFCOUNT` of a single key is left out where bytes are compared: Redis notes the count in the
-//! value. `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
+//! value. How seeds are chosen: `common/both.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use bytes::Bytes;
-use common::real::{Connection, Server};
+use common::both::{Both, each_seed, setting};
+use common::real::Server;
 use common::{Store, words};
 use coterie_grammar::Rng;
 use coterie_redis_compat::Resp;
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const COMMANDS_PER_RUN: usize = 1500;
-
-struct Both {
-    ours: Store,
-    real: Connection,
-    resp: Resp,
-    commands: usize,
-}
-
-impl Both {
-    fn new(real: Connection, resp: Resp) -> Self {
-        let mut both = Self {
-            ours: Store::default(),
-            real,
-            resp,
-            commands: 0,
-        };
-        both.real.run(&words("flushall"));
-        let version = if resp == Resp::V2 { "2" } else { "3" };
-        both.real.run(&words(&format!("hello {version}")));
-        both
-    }
-
-    fn run(&mut self, args: &[Bytes]) -> Bytes {
-        self.commands += 1;
-        let (ours, theirs) = (self.ours.run(0, args, self.resp), self.real.run(args));
-        let shown: Vec<_> = args
-            .iter()
-            .map(|arg| arg.escape_ascii().to_string())
-            .collect();
-        let shown = shown.join(" ");
-        assert!(
-            ours == theirs,
-            "{}: {}\n  ours: {}\ntheirs: {}",
-            self.commands,
-            &shown[..shown.len().min(300)],
-            ours.escape_ascii(),
-            theirs.escape_ascii()
-        );
-        ours
-    }
-
-    fn line(&mut self, line: &str) -> Bytes {
-        self.run(&words(line))
-    }
-}
 
 /// Few elements or many, so that registers are set again and again, and become dense now and then.
 fn add(rng: &mut Rng, key: &str) -> Vec<Bytes> {
@@ -98,7 +54,7 @@ fn command(rng: &mut Rng) -> Vec<Bytes> {
         16 => words(&format!("del {a}")),
         17 => words(&format!("copy {a} {b} replace")),
         18 => words(&format!("expire {a} 1000")),
-        19 => words(&format!("ttl {a}")),
+        19 => words(&format!("persist {a}")),
         20 if rng.below(10) == 0 => words(&format!("set {a} {}", rng.pick(&["12", "text", ""]))),
         21 if rng.below(10) == 0 => words(&format!("hset {a} f v")),
         22 => words(&format!("type {a}")),
@@ -106,41 +62,23 @@ fn command(rng: &mut Rng) -> Vec<Bytes> {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
 #[test]
 fn bytes_and_replies_are_those_of_redis() {
-    let Some(mut server) = Server::start() else {
-        return;
-    };
-    let seeds = match setting("DIFFERENTIAL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("DIFFERENTIAL_RUNS").unwrap_or(8),
-    };
     let mut dense = 0;
-    for seed in seeds {
-        eprintln!("DIFFERENTIAL_SEED={seed}");
+    let compared = each_seed(8, |seed, real| {
         let mut rng = Rng::new(seed);
-        let resp = if seed.is_multiple_of(2) {
-            Resp::V2
-        } else {
-            Resp::V3
-        };
-        let mut both = Both::new(server.connect(), resp);
-        while both.commands < COMMANDS_PER_RUN {
-            let args = command(&mut rng);
-            both.run(&args);
+        let mut both = Both::new(real, seed);
+        while both.log.len() < COMMANDS_PER_RUN {
+            both.same_words(&command(&mut rng));
             for key in KEYS {
-                both.line(&format!("get {key}"));
-                both.line(&format!("object encoding {key}"));
+                both.same(&format!("get {key}"));
+                both.same(&format!("object encoding {key}"));
             }
-            let form = both.line("pfdebug encoding a");
+            let form = both.same("pfdebug encoding a");
             dense += usize::from(form.ends_with(b"dense\r\n"));
         }
-    }
-    assert!(dense > 20, "only {dense} times dense");
+    });
+    assert!(!compared || dense > 20, "only {dense} times dense");
 }
 
 /// The estimate, from a single element to half a million, and both forms.
@@ -149,20 +87,21 @@ fn counts_are_those_of_redis() {
     let Some(mut server) = Server::start() else {
         return;
     };
-    let mut both = Both::new(server.connect(), Resp::V2);
+    let mut real = server.connect();
+    let mut both = Both::new(&mut real, 0);
     let mut added = 0;
     for step in 0..60 {
         let more = 1 + added / 4;
         let elements = (added..added + more).map(|number: usize| Bytes::from(format!("e{number}")));
         let elements: Vec<_> = elements.collect();
         for some in elements.chunks(10_000) {
-            both.run(&[words("pfadd h"), some.to_vec()].concat());
+            both.same_words(&[words("pfadd h"), some.to_vec()].concat());
         }
         added += more;
-        both.line("pfcount h");
-        both.line("pfcount h nothing");
+        both.same("pfcount h");
+        both.same("pfcount h nothing");
         if step % 10 == 0 {
-            both.line("pfdebug decode h");
+            both.same("pfdebug decode h");
         }
     }
     assert!(added > 300_000, "{added}");
@@ -174,27 +113,16 @@ fn dumps_are_exchanged() {
     let Some(mut server) = Server::start() else {
         return;
     };
-    let mut both = Both::new(server.connect(), Resp::V2);
+    let mut real = server.connect();
+    let mut both = Both::new(&mut real, 0);
     for count in [1, 30, 3000] {
-        let elements: Vec<_> = (0..count)
-            .map(|n: usize| Bytes::from(n.to_string()))
-            .collect();
-        both.run(&[words("pfadd h"), elements].concat());
-        let dump = words("dump h");
-        let payloads = [both.ours.run(0, &dump, Resp::V2), both.real.run(&dump)];
-        for payload in payloads {
-            let start = payload.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-            let payload = payload.slice(start..payload.len() - 2);
-            let restore = [
-                words("restore copy 0"),
-                vec![payload, Bytes::from("replace")],
-            ];
-            both.run(&restore.concat());
-            both.line("get copy");
-            both.line("pfcount copy copy");
-            both.line("pfadd copy more");
-            both.line("get copy");
-        }
+        let elements = (0..count).map(|n: usize| Bytes::from(n.to_string()));
+        both.same_words(&[words("pfadd h"), elements.collect()].concat());
+        assert!(both.exchange("h"));
+        both.same("get restored");
+        both.same("pfcount restored restored");
+        both.same("pfadd restored more");
+        both.same("get restored");
     }
 }
 

@@ -90,7 +90,7 @@ proptest! {
         let mut view = MemView::new();
         let mut first = Txn::new(&view, ctx(1, 0));
         before.iter().for_each(|change| make(&mut first, change));
-        let changes = first.finish();
+        let changes = first.finish().unwrap();
         view.apply(&changes);
         let mut second = Txn::new(&view, ctx(changes.next_change, 0));
         within.iter().for_each(|change| make(&mut second, change));
@@ -107,7 +107,7 @@ proptest! {
             prop_assert!(found.as_ref().is_some_and(|found| found.header() == header));
             seen.extend(found.map(|found| (key, found)));
         }
-        let changes = second.finish();
+        let changes = second.finish().unwrap();
         let mut after = view.clone();
         after.apply(&changes);
         let mut stored = Vec::new();
@@ -170,7 +170,7 @@ fn any_key_of_many_can_be_chosen() {
         txn.put_string(Bytes::from(format!("user:{number}")), Bytes::new(), None)
             .unwrap();
     }
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     view.apply(&changes);
     let chosen: BTreeSet<_> = (0..8000).map(|seed| random_key(&view, seed, 0)).collect();
     assert!(chosen.iter().all(|reply| reply.starts_with(b"$")));
@@ -194,7 +194,7 @@ fn the_one_live_key_among_many_expired_is_chosen() {
         )
         .unwrap();
     }
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     view.apply(&changes);
     for seed in 0..50 {
         assert_eq!(random_key(&view, seed, 10), "$8\r\nuser:777\r\n");

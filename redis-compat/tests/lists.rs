@@ -1,21 +1,15 @@
 //! Lists against a real Redis: the same random commands to both, on short lists and on lists that
 //! are spread over many records; every reply must have the same bytes.
 //!
-//! A run is a seed: `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes n other runs.
+//! How seeds are chosen: `common/both.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the real server reads the real clock"
-)]
 
 mod common;
 
-use std::time::UNIX_EPOCH;
-
 use bytes::Bytes;
+use common::both::{Both, each_seed};
 use common::compare::both_waited;
-use common::real::{Connection, Server};
 use common::{Store, words};
 use coterie_grammar::{Choice, Grammar, compared_rows};
 use coterie_redis_compat::{Resp, Topic};
@@ -23,105 +17,24 @@ use coterie_redis_compat::{Resp, Topic};
 const COMMANDS_PER_RUN: usize = 400;
 const KEYS: [&str; 3] = ["l", "l:1", "{tag}l"];
 
-/// The seeds of this call: `runs` of them unless the environment says otherwise.
-fn seeds(runs: u64) -> std::ops::Range<u64> {
-    let setting = |name: &str| std::env::var(name).ok().map(|value| value.parse().unwrap());
-    match setting("DIFFERENTIAL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => match setting("DIFFERENTIAL_RUNS") {
-            Some(runs) => {
-                let first = UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-                first..first + runs
-            }
-            None => 0..runs,
-        },
+/// Runs commands as a log entry, and compares their replies.
+fn compare(both: &mut Both<'_>, entry: &[Vec<Bytes>]) {
+    let replies = both.run_all(entry);
+    for (args, [ours, theirs]) in entry.iter().zip(&replies) {
+        let agree = ours == theirs || both_waited(args, ours, theirs);
+        both.expect(agree, ours, theirs);
     }
 }
 
-/// Both servers, and what was sent to them.
-struct Both<'a> {
-    real: &'a mut Connection,
-    ours: Store,
-    resp: Resp,
-    seed: u64,
-    log: Vec<String>,
-}
-
-impl<'a> Both<'a> {
-    fn new(real: &'a mut Connection, seed: u64) -> Self {
-        let (resp, hello) = match seed % 2 {
-            0 => (Resp::V2, "hello 2"),
-            _ => (Resp::V3, "hello 3"),
-        };
-        real.run(&words(hello));
-        real.run(&words("flushall"));
-        Self {
-            real,
-            ours: Store::default(),
-            resp,
-            seed,
-            log: Vec::new(),
+/// Compares whole lists, and payloads both ways.
+fn check(both: &mut Both<'_>) {
+    for key in KEYS {
+        let all = both.same(&format!("lrange {key} 0 -1"));
+        if !all.starts_with(b"-") && both.exchange(key) {
+            assert!(both.same("lrange restored 0 -1") == all, "{key}");
+            both.same("del restored");
         }
     }
-
-    fn run(&mut self, args: &[Bytes]) -> Bytes {
-        let entry = [(0, args.to_vec())];
-        self.run_all(&entry).remove(0)
-    }
-
-    /// Runs commands as a log entry.
-    fn run_all(&mut self, entry: &[(u32, Vec<Bytes>)]) -> Vec<Bytes> {
-        self.ours.now = UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
-        let ours = self.ours.run_all(entry, self.resp);
-        for ((_, args), ours) in entry.iter().zip(&ours) {
-            let theirs = self.real.run(args);
-            let shown = shown(args);
-            assert!(
-                *ours == theirs || both_waited(args, ours, &theirs),
-                "DIFFERENTIAL_SEED={}: {shown}\n  ours: {}\ntheirs: {}\nafter\n{}",
-                self.seed,
-                start_of(ours),
-                start_of(&theirs),
-                self.log[self.log.len().saturating_sub(30)..].join("\n")
-            );
-            self.log.push(shown);
-        }
-        ours
-    }
-
-    /// Compares whole lists, and payloads both ways.
-    fn check(&mut self) {
-        for key in KEYS {
-            let all = self.run(&words(&format!("lrange {key} 0 -1")));
-            if all.starts_with(b"*0") || all.starts_with(b"-") {
-                continue;
-            }
-            let dump = words(&format!("dump {key}"));
-            let ours = bulk(&self.ours.run(0, &dump, Resp::V2));
-            let theirs = bulk(&self.real.run(&dump));
-            let restore = |payload| [words("restore copied 0"), vec![payload]].concat();
-            assert_eq!(self.real.run(&restore(ours)), "+OK\r\n");
-            let reply = self.ours.run(0, &restore(theirs), self.resp);
-            assert_eq!(reply, "+OK\r\n", "{}", self.seed);
-            assert!(self.run(&words("lrange copied 0 -1")) == all, "{key}");
-            self.run(&words("del copied"));
-        }
-    }
-}
-
-fn bulk(reply: &Bytes) -> Bytes {
-    let start = reply.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-    reply.slice(start..reply.len() - 2)
-}
-
-fn shown(args: &[Bytes]) -> String {
-    let words = args.iter().take(8).map(|arg| start_of(arg));
-    words.collect::<Vec<_>>().join(" ")
-}
-
-fn start_of(bytes: &[u8]) -> String {
-    let start = &bytes[..bytes.len().min(200)];
-    format!("\"{}\"", start.escape_ascii())
 }
 
 /// The rows of lists, and some for keys of any type.
@@ -136,24 +49,19 @@ fn rows() -> Choice {
 
 #[test]
 fn short_lists_answer_as_redis_does() {
-    let Some(mut server) = Server::start() else {
-        return;
-    };
-    let mut real = server.connect();
     let rows = rows();
-    for seed in seeds(20) {
+    each_seed(20, |seed, real| {
         let mut grammar = Grammar::new(seed).without("DB");
-        let mut both = Both::new(&mut real, seed);
+        let mut both = Both::new(real, seed);
         while both.log.len() < COMMANDS_PER_RUN {
             let entry: Vec<_> = (0..=grammar.below(4))
                 .filter_map(|_| rows.pick(&mut grammar))
                 .collect();
-            let entry = entry.into_iter().map(|row| (0, grammar.command(row)));
-            let entry: Vec<_> = entry.collect();
-            both.run_all(&entry);
+            let entry = entry.into_iter().map(|row| grammar.command(row));
+            compare(&mut both, &entry.collect::<Vec<_>>());
         }
-        both.check();
-    }
+        check(&mut both);
+    });
 }
 
 /// A place anywhere in a list of `len` elements, or a little outside, from either end.
@@ -190,45 +98,38 @@ fn long_command(grammar: &mut Grammar, len: usize) -> Vec<Bytes> {
         _ if grammar.one_in(9) => format!("ltrim {key} {} -{}", near * 3, near * 5 + 1),
         _ => format!("llen {key}"),
     };
-    line.split(' ')
-        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
-        .collect()
+    words(&line)
 }
 
 #[test]
 fn long_lists_answer_as_redis_does() {
-    let Some(mut server) = Server::start() else {
-        return;
-    };
-    let mut real = server.connect();
-    for seed in seeds(4) {
+    each_seed(4, |seed, real| {
         let mut grammar = Grammar::new(seed);
-        let mut both = Both::new(&mut real, seed);
+        let mut both = Both::new(real, seed);
         let len = 3000 + grammar.below(12_000);
         for key in KEYS {
             let name = *grammar.pick(&["rpush", "lpush"]);
             let elements = (0..len).map(|_| Bytes::from(grammar.below(len / 4).to_string()));
             let push = [words(&format!("{name} {key}")), elements.collect()].concat();
-            both.run(&push);
+            compare(&mut both, &[push]);
         }
         both.log.clear();
         while both.log.len() < COMMANDS_PER_RUN {
-            let entry = (0..=grammar.below(4)).map(|_| (0, long_command(&mut grammar, len)));
-            let entry: Vec<_> = entry.collect();
-            both.run_all(&entry);
+            let entry = (0..=grammar.below(4)).map(|_| long_command(&mut grammar, len));
+            compare(&mut both, &entry.collect::<Vec<_>>());
         }
-        both.check();
+        check(&mut both);
         // To the last element, from both ends.
         for key in KEYS {
             for name in ["lpop", "rpop"].iter().cycle().take(2 * len) {
-                let reply = both.run(&words(&format!("{name} {key} 97")));
+                let reply = both.same(&format!("{name} {key} 97"));
                 if reply.starts_with(b"*-1") || reply.starts_with(b"_") {
                     break;
                 }
             }
-            both.run(&words(&format!("exists {key}")));
+            both.same(&format!("exists {key}"));
         }
-    }
+    });
 }
 
 /// Redis 7.2 keeps a list in a listpack of 8 KiB at most, and again when half of that is left. The

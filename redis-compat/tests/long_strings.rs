@@ -1,13 +1,14 @@
 //! Strings that are kept in pieces: against a real Redis, and the pieces that a change writes.
 //!
-//! `DIFFERENTIAL_SEED=n` repeats a run, `DIFFERENTIAL_RUNS=n` makes more.
+//! How seeds are chosen: `common/both.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use bytes::{Bytes, BytesMut};
-use common::real::{Connection, Server};
+use common::both::{bulk, each_seed, setting};
+use common::real::Connection;
 use common::{Store, words};
 use coterie_grammar::Rng;
 use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
@@ -125,56 +126,45 @@ fn both(ours: &mut Store, real: &mut Connection, args: &[Bytes], at: &str) -> By
     a
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
 #[test]
 fn parts_of_long_strings_are_those_of_redis() {
-    let Some(mut server) = Server::start() else {
-        return;
-    };
-    let mut real = server.connect();
-    let seeds = match setting("DIFFERENTIAL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("DIFFERENTIAL_RUNS").unwrap_or(6),
-    };
     let mut long = 0;
-    for seed in seeds {
-        let mut rng = Rng::new(seed);
-        real.run(&words("flushall"));
-        let mut ours = Store::default();
-        for step in 0..400 {
-            let at = format!("DIFFERENTIAL_SEED={seed}, step {step}");
-            both(&mut ours, &mut real, &command(&mut rng), &at);
-            for key in KEYS {
-                let len = both(&mut ours, &mut real, &words(&format!("strlen {key}")), &at);
-                long += usize::from(len.len() > b":65536\r\n".len());
-                let kept = words(&format!("object encoding {key}"));
-                both(&mut ours, &mut real, &kept, &at);
-            }
-            if step % 8 == 0 {
-                let get = words(&format!("get {}", rng.pick(&KEYS)));
-                both(&mut ours, &mut real, &get, &at);
-            }
-        }
+    let compared = each_seed(6, |seed, real| long += edit(seed, real));
+    assert!(!compared || long > 500, "only {long} long strings");
+}
+
+/// Edits strings on both sides; returns how often one was long.
+fn edit(seed: u64, real: &mut Connection) -> usize {
+    let mut rng = Rng::new(seed);
+    real.run(&words("flushall"));
+    let (mut ours, mut long) = (Store::default(), 0);
+    for step in 0..400 {
+        let at = format!("DIFFERENTIAL_SEED={seed}, step {step}");
+        both(&mut ours, real, &command(&mut rng), &at);
         for key in KEYS {
-            let dump = words(&format!("dump {key}"));
-            let payload = ours.run(0, &dump, Resp::V2);
-            if payload.starts_with(b"$-1") {
-                continue;
-            }
-            let start = payload.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-            let payload = payload.slice(start..payload.len() - 2);
-            let restore = [
-                words("restore copy 0"),
-                vec![payload, Bytes::from("replace")],
-            ];
-            both(&mut ours, &mut real, &restore.concat(), "restore");
-            both(&mut ours, &mut real, &words("get copy"), "restored");
+            let len = both(&mut ours, real, &words(&format!("strlen {key}")), &at);
+            long += usize::from(len.len() > b":65536\r\n".len());
+            let kept = words(&format!("object encoding {key}"));
+            both(&mut ours, real, &kept, &at);
+        }
+        if step % 8 == 0 {
+            let get = words(&format!("get {}", rng.pick(&KEYS)));
+            both(&mut ours, real, &get, &at);
         }
     }
-    assert!(long > 500, "only {long} long strings");
+    for key in KEYS {
+        let dump = words(&format!("dump {key}"));
+        let Some(payload) = bulk(&ours.run(0, &dump, Resp::V2)) else {
+            continue;
+        };
+        let restore = [
+            words("restore copy 0"),
+            vec![payload, Bytes::from("replace")],
+        ];
+        both(&mut ours, real, &restore.concat(), "restore");
+        both(&mut ours, real, &words("get copy"), "restored");
+    }
+    long
 }
 
 /// The same without a Redis: against plain bytes.
@@ -247,7 +237,7 @@ fn changed(view: &mut MemView, next_change: &mut u64, commands: &[Vec<Bytes>]) -
         assert!(!out.starts_with(b"-"), "{out:?}");
     }
     let bytes = txn.changed_bytes();
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     *next_change = changes.next_change;
     view.apply(&changes);
     bytes

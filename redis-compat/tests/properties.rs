@@ -139,7 +139,7 @@ proptest! {
         let payload = Bytes::copy_from_slice(&reply[start..reply.len() - 2]);
         let restore = vec![Bytes::from("restore"), Bytes::from("copy"), Bytes::from("0"), payload];
         execute(&mut txn, &Resolved::new(TableId(0), restore), Resp::V3, &mut reply).unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         let copied = view.record(TableId(0), b"copy").unwrap();
         prop_assert_eq!(copied.unwrap().value, value);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coterie_config::{ClusterToken, duration, size};
+use coterie_config::{ClusterTlsFiles, ClusterToken, duration, size};
 use coterie_raft::RaftConfig;
 
 use crate::replica::ReadMode;
@@ -97,6 +97,9 @@ pub struct Config {
     /// The secret shared by the cluster.
     #[command(flatten)]
     pub cluster_token: ClusterToken,
+    /// TLS between processes.
+    #[command(flatten)]
+    pub cluster_tls: ClusterTlsFiles,
     /// Settings of its Raft groups.
     #[command(flatten)]
     pub raft: RaftConfig,

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use coterie_config::TokenError;
 use coterie_files::FileError;
 use coterie_raft::RaftError;
+use coterie_rpc::CredentialsError;
 use coterie_storage::StorageError;
 use coterie_telemetry::ListenError;
 use coterie_types::NodeId;
@@ -15,9 +15,9 @@ pub enum RunError {
     /// A setting or a request that cannot work.
     #[error("{0}")]
     Config(String),
-    /// No cluster token.
+    /// No cluster token, or no certificate that can be used.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Credentials(#[from] CredentialsError),
     /// Its files cannot be used.
     #[error(transparent)]
     Files(#[from] FileError),

@@ -27,6 +27,7 @@ impl Handler for Calls {
             method::SCAN_PLACE => self.0.scan_places.handle(&request.body, responder),
             method::WAIT_NEWS => self.0.settings.links.handle(&request.body, responder),
             method::NEWS => self.0.settings.news.handle(&request.body, responder),
+            method::TRACK_PREFIXES => self.0.settings.trackers.handle(&request.body, responder),
             method::PUBSUB => self.0.settings.pubsub.handle(&request.body, responder),
             asked if method::RAFT.contains(&asked) => self.0.raft.handle(request, responder),
             method::SERVER_ADMIN => {

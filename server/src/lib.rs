@@ -31,6 +31,8 @@ mod reopen;
 mod replica;
 mod run;
 mod scan_places;
+mod scripts;
+mod trackers;
 
 pub use config::Config;
 pub use error::RunError;

@@ -485,6 +485,7 @@ pub(crate) mod tests {
     use crate::pubsub::PubSub;
     use crate::rate::Rate;
     use crate::replica::ReadMode;
+    use crate::trackers::Trackers;
 
     pub(crate) const GROUP: GroupId = GroupId(1);
     const HERE: NodeId = NodeId(1);
@@ -510,11 +511,13 @@ pub(crate) mod tests {
                 rocks: RocksShared::new(1 << 20, 0).unwrap(),
                 read_mode: ReadMode::Lease,
                 value_bytes_max: 1 << 20,
+                scripts: Arc::new(crate::scripts::Scripts::new(addresses.clone())),
                 peers: Peers::new(rpc, addresses),
                 move_rate: Arc::new(Rate::new(0)),
                 replies: coterie_budget::Budget::new(1 << 20),
                 links: Arc::default(),
                 pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+                trackers: Arc::new(Trackers::new(Arc::clone(&news))),
                 news,
             };
             let identity = Identity {

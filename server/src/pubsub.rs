@@ -267,7 +267,9 @@ mod tests {
             let answer: NewsAnswer = decode(&answer).unwrap();
             self.link.epoch = answer.epoch;
             let text = |item: &Bytes| {
-                let News::Published(message) = decode(item).unwrap();
+                let News::Published(message) = decode(item).unwrap() else {
+                    panic!("no message");
+                };
                 let payload = String::from_utf8_lossy(&message.payload).into_owned();
                 format!("{}={payload}", String::from_utf8_lossy(&message.channel))
             };

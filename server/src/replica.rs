@@ -10,6 +10,7 @@
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
 //! arrived yet) and `arriving_view` (reads of them).
 
+mod answers;
 mod arrivals;
 mod arriving_view;
 mod change;
@@ -19,6 +20,7 @@ mod handover;
 mod importer;
 pub(crate) mod load;
 mod machine;
+mod pending;
 mod per_range;
 mod place;
 mod propose;
@@ -26,10 +28,12 @@ mod read;
 mod reclaim;
 mod refusal;
 mod room;
+mod scripting;
 mod shared;
 mod sizes;
 mod split_point;
 mod sweep;
+mod tracked;
 mod unhurried;
 mod view;
 mod waiting;
@@ -63,6 +67,8 @@ use crate::news::NewsLinks;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
+use crate::scripts::Scripts;
+use crate::trackers::Trackers;
 use change::change;
 use importer::Importer;
 use machine::Machine;
@@ -92,6 +98,10 @@ pub(crate) struct Settings {
     pub(crate) news: Arc<NewsLinks>,
     /// Channels whose home is this node.
     pub(crate) pubsub: Arc<PubSub>,
+    /// The proxies whose clients keep what they read.
+    pub(crate) trackers: Arc<Trackers>,
+    /// Runs scripts.
+    pub(crate) scripts: Arc<Scripts>,
 }
 
 /// A running replica. Cheap to clone.
@@ -170,6 +180,7 @@ fn start_tasks(
         tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),
         tokio::spawn(sweep::run(group(), shared(), waiting(), stop())),
         tokio::spawn(reclaim::run(group(), shared(), write_buffer_bytes, stop())),
+        tokio::spawn(tracked::run(group(), shared(), stop())),
         tokio::spawn(watch::run(group_id, shared(), stop())),
         tokio::spawn(handover::run(group(), shared(), peers(), stop())),
         tokio::spawn(importer.run(stop())),
@@ -193,6 +204,7 @@ impl Replica {
         let (machine, shared) = opened
             .await
             .map_err(|e| RunError::Config(format!("open replica {group_id}: {e}")))??;
+        shared.track(Arc::clone(&settings.trackers));
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
         let stop = CancellationToken::new();
@@ -201,6 +213,7 @@ impl Replica {
             group.clone(),
             Arc::clone(&shared),
             Arc::clone(&waiting),
+            (Arc::clone(&settings.scripts), Arc::clone(disk)),
             stop.clone(),
         );
         let mut running = start_tasks(&group, &shared, &waiting, (settings, disk), &stop);
@@ -211,6 +224,7 @@ impl Replica {
             proposer,
             settings.peers.clone(),
             Arc::clone(disk),
+            Arc::clone(&settings.scripts),
         );
         let reads = Reads::new(
             group.clone(),
@@ -218,6 +232,7 @@ impl Replica {
             settings.peers.clone(),
             settings.read_mode,
             settings.replies.clone(),
+            Arc::clone(&settings.scripts),
         );
         let running = tokio::sync::Mutex::new(running);
         let tasks = Arc::new(Tasks { stop, running });

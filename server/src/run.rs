@@ -9,7 +9,7 @@ use coterie_budget::Budget;
 use coterie_files::FileError;
 use coterie_meta_client::MetaClient;
 use coterie_raft::{AddressBook, RaftNode};
-use coterie_rpc::{Client, Door, Handler, Limits, Server, Token};
+use coterie_rpc::{Client, Credentials, Door, Handler, Limits, Server};
 use coterie_storage::{RecordCache, RocksShared};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError, Metrics};
 use coterie_types::NodeId;
@@ -36,6 +36,8 @@ use crate::rate::Rate;
 use crate::register::{self, Card, Registered};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
+use crate::scripts::Scripts;
+use crate::trackers::Trackers;
 
 /// How long a stop waits for its leaders to move, at most. Beyond that, an election is faster.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -81,8 +83,12 @@ pub(crate) async fn start_until(
     config: Config,
     shutdown: &CancellationToken,
 ) -> Result<Handle, RunError> {
-    let rpc = Client::new(Token::new(config.cluster_token.secret()?));
+    let credentials = Credentials::open(&config.cluster_token, &config.cluster_tls)?;
     let endpoint = Endpoint::start(config.http.as_deref()).await?;
+    if let Some(certificate) = credentials.collector() {
+        endpoint.metrics.register_collector(certificate);
+    }
+    let rpc = Client::new(credentials);
     let (metrics, health) = (&endpoint.metrics, &endpoint.health);
     let started = start_node(config, rpc, metrics, health, shutdown).await;
     let (mut handle, endpoint) = endpoint.of(started).await?;
@@ -103,7 +109,7 @@ async fn start_node(
 
     let door = Door::new(|_, responder| responder.fail("the server is starting"));
     let handler: Arc<dyn Handler> = Arc::clone(&door) as Arc<dyn Handler>;
-    let server = bind(&config, Arc::clone(&handler)).await?;
+    let server = bind(&config, rpc.credentials(), Arc::clone(&handler)).await?;
     let addr = server.local_addr();
     let advertised = config.advertise.clone().unwrap_or_else(|| addr.to_string());
 
@@ -181,13 +187,16 @@ async fn or_close(
     }
 }
 
-async fn bind(config: &Config, handler: Arc<dyn Handler>) -> Result<Server, RunError> {
-    let token = Token::new(config.cluster_token.secret()?);
+async fn bind(
+    config: &Config,
+    credentials: Credentials,
+    handler: Arc<dyn Handler>,
+) -> Result<Server, RunError> {
     let limits = Limits {
         long_answer_bytes_max: bytes(config.link_reply_memory),
         ..Limits::default()
     };
-    let bound = Server::bind_with_limits(&config.listen, token, handler, limits).await;
+    let bound = Server::bind_with_limits(&config.listen, credentials, handler, limits).await;
     Ok(bound.map_err(ListenError::at(&config.listen))?)
 }
 
@@ -233,7 +242,9 @@ async fn open(
         move_rate: Arc::new(Rate::new(config.move_rate)),
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
+        scripts: Arc::new(Scripts::new(book.clone())),
         pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+        trackers: Arc::new(Trackers::new(Arc::clone(&news))),
         news,
     };
     let fencing = Fencing::open(directory.fence());

@@ -29,6 +29,7 @@ fn frame(seq: u64, line: &str, stage: Stage, link: u64, waited_ms: u64) -> Bytes
         seq: FrameSeq(seq),
         acknowledged_below: FrameSeq(1),
         reply_room: None,
+        tracker: None,
         wait: Some(Wait {
             stage,
             link,

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use coterie_tests::cluster::Cluster;
+use coterie_tests::cluster::{Cluster, Role};
 use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 use coterie_tests::wait;
@@ -23,7 +23,8 @@ fn connect(addr: &str) -> Connection {
 
 #[test]
 fn clients_that_leave_or_send_too_much_take_nothing() {
-    let mut cluster = Cluster::builder().start().expect("starts");
+    let cluster = Cluster::builder().flags(Role::Proxy, &["--enable-debug-command", "yes"]);
+    let mut cluster = cluster.start().expect("starts");
     let addr = cluster.proxy();
     let mut normal = connect(&addr);
     assert_eq!(normal.call(&["SET", "gone", "0"]).expect("answers"), ok());

@@ -24,6 +24,7 @@ mod paths;
 mod rocksdb;
 mod setup;
 mod shell;
+mod suite;
 mod test;
 mod tidy;
 
@@ -44,6 +45,8 @@ Usage: cargo xtask <command> [arguments]
                            a cluster of processes on loopback; `cluster help` says more
   bench [cluster|replies|micro] [ARGS]
                            speed: beside other stores in one run, of large replies, or of functions
+  suite [-q] [ARGS]        Redis' own Tcl suite, `-q` the units that take seconds; ARGS go to
+                           redis-compat/tcl/run.sh
   setup                    install what the commands above need, and nothing else
 
 Each command installs what it needs and misses. Caches are in ${XDG_CACHE_HOME:-~/.cache}/coterie.";
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         "codegen" => codegen::run(),
         "cluster" => cluster::run(&args),
         "bench" => bench::run(&args),
+        "suite" => suite::run(args),
         "setup" => setup::everything(),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -44,10 +44,25 @@ pub(crate) fn benches() -> Result {
     ])
 }
 
+/// Requirements of Redis' own test suite: those of a build, Tcl, a Redis, and what fetches its
+/// source.
+pub(crate) fn suite() -> Result {
+    apt::ensure(&[
+        apt::CXX,
+        apt::MAKE,
+        apt::LIBCLANG,
+        apt::TCL,
+        apt::REDIS_SERVER,
+        apt::REDIS_CLI,
+        apt::DPKG_DEV,
+    ])
+}
+
 /// The requirements of all commands.
 pub(crate) fn everything() -> Result {
     tests()?;
     benches()?;
+    suite()?;
     component("fmt", "rustfmt")?;
     component("clippy", "clippy")
 }

@@ -104,7 +104,7 @@ async fn load(addrs: &[String], settings: &Settings) -> anyhow::Result<Seen> {
     shared.is_over.store(true, Ordering::Relaxed);
     let mut latency = Histogram::new(3)?;
     while let Some(of_one) = latencies.recv().await {
-        latency.add::<u64, &Histogram<u64>>(&of_one)?;
+        latency.add(&of_one)?;
     }
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok(Seen {

@@ -10,8 +10,9 @@
 //! takes `500ms`, [`size`] takes `512MiB`.
 //!
 //! Callers: the binary ([`layer`], [`Part`], [`is_given`]), and the `config.rs` of each role (the
-//! parsers, [`ClusterToken`]).
+//! parsers, [`ClusterToken`], [`ClusterTlsFiles`]).
 
+mod cluster_tls;
 mod error;
 mod file;
 mod layers;
@@ -21,6 +22,7 @@ mod print;
 mod token;
 mod values;
 
+pub use cluster_tls::ClusterTlsFiles;
 pub use error::ConfigError;
 pub use layers::{Layered, layer};
 pub use part::{Part, is_given};

@@ -15,16 +15,17 @@ use coterie_types::FrameSeq;
 use crate::effects::{Effects, PUT_OFF};
 use crate::entry::{Body, Entry, Expired};
 use crate::frame::{ResolvedFrame, resolve_frame};
+use crate::land::Land;
 use crate::limits::Limits;
-use crate::run::{Ran, is_full, resp, run_commands, run_reads, run_waiting};
+use crate::run::{NoScripts, Ran, is_full, resp, run_commands, run_reads, run_waiting};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
-use crate::waiters::touched;
 use arrivals::Absent;
 use listening::Listening;
 
 mod arrivals;
+mod computed;
 mod elements;
 mod listening;
 mod ranges;
@@ -75,7 +76,7 @@ impl GroupState {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
                 let answer = self.change_range(change, &mut txn, store, &mut effects)?;
                 effects.answer(answer);
-                effects.changes = txn.finish();
+                effects.changes = txn.finish()?;
             }
             Body::Frames(frames) => {
                 let txn = self.txn(store, entry.seed, entry.value_bytes_max);
@@ -86,10 +87,14 @@ impl GroupState {
                 let absent = self.take_arrivals(arrivals, &mut txn, store, &mut effects)?;
                 self.apply_frames(frames, &absent, txn, store, limits, &mut effects)?;
             }
+            Body::Effects(computed) => {
+                let txn = self.txn(store, entry.seed, entry.value_bytes_max);
+                self.apply_effects(*computed, entry.clock, txn, &mut effects)?;
+            }
             Body::Sweep(expired) => {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
                 self.sweep(&mut txn, &expired)?;
-                effects.changes = txn.finish();
+                effects.changes = txn.finish()?;
                 effects.swept = expired;
             }
             Body::Digest { nonce } => {
@@ -137,7 +142,7 @@ impl GroupState {
                     bytes += answer.len();
                     effects.replies.push(answer);
                     if !listening.is_empty() {
-                        let touched = frame.commands.iter().flat_map(touched).collect();
+                        let touched = listening.touched_by(&frame);
                         let (state, fixed) = ((&mut txn, store), (absent, limits));
                         self.serve(touched, &mut listening, state, fixed, &mut effects.replies)?;
                     }
@@ -155,7 +160,7 @@ impl GroupState {
             }
         }
         debug_assert_eq!(effects.replies.len(), count, "an answer for each frame");
-        effects.changes = txn.finish();
+        effects.changes = txn.finish()?;
         Ok(())
     }
 
@@ -241,12 +246,7 @@ impl GroupState {
         for watch in &frame.watches {
             let last_removed = self.last_removed(watch.table, &watch.key);
             if !watch_token_holds(txn, watch.table, &watch.key, &watch.token, last_removed)? {
-                let null: &[u8] = match resp(frame) {
-                    Resp::V2 => b"*-1\r\n",
-                    Resp::V3 => b"_\r\n",
-                };
-                let answer = FrameReply::encode_done(&[null.len()], null);
-                return Ok(Ran::Answered(answer));
+                return Ok(Ran::Answered(watch_failed(resp(frame))));
             }
         }
         self.ownership.open_to(&frame.commands, txn);
@@ -254,9 +254,17 @@ impl GroupState {
             return run_waiting(txn, frame, wait.stage);
         }
         if !frame.flags.has(FrameFlags::READ_ONLY) {
-            return run_commands(txn, frame, limits);
+            return run_commands(txn, frame, limits, &mut NoScripts);
         }
-        run_reads(txn, frame).map(Ran::Answered)
+        run_reads(txn, frame, &mut NoScripts).map(Ran::Answered)
+    }
+
+    /// The keys that a command may touch.
+    fn land(&self) -> Land<'_> {
+        Land {
+            ownership: &self.ownership,
+            imports: &self.imports,
+        }
     }
 
     fn sweep(&self, txn: &mut Txn<'_>, expired: &[Expired]) -> Result<(), Fault> {
@@ -282,4 +290,13 @@ impl GroupState {
         }
         self.cleared = self.cleared.max(changes.cleared);
     }
+}
+
+/// The answer of a transaction whose watches do not hold.
+fn watch_failed(resp: Resp) -> Bytes {
+    let null: &[u8] = match resp {
+        Resp::V2 => b"*-1\r\n",
+        Resp::V3 => b"_\r\n",
+    };
+    FrameReply::encode_done(&[null.len()], null)
 }

@@ -46,6 +46,7 @@ fn frame(flags: FrameFlags, lines: &[&str]) -> Bytes {
         seq: FrameSeq(1),
         acknowledged_below: FrameSeq(1),
         reply_room: None,
+        tracker: None,
         wait: None,
         watches: vec![watch; usize::from(flags.has(FrameFlags::TRANSACTION))],
         commands: lines.iter().map(command).collect(),

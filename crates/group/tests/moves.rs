@@ -83,6 +83,7 @@ impl World {
             seq: FrameSeq(self.seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            tracker: None,
             wait: None,
             watches: Vec::new(),
             commands: vec![FrameCommand {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::meta::{Command, Heartbeat, MetaAnswer, MetaRequest, NodeLiveness, Outcome};
+use coterie_protocol::proxies::ProxyReport;
 use coterie_protocol::{decode, encode, method};
 use coterie_rpc::{CallError, Client};
 use coterie_types::Revision;
@@ -112,6 +113,22 @@ impl MetaClient {
                 nodes,
                 leader_for: Duration::from_millis(leader_for_ms),
             }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reports a proxy; returns the proxies that the leader knows, and whether it knows all.
+    pub async fn proxy(
+        &self,
+        report: ProxyReport,
+        leaves: bool,
+    ) -> Result<(Vec<ProxyReport>, bool), MetaError> {
+        let request = MetaRequest::Proxy { report, leaves };
+        match self.ask(&request, HEARTBEAT_TIMEOUT).await? {
+            MetaAnswer::Proxies {
+                reports,
+                is_complete,
+            } => Ok((reports, is_complete)),
             other => Err(unexpected(&other)),
         }
     }

@@ -12,6 +12,8 @@ use coterie_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::objects::{ObjectKind, ObjectName};
+
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDescriptor {
@@ -169,6 +171,8 @@ pub enum Row {
     Refusals(Vec<String>),
     /// Groups that were removed.
     RemovedGroups(BTreeSet<GroupId>),
+    /// An object.
+    Object(ObjectName, Bytes),
 }
 
 /// The key of a deleted row.
@@ -186,6 +190,8 @@ pub enum RowKey {
     Setting(String),
     /// A range of a table that was dropped.
     Dropped(RangeId),
+    /// An object.
+    Object(ObjectName),
 }
 
 /// A commit: rows deleted, then rows written.
@@ -229,6 +235,8 @@ pub struct Catalog {
     /// The most recently removed groups: a returning replica of a removed group is a stray. This
     /// catalog never knew a group that is neither here nor among the groups.
     pub removed_groups: BTreeSet<GroupId>,
+    /// Objects by kind and name.
+    pub objects: BTreeMap<ObjectName, Bytes>,
 }
 
 impl Catalog {
@@ -260,6 +268,21 @@ impl Catalog {
         !groups.any(|group| group.replicas.iter().any(|r| r.node_id == node_id))
     }
 
+    /// The value of an object.
+    #[must_use]
+    pub fn object(&self, kind: ObjectKind, name: &[u8]) -> Option<&Bytes> {
+        let name = Bytes::copy_from_slice(name);
+        self.objects.get(&ObjectName { kind, name })
+    }
+
+    /// The objects of a kind, by name.
+    pub fn objects_of(&self, kind: ObjectKind) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        let first = ObjectName::new(kind, Bytes::new());
+        let all = self.objects.range(first..);
+        all.take_while(move |(name, _)| name.kind == kind)
+            .map(|(name, value)| (&name.name, value))
+    }
+
     /// Applies a commit to this copy.
     pub fn apply(&mut self, change: &Change) {
         for key in &change.deletes {
@@ -279,6 +302,7 @@ impl Catalog {
             RowKey::Job(id) => drop(self.jobs.remove(id)),
             RowKey::Setting(name) => drop(self.settings.remove(name)),
             RowKey::Dropped(id) => drop(self.dropped.remove(id)),
+            RowKey::Object(name) => drop(self.objects.remove(name)),
         }
     }
 
@@ -300,6 +324,7 @@ impl Catalog {
             Row::Dropped(range) => drop(self.dropped.insert(range.range_id, range)),
             Row::Refusals(lines) => self.refusals = lines,
             Row::RemovedGroups(removed) => self.removed_groups = removed,
+            Row::Object(name, value) => drop(self.objects.insert(name, value)),
         }
     }
 

@@ -8,6 +8,7 @@
 //! session: u64 little endian    sequence    acknowledged_below
 //! if ROOM: bytes of replies that the client has room for
 //! if WAITS: stage: u8    link: u64 little endian    milliseconds waited so far
+//! if TRACKED: link: u64 little endian    client    wishes: u8
 //! if TRANSACTION: watch count, then per watch: table, key length, key, token length, token
 //! command count, then per command: table, argument count, then per argument: length, bytes
 //! ```
@@ -39,6 +40,12 @@ impl FrameFlags {
     /// The frame's only command may wait for data. Only in a frame's bytes; in memory
     /// [`Frame::wait`] holds the rest.
     pub const WAITS: Self = Self(32);
+    /// The frame carries the client that keeps what it reads. Only in a frame's bytes; in memory
+    /// [`Frame::tracker`] holds it.
+    pub const TRACKED: Self = Self(64);
+    /// A command runs a script: the leader runs the whole frame once, and its effects go through
+    /// the log.
+    pub const SCRIPTS: Self = Self(128);
 
     /// Whether every flag of `other` is set.
     #[must_use]
@@ -63,6 +70,27 @@ pub struct Wait {
     /// How long the client has waited: a leader orders the frames that wait for a key by the time
     /// at which their waits began.
     pub waited_ms: u64,
+}
+
+/// A client that keeps what it reads (CLIENT TRACKING), or that is not to be told of its own
+/// changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tracker {
+    /// The proxy's link, over which the proxy is told of changes (`tracking`).
+    pub link: u64,
+    /// The client's number at its proxy.
+    pub client: u64,
+    /// The proxy is to be told when a key changes that the frame reads.
+    pub reads: bool,
+    /// The client is not to be told of what the frame changes (NOLOOP): who is told of a change
+    /// learns that this client made it.
+    pub writes: bool,
+}
+
+impl Tracker {
+    fn wishes(self) -> u8 {
+        u8::from(self.reads) | u8::from(self.writes) << 1
+    }
 }
 
 /// How far a wait has come.
@@ -191,6 +219,8 @@ pub struct Frame<C = FrameCommand> {
     pub reply_room: Option<usize>,
     /// Set if the frame's only command may wait for data.
     pub wait: Option<Wait>,
+    /// Set if the client keeps what it reads.
+    pub tracker: Option<Tracker>,
     /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
     pub watches: Vec<Watch>,
     /// At least one command.
@@ -208,6 +238,9 @@ impl Frame {
         if self.wait.is_some() {
             flags = flags.with(FrameFlags::WAITS);
         }
+        if self.tracker.is_some() {
+            flags = flags.with(FrameFlags::TRACKED);
+        }
         out.put_u8(flags.0);
         out.put_u64_le(self.session.0);
         varint::put(out, self.seq.0);
@@ -219,6 +252,9 @@ impl Frame {
             out.put_u8(wait.stage.byte());
             out.put_u64_le(wait.link);
             varint::put(out, wait.waited_ms);
+        }
+        if let Some(tracker) = &self.tracker {
+            put_tracker(out, tracker);
         }
         if self.flags.has(FrameFlags::TRANSACTION) {
             varint::put(out, self.watches.len() as u64);
@@ -283,6 +319,11 @@ impl<C> Frame<C> {
             flags = FrameFlags(flags.0 & !FrameFlags::WAITS.0);
             wait = Some(take_wait(input)?);
         }
+        let mut tracker = None;
+        if flags.has(FrameFlags::TRACKED) {
+            flags = FrameFlags(flags.0 & !FrameFlags::TRACKED.0);
+            tracker = Some(take_tracker(input)?);
+        }
         let mut watches = Vec::new();
         if flags.has(FrameFlags::TRANSACTION) {
             let count = take_count(input, 3)?;
@@ -308,10 +349,31 @@ impl<C> Frame<C> {
             acknowledged_below,
             reply_room,
             wait,
+            tracker,
             watches,
             commands,
         })
     }
+}
+
+/// Appends a frame's tracker.
+pub fn put_tracker(out: &mut impl BufMut, tracker: &Tracker) {
+    out.put_u64_le(tracker.link);
+    varint::put(out, tracker.client);
+    out.put_u8(tracker.wishes());
+}
+
+fn take_tracker(input: &mut Bytes) -> Option<Tracker> {
+    let link = input.try_get_u64_le().ok()?;
+    let client = varint::take(input)?;
+    let wishes = input.try_get_u8().ok()?;
+    let tracker = Tracker {
+        link,
+        client,
+        reads: wishes & 1 != 0,
+        writes: wishes & 2 != 0,
+    };
+    (tracker.wishes() == wishes).then_some(tracker)
 }
 
 fn take_wait(input: &mut Bytes) -> Option<Wait> {
@@ -356,6 +418,7 @@ mod tests {
             acknowledged_below: FrameSeq(299),
             reply_room: Some(70_000),
             wait: None,
+            tracker: None,
             watches: vec![Watch {
                 table: TableId(0),
                 key: Bytes::from_static(b"w"),
@@ -451,6 +514,38 @@ mod tests {
         let whole = out.freeze();
         for cut in 0..whole.len() {
             assert!(Frame::decode(whole.slice(..cut)).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_tracker_stands_behind_the_wait() {
+        let wait = Some(Wait {
+            stage: Stage::First,
+            link: 4,
+            waited_ms: 1,
+        });
+        for (reads, writes) in [(false, true), (true, false), (true, true)] {
+            for wait in [None, wait] {
+                let tracker = Some(Tracker {
+                    link: u64::MAX,
+                    client: 300,
+                    reads,
+                    writes,
+                });
+                let tracked = Frame {
+                    wait,
+                    tracker,
+                    ..frame()
+                };
+                let mut out = BytesMut::new();
+                tracked.encode(&mut out);
+                let bytes = out.freeze();
+                assert_eq!(Frame::decode(bytes.clone()).unwrap(), tracked);
+                assert_eq!(WaitHead::of(&bytes).map(|head| head.wait), wait);
+                for cut in 0..bytes.len() {
+                    assert!(Frame::decode(bytes.slice(..cut)).is_err(), "cut at {cut}");
+                }
+            }
         }
     }
 

@@ -15,15 +15,22 @@ pub mod interests;
 pub mod meta;
 pub mod method;
 pub mod news;
+pub mod objects;
 pub mod places;
+pub mod proxies;
 pub mod pubsub;
+pub mod readers;
 mod refusal;
 mod reply;
+pub mod scripts;
 pub mod server;
 pub mod settings;
+pub mod tracking;
 pub mod waits;
 
 pub use codec::{DecodeError, decode, encode};
-pub use frame::{Frame, FrameCommand, FrameFlags, Stage, Wait, WaitHead, Watch};
+pub use frame::{
+    Frame, FrameCommand, FrameFlags, Stage, Tracker, Wait, WaitHead, Watch, put_tracker,
+};
 pub use refusal::Refusal;
 pub use reply::{DoneReplies, FrameReply};

@@ -11,6 +11,8 @@ use coterie_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Change, JobDescriptor, TableDescriptor, Wish};
+use crate::objects::{Expected, ObjectChange};
+use crate::proxies::ProxyReport;
 use crate::server::ReplicaStatus;
 
 /// A request to meta.
@@ -38,6 +40,13 @@ pub enum MetaRequest {
     Standing {
         /// The asking member.
         member: u64,
+    },
+    /// A proxy reports itself, and asks for the others. Kept in the leader's memory only.
+    Proxy {
+        /// The proxy.
+        report: ProxyReport,
+        /// It stops: it is to be forgotten at once.
+        leaves: bool,
     },
 }
 
@@ -78,6 +87,13 @@ pub enum MetaAnswer {
     Unknown,
     /// The standing of the member.
     Standing(Standing),
+    /// The proxies.
+    Proxies {
+        /// All live proxies that the leader has heard from, sorted by their ids.
+        reports: Vec<ProxyReport>,
+        /// It has led long enough to have heard from every live proxy.
+        is_complete: bool,
+    },
 }
 
 /// The report of a meta member to a member that may have lost its disk.
@@ -231,6 +247,13 @@ pub enum Command {
         /// Meta's whole state, in meta's own encoding.
         state: bytes::Bytes,
     },
+    /// Change objects: all or none, and none unless every condition holds.
+    PutObjects {
+        /// The conditions.
+        expected: Vec<Expected>,
+        /// The changes, in order.
+        changes: Vec<ObjectChange>,
+    },
 }
 
 /// A change by the controller.
@@ -326,4 +349,7 @@ pub enum Rejection {
     /// The node was removed; its id is not used again.
     #[error("node {0} was removed; its id is not used again")]
     Removed(NodeId),
+    /// An object has another value than the command expected.
+    #[error("another client has changed it meanwhile")]
+    Changed,
 }

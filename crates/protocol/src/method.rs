@@ -24,6 +24,13 @@ pub const NEWS: u16 = 5;
 /// by a [`crate::pubsub::PubSubAnswer`].
 pub const PUBSUB: u16 = 6;
 
+/// Proxy to proxy: a [`crate::proxies::PeerRequest`], answered by a
+/// [`crate::proxies::PeerAnswer`].
+pub const PEER: u16 = 8;
+/// Proxy to server: the prefixes of keys that its clients keep; a
+/// [`crate::tracking::TrackPrefixes`], answered by a [`crate::tracking::TrackAnswer`].
+pub const TRACK_PREFIXES: u16 = 9;
+
 /// Server to server: Raft, see `coterie-raft` (`network`). Body starts with the group id.
 pub const RAFT_APPEND: u16 = 16;
 /// A vote request.

@@ -46,4 +46,6 @@ pub struct LinkId {
 pub enum News {
     /// A message was published.
     Published(crate::pubsub::Message),
+    /// Keys that clients keep may have changed.
+    Invalidation(crate::tracking::Invalidation),
 }

@@ -55,6 +55,7 @@ fn frames() {
         seq: FrameSeq(300),
         acknowledged_below: FrameSeq(299),
         reply_room: None,
+        tracker: None,
         wait: None,
         watches: Vec::new(),
         commands: vec![command(&["SET", "k", "value"]), command(&["GET", "k"])],
@@ -62,6 +63,7 @@ fn frames() {
     let transaction = Frame {
         flags: FrameFlags::TRANSACTION,
         reply_room: Some(70_000),
+        tracker: None,
         wait: None,
         watches: vec![Watch {
             table: TableId(0),

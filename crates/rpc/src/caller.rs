@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use coterie_budget::Budget;
-use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::Limits;
 use crate::cancelled::Cancelled;
 use crate::long_answers::{Hold, LONG_BYTES};
 use crate::outbox::{Closed, Outbox};
+use crate::stream::WriteHalf;
 use crate::wire::Head;
 
 /// The connection of a calling process.
@@ -26,7 +26,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(write_half: OwnedWriteHalf, limits: Limits) -> Self {
+    pub(crate) fn new(write_half: WriteHalf, limits: Limits) -> Self {
         Self {
             outbox: Outbox::new(write_half, limits.queued_bytes_max),
             in_flight: AtomicUsize::new(0),

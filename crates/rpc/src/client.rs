@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Submitted;
 use crate::peer::{Peer, Shared};
 use crate::sweeper::Sweeper;
-use crate::{CallError, Handler, Limits, Patience, Progress, Request, Responder, Token};
+use crate::{CallError, Credentials, Handler, Limits, Patience, Progress, Request, Responder};
 
 /// Calls other processes, over a connection to each, opened on first use and reopened after it
 /// broke. Clones share the connections, which close when the last clone is dropped.
@@ -45,38 +45,45 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the cluster with this token, with the default limits.
+    /// A client of the cluster with this token, or with token and certificate, and with the default
+    /// limits.
     #[must_use]
-    pub fn new(token: Token) -> Self {
-        Self::with_limits(token, Limits::default())
+    pub fn new(credentials: impl Into<Credentials>) -> Self {
+        Self::with_limits(credentials, Limits::default())
     }
 
     /// A client with other limits.
     #[must_use]
-    pub fn with_limits(token: Token, limits: Limits) -> Self {
+    pub fn with_limits(credentials: impl Into<Credentials>, limits: Limits) -> Self {
         let runtime = Handle::try_current().map(OnceLock::from);
         let runtime = runtime.unwrap_or_default();
-        Self::with_shared(token, limits, runtime, Arc::default())
+        Self::with_shared(credentials.into(), limits, runtime, Arc::default())
     }
 
     /// A client of the same cluster with the same local handlers, but its own connections, whose
     /// tasks run on `runtime`.
     #[must_use]
     pub fn on(&self, runtime: &Handle) -> Self {
-        let Shared { token, limits, .. } = &*self.0.shared;
         let locals = Arc::clone(&self.0.locals);
-        Self::with_shared(token.clone(), *limits, runtime.clone().into(), locals)
+        let limits = self.0.shared.limits;
+        Self::with_shared(self.credentials(), limits, runtime.clone().into(), locals)
+    }
+
+    /// The credentials, for a server of the same process.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        self.0.shared.credentials.clone()
     }
 
     fn with_shared(
-        token: Token,
+        credentials: Credentials,
         limits: Limits,
         runtime: OnceLock<Handle>,
         locals: Arc<Locals>,
     ) -> Self {
         Self(Arc::new(Peers {
             shared: Arc::new(Shared {
-                token,
+                credentials,
                 limits,
                 sweeper: Sweeper::default(),
                 runtime,

@@ -15,13 +15,12 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::outbox::Outbox;
+use crate::stream::{ReadHalf, Stream};
 use crate::waiting::{Waiting, WaitingCalls};
 use crate::wire::{Head, take_frame};
 use crate::{CallError, Limits, Patience};
@@ -59,7 +58,7 @@ pub(crate) enum Submitted {
 impl Connection {
     /// Starts the tasks of a connection that has passed its handshake. They end with `client`.
     pub(crate) fn start(
-        stream: TcpStream,
+        stream: Stream,
         addr: Arc<str>,
         limits: Limits,
         client: &CancellationToken,
@@ -191,7 +190,7 @@ impl Connection {
         now.saturating_duration_since(self.opened_at + heard)
     }
 
-    async fn read_from(&self, mut half: OwnedReadHalf) -> io::Result<()> {
+    async fn read_from(&self, mut half: ReadHalf) -> io::Result<()> {
         let mut input = BytesMut::with_capacity(READ_BYTES);
         let mut frames = Vec::new();
         loop {

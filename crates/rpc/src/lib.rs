@@ -1,7 +1,7 @@
 //! Calls between processes: many at once over a connection per pair, each with a deadline.
 //!
-//! A connection opens with a handshake that proves the cluster token both ways (`handshake`). After
-//! it, length-prefixed frames go in both directions and answers come in any order (`wire`). All
+//! A connection opens with a handshake that proves the cluster token both ways (`handshake`), within
+//! mutual TLS if the process has a certificate (`tls`): then it speaks nothing else. After it, length-prefixed frames go in both directions and answers come in any order (`wire`). All
 //! queued frames are written together (`outbox`), so that all calls in flight share the cost of a
 //! system call. This crate does not interpret calls: a method is a number, a body is bytes.
 //!
@@ -22,6 +22,7 @@ mod caller;
 mod cancelled;
 mod client;
 mod connection;
+mod credentials;
 mod door;
 mod error;
 #[cfg(test)]
@@ -35,12 +36,15 @@ mod patience;
 mod peer;
 mod server;
 mod socket;
+mod stream;
 mod sweeper;
+mod tls;
 mod token;
 mod waiting;
 mod wire;
 
 pub use client::Client;
+pub use credentials::{Credentials, CredentialsError};
 pub use door::Door;
 pub use error::CallError;
 pub use handler::{Handler, Request, Responder};

@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::long_answers::{Hold, LongAnswers};
+use crate::stream::WriteHalf;
 use crate::wire::{HEAD_BYTES_MAX, Head};
 
 /// Bodies up to this size are copied; a longer copy costs more than an additional slice in
@@ -35,25 +35,16 @@ const SLICES_MAX: usize = 64;
 
 /// Destination of the bytes: a socket, or its replacement in a test.
 pub(crate) trait Sink {
-    /// Writes as much as it takes at once, like `writev`; `WouldBlock` if it takes nothing.
+    /// Writes as much as it takes at once, like `writev`; `WouldBlock` if it takes nothing. Then the
+    /// next attempt begins with the same bytes.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Waits until the sink may take bytes again.
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-impl Sink for OwnedWriteHalf {
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_write_vectored(slices)
-    }
-
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        OwnedWriteHalf::writable(self)
-    }
-}
-
 /// The write side of a connection; see the module's head.
-pub(crate) struct Outbox<S = OwnedWriteHalf> {
+pub(crate) struct Outbox<S = WriteHalf> {
     queue: Mutex<Queue<S>>,
     queued_bytes_max: usize,
     filled: Notify,

@@ -16,14 +16,15 @@ use tracing::{debug, warn};
 
 use crate::connection::Connection;
 use crate::handshake::{self, HandshakeError};
+use crate::stream::Stream;
 use crate::sweeper::Sweeper;
-use crate::{CallError, Limits, Token, socket};
+use crate::{CallError, Credentials, Limits, socket};
 
 type Attempt = Option<Result<Arc<Connection>, CallError>>;
 
 /// State shared by all peers of a client.
 pub(crate) struct Shared {
-    pub(crate) token: Token,
+    pub(crate) credentials: Credentials,
     pub(crate) limits: Limits,
     pub(crate) sweeper: Sweeper,
     /// The runtime of its tasks; if the client was created outside of any runtime, the runtime of
@@ -132,17 +133,24 @@ impl Peer {
     async fn open(&self, shared: &Shared) -> Result<Arc<Connection>, CallError> {
         let limits = shared.limits;
         let connecting = TcpStream::connect(&*self.addr);
-        let mut stream = match tokio::time::timeout(limits.connect_timeout, connecting).await {
+        let stream = match tokio::time::timeout(limits.connect_timeout, connecting).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(self.unreachable(error.to_string())),
             Err(_) => return Err(self.unreachable("no answer to the connection attempt")),
         };
         socket::prepare(&stream).map_err(|e| self.unreachable(e.to_string()))?;
-        handshake::connect(&mut stream, &shared.token, limits.handshake_timeout)
+        let credentials = &shared.credentials;
+        let opening = async {
+            let mut stream = Stream::connect(stream, credentials).await?;
+            handshake::connect(&mut stream, &credentials.token).await?;
+            Ok(stream)
+        };
+        let stream = handshake::within(limits.handshake_timeout, opening)
             .await
             .map_err(|error| match error {
                 HandshakeError::Io(error) => self.unreachable(error.to_string()),
                 HandshakeError::TimedOut => self.unreachable("no handshake in time"),
+                HandshakeError::Closed => self.unreachable(error.to_string()),
                 other => CallError::Refused(other.to_string()),
             })?;
         let addr = Arc::clone(&self.addr);

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,12 +26,17 @@ use tracing::{debug, warn};
 
 use crate::caller::Caller;
 use crate::connection::READ_BYTES;
+use crate::handshake::HandshakeError;
+use crate::stream::{ReadHalf, Stream};
 use crate::wire::{Head, take_frame};
-use crate::{Handler, Limits, Request, Responder, Token, handshake, socket};
+use crate::{Credentials, Handler, Limits, Request, Responder, handshake, socket};
 
 /// Calls after which immediate answers are written: the caller works on them while the next calls
 /// are handled.
 const FLUSHED_CALLS: usize = 16;
+
+/// Minimum time between two warnings of refused strangers: they may try often.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// Listens until it is shut down; dropped, it cuts its connections.
 pub struct Server {
@@ -41,10 +46,12 @@ pub struct Server {
 }
 
 struct Shared {
-    token: Token,
+    credentials: Credentials,
     limits: Limits,
     handler: Arc<dyn Handler>,
     strangers: Arc<Semaphore>,
+    /// When a stranger was last logged as a warning.
+    warned_at: Mutex<Option<Instant>>,
     connections: TaskTracker,
     /// Take no new connections, and tell the callers.
     draining: CancellationToken,
@@ -62,23 +69,28 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Listens on `listen` (`IP:PORT`, port 0 for any) with the default limits.
-    pub async fn bind(listen: &str, token: Token, handler: Arc<dyn Handler>) -> io::Result<Self> {
-        Self::bind_with_limits(listen, token, handler, Limits::default()).await
+    pub async fn bind(
+        listen: &str,
+        credentials: impl Into<Credentials>,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Self> {
+        Self::bind_with_limits(listen, credentials, handler, Limits::default()).await
     }
 
     /// Like [`Server::bind`], with other limits.
     pub async fn bind_with_limits(
         listen: &str,
-        token: Token,
+        credentials: impl Into<Credentials>,
         handler: Arc<dyn Handler>,
         limits: Limits,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let cut = CancellationToken::new();
         let shared = Arc::new(Shared {
-            token,
+            credentials: credentials.into(),
             limits,
             handler,
+            warned_at: Mutex::default(),
             strangers: Arc::new(Semaphore::new(limits.strangers_max)),
             connections: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -122,8 +134,8 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
             () = shared.draining.cancelled() => return,
             () = shared.cut.cancelled() => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, addr) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Usually out of file descriptors, which lasts for some time.
                 warn!(%error, "cannot accept a connection");
@@ -132,30 +144,52 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
             }
         };
         let serving = serve(stream, Arc::clone(&shared));
-        let cut = shared.cut.clone();
+        let told = Arc::clone(&shared);
         shared.connections.spawn(async move {
-            if let Some(Err(error)) = cut.run_until_cancelled(serving).await {
-                debug!(error = &error as &dyn std::error::Error, "connection ended");
+            if let Some(Err(error)) = told.cut.run_until_cancelled(serving).await {
+                told.tell(addr, &error);
             }
         });
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    shared: Arc<Shared>,
-) -> Result<(), handshake::HandshakeError> {
+impl Shared {
+    /// Logs why a connection ended. An operator learns of processes that cannot talk to each other.
+    fn tell(&self, addr: SocketAddr, error: &HandshakeError) {
+        let is_due = {
+            let mut warned_at = self.warned_at.lock();
+            let is_due =
+                error.is_of_settings() && warned_at.is_none_or(|at| at.elapsed() >= WARNING_PAUSE);
+            if is_due {
+                *warned_at = Some(Instant::now());
+            }
+            is_due
+        };
+        let error = error as &dyn std::error::Error;
+        if is_due {
+            warn!(%addr, error, "refused a connection");
+        } else {
+            debug!(%addr, error, "connection ended");
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Result<(), HandshakeError> {
     let Ok(stranger) = Arc::clone(&shared.strangers).try_acquire_owned() else {
         return Ok(());
     };
     socket::prepare(&stream)?;
-    let timeout = shared.limits.handshake_timeout;
-    let opening = handshake::accept(&mut stream, &shared.token, timeout);
+    let credentials = &shared.credentials;
+    let opening = handshake::within(shared.limits.handshake_timeout, async {
+        let mut stream = Stream::accept(stream, credentials).await?;
+        handshake::accept(&mut stream, &credentials.token).await?;
+        Ok(stream)
+    });
     // A stranger does not delay a shutdown.
-    match shared.draining.run_until_cancelled(opening).await {
+    let stream = match shared.draining.run_until_cancelled(opening).await {
         Some(opened) => opened?,
         None => return Ok(()),
-    }
+    };
     drop(stranger);
     let (read_half, write_half) = stream.into_split();
     let caller = Arc::new(Caller::new(write_half, shared.limits));
@@ -185,11 +219,7 @@ async fn serve(
 }
 
 impl Caller {
-    async fn read_from(
-        self: &Arc<Self>,
-        mut half: OwnedReadHalf,
-        shared: &Shared,
-    ) -> io::Result<()> {
+    async fn read_from(self: &Arc<Self>, mut half: ReadHalf, shared: &Shared) -> io::Result<()> {
         let mut input = BytesMut::with_capacity(READ_BYTES);
         let mut told = false;
         loop {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use coterie_protocol::catalog::{Catalog, Change, Lease, Row, RowKey};
 use coterie_protocol::meta::Rejection;
+use coterie_protocol::objects::ObjectName;
 use coterie_types::{GroupId, JobId, NodeId, RangeDescriptor, RangeId, TableId, UnixMillis};
 
 use super::state::{MetaState, NextIds};
@@ -37,6 +38,8 @@ pub enum RowName {
     Refusals,
     /// The groups that were removed.
     RemovedGroups,
+    /// An object.
+    Object(ObjectName),
 }
 
 impl RowName {
@@ -55,6 +58,7 @@ impl RowName {
             Row::Dropped(range) => Self::Dropped(range.range_id),
             Row::Refusals(_) => Self::Refusals,
             Row::RemovedGroups(_) => Self::RemovedGroups,
+            Row::Object(name, _) => Self::Object(name.clone()),
         }
     }
 
@@ -76,6 +80,10 @@ impl RowName {
             Self::Dropped(id) => catalog.dropped.get(id).cloned().map(Row::Dropped),
             Self::Refusals => Some(Row::Refusals(catalog.refusals.clone())),
             Self::RemovedGroups => Some(Row::RemovedGroups(catalog.removed_groups.clone())),
+            Self::Object(name) => {
+                let value = catalog.objects.get(name)?;
+                Some(Row::Object(name.clone(), value.clone()))
+            }
         }
     }
 
@@ -92,6 +100,7 @@ impl RowName {
             Self::Job(id) => Some(RowKey::Job(id)),
             Self::Setting(name) => Some(RowKey::Setting(name)),
             Self::Dropped(id) => Some(RowKey::Dropped(id)),
+            Self::Object(name) => Some(RowKey::Object(name)),
         }
     }
 }

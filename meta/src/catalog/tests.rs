@@ -1,6 +1,9 @@
 //! Effects of single commands, one rule per test; `tests/catalog.rs` has the properties.
 use bytes::Bytes;
 use coterie_protocol::meta::{Command, ControllerOp, Outcome, Rejection};
+use coterie_protocol::objects::{
+    Expected, KIND_OBJECTS_MAX, ObjectChange, ObjectKind, ObjectName, VALUE_BYTES_MAX,
+};
 use coterie_types::{
     Epoch, GroupDescriptor, GroupId, KeyRange, NodeId, NodeState, RangeDescriptor, RangeId,
     Replica, Role, TableId, UnixMillis,
@@ -402,4 +405,70 @@ fn a_node_says_anew_on_which_host_it_is() {
     assert_eq!(state.catalog.nodes[&NodeId(1)].host, "boot-2");
     assert!(rejected(&register(&mut state, &"h".repeat(257))));
     assert_eq!(state.catalog.nodes[&NodeId(1)].host, "boot-2");
+}
+
+fn object(name: &'static str) -> ObjectName {
+    ObjectName::new(ObjectKind::User, name)
+}
+
+fn put(name: &'static str, value: &'static str) -> ObjectChange {
+    ObjectChange::Put(object(name), Bytes::from_static(value.as_bytes()))
+}
+
+#[test]
+fn objects_change_together_and_only_as_expected() {
+    let mut state = born();
+    let mut change = |expected: Vec<Expected>, changes: Vec<ObjectChange>| {
+        let applied = state.apply(Command::PutObjects { expected, changes });
+        let all: Vec<_> = state.catalog.objects_of(ObjectKind::User).collect();
+        (applied.outcome, all.len())
+    };
+    let expect = |name, value: Option<&'static str>| Expected {
+        object: object(name),
+        value: value.map(|value| Bytes::from_static(value.as_bytes())),
+    };
+    let changed = Outcome::Rejected(Rejection::Changed);
+    let both = vec![put("a", "1"), put("b", "2")];
+    let none_yet = vec![expect("a", None), expect("b", None)];
+    assert_eq!(change(none_yet.clone(), both.clone()).1, 2);
+    assert_eq!(change(none_yet, both), (changed.clone(), 2));
+    let as_read = vec![expect("a", Some("1"))];
+    let swap = vec![ObjectChange::Delete(object("a")), put("c", "3")];
+    assert_eq!(change(as_read.clone(), swap.clone()).1, 2);
+    assert_eq!(change(as_read, swap), (changed, 2));
+    let clear = vec![ObjectChange::Clear(ObjectKind::User), put("d", "4")];
+    assert_eq!(change(vec![], clear).1, 1);
+}
+
+#[test]
+fn objects_are_bounded() {
+    let mut state = born();
+    let mut put = |objects: Vec<(Bytes, Bytes)>| {
+        let put =
+            |(name, value)| ObjectChange::Put(ObjectName::new(ObjectKind::Script, name), value);
+        let changes = objects.into_iter().map(put).collect();
+        let expected = Vec::new();
+        rejected(
+            &state
+                .apply(Command::PutObjects { expected, changes })
+                .outcome,
+        )
+    };
+    let large = Bytes::from(vec![0; VALUE_BYTES_MAX]);
+    let named = |number: usize| Bytes::from(number.to_string());
+    assert!(put(vec![(Bytes::new(), Bytes::new())]));
+    assert!(put(vec![(named(0), [&large[..], b"x"].concat().into())]));
+    assert!(put((0..4)
+        .map(|number| (named(number), large.clone()))
+        .collect()));
+    assert!(!put((0..3)
+        .map(|number| (named(number), large.clone()))
+        .collect()));
+    let many = |count: usize| {
+        (3..count)
+            .map(|number| (named(number), Bytes::new()))
+            .collect()
+    };
+    assert!(!put(many(KIND_OBJECTS_MAX)));
+    assert!(put(vec![(named(KIND_OBJECTS_MAX), Bytes::new())]));
 }

@@ -1,4 +1,4 @@
-//! `CLIENT` and its subcommands, but for KILL (Redis `networking.c`). They see and touch the
+//! `CLIENT` and its subcommands, but for KILL and those of client-side caching (Redis `networking.c`). They see and touch the
 //! clients of this proxy only.
 
 use std::sync::Arc;
@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coterie_redis_compat::errors::{
-    BAD_CLIENT_NAME, INVALID_CLIENT_ID, NO_TRACKING, NOT_AN_INTEGER, NOT_TRACKING, PAUSE_MODE,
-    REDIRECTED_NOWHERE, REDIRECTED_TWICE, SYNTAX, UNBLOCK_REASON,
+    BAD_CLIENT_NAME, INVALID_CLIENT_ID, NOT_AN_INTEGER, PAUSE_MODE, SYNTAX, UNBLOCK_REASON,
 };
-use coterie_redis_compat::{CommandError, Reply, Word, Words, number};
+use coterie_redis_compat::{CommandError, Reply, Word, number};
 
 use super::{Answer, Handler, Local, Named, is};
 use crate::clients::{Client, Unblock};
 use crate::conn::ReplyMode;
 
 pub(super) const HANDLERS: &[Named] = &[
-    ("client|caching", Handler::OfClients(caching)),
     ("client|getname", Handler::OfClients(getname)),
-    ("client|getredir", Handler::OfClients(getredir)),
     ("client|help", Handler::OfClients(help)),
     ("client|id", Handler::OfClients(id)),
     ("client|info", Handler::OfClients(info)),
@@ -29,8 +26,6 @@ pub(super) const HANDLERS: &[Named] = &[
     ("client|reply", Handler::OfClients(reply)),
     ("client|setinfo", Handler::OfClients(setinfo)),
     ("client|setname", Handler::OfClients(setname)),
-    ("client|tracking", Handler::OfClients(tracking)),
-    ("client|trackinginfo", Handler::OfClients(trackinginfo)),
     ("client|unblock", Handler::OfClients(unblock)),
     ("client|unpause", Handler::OfClients(unpause)),
 ];
@@ -241,59 +236,6 @@ fn reply(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> 
         return Err(SYNTAX);
     }
     Ok(Answer::Nothing)
-}
-
-/// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`:
-/// not offered; turning it off is, with any options, as Redis takes them.
-fn tracking(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    check_tracking_options(local, args)?;
-    if on_or_off(args, 2)? {
-        Err(NO_TRACKING)
-    } else {
-        Ok(Reply::OK.into())
-    }
-}
-
-fn check_tracking_options(local: &Local<'_>, args: &[Bytes]) -> Result<(), CommandError> {
-    let mut redirected = false;
-    let mut words = Words::new(&args[3..]);
-    while let Some(word) = words.next() {
-        match word.keyword().as_str() {
-            "bcast" | "optin" | "optout" | "noloop" => {}
-            "prefix" => drop(words.value()?),
-            "redirect" if redirected && words.left() > 0 => return Err(REDIRECTED_TWICE),
-            "redirect" => {
-                let id = u64::try_from(words.int()?).ok();
-                let target = id.and_then(|id| local.shared.clients.get(id));
-                if target.is_none() {
-                    return Err(REDIRECTED_NOWHERE);
-                }
-                redirected = true;
-            }
-            _ => return Err(SYNTAX),
-        }
-    }
-    Ok(())
-}
-
-/// `CLIENT CACHING YES|NO`.
-fn caching(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Err(NOT_TRACKING)
-}
-
-/// `CLIENT TRACKINGINFO`.
-fn trackinginfo(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(Reply::Map(vec![
-        (Reply::text("flags"), Reply::Set(vec![Reply::text("off")])),
-        (Reply::text("redirect"), Reply::Integer(-1)),
-        (Reply::text("prefixes"), Reply::Array(Vec::new())),
-    ])
-    .into())
-}
-
-/// `CLIENT GETREDIR`.
-fn getredir(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(Reply::Integer(-1).into())
 }
 
 /// `CLIENT HELP`.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coterie_redis_compat::errors::{CLIENT_ID_TOO_SMALL, NO_SUCH_CLIENT, SYNTAX};
+use coterie_redis_compat::errors::{
+    AGE_NOT_AN_INTEGER, AGE_TOO_SMALL, CLIENT_ID_TOO_SMALL, NO_SUCH_CLIENT, SYNTAX,
+};
 use coterie_redis_compat::{CommandError, Reply, Word, Words, number};
 
 use super::client::ClientType;
@@ -20,6 +22,8 @@ struct Filter {
     local_addr: Option<Bytes>,
     user: Option<Bytes>,
     kind: Option<ClientType>,
+    /// How many seconds a client has been connected, at least.
+    age_min: Option<u64>,
     /// Whether the client that asks is spared.
     skip_me: bool,
 }
@@ -33,7 +37,7 @@ fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
             ..Filter::default()
         }
     } else {
-        Filter::parse(&args[2..])?
+        Filter::parse(local, &args[2..])?
     };
     let (mut killed, mut killed_me) = (0, false);
     for client in local.shared.clients.all() {
@@ -65,7 +69,13 @@ fn kill(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
 }
 
 impl Filter {
-    fn parse(words: &[Bytes]) -> Result<Self, CommandError> {
+    fn parse(local: &Local<'_>, words: &[Bytes]) -> Result<Self, CommandError> {
+        let users = local.shared.rights.users();
+        let is_user = |name: &Bytes| {
+            users
+                .as_ref()
+                .is_some_and(|users| users.get(name).is_some())
+        };
         let mut filter = Self {
             skip_me: true,
             ..Self::default()
@@ -77,9 +87,10 @@ impl Filter {
                 "id" => filter.id = Some(client_id(value)?),
                 "addr" => filter.addr = Some(value.clone()),
                 "laddr" => filter.local_addr = Some(value.clone()),
+                "user" if is_user(value) => filter.user = Some(value.clone()),
                 "type" => filter.kind = Some(ClientType::parse(value)?),
-                "user" if value == "default" => filter.user = Some(value.clone()),
                 "user" => return Err(CommandError::quoting("No such user '", value, "'")),
+                "maxage" => filter.age_min = Some(age(value)?),
                 "skipme" => filter.skip_me = yes_or_no(value)?,
                 _ => return Err(SYNTAX),
             }
@@ -99,14 +110,25 @@ impl Filter {
             && self
                 .user
                 .as_ref()
-                .is_none_or(|_| client.details().authenticated)
+                .is_none_or(|user| client.details().user == user)
             && self.kind.is_none_or(|kind| kind.fits(client))
+            && self
+                .age_min
+                .is_none_or(|age| client.connected_at.elapsed().as_secs() >= age)
     }
 }
 
 fn client_id(word: &[u8]) -> Result<u64, CommandError> {
     let id = number::parse_int(word).and_then(|id| u64::try_from(id).ok());
     id.filter(|id| *id > 0).ok_or(CLIENT_ID_TOO_SMALL)
+}
+
+fn age(word: &[u8]) -> Result<u64, CommandError> {
+    let age = number::parse_int(word).ok_or(AGE_NOT_AN_INTEGER)?;
+    u64::try_from(age)
+        .ok()
+        .filter(|age| *age > 0)
+        .ok_or(AGE_TOO_SMALL)
 }
 
 fn yes_or_no(word: &Bytes) -> Result<bool, CommandError> {

@@ -5,16 +5,22 @@
 //! by which `OBJECT ENCODING` answers; to set them is allowed and changes nothing. `CONFIG SET`
 //! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
+mod constants;
+
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
-use super::{Answer, Handler, Local, Named};
+use super::config_tls::{self, Field};
+use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
+use crate::rights::Rights;
 use crate::settings::{OutputLimit, Settings};
 use crate::shared::Shared;
+use constants::constants;
 
 pub(super) const HANDLERS: &[Named] = &[
     ("config|get", Handler::Now(get)),
@@ -27,15 +33,27 @@ pub(super) const HANDLERS: &[Named] = &[
 /// Checks a value, and sets it if told so.
 type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
 
+/// Likewise, for a setting about users.
+type SetRight = fn(&Rights, &[u8], bool) -> Result<(), String>;
+
 /// How a setting is set.
 #[derive(Clone, Copy)]
 enum Set {
     To(SetValue),
+    OfRights(SetRight),
     /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
     /// change.
     ToTheSame,
+    /// To a number from 0 on, for all proxies and nodes: meta keeps it.
+    OfCluster,
     /// To a number in this range, without effect.
     Ignored(i64, i64),
+    /// The password of the default user, which all proxies share.
+    Requirepass,
+    /// Together with the other settings of TLS.
+    Tls(Field),
+    /// To `yes` or `no`, without effect.
+    IgnoredSwitch,
     /// Not at all, nor by Redis.
     Never,
 }
@@ -71,12 +89,61 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 /// `config.c`, `configSetCommand`).
 fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
     let settings = named_settings(&args[2..])?;
-    for change in [false, true] {
-        for (setting, value) in &settings {
-            set_one(local.shared, setting, value, change)?;
-        }
+    check_all(local.shared, &settings)?;
+    if password_of(&settings).is_some() {
+        return Ok(Answer::RunsAlone(|call| Box::pin(set_with_password(call))));
     }
+    set_all(local.shared, &settings)?;
     Ok(Reply::OK.into())
+}
+
+/// As [`set`], with the default user's password among the settings.
+async fn set_with_password(call: Remote) -> Result<Reply, CommandError> {
+    let settings = named_settings(&call.args[2..])?;
+    check_all(&call.shared, &settings)?;
+    if let Some(password) = password_of(&settings) {
+        set_requirepass(&call, password).await?;
+    }
+    set_all(&call.shared, &settings)?;
+    Ok(Reply::OK)
+}
+
+fn check_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
+    let mut all = settings.iter();
+    all.try_for_each(|(setting, value)| set_one(shared, setting, value, false))?;
+    try_tls(shared, settings).map(drop)
+}
+
+/// The settings of TLS among these, put together; `None` if there are none.
+fn try_tls(
+    shared: &Shared,
+    settings: &[(&Setting, &Bytes)],
+) -> Result<Option<coterie_tls::Made<coterie_tls::ClientTls>>, CommandError> {
+    let of_tls = settings
+        .iter()
+        .filter_map(|(setting, value)| match setting.set {
+            Set::Tls(field) => Some((setting.name, (field, *value))),
+            _ => None,
+        });
+    let (names, of_tls): (Vec<_>, Vec<_>) = of_tls.unzip();
+    let tried = config_tls::try_out(shared, &of_tls);
+    let first = names.first().map_or("", |name| *name);
+    tried.map_err(|reason| failed(first.as_bytes(), &reason))
+}
+
+fn set_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
+    let made = try_tls(shared, settings)?;
+    let mut all = settings.iter();
+    all.try_for_each(|(setting, value)| set_one(shared, setting, value, true))?;
+    config_tls::put(shared, made);
+    shared.tracking.trim();
+    Ok(())
+}
+
+fn password_of<'a>(settings: &[(&Setting, &'a Bytes)]) -> Option<&'a Bytes> {
+    let mut settings = settings.iter();
+    let found = settings.find(|(setting, _)| matches!(setting.set, Set::Requirepass));
+    found.map(|(_, password)| *password)
 }
 
 /// Pairs of name and value: the settings, with their new values.
@@ -110,8 +177,18 @@ fn set_one(
 ) -> Result<(), CommandError> {
     let done = match setting.set {
         Set::To(set) => set(&shared.settings, value, change),
+        Set::OfRights(set) => set(&shared.rights, value, change),
+        Set::Requirepass => Ok(()),
+        Set::OfCluster => check_number(value, 0, i64::MAX).map(|()| {
+            if change {
+                shared.scripts.set_busy_threshold(value);
+            }
+        }),
         Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
         Set::Ignored(least, most) => check_number(value, least, most),
+        // Tried and put in force by `set`.
+        Set::Tls(_) => Ok(()),
+        Set::IgnoredSwitch => switch(value).map(drop),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
@@ -163,6 +240,17 @@ macro_rules! constant {
             name: $name,
             get: |_| Bytes::from_static($value.as_bytes()),
             set: Set::ToTheSame,
+        }
+    };
+}
+
+/// A setting of TLS for clients.
+macro_rules! tls {
+    ($name:literal, $field:expr) => {
+        Setting {
+            name: $name,
+            get: |shared| $field.get(shared),
+            set: Set::Tls($field),
         }
     };
 }
@@ -269,19 +357,45 @@ fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
 }
 
-fn set_password(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
+fn set_pubsub_default(rights: &Rights, value: &[u8], change: bool) -> Result<(), String> {
+    let all = match value.to_ascii_lowercase().as_slice() {
+        b"allchannels" => true,
+        b"resetchannels" => false,
+        _ => {
+            let words = "argument(s) must be one of the following: allchannels, resetchannels";
+            return Err(words.to_owned());
+        }
+    };
     if change {
-        settings.set_password(value);
+        rights.all_channels.store(all, Ordering::Relaxed);
     }
     Ok(())
 }
 
+fn pubsub_default(shared: &Shared) -> Bytes {
+    let all = shared.rights.all_channels.load(Ordering::Relaxed);
+    Bytes::from_static(if all {
+        b"allchannels"
+    } else {
+        b"resetchannels"
+    })
+}
+
+fn aclfile(shared: &Shared) -> Bytes {
+    let file = shared.rights.file.as_ref();
+    decimal(file.map_or_else(String::new, |file| file.path().display().to_string()))
+}
+
+fn switch(value: &[u8]) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"yes" => Ok(true),
+        b"no" => Ok(false),
+        _ => Err("argument must be 'yes' or 'no'".to_owned()),
+    }
+}
+
 fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
-    let value = match value.to_ascii_lowercase().as_slice() {
-        b"yes" => true,
-        b"no" => false,
-        _ => return Err("argument must be 'yes' or 'no'".to_owned()),
-    };
+    let value = switch(value)?;
     if change {
         settings.protected_mode.store(value, Ordering::Relaxed);
     }
@@ -359,12 +473,45 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
 }
 
 /// Sorted by name.
-static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
+static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let mut settings = own_settings();
+    let mut constants = constants();
+    constants.retain(|constant| settings.iter().all(|own| own.name != constant.name));
+    settings.append(&mut constants);
+    settings.sort_by_key(|setting| setting.name);
+    settings
+});
+
+/// The settings that say something about Coterie.
+fn own_settings() -> Vec<Setting> {
     vec![
+        Setting {
+            name: "acl-pubsub-default",
+            get: pubsub_default,
+            set: Set::OfRights(set_pubsub_default),
+        },
+        fixed("aclfile", Set::Never, aclfile),
+        Setting {
+            name: "acllog-max-len",
+            get: |shared| decimal(shared.rights.denials.len_max.load(Ordering::Relaxed)),
+            set: Set::OfRights(|rights, value, change| {
+                set_number(
+                    &rights.denials.len_max,
+                    plain(value),
+                    0..=i64::MAX as u64,
+                    change,
+                )
+            }),
+        },
         // Acknowledged writes are in the logs of a majority, on disk: more than any of these says.
         constant!("appendfsync", "always"),
         constant!("appendonly", "yes"),
         fixed("bind", Set::ToTheSame, |shared| decimal(shared.addr.ip())),
+        Setting {
+            name: "busy-reply-threshold",
+            get: |shared| shared.scripts.busy_threshold(),
+            set: Set::OfCluster,
+        },
         Setting {
             name: "client-output-buffer-limit",
             get: output_limits,
@@ -376,8 +523,33 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
             1_048_576..=i64::MAX as u64,
             memory
         ),
-        fixed("cluster-enabled", Set::Never, |_| yes_no(false)),
+        fixed("cluster-announce-ip", Set::ToTheSame, |shared| {
+            let own = shared.roster.own();
+            decimal(own.announces.as_ref().map_or("", |(host, _)| host))
+        }),
+        fixed("cluster-announce-port", Set::ToTheSame, |shared| {
+            decimal(
+                shared
+                    .roster
+                    .own()
+                    .announces
+                    .as_ref()
+                    .map_or(0, |(_, port)| *port),
+            )
+        }),
+        fixed("cluster-announce-tls-port", Set::ToTheSame, |shared| {
+            decimal(shared.roster.own().announces_tls.unwrap_or(0))
+        }),
+        fixed("cluster-enabled", Set::Never, |shared| {
+            yes_no(shared.is_cluster())
+        }),
         fixed("databases", Set::Never, |_| decimal(DATABASES)),
+        fixed("dir", Set::ToTheSame, |_| {
+            decimal(std::env::current_dir().unwrap_or_default().display())
+        }),
+        fixed("enable-debug-command", Set::Never, |shared| {
+            decimal(shared.settings.debug_command)
+        }),
         threshold!("hash-max-listpack-entries", "512", COUNT),
         threshold!("hash-max-listpack-value", "64", COUNT),
         threshold!("hash-max-ziplist-entries", "512", COUNT),
@@ -386,15 +558,33 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         fixed("io-threads", Set::Never, |shared| {
             decimal(shared.io_threads)
         }),
+        number!(
+            "latency-monitor-threshold",
+            latency_monitor_threshold,
+            0..=i64::MAX as u64,
+            plain
+        ),
         threshold!("list-compress-depth", "0", (0, i32::MAX as i64)),
         threshold!("list-max-listpack-size", "-2", INT),
         threshold!("list-max-ziplist-size", "-2", INT),
+        // The name that Redis had for it before 7.0.
+        Setting {
+            name: "lua-time-limit",
+            get: |shared| shared.scripts.busy_threshold(),
+            set: Set::OfCluster,
+        },
         number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
         constant!("notify-keyspace-events", ""),
-        fixed("port", Set::ToTheSame, |shared| decimal(shared.addr.port())),
+        fixed("port", Set::ToTheSame, |shared| {
+            decimal(if shared.is_tls_only {
+                0
+            } else {
+                shared.addr.port()
+            })
+        }),
         Setting {
             name: "protected-mode",
             get: |shared| yes_no(shared.settings.protected_mode.load(Ordering::Relaxed)),
@@ -408,8 +598,8 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         ),
         Setting {
             name: "requirepass",
-            get: |shared| shared.settings.password().into(),
-            set: Set::To(set_password),
+            get: |shared| shared.rights.requirepass(),
+            set: Set::Requirepass,
         },
         constant!("save", ""),
         threshold!("set-max-intset-entries", "512", COUNT),
@@ -437,12 +627,26 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         threshold!("stream-node-max-entries", "100", COUNT),
         number!("tcp-keepalive", tcp_keepalive, 0..=i32::MAX as u64, plain),
         number!("timeout", timeout, 0..=i32::MAX as u64, plain),
+        number!(
+            "tracking-table-max-keys",
+            tracking_table_max_keys,
+            0..=i64::MAX as u64,
+            plain
+        ),
+        tls!("tls-auth-clients", Field::AuthClients),
+        tls!("tls-ca-cert-file", Field::Ca),
+        tls!("tls-cert-file", Field::Cert),
+        tls!("tls-key-file", Field::Key),
+        fixed("tls-port", Set::ToTheSame, |shared| {
+            decimal(config_tls::port(shared))
+        }),
+        tls!("tls-protocols", Field::Protocols),
         threshold!("zset-max-listpack-entries", "128", COUNT),
         threshold!("zset-max-listpack-value", "64", COUNT),
         threshold!("zset-max-ziplist-entries", "128", COUNT),
         threshold!("zset-max-ziplist-value", "64", COUNT),
     ]
-});
+}
 
 #[cfg(test)]
 mod tests {

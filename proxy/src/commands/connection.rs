@@ -1,8 +1,10 @@
 //! Commands about the connection itself (Redis `networking.c`, `acl.c`, `db.c`).
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::{DEFAULT_USER, USERS_UNKNOWN};
 use coterie_redis_compat::errors::{
     DB_OUT_OF_RANGE, NO_AUTH_HELLO, NO_PASSWORD_SET, NO_PROTO, NOT_AN_INTEGER, PROTO_NOT_A_NUMBER,
     SYNTAX, WRONG_PASS,
@@ -12,6 +14,7 @@ use coterie_redis_compat::{CommandError, Reply, Resp, Words};
 use super::client::{check_name, set_name};
 use super::{Answer, Handler, Local, Named, table_named};
 use crate::VERSION;
+use crate::rights::{Context, Denied, What};
 
 pub(super) const HANDLERS: &[Named] = &[
     ("auth", Handler::Now(auth)),
@@ -76,31 +79,49 @@ fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError>
 
 /// `AUTH [username] password`.
 fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let users = local.shared.rights.users().ok_or(USERS_UNKNOWN)?;
+    let default = Bytes::from_static(DEFAULT_USER);
     match args {
-        [_, _] if !local.shared.settings.has_password() => Err(NO_PASSWORD_SET),
-        [_, password] => authenticate(local, b"default", password),
-        [_, user, password] => authenticate(local, user, password),
+        [_, _] if users.default_user().needs_no_password() => Err(NO_PASSWORD_SET),
+        [word, password] => authenticate(local, word, &default, password),
+        [word, user, password] => authenticate(local, word, user, password),
         _ => Err(SYNTAX),
     }
     .map(|()| Reply::OK.into())
 }
 
-fn authenticate(local: &mut Local<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let settings = &local.shared.settings;
-    // Without a password the default user takes any (`acl.c`, `nopass`).
-    let good = !settings.has_password() || settings.is_password(password);
-    if user == b"default" && good {
+/// Makes the connection that of a user. `word` is the command, for `ACL LOG`.
+fn authenticate(
+    local: &mut Local<'_>,
+    word: &Bytes,
+    name: &Bytes,
+    password: &[u8],
+) -> Result<(), CommandError> {
+    let rights = &local.shared.rights;
+    // Before the users: if they change meanwhile, the connection looks again.
+    let generation = rights.generation();
+    let users = rights.users().ok_or(USERS_UNKNOWN)?;
+    let user = users.get(name).filter(|user| user.lets_in(password));
+    if let Some(user) = user {
         local.session.authenticated = true;
-        Ok(())
-    } else {
-        local.shared.metrics.auth_failures.inc();
-        local
-            .shared
-            .stats
-            .auth_failures
-            .fetch_add(1, Ordering::Relaxed);
-        Err(WRONG_PASS)
+        local.session.rights_seen = generation;
+        local.session.user = Some(Arc::clone(user));
+        local.client.details().user = user.name().clone();
+        return Ok(());
     }
+    let denied = Denied {
+        what: What::Auth,
+        context: match local.session.multi {
+            Some(_) => Context::Multi,
+            None => Context::Toplevel,
+        },
+        object: word.clone(),
+        user: name.clone(),
+        client: local.client.line().into(),
+    };
+    local.shared.count_denial(What::Auth);
+    rights.denials.add(denied, SystemTime::now());
+    Err(WRONG_PASS)
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
@@ -129,7 +150,10 @@ fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> 
         }
     }
     if let Some([user, password]) = user {
-        authenticate(local, user, password)?;
+        authenticate(local, &args[0], user, password)?;
+    }
+    if local.session.user.is_none() {
+        return Err(USERS_UNKNOWN);
     }
     if !local.session.authenticated {
         return Err(NO_AUTH_HELLO);
@@ -147,7 +171,7 @@ fn hello(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> 
             Reply::Integer(if resp == Resp::V3 { 3 } else { 2 }),
         ),
         pair("id", super::int(local.client.id)),
-        pair("mode", Reply::text("standalone")),
+        pair("mode", Reply::text(local.shared.mode())),
         pair("role", Reply::text("master")),
         pair("modules", Reply::Array(Vec::new())),
     ])

@@ -4,6 +4,7 @@
 //! Lists come from the proxy's copy of the catalog, also while meta is away; changes go to meta or
 //! to a group's leader, and report the outcome.
 
+mod all;
 mod change;
 mod jobs;
 mod list;
@@ -15,6 +16,7 @@ mod words;
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::{Named, Remote};
+pub(super) use change::put_objects;
 use words::{Pair, error, name_at, number, pair, quoted, table, word};
 
 pub(super) const HANDLERS: &[Named] = &[("coterie", alone!(coterie))];
@@ -23,6 +25,8 @@ pub(super) const HANDLERS: &[Named] = &[("coterie", alone!(coterie))];
 async fn coterie(call: Remote) -> Result<Reply, CommandError> {
     let words = call.args.len();
     match call.args[1].to_ascii_lowercase().as_slice() {
+        b"all" if words >= 3 => all::all(&call).await,
+        b"proxies" if words == 2 => Ok(all::proxies(&call)),
         b"nodes" if words == 2 => list::nodes(&call).await,
         b"groups" if words == 2 => list::groups(&call).await,
         b"ranges" if words <= 3 => ranges::ranges(&call).await,
@@ -47,6 +51,11 @@ fn help() -> Reply {
     Reply::help(
         "COTERIE",
         &[
+            "ALL <command> [<arg> ...]",
+            "    Run a command about a proxy on all proxies, for example CLIENT LIST, CONFIG SET or INFO.",
+            "    The replies come behind the addresses of their proxies.",
+            "PROXIES",
+            "    List the live proxies.",
             "NODES",
             "    List the nodes, with their state and load, and which may be stopped.",
             "GROUPS",

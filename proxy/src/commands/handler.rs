@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::GroupId;
 use futures_util::future::BoxFuture;
@@ -22,7 +23,6 @@ pub(crate) struct Local<'a> {
 }
 
 /// How a command is answered.
-#[derive(Debug)]
 pub(crate) enum Answer {
     /// By this, unless the client asked not to be answered.
     Reply(Reply),
@@ -32,6 +32,10 @@ pub(crate) enum Answer {
     Nothing,
     /// By this, and then the connection is closed.
     Close(Reply),
+    /// Not yet: it needs others, and runs alone.
+    RunsAlone(Alone),
+    /// By this, when the other is over. In a transaction nobody waits for it.
+    After(Reply, BoxFuture<'static, ()>),
 }
 
 impl From<Reply> for Answer {
@@ -45,6 +49,8 @@ pub(crate) struct Remote {
     pub(crate) call: Arc<Call>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) client: Arc<Client>,
+    /// The connection's user.
+    pub(crate) user: Option<Arc<User>>,
     /// The groups this connection has written to.
     pub(crate) wrote: Vec<GroupId>,
 }
@@ -118,4 +124,5 @@ pub(crate) enum SessionCommand {
     Watch,
     Reset,
     Quit,
+    Monitor,
 }

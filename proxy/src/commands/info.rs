@@ -1,13 +1,18 @@
 //! `INFO`: sections of lines, as Redis has them (`server.c`, `genRedisInfoString`), and `coterie`
-//! for the cluster behind the proxy. Fields without a meaning here are left out rather than made
-//! up.
+//! for the cluster behind the proxy.
+//!
+//! Monitoring tools read fields by name. A field about something that never happens here, like
+//! evictions or forks, is there with its true value: 0, or `ok`. Fields that say how Redis itself
+//! was built are left out.
 
 mod calls;
+mod constants;
 mod lines;
 mod process;
+mod scripts;
 
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
 use coterie_protocol::pubsub::Kind;
@@ -21,22 +26,26 @@ use crate::shared::Shared;
 
 pub(super) const HANDLERS: &[Named] = &[("info", alone!(info))];
 
-use lines::lines;
+use lines::{lines, with_constants};
 
-pub(super) use process::resident_bytes;
+pub(super) use process::ProcessMemory;
+pub(crate) use process::note_memory_at_start;
 
-/// The sections of `INFO` without arguments, in order.
-const DEFAULT: [&str; 10] = [
-    "server",
-    "clients",
-    "memory",
-    "persistence",
-    "stats",
-    "replication",
-    "cpu",
-    "errorstats",
-    "cluster",
-    "coterie",
+/// The sections in order, and whether `INFO` without arguments has each.
+const SECTIONS: [(&str, bool); 13] = [
+    ("server", true),
+    ("clients", true),
+    ("memory", true),
+    ("persistence", true),
+    ("stats", true),
+    ("replication", true),
+    ("cpu", true),
+    ("modules", true),
+    ("commandstats", false),
+    ("errorstats", true),
+    ("latencystats", false),
+    ("cluster", true),
+    ("coterie", true),
 ];
 
 /// `INFO [section ...]`.
@@ -49,16 +58,10 @@ async fn info(call: Remote) -> Result<Reply, CommandError> {
     let default = wanted.is_empty() || everything || wanted.iter().any(|w| w == b"default");
     let asked = |section: &str| wanted.iter().any(|w| w == section.as_bytes());
     let mut sections = Vec::new();
-    for section in DEFAULT {
-        if default || asked(section) {
+    for (section, is_default) in SECTIONS {
+        if (default && is_default) || everything || asked(section) {
             sections.push(write(&call.shared, section));
         }
-    }
-    if everything || asked("commandstats") {
-        sections.push(calls::commandstats(&call.shared));
-    }
-    if everything || asked("latencystats") {
-        sections.push(calls::latencystats(&call.shared));
     }
     if default || asked("keyspace") {
         sections.push(keyspace(&call, everything || asked("keyspace")).await?);
@@ -70,56 +73,99 @@ fn write(shared: &Shared, section: &str) -> String {
     match section {
         "server" => server(shared),
         "clients" => clients(shared),
-        "memory" => process::memory(),
-        "persistence" => lines(
-            "Persistence",
-            &[(
-                "loading",
-                u64::from(shared.router.cache.load().is_empty()).to_string(),
-            )],
-        ),
+        "memory" => {
+            let clients = shared.clients.all();
+            let bytes = clients.iter().map(|client| client.memory().total());
+            process::memory(bytes.sum::<usize>() as u64) + &scripts::lines(shared)
+        }
+        "persistence" => persistence(shared),
         "stats" => stats(shared),
-        "replication" => lines(
-            "Replication",
-            &[
-                ("role", "master".to_owned()),
-                ("connected_slaves", "0".to_owned()),
-                ("master_replid", shared.run_id.clone()),
-                ("master_repl_offset", "0".to_owned()),
-            ],
-        ),
+        "replication" => replication(shared),
         "cpu" => process::cpu(),
+        "modules" => lines("Modules", &[]),
+        "commandstats" => calls::commandstats(shared),
         "errorstats" => calls::errorstats(shared),
-        "cluster" => lines("Cluster", &[("cluster_enabled", "0".to_owned())]),
+        "latencystats" => calls::latencystats(shared),
+        "cluster" => {
+            let enabled = u8::from(shared.is_cluster()).to_string();
+            lines("Cluster", &[("cluster_enabled", enabled)])
+        }
         _ => coterie(shared),
     }
 }
 
 fn server(shared: &Shared) -> String {
     let uptime = shared.started.elapsed().as_secs();
-    let started = shared
-        .started_at
+    let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    lines(
+    let executable = std::env::current_exe().unwrap_or_default();
+    let plain = (!shared.is_tls_only).then_some(("tcp", shared.addr));
+    let tls = shared.tls.as_ref().map(|tls| ("tls", tls.addr));
+    let listeners = plain.into_iter().chain(tls).enumerate();
+    let listeners = listeners.map(|(number, (name, addr))| {
+        let (ip, port) = (addr.ip(), addr.port());
+        format!("listener{number}:name={name},bind={ip},port={port}\r\n")
+    });
+    let text = lines(
         "Server",
         &[
             ("redis_version", VERSION.to_owned()),
+            ("redis_git_sha1", "00000000".to_owned()),
+            ("redis_git_dirty", "0".to_owned()),
+            ("redis_build_id", "0000000000000000".to_owned()),
             ("coterie_version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("redis_mode", "standalone".to_owned()),
-            ("os", std::env::consts::OS.to_owned()),
+            ("redis_mode", shared.mode().to_owned()),
+            ("os", process::system()),
             ("arch_bits", usize::BITS.to_string()),
+            ("monotonic_clock", "POSIX clock_gettime".to_owned()),
+            ("multiplexing_api", "epoll".to_owned()),
             ("process_id", std::process::id().to_string()),
+            ("process_supervised", "no".to_owned()),
             ("run_id", shared.run_id.clone()),
             ("tcp_port", shared.addr.port().to_string()),
-            (
-                "server_time_usec",
-                (started.as_micros() as u64 + uptime * 1_000_000).to_string(),
-            ),
+            ("server_time_usec", now.as_micros().to_string()),
             ("uptime_in_seconds", uptime.to_string()),
             ("uptime_in_days", (uptime / 86_400).to_string()),
+            ("hz", HZ.to_owned()),
+            ("configured_hz", HZ.to_owned()),
+            ("lru_clock", (now.as_secs() & 0xff_ffff).to_string()),
+            ("executable", executable.display().to_string()),
+            ("config_file", String::new()),
+            (
+                "io_threads_active",
+                u8::from(shared.io_threads > 1).to_string(),
+            ),
         ],
-    )
+    );
+    text + &listeners.collect::<String>()
+}
+
+/// As `CONFIG GET hz` says.
+const HZ: &str = "10";
+
+/// There is nothing to save: acknowledged writes are on disk.
+fn persistence(shared: &Shared) -> String {
+    let loading = u64::from(shared.router.cache.load().is_empty()).to_string();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let fields = [
+        ("loading", loading),
+        ("rdb_last_save_time", now.as_secs().to_string()),
+    ];
+    with_constants("Persistence", &fields, constants::PERSISTENCE)
+}
+
+/// A master without replicas of its own, as every key can be written here.
+fn replication(shared: &Shared) -> String {
+    let fields = [
+        ("role", "master".to_owned()),
+        ("connected_slaves", "0".to_owned()),
+        ("master_failover_state", "no-failover".to_owned()),
+        ("master_replid", shared.run_id.clone()),
+    ];
+    with_constants("Replication", &fields, constants::REPLICATION)
 }
 
 /// The clients of this proxy. No client waits for a key, and none is of a cluster's bus.
@@ -129,8 +175,11 @@ fn clients(shared: &Shared) -> String {
         .iter()
         .filter_map(|client| client.details().blocked)
         .collect();
+    let watches = all.iter().map(|client| client.details().watches as u64);
+    let watches: Vec<_> = watches.filter(|watched| *watched > 0).collect();
     let timed = blocked.iter().filter(|blocked| **blocked == Blocked::Timed);
     let peak = shared.clients.recent_peak();
+    let tracking = shared.tracking.totals();
     let maxclients = shared.settings.maxclients.load(Ordering::Relaxed);
     let pairs = [
         ("connected_clients", all.len() as u64),
@@ -139,8 +188,10 @@ fn clients(shared: &Shared) -> String {
         ("client_recent_max_input_buffer", peak.input_bytes as u64),
         ("client_recent_max_output_buffer", peak.output_bytes as u64),
         ("blocked_clients", blocked.len() as u64),
-        ("tracking_clients", 0),
+        ("tracking_clients", tracking.clients as u64),
+        ("watching_clients", watches.len() as u64),
         ("clients_in_timeout_table", timed.count() as u64),
+        ("total_watched_keys", watches.iter().sum()),
         ("total_blocking_keys", 0),
         ("total_blocking_keys_on_nokey", 0),
     ];
@@ -156,7 +207,8 @@ fn stats(shared: &Shared) -> String {
     let rates = stats.rates();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let found = stats.calls.lookups();
-    lines(
+    let tracking = shared.tracking.totals();
+    with_constants(
         "Stats",
         &[
             ("total_connections_received", load(&stats.connections)),
@@ -167,8 +219,6 @@ fn stats(shared: &Shared) -> String {
             ("instantaneous_input_kbps", kilobytes(rates.input_bytes)),
             ("instantaneous_output_kbps", kilobytes(rates.output_bytes)),
             ("rejected_connections", load(&stats.rejected_connections)),
-            // Nothing is ever evicted.
-            ("evicted_keys", "0".to_owned()),
             ("keyspace_hits", found.hits.to_string()),
             ("keyspace_misses", found.misses.to_string()),
             (
@@ -183,9 +233,16 @@ fn stats(shared: &Shared) -> String {
                 "pubsubshard_channels",
                 shared.pubsub.names(Kind::Shard).to_string(),
             ),
+            ("tracking_total_keys", tracking.keys.to_string()),
+            ("tracking_total_items", tracking.items.to_string()),
+            ("tracking_total_prefixes", tracking.prefixes.to_string()),
             ("total_error_replies", stats.errors.total().to_string()),
             ("acl_access_denied_auth", load(&stats.auth_failures)),
+            ("acl_access_denied_cmd", load(&stats.denied_commands)),
+            ("acl_access_denied_key", load(&stats.denied_keys)),
+            ("acl_access_denied_channel", load(&stats.denied_channels)),
         ],
+        constants::STATS,
     )
 }
 

@@ -1,6 +1,7 @@
 //! Commands over all keys of a table (`fanout`).
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::errors::{INVALID_CURSOR, SYNTAX};
 use coterie_redis_compat::{CommandError, Reply, Words};
 
@@ -24,20 +25,31 @@ async fn dbsize(call: Remote) -> Result<Reply, CommandError> {
 
 /// `KEYS pattern`.
 async fn keys(call: Remote) -> Result<Reply, CommandError> {
-    let (keys, beyond) = fanout::keys(&call.calls(), call.table, &call.args[1]).await?;
+    let (keys, beyond) =
+        fanout::keys(&call.calls(), call.table, &call.args[1], seen_by(&call)).await?;
     call.client.keep_beyond(beyond);
     Ok(keys)
 }
 
 /// `RANDOMKEY`.
 async fn randomkey(call: Remote) -> Result<Reply, CommandError> {
-    fanout::random_key(&call.calls(), &call.shared.key_counts, call.table).await
+    let (calls, counts, table) = (call.calls(), &call.shared.key_counts, call.table);
+    match seen_by(&call) {
+        None => fanout::random_key(&calls, counts, table).await,
+        Some(user) => fanout::random_seen_key(&calls, counts, table, user).await,
+    }
+}
+
+/// The user, if it may see the names of some keys only.
+fn seen_by(call: &Remote) -> Option<&User> {
+    call.user.as_deref().filter(|user| !user.may_see_all())
 }
 
 /// `FLUSHDB [ASYNC|SYNC]`.
 async fn flushdb(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     fanout::flush(&call.calls(), &[call.table]).await?;
+    call.shared.tracking.flushed();
     Ok(Reply::OK)
 }
 
@@ -46,6 +58,7 @@ async fn flushall(call: Remote) -> Result<Reply, CommandError> {
     check_flush(&call)?;
     let tables = call.shared.router.cache.load().tables();
     fanout::flush(&call.calls(), &tables).await?;
+    call.shared.tracking.flushed();
     Ok(Reply::OK)
 }
 
@@ -61,7 +74,8 @@ fn check_flush(call: &Remote) -> Result<(), CommandError> {
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
 async fn scan(call: Remote) -> Result<Reply, CommandError> {
     let scan = parse_scan(&call.args)?;
-    fanout::scan(&call.calls(), &call.shared.scan_places, call.table, &scan).await
+    let places = &call.shared.scan_places;
+    fanout::scan(&call.calls(), places, call.table, &scan, seen_by(&call)).await
 }
 
 fn parse_scan(args: &[Bytes]) -> Result<fanout::Scan, CommandError> {

@@ -1,5 +1,9 @@
-//! `LATENCY`: how long commands took. The proxy samples no latency events; how long frames take is
-//! in its metrics.
+//! `LATENCY`: how long commands took, all of them (`HISTOGRAM`), and those that took long
+//! (`latency_events`).
+
+mod graph;
+
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
@@ -19,14 +23,31 @@ pub(super) const HANDLERS: &[Named] = &[
 /// The first bound of a histogram.
 const FIRST_NANOS: u64 = 1024;
 
-/// `LATENCY LATEST`.
-fn latest(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(Reply::Array(Vec::new()).into())
+/// `LATENCY LATEST`: of each event its name, the time and the milliseconds of its latest sample, and
+/// the longest ever.
+fn latest(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let events = local.shared.latency.all();
+    let events = events.into_iter().filter_map(|(name, event)| {
+        let (at, took) = *event.samples.back()?;
+        let numbers = [at, took, event.longest].map(int);
+        let fields = std::iter::once(Reply::text(name)).chain(numbers);
+        Some(Reply::Array(fields.collect()))
+    });
+    Ok(Reply::Array(events.collect()).into())
 }
 
 /// `LATENCY HISTORY event`.
-fn history(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(Reply::Array(Vec::new()).into())
+fn history(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let samples = local
+        .shared
+        .latency
+        .get(&args[2])
+        .unwrap_or_default()
+        .samples;
+    let samples = samples
+        .into_iter()
+        .map(|(at, took)| Reply::Array(vec![int(at), int(took)]));
+    Ok(Reply::Array(samples.collect()).into())
 }
 
 /// `LATENCY HISTOGRAM [command ...]`: how many calls took at most so many microseconds, for each
@@ -64,21 +85,29 @@ fn histogram(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandErr
 }
 
 /// `LATENCY RESET [event ...]`: how many events were forgotten.
-fn reset(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    Ok(Reply::Integer(0).into())
+fn reset(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let is_named = |name: &str| args.len() == 2 || args[2..].iter().any(|word| *word == name);
+    Ok(int(local.shared.latency.reset(is_named) as u64).into())
 }
 
 /// `LATENCY GRAPH event`.
-fn graph(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let before = "No samples available for event '";
-    Err(CommandError::quoting(before, &args[2], "'"))
+fn graph(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
+    let name = String::from_utf8_lossy(&args[2]);
+    match local.shared.latency.get(&args[2]) {
+        Some(event) => Ok(super::verbatim(graph::graph(&name, &event)).into()),
+        None => {
+            let before = "No samples available for event '";
+            Err(CommandError::quoting(before, &args[2], "'"))
+        }
+    }
 }
 
 /// `LATENCY DOCTOR`.
-fn doctor(_: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    let text = "The proxy samples no latency events. The time from a frame to its replies is the \
-                metric coterie_proxy_frame_seconds; slow commands are in SLOWLOG.";
-    Ok(super::verbatim(text).into())
+fn doctor(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
+    let threshold = &local.shared.settings.latency_monitor_threshold;
+    let threshold = threshold.load(Ordering::Relaxed);
+    let report = graph::report(&local.shared.latency.all(), threshold);
+    Ok(super::verbatim(report).into())
 }
 
 /// `LATENCY HELP`.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coterie_redis_compat::{CommandError, Reply};
 
-use super::info::resident_bytes;
+use super::info::ProcessMemory;
 use super::{Answer, Handler, Local, Named, int};
 
 pub(super) const HANDLERS: &[Named] = &[
@@ -14,18 +14,47 @@ pub(super) const HANDLERS: &[Named] = &[
     ("memory|stats", Handler::Now(stats)),
 ];
 
-/// `MEMORY STATS`: figures of the process; the allocator's own figures are unknown.
+/// `MEMORY STATS`: the fields of Redis 7.2 with figures of the process. Memory that only Redis has
+/// is 0, and so are keys: they are not in the proxy's memory. `INFO keyspace` counts them.
 fn stats(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let clients = local.shared.clients.all();
     let buffers = clients.iter().map(|client| client.memory().total());
-    let buffers: usize = buffers.sum();
-    let pair = |name, value| (Reply::text(name), value);
-    Ok(Reply::Map(vec![
-        pair("total.allocated", int(resident_bytes())),
-        pair("clients.normal", int(buffers as u64)),
-        pair("keys.count", Reply::Integer(0)),
-    ])
-    .into())
+    let buffers = int(buffers.sum::<usize>() as u64);
+    let memory = ProcessMemory::read();
+    let resident = int(memory.resident);
+    let none = || Reply::Integer(0);
+    let one = || Reply::Double(1.0);
+    let fields = [
+        ("peak.allocated", int(memory.peak)),
+        ("total.allocated", resident.clone()),
+        ("startup.allocated", int(memory.at_start)),
+        ("replication.backlog", none()),
+        ("clients.slaves", none()),
+        ("clients.normal", buffers),
+        ("cluster.links", none()),
+        ("aof.buffer", none()),
+        ("lua.caches", none()),
+        ("functions.caches", none()),
+        ("overhead.total", resident.clone()),
+        ("keys.count", none()),
+        ("keys.bytes-per-key", none()),
+        ("dataset.bytes", none()),
+        ("dataset.percentage", Reply::Double(0.0)),
+        ("peak.percentage", Reply::Double(memory.percent_of_peak())),
+        ("allocator.allocated", resident.clone()),
+        ("allocator.active", resident.clone()),
+        ("allocator.resident", resident),
+        ("allocator-fragmentation.ratio", one()),
+        ("allocator-fragmentation.bytes", none()),
+        ("allocator-rss.ratio", one()),
+        ("allocator-rss.bytes", none()),
+        ("rss-overhead.ratio", one()),
+        ("rss-overhead.bytes", none()),
+        ("fragmentation", one()),
+        ("fragmentation.bytes", none()),
+    ];
+    let fields = fields.map(|(name, value)| (Reply::text(name), value));
+    Ok(Reply::Map(fields.to_vec()).into())
 }
 
 /// `MEMORY DOCTOR`.

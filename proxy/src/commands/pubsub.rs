@@ -136,7 +136,12 @@ async fn list(call: &Remote, kind: Kind) -> Result<Reply, CommandError> {
         .shared
         .pubsub
         .channels(rpc, kind, pattern, call.deadline);
-    let names = names.await?.into_iter().map(Reply::Bulk);
+    // Names of other channels are none of the user's business.
+    let may_see = |name: &Bytes| {
+        let user = call.user.as_ref();
+        user.is_none_or(|user| user.may_use_channel(name, false))
+    };
+    let names = names.await?.into_iter().filter(may_see).map(Reply::Bulk);
     Ok(Reply::Array(names.collect()))
 }
 

@@ -1,4 +1,4 @@
-//! `WAIT numreplicas timeout`: on how many replicas besides the leader this connection's writes
+//! `WAIT numreplicas timeout` and `WAITAOF numlocal numreplicas timeout`: on how many replicas besides the leader this connection's writes
 //! are.
 //!
 //! Acknowledged writes are on a majority already. For more than that the replicas are asked: a
@@ -12,14 +12,14 @@ use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
-use coterie_redis_compat::errors::NOT_AN_INTEGER;
+use coterie_redis_compat::errors::{NOT_AN_INTEGER, NOT_POSITIVE};
 use coterie_redis_compat::{CommandError, Reply, number};
 use coterie_types::{GroupId, LogIndex, NodeId};
 use futures_util::future::join_all;
 
 use super::{Named, Remote, int, timeout_millis};
 
-pub(super) const HANDLERS: &[Named] = &[("wait", waits!(wait))];
+pub(super) const HANDLERS: &[Named] = &[("wait", waits!(wait)), ("waitaof", waits!(waitaof))];
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -27,8 +27,30 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// See the module's head.
 async fn wait(call: Remote) -> Result<Reply, CommandError> {
     let wanted = number::parse_int(&call.args[1]).ok_or(NOT_AN_INTEGER)?;
-    let wanted = u64::try_from(wanted).unwrap_or(0);
     let timeout = timeout_millis(&call.args[2])?;
+    let wanted = u64::try_from(wanted).unwrap_or(0);
+    Ok(int(replicas(&call, wanted, timeout).await))
+}
+
+/// `WAITAOF`: the leader has a write on disk before it replies, and so has a replica before it
+/// counts.
+async fn waitaof(call: Remote) -> Result<Reply, CommandError> {
+    let local = number::parse_int(&call.args[1]);
+    match local {
+        Some(0 | 1) => {}
+        Some(_) => return Err(CommandError::int_out_of_range(0, 1)),
+        None => return Err(NOT_AN_INTEGER),
+    }
+    let wanted = number::parse_int(&call.args[2]).and_then(|wanted| u64::try_from(wanted).ok());
+    let wanted = wanted.ok_or(NOT_POSITIVE)?;
+    let timeout = timeout_millis(&call.args[3])?;
+    let replicas = replicas(&call, wanted, timeout).await;
+    Ok(Reply::Array(vec![int(1), int(replicas)]))
+}
+
+/// The least number of replicas, over the groups that this connection wrote to, that have all its
+/// writes.
+async fn replicas(call: &Remote, wanted: u64, timeout: u64) -> u64 {
     // 0 is for ever to Redis; nothing here waits longer than any command.
     let end = match timeout {
         0 => call.deadline,
@@ -41,10 +63,10 @@ async fn wait(call: Remote) -> Result<Reply, CommandError> {
         .wrote
         .iter()
         .filter(|group| catalog.groups.contains_key(group));
-    let waits = groups.map(|group| wait_for(&call, Arc::clone(&catalog), *group, wanted, end));
+    let waits = groups.map(|group| wait_for(call, Arc::clone(&catalog), *group, wanted, end));
     // Nothing was written: nothing has to be anywhere.
     let least = join_all(waits).await.into_iter().min();
-    Ok(int(least.unwrap_or(0)))
+    least.unwrap_or(0)
 }
 
 async fn wait_for(

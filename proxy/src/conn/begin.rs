@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::USERS_UNKNOWN;
 use coterie_redis_compat::errors::{NO_AUTH, NOT_IN_MULTI};
 use coterie_redis_compat::{Command, CommandError, Flags, Reply, Resp, lookup, resolve};
 
@@ -56,13 +57,27 @@ impl<S: Socket> Connection<S> {
     }
 
     fn begin_call(&mut self, call: Call) {
+        self.begin_known(call, false);
+    }
+
+    /// Begins a call. `has_asked`: meta was asked for its script, if that is not known here.
+    fn begin_known(&mut self, call: Call, has_asked: bool) {
+        let row = call.row;
+        self.try_begin(call, has_asked);
+        // CLIENT CACHING holds for a command, or for a transaction.
+        if self.session.multi.is_none() && !row.name.starts_with("client|") {
+            self.session.wishes.end_caching();
+        }
+    }
+
+    fn try_begin(&mut self, mut call: Call, has_asked: bool) {
         let row = call.row;
         self.last_command = row.name;
-        if self.must_authenticate() && !row.flags.contains(Flags::NO_AUTH) {
+        if let Err(error) = self.check_user(&call) {
             return if commands::is_exec(row) {
-                self.refuse_exec(&NO_AUTH, call.silent);
+                self.refuse_exec(&error, call.silent);
             } else {
-                self.reject(call, NO_AUTH);
+                self.reject(call, error);
             };
         }
         let is_limited = self.session.resp == Resp::V2 && self.client.is_subscriber();
@@ -79,6 +94,18 @@ impl<S: Socket> Connection<S> {
             let over = Box::pin(async move { shared.pause.over().await });
             return self.park(call, Until::Unpaused(over));
         }
+        if row.is_script()
+            && let Err(missing) = self.shared.scripts.add_code(&mut call)
+        {
+            if !has_asked {
+                let news = self.shared.scripts.news();
+                return self.park(call, Until::News(news));
+            }
+            // Within MULTI the group reports it, at EXEC.
+            if self.session.multi.is_none() {
+                return self.fail_at_once(call, missing);
+            }
+        }
         let handler = commands::handler(row);
         if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {
             return self.queue(call, handler);
@@ -88,16 +115,29 @@ impl<S: Socket> Connection<S> {
 
     /// Begins a command that had to wait.
     pub(super) fn resume(&mut self, mut call: Call, until: &Until) {
-        if !matches!(until, Until::Map { .. }) {
+        if !matches!(until, Until::Map { .. } | Until::News(_)) {
             call.restart(Instant::now(), self.shared.router.request_timeout);
         }
-        self.begin_call(call);
+        self.begin_known(call, matches!(until, Until::News(_)));
+    }
+
+    /// Whether the client has authenticated, if it must, and its user may run the command.
+    fn check_user(&mut self, call: &Call) -> Result<(), CommandError> {
+        let needs_user = !call.row.flags.contains(Flags::NO_AUTH);
+        if needs_user && self.session.user.is_none() {
+            Err(USERS_UNKNOWN)
+        } else if needs_user && self.must_authenticate() {
+            Err(NO_AUTH)
+        } else {
+            self.check_rights(call)
+        }
     }
 
     /// A client that connected while there was a password need not authenticate once there is none.
     fn must_authenticate(&mut self) -> bool {
         if !self.session.authenticated {
-            self.session.authenticated = !self.shared.settings.has_password();
+            let rights = &self.shared.rights;
+            self.session.authenticated = !rights.need_password();
         }
         !self.session.authenticated
     }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_protocol::{FrameCommand, FrameFlags};
+use coterie_protocol::{FrameCommand, FrameFlags, Tracker};
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
 
@@ -24,13 +24,19 @@ pub(crate) struct Call {
     pub(crate) resp: Resp,
     /// READONLY: followers may serve the command if it only reads.
     pub(crate) follower_reads: bool,
+    /// Client-side caching: the client is to be told of what the command reads.
+    pub(crate) tracker: Option<Tracker>,
     /// The client asked for no reply.
     pub(crate) silent: bool,
+    /// MONITOR has shown it.
+    pub(crate) shown: bool,
     /// From here on its time counts. Time that it was parked for a newer map counts; time that it
     /// was parked for a pause or for earlier commands does not.
     pub(crate) began: Instant,
     /// When it times out.
     pub(crate) deadline: Instant,
+    /// Of a queued command that EXEC denies: its reply, an error line.
+    pub(crate) denied: Option<&'static str>,
 }
 
 impl Call {
@@ -39,7 +45,7 @@ impl Call {
     pub(super) fn of_frame(
         row: &'static Command,
         command: FrameCommand,
-        flags: FrameFlags,
+        (flags, tracker): (FrameFlags, Option<Tracker>),
         deadline: Instant,
     ) -> Self {
         Self {
@@ -52,9 +58,15 @@ impl Call {
                 Resp::V2
             },
             follower_reads: flags.has(FrameFlags::FOLLOWER_READ),
+            tracker: tracker.filter(|tracker| {
+                let writes = tracker.writes && row.is_write();
+                writes || (tracker.reads && row.is_tracked())
+            }),
             silent: false,
+            shown: true,
             began: Instant::now(),
             deadline,
+            denied: None,
         }
     }
 
@@ -70,10 +82,16 @@ impl Call {
         if self.resp == Resp::V3 {
             flags = flags.with(FrameFlags::RESP3);
         }
-        if self.follower_reads {
+        // Only the leader tells of changes.
+        if self.follower_reads && !self.reads_tracked() {
             flags = flags.with(FrameFlags::FOLLOWER_READ);
         }
         flags
+    }
+
+    /// Whether the client is to be told of what it reads.
+    pub(super) fn reads_tracked(&self) -> bool {
+        self.tracker.is_some_and(|tracker| tracker.reads)
     }
 
     /// Whether it only reads.
@@ -100,15 +118,18 @@ mod tests {
                     table: TableId(3),
                     resp,
                     follower_reads,
+                    tracker: None,
                     silent: true,
+                    shown: false,
                     began: now,
                     deadline: now,
+                    denied: None,
                 };
                 let command = FrameCommand {
                     table: call.table,
                     args: call.args.clone(),
                 };
-                let again = Call::of_frame(get, command, call.frame_flags(), now);
+                let again = Call::of_frame(get, command, (call.frame_flags(), None), now);
                 let wishes = |call: &Call| (call.resp, call.follower_reads, call.table);
                 assert_eq!(wishes(&again), wishes(&call));
                 assert_eq!((again.args, again.deadline), (call.args, now));

@@ -9,6 +9,7 @@
 //! are answered, and later commands wait for them.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -67,15 +68,17 @@ pub(crate) struct Connection<S> {
     pub(super) behind: Option<Behind>,
     /// While the proxy stops: times a client that does not take its replies.
     stall: Stall,
+    /// Its user is gone: it is closed behind the reply to the running command.
+    pub(super) ends_behind_reply: bool,
+    /// Written bytes may wait below: TLS keeps those that the socket does not take.
+    unflushed: bool,
 }
 
 impl<S: Socket> Connection<S> {
     pub(crate) fn new(io: S, shared: Arc<Shared>, client: Arc<Client>) -> Self {
-        let authenticated = !shared.settings.has_password();
-        client.details().authenticated = authenticated;
-        Self {
+        let mut connection = Self {
             io,
-            session: Session::new(authenticated),
+            session: Session::new(false),
             pipeline: Pipeline::new(Arc::clone(&shared.router)),
             requests: RequestCredit::new(shared.requests.clone()),
             shared,
@@ -89,7 +92,12 @@ impl<S: Socket> Connection<S> {
             last_command: "NULL",
             behind: None,
             stall: Stall::default(),
-        }
+            ends_behind_reply: false,
+            unflushed: false,
+        };
+        connection.become_default();
+        connection.client.details().authenticated = connection.session.authenticated;
+        connection
     }
 
     /// Serves the client until it leaves, is closed, or the proxy stops.
@@ -98,7 +106,7 @@ impl<S: Socket> Connection<S> {
             Ok(()) if self.is_stopping() && !self.client.is_killed() && !self.aborted => {
                 say_goodbye(&mut self.io).await;
             }
-            Ok(()) => {}
+            Ok(()) => self.io.say_end(),
             Err(error) => {
                 tracing::debug!(client = self.client.id, %error, "connection broke");
             }
@@ -109,7 +117,7 @@ impl<S: Socket> Connection<S> {
         self.client.waker.register(cx.waker());
         let mut was_active = false;
         loop {
-            if self.client.is_killed() {
+            if self.client.is_killed() || !self.follow_rights() {
                 return Poll::Ready(Ok(()));
             }
             let mut progress = self.pipeline.poll(cx);
@@ -145,6 +153,8 @@ impl<S: Socket> Connection<S> {
     /// Gives back memory of replies and requests that are gone, and reports how much is held.
     fn settle(&mut self) {
         self.pipeline.settle();
+        let answered_below = self.pipeline.replies.oldest();
+        self.client.set_answered_below(answered_below);
         if self.requests.is_used() {
             let coming = self.input.wanted();
             if coming == 0 {
@@ -177,7 +187,12 @@ impl<S: Socket> Connection<S> {
             && self.is_settled()
             && !self.input.unparsed
             && self.mode.is_normal()
-            && self.pipeline.replies.out.len() == 0
+            && !self.is_unread()
+    }
+
+    /// Whether the client has not taken all of its replies.
+    fn is_unread(&self) -> bool {
+        self.unflushed || self.pipeline.replies.out.len() > 0
     }
 
     /// Whether the proxy stops, so that no client's commands are read any more.
@@ -208,7 +223,7 @@ impl<S: Socket> Connection<S> {
         let idle = Idle {
             unanswered: (replies.len(), replies.bytes()),
             reads: self.reads(),
-            is_unread: replies.out.len() > 0,
+            is_unread: self.is_unread(),
             is_held_back: (self.mode.is_paused() || self.mode.is_blocked()) && self.is_settled(),
             input_ended: self.input.ended,
         };
@@ -283,8 +298,9 @@ impl<S: Socket> Connection<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let out = &mut self.pipeline.replies.out;
         if out.len() == 0 {
-            return Ok(false);
+            return self.poll_flush(cx);
         }
+        self.unflushed = true;
         self.peak = self.peak.or(out.peak());
         match out.poll_write(cx, &mut self.io) {
             Poll::Ready(written) => {
@@ -301,6 +317,26 @@ impl<S: Socket> Connection<S> {
             }
             Poll::Pending => {
                 self.check_output_limit()?;
+                if self.is_stopping() && self.stall.poll_over(cx).is_ready() {
+                    return Err(io::Error::other("takes no replies, and the proxy stops"));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Lets the socket take the bytes that TLS has kept; returns whether it has taken the last.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.unflushed {
+            return Ok(false);
+        }
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                flushed?;
+                self.unflushed = false;
+                Ok(true)
+            }
+            Poll::Pending => {
                 if self.is_stopping() && self.stall.poll_over(cx).is_ready() {
                     return Err(io::Error::other("takes no replies, and the proxy stops"));
                 }
@@ -358,7 +394,7 @@ impl<S: Socket> Connection<S> {
     fn poll_until(&self, until: &mut Until, cx: &mut Context<'_>) -> Poll<()> {
         let is_ready = match until {
             Until::Settled => self.is_settled(),
-            Until::Unpaused(over) => return over.poll_unpin(cx),
+            Until::Unpaused(over) | Until::News(over) => return over.poll_unpin(cx),
             Until::Map { newer } => {
                 self.is_settled() && {
                     let (router, map) = (&self.shared.router, self.pipeline.map());
@@ -406,6 +442,10 @@ impl<S: Socket> Connection<S> {
                 self.push(&reply, silent);
             }
             Err(error) => self.push_error(error, call.silent),
+        }
+        // The users may have changed with the reply.
+        if !self.follow_rights() || self.ends_behind_reply {
+            self.end_input();
         }
     }
 

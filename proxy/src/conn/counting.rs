@@ -3,10 +3,10 @@
 //! `tally` makes an [`Unanswered`], `replies` keeps it in the slot of the reply and makes it
 //! [`Answered`] as the slot is filled.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coterie_redis_compat::Nulls;
+use coterie_redis_compat::{Command, Nulls};
 
 use super::call::Call;
 use super::resp::{array_items, is_null, nulls};
@@ -62,10 +62,20 @@ impl Answered {
         }
     }
 
+    /// The row of the command.
+    pub(super) fn row(&self) -> &'static Command {
+        self.call.row.row()
+    }
+
+    /// How long it took, if it is answered now.
+    pub(super) fn took(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.call.began)
+    }
+
     /// Counts the call, and the commands that it ran if it is EXEC.
     pub(super) fn count(self, stats: &Stats, now: Instant) {
+        let took = self.took(now);
         let Self { call, lookups, .. } = self;
-        let took = now.saturating_duration_since(call.began);
         let reply = self.reply.unwrap_or_default();
         let failed = is_error(&reply);
         stats.calls.called(call.row, took, failed, lookups);

@@ -149,6 +149,7 @@ impl Pipeline {
             if is_full {
                 let flags = frame.flags.with(FrameFlags::READ_ONLY);
                 let mut batch = Batch::new(flags, deadline);
+                batch.tracker = frame.tracker;
                 batch.watches = std::mem::take(&mut frame.watches);
                 batches.push(batch);
             }

@@ -23,9 +23,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 
 /// How long the commands of a client that sends no more may make no progress.
 const GRACE: Duration = Duration::from_millis(500);
@@ -40,6 +41,9 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// Whether the client's end has come, without reading up to it. Pending while there is nothing
     /// to read; `None` if there is something to read and no end yet.
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Option<End>>;
+
+    /// Called before the connection is closed: tells the client as far as that takes no time.
+    fn say_end(&mut self) {}
 }
 
 /// How far a client has closed its connection.
@@ -65,6 +69,19 @@ impl Socket for TcpStream {
             Some(Err(_)) => Some(End::Both),
             _ => None,
         })
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    /// As the socket below says: TLS's own end is seen when it is read.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        self.get_ref().0.poll_end(cx)
+    }
+
+    fn say_end(&mut self) {
+        self.get_mut().1.send_close_notify();
+        // A client that has left, or does not read, need not be told.
+        let _ = self.flush().now_or_never();
     }
 }
 

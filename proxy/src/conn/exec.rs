@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
-use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_OFFERED};
-use coterie_redis_compat::{CommandError, Reply, Run, lookup};
+use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_IN_MULTI, NOT_OFFERED};
+use coterie_redis_compat::{CommandError, Reply, lookup};
 
 use super::call::Call;
 use super::connection::Connection;
@@ -40,6 +40,7 @@ impl<S: Socket> Connection<S> {
         if self.session.watching && !self.is_settled() {
             return self.park(call, Until::Settled);
         }
+        self.check_queue();
         let Some(multi) = self.session.multi.take() else {
             return;
         };
@@ -92,8 +93,15 @@ impl<S: Socket> Connection<S> {
         let flags = FrameFlags(flags.0 & !FrameFlags::FOLLOWER_READ.0);
         let mut batch = Batch::new(flags, call.deadline);
         batch.watches.clone_from(watches);
-        for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
-            batch.put(queued.table, &queued.args, false);
+        let mut caching = false;
+        for queued in &mut multi.queue {
+            caching |= queued.row.name == "client|caching";
+            if is_grouped(queued) {
+                queued.tracker = self.session.wishes.tracker(queued.row, caching);
+                batch.put(queued.table, &queued.args, false);
+                batch.track(queued.tracker);
+                batch.note_script(queued.row);
+            }
         }
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
@@ -109,6 +117,9 @@ impl<S: Socket> Connection<S> {
                 let slot = self
                     .pipeline
                     .submit_transaction(call, batch, &group, is_part);
+                for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
+                    self.note_reads(queued, slot);
+                }
                 self.count_when_answered(call, &multi.queue);
                 if is_part {
                     let queue = multi.queue;
@@ -170,7 +181,9 @@ impl<S: Socket> Connection<S> {
                 out.put_slice(&theirs.next().unwrap_or_default());
                 continue;
             }
-            let reply = if matches!(commands::handler(queued.row), Some(Handler::AlsoQueued(_))) {
+            let reply = if let Some(line) = queued.denied {
+                CommandError::Fixed(line).into()
+            } else if matches!(commands::handler(queued.row), Some(Handler::AlsoQueued(_))) {
                 let asked = asked.next().unwrap_or(Err(NOT_OFFERED));
                 asked.unwrap_or_else(Reply::from)
             } else if ours < REPLY_BYTES_MAX {
@@ -193,10 +206,11 @@ impl<S: Socket> Connection<S> {
         let mut table = self.session.table;
         let catalog = self.shared.catalog();
         for queued in &mut multi.queue {
-            if matches!(
+            let chooses = matches!(
                 commands::handler(queued.row),
                 Some(Handler::ChoosesTable(_))
-            ) {
+            );
+            if chooses && queued.denied.is_none() {
                 table = commands::table_named(&catalog, &queued.args[1]).unwrap_or(table);
             }
             queued.table = table;
@@ -217,11 +231,16 @@ impl<S: Socket> Connection<S> {
                 reply
             }
             Ok(Answer::Nothing) => Reply::OK,
+            Ok(Answer::RunsAlone(_)) => NOT_IN_MULTI.into(),
+            Ok(Answer::After(reply, over)) => {
+                tokio::spawn(over);
+                reply
+            }
             Err(error) => error.into(),
         }
     }
 }
 
 fn is_grouped(queued: &Call) -> bool {
-    matches!(queued.row.run, Run::Group(_))
+    queued.row.is_of_group() && queued.denied.is_none()
 }

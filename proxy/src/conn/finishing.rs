@@ -80,6 +80,7 @@ impl<S: Socket> Connection<S> {
                 call,
                 client: Arc::clone(&self.client),
                 shared: Arc::clone(&self.shared),
+                user: self.session.user.clone(),
                 wrote: Vec::new(),
             };
             (run, remote)
@@ -92,7 +93,7 @@ fn asking(queue: &[Call]) -> impl Iterator<Item = (commands::Alone, &Call)> {
     queue
         .iter()
         .filter_map(|queued| match commands::handler(queued.row) {
-            Some(Handler::AlsoQueued(run)) => Some((run, queued)),
+            Some(Handler::AlsoQueued(run)) if queued.denied.is_none() => Some((run, queued)),
             _ => None,
         })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{FrameFlags, Watch};
+use coterie_protocol::{FrameFlags, Tracker, Watch};
 use coterie_redis_compat::Command;
 use coterie_types::TableId;
 
@@ -38,6 +38,7 @@ pub(crate) struct Return {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) flags: FrameFlags,
+    pub(crate) tracker: Option<Tracker>,
     pub(crate) watches: Vec<Watch>,
     pub(crate) commands: BytesMut,
     pub(crate) count: usize,
@@ -52,6 +53,7 @@ impl Batch {
     pub(crate) fn new(flags: FrameFlags, deadline: Instant) -> Self {
         Self {
             flags,
+            tracker: None,
             watches: Vec::new(),
             commands: new_commands(),
             count: 0,
@@ -69,8 +71,28 @@ impl Batch {
         self.count += 1;
     }
 
+    /// Notes for whom a command reads; all commands are of the same client.
+    pub(crate) fn track(&mut self, tracker: Option<Tracker>) {
+        self.tracker = match (self.tracker, tracker) {
+            (Some(known), Some(new)) => Some(Tracker {
+                reads: known.reads || new.reads,
+                writes: known.writes || new.writes,
+                ..new
+            }),
+            (known, new) => known.or(new),
+        };
+    }
+
+    /// Notes the row of a command that was put.
+    pub(crate) fn note_script(&mut self, row: &Command) {
+        if row.is_script() {
+            self.flags = self.flags.with(FrameFlags::SCRIPTS);
+        }
+    }
+
     fn takes(&self, base: FrameFlags, args: &[Bytes], commands_max: usize) -> bool {
-        let ignoring = |flags: FrameFlags| flags.0 & !FrameFlags::READ_ONLY.0;
+        let of_commands = FrameFlags::READ_ONLY.with(FrameFlags::SCRIPTS);
+        let ignoring = |flags: FrameFlags| flags.0 & !of_commands.0;
         ignoring(self.flags) == ignoring(base)
             && !self.flags.has(FrameFlags::TRANSACTION)
             && self.count < commands_max
@@ -92,6 +114,7 @@ impl Batch {
         let prepared = Prepared {
             flags,
             reply_room,
+            tracker: self.tracker,
             watches: self.watches,
             count: self.count,
             commands: self.commands,
@@ -150,6 +173,8 @@ impl Lane {
         };
         let before = batch.commands.len();
         batch.put(call.table, &call.args, call.is_read());
+        batch.track(call.tracker);
+        batch.note_script(call.row);
         batch.returns.push(back);
         batch.commands.len() - before
     }

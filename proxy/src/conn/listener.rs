@@ -1,5 +1,6 @@
 //! Accepts clients: counts them, refuses those over the limit or not allowed in protected mode, and
-//! starts a task for each on a thread that serves clients. Closes idle clients once a second.
+//! starts a task for each on a thread that serves clients. A client that connects by TLS has its
+//! handshake there, too. Closes idle clients once a second.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use coterie_redis_compat::errors::{MAX_CLIENTS, PROTECTED_MODE};
 use coterie_redis_compat::{CommandError, Reply, Resp};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use super::connection::Connection;
 use crate::clients::Client;
 use crate::io_threads::IoThreads;
 use crate::shared::Shared;
+use crate::tls::{Handshakes, Tls};
 
 /// Connections that may wait to be accepted, as by default in Redis.
 const BACKLOG: u32 = 511;
@@ -37,10 +39,24 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 pub(crate) struct Listener {
-    socket: TcpListener,
+    sockets: Sockets,
     shared: Arc<Shared>,
     threads: IoThreads,
     drain_timeout: Duration,
+}
+
+/// Where clients connect; at least one of them.
+pub(crate) struct Sockets {
+    pub(crate) plain: Option<TcpListener>,
+    pub(crate) tls: Option<TcpListener>,
+}
+
+/// The tasks of connections.
+#[derive(Default)]
+struct Tasks {
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+    handshakes: Handshakes,
 }
 
 /// Listens at `addr`.
@@ -56,13 +72,13 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 
 impl Listener {
     pub(crate) fn new(
-        socket: TcpListener,
+        sockets: Sockets,
         shared: Arc<Shared>,
         threads: IoThreads,
         drain_timeout: Duration,
     ) -> Self {
         Self {
-            socket,
+            sockets,
             shared,
             threads,
             drain_timeout,
@@ -72,26 +88,38 @@ impl Listener {
     /// Serves until told to stop. Returns when every client has its replies, or at the drain
     /// timeout.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut connections = JoinSet::new();
-        let mut refusals = JoinSet::new();
+        let mut tasks = Tasks::default();
         let mut tick = tokio::time::interval(TICK);
+        // Clients wait in the socket's queue until the users are known; not for long, as they want to
+        // be told why.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.shared.rights.known() => {}
+            () = tokio::time::sleep(self.shared.router.request_timeout) => {}
+        }
         loop {
-            tokio::select! {
+            let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, addr)) => self.take_in(stream, addr, &mut connections, &mut refusals),
-                    Err(error) => {
-                        tracing::warn!(%error, "accept failed");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
-                Some(_) = refusals.join_next() => {}
-                _ = tick.tick() => self.close_idle(),
+                accepted = accept(self.sockets.plain.as_ref()) => (accepted, None),
+                accepted = accept(self.sockets.tls.as_ref()) => (accepted, self.shared.tls.clone()),
+                Some(_) = tasks.connections.join_next() => continue,
+                Some(_) = tasks.refusals.join_next() => continue,
+                _ = tick.tick() => {
+                    self.close_idle();
+                    continue;
+                }
+            };
+            match accepted {
+                (Ok((stream, addr)), tls) => self.take_in(stream, addr, tls, &mut tasks),
+                (Err(error), _) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
         // Accepts no more; connected clients finish the commands that were read from them.
-        drop(self.socket);
+        drop(self.sockets);
+        let mut connections = tasks.connections;
         self.shared.stopping.store(true, Ordering::Release);
         for client in self.shared.clients.all() {
             client.waker.wake();
@@ -113,8 +141,8 @@ impl Listener {
         &self,
         stream: TcpStream,
         addr: SocketAddr,
-        connections: &mut JoinSet<()>,
-        refusals: &mut JoinSet<()>,
+        tls: Option<Arc<Tls>>,
+        tasks: &mut Tasks,
     ) {
         let shared = &self.shared;
         if let Some(error) = self.refusal(addr) {
@@ -123,8 +151,13 @@ impl Listener {
                 .stats
                 .rejected_connections
                 .fetch_add(1, Ordering::Relaxed);
-            if refusals.len() < REFUSALS_MAX {
-                refusals.spawn(refuse(stream, error));
+            if tasks.refusals.len() < REFUSALS_MAX {
+                match tls {
+                    None => drop(tasks.refusals.spawn(refuse(stream, error))),
+                    // As in Redis, a proxy with too many clients makes no handshake to say so.
+                    Some(_) if error == MAX_CLIENTS => {}
+                    Some(tls) => drop(tasks.refusals.spawn(refuse_by_tls(stream, tls, error))),
+                }
             }
             return;
         }
@@ -143,21 +176,35 @@ impl Listener {
             client: Arc::clone(&client),
         };
         let shared = Arc::clone(&thread.shared);
+        let Some(tls) = tls else {
+            let serving = async move {
+                let _listed = listed;
+                if let Some(stream) = here(stream) {
+                    Connection::new(stream, shared, client).run().await;
+                }
+            };
+            tasks.connections.spawn_on(serving, &thread.runtime);
+            return;
+        };
+        let in_progress = tasks.handshakes.begin();
         let serving = async move {
             let _listed = listed;
-            // From here on, this thread's runtime is woken when the socket is ready.
-            match stream.and_then(TcpStream::from_std) {
-                Ok(stream) => Connection::new(stream, shared, client).run().await,
-                Err(error) => tracing::warn!(%error, "cannot serve a client"),
+            let Some(stream) = here(stream) else {
+                return;
+            };
+            let handshake = tls.handshake(stream, &shared, &client, in_progress);
+            // Boxed: it is large, and gone when the client is served.
+            if let Some(stream) = Box::pin(handshake).await {
+                Connection::new(stream, shared, client).run().await;
             }
         };
-        connections.spawn_on(serving, &thread.runtime);
+        tasks.connections.spawn_on(serving, &thread.runtime);
     }
 
     fn refusal(&self, addr: SocketAddr) -> Option<CommandError> {
         let settings = &self.shared.settings;
         let is_protected =
-            settings.protected_mode.load(Ordering::Relaxed) && !settings.has_password();
+            settings.protected_mode.load(Ordering::Relaxed) && self.shared.rights.is_open();
         if is_protected && !addr.ip().to_canonical().is_loopback() {
             return Some(PROTECTED_MODE);
         }
@@ -171,6 +218,7 @@ impl Listener {
         let (shared, settings) = (&self.shared, &self.shared.settings);
         shared.stats.sample();
         shared.clients.tick();
+        shared.tracking.trim();
         let seconds = |field: &std::sync::atomic::AtomicU64| {
             Duration::from_secs(field.load(Ordering::Relaxed))
         };
@@ -199,6 +247,22 @@ impl Listener {
     }
 }
 
+/// The next client of a socket; none ever if there is no socket.
+async fn accept(socket: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// From here on, this thread's runtime is woken when the socket is ready.
+fn here(stream: io::Result<std::net::TcpStream>) -> Option<TcpStream> {
+    let stream = stream.and_then(TcpStream::from_std);
+    stream
+        .inspect_err(|error| tracing::warn!(%error, "cannot serve a client"))
+        .ok()
+}
+
 /// Removes the client from the list, however its task ends.
 struct Listed {
     shared: Arc<Shared>,
@@ -209,6 +273,8 @@ impl Drop for Listed {
     fn drop(&mut self) {
         self.shared.clients.remove(self.client.id);
         self.shared.pubsub.forget(&self.client);
+        self.shared.tracking.turn_off(&self.client);
+        self.shared.monitors.remove(self.client.id);
         self.shared.metrics.clients.dec();
     }
 }
@@ -234,7 +300,7 @@ fn bound_send_buffer(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).set_send_buffer_size(SEND_BUFFER_BYTES)
 }
 
-async fn refuse(mut stream: TcpStream, error: CommandError) {
+async fn refuse(mut stream: impl AsyncWrite + Unpin, error: CommandError) {
     let mut line = BytesMut::new();
     Reply::from(error).encode(Resp::V2, &mut line);
     let written = async {
@@ -242,6 +308,13 @@ async fn refuse(mut stream: TcpStream, error: CommandError) {
         let _ = stream.shutdown().await;
     };
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, written).await;
+}
+
+async fn refuse_by_tls(stream: TcpStream, tls: Arc<Tls>, error: CommandError) {
+    let accepted = tokio::time::timeout(REFUSAL_TIMEOUT, tls.acceptor().accept(stream)).await;
+    if let Ok(Ok(stream)) = accepted {
+        refuse(stream, error).await;
+    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Mending {
         }
         let commands = std::mem::take(&mut frame.commands);
         for (back, command) in returns.into_iter().zip(commands) {
-            let call = Call::of_frame(back.row, command, frame.flags, deadline);
+            let call = Call::of_frame(back.row, command, (frame.flags, frame.tracker), deadline);
             let work = Work::Command(call);
             self.items.push(Item { cause, back, work });
         }

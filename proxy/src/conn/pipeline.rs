@@ -139,14 +139,15 @@ impl Pipeline {
         }
     }
 
-    /// Puts a command into the lanes of its groups; [`Pipeline::dispatch`] sends it.
-    pub(crate) fn submit(&mut self, call: &Call) -> Result<(), Unroutable> {
+    /// Puts a command into the lanes of its groups; [`Pipeline::dispatch`] sends it. Returns the
+    /// number of its reply.
+    pub(crate) fn submit(&mut self, call: &Call) -> Result<u64, Unroutable> {
         let slot = self.replies.open(call.silent);
         let result = self.enqueue(call, slot, None);
         if result.is_err() {
             self.replies.close_last();
         }
-        result
+        result.map(|()| slot)
     }
 
     /// `WATCH`: asks for the token of each key.
@@ -171,6 +172,7 @@ impl Pipeline {
                 args: vec![Bytes::from_static(b"_watch"), key.clone()],
                 // A token must not be older than the client's next read.
                 follower_reads: false,
+                tracker: None,
                 ..*call
             };
             self.enqueue(&watch, slot, Some([ordinal].into()))?;

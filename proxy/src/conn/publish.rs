@@ -19,6 +19,8 @@ impl<S: Socket> Connection<S> {
     /// Publishes the connection's state; `is_active` if it has made progress since the last time.
     pub(super) fn publish(&mut self, is_active: bool) {
         let memory = self.memory();
+        self.client
+            .set_answered_below(self.pipeline.replies.oldest());
         let replies = &self.pipeline.replies;
         let soft = &self.shared.settings.output_limits.normal.soft;
         let soft = soft.load(Ordering::Relaxed);
@@ -28,6 +30,11 @@ impl<S: Socket> Connection<S> {
             details.active_at = Instant::now();
         }
         details.authenticated = self.session.authenticated;
+        if let Some(user) = &self.session.user
+            && details.user != user.name()
+        {
+            details.user = user.name().clone();
+        }
         details.table = self.session.table.0;
         details.resp = match self.session.resp {
             Resp::V2 => 2,

@@ -100,6 +100,7 @@ impl Pipeline {
             .transaction_group(rows, watches)?
             .ok_or(Unroutable::NoRange)?;
         let mut batch = Batch::new(frame.flags, deadline);
+        batch.tracker = frame.tracker;
         batch.watches.clone_from(&frame.watches);
         for command in &frame.commands {
             batch.put(command.table, &command.args, false);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use coterie_redis_compat::errors::{
     DISCARD_WITHOUT_MULTI, NESTED_MULTI, NOT_OFFERED, WATCH_INSIDE_MULTI,
 };
-use coterie_redis_compat::{CommandError, Reply, Run};
+use coterie_redis_compat::{CommandError, Reply};
 use futures_util::future::BoxFuture;
 
 use super::call::Call;
@@ -24,9 +24,15 @@ use crate::router::Failure;
 
 impl<S: Socket> Connection<S> {
     /// Runs a command. `handler` carries it out if no group does.
-    pub(super) fn run_call(&mut self, call: Call, handler: Option<Handler>) {
+    pub(super) fn run_call(&mut self, mut call: Call, handler: Option<Handler>) {
+        if self.shared.monitors.any() {
+            self.show(&mut call);
+        }
+        if commands::is_monitor_all(&call.args) {
+            return self.monitor(call, true);
+        }
         match handler {
-            None if matches!(call.row.run, Run::Group(_)) => match blocking::limit(&call) {
+            None if call.row.is_of_group() => match blocking::limit(&call) {
                 Some(_) if !self.is_settled() => self.park(call, Until::Settled),
                 Some(limit) => self.run_waiting(call, limit),
                 None => self.submit(call),
@@ -34,7 +40,16 @@ impl<S: Socket> Connection<S> {
             None => self.reject(call, NOT_OFFERED),
             Some(Handler::Now(run) | Handler::OfClients(run) | Handler::ChoosesTable(run)) => {
                 let began = Instant::now();
-                let answer = self.run_now(&call, run);
+                let answer = match self.run_now(&call, run) {
+                    Ok(Answer::After(reply, over)) => return self.reply_after(call, reply, over),
+                    Ok(Answer::RunsAlone(run)) => {
+                        return match self.is_settled() {
+                            true => self.run_alone(call, run),
+                            false => self.park(call, Until::Settled),
+                        };
+                    }
+                    answer => answer,
+                };
                 self.count_call(call.row, began.elapsed(), answer.is_err());
                 self.take_answer(call, answer);
             }
@@ -54,8 +69,29 @@ impl<S: Socket> Connection<S> {
         if let Err(error) = self.check_sizes(&call) {
             return self.reject(call, error);
         }
-        let result = self.pipeline.submit(&call);
+        if let Some(user) = &self.session.user
+            && let Err(error) = user.check_options(call.row, &call.args)
+        {
+            return self.fail_at_once(call, error);
+        }
+        let result = self
+            .pipeline
+            .submit(&call)
+            .map(|slot| self.note_reads(&call, slot));
         self.routed(call, result);
+    }
+
+    /// Before a command is sent: notes the keys that it reads for the reply with this number, if
+    /// the client keeps them.
+    pub(super) fn note_reads(&self, call: &Call, slot: u64) {
+        if call.reads_tracked() {
+            let mut keys = Vec::new();
+            let mut visit = |table, key: &Bytes| keys.push((table, key.clone()));
+            // A command whose keys cannot be found reads none.
+            let _ = call.row.visit_keys(call.table, &call.args, &mut visit);
+            let keys = keys.iter().map(|(table, key)| (*table, key));
+            self.shared.tracking.note(self.client.id, slot, keys);
+        }
     }
 
     /// Handles the result of routing a command.
@@ -108,7 +144,8 @@ impl<S: Socket> Connection<S> {
                 call.silent = false;
                 self.reply(call, &reply);
             }
-            Ok(Answer::Nothing) => self.reuse(call.args),
+            Ok(Answer::Nothing | Answer::RunsAlone(_)) => self.reuse(call.args),
+            Ok(Answer::After(reply, over)) => self.reply_after(call, reply, over),
             Ok(Answer::Close(reply)) => {
                 self.reply(call, &reply);
                 self.end_input();
@@ -118,6 +155,17 @@ impl<S: Socket> Connection<S> {
                 self.reuse(call.args);
             }
         }
+    }
+
+    /// Replies when `over` is over.
+    fn reply_after(&mut self, mut call: Call, reply: Reply, over: BoxFuture<'static, ()>) {
+        call.began = Instant::now();
+        let call = Arc::new(call);
+        let work = Box::pin(async move {
+            over.await;
+            Ok(reply)
+        });
+        self.mode = Mode::Alone { call, work };
     }
 
     fn run_alone(
@@ -133,6 +181,7 @@ impl<S: Socket> Connection<S> {
             call: Arc::clone(&call),
             client: Arc::clone(&self.client),
             shared: Arc::clone(&self.shared),
+            user: self.session.user.clone(),
             wrote: self.pipeline.wrote.clone(),
         });
         self.mode = Mode::Alone { call, work };
@@ -143,6 +192,8 @@ impl<S: Socket> Connection<S> {
         if let Err(error) = self.check_sizes(&call) {
             return self.reject(call, error);
         }
+        // It has no place among the replies: its read counts as under way from here on.
+        self.note_reads(&call, u64::MAX);
         self.run_alone(call, |remote| blocking::run(remote, limit));
         if let Mode::Alone { call, .. } = &self.mode {
             self.pipeline.will_write(call);
@@ -171,6 +222,7 @@ impl<S: Socket> Connection<S> {
             }
             SessionCommand::Watch => self.watch(call),
             SessionCommand::Reset => self.reset(call),
+            SessionCommand::Monitor => self.monitor(call, false),
             SessionCommand::Quit => {
                 self.succeed_at_once(call, &Reply::OK);
                 self.end_input();
@@ -197,15 +249,17 @@ impl<S: Socket> Connection<S> {
     }
 
     fn reset(&mut self, mut call: Call) {
-        let authenticated = !self.shared.settings.has_password();
         // REPLY OFF does not suppress this reply.
         call.silent &= self.session.reply_mode != ReplyMode::Off;
         let generation = self.session.watch_generation + 1;
-        self.session = Session::new(authenticated);
+        self.session = Session::new(false);
         self.session.watch_generation = generation;
+        self.become_default();
+        self.shared.tracking.turn_off(&self.client);
         self.client.details().reset();
         self.shared.pubsub.forget(&self.client);
         self.flush_pushes();
+        self.shared.monitors.remove(self.client.id);
         self.succeed_at_once(call, &Reply::simple("RESET"));
     }
 }

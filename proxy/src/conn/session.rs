@@ -1,14 +1,17 @@
 //! The state that a connection keeps between commands.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_protocol::Watch;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::{Command, Resp};
 use coterie_types::TableId;
 
 use super::call::Call;
+use crate::tracking::Wishes;
 
 /// Bytes that a watch takes besides its key.
 const WATCH_BYTES: usize = 128;
@@ -52,6 +55,10 @@ pub(crate) struct Session {
     pub(crate) table: TableId,
     pub(crate) resp: Resp,
     pub(crate) authenticated: bool,
+    /// Its user; none while no user is known.
+    pub(crate) user: Option<Arc<User>>,
+    /// The generation of the users when it was looked up.
+    pub(crate) rights_seen: u64,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) multi: Option<Multi>,
     pub(crate) watches: Vec<Watch>,
@@ -65,6 +72,8 @@ pub(crate) struct Session {
     pub(crate) watching: bool,
     /// READONLY: followers may serve the reads.
     pub(crate) follower_reads: bool,
+    /// Client-side caching.
+    pub(crate) wishes: Wishes,
 }
 
 impl Session {
@@ -73,6 +82,8 @@ impl Session {
             table: TableId(0),
             resp: Resp::V2,
             authenticated,
+            user: None,
+            rights_seen: 0,
             reply_mode: ReplyMode::On,
             multi: None,
             watches: Vec::new(),
@@ -81,6 +92,7 @@ impl Session {
             watch_generation: 0,
             watching: false,
             follower_reads: false,
+            wishes: Wishes::default(),
         }
     }
 
@@ -133,9 +145,12 @@ impl Session {
             table: self.table,
             resp: self.resp,
             follower_reads: self.follower_reads,
+            tracker: self.wishes.tracker(row, false),
             silent,
+            shown: false,
             began,
             deadline,
+            denied: None,
         }
     }
 

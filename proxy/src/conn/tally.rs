@@ -1,6 +1,7 @@
 //! Counts a connection's commands for INFO: at once if the proxy answers, else when the slot of the
 //! reply is filled (`counting`).
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::call::Call;
 use super::connection::Connection;
 use super::counting::{Answered, Unanswered};
 use super::departure::Socket;
+use crate::shared::Shared;
 use crate::stats::Lookups;
 
 impl<S: Socket> Connection<S> {
@@ -35,6 +37,7 @@ impl<S: Socket> Connection<S> {
         if let Some(number) = calls.number(row) {
             calls.called(number, took, failed, Lookups::default());
         }
+        note_latency(&self.shared, row, took);
     }
 
     /// Counts a command that was refused before it was run.
@@ -62,7 +65,17 @@ impl<S: Socket> Connection<S> {
         }
         let now = Instant::now();
         for answered in self.pipeline.replies.answered.drain(..) {
+            note_latency(&self.shared, answered.row(), answered.took(now));
             answered.count(&self.shared.stats, now);
         }
+    }
+}
+
+/// Notes a command for LATENCY, if it took long.
+fn note_latency(shared: &Shared, row: &'static Command, took: Duration) {
+    let threshold = &shared.settings.latency_monitor_threshold;
+    let threshold = threshold.load(Ordering::Relaxed);
+    if threshold > 0 && took >= Duration::from_millis(threshold) {
+        shared.latency.note(row, took);
     }
 }

@@ -81,6 +81,7 @@ impl Calls {
         let frames = stream::iter(frames(pieces, words).into_iter().map(|frame| async move {
             let prepared = Prepared {
                 reply_room: SHORT_BYTES,
+                tracker: None,
                 flags: self.flags(is_read),
                 watches: Vec::new(),
                 count: frame.pieces.len(),

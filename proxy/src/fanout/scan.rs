@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::TableId;
 
@@ -45,6 +46,7 @@ pub(crate) async fn scan(
     places: &ScanPlaces,
     table: TableId,
     scan: &Scan,
+    seen_by: Option<&User>,
 ) -> Result<Reply, CommandError> {
     // No page ever ended there, but Redis takes any number.
     let Some(cursor) = Cursor::from_number(scan.cursor) else {
@@ -62,6 +64,7 @@ pub(crate) async fn scan(
         calls,
         table,
         scan,
+        seen_by,
         start,
         keys: Vec::new(),
         bytes: 0,
@@ -75,6 +78,8 @@ struct Page<'a> {
     calls: &'a Calls,
     table: TableId,
     scan: &'a Scan,
+    /// A user who may see the names of some keys only.
+    seen_by: Option<&'a User>,
     /// The first key to return.
     start: Bytes,
     keys: Vec<Bytes>,
@@ -96,10 +101,10 @@ struct Visit {
 impl Page<'_> {
     async fn read(mut self, places: &ScanPlaces, from: Cursor) -> Result<Reply, CommandError> {
         let Some(next) = self.fill().await? else {
-            return Ok(reply(Cursor::Start, self.keys));
+            return Ok(self.reply(Cursor::Start));
         };
         if let Some(cursor) = self.end_with_code(&next) {
-            return Ok(reply(cursor, self.keys));
+            return Ok(self.reply(cursor));
         }
         // Keys before `next` were returned, and keys from there on share its code.
         let code = CODER.code(&next) + 1;
@@ -124,7 +129,15 @@ impl Page<'_> {
                 }
             },
         };
-        Ok(reply(cursor, self.keys))
+        Ok(self.reply(cursor))
+    }
+
+    /// The keys that the user may see; the others were visited all the same.
+    fn reply(mut self, cursor: Cursor) -> Reply {
+        if let Some(user) = self.seen_by {
+            self.keys.retain(|key| user.may_see(key));
+        }
+        reply(cursor, self.keys)
     }
 
     /// The cursor of a page that ends before `next`, if the code of `next` can express that: no key

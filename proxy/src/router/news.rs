@@ -279,7 +279,10 @@ mod tests {
 
     impl Reader for Seen {
         fn take(&self, _: &str, news: &[News]) {
-            for News::Published(message) in news {
+            for news in news {
+                let News::Published(message) = news else {
+                    panic!("no message");
+                };
                 let text = String::from_utf8_lossy(&message.channel).into_owned();
                 self.0.lock().push(text);
             }

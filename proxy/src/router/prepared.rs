@@ -8,11 +8,12 @@
 use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use coterie_protocol::{Frame, FrameFlags, Watch};
+use coterie_protocol::{Frame, FrameFlags, Tracker, Watch, put_tracker};
 use coterie_types::{FrameSeq, GroupId, SessionId, TableId, varint};
 
-/// Room before the commands: a head without watches takes at most 1 + 8 + 5 × 10 bytes.
-const HEAD_ROOM: usize = 64;
+/// Room before the commands: a head without watches takes at most 1 + 8 + 5 × 10 bytes, and 19 for
+/// a tracker.
+const HEAD_ROOM: usize = 80;
 /// Initial capacity of a new frame's buffer.
 const BYTES_FIRST: usize = 512;
 
@@ -22,6 +23,7 @@ pub(crate) struct Prepared {
     pub(crate) flags: FrameFlags,
     /// Bytes of room for the replies; see `Frame::reply_room`.
     pub(crate) reply_room: usize,
+    pub(crate) tracker: Option<Tracker>,
     /// Only with [`FrameFlags::TRANSACTION`].
     pub(crate) watches: Vec<Watch>,
     /// The number of commands.
@@ -54,6 +56,7 @@ impl Prepared {
         Self {
             flags,
             reply_room,
+            tracker: None,
             watches: Vec::new(),
             count: 1,
             commands,
@@ -83,8 +86,15 @@ impl Prepared {
     }
 
     fn put_head(&self, head: &mut impl BufMut, group: GroupId, numbers: Numbers) {
-        put_numbers(head, group, self.flags.with(FrameFlags::ROOM), numbers);
+        let mut flags = self.flags.with(FrameFlags::ROOM);
+        if self.tracker.is_some() {
+            flags = flags.with(FrameFlags::TRACKED);
+        }
+        put_numbers(head, group, flags, numbers);
         varint::put(head, self.reply_room as u64);
+        if let Some(tracker) = &self.tracker {
+            put_tracker(head, tracker);
+        }
         if self.flags.has(FrameFlags::TRANSACTION) {
             varint::put(head, self.watches.len() as u64);
             for watch in &self.watches {
@@ -197,6 +207,7 @@ mod tests {
         let prepared = Prepared {
             flags,
             reply_room: usize::MAX,
+            tracker: None,
             watches: watches.clone(),
             count: 2,
             commands,
@@ -208,6 +219,7 @@ mod tests {
             seq: numbers.seq,
             acknowledged_below: numbers.acknowledged_below,
             reply_room: Some(usize::MAX),
+            tracker: None,
             wait: None,
             watches,
             commands: [3, 0]

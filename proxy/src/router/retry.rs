@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use coterie_protocol::{FrameFlags, FrameReply, Refusal, decode, method};
+use coterie_protocol::{FrameFlags, FrameReply, Refusal, Tracker, decode, method};
 use coterie_redis_compat::CommandError;
-use coterie_redis_compat::errors::{DISK_FULL, STARTING};
+use coterie_redis_compat::errors::{BUSY_FUNCTION, BUSY_SCRIPT, DISK_FULL, STARTING};
 use coterie_rpc::{CallError, Patience};
 use coterie_types::{GroupId, NodeId};
 use tokio::runtime::Handle;
@@ -32,6 +32,7 @@ use super::window::Ticket;
 use super::{GroupRoute, Prepared, RangeCache, RangeMap};
 use crate::client_memory::ClientMemory;
 use crate::metrics::Metrics;
+use crate::tracking::Tracking;
 
 /// How long a leader may be silent in the first attempt: shorter than a client should have to wait,
 /// longer than any commit of a healthy group. Doubles with each time-out, up to 16 times this. A
@@ -41,6 +42,8 @@ const ATTEMPT: Duration = Duration::from_millis(800);
 /// After this time no frame is sent again, because the group may have forgotten that it applied the
 /// frame. By the wall clock, which goes on while a machine sleeps.
 pub(super) const AWAKE_MAX: Duration = Duration::from_secs(8 * 60);
+/// How long a frame waits until its server tells this proxy of changes.
+const LINK_MAX: Duration = Duration::from_millis(1500);
 /// Assumed transfer rate: the transfer time of a body is added to an attempt.
 const BYTES_PER_SECOND: u64 = 16 << 20;
 
@@ -127,6 +130,8 @@ pub(crate) struct Router {
     pub(crate) request_timeout: Duration,
     /// The answers of frames that wait.
     pub(crate) links: Links,
+    /// Client-side caching.
+    pub(crate) tracking: Arc<Tracking>,
 }
 
 impl Router {
@@ -136,6 +141,7 @@ impl Router {
         Self {
             cache: Arc::clone(&self.cache),
             links: Links::new(rpc.clone()),
+            tracking: Arc::clone(&self.tracking),
             rpc,
             metrics: Arc::clone(&self.metrics),
             replies: self.replies.clone(),
@@ -156,7 +162,8 @@ impl Router {
         } else {
             Some(group.window.ticket().await)
         };
-        let attempts = Attempts::new(self, group, routed_by, frame.flags, frame.deadline);
+        let mut attempts = Attempts::new(self, group, routed_by, frame.flags, frame.deadline);
+        attempts.tracker = frame.tracker;
         let numbers = ticket
             .as_mut()
             .map_or_else(Numbers::default, Ticket::numbers);
@@ -179,6 +186,8 @@ pub(super) struct Attempts<'a> {
     silences: u32,
     /// Some attempt may have been applied.
     pub(super) maybe_applied: bool,
+    /// The client that keeps what the frame reads.
+    pub(super) tracker: Option<Tracker>,
     /// The group's voters when an attempt failed. They are asked even after the catalog has dropped
     /// the group, as they may know the fate of the frame.
     voters: Vec<NodeId>,
@@ -218,6 +227,7 @@ impl<'a> Attempts<'a> {
             backoff: Backoff::new(),
             silences: 0,
             maybe_applied: false,
+            tracker: None,
             voters: Vec::new(),
             reason: String::new(),
         }
@@ -293,6 +303,20 @@ impl<'a> Attempts<'a> {
             silence: ATTEMPT * (1 << self.silences.min(4)) + way,
             progress: Some(Arc::clone(self.group.progress(is_read))),
         };
+        let tracker = self.tracker.filter(|tracker| tracker.reads);
+        let known = match tracker {
+            Some(tracker) => {
+                let deadline = Instant::now() + left.min(LINK_MAX);
+                let before = self.router.tracking.before(tracker.client, addr, deadline);
+                let Some(known) = before.await else {
+                    self.reason = format!("node {node} tells of no changes");
+                    self.group.suspect(node);
+                    return Next::Pause;
+                };
+                Some((tracker.client, known))
+            }
+            None => None,
+        };
         let rpc = &self.router.rpc;
         // Before the call: the answer may come before the word that the frame waits.
         let expecting = match numbers_of(body) {
@@ -303,7 +327,11 @@ impl<'a> Attempts<'a> {
             _ => None,
         };
         let calling = rpc.call_patiently(addr, method::EXECUTE, body.clone(), patience);
-        match calling.await {
+        let answer = calling.await;
+        if let (Ok(_), Some((client, known))) = (&answer, &known) {
+            self.router.tracking.after(*client, known);
+        }
+        match answer {
             Ok(reply) => match reply.first() {
                 Some(0) => {
                     self.group.progressed(is_read);
@@ -413,6 +441,14 @@ impl<'a> Attempts<'a> {
                 Next::Pause
             }
             Refusal::DiskFull => Next::Finish(Outcome::Failed(Failure::DiskFull)),
+            Refusal::Busy { .. } if self.maybe_applied => {
+                self.reason = format!("group {} runs a script", self.group.id);
+                Next::Pause
+            }
+            Refusal::Busy { function } => {
+                let error = if function { BUSY_FUNCTION } else { BUSY_SCRIPT };
+                Next::Finish(Outcome::Failed(Failure::Unroutable(error)))
+            }
             Refusal::NeedsRoom { bytes } => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 Next::Finish(Outcome::NeedsRoom(bytes))

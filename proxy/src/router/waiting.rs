@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use coterie_protocol::{Frame, FrameCommand, FrameFlags, Stage, Wait};
+use coterie_protocol::{Frame, FrameCommand, FrameFlags, Stage, Tracker, Wait};
 use coterie_redis_compat::Resp;
 use coterie_types::{TableId, varint};
 
@@ -24,6 +24,8 @@ pub(crate) struct Words {
     pub(crate) table: TableId,
     pub(crate) args: Vec<Bytes>,
     pub(crate) resp: Resp,
+    /// Client-side caching.
+    pub(crate) tracker: Option<Tracker>,
 }
 
 /// A frame that may wait, with its number at its group.
@@ -95,6 +97,7 @@ impl Router {
             seq: numbers.seq,
             acknowledged_below: numbers.acknowledged_below,
             reply_room: Some(SHORT_BYTES),
+            tracker: words.tracker,
             wait: Some(wait),
             watches: Vec::new(),
             commands: vec![FrameCommand {
@@ -113,6 +116,7 @@ impl Router {
         let group = Arc::clone(&sent.group);
         let mut attempts = Attempts::new(self, &group, sent.routed_by, flags, deadline);
         attempts.maybe_applied = sent.is_sent;
+        attempts.tracker = words.tracker.filter(|_| flags.has(FrameFlags::WAITS));
         sent.is_sent = true;
         let (outcome, _) = attempts.run(&mut sent.ticket, body.freeze()).await;
         if let (Outcome::Done(replies), Some(ticket)) = (&outcome, &mut sent.ticket) {

@@ -32,6 +32,13 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowNumber(u16);
 
+impl RowNumber {
+    /// The row.
+    pub(crate) fn row(self) -> &'static Command {
+        &ROWS[usize::from(self.0)]
+    }
+}
+
 /// How often a command found a key and how often it did not, if the reply tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Lookups {

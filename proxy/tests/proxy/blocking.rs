@@ -149,6 +149,45 @@ async fn other_types_are_let_be_by_who_waits_and_an_error_for_who_comes() {
     assert_eq!(other.run("SET k text").await, "+OK\r\n");
     assert_eq!(other.run("RPUSH l x").await, ":1\r\n");
     assert_eq!(waits.reply().await, popped("l", "x"));
+    let mut waits = waiting(&cluster, &proxy, "XREAD BLOCK 0 STREAMS e $").await;
+    other
+        .send("MULTI\r\nXADD e 1-1 f v\r\nDEL e\r\nLPUSH e x\r\nEXEC\r\n")
+        .await;
+    for _ in 0..4 {
+        other.reply().await;
+    }
+    assert_eq!(other.reply().await, "*3\r\n$3\r\n1-1\r\n:1\r\n:1\r\n");
+    assert_eq!(cluster.waiting(1), 1);
+    let refused = other.run("XREAD BLOCK 0 STREAMS e 0").await;
+    assert!(refused.starts_with("-WRONGTYPE "), "{refused}");
+    assert_eq!(other.run("DEL e").await, ":1\r\n");
+    assert_eq!(other.run("XADD e 2-1 f v").await, "$3\r\n2-1\r\n");
+    assert!(waits.reply().await.contains("2-1"));
+}
+
+/// A consumer learns that its group is gone, however the stream went.
+#[tokio::test]
+async fn consumers_do_not_wait_for_a_stream_that_is_gone() {
+    let (cluster, proxy, mut other) = started().await;
+    let gone = "-NOGROUP No such key 'e' or consumer group 'g' in XREADGROUP with GROUP option\r\n";
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    for (way, reply) in [
+        ("DEL e", gone),
+        ("UNLINK e", gone),
+        ("FLUSHALL", gone),
+        ("FLUSHDB", gone),
+        ("RENAME e f", gone),
+        ("PEXPIRE e -1", gone),
+        ("XGROUP DESTROY e g", gone),
+        ("SET e text", wrong),
+    ] {
+        other.run("DEL e").await;
+        other.run("XGROUP CREATE e g $ MKSTREAM").await;
+        let line = "XREADGROUP GROUP g c BLOCK 0 STREAMS e >";
+        let mut waits = waiting(&cluster, &proxy, line).await;
+        other.run(way).await;
+        assert_eq!(waits.reply().await, reply, "{way}");
+    }
 }
 
 #[tokio::test]

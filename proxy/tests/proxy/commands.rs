@@ -95,7 +95,11 @@ async fn clients_are_killed_by_filter() {
             ("CLIENT KILL TYPE foo", "-ERR Unknown client type 'foo'\r\n"),
             ("CLIENT KILL TYPE pubsub", ":0\r\n"),
             // Redis has MAXAGE since 7.4.
-            ("CLIENT KILL MAXAGE 1000", "-ERR syntax error\r\n"),
+            ("CLIENT KILL MAXAGE 1000", ":0\r\n"),
+            (
+                "CLIENT KILL MAXAGE 0",
+                "-ERR maxage should be greater than 0\r\n",
+            ),
         ],
     )
     .await;
@@ -173,6 +177,42 @@ async fn settings_are_shown_and_changed() {
         "-NOAUTH Authentication required.\r\n"
     );
     assert_eq!(other.run("AUTH pw").await, "+OK\r\n");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_save_and_nobody_to_shut_down() {
+    let cluster = Cluster::of_two();
+    let proxy = cluster.proxy("").await;
+    let mut client = Client::connect(proxy.addr).await;
+    let refused = "-ERR Command not allowed inside a transaction\r\n";
+    let no_shutdown = "-ERR Errors trying to SHUTDOWN. Check logs.\r\n";
+    expect(
+        &mut client,
+        &[
+            ("SAVE", "+OK\r\n"),
+            ("BGSAVE", "+Background saving started\r\n"),
+            ("BGSAVE schedule", "+Background saving started\r\n"),
+            ("BGSAVE now", "-ERR syntax error\r\n"),
+            (
+                "BGREWRITEAOF",
+                "+Background append only file rewriting started\r\n",
+            ),
+            ("SHUTDOWN", no_shutdown),
+            ("SHUTDOWN NOSAVE NOW FORCE", no_shutdown),
+            ("SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n"),
+            ("SHUTDOWN ABORT NOW", "-ERR syntax error\r\n"),
+            ("SHUTDOWN SAVE NOSAVE", "-ERR syntax error\r\n"),
+            ("SHUTDOWN later", "-ERR syntax error\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("BGSAVE", "+QUEUED\r\n"),
+            ("SAVE", refused),
+            ("SHUTDOWN", refused),
+            ("DISCARD", "+OK\r\n"),
+            ("PING", "+PONG\r\n"),
+        ],
+    )
+    .await;
     proxy.shutdown().await;
 }
 

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: Vec<u8>,
 }
 
@@ -15,6 +15,13 @@ impl Client {
         let stream = TcpStream::connect(addr)
             .await
             .expect("connect to the proxy");
+        Client::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// A client whose connection is open.
+    pub(crate) fn over(stream: S) -> Client<S> {
         Client {
             stream,
             buffer: Vec::new(),

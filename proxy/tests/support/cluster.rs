@@ -13,6 +13,7 @@ use clap::Parser;
 use coterie_group::{Body, Entry, GroupState, MemStore, Waiters};
 use coterie_protocol::catalog::{Catalog, Row, RowKey, TableDescriptor, Wish};
 use coterie_protocol::meta::NodeLiveness;
+use coterie_protocol::proxies::ProxyReport;
 use coterie_protocol::server::{ReplicaStatus, ServerAnswer, ServerRequest};
 use coterie_protocol::{Frame, FrameReply, Refusal, Stage, WaitHead, decode, encode, method};
 use coterie_proxy::{Config, Handle};
@@ -213,6 +214,8 @@ pub(crate) struct Cluster {
     pub(crate) heard: Mutex<Vec<NodeLiveness>>,
     /// The links of proxies, by node.
     pub(super) links: Mutex<BTreeMap<NodeId, NodeLinks>>,
+    /// The proxies that reported themselves, by their ids.
+    pub(super) proxies: Mutex<BTreeMap<String, ProxyReport>>,
     /// The places of scans that nodes keep.
     pub(super) places: Mutex<BTreeMap<u64, NodePlaces>>,
     /// The nodes as homes of channels.
@@ -285,6 +288,7 @@ impl Cluster {
             wishes: Mutex::default(),
             heard: Mutex::default(),
             links: Mutex::default(),
+            proxies: Mutex::default(),
             places: Mutex::new(NodePlaces::of_all()),
             homes: Mutex::new(NodeHome::of_all()),
         });
@@ -305,8 +309,14 @@ impl Cluster {
 
     /// A proxy of this cluster, with these flags.
     pub(crate) async fn proxy(self: &Arc<Cluster>, flags: &str) -> Handle {
-        let line =
-            format!("proxy --listen 127.0.0.1:0 --meta {META} --cluster-token secret {flags}");
+        let debug = if flags.contains("--enable-debug-command") {
+            ""
+        } else {
+            "--enable-debug-command yes"
+        };
+        let line = format!(
+            "proxy --listen 127.0.0.1:0 --meta {META} --cluster-token secret {flags} {debug}"
+        );
         let config = Cli::parse_from(line.split_whitespace()).config;
         let telemetry = coterie_telemetry::Metrics::new();
         let health = coterie_telemetry::Health::new();

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_protocol::catalog::{JobDescriptor, JobState, Row, RowKey, TableDescriptor};
-use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome};
+use coterie_protocol::meta::{Command, MetaAnswer, MetaRequest, Outcome, Rejection};
+use coterie_protocol::objects::{Expected, ObjectChange};
+use coterie_protocol::proxies::ProxyReport;
 use coterie_protocol::{decode, encode};
 use coterie_rpc::{Handler, Request, Responder};
 use coterie_types::{JobId, TableId, UnixMillis};
@@ -51,6 +53,9 @@ impl Handler for Meta {
                 let outcome = cluster.change(command);
                 responder.send(encode(&MetaAnswer::Applied(outcome)));
             }
+            MetaRequest::Proxy { report, leaves } => {
+                responder.send(encode(&cluster.hear(report, leaves)));
+            }
             other => responder.fail(&format!("not in this test: {other:?}")),
         }
     }
@@ -62,6 +67,43 @@ impl Cluster {
         let refuses = away.0.is_some_and(|until| Instant::now() < until);
         away.1 += usize::from(refuses);
         refuses
+    }
+
+    /// As meta's leader does (`meta/src/service/proxies.rs`), with proxies that never expire.
+    fn hear(&self, report: ProxyReport, leaves: bool) -> MetaAnswer {
+        let mut proxies = self.proxies.lock().unwrap();
+        if leaves {
+            proxies.remove(&report.id);
+        } else {
+            proxies.insert(report.id.clone(), report);
+        }
+        MetaAnswer::Proxies {
+            reports: proxies.values().cloned().collect(),
+            is_complete: true,
+        }
+    }
+
+    fn change_objects(&self, expected: &[Expected], changes: Vec<ObjectChange>) -> Outcome {
+        let objects = self.catalog.borrow().objects.clone();
+        let holds = |wanted: &Expected| objects.get(&wanted.object) == wanted.value.as_ref();
+        if !expected.iter().all(holds) {
+            return Outcome::Rejected(Rejection::Changed);
+        }
+        for change in changes {
+            match change {
+                ObjectChange::Put(name, value) => self.publish(vec![Row::Object(name, value)]),
+                ObjectChange::Delete(name) => {
+                    self.change_rows(Vec::new(), vec![RowKey::Object(name)]);
+                }
+                ObjectChange::Clear(kind) => {
+                    let objects = self.catalog.borrow().objects.clone();
+                    let all = objects.into_keys().filter(|name| name.kind == kind);
+                    self.change_rows(Vec::new(), all.map(RowKey::Object).collect());
+                }
+            }
+        }
+        let revision = self.catalog.borrow().revision;
+        Outcome::Done { revision }
     }
 
     fn change(&self, command: Command) -> Outcome {
@@ -103,9 +145,8 @@ impl Cluster {
                 self.publish(vec![Row::Table(table.clone())]);
                 Outcome::Table(table)
             }
-            other => Outcome::Rejected(coterie_protocol::meta::Rejection::Invalid(format!(
-                "{other:?}"
-            ))),
+            Command::PutObjects { expected, changes } => self.change_objects(&expected, changes),
+            other => Outcome::Rejected(Rejection::Invalid(format!("{other:?}"))),
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::errors::error_lines;
 use crate::errors::{NOT_AN_INTEGER, SYNTAX};
 use crate::string::{StringChange, UnreadString};
 use crate::{
-    Args, CommandError, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn, Word, number,
+    Args, Classes, CommandError, EvalError, Fault, Flags as F, KeyFlags as K, Reply, Txn, Word,
+    Words, number,
 };
 
 pub(super) const PART: Part = Part::new(&[BITFIELD, BITFIELD_RO], LINES);
@@ -101,21 +102,28 @@ fn bitfield(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     // As Redis: the grown value is kept even if every operation was refused.
     if changed || change.len() != len_before {
         change.put(txn)?;
+        txn.notify(Classes::STRING, "setbit", key);
     } else if let Some(old) = change.into_old() {
         txn.mark_raw(key, old)?;
     }
     Ok(reply)
 }
 
-/// The key is changed unless all operations are GET.
+/// The key is changed unless all operations are GET. Words that make no sense might change it, as
+/// Redis has it (`db.c`, `bitfieldGetKeys`).
 fn key_flags(args: &[Bytes]) -> K {
-    let writes =
-        |word: &Bytes| word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"incrby");
-    if args.iter().skip(2).any(writes) {
-        K::RW_ACCESS_UPDATE
-    } else {
-        K::RO_ACCESS
+    let mut words = Words::new(args.get(2..).unwrap_or_default());
+    while let Some(word) = words.next() {
+        let used = match word.keyword().as_str() {
+            "get" => words.many(2),
+            "overflow" => words.many(1),
+            _ => None,
+        };
+        if used.is_none() {
+            return K::RW_ACCESS_UPDATE;
+        }
     }
+    K::RO_ACCESS
 }
 
 const BITFIELD_RO: Command = command(Topic::Bitmap, "bitfield_ro")

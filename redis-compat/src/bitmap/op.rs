@@ -6,7 +6,7 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
 use crate::errors::error_lines;
 use crate::string::zero_padded;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
 
 pub(super) const PART: Part = Part::new(&[BITOP], LINES);
 
@@ -87,6 +87,7 @@ fn bitop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let len = result.len() as i64;
     if len > 0 {
         txn.put_raw(destination.clone(), result, None)?;
+        txn.notify(Classes::STRING, "set", destination);
     } else if txn.exists(destination)? {
         txn.remove(destination.clone())?;
     }

@@ -4,7 +4,7 @@ use super::offset::{check_len, parse_offset};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::string::StringChange;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[GETBIT, SETBIT], LINES);
 
@@ -65,6 +65,7 @@ fn setbit(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if !is_there || before != on {
         change.write(txn, at, &[(byte & !(1 << shift)) | (on << shift)])?;
         change.put(txn)?;
+        txn.notify(Classes::STRING, "setbit", key);
     } else if let Some(old) = change.into_old() {
         txn.mark_raw(key, old)?;
     }

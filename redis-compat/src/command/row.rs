@@ -32,6 +32,7 @@ pub(crate) const fn command(topic: Topic, name: &'static str) -> Command {
         key_flags: None,
         is_interval: false,
         waits: None,
+        leaves_orders: false,
         number: 0,
         subcommands: (0, 0),
     }
@@ -86,6 +87,13 @@ impl Command {
         if matches!(self.route, Route::Local) {
             self.route = Route::Keys;
         }
+        self
+    }
+
+    /// The leader of the group with the keys runs it as a script.
+    pub(crate) const fn runs_script(mut self) -> Self {
+        self.run = Run::Script;
+        self.route = Route::Keys;
         self
     }
 
@@ -171,6 +179,12 @@ impl Command {
             queue,
             resolve,
         });
+        self
+    }
+
+    /// It reads scores of a sorted set by member, and no order.
+    pub(crate) const fn leaves_orders(mut self) -> Self {
+        self.leaves_orders = true;
         self
     }
 

@@ -41,6 +41,12 @@ pub(crate) fn expire(
         replies.push(reply);
     }
     if replies.iter().any(|reply| *reply > 0) {
+        let (expired, removed) = of.events();
+        for (reply, name) in [(SET, expired), (DELETED, removed)] {
+            if replies.contains(&reply) {
+                txn.notify(of.class(), name, key);
+            }
+        }
         elements.store(txn, key)?;
     }
     Ok(integers(replies))
@@ -68,6 +74,7 @@ pub(crate) fn persist(txn: &mut Txn<'_>, args: &Args<'_>, of: Of) -> Result<Repl
     }
     if replies.contains(&SET) {
         elements.store(txn, key)?;
+        txn.notify(of.class(), of.persisted(), key);
     }
     Ok(integers(replies))
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::words::place;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[GEOADD], &[]);
 
@@ -53,6 +53,7 @@ fn geoadd(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     if added + changed > 0 {
         txn.put_zset(args.bytes(1).clone(), set)?;
+        txn.notify(Classes::SORTED_SET, "zadd", args.bytes(1));
     }
     let counted = if options.counts_changed {
         added + changed

@@ -28,6 +28,7 @@ pub(super) fn answer(
     txn: &mut Txn<'_>,
     set: &mut SortedSet,
     query: &Query,
+    event: &'static str,
 ) -> Result<Reply, EvalError> {
     let (matches, unit) = match &query.shape {
         Some(shape) => (find(txn, set, shape, query)?, shape.unit),
@@ -47,7 +48,7 @@ pub(super) fn answer(
         },
         member: found.item.member,
     });
-    zset::store(txn, &store.key, items.collect())
+    zset::store(txn, &store.key, items.collect(), event)
 }
 
 /// The matches in order, no more than are wanted.

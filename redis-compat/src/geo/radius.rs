@@ -166,7 +166,7 @@ fn around_place(txn: &mut Txn<'_>, args: &Args<'_>, form: Form) -> Result<Reply,
         unit,
     });
     let query = of_radius(form, args.options(6), shape)?;
-    answer(txn, &mut set, &query)
+    answer(txn, &mut set, &query, "georadiusstore")
 }
 
 fn around_member(txn: &mut Txn<'_>, args: &Args<'_>, form: Form) -> Result<Reply, EvalError> {
@@ -185,5 +185,5 @@ fn around_member(txn: &mut Txn<'_>, args: &Args<'_>, form: Form) -> Result<Reply
         }
     };
     let query = of_radius(form, args.options(5), shape)?;
-    answer(txn, &mut set, &query)
+    answer(txn, &mut set, &query, "georadiusstore")
 }

@@ -58,7 +58,7 @@ fn search(
         }
         Ok(Some(place_of(txn, &set, member)?.ok_or(NO_PLACE)?))
     })?;
-    answer(txn, &mut set, &query)
+    answer(txn, &mut set, &query, "geosearchstore")
 }
 
 const GEOSEARCHSTORE: Command = command(Topic::Geo, "geosearchstore")

@@ -1,7 +1,7 @@
 //! Removing fields.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[HDEL], &[]);
 
@@ -28,6 +28,7 @@ fn hdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         removed += i64::from(hash.remove(txn, field)?.is_some());
     }
     if removed > 0 {
+        txn.notify(Classes::HASH, "hdel", key);
         txn.put_hash(key, &mut hash)?;
     }
     Ok(Reply::Integer(removed))

@@ -8,7 +8,7 @@ use super::Hash;
 use crate::command::{Command, Part, Topic, command};
 use crate::deadline::{self, Deadline, Of, Options, Put, fixed_names};
 use crate::txn::members::Members;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[HGETDEL, HGETEX, HSETEX], &[]);
 
@@ -40,6 +40,7 @@ fn hgetdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         values.push(Reply::bulk_or_null(value));
     }
     if is_changed {
+        txn.notify(Classes::HASH, "hdel", key);
         txn.put_hash(key, &mut hash)?;
     }
     Ok(Reply::Array(values))
@@ -97,6 +98,12 @@ fn hgetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         values.push(Reply::Bulk(cell.value));
     }
     if is_changed {
+        let name = match options.deadline {
+            Deadline::At(at) if at <= txn.now() => "hdel",
+            Deadline::At(_) => "hexpire",
+            Deadline::Drop | Deadline::Keep | Deadline::Unsaid => "hpersist",
+        };
+        txn.notify(Classes::HASH, name, key);
         txn.put_hash(key, &mut hash)?;
     }
     Ok(Reply::Array(values))
@@ -130,7 +137,19 @@ fn hsetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     hash.expect_fields(options.elements.len() / 2);
     let is_put = deadline::put(txn, &options, &mut hash)?;
     if is_put {
-        txn.put_hash(key, &mut hash)?;
+        match options.deadline {
+            Deadline::At(at) if at <= txn.now() => {
+                txn.notify(Classes::HASH, "hdel", key);
+                txn.put_hash(key, &mut hash)?;
+            }
+            deadline => {
+                txn.put_hash(key, &mut hash)?;
+                txn.notify(Classes::HASH, "hset", key);
+                if matches!(deadline, Deadline::At(_)) {
+                    txn.notify(Classes::HASH, "hexpire", key);
+                }
+            }
+        }
     }
     Ok(Reply::Integer(is_put.into()))
 }

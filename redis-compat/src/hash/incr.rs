@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{OVERFLOW, error_lines};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
 
 pub(super) const PART: Part = Part::new(&[HINCRBY], LINES);
 
@@ -38,5 +38,6 @@ fn hincrby(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let after = before.checked_add(increment).ok_or(OVERFLOW)?;
     hash.set_until(txn, field, &number::format_int(after), deadline)?;
     txn.put_hash(key, &mut hash)?;
+    txn.notify(Classes::HASH, "hincrby", key);
     Ok(Reply::Integer(after))
 }

@@ -3,7 +3,7 @@
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NAN_OR_INFINITY, NOT_A_FLOAT, error_lines};
 use crate::float80::Float80;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[HINCRBYFLOAT], LINES);
 
@@ -48,5 +48,6 @@ fn hincrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> 
     let after = before.add(increment).to_decimal().ok_or(NAN_OR_INFINITY)?;
     hash.set_until(txn, field, &after, deadline)?;
     txn.put_hash(key, &mut hash)?;
+    txn.notify(Classes::HASH, "hincrbyfloat", key);
     Ok(Reply::Bulk(after))
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! type 4      the number of fields, then fields and values as strings
+//! type 9      a string that is a zipmap; read only, of Redis before 2.6
 //! type 13     a string that is a ziplist of fields and values; read only, of Redis before 7.0
 //! type 16     a string that is a listpack of fields and values
 //! type 24     8 bytes with the lowest deadline, little endian; the number of fields; of each: its
@@ -21,12 +22,13 @@ use coterie_types::UnixMillis;
 
 use super::Hash;
 use crate::errors::COLLECTION_TOO_LARGE;
-use crate::rdb::{self, listpack, ziplist};
+use crate::rdb::{self, listpack, ziplist, zipmap};
 use crate::txn::members::Member;
 use crate::txn::spread::COPY_BYTES_MAX;
 use crate::{Encoding, EvalError, Txn, number};
 
 const TYPE_HASH: u8 = 4;
+const TYPE_ZIPMAP: u8 = 9;
 const TYPE_ZIPLIST: u8 = 13;
 const TYPE_LISTPACK: u8 = 16;
 const TYPE_DEADLINES_ABSOLUTE: u8 = 22;
@@ -39,7 +41,8 @@ const DEADLINE_MAX: u64 = (1 << 48) - 1;
 /// Whether a value of this RDB type is a hash.
 pub(crate) fn is_payload(of: u8) -> bool {
     let with_deadlines = TYPE_DEADLINES_ABSOLUTE..=TYPE_LISTPACK_DEADLINES;
-    matches!(of, TYPE_HASH | TYPE_ZIPLIST | TYPE_LISTPACK) || with_deadlines.contains(&of)
+    let plain = [TYPE_HASH, TYPE_ZIPMAP, TYPE_ZIPLIST, TYPE_LISTPACK];
+    plain.contains(&of) || with_deadlines.contains(&of)
 }
 
 /// Whether a value of this RDB type is a hash whose fields have deadlines.
@@ -142,6 +145,10 @@ pub(crate) fn take_payload(
         TYPE_HASH => take_table(input, txn, &mut hash, None)?,
         TYPE_DEADLINES | TYPE_DEADLINES_ABSOLUTE => {
             take_table(input, txn, &mut hash, Some(lowest))?
+        }
+        TYPE_ZIPMAP => {
+            let strings = rdb::take_string(input, COPY_BYTES_MAX).and_then(zipmap::unpack);
+            take_packed(strings, txn, &mut hash, 2)?
         }
         TYPE_ZIPLIST => {
             let strings = rdb::take_string(input, COPY_BYTES_MAX).and_then(ziplist::unpack);
@@ -299,6 +306,16 @@ mod tests {
         packed.put_slice(elements);
         rdb::put_string(&mut body, &packed);
         assert_eq!(taken(13, &body), expected([None, None]));
+    }
+
+    #[test]
+    fn zipmaps_are_read() {
+        let mut body = Vec::new();
+        rdb::put_string(&mut body, b"\x02\x01f\x01\x00v\x01n\x02\x0112x\xff");
+        assert_eq!(taken(9, &body), expected([None, None]));
+        let mut twice = Vec::new();
+        rdb::put_string(&mut twice, b"\x02\x01f\x01\x00v\x01f\x01\x00v\xff");
+        assert_eq!(taken(9, &twice), None, "a field twice");
     }
 
     #[test]

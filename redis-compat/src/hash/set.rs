@@ -1,7 +1,7 @@
 //! Setting fields.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[HSET, HMSET, HSETNX], &[]);
 
@@ -58,6 +58,7 @@ fn set_all(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<i64, EvalError> {
         added += i64::from(hash.set(txn, &pair[0], &pair[1])?);
     }
     txn.put_hash(key, &mut hash)?;
+    txn.notify(Classes::HASH, "hset", key);
     Ok(added)
 }
 
@@ -84,5 +85,6 @@ fn hsetnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     hash.set(txn, field, value)?;
     txn.put_hash(key, &mut hash)?;
+    txn.notify(Classes::HASH, "hset", key);
     Ok(Reply::Integer(1))
 }

@@ -7,7 +7,8 @@ use crate::command::{Command, Part, Topic, command};
 use crate::errors::{DB_OUT_OF_RANGE, SYNTAX};
 use crate::errors::{NOT_AN_INTEGER, error_lines};
 use crate::{
-    Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number, parse_table,
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number,
+    parse_table,
 };
 
 pub(super) const PART: Part = Part::new(&[COPY, MOVE], LINES);
@@ -52,6 +53,7 @@ fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         return Ok(Reply::Integer(0));
     }
     txn.copy_to(from, (table, to.clone()), value)?;
+    txn.notify_in(table, Classes::GENERIC, "copy_to", to);
     Ok(Reply::Integer(1))
 }
 
@@ -116,7 +118,9 @@ fn move_key(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         return Ok(Reply::Integer(0));
     }
     txn.copy_to(key, (table, key.clone()), value)?;
-    txn.remove(key.clone())?;
+    txn.remove_moved(key.clone())?;
+    txn.notify(Classes::GENERIC, "move_from", key);
+    txn.notify_in(table, Classes::GENERIC, "move_to", key);
     Ok(Reply::Integer(1))
 }
 

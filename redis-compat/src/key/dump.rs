@@ -23,7 +23,7 @@ use crate::stream::{self, Stream};
 use crate::string::Unit;
 use crate::zset::{self, SortedSet};
 use crate::{
-    Args, Categories as C, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
+    Args, Categories as C, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn,
 };
 
 pub(super) const PART: Part = Part::new(&[DUMP, RESTORE], LINES);
@@ -32,7 +32,7 @@ error_lines! {
     /// `RESTORE` on a key that exists.
     BUSY_KEY = "BUSYKEY Target key name already exists.";
     /// A `RESTORE` payload of another version, or damaged.
-    BAD_DUMP = "ERR DUMP payload version or checksum are wrong";
+    pub BAD_DUMP = "ERR DUMP payload version or checksum are wrong";
     /// A `RESTORE` payload that is whole and makes no sense.
     BAD_DATA_FORMAT = "ERR Bad data format";
     /// `RESTORE` with a TTL below zero.
@@ -169,6 +169,7 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
                 txn.put_stream(key.clone(), &stream.expiring(expires_at))?
             }
         }
+        txn.notify(Classes::GENERIC, "restore", key);
     }
     Ok(Reply::OK)
 }

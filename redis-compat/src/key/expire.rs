@@ -7,7 +7,7 @@ use coterie_types::UnixMillis;
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST], LINES);
 
@@ -96,6 +96,7 @@ fn persist(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     match txn.value(key)? {
         Some(value) if value.expires_at().is_some() => {
             txn.set_expiry(key.clone(), value, None)?;
+            txn.notify(Classes::GENERIC, "persist", key);
             Ok(Reply::Integer(1))
         }
         _ => Ok(Reply::Integer(0)),
@@ -123,7 +124,10 @@ fn set_expiry(
         return Ok(Reply::Integer(0));
     }
     match u64::try_from(when).map(UnixMillis) {
-        Ok(at) if at > txn.now() => txn.set_expiry(key.clone(), value, Some(at))?,
+        Ok(at) if at > txn.now() => {
+            txn.set_expiry(key.clone(), value, Some(at))?;
+            txn.notify(Classes::GENERIC, "expire", key);
+        }
         _ => txn.remove(key.clone())?,
     }
     Ok(Reply::Integer(1))

@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::NO_SUCH_KEY;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[RENAME, RENAMENX], &[]);
 
@@ -46,6 +46,8 @@ fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, 
         return Ok(false);
     }
     txn.copy_to(from, (txn.table(), to.clone()), value)?;
-    txn.remove(from.clone())?;
+    txn.remove_moved(from.clone())?;
+    txn.notify(Classes::GENERIC, "rename_from", from);
+    txn.notify(Classes::GENERIC, "rename_to", to);
     Ok(true)
 }

@@ -3,7 +3,7 @@
 use super::place::{End, place_of};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NO_SUCH_KEY, SYNTAX, error_lines};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Word};
 
 pub(super) const PART: Part = Part::new(&[LSET, LINSERT, LREM], LINES);
 
@@ -37,6 +37,7 @@ fn lset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         return Err(INDEX_OUT_OF_RANGE.into());
     }
     txn.put_list(&list)?;
+    txn.notify(Classes::LIST, "lset", args.bytes(1));
     Ok(Reply::OK)
 }
 
@@ -81,6 +82,7 @@ fn linsert(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     };
     list.insert(txn, place + behind, element)?;
     txn.put_list(&list)?;
+    txn.notify(Classes::LIST, "linsert", args.bytes(1));
     Ok(Reply::Integer(list.len() as i64))
 }
 
@@ -115,6 +117,7 @@ fn lrem(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     };
     let removed = list.remove_equal(txn, element, max, from)?;
     if removed > 0 {
+        txn.notify(Classes::LIST, "lrem", args.bytes(1));
         txn.put_list(&list)?;
     }
     Ok(Reply::Integer(removed as i64))

@@ -3,11 +3,14 @@
 use bytes::Bytes;
 
 use super::place::End;
-use super::pop::{COUNT_NOT_POSITIVE, at_least, elements, pop_some};
+use super::pop::{COUNT_NOT_POSITIVE, at_least, elements, pop_some, popped_from};
+use super::push::pushed;
 use super::rope::check_room;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::SYNTAX;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
+use crate::{
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn,
+};
 
 pub(super) const PART: Part = Part::new(&[LMOVE, LMOVEM, RPOPLPUSH], &[]);
 
@@ -133,10 +136,13 @@ pub(crate) fn move_between(
         moved.reverse();
     }
     other.as_mut().unwrap_or(&mut list).push(txn, to, &moved)?;
-    txn.put_list(&list)?;
     if let Some(other) = &other {
         txn.put_list(other)?;
     }
+    // The push first, as in Redis: the source goes behind it when it is empty.
+    txn.notify(Classes::LIST, pushed(to), destination);
+    txn.notify(Classes::LIST, popped_from(from), source);
+    txn.put_list(&list)?;
     check_room(txn, before)?;
     if to == End::Left {
         moved.reverse();

@@ -6,7 +6,9 @@ use super::place::End;
 use super::value::List;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
+use crate::{
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number,
+};
 
 pub(super) const PART: Part = Part::new(&[LPOP, RPOP, LMPOP], LINES);
 
@@ -58,6 +60,14 @@ fn rpop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     pop(txn, args, End::Right)
 }
 
+/// The event of a pop off an end.
+pub(super) fn popped_from(end: End) -> &'static str {
+    match end {
+        End::Left => "lpop",
+        End::Right => "rpop",
+    }
+}
+
 fn pop(txn: &mut Txn<'_>, args: &Args<'_>, end: End) -> Result<Reply, EvalError> {
     if args.len() > 3 {
         return Err(CommandError::WrongArity(args.name()).into());
@@ -70,6 +80,7 @@ fn pop(txn: &mut Txn<'_>, args: &Args<'_>, end: End) -> Result<Reply, EvalError>
     let Some(count) = count else {
         let mut popped = list.pop(txn, end, 1)?;
         if !popped.is_empty() {
+            txn.notify(Classes::LIST, popped_from(end), args.bytes(1));
             txn.put_list(&list)?;
         }
         return Ok(Reply::bulk_or_null(popped.pop()));
@@ -79,6 +90,7 @@ fn pop(txn: &mut Txn<'_>, args: &Args<'_>, end: End) -> Result<Reply, EvalError>
     }
     let popped = pop_some(txn, &mut list, end, count)?;
     if count > 0 {
+        txn.notify(Classes::LIST, popped_from(end), args.bytes(1));
         txn.put_list(&list)?;
     }
     Ok(elements(popped))
@@ -123,6 +135,7 @@ pub(crate) fn pop_from(
         let mut list = txn.list(key)?;
         if list.len() > 0 {
             let popped = pop_some(txn, &mut list, end, count)?;
+            txn.notify(Classes::LIST, popped_from(end), key);
             txn.put_list(&list)?;
             return Ok(Some((key.clone(), popped)));
         }

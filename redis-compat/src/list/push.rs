@@ -2,7 +2,7 @@
 
 use super::place::End;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[LPUSH, RPUSH, LPUSHX, RPUSHX], &[]);
 
@@ -82,6 +82,14 @@ fn rpushx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     push(txn, args, End::Right, false)
 }
 
+/// The event of a push to an end.
+pub(super) fn pushed(end: End) -> &'static str {
+    match end {
+        End::Left => "lpush",
+        End::Right => "rpush",
+    }
+}
+
 fn push(
     txn: &mut Txn<'_>,
     args: &Args<'_>,
@@ -94,5 +102,6 @@ fn push(
     }
     list.push(txn, end, args.rest(2))?;
     txn.put_list(&list)?;
+    txn.notify(Classes::LIST, pushed(end), args.bytes(1));
     Ok(Reply::Integer(list.len() as i64))
 }

@@ -73,7 +73,7 @@ impl Both {
         };
         let mut txn = Txn::new(&self.view, ctx);
         let found = run(&mut txn, &mut self.model).unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
         (found, changes)
@@ -391,7 +391,7 @@ fn what_a_command_changes_is_bounded() {
         run(&mut txn, [words("rpush l"), elements.clone()].concat());
         run(&mut txn, words("rpush l y"));
     }
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     view.apply(&changes);
     let mut txn = Txn::new(&view, ctx(2));
     txn.set_value_bytes_max(1 << 20);

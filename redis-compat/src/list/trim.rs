@@ -2,7 +2,7 @@
 
 use super::place::places_between;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[LTRIM], &[]);
 
@@ -29,6 +29,9 @@ fn ltrim(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (len, kept) = (list.len(), places_between(start, stop, list.len()));
     if kept != (0..len) {
         list.trim(txn, kept)?;
+    }
+    if len > 0 {
+        txn.notify(Classes::LIST, "ltrim", args.bytes(1));
     }
     // As in Redis, a watcher is told even if all stays.
     txn.put_list(&list)?;

@@ -2,7 +2,7 @@
 
 use super::bounds::bounds;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[FLUSH, EXPIRED], &[]);
 
@@ -43,7 +43,11 @@ fn expired(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         if txn.remove_if_expired(key)? {
             dropped += 1;
         } else {
-            dropped += txn.purge_members(key)? as i64;
+            let purged = txn.purge_members(key)? as i64;
+            if purged > 0 {
+                txn.notify(Classes::HASH, "hexpired", key);
+            }
+            dropped += purged;
         }
     }
     Ok(Reply::Integer(dropped))

@@ -1,7 +1,7 @@
 //! Adding members, removing them, and moving them from set to set.
 
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[SADD, SREM, SMOVE], &[]);
 
@@ -32,6 +32,7 @@ fn sadd(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     if added > 0 {
         txn.put_set(key, &mut set)?;
+        txn.notify(Classes::SET, "sadd", key);
     }
     Ok(Reply::Integer(added))
 }
@@ -59,6 +60,7 @@ fn srem(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         removed += i64::from(set.remove(txn, member)?);
     }
     if removed > 0 {
+        txn.notify(Classes::SET, "srem", key);
         txn.put_set(key, &mut set)?;
     }
     Ok(Reply::Integer(removed))
@@ -90,10 +92,12 @@ fn smove(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let Some(cell) = source.0.remove(txn, member)? else {
         return Ok(Reply::Integer(0));
     };
+    txn.notify(Classes::SET, "srem", from);
     txn.put_set(from, &mut source)?;
     destination.expect(member, 1);
     if destination.add_until(txn, member, cell.deadline)? {
         txn.put_set(to, &mut destination)?;
+        txn.notify(Classes::SET, "sadd", to);
     }
     Ok(Reply::Integer(1))
 }

@@ -8,7 +8,7 @@ use crate::command::{Command, Part, Topic, command};
 use crate::deadline::{self, Of, Options, Put, expire, persist, ttl};
 use crate::string::Unit;
 use crate::txn::members::Members;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
     &[
@@ -127,6 +127,7 @@ fn saddex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     set.expect(&options.elements[0], options.elements.len());
     let is_put = deadline::put(txn, &options, &mut set)?;
     if is_put {
+        txn.notify(Classes::SET, "sadd", key);
         txn.put_set(key, &mut set)?;
     }
     Ok(Reply::Integer(is_put.into()))

@@ -2,7 +2,9 @@
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NOT_POSITIVE, SYNTAX};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+use crate::{
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number,
+};
 
 pub(super) const PART: Part = Part::new(&[SPOP, SRANDMEMBER], &[]);
 
@@ -36,6 +38,7 @@ fn spop(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         return Ok(Reply::Null);
     };
     set.remove(txn, &member.name)?;
+    txn.notify(Classes::SET, "spop", key);
     txn.put_set(key, &mut set)?;
     Ok(Reply::Bulk(member.name))
 }
@@ -55,6 +58,7 @@ fn spop_some(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         set.remove(txn, member)?;
     }
     if !popped.is_empty() {
+        txn.notify(Classes::SET, "spop", key);
         txn.put_set(key, &mut set)?;
     }
     Ok(Reply::Set(popped.into_iter().map(Reply::Bulk).collect()))

@@ -5,7 +5,7 @@ use super::algebra::Operation;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::COLLECTION_TOO_LARGE;
 use crate::txn::spread::COPY_BYTES_MAX;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, KeySpec, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[SINTERSTORE, SUNIONSTORE, SDIFFSTORE], &[]);
 
@@ -74,6 +74,7 @@ fn store(txn: &mut Txn<'_>, args: &Args<'_>, of: Operation) -> Result<Reply, Eva
     let len = result.len(txn)?;
     if len > 0 {
         txn.put_set(key, &mut result)?;
+        txn.notify(Classes::SET, args.name(), key);
     } else if txn.exists(key)? {
         txn.remove(key.clone())?;
     }

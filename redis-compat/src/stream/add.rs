@@ -7,7 +7,7 @@ use super::id::{NewId, StreamId};
 use super::trim::{Trim, TrimOptions};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XADD, XTRIM], LINES);
 
@@ -68,10 +68,15 @@ fn xadd(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let bytes = options.words.iter().map(|word| word.len() + 10).sum();
     txn.check_len(bytes).map_err(|_| ENTRY_TOO_LARGE)?;
     stream.append(txn, id, options.words);
-    if let Some(trim) = &options.trim {
-        stream.trim(txn, trim)?;
-    }
+    let trimmed = match &options.trim {
+        Some(trim) => stream.trim(txn, trim)?,
+        None => 0,
+    };
     txn.put_stream(key.clone(), &stream)?;
+    txn.notify(Classes::STREAM, "xadd", key);
+    if trimmed > 0 {
+        txn.notify(Classes::STREAM, "xtrim", key);
+    }
     Ok(id.reply())
 }
 
@@ -159,6 +164,7 @@ fn xtrim(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let removed = stream.trim(txn, &trim)?;
     if removed > 0 {
         txn.put_stream(key.clone(), &stream)?;
+        txn.notify(Classes::STREAM, "xtrim", key);
     }
     Ok(Reply::Integer(removed as i64))
 }

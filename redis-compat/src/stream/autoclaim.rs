@@ -47,7 +47,7 @@ fn xautoclaim(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let no_group = || no_key_or_group(key, name, "");
     let stream = txn.stream(key)?.ok_or_else(no_group)?;
     let group = stream.group(txn, name)?.ok_or_else(no_group)?;
-    let mut claimer = Claimer::new(txn, stream, group, args.bytes(3))?;
+    let mut claimer = Claimer::new(txn, stream, group, (key, args.bytes(3)))?;
     let (mut claimed, mut deleted) = (Vec::new(), Vec::new());
     let (mut next, mut left) = (Some(options.start), options.count);
     let mut attempts = options.count.saturating_mul(ATTEMPTS);

@@ -7,9 +7,12 @@ use super::group::Group;
 use super::id::StreamId;
 use super::pel::Pending;
 use super::refusal::no_key_or_group;
+use super::xgroup::CONSUMER_CREATED;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number};
+use crate::{
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, Words, number,
+};
 
 pub(super) const PART: Part = Part::new(&[XCLAIM], LINES);
 
@@ -53,7 +56,7 @@ fn xclaim(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let group = stream.group(txn, name)?.ok_or_else(no_group)?;
     let now = txn.now().0;
     let options = parse(args, now)?;
-    let mut claimer = Claimer::new(txn, stream, group, args.bytes(3))?;
+    let mut claimer = Claimer::new(txn, stream, group, (key, args.bytes(3)))?;
     claimer.group.last = claimer.group.last.max(options.last);
     let mut replies = Vec::new();
     for id in &options.ids {
@@ -147,10 +150,13 @@ impl Claimer {
         txn: &mut Txn<'_>,
         mut stream: Stream,
         mut group: Group,
-        name: &Bytes,
+        (key, name): (&Bytes, &Bytes),
     ) -> Result<Self, EvalError> {
         let now = txn.now().0;
-        let (consumer, _) = group.consumer_or_new(&mut stream, txn, name)?;
+        let (consumer, is_new) = group.consumer_or_new(&mut stream, txn, name)?;
+        if is_new {
+            txn.notify(Classes::STREAM, CONSUMER_CREATED, key);
+        }
         group.consumer(&stream, txn, consumer)?.seen_at = now;
         Ok(Self {
             stream,

@@ -4,7 +4,7 @@ use super::id::StreamId;
 use super::refs::{References, Refs};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XDEL, XDELEX, XACKDEL], LINES);
 
@@ -44,6 +44,7 @@ fn xdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     if deleted > 0 {
         txn.put_stream(key.clone(), &stream)?;
+        txn.notify(Classes::STREAM, "xdel", key);
     }
     Ok(Reply::Integer(deleted))
 }
@@ -85,8 +86,12 @@ fn xdelex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             }
         }));
     }
-    if references.finish(&mut stream, txn) || replies.contains(&Reply::Integer(DELETED)) {
+    let has_deleted = replies.contains(&Reply::Integer(DELETED));
+    if references.finish(&mut stream, txn) || has_deleted {
         txn.put_stream(key.clone(), &stream)?;
+    }
+    if has_deleted {
+        txn.notify(Classes::STREAM, "xdel", key);
     }
     Ok(Reply::Array(replies))
 }
@@ -128,8 +133,12 @@ fn xackdel(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             }
         }));
     }
-    if references.finish(&mut stream, txn) || replies.contains(&Reply::Integer(DELETED)) {
+    let has_deleted = replies.contains(&Reply::Integer(DELETED));
+    if references.finish(&mut stream, txn) || has_deleted {
         txn.put_stream(key.clone(), &stream)?;
+    }
+    if has_deleted {
+        txn.notify(Classes::STREAM, "xdel", key);
     }
     Ok(Reply::Array(replies))
 }

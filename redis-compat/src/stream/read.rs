@@ -5,11 +5,12 @@
 
 use bytes::Bytes;
 
+use super::Stream;
 use super::entry::Range;
 use super::id::{StreamId, until_nul};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{
-    SYNTAX, TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE, error_lines,
+    SYNTAX, TIMEOUT_NEGATIVE, TIMEOUT_NOT_AN_INTEGER, TIMEOUT_OUT_OF_RANGE, WRONG_TYPE, error_lines,
 };
 use crate::waits::{Timeout, WaitQueue};
 use crate::{
@@ -67,7 +68,7 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let ids = resolve(txn, &read)?;
     let mut replies = Vec::new();
     for (key, behind) in read.keys.iter().zip(ids) {
-        let Some(stream) = txn.stream(key)? else {
+        let Some(stream) = stream_of(txn, key)? else {
             continue;
         };
         let start = behind.next().filter(|_| stream.has_behind(behind));
@@ -92,6 +93,14 @@ fn xread(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         txn.wait();
     }
     Ok(of_streams(replies))
+}
+
+/// The stream of a key. A client that has waited lets other types be.
+fn stream_of(txn: &mut Txn<'_>, key: &Bytes) -> Result<Option<Stream>, EvalError> {
+    match txn.stream(key) {
+        Err(EvalError::Rejected(WRONG_TYPE)) if txn.has_waited() => Ok(None),
+        stream => stream,
+    }
 }
 
 /// The words of `XREAD` make sense.
@@ -136,7 +145,7 @@ pub(super) fn of_streams(replies: Vec<(Reply, Reply)>) -> Reply {
 fn resolve(txn: &mut Txn<'_>, read: &Read<'_>) -> Result<Vec<StreamId>, EvalError> {
     let mut ids = Vec::with_capacity(read.ids.len());
     for (key, word) in read.keys.iter().zip(read.ids) {
-        let stream = txn.stream(key)?;
+        let stream = stream_of(txn, key)?;
         ids.push(match (until_nul(word), stream) {
             (b"$" | b"+", None) => StreamId::MIN,
             (b"$", Some(stream)) => stream.head.last,

@@ -11,9 +11,10 @@ use super::id::{StreamId, until_nul};
 use super::pel::Pending;
 use super::read::{LAST_OF_XREADGROUP, Read, TOP_OF_XREADGROUP, of_streams};
 use super::refusal::no_key_or_group;
+use super::xgroup::CONSUMER_CREATED;
 use crate::command::{Command, Part, Topic, command};
 use crate::waits::{Timeout, WaitQueue};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Kind, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XREADGROUP], &[]);
 
@@ -61,7 +62,7 @@ fn xreadgroup(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let mut replies = Vec::new();
     for (key, behind) in read.keys.iter().zip(behind) {
         let (stream, group) = stream_and_group(txn, key, name)?;
-        let mut reader = Reader::new(txn, stream, group, consumer)?;
+        let mut reader = Reader::new(txn, stream, group, (key, consumer))?;
         let entries = match behind {
             Some(behind) => Some(reader.history(txn, behind, &mut read)?),
             None => reader.new_entries(txn, &mut read)?,
@@ -134,10 +135,13 @@ impl Reader {
         txn: &mut Txn<'_>,
         mut stream: Stream,
         mut group: Group,
-        name: &Bytes,
+        (key, name): (&Bytes, &Bytes),
     ) -> Result<Self, EvalError> {
         let now = txn.now().0;
-        let (number, _) = group.consumer_or_new(&mut stream, txn, name)?;
+        let (number, is_new) = group.consumer_or_new(&mut stream, txn, name)?;
+        if is_new {
+            txn.notify(Classes::STREAM, CONSUMER_CREATED, key);
+        }
         group.consumer(&stream, txn, number)?.seen_at = now;
         Ok(Self {
             stream,

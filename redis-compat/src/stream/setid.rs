@@ -3,7 +3,7 @@
 use super::id::{NO_SUCH_KEY, StreamId};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[XSETID], LINES);
 
@@ -56,6 +56,7 @@ fn xsetid(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         head.max_deleted = max_deleted;
     }
     txn.put_stream(key.clone(), &stream)?;
+    txn.notify(Classes::STREAM, "xsetid", key);
     Ok(Reply::OK)
 }
 

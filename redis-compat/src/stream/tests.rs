@@ -45,7 +45,7 @@ impl World {
         ctx.next_change = self.next_change;
         let mut txn = Txn::new(&self.view, ctx);
         let result = run(&mut txn);
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         self.next_change = changes.next_change;
         self.view.apply(&changes);
         result

@@ -8,7 +8,7 @@ use super::id::{StreamId, until_nul};
 use super::refusal::{no_group, wrong_subcommand};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
     &[
@@ -71,6 +71,7 @@ fn create(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let group = stream.new_group(name, last, options.reads)?;
     stream.put_group(txn, &group);
     txn.put_stream(key.clone(), &stream)?;
+    txn.notify(Classes::STREAM, "xgroup-create", key);
     Ok(Reply::OK)
 }
 
@@ -102,6 +103,7 @@ fn setid(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     group.reads = options.reads;
     stream.put_group(txn, &group);
     txn.put_stream(args.bytes(2).clone(), &stream)?;
+    txn.notify(Classes::STREAM, "xgroup-setid", args.bytes(2));
     Ok(Reply::OK)
 }
 
@@ -166,8 +168,12 @@ fn destroy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     };
     stream.remove_group(txn, &group)?;
     txn.put_stream(args.bytes(2).clone(), &stream)?;
+    txn.notify(Classes::STREAM, "xgroup-destroy", args.bytes(2));
     Ok(Reply::Integer(1))
 }
+
+/// The event of a consumer that a group did not have.
+pub(super) const CONSUMER_CREATED: &str = "xgroup-createconsumer";
 
 const CREATECONSUMER: Command = command(Topic::Stream, "xgroup|createconsumer")
     .syntax("key groupname consumername")
@@ -185,6 +191,7 @@ fn createconsumer(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError
     if is_new {
         stream.put_group(txn, &group);
         txn.put_stream(args.bytes(2).clone(), &stream)?;
+        txn.notify(Classes::STREAM, CONSUMER_CREATED, args.bytes(2));
     }
     Ok(Reply::Integer(is_new.into()))
 }
@@ -209,6 +216,7 @@ fn delconsumer(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let pending = group.remove_consumer(&mut stream, txn, number)?;
     stream.put_group(txn, &group);
     txn.put_stream(args.bytes(2).clone(), &stream)?;
+    txn.notify(Classes::STREAM, "xgroup-delconsumer", args.bytes(2));
     Ok(Reply::Integer(pending as i64))
 }
 

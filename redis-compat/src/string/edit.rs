@@ -4,7 +4,7 @@ use super::{StringChange, UnreadString};
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::STRING_TOO_LONG;
 use crate::errors::error_lines;
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[APPEND, SETRANGE], LINES);
 
@@ -29,6 +29,7 @@ fn append(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, tail) = (args.bytes(1), args.bytes(2));
     let Some(old) = txn.unread_string(key)? else {
         txn.put_string(key.clone(), tail.clone(), None)?;
+        txn.notify(Classes::STRING, "append", key);
         return Ok(Reply::Integer(tail.len() as i64));
     };
     let end = old.len();
@@ -37,6 +38,7 @@ fn append(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     change.write(txn, end, tail)?;
     let len = change.len();
     change.put(txn)?;
+    txn.notify(Classes::STRING, "append", key);
     Ok(Reply::Integer(len as i64))
 }
 
@@ -71,5 +73,6 @@ fn setrange(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     change.write(txn, offset, part)?;
     let len = change.len();
     change.put(txn)?;
+    txn.notify(Classes::STRING, "setrange", key);
     Ok(Reply::Integer(len as i64))
 }

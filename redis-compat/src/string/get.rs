@@ -4,7 +4,7 @@ use super::condition;
 use super::expiry::{self, Expiry, Options};
 use super::{StringValue, UnreadString};
 use crate::command::{Command, Nulls, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
     &[GET, GETDEL, GETSET, GETEX, STRLEN, GETRANGE, SUBSTR, DIGEST],
@@ -63,6 +63,7 @@ fn getset(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     let old = txn.string(key)?;
     txn.put_string(key.clone(), value.clone(), None)?;
+    txn.notify(Classes::STRING, "set", key);
     Ok(Reply::bulk_or_null(old.map(StringValue::into_bytes)))
 }
 
@@ -103,10 +104,12 @@ fn getex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
                 txn.remove(key.clone())?;
             } else {
                 txn.set_expiry(key.clone(), string.into(), Some(at))?;
+                txn.notify(Classes::GENERIC, "expire", key);
             }
         }
         Expiry::Drop if string.expires_at().is_some() => {
             txn.set_expiry(key.clone(), string.into(), None)?;
+            txn.notify(Classes::GENERIC, "persist", key);
         }
         _ => {}
     }

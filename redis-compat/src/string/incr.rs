@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NOT_AN_INTEGER, OVERFLOW, error_lines};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
 
 pub(super) const PART: Part = Part::new(&[INCR, DECR, INCRBY, DECRBY], LINES);
 
@@ -78,5 +78,6 @@ fn add(txn: &mut Txn<'_>, args: &Args<'_>, increment: i64) -> Result<Reply, Eval
     let after = before.checked_add(increment).ok_or(OVERFLOW)?;
     let expires_at = old.and_then(|old| old.expires_at());
     txn.put_string(key.clone(), number::format_int(after), expires_at)?;
+    txn.notify(Classes::STRING, "incrby", key);
     Ok(Reply::Integer(after))
 }

@@ -10,7 +10,7 @@ use crate::errors::NAN_OR_INFINITY;
 use crate::errors::{NOT_A_FLOAT, NOT_AN_INTEGER, OVERFLOW, SYNTAX, error_lines};
 use crate::float80::Float80;
 use crate::{
-    Args, CommandError, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number,
+    Args, Classes, CommandError, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number,
 };
 
 pub(super) const PART: Part = Part::new(&[INCREX], LINES);
@@ -68,6 +68,10 @@ fn increx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             }
         } else {
             txn.put_kept(key.clone(), value, encoding, after)?;
+            txn.notify(Classes::STRING, "incrby", key);
+            if after.is_some() && after != before {
+                txn.notify(Classes::GENERIC, "expire", key);
+            }
         }
     }
     Ok(Reply::Array(sum.reply.into()))

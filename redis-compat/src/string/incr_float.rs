@@ -3,7 +3,7 @@
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NAN_OR_INFINITY, NOT_A_FLOAT};
 use crate::float80::Float80;
-use crate::{Args, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, Encoding, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[INCRBYFLOAT], &[]);
 
@@ -38,5 +38,6 @@ fn incrbyfloat(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         Encoding::of_text(&after),
         old.and_then(|old| old.expires_at()),
     )?;
+    txn.notify(Classes::STRING, "incrbyfloat", key);
     Ok(Reply::Bulk(after))
 }

@@ -4,11 +4,13 @@ use bytes::Bytes;
 use coterie_types::UnixMillis;
 
 use super::expiry::{self, Expiry, Options};
+use super::set::notify_set;
 use super::{StringValue, UnreadString};
 use crate::command::{Command, Nulls, Part, Topic, command};
 use crate::errors::error_lines;
 use crate::{
-    Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Route, Txn, Value, number,
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Route, Txn, Value,
+    number,
 };
 
 pub(super) const PART: Part = Part::new(&[MGET, MSET, MSETEX, MSETNX], LINES);
@@ -117,6 +119,7 @@ fn check_pairs(args: &Args<'_>) -> Result<(), CommandError> {
 fn put_pairs(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<(), CommandError> {
     for pair in args.rest(1).chunks_exact(2) {
         txn.put_string(pair[0].clone(), pair[1].clone(), None)?;
+        txn.notify(Classes::STRING, "set", &pair[0]);
     }
     Ok(())
 }
@@ -168,6 +171,7 @@ fn msetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             _ => None,
         };
         txn.put_string(key.clone(), value.clone(), expires_at.or(kept))?;
+        notify_set(txn, key, expires_at);
     }
     Ok(Reply::Integer(1))
 }

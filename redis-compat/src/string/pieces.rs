@@ -171,7 +171,7 @@ mod tests {
         let mut txn = Txn::new(&view, ctx(1));
         let value = Bytes::from(vec![b'x'; SET_MAX + 1]);
         txn.put_string(b("k"), value, None).unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         let record = view.record(T, b"k").unwrap().unwrap();
         let mut raw = Vec::new();

@@ -6,7 +6,7 @@ use coterie_types::UnixMillis;
 use super::condition::Condition;
 use super::expiry::{self, Expiry, Options, Parsed, Unit};
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[SET, SETNX, SETEX, PSETEX], &[]);
 
@@ -44,6 +44,7 @@ fn set(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let (key, value) = (args.bytes(1), args.bytes(2));
     if args.len() == 3 {
         txn.put_string(key.clone(), value.clone(), None)?;
+        txn.notify(Classes::STRING, "set", key);
         return Ok(Reply::OK);
     }
     let options = expiry::parse(args, 3, Options::Set)?;
@@ -90,6 +91,7 @@ fn set_generic(
     let kept = old.as_ref().and_then(|(at, _)| *at).filter(|_| keep);
     if !refused {
         txn.put_string(key.clone(), value.clone(), expires_at.or(kept))?;
+        notify_set(txn, key, expires_at);
     }
     Ok(if options.get {
         Reply::bulk_or_null(old.and_then(|(_, bytes)| bytes))
@@ -113,6 +115,7 @@ fn setnx(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     let absent = !txn.exists(key)?;
     if absent {
         txn.put_string(key.clone(), value.clone(), None)?;
+        txn.notify(Classes::STRING, "set", key);
     }
     Ok(Reply::Integer(absent.into()))
 }
@@ -150,5 +153,14 @@ fn psetex(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
 fn set_for(txn: &mut Txn<'_>, args: &Args<'_>, unit: Unit) -> Result<Reply, EvalError> {
     let at = unit.time(args.bytes(2), txn.now(), args.name())?;
     txn.put_string(args.bytes(1).clone(), args.bytes(3).clone(), Some(at))?;
+    notify_set(txn, args.bytes(1), Some(at));
     Ok(Reply::OK)
+}
+
+/// The events of a string that was set, with an expiry if one was given.
+pub(super) fn notify_set(txn: &mut Txn<'_>, key: &Bytes, expires_at: Option<UnixMillis>) {
+    txn.notify(Classes::STRING, "set", key);
+    if expires_at.is_some() {
+        txn.notify(Classes::GENERIC, "expire", key);
+    }
 }

@@ -28,6 +28,10 @@ error_lines! {
     pub INVALID_CLIENT_ID = "ERR Invalid client ID";
     /// `CLIENT KILL ID` with an id that no client can have.
     pub CLIENT_ID_TOO_SMALL = "ERR client-id should be greater than 0";
+    /// `CLIENT KILL MAXAGE` with an age that is no number, in the words of Redis 7.4.
+    pub AGE_NOT_AN_INTEGER = "ERR maxage is not an integer or out of range";
+    /// `CLIENT KILL MAXAGE` with an age that every client has, in the words of Redis 7.4.
+    pub AGE_TOO_SMALL = "ERR maxage should be greater than 0";
     /// `CLIENT PAUSE` with another mode.
     pub PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
     /// The command of a client that `CLIENT UNBLOCK` ended with ERROR.
@@ -43,8 +47,26 @@ error_lines! {
     /// `CLIENT CACHING` without tracking.
     pub NOT_TRACKING = "ERR CLIENT CACHING can be called only when the client is in tracking mode \
         with OPTIN or OPTOUT mode enabled";
-    /// `CLIENT TRACKING ON`.
-    pub NO_TRACKING = "ERR client-side caching is not offered";
+    /// `CLIENT CACHING YES` in another mode.
+    pub CACHING_YES_WITHOUT_OPTIN = "ERR CLIENT CACHING YES is only valid when tracking is enabled \
+        in OPTIN mode.";
+    /// `CLIENT CACHING NO` in another mode.
+    pub CACHING_NO_WITHOUT_OPTOUT = "ERR CLIENT CACHING NO is only valid when tracking is enabled \
+        in OPTOUT mode.";
+    /// `CLIENT TRACKING` with prefixes for nothing.
+    pub PREFIX_WITHOUT_BCAST = "ERR PREFIX option requires BCAST mode to be enabled";
+    /// `CLIENT TRACKING` that would change the mode.
+    pub BCAST_SWITCHED = "ERR You can't switch BCAST mode on/off before disabling tracking for \
+        this client, and then re-enabling it with a different mode.";
+    /// `CLIENT TRACKING` that wants to be told of all keys, and of some.
+    pub BCAST_AND_OPT = "ERR OPTIN and OPTOUT are not compatible with BCAST";
+    /// `CLIENT TRACKING` with both.
+    pub OPTIN_AND_OPTOUT = "ERR You can't specify both OPTIN mode and OPTOUT mode";
+    /// `CLIENT TRACKING` that would change the mode.
+    pub OPT_SWITCHED = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this \
+        client, and then re-enabling it with a different mode.";
+    /// Coterie's own: a proxy keeps no more prefixes.
+    pub TOO_MANY_PREFIXES = "ERR max number of prefixes that clients of this proxy track reached";
 }
 
 const ROWS: &[Command] = &[
@@ -63,7 +85,10 @@ const ROWS: &[Command] = &[
             "Depends on subcommand",
             "A container for commands about connections.",
         )
-        .deviation("It shows and changes only the clients of this proxy."),
+        .deviation(
+            "It shows and changes the clients of this proxy; `COTERIE ALL CLIENT ...` those of \
+            all proxies. Ids are unique over all proxies.",
+        ),
     command(Topic::Connection, "client|caching")
         .syntax("mode(YES|NO)")
         .flags(F::SESSION)
@@ -163,7 +188,10 @@ const ROWS: &[Command] = &[
         )
         .flags(F::SESSION)
         .docs("6.0.0", "O(1)", "Turns client-side caching on and off.")
-        .deviation("ON is refused, because client-side caching does not exist yet."),
+        .deviation(
+            "After a failure, or when a group has another leader, clients are told to forget all \
+            keys. A key that expires is named within about a second.",
+        ),
     command(Topic::Connection, "client|trackinginfo")
         .flags(F::SESSION)
         .docs(

@@ -9,7 +9,7 @@ use coterie_types::{TableId, UnixMillis, Version};
 
 use super::Txn;
 use super::spread::SpreadHeader;
-use crate::{CommandError, Encoding, EvalError, Fault, Kind, Record};
+use crate::{Classes, CommandError, Encoding, EvalError, Fault, Kind, Record};
 
 /// The versions that tell whether a key that somebody watches was touched.
 pub(crate) struct Watched {
@@ -49,6 +49,7 @@ impl Txn<'_> {
         record: Record,
     ) -> Result<(), CommandError> {
         self.scope.check(table, &key)?;
+        self.notify_new(table, &key);
         let version = self.state.take_version();
         self.state
             .change(table, key, Some(Record { version, ..record }));
@@ -66,6 +67,7 @@ impl Txn<'_> {
         expires_at: Option<UnixMillis>,
     ) -> Result<(), CommandError> {
         self.scope.check(self.table, &key)?;
+        self.notify_new(self.table, &key);
         let record = Record {
             kind,
             version: self.state.take_version(),
@@ -89,6 +91,7 @@ impl Txn<'_> {
         expires_at: Option<UnixMillis>,
     ) -> Result<(), CommandError> {
         self.scope.check(self.table, &key)?;
+        self.notify_new(self.table, &key);
         let record = Record {
             kind,
             version: self.state.take_version(),
@@ -109,8 +112,16 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Removes a key that is there. Errors: `UNDECLARED_KEY`.
+    /// Removes a key that is there, which is the event `del`. A command that takes the last element
+    /// of a key says so before it stores the rest. Errors: `UNDECLARED_KEY`.
     pub fn remove(&mut self, key: Bytes) -> Result<(), CommandError> {
+        self.scope.check(self.table, &key)?;
+        self.notify(Classes::GENERIC, "del", &key);
+        self.remove_moved(key)
+    }
+
+    /// The same for a command that has another name for it. Errors: `UNDECLARED_KEY`.
+    pub(crate) fn remove_moved(&mut self, key: Bytes) -> Result<(), CommandError> {
         self.scope.check(self.table, &key)?;
         self.state.take_change();
         let touched = self.state.ctx.next_change;
@@ -129,6 +140,7 @@ impl Txn<'_> {
         };
         let is_over = record.is_expired(now) || self.has_ended(table, key, &record)?;
         if is_over {
+            self.notify_expired(table, key, &record);
             self.drop_expired(table, key.clone(), record.version);
         }
         Ok(is_over)
@@ -175,15 +187,53 @@ impl Txn<'_> {
 
     fn live(&mut self, table: TableId, key: &Bytes) -> Result<Option<Record>, Fault> {
         let Some(record) = self.state.stored(table, key)? else {
+            if !self.writing {
+                self.notify_in(table, Classes::KEY_MISS, "keymiss", key);
+            }
             return Ok(None);
         };
         if self.state.is_live(&record) && !self.has_ended(table, key, &record)? {
             return Ok(Some(record));
         }
         if self.writing {
+            self.notify_expired(table, key, &record);
             self.drop_expired(table, key.clone(), record.version);
+        } else {
+            self.notify_in(table, Classes::KEY_MISS, "keymiss", key);
         }
         Ok(None)
+    }
+
+    /// A key is about to be stored: the event `new` if it is absent, and before it `expired` if an
+    /// expired record is overwritten that no command has met. Changes nothing.
+    fn notify_new(&mut self, table: TableId, key: &Bytes) {
+        const ANY: Classes = Classes::NEW.and(Classes::EXPIRED);
+        if !self.state.classes.has(ANY) {
+            return;
+        }
+        // A store that cannot be read stops the replica soon enough.
+        let Ok(stored) = self.state.stored(table, key) else {
+            return;
+        };
+        let is_live = |record: &Record| self.state.clock().is_live(record.header());
+        match stored {
+            Some(record) if is_live(&record) => return,
+            Some(record) => self.notify_expired(table, key, &record),
+            None => {}
+        }
+        self.notify_in(table, Classes::NEW, "new", key);
+    }
+
+    /// An expired record is about to go, or one whose fields or members all are past their
+    /// deadlines.
+    fn notify_expired(&mut self, table: TableId, key: &Bytes, record: &Record) {
+        if record.is_expired(self.now()) {
+            return self.notify_in(table, Classes::EXPIRED, "expired", key);
+        }
+        if record.kind == Kind::Hash {
+            self.notify_in(table, Classes::HASH, "hexpired", key);
+        }
+        self.notify_in(table, Classes::GENERIC, "del", key);
     }
 
     /// Deletes a record of this version, which is expired. No change: no command sees it. A client
@@ -213,11 +263,11 @@ mod tests {
         assert!(txn.record(&b("k")).unwrap().is_some());
         let mut txn = Txn::new(&view, ctx(10));
         assert!(txn.record(&b("k")).unwrap().is_none());
-        assert!(txn.finish().records.is_empty());
+        assert!(txn.finish().unwrap().records.is_empty());
         let mut txn = Txn::new(&view, ctx(10));
         txn.writing = true;
         assert!(txn.record(&b("k")).unwrap().is_none());
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         assert_eq!(changes.records.get(&(T, b("k"))), Some(&None));
         assert_eq!(changes.next_change, 1);
     }
@@ -243,7 +293,7 @@ mod tests {
         txn.put_string(b("a"), b("1"), None).unwrap();
         txn.put_string(b("b"), b("1"), None).unwrap();
         txn.remove(b("a")).unwrap();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         assert_eq!(changes.next_change, 4);
         let version = changes.records[&(T, b("b"))].as_ref().unwrap().version;
         assert_eq!(

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::orders::Mark;
 use crate::changes::{Change, Place};
 use crate::{Context, ElementPlace};
 
@@ -19,11 +20,13 @@ use crate::{Context, ElementPlace};
 pub(super) struct Savepoint {
     pub(super) before: Before<Place, Change>,
     pub(super) elements_before: Before<ElementPlace, Option<Bytes>>,
+    pub(super) orders: Mark,
     pub(super) ctx: Context,
     pub(super) needs_tick: bool,
     pub(super) clears: usize,
     pub(super) cleared: u64,
     pub(super) removals: usize,
+    pub(super) events: usize,
     pub(super) changed_bytes: usize,
 }
 
@@ -118,7 +121,7 @@ mod tests {
         assert_eq!(txn.changed_bytes(), expected.changed_bytes());
         assert!(txn.written_bytes() > expected.written_bytes());
         assert_eq!(txn.random(), expected.random());
-        assert_eq!(txn.finish(), expected.finish());
+        assert_eq!(txn.finish().unwrap(), expected.finish().unwrap());
     }
 
     #[test]
@@ -156,7 +159,7 @@ mod tests {
         assert_eq!(txn.string_bytes(&b("b")).unwrap(), "old");
         let untouched = Txn::new(&view, ctx(1));
         assert_eq!(txn.changed_bytes(), 0);
-        assert_eq!(txn.finish(), untouched.finish());
+        assert_eq!(txn.finish().unwrap(), untouched.finish().unwrap());
     }
 
     #[test]

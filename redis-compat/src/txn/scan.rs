@@ -112,7 +112,7 @@ mod tests {
         .unwrap();
         txn.put_string(b("d"), b("new"), None).unwrap();
         assert_eq!(keys(&txn), ["a", "d", "f"]);
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         let removed: Vec<&Bytes> = changes
             .removals
             .iter()

@@ -98,6 +98,16 @@ impl Scope {
         self.check(table, key)
     }
 
+    /// Whether a command may touch the key.
+    pub(super) fn declares(&self, table: TableId, key: &[u8]) -> bool {
+        let is_key = |place: &Place| place.0 == table && place.1 == key;
+        let has = |range: &KeyRange| range.contains(table, key);
+        self.is_open
+            || self.first.as_ref().is_some_and(is_key)
+            || self.more.iter().any(is_key)
+            || self.interval.as_ref().is_some_and(has)
+    }
+
     /// Errors: `UNDECLARED_KEY`, if the interval has keys outside of the scope.
     pub(super) fn check_interval(&self, bounds: &KeyRange) -> Result<(), CommandError> {
         let declared = self.interval.as_ref();

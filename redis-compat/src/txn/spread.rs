@@ -24,7 +24,7 @@ use coterie_types::{GroupId, KeyRange, TableId, Version, varint};
 
 use super::Txn;
 use super::state::State;
-use crate::element::in_family;
+use crate::element::{AsPlace, in_family};
 use crate::errors::COLLECTION_TOO_LARGE;
 use crate::{Collection, ElementPlace, EvalError, Fault, Header, Record, Walk};
 
@@ -243,18 +243,43 @@ fn place(of: &Collection, family: u8, element: Bytes) -> ElementPlace {
 }
 
 impl State<'_> {
-    fn element(&self, of: &Collection, family: u8, element: &[u8]) -> Result<Option<Bytes>, Fault> {
+    pub(super) fn element(
+        &self,
+        of: &Collection,
+        family: u8,
+        element: &[u8],
+    ) -> Result<Option<Bytes>, Fault> {
         if !self.elements.is_empty() {
-            let place = place(of, family, Bytes::copy_from_slice(element));
-            if let Some(changed) = self.elements.get(&place) {
+            let of = self
+                .last_changed
+                .as_ref()
+                .filter(|last| *last == of)
+                .unwrap_or(of);
+            let place: &dyn AsPlace = &(of, family, element);
+            if let Some(changed) = self.elements.get(place) {
                 return Ok(changed.clone());
             }
         }
         self.view.element(of, family, element)
     }
 
+    pub(super) fn set_element(
+        &mut self,
+        of: &Collection,
+        family: u8,
+        element: Bytes,
+        value: Option<Bytes>,
+    ) {
+        self.change_element(place(of, family, element), value);
+    }
+
     /// Puts a change into the overlay of elements: every change of an element goes through here.
-    fn change_element(&mut self, place: ElementPlace, value: Option<Bytes>) {
+    fn change_element(&mut self, mut place: ElementPlace, value: Option<Bytes>) {
+        // Places that share their collection are compared faster.
+        match &self.last_changed {
+            Some(last) if *last == place.of => place.of = last.clone(),
+            _ => self.last_changed = Some(place.of.clone()),
+        }
         let added = change_bytes(&place, value.as_ref());
         self.written_bytes = self.written_bytes.saturating_add(added);
         self.changed_bytes += added;
@@ -396,7 +421,7 @@ mod tests {
         }
         txn.put_element(&of, 0, b("z"), b("another family"));
         txn.put_element(&of, 2, b("a"), b("another family"));
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         view.apply(&changes);
         let mut txn = Txn::new(&view, ctx(1));
         for element in ["a", "c", "g"] {
@@ -449,7 +474,7 @@ mod tests {
         assert_eq!(txn.changed_bytes(), 0);
         txn.roll_back();
         assert_eq!(txn.changed_bytes(), counted);
-        assert_eq!(txn.finish().elements.len(), 1);
+        assert_eq!(txn.finish().unwrap().elements.len(), 1);
     }
 
     #[test]

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use coterie_types::{KeyRange, TableId, UnixMillis, Version};
 
+use super::orders::Orders;
 use super::savepoint::{Before, Savepoint};
 use crate::changes::{Change, Place};
 use crate::context::Clock;
-use crate::{Changes, Context, ElementPlace, Fault, Record, Removal, View};
+use crate::{
+    Changes, Classes, Collection, Context, ElementPlace, Fault, KeyEvent, Record, Removal, View,
+};
 
-pub(super) struct State<'a> {
+pub(crate) struct State<'a> {
     pub(super) view: &'a dyn View,
     pub(super) ctx: Context,
     pub(super) needs_tick: bool,
@@ -24,9 +27,16 @@ pub(super) struct State<'a> {
     pub(super) overlay: BTreeMap<Place, Change>,
     /// Changed elements of spread collections (`txn/spread.rs`).
     pub(super) elements: BTreeMap<ElementPlace, Option<Bytes>>,
+    /// The collection of the last of them.
+    pub(super) last_changed: Option<Collection>,
+    /// Changes of counted orders that wait (`txn/orders.rs`).
+    pub(super) orders: Orders,
     pub(super) clears: Vec<KeyRange>,
     pub(super) cleared: u64,
     pub(super) removals: Vec<Removal>,
+    /// Classes of events that are collected.
+    pub(crate) classes: Classes,
+    pub(crate) events: Vec<KeyEvent>,
     /// The innermost at the end.
     pub(super) savepoints: Vec<Savepoint>,
 }
@@ -41,9 +51,13 @@ impl<'a> State<'a> {
             written_bytes: 0,
             overlay: BTreeMap::new(),
             elements: BTreeMap::new(),
+            last_changed: None,
+            orders: Orders::default(),
             clears: Vec::new(),
             cleared: 0,
             removals: Vec::new(),
+            classes: Classes::NONE,
+            events: Vec::new(),
             savepoints: Vec::new(),
         }
     }
@@ -56,6 +70,7 @@ impl<'a> State<'a> {
             elements: self.elements,
             removals: self.removals,
             next_change: self.ctx.next_change,
+            events: self.events,
         }
     }
 
@@ -152,11 +167,13 @@ impl<'a> State<'a> {
         self.savepoints.push(Savepoint {
             before: Before::default(),
             elements_before: Before::default(),
+            orders: self.orders.mark(),
             ctx: self.ctx,
             needs_tick: self.needs_tick,
             clears: self.clears.len(),
             cleared: self.cleared,
             removals: self.removals.len(),
+            events: self.events.len(),
             changed_bytes: self.changed_bytes,
         });
     }
@@ -168,11 +185,13 @@ impl<'a> State<'a> {
         };
         savepoint.before.restore(&mut self.overlay);
         savepoint.elements_before.restore(&mut self.elements);
+        self.orders.roll_back(savepoint.orders);
         self.ctx = savepoint.ctx;
         self.needs_tick = savepoint.needs_tick;
         self.clears.truncate(savepoint.clears);
         self.cleared = savepoint.cleared;
         self.removals.truncate(savepoint.removals);
+        self.events.truncate(savepoint.events);
         self.changed_bytes = savepoint.changed_bytes;
     }
 

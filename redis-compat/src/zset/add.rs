@@ -6,7 +6,7 @@ use super::SortedSet;
 use super::score::parse_score;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{NOT_A_FLOAT, SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[ZADD, ZINCRBY], LINES);
 
@@ -28,6 +28,7 @@ const ZADD: Command = command(Topic::SortedSet, "zadd")
     )
     .flags(F::WRITE_ROOM.with(F::FAST))
     .keys(&[K::RW_UPDATE.at(1)])
+    .leaves_orders()
     .runs(zadd)
     .hints("weight=17 key=zset-key score=score member=zset-member reply=scores")
     .docs(
@@ -50,6 +51,7 @@ const ZINCRBY: Command = command(Topic::SortedSet, "zincrby")
     .syntax("key increment member")
     .flags(F::WRITE_ROOM.with(F::FAST))
     .keys(&[K::RW_ACCESS_UPDATE.at(1)])
+    .leaves_orders()
     .runs(zincrby)
     .hints("weight=3 key=zset-key increment=score member=zset-member reply=scores")
     .docs(
@@ -110,6 +112,8 @@ fn add(txn: &mut Txn<'_>, args: &Args<'_>, increments: bool) -> Result<Reply, Ev
     }
     if added + changed > 0 {
         txn.put_zset(key.clone(), set)?;
+        let name = if options.increments { "zincr" } else { "zadd" };
+        txn.notify(Classes::SORTED_SET, name, key);
     }
     Ok(match (options.increments, last) {
         (true, Some(score)) => Reply::Double(score),

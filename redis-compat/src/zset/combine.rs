@@ -256,7 +256,7 @@ fn store(txn: &mut Txn<'_>, args: &Args<'_>, operation: Operation) -> Result<Rep
     let options = Options::parse(words, keys.len(), Form::Store(operation))?;
     let mut listing = Listing::of_store();
     run(txn, operation, &options, sources, &mut listing)?;
-    store_items(txn, args.bytes(1), listing.into_items())
+    store_items(txn, args.bytes(1), listing.into_items(), args.name())
 }
 
 fn run(

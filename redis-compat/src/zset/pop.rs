@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::order::Item;
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::{SYNTAX, error_lines};
-use crate::{Args, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number};
+use crate::{
+    Args, Classes, CommandError, EvalError, Flags as F, KeyFlags as K, Reply, Txn, number,
+};
 
 pub(super) const PART: Part = Part::new(&[ZPOPMIN, ZPOPMAX, ZMPOP], LINES);
 
@@ -160,6 +162,8 @@ pub(crate) fn pop_from(
         return Ok(Vec::new());
     }
     let popped = set.pop(txn, highest, count)?;
+    let name = if highest { "zpopmax" } else { "zpopmin" };
+    txn.notify(Classes::SORTED_SET, name, key);
     txn.put_zset(key.clone(), set)?;
     Ok(popped)
 }

@@ -175,7 +175,7 @@ fn zrangestore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     let is_counted = matches!(range.bounds, Bounds::Ranks(..));
     let set = SortedSet::of_added_items(listing.into_items(), is_counted);
-    store_set(txn, args.bytes(1), set)
+    store_set(txn, args.bytes(1), set, args.name())
 }
 
 fn zrangestore_check(args: &Args<'_>) -> Result<(), CommandError> {

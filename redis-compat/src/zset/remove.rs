@@ -2,7 +2,7 @@
 
 use super::span::{Members, Scores, Selection, Span};
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(
     &[ZREM, ZREMRANGEBYRANK, ZREMRANGEBYSCORE, ZREMRANGEBYLEX],
@@ -13,6 +13,7 @@ const ZREM: Command = command(Topic::SortedSet, "zrem")
     .syntax("key member ...")
     .flags(F::WRITE_FAST)
     .keys(&[K::RW.with(K::DELETE).at(1)])
+    .leaves_orders()
     .runs(zrem)
     .hints("weight=2 key=zset-key member=zset-member")
     .docs(
@@ -33,6 +34,7 @@ fn zrem(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
         removed += i64::from(set.remove(txn, member)?.is_some());
     }
     if removed > 0 {
+        txn.notify(Classes::SORTED_SET, args.name(), key);
         txn.put_zset(key.clone(), set)?;
     }
     Ok(Reply::Integer(removed))
@@ -122,6 +124,7 @@ fn remove(
     };
     let removed = set.remove_all(txn, &selection)?;
     if removed > 0 {
+        txn.notify(Classes::SORTED_SET, args.name(), key);
         txn.put_zset(key.clone(), set)?;
     }
     Ok(Reply::Integer(removed as i64))

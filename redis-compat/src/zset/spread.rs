@@ -1,18 +1,13 @@
-//! A large sorted set: each member an element of its own.
+//! A large sorted set: its members in order, in the nodes of a tree, and the score of each member
+//! as an element of its own.
 //!
 //! ```text
 //! family 0      a place (`txn/place.rs`) and the member -> 8 bytes: the score, big endian
-//! family 1      the score and the member (`order.rs`)
-//! families 2-5  counts (`txn/counted.rs`), for ranks in O(log n)
+//! families 1-5  the scores and members in order (`order.rs`), counted (`txn/counted.rs`)
 //!
 //! rest of the header:
-//! 16 bytes      the key of places; its first 8 bytes, little endian, choose what is counted
-//! varint and bytes    the first key of family 1, cut to its first 64 bytes
-//! varint and bytes    the last, cut likewise and then raised above all keys that begin so
+//! 16 bytes      the key of places; its first 8 bytes, little endian, choose the nodes
 //! ```
-//!
-//! Walks begin at the first or last key that the header names: else those over a set that loses its
-//! first members all the time would pass over all that it lost.
 //!
 //! The layout is on disk, described in `docs/disk-format.md`. Walks are in `walk.rs`.
 
@@ -21,7 +16,6 @@ mod walk;
 use std::ops::Bound;
 
 use bytes::{Buf, Bytes};
-use coterie_types::varint;
 
 use super::order::{Item, first_key, just_above, key, key_behind};
 use super::span::{Edge, Span};
@@ -32,10 +26,7 @@ use crate::{Collection, EvalError, Fault, Txn, Walk};
 
 const PLACES: u8 = 0;
 const ORDER: u8 = 1;
-const RANKS: u8 = 2;
 
-/// Bytes of a key that the header keeps.
-const END_BYTES: usize = 64;
 /// Bytes of items after which it shows them.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -45,13 +36,6 @@ pub(super) struct Spread {
     of: Collection,
     count: u64,
     places: PlaceKey,
-    /// At or before the first key in order.
-    first: Bytes,
-    /// At or behind the last key in order.
-    last: Bytes,
-    /// The item that an end was named for is gone, and no other was looked for.
-    first_is_gone: bool,
-    last_is_gone: bool,
 }
 
 /// An interval of keys in order: `from` included, `to` excluded.
@@ -72,23 +56,16 @@ impl Spread {
         let mut places = PlaceKey::default();
         places[..8].copy_from_slice(&halves[0].to_le_bytes());
         places[8..].copy_from_slice(&halves[1].to_le_bytes());
-        let mut spread = Self {
+        let spread = Self {
             of: txn.begin_collection(key),
             count: items.len() as u64,
             places,
-            first: Bytes::new(),
-            last: Bytes::new(),
-            first_is_gone: false,
-            last_is_gone: false,
         };
         for item in items {
             spread.put_score(txn, item);
-            txn.put_element(&spread.of, ORDER, item.key(), item.value());
         }
-        if let (Some(first), Some(last)) = (items.first(), items.last()) {
-            (spread.first, spread.last) = (cut_down(&first.key()), cut_up(&last.key()));
-        }
-        spread.counted().build(txn)?;
+        let pairs = items.iter().map(|item| (item.key(), item.value()));
+        spread.counted().build(txn, pairs)?;
         Ok(spread)
     }
 
@@ -97,50 +74,29 @@ impl Spread {
         let mut rest = header.rest.clone();
         let mut places = PlaceKey::default();
         rest.try_copy_to_slice(&mut places).map_err(|_| corrupt())?;
-        let first = varint::take_bytes(&mut rest).ok_or_else(corrupt)?;
-        let last = varint::take_bytes(&mut rest).ok_or_else(corrupt)?;
         Ok(Self {
             of,
             count: header.count,
             places,
-            first,
-            last,
-            first_is_gone: false,
-            last_is_gone: false,
         })
     }
 
-    /// The header to store. Looks for the ends if they are gone.
-    pub(super) fn header(mut self, txn: &Txn<'_>) -> Result<SpreadHeader, Fault> {
-        if self.first_is_gone {
-            let walk = Walk::Up(Bound::Included(&self.first));
-            let (first, _) = txn.first_element(&self.of, ORDER, walk)?.ok_or_else(lost)?;
-            self.first = cut_down(&first);
-        }
-        if self.last_is_gone {
-            let walk = Walk::Down(Bound::Included(&self.last));
-            let (last, _) = txn.first_element(&self.of, ORDER, walk)?.ok_or_else(lost)?;
-            self.last = cut_up(&last);
-        }
-        let mut rest = Vec::with_capacity(self.places.len() + 2 * END_BYTES + 2);
-        rest.extend_from_slice(&self.places);
-        varint::put_bytes(&mut rest, &self.first);
-        varint::put_bytes(&mut rest, &self.last);
-        Ok(SpreadHeader {
+    /// The header to store.
+    pub(super) fn header(&self) -> SpreadHeader {
+        SpreadHeader {
             incarnation: self.of.incarnation,
             count: self.count,
-            rest: Bytes::from(rest),
-        })
+            rest: Bytes::copy_from_slice(&self.places),
+        }
+    }
+
+    /// The set is removed with its key.
+    pub(super) fn forget(&self, txn: &mut Txn<'_>) -> Result<(), Fault> {
+        txn.forget_order(&self.counted())
     }
 
     pub(super) fn len(&self) -> u64 {
         self.count
-    }
-
-    /// The ends that the header names.
-    #[cfg(test)]
-    pub(super) fn ends(&self) -> (&Bytes, &Bytes) {
-        (&self.first, &self.last)
     }
 
     pub(super) fn score(&self, txn: &Txn<'_>, member: &[u8]) -> Result<Option<f64>, Fault> {
@@ -182,22 +138,17 @@ impl Spread {
         let (Some(one), Some(other)) = (run.first(), run.last()) else {
             return Ok(());
         };
+        let is_in_order = one.is_before(other);
+        let mut keys: Vec<Bytes> = run.iter().map(Item::key).collect();
+        if !is_in_order {
+            keys.reverse();
+        }
         for item in run {
             let place = self.place_key(&item.member);
             txn.remove_element(&self.of, PLACES, place);
-            txn.remove_element(&self.of, ORDER, item.key());
         }
-        let (one, other) = (one.key(), other.key());
-        let (first, last) = if one <= other {
-            (one, other)
-        } else {
-            (other, one)
-        };
-        self.counted()
-            .remove_run(txn, &first, &last, run.len() as u64)?;
+        self.counted().remove_run(txn, keys)?;
         self.count -= run.len() as u64;
-        self.first_is_gone |= cut_down(&first) == self.first;
-        self.last_is_gone |= cut_up(&last) == self.last;
         Ok(())
     }
 
@@ -208,11 +159,15 @@ impl Spread {
 
     /// The item with so many before it.
     pub(super) fn select(&self, txn: &Txn<'_>, nth: u64) -> Result<Option<Item>, Fault> {
-        let Some(key) = self.counted().select(txn, nth)? else {
+        let Some(mut path) = self.counted().select(txn, nth)? else {
             return Ok(None);
         };
-        let value = txn.element(&self.of, ORDER, &key)?.ok_or_else(lost)?;
-        Item::of(&key, &value).map(Some)
+        let mut found = None;
+        self.counted().walk(txn, &mut path, false, |key, value| {
+            found = Some(Item::of(key, value));
+            false
+        })?;
+        found.transpose()
     }
 
     /// How many items a span has.
@@ -274,27 +229,14 @@ impl Spread {
     }
 
     fn put_in_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
-        let key = item.key();
-        txn.put_element(&self.of, ORDER, key.clone(), item.value());
-        let (low, high) = (cut_down(&key), cut_up(&key));
-        if low <= self.first {
-            (self.first, self.first_is_gone) = (low, false);
-        }
-        if high >= self.last {
-            (self.last, self.last_is_gone) = (high, false);
-        }
-        self.counted().insert(txn, &key)?;
+        txn.put_in_order(&self.counted(), item.key(), item.value())?;
         self.count += 1;
         Ok(())
     }
 
     fn remove_from_order(&mut self, txn: &mut Txn<'_>, item: &Item) -> Result<(), Fault> {
-        let key = item.key();
-        txn.remove_element(&self.of, ORDER, key.clone());
-        self.counted().remove(txn, &key)?;
+        txn.remove_from_order(&self.counted(), item.key())?;
         self.count -= 1;
-        self.first_is_gone |= cut_down(&key) == self.first;
-        self.last_is_gone |= cut_up(&key) == self.last;
         Ok(())
     }
 
@@ -307,23 +249,18 @@ impl Spread {
         let [seed @ .., _, _, _, _, _, _, _, _] = self.places;
         Counted {
             of: &self.of,
-            order: ORDER,
-            ranks: RANKS,
+            family: ORDER,
             seed: u64::from_le_bytes(seed),
             count: self.count,
-            first: &self.first,
         }
     }
 
     /// How many items there are before a key.
     fn rank_of(&self, txn: &Txn<'_>, key: &[u8]) -> Result<u64, Fault> {
-        if *key <= self.first[..] {
-            Ok(0)
-        } else if *key > self.last[..] {
-            Ok(self.count)
-        } else {
-            self.counted().rank(txn, key)
+        if key.is_empty() {
+            return Ok(0);
         }
+        self.counted().rank(txn, key)
     }
 
     /// How many items there are before the start and before the end of an interval.
@@ -357,8 +294,7 @@ impl Spread {
             }),
             Span::Members(members) if members.is_empty() => None,
             Span::Members(members) => {
-                let walk = Walk::Up(Bound::Included(&self.first));
-                let first = txn.first_element(&self.of, ORDER, walk)?;
+                let first = self.counted().first(txn)?;
                 let first = first
                     .map(|(key, value)| Item::of(&key, &value))
                     .transpose()?;
@@ -376,25 +312,6 @@ impl Spread {
             }
         })
     }
-}
-
-/// The start of a key, no longer than a header keeps it: at or before the key.
-fn cut_down(key: &Bytes) -> Bytes {
-    key.slice(..key.len().min(END_BYTES))
-}
-
-/// The same, at or behind the key.
-fn cut_up(key: &Bytes) -> Bytes {
-    if key.len() <= END_BYTES {
-        return key.clone();
-    }
-    let mut raised = key[..END_BYTES].to_vec();
-    // Some byte of the score is less than the greatest.
-    while raised.pop_if(|last| *last == u8::MAX).is_some() {}
-    if let Some(last) = raised.last_mut() {
-        *last += 1;
-    }
-    Bytes::from(raised)
 }
 
 fn score_in(value: &[u8]) -> Result<f64, Fault> {

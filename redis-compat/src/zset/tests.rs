@@ -36,7 +36,7 @@ impl Fixture {
         };
         let mut txn = Txn::new(&self.view, context);
         let result = run(&mut txn, &mut self.model);
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
         result
@@ -132,26 +132,12 @@ impl Fixture {
             scanned.sort_by(Item::order);
             assert_eq!(scanned, items, "each member is on one page");
         });
-        self.check_ends();
     }
 
     fn header(&self) -> Option<SpreadHeader> {
         let found = self.view.record(T, b"z").unwrap()?;
         let is_spread = found.is_spread;
         is_spread.then(|| SpreadHeader::decode(&found.value).unwrap())
-    }
-
-    fn check_ends(&self) {
-        let Some(header) = self.header() else {
-            return;
-        };
-        let spread = super::spread::Spread::of(&header, header.of(T, &b("z"))).unwrap();
-        let items = in_order(&self.model);
-        let (first, last) = (items[0].key(), items[items.len() - 1].key());
-        let (low, high) = spread.ends();
-        assert_eq!(low[..], first[..first.len().min(64)]);
-        assert!(last <= *high && high.len() <= 64);
-        assert!(last.len() > 64 || last == *high);
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod both;
 pub(crate) mod compare;
 pub(crate) mod real;
 pub(crate) mod streams;
@@ -55,7 +56,7 @@ impl Store {
                 out.freeze()
             })
             .collect();
-        let changes = txn.finish();
+        let changes = txn.finish().unwrap();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
         replies

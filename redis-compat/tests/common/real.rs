@@ -57,7 +57,11 @@ impl Server {
         loop {
             if let Ok(stream) = UnixStream::connect(self.dir.join("socket")) {
                 let reader = BufReader::new(stream.try_clone().unwrap());
-                return Connection { stream, reader };
+                return Connection {
+                    stream,
+                    reader,
+                    commands: 0,
+                };
             }
             assert!(
                 self.child.try_wait().unwrap().is_none(),
@@ -80,11 +84,14 @@ impl Drop for Server {
 pub(crate) struct Connection {
     stream: UnixStream,
     reader: BufReader<UnixStream>,
+    /// How many it has sent.
+    pub(crate) commands: u64,
 }
 
 impl Connection {
     /// Sends a command and reads its reply, undecoded.
     pub(crate) fn run(&mut self, args: &[Bytes]) -> Bytes {
+        self.commands += 1;
         let mut request = format!("*{}\r\n", args.len()).into_bytes();
         for arg in args {
             request.extend(format!("${}\r\n", arg.len()).into_bytes());

@@ -115,8 +115,8 @@ impl Machine {
         );
         self.index = Some(entry.index);
         let mut batch = Batch::default();
-        let effects = match entry.payload {
-            Some(payload) => self.apply_one(payload, &mut batch)?,
+        let effects = match &entry.payload {
+            Some(payload) => self.apply_one(payload.clone(), &mut batch)?,
             None => Effects::default(),
         };
         if !self.dirty {
@@ -133,6 +133,11 @@ impl Machine {
             block_in_place(|| self.engine.write(batch))?
         } else {
             self.engine.write(batch)?
+        }
+        if let Some(tracked) = self.shared.tracked_in_use()
+            && let Some(payload) = &entry.payload
+        {
+            tracked.applied(payload, &effects);
         }
         if !clears.is_empty() {
             self.engine.clear_with_flush(clears);

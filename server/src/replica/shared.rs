@@ -18,7 +18,10 @@ use tokio::sync::watch;
 use super::digests::Digests;
 use super::load::Loads;
 use super::reclaim::Garbage;
+use super::tracked::Tracked;
 use crate::mean::Mean;
+use crate::scripts::Busy;
+use crate::trackers::Trackers;
 
 /// The store and the state after one applied entry. Published once the entry is in the store and
 /// before its replies leave, so that a client reads its own acknowledged writes.
@@ -32,6 +35,8 @@ pub(crate) struct Shared {
     clock: Mutex<Clock>,
     /// The wall clocks of the group's voters, once the group has started.
     walls: OnceLock<VoterWalls>,
+    /// The keys that clients keep, once the group has started.
+    tracked: OnceLock<Tracked>,
     started: Instant,
     /// Bytes of the longest value that commands may make while this node leads.
     value_bytes_max: u64,
@@ -59,6 +64,10 @@ pub(crate) struct Shared {
     pub(crate) writes_total: AtomicU64,
     /// How often a frame was put off to a later entry.
     pub(crate) put_off_total: AtomicU64,
+    /// The script that other frames wait for.
+    pub(crate) busy: Busy,
+    /// How often a frame with scripts was run again, since the state had changed meanwhile.
+    pub(crate) script_reruns_total: AtomicU64,
     /// The replica has stopped because the disk had no room.
     pub(crate) lacked_room: AtomicBool,
 }
@@ -91,6 +100,8 @@ struct Clock {
     agreed_at: Option<Duration>,
     /// This node's own wall clock is far from theirs.
     is_off: bool,
+    /// The clock stands still while scripts run.
+    held: Option<UnixMillis>,
 }
 
 /// Keys of a range that are wanted at a time, at most. Writes to other keys are tried again later.
@@ -112,6 +123,7 @@ impl Shared {
             published: ArcSwap::from_pointee(published),
             clock: Mutex::new(clock),
             walls: OnceLock::new(),
+            tracked: OnceLock::new(),
             started: Instant::now(),
             value_bytes_max,
             ownership_changed: watch::Sender::new(0),
@@ -126,6 +138,8 @@ impl Shared {
             reads_total: AtomicU64::new(0),
             writes_total: AtomicU64::new(0),
             put_off_total: AtomicU64::new(0),
+            busy: Busy::default(),
+            script_reruns_total: AtomicU64::new(0),
             lacked_room: AtomicBool::new(false),
         }
     }
@@ -139,6 +153,9 @@ impl Shared {
         if !before.read.same_ownership(&self.published().read) {
             self.forget_moves();
             self.note_given_up(&before);
+            if let Some(tracked) = self.tracked_in_use() {
+                tracked.disown(self.published().read.ownership());
+            }
             self.ownership_changed.send_modify(|count| *count += 1);
         }
     }
@@ -314,6 +331,9 @@ impl Shared {
             .unwrap_or_default();
         let now = self.started.elapsed();
         let mut clock = self.clock();
+        if let Some(held) = clock.held {
+            return held;
+        }
         if clock.agreed_at.is_none_or(|at| now - at >= AGREED_FOR) {
             let walls = self.walls.get();
             let agreed = walls.and_then(|walls| Agreed::of(&walls.read()));
@@ -324,21 +344,59 @@ impl Shared {
         clock.group.read(wall, now)
     }
 
+    /// The group clock, which stands still from here on, until [`Shared::release_clock`].
+    pub(crate) fn hold_clock(&self) -> UnixMillis {
+        let now = self.now();
+        self.clock().held = Some(now);
+        now
+    }
+
+    /// The clock goes on.
+    pub(crate) fn release_clock(&self) {
+        self.clock().held = None;
+    }
+
     /// From now on the wall clocks of the group's voters steer the group clock.
     pub(crate) fn set_walls(&self, walls: VoterWalls) {
         // Set once, when the group has started.
         let _ = self.walls.set(walls);
     }
 
+    /// From now on clients may keep what they read here.
+    pub(crate) fn track(&self, trackers: Arc<Trackers>) {
+        // Set once, before the group starts.
+        let _ = self.tracked.set(Tracked::new(trackers));
+    }
+
+    /// The keys that clients keep.
+    pub(crate) fn tracked(&self) -> Option<&Tracked> {
+        self.tracked.get()
+    }
+
+    /// The same; `None` while nobody has tracked anything for a while.
+    pub(crate) fn tracked_in_use(&self) -> Option<&Tracked> {
+        self.tracked.get().filter(|tracked| tracked.is_used())
+    }
+
     /// Encodes an entry with the current group clock and a new seed.
     pub(crate) fn entry(&self, body: Body) -> Bytes {
+        self.entry_of(self.now(), seed(), body)
+    }
+
+    /// Encodes an entry with this clock and seed.
+    pub(crate) fn entry_of(&self, clock: UnixMillis, seed: u64, body: Body) -> Bytes {
         let entry = Entry {
-            clock: self.now(),
-            seed: seed(),
+            clock,
+            seed,
             value_bytes_max: self.value_bytes_max,
             body,
         };
         entry.encode()
+    }
+
+    /// Bytes of the longest value that commands may make while this node leads.
+    pub(crate) fn value_bytes_max(&self) -> u64 {
+        self.value_bytes_max
     }
 
     /// Learns the clock of an applied entry.

@@ -197,6 +197,7 @@ impl World {
             seq: FrameSeq(seq),
             acknowledged_below: FrameSeq(1),
             reply_room: None,
+            tracker: None,
             wait: None,
             watches: vec![],
             commands: lines

@@ -58,6 +58,20 @@ pub(crate) const FAKETIME: Need = Need {
     present: || shell::which("faketime").is_some(),
 };
 
+/// Tcl, which Redis' own tests are written in.
+pub(crate) const TCL: Need = Need {
+    what: "tclsh",
+    package: "tcl",
+    present: || shell::which("tclsh").is_some(),
+};
+
+/// Unpacks the source package of Redis.
+pub(crate) const DPKG_DEV: Need = Need {
+    what: "dpkg-source",
+    package: "dpkg-dev",
+    present: || shell::which("dpkg-source").is_some(),
+};
+
 /// etcd, for comparison.
 pub(crate) const ETCD: Need = Need {
     what: "etcd",

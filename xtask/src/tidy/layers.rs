@@ -31,7 +31,7 @@ const PACKAGES: &str = "coterie-";
 /// A folder of the workspace, and the packages of the workspace (without [`PACKAGES`]) that it may
 /// import; bottom up, as ARCHITECTURE.md draws them.
 #[rustfmt::skip]
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 25] = [
     // Pure.
     ("crates/types",       &[]),
     ("crates/protocol",    &["types"]),
@@ -41,28 +41,32 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("crates/budget",      &[]),
     ("crates/config",      &[]),
     ("crates/files",       &[]),
+    ("crates/lua",         &[]),
     ("crates/telemetry",   &[]),
+    ("crates/tls",         &[]),
     // Adapters.
-    ("crates/rpc",         &["budget"]),
+    ("crates/rpc",         &["budget", "config", "tls"]),
     ("crates/storage",     &["types", "budget"]),
     ("crates/meta-client", &["types", "protocol", "rpc"]),
     ("crates/raft",        &["types", "protocol", "rpc", "budget", "config", "files"]),
     // Edge.
-    ("proxy",              &["types", "protocol", "budget", "config", "files", "telemetry",
-                             "rpc", "meta-client", "redis-compat"]),
+    ("proxy",              &["types", "protocol", "budget", "config", "files", "telemetry", "tls",
+                             "lua", "rpc", "meta-client", "redis-compat"]),
     ("controller",         &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "meta-client"]),
     ("server",             &["types", "protocol", "budget", "config", "files", "telemetry",
-                             "rpc", "meta-client", "redis-compat", "group", "raft", "storage"]),
+                             "lua", "rpc", "meta-client", "redis-compat", "group", "raft",
+                             "storage"]),
     ("meta",               &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "raft"]),
     // The binary, and the tools beside it: tests and benches see the product as processes. Tests
     // also make commands from the command table.
     ("",                   &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "meta-client", "proxy", "controller", "server", "meta"]),
+    ("crates/certificates", &[]),
     ("crates/fuzz",        &[]),
     ("crates/grammar",     &["redis-compat"]),
-    ("tests",              &["redis-compat", "grammar"]),
+    ("tests",              &["redis-compat", "grammar", "certificates"]),
     ("bench",              &["tests"]),
     ("xtask",              &[]),
 ];

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use coterie_protocol::Stage;
-use coterie_redis_compat::{Fault, Touch, Txn, WaitQueue};
+use coterie_redis_compat::{Fault, Resolved, Touch, Txn, WaitQueue};
 
 use super::{Absent, PUT_OFF};
 use crate::frame::ResolvedFrame;
@@ -39,6 +39,19 @@ impl Listening {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The keys that a frame may have changed: those it names, and those waited for in an interval
+    /// that it writes.
+    pub(super) fn touched_by(&self, frame: &ResolvedFrame) -> Vec<(Place, Touch)> {
+        let mut found: Vec<_> = frame.commands.iter().flat_map(touched).collect();
+        let writes = frame.commands.iter().filter(|command| command.is_write());
+        for interval in writes.filter_map(Resolved::interval) {
+            let places = self.keys.keys();
+            let places = places.filter(|(table, key)| interval.contains(*table, key));
+            found.extend(places.cloned().map(|place| (place, Touch::Removes)));
+        }
+        found
     }
 
     /// Adds a frame that waits.

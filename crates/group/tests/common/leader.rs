@@ -53,6 +53,7 @@ pub(crate) fn frame(session: SessionId, seq: u64, lines: &[&str], wait: Option<W
         seq: FrameSeq(seq),
         acknowledged_below: FrameSeq(1),
         reply_room: None,
+        tracker: None,
         wait,
         watches: Vec::new(),
         commands: lines.iter().map(command).collect(),

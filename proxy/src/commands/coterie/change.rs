@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
-use coterie_protocol::meta::{Command, Outcome};
+use coterie_protocol::meta::{Command, Outcome, Rejection};
+use coterie_protocol::objects::{Expected, ObjectChange};
 use coterie_protocol::server::{ServerAnswer, ServerRequest};
 use coterie_protocol::{decode, encode, method};
 use coterie_redis_compat::errors::SYNTAX;
@@ -20,22 +21,45 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Proposes a change of the catalog.
-pub(super) async fn propose(call: &Remote, command: Command) -> Result<Outcome, CommandError> {
+pub(in crate::commands) async fn propose(
+    call: &Remote,
+    command: Command,
+) -> Result<Outcome, CommandError> {
+    let outcome = try_propose(call, command).await?;
+    outcome.map_err(|reason| error(reason.to_string()))
+}
+
+/// As [`propose`]; meta's reason if it rejects the change.
+async fn try_propose(
+    call: &Remote,
+    command: Command,
+) -> Result<Result<Outcome, Rejection>, CommandError> {
     let timeout = call.deadline.saturating_duration_since(Instant::now());
     match call.shared.meta.propose(command, timeout).await {
-        Ok(Outcome::Rejected(reason)) => Err(error(reason.to_string())),
+        Ok(Outcome::Rejected(reason)) => Ok(Err(reason)),
         Ok(outcome) => {
             // The next command at this proxy sees it; a copy that is late is no reason to fail.
             let mut copy = call.shared.catalog.clone();
             let shown = copy.wait_for(|copy| shows(copy, &outcome));
             let _ = tokio::time::timeout(COPY_TIMEOUT, shown).await;
-            Ok(outcome)
+            Ok(Ok(outcome))
         }
         Err(coterie_meta_client::MetaError::Unknown) => Err(CommandError::Unknown(
             "meta may or may not have made the change".to_owned(),
         )),
         Err(reason) => Err(CommandError::TryAgain(reason.to_string())),
     }
+}
+
+/// Changes objects, if they are as expected; meta's reason if it rejects the change.
+pub(in crate::commands) async fn put_objects(
+    call: &Remote,
+    expected: Vec<Expected>,
+    changes: Vec<ObjectChange>,
+) -> Result<Result<(), Rejection>, CommandError> {
+    let command = Command::PutObjects { expected, changes };
+    let outcome = try_propose(call, command).await?;
+    Ok(outcome.map(|_| ()))
 }
 
 /// Whether a copy of the catalog has come as far as the outcome. Ids only rise.

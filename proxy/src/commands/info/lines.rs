@@ -8,3 +8,16 @@ pub(super) fn lines(title: &str, pairs: &[(&str, String)]) -> String {
     }
     text
 }
+
+/// The section with this title: fields with their values, then fields whose values never change.
+pub(super) fn with_constants(
+    title: &str,
+    pairs: &[(&str, String)],
+    constants: &[(&str, &str)],
+) -> String {
+    let mut text = lines(title, pairs);
+    for (name, value) in constants {
+        text.push_str(&format!("{name}:{value}\r\n"));
+    }
+    text
+}

@@ -7,7 +7,7 @@ use super::options::Options;
 use crate::errors::WRONG_TYPE;
 use crate::list::End;
 use crate::zset::{Selection, Span};
-use crate::{CommandError, EvalError, Kind, Txn};
+use crate::{Classes, CommandError, EvalError, Kind, Txn};
 
 /// The most bytes of elements that a command holds to sort them.
 const SORT_BYTES_MAX: usize = 64 << 20;
@@ -101,7 +101,9 @@ pub(super) fn elements_of(
 /// Errors: `COLLECTION_TOO_LARGE`.
 pub(super) fn store(txn: &mut Txn<'_>, key: &Bytes, elements: &[Bytes]) -> Result<(), EvalError> {
     if !elements.is_empty() {
-        return txn.restore_list(key, elements, None);
+        txn.restore_list(key, elements, None)?;
+        txn.notify(Classes::LIST, "sortstore", key);
+        return Ok(());
     }
     if txn.exists(key)? {
         txn.remove(key.clone())?;

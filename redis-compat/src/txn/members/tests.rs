@@ -54,7 +54,7 @@ fn spread(view: &mut MemView, count: u64, bytes: usize) {
     }
     members.store(&mut txn, &b("k")).unwrap();
     assert!(matches!(members.form, Form::Spread(_)));
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     view.apply(&changes);
 }
 
@@ -288,7 +288,7 @@ fn random_members_are_found_among_many_past_their_deadlines() {
             .unwrap();
     }
     members.store(&mut txn, &b("k")).unwrap();
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     view.apply(&changes);
     let mut txn = Txn::new(&view, ctx(5));
     let members = load(&mut txn, &b("k"));
@@ -312,7 +312,7 @@ fn deadlines_between_the_two_clocks_ask_for_a_tick() {
         .put(&mut txn, &b("stays"), &cell(&Bytes::new(), None))
         .unwrap();
     members.store(&mut txn, &b("k")).unwrap();
-    let changes = txn.finish();
+    let changes = txn.finish().unwrap();
     view.apply(&changes);
     type Read = fn(&mut Members, &mut Txn<'_>);
     let reads: [(Read, bool); 5] = [

@@ -250,7 +250,7 @@ proptest! {
             run.store();
             run.check();
             model = run.model;
-            let changes = run.txn.finish();
+            let changes = run.txn.finish().unwrap();
             next_change = changes.next_change;
             view.apply(&changes);
             if let Some(Step::Wait(millis)) = entry.last() {

@@ -1,0 +1,211 @@
+//! The servers that tell this proxy of changes: those that tracked keys are read from, and while
+//! clients have prefixes, all of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coterie_protocol::catalog::Catalog;
+use coterie_protocol::tracking::{TrackAnswer, TrackPrefixes};
+use coterie_protocol::{decode, encode, method};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{NAMING_MAX, Tracking};
+use crate::router::{Following, NewsReader};
+
+/// How long a server may take to note prefixes.
+const CALL_MAX: Duration = Duration::from_secs(1);
+/// Pause before a server is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Servers {
+    rpc: coterie_rpc::Client,
+    reader: Arc<NewsReader>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    /// The servers that are read from, by address.
+    followed: Mutex<HashMap<Box<str>, Following>>,
+    /// Rises when the prefixes change.
+    version: watch::Sender<u64>,
+    /// The version that each server knows, by address.
+    named: watch::Sender<BTreeMap<Box<str>, u64>>,
+}
+
+impl Servers {
+    pub(super) fn new(
+        rpc: coterie_rpc::Client,
+        reader: Arc<NewsReader>,
+        catalog: watch::Receiver<Arc<Catalog>>,
+    ) -> Self {
+        Self {
+            rpc,
+            reader,
+            catalog,
+            followed: Mutex::default(),
+            version: watch::Sender::new(0),
+            named: watch::Sender::new(BTreeMap::new()),
+        }
+    }
+
+    /// The number of this proxy's link.
+    pub(super) fn link(&self) -> u64 {
+        self.reader.link
+    }
+
+    /// Follows a server, until no client tracks any more.
+    pub(super) fn follow(&self, addr: &str) -> Following {
+        let mut followed = self.followed.lock();
+        if let Some(following) = followed.get(addr) {
+            return following.clone();
+        }
+        // Addresses may change without end.
+        let live = live(&self.catalog.borrow());
+        followed.retain(|addr, _| live.contains(addr));
+        let following = self.reader.follow(addr);
+        followed.insert(addr.into(), following.clone());
+        following
+    }
+
+    /// No client tracks any more.
+    pub(super) fn leave(&self) {
+        self.followed.lock().clear();
+    }
+
+    /// The prefixes have changed. Returns the version with the change.
+    pub(super) fn prefixes_changed(&self) -> u64 {
+        let mut now = 0;
+        self.version.send_modify(|version| {
+            *version += 1;
+            now = *version;
+        });
+        now
+    }
+
+    /// Waits until all servers know this version of the prefixes, or its time is over.
+    pub(super) async fn wait_named(&self, version: u64) {
+        let mut named = self.named.subscribe();
+        let all_know = named.wait_for(|named| {
+            let live = live(&self.catalog.borrow());
+            let knows = |addr| named.get(addr).is_some_and(|known| *known >= version);
+            live.iter().all(knows)
+        });
+        // Those that come later are handled as they come.
+        let _ = tokio::time::timeout(NAMING_MAX, all_know).await;
+    }
+
+    async fn is_told(&self, addr: &str, request: TrackPrefixes) -> bool {
+        let body = encode(&request);
+        let answer = self.rpc.call(addr, method::TRACK_PREFIXES, body, CALL_MAX);
+        let answer = answer.await.ok();
+        let answer = answer.and_then(|answer| decode::<TrackAnswer>(&answer).ok());
+        answer == Some(TrackAnswer::Done)
+    }
+
+    fn set_named(&self, addr: &str, version: Option<u64>) {
+        self.named.send_modify(|named| {
+            match version {
+                Some(version) => named.insert(addr.into(), version),
+                None => named.remove(addr),
+            };
+        });
+    }
+}
+
+/// The addresses of the servers that serve.
+fn live(catalog: &Catalog) -> BTreeSet<Box<str>> {
+    let live = coterie_protocol::pubsub::live(catalog);
+    let nodes = live.filter_map(|node| catalog.nodes.get(&node));
+    nodes.map(|node| node.addr.as_str().into()).collect()
+}
+
+/// Tells servers the prefixes: a task for each, while there are any.
+pub(super) async fn look_after(tracking: Arc<Tracking>) {
+    let mut tasks: HashMap<Box<str>, JoinHandle<()>> = HashMap::new();
+    let mut version = tracking.servers.version.subscribe();
+    let mut catalog = tracking.servers.catalog.clone();
+    loop {
+        let live = live(&catalog.borrow_and_update());
+        tasks.retain(|addr, task| {
+            if !live.contains(addr) {
+                task.abort();
+                tracking.servers.set_named(addr, None);
+            }
+            live.contains(addr)
+        });
+        version.borrow_and_update();
+        if tracking.has_prefixes() {
+            for addr in live {
+                if !tasks.contains_key(&addr) {
+                    let named = name(Arc::clone(&tracking), addr.clone());
+                    tasks.insert(addr, tokio::spawn(named));
+                }
+            }
+        }
+        let changed = async {
+            tokio::select! {
+                changed = version.changed() => changed,
+                changed = catalog.changed() => changed,
+            }
+        };
+        if changed.await.is_err() {
+            // The source of catalogs is gone: the process ends.
+            return;
+        }
+    }
+}
+
+/// Tells a server the prefixes, in each epoch and whenever they change, while there are any.
+async fn name(tracking: Arc<Tracking>, addr: Box<str>) {
+    let mut versions = tracking.servers.version.subscribe();
+    loop {
+        if tracking.has_prefixes() {
+            name_all(&tracking, &addr).await;
+        }
+        if versions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn name_all(tracking: &Tracking, addr: &str) {
+    let servers = &tracking.servers;
+    let following = servers.reader.follow(addr);
+    let (mut epochs, mut versions) = (following.epochs(), servers.version.subscribe());
+    let mut known = None;
+    loop {
+        let version = *versions.borrow_and_update();
+        epochs.borrow_and_update();
+        let prefixes = tracking.prefixes();
+        let is_last = prefixes.is_empty();
+        match following.id() {
+            Some(link) if known != Some((link.epoch, version)) => {
+                if !servers
+                    .is_told(addr, TrackPrefixes { link, prefixes })
+                    .await
+                {
+                    if is_last {
+                        return;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                if known.is_none_or(|(epoch, _)| epoch != link.epoch) {
+                    tracking.named_anew();
+                }
+                known = Some((link.epoch, version));
+                servers.set_named(addr, Some(version));
+            }
+            _ => {}
+        }
+        if is_last {
+            return;
+        }
+        tokio::select! {
+            _ = epochs.changed() => {}
+            _ = versions.changed() => {}
+        }
+    }
+}
