@@ -7,6 +7,10 @@ import time
 
 import redis
 from redis.cache import CacheConfig
+from redis.connection import CacheProxyConnection
+
+# redis-py asks for the version 7.4, although servers have what it needs since 6.0.
+CacheProxyConnection.MIN_ALLOWED_VERSION = "6.0.0"
 
 host, port, other_host, other_port = sys.argv[1:5]
 r = redis.Redis(host=host, port=int(port), protocol=3, cache_config=CacheConfig())
