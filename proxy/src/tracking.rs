@@ -189,13 +189,14 @@ impl Tracking {
         client.set_tracked(None);
         let mut table = self.table.lock();
         let before = table.remove(client.id);
-        let is_empty = table.is_empty();
+        if table.is_empty() {
+            // Under the lock: the next client that tracks follows servers anew.
+            table.clear();
+            self.servers.leave();
+        }
         drop(table);
         if before.is_some_and(|before| before.bcast) {
             self.servers.prefixes_changed();
-        }
-        if is_empty {
-            self.servers.leave();
         }
     }
 
@@ -242,7 +243,10 @@ impl Tracking {
                 asked.insert(addr.into());
             }
         }
-        let following = self.servers.follow(addr);
+        let (following, left) = self.servers.follow(addr);
+        for gone in left {
+            self.forget_server(&gone);
+        }
         if let Some(id) = following.id() {
             return Some(Known { following, id });
         }

@@ -304,10 +304,10 @@ impl World {
     }
 
     fn miss(&mut self, server: usize) {
-        if self.servers[server].epoch == self.servers[server].known {
-            return;
-        }
         if self.servers[server].known != 0 {
+            if self.servers[server].epoch == self.servers[server].known {
+                return;
+            }
             self.servers[server].known = 0;
             self.tracking.missed(&addr(server));
             return;
@@ -370,7 +370,11 @@ impl Caller {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_client_keeps_an_old_value(

@@ -55,18 +55,19 @@ impl Servers {
         self.reader.link
     }
 
-    /// Follows a server, until no client tracks any more.
-    pub(super) fn follow(&self, addr: &str) -> Following {
+    /// Follows a server, until no client tracks any more. Also returns the servers that are not
+    /// followed any longer, as they are gone: addresses may change without end.
+    pub(super) fn follow(&self, addr: &str) -> (Following, Vec<Box<str>>) {
         let mut followed = self.followed.lock();
         if let Some(following) = followed.get(addr) {
-            return following.clone();
+            return (following.clone(), Vec::new());
         }
-        // Addresses may change without end.
         let live = live(&self.catalog.borrow());
-        followed.retain(|addr, _| live.contains(addr));
+        let gone = followed.extract_if(|addr, _| !live.contains(addr));
+        let gone = gone.map(|(addr, _)| addr).collect();
         let following = self.reader.follow(addr);
         followed.insert(addr.into(), following.clone());
-        following
+        (following, gone)
     }
 
     /// No client tracks any more.

@@ -55,10 +55,12 @@ impl Table {
                 self.prefix_bytes -= prefix.len();
             }
         }
-        if self.clients.is_empty() {
-            self.keys = Readers::default();
-        }
         Some(tracked)
+    }
+
+    /// Forgets all keys.
+    pub(super) fn clear(&mut self) {
+        self.keys = Readers::default();
     }
 
     /// Whether these prefixes may be added.
