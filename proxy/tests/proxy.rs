@@ -28,5 +28,6 @@ mod proxy {
     mod tls;
     mod tools;
     mod transactions;
+    mod user_changes;
     mod users;
 }

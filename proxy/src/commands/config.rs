@@ -6,6 +6,7 @@
 //! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
 mod constants;
+mod rights;
 
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -357,35 +358,6 @@ fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
 }
 
-fn set_pubsub_default(rights: &Rights, value: &[u8], change: bool) -> Result<(), String> {
-    let all = match value.to_ascii_lowercase().as_slice() {
-        b"allchannels" => true,
-        b"resetchannels" => false,
-        _ => {
-            let words = "argument(s) must be one of the following: allchannels, resetchannels";
-            return Err(words.to_owned());
-        }
-    };
-    if change {
-        rights.all_channels.store(all, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-fn pubsub_default(shared: &Shared) -> Bytes {
-    let all = shared.rights.all_channels.load(Ordering::Relaxed);
-    Bytes::from_static(if all {
-        b"allchannels"
-    } else {
-        b"resetchannels"
-    })
-}
-
-fn aclfile(shared: &Shared) -> Bytes {
-    let file = shared.rights.file.as_ref();
-    decimal(file.map_or_else(String::new, |file| file.path().display().to_string()))
-}
-
 fn switch(value: &[u8]) -> Result<bool, String> {
     match value.to_ascii_lowercase().as_slice() {
         b"yes" => Ok(true),
@@ -487,10 +459,10 @@ fn own_settings() -> Vec<Setting> {
     vec![
         Setting {
             name: "acl-pubsub-default",
-            get: pubsub_default,
-            set: Set::OfRights(set_pubsub_default),
+            get: rights::pubsub_default,
+            set: Set::OfRights(rights::set_pubsub_default),
         },
-        fixed("aclfile", Set::Never, aclfile),
+        fixed("aclfile", Set::Never, rights::aclfile),
         Setting {
             name: "acllog-max-len",
             get: |shared| decimal(shared.rights.denials.len_max.load(Ordering::Relaxed)),
