@@ -34,6 +34,7 @@ mod client;
 mod client_kill;
 mod cluster;
 mod config;
+mod config_cluster;
 mod config_tls;
 mod connection;
 mod coterie;

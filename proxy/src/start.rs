@@ -143,29 +143,13 @@ pub async fn start_with(
         replies: replies.clone(),
         request_timeout: config.request_timeout,
     });
-    let follower = tokio::spawn(follow(
-        Arc::clone(&router),
-        catalog.clone(),
-        health.component("proxy"),
-    ));
+    let ready = health.component("proxy");
+    let follower = tokio::spawn(follow(Arc::clone(&router), catalog.clone(), ready));
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
-    let news = NewsReader::new(router.rpc.clone(), Arc::clone(&metrics));
     let settings = Arc::new(Settings::new(&config));
-    let pushes = Arc::new(PushRules {
-        settings: Arc::clone(&settings),
-        budget: replies.budget.clone(),
-        metrics: Arc::clone(&metrics),
-    });
-    let clients = Arc::new(Clients::new(pushes));
-    let pubsub = PubSub::new(
-        Arc::clone(&clients),
-        Arc::clone(&metrics),
-        Arc::clone(&news),
-        router.rpc.clone(),
-    );
-    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+    let (clients, news, pubsub) = news_for_clients(&router, &settings);
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
     let shared = Shared {
         settings,
@@ -208,6 +192,29 @@ pub async fn start_with(
         subscriptions,
         endpoint: None,
     })
+}
+
+/// The clients, what servers tell them, and their subscriptions.
+fn news_for_clients(
+    router: &Router,
+    settings: &Arc<Settings>,
+) -> (Arc<Clients>, Arc<NewsReader>, Arc<PubSub>) {
+    let metrics = &router.metrics;
+    let news = NewsReader::new(router.rpc.clone(), Arc::clone(metrics));
+    let pushes = Arc::new(PushRules {
+        settings: Arc::clone(settings),
+        budget: router.replies.budget.clone(),
+        metrics: Arc::clone(metrics),
+    });
+    let clients = Arc::new(Clients::new(pushes));
+    let pubsub = PubSub::new(
+        Arc::clone(&clients),
+        Arc::clone(metrics),
+        Arc::clone(&news),
+        router.rpc.clone(),
+    );
+    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+    (clients, news, pubsub)
 }
 
 /// Listens for clients. Returns the address without TLS, or with it if there is no other.

@@ -60,6 +60,7 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::links::Links;
 use crate::news::NewsLinks;
+use crate::notifications::Notifications;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
@@ -90,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) links: Arc<Links>,
     /// Where news for proxies go.
     pub(crate) news: Arc<NewsLinks>,
+    /// Publishes events of keys.
+    pub(crate) notifications: Arc<Notifications>,
     /// Channels whose home is this node.
     pub(crate) pubsub: Arc<PubSub>,
 }
@@ -195,6 +198,7 @@ impl Replica {
             .map_err(|e| RunError::Config(format!("open replica {group_id}: {e}")))??;
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
+        shared.set_notifications(Arc::clone(&settings.notifications));
         let stop = CancellationToken::new();
         let waiting = Arc::new(Waiting::new(Arc::clone(&settings.links)));
         let (proposer, proposing) = Proposer::start(

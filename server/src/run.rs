@@ -30,6 +30,7 @@ use crate::leave;
 use crate::metrics::NodeCollector;
 use crate::news::NewsLinks;
 use crate::node::{Identity, Node};
+use crate::notifications::Notifications;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
@@ -126,11 +127,13 @@ async fn start_node(
     door.open(Arc::new(Calls(Arc::clone(&node))));
     rpc.register_local(&advertised, handler);
 
+    let notifications = Arc::clone(&node.settings.notifications);
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
     let tasks = vec![
         tokio::spawn(register::tell(meta.clone(), untold, stop.clone())),
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
         tokio::spawn(leave::watch_room(Arc::clone(&node), stop.clone())),
+        tokio::spawn(notifications.follow(book.follow(), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
         tokio::spawn(heartbeat::run(
             Arc::clone(&node),
@@ -232,6 +235,7 @@ async fn open(
         rocks = rocks.with_records(RecordCache::new(config.record_cache));
     }
     let news: Arc<NewsLinks> = Arc::default();
+    let pubsub = Arc::new(PubSub::new(Arc::clone(&news)));
     let settings = Settings {
         rocks,
         read_mode: config.read_mode,
@@ -240,7 +244,8 @@ async fn open(
         move_rate: Arc::new(Rate::new(config.move_rate)),
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
-        pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+        notifications: Notifications::new(Arc::clone(&pubsub)),
+        pubsub,
         news,
     };
     let fencing = Fencing::open(directory.fence());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coterie_protocol::{FrameReply, Refusal};
-use coterie_redis_compat::{Context, Fault, Txn, View};
+use coterie_redis_compat::{Classes, Context, Fault, KeyEvent, Txn, View};
 use coterie_types::{GroupId, RangeId, UnixMillis};
 
 use crate::frame::ResolvedFrame;
@@ -113,6 +113,19 @@ impl ReadState {
         now: UnixMillis,
         seed: u64,
     ) -> Result<ReadOutcome, Fault> {
+        let nothing = (Classes::NONE, &mut Vec::new());
+        self.read_collecting(frame, view, (now, seed), nothing)
+    }
+
+    /// The same. `events` are those of these classes, and none from before.
+    pub fn read_collecting(
+        &self,
+        frame: &ResolvedFrame,
+        view: &dyn View,
+        (now, seed): (UnixMillis, u64),
+        (classes, events): (Classes, &mut Vec<KeyEvent>),
+    ) -> Result<ReadOutcome, Fault> {
+        events.clear();
         for command in &frame.commands {
             if command.is_write() {
                 // The proxy must not send a write this way: nothing may change outside the log.
@@ -131,13 +144,16 @@ impl ReadState {
             next_change: self.next_change,
         };
         let mut txn = Txn::new(view, context);
+        txn.collect_events(classes);
         self.ownership.open_to(&frame.commands, &mut txn);
         let answer = run_reads(&mut txn, frame)?;
-        Ok(if txn.needs_tick() {
-            ReadOutcome::NeedsTick
-        } else {
-            ReadOutcome::Reply(answer)
-        })
+        if txn.needs_tick() {
+            return Ok(ReadOutcome::NeedsTick);
+        }
+        if classes != Classes::NONE {
+            *events = txn.finish().events;
+        }
+        Ok(ReadOutcome::Reply(answer))
     }
 }
 

@@ -9,11 +9,14 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use coterie_protocol::objects::NOTIFY_KEYSPACE_EVENTS;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
+use super::config_cluster::{self, Shown};
 use super::config_tls::{self, Field};
-use super::{Answer, Handler, Local, Named};
+use super::words::failed_to_set as failed;
+use super::{Answer, Handler, Local, Named, Remote};
 use crate::settings::{OutputLimit, Settings};
 use crate::shared::Shared;
 
@@ -22,7 +25,7 @@ pub(super) const HANDLERS: &[Named] = &[
     ("config|help", Handler::Now(help)),
     ("config|resetstat", Handler::Now(resetstat)),
     ("config|rewrite", Handler::Now(rewrite)),
-    ("config|set", Handler::Now(set)),
+    ("config|set", also_queued!(set)),
 ];
 
 /// Checks a value, and sets it if told so.
@@ -39,6 +42,8 @@ enum Set {
     Ignored(i64, i64),
     /// Together with the other settings of TLS.
     Tls(Field),
+    /// In the whole cluster, to the value in the form in which it is shown.
+    Cluster(Shown),
     /// Not at all, nor by Redis.
     Never,
 }
@@ -72,28 +77,32 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 
 /// `CONFIG SET name value [name value ...]`: the names are checked before any value (Redis
 /// `config.c`, `configSetCommand`).
-fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let settings = named_settings(&args[2..])?;
+async fn set(call: Remote) -> Result<Reply, CommandError> {
+    let shared = &call.shared;
+    let settings = named_settings(&call.args[2..])?;
+    for (setting, value) in &settings {
+        set_one(shared, setting, value, false)?;
+    }
     let of_tls = settings
         .iter()
         .filter_map(|(setting, value)| match setting.set {
-            Set::Tls(field) => Some((setting.name, (field, *value))),
+            Set::Tls(field) => Some((setting.name, field, *value)),
             _ => None,
         });
-    let (names, of_tls): (Vec<_>, Vec<_>) = of_tls.unzip();
-    let mut made = None;
-    for change in [false, true] {
-        for (setting, value) in &settings {
-            set_one(local.shared, setting, value, change)?;
-        }
-        if !change {
-            let tried = config_tls::try_out(local.shared, &of_tls);
-            let first = names.first().map_or("", |name| *name);
-            made = tried.map_err(|reason| failed(first.as_bytes(), &reason))?;
-        }
+    let made = config_tls::try_out(shared, of_tls)?;
+    let of_cluster = settings
+        .iter()
+        .filter_map(|(setting, value)| match setting.set {
+            Set::Cluster(shown) => Some((setting.name, shown, *value)),
+            _ => None,
+        });
+    // First: only this may fail from here on.
+    config_cluster::set(&call, of_cluster).await?;
+    for (setting, value) in &settings {
+        set_one(shared, setting, value, true)?;
     }
-    config_tls::put(local.shared, made);
-    Ok(Reply::OK.into())
+    config_tls::put(shared, made);
+    Ok(Reply::OK)
 }
 
 /// Pairs of name and value: the settings, with their new values.
@@ -131,17 +140,14 @@ fn set_one(
         Set::Ignored(least, most) => check_number(value, least, most),
         // Tried and put in force by `set`.
         Set::Tls(_) => Ok(()),
+        // Changed by `set_in_cluster`.
+        Set::Cluster(shown) => shown(value).map(drop),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
 }
 
 const IMMUTABLE: &str = "can't set immutable config";
-
-fn failed(name: &[u8], reason: &str) -> CommandError {
-    let before = "CONFIG SET failed (possibly related to argument '";
-    CommandError::quoting(before, name, &format!("') - {reason}"))
-}
 
 /// `CONFIG RESETSTAT`.
 fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
@@ -423,7 +429,11 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
-        constant!("notify-keyspace-events", ""),
+        Setting {
+            name: "notify-keyspace-events",
+            get: |shared| config_cluster::get(shared, NOTIFY_KEYSPACE_EVENTS),
+            set: Set::Cluster(config_cluster::event_classes),
+        },
         fixed("port", Set::ToTheSame, |shared| {
             decimal(if shared.is_tls_only {
                 0

@@ -322,7 +322,9 @@ impl Batcher {
         let (mut gathered, mut bytes) = (Gathered::default(), 0);
         let now = Instant::now();
         let waiting_frames = Arc::clone(&self.waiting_frames);
-        let mut kept = waiting_frames.enter(term_of(&self.group));
+        let term = term_of(&self.group);
+        self.shared.note_term(term);
+        let mut kept = waiting_frames.enter(term);
         gathered.add_copies(kept.waiters.take_due(ENTRY_FRAMES_MAX));
         let mut next = first.or_else(|| self.try_next());
         while let Some(pending) = next {
