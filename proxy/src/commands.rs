@@ -36,6 +36,7 @@ mod client_kill;
 mod client_tracking;
 mod cluster;
 mod config;
+mod config_cluster;
 mod config_tls;
 mod connection;
 mod coterie;

@@ -187,11 +187,8 @@ pub async fn start_with(
         replies: replies.clone(),
         request_timeout: config.request_timeout,
     });
-    let follower = tokio::spawn(follow(
-        Arc::clone(&router),
-        catalog.clone(),
-        health.component("proxy"),
-    ));
+    let ready = health.component("proxy");
+    let follower = tokio::spawn(follow(Arc::clone(&router), catalog.clone(), ready));
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();

@@ -64,6 +64,7 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::links::Links;
 use crate::news::NewsLinks;
+use crate::notifications::Notifications;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
@@ -96,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) links: Arc<Links>,
     /// Where news for proxies go.
     pub(crate) news: Arc<NewsLinks>,
+    /// Publishes events of keys.
+    pub(crate) notifications: Arc<Notifications>,
     /// Channels whose home is this node.
     pub(crate) pubsub: Arc<PubSub>,
     /// The proxies whose clients keep what they read.
@@ -207,6 +210,7 @@ impl Replica {
         shared.track(Arc::clone(&settings.trackers));
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
+        shared.set_notifications(Arc::clone(&settings.notifications));
         let stop = CancellationToken::new();
         let waiting = Arc::new(Waiting::new(Arc::clone(&settings.links)));
         let (proposer, proposing) = Proposer::start(

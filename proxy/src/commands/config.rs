@@ -13,10 +13,13 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use coterie_protocol::objects::NOTIFY_KEYSPACE_EVENTS;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
+use super::config_cluster::{self, Shown};
 use super::config_tls::{self, Field};
+use super::words::failed_to_set as failed;
 use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
 use crate::rights::Rights;
 use crate::settings::{OutputLimit, Settings};
@@ -28,7 +31,7 @@ pub(super) const HANDLERS: &[Named] = &[
     ("config|help", Handler::Now(help)),
     ("config|resetstat", Handler::Now(resetstat)),
     ("config|rewrite", Handler::Now(rewrite)),
-    ("config|set", Handler::Now(set)),
+    ("config|set", also_queued!(set)),
 ];
 
 /// Checks a value, and sets it if told so.
@@ -55,6 +58,8 @@ enum Set {
     Tls(Field),
     /// To `yes` or `no`, without effect.
     IgnoredSwitch,
+    /// In the whole cluster, to the value in the form in which it is shown.
+    Cluster(Shown),
     /// Not at all, nor by Redis.
     Never,
 }
@@ -88,57 +93,36 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 
 /// `CONFIG SET name value [name value ...]`: the names are checked before any value (Redis
 /// `config.c`, `configSetCommand`).
-fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let settings = named_settings(&args[2..])?;
-    check_all(local.shared, &settings)?;
-    if password_of(&settings).is_some() {
-        return Ok(Answer::RunsAlone(|call| Box::pin(set_with_password(call))));
-    }
-    set_all(local.shared, &settings)?;
-    Ok(Reply::OK.into())
-}
-
-/// As [`set`], with the default user's password among the settings.
-async fn set_with_password(call: Remote) -> Result<Reply, CommandError> {
+async fn set(call: Remote) -> Result<Reply, CommandError> {
+    let shared = &call.shared;
     let settings = named_settings(&call.args[2..])?;
-    check_all(&call.shared, &settings)?;
-    if let Some(password) = password_of(&settings) {
-        set_requirepass(&call, password).await?;
+    for (setting, value) in &settings {
+        set_one(shared, setting, value, false)?;
     }
-    set_all(&call.shared, &settings)?;
-    Ok(Reply::OK)
-}
-
-fn check_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
-    let mut all = settings.iter();
-    all.try_for_each(|(setting, value)| set_one(shared, setting, value, false))?;
-    try_tls(shared, settings).map(drop)
-}
-
-/// The settings of TLS among these, put together; `None` if there are none.
-fn try_tls(
-    shared: &Shared,
-    settings: &[(&Setting, &Bytes)],
-) -> Result<Option<coterie_tls::Made<coterie_tls::ClientTls>>, CommandError> {
     let of_tls = settings
         .iter()
         .filter_map(|(setting, value)| match setting.set {
-            Set::Tls(field) => Some((setting.name, (field, *value))),
+            Set::Tls(field) => Some((setting.name, field, *value)),
             _ => None,
         });
-    let (names, of_tls): (Vec<_>, Vec<_>) = of_tls.unzip();
-    let tried = config_tls::try_out(shared, &of_tls);
-    let first = names.first().map_or("", |name| *name);
-    tried.map_err(|reason| failed(first.as_bytes(), &reason))
-}
-
-fn set_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
-    let made = try_tls(shared, settings)?;
-    let mut all = settings.iter();
-    all.try_for_each(|(setting, value)| set_one(shared, setting, value, true))?;
+    let made = config_tls::try_out(shared, of_tls)?;
+    let of_cluster = settings
+        .iter()
+        .filter_map(|(setting, value)| match setting.set {
+            Set::Cluster(shown) => Some((setting.name, shown, *value)),
+            _ => None,
+        });
+    // First: only these may fail from here on.
+    config_cluster::set(&call, of_cluster).await?;
+    if let Some(password) = password_of(&settings) {
+        set_requirepass(&call, password).await?;
+    }
+    for (setting, value) in &settings {
+        set_one(shared, setting, value, true)?;
+    }
     config_tls::put(shared, made);
     shared.tracking.trim();
-    Ok(())
+    Ok(Reply::OK)
 }
 
 fn password_of<'a>(settings: &[(&Setting, &'a Bytes)]) -> Option<&'a Bytes> {
@@ -190,17 +174,14 @@ fn set_one(
         // Tried and put in force by `set`.
         Set::Tls(_) => Ok(()),
         Set::IgnoredSwitch => switch(value).map(drop),
+        // Changed by `set_in_cluster`.
+        Set::Cluster(shown) => shown(value).map(drop),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
 }
 
 const IMMUTABLE: &str = "can't set immutable config";
-
-fn failed(name: &[u8], reason: &str) -> CommandError {
-    let before = "CONFIG SET failed (possibly related to argument '";
-    CommandError::quoting(before, name, &format!("') - {reason}"))
-}
 
 /// `CONFIG RESETSTAT`.
 fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
@@ -549,7 +530,11 @@ fn own_settings() -> Vec<Setting> {
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
-        constant!("notify-keyspace-events", ""),
+        Setting {
+            name: "notify-keyspace-events",
+            get: |shared| config_cluster::get(shared, NOTIFY_KEYSPACE_EVENTS),
+            set: Set::Cluster(config_cluster::event_classes),
+        },
         fixed("port", Set::ToTheSame, |shared| {
             decimal(if shared.is_tls_only {
                 0

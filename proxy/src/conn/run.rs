@@ -42,12 +42,6 @@ impl<S: Socket> Connection<S> {
                 let began = Instant::now();
                 let answer = match self.run_now(&call, run) {
                     Ok(Answer::After(reply, over)) => return self.reply_after(call, reply, over),
-                    Ok(Answer::RunsAlone(run)) => {
-                        return match self.is_settled() {
-                            true => self.run_alone(call, run),
-                            false => self.park(call, Until::Settled),
-                        };
-                    }
                     answer => answer,
                 };
                 self.count_call(call.row, began.elapsed(), answer.is_err());
@@ -144,7 +138,7 @@ impl<S: Socket> Connection<S> {
                 call.silent = false;
                 self.reply(call, &reply);
             }
-            Ok(Answer::Nothing | Answer::RunsAlone(_)) => self.reuse(call.args),
+            Ok(Answer::Nothing) => self.reuse(call.args),
             Ok(Answer::After(reply, over)) => self.reply_after(call, reply, over),
             Ok(Answer::Close(reply)) => {
                 self.reply(call, &reply);

@@ -17,6 +17,14 @@ impl Client {
             .expect("connect to the proxy");
         Client::over(stream)
     }
+
+    /// A client that is this user, whose password is `pw`.
+    pub(crate) async fn log_in(addr: SocketAddr, user: &str) -> Client {
+        let mut client = Client::connect(addr).await;
+        let reply = client.run(&format!("AUTH {user} pw")).await;
+        assert_eq!(reply, "+OK\r\n", "{user}");
+        client
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -26,14 +34,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             stream,
             buffer: Vec::new(),
         }
-    }
-
-    /// A client that is this user, whose password is `pw`.
-    pub(crate) async fn log_in(addr: SocketAddr, user: &str) -> Client {
-        let mut client = Client::connect(addr).await;
-        let reply = client.run(&format!("AUTH {user} pw")).await;
-        assert_eq!(reply, "+OK\r\n", "{user}");
-        client
     }
 
     /// Sends bytes as they are.
