@@ -66,6 +66,7 @@ impl Client {
 
     fn flags(&self, details: &Details) -> String {
         let letters = [
+            (details.watches_all, 'O'),
             (self.is_subscriber(), 'P'),
             (details.queued.is_some(), 'x'),
             (details.blocked.is_some(), 'b'),

@@ -81,11 +81,6 @@ pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
 }
 
-/// Whether these are the words of `COTERIE ALL MONITOR`, which the connection carries out.
-pub(crate) fn is_monitor_all(args: &[bytes::Bytes]) -> bool {
-    args.len() == 3 && is(args, 0, "coterie") && is(args, 1, "all") && is(args, 2, "monitor")
-}
-
 /// Handlers of all commands.
 const PARTS: &[&[Named]] = &[
     SESSION,

@@ -9,8 +9,9 @@ use coterie_config::TokenError;
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::proxies::ProxyReport;
-use coterie_rpc::{Client, Door, Responder, Token};
+use coterie_rpc::{Client, Door, Request, Responder, Token};
 use coterie_telemetry::{Component, Endpoint, Health, ListenError};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -123,55 +124,24 @@ pub async fn start_with(
     health: &Health,
 ) -> Result<Handle, RunError> {
     crate::commands::note_memory_at_start();
-    let listen = config.listen.to_string();
-    let socket = bind(config.listen).map_err(ListenError::at(&listen))?;
-    let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
-    let door = Door::new(|_, responder: Responder| responder.fail("the proxy is starting"));
-    let peers = bind_peers(&config, door.clone()).await?;
+    let (socket, addr) = listen(config.listen)?;
+    let (door, peers) = bind_peers(&config).await?;
     let meta = MetaClient::new(rpc.clone(), config.meta.clone());
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
     let (replies, requests) = client_memory(&config);
-    let router = Arc::new(Router {
-        cache: Arc::new(RangeCache::new()),
-        links: Links::new(rpc.clone()),
-        rpc,
-        metrics: Arc::clone(&metrics),
-        replies: replies.clone(),
-        request_timeout: config.request_timeout,
-    });
-    let follower = tokio::spawn(follow(
-        Arc::clone(&router),
-        catalog.clone(),
-        health.component("proxy"),
-    ));
+    let router = router(&config, rpc, &metrics, &replies);
+    let ready = health.component("proxy");
+    let follower = tokio::spawn(follow(Arc::clone(&router), catalog.clone(), ready));
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
-    let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
-    let io_threads = config.io_threads();
-    let news = NewsReader::new(router.rpc.clone(), Arc::clone(&metrics));
+    let places = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let settings = Arc::new(Settings::new(&config));
-    let pushes = Arc::new(PushRules {
-        settings: Arc::clone(&settings),
-        budget: replies.budget.clone(),
-        metrics: Arc::clone(&metrics),
-    });
-    let clients = Arc::new(Clients::new(pushes));
-    let pubsub = PubSub::new(
-        Arc::clone(&clients),
-        Arc::clone(&metrics),
-        Arc::clone(&news),
-        router.rpc.clone(),
-    );
-    news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
-    let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
-    let run_id = run_id();
-    let roster = Arc::new(Roster::new(report(
-        &config,
-        &run_id,
-        addr,
-        peers.local_addr(),
-    )));
-    clients.number_from(roster.own().number);
+    let messages = Messages::new(&router, &settings);
+    let subscriptions = tokio::spawn(Arc::clone(&messages.pubsub).follow(catalog.clone()));
+    let clients = messages.clients;
+    let own = report(&config, addr, peers.local_addr());
+    clients.number_from(own.number);
+    let roster = Arc::new(Roster::new(own));
     let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
     let shared = Arc::new(Shared {
         settings,
@@ -186,20 +156,20 @@ pub async fn start_with(
         pause: Arc::new(Pause::new()),
         key_counts: Arc::default(),
         scan_places,
-        news,
-        pubsub,
+        news: messages.news,
+        pubsub: messages.pubsub,
         latency: Arc::default(),
         roster: Arc::clone(&roster),
         monitors: Arc::default(),
         addr,
-        run_id,
+        run_id: roster.own().id.clone(),
         started: Instant::now(),
         max_value_bytes: config.max_value_bytes,
         auth_timeout: config.auth_timeout,
-        io_threads: io_threads.get(),
+        io_threads: config.io_threads().get(),
         stopping: Arc::default(),
     });
-    let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
+    let threads = IoThreads::start(config.io_threads(), &shared).map_err(RunError::Threads)?;
     let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
     door.open(Arc::new(Peers(Arc::clone(&shared))));
@@ -209,7 +179,7 @@ pub async fn start_with(
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
         follower,
-        places: tokio::spawn(looked_after),
+        places: tokio::spawn(places),
         subscriptions,
         reports: tokio::spawn(keeping),
         roster,
@@ -219,27 +189,83 @@ pub async fn start_with(
     })
 }
 
-/// Listens for other proxies.
-async fn bind_peers(
+/// Listens for clients.
+fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let listen = at.to_string();
+    let socket = bind(at).map_err(ListenError::at(&listen))?;
+    let addr = socket.local_addr().map_err(ListenError::at(&listen))?;
+    Ok((socket, addr))
+}
+
+fn router(
     config: &Config,
-    handler: Arc<dyn coterie_rpc::Handler>,
-) -> Result<coterie_rpc::Server, RunError> {
+    rpc: Client,
+    metrics: &Arc<Metrics>,
+    replies: &ClientMemory,
+) -> Arc<Router> {
+    Arc::new(Router {
+        cache: Arc::new(RangeCache::new()),
+        links: Links::new(rpc.clone()),
+        rpc,
+        metrics: Arc::clone(metrics),
+        replies: replies.clone(),
+        request_timeout: config.request_timeout,
+    })
+}
+
+/// The clients, and the sources of messages that they did not ask for.
+struct Messages {
+    clients: Arc<Clients>,
+    news: Arc<NewsReader>,
+    pubsub: Arc<PubSub>,
+}
+
+impl Messages {
+    fn new(router: &Router, settings: &Arc<Settings>) -> Self {
+        let metrics = &router.metrics;
+        let news = NewsReader::new(router.rpc.clone(), Arc::clone(metrics));
+        let clients = Arc::new(Clients::new(Arc::new(PushRules {
+            settings: Arc::clone(settings),
+            budget: router.replies.budget.clone(),
+            metrics: Arc::clone(metrics),
+        })));
+        let pubsub = PubSub::new(
+            Arc::clone(&clients),
+            Arc::clone(metrics),
+            Arc::clone(&news),
+            router.rpc.clone(),
+        );
+        news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
+        Self {
+            clients,
+            news,
+            pubsub,
+        }
+    }
+}
+
+/// The handler of questions of other proxies: closed until the proxy can answer.
+type PeerDoor = Door<fn(Request, Responder)>;
+
+/// Listens for other proxies.
+async fn bind_peers(config: &Config) -> Result<(Arc<PeerDoor>, coterie_rpc::Server), RunError> {
     let listen = config.peer_listen;
     let listen = listen.unwrap_or_else(|| SocketAddr::new(config.listen.ip(), 0));
     let listen = listen.to_string();
     let token = Token::new(config.cluster_token.secret()?);
-    let bound = coterie_rpc::Server::bind(&listen, token, handler).await;
-    Ok(bound.map_err(ListenError::at(&listen))?)
+    let door: Arc<PeerDoor> = Door::new(|_, responder| responder.fail("the proxy is starting"));
+    let bound = coterie_rpc::Server::bind(&listen, token, door.clone()).await;
+    Ok((door, bound.map_err(ListenError::at(&listen))?))
 }
 
 /// The proxy as it reports itself to others.
-fn report(config: &Config, id: &str, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
+fn report(config: &Config, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
     let announced = config.cluster_announce.as_ref();
     // An address that means all of this host's means nothing to another host.
     let reached = (!peer.ip().is_unspecified()).then(|| peer.to_string());
     let reached = reached.or_else(|| Some(format!("{}:{}", announced?.0, peer.port())));
     ProxyReport {
-        id: id.to_owned(),
+        id: run_id(),
         number: random_number(),
         listens: addr.to_string(),
         peer: config
