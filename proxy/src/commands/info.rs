@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use coterie_protocol::catalog::{JobDescriptor, JobState};
+use coterie_protocol::objects::ObjectKind;
 use coterie_protocol::pubsub::Kind;
 use coterie_redis_compat::{CommandError, Reply};
 use coterie_types::{NodeDescriptor, NodeState};
@@ -75,7 +76,16 @@ fn write(shared: &Shared, section: &str) -> String {
         "memory" => {
             let clients = shared.clients.all();
             let bytes = clients.iter().map(|client| client.memory().total());
-            process::memory(bytes.sum::<usize>() as u64)
+            let catalog = shared.catalog();
+            let count = |kind| {
+                catalog
+                    .objects
+                    .keys()
+                    .filter(|name| name.kind == kind)
+                    .count()
+            };
+            let (scripts, libraries) = (count(ObjectKind::Script), count(ObjectKind::Library));
+            process::memory(bytes.sum::<usize>() as u64, scripts, libraries)
         }
         "persistence" => persistence(shared),
         "stats" => stats(shared),

@@ -83,6 +83,7 @@ pub(super) static CONSTANTS: &[Setting] = &[
     same!("cluster-allow-reads-when-down", "no"),
     switch!("cluster-allow-replica-migration", "yes"),
     same!("cluster-announce-bus-port", "0"),
+    same!("cluster-announce-hostname", ""),
     never!("cluster-config-file", "nodes.conf"),
     ignored!("cluster-link-sendbuf-limit", "0", 0, COUNT),
     ignored!("cluster-migration-barrier", "1", 0, SMALL),

@@ -3,7 +3,8 @@
 
 use std::sync::OnceLock;
 
-use super::lines::lines;
+use super::constants;
+use super::lines::{lines, with_constants};
 
 /// Bytes of this process in memory.
 #[derive(Debug, Clone, Copy)]
@@ -40,13 +41,13 @@ pub(crate) fn note_memory_at_start() {
 
 /// The memory of the process. All of it is overhead, as data is with the servers. Figures of
 /// fragmentation would need another allocator: it has none.
-pub(super) fn memory(clients: u64) -> String {
+pub(super) fn memory(clients: u64, scripts: usize, libraries: usize) -> String {
     let memory = ProcessMemory::read();
     let system = bytes_of("/proc/meminfo", "MemTotal:");
     let resident = memory.resident.to_string();
     let none = || "0".to_owned();
     let one = || "1.00".to_owned();
-    lines(
+    with_constants(
         "Memory",
         &[
             ("used_memory", resident.clone()),
@@ -90,7 +91,10 @@ pub(super) fn memory(clients: u64) -> String {
             ("active_defrag_running", none()),
             ("lazyfree_pending_objects", none()),
             ("lazyfreed_objects", none()),
+            ("number_of_cached_scripts", scripts.to_string()),
+            ("number_of_libraries", libraries.to_string()),
         ],
+        constants::MEMORY,
     )
 }
 
