@@ -70,6 +70,7 @@ impl Client {
         let tracked = self.tracked();
         let tracked = tracked.as_ref();
         let letters = [
+            (details.watches_all, 'O'),
             (self.is_subscriber(), 'P'),
             (details.queued.is_some(), 'x'),
             (details.blocked.is_some(), 'b'),

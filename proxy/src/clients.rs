@@ -81,6 +81,8 @@ pub(crate) struct Details {
     pub(crate) read_only: bool,
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
+    /// MONITOR.
+    pub(crate) watches_all: bool,
     pub(crate) memory: Memory,
     /// The largest sizes since the last tick.
     pub(crate) peak: Peak,
@@ -166,6 +168,7 @@ impl Details {
         self.name = Bytes::new();
         self.no_evict = false;
         self.no_touch = false;
+        self.watches_all = false;
     }
 }
 
@@ -380,6 +383,7 @@ impl Clients {
                 read_only: false,
                 no_evict: false,
                 no_touch: false,
+                watches_all: false,
                 memory: Memory::default(),
                 peak: Peak::default(),
                 writes: false,

@@ -16,6 +16,7 @@ mod proxy {
     mod faults;
     mod hostile;
     mod memory;
+    mod monitor;
     mod moves;
     mod pipelines;
     mod proxies;

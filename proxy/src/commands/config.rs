@@ -7,6 +7,8 @@
 
 mod constants;
 mod rights;
+mod setting;
+mod values;
 
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -17,14 +19,15 @@ use coterie_protocol::objects::NOTIFY_KEYSPACE_EVENTS;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
-use super::config_cluster::{self, Shown};
+use super::config_cluster;
 use super::config_tls::{self, Field};
 use super::words::failed_to_set as failed;
 use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
-use crate::rights::Rights;
 use crate::settings::{OutputLimit, Settings};
 use crate::shared::Shared;
-use constants::constants;
+use constants::CONSTANTS;
+use setting::{Set, Setting};
+use values::{NOT_AN_INTEGER, check_number, memory, plain, switch};
 
 pub(super) const HANDLERS: &[Named] = &[
     ("config|get", Handler::Now(get)),
@@ -33,43 +36,6 @@ pub(super) const HANDLERS: &[Named] = &[
     ("config|rewrite", Handler::Now(rewrite)),
     ("config|set", also_queued!(set)),
 ];
-
-/// Checks a value, and sets it if told so.
-type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
-
-/// Likewise, for a setting about users.
-type SetRight = fn(&Rights, &[u8], bool) -> Result<(), String>;
-
-/// How a setting is set.
-#[derive(Clone, Copy)]
-enum Set {
-    To(SetValue),
-    OfRights(SetRight),
-    /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
-    /// change.
-    ToTheSame,
-    /// To a number from 0 on, for all proxies and nodes: meta keeps it.
-    OfCluster,
-    /// To a number in this range, without effect.
-    Ignored(i64, i64),
-    /// The password of the default user, which all proxies share.
-    Requirepass,
-    /// Together with the other settings of TLS.
-    Tls(Field),
-    /// To `yes` or `no`, without effect.
-    IgnoredSwitch,
-    /// In the whole cluster, to the value in the form in which it is shown.
-    Cluster(Shown),
-    /// Not at all, nor by Redis.
-    Never,
-}
-
-/// A setting.
-struct Setting {
-    name: &'static str,
-    get: fn(&Shared) -> Bytes,
-    set: Set,
-}
 
 /// `CONFIG GET pattern [pattern ...]`: each setting once. A setting that is asked for by its plain
 /// name is called as the client wrote it.
@@ -253,18 +219,6 @@ const COUNT: (i64, i64) = (0, i64::MAX);
 /// A size of nodes: below zero it is a class of sizes.
 const INT: (i64, i64) = (i32::MIN as i64, i32::MAX as i64);
 
-fn check_number(value: &[u8], least: i64, most: i64) -> Result<(), String> {
-    // Those that count bytes may be written with a unit.
-    let number = number::parse_int(value).or_else(|| i64::try_from(memory(value).ok()?).ok());
-    match number {
-        Some(number) if (least..=most).contains(&number) => Ok(()),
-        Some(_) => Err(format!(
-            "argument must be between {least} and {most} inclusive"
-        )),
-        None => Err(NOT_AN_INTEGER.to_owned()),
-    }
-}
-
 /// A number in `$field`, within `$range`, read by `$parse`.
 macro_rules! number {
     ($name:literal, $field:ident, $range:expr, $parse:path) => {
@@ -301,50 +255,8 @@ fn set_number(
     Ok(())
 }
 
-/// A number; a number below zero is made greater than any range's end.
-fn plain(value: &[u8]) -> Result<u64, &'static str> {
-    let number = number::parse_int(value).ok_or(NOT_AN_INTEGER)?;
-    Ok(u64::try_from(number).unwrap_or(u64::MAX))
-}
-
-/// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6, and a unit alone is 0. A
-/// number too long for 64 bits wraps around (`util.c`, `memtoull`).
-fn memory(value: &[u8]) -> Result<u64, &'static str> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
-    let (number, unit) = value.split_at(digits.count());
-    let factor = match unit.to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => return Err(NOT_A_SIZE),
-    };
-    if number.len() >= 128 {
-        return Err(NOT_A_SIZE);
-    }
-    let number = number.iter().fold(0u64, |number, digit| {
-        let digit = u64::from(digit - b'0');
-        number.saturating_mul(10).saturating_add(digit)
-    });
-    Ok(number.wrapping_mul(factor))
-}
-
-const NOT_AN_INTEGER: &str = "argument couldn't be parsed into an integer";
-const NOT_A_SIZE: &str = "argument must be a memory value";
-
 fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
-}
-
-fn switch(value: &[u8]) -> Result<bool, String> {
-    match value.to_ascii_lowercase().as_slice() {
-        b"yes" => Ok(true),
-        b"no" => Ok(false),
-        _ => Err("argument must be 'yes' or 'no'".to_owned()),
-    }
 }
 
 fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
@@ -427,17 +339,7 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
 
 /// Sorted by name.
 static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    let mut settings = own_settings();
-    let mut constants = constants();
-    constants.retain(|constant| settings.iter().all(|own| own.name != constant.name));
-    settings.append(&mut constants);
-    settings.sort_by_key(|setting| setting.name);
-    settings
-});
-
-/// The settings that say something about Coterie.
-fn own_settings() -> Vec<Setting> {
-    vec![
+    with_constants(vec![
         Setting {
             name: "acl-pubsub-default",
             get: rights::pubsub_default,
@@ -602,7 +504,18 @@ fn own_settings() -> Vec<Setting> {
         threshold!("zset-max-listpack-value", "64", COUNT),
         threshold!("zset-max-ziplist-entries", "128", COUNT),
         threshold!("zset-max-ziplist-value", "64", COUNT),
-    ]
+    ])
+});
+
+/// These settings, and the constants that are not among them.
+fn with_constants(mut settings: Vec<Setting>) -> Vec<Setting> {
+    let constants = CONSTANTS.iter().copied();
+    let absent: Vec<_> = constants
+        .filter(|constant| settings.iter().all(|own| own.name != constant.name))
+        .collect();
+    settings.extend(absent);
+    settings.sort_by_key(|setting| setting.name);
+    settings
 }
 
 #[cfg(test)]
@@ -612,26 +525,5 @@ mod tests {
     #[test]
     fn settings_are_sorted() {
         assert!(SETTINGS.is_sorted_by(|a, b| a.name < b.name));
-    }
-
-    #[test]
-    fn sizes_are_read_as_redis_reads_them() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("5", 5),
-            ("1k", 1000),
-            ("2KB", 2048),
-            ("1gb", 1 << 30),
-            ("02mb", 2 << 20),
-            ("", 0),
-            ("mb", 0),
-            ("99999999999999999999", u64::MAX),
-            ("18446744073709551615gb", u64::MAX << 30),
-        ] {
-            assert_eq!(memory(text.as_bytes()), Ok(bytes), "{text}");
-        }
-        for text in ["-1", "abc", "1x", "1.5mb", "+2mb", "2-mb", " 2mb"] {
-            assert_eq!(memory(text.as_bytes()), Err(NOT_A_SIZE), "{text}");
-        }
     }
 }

@@ -28,9 +28,6 @@ impl<S: Socket> Connection<S> {
         if self.shared.monitors.any() {
             self.show(&mut call);
         }
-        if commands::is_monitor_all(&call.args) {
-            return self.monitor(call, true);
-        }
         match handler {
             None if call.row.is_of_group() => match blocking::limit(&call) {
                 Some(_) if !self.is_settled() => self.park(call, Until::Settled),
@@ -216,7 +213,7 @@ impl<S: Socket> Connection<S> {
             }
             SessionCommand::Watch => self.watch(call),
             SessionCommand::Reset => self.reset(call),
-            SessionCommand::Monitor => self.monitor(call, false),
+            SessionCommand::Monitor => self.monitor(call),
             SessionCommand::Quit => {
                 self.succeed_at_once(call, &Reply::OK);
                 self.end_input();
