@@ -150,6 +150,16 @@ async fn other_types_are_let_be_by_who_waits_and_an_error_for_who_comes() {
     assert_eq!(other.run("RPUSH l x").await, ":1\r\n");
     assert_eq!(waits.reply().await, popped("l", "x"));
     let mut waits = waiting(&cluster, &proxy, "XREAD BLOCK 0 STREAMS e $").await;
+    // Whatever the key becomes before the command comes again, with an id.
+    let stages: Vec<_> = cluster
+        .came(1)
+        .into_iter()
+        .map(|(stage, _)| stage)
+        .collect();
+    assert!(
+        stages.ends_with(&[Stage::First, Stage::Waited]),
+        "{stages:?}"
+    );
     other
         .send("MULTI\r\nXADD e 1-1 f v\r\nDEL e\r\nLPUSH e x\r\nEXEC\r\n")
         .await;
