@@ -6,6 +6,7 @@ mod support;
 
 mod proxy {
     mod blocking;
+    mod blocking_streams;
     mod client_list;
     mod commands;
     mod coterie;
