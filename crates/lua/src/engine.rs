@@ -127,8 +127,8 @@ impl Engine {
     }
 }
 
-/// Runs `body`; when the interpreter panics, it is dropped: its state is unknown. A panic of the host
-/// continues.
+/// Runs `body`; when the interpreter panics, it is dropped: its state is unknown. A panic of the
+/// host continues.
 fn whole<T, R>(
     interpreter: &mut Option<T>,
     body: impl FnOnce(&mut Option<T>) -> Result<R, ScriptError>,

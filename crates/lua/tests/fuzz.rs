@@ -1,5 +1,5 @@
-//! Bytes from clients and commands: whatever they are, they give a value or an error, and the engine
-//! is usable afterwards.
+//! Bytes from clients and commands: whatever they are, they give a value or an error, and the
+//! engine is usable afterwards.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
