@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::bridge::HostPanic;
 use crate::functions::Functions;
 use crate::random::Random;
 use crate::scripts::Scripts;
@@ -126,17 +127,21 @@ impl Engine {
     }
 }
 
-/// Runs `body`; when it panics, the interpreter is dropped: its state is unknown.
+/// Runs `body`; when the interpreter panics, it is dropped: its state is unknown. A panic of the
+/// host continues.
 fn whole<T, R>(
     interpreter: &mut Option<T>,
     body: impl FnOnce(&mut Option<T>) -> Result<R, ScriptError>,
 ) -> Result<R, ScriptError> {
     // The remains of a panic are not used again.
     let result = panic::catch_unwind(AssertUnwindSafe(|| body(interpreter)));
-    result.unwrap_or_else(|_| {
-        *interpreter = None;
-        Err(ScriptError::Run(
-            "ERR the interpreter failed and was started anew".to_owned(),
-        ))
+    result.unwrap_or_else(|payload| match payload.downcast::<HostPanic>() {
+        Ok(host) => panic::resume_unwind(host.0),
+        Err(_) => {
+            *interpreter = None;
+            Err(ScriptError::Run(
+                "ERR the interpreter failed and was started anew".to_owned(),
+            ))
+        }
     })
 }

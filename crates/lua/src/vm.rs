@@ -191,6 +191,9 @@ impl Vm {
         name: &str,
     ) -> Result<Bytes, ScriptError> {
         let failed = self.failure.take();
+        if let Some(host) = self.bridge.take_panic() {
+            std::panic::resume_unwind(Box::new(host));
+        }
         self.tidy(matches!(result, Ok(Ok(_))));
         let line = match result {
             Ok(Ok(reply)) => return Ok(Bytes::from(reply)),
