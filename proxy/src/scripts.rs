@@ -270,9 +270,4 @@ impl Scripts {
             }
         });
     }
-
-    /// The newest catalog here.
-    pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog.borrow())
-    }
 }
