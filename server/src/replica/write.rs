@@ -26,6 +26,7 @@ use super::load::{Kind, Timed};
 use super::propose::{Due, Proposer};
 use super::refusal::refuse;
 use super::shared::Shared;
+use super::waiting::term_of;
 use crate::disk::Disk;
 use crate::peers::Peers;
 
@@ -84,7 +85,7 @@ impl Writes {
             return refuse(responder, refusal);
         }
         if let Some(tracked) = self.shared.tracked() {
-            tracked.comes(&frame.bytes, &self.group);
+            tracked.comes(&frame.bytes, || term_of(&self.group));
         }
         let timed = self.sample(&frame);
         let due = Due { deadline, timed };
