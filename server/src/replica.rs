@@ -34,6 +34,7 @@ mod sizes;
 mod split_point;
 mod sweep;
 mod tracked;
+mod tracked_term;
 mod unhurried;
 mod view;
 mod waiting;
@@ -183,7 +184,7 @@ fn start_tasks(
         tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),
         tokio::spawn(sweep::run(group(), shared(), waiting(), stop())),
         tokio::spawn(reclaim::run(group(), shared(), write_buffer_bytes, stop())),
-        tokio::spawn(tracked::run(group(), shared(), stop())),
+        tokio::spawn(tracked_term::run(group(), shared(), stop())),
         tokio::spawn(watch::run(group_id, shared(), stop())),
         tokio::spawn(handover::run(group(), shared(), peers(), stop())),
         tokio::spawn(importer.run(stop())),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use common::{DESTINATION, SOURCE, World};
-use coterie_protocol::news::{LinkId, News, NewsAnswer, NewsPoll};
+use coterie_protocol::news::{News, NewsAnswer, NewsPoll};
 use coterie_protocol::tracking::{Invalidation, TrackAnswer, TrackPrefixes};
 use coterie_protocol::{
     Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Tracker, decode, encode, method,
@@ -141,10 +141,8 @@ impl<'w> Proxy<'w> {
 
     async fn name(&self, prefixes: &[&'static str]) -> TrackAnswer {
         let request = TrackPrefixes {
-            link: LinkId {
-                link: LINK,
-                epoch: self.epoch,
-            },
+            link: LINK,
+            epoch: self.epoch,
             prefixes: prefixes.iter().map(|prefix| Bytes::from(*prefix)).collect(),
         };
         let answer = self.world.call(method::TRACK_PREFIXES, encode(&request));
