@@ -22,6 +22,9 @@ const COMMANDS_PER_RUN: usize = 400;
 /// All classes of changes, by both kinds of channels.
 const ALL: &[u8] = b"KEAn";
 
+/// Commands that create a consumer on their way.
+const CREATES_CONSUMERS: [&[u8]; 3] = [b"xreadgroup", b"xclaim", b"xautoclaim"];
+
 /// The names of events by table and key, in order.
 type Told = BTreeMap<(String, Bytes), Vec<String>>;
 
@@ -107,9 +110,13 @@ fn random_commands_tell_the_events_that_redis_tells() {
     real.run(&[config, vec![Bytes::from_static(ALL)]].concat());
     let mut listener = Listener::new(server.connect());
     let mut compared = BTreeMap::<String, usize>::new();
+    let mut differences = Vec::new();
     for seed in 0..SEEDS {
-        run(seed, &mut real, &mut listener, &mut compared);
+        let found = (&mut compared, &mut differences);
+        run(seed, &mut real, &mut listener, found);
     }
+    let first = &differences[..differences.len().min(40)];
+    assert!(first.is_empty(), "ours, then Redis':\n{}", first.join("\n"));
     // A comparison of nothing would say nothing.
     for name in [
         "set",
@@ -147,7 +154,7 @@ fn run(
     seed: u64,
     real: &mut Connection,
     listener: &mut Listener,
-    compared: &mut BTreeMap<String, usize>,
+    (compared, differences): (&mut BTreeMap<String, usize>, &mut Vec<String>),
 ) {
     let mut grammar = Grammar::new(seed);
     let rows = Choice::new(compared_rows());
@@ -156,7 +163,7 @@ fn run(
         collects: Classes::parse(ALL).unwrap(),
         ..Store::default()
     };
-    let (mut table, mut log) = (0, Vec::new());
+    let mut table = 0;
     for _ in 0..COMMANDS_PER_RUN {
         if grammar.one_in(20) {
             table = grammar.below(2) as u32;
@@ -168,7 +175,7 @@ fn run(
         let args = grammar.command(row);
         listener.take(real);
         let reply = real.run(&args);
-        let theirs = listener.take(real);
+        let mut theirs = listener.take(real);
         for args in streams::followers(&args, &reply) {
             real.run(&args);
         }
@@ -178,16 +185,24 @@ fn run(
             .as_millis() as u64;
         store.events.clear();
         store.run(table, &streams::our_form(&args, &reply), Resp::V2);
-        let ours = ours(&mut store);
+        let mut ours = ours(&mut store);
+        if CREATES_CONSUMERS
+            .iter()
+            .any(|name| args[0].eq_ignore_ascii_case(name))
+        {
+            // Redis 7.2 creates a consumer that reads nothing, too; 7.0 does not.
+            for told in [&mut ours, &mut theirs] {
+                told.retain(|_, names| {
+                    names.retain(|name| name != "xgroup-createconsumer");
+                    !names.is_empty()
+                });
+            }
+        }
         let line = args.join(&b' ');
-        log.push(format!("[{table}] {}", line.escape_ascii()));
-        let history = || log[log.len().saturating_sub(20)..].join("\n");
-        assert_eq!(
-            ours,
-            theirs,
-            "seed {seed}: ours, theirs; after\n{}",
-            history()
-        );
+        if ours != theirs {
+            let line = line.escape_ascii();
+            differences.push(format!("{seed} [{table}] {line}\n  {ours:?}\n  {theirs:?}"));
+        }
         for name in ours.into_values().flatten() {
             *compared.entry(name).or_default() += 1;
         }
