@@ -1,5 +1,5 @@
-//! Whether a cluster serves, tested as a client would: a read is answered, not refused. A proxy that
-//! takes TLS only is asked within this process.
+//! Whether a cluster serves, tested as a client would: a read is answered, not refused. A proxy
+//! that takes TLS only is asked within this process.
 
 use std::net::SocketAddr;
 use std::pin::Pin;

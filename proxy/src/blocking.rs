@@ -120,7 +120,11 @@ impl Waiting {
             let sending = router.send_waiting(sent, &self.words, self.stage, waited, deadline);
             match sending.await {
                 Outcome::Done(replies) => return self.end(replies),
-                Outcome::Resolved(words) => self.words.args = words,
+                // From the moment that its words name it waits, though it comes anew.
+                Outcome::Resolved(words) => {
+                    self.words.args = words;
+                    self.stage = Stage::Waited;
+                }
                 Outcome::Moved => self.sent = None,
                 Outcome::Waits(expecting) => {
                     self.stage = Stage::Waited;

@@ -3,7 +3,8 @@
 //!
 //! Memory fields: `qbuf` counts the bytes read of commands that have not begun, `argv-mem` the
 //! words of the command that waits or runs, `obl` and `rbs` the used and allocated bytes of the
-//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies and messages. `tot-mem`
+//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies and
+//! messages. `tot-mem`
 //! is the sum of these, MULTI, watches, commands on their way to groups, and the connection itself.
 
 use bytes::Bytes;
@@ -53,12 +54,12 @@ impl Client {
             memory.total(),
             if details.writes { "rw" } else { "r" },
         );
-        let tracked = self.tracked();
+        let caching = self.caching();
         let last = format!(
             "cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
             details.command,
             text(&details.user),
-            tracked.map_or(-1, |tracked| tracked.redirect.unwrap_or(0) as i64),
+            caching.map_or(-1, |caching| caching.redirect.unwrap_or(0) as i64),
             details.resp,
             text(&details.lib_name),
             text(&details.lib_ver),
@@ -67,15 +68,16 @@ impl Client {
     }
 
     fn flags(&self, details: &Details) -> String {
-        let tracked = self.tracked();
-        let tracked = tracked.as_ref();
+        let caching = self.caching();
+        let caching = caching.as_ref();
         let letters = [
+            (details.watches_all, 'O'),
             (self.is_subscriber(), 'P'),
             (details.queued.is_some(), 'x'),
             (details.blocked.is_some(), 'b'),
-            (tracked.is_some(), 't'),
+            (caching.is_some(), 't'),
             (self.is_redirect_broken(), 'R'),
-            (tracked.is_some_and(|tracked| tracked.bcast), 'B'),
+            (caching.is_some_and(|caching| caching.bcast), 'B'),
             (details.closes, 'c'),
             (details.read_only, 'r'),
             (details.no_evict, 'e'),

@@ -20,7 +20,6 @@ use crate::client_memory::Beyond;
 use crate::client_peaks::{Peak, Peaks};
 use crate::pubsub::Subscriptions;
 use crate::pushes::{Added, Forms, Push, PushRules, Pushes, Turn};
-use crate::tracking::Tracked;
 
 /// A connection, as others see it.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ pub(crate) struct Client {
     /// All replies before this one are on their way to the client.
     answered_below: AtomicU64,
     /// Client-side caching, while it is on.
-    tracked: Mutex<Option<Arc<Tracked>>>,
+    caching: Mutex<Option<Arc<Caching>>>,
     pub(crate) subscriptions: Mutex<Subscriptions>,
     /// How many names it subscribes to.
     subscribed: AtomicUsize,
@@ -81,6 +80,8 @@ pub(crate) struct Details {
     pub(crate) read_only: bool,
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
+    /// MONITOR.
+    pub(crate) watches_all: bool,
     pub(crate) memory: Memory,
     /// The largest sizes since the last tick.
     pub(crate) peak: Peak,
@@ -140,6 +141,17 @@ impl Memory {
     }
 }
 
+/// Client-side caching, as CLIENT LIST shows it (`tracking`).
+#[derive(Debug)]
+pub(crate) struct Caching {
+    /// The client that is told in its place.
+    pub(crate) redirect: Option<u64>,
+    /// It is told of all keys with its prefixes.
+    pub(crate) bcast: bool,
+    /// The client that is told in its place was not there.
+    pub(crate) is_broken: AtomicBool,
+}
+
 /// Why a client's command waits for others, apart from its own work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocked {
@@ -166,6 +178,7 @@ impl Details {
         self.name = Bytes::new();
         self.no_evict = false;
         self.no_touch = false;
+        self.watches_all = false;
     }
 }
 
@@ -216,22 +229,22 @@ impl Client {
         self.answered_below.store(reply, Ordering::Release);
     }
 
-    /// What it tracks, while it does.
-    pub(crate) fn tracked(&self) -> Option<Arc<Tracked>> {
+    /// Its client-side caching, while it is on.
+    pub(crate) fn caching(&self) -> Option<Arc<Caching>> {
         // Nothing panics while holding it.
-        self.tracked.lock().clone()
+        self.caching.lock().clone()
     }
 
-    /// Notes what it tracks.
-    pub(crate) fn set_tracked(&self, tracked: Option<Arc<Tracked>>) {
+    /// Turns client-side caching on or off.
+    pub(crate) fn set_caching(&self, caching: Option<Arc<Caching>>) {
         // Nothing panics while holding it.
-        *self.tracked.lock() = tracked;
+        *self.caching.lock() = caching;
     }
 
     /// Whether the client that was to be told in its place is gone.
     pub(crate) fn is_redirect_broken(&self) -> bool {
-        let tracked = self.tracked();
-        tracked.is_some_and(|tracked| tracked.is_broken.load(Ordering::Relaxed))
+        let caching = self.caching();
+        caching.is_some_and(|caching| caching.is_broken.load(Ordering::Relaxed))
     }
 
     /// Whether it subscribes to anything.
@@ -358,7 +371,7 @@ impl Clients {
             request_bytes_sent: AtomicU64::new(0),
             pushes: Pushes::new(Arc::clone(&self.pushes)),
             answered_below: AtomicU64::new(0),
-            tracked: Mutex::default(),
+            caching: Mutex::default(),
             subscriptions: Mutex::default(),
             subscribed: AtomicUsize::new(0),
             published: AtomicU64::new(0),
@@ -380,6 +393,7 @@ impl Clients {
                 read_only: false,
                 no_evict: false,
                 no_touch: false,
+                watches_all: false,
                 memory: Memory::default(),
                 peak: Peak::default(),
                 writes: false,

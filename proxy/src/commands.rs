@@ -36,6 +36,7 @@ mod client_kill;
 mod client_tracking;
 mod cluster;
 mod config;
+mod config_cluster;
 mod config_tls;
 mod connection;
 mod coterie;
@@ -78,6 +79,11 @@ const SESSION: &[Named] = &[
     ("watch", Handler::Session(SessionCommand::Watch)),
 ];
 
+/// Whether this changes users, so that the connection's own may go.
+pub(crate) fn is_acl(row: &Command) -> bool {
+    matches!(row.name, "acl|deluser" | "acl|load")
+}
+
 /// The handler of a row; none for commands that groups run.
 pub(crate) fn handler(row: &Command) -> Option<Handler> {
     HANDLERS.get(row.number()).copied().flatten()
@@ -86,16 +92,6 @@ pub(crate) fn handler(row: &Command) -> Option<Handler> {
 /// Whether this is `EXEC`, which ends a transaction even if it is refused.
 pub(crate) fn is_exec(row: &Command) -> bool {
     matches!(handler(row), Some(Handler::Session(SessionCommand::Exec)))
-}
-
-/// Whether this changes users, so that the connection's own may go.
-pub(crate) fn is_acl(row: &Command) -> bool {
-    matches!(row.name, "acl|deluser" | "acl|load")
-}
-
-/// Whether these are the words of `COTERIE ALL MONITOR`, which the connection carries out.
-pub(crate) fn is_monitor_all(args: &[bytes::Bytes]) -> bool {
-    args.len() == 3 && is(args, 0, "coterie") && is(args, 1, "all") && is(args, 2, "monitor")
 }
 
 /// Handlers of all commands.

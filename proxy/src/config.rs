@@ -12,8 +12,6 @@ use coterie_config::{ClusterTlsFiles, ClusterToken, Secret, duration, size};
 
 use crate::tls::TlsConfig;
 
-use crate::rights::PubsubDefault;
-
 /// See the module's head.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -122,8 +120,8 @@ pub struct Config {
     )]
     pub max_value_bytes: u64,
 
-    /// The password of the default user, until ACL SETUSER or CONFIG SET changes that user; empty for
-    /// none.
+    /// The password of the default user, until ACL SETUSER or CONFIG SET changes that user; empty
+    /// for none.
     #[arg(
         long,
         env = "COTERIE_REQUIREPASS",
@@ -132,8 +130,8 @@ pub struct Config {
     )]
     pub requirepass: Option<Secret>,
 
-    /// A file of users, a line `user NAME RULE ...` each. They become the users of a cluster that has
-    /// none; ACL LOAD and ACL SAVE read and write it.
+    /// A file of users, a line `user NAME RULE ...` each. They become the users of a cluster that
+    /// has none; ACL LOAD and ACL SAVE read and write it.
     #[arg(long, env = "COTERIE_ACLFILE", value_name = "PATH")]
     pub aclfile: Option<PathBuf>,
 
@@ -335,6 +333,15 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
         return Err("must be a host name or an address, and a port".to_owned());
     }
     Ok((host.to_owned(), port))
+}
+
+/// The channels that a new user may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PubsubDefault {
+    /// All.
+    Allchannels,
+    /// None.
+    Resetchannels,
 }
 
 /// A group drops its replies to a proxy that was silent for ten minutes of the group's clock, so a

@@ -44,8 +44,8 @@ mod stats;
 mod tls;
 mod tracking;
 
-pub use config::{Allowed, Config};
-pub use rights::{AclFileError, PubsubDefault};
+pub use config::{Allowed, Config, PubsubDefault};
+pub use rights::AclFileError;
 pub use start::{Handle, RunError, run, start, start_with};
 pub use tls::TlsConfig;
 

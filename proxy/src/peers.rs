@@ -104,8 +104,6 @@ impl ForAll {
                         over.await;
                         Ok(reply)
                     }
-                    // All proxies share what it changes.
-                    Answer::RunsAlone(_) => Err(not_for_all(&self.args)),
                     Answer::Close(reply) => {
                         client.kill();
                         Ok(reply)

@@ -187,11 +187,8 @@ pub async fn start_with(
         replies: replies.clone(),
         request_timeout: config.request_timeout,
     });
-    let follower = tokio::spawn(follow(
-        Arc::clone(&router),
-        catalog.clone(),
-        health.component("proxy"),
-    ));
+    let ready = health.component("proxy");
+    let follower = tokio::spawn(follow(Arc::clone(&router), catalog.clone(), ready));
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
     let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
     let io_threads = config.io_threads();
@@ -208,13 +205,7 @@ pub async fn start_with(
     ]);
     let prefixes = tokio::spawn(Arc::clone(&tracking).look_after());
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
-    let run_id = run_id();
-    let roster = Arc::new(Roster::new(report(
-        &config,
-        &run_id,
-        addr,
-        peers.local_addr(),
-    )));
+    let roster = Arc::new(Roster::new(report(&config, addr, peers.local_addr())));
     clients.number_from(roster.own().number);
     let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
     let stop = CancellationToken::new();
@@ -242,11 +233,11 @@ pub async fn start_with(
         addr,
         tls,
         is_tls_only: sockets.plain.is_none(),
-        run_id,
+        run_id: roster.own().id.clone(),
         started: Instant::now(),
         max_value_bytes: config.max_value_bytes,
         auth_timeout: config.auth_timeout,
-        io_threads: io_threads.get(),
+        io_threads: config.io_threads().get(),
         stopping: Arc::default(),
     });
     let users = tokio::spawn(follow_users(
@@ -340,13 +331,13 @@ async fn bind_peers(
 }
 
 /// The proxy as it reports itself to others.
-fn report(config: &Config, id: &str, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
+fn report(config: &Config, addr: SocketAddr, peer: SocketAddr) -> ProxyReport {
     let announced = config.cluster_announce.as_ref();
     // An address that means all of this host's means nothing to another host.
     let reached = (!peer.ip().is_unspecified()).then(|| peer.to_string());
     let reached = reached.or_else(|| Some(format!("{}:{}", announced?.0, peer.port())));
     ProxyReport {
-        id: id.to_owned(),
+        id: run_id(),
         number: random_number(),
         listens: addr.to_string(),
         peer: config

@@ -61,12 +61,7 @@ impl Tls {
         self.watched.kind()
     }
 
-    /// Reads the files of other settings, without putting them in force.
-    pub(crate) fn try_out(&self, other: ClientTls) -> Result<Made<ClientTls>, TlsError> {
-        Made::of(other)
-    }
-
-    /// Puts them in force, for clients that connect from now on.
+    /// Puts settings in force, for clients that connect from now on.
     pub(crate) fn put(&self, made: Made<ClientTls>) {
         self.watched.put(made);
     }

@@ -1,16 +1,16 @@
-//! Client-side caching: which clients of this proxy keep which keys, and what they are told.
+//! Client-side caching: which clients of this proxy keep which keys, and how they are told.
 //!
 //! A client that tracks is noted for the keys of a read before the read is sent. The leader that
 //! serves it notes this proxy (`coterie_protocol::tracking`), before it reads. When a key changes,
 //! the leader tells the proxy, and the proxy its clients: behind the replies that the client waits
-//! for, as one of them may have the old value. A client whose read is under way stays noted: the
-//! leader may have served it after the change.
+//! for, as a reply among them may have the old value. A client whose read is under way stays noted:
+//! the leader may have served it after the change.
 //!
-//! [`wishes`] holds what a client asked for, [`table`] the keys and who is told, [`message`] what
-//! clients read, [`servers`] which servers tell this proxy.
+//! [`wishes`] are the options of a client, [`table`] has the keys and their clients, [`message`]
+//! the messages, [`servers`] the servers that tell this proxy.
 //!
-//! Where a word may have been missed, the clients that it may concern are told to forget everything:
-//! when the link to a server breaks, and when a leader does not remember what it was read from.
+//! Where a word may have been missed, the clients that it may concern are told to forget
+//! everything: when the link to a server breaks, and when a leader does not remember its readers.
 
 mod message;
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod wishes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
@@ -36,35 +36,13 @@ use tokio::sync::watch;
 
 pub(crate) use wishes::{Options, Wishes};
 
-use crate::clients::{Client, Clients};
+use crate::clients::{Caching, Client, Clients};
 use crate::metrics::Metrics;
 use crate::router::{Following, NewsReader, Reader};
 use crate::settings::Settings;
 use message::Message;
-use servers::Servers;
-use table::Table;
-
-/// A client that tracks. It is replaced when the client changes its options.
-#[derive(Debug)]
-pub(crate) struct Tracked {
-    client: Arc<Client>,
-    /// The client that is told in its place.
-    pub(crate) redirect: Option<u64>,
-    pub(crate) bcast: bool,
-    noloop: bool,
-    /// Of BCAST.
-    prefixes: Vec<Bytes>,
-    /// What it read for the replies before this one, it has been told to forget.
-    since: AtomicU64,
-    /// Addresses of the servers that it has read from since it was told to forget everything.
-    asked: Mutex<BTreeSet<Box<str>>>,
-    /// The reply behind the last for which it reads anything.
-    noted_below: AtomicU64,
-    /// The servers know its prefixes.
-    is_named: AtomicBool,
-    /// The client that is told in its place was not there.
-    pub(crate) is_broken: AtomicBool,
-}
+use servers::{Servers, look_after};
+use table::{Table, Totals, Tracked};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -73,16 +51,7 @@ pub(crate) struct Tracking {
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
     table: Mutex<Table>,
-    servers: Servers,
-}
-
-/// Numbers for INFO.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Totals {
-    pub(crate) clients: usize,
-    pub(crate) keys: usize,
-    pub(crate) items: usize,
-    pub(crate) prefixes: usize,
+    servers: Arc<Servers>,
 }
 
 /// A link that was known before a read was sent.
@@ -99,14 +68,8 @@ impl Known {
     }
 }
 
-impl Tracked {
-    fn is_void(&self, slot: u64) -> bool {
-        slot < self.since.load(Ordering::Relaxed)
-    }
-}
-
 impl Tracking {
-    /// Tracks for these clients; `reader` reads what servers tell.
+    /// Tracks for these clients; `reader` reads the news of servers.
     pub(crate) fn new(
         clients: Arc<Clients>,
         settings: Arc<Settings>,
@@ -120,7 +83,7 @@ impl Tracking {
             settings,
             metrics,
             table: Mutex::default(),
-            servers: Servers::new(rpc, reader, catalog),
+            servers: Arc::new(Servers::new(rpc, reader, catalog)),
         })
     }
 
@@ -140,8 +103,11 @@ impl Tracking {
         let before = table.remove(client.id);
         let tracked = Arc::new(Tracked {
             client: Arc::clone(client),
-            redirect: options.redirect,
-            bcast: options.bcast,
+            caching: Arc::new(Caching {
+                redirect: options.redirect,
+                bcast: options.bcast,
+                is_broken: AtomicBool::new(false),
+            }),
             noloop: options.noloop,
             prefixes: options.prefixes.clone(),
             since: AtomicU64::new(match &before {
@@ -156,8 +122,7 @@ impl Tracking {
                 Some(before) => before.noted_below.load(Ordering::Relaxed),
                 None => 0,
             }),
-            is_named: AtomicBool::new(before.as_ref().is_some_and(|b| b.bcast)),
-            is_broken: AtomicBool::new(false),
+            is_named: AtomicBool::new(before.as_ref().is_some_and(|b| b.caching.bcast)),
         });
         let had = before.as_ref().map_or(&[][..], |before| &before.prefixes);
         let is_new = tracked.prefixes != had;
@@ -167,7 +132,7 @@ impl Tracking {
             }
             return Err(TOO_MANY_PREFIXES);
         }
-        client.set_tracked(Some(Arc::clone(&tracked)));
+        client.set_caching(Some(Arc::clone(&tracked.caching)));
         table.insert(Arc::clone(&tracked));
         drop(table);
         if !is_new {
@@ -183,19 +148,20 @@ impl Tracking {
 
     /// Turns tracking off for a client, also when it leaves.
     pub(crate) fn turn_off(&self, client: &Client) {
-        if client.tracked().is_none() {
+        if client.caching().is_none() {
             return;
         }
-        client.set_tracked(None);
+        client.set_caching(None);
         let mut table = self.table.lock();
         let before = table.remove(client.id);
-        let is_empty = table.is_empty();
-        drop(table);
-        if before.is_some_and(|before| before.bcast) {
-            self.servers.prefixes_changed();
-        }
-        if is_empty {
+        if table.is_empty() {
+            // Under the lock: the next client that tracks follows servers anew.
+            table.clear();
             self.servers.leave();
+        }
+        drop(table);
+        if before.is_some_and(|before| before.caching.bcast) {
+            self.servers.prefixes_changed();
         }
     }
 
@@ -242,7 +208,10 @@ impl Tracking {
                 asked.insert(addr.into());
             }
         }
-        let following = self.servers.follow(addr);
+        let (following, left) = self.servers.follow(addr);
+        for gone in left {
+            self.forget_server(&gone);
+        }
         if let Some(id) = following.id() {
             return Some(Known { following, id });
         }
@@ -269,7 +238,7 @@ impl Tracking {
     pub(crate) fn flushed(&self) {
         let mut table = self.table.lock();
         for tracked in table.clients() {
-            if !tracked.bcast && !tracked.asked.lock().is_empty() {
+            if !tracked.caching.bcast && !tracked.asked.lock().is_empty() {
                 self.forget_all(&tracked);
             }
         }
@@ -281,24 +250,19 @@ impl Tracking {
         self.table.lock().totals()
     }
 
-    fn prefixes(&self) -> Vec<Bytes> {
-        self.table.lock().prefixes()
-    }
-
-    fn has_prefixes(&self) -> bool {
-        !self.prefixes().is_empty()
-    }
-
     /// Tells servers the prefixes of clients, for as long as the proxy runs.
     pub(crate) async fn look_after(self: Arc<Self>) {
-        servers::look_after(self).await
+        let (of, anew) = (Arc::clone(&self), Arc::clone(&self));
+        let prefixes = Arc::new(move || of.table.lock().prefixes());
+        let named_anew = Arc::new(move || anew.named_anew());
+        look_after(Arc::clone(&self.servers), prefixes, named_anew).await
     }
 
     /// A server knows the prefixes in an epoch that begins: clients that were told that it does may
     /// have missed changes.
     fn named_anew(&self) {
         for tracked in self.table.lock().clients() {
-            if tracked.bcast && tracked.is_named.load(Ordering::Relaxed) {
+            if tracked.caching.bcast && tracked.is_named.load(Ordering::Relaxed) {
                 self.forget_all(&tracked);
             }
         }
@@ -308,7 +272,7 @@ impl Tracking {
     fn forget_server(&self, addr: &str) {
         let mut table = self.table.lock();
         for tracked in table.clients() {
-            let is_named = tracked.bcast && tracked.is_named.load(Ordering::Relaxed);
+            let is_named = tracked.caching.bcast && tracked.is_named.load(Ordering::Relaxed);
             if is_named || tracked.asked.lock().contains(addr) {
                 self.forget_all(&tracked);
             }
@@ -363,13 +327,13 @@ impl Tracking {
     /// Tells a client, or the client that is told in its place.
     fn tell(&self, tracked: &Tracked, message: &Message) {
         self.metrics.invalidations.inc();
-        let Some(redirect) = tracked.redirect else {
+        let Some(redirect) = tracked.caching.redirect else {
             return message.send(&self.clients, &tracked.client);
         };
         match self.clients.get(redirect) {
             Some(target) => message.send_for_another(&self.clients, &target),
             None => {
-                tracked.is_broken.store(true, Ordering::Relaxed);
+                tracked.caching.is_broken.store(true, Ordering::Relaxed);
                 Message::broken(redirect).send(&self.clients, &tracked.client);
             }
         }
@@ -378,8 +342,8 @@ impl Tracking {
 
 impl Reader for Tracking {
     fn take(&self, addr: &str, news: &[News]) {
-        for one in news {
-            if let News::Invalidation(invalidation) = one {
+        for item in news {
+            if let News::Invalidation(invalidation) = item {
                 self.take(addr, invalidation);
             }
         }
@@ -389,7 +353,3 @@ impl Reader for Tracking {
         self.forget_server(addr);
     }
 }
-
-/// How long a client waits until servers know its prefixes. Those that do not answer tell it to
-/// forget everything when they do.
-const NAMING_MAX: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ mod support;
 
 mod proxy {
     mod blocking;
+    mod blocking_streams;
     mod client_list;
     mod commands;
     mod coterie;
@@ -16,6 +17,7 @@ mod proxy {
     mod faults;
     mod hostile;
     mod memory;
+    mod monitor;
     mod moves;
     mod pipelines;
     mod proxies;
@@ -28,5 +30,6 @@ mod proxy {
     mod tls;
     mod tools;
     mod transactions;
+    mod user_changes;
     mod users;
 }

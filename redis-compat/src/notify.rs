@@ -1,15 +1,10 @@
-//! Events of keys, for keyspace notifications (Redis `notify.c`). A command says what it did to a
-//! key, under Redis' name; events that nobody asked for are not kept.
-//!
-//! Events are no part of the state: a replica that collects them and a replica that does not come to
-//! the same state. A command that is taken back takes its events back.
+//! Events of keys, for keyspace notifications (Redis `notify.c`): their classes and their names.
+//! `txn/events.rs` collects them.
 
 use std::fmt;
 
 use bytes::Bytes;
 use coterie_types::TableId;
-
-use crate::Txn;
 
 /// Classes of events, and the two kinds of channels: the letters of `notify-keyspace-events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -143,32 +138,6 @@ impl fmt::Display for Classes {
             }
         }
         Ok(())
-    }
-}
-
-impl Txn<'_> {
-    /// From here on events of these classes are collected. None unless set.
-    pub fn collect_events(&mut self, classes: Classes) {
-        self.state.classes = classes.that_are_told();
-    }
-
-    /// The command did this to a key of its table.
-    pub(crate) fn notify(&mut self, class: Classes, name: &'static str, key: &Bytes) {
-        self.notify_in(self.table(), class, name, key);
-    }
-
-    /// The same, in any table.
-    pub(crate) fn notify_in(
-        &mut self,
-        table: TableId,
-        class: Classes,
-        name: &'static str,
-        key: &Bytes,
-    ) {
-        if self.state.classes.has(class) {
-            let key = key.clone();
-            self.state.events.push(KeyEvent { table, key, name });
-        }
     }
 }
 

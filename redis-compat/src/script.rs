@@ -43,6 +43,9 @@ error_lines! {
         "ERR Script attempted to access a non local key in a cluster node";
 }
 
+/// The digits of a SHA1.
+const SHA1_LEN: usize = 40;
+
 const ANY: F = F::NOSCRIPT
     .with(F::SKIP_MONITOR)
     .with(F::NO_MANDATORY_KEYS)
@@ -87,7 +90,7 @@ const ROWS: &[Command] = &[
         .syntax("sha1 numkeys [key ...] [arg ...]")
         .flags(WRITES)
         .keys(RW_KEYS)
-        .check(check_script)
+        .check(check_sha)
         .runs_script()
         .docs(
             "2.6.0",
@@ -102,7 +105,7 @@ const ROWS: &[Command] = &[
         .syntax("sha1 numkeys [key ...] [arg ...]")
         .flags(READS)
         .keys(RO_KEYS)
-        .check(check_script)
+        .check(check_sha)
         .runs_script()
         .docs(
             "7.0.0",
@@ -148,6 +151,16 @@ const ROWS: &[Command] = &[
 /// Redis' order of errors: `eval.c`, `evalGenericCommand`.
 fn check_script(args: &Args<'_>) -> Result<(), CommandError> {
     check_count(args.int(2)?, args.len())
+}
+
+/// The same, behind the length of the digest. Words that have their code already name none.
+fn check_sha(args: &Args<'_>) -> Result<(), CommandError> {
+    let is_digest = args.bytes(1).len() == SHA1_LEN || !args.is(0, args.name());
+    if is_digest {
+        check_script(args)
+    } else {
+        Err(NO_SCRIPT)
+    }
 }
 
 /// Redis' order of errors: `functions.c`, `fcallCommandGeneric`.

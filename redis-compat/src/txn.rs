@@ -5,6 +5,7 @@
 //! state.rs      the store, and over it the changes so far; clocks, chance, versions
 //! scope.rs      the keys that the command under way declares
 //! keys.rs       records by key: get, put, remove, expiry, WATCH
+//! events.rs     events of keys, for notifications
 //! scan.rs       intervals of keys
 //! elements.rs   the elements of a collection, packed into its record
 //! spread.rs     the elements of a spread collection: records of their own
@@ -26,6 +27,7 @@
 
 pub(crate) mod counted;
 mod elements;
+mod events;
 mod keys;
 pub(crate) mod members;
 mod orders;
@@ -53,7 +55,7 @@ const ELEMENTS_MAX: usize = 1 << 28;
 
 /// The state that a log entry sees and changes.
 pub struct Txn<'a> {
-    pub(crate) state: State<'a>,
+    state: State<'a>,
     scope: Scope,
     table: TableId,
     /// The running command may write, so it deletes the expired records it meets.

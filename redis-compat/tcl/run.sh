@@ -16,7 +16,7 @@
 #
 # The suite runs in its mode for an external server, and goes on after failures. Tests of
 # expected.txt do not run on Coterie, as some that fail leave a connection behind that others fail
-# on. A test that hangs for three minutes counts as failed, and the unit is run again without it.
+# on. A test that hangs for five minutes counts as failed, and the unit is run again without it.
 # Needs tcl, redis-server of about the same version, and dpkg-dev to fetch the source.
 set -euo pipefail
 
@@ -116,7 +116,7 @@ run_unit() {
     for _ in 1 2 3; do
         (cd "$suite" && timeout 600 ./runtest --host 127.0.0.1 --port "$2" --durable \
             --ignore-encoding --ignore-digest --tags '-needs:debug -needs:repl -large-memory' \
-            --timeout 180 "${skip[@]}" --single "unit/$3") >"$log.run" 2>&1 || true
+            --timeout 300 "${skip[@]}" --single "unit/$3") >"$log.run" 2>&1 || true
         sed -i 's/\x1b\[[0-9;]*m//g' "$log.run"
         cat "$log.run" >>"$log"
         hung=$(sed -n 's/^.*=> (IN PROGRESS) //p' "$log.run")

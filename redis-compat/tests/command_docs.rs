@@ -1,6 +1,7 @@
 //! `COMMAND DOCS` against a real Redis: the arguments and the past of every command that it knows.
 //!
-//! Summaries and costs are our own. `display_text` (new in Redis 7.2) is left out of the comparison.
+//! Summaries and costs are our own. `display_text` (new in Redis 7.2) is left out of the
+//! comparison.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,6 +25,8 @@ const NEWER_THAN_7_0: &[&str] = &[
     "geopos",
     "geosearch",
     "geosearchstore",
+    // Coterie's own option.
+    "monitor",
     "zinter",
     "zinterstore",
     "zrank",

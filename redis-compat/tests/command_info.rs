@@ -19,8 +19,8 @@ fn is_unknown_to_redis_7_0(row: &Command) -> bool {
     version > (Some(7), Some(0)) || row.topic == Topic::Coterie
 }
 
-/// Commands that take more words since Redis 7.2.
-const LONGER_SINCE_7_0: &[&str] = &["zrank", "zrevrank"];
+/// Commands that take more words since Redis 7.2, or here.
+const LONGER_SINCE_7_0: &[&str] = &["monitor", "zrank", "zrevrank"];
 
 fn encoded(row: &Command) -> Bytes {
     let mut out = BytesMut::new();

@@ -474,6 +474,38 @@ const FIXED: &[(&str, &str)] = &[
         "ERR ACL GENPASS argument must be the number of bits for the output password, a positive \
          number up to 4096",
     ),
+    (
+        "evalsha nothing 0",
+        "NOSCRIPT No matching script. Please use EVAL.",
+    ),
+    (
+        "eval x 1",
+        "ERR Number of keys can't be greater than number of args",
+    ),
+    ("eval x -1", "ERR Number of keys can't be negative"),
+    (
+        "eval_ro #!lua\nreturn 1 0",
+        "ERR Can not execute a script with write flag using *_ro command.",
+    ),
+    ("fcall nothing 0", "ERR Function not found"),
+    ("script kill", "NOTBUSY No scripts in execution right now."),
+    (
+        "script flush x",
+        "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
+    ),
+    (
+        "function flush x",
+        "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
+    ),
+    ("function delete nothing", "ERR Library not found"),
+    (
+        "function list libraryname",
+        "ERR library name argument was not given",
+    ),
+    (
+        "function restore x nothing",
+        "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+    ),
 ];
 
 /// Lines that other tests of this file compare.
@@ -558,6 +590,18 @@ const NOT_COMPARED: &[&str] = &[
     "ERR maxage should be greater than 0",
     "ERR There was an error trying to save the ACLs. Please check the server logs for more \
      information",
+    // They take a function, a script that is busy, no room, or a payload; or a script's name follows.
+    "ERR Bad number of keys provided",
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+    "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+    "ERR given type is not a function",
+    "ERR Pre-GA function format not supported",
+    "ERR Unknown Redis command called from script",
+    "ERR Wrong number of args calling Redis command from script",
+    "ERR This Redis command is not allowed from script",
+    "ERR Write commands are not allowed from read-only scripts.",
+    "ERR Script attempted to access a non local key in a cluster node",
 ];
 
 /// Coterie's own, and Valkey's.
@@ -580,6 +624,8 @@ const OURS: &[E] = &[
     errors::COLLECTION_TOO_LARGE,
     errors::DISK_FULL,
     errors::NOT_OFFERED,
+    errors::NO_SCRIPT_DEBUG,
+    errors::OF_THE_LEADER,
     errors::OF_THE_PROXY,
     errors::PROTECTED_MODE,
     errors::STARTING,

@@ -24,6 +24,11 @@ impl Addresses {
         Self(catalog)
     }
 
+    /// The catalog, and its changes.
+    pub(crate) fn follow(&self) -> watch::Receiver<Arc<Catalog>> {
+        self.0.clone()
+    }
+
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.0.borrow())
     }

@@ -22,6 +22,7 @@ mod mean;
 mod metrics;
 mod news;
 mod node;
+mod notifications;
 mod peers;
 mod pubsub;
 mod rate;

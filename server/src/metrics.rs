@@ -172,6 +172,16 @@ fn encode_counters(
                 .sum(),
         ),
         (
+            "tracked_keys_told",
+            "Keys that proxies were told of, as they had changed (CLIENT TRACKING).",
+            node.settings.trackers.told_total.load(Ordering::Relaxed),
+        ),
+        (
+            "tracked_keys_evicted",
+            "Keys that proxies were told to forget, as there were too many.",
+            node.settings.trackers.evicted_total.load(Ordering::Relaxed),
+        ),
+        (
             "record_cache_misses",
             "Reads of one record that searched the store.",
             records.map_or(0, RecordCache::misses),
@@ -215,6 +225,16 @@ fn encode_gauges(node: &Node, encoder: &mut DescriptorEncoder<'_>) -> Result<(),
             "replies_waiting",
             "Reads that wait until there is room for their replies.",
             node.settings.replies.waiting() as u64,
+        ),
+        (
+            "tracked_keys",
+            "Keys that clients of proxies keep (CLIENT TRACKING).",
+            node.settings.trackers.keys.load(Ordering::Relaxed) as u64,
+        ),
+        (
+            "tracked_bytes",
+            "Bytes that these take, about.",
+            node.settings.trackers.bytes.load(Ordering::Relaxed) as u64,
         ),
         (
             "waiting_frames",

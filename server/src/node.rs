@@ -481,6 +481,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::addresses::Addresses;
     use crate::news::NewsLinks;
+    use crate::notifications::Notifications;
     use crate::peers::Peers;
     use crate::pubsub::PubSub;
     use crate::rate::Rate;
@@ -507,6 +508,7 @@ pub(crate) mod tests {
             let config = RaftConfig::default();
             let raft = RaftNode::open(dir.path(), HERE, config, rpc.clone(), book, vec![]);
             let news: Arc<NewsLinks> = Arc::default();
+            let pubsub = Arc::new(PubSub::new(Arc::clone(&news)));
             let settings = Settings {
                 rocks: RocksShared::new(1 << 20, 0).unwrap(),
                 read_mode: ReadMode::Lease,
@@ -516,7 +518,8 @@ pub(crate) mod tests {
                 move_rate: Arc::new(Rate::new(0)),
                 replies: coterie_budget::Budget::new(1 << 20),
                 links: Arc::default(),
-                pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+                notifications: Notifications::new(Arc::clone(&pubsub)),
+                pubsub,
                 trackers: Arc::new(Trackers::new(Arc::clone(&news))),
                 news,
             };

@@ -34,6 +34,7 @@ mod sizes;
 mod split_point;
 mod sweep;
 mod tracked;
+mod tracked_term;
 mod unhurried;
 mod view;
 mod waiting;
@@ -64,6 +65,7 @@ use crate::disk::Disk;
 use crate::error::RunError;
 use crate::links::Links;
 use crate::news::NewsLinks;
+use crate::notifications::Notifications;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
@@ -96,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) links: Arc<Links>,
     /// Where news for proxies go.
     pub(crate) news: Arc<NewsLinks>,
+    /// Publishes events of keys.
+    pub(crate) notifications: Arc<Notifications>,
     /// Channels whose home is this node.
     pub(crate) pubsub: Arc<PubSub>,
     /// The proxies whose clients keep what they read.
@@ -180,7 +184,7 @@ fn start_tasks(
         tokio::spawn(waiting::run(group(), shared(), waiting(), stop())),
         tokio::spawn(sweep::run(group(), shared(), waiting(), stop())),
         tokio::spawn(reclaim::run(group(), shared(), write_buffer_bytes, stop())),
-        tokio::spawn(tracked::run(group(), shared(), stop())),
+        tokio::spawn(tracked_term::run(group(), shared(), stop())),
         tokio::spawn(watch::run(group_id, shared(), stop())),
         tokio::spawn(handover::run(group(), shared(), peers(), stop())),
         tokio::spawn(importer.run(stop())),
@@ -207,6 +211,7 @@ impl Replica {
         shared.track(Arc::clone(&settings.trackers));
         let group = raft.start_group(group_id, Box::new(machine)).await?;
         shared.set_walls(group.voter_walls());
+        shared.set_notifications(Arc::clone(&settings.notifications));
         let stop = CancellationToken::new();
         let waiting = Arc::new(Waiting::new(Arc::clone(&settings.links)));
         let (proposer, proposing) = Proposer::start(

@@ -30,6 +30,7 @@ use crate::leave;
 use crate::metrics::NodeCollector;
 use crate::news::NewsLinks;
 use crate::node::{Identity, Node};
+use crate::notifications::Notifications;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
@@ -128,11 +129,13 @@ async fn start_node(
     door.open(Arc::new(Calls(Arc::clone(&node))));
     rpc.register_local(&advertised, handler);
 
+    let notifications = Arc::clone(&node.settings.notifications);
     let (stop, removed) = (CancellationToken::new(), CancellationToken::new());
     let tasks = vec![
         tokio::spawn(register::tell(meta.clone(), untold, stop.clone())),
         tokio::spawn(disk.watch(Arc::clone(&node.raft), stop.clone())),
         tokio::spawn(leave::watch_room(Arc::clone(&node), stop.clone())),
+        tokio::spawn(notifications.follow(book.follow(), stop.clone())),
         tokio::spawn(book.keep(directory.catalog(), stop.clone())),
         tokio::spawn(heartbeat::run(
             Arc::clone(&node),
@@ -234,6 +237,7 @@ async fn open(
         rocks = rocks.with_records(RecordCache::new(config.record_cache));
     }
     let news: Arc<NewsLinks> = Arc::default();
+    let pubsub = Arc::new(PubSub::new(Arc::clone(&news)));
     let settings = Settings {
         rocks,
         read_mode: config.read_mode,
@@ -243,7 +247,8 @@ async fn open(
         replies: Budget::new(bytes(config.reply_memory)),
         links: Arc::default(),
         scripts: Arc::new(Scripts::new(book.clone())),
-        pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
+        notifications: Notifications::new(Arc::clone(&pubsub)),
+        pubsub,
         trackers: Arc::new(Trackers::new(Arc::clone(&news))),
         news,
     };

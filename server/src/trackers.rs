@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coterie_protocol::news::LinkId;
 use coterie_protocol::tracking::{PREFIX_BYTES_MAX, PREFIXES_MAX, TrackAnswer, TrackPrefixes};
 use coterie_protocol::{decode, encode};
 use coterie_rpc::Responder;
@@ -126,19 +127,24 @@ impl Trackers {
         if request.prefixes.len() > PREFIXES_MAX || bytes > PREFIX_BYTES_MAX {
             return TrackAnswer::TooMany;
         }
-        let Some(link) = self.news.get(request.link) else {
+        let (number, epoch) = (request.link, request.epoch);
+        let id = LinkId {
+            link: number,
+            epoch,
+        };
+        let Some(link) = self.news.get(id) else {
             return TrackAnswer::OtherEpoch;
         };
         let mut named = self.lock();
         if request.prefixes.is_empty() {
-            named.remove(&request.link.link);
+            named.remove(&number);
         } else {
             // Copies, so that they do not keep the request.
             let prefixes = request.prefixes.iter();
             let prefixes = prefixes
                 .map(|prefix| Bytes::copy_from_slice(prefix))
                 .collect();
-            named.insert(request.link.link, Named { link, prefixes });
+            named.insert(number, Named { link, prefixes });
         }
         drop(named);
         self.use_now();

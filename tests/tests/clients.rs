@@ -45,6 +45,11 @@ fn all_clients(addr: &str) {
             assert_eq!(said.trim(), "ok");
         }
     }
+    let script_of_cache = script("redis_py_cache.py");
+    let said = foreign::run_redis_py(&script_of_cache, &[host, port, host, port]);
+    if let Some(said) = said.expect("redis-py keeps nothing old") {
+        assert_eq!(said.trim(), "ok");
+    }
     let said = foreign::run_ioredis(&script("ioredis.js"), &[host, port]);
     if let Some(said) = said.expect("ioredis works") {
         assert_eq!(said.trim(), "ok");

@@ -156,6 +156,10 @@ fn a_cluster_with_mutual_tls_serves_through_kills_and_new_certificates() {
         .verify(&cluster.proxy())
         .expect("every write is there");
 
+    commands_for_operators_need_a_certificate(&cluster, &authority);
+}
+
+fn commands_for_operators_need_a_certificate(cluster: &Cluster, authority: &Authority) {
     let metas: Vec<String> = cluster
         .names(Role::Meta)
         .iter()
@@ -170,7 +174,7 @@ fn a_cluster_with_mutual_tls_serves_through_kills_and_new_certificates() {
         "--cluster-token",
         &token,
     ];
-    let tls = of_cluster(&authority, &authority.sign(&["coterie"]));
+    let tls = of_cluster(authority, &authority.sign(&["coterie"]));
     let tls: Vec<&str> = tls.iter().map(String::as_str).collect();
     wait::until("a check by TLS finds nothing", WITHIN, || {
         let (said, is_well) = run(&[&check[..], &tls].concat());

@@ -1,6 +1,6 @@
-//! Clients that keep what they read (CLIENT TRACKING), over two proxies, while leaders are killed,
-//! leadership is handed over and a range moves: when the writes end, no client keeps an old value
-//! for long.
+//! Clients that keep the values they read (CLIENT TRACKING), over two proxies, while leaders are
+//! killed, leadership is handed over and a range moves: when the writes end, no client keeps an old
+//! value for long.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +30,7 @@ fn connect(addr: &str) -> Connection {
     Connection::open(addr, WITHIN).expect("connects")
 }
 
-/// A client that keeps what it reads.
+/// A client that keeps the values it reads.
 struct Keeper {
     addr: String,
     connection: Connection,
@@ -101,7 +101,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// One step; a connection that broke is opened again.
+    /// A step; a connection that broke is opened again.
     fn step(&mut self, number: usize) {
         if self.read(&key(number % KEYS)).is_err() {
             std::thread::sleep(Duration::from_millis(50));
@@ -269,7 +269,6 @@ fn clients_of_another_proxy_are_told_in_the_forms_of_redis() -> anyhow::Result<(
     Ok(())
 }
 
-/// How fast writes are while many clients keep what they write to.
 #[test]
 fn many_readers_of_a_key_are_all_told() -> anyhow::Result<()> {
     let cluster = Cluster::builder().count(Role::Proxy, 2).start()?;

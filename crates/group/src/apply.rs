@@ -174,6 +174,7 @@ impl GroupState {
         };
         let mut txn = Txn::new(view, context);
         txn.set_value_bytes_max(usize::try_from(value_bytes_max).unwrap_or(usize::MAX));
+        txn.collect_events(self.collects);
         txn
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coterie_protocol::{FrameReply, Refusal};
-use coterie_redis_compat::{Context, Fault, Txn, View};
+use coterie_redis_compat::{Classes, Context, Fault, KeyEvent, Txn, View};
 use coterie_types::{GroupId, RangeId, UnixMillis};
 
 use crate::frame::ResolvedFrame;
@@ -113,15 +113,29 @@ impl ReadState {
         now: UnixMillis,
         seed: u64,
     ) -> Result<ReadOutcome, Fault> {
-        self.read_by(frame, view, now, seed, &mut NoScripts)
+        let nothing = (Classes::NONE, &mut Vec::new());
+        self.read_collecting(frame, view, (now, seed), nothing)
+    }
+
+    /// The same. `events` are those of these classes, and none from before.
+    pub fn read_collecting(
+        &self,
+        frame: &ResolvedFrame,
+        view: &dyn View,
+        clock_and_chance: (UnixMillis, u64),
+        (classes, events): (Classes, &mut Vec<KeyEvent>),
+    ) -> Result<ReadOutcome, Fault> {
+        events.clear();
+        let events = (classes, events);
+        self.read_by(frame, view, clock_and_chance, events, &mut NoScripts)
     }
 
     pub(crate) fn read_by(
         &self,
         frame: &ResolvedFrame,
         view: &dyn View,
-        now: UnixMillis,
-        seed: u64,
+        (now, seed): (UnixMillis, u64),
+        (classes, events): (Classes, &mut Vec<KeyEvent>),
         runner: &mut dyn Runner,
     ) -> Result<ReadOutcome, Fault> {
         for command in &frame.commands {
@@ -142,13 +156,16 @@ impl ReadState {
             next_change: self.next_change,
         };
         let mut txn = Txn::new(view, context);
+        txn.collect_events(classes);
         self.ownership.open_to(&frame.commands, &mut txn);
         let answer = run_reads(&mut txn, frame, runner)?;
-        Ok(if txn.needs_tick() {
-            ReadOutcome::NeedsTick
-        } else {
-            ReadOutcome::Reply(answer)
-        })
+        if txn.needs_tick() {
+            return Ok(ReadOutcome::NeedsTick);
+        }
+        if classes != Classes::NONE {
+            *events = txn.finish()?.events;
+        }
+        Ok(ReadOutcome::Reply(answer))
     }
 }
 

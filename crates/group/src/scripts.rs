@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, FrameReply, Refusal};
-use coterie_redis_compat::{Context, Fault, Txn, View};
+use coterie_redis_compat::{Classes, Context, Fault, Txn, View};
 use coterie_types::{FrameSeq, SessionId, UnixMillis};
 
 use crate::frame::{ResolvedFrame, resolve_frame};
@@ -134,7 +134,8 @@ impl ReadState {
             script_bytes: 0,
             stop: None,
         };
-        let outcome = self.read_by(frame, view, now, seed, &mut runner)?;
+        let nothing = (Classes::NONE, &mut Vec::new());
+        let outcome = self.read_by(frame, view, (now, seed), nothing, &mut runner)?;
         match runner.stop {
             None => Ok(outcome),
             Some(Stop::Refused(refusal)) => {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use coterie_redis_compat::Classes;
 use coterie_types::{GroupId, RangeId, TableId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,9 @@ pub struct GroupState {
     pub(crate) cleared: u64,
     /// The spread collections that are arriving, of each import that has any.
     pub(crate) pieces: BTreeMap<RangeId, Pieces>,
+    /// Classes of events that entries collect: a matter of this replica alone.
+    #[serde(skip)]
+    pub(crate) collects: Classes,
 }
 
 /// A persisted state that cannot be read.
@@ -57,7 +61,13 @@ impl GroupState {
             removals: vec![0; REMOVAL_SLOTS],
             cleared: 0,
             pieces: BTreeMap::new(),
+            collects: Classes::NONE,
         }
+    }
+
+    /// From here on entries collect events of these classes. None unless set.
+    pub fn collect_events(&mut self, classes: Classes) {
+        self.collects = classes;
     }
 
     /// The state as persisted: a version byte, then postcard.

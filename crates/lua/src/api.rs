@@ -90,7 +90,8 @@ fn call(lua: &Lua, bridge: &Bridge, args: &MultiValue, raises: bool) -> mlua::Re
     }
 }
 
-/// The arguments of a command: strings, and numbers with all their digits. They share an allocation.
+/// The arguments of a command: strings, and numbers with all their digits. They share an
+/// allocation.
 fn command(args: &MultiValue) -> Result<Vec<Bytes>, &'static str> {
     if args.is_empty() {
         return Err("Please specify at least one argument for this redis lib call");

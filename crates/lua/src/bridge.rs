@@ -6,6 +6,8 @@
 //! function, and finds the answer there. So no unsafe code is needed, and a function of a library
 //! that kept `redis.call` from an earlier run reaches the host of its own run.
 
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,6 +44,9 @@ pub(crate) struct Loading {
     pub(crate) deadline: Option<Instant>,
 }
 
+/// A panic of the host, in which the interpreter has no part.
+pub(crate) struct HostPanic(pub(crate) Box<dyn Any + Send>);
+
 #[derive(Default)]
 struct State {
     host: Option<Function>,
@@ -51,6 +56,8 @@ struct State {
     resp: Resp,
     /// Set once the running script has been stopped.
     stop: Option<Stop>,
+    /// A panic of the host, to be raised again after the run.
+    panic: Option<HostPanic>,
     loading: Option<Loading>,
 }
 
@@ -85,8 +92,13 @@ impl Bridge {
             let bridge = self.clone();
             let ferry = scope.create_function_mut(move |_, ()| {
                 let ask = bridge.state.lock().ask.take();
-                let answer = ask.map(|ask| answer(host, ask));
-                bridge.state.lock().answer = answer;
+                // A panic must not pass through Lua, where it could be caught.
+                let answered =
+                    ask.map(|ask| panic::catch_unwind(AssertUnwindSafe(|| answer(host, ask))));
+                match answered.transpose() {
+                    Ok(answer) => bridge.state.lock().answer = answer,
+                    Err(payload) => return Err(bridge.failed(payload)),
+                }
                 Ok(())
             })?;
             let mut state = self.state.lock();
@@ -119,6 +131,19 @@ impl Bridge {
         let result = body();
         let loading = self.state.lock().loading.take().unwrap_or_default();
         (result, loading)
+    }
+
+    /// Stops the script for a panic of the host.
+    fn failed(&self, payload: Box<dyn Any + Send>) -> mlua::Error {
+        let stop = Stop::Error("ERR the script's host failed".to_owned());
+        let mut state = self.state.lock();
+        (state.panic, state.stop) = (Some(HostPanic(payload)), Some(stop.clone()));
+        Raise::Stop(stop).into()
+    }
+
+    /// The panic of the host that ended the last run.
+    pub(crate) fn take_panic(&self) -> Option<HostPanic> {
+        self.state.lock().panic.take()
     }
 
     /// Changes the library that is being loaded; `None` when none is.

@@ -2,102 +2,22 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::bridge::HostPanic;
 use crate::functions::Functions;
 use crate::random::Random;
 use crate::scripts::Scripts;
-use crate::{Flags, Host, Resp, ScriptError, ScriptHead};
+use crate::{Call, Host, Library, Limits, Script, ScriptError, ScriptHead};
 
-/// The bounds of an [`Engine`].
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// The most bytes that each of the two interpreters may allocate. A script that needs more
-    /// fails with `not enough memory`.
-    pub memory: usize,
-    /// The most compiled scripts kept. Beyond them the script that was used longest ago is
-    /// compiled again when it comes back.
-    pub scripts: usize,
-    /// The longest reply of a script in bytes.
-    pub reply: usize,
-    /// The instructions between two questions to [`Host::may_go_on`].
-    pub instructions: u32,
-    /// The longest time that loading a library may take.
-    pub load_time: Duration,
-}
-
-impl Default for Limits {
-    /// 64 MiB, 1,000 scripts, replies of 64 MiB, and Redis' 100,000 instructions and 500 ms.
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            scripts: 1_000,
-            reply: 64 << 20,
-            instructions: 100_000,
-            load_time: Duration::from_millis(500),
-        }
-    }
-}
-
-/// A script of `EVAL` or `SCRIPT LOAD`.
-#[derive(Debug, Clone)]
-pub struct Script {
-    /// [`crate::sha1_hex`] of the body. The engine keeps compiled scripts by it.
-    pub sha1: String,
-    /// The text, its shebang line included.
-    pub body: Bytes,
-}
-
-impl Script {
-    /// The script with that text.
-    pub fn new(body: Bytes) -> Self {
-        let sha1 = crate::sha1_hex(&body);
-        Self { sha1, body }
-    }
-}
-
-/// The arguments of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// `KEYS`, or the first argument of a function.
-    pub keys: &'a [Bytes],
-    /// `ARGV`, or the second argument of a function.
-    pub args: &'a [Bytes],
-    /// The protocol of the client, in which the reply is written.
-    pub resp: Resp,
-}
-
-/// A loaded function library.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Library {
-    /// Its name.
-    pub name: String,
-    /// Its engine: always `LUA`.
-    pub engine: &'static str,
-    /// Its functions in the order of their names.
-    pub functions: Vec<Function>,
-}
-
-/// A function of a library.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Function {
-    /// Its name, unique over all libraries.
-    pub name: String,
-    /// Its description, when it has one.
-    pub description: Option<String>,
-    /// Its declared flags.
-    pub flags: Flags,
-}
-
-/// Runs scripts and functions, one at a time.
+/// Runs scripts and functions, in turn.
 ///
 /// After an error, a stop or a lack of memory the engine is as usable as before.
 pub struct Engine {
     limits: Limits,
-    /// Scripts and functions draw from one generator of random numbers, as in Redis.
+    /// Scripts and functions share the generator of random numbers, as in Redis.
     random: Arc<Mutex<Random>>,
     scripts: Option<Scripts>,
     functions: Option<Functions>,
@@ -130,8 +50,9 @@ impl Engine {
 
     /// Runs a script and returns its reply, as RESP for the client.
     ///
-    /// An error table that the script returns is such a reply. An error that it raises is
-    /// [`ScriptError::Run`], its line as Redis prints it: `ERR ... script: SHA1, on @user_script:1.`
+    /// An error table that the script returns is a reply, too. An error that it raises is
+    /// [`ScriptError::Run`], its line as Redis prints it:
+    /// `ERR ... script: SHA1, on @user_script:1.`
     pub fn run(
         &mut self,
         script: &Script,
@@ -170,7 +91,7 @@ impl Engine {
             .is_some_and(|functions| functions.has(name))
     }
 
-    /// Forgets a library: `FUNCTION DELETE`. Returns whether there was one.
+    /// Forgets a library: `FUNCTION DELETE`. Returns whether it was loaded.
     pub fn unload_library(&mut self, name: &str) -> bool {
         self.functions
             .as_mut()
@@ -206,17 +127,21 @@ impl Engine {
     }
 }
 
-/// Runs `body`; when it panics, the interpreter is dropped: its state is unknown.
+/// Runs `body`; when the interpreter panics, it is dropped: its state is unknown. A panic of the
+/// host continues.
 fn whole<T, R>(
     interpreter: &mut Option<T>,
     body: impl FnOnce(&mut Option<T>) -> Result<R, ScriptError>,
 ) -> Result<R, ScriptError> {
-    // Whatever a panic leaves behind in the interpreter is not used again.
+    // The remains of a panic are not used again.
     let result = panic::catch_unwind(AssertUnwindSafe(|| body(interpreter)));
-    result.unwrap_or_else(|_| {
-        *interpreter = None;
-        Err(ScriptError::Run(
-            "ERR the interpreter failed and was started anew".to_owned(),
-        ))
+    result.unwrap_or_else(|payload| match payload.downcast::<HostPanic>() {
+        Ok(host) => panic::resume_unwind(host.0),
+        Err(_) => {
+            *interpreter = None;
+            Err(ScriptError::Run(
+                "ERR the interpreter failed and was started anew".to_owned(),
+            ))
+        }
     })
 }

@@ -46,7 +46,7 @@ impl Functions {
         slot.as_mut().ok_or(ScriptError::NoFunction)
     }
 
-    /// Loads a library in place of the one of its name.
+    /// Loads a library in place of the library of its name.
     pub(crate) fn load(
         &mut self,
         code: &[u8],
@@ -124,7 +124,7 @@ impl Functions {
         self.libraries.contains_key(name)
     }
 
-    /// Forgets a library. Returns whether there was one.
+    /// Forgets a library. Returns whether it was loaded.
     pub(crate) fn unload(&mut self, name: &str) -> bool {
         let _ = self.callbacks.raw_set(name, mlua::Nil);
         self.libraries.remove(name).is_some()

@@ -39,6 +39,10 @@ pub enum Stop {
 pub struct UnknownCommand;
 
 /// Executes the commands of a script.
+///
+/// A panic of the host ends the script, and continues in the caller of [`Engine::run`].
+///
+/// [`Engine::run`]: crate::Engine::run
 pub trait Host {
     /// Executes a command and returns its reply in `resp`.
     ///

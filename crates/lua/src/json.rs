@@ -2,49 +2,16 @@
 
 mod decode;
 mod encode;
+mod options;
 
 use std::sync::Arc;
 
 use mlua::{Lua, MultiValue, Table, Value};
 use parking_lot::Mutex;
 
+use self::options::Options;
 use crate::bridge::Bridge;
 use crate::{arguments, number, raise};
-
-/// Tables are nested at most that deep, whatever a script allows.
-const HARD_DEPTH: i32 = 1_000;
-
-/// The options of a module table. Scripts change them for all later scripts, as in Redis.
-#[derive(Debug, Clone)]
-struct Options {
-    sparse_convert: bool,
-    sparse_ratio: i32,
-    sparse_safe: i32,
-    encode_depth: i32,
-    decode_depth: i32,
-    /// 0: refused, 1: written, 2: written as null.
-    encode_invalid: i32,
-    decode_invalid: bool,
-    precision: i32,
-    /// Remembered for the script that asks; a buffer is not kept.
-    keep_buffer: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            sparse_convert: false,
-            sparse_ratio: 2,
-            sparse_safe: 10,
-            encode_depth: 1_000,
-            decode_depth: 1_000,
-            encode_invalid: 0,
-            decode_invalid: true,
-            precision: 14,
-            keep_buffer: true,
-        }
-    }
-}
 
 /// A module table with options of its own: `cjson`, and the result of `cjson.new()`.
 pub(crate) fn library(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {

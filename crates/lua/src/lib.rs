@@ -28,7 +28,9 @@ mod head;
 mod host;
 mod json;
 mod library;
+mod math;
 mod msgpack;
+mod native;
 mod number;
 mod packed;
 mod patience;
@@ -39,13 +41,15 @@ mod scripts;
 mod strings;
 mod to_resp;
 mod trace;
+mod types;
 mod vm;
 
-pub use engine::{Call, Engine, Function, Library, Limits, Script};
+pub use engine::Engine;
 pub use error::ScriptError;
 pub use flags::Flags;
 pub use head::{LibraryHead, ScriptHead, is_function_name, library_head, script_head};
 pub use host::{Host, Level, Resp, Stop, UnknownCommand};
+pub use types::{Call, Function, Library, Limits, Script};
 
 use sha1::{Digest, Sha1};
 
@@ -62,6 +66,13 @@ pub fn sha1_hex(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    /// An engine may be made by a thread and used by another.
+    #[test]
+    fn an_engine_can_be_sent() {
+        fn sent<T: Send>() {}
+        sent::<super::Engine>();
+    }
+
     #[test]
     fn a_sha1_is_lower_case_hexadecimal() {
         let empty = "da39a3ee5e6b4b0d3255bfef95601890afd80709";

@@ -3,8 +3,8 @@
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
 use crate::bridge::Bridge;
+use crate::native::MOST_VALUES;
 use crate::patience::Patience;
-use crate::vm::MOST_VALUES;
 use crate::{arguments, number, raise};
 
 /// Tables nested deeper are packed as nil (`LUACMSGPACK_MAX_NESTING`).
@@ -154,8 +154,8 @@ fn array_length(table: &Table) -> mlua::Result<Option<usize>> {
     Ok((most == count).then_some(count as usize))
 }
 
-/// Unpacks up to `limit` values from `offset` on, and then returns the next offset first; all values
-/// when both are 0.
+/// Unpacks up to `limit` values from `offset` on, and then returns the next offset first; all
+/// values when both are 0.
 fn unpack(lua: &Lua, args: &MultiValue, limit: i64, offset: i64) -> mlua::Result<MultiValue> {
     let data = arguments::bytes(lua, args, 1)?;
     let all = limit == 0 && offset == 0;

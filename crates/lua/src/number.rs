@@ -111,7 +111,7 @@ fn place(digits: &str, exponent: i32) -> String {
 /// for everything that does not fit, NaN included.
 pub(crate) fn to_long(value: f64) -> i64 {
     // 2^63 is the first double that does not fit.
-    if value >= -9_223_372_036_854_775_808.0 && value < 9_223_372_036_854_775_808.0 {
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value) {
         value as i64
     } else {
         i64::MIN

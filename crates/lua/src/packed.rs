@@ -194,17 +194,21 @@ fn pack(lua: &Lua, args: &MultiValue, memory: usize) -> mlua::Result<mlua::LuaSt
     lua.create_string(out)
 }
 
-/// An integer in little order: 8 bytes of a C long, and zeros beyond.
-fn integer_bytes(double: f64, size: usize) -> Vec<u8> {
-    let value = if double < 0.0 || double.is_nan() {
+/// A double as the `unsigned long` that C makes of it on x86.
+fn to_unsigned(double: f64) -> u64 {
+    if double < 0.0 || double.is_nan() {
         number::to_long(double) as u64
     } else if double < 18_446_744_073_709_551_616.0 {
         double as u64
     } else {
-        // Beyond 64 bits x86 makes zero of it.
+        // 2^64 and beyond become zero.
         0
-    };
-    let mut bytes = value.to_le_bytes().to_vec();
+    }
+}
+
+/// An integer in little order: 8 bytes of a C long, and zeros beyond.
+fn integer_bytes(double: f64, size: usize) -> Vec<u8> {
+    let mut bytes = to_unsigned(double).to_le_bytes().to_vec();
     bytes.resize(size, 0);
     bytes
 }
@@ -241,7 +245,7 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
                     let length = values.pop().as_ref().and_then(arguments::to_number);
                     let length = length
                         .ok_or_else(|| raise::error(lua, "format 'c0' needs a previous size"))?;
-                    size = usize::try_from(number::to_long(length)).map_err(|_| short(lua))?;
+                    size = to_unsigned(length) as usize;
                     let end = position.checked_add(size);
                     let found = end.and_then(|end| data.get(position..end));
                     field = found.ok_or_else(|| short(lua))?;
@@ -258,7 +262,7 @@ fn unpack(lua: &Lua, args: &MultiValue) -> mlua::Result<MultiValue> {
             other => format.control(other)?,
         }
         position += size;
-        if values.len() > crate::vm::MOST_VALUES {
+        if values.len() > crate::native::MOST_VALUES {
             return Err(raise::error(lua, "stack overflow (too many results)"));
         }
     }

@@ -1,9 +1,9 @@
 //! Lua's patterns.
 //!
-//! Lua's own matcher (`lstrlib.c`) calls itself once for each repetition and capture of the pattern,
+//! Lua's own matcher (`lstrlib.c`) calls itself for each repetition and capture of the pattern,
 //! without a bound: a long pattern breaks the stack. And a pattern of many repetitions can take
-//! longer than the universe. This one has a bound on its depth, and asks now and then whether it may
-//! go on.
+//! longer than the universe. Our matcher has a bound on its depth, and asks now and then whether it
+//! may go on.
 
 use crate::patience::Patience;
 
@@ -276,8 +276,8 @@ impl<'a> Matcher<'a> {
         Ok(None)
     }
 
-    /// `%f[set]`: between a character outside the set and one inside. Returns the pattern's place
-    /// after it.
+    /// `%f[set]`: between a character outside and a character inside the set. Returns the pattern's
+    /// place after it.
     fn frontier(&mut self, s: usize, p: usize) -> Found {
         if self.byte(p) != b'[' {
             return Err("missing '[' after '%f' in pattern".into());
@@ -364,7 +364,7 @@ enum Item {
     Done(Option<usize>),
 }
 
-/// Whether a byte belongs to a class such as `%a`; an upper-case class is the rest.
+/// Whether a byte belongs to a class like `%a`; an upper-case class is the rest.
 fn in_class(byte: u8, class: u8) -> bool {
     let belongs = match class.to_ascii_lowercase() {
         b'a' => byte.is_ascii_alphabetic(),

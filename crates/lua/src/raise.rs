@@ -131,13 +131,18 @@ pub(crate) fn reveal(lua: &Lua, value: Value) -> mlua::Result<Value> {
 
 /// The text of an error that `mlua` itself made.
 pub(crate) fn foreign(error: &Error) -> String {
-    match error {
-        Error::CallbackError { cause, .. } => foreign(cause),
+    let text = match error {
+        Error::CallbackError { cause, .. } => return foreign(cause),
         Error::MemoryError(_) => "not enough memory".to_owned(),
         Error::StackError => "stack overflow".to_owned(),
         Error::RuntimeError(text) => text.clone(),
         Error::SyntaxError { message, .. } => message.clone(),
         other => other.to_string(),
+    };
+    // `mlua` appends the stack to errors of Lua that it catches.
+    match text.split_once("\nstack traceback:\n") {
+        Some((text, _)) => text.to_owned(),
+        None => text,
     }
 }
 

@@ -81,7 +81,7 @@ impl Scripts {
         let compile = |vm: &Vm| vm.compile(&script.body, head.length, CHUNK);
         let function = match compile(&self.vm) {
             Err(mlua::Error::MemoryError(_)) => {
-                // Compiled scripts use the memory of running ones.
+                // Compiled scripts use the memory that running scripts need.
                 self.forget_all();
                 compile(&self.vm)
             }
@@ -97,7 +97,7 @@ impl Scripts {
         Ok(function)
     }
 
-    /// Keeps a compiled script, in place of the one that was used longest ago when they are too
+    /// Keeps a compiled script, in place of the script that was used longest ago when they are too
     /// many. Without memory to keep it, it is compiled again next time.
     fn keep(&mut self, script: &Script, function: &Function) {
         if !self.used.contains_key(&script.sha1) && self.used.len() >= self.most {

@@ -9,7 +9,7 @@ use crate::bridge::Bridge;
 use crate::patience::Patience;
 use crate::pattern::{Capture, Failure, Matcher};
 use crate::raise::Raise;
-use crate::{arguments, raise, vm};
+use crate::{arguments, native, raise};
 
 /// The characters that make a text a pattern.
 const SPECIALS: &[u8] = b"^$*+?.([%-";
@@ -228,7 +228,7 @@ impl Replacement {
         match value {
             Some(Value::Table(table)) => Ok(Self::Table(table.clone())),
             Some(Value::Function(function)) => {
-                let pcall = lua.named_registry_value(vm::PCALL)?;
+                let pcall = lua.named_registry_value(native::PCALL)?;
                 Ok(Self::Function(function.clone(), pcall))
             }
             other => match other.and_then(arguments::to_bytes) {

@@ -8,20 +8,14 @@ use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, V
 use parking_lot::Mutex;
 
 use crate::bridge::Bridge;
-use crate::random::{self, Random};
+use crate::native::{NEXT, PCALL};
+use crate::random::Random;
 use crate::to_resp::Writer;
 use crate::trace::{self, Failure};
 use crate::{
-    Call, Host, Limits, ScriptError, api, arguments, bits, json, msgpack, packed, raise, strings,
+    Call, Host, Limits, ScriptError, api, arguments, bits, json, math, msgpack, packed, raise,
+    strings,
 };
-
-/// The most values that a Rust function returns at once: Lua's stack has room for 8,000.
-pub(crate) const MOST_VALUES: usize = 7_000;
-
-/// The name by which Rust functions find Lua's own `next`.
-pub(crate) const NEXT: &str = "coterie.next";
-/// The name by which Rust functions find Lua's own `pcall`.
-pub(crate) const PCALL: &str = "coterie.pcall";
 
 /// An interpreter for scripts, or for the functions of libraries.
 pub(crate) struct Vm {
@@ -197,6 +191,9 @@ impl Vm {
         name: &str,
     ) -> Result<Bytes, ScriptError> {
         let failed = self.failure.take();
+        if let Some(host) = self.bridge.take_panic() {
+            std::panic::resume_unwind(Box::new(host));
+        }
         self.tidy(matches!(result, Ok(Ok(_))));
         let line = match result {
             Ok(Ok(reply)) => return Ok(Bytes::from(reply)),
@@ -248,7 +245,7 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     let metatable = |_: &Lua, table: Table| Ok(table.metatable());
     native.raw_set("metatable", lua.create_function(metatable)?)?;
     native.raw_set("string", strings::functions(lua, bridge)?)?;
-    let (random, seed) = random::functions(lua, bridge)?;
+    let (random, seed) = math::functions(lua, bridge)?;
     let math = lua.create_table()?;
     math.raw_set("random", random)?;
     math.raw_set("randomseed", seed)?;

@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Scripted, call, engine, fails, run, run_with, shows};
-use coterie_lua::{Engine, Limits, Resp, Script, ScriptError, Stop};
+use coterie_lua::{Engine, Host, Level, Limits, Resp, Script, ScriptError, Stop, UnknownCommand};
 
 #[test]
 fn memory_is_bounded_and_given_back() {
@@ -214,6 +215,44 @@ fn a_library_that_loads_for_ever_is_stopped() {
         .call("fine", "f", call(&[], Resp::V2), &mut host)
         .unwrap();
     assert_eq!(reply, Bytes::from_static(b":1\r\n"));
+}
+
+/// A host with a fault.
+struct Faulty;
+
+impl Host for Faulty {
+    fn call(&mut self, _args: Vec<Bytes>, _resp: Resp) -> Bytes {
+        panic!("a fault of the host")
+    }
+
+    fn log(&mut self, _level: Level, _text: &[u8]) {}
+
+    fn acl_check(&mut self, _args: &[Bytes]) -> Result<bool, UnknownCommand> {
+        Ok(true)
+    }
+
+    fn may_go_on(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_of_the_host_reaches_the_caller() {
+    let mut engine = engine();
+    for text in [
+        "redis.call('x')",
+        "while true do pcall(redis.call, 'x') end",
+        "redis.pcall('x')",
+    ] {
+        let run = AssertUnwindSafe(|| run_with(&mut engine, text, &mut Faulty));
+        let payload = panic::catch_unwind(run).unwrap_err();
+        assert_eq!(
+            payload.downcast_ref::<&str>(),
+            Some(&"a fault of the host"),
+            "{text}"
+        );
+        assert_eq!(shows(&mut engine, "return 1"), ":1");
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub const KIND_BYTES_MAX: usize = 4 << 20;
 /// Changes in a command, at most.
 pub const CHANGES_MAX: usize = KIND_OBJECTS_MAX + 1;
 
+/// The parameter with the classes of keyspace notifications, in the letters of Redis.
+pub const NOTIFY_KEYSPACE_EVENTS: &[u8] = b"notify-keyspace-events";
+
 /// The kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ObjectKind {

@@ -1,9 +1,9 @@
-//! Who is to be told of changes of which keys: the table behind client-side caching.
+//! The readers of keys, to be told of changes: the table behind client-side caching.
 //!
-//! A server keeps the links of proxies in it, a proxy the numbers of its clients. Whoever reads a
-//! key is added as a holder of it; a change takes the holders out, and they are told. What has to
-//! go for lack of room is handed out in the same way, the key first that came first: its holders
-//! are told too, since they would miss the next change. So a holder is told of every key that it
+//! A server keeps the links of proxies in it, a proxy the numbers of its clients. A reader of
+//! a key is added as a holder of it; a change takes the holders out, and they are told. A key that
+//! has to go for lack of room is handed out in the same way, the oldest first: its holders are told
+//! too, since they would miss the next change. So a holder is told of every key that it
 //! was added for, or the key is still here.
 //!
 //! Pure. Its owner keeps the bounds.
@@ -21,7 +21,7 @@ const HOLDER_BYTES: usize = 24;
 /// A key in its table.
 pub type Key = (TableId, Bytes);
 
-/// The holders of a key, by number, each with what its owner keeps of it.
+/// The holders of a key, by number, each with a value of the owner of the table.
 pub type Holders<V> = Vec<(u64, V)>;
 
 /// See the module's head.
@@ -73,7 +73,7 @@ impl<V> Readers<V> {
         self.key_bytes + self.keys.len() * KEY_BYTES + self.pairs * HOLDER_BYTES
     }
 
-    /// Adds a holder of a key, or replaces what is kept of it.
+    /// Adds a holder of a key, or replaces its value.
     pub fn add(&mut self, table: TableId, key: &Bytes, holder: u64, value: V) {
         let place = (table, key.clone());
         if let Some(entry) = self.keys.get_mut(&place) {
@@ -106,8 +106,8 @@ impl<V> Readers<V> {
         }
     }
 
-    /// The holders of a key, to look at or to change what is kept of them. Those for whom `keeps`
-    /// does not hold are taken out and returned.
+    /// Shows the holders of a key and their values. Those that `keeps` refuses are taken out and
+    /// returned.
     pub fn take_unless(
         &mut self,
         table: TableId,
@@ -150,7 +150,7 @@ impl<V> Readers<V> {
         taken.collect()
     }
 
-    /// Takes out every holder of a key for whom `keeps` does not hold.
+    /// Takes out every holder of a key that `keeps` refuses.
     pub fn take_all_unless(
         &mut self,
         mut keeps: impl FnMut(&Key, u64, &V) -> bool,
@@ -190,7 +190,7 @@ impl<V> Readers<V> {
     }
 }
 
-/// Takes those out for whom `keeps` does not hold.
+/// Takes those out that `keeps` refuses.
 fn split<V>(holders: &mut Holders<V>, mut keeps: impl FnMut(u64, &mut V) -> bool) -> Holders<V> {
     let taken = holders.extract_if(.., |(holder, value)| !keeps(*holder, value));
     taken.collect()

@@ -1,9 +1,9 @@
 //! Client-side caching, between proxies and servers.
 //!
-//! A frame may name a client that keeps what it reads ([`crate::Tracker`]). The leader then notes
-//! the keys for the proxy's link ([`crate::news`]), before it reads them. When one of them changes,
-//! the proxy is told over the link, once, and the leader forgets the key; the proxy passes the word
-//! to its clients. What a leader cannot remember any longer counts as changed.
+//! A frame may name a client that keeps the values it reads ([`crate::Tracker`]). The leader then
+//! notes the keys for the proxy's link ([`crate::news`]), before it reads them. When a key of them
+//! changes, the proxy is told over the link, once, and the leader forgets the key; the proxy passes
+//! the word to its clients. A key that a leader cannot remember any longer counts as changed.
 //!
 //! For clients that want to be told of all keys with a prefix, a proxy names its prefixes to each
 //! server.
@@ -12,14 +12,12 @@ use bytes::Bytes;
 use coterie_types::TableId;
 use serde::{Deserialize, Serialize};
 
-use crate::news::LinkId;
-
 /// Most prefixes of a proxy.
 pub const PREFIXES_MAX: usize = 16 << 10;
 /// Bytes of all prefixes of a proxy.
 pub const PREFIX_BYTES_MAX: usize = 1 << 20;
 
-/// What a proxy is told about keys that its clients may keep.
+/// The news of a proxy about keys that its clients may keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Invalidation {
     /// These keys have changed, and are remembered no more.
@@ -45,8 +43,10 @@ pub struct ChangedKey {
 /// The prefixes of which a proxy wants to be told, in place of those that it named before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackPrefixes {
-    /// The proxy's link.
-    pub link: LinkId,
+    /// The proxy's link ([`crate::news`]).
+    pub link: u64,
+    /// The link's epoch.
+    pub epoch: u64,
     /// The prefixes.
     pub prefixes: Vec<Bytes>,
 }

@@ -1,7 +1,8 @@
 //! Calls between processes: many at once over a connection per pair, each with a deadline.
 //!
-//! A connection opens with a handshake that proves the cluster token both ways (`handshake`), within
-//! mutual TLS if the process has a certificate (`tls`): then it speaks nothing else. After it, length-prefixed frames go in both directions and answers come in any order (`wire`). All
+//! A connection opens with a handshake that proves the cluster token both ways (`handshake`),
+//! within mutual TLS if the process has a certificate (`tls`): then it speaks nothing else. After
+//! it, length-prefixed frames go in both directions and answers come in any order (`wire`). All
 //! queued frames are written together (`outbox`), so that all calls in flight share the cost of a
 //! system call. This crate does not interpret calls: a method is a number, a body is bytes.
 //!
@@ -35,6 +36,7 @@ mod outbox;
 mod patience;
 mod peer;
 mod server;
+mod sink;
 mod socket;
 mod stream;
 mod sweeper;

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::long_answers::{Hold, LongAnswers};
+use crate::sink::Sink;
 use crate::stream::WriteHalf;
 use crate::wire::{HEAD_BYTES_MAX, Head};
 
@@ -32,16 +33,6 @@ const PIECES_BYTES_MAX: usize = 256 << 10;
 
 /// Slices of a write.
 const SLICES_MAX: usize = 64;
-
-/// Destination of the bytes: a socket, or its replacement in a test.
-pub(crate) trait Sink {
-    /// Writes as much as it takes at once, like `writev`; `WouldBlock` if it takes nothing. Then the
-    /// next attempt begins with the same bytes.
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-
-    /// Waits until the sink may take bytes again.
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
-}
 
 /// The write side of a connection; see the module's head.
 pub(crate) struct Outbox<S = WriteHalf> {

@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::handshake::HandshakeError;
-use crate::outbox::Sink;
+use crate::sink::Sink;
 use crate::tls::{TlsReader, TlsWriter};
 use crate::{Credentials, tls};
 

@@ -1,4 +1,4 @@
-//! Calls within mutual TLS: who is let in, and that all of a call arrives.
+//! Calls within mutual TLS: the processes that are let in, and that all of a call arrives.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

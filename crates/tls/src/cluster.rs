@@ -14,7 +14,8 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::files::{File, Material};
+use crate::file::File;
+use crate::files::Material;
 use crate::{Files, Kind, TlsError, provider};
 
 /// See the module's head.

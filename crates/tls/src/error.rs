@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::files::File;
+use crate::file::File;
 
 /// See the module's head.
 #[derive(Debug, thiserror::Error)]
@@ -22,20 +22,20 @@ pub enum TlsError {
         #[source]
         source: io::Error,
     },
-    /// The file does not hold what its flag says.
+    /// The content of the file cannot be used.
     #[error("{} ({flag}): {reason}", path.display())]
     Content {
         /// The flag of the file.
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
 }
 
 impl TlsError {
-    /// The file does not hold what its flag says.
+    /// The content of the file cannot be used.
     pub(crate) fn content(file: &File, reason: impl Into<String>) -> Self {
         Self::Content {
             flag: file.flag,

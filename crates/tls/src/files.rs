@@ -1,7 +1,6 @@
 //! The files of a certificate, and their content.
 
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::{fs, io};
 
 use rustls::RootCertStore;
@@ -10,20 +9,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
+use crate::file::File;
 use crate::validity::Validity;
 use crate::{TlsError, provider};
 
 /// A longer file holds no certificate, and is not read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-
-/// A file, and the flag that names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    /// The flag, with its dashes: for errors.
-    pub flag: &'static str,
-    /// The file.
-    pub path: PathBuf,
-}
 
 /// The files of a certificate, all in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,6 +15,7 @@
 mod clients;
 mod cluster;
 mod error;
+mod file;
 mod files;
 mod metrics;
 #[cfg(test)]
@@ -25,7 +26,8 @@ mod watched;
 pub use clients::{AuthClients, ClientTls, Protocols};
 pub use cluster::{ClusterTls, Mutual};
 pub use error::TlsError;
-pub use files::{File, Files};
+pub use file::File;
+pub use files::Files;
 pub use watched::{Kind, Made, Watched};
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use crate::{Files, TlsError};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A use of TLS: which files, and what is made of them.
-pub trait Kind: Clone + Send + Sync + 'static {
+pub trait Kind: Clone + PartialEq + Send + Sync + 'static {
     /// The settings made of the files.
     type Settings: Clone + Send + Sync;
 
@@ -132,7 +132,10 @@ impl<K: Kind> Watched<K> {
 
     /// Puts settings in force.
     pub fn put(&self, made: Made<K>) {
-        let mut seen = self.seen.lock();
+        self.replace(made, &mut self.seen.lock());
+    }
+
+    fn replace(&self, made: Made<K>, seen: &mut Seen) {
         *seen = Seen {
             used: Some(made.digest),
             last: Some(made.digest),
@@ -144,7 +147,6 @@ impl<K: Kind> Watched<K> {
         self.counts.is_stale.store(false, Ordering::Relaxed);
         self.counts.reloads.fetch_add(1, Ordering::Relaxed);
         self.newest.store(Arc::new((made.kind, made.settings)));
-        drop(seen);
         info!(tls = K::USE, "certificates read again");
     }
 
@@ -184,9 +186,14 @@ impl<K: Kind> Watched<K> {
             }
             seen.refused = Some(digest);
         }
-        // Files may be set by CONFIG SET meanwhile; the newest change wins.
         match read.and_then(|contents| Made::from(kind, &contents)) {
-            Ok(made) => self.put(made),
+            Ok(made) => {
+                let mut seen = self.seen.lock();
+                // Unless other files were put in force meanwhile.
+                if self.newest.load().0 == made.kind {
+                    self.replace(made, &mut seen);
+                }
+            }
             Err(error) => {
                 self.counts.failures.fetch_add(1, Ordering::Relaxed);
                 self.counts.is_stale.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! `CLIENT` and its subcommands, but for KILL and those of client-side caching (Redis `networking.c`). They see and touch the
-//! clients of this proxy only.
+//! `CLIENT` and its subcommands, but for KILL and those of client-side caching (Redis
+//! `networking.c`). They see and touch the clients of this proxy only.
 
 use std::sync::Arc;
 use std::time::Duration;

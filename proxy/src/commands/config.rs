@@ -6,64 +6,36 @@
 //! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
 mod constants;
+mod rights;
+mod setting;
+mod values;
 
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use coterie_protocol::objects::NOTIFY_KEYSPACE_EVENTS;
 use coterie_redis_compat::errors::{NO_CONFIG_FILE, SYNTAX};
 use coterie_redis_compat::{CommandError, DATABASES, Reply, glob, number};
 
+use super::config_cluster;
 use super::config_tls::{self, Field};
+use super::words::failed_to_set as failed;
 use super::{Answer, Handler, Local, Named, Remote, set_requirepass};
-use crate::rights::Rights;
 use crate::settings::{OutputLimit, Settings};
 use crate::shared::Shared;
-use constants::constants;
+use constants::CONSTANTS;
+use setting::{Set, Setting};
+use values::{NOT_AN_INTEGER, check_number, memory, plain, switch};
 
 pub(super) const HANDLERS: &[Named] = &[
     ("config|get", Handler::Now(get)),
     ("config|help", Handler::Now(help)),
     ("config|resetstat", Handler::Now(resetstat)),
     ("config|rewrite", Handler::Now(rewrite)),
-    ("config|set", Handler::Now(set)),
+    ("config|set", also_queued!(set)),
 ];
-
-/// Checks a value, and sets it if told so.
-type SetValue = fn(&Settings, &[u8], bool) -> Result<(), String>;
-
-/// Likewise, for a setting about users.
-type SetRight = fn(&Rights, &[u8], bool) -> Result<(), String>;
-
-/// How a setting is set.
-#[derive(Clone, Copy)]
-enum Set {
-    To(SetValue),
-    OfRights(SetRight),
-    /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
-    /// change.
-    ToTheSame,
-    /// To a number from 0 on, for all proxies and nodes: meta keeps it.
-    OfCluster,
-    /// To a number in this range, without effect.
-    Ignored(i64, i64),
-    /// The password of the default user, which all proxies share.
-    Requirepass,
-    /// Together with the other settings of TLS.
-    Tls(Field),
-    /// To `yes` or `no`, without effect.
-    IgnoredSwitch,
-    /// Not at all, nor by Redis.
-    Never,
-}
-
-/// A setting.
-struct Setting {
-    name: &'static str,
-    get: fn(&Shared) -> Bytes,
-    set: Set,
-}
 
 /// `CONFIG GET pattern [pattern ...]`: each setting once. A setting that is asked for by its plain
 /// name is called as the client wrote it.
@@ -87,57 +59,36 @@ fn name_by(word: &Bytes, setting: &Setting) -> Option<Bytes> {
 
 /// `CONFIG SET name value [name value ...]`: the names are checked before any value (Redis
 /// `config.c`, `configSetCommand`).
-fn set(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let settings = named_settings(&args[2..])?;
-    check_all(local.shared, &settings)?;
-    if password_of(&settings).is_some() {
-        return Ok(Answer::RunsAlone(|call| Box::pin(set_with_password(call))));
-    }
-    set_all(local.shared, &settings)?;
-    Ok(Reply::OK.into())
-}
-
-/// As [`set`], with the default user's password among the settings.
-async fn set_with_password(call: Remote) -> Result<Reply, CommandError> {
+async fn set(call: Remote) -> Result<Reply, CommandError> {
+    let shared = &call.shared;
     let settings = named_settings(&call.args[2..])?;
-    check_all(&call.shared, &settings)?;
-    if let Some(password) = password_of(&settings) {
-        set_requirepass(&call, password).await?;
+    for (setting, value) in &settings {
+        set_one(shared, setting, value, false)?;
     }
-    set_all(&call.shared, &settings)?;
-    Ok(Reply::OK)
-}
-
-fn check_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
-    let mut all = settings.iter();
-    all.try_for_each(|(setting, value)| set_one(shared, setting, value, false))?;
-    try_tls(shared, settings).map(drop)
-}
-
-/// The settings of TLS among these, put together; `None` if there are none.
-fn try_tls(
-    shared: &Shared,
-    settings: &[(&Setting, &Bytes)],
-) -> Result<Option<coterie_tls::Made<coterie_tls::ClientTls>>, CommandError> {
     let of_tls = settings
         .iter()
         .filter_map(|(setting, value)| match setting.set {
-            Set::Tls(field) => Some((setting.name, (field, *value))),
+            Set::Tls(field) => Some((setting.name, field, *value)),
             _ => None,
         });
-    let (names, of_tls): (Vec<_>, Vec<_>) = of_tls.unzip();
-    let tried = config_tls::try_out(shared, &of_tls);
-    let first = names.first().map_or("", |name| *name);
-    tried.map_err(|reason| failed(first.as_bytes(), &reason))
-}
-
-fn set_all(shared: &Shared, settings: &[(&Setting, &Bytes)]) -> Result<(), CommandError> {
-    let made = try_tls(shared, settings)?;
-    let mut all = settings.iter();
-    all.try_for_each(|(setting, value)| set_one(shared, setting, value, true))?;
+    let made = config_tls::try_out(shared, of_tls)?;
+    let of_cluster = settings
+        .iter()
+        .filter_map(|(setting, value)| match setting.set {
+            Set::Cluster(shown) => Some((setting.name, shown, *value)),
+            _ => None,
+        });
+    // First: only these may fail from here on.
+    config_cluster::set(&call, of_cluster).await?;
+    if let Some(password) = password_of(&settings) {
+        set_requirepass(&call, password).await?;
+    }
+    for (setting, value) in &settings {
+        set_one(shared, setting, value, true)?;
+    }
     config_tls::put(shared, made);
     shared.tracking.trim();
-    Ok(())
+    Ok(Reply::OK)
 }
 
 fn password_of<'a>(settings: &[(&Setting, &'a Bytes)]) -> Option<&'a Bytes> {
@@ -189,17 +140,14 @@ fn set_one(
         // Tried and put in force by `set`.
         Set::Tls(_) => Ok(()),
         Set::IgnoredSwitch => switch(value).map(drop),
+        // Changed by `set_in_cluster`.
+        Set::Cluster(shown) => shown(value).map(drop),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
     };
     done.map_err(|reason| failed(setting.name.as_bytes(), &reason))
 }
 
 const IMMUTABLE: &str = "can't set immutable config";
-
-fn failed(name: &[u8], reason: &str) -> CommandError {
-    let before = "CONFIG SET failed (possibly related to argument '";
-    CommandError::quoting(before, name, &format!("') - {reason}"))
-}
 
 /// `CONFIG RESETSTAT`.
 fn resetstat(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
@@ -271,18 +219,6 @@ const COUNT: (i64, i64) = (0, i64::MAX);
 /// A size of nodes: below zero it is a class of sizes.
 const INT: (i64, i64) = (i32::MIN as i64, i32::MAX as i64);
 
-fn check_number(value: &[u8], least: i64, most: i64) -> Result<(), String> {
-    // Those that count bytes may be written with a unit.
-    let number = number::parse_int(value).or_else(|| i64::try_from(memory(value).ok()?).ok());
-    match number {
-        Some(number) if (least..=most).contains(&number) => Ok(()),
-        Some(_) => Err(format!(
-            "argument must be between {least} and {most} inclusive"
-        )),
-        None => Err(NOT_AN_INTEGER.to_owned()),
-    }
-}
-
 /// A number in `$field`, within `$range`, read by `$parse`.
 macro_rules! number {
     ($name:literal, $field:ident, $range:expr, $parse:path) => {
@@ -319,79 +255,8 @@ fn set_number(
     Ok(())
 }
 
-/// A number; a number below zero is made greater than any range's end.
-fn plain(value: &[u8]) -> Result<u64, &'static str> {
-    let number = number::parse_int(value).ok_or(NOT_AN_INTEGER)?;
-    Ok(u64::try_from(number).unwrap_or(u64::MAX))
-}
-
-/// A size as Redis writes it: `1mb` is 2^20 bytes, `1m` is 10^6, and a unit alone is 0. A
-/// number too long for 64 bits wraps around (`util.c`, `memtoull`).
-fn memory(value: &[u8]) -> Result<u64, &'static str> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
-    let (number, unit) = value.split_at(digits.count());
-    let factor = match unit.to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => return Err(NOT_A_SIZE),
-    };
-    if number.len() >= 128 {
-        return Err(NOT_A_SIZE);
-    }
-    let number = number.iter().fold(0u64, |number, digit| {
-        let digit = u64::from(digit - b'0');
-        number.saturating_mul(10).saturating_add(digit)
-    });
-    Ok(number.wrapping_mul(factor))
-}
-
-const NOT_AN_INTEGER: &str = "argument couldn't be parsed into an integer";
-const NOT_A_SIZE: &str = "argument must be a memory value";
-
 fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
-}
-
-fn set_pubsub_default(rights: &Rights, value: &[u8], change: bool) -> Result<(), String> {
-    let all = match value.to_ascii_lowercase().as_slice() {
-        b"allchannels" => true,
-        b"resetchannels" => false,
-        _ => {
-            let words = "argument(s) must be one of the following: allchannels, resetchannels";
-            return Err(words.to_owned());
-        }
-    };
-    if change {
-        rights.all_channels.store(all, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-fn pubsub_default(shared: &Shared) -> Bytes {
-    let all = shared.rights.all_channels.load(Ordering::Relaxed);
-    Bytes::from_static(if all {
-        b"allchannels"
-    } else {
-        b"resetchannels"
-    })
-}
-
-fn aclfile(shared: &Shared) -> Bytes {
-    let file = shared.rights.file.as_ref();
-    decimal(file.map_or_else(String::new, |file| file.path().display().to_string()))
-}
-
-fn switch(value: &[u8]) -> Result<bool, String> {
-    match value.to_ascii_lowercase().as_slice() {
-        b"yes" => Ok(true),
-        b"no" => Ok(false),
-        _ => Err("argument must be 'yes' or 'no'".to_owned()),
-    }
 }
 
 fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
@@ -474,23 +339,13 @@ fn set_output_limits(settings: &Settings, value: &[u8], change: bool) -> Result<
 
 /// Sorted by name.
 static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    let mut settings = own_settings();
-    let mut constants = constants();
-    constants.retain(|constant| settings.iter().all(|own| own.name != constant.name));
-    settings.append(&mut constants);
-    settings.sort_by_key(|setting| setting.name);
-    settings
-});
-
-/// The settings that say something about Coterie.
-fn own_settings() -> Vec<Setting> {
-    vec![
+    with_constants(vec![
         Setting {
             name: "acl-pubsub-default",
-            get: pubsub_default,
-            set: Set::OfRights(set_pubsub_default),
+            get: rights::pubsub_default,
+            set: Set::OfRights(rights::set_pubsub_default),
         },
-        fixed("aclfile", Set::Never, aclfile),
+        fixed("aclfile", Set::Never, rights::aclfile),
         Setting {
             name: "acllog-max-len",
             get: |shared| decimal(shared.rights.denials.len_max.load(Ordering::Relaxed)),
@@ -577,7 +432,11 @@ fn own_settings() -> Vec<Setting> {
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),
         constant!("maxmemory-policy", "noeviction"),
-        constant!("notify-keyspace-events", ""),
+        Setting {
+            name: "notify-keyspace-events",
+            get: |shared| config_cluster::get(shared, NOTIFY_KEYSPACE_EVENTS),
+            set: Set::Cluster(config_cluster::event_classes),
+        },
         fixed("port", Set::ToTheSame, |shared| {
             decimal(if shared.is_tls_only {
                 0
@@ -645,7 +504,18 @@ fn own_settings() -> Vec<Setting> {
         threshold!("zset-max-listpack-value", "64", COUNT),
         threshold!("zset-max-ziplist-entries", "128", COUNT),
         threshold!("zset-max-ziplist-value", "64", COUNT),
-    ]
+    ])
+});
+
+/// These settings, and the constants that are not among them.
+fn with_constants(mut settings: Vec<Setting>) -> Vec<Setting> {
+    let constants = CONSTANTS.iter().copied();
+    let absent: Vec<_> = constants
+        .filter(|constant| settings.iter().all(|own| own.name != constant.name))
+        .collect();
+    settings.extend(absent);
+    settings.sort_by_key(|setting| setting.name);
+    settings
 }
 
 #[cfg(test)]
@@ -655,26 +525,5 @@ mod tests {
     #[test]
     fn settings_are_sorted() {
         assert!(SETTINGS.is_sorted_by(|a, b| a.name < b.name));
-    }
-
-    #[test]
-    fn sizes_are_read_as_redis_reads_them() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("5", 5),
-            ("1k", 1000),
-            ("2KB", 2048),
-            ("1gb", 1 << 30),
-            ("02mb", 2 << 20),
-            ("", 0),
-            ("mb", 0),
-            ("99999999999999999999", u64::MAX),
-            ("18446744073709551615gb", u64::MAX << 30),
-        ] {
-            assert_eq!(memory(text.as_bytes()), Ok(bytes), "{text}");
-        }
-        for text in ["-1", "abc", "1x", "1.5mb", "+2mb", "2-mb", " 2mb"] {
-            assert_eq!(memory(text.as_bytes()), Err(NOT_A_SIZE), "{text}");
-        }
     }
 }

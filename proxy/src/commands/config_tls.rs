@@ -5,8 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use coterie_redis_compat::CommandError;
 use coterie_tls::{ClientTls, File, Made};
 
+use super::words::failed_to_set;
 use crate::shared::Shared;
 use crate::tls::CA;
 
@@ -66,28 +68,31 @@ pub(super) fn port(shared: &Shared) -> u16 {
     shared.tls.as_ref().map_or(0, |tls| tls.addr.port())
 }
 
-/// Reads the files of the changed settings. Nothing changes before [`put`]. The error is a reason
-/// for the client; the log has more.
-pub(super) fn try_out(
+/// Reads the files of the changed settings. Nothing changes before [`put`]. The log has more than
+/// the error.
+pub(super) fn try_out<'a>(
     shared: &Shared,
-    changes: &[(Field, &Bytes)],
-) -> Result<Option<Made<ClientTls>>, String> {
-    if changes.is_empty() {
+    changes: impl Iterator<Item = (&'static str, Field, &'a Bytes)>,
+) -> Result<Option<Made<ClientTls>>, CommandError> {
+    let mut wanted = None;
+    for (name, field, value) in changes {
+        let failed = |reason: &str| failed_to_set(name.as_bytes(), reason);
+        let Some(tls) = &shared.tls else {
+            return Err(failed("TLS is off: the flag --tls-listen turns it on"));
+        };
+        let (_, wanted) = wanted.get_or_insert_with(|| (name, tls.in_force()));
+        field.set(wanted, value).map_err(|reason| failed(&reason))?;
+    }
+    let Some((name, wanted)) = wanted else {
         return Ok(None);
-    }
-    let Some(tls) = &shared.tls else {
-        return Err("TLS is off: it is turned on by the flag --tls-listen".to_owned());
     };
-    let mut wanted = tls.in_force();
-    for (field, value) in changes {
-        field.set(&mut wanted, value)?;
-    }
-    tls.try_out(wanted).map(Some).map_err(|error| {
+    Made::of(wanted).map(Some).map_err(|error| {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "CONFIG SET: the TLS settings cannot be used"
         );
-        "Unable to update TLS configuration. Check server logs.".to_owned()
+        let reason = "Unable to update TLS configuration. Check server logs.";
+        failed_to_set(name.as_bytes(), reason)
     })
 }
 

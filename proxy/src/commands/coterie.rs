@@ -13,6 +13,8 @@ mod setting;
 mod wish;
 mod words;
 
+pub(super) use change::propose;
+
 use coterie_redis_compat::{CommandError, Reply};
 
 use super::{Named, Remote};

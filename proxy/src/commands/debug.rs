@@ -2,7 +2,8 @@
 //! `--enable-debug-command` it is refused, as by Redis.
 //!
 //! `SLEEP` holds its own connection, not the proxy. Switches of Redis' inner workings that have no
-//! counterpart here answer OK. Subcommands that crash a server, or print Redis' memory, are refused.
+//! counterpart here answer OK. Subcommands that crash a server, or print Redis' memory, are
+//! refused.
 
 mod protocol;
 

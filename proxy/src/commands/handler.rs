@@ -32,8 +32,6 @@ pub(crate) enum Answer {
     Nothing,
     /// By this, and then the connection is closed.
     Close(Reply),
-    /// Not yet: it needs others, and runs alone.
-    RunsAlone(Alone),
     /// By this, when the other is over. In a transaction nobody waits for it.
     After(Reply, BoxFuture<'static, ()>),
 }

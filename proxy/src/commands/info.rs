@@ -175,8 +175,6 @@ fn clients(shared: &Shared) -> String {
         .iter()
         .filter_map(|client| client.details().blocked)
         .collect();
-    let watches = all.iter().map(|client| client.details().watches as u64);
-    let watches: Vec<_> = watches.filter(|watched| *watched > 0).collect();
     let timed = blocked.iter().filter(|blocked| **blocked == Blocked::Timed);
     let peak = shared.clients.recent_peak();
     let tracking = shared.tracking.totals();
@@ -189,9 +187,7 @@ fn clients(shared: &Shared) -> String {
         ("client_recent_max_output_buffer", peak.output_bytes as u64),
         ("blocked_clients", blocked.len() as u64),
         ("tracking_clients", tracking.clients as u64),
-        ("watching_clients", watches.len() as u64),
         ("clients_in_timeout_table", timed.count() as u64),
-        ("total_watched_keys", watches.iter().sum()),
         ("total_blocking_keys", 0),
         ("total_blocking_keys_on_nokey", 0),
     ];

@@ -23,8 +23,8 @@ pub(super) const HANDLERS: &[Named] = &[
 /// The first bound of a histogram.
 const FIRST_NANOS: u64 = 1024;
 
-/// `LATENCY LATEST`: of each event its name, the time and the milliseconds of its latest sample, and
-/// the longest ever.
+/// `LATENCY LATEST`: of each event its name, the time and the milliseconds of its latest sample,
+/// and the longest ever.
 fn latest(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
     let events = local.shared.latency.all();
     let events = events.into_iter().filter_map(|(name, event)| {

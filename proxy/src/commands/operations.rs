@@ -1,5 +1,6 @@
-//! Commands by which operators save, stop, extend and replicate a Redis server. What is true
-//! already answers OK; what would harm other clients, or cannot be, is refused in words.
+//! Commands by which operators save, stop, extend and replicate a Redis server. A command whose
+//! wish is fulfilled already answers OK. A command that would harm other clients is refused in
+//! words.
 //!
 //! Saving: an acknowledged write is in the logs of a majority of its group, on disk. So `SAVE`,
 //! `BGSAVE` and `BGREWRITEAOF` have nothing to do, and `LASTSAVE` (`role`) is always now: a script

@@ -1,5 +1,5 @@
-//! `WAIT numreplicas timeout` and `WAITAOF numlocal numreplicas timeout`: on how many replicas besides the leader this connection's writes
-//! are.
+//! `WAIT numreplicas timeout` and `WAITAOF numlocal numreplicas timeout`: on how many replicas,
+//! besides the leader, this connection's writes are.
 //!
 //! Acknowledged writes are on a majority already. For more than that the replicas are asked: a
 //! replica counts once it has applied the entries that the leader had when WAIT began. The answer

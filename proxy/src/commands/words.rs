@@ -64,3 +64,9 @@ pub(super) fn verbatim(text: impl Into<Bytes>) -> Reply {
 pub(super) fn int(value: u64) -> Reply {
     Reply::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
+
+/// The error of a `CONFIG SET` that fails at this parameter.
+pub(super) fn failed_to_set(name: &[u8], reason: &str) -> CommandError {
+    let before = "CONFIG SET failed (possibly related to argument '";
+    CommandError::quoting(before, name, &format!("') - {reason}"))
+}

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
-use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_IN_MULTI, NOT_OFFERED};
+use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_OFFERED};
 use coterie_redis_compat::{CommandError, Reply, lookup};
 
 use super::call::Call;
@@ -231,7 +231,6 @@ impl<S: Socket> Connection<S> {
                 reply
             }
             Ok(Answer::Nothing) => Reply::OK,
-            Ok(Answer::RunsAlone(_)) => NOT_IN_MULTI.into(),
             Ok(Answer::After(reply, over)) => {
                 tokio::spawn(over);
                 reply

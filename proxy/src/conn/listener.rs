@@ -90,8 +90,8 @@ impl Listener {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut tasks = Tasks::default();
         let mut tick = tokio::time::interval(TICK);
-        // Clients wait in the socket's queue until the users are known; not for long, as they want to
-        // be told why.
+        // Clients wait in the socket's queue until the users are known; not for long, as they want
+        // to be told why.
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.shared.rights.known() => {}

@@ -4,21 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coterie_redis_compat::Reply;
-use coterie_redis_compat::errors::NOT_IN_MULTI;
+use coterie_redis_compat::errors::{NOT_IN_MULTI, SYNTAX};
 
 use super::call::Call;
 use super::connection::Connection;
 use super::departure::Socket;
+use crate::commands::Handler;
 use crate::{commands, peers};
 
 impl<S: Socket> Connection<S> {
-    /// `MONITOR`, or `COTERIE ALL MONITOR`.
-    pub(super) fn monitor(&mut self, call: Call, of_all: bool) {
+    /// `MONITOR [ALL]`.
+    pub(super) fn monitor(&mut self, call: Call) {
         if self.session.multi.is_some() {
             return self.reject(call, NOT_IN_MULTI);
         }
+        let of_all = match call.args.as_slice() {
+            [_] => false,
+            [_, word] if word.eq_ignore_ascii_case(b"all") => true,
+            _ => return self.fail_at_once(call, SYNTAX),
+        };
         self.count_call(call.row, Duration::ZERO, false);
         self.reply(call, &Reply::OK);
+        self.client.details().watches_all = true;
         if self.shared.monitors.add(&self.client) && of_all {
             let watching = peers::monitor_all(Arc::clone(&self.shared), Arc::clone(&self.client));
             tokio::spawn(watching);
@@ -44,6 +51,14 @@ impl<S: Socket> Connection<S> {
                 );
             }
         }
-        monitors.feed(clients, call.row, call.table.0, &self.client, &call.args);
+        // Redis shows a command after it ran: SELECT with the database that it chose.
+        let chosen = match commands::handler(call.row) {
+            Some(Handler::ChoosesTable(_)) => {
+                commands::table_named(&self.shared.catalog(), &call.args[1])
+            }
+            _ => None,
+        };
+        let table = chosen.unwrap_or(call.table).0;
+        monitors.feed(clients, call.row, table, &self.client, &call.args);
     }
 }

@@ -28,9 +28,6 @@ impl<S: Socket> Connection<S> {
         if self.shared.monitors.any() {
             self.show(&mut call);
         }
-        if commands::is_monitor_all(&call.args) {
-            return self.monitor(call, true);
-        }
         match handler {
             None if call.row.is_of_group() => match blocking::limit(&call) {
                 Some(_) if !self.is_settled() => self.park(call, Until::Settled),
@@ -42,12 +39,6 @@ impl<S: Socket> Connection<S> {
                 let began = Instant::now();
                 let answer = match self.run_now(&call, run) {
                     Ok(Answer::After(reply, over)) => return self.reply_after(call, reply, over),
-                    Ok(Answer::RunsAlone(run)) => {
-                        return match self.is_settled() {
-                            true => self.run_alone(call, run),
-                            false => self.park(call, Until::Settled),
-                        };
-                    }
                     answer => answer,
                 };
                 self.count_call(call.row, began.elapsed(), answer.is_err());
@@ -144,7 +135,7 @@ impl<S: Socket> Connection<S> {
                 call.silent = false;
                 self.reply(call, &reply);
             }
-            Ok(Answer::Nothing | Answer::RunsAlone(_)) => self.reuse(call.args),
+            Ok(Answer::Nothing) => self.reuse(call.args),
             Ok(Answer::After(reply, over)) => self.reply_after(call, reply, over),
             Ok(Answer::Close(reply)) => {
                 self.reply(call, &reply);
@@ -222,7 +213,7 @@ impl<S: Socket> Connection<S> {
             }
             SessionCommand::Watch => self.watch(call),
             SessionCommand::Reset => self.reset(call),
-            SessionCommand::Monitor => self.monitor(call, false),
+            SessionCommand::Monitor => self.monitor(call),
             SessionCommand::Quit => {
                 self.succeed_at_once(call, &Reply::OK);
                 self.end_input();

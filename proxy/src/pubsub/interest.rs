@@ -263,12 +263,6 @@ impl Interest {
         }
     }
 
-    /// How many different names there are.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.lock().counts.len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while holding it.
         self.state.lock()

@@ -14,7 +14,18 @@ impl Scripts {
     /// Errors: `NO_SCRIPT`, `NO_FUNCTION`; words that make no sense are left to others.
     pub(crate) fn add_code(&self, call: &mut Call) -> Result<(), CommandError> {
         let name = call.row.name;
-        if call.row.validate(&call.args).is_err() || !is_bare(call) {
+        if !is_bare(call) {
+            return Ok(());
+        }
+        let is_call = name.starts_with("fcall");
+        let functions = is_call.then(|| self.functions());
+        let library = functions
+            .as_ref()
+            .and_then(|functions| functions.library_of(&call.args[1]));
+        if is_call && library.is_none() {
+            return Err(NO_FUNCTION);
+        }
+        if call.row.validate(&call.args).is_err() {
             return Ok(());
         }
         match name {
@@ -26,8 +37,7 @@ impl Scripts {
                 call.args[1] = body;
             }
             _ => {
-                let functions = self.functions();
-                let library = functions.library_of(&call.args[1]).ok_or(NO_FUNCTION)?;
+                let library = library.ok_or(NO_FUNCTION)?;
                 let name = if name == "fcall" {
                     "_FCALL"
                 } else {

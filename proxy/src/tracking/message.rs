@@ -1,4 +1,4 @@
-//! What clients are told: invalidation messages, in the forms of Redis (`tracking.c`).
+//! Invalidation messages to clients, in the forms of Redis (`tracking.c`).
 //!
 //! A client in RESP3 gets a push. A client in RESP2 can be told only in place of another, as a
 //! message of the channel `__redis__:invalidate`, while it is subscribed to anything.
@@ -37,7 +37,7 @@ impl Message {
         Self::of(&Reply::Null)
     }
 
-    /// The client that is told in the place of this one is gone.
+    /// The client that is told in place of the recipient is gone.
     pub(super) fn broken(redirect: u64) -> Self {
         let id = Reply::Integer(i64::try_from(redirect).unwrap_or(i64::MAX));
         let push = Reply::Push(vec![Reply::text("tracking-redir-broken"), id]);

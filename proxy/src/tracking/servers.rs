@@ -5,16 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use coterie_protocol::catalog::Catalog;
+use coterie_protocol::news::LinkId;
 use coterie_protocol::tracking::{TrackAnswer, TrackPrefixes};
 use coterie_protocol::{decode, encode, method};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{NAMING_MAX, Tracking};
 use crate::router::{Following, NewsReader};
 
+/// How long a client waits until servers know its prefixes. When a server answers later, the client
+/// is told to forget everything.
+const NAMING_MAX: Duration = Duration::from_secs(1);
 /// How long a server may take to note prefixes.
 const CALL_MAX: Duration = Duration::from_secs(1);
 /// Pause before a server is asked again.
@@ -55,18 +59,19 @@ impl Servers {
         self.reader.link
     }
 
-    /// Follows a server, until no client tracks any more.
-    pub(super) fn follow(&self, addr: &str) -> Following {
+    /// Follows a server, until no client tracks any more. Also returns the servers that are not
+    /// followed any longer, as they are gone: addresses may change without end.
+    pub(super) fn follow(&self, addr: &str) -> (Following, Vec<Box<str>>) {
         let mut followed = self.followed.lock();
         if let Some(following) = followed.get(addr) {
-            return following.clone();
+            return (following.clone(), Vec::new());
         }
-        // Addresses may change without end.
         let live = live(&self.catalog.borrow());
-        followed.retain(|addr, _| live.contains(addr));
+        let gone = followed.extract_if(|addr, _| !live.contains(addr));
+        let gone = gone.map(|(addr, _)| addr).collect();
         let following = self.reader.follow(addr);
         followed.insert(addr.into(), following.clone());
-        following
+        (following, gone)
     }
 
     /// No client tracks any more.
@@ -121,26 +126,33 @@ fn live(catalog: &Catalog) -> BTreeSet<Box<str>> {
     nodes.map(|node| node.addr.as_str().into()).collect()
 }
 
-/// Tells servers the prefixes: a task for each, while there are any.
-pub(super) async fn look_after(tracking: Arc<Tracking>) {
+/// The prefixes of all clients.
+type Prefixes = Arc<dyn Fn() -> Vec<Bytes> + Send + Sync>;
+/// Called when a server knows the prefixes in an epoch that begins.
+type NamedAnew = Arc<dyn Fn() + Send + Sync>;
+
+/// Tells servers the prefixes: a task for each, once there are any.
+pub(super) async fn look_after(servers: Arc<Servers>, prefixes: Prefixes, named_anew: NamedAnew) {
     let mut tasks: HashMap<Box<str>, JoinHandle<()>> = HashMap::new();
-    let mut version = tracking.servers.version.subscribe();
-    let mut catalog = tracking.servers.catalog.clone();
+    let mut version = servers.version.subscribe();
+    let mut catalog = servers.catalog.clone();
     loop {
         let live = live(&catalog.borrow_and_update());
         tasks.retain(|addr, task| {
             if !live.contains(addr) {
                 task.abort();
-                tracking.servers.set_named(addr, None);
+                servers.set_named(addr, None);
             }
             live.contains(addr)
         });
         version.borrow_and_update();
-        if tracking.has_prefixes() {
+        if !prefixes().is_empty() {
             for addr in live {
                 if !tasks.contains_key(&addr) {
-                    let named = name(Arc::clone(&tracking), addr.clone());
-                    tasks.insert(addr, tokio::spawn(named));
+                    let servers = Arc::clone(&servers);
+                    let (prefixes, anew) = (Arc::clone(&prefixes), Arc::clone(&named_anew));
+                    let task = tokio::spawn(name(servers, addr.clone(), prefixes, anew));
+                    tasks.insert(addr, task);
                 }
             }
         }
@@ -158,11 +170,11 @@ pub(super) async fn look_after(tracking: Arc<Tracking>) {
 }
 
 /// Tells a server the prefixes, in each epoch and whenever they change, while there are any.
-async fn name(tracking: Arc<Tracking>, addr: Box<str>) {
-    let mut versions = tracking.servers.version.subscribe();
+async fn name(servers: Arc<Servers>, addr: Box<str>, prefixes: Prefixes, named_anew: NamedAnew) {
+    let mut versions = servers.version.subscribe();
     loop {
-        if tracking.has_prefixes() {
-            name_all(&tracking, &addr).await;
+        if !prefixes().is_empty() {
+            servers.name_all(&addr, &prefixes, &named_anew).await;
         }
         if versions.changed().await.is_err() {
             return;
@@ -170,42 +182,44 @@ async fn name(tracking: Arc<Tracking>, addr: Box<str>) {
     }
 }
 
-async fn name_all(tracking: &Tracking, addr: &str) {
-    let servers = &tracking.servers;
-    let following = servers.reader.follow(addr);
-    let (mut epochs, mut versions) = (following.epochs(), servers.version.subscribe());
-    let mut known = None;
-    loop {
-        let version = *versions.borrow_and_update();
-        epochs.borrow_and_update();
-        let prefixes = tracking.prefixes();
-        let is_last = prefixes.is_empty();
-        match following.id() {
-            Some(link) if known != Some((link.epoch, version)) => {
-                if !servers
-                    .is_told(addr, TrackPrefixes { link, prefixes })
-                    .await
-                {
+impl Servers {
+    async fn name_all(&self, addr: &str, prefixes: &Prefixes, named_anew: &NamedAnew) {
+        let following = self.reader.follow(addr);
+        let (mut epochs, mut versions) = (following.epochs(), self.version.subscribe());
+        let mut known = None;
+        loop {
+            let version = *versions.borrow_and_update();
+            epochs.borrow_and_update();
+            let prefixes = prefixes();
+            let is_last = prefixes.is_empty();
+            if let Some(LinkId { link, epoch }) = following.id()
+                && known != Some((epoch, version))
+            {
+                let request = TrackPrefixes {
+                    link,
+                    epoch,
+                    prefixes,
+                };
+                if !self.is_told(addr, request).await {
                     if is_last {
                         return;
                     }
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                if known.is_none_or(|(epoch, _)| epoch != link.epoch) {
-                    tracking.named_anew();
+                if known.is_none_or(|(before, _)| before != epoch) {
+                    named_anew();
                 }
-                known = Some((link.epoch, version));
-                servers.set_named(addr, Some(version));
+                known = Some((epoch, version));
+                self.set_named(addr, Some(version));
             }
-            _ => {}
-        }
-        if is_last {
-            return;
-        }
-        tokio::select! {
-            _ = epochs.changed() => {}
-            _ = versions.changed() => {}
+            if is_last {
+                return;
+            }
+            tokio::select! {
+                _ = epochs.changed() => {}
+                _ = versions.changed() => {}
+            }
         }
     }
 }

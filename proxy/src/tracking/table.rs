@@ -5,18 +5,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use coterie_protocol::readers::{Key, Readers};
 use coterie_protocol::tracking::{ChangedKey, PREFIX_BYTES_MAX, PREFIXES_MAX};
 use coterie_types::TableId;
+use parking_lot::Mutex;
 
 use super::message::Message;
-use super::{Totals, Tracked};
+use crate::clients::{Caching, Client};
 
 /// Bytes of all keys, about, at most.
 const BYTES_MAX: usize = 256 << 20;
+
+/// A client that tracks. It is replaced when the client changes its options.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) client: Arc<Client>,
+    pub(super) caching: Arc<Caching>,
+    pub(super) noloop: bool,
+    /// Of BCAST.
+    pub(super) prefixes: Vec<Bytes>,
+    /// It has been told to forget the keys of all replies before this one.
+    pub(super) since: AtomicU64,
+    /// Addresses of the servers that it has read from since it was told to forget everything.
+    pub(super) asked: Mutex<BTreeSet<Box<str>>>,
+    /// The reply behind the last for which it reads anything.
+    pub(super) noted_below: AtomicU64,
+    /// The servers know its prefixes.
+    pub(super) is_named: AtomicBool,
+}
+
+impl Tracked {
+    fn is_void(&self, slot: u64) -> bool {
+        slot < self.since.load(Ordering::Relaxed)
+    }
+}
+
+/// Numbers for INFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) clients: usize,
+    pub(crate) keys: usize,
+    pub(crate) items: usize,
+    pub(crate) prefixes: usize,
+}
 
 /// See the module's head.
 #[derive(Debug, Default)]
@@ -55,10 +89,12 @@ impl Table {
                 self.prefix_bytes -= prefix.len();
             }
         }
-        if self.clients.is_empty() {
-            self.keys = Readers::default();
-        }
         Some(tracked)
+    }
+
+    /// Forgets all keys.
+    pub(super) fn clear(&mut self) {
+        self.keys = Readers::default();
     }
 
     /// Whether these prefixes may be added.
@@ -99,7 +135,8 @@ impl Table {
         }
     }
 
-    /// A key has changed: the clients that are to be told. Those whose read is under way stay noted.
+    /// A key has changed: the clients that are to be told. Those whose read is under way stay
+    /// noted.
     pub(super) fn changed(&mut self, table: TableId, key: &Bytes) -> Vec<Arc<Tracked>> {
         let mut told = Vec::new();
         let clients = &self.clients;
@@ -177,9 +214,9 @@ impl Table {
     }
 }
 
-/// The client, if it is to be told of what it read for this reply: not if it tracks otherwise now,
-/// or was told to forget everything since.
+/// The client, if it is to be told of a key that it read for this reply: not if it tracks otherwise
+/// now, or was told to forget everything since.
 fn wants(clients: &BTreeMap<u64, Arc<Tracked>>, id: u64, slot: u64) -> Option<&Arc<Tracked>> {
     let tracked = clients.get(&id)?;
-    (!tracked.bcast && !tracked.is_void(slot)).then_some(tracked)
+    (!tracked.caching.bcast && !tracked.is_void(slot)).then_some(tracked)
 }

@@ -1,5 +1,5 @@
-//! What a client asked of client-side caching: the options of CLIENT TRACKING, the rules of Redis
-//! for them (`networking.c`), and CLIENT CACHING. Pure: the connection owns it.
+//! The wishes of a client for client-side caching: the options of CLIENT TRACKING, the rules of
+//! Redis for them (`networking.c`), and CLIENT CACHING. Pure: the connection owns it.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,9 @@ use coterie_redis_compat::{Command, CommandError, Words};
 pub(crate) struct Options {
     /// Told of all keys with its prefixes, read or not.
     pub(crate) bcast: bool,
-    /// Told of what it reads behind CLIENT CACHING YES.
+    /// Told of the keys that it reads behind CLIENT CACHING YES.
     pub(crate) optin: bool,
-    /// Told of what it reads, but not behind CLIENT CACHING NO.
+    /// Told of the keys that it reads, but not behind CLIENT CACHING NO.
     pub(crate) optout: bool,
     /// Not told of its own changes.
     pub(crate) noloop: bool,
@@ -146,8 +146,8 @@ impl Wishes {
         self.caching = false;
     }
 
-    /// Who is to be told of what a command reads, and not of what it writes; `None` if that is
-    /// nobody. `caching`: a CLIENT CACHING was queued before it.
+    /// The head of a frame with this command: the client is to be told of the keys that it reads,
+    /// or not of the keys that it writes. `caching`: a CLIENT CACHING was queued before it.
     pub(crate) fn tracker(&self, row: &Command, caching: bool) -> Option<Tracker> {
         let on = self.on.as_ref()?;
         let caching = self.caching || caching;

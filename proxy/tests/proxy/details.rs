@@ -90,17 +90,38 @@ async fn odd_words_after_client_are_refused_as_redis_refuses_them() {
         ("CLIENT Unblock 1 ERROR x", "-ERR unknown subcommand or wrong number of arguments for 'Unblock'. Try CLIENT HELP.\r\n"),
         ("CLIENT UNBLOCK x foo", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"),
         ("CLIENT TRACKING OFF", "+OK\r\n"),
-        ("CLIENT TRACKING OFF BCAST OPTIN OPTOUT NOLOOP PREFIX a REDIRECT 1", "+OK\r\n"),
+        ("CLIENT TRACKING OFF BCAST OPTIN OPTOUT NOLOOP PREFIX a", "+OK\r\n"),
         ("CLIENT TRACKING OFF foo", "-ERR syntax error\r\n"),
         ("CLIENT TRACKING OFF PREFIX", "-ERR syntax error\r\n"),
         ("CLIENT TRACKING OFF REDIRECT x", "-ERR value is not an integer or out of range\r\n"),
         ("CLIENT TRACKING OFF REDIRECT 99999", "-ERR The client ID you want redirect to does not exist\r\n"),
-        ("CLIENT TRACKING OFF REDIRECT 1 REDIRECT 1", "-ERR A client can only redirect to a single other client\r\n"),
         ("CLIENT TRACKING foo BCAST", "-ERR syntax error\r\n"),
-        ("CLIENT TRACKING ON", "-ERR client-side caching is not offered\r\n"),
         ("CLIENT KILL ID 0 ADDR", "-ERR client-id should be greater than 0\r\n"),
         ("CLIENT KILL ID 1 ADDR", "-ERR syntax error\r\n"),
         ("CLIENT KILL MAXAGE 5", "-ERR syntax error\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn client_side_caching_is_described_as_redis_describes_it() {
+    const SWITCHED: &str = "-ERR You can't switch BCAST mode on/off before disabling tracking for \
+        this client, and then re-enabling it with a different mode.\r\n";
+    expect(&[
+        ("CLIENT GETREDIR", ":-1\r\n"),
+        ("CLIENT TRACKINGINFO", "*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n"),
+        ("CLIENT TRACKING ON OPTIN NOLOOP", "+OK\r\n"),
+        ("CLIENT GETREDIR", ":0\r\n"),
+        ("CLIENT CACHING NO", "-ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.\r\n"),
+        ("CLIENT CACHING YES", "+OK\r\n"),
+        ("CLIENT TRACKINGINFO", "*6\r\n$5\r\nflags\r\n*4\r\n$2\r\non\r\n$5\r\noptin\r\n$11\r\ncaching-yes\r\n$6\r\nnoloop\r\n$8\r\nredirect\r\n:0\r\n$8\r\nprefixes\r\n*0\r\n"),
+        ("PING", "+PONG\r\n"),
+        ("CLIENT TRACKINGINFO", "*6\r\n$5\r\nflags\r\n*3\r\n$2\r\non\r\n$5\r\noptin\r\n$6\r\nnoloop\r\n$8\r\nredirect\r\n:0\r\n$8\r\nprefixes\r\n*0\r\n"),
+        ("CLIENT TRACKING ON BCAST", SWITCHED),
+        ("RESET", "+RESET\r\n"),
+        ("CLIENT GETREDIR", ":-1\r\n"),
+        ("CONFIG SET tracking-table-max-keys 7", "+OK\r\n"),
+        ("CONFIG GET tracking-table-max-keys", "*2\r\n$23\r\ntracking-table-max-keys\r\n$1\r\n7\r\n"),
     ])
     .await;
 }
@@ -118,7 +139,7 @@ async fn settings_are_named_as_the_client_names_them() {
         ),
         ("CONFIG GET max\\clients", "*0\r\n"),
         (
-            "CONFIG GET MAXMEMORY maxmemory*",
+            "CONFIG GET MAXMEMORY maxmemory-p*",
             "*4\r\n$9\r\nMAXMEMORY\r\n$1\r\n0\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n",
         ),
     ])
@@ -297,7 +318,7 @@ async fn help_is_in_the_words_of_redis() {
         ),
         (
             "CLUSTER",
-            24,
+            58,
             [
                 "    Return cluster configuration seen by node. Output format:",
                 "    start, end, master and replicas IP addresses, ports and ids",

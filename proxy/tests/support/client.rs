@@ -17,6 +17,14 @@ impl Client {
             .expect("connect to the proxy");
         Client::over(stream)
     }
+
+    /// A client that is this user, whose password is `pw`.
+    pub(crate) async fn log_in(addr: SocketAddr, user: &str) -> Client {
+        let mut client = Client::connect(addr).await;
+        let reply = client.run(&format!("AUTH {user} pw")).await;
+        assert_eq!(reply, "+OK\r\n", "{user}");
+        client
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -70,6 +78,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         // A reset is an end, too.
         self.stream.read_buf(&mut self.buffer).await.unwrap_or(0)
     }
+}
+
+/// The reply to a command with a key that the user may not use so.
+pub(crate) const NO_KEY: &str =
+    "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+
+/// Sends commands one after another, each with its expected reply.
+pub(crate) async fn expect(client: &mut Client, exchange: &[(&str, &str)]) {
+    for (line, expected) in exchange {
+        assert_eq!(client.run(line).await, *expected, "{line}");
+    }
+}
+
+/// The bulk strings of a reply.
+pub(crate) fn bulks(reply: &str) -> Vec<String> {
+    let lines = reply.split("\r\n");
+    let texts = lines.filter(|line| !line.starts_with(['$', '*', '%', '~', ':']));
+    texts
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The bytes of a command.

@@ -1,6 +1,6 @@
-//! The table of [`super::Past`], sorted by name.
+//! The table of [`Past`], sorted by name.
 
-use super::{Past, past};
+use super::past::{Past, past};
 
 pub(super) static TABLE: &[Past] = &[
     past("acl|getuser").history(&[

@@ -52,6 +52,7 @@ fn copy(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if txn.exists_in(table, to)? && !options.replace {
         return Ok(Reply::Integer(0));
     }
+    txn.notify_replaced(table, to);
     txn.copy_to(from, (table, to.clone()), value)?;
     txn.notify_in(table, Classes::GENERIC, "copy_to", to);
     Ok(Reply::Integer(1))

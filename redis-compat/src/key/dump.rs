@@ -159,6 +159,7 @@ fn restore(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
             txn.remove(key.clone())?;
         }
     } else {
+        txn.notify_replaced(txn.table(), key);
         match restored {
             Restored::String(value) => txn.put_string(key.clone(), value, expires_at)?,
             Restored::Hash(hash) => txn.put_hash(key, &mut hash.expiring(expires_at))?,

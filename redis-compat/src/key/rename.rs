@@ -45,6 +45,7 @@ fn rename_generic(txn: &mut Txn<'_>, args: &Args<'_>, nx: bool) -> Result<bool, 
     if from == to || (nx && txn.exists(to)?) {
         return Ok(false);
     }
+    txn.notify_replaced(txn.table(), to);
     txn.copy_to(from, (txn.table(), to.clone()), value)?;
     txn.remove_moved(from.clone())?;
     txn.notify(Classes::GENERIC, "rename_from", from);

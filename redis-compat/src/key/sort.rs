@@ -69,7 +69,7 @@ const SORT: Command = command(Topic::Generic, "sort")
     )
     .deviation(
         "BY and GET patterns may name only keys of the group that holds the sorted key; otherwise \
-        the reply is an error.",
+        the reply is an error. A sorted set keeps its encoding.",
     );
 
 /// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE key]`:
@@ -99,7 +99,7 @@ const SORT_RO: Command = command(Topic::Generic, "sort_ro")
     )
     .deviation(
         "BY and GET patterns may name only keys of the group that holds the sorted key; otherwise \
-        the reply is an error.",
+        the reply is an error. A sorted set keeps its encoding.",
     );
 
 /// `SORT_RO key ...`: as `SORT`, and stores nothing.

@@ -6,6 +6,7 @@ use crate::command::{Command, Part, Topic, command};
 pub(super) const PART: Part = Part::new(ROWS, &[]);
 
 const ROWS: &[Command] = &[command(Topic::Server, "monitor")
+    .syntax("[ALL]")
     .flags(F::ADMINISTERS)
     .docs(
         "1.0.0",
@@ -13,6 +14,6 @@ const ROWS: &[Command] = &[command(Topic::Server, "monitor")
         "Shows the commands of all clients as they come.",
     )
     .deviation(
-        "It shows the clients of this proxy; `COTERIE ALL MONITOR` shows those of all proxies. Each line \
+        "It shows the clients of this proxy; `MONITOR ALL` shows those of all proxies. Each line \
         has the time of its proxy.",
     )];

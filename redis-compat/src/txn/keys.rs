@@ -224,6 +224,20 @@ impl Txn<'_> {
         self.notify_in(table, Classes::NEW, "new", key);
     }
 
+    /// A key is about to be stored by a command that, in Redis, takes an old value away first: the
+    /// event is `new` though the key is there. Changes nothing.
+    pub(crate) fn notify_replaced(&mut self, table: TableId, key: &Bytes) {
+        if !self.state.classes.has(Classes::NEW) {
+            return;
+        }
+        // A store that cannot be read stops the replica soon enough.
+        if let Ok(Some(record)) = self.state.stored(table, key)
+            && self.state.clock().is_live(record.header())
+        {
+            self.notify_in(table, Classes::NEW, "new", key);
+        }
+    }
+
     /// An expired record is about to go, or one whose fields or members all are past their
     /// deadlines.
     fn notify_expired(&mut self, table: TableId, key: &Bytes, record: &Record) {

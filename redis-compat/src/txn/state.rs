@@ -16,7 +16,7 @@ use crate::{
     Changes, Classes, Collection, Context, ElementPlace, Fault, KeyEvent, Record, Removal, View,
 };
 
-pub(crate) struct State<'a> {
+pub(super) struct State<'a> {
     pub(super) view: &'a dyn View,
     pub(super) ctx: Context,
     pub(super) needs_tick: bool,
@@ -35,8 +35,8 @@ pub(crate) struct State<'a> {
     pub(super) cleared: u64,
     pub(super) removals: Vec<Removal>,
     /// Classes of events that are collected.
-    pub(crate) classes: Classes,
-    pub(crate) events: Vec<KeyEvent>,
+    pub(super) classes: Classes,
+    pub(super) events: Vec<KeyEvent>,
     /// The innermost at the end.
     pub(super) savepoints: Vec<Savepoint>,
 }

@@ -10,8 +10,8 @@ use crate::{Classes, EvalError, Fault, Reply, Txn};
 pub(super) const STORE_MAX: &str =
     "A result of more than some 16 MiB of elements, each counted twice with its key, is refused.";
 
-/// Stores items under a key, whatever it held before, which is the event `name`; no items remove the
-/// key. Replies how many there are. Errors: `UNDECLARED_KEY`, `COLLECTION_TOO_LARGE`.
+/// Stores items under a key, whatever it held before, which is the event `name`; no items remove
+/// the key. Replies how many there are. Errors: `UNDECLARED_KEY`, `COLLECTION_TOO_LARGE`.
 pub(crate) fn store(
     txn: &mut Txn<'_>,
     key: &Bytes,

@@ -42,10 +42,11 @@ pub(crate) fn both_waited(args: &[Bytes], ours: &[u8], theirs: &[u8]) -> bool {
     may_wait && is_null(ours) && is_null(theirs)
 }
 
-/// A small list or set is a listpack since Redis 7.2.
+/// A small list or set is a listpack since Redis 7.2. `SORT` of Redis unpacks a sorted set.
 pub(crate) fn encodings_agree(ours: &[u8], theirs: &[u8]) -> bool {
     let is_packed = ours.ends_with(b"listpack\r\n");
-    let is_large = theirs.ends_with(b"quicklist\r\n") || theirs.ends_with(b"hashtable\r\n");
+    let large = [&b"quicklist\r\n"[..], b"hashtable\r\n", b"skiplist\r\n"];
+    let is_large = large.iter().any(|name| theirs.ends_with(name));
     ours == theirs || (is_packed && is_large)
 }
 

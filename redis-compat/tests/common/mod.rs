@@ -9,7 +9,9 @@ pub(crate) mod real;
 pub(crate) mod streams;
 
 use bytes::{Bytes, BytesMut};
-use coterie_redis_compat::{Context, MemView, Resolved, Resp, Txn, execute};
+use coterie_redis_compat::{
+    Changes, Classes, Context, KeyEvent, MemView, Resolved, Resp, Txn, execute,
+};
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 
 /// The words of a line, split at spaces.
@@ -22,10 +24,15 @@ pub(crate) fn words(line: &str) -> Vec<Bytes> {
 /// The store of a group.
 #[derive(Default)]
 pub(crate) struct Store {
-    view: MemView,
+    pub(crate) view: MemView,
     /// The group clock.
     pub(crate) now: u64,
-    next_change: u64,
+    pub(crate) next_change: u64,
+    /// The classes of events that are collected, and the events since a test took them.
+    pub(crate) collects: Classes,
+    pub(crate) events: Vec<KeyEvent>,
+    /// The changes of the last entry, without their events.
+    pub(crate) changes: Changes,
 }
 
 impl Store {
@@ -47,6 +54,7 @@ impl Store {
         let mut txn = Txn::new(&self.view, ctx);
         let tables = (0..16).map(|table| KeyRange::all(TableId(table)));
         txn.set_whole_ranges(tables.collect());
+        txn.collect_events(self.collects);
         let replies = commands
             .iter()
             .map(|(table, args)| {
@@ -56,9 +64,11 @@ impl Store {
                 out.freeze()
             })
             .collect();
-        let changes = txn.finish().unwrap();
+        let mut changes = txn.finish().unwrap();
         self.view.apply(&changes);
         self.next_change = changes.next_change;
+        self.events.append(&mut changes.events);
+        self.changes = changes;
         replies
     }
 }

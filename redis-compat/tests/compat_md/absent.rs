@@ -1,5 +1,5 @@
-//! The commands of Redis 7.2 and 8, of Valkey 9, and of the modules that Redis 8 contains, that have
-//! no row, with the reason. A command that gets a row leaves the list by itself.
+//! The commands of Redis 7.2 and 8, of Valkey 9, and of the modules that Redis 8 contains, that
+//! have no row, with the reason. A command that gets a row leaves the list by itself.
 
 use coterie_redis_compat::{lookup, lookup_subcommand};
 

@@ -19,6 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use coterie_files::FileError;
 use coterie_group::{Effects, Entry, GroupState, StoreChange};
 use coterie_raft::{Fault, StateMachine, cpu_wait};
+use coterie_redis_compat::KeyEvent;
 use coterie_storage::{Batch, Engine, Interval, Reader, RocksEngine, RocksShared, layout};
 use coterie_types::{GroupId, KeyRange, LogIndex, varint};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -55,6 +56,8 @@ pub(super) struct Machine {
     /// A fault or a panic interrupted a change: the state in memory is not the state after any
     /// entry.
     broken: bool,
+    /// Events of keys, to be published once the entries are applied.
+    events: Vec<KeyEvent>,
 }
 
 impl Machine {
@@ -91,6 +94,7 @@ impl Machine {
             dirty: false,
             is_slow: true,
             broken: false,
+            events: Vec::new(),
         };
         Ok((machine, shared))
     }
@@ -115,7 +119,9 @@ impl Machine {
         );
         self.index = Some(entry.index);
         let mut batch = Batch::default();
-        let effects = match &entry.payload {
+        let collected = self.shared.events_of_entry(entry.term);
+        self.state.collect_events(collected);
+        let mut effects = match &entry.payload {
             Some(payload) => self.apply_one(payload.clone(), &mut batch)?,
             None => Effects::default(),
         };
@@ -142,6 +148,7 @@ impl Machine {
         if !clears.is_empty() {
             self.engine.clear_with_flush(clears);
         }
+        self.events.append(&mut effects.changes.events);
         self.applied = Some(entry.applied);
         self.dirty = true;
         if self.is_mark_due() {
@@ -289,6 +296,11 @@ impl StateMachine for Machine {
             let apply = |entry| machine.apply_entry(entry);
             let answers = entries.into_iter().map(apply).collect::<Result<_, _>>()?;
             machine.publish(true);
+            if !machine.events.is_empty() {
+                machine
+                    .shared
+                    .tell_events(std::mem::take(&mut machine.events));
+            }
             Ok(answers)
         });
         // Time spent waiting for a CPU is no sign of a slow store.

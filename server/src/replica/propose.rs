@@ -371,7 +371,9 @@ impl Batcher {
     fn gather(&mut self, first: Option<Pending>) -> Gathered {
         let (mut gathered, mut bytes) = (Gathered::default(), 0);
         let waiting_frames = Arc::clone(&self.waiting_frames);
-        let mut kept = waiting_frames.enter(term_of(&self.group));
+        let term = term_of(&self.group);
+        self.shared.note_term(term);
+        let mut kept = waiting_frames.enter(term);
         gathered.add_copies(kept.waiters.take_due(ENTRY_FRAMES_MAX));
         let mut next = first.or_else(|| self.try_next());
         let mut scripts = self.script_frames.len();

@@ -15,7 +15,7 @@ use coterie_budget::Budget;
 use coterie_group::{Body, ReadOutcome, ResolvedFrame, resolve_frame};
 use coterie_protocol::{FrameFlags, FrameReply, Refusal};
 use coterie_raft::{Group, ProposeError};
-use coterie_redis_compat::{Fault, Resolved};
+use coterie_redis_compat::{Classes, Fault, KeyEvent, Resolved};
 use coterie_rpc::Responder;
 use coterie_storage::{Engine, Reader};
 use coterie_types::varint;
@@ -232,7 +232,10 @@ impl Reads {
         let began = is_turn.then(|| (cpu_time(), Instant::now()));
         loop {
             let published = self.shared.published();
-            let looked = self.read_as_of(&published, frame, when, ask)?;
+            let classes = self.events_of(frame);
+            let mut events = Vec::new();
+            let collected = (classes, &mut events);
+            let looked = self.read_as_of(&published, frame, (when, ask), collected)?;
             // A range that left meanwhile may have been cleared under the reader.
             if !self.shared.published().read.same_ownership(&published.read) {
                 continue;
@@ -240,6 +243,9 @@ impl Reads {
             let Looked::Done(ReadOutcome::Reply(reply)) = &looked else {
                 return Ok(looked);
             };
+            if !events.is_empty() {
+                self.shared.tell_events(events);
+            }
             let commands = executed(frame, reply);
             self.shared
                 .reads_total
@@ -251,6 +257,15 @@ impl Reads {
             }
             return Ok(looked);
         }
+    }
+
+    /// The classes of events that a read collects: keys that a leader does not find.
+    fn events_of(&self, frame: &ResolvedFrame) -> Classes {
+        let wanted = self.shared.events_wanted();
+        if !wanted.has(Classes::KEY_MISS) || frame.flags.has(FrameFlags::FOLLOWER_READ) {
+            return Classes::NONE;
+        }
+        wanted
     }
 
     /// Notes the keys of a client that keeps what it reads; returns whether it may read.
@@ -266,8 +281,8 @@ impl Reads {
         &self,
         published: &Published,
         frame: &ResolvedFrame,
-        when: When,
-        ask: Ask<'_>,
+        (when, ask): (When, Ask<'_>),
+        (classes, events): (Classes, &mut Vec<KeyEvent>),
     ) -> Result<Looked, Fault> {
         let now = match when {
             When::Now => self.shared.now(),
@@ -276,9 +291,10 @@ impl Reads {
         let (engine, read) = (published.engine.as_ref(), &published.read);
         let needs_source = read.needs_source(frame);
         if !needs_source && needs_no_snapshot(frame) && !has_script(frame) {
-            let look = |reader: &dyn Reader| {
+            let mut look = |reader: &dyn Reader| {
                 let view = NotingView::new(reader);
-                let outcome = read.read(frame, &view, now, seed());
+                let chosen = (classes, &mut *events);
+                let outcome = read.read_collecting(frame, &view, (now, seed()), chosen);
                 (outcome, view.has_read_elements())
             };
             let mut looked = None;
@@ -308,10 +324,12 @@ impl Reads {
                     runtime: Handle::current(),
                 });
                 let view = ArrivingView::new(reader, read.ownership(), source);
-                outcome = Some(read.read(frame, &view, now, seed()));
+                let chosen = (classes, &mut *events);
+                outcome = Some(read.read_collecting(frame, &view, (now, seed()), chosen));
                 missed = view.missed();
             } else {
-                outcome = Some(read.read(frame, &StoreView(reader), now, seed()));
+                let (view, chosen) = (StoreView(reader), (classes, &mut *events));
+                outcome = Some(read.read_collecting(frame, &view, (now, seed()), chosen));
             }
         };
         match ask {

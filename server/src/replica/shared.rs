@@ -10,8 +10,9 @@ use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use coterie_group::{Agreed, Body, Entry, GroupClock, ReadState};
 use coterie_raft::VoterWalls;
+use coterie_redis_compat::{Classes, KeyEvent};
 use coterie_storage::RocksEngine;
-use coterie_types::{Epoch, RangeDescriptor, RangeId, UnixMillis};
+use coterie_types::{Epoch, RangeDescriptor, RangeId, Term, UnixMillis};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use super::load::Loads;
 use super::reclaim::Garbage;
 use super::tracked::Tracked;
 use crate::mean::Mean;
+use crate::notifications::Notifications;
 use crate::scripts::Busy;
 use crate::trackers::Trackers;
 
@@ -37,6 +39,10 @@ pub(crate) struct Shared {
     walls: OnceLock<VoterWalls>,
     /// The keys that clients keep, once the group has started.
     tracked: OnceLock<Tracked>,
+    /// Publishes events of keys; a replica of a test may have none.
+    notifications: OnceLock<Arc<Notifications>>,
+    /// The term in which this replica has proposed frames, as far as it knows; 0 for none.
+    leads_in: AtomicU64,
     started: Instant,
     /// Bytes of the longest value that commands may make while this node leads.
     value_bytes_max: u64,
@@ -124,6 +130,8 @@ impl Shared {
             clock: Mutex::new(clock),
             walls: OnceLock::new(),
             tracked: OnceLock::new(),
+            notifications: OnceLock::new(),
+            leads_in: AtomicU64::new(0),
             started: Instant::now(),
             value_bytes_max,
             ownership_changed: watch::Sender::new(0),
@@ -141,6 +149,41 @@ impl Shared {
             busy: Busy::default(),
             script_reruns_total: AtomicU64::new(0),
             lacked_room: AtomicBool::new(false),
+        }
+    }
+
+    /// From here on events of keys are published.
+    pub(super) fn set_notifications(&self, notifications: Arc<Notifications>) {
+        // A second call would be a mistake; the first stays.
+        let _ = self.notifications.set(notifications);
+    }
+
+    /// Notes the term in which this replica is about to propose; `None` if it does not lead.
+    pub(super) fn note_term(&self, term: Option<Term>) {
+        let term = term.map_or(0, |term| term.0);
+        self.leads_in.store(term, Ordering::Release);
+    }
+
+    /// The classes of events to collect while an entry of this term is applied: events are
+    /// published by the replica that proposed the entry, and never again after a restart.
+    pub(super) fn events_of_entry(&self, term: Term) -> Classes {
+        let wanted = self.events_wanted();
+        if wanted == Classes::NONE || self.leads_in.load(Ordering::Acquire) != term.0 {
+            return Classes::NONE;
+        }
+        wanted
+    }
+
+    /// The classes of events that somebody may want.
+    pub(super) fn events_wanted(&self) -> Classes {
+        let notifications = self.notifications.get();
+        notifications.map_or(Classes::NONE, |notifications| notifications.wanted())
+    }
+
+    /// Publishes events, in order.
+    pub(super) fn tell_events(&self, events: Vec<KeyEvent>) {
+        if let Some(notifications) = self.notifications.get() {
+            notifications.tell(events);
         }
     }
 

@@ -14,7 +14,7 @@ use coterie_storage::{Reader, layout};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
-use super::waiting::Waiting;
+use super::waiting::{Waiting, term_of};
 
 /// How often the index is checked while there is little or nothing to do.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -61,6 +61,7 @@ async fn sweep(group: &Group, shared: &Arc<Shared>, waiting: &Waiting) -> Result
     let found = tokio::task::spawn_blocking(move || expired(&looking)).await??;
     let count = found.len();
     if count > 0 {
+        shared.note_term(term_of(group));
         let entry = shared.entry(Body::Sweep(found.clone()));
         // An error is ignored: if leadership is lost, the next leader sweeps.
         if group.propose(entry).await.is_ok() {

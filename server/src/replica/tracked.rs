@@ -1,19 +1,18 @@
 //! The keys that clients of proxies have read from this replica and may keep (CLIENT TRACKING),
 //! while it leads.
 //!
-//! A reader is noted before it reads, and looked for after an entry is in the store. So whoever read
+//! A reader is noted before it reads, and looked for after an entry is in the store. So a reader of
 //! the value before the entry is told of the change: once, over the link of its proxy. A read that
 //! goes through the log is noted when its entry is applied, before the entry's changes are looked
 //! at.
 //!
-//! All of it holds for one term. When this replica leads in it no more, or could not renew its lease
-//! for a while, when a key is not the group's any more, and when there is no room, the proxies are
-//! told to expect no word: their clients forget what they keep.
+//! All of it holds for a single term (`tracked_term`). When this replica leads in it no more, or
+//! could not renew its lease for a while, when a key is not the group's any more, and when there is
+//! no room, the proxies are told to expect no word: their clients forget the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use coterie_group::{Body, Effects, Entry, Ownership, ResolvedFrame, resolve_frame};
@@ -21,13 +20,9 @@ use coterie_protocol::news::News;
 use coterie_protocol::readers::{Holders, Key, Readers};
 use coterie_protocol::tracking::{ChangedKey, Invalidation};
 use coterie_protocol::{FrameFlags, Tracker};
-use coterie_raft::Group;
 use coterie_types::{KeyRange, Term};
 use parking_lot::{Mutex, MutexGuard};
-use tokio_util::sync::CancellationToken;
 
-use super::shared::Shared;
-use super::waiting::term_of;
 use crate::news::{Item, NewsLink};
 use crate::trackers::Trackers;
 
@@ -37,14 +32,10 @@ const KEYS_MAX: usize = 1 << 20;
 const BYTES_MAX: usize = 512 << 20;
 /// Keys that a proxy is told to forget by name. Of more it is told to forget all.
 const NAMED_MAX: usize = 1024;
-/// How often leadership and links are looked at.
-const PERIOD: Duration = Duration::from_millis(100);
-/// Looks without a lease after which another leader may long have accepted writes.
-const UNSURE_MAX: usize = 10;
 
 /// See the module's head.
 pub(crate) struct Tracked {
-    trackers: Arc<Trackers>,
+    pub(super) trackers: Arc<Trackers>,
     kept: Mutex<Kept>,
 }
 
@@ -55,11 +46,11 @@ struct Kept {
     /// By the numbers of links.
     keys: Readers<()>,
     links: BTreeMap<u64, Arc<NewsLink>>,
-    /// What is counted in [`Trackers`].
+    /// Keys and bytes as they are counted in [`Trackers`].
     counted: (usize, usize),
 }
 
-/// What links are to be told of an entry.
+/// The news of an entry, by link.
 #[derive(Default)]
 struct Told {
     changed: BTreeMap<u64, (Arc<NewsLink>, Vec<ChangedKey>)>,
@@ -80,9 +71,9 @@ impl Tracked {
     }
 
     /// A frame came that goes through the log.
-    pub(super) fn comes(&self, frame: &Bytes, group: &Group) {
+    pub(super) fn comes(&self, frame: &Bytes, term: impl FnOnce() -> Option<Term>) {
         if is_tracked(frame) {
-            self.follow(term_of(group));
+            self.follow(term());
             self.trackers.use_now();
         }
     }
@@ -214,13 +205,13 @@ impl Tracked {
         self.forget(kept, gone);
         kept.links.clear();
         if term.is_some() {
-            // What the last leader applied it may not have told.
+            // The last leader may have applied changes and not have told them.
             self.tell_named_all();
         }
     }
 
-    /// Forgets what was noted for proxies that are gone. They notice when they come back.
-    fn forget_gone(&self) {
+    /// Forgets the keys of proxies that are gone. They notice when they come back.
+    pub(super) fn forget_gone(&self) {
         let mut kept = self.lock();
         let gone: BTreeSet<u64> = kept
             .links
@@ -327,7 +318,7 @@ fn is_tracked(frame: &Bytes) -> bool {
 }
 
 /// The frames of an entry, if any of them names a client that tracks. `None` for an entry that
-/// changes no key for its clients: records that arrive with a range are what they were.
+/// changes no key for its clients: records that arrive with a range are as they were.
 fn tracked_frames(payload: &Bytes) -> Option<Vec<ResolvedFrame>> {
     let frames = match Entry::decode(payload.clone()).map(|entry| entry.body) {
         Ok(Body::Frames(frames) | Body::Fetched { frames, .. }) => frames,
@@ -368,29 +359,4 @@ fn own_changes(frames: &[ResolvedFrame]) -> BTreeMap<Key, Option<Who>> {
         }
     }
     own
-}
-
-/// Looks after what is kept, until `stop`.
-pub(super) async fn run(group: Group, shared: Arc<Shared>, stop: CancellationToken) {
-    let Some(tracked) = shared.tracked() else {
-        return;
-    };
-    let trackers = &tracked.trackers;
-    let mut unsure = 0;
-    while let Some(()) = stop.run_until_cancelled(trackers.wait_used()).await {
-        let pause = stop.run_until_cancelled(tokio::time::sleep(PERIOD));
-        if pause.await.is_none() {
-            break;
-        }
-        let term = term_of(&group);
-        if term.is_some() && group.lease_read_ready() {
-            unsure = 0;
-        } else {
-            unsure += 1;
-        }
-        tracked.follow(term.filter(|_| unsure < UNSURE_MAX));
-        tracked.forget_gone();
-        trackers.look();
-    }
-    tracked.follow(None);
 }

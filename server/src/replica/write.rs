@@ -28,6 +28,7 @@ use super::pending::Due;
 use super::propose::Proposer;
 use super::refusal::refuse;
 use super::shared::Shared;
+use super::waiting::term_of;
 use crate::disk::Disk;
 use crate::peers::Peers;
 use crate::scripts::Scripts;
@@ -91,7 +92,7 @@ impl Writes {
             return refuse(responder, refusal);
         }
         if let Some(tracked) = self.shared.tracked() {
-            tracked.comes(&frame.bytes, &self.group);
+            tracked.comes(&frame.bytes, || term_of(&self.group));
         }
         let timed = self.sample(&frame);
         let due = Due { deadline, timed };

@@ -24,6 +24,7 @@ pub struct Builder {
     /// Data directories by the name of a process.
     dirs: Vec<(String, PathBuf)>,
     binary: Option<PathBuf>,
+    cluster_mode: bool,
     pub(super) serving_within: Duration,
 }
 
@@ -38,6 +39,7 @@ impl Default for Builder {
             server_dir: None,
             dirs: Vec::new(),
             binary: None,
+            cluster_mode: false,
             serving_within: Duration::from_secs(90),
         }
     }
@@ -49,6 +51,13 @@ impl Builder {
     #[must_use]
     pub fn count(mut self, role: Role, count: usize) -> Self {
         self.counts[role as usize] = count;
+        self
+    }
+
+    /// Proxies announce themselves to clients of cluster mode.
+    #[must_use]
+    pub fn cluster_mode(mut self) -> Self {
+        self.cluster_mode = true;
         self
     }
 
@@ -195,6 +204,9 @@ impl Builder {
                 }
             }
             _ => flag("--listen", member.port.addr()),
+        }
+        if self.cluster_mode && member.role == Role::Proxy {
+            flag("--cluster-announce", member.port.addr());
         }
         if let Some(http) = &member.http {
             flag("--http", http.addr());

@@ -8,7 +8,8 @@
 use super::File;
 
 /// A dependency and the only manifests that may name it.
-const ONLY_IN: [(&str, &[&str]); 3] = [
+const ONLY_IN: [(&str, &[&str]); 4] = [
+    ("mlua", &["crates/lua"]),
     ("openraft", &["crates/raft"]),
     ("raft-engine", &["crates/raft"]),
     ("rocksdb", &["crates/storage"]),

@@ -2,7 +2,7 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
-use super::{HARD_DEPTH, Options};
+use super::options::{HARD_DEPTH, Options};
 use crate::raise;
 
 /// The value of a JSON text.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use mlua::{Function, Lua, LuaString, Table, Value};
 
-use super::{HARD_DEPTH, Options};
+use super::options::{HARD_DEPTH, Options};
 use crate::bridge::Bridge;
 use crate::patience::Patience;
 use crate::{number, raise};
@@ -16,7 +16,7 @@ pub(super) fn encode(
     options: &Options,
     value: &Value,
 ) -> mlua::Result<LuaString> {
-    let next = lua.named_registry_value(crate::vm::NEXT)?;
+    let next = lua.named_registry_value(crate::native::NEXT)?;
     let (patience, out) = (Patience::new(lua, bridge), Vec::new());
     let mut encoder = Encoder {
         lua,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod pair;
 pub(crate) mod real;
 
 use std::collections::VecDeque;
@@ -12,7 +13,7 @@ use coterie_lua::{
     Call, Engine, Host, Level, Limits, Resp, Script, ScriptError, Stop, UnknownCommand,
 };
 
-/// A host that answers each command with the next of some replies, and remembers what it was asked.
+/// A host that answers each command with the next of some replies, and remembers the questions.
 #[derive(Default)]
 pub(crate) struct Scripted {
     /// The replies still to give; without any, `+OK`.
@@ -116,7 +117,7 @@ pub(crate) fn call(args: &[Bytes], resp: Resp) -> Call<'_> {
     }
 }
 
-/// The reply of a text that succeeds in RESP2, as one line: line ends are shown as `|`.
+/// The reply of a text that succeeds in RESP2, as a line: line ends are shown as `|`.
 pub(crate) fn shows(engine: &mut Engine, text: &str) -> String {
     let reply = run(engine, text).unwrap_or_else(|error| panic!("{text}: {error}"));
     reply.trim_end().replace("\r\n", "|")

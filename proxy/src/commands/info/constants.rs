@@ -2,6 +2,14 @@
 //! nothing is forked, saved, evicted, defragmented or replicated here, and expired keys are counted
 //! by the servers.
 
+/// Of `memory`: Lua runs on servers.
+pub(super) const MEMORY: &[(&str, &str)] = &[
+    ("used_memory_lua_human", "0B"),
+    ("used_memory_vm_total_human", "0B"),
+    ("used_memory_functions", "0"),
+    ("used_memory_scripts_human", "0B"),
+];
+
 /// Of `persistence`.
 pub(super) const PERSISTENCE: &[(&str, &str)] = &[
     ("async_loading", "0"),

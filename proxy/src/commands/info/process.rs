@@ -3,7 +3,8 @@
 
 use std::sync::OnceLock;
 
-use super::lines::lines;
+use super::constants;
+use super::lines::{lines, with_constants};
 
 /// Bytes of this process in memory.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +47,7 @@ pub(super) fn memory(clients: u64) -> String {
     let resident = memory.resident.to_string();
     let none = || "0".to_owned();
     let one = || "1.00".to_owned();
-    lines(
+    with_constants(
         "Memory",
         &[
             ("used_memory", resident.clone()),
@@ -91,6 +92,7 @@ pub(super) fn memory(clients: u64) -> String {
             ("lazyfree_pending_objects", none()),
             ("lazyfreed_objects", none()),
         ],
+        constants::MEMORY,
     )
 }
 
