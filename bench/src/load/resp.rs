@@ -88,6 +88,9 @@ pub(crate) async fn fill(
     Ok(())
 }
 
+/// Skips over the first reply: its length, and whether it is good; `None` if it is not complete.
+type Skip = fn(&[u8]) -> anyhow::Result<Option<(usize, bool)>>;
+
 /// A connection that skips over replies.
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -141,7 +144,7 @@ impl Connection {
     async fn exchange_by(
         &mut self,
         replies: usize,
-        skip: fn(&[u8]) -> anyhow::Result<Option<(usize, bool)>>,
+        skip: Skip,
     ) -> anyhow::Result<u64> {
         self.stream.write_all(&self.out).await?;
         self.out.clear();
