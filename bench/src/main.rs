@@ -2,9 +2,9 @@
 //!
 //! `coterie-bench cluster --coterie target/release/coterie` starts each peer in turn, loads it with
 //! keys, measures SET and GET in several shapes, stops it, and prints a table and the ratios;
-//! `coterie-bench types` measures commands of every type, `coterie-bench replies` large replies, `coterie-bench pubsub` messages to many
-//! subscribers, `coterie-bench move` a range that is split and
-//! moved under full load. `--json` writes the results to a file. The report says whether the
+//! `coterie-bench types` measures commands of every type, `coterie-bench replies` large replies,
+//! `coterie-bench pubsub` messages to many subscribers, `coterie-bench move` a range that is split
+//! and moved under full load. `--json` writes the results to a file. The report says whether the
 //! project's bars are met, but a missed bar is no failure: figures depend on the machine.
 
 mod cpu;

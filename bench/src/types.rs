@@ -7,33 +7,23 @@
 mod load;
 mod queue;
 mod report;
+mod settings;
 mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::Args;
-use serde::Serialize;
 
 use crate::load::Data;
 use crate::origin::Origin;
 use crate::peers::Peer;
-use crate::plan::{self, PeerKind, Shape};
+use crate::plan::{PeerKind, Shape};
 use crate::report::publish;
 use load::{Typed, fill};
 use report::{Figure, Report};
+pub(crate) use settings::Settings;
 use work::WORK;
-
-/// The user's settings.
-#[derive(Debug, Clone, Args, Serialize)]
-pub(crate) struct Settings {
-    #[command(flatten)]
-    plan: plan::Settings,
-    /// Elements of the list before RPOP is measured.
-    #[arg(long, default_value_t = 2_000_000)]
-    list_elements: usize,
-}
 
 /// Measures and prints the report.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {

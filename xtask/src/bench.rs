@@ -3,7 +3,8 @@
 //!
 //! `cluster`, the default, runs `coterie-bench`: a cluster, redis-server and etcd under the same
 //! load, and the ratios. `replies` measures large replies: the memory that they take and how long
-//! other clients wait meanwhile. `move` measures a range that is split and moved under full load.
+//! other clients wait meanwhile. `types` measures commands of every type beside SET and GET,
+//! `pubsub` messages to many subscribers, `move` a range that is split and moved under full load.
 //! `micro` runs the criterion benches of the crates. The figures depend on the machine, so CI
 //! checks none of them.
 
@@ -14,6 +15,8 @@ pub(crate) fn run(args: &[String]) -> Result {
     match args.split_first() {
         Some((first, rest)) if first == "micro" => micro(rest),
         Some((first, rest)) if first == "replies" => measured("replies", rest),
+        Some((first, rest)) if first == "types" => measured("types", rest),
+        Some((first, rest)) if first == "pubsub" => measured("pubsub", rest),
         Some((first, rest)) if first == "move" => measured("move", rest),
         Some((first, rest)) if first == "cluster" => measured("cluster", rest),
         _ => measured("cluster", args),

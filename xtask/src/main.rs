@@ -43,7 +43,7 @@ Usage: cargo xtask <command> [arguments]
   codegen                  docs/COMPAT.md and the other files made from the code
   cluster <start|stop|status|kill|restart|pause|resume>
                            a cluster of processes on loopback; `cluster help` says more
-  bench [cluster|replies|micro] [ARGS]
+  bench [cluster|replies|types|pubsub|move|micro] [ARGS]
                            speed: beside other stores in one run, of large replies, or of functions
   suite [-q] [ARGS]        Redis' own Tcl suite, `-q` the units that take seconds; ARGS go to
                            redis-compat/tcl/run.sh

@@ -141,11 +141,7 @@ impl Connection {
         }
     }
 
-    async fn exchange_by(
-        &mut self,
-        replies: usize,
-        skip: Skip,
-    ) -> anyhow::Result<u64> {
+    async fn exchange_by(&mut self, replies: usize, skip: Skip) -> anyhow::Result<u64> {
         self.stream.write_all(&self.out).await?;
         self.out.clear();
         let (mut left, mut at, mut errors) = (replies, 0, 0);

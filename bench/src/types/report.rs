@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::queue;
+use super::settings::Settings;
 use super::work::{WORK, Work};
-use super::{Settings, queue};
 use crate::load::Seen;
 use crate::origin::Origin;
 use crate::plan::{PeerKind, Shape};

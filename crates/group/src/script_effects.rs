@@ -154,7 +154,6 @@ fn record_out(
     (*table, key.clone(), record)
 }
 
-#[expect(clippy::type_complexity, reason = "an element of a map")]
 fn record_in(
     (table, key, record): (TableId, Bytes, Option<Bytes>),
 ) -> Result<((TableId, Bytes), Option<Record>), String> {
