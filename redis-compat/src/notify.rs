@@ -1,6 +1,7 @@
 //! Events of keys, for keyspace notifications (Redis `notify.c`): their classes and their names.
 //! `txn/events.rs` collects them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ pub struct KeyEvent {
     /// The key.
     pub key: Bytes,
     /// Redis' name of the event.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
 }
 
 /// The letters, in the order in which Redis shows them.

@@ -95,7 +95,7 @@ fn ours(store: &mut Store) -> Told {
     let mut told = Told::new();
     for event in std::mem::take(&mut store.events) {
         let table = event.table.to_string();
-        add(&mut told, table, event.key, event.name.to_owned());
+        add(&mut told, table, event.key, event.name.into_owned());
     }
     told
 }

@@ -12,7 +12,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use coterie_protocol::{FrameFlags, Watch};
-use coterie_redis_compat::{Changes, Collection, ElementPlace, Record, Removal};
+use coterie_redis_compat::{Changes, Collection, ElementPlace, KeyEvent, Record, Removal};
 use coterie_types::{FrameSeq, KeyRange, SessionId, TableId, Version};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,8 @@ struct Wire {
     /// Table, key, change counter.
     removals: Vec<(TableId, Bytes, u64)>,
     next_change: u64,
+    /// Table, key, name: told by the leader, no part of the state.
+    events: Vec<(TableId, Bytes, String)>,
 }
 
 impl ScriptEffects {
@@ -85,6 +87,7 @@ impl ScriptEffects {
             elements: changes.elements.iter().map(element_out).collect(),
             removals: changes.removals.iter().map(removal_out).collect(),
             next_change: changes.next_change,
+            events: changes.events.iter().map(event_out).collect(),
         };
         out.put_slice(&coterie_protocol::encode(&wire));
     }
@@ -107,7 +110,7 @@ impl ScriptEffects {
             elements: wire.elements.into_iter().map(element_in).collect(),
             removals: wire.removals.into_iter().map(removal_in).collect(),
             next_change: wire.next_change,
-            events: Vec::new(),
+            events: wire.events.into_iter().map(event_in).collect(),
         };
         Ok(Self {
             standing,
@@ -115,6 +118,15 @@ impl ScriptEffects {
             changes,
         })
     }
+}
+
+fn event_out(event: &KeyEvent) -> (TableId, Bytes, String) {
+    (event.table, event.key.clone(), event.name.to_string())
+}
+
+fn event_in((table, key, name): (TableId, Bytes, String)) -> KeyEvent {
+    let name = name.into();
+    KeyEvent { table, key, name }
 }
 
 fn frame_out(frame: &RunFrame) -> Frame {
@@ -248,7 +260,11 @@ mod tests {
                     key: Bytes::from_static(b"b"),
                     touched: 9,
                 }],
-                events: Vec::new(),
+                events: vec![KeyEvent {
+                    table: TableId(3),
+                    key: Bytes::from_static(b"b"),
+                    name: "del".into(),
+                }],
                 next_change: 10,
             },
         }

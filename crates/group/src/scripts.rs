@@ -36,6 +36,8 @@ pub struct ScriptSeat {
     pub value_bytes_max: u64,
     /// There is room on disk.
     pub has_room: bool,
+    /// The classes of events to collect.
+    pub events: Classes,
 }
 
 /// The place of a frame after a run.
@@ -76,6 +78,7 @@ impl ReadState {
         };
         let land = self.land();
         let mut txn = Txn::new(store, self.context(seat));
+        txn.collect_events(seat.events);
         txn.set_value_bytes_max(usize::try_from(seat.value_bytes_max).unwrap_or(usize::MAX));
         let mut runner = WithScripts {
             engine,

@@ -31,7 +31,11 @@ impl Txn<'_> {
     ) {
         if self.state.classes.has(class) {
             let key = key.clone();
-            self.state.events.push(KeyEvent { table, key, name });
+            self.state.events.push(KeyEvent {
+                table,
+                key,
+                name: name.into(),
+            });
         }
     }
 }

@@ -104,6 +104,7 @@ impl Batcher {
                 seed: seed(),
                 value_bytes_max: self.shared.value_bytes_max(),
                 has_room: self.disk.has_room_for(&self.group),
+                events: self.shared.events_wanted(),
             },
         };
         let mut job = tokio::task::spawn_blocking(move || run.run(frames));

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use coterie_protocol::FrameReply;
-use coterie_redis_compat::{Fault, Txn, watch_token_holds};
+use coterie_redis_compat::{Classes, Fault, Txn, watch_token_holds};
 use coterie_types::UnixMillis;
 
 use super::{PUT_OFF, watch_failed};
@@ -53,6 +53,9 @@ impl GroupState {
         }
         if holds {
             effects.changes = changes;
+            if self.collects == Classes::NONE {
+                effects.changes.events.clear();
+            }
         }
         for frame in frames {
             let answer = if holds {

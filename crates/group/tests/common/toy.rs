@@ -7,7 +7,7 @@ use coterie_group::{
     is_put_off,
 };
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, FrameReply, Refusal, Watch};
-use coterie_redis_compat::{Resp, ScriptCall, ScriptSource};
+use coterie_redis_compat::{Classes, Resp, ScriptCall, ScriptSource};
 use coterie_types::{
     Epoch, FrameSeq, GroupId, KeyRange, RangeDescriptor, RangeId, SessionId, TableId, UnixMillis,
 };
@@ -137,6 +137,7 @@ impl Two {
             seed: 1,
             value_bytes_max: 1 << 20,
             has_room: true,
+            events: Classes::NONE,
         };
         let read = self.leader.state.read_state(None);
         let store = &self.leader.store;
