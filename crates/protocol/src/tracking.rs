@@ -12,7 +12,7 @@ use bytes::Bytes;
 use coterie_types::TableId;
 use serde::{Deserialize, Serialize};
 
-use crate::news::LinkId;
+use crate::link::LinkId;
 
 /// Most prefixes of a proxy.
 pub const PREFIXES_MAX: usize = 16 << 10;
