@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
