@@ -3,9 +3,9 @@
 //!
 //! Memory fields: `qbuf` counts the bytes read of commands that have not begun, `argv-mem` the
 //! words of the command that waits or runs, `obl` and `rbs` the used and allocated bytes of the
-//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies and
-//! messages. `tot-mem`
-//! is the sum of these, MULTI, watches, commands on their way to groups, and the connection itself.
+//! buffer of small replies, `oll` and `omem` the number and bytes of all other replies and of
+//! messages. `tot-mem` is the sum of these, MULTI, watches, commands on their way to groups, and
+//! the connection itself.
 
 use bytes::Bytes;
 use coterie_protocol::pubsub::Kind;

@@ -12,6 +12,7 @@ mod lanes;
 mod publishing;
 mod questions;
 mod seen;
+mod subscriptions;
 mod table;
 mod telling;
 
@@ -37,7 +38,7 @@ use lanes::Lanes;
 use seen::Seen;
 use table::{Subscribers, Table};
 
-pub(crate) use table::Subscriptions;
+pub(crate) use subscriptions::Subscriptions;
 
 /// Names that a client may subscribe to.
 pub(crate) const NAMES_PER_CLIENT_MAX: usize = 256 << 10;

@@ -1,10 +1,8 @@
 //! Publish and subscribe: this server as the home of channels (`coterie_protocol::pubsub`).
 //!
-//! Keeps what proxies registered, and tells each message to the links that want it, once each. All
-//! messages pass a single lock on their way to the links, so every proxy gets those of this server
-//! in the same order. Nothing is kept: a message is told, or lost with its link.
-
-#![allow(dead_code, reason = "scripts and keyspace notifications publish here")]
+//! Keeps the names that proxies registered, and tells each message to the links that want it, once
+//! each. All messages pass a single lock on their way to the links, so every proxy gets those of
+//! this server in the same order. Nothing is kept: a message is told, or lost with its link.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +112,7 @@ impl PubSub {
         })
     }
 
-    /// Tells a message to all who want it; returns for how many clients it is.
+    /// Tells a message to all links that want it; returns for how many clients it is.
     fn deliver(&self, message: Message) -> u64 {
         if !self.any.load(Ordering::Acquire) {
             return 0;
@@ -171,7 +169,7 @@ impl PubSub {
         (kind, channel, payload): (Kind, Bytes, Bytes),
         deadline: Instant,
     ) -> Result<u64, String> {
-        // Calls of two scripts may overtake one another: each is a publisher of its own.
+        // Calls of two scripts may overtake one another: each has a publisher of its own.
         let message = Message {
             publisher: getrandom::u64().map_err(|error| error.to_string())?,
             number: 1,

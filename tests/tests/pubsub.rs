@@ -97,7 +97,7 @@ const SCRIPT: &[(usize, &str)] = &[
     (0, "QUIT"),
 ];
 
-/// Sends the script to two connections, and returns what each got, byte by byte.
+/// Sends the script to two connections, and returns the bytes that came for each line.
 fn play(first: &str, second: &str, hello: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut clients = [open(first)?, open(second)?];
     let mut got = Vec::new();
@@ -246,7 +246,7 @@ fn publishing_goes_on_when_any_server_is_killed() -> anyhow::Result<()> {
                 lost += number - last - 1;
                 last = number;
             }
-            // What was under way to the proxy when the home died.
+            // They were under way to the proxy when the home died.
             ensure!(lost < 50, "{lost} messages were lost");
         }
         stop.store(true, Ordering::Relaxed);

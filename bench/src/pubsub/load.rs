@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::Settings;
+use super::settings::Settings;
 
 /// Bytes of a message's head: publisher, number, microseconds, each with 16 digits.
 pub(super) const HEAD_BYTES: usize = 48;

@@ -1,14 +1,14 @@
 //! Who wants the messages of which channels: the table that a server keeps for proxies.
 //!
 //! Pure. An entry says how many clients of a proxy subscribe to a name; proxies are told apart by
-//! their links ([`crate::news::LinkId`]), and their entries end with the link. Bounded: the bytes
+//! their links ([`crate::link::LinkId`]), and their entries end with the link. Bounded: the bytes
 //! of each link's names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::news::LinkId;
+use crate::link::LinkId;
 use crate::pubsub::{Kind, NAMES_BYTES_MAX, NAMES_PER_CALL_MAX};
 
 /// Bytes of all names of a link, each with [`ENTRY_BYTES`].

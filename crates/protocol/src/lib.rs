@@ -12,6 +12,7 @@ mod codec;
 mod frame;
 pub mod frozen;
 pub mod interests;
+pub mod link;
 pub mod meta;
 pub mod method;
 pub mod news;

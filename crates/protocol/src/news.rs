@@ -1,4 +1,4 @@
-//! What servers tell proxies without being asked for it: published messages, invalidations.
+//! News of servers for proxies that did not ask for them: published messages, invalidations.
 //!
 //! A proxy that wants news of a server asks for them over its *link*, again and again. The server
 //! holds a question while there are none, and answers with all that came since the last question,
@@ -7,10 +7,12 @@
 //!
 //! An epoch ends when news may have been missed: the proxy asked too late or its connection broke,
 //! the server was restarted or could keep no more. Then the proxy sees another epoch, and registers
-//! anew what it still wants.
+//! anew the names and keys that it still wants.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub use crate::link::LinkId;
 
 /// Asks for news. Answered at once if there are any or the epoch is over, else after a fraction of
 /// a second.
@@ -32,16 +34,7 @@ pub struct NewsAnswer {
     pub news: Vec<Bytes>,
 }
 
-/// A link in an epoch, as calls name it that register something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LinkId {
-    /// The link.
-    pub link: u64,
-    /// The epoch.
-    pub epoch: u64,
-}
-
-/// What a server tells.
+/// A piece of news.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
     /// A message was published.

@@ -11,7 +11,7 @@ use coterie_types::{NodeId, NodeState};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::news::LinkId;
+use crate::link::LinkId;
 
 /// Bytes of the longest name of a channel or pattern.
 pub const NAME_BYTES_MAX: usize = 64 << 10;
@@ -103,8 +103,9 @@ pub enum PubSubAnswer {
     },
 }
 
-/// The home and the deputy of a channel: of the live servers ([`live`]) those with the highest scores
-/// (rendezvous hashing), so that a server that comes or goes changes no other channel's home.
+/// The home and the deputy of a channel: of the live servers ([`live`]) those with the highest
+/// scores (rendezvous hashing), so that a server that comes or goes changes no other channel's
+/// home.
 #[must_use]
 pub fn homes(
     live: impl Iterator<Item = NodeId>,

@@ -13,12 +13,11 @@ use coterie_redis_compat::{CommandError, Reply, lookup};
 use super::call::Call;
 use super::connection::Connection;
 use super::departure::Socket;
-use super::finishing::Asked;
 use super::lane::Batch;
 use super::resp::array_items;
 use super::route::Unroutable;
 use super::session::Multi;
-use super::state::{Mode, Until};
+use super::state::{Asked, Mode, Until};
 use crate::commands::{self, Answer, Handler};
 use crate::slowlog::PROBE;
 

@@ -9,18 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use coterie_redis_compat::{CommandError, Reply};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::call::Call;
 use super::connection::Connection;
 use super::departure::Socket;
-use super::state::Mode;
+use super::state::{Asked, Mode};
 use crate::commands::{self, Handler, Remote};
-
-/// The replies of the commands that asked servers, in order.
-pub(super) type Asked = Vec<Result<Reply, CommandError>>;
 
 impl<S: Socket> Connection<S> {
     /// Finishes a transaction whose group has given these replies, and fills its slot.

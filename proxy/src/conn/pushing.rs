@@ -1,25 +1,16 @@
 //! Puts the messages that a client did not ask for (`pushes`) between the replies to its commands.
 //!
 //! The output holds whole replies only, so a message may be appended to it at any time. A message
-//! that concerns what the client reads comes behind the replies to all commands in flight: those
-//! may have been made before it.
+//! about keys that the client reads comes behind the replies to all commands in flight: those may
+//! have been made before it.
 
 use super::connection::Connection;
 use super::departure::Socket;
-use super::state::Mode;
+use super::state::{Behind, Mode};
 use crate::pushes::Turn;
 
 /// Messages are kept in the queue, where they are shared, while so many bytes wait to be written.
 const OUTPUT_BYTES_MAX: usize = 16 << 10;
-
-/// The replies that a message has to follow.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Behind {
-    /// The first place behind all replies that were expected.
-    slot: u64,
-    /// A command ran alone, whose reply has no place yet.
-    alone: bool,
-}
 
 impl<S: Socket> Connection<S> {
     /// Appends the messages whose turn it is to the output; returns whether there were any.
@@ -61,7 +52,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Whether a command runs alone that will be answered soon. A command that waits for data may
-    /// take for ever, and what it will read is not read yet.
+    /// take for ever, and its data is not read yet.
     fn is_answering_alone(&self) -> bool {
         matches!(&self.mode, Mode::Alone { call, .. } if !call.row.may_wait())
     }

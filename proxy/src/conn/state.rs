@@ -9,7 +9,6 @@ use coterie_redis_compat::{CommandError, Reply};
 use futures_util::future::BoxFuture;
 
 use super::call::Call;
-use super::finishing::Asked;
 
 /// Whether commands begin as they come. In every mode but [`Mode::Normal`] none does.
 #[derive(Default)]
@@ -47,6 +46,18 @@ pub(super) enum Until {
     Unpaused(BoxFuture<'static, ()>),
     /// Meta has said which scripts there are.
     News(BoxFuture<'static, ()>),
+}
+
+/// The replies of the commands that asked servers, in order.
+pub(super) type Asked = Vec<Result<Reply, CommandError>>;
+
+/// The replies that a message has to follow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind {
+    /// The first place behind all replies that were expected.
+    pub(super) slot: u64,
+    /// A command ran alone, whose reply has no place yet.
+    pub(super) alone: bool,
 }
 
 impl Mode {

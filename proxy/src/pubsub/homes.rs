@@ -22,11 +22,11 @@ pub(super) type Live = BTreeMap<NodeId, Arc<str>>;
 #[derive(Debug, Default)]
 pub(super) struct Homes(ArcSwap<Known>);
 
-/// What is known of live servers.
+/// The live servers, as far as they are known.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     pub(super) now: Arc<Live>,
-    /// What was known before, and until when that counts.
+    /// Those of earlier catalogs, and until when they count.
     earlier: Vec<(Arc<Live>, Instant)>,
 }
 
@@ -60,7 +60,7 @@ impl Homes {
         true
     }
 
-    /// Forgets what no longer counts; returns whether there was any.
+    /// Forgets the catalogs that no longer count; returns whether there were any.
     pub(super) fn forget(&self, at: Instant) -> bool {
         let known = self.load();
         let is_over = known.earlier.iter().any(|(_, until)| *until <= at);
@@ -100,7 +100,7 @@ impl Known {
         found
     }
 
-    /// The address of a server, as far as one is known.
+    /// The address of a server, if it is known.
     pub(super) fn addr(&self, node: NodeId) -> Option<&Arc<str>> {
         let earlier = self.earlier.iter().rev().map(|(live, _)| live);
         std::iter::once(&self.now)

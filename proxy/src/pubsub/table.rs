@@ -1,9 +1,9 @@
-//! The subscriptions of this proxy's clients: who gets a message.
+//! The subscriptions of this proxy's clients: the receivers of a message.
 //!
-//! A name's subscribers have locks of their own, one for each thread that serves clients, so a
-//! message to many clients holds up only those who join or leave the same name on the same thread.
+//! A name's subscribers have locks of their own, a lock for each thread that serves clients, so a
+//! message to many clients holds up only those that join or leave the same name on the same thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,60 +26,6 @@ pub(super) struct Table {
     /// By [`Kind`].
     names: [RwLock<BTreeMap<Bytes, Arc<Subscribers>>>; 3],
     threads: usize,
-}
-
-/// What a client subscribes to.
-#[derive(Debug, Default)]
-pub(crate) struct Subscriptions {
-    /// By [`Kind`].
-    names: [BTreeSet<Bytes>; 3],
-    bytes: usize,
-}
-
-impl Subscriptions {
-    /// The names of a kind.
-    pub(crate) fn of(&self, kind: Kind) -> &BTreeSet<Bytes> {
-        &self.names[kind as usize]
-    }
-
-    /// How many names there are, as replies tell them: channels and patterns together.
-    pub(crate) fn count(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Shard => self.of(Kind::Shard).len(),
-            Kind::Channel | Kind::Pattern => {
-                self.of(Kind::Channel).len() + self.of(Kind::Pattern).len()
-            }
-        }
-    }
-
-    /// Bytes of all names.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// How many names there are of all kinds.
-    pub(crate) fn total(&self) -> usize {
-        self.names.iter().map(BTreeSet::len).sum()
-    }
-
-    /// Adds a name; returns whether it is new.
-    pub(super) fn insert(&mut self, kind: Kind, name: Bytes) -> bool {
-        let bytes = name.len();
-        let is_new = self.names[kind as usize].insert(name);
-        if is_new {
-            self.bytes += bytes;
-        }
-        is_new
-    }
-
-    /// Removes a name; returns whether it was there.
-    pub(super) fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
-        let was_there = self.names[kind as usize].remove(name);
-        if was_there {
-            self.bytes -= name.len();
-        }
-        was_there
-    }
 }
 
 impl Subscribers {

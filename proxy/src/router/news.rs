@@ -1,7 +1,7 @@
-//! Asks servers for news (`coterie_protocol::news`), and hands them to those who read them.
+//! Asks servers for news (`coterie_protocol::news`), and hands them to their readers.
 //!
 //! A server is asked for as long as anybody follows it ([`NewsReader::follow`]). A task per server
-//! asks over the link of this proxy, and hands on what comes, in order. Whenever news may have been
+//! asks over the link of this proxy, and hands on the news, in order. Whenever news may have been
 //! missed, all readers are told so before the next epoch begins: whatever was registered at that
 //! server is gone.
 
@@ -79,7 +79,7 @@ impl NewsReader {
         })
     }
 
-    /// Sets who reads the news. Called once, before any server is followed.
+    /// Sets the readers. Called once, before any server is followed.
     pub(crate) fn begin(&self, readers: Vec<Arc<dyn Reader>>) {
         // A second call would be a mistake of `start`; the first readers stay.
         let _ = self.readers.set(readers);

@@ -19,13 +19,12 @@ use coterie_protocol::{Frame, FrameReply, Refusal, Stage, WaitHead, decode, enco
 use coterie_proxy::{Config, Handle};
 use coterie_rpc::{Handler, Request, Responder, Token};
 use coterie_types::{
-    Epoch, FrameSeq, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeDescriptor, NodeId,
-    NodeState, RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis,
-    varint,
+    Epoch, FrameSeq, GroupDescriptor, GroupId, KeyRange, LogIndex, NodeId, NodeState,
+    RangeDescriptor, RangeId, Replica, Revision, Role, TableId, Term, UnixMillis, varint,
 };
 use tokio::sync::watch;
 
-use super::homes::NodeHome;
+use super::homes::{NodeHome, node_row};
 use super::meta::Meta;
 use super::places::NodePlaces;
 use super::waits::{self, News, NodeLinks, Owner};
@@ -224,19 +223,8 @@ pub(crate) struct Cluster {
 
 struct Node(NodeId, Arc<Cluster>);
 
-fn addr(node: u64) -> String {
+pub(super) fn addr(node: u64) -> String {
     format!("10.0.0.{node}:7000")
-}
-
-fn node_row(node: u64, state: NodeState) -> Row {
-    Row::Node(NodeDescriptor {
-        node_id: NodeId(node),
-        addr: addr(node),
-        zone: String::new(),
-        host: String::new(),
-        capacity_bytes: 0,
-        state,
-    })
 }
 
 const META: &str = "10.0.0.100:7000";
@@ -352,11 +340,6 @@ impl Cluster {
                 responder.send(reply);
             }
         }
-    }
-
-    /// Changes the state of a node.
-    pub(crate) fn set_state(&self, node: u64, state: NodeState) {
-        self.publish(vec![node_row(node, state)]);
     }
 
     /// Changes the catalog.

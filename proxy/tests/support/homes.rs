@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coterie_protocol::catalog::Row;
 use coterie_protocol::interests::Interests;
 use coterie_protocol::news::{LinkId, News, NewsAnswer, NewsPoll};
 use coterie_protocol::pubsub::{Kind, Message, PubSubAnswer, PubSubRequest};
 use coterie_protocol::{decode, encode};
 use coterie_redis_compat::glob;
 use coterie_rpc::Responder;
-use coterie_types::NodeId;
+use coterie_types::{NodeDescriptor, NodeId, NodeState};
 
-use super::cluster::{Cluster, NODES};
+use super::cluster::{Cluster, NODES, addr};
 
 /// How long a question is held.
 const HELD: Duration = Duration::from_millis(300);
@@ -35,6 +36,17 @@ struct Link {
     news: Vec<Bytes>,
     question: Option<Responder>,
     asked: u64,
+}
+
+pub(super) fn node_row(node: u64, state: NodeState) -> Row {
+    Row::Node(NodeDescriptor {
+        node_id: NodeId(node),
+        addr: addr(node),
+        zone: String::new(),
+        host: String::new(),
+        capacity_bytes: 0,
+        state,
+    })
 }
 
 impl NodeHome {
@@ -155,6 +167,11 @@ impl Link {
 }
 
 impl Cluster {
+    /// Changes the state of a node.
+    pub(crate) fn set_state(&self, node: u64, state: NodeState) {
+        self.publish(vec![node_row(node, state)]);
+    }
+
     /// Reads or changes a node as a home.
     pub(crate) fn home<R>(&self, node: u64, with: impl FnOnce(&mut NodeHome) -> R) -> R {
         with(self.homes.lock().unwrap().get_mut(&node).unwrap())
