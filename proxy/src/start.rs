@@ -138,18 +138,17 @@ pub async fn start_with(
     let settings = Arc::new(Settings::new(&config));
     let messages = Messages::new(&router, &settings);
     let subscriptions = tokio::spawn(Arc::clone(&messages.pubsub).follow(catalog.clone()));
-    let clients = messages.clients;
     let own = report(&config, addr, peers.local_addr());
-    clients.number_from(own.number);
+    messages.clients.number_from(own.number);
     let roster = Arc::new(Roster::new(own));
-    let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
+    let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&messages.clients));
     let shared = Arc::new(Shared {
         settings,
         router,
         requests: requests.clone(),
         meta: meta.clone(),
         catalog,
-        clients,
+        clients: messages.clients,
         metrics,
         stats: Arc::new(Stats::new()),
         slowlog: Arc::default(),
