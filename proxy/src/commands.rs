@@ -38,6 +38,7 @@ mod config;
 mod connection;
 mod coterie;
 mod debug;
+mod function;
 mod handler;
 mod hyperloglog;
 mod info;
@@ -47,6 +48,8 @@ mod latency;
 mod memory;
 mod pubsub;
 mod role;
+mod running;
+mod script;
 mod slot;
 mod slowlog;
 mod wait;
@@ -96,6 +99,7 @@ const PARTS: &[&[Named]] = &[
     connection::HANDLERS,
     coterie::HANDLERS,
     debug::HANDLERS,
+    function::HANDLERS,
     hyperloglog::HANDLERS,
     info::HANDLERS,
     introspect::HANDLERS,
@@ -104,6 +108,7 @@ const PARTS: &[&[Named]] = &[
     memory::HANDLERS,
     pubsub::HANDLERS,
     role::HANDLERS,
+    script::HANDLERS,
     slowlog::HANDLERS,
     wait::HANDLERS,
 ];

@@ -38,6 +38,7 @@ mod reroute;
 mod resp;
 mod route;
 mod run;
+mod script_rights;
 mod session;
 mod sizes;
 mod state;

@@ -30,6 +30,7 @@ mod pubsub;
 mod pushes;
 mod rights;
 mod router;
+mod scripts;
 mod settings;
 mod shared;
 mod slowlog;

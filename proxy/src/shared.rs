@@ -18,6 +18,7 @@ use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::rights::{Rights, What};
 use crate::router::{NewsReader, Router};
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     #[allow(dead_code, reason = "client-side caching follows servers by it")]
     pub(crate) news: Arc<NewsReader>,
     pub(crate) pubsub: Arc<PubSub>,
+    /// The scripts and functions that are known.
+    pub(crate) scripts: Arc<Scripts>,
     /// Where clients connect.
     pub(crate) addr: SocketAddr,
     /// 40 hexadecimal digits, new with each start.

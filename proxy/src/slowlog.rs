@@ -61,7 +61,12 @@ impl SlowLog {
         for mut command in frame.commands {
             // By the name that the client knows: WATCH sends a `_watch` for each key to the key's
             // group.
-            let shown_as = resolve(&command.args).ok().and_then(|row| row.shown_as);
+            let row = resolve(&command.args).ok();
+            if row.is_some_and(|row| row.is_script() && row.is_internal()) {
+                // The code of the library, which the proxy has added.
+                command.args.pop();
+            }
+            let shown_as = row.and_then(|row| row.shown_as);
             if let (Some(name), Some(shown_as)) = (command.args.first_mut(), shown_as) {
                 *name = Bytes::from_static(shown_as.as_bytes());
             }

@@ -27,6 +27,7 @@ use crate::pubsub::PubSub;
 use crate::pushes::PushRules;
 use crate::rights::{AclFile, AclFileError, Rights, follow as follow_users};
 use crate::router::{Links, NewsReader, RangeCache, Reader, Router, random};
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stalled_clients::{Use, close_stalled};
@@ -157,6 +158,8 @@ pub async fn start_with(
     );
     news.begin(vec![Arc::clone(&pubsub) as Arc<dyn Reader>]);
     let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
+    let stop = CancellationToken::new();
+    let scripts = Scripts::start(meta.clone(), catalog.clone(), stop.clone());
     let shared = Shared {
         settings,
         rights,
@@ -173,6 +176,7 @@ pub async fn start_with(
         scan_places,
         news,
         pubsub,
+        scripts,
         addr,
         run_id: run_id(),
         started: Instant::now(),
@@ -190,7 +194,6 @@ pub async fn start_with(
         of_file,
     ));
     let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
-    let stop = CancellationToken::new();
     look_after_memory(&shared, replies, requests, &stop);
     let listener = Listener::new(socket, Arc::new(shared), threads, config.drain_timeout);
     Ok(Handle {

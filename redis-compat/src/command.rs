@@ -30,6 +30,9 @@ pub type Function = fn(&mut Txn<'_>, &Args<'_>) -> Result<Reply, EvalError>;
 pub enum Run {
     /// The group that owns the keys, at apply or at read.
     Group(Function),
+    /// The leader of the group that owns the keys, once: a script. Its effects go through the log.
+    /// Proxies send a script with its body ([`crate::ScriptCall`]).
+    Script,
     /// The proxy: it answers alone, or asks groups by commands of its own. Its handler stands in
     /// `proxy/src/commands/`, under the same name.
     Proxy,
@@ -267,7 +270,19 @@ impl Command {
     /// Whether it may change a key, and so goes through the log.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        self.flags.contains(Flags::WRITE)
+        self.flags.contains(Flags::WRITE) || (self.is_script() && !self.flags.contains(Flags::READ))
+    }
+
+    /// Whether it runs a script.
+    #[must_use]
+    pub const fn is_script(&self) -> bool {
+        matches!(self.run, Run::Script)
+    }
+
+    /// Whether a group runs it.
+    #[must_use]
+    pub const fn is_of_group(&self) -> bool {
+        matches!(self.run, Run::Group(_) | Run::Script)
     }
 
     /// Whether the call overwrites its keys without reading them.

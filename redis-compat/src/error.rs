@@ -133,6 +133,14 @@ impl CommandError {
         ))
     }
 
+    /// A script would change more bytes than an entry of its effects may have.
+    #[must_use]
+    pub fn script_too_large(max: usize) -> Self {
+        Self::Other(format!(
+            "OOM a script may change {max} bytes of keys and values, and nothing was changed"
+        ))
+    }
+
     /// The replies of a transaction would be longer than a frame may be, in bytes.
     #[must_use]
     pub fn transaction_replies_too_long(max: usize) -> Self {

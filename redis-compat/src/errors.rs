@@ -71,6 +71,8 @@ error_lines! {
     pub UNDECLARED_KEY = "ERR the command touched a key that it did not declare";
     /// A command of the proxy that was sent to a group.
     pub OF_THE_PROXY = "ERR command is answered by the proxy alone";
+    /// A script in a frame that says nothing of scripts.
+    pub OF_THE_LEADER = "ERR a script is run by the leader of its group alone";
 }
 
 /// The lines of this file.

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use coterie_types::{KeyRange, TableId};
 
-use crate::errors::OF_THE_PROXY;
+use crate::errors::{OF_THE_LEADER, OF_THE_PROXY};
 use crate::txn::Scope;
 use crate::{Args, Command, CommandError, EvalError, Fault, Reply, Resolved, Resp, Run, Txn};
 
@@ -56,8 +56,10 @@ fn call(
     table: TableId,
     args: &[Bytes],
 ) -> Result<Reply, EvalError> {
-    let Run::Group(function) = command.run else {
-        return Err(OF_THE_PROXY.into());
+    let function = match command.run {
+        Run::Group(function) => function,
+        Run::Script => return Err(OF_THE_LEADER.into()),
+        Run::Proxy => return Err(OF_THE_PROXY.into()),
     };
     let scope = txn.begin(table, command.is_write());
     declare(scope, command, table, args);

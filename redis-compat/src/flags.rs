@@ -74,6 +74,8 @@ bit_set! {
         NO_AUTH = 14, "no_auth";
         /// May change something replicas see.
         MAY_REPLICATE = 15, "may_replicate";
+        /// May name no key, although it takes some.
+        NO_MANDATORY_KEYS = 18, "no_mandatory_keys";
         /// Only with a running dataset load's end.
         NO_ASYNC_LOADING = 19, "no_async_loading";
         /// Not within MULTI.

@@ -10,6 +10,7 @@ mod sort;
 mod ttl;
 mod value;
 
+pub use dump::BAD_DUMP;
 pub(crate) use value::{Typed, Value};
 
 use crate::command::Part;

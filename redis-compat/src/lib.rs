@@ -42,6 +42,8 @@ mod rdb;
 mod record;
 mod reply;
 mod resolve;
+mod script;
+mod script_call;
 mod set;
 mod stream;
 mod string;
@@ -68,9 +70,11 @@ pub(crate) use key::Value;
 pub use keys::{BeginSearch, FindKeys, KeyFlags, KeySpec, Positions};
 pub use mem_view::MemView;
 pub use range::{PAGE_BYTES, PAGE_RECORDS};
+pub use rdb::functions::{functions_of_payload, functions_payload};
 pub use record::{Header, Kind, Record};
 pub use reply::{Reply, Resp};
 pub use resolve::{Resolved, resolve};
+pub use script_call::{ScriptCall, ScriptSource};
 pub use stream::resolve_read_ids;
 pub use table::{
     COMMANDS, ROW_COUNT, ROWS, all_error_lines, lookup, lookup_subcommand, row_number,

@@ -13,6 +13,7 @@
 //! from strangers: it never panics, and never makes room for more than the caller allows.
 
 mod crc64;
+pub(crate) mod functions;
 pub(crate) mod listpack;
 mod lzf;
 pub(crate) mod ziplist;

@@ -69,7 +69,13 @@ impl Resolved {
     /// Whether it may change a key, and so goes through the log.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        self.has(Flags::WRITE)
+        self.row().is_ok_and(Command::is_write)
+    }
+
+    /// Whether it runs a script.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        self.row().is_ok_and(Command::is_script)
     }
 
     /// Whether it may make the data grow.

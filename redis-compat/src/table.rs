@@ -10,14 +10,15 @@ mod connection;
 mod coterie;
 mod generic;
 mod pubsub;
+mod scripting;
 mod server;
 mod transactions;
 
 use crate::command::{Command, Part, is_subcommand};
 use crate::errors::SHARED;
 use crate::{
-    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, set, stream, string, watch,
-    zset,
+    CommandError, bitmap, geo, hash, hyperloglog, key, list, range, script, set, stream, string,
+    watch, zset,
 };
 
 /// All files with rows, topic by topic.
@@ -29,6 +30,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
     key::PARTS,
     list::PARTS,
     range::PARTS,
+    &[script::PART],
     set::PARTS,
     stream::PARTS,
     string::PARTS,
@@ -41,6 +43,7 @@ pub(crate) const PARTS: &[&[Part]] = &[
         coterie::PART,
         generic::PART,
         pubsub::PART,
+        scripting::PART,
         server::PART,
         transactions::PART,
     ],
@@ -51,8 +54,11 @@ pub(crate) mod errors {
     pub use super::cluster::*;
     pub use super::connection::*;
     pub use super::generic::*;
+    pub use super::scripting::*;
     pub use super::server::*;
     pub use super::transactions::*;
+    pub use crate::key::BAD_DUMP;
+    pub use crate::script::*;
 }
 
 /// How many rows there are, subcommands included.

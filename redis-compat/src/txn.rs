@@ -36,6 +36,7 @@ mod state;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coterie_types::{GroupId, KeyRange, TableId, UnixMillis};
 
 pub(crate) use scope::Scope;
@@ -190,6 +191,11 @@ impl<'a> Txn<'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// The keys that the entry has changed so far.
+    pub fn changed_keys(&self) -> impl Iterator<Item = (TableId, &Bytes)> {
+        self.state.overlay.keys().map(|(table, key)| (*table, key))
     }
 
     /// Bytes of the keys and values that the entry changes, each key once: they are held in memory

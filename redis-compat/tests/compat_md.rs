@@ -17,7 +17,7 @@ const HEAD: &str = "\
 Commands are tracked against **Redis 7.2**. Replies are compared byte by byte, in RESP2 and RESP3,
 with a real redis-server 7.0.15 (`redis-compat/tests/differential.rs`); where an error line that is
 compared has changed between the two, Coterie has the line of 7.0.15. Anything that is not listed
-here does not exist yet: scripts, `SWAPDB`, `MIGRATE`, `SAVE` and `BGSAVE`. A
+here does not exist yet: `SWAPDB`, `MIGRATE`, `SAVE` and `BGSAVE`. A
 difference that is not listed here is a bug.
 [For applications](applications.md) explains the replies that Redis does not have, and the limits.
 
@@ -122,6 +122,7 @@ fn place(row: &Command) -> &'static str {
         (_, Route::SumOverKeys | Route::ArrayOverKeys | Route::PairsOverKeys) => "scattered",
         (_, Route::EachRange) => "range by range",
         (Run::Group(_), _) => "in a group",
+        (Run::Script, _) => "in a group, by its leader",
         (Run::Proxy, _) => "in the proxy",
     }
 }

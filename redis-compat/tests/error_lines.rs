@@ -522,6 +522,10 @@ const NOT_COMPARED: &[&str] = &[
     "ERR MAXCOUNT and MAXSIZE must be > 0",
     "ERR RETRYCOUNT must be zero or more",
     "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+    "ERR The user executing the script can't run this command or subcommand",
+    "ERR The user executing the script can't access at least one of the keys mentioned in the \
+     command arguments",
+    "ERR The user executing the script can't publish to the channel mentioned in the command",
     "ERR There was an error trying to save the ACLs. Please check the server logs for more \
      information",
 ];

@@ -63,6 +63,11 @@ async fn answer(node: &Arc<Node>, request: ServerRequest) -> Result<ServerAnswer
             Ok(ServerAnswer::Ok)
         }
         ServerRequest::Status => Ok(ServerAnswer::Status(node.statuses())),
+        ServerRequest::KillScripts { functions } => {
+            let killed = node.settings.scripts.kill(functions);
+            Ok(ServerAnswer::KilledScripts(killed))
+        }
+        ServerRequest::BusyScripts => Ok(ServerAnswer::BusyScripts(node.settings.scripts.busy())),
         ServerRequest::Witness => Ok(ServerAnswer::Witness(Box::new(node.witness()))),
         ServerRequest::AddLearner {
             group_id, node_id, ..

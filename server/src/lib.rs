@@ -31,6 +31,7 @@ mod reopen;
 mod replica;
 mod run;
 mod scan_places;
+mod scripts;
 
 pub use config::Config;
 pub use error::RunError;

@@ -59,13 +59,18 @@ const GAUGES: [Family; 8] = [
 type Counted = (&'static str, &'static str, fn(&Shared) -> &AtomicU64);
 
 /// Counters of each replica since its process started.
-const COUNTERS: [Counted; 6] = [
+const COUNTERS: [Counted; 7] = [
     ("reads", "Read commands served.", |s| &s.reads_total),
     ("writes", "Frames applied for proxies.", |s| &s.writes_total),
     (
         "frames_put_off",
         "Frames that waited for a further log entry, as theirs had changed enough.",
         |s| &s.put_off_total,
+    ),
+    (
+        "script_reruns",
+        "Frames with scripts that were run again, as the state had changed meanwhile.",
+        |s| &s.script_reruns_total,
     ),
     (
         "reclaimed_elements",
@@ -136,11 +141,27 @@ fn encode_counters(
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), std::fmt::Error> {
     let records = node.settings.rocks.records();
+    let scripts = &node.settings.scripts;
     for (name, help, value) in [
         (
             "record_cache_hits",
             "Reads of one record that found it in memory.",
             records.map_or(0, RecordCache::hits),
+        ),
+        (
+            "scripts",
+            "Scripts and functions that have ended.",
+            scripts.runs_total.load(Ordering::Relaxed),
+        ),
+        (
+            "script_microseconds",
+            "Microseconds that scripts and functions took.",
+            scripts.run_micros_total.load(Ordering::Relaxed),
+        ),
+        (
+            "scripts_killed",
+            "Scripts and functions that were ended from outside.",
+            scripts.killed_total.load(Ordering::Relaxed),
         ),
         (
             "waits_served",

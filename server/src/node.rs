@@ -510,6 +510,7 @@ pub(crate) mod tests {
                 rocks: RocksShared::new(1 << 20, 0).unwrap(),
                 read_mode: ReadMode::Lease,
                 value_bytes_max: 1 << 20,
+                scripts: Arc::new(crate::scripts::Scripts::new(addresses.clone())),
                 peers: Peers::new(rpc, addresses),
                 move_rate: Arc::new(Rate::new(0)),
                 replies: coterie_budget::Budget::new(1 << 20),

@@ -10,6 +10,7 @@
 //! questions), the destination `importer` (copies), `arrivals` (writes to keys that have not
 //! arrived yet) and `arriving_view` (reads of them).
 
+mod answers;
 mod arrivals;
 mod arriving_view;
 mod change;
@@ -19,6 +20,7 @@ mod handover;
 mod importer;
 pub(crate) mod load;
 mod machine;
+mod pending;
 mod per_range;
 mod place;
 mod propose;
@@ -26,6 +28,7 @@ mod read;
 mod reclaim;
 mod refusal;
 mod room;
+mod scripting;
 mod shared;
 mod sizes;
 mod split_point;
@@ -63,6 +66,7 @@ use crate::news::NewsLinks;
 use crate::peers::Peers;
 use crate::pubsub::PubSub;
 use crate::rate::Rate;
+use crate::scripts::Scripts;
 use change::change;
 use importer::Importer;
 use machine::Machine;
@@ -92,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) news: Arc<NewsLinks>,
     /// Channels whose home is this node.
     pub(crate) pubsub: Arc<PubSub>,
+    /// Runs scripts.
+    pub(crate) scripts: Arc<Scripts>,
 }
 
 /// A running replica. Cheap to clone.
@@ -201,6 +207,7 @@ impl Replica {
             group.clone(),
             Arc::clone(&shared),
             Arc::clone(&waiting),
+            (Arc::clone(&settings.scripts), Arc::clone(disk)),
             stop.clone(),
         );
         let mut running = start_tasks(&group, &shared, &waiting, (settings, disk), &stop);
@@ -211,6 +218,7 @@ impl Replica {
             proposer,
             settings.peers.clone(),
             Arc::clone(disk),
+            Arc::clone(&settings.scripts),
         );
         let reads = Reads::new(
             group.clone(),
@@ -218,6 +226,7 @@ impl Replica {
             settings.peers.clone(),
             settings.read_mode,
             settings.replies.clone(),
+            Arc::clone(&settings.scripts),
         );
         let running = tokio::sync::Mutex::new(running);
         let tasks = Arc::new(Tasks { stop, running });

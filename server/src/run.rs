@@ -36,6 +36,7 @@ use crate::rate::Rate;
 use crate::register::{self, Card, Registered};
 use crate::reopen;
 use crate::replica::{Settings, groups_in};
+use crate::scripts::Scripts;
 
 /// How long a stop waits for its leaders to move, at most. Beyond that, an election is faster.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -235,6 +236,7 @@ async fn open(
         links: Arc::default(),
         pubsub: Arc::new(PubSub::new(Arc::clone(&news))),
         news,
+        scripts: Arc::new(Scripts::new(book.clone())),
     };
     let fencing = Fencing::open(directory.fence());
     let identity = Identity {

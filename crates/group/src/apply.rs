@@ -15,8 +15,9 @@ use coterie_types::FrameSeq;
 use crate::effects::{Effects, PUT_OFF};
 use crate::entry::{Body, Entry, Expired};
 use crate::frame::{ResolvedFrame, resolve_frame};
+use crate::land::Land;
 use crate::limits::Limits;
-use crate::run::{Ran, is_full, resp, run_commands, run_reads, run_waiting};
+use crate::run::{NoScripts, Ran, is_full, resp, run_commands, run_reads, run_waiting};
 use crate::sessions::Admission;
 use crate::state::{GroupState, removal_slot};
 use crate::store::{Store, StoreChange};
@@ -25,6 +26,7 @@ use arrivals::Absent;
 use listening::Listening;
 
 mod arrivals;
+mod computed;
 mod elements;
 mod listening;
 mod ranges;
@@ -85,6 +87,10 @@ impl GroupState {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
                 let absent = self.take_arrivals(arrivals, &mut txn, store, &mut effects)?;
                 self.apply_frames(frames, &absent, txn, store, limits, &mut effects)?;
+            }
+            Body::Effects(computed) => {
+                let txn = self.txn(store, entry.seed, entry.value_bytes_max);
+                self.apply_effects(*computed, entry.clock, txn, &mut effects)?;
             }
             Body::Sweep(expired) => {
                 let mut txn = self.txn(store, entry.seed, entry.value_bytes_max);
@@ -241,12 +247,7 @@ impl GroupState {
         for watch in &frame.watches {
             let last_removed = self.last_removed(watch.table, &watch.key);
             if !watch_token_holds(txn, watch.table, &watch.key, &watch.token, last_removed)? {
-                let null: &[u8] = match resp(frame) {
-                    Resp::V2 => b"*-1\r\n",
-                    Resp::V3 => b"_\r\n",
-                };
-                let answer = FrameReply::encode_done(&[null.len()], null);
-                return Ok(Ran::Answered(answer));
+                return Ok(Ran::Answered(watch_failed(resp(frame))));
             }
         }
         self.ownership.open_to(&frame.commands, txn);
@@ -254,9 +255,17 @@ impl GroupState {
             return run_waiting(txn, frame, wait.stage);
         }
         if !frame.flags.has(FrameFlags::READ_ONLY) {
-            return run_commands(txn, frame, limits);
+            return run_commands(txn, frame, limits, &mut NoScripts);
         }
-        run_reads(txn, frame).map(Ran::Answered)
+        run_reads(txn, frame, &mut NoScripts).map(Ran::Answered)
+    }
+
+    /// The keys that a command may touch.
+    fn land(&self) -> Land<'_> {
+        Land {
+            ownership: &self.ownership,
+            imports: &self.imports,
+        }
     }
 
     fn sweep(&self, txn: &mut Txn<'_>, expired: &[Expired]) -> Result<(), Fault> {
@@ -282,4 +291,13 @@ impl GroupState {
         }
         self.cleared = self.cleared.max(changes.cleared);
     }
+}
+
+/// The answer of a transaction whose watches do not hold.
+fn watch_failed(resp: Resp) -> Bytes {
+    let null: &[u8] = match resp {
+        Resp::V2 => b"*-1\r\n",
+        Resp::V3 => b"_\r\n",
+    };
+    FrameReply::encode_done(&[null.len()], null)
 }

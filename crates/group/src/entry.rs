@@ -9,6 +9,7 @@
 //! kind 4 Add:    ranges that are new to the group, postcard
 //! kind 5 Drop:   ids of ranges to remove with their records, postcard
 //! kind 6 Change: a change of a range's bounds or owner, postcard
+//! kind 10 Effects: see `script_effects.rs`
 //! kind 8 Digest: its name: u64 le
 //! kind 9 Fetched: length (LEB128) and arrivals, postcard; then frames as in kind 0
 //! ```
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Tally;
 use crate::import::{Arrival, Place};
+use crate::script_effects::ScriptEffects;
 
 const VERSION: u8 = 1;
 const FRAMES: u8 = 0;
@@ -36,6 +38,7 @@ const ADD_RANGES: u8 = 4;
 const DROP_RANGES: u8 = 5;
 const CHANGE: u8 = 6;
 const FETCHED: u8 = 9;
+const EFFECTS: u8 = 10;
 const DIGEST: u8 = 8;
 
 /// A key that was found expired, and its expiry.
@@ -87,6 +90,8 @@ pub enum Body {
         /// As in [`Body::Frames`].
         frames: Vec<Bytes>,
     },
+    /// The effects of frames with scripts, which the leader has run.
+    Effects(Box<ScriptEffects>),
     /// Makes every replica count its records in their state after this entry.
     Digest {
         /// Names the count.
@@ -231,6 +236,7 @@ impl Entry {
             Body::DropRanges(_) => DROP_RANGES,
             Body::Change(_) => CHANGE,
             Body::Fetched { .. } => FETCHED,
+            Body::Effects(_) => EFFECTS,
             Body::Digest { .. } => DIGEST,
         });
         out.put_u64_le(self.clock.0);
@@ -242,6 +248,7 @@ impl Entry {
                 varint::put_bytes(&mut out, &coterie_protocol::encode(arrivals));
                 put_frames(&mut out, frames);
             }
+            Body::Effects(effects) => effects.encode(&mut out),
             Body::Change(change) => out.put_slice(&coterie_protocol::encode(change)),
             Body::Digest { nonce } => out.put_u64_le(*nonce),
             Body::Tick => {}
@@ -275,6 +282,10 @@ impl Entry {
                 let arrivals = decode(&arrivals.ok_or_else(|| error("arrivals cut short"))?)?;
                 let frames = take_frames(input)?;
                 Body::Fetched { arrivals, frames }
+            }
+            EFFECTS => {
+                let effects = ScriptEffects::decode(input).map_err(EntryError)?;
+                Body::Effects(Box::new(effects))
             }
             CHANGE => Body::Change(decode(&input)?),
             DIGEST => Body::Digest {

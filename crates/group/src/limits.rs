@@ -20,6 +20,11 @@ pub struct Limits {
     /// Bytes of keys and values that a transaction may change, including the changes of the entry
     /// before it. A transaction that passes the limit alone is refused.
     pub transaction_bytes: usize,
+    /// Bytes of keys and values that a frame with scripts may change: its effects are an entry's
+    /// bytes. A script that passes the limit is refused.
+    pub script_bytes: usize,
+    /// Bytes of keys and values after which no further frame joins an entry of scripts.
+    pub scripts_bytes: usize,
 }
 
 impl Default for Limits {
@@ -29,6 +34,8 @@ impl Default for Limits {
             written_bytes: 256 << 20,
             answer_bytes: 32 << 20,
             transaction_bytes: 256 << 20,
+            script_bytes: 64 << 20,
+            scripts_bytes: 2 << 20,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The keys a group owns: checked when a write is applied and when a read is served, always against
 //! the same state as the command sees.
 
+use std::sync::Arc;
+
 use coterie_protocol::Refusal;
 use coterie_redis_compat::{Resolved, Txn};
 use coterie_types::{GroupId, KeyRange, RangeDescriptor, RangeId, TableId};
@@ -113,15 +115,32 @@ impl Ownership {
     /// that have all of their records.
     pub(crate) fn open_to(&self, commands: &[Resolved], txn: &mut Txn<'_>) {
         if commands.iter().any(Resolved::reads_named_keys) {
-            let arriving = || {
-                self.importing
-                    .iter()
-                    .map(|arriving| arriving.range.range_id)
-            };
-            let is_whole = |range: &&RangeDescriptor| arriving().all(|id| id != range.range_id);
-            let whole = self.owned.iter().filter(is_whole);
-            txn.set_whole_ranges(whole.map(|range| range.bounds.clone()).collect());
+            txn.set_whole_ranges(self.whole_ranges());
         }
+    }
+
+    /// Owned ranges that have all of their records.
+    pub(crate) fn whole_ranges(&self) -> Arc<[KeyRange]> {
+        let arriving = || {
+            self.importing
+                .iter()
+                .map(|arriving| arriving.range.range_id)
+        };
+        let is_whole = |range: &&RangeDescriptor| arriving().all(|id| id != range.range_id);
+        let whole = self.owned.iter().filter(is_whole);
+        whole.map(|range| range.bounds.clone()).collect()
+    }
+
+    /// A digest of the owned ranges and their epochs (FNV-1a). Any hash works as long as every
+    /// replica uses it forever.
+    #[must_use]
+    pub(crate) fn digest(&self) -> u64 {
+        let numbers = self.owned.iter();
+        let numbers = numbers.flat_map(|range| [range.range_id.0, range.epoch.0]);
+        let bytes = numbers.flat_map(u64::to_le_bytes);
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
     }
 
     /// Ranges that were handed off and whose records are still here, with their descriptors at the

@@ -11,17 +11,17 @@ use coterie_types::{GroupId, RangeId, UnixMillis};
 use crate::frame::ResolvedFrame;
 use crate::import::{Import, Pieces};
 use crate::ownership::Ownership;
-use crate::run::run_reads;
+use crate::run::{NoScripts, Runner, run_reads};
 use crate::state::GroupState;
 
 /// The state for readers after an applied entry. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadState {
-    group_id: GroupId,
-    clock: UnixMillis,
-    next_change: u64,
-    ownership: Arc<Ownership>,
-    imports: Arc<BTreeMap<RangeId, Import>>,
+    pub(crate) group_id: GroupId,
+    pub(crate) clock: UnixMillis,
+    pub(crate) next_change: u64,
+    pub(crate) ownership: Arc<Ownership>,
+    pub(crate) imports: Arc<BTreeMap<RangeId, Import>>,
     pieces: Arc<BTreeMap<RangeId, Pieces>>,
 }
 
@@ -113,6 +113,17 @@ impl ReadState {
         now: UnixMillis,
         seed: u64,
     ) -> Result<ReadOutcome, Fault> {
+        self.read_by(frame, view, now, seed, &mut NoScripts)
+    }
+
+    pub(crate) fn read_by(
+        &self,
+        frame: &ResolvedFrame,
+        view: &dyn View,
+        now: UnixMillis,
+        seed: u64,
+        runner: &mut dyn Runner,
+    ) -> Result<ReadOutcome, Fault> {
         for command in &frame.commands {
             if command.is_write() {
                 // The proxy must not send a write this way: nothing may change outside the log.
@@ -132,7 +143,7 @@ impl ReadState {
         };
         let mut txn = Txn::new(view, context);
         self.ownership.open_to(&frame.commands, &mut txn);
-        let answer = run_reads(&mut txn, frame)?;
+        let answer = run_reads(&mut txn, frame, runner)?;
         Ok(if txn.needs_tick() {
             ReadOutcome::NeedsTick
         } else {

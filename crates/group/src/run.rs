@@ -11,7 +11,7 @@
 //! is always executed. A frame of reads is executed by a single replica, and never returns more
 //! than it has room for: it asks for more room instead.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::{DoneReplies, FrameFlags, FrameReply, Refusal, Stage};
 use coterie_redis_compat::{
     CommandError, EvalError, Fault, Reply, Resolved, Resp, Txn, execute, resolve_words,
@@ -21,11 +21,43 @@ use crate::frame::ResolvedFrame;
 use crate::limits::Limits;
 
 /// Bytes of replies at which no further command of a frame is executed.
-const FRAME_BYTES_MAX: usize = 64 << 20;
+pub(crate) const FRAME_BYTES_MAX: usize = 64 << 20;
 /// The longest reply of a read that has a frame of its own.
 const READ_BYTES_MAX: usize = 512 << 20;
 /// Factor by which the requested room grows when a reply was cut off before its end.
 const ROOM_FACTOR: usize = 8;
+
+/// Runs the commands of a frame.
+pub(crate) trait Runner {
+    /// Runs a command and appends its reply, as [`execute`] does.
+    fn run(
+        &mut self,
+        txn: &mut Txn<'_>,
+        command: &Resolved,
+        resp: Resp,
+        out: &mut BytesMut,
+    ) -> Result<(), Fault>;
+
+    /// Whether the frame cannot be run here and now: it is left as if none of it had run.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+}
+
+/// Runs commands, and no script.
+pub(crate) struct NoScripts;
+
+impl Runner for NoScripts {
+    fn run(
+        &mut self,
+        txn: &mut Txn<'_>,
+        command: &Resolved,
+        resp: Resp,
+        out: &mut BytesMut,
+    ) -> Result<(), Fault> {
+        execute(txn, command, resp, out)
+    }
+}
 
 /// The outcome of a frame.
 pub(crate) enum Ran {
@@ -84,9 +116,10 @@ pub(crate) fn run_commands(
     txn: &mut Txn<'_>,
     frame: &ResolvedFrame,
     limits: &Limits,
+    runner: &mut dyn Runner,
 ) -> Result<Ran, Fault> {
     if frame.flags.has(FrameFlags::TRANSACTION) {
-        return run_transaction(txn, frame, limits);
+        return run_transaction(txn, frame, limits, runner);
     }
     let mut replies = DoneReplies::new(frame.commands.len());
     let room = frame.reply_room.unwrap_or(FRAME_BYTES_MAX);
@@ -102,7 +135,10 @@ pub(crate) fn run_commands(
         }
         txn.set_reply_room(left);
         let out = replies.out();
-        execute(txn, command, resp(frame), out)?;
+        runner.run(txn, command, resp(frame), out)?;
+        if runner.is_stopped() {
+            return Ok(Ran::PutOff);
+        }
         if txn.reply_was_too_long() && frame.commands.len() > 1 {
             // Only a read is refused for this reason: in its own frame its reply may be longer.
             replies.take_back();
@@ -118,6 +154,7 @@ fn run_transaction(
     txn: &mut Txn<'_>,
     frame: &ResolvedFrame,
     limits: &Limits,
+    runner: &mut dyn Runner,
 ) -> Result<Ran, Fault> {
     let is_alone = txn.changed_bytes() == 0;
     let mut replies = begin_transaction(frame);
@@ -133,7 +170,12 @@ fn run_transaction(
             too_much = Some(CommandError::transaction_too_large(max));
             break;
         }
-        if !transact(txn, frame, command, FRAME_BYTES_MAX, &mut replies)? {
+        let has_room = transact(txn, frame, (command, FRAME_BYTES_MAX), runner, &mut replies)?;
+        if runner.is_stopped() {
+            txn.roll_back();
+            return Ok(Ran::PutOff);
+        }
+        if !has_room {
             too_much = Some(CommandError::transaction_replies_too_long(FRAME_BYTES_MAX));
             break;
         }
@@ -150,9 +192,13 @@ fn run_transaction(
 }
 
 /// Executes a frame of reads, as long as their replies have room.
-pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Bytes, Fault> {
+pub(crate) fn run_reads(
+    txn: &mut Txn<'_>,
+    frame: &ResolvedFrame,
+    runner: &mut dyn Runner,
+) -> Result<Bytes, Fault> {
     if frame.flags.has(FrameFlags::TRANSACTION) {
-        return read_transaction(txn, frame);
+        return read_transaction(txn, frame, runner);
     }
     let is_alone = frame.commands.len() == 1;
     let max = if is_alone {
@@ -167,7 +213,7 @@ pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Byte
         txn.set_reply_room(left);
         let before = replies.bytes();
         let out = replies.out();
-        execute(txn, command, resp(frame), out)?;
+        runner.run(txn, command, resp(frame), out)?;
         let unseen = txn.reply_was_too_long();
         let bytes = replies.bytes() - before;
         if (unseen || bytes > left) && !(is_alone && room == max) {
@@ -184,12 +230,16 @@ pub(crate) fn run_reads(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Byte
 }
 
 /// Executes a transaction of reads, if all of its replies have room.
-fn read_transaction(txn: &mut Txn<'_>, frame: &ResolvedFrame) -> Result<Bytes, Fault> {
+fn read_transaction(
+    txn: &mut Txn<'_>,
+    frame: &ResolvedFrame,
+    runner: &mut dyn Runner,
+) -> Result<Bytes, Fault> {
     let max = FRAME_BYTES_MAX;
     let room = frame.reply_room.unwrap_or(max).min(max);
     let mut replies = begin_transaction(frame);
     for command in &frame.commands {
-        if transact(txn, frame, command, room, &mut replies)? {
+        if transact(txn, frame, (command, room), runner, &mut replies)? {
             continue;
         }
         if room < max {
@@ -225,8 +275,8 @@ fn begin_transaction(frame: &ResolvedFrame) -> DoneReplies {
 fn transact(
     txn: &mut Txn<'_>,
     frame: &ResolvedFrame,
-    command: &Resolved,
-    room: usize,
+    (command, room): (&Resolved, usize),
+    runner: &mut dyn Runner,
     replies: &mut DoneReplies,
 ) -> Result<bool, Fault> {
     let left = room.saturating_sub(replies.bytes());
@@ -234,7 +284,7 @@ fn transact(
         return Ok(false);
     }
     txn.set_reply_room(left);
-    execute(txn, command, resp(frame), replies.out())?;
+    runner.run(txn, command, resp(frame), replies.out())?;
     Ok(!txn.reply_was_too_long())
 }
 
@@ -251,7 +301,12 @@ pub(crate) fn is_full(txn: &Txn<'_>, limits: &Limits) -> bool {
 
 /// The protocol of a frame's replies.
 pub(crate) fn resp(frame: &ResolvedFrame) -> Resp {
-    if frame.flags.has(FrameFlags::RESP3) {
+    resp_of(frame.flags)
+}
+
+/// The protocol of the replies of a frame with these flags.
+pub(crate) fn resp_of(flags: FrameFlags) -> Resp {
+    if flags.has(FrameFlags::RESP3) {
         Resp::V3
     } else {
         Resp::V2
@@ -318,7 +373,8 @@ mod tests {
         let view = view();
         let mut txn = Txn::new(&view, ctx());
         let frame = frame(lines, flags, room);
-        let Ran::Answered(reply) = run_commands(&mut txn, &frame, &Limits::default()).unwrap()
+        let Ran::Answered(reply) =
+            run_commands(&mut txn, &frame, &Limits::default(), &mut NoScripts).unwrap()
         else {
             panic!("put off")
         };
@@ -334,7 +390,7 @@ mod tests {
         let view = view();
         let mut txn = Txn::new(&view, ctx());
         let flags = flags.with(FrameFlags::READ_ONLY);
-        let answer = run_reads(&mut txn, &frame(lines, flags, Some(room))).unwrap();
+        let answer = run_reads(&mut txn, &frame(lines, flags, Some(room)), &mut NoScripts).unwrap();
         match FrameReply::decode(answer).unwrap() {
             FrameReply::Done(replies) => Ok(replies),
             FrameReply::Refused(Refusal::NeedsRoom { bytes }) => Err(bytes as usize),

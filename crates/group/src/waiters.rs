@@ -254,6 +254,12 @@ impl<O> Waiters<O> {
         self.copies_of(&taken, None)
     }
 
+    /// Whether a frame waits for this key.
+    #[must_use]
+    pub fn is_waited_for(&self, table: TableId, key: &Bytes) -> bool {
+        self.keys.contains_key(&(table, key.clone()))
+    }
+
     /// A key may have changed by something that is no frame: the first of each queue are due.
     pub fn touch(&mut self, table: TableId, key: &Bytes) {
         let place = (table, key.clone());

@@ -28,6 +28,8 @@ const NEVER: Limits = Limits {
     written_bytes: usize::MAX,
     answer_bytes: usize::MAX,
     transaction_bytes: usize::MAX,
+    script_bytes: usize::MAX,
+    scripts_bytes: usize::MAX,
 };
 
 fn range(group_id: GroupId) -> RangeDescriptor {
@@ -422,7 +424,7 @@ proptest! {
         (changed_bytes, written_bytes, answer_bytes) in (1..200usize, 1..400usize, 1..200usize),
     ) {
         let transaction_bytes = 150;
-        let limits = Limits { changed_bytes, written_bytes, answer_bytes, transaction_bytes };
+        let limits = Limits { changed_bytes, written_bytes, answer_bytes, transaction_bytes, ..NEVER };
         let mut small = Group::new(limits);
         let mut large = Group::new(Limits { transaction_bytes, ..NEVER });
         let last = pipeline(0, &["set last 1"]);

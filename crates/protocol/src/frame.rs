@@ -39,6 +39,9 @@ impl FrameFlags {
     /// The frame's only command may wait for data. Only in a frame's bytes; in memory
     /// [`Frame::wait`] holds the rest.
     pub const WAITS: Self = Self(32);
+    /// A command runs a script: the leader runs the whole frame once, and its effects go through
+    /// the log.
+    pub const SCRIPTS: Self = Self(64);
 
     /// Whether every flag of `other` is set.
     #[must_use]

@@ -20,6 +20,7 @@ pub mod places;
 pub mod pubsub;
 mod refusal;
 mod reply;
+pub mod scripts;
 pub mod server;
 pub mod settings;
 pub mod waits;

@@ -50,4 +50,10 @@ pub enum Refusal {
         /// Bytes of the reply, or more than the room.
         bytes: u64,
     },
+    /// A script has been running for long, and commands do not wait for its end. Nothing was
+    /// executed.
+    Busy {
+        /// It is a function: FUNCTION KILL ends it, and not SCRIPT KILL.
+        function: bool,
+    },
 }

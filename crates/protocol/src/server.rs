@@ -8,6 +8,7 @@ use coterie_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::scripts::{KilledScripts, RunningScript};
 
 /// A control request to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +221,13 @@ pub enum ServerRequest {
     /// The node's identity, and its knowledge of the cluster: for a meta that has lost everything.
     /// Answered by `Witness`.
     Witness,
+    /// End the scripts, or the functions, that run for long. Answered by `KilledScripts`.
+    KillScripts {
+        /// Functions, and not scripts.
+        functions: bool,
+    },
+    /// The scripts and functions that run for long. Answered by `BusyScripts`.
+    BusyScripts,
 }
 
 impl ServerRequest {
@@ -245,6 +253,8 @@ impl ServerRequest {
             | Self::RecoverAlone { fence, .. } => Some(*fence),
             Self::TakeDigest { fence, .. } => (*fence > 0).then_some(*fence),
             Self::Status
+            | Self::KillScripts { .. }
+            | Self::BusyScripts
             | Self::Witness
             | Self::Activate { .. }
             | Self::ImportState { .. }
@@ -301,6 +311,10 @@ pub enum ServerAnswer {
     Digest(Option<Digest>),
     /// The node's identity, and its knowledge of the cluster.
     Witness(Box<Witness>),
+    /// The scripts that were told to end.
+    KilledScripts(KilledScripts),
+    /// The scripts and functions that run for long.
+    BusyScripts(Vec<RunningScript>),
 }
 
 /// A node's knowledge of itself and its cluster.

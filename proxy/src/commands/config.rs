@@ -39,6 +39,8 @@ enum Set {
     /// To its present value, no more: libraries and benchmarks do so with settings that Redis can
     /// change.
     ToTheSame,
+    /// To a number from 0 on, for all proxies and nodes: meta keeps it.
+    OfCluster,
     /// To a number in this range, without effect.
     Ignored(i64, i64),
     /// The password of the default user, which all proxies share.
@@ -146,6 +148,11 @@ fn set_one(
         Set::To(set) => set(&shared.settings, value, change),
         Set::OfRights(set) => set(&shared.rights, value, change),
         Set::Requirepass => Ok(()),
+        Set::OfCluster => check_number(value, 0, i64::MAX).map(|()| {
+            if change {
+                shared.scripts.set_busy_threshold(value);
+            }
+        }),
         Set::ToTheSame if (setting.get)(shared) == value => Ok(()),
         Set::Ignored(least, most) => check_number(value, least, most),
         Set::ToTheSame | Set::Never => Err(IMMUTABLE.to_owned()),
@@ -442,6 +449,11 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         constant!("appendonly", "yes"),
         fixed("bind", Set::ToTheSame, |shared| decimal(shared.addr.ip())),
         Setting {
+            name: "busy-reply-threshold",
+            get: |shared| shared.scripts.busy_threshold(),
+            set: Set::OfCluster,
+        },
+        Setting {
             name: "client-output-buffer-limit",
             get: output_limits,
             set: Set::To(set_output_limits),
@@ -465,6 +477,12 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
         threshold!("list-compress-depth", "0", (0, i32::MAX as i64)),
         threshold!("list-max-listpack-size", "-2", INT),
         threshold!("list-max-ziplist-size", "-2", INT),
+        // The name that Redis had for it before 7.0.
+        Setting {
+            name: "lua-time-limit",
+            get: |shared| shared.scripts.busy_threshold(),
+            set: Set::OfCluster,
+        },
         number!("maxclients", maxclients, 1..=u32::MAX.into(), plain),
         // Coterie keeps data on disk: nothing is evicted.
         constant!("maxmemory", "0"),

@@ -5,6 +5,7 @@
 mod calls;
 mod lines;
 mod process;
+mod scripts;
 
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
@@ -70,7 +71,7 @@ fn write(shared: &Shared, section: &str) -> String {
     match section {
         "server" => server(shared),
         "clients" => clients(shared),
-        "memory" => process::memory(),
+        "memory" => process::memory() + &scripts::lines(shared),
         "persistence" => lines(
             "Persistence",
             &[(

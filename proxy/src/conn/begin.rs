@@ -13,6 +13,7 @@ use super::call::Call;
 use super::codec::Cut;
 use super::connection::Connection;
 use super::departure::Socket;
+use super::script_rights::give_rights;
 use super::state::{Mode, Until};
 use super::{cross_protocol, sizes};
 use crate::commands::{self, Handler};
@@ -57,6 +58,11 @@ impl<S: Socket> Connection<S> {
     }
 
     fn begin_call(&mut self, call: Call) {
+        self.begin_known(call, false);
+    }
+
+    /// Begins a call. `has_asked`: meta was asked for its script, if that is not known here.
+    fn begin_known(&mut self, mut call: Call, has_asked: bool) {
         let row = call.row;
         self.last_command = row.name;
         if let Err(error) = self.check_user(&call) {
@@ -75,6 +81,21 @@ impl<S: Socket> Connection<S> {
             let over = Box::pin(async move { shared.pause.over().await });
             return self.park(call, Until::Unpaused(over));
         }
+        if row.is_script()
+            && let Err(missing) = self.shared.scripts.add_code(&mut call)
+        {
+            if !has_asked {
+                let news = self.shared.scripts.news();
+                return self.park(call, Until::News(news));
+            }
+            // Within MULTI the group reports it, at EXEC.
+            if self.session.multi.is_none() {
+                return self.fail_at_once(call, missing);
+            }
+        }
+        if row.is_script() {
+            give_rights(&mut call, self.session.user.as_deref());
+        }
         let handler = commands::handler(row);
         if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {
             return self.queue(call, handler);
@@ -84,10 +105,10 @@ impl<S: Socket> Connection<S> {
 
     /// Begins a command that had to wait.
     pub(super) fn resume(&mut self, mut call: Call, until: &Until) {
-        if !matches!(until, Until::Map { .. }) {
+        if !matches!(until, Until::Map { .. } | Until::News(_)) {
             call.restart(Instant::now(), self.shared.router.request_timeout);
         }
-        self.begin_call(call);
+        self.begin_known(call, matches!(until, Until::News(_)));
     }
 
     /// Whether the client has authenticated, if it must, and its user may run the command.

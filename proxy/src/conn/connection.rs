@@ -362,7 +362,7 @@ impl<S: Socket> Connection<S> {
     fn poll_until(&self, until: &mut Until, cx: &mut Context<'_>) -> Poll<()> {
         let is_ready = match until {
             Until::Settled => self.is_settled(),
-            Until::Unpaused(over) => return over.poll_unpin(cx),
+            Until::Unpaused(over) | Until::News(over) => return over.poll_unpin(cx),
             Until::Map { newer } => {
                 self.is_settled() && {
                     let (router, map) = (&self.shared.router, self.pipeline.map());

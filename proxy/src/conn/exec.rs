@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes, BytesMut};
 use coterie_protocol::FrameFlags;
 use coterie_redis_compat::errors::{EXEC_ABORT, EXEC_WITHOUT_MULTI, NOT_IN_MULTI, NOT_OFFERED};
-use coterie_redis_compat::{CommandError, Reply, Run, lookup};
+use coterie_redis_compat::{CommandError, Reply, lookup};
 
 use super::call::Call;
 use super::connection::Connection;
@@ -95,6 +95,7 @@ impl<S: Socket> Connection<S> {
         batch.watches.clone_from(watches);
         for queued in multi.queue.iter().filter(|queued| is_grouped(queued)) {
             batch.put(queued.table, &queued.args, false);
+            batch.note_script(queued.row);
         }
         let is_part = batch.count < multi.queue.len() || batch.count == 0;
         if batch.count == 0
@@ -228,5 +229,5 @@ impl<S: Socket> Connection<S> {
 }
 
 fn is_grouped(queued: &Call) -> bool {
-    matches!(queued.row.run, Run::Group(_)) && queued.denied.is_none()
+    queued.row.is_of_group() && queued.denied.is_none()
 }

@@ -69,8 +69,16 @@ impl Batch {
         self.count += 1;
     }
 
+    /// Notes the row of a command that was put.
+    pub(crate) fn note_script(&mut self, row: &Command) {
+        if row.is_script() {
+            self.flags = self.flags.with(FrameFlags::SCRIPTS);
+        }
+    }
+
     fn takes(&self, base: FrameFlags, args: &[Bytes], commands_max: usize) -> bool {
-        let ignoring = |flags: FrameFlags| flags.0 & !FrameFlags::READ_ONLY.0;
+        let of_commands = FrameFlags::READ_ONLY.with(FrameFlags::SCRIPTS);
+        let ignoring = |flags: FrameFlags| flags.0 & !of_commands.0;
         ignoring(self.flags) == ignoring(base)
             && !self.flags.has(FrameFlags::TRANSACTION)
             && self.count < commands_max
@@ -150,6 +158,7 @@ impl Lane {
         };
         let before = batch.commands.len();
         batch.put(call.table, &call.args, call.is_read());
+        batch.note_script(call.row);
         batch.returns.push(back);
         batch.commands.len() - before
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use coterie_redis_compat::errors::{
     DISCARD_WITHOUT_MULTI, NESTED_MULTI, NOT_OFFERED, WATCH_INSIDE_MULTI,
 };
-use coterie_redis_compat::{CommandError, Reply, Run};
+use coterie_redis_compat::{CommandError, Reply};
 use futures_util::future::BoxFuture;
 
 use super::call::Call;
@@ -26,7 +26,7 @@ impl<S: Socket> Connection<S> {
     /// Runs a command. `handler` carries it out if no group does.
     pub(super) fn run_call(&mut self, call: Call, handler: Option<Handler>) {
         match handler {
-            None if matches!(call.row.run, Run::Group(_)) => match blocking::limit(&call) {
+            None if call.row.is_of_group() => match blocking::limit(&call) {
                 Some(_) if !self.is_settled() => self.park(call, Until::Settled),
                 Some(limit) => self.run_waiting(call, limit),
                 None => self.submit(call),

@@ -37,7 +37,7 @@ pub(super) fn argument_max(name: &[u8], words: usize, value_max: usize) -> usize
 
 fn argument_max_of(row: &Command, value_max: usize) -> usize {
     match row.run {
-        Run::Group(_) => KEY_BYTES_MAX.max(value_max),
+        Run::Group(_) | Run::Script => KEY_BYTES_MAX.max(value_max),
         // The proxy's own commands do not store their arguments.
         Run::Proxy => usize::MAX,
     }

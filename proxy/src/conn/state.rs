@@ -45,6 +45,8 @@ pub(super) enum Until {
     },
     /// CLIENT PAUSE ends.
     Unpaused(BoxFuture<'static, ()>),
+    /// Meta has said which scripts there are.
+    News(BoxFuture<'static, ()>),
 }
 
 impl Mode {

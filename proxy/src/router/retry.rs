@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use coterie_protocol::{FrameFlags, FrameReply, Refusal, decode, method};
 use coterie_redis_compat::CommandError;
-use coterie_redis_compat::errors::{DISK_FULL, STARTING};
+use coterie_redis_compat::errors::{BUSY_FUNCTION, BUSY_SCRIPT, DISK_FULL, STARTING};
 use coterie_rpc::{CallError, Patience};
 use coterie_types::{GroupId, NodeId};
 use tokio::runtime::Handle;
@@ -413,6 +413,14 @@ impl<'a> Attempts<'a> {
                 Next::Pause
             }
             Refusal::DiskFull => Next::Finish(Outcome::Failed(Failure::DiskFull)),
+            Refusal::Busy { .. } if self.maybe_applied => {
+                self.reason = format!("group {} runs a script", self.group.id);
+                Next::Pause
+            }
+            Refusal::Busy { function } => {
+                let error = if function { BUSY_FUNCTION } else { BUSY_SCRIPT };
+                Next::Finish(Outcome::Failed(Failure::Unroutable(error)))
+            }
             Refusal::NeedsRoom { bytes } => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 Next::Finish(Outcome::NeedsRoom(bytes))

@@ -89,6 +89,13 @@ impl Command {
         self
     }
 
+    /// The leader of the group with the keys runs it as a script.
+    pub(crate) const fn runs_script(mut self) -> Self {
+        self.run = Run::Script;
+        self.route = Route::Keys;
+        self
+    }
+
     pub(crate) const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
         self

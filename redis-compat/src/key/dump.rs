@@ -32,7 +32,7 @@ error_lines! {
     /// `RESTORE` on a key that exists.
     BUSY_KEY = "BUSYKEY Target key name already exists.";
     /// A `RESTORE` payload of another version, or damaged.
-    BAD_DUMP = "ERR DUMP payload version or checksum are wrong";
+    pub BAD_DUMP = "ERR DUMP payload version or checksum are wrong";
     /// A `RESTORE` payload that is whole and makes no sense.
     BAD_DATA_FORMAT = "ERR Bad data format";
     /// `RESTORE` with a TTL below zero.

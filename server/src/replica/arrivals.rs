@@ -23,7 +23,8 @@ use coterie_rpc::Responder;
 use coterie_types::RangeId;
 use tokio::sync::Semaphore;
 
-use super::propose::{Due, Proposer};
+use super::pending::Due;
+use super::propose::Proposer;
 use super::refusal::{refusal_of, refuse};
 use super::shared::Shared;
 use super::view::StoreView;

@@ -11,27 +11,31 @@
 //! frames wait until these have been proposed, so the frames put off are at most those of two
 //! entries.
 //!
+//! Frames with scripts (`scripting`) run between entries, when all that was proposed is applied.
+//!
 //! Frames that wait for data (`waiting`) are told of on their way into an entry. An entry with
 //! frames that may bring data begins with their copies.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use coterie_group::{Arrival, Body, Copy, Entry, ResolvedFrame, WaitId, is_put_off, resolve_frame};
+use coterie_group::{Arrival, Body, Copy, ResolvedFrame, has_scripts, resolve_frame};
 use coterie_protocol::{Frame, FrameCommand, FrameFlags, Refusal, Stage, WaitHead};
-use coterie_raft::{Group, PendingAnswer, ProposeError};
+use coterie_raft::Group;
 use coterie_rpc::Responder;
-use coterie_types::varint;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::load::Timed;
-use super::refusal::{refusal_of, refuse};
+use super::answers::Proposed;
+use super::pending::{Due, Pending, Sent, To, arrival_bytes};
+use super::refusal::refuse;
 use super::shared::Shared;
 use super::waiting::{Kept, Waiting, term_of};
+use crate::disk::Disk;
+use crate::scripts::Scripts;
 
 /// Frames in the queue, at most.
 const QUEUE_FRAMES_MAX: usize = 16 * 1024;
@@ -43,25 +47,10 @@ const ENTRY_FRAMES_MAX: usize = 1024;
 const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// Entries proposed and not yet applied, at most.
 const ENTRIES_IN_FLIGHT: usize = 2;
+/// Frames with scripts that wait for a run, at most.
+const SCRIPT_FRAMES_MAX: usize = 2 * ENTRY_FRAMES_MAX;
 /// Frames put off at a time, at most: new frames are gathered only when none of these waits.
 const RETURNING_MAX: usize = ENTRIES_IN_FLIGHT * ENTRY_FRAMES_MAX;
-
-/// The time of a frame.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Due {
-    /// When the proxy stops waiting.
-    pub(crate) deadline: Instant,
-    /// Set for a sampled frame: its time is counted.
-    pub(crate) timed: Option<Timed>,
-}
-
-struct Pending {
-    frame: Bytes,
-    /// Records of keys that the frame names, fetched from another group.
-    arrivals: Vec<Arrival>,
-    due: Due,
-    responder: Responder,
-}
 
 /// Accepts frames that go through the log. Cheap to clone.
 #[derive(Clone)]
@@ -76,6 +65,7 @@ impl Proposer {
         group: Group,
         shared: Arc<Shared>,
         waiting_frames: Arc<Waiting>,
+        (scripts, disk): (Arc<Scripts>, Arc<Disk>),
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_FRAMES_MAX);
@@ -89,6 +79,10 @@ impl Proposer {
             put_off,
             returning,
             queued_bytes: Arc::clone(&queued_bytes),
+            scripts,
+            disk,
+            script_frames: VecDeque::new(),
+            held: VecDeque::new(),
         };
         let task = tokio::spawn(batcher.run(stop));
         (
@@ -119,6 +113,7 @@ impl Proposer {
             arrivals,
             due,
             responder,
+            reruns: 0,
         }) {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             refuse(refused.into_inner().responder, Refusal::Overloaded);
@@ -142,6 +137,7 @@ impl Gathered {
             arrivals,
             due,
             responder,
+            ..
         } = pending;
         let head = WaitHead::of(&frame);
         if let Some(head) = head.filter(|head| head.wait.stage == Stage::Withdrawn) {
@@ -226,37 +222,21 @@ fn encoded(frame: &ResolvedFrame) -> Bytes {
     out.freeze()
 }
 
-/// The rest of a proposed frame: its bytes are in the entry.
-struct Sent {
-    timed: Option<Timed>,
-    to: To,
-}
-
-/// Who awaits a frame's answer.
-enum To {
-    Caller {
-        responder: Responder,
-        due: Due,
-    },
-    /// The frame may wait: `waiting` knows.
-    Waiter(WaitId),
-}
-
-fn arrival_bytes(arrivals: &[Arrival]) -> usize {
-    let bytes =
-        |arrival: &Arrival| arrival.key.len() + arrival.record.as_ref().map_or(0, Bytes::len);
-    arrivals.iter().map(bytes).sum()
-}
-
-struct Batcher {
-    group: Group,
-    shared: Arc<Shared>,
-    waiting_frames: Arc<Waiting>,
+pub(super) struct Batcher {
+    pub(super) group: Group,
+    pub(super) shared: Arc<Shared>,
+    pub(super) waiting_frames: Arc<Waiting>,
     waiting: mpsc::Receiver<Pending>,
     put_off: mpsc::Sender<Pending>,
     /// The receiving end of `put_off`.
     returning: mpsc::Receiver<Pending>,
     queued_bytes: Arc<AtomicUsize>,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) disk: Arc<Disk>,
+    /// Frames with scripts, which run when all that was proposed is applied (`scripting`).
+    pub(super) script_frames: VecDeque<Pending>,
+    /// Frames that have left the queue while scripts ran for long.
+    held: VecDeque<Pending>,
 }
 
 impl Batcher {
@@ -270,40 +250,108 @@ impl Batcher {
             let Some(Ok(permit)) = permit.await else {
                 return;
             };
-            let Some(Some(next)) = stop.run_until_cancelled(self.next()).await else {
-                return;
-            };
-            let first = match next {
-                Next::Frame(pending) => Some(pending),
-                Next::Due => None,
+            let first = if self.script_frames.is_empty() {
+                match stop.run_until_cancelled(self.next()).await {
+                    Some(Some(Next::Frame(pending))) => Some(pending),
+                    Some(Some(Next::Due)) => None,
+                    None | Some(None) => return,
+                }
+            } else {
+                None
             };
             let (body, sent) = self.gather(first).into_body();
             if sent.is_empty() {
+                drop(permit);
+            } else if stop
+                .run_until_cancelled(self.propose(body, sent, permit))
+                .await
+                .is_none()
+            {
+                return;
+            }
+            if !self.script_frames.is_empty() {
+                let permits = ENTRIES_IN_FLIGHT as u32;
+                let all = Arc::clone(&in_flight).acquire_many_owned(permits);
+                let Some(Ok(_all)) = stop.run_until_cancelled(all).await else {
+                    return;
+                };
+                if stop.run_until_cancelled(self.run_scripts()).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Proposes an entry. The permit is held until it is answered.
+    async fn propose(&self, body: Body, sent: Vec<Sent>, permit: OwnedSemaphorePermit) {
+        let entry = self.shared.entry(body);
+        let proposal = self.group.start_proposal(entry.clone()).await;
+        let proposed = Proposed {
+            group: self.group.clone(),
+            shared: Arc::clone(&self.shared),
+            waiting_frames: Arc::clone(&self.waiting_frames),
+            put_off: self.put_off.clone(),
+            queued_bytes: Arc::clone(&self.queued_bytes),
+            entry,
+            sent,
+        };
+        tokio::spawn(async move {
+            proposed.answer(proposal).await;
+            drop(permit);
+        });
+    }
+
+    /// Frames with scripts, for a run. Those that were given up are dropped.
+    pub(super) fn take_scripts(&mut self) -> Vec<Pending> {
+        let count = self.script_frames.len().min(ENTRY_FRAMES_MAX);
+        let taken: Vec<Pending> = self.script_frames.drain(..count).collect();
+        let bytes = taken.iter().map(Pending::bytes).sum();
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let wanted = taken.into_iter().filter(|pending| !pending.is_given_up());
+        wanted.collect()
+    }
+
+    /// Puts frames with scripts back before the others.
+    pub(super) fn return_scripts(&mut self, mut frames: VecDeque<Pending>) {
+        let bytes = frames.iter().map(Pending::bytes).sum();
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        frames.append(&mut self.script_frames);
+        self.script_frames = frames;
+    }
+
+    /// Takes the frames of the queue out of it, as far as there is room, and tells the proxies of
+    /// all frames that wait that they are not forgotten.
+    pub(super) fn reassure_waiting(&mut self) {
+        while self.held.len() < QUEUE_FRAMES_MAX
+            && let Ok(pending) = self.waiting.try_recv()
+        {
+            self.held.push_back(pending);
+        }
+        for pending in self.held.iter().chain(&self.script_frames) {
+            pending.responder.working();
+        }
+    }
+
+    /// Refuses all frames that wait for an entry, but for those that wait for data or end that.
+    pub(super) fn refuse_waiting(&mut self, refusal: &Refusal) {
+        let mut kept = VecDeque::new();
+        while let Some(pending) = self.script_frames.pop_front().or_else(|| self.try_next()) {
+            if WaitHead::of(&pending.frame).is_some() {
+                kept.push_back(pending);
                 continue;
             }
-            let entry = self.shared.entry(body);
-            let proposing = self.group.start_proposal(entry.clone());
-            let Some(proposal) = stop.run_until_cancelled(proposing).await else {
-                return;
-            };
-            let proposed = Proposed {
-                group: self.group.clone(),
-                shared: Arc::clone(&self.shared),
-                waiting_frames: Arc::clone(&self.waiting_frames),
-                put_off: self.put_off.clone(),
-                queued_bytes: Arc::clone(&self.queued_bytes),
-                entry,
-                sent,
-            };
-            tokio::spawn(async move {
-                proposed.answer(proposal).await;
-                drop(permit);
-            });
+            self.queued_bytes
+                .fetch_sub(pending.bytes(), Ordering::Relaxed);
+            refuse(pending.responder, refusal.clone());
         }
+        self.held = kept;
     }
 
     /// The next frame for an entry: frames that were put off come first.
     async fn next(&mut self) -> Option<Next> {
+        if !self.held.is_empty() {
+            return self.try_next().map(Next::Frame);
+        }
         tokio::select! {
             biased;
             // Never `None`: its sender is in `self`.
@@ -314,24 +362,34 @@ impl Batcher {
     }
 
     fn try_next(&mut self) -> Option<Pending> {
-        let returning = self.returning.try_recv();
-        returning.or_else(|_| self.waiting.try_recv()).ok()
+        let returning = self.returning.try_recv().ok();
+        let held = returning.or_else(|| self.held.pop_front());
+        held.or_else(|| self.waiting.try_recv().ok())
     }
 
     fn gather(&mut self, first: Option<Pending>) -> Gathered {
         let (mut gathered, mut bytes) = (Gathered::default(), 0);
-        let now = Instant::now();
         let waiting_frames = Arc::clone(&self.waiting_frames);
         let mut kept = waiting_frames.enter(term_of(&self.group));
         gathered.add_copies(kept.waiters.take_due(ENTRY_FRAMES_MAX));
         let mut next = first.or_else(|| self.try_next());
+        let mut scripts = self.script_frames.len();
         while let Some(pending) = next {
-            bytes += pending.frame.len() + arrival_bytes(&pending.arrivals);
-            // Its proxy gave it up: the proxy sends the frame again, or has told its client.
-            if pending.due.deadline > now && !pending.responder.is_abandoned() {
-                gathered.add(pending, &waiting_frames, &mut kept);
+            if !has_scripts(&pending.frame) {
+                bytes += pending.bytes();
+                if !pending.is_given_up() {
+                    gathered.add(pending, &waiting_frames, &mut kept);
+                }
+            } else if scripts < SCRIPT_FRAMES_MAX {
+                scripts += 1;
+                self.script_frames.push_back(pending);
+            } else {
+                bytes += pending.bytes();
+                refuse(pending.responder, Refusal::Overloaded);
             }
-            let full = gathered.frames.len() >= ENTRY_FRAMES_MAX || bytes >= ENTRY_BYTES_MAX;
+            let full = gathered.frames.len() >= ENTRY_FRAMES_MAX
+                || bytes >= ENTRY_BYTES_MAX
+                || scripts >= SCRIPT_FRAMES_MAX;
             next = if full { None } else { self.try_next() };
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -345,110 +403,4 @@ enum Next {
     Frame(Pending),
     /// A frame that waits for data.
     Due,
-}
-
-/// A proposed entry, and the frames that wait for its answers.
-struct Proposed {
-    group: Group,
-    shared: Arc<Shared>,
-    waiting_frames: Arc<Waiting>,
-    put_off: mpsc::Sender<Pending>,
-    queued_bytes: Arc<AtomicUsize>,
-    entry: Bytes,
-    sent: Vec<Sent>,
-}
-
-impl Proposed {
-    /// Waits for the entry's answer and hands each frame its part.
-    async fn answer(self, proposal: Result<PendingAnswer, ProposeError>) {
-        let answered = match proposal {
-            Ok(pending) => pending.await.map_err(|error| self.group.with_term(error)),
-            Err(error) => Err(error),
-        };
-        match answered {
-            Ok(answers) => self.hand_out(answers),
-            Err(error) => {
-                let refusal = refusal_of(error);
-                for sent in self.sent {
-                    match sent.to {
-                        To::Caller { responder, .. } => refuse(responder, refusal.clone()),
-                        To::Waiter(id) => self.waiting_frames.refused(id, &refusal),
-                    }
-                }
-                self.waiting_frames.flush();
-            }
-        }
-    }
-
-    fn hand_out(self, mut answers: Bytes) {
-        let mut frames = None;
-        let mut put_off = 0;
-        let count = self.sent.len() as u64;
-        let mut has_waiters = false;
-        for (place, sent) in self.sent.into_iter().enumerate() {
-            let answer = varint::take_bytes(&mut answers);
-            let is_put_off = answer.as_ref().is_some_and(|answer| is_put_off(answer));
-            if let Some(timed) = sent.timed.filter(|_| !is_put_off) {
-                self.shared.loads.answered(timed);
-            }
-            put_off += u64::from(is_put_off);
-            let (responder, due) = match sent.to {
-                To::Caller { responder, due } => (responder, due),
-                To::Waiter(id) => {
-                    has_waiters = true;
-                    match answer.filter(|_| !is_put_off) {
-                        Some(answer) => self.waiting_frames.answered(id, &answer),
-                        None => self.waiting_frames.put_off(id),
-                    }
-                    continue;
-                }
-            };
-            let Some(answer) = answer else {
-                responder.fail("the entry had fewer answers than frames");
-                continue;
-            };
-            if !is_put_off {
-                responder.send(answer);
-                continue;
-            }
-            let frames = frames.get_or_insert_with(|| frames_of(&self.entry));
-            let Some(frame) = frames.get(place).cloned() else {
-                responder.fail("the entry had fewer frames than answers");
-                continue;
-            };
-            let bytes = frame.len();
-            self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-            let again = Pending {
-                frame,
-                // The entry has already written these to the store.
-                arrivals: Vec::new(),
-                due,
-                responder,
-            };
-            // There is room, see `RETURNING_MAX`. If there is none, or the replica was stopped, the
-            // proxy sends the frame again.
-            if let Err(refused) = self.put_off.try_send(again) {
-                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                refuse(refused.into_inner().responder, Refusal::Overloaded);
-            }
-        }
-        if has_waiters {
-            self.waiting_frames.flush();
-        }
-        let totals = [
-            (&self.shared.writes_total, count - put_off),
-            (&self.shared.put_off_total, put_off),
-        ];
-        for (total, count) in totals {
-            total.fetch_add(count, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The frames of an entry that was made here.
-fn frames_of(entry: &Bytes) -> Vec<Bytes> {
-    match Entry::decode(entry.clone()).map(|entry| entry.body) {
-        Ok(Body::Frames(frames) | Body::Fetched { frames, .. }) => frames,
-        _ => Vec::new(),
-    }
 }

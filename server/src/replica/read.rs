@@ -7,7 +7,7 @@
 //! memory for these (`room`).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use super::shared::{Published, Shared, seed};
 use super::view::{NotingView, StoreView};
 use crate::cpu_time::cpu_time;
 use crate::peers::Peers;
+use crate::scripts::{Scripts, Watch};
 
 /// How a leader makes sure that it may serve a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,6 +61,7 @@ pub(crate) struct Reads {
     mode: ReadMode,
     /// Memory for long replies, of all replicas of the node.
     replies: Budget,
+    scripts: Arc<Scripts>,
 }
 
 impl Reads {
@@ -69,6 +71,7 @@ impl Reads {
         peers: Peers,
         mode: ReadMode,
         replies: Budget,
+        scripts: Arc<Scripts>,
     ) -> Self {
         Self {
             group,
@@ -76,6 +79,7 @@ impl Reads {
             peers,
             mode,
             replies,
+            scripts,
         }
     }
 
@@ -90,7 +94,8 @@ impl Reads {
         };
         let now = self.mode == ReadMode::Lease && self.group.lease_read_ready();
         let is_long = Room::is_needed(&frame);
-        if now && !is_long && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
+        let is_apart = is_long || has_script(&frame);
+        if now && !is_apart && is_short(&frame) && frame.commands.len() < APART_COMMANDS {
             match self.read(&frame, When::Now, Ask::Nobody) {
                 Ok(Looked::Done(ReadOutcome::Reply(reply))) => return responder.send(reply),
                 Ok(Looked::Done(ReadOutcome::NeedsTick) | Looked::NeedsThread) => {}
@@ -162,16 +167,31 @@ impl Reads {
         }
         if is_short(frame)
             && !Room::is_needed(frame)
+            && !has_script(frame)
             && let Looked::Done(outcome) = self
                 .read(frame, when, Ask::Nobody)
                 .map_err(Refused::Fault)?
         {
             return Ok(outcome);
         }
+        let permit = if has_script(frame) {
+            let permit = Arc::clone(&self.scripts.reads).acquire_owned();
+            let permit = while_working(permit, responder).await;
+            Some(permit.ok_or(Refused::Abandoned)?)
+        } else {
+            None
+        };
         let (reads, frame) = (self.clone(), Arc::clone(frame));
-        let task = tokio::task::spawn_blocking(move || reads.read(&frame, when, Ask::Source));
-        let looked = while_working(task, responder)
-            .await
+        let given_up = GivenUp::default();
+        let seen = given_up.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let looked = reads.read(&frame, when, Ask::Source(&seen));
+            drop(permit);
+            looked
+        });
+        let looked = while_working(task, responder).await;
+        given_up.set();
+        let looked = looked
             .ok_or(Refused::Abandoned)?
             .unwrap_or_else(|e| Err(Fault::new("run a read", e)));
         match looked.map_err(Refused::Fault)? {
@@ -201,7 +221,7 @@ impl Reads {
             .map_err(Refused::from)
     }
 
-    fn read(&self, frame: &ResolvedFrame, when: When, ask: Ask) -> Result<Looked, Fault> {
+    fn read(&self, frame: &ResolvedFrame, when: When, ask: Ask<'_>) -> Result<Looked, Fault> {
         let is_turn = self.shared.loads.is_turn();
         let began = is_turn.then(|| (cpu_time(), Instant::now()));
         loop {
@@ -232,7 +252,7 @@ impl Reads {
         published: &Published,
         frame: &ResolvedFrame,
         when: When,
-        ask: Ask,
+        ask: Ask<'_>,
     ) -> Result<Looked, Fault> {
         let now = match when {
             When::Now => self.shared.now(),
@@ -240,7 +260,7 @@ impl Reads {
         };
         let (engine, read) = (published.engine.as_ref(), &published.read);
         let needs_source = read.needs_source(frame);
-        if !needs_source && needs_no_snapshot(frame) {
+        if !needs_source && needs_no_snapshot(frame) && !has_script(frame) {
             let look = |reader: &dyn Reader| {
                 let view = NotingView::new(reader);
                 let outcome = read.read(frame, &view, now, seed());
@@ -256,8 +276,19 @@ impl Reads {
         }
         let (mut outcome, mut missed) = (None, false);
         let mut look = |reader: &dyn Reader| {
-            if needs_source {
-                let source = matches!(ask, Ask::Source).then(|| Source {
+            if let (true, Ask::Source(given_up)) = (has_script(frame), ask) {
+                let source = Source {
+                    peers: &self.peers,
+                    runtime: Handle::current(),
+                };
+                let view = ArrivingView::new(reader, read.ownership(), Some(source));
+                let mut watch = given_up.clone();
+                outcome = Some(self.scripts.with_engine(None, &mut watch, |engine| {
+                    read.read_scripts(frame, &view, (now, seed()), engine)
+                }));
+                missed = view.missed();
+            } else if needs_source {
+                let source = matches!(ask, Ask::Source(_)).then(|| Source {
                     peers: &self.peers,
                     runtime: Handle::current(),
                 });
@@ -269,7 +300,7 @@ impl Reads {
             }
         };
         match ask {
-            Ask::Source => engine.read_consistently(&mut look),
+            Ask::Source(_) => engine.read_consistently(&mut look),
             // A snapshot may have to wait for the lock of the write buffer.
             Ask::Nobody if (0..TRIES).any(|_| engine.read_unchanged(&mut look)) => {}
             Ask::Nobody => return Ok(Looked::NeedsThread),
@@ -299,11 +330,28 @@ fn executed(frame: &ResolvedFrame, reply: &Bytes) -> u64 {
 
 /// Which group to ask for records that have not arrived.
 #[derive(Clone, Copy)]
-enum Ask {
+enum Ask<'a> {
     /// Ask no other group and wait for no snapshot: this read must not block.
     Nobody,
-    /// Ask the group that the keys come from.
-    Source,
+    /// Ask the group that the keys come from. Scripts end when the read is given up.
+    Source(&'a GivenUp),
+}
+
+/// Whether nobody waits for a read any more.
+#[derive(Clone, Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Watch for GivenUp {
+    fn look(&mut self) -> Option<Refusal> {
+        let is_given_up = self.0.load(Ordering::Relaxed);
+        is_given_up.then_some(Refusal::Overloaded)
+    }
 }
 
 /// Outcome of an attempt to read.
@@ -352,4 +400,9 @@ fn needs_no_snapshot(frame: &ResolvedFrame) -> bool {
 fn is_short(frame: &ResolvedFrame) -> bool {
     let words = frame.commands.iter().map(|command| command.args().len());
     words.sum::<usize>() <= 2 * SHORT_KEYS_MAX && !frame.commands.iter().any(Resolved::is_interval)
+}
+
+/// Whether the frame runs a script.
+fn has_script(frame: &ResolvedFrame) -> bool {
+    frame.flags.has(FrameFlags::SCRIPTS)
 }

@@ -19,6 +19,7 @@ use super::digests::Digests;
 use super::load::Loads;
 use super::reclaim::Garbage;
 use crate::mean::Mean;
+use crate::scripts::Busy;
 
 /// The store and the state after one applied entry. Published once the entry is in the store and
 /// before its replies leave, so that a client reads its own acknowledged writes.
@@ -59,6 +60,10 @@ pub(crate) struct Shared {
     pub(crate) writes_total: AtomicU64,
     /// How often a frame was put off to a later entry.
     pub(crate) put_off_total: AtomicU64,
+    /// The script that other frames wait for.
+    pub(crate) busy: Busy,
+    /// How often a frame with scripts was run again, since the state had changed meanwhile.
+    pub(crate) script_reruns_total: AtomicU64,
     /// The replica has stopped because the disk had no room.
     pub(crate) lacked_room: AtomicBool,
 }
@@ -91,6 +96,8 @@ struct Clock {
     agreed_at: Option<Duration>,
     /// This node's own wall clock is far from theirs.
     is_off: bool,
+    /// The clock stands still while scripts run.
+    held: Option<UnixMillis>,
 }
 
 /// Keys of a range that are wanted at a time, at most. Writes to other keys are tried again later.
@@ -126,6 +133,8 @@ impl Shared {
             reads_total: AtomicU64::new(0),
             writes_total: AtomicU64::new(0),
             put_off_total: AtomicU64::new(0),
+            busy: Busy::default(),
+            script_reruns_total: AtomicU64::new(0),
             lacked_room: AtomicBool::new(false),
         }
     }
@@ -314,6 +323,9 @@ impl Shared {
             .unwrap_or_default();
         let now = self.started.elapsed();
         let mut clock = self.clock();
+        if let Some(held) = clock.held {
+            return held;
+        }
         if clock.agreed_at.is_none_or(|at| now - at >= AGREED_FOR) {
             let walls = self.walls.get();
             let agreed = walls.and_then(|walls| Agreed::of(&walls.read()));
@@ -324,6 +336,18 @@ impl Shared {
         clock.group.read(wall, now)
     }
 
+    /// The group clock, which stands still from here on, until [`Shared::release_clock`].
+    pub(crate) fn hold_clock(&self) -> UnixMillis {
+        let now = self.now();
+        self.clock().held = Some(now);
+        now
+    }
+
+    /// The clock goes on.
+    pub(crate) fn release_clock(&self) {
+        self.clock().held = None;
+    }
+
     /// From now on the wall clocks of the group's voters steer the group clock.
     pub(crate) fn set_walls(&self, walls: VoterWalls) {
         // Set once, when the group has started.
@@ -332,13 +356,23 @@ impl Shared {
 
     /// Encodes an entry with the current group clock and a new seed.
     pub(crate) fn entry(&self, body: Body) -> Bytes {
+        self.entry_of(self.now(), seed(), body)
+    }
+
+    /// Encodes an entry with this clock and seed.
+    pub(crate) fn entry_of(&self, clock: UnixMillis, seed: u64, body: Body) -> Bytes {
         let entry = Entry {
-            clock: self.now(),
-            seed: seed(),
+            clock,
+            seed,
             value_bytes_max: self.value_bytes_max,
             body,
         };
         entry.encode()
+    }
+
+    /// Bytes of the longest value that commands may make while this node leads.
+    pub(crate) fn value_bytes_max(&self) -> u64 {
+        self.value_bytes_max
     }
 
     /// Learns the clock of an applied entry.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use coterie_group::{Answered, WaitId, Waiters};
 use coterie_protocol::{FrameReply, Refusal, WaitHead};
 use coterie_raft::Group;
+use coterie_redis_compat::Txn;
 use coterie_rpc::Responder;
 use coterie_types::{TableId, Term};
 use parking_lot::{Mutex, MutexGuard};
@@ -154,6 +155,15 @@ impl Waiting {
             kept.waiters.touch(table, key);
         }
         self.wake_if_due(&kept);
+    }
+
+    /// Whether a frame waits for a key that was changed.
+    pub(super) fn waits_for(&self, txn: &Txn<'_>) -> bool {
+        let kept = self.lock();
+        !kept.waiters.is_empty()
+            && txn
+                .changed_keys()
+                .any(|(table, key)| kept.waiters.is_waited_for(table, key))
     }
 
     /// Sends the answers that were handed out.

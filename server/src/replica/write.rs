@@ -2,10 +2,11 @@
 //! order:
 //!
 //! 1. Leadership: another leader is named in the refusal.
-//! 2. Room: without any, frames that may make the data grow are refused.
-//! 3. The sample of the load (`load`).
-//! 4. While a range comes from another group, the records that the frame lacks (`arrivals`).
-//! 5. The queue of the next entry (`propose`).
+//! 2. Scripts: while one runs for long, frames are refused as busy.
+//! 3. Room: without any, frames that may make the data grow are refused.
+//! 4. The sample of the load (`load`).
+//! 5. While a range comes from another group, the records that the frame lacks (`arrivals`).
+//! 6. The queue of the next entry (`propose`).
 //!
 //! Few frames are looked into here, so a frame is decoded when a step first asks for its commands,
 //! and then once. A frame that cannot be decoded is refused when its entry is applied.
@@ -23,11 +24,13 @@ use coterie_rpc::Responder;
 
 use super::arrivals::Arrivals;
 use super::load::{Kind, Timed};
-use super::propose::{Due, Proposer};
+use super::pending::Due;
+use super::propose::Proposer;
 use super::refusal::refuse;
 use super::shared::Shared;
 use crate::disk::Disk;
 use crate::peers::Peers;
+use crate::scripts::Scripts;
 
 /// Accepts frames that go through the log. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +40,7 @@ pub(crate) struct Writes {
     disk: Arc<Disk>,
     arrivals: Arrivals,
     proposer: Proposer,
+    scripts: Arc<Scripts>,
 }
 
 impl Writes {
@@ -46,6 +50,7 @@ impl Writes {
         proposer: Proposer,
         peers: Peers,
         disk: Arc<Disk>,
+        scripts: Arc<Scripts>,
     ) -> Self {
         let arrivals = Arrivals::new(
             group.clone(),
@@ -60,6 +65,7 @@ impl Writes {
             disk,
             arrivals,
             proposer,
+            scripts,
         }
     }
 
@@ -80,7 +86,8 @@ impl Writes {
                 Err(refusal) => refuse(responder, refusal),
             };
         }
-        if let Err(refusal) = self.check_leads().and_then(|()| self.check_room(&frame)) {
+        let checked = self.check_leads().and_then(|()| self.check_busy());
+        if let Err(refusal) = checked.and_then(|()| self.check_room(&frame)) {
             return refuse(responder, refusal);
         }
         let timed = self.sample(&frame);
@@ -101,6 +108,12 @@ impl Writes {
         } else {
             Err(Refusal::NotLeader { leader, term })
         }
+    }
+
+    /// While a script runs for long, no other frame waits for its end.
+    fn check_busy(&self) -> Result<(), Refusal> {
+        let busy = self.shared.busy.is_over(|| self.scripts.busy_threshold());
+        busy.map_or(Ok(()), |function| Err(Refusal::Busy { function }))
     }
 
     fn check_room(&self, frame: &Received) -> Result<(), Refusal> {

@@ -31,7 +31,7 @@ const PACKAGES: &str = "coterie-";
 /// A folder of the workspace, and the packages of the workspace (without [`PACKAGES`]) that it may
 /// import; bottom up, as ARCHITECTURE.md draws them.
 #[rustfmt::skip]
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     // Pure.
     ("crates/types",       &[]),
     ("crates/protocol",    &["types"]),
@@ -41,6 +41,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("crates/budget",      &[]),
     ("crates/config",      &[]),
     ("crates/files",       &[]),
+    ("crates/lua",         &[]),
     ("crates/telemetry",   &[]),
     // Adapters.
     ("crates/rpc",         &["budget"]),
@@ -49,11 +50,12 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("crates/raft",        &["types", "protocol", "rpc", "budget", "config", "files"]),
     // Edge.
     ("proxy",              &["types", "protocol", "budget", "config", "files", "telemetry",
-                             "rpc", "meta-client", "redis-compat"]),
+                             "lua", "rpc", "meta-client", "redis-compat"]),
     ("controller",         &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "meta-client"]),
     ("server",             &["types", "protocol", "budget", "config", "files", "telemetry",
-                             "rpc", "meta-client", "redis-compat", "group", "raft", "storage"]),
+                             "lua", "rpc", "meta-client", "redis-compat", "group", "raft",
+                             "storage"]),
     ("meta",               &["types", "protocol", "budget", "config", "files", "telemetry",
                              "rpc", "raft"]),
     // The binary, and the tools beside it: tests and benches see the product as processes. Tests

@@ -101,15 +101,8 @@ impl GroupState {
         store: &dyn Store,
         absent: &Absent,
     ) -> Result<bool, Fault> {
-        let Some(arriving) = self.ownership.import_of(table, key) else {
-            return Ok(true);
-        };
-        let range_id = arriving.range.range_id;
-        let import = self.imports.get(&range_id);
-        Ok(import.is_none_or(|import| import.known.holds(table, key))
-            || absent.0.contains(&(table, key.clone()))
-            || txn.knows(table, key)?
-            || store.is_marked(range_id, table, key)?)
+        let is_absent = absent.0.contains(&(table, key.clone()));
+        Ok(is_absent || self.land().knows(table, key, txn, store)?)
     }
 
     /// Notes the keys of imported ranges that the entry removed.

@@ -4,6 +4,7 @@
 
 pub(crate) mod leader;
 pub(crate) mod pieces;
+pub(crate) mod toy;
 
 use coterie_group::{Body, Effects, Entry, GroupState, Limits, MemStore};
 use coterie_types::{GroupId, UnixMillis};
